@@ -1,0 +1,38 @@
+//! The name of a WeChat account.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// An AppID: 1 to 64 characters of `[A-Za-z0-9_-]`, so that it can stand in a Redis key, a metric
+/// label and a URL as it is. The empty one exists only until the settings are validated.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AppId(Arc<str>);
+
+impl AppId {
+    /// The AppID as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AppId {
+    type Error = &'static str;
+
+    fn try_from(value: String) -> Result<Self, Self::Error> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if value.is_empty() || value.len() > 64 || !value.bytes().all(allowed) {
+            return Err("expected an AppID such as \"wx0123456789abcdef\" (1 to 64 letters, digits, _ or -)");
+        }
+        Ok(Self(value.into()))
+    }
+}
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

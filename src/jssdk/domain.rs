@@ -1,0 +1,98 @@
+//! The domains whose pages are signed.
+
+use serde::{Deserialize, Serialize};
+
+use super::PageUrl;
+
+/// One entry of an account's `js_domains`, as in WeChat's console (JS接口安全域名): `example.com`
+/// covers that host and all below it, `example.com/mp` only their pages under that path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JsDomain {
+    host: String,
+    /// Empty, or `/` and at least one character, without a slash at its end.
+    path: String,
+}
+
+impl JsDomain {
+    /// True where `page` is under this domain.
+    #[must_use]
+    pub fn covers(&self, page: &PageUrl) -> bool {
+        self.covers_host(page.host()) && self.covers_path(page.path())
+    }
+
+    fn covers_host(&self, host: &str) -> bool {
+        let Some(head) = host.len().checked_sub(self.host.len()) else { return false };
+        host.is_char_boundary(head)
+            && host[head..].eq_ignore_ascii_case(&self.host)
+            && (head == 0 || host.as_bytes()[head - 1] == b'.')
+    }
+
+    fn covers_path(&self, path: &str) -> bool {
+        path.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || self.path.is_empty()
+    }
+}
+
+impl TryFrom<String> for JsDomain {
+    type Error = &'static str;
+
+    fn try_from(entry: String) -> Result<Self, Self::Error> {
+        if entry.contains("://") {
+            return Err("expected a domain without a scheme, such as \"example.com\" or \"example.com/mp\"");
+        }
+        let (host, path) = entry.split_at(entry.find('/').unwrap_or(entry.len()));
+        if host.contains(':') {
+            return Err("expected a domain without a port, such as \"example.com\" or \"example.com/mp\"");
+        }
+        let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let plain_path = !path.bytes().any(|b| b.is_ascii_control() || matches!(b, b' ' | b'?' | b'#' | b'*'));
+        if !host.split('.').all(label) || !plain_path {
+            return Err("expected a domain such as \"example.com\", or with a path such as \"example.com/mp\"");
+        }
+        Ok(Self { host: host.to_ascii_lowercase(), path: path.trim_end_matches('/').to_owned() })
+    }
+}
+
+impl From<JsDomain> for String {
+    fn from(domain: JsDomain) -> Self {
+        domain.host + &domain.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(entry: &str, url: &str) -> bool {
+        JsDomain::try_from(entry.to_owned()).unwrap().covers(&PageUrl::parse(url).unwrap())
+    }
+
+    #[test]
+    fn a_host_covers_itself_and_all_below_it() {
+        for url in ["http://example.com", "https://example.com:8443/a", "https://m.Example.COM/?x", "https://a.b.example.com/"] {
+            assert!(covers("example.com", url), "{url}");
+        }
+        for url in ["https://notexample.com/", "https://example.com.evil.cn/", "https://example.com@evil.cn/", "https://com/"] {
+            assert!(!covers("example.com", url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_path_covers_only_pages_under_it() {
+        for url in ["https://example.com/mp", "https://example.com/mp/", "https://m.example.com/mp/a?b", "https://example.com/mp?x=1"] {
+            assert!(covers("example.com/mp", url), "{url}");
+            assert!(covers("example.com/mp/", url), "{url}");
+        }
+        for url in ["https://example.com/", "https://example.com/mpx", "https://example.com/a/mp", "https://example.com?/mp"] {
+            assert!(!covers("example.com/mp", url), "{url}");
+        }
+    }
+
+    #[test]
+    fn schemes_ports_and_stars_are_refused() {
+        for entry in ["https://example.com", "example.com:443", "*.example.com", "", ".example.com", "a b.cn", "a.cn/x?y"] {
+            assert!(JsDomain::try_from(entry.to_owned()).is_err(), "{entry}");
+        }
+    }
+}

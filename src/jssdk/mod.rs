@@ -1,0 +1,9 @@
+//! The JS-SDK signature: page URL, nonce, SHA-1. Pure functions, no I/O.
+
+mod domain;
+mod page_url;
+mod signature;
+
+pub use domain::JsDomain;
+pub use page_url::{PageUrl, QueryParams, UrlProblem};
+pub use signature::{Nonce, sign, string1};

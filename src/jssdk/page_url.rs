@@ -1,0 +1,228 @@
+//! The URL of the page that asks to be signed, exactly as the browser knows it.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// A page's URL: absolute, `http` or `https`, with a host and without a fragment. Otherwise it is
+/// byte for byte what the page sent, for WeChat signs it so: nothing is normalised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageUrl<'a> {
+    text: &'a str,
+    host: &'a str,
+    path: &'a str,
+}
+
+/// Why a page's URL can't be signed as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlProblem {
+    /// None was sent, or a blank one. The text is the Java service's, which pages may show.
+    #[error("url不能為空")]
+    Missing,
+    /// It was sent more than once.
+    #[error("url is given more than once")]
+    Repeated,
+    /// It is longer than [`PageUrl::MAX_LEN`].
+    #[error("url is longer than 8192 bytes")]
+    TooLong,
+    /// It is something else than an absolute URL.
+    #[error("url must be absolute: http:// or https:// and a host, e.g. https://h5.example.com/page?a=1")]
+    NotAbsolute,
+    /// It was encoded twice on its way here.
+    #[error("url is encoded twice: call encodeURIComponent(location.href.split('#')[0]) exactly once")]
+    EncodedTwice,
+    /// It holds what no browser's `location.href` holds.
+    #[error("url holds bytes that no page's URL holds: send encodeURIComponent(location.href.split('#')[0])")]
+    NotAPageUrl,
+    /// It was sent unencoded, so that a part of its own query became ours.
+    #[error("url was sent unencoded, so its parameter \"{0}\" would be lost: send encodeURIComponent(location.href.split('#')[0])")]
+    Spilled(String),
+}
+
+impl<'a> PageUrl<'a> {
+    /// The longest URL that is signed, in bytes.
+    pub const MAX_LEN: usize = 8 * 1024;
+
+    /// Takes `text`, decoded once, for a page's URL; everything from the first `#` on is dropped.
+    pub fn parse(text: &'a str) -> Result<Self, UrlProblem> {
+        if text.trim().is_empty() {
+            return Err(UrlProblem::Missing);
+        }
+        if text.len() > Self::MAX_LEN {
+            return Err(UrlProblem::TooLong);
+        }
+        let text = text.split('#').next().unwrap_or_default();
+        let Some(rest) = strip_scheme(text) else {
+            let twice = ["http%3a", "https%3a"].iter().any(|head| starts_with_ignoring_case(text, head));
+            return Err(if twice { UrlProblem::EncodedTwice } else { UrlProblem::NotAbsolute });
+        };
+        if text.bytes().any(|b| b.is_ascii_control()) {
+            return Err(UrlProblem::NotAPageUrl);
+        }
+        let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let host = host_of(authority).ok_or(UrlProblem::NotAbsolute)?;
+        let path = tail.split('?').next().unwrap_or_default();
+        Ok(Self { text, host, path })
+    }
+
+    /// The URL as it is signed.
+    #[must_use]
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The host, without user and port.
+    #[must_use]
+    pub fn host(&self) -> &'a str {
+        self.host
+    }
+
+    /// The path; empty where the URL has none.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.path
+    }
+}
+
+fn starts_with_ignoring_case(text: &str, head: &str) -> bool {
+    text.get(..head.len()).is_some_and(|start| start.eq_ignore_ascii_case(head))
+}
+
+fn strip_scheme(text: &str) -> Option<&str> {
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| starts_with_ignoring_case(text, scheme))?;
+    Some(&text[scheme.len()..])
+}
+
+/// The host in `authority`, which is `[user@]host[:port]`; `None` where it is malformed. A
+/// backslash is, since browsers take it for a slash and would go to another host than we see.
+fn host_of(authority: &str) -> Option<&str> {
+    let host_port = authority.rsplit('@').next()?;
+    let (host, port) = match host_port.rfind(':') {
+        Some(colon) if !host_port.ends_with(']') => (&host_port[..colon], &host_port[colon + 1..]),
+        _ => (host_port, ""),
+    };
+    let name = |h: &str| !h.is_empty() && h.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || "-._~%".contains(c));
+    let ip6 = |h: &str| h.strip_prefix('[').and_then(|h| h.strip_suffix(']')).is_some_and(|h| h.parse::<std::net::Ipv6Addr>().is_ok());
+    let fine = (name(host) || ip6(host)) && port.bytes().all(|b| b.is_ascii_digit()) && !authority.contains('\\');
+    fine.then_some(host)
+}
+
+/// What the signing route reads from its query string: `url` and `appId`, percent-decoded once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryParams<'a> {
+    /// The page's URL as sent, decoded, not yet parsed.
+    pub url: Cow<'a, str>,
+    /// The account asked for, decoded.
+    pub app_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> QueryParams<'a> {
+    /// Reads `query`, the raw query string without its `?`.
+    ///
+    /// A `+` stays a `+`. A page that forgot `encodeURIComponent` sends a literal `?` inside `url`,
+    /// and what follows its first `&` arrives as parameters of ours: then signing the rest would give
+    /// a signature that WeChat refuses, so it is an error that names the first one lost. Extra
+    /// parameters beside an encoded `url` (cache busters) do no harm and are ignored.
+    pub fn parse(query: &'a str) -> Result<Self, UrlProblem> {
+        let mut url = None;
+        let mut app_id = None;
+        let mut spilling = false;
+        for piece in query.split('&') {
+            let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+            match name {
+                "appId" => app_id = app_id.or(Some(value)),
+                _ if spilling => return Err(UrlProblem::Spilled(printable(name))),
+                "url" if url.is_some() => return Err(UrlProblem::Repeated),
+                "url" => {
+                    spilling = value.contains('?');
+                    url = Some(value);
+                }
+                _ => {}
+            }
+        }
+        let url = percent_decode_str(url.unwrap_or_default()).decode_utf8().map_err(|_| UrlProblem::NotAPageUrl)?;
+        let app_id = app_id.filter(|id| !id.is_empty()).map(|id| percent_decode_str(id).decode_utf8_lossy());
+        Ok(Self { url, app_id })
+    }
+}
+
+/// `name` as it may stand in a message: short, no control characters.
+fn printable(name: &str) -> String {
+    percent_decode_str(name).decode_utf8_lossy().chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_kept_byte_for_byte_but_for_its_fragment() {
+        for (sent, signed) in [
+            ("http://mp.weixin.qq.com", "http://mp.weixin.qq.com"),
+            ("http://mp.weixin.qq.com?a=b", "http://mp.weixin.qq.com?a=b"),
+            ("https://a.cn/#/route?x=1", "https://a.cn/"),
+            ("https://a.cn/p?x=1#a#b", "https://a.cn/p?x=1"),
+            ("HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +", "HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +"),
+            ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        ] {
+            assert_eq!(PageUrl::parse(sent).unwrap().as_str(), signed);
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_one_that_a_browser_would_go_to() {
+        for (url, host) in [
+            ("https://a.cn", "a.cn"),
+            ("https://a.cn:8443/b", "a.cn"),
+            ("https://good.cn@evil.cn/", "evil.cn"),
+            ("https://u:p@a.cn:1?x", "a.cn"),
+            ("http://[::1]:8080/x", "[::1]"),
+        ] {
+            assert_eq!(PageUrl::parse(url).unwrap().host(), host, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_page_url_is_refused_with_its_reason() {
+        use UrlProblem::*;
+        let long = format!("https://a.cn/{}", "a".repeat(PageUrl::MAX_LEN));
+        for (text, problem) in [
+            ("", Missing),
+            (" \t", Missing),
+            (long.as_str(), TooLong),
+            ("a.cn/p", NotAbsolute),
+            ("//a.cn/p", NotAbsolute),
+            ("ftp://a.cn/", NotAbsolute),
+            ("https://", NotAbsolute),
+            ("https:///p", NotAbsolute),
+            ("https://?x", NotAbsolute),
+            ("https://#x", NotAbsolute),
+            ("https://a.cn:x/", NotAbsolute),
+            ("https://evil.cn\\@a.cn/", NotAbsolute),
+            ("https%3A%2F%2Fa.cn", EncodedTwice),
+            ("https://a.cn/\n", NotAPageUrl),
+        ] {
+            assert_eq!(PageUrl::parse(text), Err(problem), "{text:.40}");
+        }
+    }
+
+    #[test]
+    fn the_query_is_decoded_exactly_once() {
+        let parsed = QueryParams::parse("_=1&url=https%3A%2F%2Fa.cn%2Fp%3Fx%3D%2525%26y%3D1+1&appId=wx1&_=2").unwrap();
+        assert_eq!(parsed.url, "https://a.cn/p?x=%25&y=1+1");
+        assert_eq!(parsed.app_id.as_deref(), Some("wx1"));
+        assert_eq!(QueryParams::parse("url=http://a.cn/100%").unwrap().url, "http://a.cn/100%");
+        assert_eq!(QueryParams::parse("x=1").unwrap().url, "");
+    }
+
+    #[test]
+    fn a_query_that_spills_over_is_refused_by_name() {
+        let spilled = |query| QueryParams::parse(query).unwrap_err();
+        assert_eq!(spilled("url=https://a.cn/p?x=1&from=singlemessage"), UrlProblem::Spilled("from".into()));
+        assert_eq!(spilled("url=https://a.cn/p?x=1&url=2"), UrlProblem::Spilled("url".into()));
+        assert_eq!(spilled("url=https%3A%2F%2Fa.cn&url=x"), UrlProblem::Repeated);
+        assert_eq!(spilled("url=%FF"), UrlProblem::NotAPageUrl);
+        assert!(QueryParams::parse("from=x&url=https://a.cn/p?x=1").is_ok(), "what stands before url is not its query");
+        assert!(QueryParams::parse("url=https://a.cn/p&_=1").is_ok(), "a URL with no query has nothing to lose");
+    }
+}

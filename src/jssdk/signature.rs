@@ -1,0 +1,44 @@
+//! The signature itself (JS-SDK说明文档, appendix 1).
+
+use rand::RngExt;
+use rand::distr::Alphanumeric;
+use sha1::{Digest, Sha1};
+
+/// A `noncestr`: 16 characters of `[A-Za-z0-9]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Nonce([u8; Nonce::LEN]);
+
+impl Nonce {
+    /// Its length in characters.
+    pub const LEN: usize = 16;
+
+    /// A new one, from the thread's cryptographic generator.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut rng = rand::rng();
+        Self(std::array::from_fn(|_| rng.sample(Alphanumeric)))
+    }
+
+    /// The nonce as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Alphanumeric yields ASCII only.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// What is signed: the four values raw, in the order of their names.
+#[must_use]
+pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
+    ["jsapi_ticket=", ticket, "&noncestr=", nonce, "&timestamp=", timestamp, "&url=", url].concat()
+}
+
+/// The signature: SHA-1 of [`string1`] in 40 lower-case hex digits.
+#[must_use]
+pub fn sign(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
+    let mut hash = Sha1::new();
+    for part in ["jsapi_ticket=", ticket, "&noncestr=", nonce, "&timestamp=", timestamp, "&url=", url] {
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
+}

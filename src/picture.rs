@@ -1,0 +1,92 @@
+//! The kinds of picture that wxgate stores, told from their first bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// JPEG.
+    #[serde(rename = "image/jpeg")]
+    Jpeg,
+    /// PNG.
+    #[serde(rename = "image/png")]
+    Png,
+    /// GIF.
+    #[serde(rename = "image/gif")]
+    Gif,
+    /// WebP.
+    #[serde(rename = "image/webp")]
+    WebP,
+    /// Windows bitmap.
+    #[serde(rename = "image/bmp")]
+    Bmp,
+    /// HEIC and HEIF.
+    #[serde(rename = "image/heic")]
+    Heic,
+}
+
+impl Kind {
+    /// How many bytes [`Kind::sniff`] wants to see, unless the picture is shorter.
+    pub const HEAD: usize = 64;
+
+    /// Every kind, in the order of `media.allowed_types`.
+    pub const ALL: [Kind; 6] = [Kind::Jpeg, Kind::Png, Kind::Gif, Kind::WebP, Kind::Bmp, Kind::Heic];
+
+    /// The media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Kind::Jpeg => "image/jpeg",
+            Kind::Png => "image/png",
+            Kind::Gif => "image/gif",
+            Kind::WebP => "image/webp",
+            Kind::Bmp => "image/bmp",
+            Kind::Heic => "image/heic",
+        }
+    }
+
+    /// The extension of names in the store, without the dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Kind::Jpeg => "jpg",
+            Kind::Png => "png",
+            Kind::Gif => "gif",
+            Kind::WebP => "webp",
+            Kind::Bmp => "bmp",
+            Kind::Heic => "heic",
+        }
+    }
+
+    /// The kind that `head`, a body's first bytes, begins; `None` where it is none of ours.
+    ///
+    /// Own code because the marks alone are too weak here: the crates for this take any text
+    /// that begins with `BM` or `GIF` for a picture.
+    #[must_use]
+    pub fn sniff(head: &[u8]) -> Option<Kind> {
+        match head {
+            [0xFF, 0xD8, 0xFF, ..] => Some(Kind::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Kind::Png),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
+            // File size, four reserved zero bytes, data offset, and a header size that exists.
+            [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
+                Some(Kind::Bmp)
+            }
+            _ => is_heic(head).then_some(Kind::Heic),
+        }
+    }
+}
+
+/// An ISO base media file whose `ftyp` box names a HEVC image brand (ISO/IEC 23008-12): the major
+/// brand itself, or one of the compatible ones behind the neutral `mif1` and `msf1`.
+fn is_heic(head: &[u8]) -> bool {
+    const HEVC: [&[u8]; 6] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"];
+    let Some((size, b"ftyp")) = head.split_first_chunk::<4>().and_then(|(size, rest)| Some((size, rest.get(..4)?))) else {
+        return false;
+    };
+    let end = (u32::from_be_bytes(*size) as usize).min(head.len());
+    let Some(major) = head.get(8..12).filter(|_| end >= 12) else { return false };
+    let compatible = || head.get(16..end).unwrap_or_default().chunks_exact(4);
+    HEVC.contains(&major) || (matches!(major, b"mif1" | b"msf1") && compatible().any(|brand| HEVC.contains(&brand)))
+}

@@ -1,0 +1,68 @@
+//! What all replicas of a gateway share: a small key-value store, in Redis or in this process.
+//!
+//! Everything that is built on it (credentials, their lock, remembered uploads, the journal) needs
+//! only these operations. Each touches one key, so each works on Redis Cluster, and each is
+//! atomic on the server, so a replica that was frozen in between can do no harm.
+
+mod memory;
+mod redis;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+pub use self::memory::MemoryStore;
+pub use self::redis::RedisStore;
+
+/// The store could not be asked, or refused. Says why, without the value that was to be written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// A value and how long it has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: String,
+    /// Its remaining life; `None` where it never ends.
+    pub ttl: Option<Duration>,
+}
+
+/// Shorthand for what every operation returns.
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// A key-value store shared by all replicas.
+pub trait SharedStore: Send + Sync {
+    /// Reads `key`.
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>>;
+
+    /// Writes `value` only if there is nothing at `key`; tells whether it did.
+    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool>;
+
+    /// Writes `value` only if `key` still holds `expected` (`None`: nothing); tells whether it did.
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a str>,
+        value: &'a str,
+        ttl: Duration,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Removes `key` only if it still holds `expected`; tells whether it did.
+    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool>;
+
+    /// Adds one to the counter at `key`, which lives for `ttl` from its first count on.
+    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64>;
+
+    /// Appends an entry to the stream at `key`, which keeps about the last `cap` entries.
+    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()>;
+
+    /// The last `count` entries of the stream at `key`, newest first.
+    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>>;
+
+    /// Asks whether the store answers at all.
+    fn ping(&self) -> StoreFuture<'_, ()>;
+
+    /// True where other processes see the same store.
+    fn is_shared(&self) -> bool;
+}
