@@ -70,9 +70,27 @@ impl Kind {
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
             // File size, four reserved zero bytes, data offset, and a header size that exists.
-            [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
-                Some(Kind::Bmp)
-            }
+            [
+                b'B',
+                b'M',
+                _,
+                _,
+                _,
+                _,
+                0,
+                0,
+                0,
+                0,
+                _,
+                _,
+                _,
+                _,
+                12 | 40 | 52 | 56 | 64 | 108 | 124,
+                0,
+                0,
+                0,
+                ..,
+            ] => Some(Kind::Bmp),
             _ => is_heic(head).then_some(Kind::Heic),
         }
     }
@@ -82,11 +100,16 @@ impl Kind {
 /// brand itself, or one of the compatible ones behind the neutral `mif1` and `msf1`.
 fn is_heic(head: &[u8]) -> bool {
     const HEVC: [&[u8]; 6] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"];
-    let Some((size, b"ftyp")) = head.split_first_chunk::<4>().and_then(|(size, rest)| Some((size, rest.get(..4)?))) else {
+    let Some((size, b"ftyp")) = head
+        .split_first_chunk::<4>()
+        .and_then(|(size, rest)| Some((size, rest.get(..4)?)))
+    else {
         return false;
     };
     let end = (u32::from_be_bytes(*size) as usize).min(head.len());
-    let Some(major) = head.get(8..12).filter(|_| end >= 12) else { return false };
+    let Some(major) = head.get(8..12).filter(|_| end >= 12) else {
+        return false;
+    };
     let compatible = || head.get(16..end).unwrap_or_default().chunks_exact(4);
     HEVC.contains(&major) || (matches!(major, b"mif1" | b"msf1") && compatible().any(|brand| HEVC.contains(&brand)))
 }

@@ -22,14 +22,17 @@ impl JsDomain {
     }
 
     fn covers_host(&self, host: &str) -> bool {
-        let Some(head) = host.len().checked_sub(self.host.len()) else { return false };
+        let Some(head) = host.len().checked_sub(self.host.len()) else {
+            return false;
+        };
         host.is_char_boundary(head)
             && host[head..].eq_ignore_ascii_case(&self.host)
             && (head == 0 || host.as_bytes()[head - 1] == b'.')
     }
 
     fn covers_path(&self, path: &str) -> bool {
-        path.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(self.path.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             || self.path.is_empty()
     }
 }
@@ -46,11 +49,16 @@ impl TryFrom<String> for JsDomain {
             return Err("expected a domain without a port, such as \"example.com\" or \"example.com/mp\"");
         }
         let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        let plain_path = !path.bytes().any(|b| b.is_ascii_control() || matches!(b, b' ' | b'?' | b'#' | b'*'));
+        let plain_path = !path
+            .bytes()
+            .any(|b| b.is_ascii_control() || matches!(b, b' ' | b'?' | b'#' | b'*'));
         if !host.split('.').all(label) || !plain_path {
             return Err("expected a domain such as \"example.com\", or with a path such as \"example.com/mp\"");
         }
-        Ok(Self { host: host.to_ascii_lowercase(), path: path.trim_end_matches('/').to_owned() })
+        Ok(Self {
+            host: host.to_ascii_lowercase(),
+            path: path.trim_end_matches('/').to_owned(),
+        })
     }
 }
 
@@ -65,33 +73,63 @@ mod tests {
     use super::*;
 
     fn covers(entry: &str, url: &str) -> bool {
-        JsDomain::try_from(entry.to_owned()).unwrap().covers(&PageUrl::parse(url).unwrap())
+        JsDomain::try_from(entry.to_owned())
+            .unwrap()
+            .covers(&PageUrl::parse(url).unwrap())
     }
 
     #[test]
     fn a_host_covers_itself_and_all_below_it() {
-        for url in ["http://example.com", "https://example.com:8443/a", "https://m.Example.COM/?x", "https://a.b.example.com/"] {
+        for url in [
+            "http://example.com",
+            "https://example.com:8443/a",
+            "https://m.Example.COM/?x",
+            "https://a.b.example.com/",
+        ] {
             assert!(covers("example.com", url), "{url}");
         }
-        for url in ["https://notexample.com/", "https://example.com.evil.cn/", "https://example.com@evil.cn/", "https://com/"] {
+        for url in [
+            "https://notexample.com/",
+            "https://example.com.evil.cn/",
+            "https://example.com@evil.cn/",
+            "https://com/",
+        ] {
             assert!(!covers("example.com", url), "{url}");
         }
     }
 
     #[test]
     fn a_path_covers_only_pages_under_it() {
-        for url in ["https://example.com/mp", "https://example.com/mp/", "https://m.example.com/mp/a?b", "https://example.com/mp?x=1"] {
+        for url in [
+            "https://example.com/mp",
+            "https://example.com/mp/",
+            "https://m.example.com/mp/a?b",
+            "https://example.com/mp?x=1",
+        ] {
             assert!(covers("example.com/mp", url), "{url}");
             assert!(covers("example.com/mp/", url), "{url}");
         }
-        for url in ["https://example.com/", "https://example.com/mpx", "https://example.com/a/mp", "https://example.com?/mp"] {
+        for url in [
+            "https://example.com/",
+            "https://example.com/mpx",
+            "https://example.com/a/mp",
+            "https://example.com?/mp",
+        ] {
             assert!(!covers("example.com/mp", url), "{url}");
         }
     }
 
     #[test]
     fn schemes_ports_and_stars_are_refused() {
-        for entry in ["https://example.com", "example.com:443", "*.example.com", "", ".example.com", "a b.cn", "a.cn/x?y"] {
+        for entry in [
+            "https://example.com",
+            "example.com:443",
+            "*.example.com",
+            "",
+            ".example.com",
+            "a b.cn",
+            "a.cn/x?y",
+        ] {
             assert!(JsDomain::try_from(entry.to_owned()).is_err(), "{entry}");
         }
     }

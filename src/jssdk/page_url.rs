@@ -35,7 +35,9 @@ pub enum UrlProblem {
     #[error("url holds bytes that no page's URL holds: send encodeURIComponent(location.href.split('#')[0])")]
     NotAPageUrl,
     /// It was sent unencoded, so that a part of its own query became ours.
-    #[error("url was sent unencoded, so its parameter \"{0}\" would be lost: send encodeURIComponent(location.href.split('#')[0])")]
+    #[error(
+        "url was sent unencoded, so its parameter \"{0}\" would be lost: send encodeURIComponent(location.href.split('#')[0])"
+    )]
     Spilled(String),
 }
 
@@ -53,8 +55,14 @@ impl<'a> PageUrl<'a> {
         }
         let text = text.split('#').next().unwrap_or_default();
         let Some(rest) = strip_scheme(text) else {
-            let twice = ["http%3a", "https%3a"].iter().any(|head| starts_with_ignoring_case(text, head));
-            return Err(if twice { UrlProblem::EncodedTwice } else { UrlProblem::NotAbsolute });
+            let twice = ["http%3a", "https%3a"]
+                .iter()
+                .any(|head| starts_with_ignoring_case(text, head));
+            return Err(if twice {
+                UrlProblem::EncodedTwice
+            } else {
+                UrlProblem::NotAbsolute
+            });
         };
         if text.bytes().any(|b| b.is_ascii_control()) {
             return Err(UrlProblem::NotAPageUrl);
@@ -85,11 +93,14 @@ impl<'a> PageUrl<'a> {
 }
 
 fn starts_with_ignoring_case(text: &str, head: &str) -> bool {
-    text.get(..head.len()).is_some_and(|start| start.eq_ignore_ascii_case(head))
+    text.get(..head.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(head))
 }
 
 fn strip_scheme(text: &str) -> Option<&str> {
-    let scheme = ["https://", "http://"].into_iter().find(|scheme| starts_with_ignoring_case(text, scheme))?;
+    let scheme = ["https://", "http://"]
+        .into_iter()
+        .find(|scheme| starts_with_ignoring_case(text, scheme))?;
     Some(&text[scheme.len()..])
 }
 
@@ -101,8 +112,16 @@ fn host_of(authority: &str) -> Option<&str> {
         Some(colon) if !host_port.ends_with(']') => (&host_port[..colon], &host_port[colon + 1..]),
         _ => (host_port, ""),
     };
-    let name = |h: &str| !h.is_empty() && h.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || "-._~%".contains(c));
-    let ip6 = |h: &str| h.strip_prefix('[').and_then(|h| h.strip_suffix(']')).is_some_and(|h| h.parse::<std::net::Ipv6Addr>().is_ok());
+    let name = |h: &str| {
+        !h.is_empty()
+            && h.chars()
+                .all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || "-._~%".contains(c))
+    };
+    let ip6 = |h: &str| {
+        h.strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .is_some_and(|h| h.parse::<std::net::Ipv6Addr>().is_ok())
+    };
     let fine = (name(host) || ip6(host)) && port.bytes().all(|b| b.is_ascii_digit()) && !authority.contains('\\');
     fine.then_some(host)
 }
@@ -140,15 +159,24 @@ impl<'a> QueryParams<'a> {
                 _ => {}
             }
         }
-        let url = percent_decode_str(url.unwrap_or_default()).decode_utf8().map_err(|_| UrlProblem::NotAPageUrl)?;
-        let app_id = app_id.filter(|id| !id.is_empty()).map(|id| percent_decode_str(id).decode_utf8_lossy());
+        let url = percent_decode_str(url.unwrap_or_default())
+            .decode_utf8()
+            .map_err(|_| UrlProblem::NotAPageUrl)?;
+        let app_id = app_id
+            .filter(|id| !id.is_empty())
+            .map(|id| percent_decode_str(id).decode_utf8_lossy());
         Ok(Self { url, app_id })
     }
 }
 
 /// `name` as it may stand in a message: short, no control characters.
 fn printable(name: &str) -> String {
-    percent_decode_str(name).decode_utf8_lossy().chars().filter(|c| !c.is_control()).take(64).collect()
+    percent_decode_str(name)
+        .decode_utf8_lossy()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(64)
+        .collect()
 }
 
 #[cfg(test)]
@@ -162,7 +190,10 @@ mod tests {
             ("http://mp.weixin.qq.com?a=b", "http://mp.weixin.qq.com?a=b"),
             ("https://a.cn/#/route?x=1", "https://a.cn/"),
             ("https://a.cn/p?x=1#a#b", "https://a.cn/p?x=1"),
-            ("HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +", "HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +"),
+            (
+                "HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +",
+                "HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +",
+            ),
             ("http://[::1]:8080/x", "http://[::1]:8080/x"),
         ] {
             assert_eq!(PageUrl::parse(sent).unwrap().as_str(), signed);
@@ -211,18 +242,33 @@ mod tests {
         let parsed = QueryParams::parse("_=1&url=https%3A%2F%2Fa.cn%2Fp%3Fx%3D%2525%26y%3D1+1&appId=wx1&_=2").unwrap();
         assert_eq!(parsed.url, "https://a.cn/p?x=%25&y=1+1");
         assert_eq!(parsed.app_id.as_deref(), Some("wx1"));
-        assert_eq!(QueryParams::parse("url=http://a.cn/100%").unwrap().url, "http://a.cn/100%");
+        assert_eq!(
+            QueryParams::parse("url=http://a.cn/100%").unwrap().url,
+            "http://a.cn/100%"
+        );
         assert_eq!(QueryParams::parse("x=1").unwrap().url, "");
     }
 
     #[test]
     fn a_query_that_spills_over_is_refused_by_name() {
         let spilled = |query| QueryParams::parse(query).unwrap_err();
-        assert_eq!(spilled("url=https://a.cn/p?x=1&from=singlemessage"), UrlProblem::Spilled("from".into()));
-        assert_eq!(spilled("url=https://a.cn/p?x=1&url=2"), UrlProblem::Spilled("url".into()));
+        assert_eq!(
+            spilled("url=https://a.cn/p?x=1&from=singlemessage"),
+            UrlProblem::Spilled("from".into())
+        );
+        assert_eq!(
+            spilled("url=https://a.cn/p?x=1&url=2"),
+            UrlProblem::Spilled("url".into())
+        );
         assert_eq!(spilled("url=https%3A%2F%2Fa.cn&url=x"), UrlProblem::Repeated);
         assert_eq!(spilled("url=%FF"), UrlProblem::NotAPageUrl);
-        assert!(QueryParams::parse("from=x&url=https://a.cn/p?x=1").is_ok(), "what stands before url is not its query");
-        assert!(QueryParams::parse("url=https://a.cn/p&_=1").is_ok(), "a URL with no query has nothing to lose");
+        assert!(
+            QueryParams::parse("from=x&url=https://a.cn/p?x=1").is_ok(),
+            "what stands before url is not its query"
+        );
+        assert!(
+            QueryParams::parse("url=https://a.cn/p&_=1").is_ok(),
+            "a URL with no query has nothing to lose"
+        );
     }
 }

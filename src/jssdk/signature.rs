@@ -30,14 +30,33 @@ impl Nonce {
 /// What is signed: the four values raw, in the order of their names.
 #[must_use]
 pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
-    ["jsapi_ticket=", ticket, "&noncestr=", nonce, "&timestamp=", timestamp, "&url=", url].concat()
+    [
+        "jsapi_ticket=",
+        ticket,
+        "&noncestr=",
+        nonce,
+        "&timestamp=",
+        timestamp,
+        "&url=",
+        url,
+    ]
+    .concat()
 }
 
 /// The signature: SHA-1 of [`string1`] in 40 lower-case hex digits.
 #[must_use]
 pub fn sign(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
     let mut hash = Sha1::new();
-    for part in ["jsapi_ticket=", ticket, "&noncestr=", nonce, "&timestamp=", timestamp, "&url=", url] {
+    for part in [
+        "jsapi_ticket=",
+        ticket,
+        "&noncestr=",
+        nonce,
+        "&timestamp=",
+        timestamp,
+        "&url=",
+        url,
+    ] {
         hash.update(part);
     }
     hex::encode(hash.finalize())

@@ -1,0 +1,143 @@
+//! The store of a gateway that runs alone: a map in this process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::{Entry, SharedStore, StoreFuture};
+
+/// The entries of one stream, oldest first.
+type Stream = VecDeque<Vec<(String, String)>>;
+
+/// A [`SharedStore`] in this process. Its clock is tokio's, so a test can move it.
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    values: HashMap<String, (String, Instant)>,
+    streams: HashMap<String, Stream>,
+    /// When the map is next searched for what has ended.
+    sweep_at: Option<Instant>,
+}
+
+/// How often ended entries are swept out: rarely enough to cost nothing, often enough that
+/// remembered uploads of a busy gateway don't pile up.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+impl State {
+    fn live(&self, key: &str) -> Option<&(String, Instant)> {
+        self.values.get(key).filter(|(_, ends)| *ends > Instant::now())
+    }
+
+    fn write(&mut self, key: &str, value: String, ttl: Duration) {
+        let now = Instant::now();
+        if self.sweep_at.is_none_or(|at| at <= now) {
+            self.values.retain(|_, (_, ends)| *ends > now);
+            self.sweep_at = Some(now + SWEEP_INTERVAL);
+        }
+        self.values.insert(key.to_owned(), (value, now + ttl));
+    }
+
+    fn compare_and_set(&mut self, key: &str, expected: Option<&str>, value: &str, ttl: Duration) -> bool {
+        let same = self.live(key).map(|(value, _)| value.as_str()) == expected;
+        if same {
+            self.write(key, value.to_owned(), ttl);
+        }
+        same
+    }
+}
+
+impl MemoryStore {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change below is whole before anything can panic, so a poisoned lock is still good.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every operation here is done at once; the future only fits the trait.
+fn ready<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
+    std::future::ready(Ok(value)).boxed()
+}
+
+impl SharedStore for MemoryStore {
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
+        let entry = self.state().live(key).map(|(value, ends)| Entry {
+            value: value.clone(),
+            ttl: Some(ends.saturating_duration_since(Instant::now())),
+        });
+        ready(entry)
+    }
+
+    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
+        self.compare_and_set(key, None, value, ttl)
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a str>,
+        value: &'a str,
+        ttl: Duration,
+    ) -> StoreFuture<'a, bool> {
+        let done = self.state().compare_and_set(key, expected, value, ttl);
+        ready(done)
+    }
+
+    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
+        let mut state = self.state();
+        let same = state.live(key).is_some_and(|(value, _)| value == expected);
+        if same {
+            state.values.remove(key);
+        }
+        ready(same)
+    }
+
+    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
+        let mut state = self.state();
+        let live = state.live(key).map(|(value, ends)| (value.parse().unwrap_or(0), *ends));
+        let (count, ttl) = live.map_or((0, ttl), |(count, ends)| {
+            (count, ends.saturating_duration_since(Instant::now()))
+        });
+        let count: u64 = count + 1;
+        state.write(key, count.to_string(), ttl);
+        ready(count)
+    }
+
+    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()> {
+        let mut state = self.state();
+        let stream = state.streams.entry(key.to_owned()).or_default();
+        stream.push_back(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+        );
+        while stream.len() > cap {
+            stream.pop_front();
+        }
+        ready(())
+    }
+
+    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
+        let state = self.state();
+        let entries = state
+            .streams
+            .get(key)
+            .map(|stream| stream.iter().rev().take(count).cloned().collect());
+        ready(entries.unwrap_or_default())
+    }
+
+    fn ping(&self) -> StoreFuture<'_, ()> {
+        ready(())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,4 @@
+//! The store in Redis.
+
+/// A shared store in Redis.
+pub struct RedisStore {}
