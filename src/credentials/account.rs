@@ -93,7 +93,12 @@ impl AccountCredentials {
         policy: Policy,
         services: Services,
     ) -> Arc<Self> {
-        let Services { store, journal, metrics, tasks } = services;
+        let Services {
+            store,
+            journal,
+            metrics,
+            tasks,
+        } = services;
         let slot = |kind, key: &settings::values::KeyTemplate| Slot::new(kind, Arc::clone(&store), key.fill(&app_id));
         Arc::new(Self {
             token: slot(Kind::AccessToken, &keys.token_key),
@@ -185,9 +190,18 @@ impl AccountCredentials {
         }
         self.token.cell.drop_if_still(&dead.value);
         tracing::info!(app_id = %self.app_id, token = dead.fingerprint, %error, "WeChat rejected the access_token");
-        self.journal.note(&self.app_id, Kind::AccessToken, Event::Rejected, &dead.fingerprint, &error.to_string());
+        self.journal.note(
+            &self.app_id,
+            Kind::AccessToken,
+            Event::Rejected,
+            &dead.fingerprint,
+            &error.to_string(),
+        );
         if dead.held_since.elapsed() < YOUNG {
-            self.fights.fail(Severity::Fight, Unavailable::soon("new access_tokens are rejected at once"));
+            self.fights.fail(
+                Severity::Fight,
+                Unavailable::soon("new access_tokens are rejected at once"),
+            );
         } else {
             self.fights.clear();
         }
@@ -205,7 +219,10 @@ impl AccountCredentials {
     #[must_use]
     pub fn status(&self, kind: Kind) -> Status {
         let slot = self.slot(kind);
-        Status { credential: slot.cell.usable(), failing: slot.backoff.refusal() }
+        Status {
+            credential: slot.cell.usable(),
+            failing: slot.backoff.refusal(),
+        }
     }
 
     pub(super) fn slot(&self, kind: Kind) -> &Slot {
@@ -218,8 +235,14 @@ impl AccountCredentials {
     /// Puts `credential` into use, unless it has been rejected meanwhile.
     pub(super) fn hold(&self, slot: &Slot, credential: Arc<Credential>) {
         let ends = std::time::SystemTime::now() + credential.expires_at.saturating_duration_since(Instant::now());
-        let ends = ends.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        self.metrics.expiry.with_label_values(&[self.app_id.as_str(), slot.kind.label()]).set(ends);
+        let ends = ends
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
+        self.metrics
+            .expiry
+            .with_label_values(&[self.app_id.as_str(), slot.kind.label()])
+            .set(ends);
         let before = slot.cell.hold(Arc::clone(&credential));
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             slot.past.supersede(before);
@@ -251,5 +274,7 @@ pub struct Services {
 
 /// True where WeChat says that the token is not, or no longer, good.
 pub(super) fn rejects_token(error: &CallError) -> bool {
-    error.errcode().is_some_and(|code| code.meaning() == Meaning::TokenRejected)
+    error
+        .errcode()
+        .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
 }

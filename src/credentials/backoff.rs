@@ -3,7 +3,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rand::RngExt;
 use tokio::time::Instant;
 
 use super::Unavailable;
@@ -55,16 +54,26 @@ impl Backoff {
         let now = Instant::now();
         let state = self.state();
         let failing = state.as_ref().filter(|failing| now < failing.until)?;
-        Some(Unavailable { retry_after: failing.until - now, ..failing.why.clone() })
+        Some(Unavailable {
+            retry_after: failing.until - now,
+            ..failing.why.clone()
+        })
     }
 
     /// Notes a failure; answers it with the wait that follows.
     pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
         let mut state = self.state();
         let failures = state.as_ref().map_or(0, |failing| failing.failures);
-        let wait = severity.wait(failures).mul_f64(rand::rng().random_range(0.8..1.2));
-        let why = Unavailable { retry_after: wait, ..why };
-        *state = Some(Failing { failures: failures + 1, until: Instant::now() + wait, why: why.clone() });
+        let wait = severity.wait(failures).mul_f64(rand::random_range(0.8..1.2));
+        let why = Unavailable {
+            retry_after: wait,
+            ..why
+        };
+        *state = Some(Failing {
+            failures: failures + 1,
+            until: Instant::now() + wait,
+            why: why.clone(),
+        });
         why
     }
 

@@ -30,14 +30,26 @@ struct Count {
 
 impl Budget {
     pub(super) fn new(store: Arc<dyn SharedStore>, app_id: AppId, limit: u32) -> Self {
-        Self { store, app_id, limit: limit.into(), own: Mutex::default() }
+        Self {
+            store,
+            app_id,
+            limit: limit.into(),
+            own: Mutex::default(),
+        }
     }
 
     /// Spends one call; an error where the day's calls are spent, with their number.
     pub(super) async fn spend(&self) -> Result<(), u64> {
         let day = today();
         let key = format!("wxgate:token_calls:{}:{day}", self.app_id);
-        let shared = self.store.get(&key).await.ok().flatten().and_then(|entry| entry.value.parse().ok()).unwrap_or(0);
+        let shared = self
+            .store
+            .get(&key)
+            .await
+            .ok()
+            .flatten()
+            .and_then(|entry| entry.value.parse().ok())
+            .unwrap_or(0);
         let spent = shared.max(self.spent_on(&day));
         if self.limit > 0 && spent >= self.limit {
             return Err(spent);
@@ -70,5 +82,9 @@ impl Budget {
 /// Today's date in Beijing, where WeChat's counters begin their day.
 fn today() -> String {
     let beijing = SystemTime::now() + Duration::from_secs(8 * 3600);
-    humantime::format_rfc3339_seconds(beijing).to_string().chars().take("2026-01-01".len()).collect()
+    humantime::format_rfc3339_seconds(beijing)
+        .to_string()
+        .chars()
+        .take("2026-01-01".len())
+        .collect()
 }

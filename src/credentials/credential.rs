@@ -77,7 +77,11 @@ impl Cell {
 
     /// Reads what is held and has not ended without counting a reference: for the hot path.
     pub(super) fn with_usable<T>(&self, read: impl FnOnce(&Credential) -> T) -> Option<T> {
-        self.0.load().as_deref().filter(|credential| credential.is_usable()).map(read)
+        self.0
+            .load()
+            .as_deref()
+            .filter(|credential| credential.is_usable())
+            .map(read)
     }
 
     /// Holds `credential` from now on; answers what was held before.

@@ -13,7 +13,9 @@ pub(super) struct Flight<T> {
 
 impl<T> Default for Flight<T> {
     fn default() -> Self {
-        Self { current: Mutex::new(None) }
+        Self {
+            current: Mutex::new(None),
+        }
     }
 }
 

@@ -52,7 +52,10 @@ impl Issuer for WeChatIssuer {
     fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
         match self.token_api {
             TokenApi::Classic => self.client.classic_token(&self.app_id, &self.secret).boxed(),
-            TokenApi::Stable => self.client.stable_token(&self.app_id, &self.secret, force_refresh).boxed(),
+            TokenApi::Stable => self
+                .client
+                .stable_token(&self.app_id, &self.secret, force_refresh)
+                .boxed(),
         }
     }
 

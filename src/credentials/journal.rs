@@ -71,7 +71,10 @@ impl Journal {
     pub fn start(store: Arc<dyn SharedStore>, replica: &str, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let (lines, waiting) = mpsc::channel(WAITING);
         tasks.spawn(write(store, waiting, stop));
-        Self { replica: replica.into(), lines }
+        Self {
+            replica: replica.into(),
+            lines,
+        }
     }
 
     /// Notes `event`. `fingerprint` names the credential, `reason` is for people.
@@ -84,7 +87,14 @@ impl Journal {
             ("reason", reason.to_owned()),
             ("replica", self.replica.to_string()),
         ];
-        if self.lines.try_send(Line { key: format!("wxgate:journal:{app_id}"), fields }).is_err() {
+        if self
+            .lines
+            .try_send(Line {
+                key: format!("wxgate:journal:{app_id}"),
+                fields,
+            })
+            .is_err()
+        {
             tracing::warn!(%app_id, event = event.label(), "the journal can't be written and its queue is full: entry lost");
         }
     }

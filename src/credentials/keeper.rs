@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +33,10 @@ impl Keeper {
 impl AccountCredentials {
     /// One turn: for each credential a look at the shared store, and a renewal where one is due.
     pub(super) async fn turn(self: &Arc<Self>) {
-        self.metrics.calls_today.with_label_values(&[self.app_id.as_str()]).set(self.budget.spent().cast_signed());
+        self.metrics
+            .calls_today
+            .with_label_values(&[self.app_id.as_str()])
+            .set(self.budget.spent().cast_signed());
         for kind in Kind::ALL {
             let slot = self.slot(kind);
             self.meet_the_others(slot).await;
@@ -55,7 +57,10 @@ impl AccountCredentials {
         let Some(held) = slot.cell.usable() else { return };
         if standing.as_ref().is_none_or(|standing| standing.value != held.value) {
             // Whoever was faster is met in the next turn.
-            let _ = slot.shelf.replace(standing.as_ref().map(|standing| &standing.value), &held).await;
+            let _ = slot
+                .shelf
+                .replace(standing.as_ref().map(|standing| &standing.value), &held)
+                .await;
         }
     }
 
@@ -63,7 +68,9 @@ impl AccountCredentials {
         if slot.backoff.refusal().is_some() {
             return None;
         }
-        let Some(held) = slot.cell.usable() else { return Some(Trigger::Missing) };
+        let Some(held) = slot.cell.usable() else {
+            return Some(Trigger::Missing);
+        };
         if slot.kind == Kind::AccessToken && self.is_in_doubt() {
             return Some(Trigger::InDoubt);
         }
@@ -75,12 +82,15 @@ impl AccountCredentials {
     /// Until the next look at the shared store, or the next renewal if that is sooner.
     fn until_next_turn(&self) -> Duration {
         let now = Instant::now();
-        let look = self.policy.adopt_interval.mul_f64(rand::rng().random_range(0.8..=1.0));
+        let look = self.policy.adopt_interval.mul_f64(rand::random_range(0.8..=1.0));
         let renewals = Kind::ALL.into_iter().filter_map(|kind| {
             let slot = self.slot(kind);
             match slot.backoff.refusal() {
                 Some(refusal) => Some(refusal.retry_after),
-                None => slot.cell.usable().map(|held| held.renew_at.saturating_duration_since(now)),
+                None => slot
+                    .cell
+                    .usable()
+                    .map(|held| held.renew_at.saturating_duration_since(now)),
             }
         });
         // Never at once: a renewal that is due and can't be had must not spin.

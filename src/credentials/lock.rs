@@ -24,11 +24,20 @@ pub(super) async fn try_acquire(
     key: &str,
     life: Duration,
 ) -> Result<Option<Held>, StoreError> {
-    let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
+    let owner = new_owner();
     // Counted from before the command, so that it never seems to last longer than it does.
     let ends_at = Instant::now() + life;
     let taken = store.set_if_absent(key, &owner, life).await?;
-    Ok(taken.then(|| Held { store: Arc::clone(store), key: key.to_owned(), owner, ends_at }))
+    Ok(taken.then(|| Held {
+        store: Arc::clone(store),
+        key: key.to_owned(),
+        owner,
+        ends_at,
+    }))
+}
+
+fn new_owner() -> String {
+    rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect()
 }
 
 impl Held {

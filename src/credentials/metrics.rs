@@ -16,19 +16,31 @@ impl CredentialMetrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             refreshes: IntCounterVec::new(
-                Opts::new("wxgate_credential_refreshes_total", "Renewals, by what caused them and how they ended"),
+                Opts::new(
+                    "wxgate_credential_refreshes_total",
+                    "Renewals, by what caused them and how they ended",
+                ),
                 &["app_id", "kind", "trigger", "outcome"],
             )?,
             expiry: GaugeVec::new(
-                Opts::new("wxgate_credential_expiry_timestamp_seconds", "When the credential held here ends (Unix time)"),
+                Opts::new(
+                    "wxgate_credential_expiry_timestamp_seconds",
+                    "When the credential held here ends (Unix time)",
+                ),
                 &["app_id", "kind"],
             )?,
             foreign: IntCounterVec::new(
-                Opts::new("wxgate_credential_foreign_invalidations_total", "Tokens that another system replaced"),
+                Opts::new(
+                    "wxgate_credential_foreign_invalidations_total",
+                    "Tokens that another system replaced",
+                ),
                 &["app_id"],
             )?,
             calls_today: IntGaugeVec::new(
-                Opts::new("wxgate_token_calls_today", "Token calls of the whole cluster today (Beijing time)"),
+                Opts::new(
+                    "wxgate_token_calls_today",
+                    "Token calls of the whole cluster today (Beijing time)",
+                ),
                 &["app_id"],
             )?,
         };

@@ -48,7 +48,11 @@ pub struct Unavailable {
 impl Unavailable {
     /// A passing cause: worth asking again in a second.
     fn soon(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), errcode: None, retry_after: Duration::from_secs(1) }
+        Self {
+            reason: reason.into(),
+            errcode: None,
+            retry_after: Duration::from_secs(1),
+        }
     }
 }
 

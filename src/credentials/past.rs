@@ -48,13 +48,18 @@ impl Past {
 
     /// True where WeChat has rejected `value`.
     pub(super) fn rejected(&self, value: &Secret) -> bool {
-        self.list().iter().any(|gone| gone.credential.value == *value && gone.end != End::Superseded)
+        self.list()
+            .iter()
+            .any(|gone| gone.credential.value == *value && gone.end != End::Superseded)
     }
 
     /// Another one of ours takes the place of `credential`.
     pub(super) fn supersede(&self, credential: Arc<Credential>) {
         if !self.holds(&credential.value) {
-            self.push(Gone { credential, end: End::Superseded });
+            self.push(Gone {
+                credential,
+                end: End::Superseded,
+            });
         }
     }
 
@@ -62,7 +67,10 @@ impl Past {
     pub(super) fn reject(&self, credential: &Arc<Credential>) -> bool {
         let known = self.holds(&credential.value);
         if !known {
-            self.push(Gone { credential: Arc::clone(credential), end: End::Rejected(Instant::now()) });
+            self.push(Gone {
+                credential: Arc::clone(credential),
+                end: End::Rejected(Instant::now()),
+            });
         }
         !known
     }
@@ -77,7 +85,8 @@ impl Past {
 
     /// WeChat has just issued `value`, so it is the present, whatever it was before.
     pub(super) fn revive(&self, value: &Secret) {
-        self.list().retain(|gone| gone.credential.value != *value || gone.end != End::Superseded);
+        self.list()
+            .retain(|gone| gone.credential.value != *value || gone.end != End::Superseded);
     }
 
     /// Ours took the place of what was rejected: nothing foreign about that.
@@ -89,7 +98,12 @@ impl Past {
 
     /// What was rejected last, if that was long before its end and nobody has explained it; told once.
     pub(super) fn take_foreign(&self) -> Option<Arc<Credential>> {
-        let foreign = self.list().iter().rev().find(|gone| gone.died_early()).map(|gone| Arc::clone(&gone.credential));
+        let foreign = self
+            .list()
+            .iter()
+            .rev()
+            .find(|gone| gone.died_early())
+            .map(|gone| Arc::clone(&gone.credential));
         self.explain();
         foreign
     }
@@ -98,7 +112,10 @@ impl Past {
 impl Gone {
     fn died_early(&self) -> bool {
         let End::Rejected(at) = self.end else { return false };
-        let life = self.credential.expires_at.saturating_duration_since(self.credential.held_since);
+        let life = self
+            .credential
+            .expires_at
+            .saturating_duration_since(self.credential.held_since);
         let left = self.credential.expires_at.saturating_duration_since(at);
         // Within the last minute, or the last tenth of a short life, clocks that differ explain it.
         left > Duration::from_secs(60).min(life / 10)

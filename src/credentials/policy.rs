@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
 use tokio::time::Instant;
 
 use super::credential::{Credential, Kind};
@@ -57,12 +56,18 @@ impl Policy {
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Instant) -> Credential {
         let now = Instant::now();
         let life = expires_at.saturating_duration_since(now);
-        let margin = self.refresh_ahead.min(life / 4).mul_f64(rand::rng().random_range(0.9..=1.0));
+        let margin = self.refresh_ahead.min(life / 4).mul_f64(rand::random_range(0.9..=1.0));
         let renew_at = match kind {
             Kind::AccessToken => expires_at - margin,
             Kind::JsapiTicket => (expires_at - margin).min(now + self.ticket_max_age),
         };
-        Credential { fingerprint: value.fingerprint(), value, held_since: now, expires_at, renew_at }
+        Credential {
+            fingerprint: value.fingerprint(),
+            value,
+            held_since: now,
+            expires_at,
+            renew_at,
+        }
     }
 
     /// When a ticket ends that WeChat has just given a life of `expires_in`, counted from `asked_at`.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rand::RngExt;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::Unavailable;
@@ -72,7 +73,12 @@ impl AccountCredentials {
         outcome.unwrap_or_else(|| Err(Unavailable::soon("the renewal panicked")))
     }
 
-    async fn renewal(self: Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
+    /// Boxed because a ticket's renewal may begin with the token's.
+    fn renewal(self: Arc<Self>, kind: Kind, trigger: Trigger) -> BoxFuture<'static, Outcome> {
+        async move { self.run_renewal(kind, trigger).await }.boxed()
+    }
+
+    async fn run_renewal(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
         let slot = self.slot(kind);
         if trigger != Trigger::Operator
             && let Some(refusal) = slot.backoff.refusal()
@@ -89,7 +95,10 @@ impl AccountCredentials {
             (Ok(now), Some(before)) if now.value == before.value => "unchanged",
             (Ok(_), _) => "ok",
         };
-        self.metrics.refreshes.with_label_values(&[self.app_id.as_str(), kind.label(), trigger.label(), result]).inc();
+        self.metrics
+            .refreshes
+            .with_label_values(&[self.app_id.as_str(), kind.label(), trigger.label(), result])
+            .inc();
         outcome
     }
 
@@ -158,7 +167,10 @@ impl AccountCredentials {
             return Err(self.token.backoff.fail(Severity::Quota, Unavailable::soon(reason)));
         }
         let issued = self.issuer.token(force_refresh).await;
-        self.metrics.calls_today.with_label_values(&[self.app_id.as_str()]).set(self.budget.spent().cast_signed());
+        self.metrics
+            .calls_today
+            .with_label_values(&[self.app_id.as_str()])
+            .set(self.budget.spent().cast_signed());
         match issued {
             Ok(issued) => {
                 self.token.backoff.clear();
@@ -181,10 +193,12 @@ impl AccountCredentials {
         };
         // The token's renewal needs the lock, which fetch_ticket has released by now.
         let token = self.replace_rejected(&token, &error).await?;
-        self.fetch_ticket(trigger, &token).await.map_err(|failure| match failure {
-            TicketFailure::Unavailable(unavailable) => unavailable,
-            TicketFailure::TokenRejected(error) => self.note_failure(&self.ticket, &error, ErrCode::meaning),
-        })
+        self.fetch_ticket(trigger, &token)
+            .await
+            .map_err(|failure| match failure {
+                TicketFailure::Unavailable(unavailable) => unavailable,
+                TicketFailure::TokenRejected(error) => self.note_failure(&self.ticket, &error, ErrCode::meaning),
+            })
     }
 
     async fn fetch_ticket(&self, trigger: Trigger, token: &Credential) -> Result<Arc<Credential>, TicketFailure> {
@@ -205,7 +219,11 @@ impl AccountCredentials {
         outcome
     }
 
-    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Standing>) -> Result<Arc<Credential>, TicketFailure> {
+    async fn ask_for_ticket(
+        &self,
+        token: &Credential,
+        seen: Option<Standing>,
+    ) -> Result<Arc<Credential>, TicketFailure> {
         let slot = &self.ticket;
         let issued = match self.issuer.ticket(&token.value).await {
             Ok(issued) => issued,
@@ -214,13 +232,23 @@ impl AccountCredentials {
         };
         slot.backoff.clear();
         let held = slot.cell.held().map(|held| (held.value.clone(), held.expires_at));
-        let standing = seen.as_ref().and_then(|seen| Some((seen.value.clone(), seen.expires_at?)));
-        let known_end = held.into_iter().chain(standing).filter(|(value, _)| *value == issued.value).map(|(_, end)| end).min();
+        let standing = seen
+            .as_ref()
+            .and_then(|seen| Some((seen.value.clone(), seen.expires_at?)));
+        let known_end = held
+            .into_iter()
+            .chain(standing)
+            .filter(|(value, _)| *value == issued.value)
+            .map(|(_, end)| end)
+            .min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
         let ticket = self.publish(slot, seen, credential).await;
         // A store that fails here costs one more getticket call by another replica.
-        let _ = self.store.set_if_absent(&self.asked_key(), "asked", self.policy.ticket_max_age.mul_f64(0.9)).await;
+        let _ = self
+            .store
+            .set_if_absent(&self.asked_key(), "asked", self.policy.ticket_max_age.mul_f64(0.9))
+            .await;
         Ok(ticket)
     }
 
@@ -248,9 +276,13 @@ impl AccountCredentials {
             match self.try_claim(slot, trigger).await {
                 Ok(Some(claim)) => return Ok(claim),
                 Ok(None) if Instant::now() < give_up => {
-                    sleep(Duration::from_millis(rand::rng().random_range(POLL))).await;
+                    sleep(Duration::from_millis(rand::random_range(POLL))).await;
                 }
-                Ok(None) => return Err(Unavailable::soon("another replica holds the lock and has published nothing yet")),
+                Ok(None) => {
+                    return Err(Unavailable::soon(
+                        "another replica holds the lock and has published nothing yet",
+                    ));
+                }
                 Err(error) => return Ok(Claim::Alone(error)),
             }
         }
@@ -278,11 +310,19 @@ impl AccountCredentials {
     /// Takes over what stands in the shared store, where that is good and newer than what is held.
     pub(super) fn adopt(&self, slot: &Slot, trigger: Trigger, standing: Option<&Standing>) -> Option<Arc<Credential>> {
         let standing = standing.filter(|standing| trigger != Trigger::Operator && slot.would_adopt(standing))?;
-        let credential = self.policy.credential(slot.kind, standing.value.clone(), standing.expires_at?);
+        let credential = self
+            .policy
+            .credential(slot.kind, standing.value.clone(), standing.expires_at?);
         let credential = Arc::new(credential);
         self.hold(slot, Arc::clone(&credential));
         slot.past.explain();
-        self.journal.note(&self.app_id, slot.kind, Event::Adopted, &credential.fingerprint, trigger.label());
+        self.journal.note(
+            &self.app_id,
+            slot.kind,
+            Event::Adopted,
+            &credential.fingerprint,
+            trigger.label(),
+        );
         tracing::debug!(app_id = %self.app_id, kind = slot.kind.label(), credential = credential.fingerprint, "adopted");
         Some(credential)
     }
@@ -291,7 +331,11 @@ impl AccountCredentials {
     /// newer has come to stand there meanwhile (this process was frozen), that is used instead (C8).
     pub(super) async fn publish(&self, slot: &Slot, seen: Option<Standing>, credential: Credential) -> Arc<Credential> {
         slot.past.revive(&credential.value);
-        let event = if slot.cell.held().is_some() { Event::Renewed } else { Event::Issued };
+        let event = if slot.cell.held().is_some() {
+            Event::Renewed
+        } else {
+            Event::Issued
+        };
         let unchanged = slot.cell.held().is_some_and(|held| held.value == credential.value);
         let credential = match self.displace(slot, seen.map(|seen| seen.value), &credential).await {
             Some(newer) => {
@@ -306,7 +350,13 @@ impl AccountCredentials {
         if !unchanged {
             let (app_id, kind, life) = (&self.app_id, slot.kind.label(), credential.remaining().as_secs());
             tracing::info!(%app_id, kind, credential = credential.fingerprint, life, "{}", event.label());
-            self.journal.note(app_id, slot.kind, event, &credential.fingerprint, &format!("for {life} s"));
+            self.journal.note(
+                app_id,
+                slot.kind,
+                event,
+                &credential.fingerprint,
+                &format!("for {life} s"),
+            );
         }
         credential
     }
@@ -321,7 +371,9 @@ impl AccountCredentials {
             }
             let standing = slot.shelf.read().await.ok()?;
             match standing {
-                Some(standing) if standing.value != credential.value && slot.would_adopt(&standing) => return Some(standing),
+                Some(standing) if standing.value != credential.value && slot.would_adopt(&standing) => {
+                    return Some(standing);
+                }
                 other => seen = other.map(|standing| standing.value),
             }
         }
@@ -330,11 +382,19 @@ impl AccountCredentials {
 
     /// Tells of a token that died long before its end though nobody of ours replaced it (C5).
     fn report_foreign(&self) {
-        let Some(dead) = self.token.past.take_foreign().filter(|_| !self.is_in_doubt()) else { return };
+        let Some(dead) = self.token.past.take_foreign().filter(|_| !self.is_in_doubt()) else {
+            return;
+        };
         let left = dead.remaining().as_secs();
         let reason = format!("rejected {left} s before its end: another system fetched a token with this AppSecret");
         self.metrics.foreign.with_label_values(&[self.app_id.as_str()]).inc();
-        self.journal.note(&self.app_id, Kind::AccessToken, Event::ForeignInvalidation, &dead.fingerprint, &reason);
+        self.journal.note(
+            &self.app_id,
+            Kind::AccessToken,
+            Event::ForeignInvalidation,
+            &dead.fingerprint,
+            &reason,
+        );
         tracing::error!(
             app_id = %self.app_id,
             token = dead.fingerprint,
@@ -353,7 +413,13 @@ impl AccountCredentials {
             Meaning::Busy | Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => Severity::Passing,
         };
         let reason = format!("{}: {error}", slot.kind.label());
-        let why = slot.backoff.fail(severity, Unavailable { errcode, ..Unavailable::soon(reason) });
+        let why = slot.backoff.fail(
+            severity,
+            Unavailable {
+                errcode,
+                ..Unavailable::soon(reason)
+            },
+        );
         let (app_id, kind, retry_in) = (&self.app_id, slot.kind.label(), why.retry_after);
         match meaning {
             Meaning::Operator(cure) => {
@@ -361,7 +427,8 @@ impl AccountCredentials {
             }
             _ => tracing::warn!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}"),
         }
-        self.journal.note(app_id, slot.kind, Event::RenewalFailed, "", &error.to_string());
+        self.journal
+            .note(app_id, slot.kind, Event::RenewalFailed, "", &error.to_string());
         why
     }
 }

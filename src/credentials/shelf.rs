@@ -43,7 +43,9 @@ impl Shelf {
         if ttl.is_zero() {
             return Ok(true);
         }
-        self.store.compare_and_set(&self.key, seen.map(Secret::expose), value, ttl).await
+        self.store
+            .compare_and_set(&self.key, seen.map(Secret::expose), value, ttl)
+            .await
     }
 
     /// Takes `value` off, if it is still what stands there.

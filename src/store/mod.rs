@@ -40,11 +40,17 @@ pub struct Health {
 
 impl Health {
     fn good() -> Self {
-        Self { error: None, since: Instant::now() }
+        Self {
+            error: None,
+            since: Instant::now(),
+        }
     }
 
     fn unknown() -> Self {
-        Self { error: Some(StoreError("not asked yet".to_owned())), since: Instant::now() }
+        Self {
+            error: Some(StoreError("not asked yet".to_owned())),
+            since: Instant::now(),
+        }
     }
 
     fn record(&mut self, error: Option<&StoreError>) {

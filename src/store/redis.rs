@@ -79,7 +79,10 @@ impl RedisStore {
     /// Runs one command and records whether the store is up.
     async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
         let result = self.try_run(command).await;
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).record(result.as_ref().err());
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(result.as_ref().err());
         result
     }
 
@@ -115,14 +118,24 @@ impl RedisStore {
             Ok(Err(error)) => failed(&error),
             Err(_) => StoreError("no connection to Redis in time".to_owned()),
         };
-        *connection = Connection::Failed { error: error.clone(), retry_at: Instant::now() + RETRY_AFTER };
+        *connection = Connection::Failed {
+            error: error.clone(),
+            retry_at: Instant::now() + RETRY_AFTER,
+        };
         Err(error)
     }
 }
 
 /// What Redis or the client said. Neither quotes values, but a server's text is not ours to trust.
 fn failed(error: &redis::RedisError) -> StoreError {
-    StoreError(error.to_string().chars().filter(|c| !c.is_control()).take(200).collect())
+    StoreError(
+        error
+            .to_string()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect(),
+    )
 }
 
 impl Topology {
@@ -132,7 +145,12 @@ impl Topology {
         let address = |node: &settings::values::HostPort| {
             let (host, port) = (node.host().to_owned(), node.port());
             if tls {
-                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+                ConnectionAddr::TcpTls {
+                    host,
+                    port,
+                    insecure: false,
+                    tls_params: None,
+                }
             } else {
                 ConnectionAddr::Tcp(host, port)
             }
@@ -164,9 +182,10 @@ impl Topology {
                 Self::Sentinel(tokio::sync::Mutex::new(builder.build()?))
             }
             RedisMode::Cluster => {
-                let nodes = settings.nodes.iter().map(|node| {
-                    Ok(address(node).into_connection_info()?.set_redis_settings(login.clone()))
-                });
+                let nodes = settings
+                    .nodes
+                    .iter()
+                    .map(|node| Ok(address(node).into_connection_info()?.set_redis_settings(login.clone())));
                 let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;
                 let builder = ClusterClientBuilder::new(nodes)
                     .connection_timeout(settings.connect_timeout)
@@ -182,9 +201,7 @@ impl Topology {
             Self::Standalone(client) => {
                 Wire::Single(client.get_multiplexed_async_connection_with_config(config).await?)
             }
-            Self::Sentinel(client) => {
-                Wire::Single(client.lock().await.get_async_connection_with_config(config).await?)
-            }
+            Self::Sentinel(client) => Wire::Single(client.lock().await.get_async_connection_with_config(config).await?),
             Self::Cluster(client) => Wire::Cluster(client.get_async_connection().await?),
         })
     }

@@ -19,7 +19,11 @@ impl Answer {
             return Err(CallError::Status(response.status()));
         }
         let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| CallError::while_reading(&error))? {
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|error| CallError::while_reading(&error))?
+        {
             if body.len() + piece.len() > MAX_JSON {
                 return Err(CallError::Body(BodyProblem::TooLong));
             }
@@ -36,12 +40,19 @@ impl Answer {
         }
         let clean: Vec<u8> = body.iter().copied().filter(|b| *b >= b' ').collect();
         let object: Map<String, Value> = serde_json::from_slice(&clean).map_err(|error| {
-            CallError::Body(if error.is_eof() { BodyProblem::CutOff } else { BodyProblem::Unexpected })
+            CallError::Body(if error.is_eof() {
+                BodyProblem::CutOff
+            } else {
+                BodyProblem::Unexpected
+            })
         })?;
         let answer = Self(object);
         match answer.integer("errcode") {
             None | Some(0) => Ok(answer),
-            Some(code) => Err(CallError::Refused { code: ErrCode(code), message: answer.errmsg() }),
+            Some(code) => Err(CallError::Refused {
+                code: ErrCode(code),
+                message: answer.errmsg(),
+            }),
         }
     }
 
@@ -78,7 +89,10 @@ mod tests {
 
     #[test]
     fn an_errcode_is_a_refusal_however_it_is_written() {
-        for body in [r#"{"errcode":40013,"errmsg":"invalid appid"}"#, r#"{"errcode":"40013","errmsg":"invalid appid"}"#] {
+        for body in [
+            r#"{"errcode":40013,"errmsg":"invalid appid"}"#,
+            r#"{"errcode":"40013","errmsg":"invalid appid"}"#,
+        ] {
             let error = Answer::parse(body.as_bytes()).unwrap_err();
             assert_eq!(error.errcode(), Some(ErrCode::INVALID_APPID), "{body}");
         }

@@ -44,21 +44,40 @@ impl WeChatClient {
             // A redirect would carry the token in the query to who knows where.
             .redirect(redirect::Policy::none())
             .build()?;
-        let bases = std::iter::once(&settings.api_base_url).chain(&settings.fallback_base_urls).cloned().collect();
-        Ok(Self { http, bases, timeout: settings.timeout, metrics })
+        let bases = std::iter::once(&settings.api_base_url)
+            .chain(&settings.fallback_base_urls)
+            .cloned()
+            .collect();
+        Ok(Self {
+            http,
+            bases,
+            timeout: settings.timeout,
+            metrics,
+        })
     }
 
     /// `GET /cgi-bin/token`: a new token; the one before dies within five minutes.
     pub async fn classic_token(&self, app_id: &AppId, secret: &Secret) -> Result<Issued, CallError> {
-        let query = [("grant_type", "client_credential"), ("appid", app_id.as_str()), ("secret", secret.expose())];
+        let query = [
+            ("grant_type", "client_credential"),
+            ("appid", app_id.as_str()),
+            ("secret", secret.expose()),
+        ];
         let asked_at = Instant::now();
-        let answer = self.json(Api::Token, |url| self.http.get(url).query(&query), "/cgi-bin/token").await;
+        let answer = self
+            .json(Api::Token, |url| self.http.get(url).query(&query), "/cgi-bin/token")
+            .await;
         issued(answer?, "access_token", asked_at)
     }
 
     /// `POST /cgi-bin/stable_token`: the current token and its remaining life, or with
     /// `force_refresh` a new one.
-    pub async fn stable_token(&self, app_id: &AppId, secret: &Secret, force_refresh: bool) -> Result<Issued, CallError> {
+    pub async fn stable_token(
+        &self,
+        app_id: &AppId,
+        secret: &Secret,
+        force_refresh: bool,
+    ) -> Result<Issued, CallError> {
         let mut body = json!({
             "grant_type": "client_credential",
             "appid": app_id.as_str(),
@@ -68,7 +87,13 @@ impl WeChatClient {
             body["force_refresh"] = true.into();
         }
         let asked_at = Instant::now();
-        let answer = self.json(Api::StableToken, |url| self.http.post(url).json(&body), "/cgi-bin/stable_token").await;
+        let answer = self
+            .json(
+                Api::StableToken,
+                |url| self.http.post(url).json(&body),
+                "/cgi-bin/stable_token",
+            )
+            .await;
         issued(answer?, "access_token", asked_at)
     }
 
@@ -77,7 +102,13 @@ impl WeChatClient {
     pub async fn jsapi_ticket(&self, token: &Secret) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", "jsapi")];
         let asked_at = Instant::now();
-        let answer = self.json(Api::Ticket, |url| self.http.get(url).query(&query), "/cgi-bin/ticket/getticket").await;
+        let answer = self
+            .json(
+                Api::Ticket,
+                |url| self.http.get(url).query(&query),
+                "/cgi-bin/ticket/getticket",
+            )
+            .await;
         issued(answer?, "ticket", asked_at)
     }
 
@@ -85,7 +116,10 @@ impl WeChatClient {
     pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
-        let download = match self.send(|url| self.http.get(url).query(&query), "/cgi-bin/media/get").await {
+        let download = match self
+            .send(|url| self.http.get(url).query(&query), "/cgi-bin/media/get")
+            .await
+        {
             Ok(response) => media::open(response).await,
             Err(error) => Err(error),
         };
@@ -115,17 +149,27 @@ impl WeChatClient {
                 Err(error) => return Err(CallError::while_sending(&error)),
             }
         }
-        Err(CallError::Unreachable(last.map_or_else(String::new, |error| innermost(&error))))
+        Err(CallError::Unreachable(
+            last.map_or_else(String::new, |error| innermost(&error)),
+        ))
     }
 }
 
 impl CallError {
     fn while_sending(error: &reqwest::Error) -> Self {
-        if error.is_timeout() { Self::TimedOut } else { Self::Interrupted(innermost(error)) }
+        if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Interrupted(innermost(error))
+        }
     }
 
     pub(super) fn while_reading(error: &reqwest::Error) -> Self {
-        if error.is_timeout() { Self::TimedOut } else { Self::Body(BodyProblem::CutOff) }
+        if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Body(BodyProblem::CutOff)
+        }
     }
 }
 
@@ -135,7 +179,11 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(source) = root.source() {
         root = source;
     }
-    if root.is::<reqwest::Error>() { "the request failed".to_owned() } else { root.to_string() }
+    if root.is::<reqwest::Error>() {
+        "the request failed".to_owned()
+    } else {
+        root.to_string()
+    }
 }
 
 /// A life longer than any that WeChat gives, against an overflow of the clock.
@@ -145,7 +193,14 @@ fn issued(answer: Answer, field: &str, asked_at: Instant) -> Result<Issued, Call
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
     let value = answer.text(field).ok_or_else(unexpected)?;
     // Without a life, or with none left, it can't be kept: some caches then keep it for ever.
-    let seconds = answer.integer("expires_in").filter(|seconds| *seconds > 0).ok_or_else(unexpected)?;
+    let seconds = answer
+        .integer("expires_in")
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(unexpected)?;
     let expires_in = Duration::from_secs(seconds.min(MAX_LIFE).unsigned_abs());
-    Ok(Issued { value: Secret::new(value), expires_in, asked_at })
+    Ok(Issued {
+        value: Secret::new(value),
+        expires_in,
+        asked_at,
+    })
 }

@@ -73,7 +73,9 @@ impl ErrCode {
             40243 => "the AppSecret is frozen (AppSecret已被冻结): unfreeze it in the account's console",
             48001 => "the account lacks this API: verify the account (认证) or look at 接口权限 in its console",
             48004 => "the API is banned for this account: read the notice in its console",
-            48017 => "this host resolves WeChat to a retired address: remove pinned addresses from the hosts file or DNS",
+            48017 => {
+                "this host resolves WeChat to a retired address: remove pinned addresses from the hosts file or DNS"
+            }
             50001 => "the account lacks the permission: look at 接口权限 in its console",
             50002 => "the account is frozen, migrated or cancelled: its owner must act",
             50004 => "the account may not use the token API (punishment): its owner must act",

@@ -57,7 +57,10 @@ pub(super) async fn open(response: Response) -> Result<MediaDownload, CallError>
         return Err(CallError::Status(response.status()));
     }
     let content_length = response.content_length();
-    let mut rest = response.bytes_stream().map_err(|error| CallError::while_reading(&error)).boxed();
+    let mut rest = response
+        .bytes_stream()
+        .map_err(|error| CallError::while_reading(&error))
+        .boxed();
     let head = gather(&mut rest, BytesMut::new(), Kind::HEAD).await?;
     if head.is_empty() {
         return Err(CallError::Body(BodyProblem::Empty));
@@ -66,7 +69,11 @@ pub(super) async fn open(response: Response) -> Result<MediaDownload, CallError>
         let body = gather(&mut rest, head, MAX_JSON).await?;
         return Err(json_in_place_of_a_file(&body));
     }
-    Ok(MediaDownload { content_length, head: head.freeze(), rest })
+    Ok(MediaDownload {
+        content_length,
+        head: head.freeze(),
+        rest,
+    })
 }
 
 /// Reads on until `gathered` has `enough` bytes or the body ends.

@@ -41,8 +41,11 @@ impl WeChatMetrics {
         )?;
         let buckets = vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let duration = HistogramVec::new(
-            HistogramOpts::new("wxgate_wechat_request_duration_seconds", "Time until WeChat's answer began or failed")
-                .buckets(buckets),
+            HistogramOpts::new(
+                "wxgate_wechat_request_duration_seconds",
+                "Time until WeChat's answer began or failed",
+            )
+            .buckets(buckets),
             &["api"],
         )?;
         registry.register(Box::new(requests.clone()))?;
@@ -61,6 +64,8 @@ impl WeChatMetrics {
             Some(CallError::Refused { .. }) => "refused",
         };
         self.requests.with_label_values(&[api.label(), outcome]).inc();
-        self.duration.with_label_values(&[api.label()]).observe(started.elapsed().as_secs_f64());
+        self.duration
+            .with_label_values(&[api.label()])
+            .observe(started.elapsed().as_secs_f64());
     }
 }
