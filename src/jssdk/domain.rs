@@ -17,7 +17,7 @@ pub struct JsDomain {
 impl JsDomain {
     /// True where `page` is under this domain.
     #[must_use]
-    pub fn covers(&self, page: &PageUrl) -> bool {
+    pub fn covers(&self, page: &PageUrl<'_>) -> bool {
         self.covers_host(page.host()) && self.covers_path(page.path())
     }
 

@@ -1,6 +1,7 @@
 //! What the operator writes: TOML and environment, checked at start and parsed into real types,
 //! so that later code can't meet nonsense. One struct per section; the field docs are the manual.
 
+mod defaults;
 mod load;
 mod validate;
 pub mod values;
@@ -53,6 +54,7 @@ pub struct Settings {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address and port to listen on.
+    #[serde(with = "values::address")]
     pub listen: SocketAddr,
     /// The longest a request may take before it is answered with 4003.
     #[serde(with = "values::duration")]
@@ -61,6 +63,7 @@ pub struct Server {
     #[serde(with = "values::duration")]
     pub shutdown_grace: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(with = "values::networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Origins whose pages may call the two business routes; `*` allows every one.
     pub cors_allowed_origins: Vec<values::Origin>,

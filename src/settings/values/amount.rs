@@ -1,0 +1,72 @@
+//! Amounts: how long, how large. Each module here is for serde's `with`.
+
+/// A duration in words, such as `"5s"` or `"1h 30m"`: more than zero, at most 365 days.
+pub mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    const EXPECTED: &str = "expected a duration such as \"5s\", \"300s\" or \"72h\" (more than zero, at most 365 days)";
+
+    /// Reads a duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        super::parse_duration(&String::deserialize(deserializer)?)
+            .filter(|duration| !duration.is_zero())
+            .ok_or_else(|| D::Error::custom(EXPECTED))
+    }
+
+    /// Writes a duration as it can be read.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+}
+
+/// A duration in words that may be zero, at most 365 days.
+pub mod duration_or_zero {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub use super::duration::serialize;
+
+    const EXPECTED: &str = "expected a duration such as \"5s\", \"300s\" or \"72h\" (at most 365 days; \"0s\" is off)";
+
+    /// Reads a duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        super::parse_duration(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom(EXPECTED))
+    }
+}
+
+/// A number of bytes in words, such as `"20MiB"`: more than zero.
+pub mod size {
+    use bytesize::ByteSize;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    const EXPECTED: &str = "expected a size such as \"512KiB\" or \"20MiB\" (more than zero)";
+
+    /// Reads a size.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        match String::deserialize(deserializer)?.parse() {
+            Ok(ByteSize(bytes)) if bytes > 0 => Ok(bytes),
+            _ => Err(D::Error::custom(EXPECTED)),
+        }
+    }
+
+    /// Writes a size in the largest unit that holds it without a rest: `ByteSize` itself would round.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `with` passes a reference")]
+    pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        let units = [(bytesize::GIB, "GiB"), (bytesize::MIB, "MiB"), (bytesize::KIB, "KiB")];
+        let (unit, name) = units
+            .into_iter()
+            .find(|(unit, _)| bytes % unit == 0)
+            .unwrap_or((1, "B"));
+        serializer.collect_str(&format_args!("{}{name}", bytes / unit))
+    }
+}
+
+fn parse_duration(text: &str) -> Option<std::time::Duration> {
+    const LONGEST: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|duration| *duration <= LONGEST)
+}

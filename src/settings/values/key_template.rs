@@ -1,0 +1,46 @@
+//! The names of Redis keys.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::AppId;
+
+const APP_ID: &str = "{app_id}";
+
+/// The name of a Redis key, in which `{app_id}` stands for the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyTemplate(String);
+
+impl KeyTemplate {
+    /// The key of one account.
+    #[must_use]
+    pub fn fill(&self, app_id: &AppId) -> String {
+        self.0.replace(APP_ID, app_id.as_str())
+    }
+
+    /// Whether each account gets a key of its own.
+    #[must_use]
+    pub fn names_account(&self) -> bool {
+        self.0.contains(APP_ID)
+    }
+}
+
+impl TryFrom<String> for KeyTemplate {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // Redis itself takes any bytes, but a key nobody can type into redis-cli is a slip.
+        let odd = |c: char| c.is_whitespace() || c.is_control();
+        if text.is_empty() || text.contains(odd) || text.replace(APP_ID, "").contains(['{', '}']) {
+            return Err("expected a Redis key such as \"wxgate:token:{app_id}\" \
+                        (not empty, no white space, no braces but {app_id})");
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<KeyTemplate> for String {
+    fn from(template: KeyTemplate) -> Self {
+        template.0
+    }
+}

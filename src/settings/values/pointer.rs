@@ -1,0 +1,80 @@
+//! Places in a JSON answer, and what is looked for there.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A JSON Pointer (RFC 6901); the empty one points at the whole document.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JsonPointer(String);
+
+impl JsonPointer {
+    /// What stands there, if anything.
+    #[must_use]
+    pub fn resolve<'v>(&self, document: &'v Value) -> Option<&'v Value> {
+        document.pointer(&self.0)
+    }
+
+    /// The pointer as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True for the empty pointer.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl TryFrom<String> for JsonPointer {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let escapes = |text: &str| text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+        if (text.is_empty() || text.starts_with('/')) && escapes(&text) {
+            return Ok(Self(text));
+        }
+        Err("expected a JSON Pointer such as \"/data/url\", or \"\"")
+    }
+}
+
+impl From<JsonPointer> for String {
+    fn from(pointer: JsonPointer) -> Self {
+        pointer.0
+    }
+}
+
+/// A text, a number, true or false.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a text, a number, true or false")]
+pub enum Scalar {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// A text.
+    Text(String),
+}
+
+impl Scalar {
+    /// Whether `value` is written the same: `0` and `"0"` are, since services differ in their quotes.
+    #[must_use]
+    pub fn matches(&self, value: &Value) -> bool {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(truth) => truth.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return false,
+        };
+        match self {
+            Self::Bool(truth) => truth.to_string() == text,
+            Self::Integer(number) => number.to_string() == text,
+            Self::Float(number) => Value::from(*number).to_string() == text,
+            Self::Text(expected) => *expected == text,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! URLs: where to connect to, who may call, what stored pictures are called.
+
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+/// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would mend
+/// white space and missing slashes in silence.
+fn parse_http(text: &str) -> Option<Url> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    let (scheme, rest) = text.split_once("://")?;
+    if text.contains(odd) || !matches!(scheme, "http" | "https") || rest.starts_with('/') {
+        return None;
+    }
+    let url = Url::parse(text).ok().filter(Url::has_host)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    (!authority.contains('@')).then_some(url)
+}
+
+/// The origin of a page, or `*` for every one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Origin(String);
+
+impl Origin {
+    /// The origin as browsers send it: lower-case, without a default port; or `*`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True for `*`.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const EXPECTED: &str = "expected an origin such as \"https://h5.example.com\" (scheme, host and, where it is not \
+                                the usual one, port; nothing after them), or \"*\" for every one";
+        if text == "*" {
+            return Ok(Self(text));
+        }
+        let url = parse_http(&text).ok_or(EXPECTED)?;
+        let bare = text
+            .split_once("://")
+            .is_some_and(|(_, rest)| !rest.contains(['/', '?', '#']));
+        if !bare {
+            return Err(EXPECTED);
+        }
+        Ok(Self(url.origin().ascii_serialization()))
+    }
+}
+
+impl From<Origin> for String {
+    fn from(origin: Origin) -> Self {
+        origin.0
+    }
+}
+
+/// Scheme, host and, where an API stands below one, a path: what API paths are appended to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// The URL of `path` (`/cgi-bin/token`) below this one. Escapes in `path` stay as they are; a
+    /// `?` or `#` in it is escaped.
+    #[must_use]
+    pub fn join_path(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}/{}", path.trim_start_matches('/')));
+        url
+    }
+
+    /// The URL itself.
+    #[must_use]
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for BaseUrl {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        parse_http(&text)
+            .filter(|url| url.query().is_none() && url.fragment().is_none())
+            .map(Self)
+            .ok_or("expected a URL such as \"https://api.weixin.qq.com\" (http or https, no user, no `?`, no `#`)")
+    }
+}
+
+impl From<BaseUrl> for String {
+    fn from(base: BaseUrl) -> Self {
+        base.0.as_str().trim_end_matches('/').to_owned()
+    }
+}
+
+/// What the URLs of locally stored pictures begin with: a path of the gateway, or a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicBase {
+    /// Without a slash at its end.
+    text: String,
+    /// Where in `text` the path begins.
+    path_at: usize,
+}
+
+impl PublicBase {
+    /// The address of the picture called `name`.
+    #[must_use]
+    pub fn join(&self, name: &str) -> String {
+        format!("{}/{name}", self.text)
+    }
+
+    /// The path alone: `/images`, or empty where a URL has none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.text[self.path_at..]
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_end_matches('/');
+        let authority_at = match parse_http(text) {
+            Some(url) => url.scheme().len() + "://".len(),
+            None => 0,
+        };
+        let path_at = text[authority_at..]
+            .find('/')
+            .map_or(text.len(), |slash| authority_at + slash);
+        let path = &text[path_at..];
+        // The path becomes a route, so it may hold nothing that a router or a browser reads otherwise.
+        let plain = |segment: &str| {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+            segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")
+        };
+        let plain_path = path.split('/').skip(1).all(plain);
+        let rooted = if authority_at == 0 {
+            path_at == 0 && !path.is_empty()
+        } else {
+            true
+        };
+        (rooted && plain_path && !text.contains(['?', '#'])).then(|| Self {
+            text: text.to_owned(),
+            path_at,
+        })
+    }
+}
+
+impl TryFrom<String> for PublicBase {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or(
+            "expected a path such as \"/images\", or a URL such as \"https://img.example.com/images\" \
+             (path of letters, digits, `-`, `_`, `.`, `~`; no `?`, no `#`)",
+        )
+    }
+}
+
+impl From<PublicBase> for String {
+    fn from(base: PublicBase) -> Self {
+        base.text
+    }
+}
+
+/// An http(s) URL without user info, or `""` for none; for serde's `with`.
+pub mod optional_url {
+    use reqwest::Url;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    const EXPECTED: &str =
+        "expected a URL such as \"https://files.internal/upload\" (http or https, no user), or \"\" for none";
+
+    /// Reads a URL.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        super::parse_http(&text)
+            .map(Some)
+            .ok_or_else(|| D::Error::custom(EXPECTED))
+    }
+
+    /// Writes a URL.
+    #[expect(clippy::ref_option, reason = "serde's `with` passes a reference")]
+    pub fn serialize<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(url.as_ref().map_or("", Url::as_str))
+    }
+}
