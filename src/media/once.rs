@@ -190,7 +190,9 @@ impl Lease {
             sleep(self.once.lease / 3).await;
             if !self.once.remember_for.is_zero() {
                 let owner = self.owner.as_str();
-                let renewed = store.compare_and_set(&self.key, Some(owner), owner, self.once.lease).await;
+                let renewed = store
+                    .compare_and_set(&self.key, Some(owner), owner, self.once.lease)
+                    .await;
                 // Lost, to a restart of the store or a long freeze: the upload goes on all the same,
                 // and `remember` settles which URL counts.
                 self.once.heard(renewed);

@@ -126,13 +126,19 @@ impl Line {
         result.map(|(url, _)| url)
     }
 
-    async fn stored_once(&self, source: &dyn MediaSource, media_id: &MediaId) -> Result<(Arc<str>, Outcome), UploadError> {
+    async fn stored_once(
+        &self,
+        source: &dyn MediaSource,
+        media_id: &MediaId,
+    ) -> Result<(Arc<str>, Outcome), UploadError> {
         let keys = Keys::of(source.app_id(), media_id);
         // Before a place is asked for: even a full gateway can say what it remembers.
         if let Some(url) = self.once.recall(&keys).await {
             return Ok((url, Outcome::Remembered));
         }
-        let full = |_| UploadError::Overloaded { retry_after: RETRY_AFTER };
+        let full = |_| UploadError::Overloaded {
+            retry_after: RETRY_AFTER,
+        };
         let _place = self.places.try_acquire().map_err(full)?;
         let _under_way = self.metrics.under_way();
         match self.once.turn(&keys).await.ok_or(UploadError::TimedOut)? {
@@ -179,7 +185,7 @@ impl Line {
         let stored = tokio::select! {
             biased;
             stored = self.store.put(Picture { kind, length, body }) => stored.map_err(UploadError::Store),
-            late = late(overdue, &progress) => Err(late),
+            late = late(overdue, &progress, self.store.time_limit()) => Err(late),
         };
         let bytes = match (progress.now(), &stored) {
             // Whatever the store made of it: the picture never reached it whole.
@@ -223,15 +229,15 @@ fn refused(why: &str) -> UploadError {
     UploadError::Store(StoreFailure::Refused(why.to_owned()))
 }
 
-/// Waits for the end of the time that a download may take, and says who used it up. Once the store
-/// has the whole picture, the time is the store's own, and this never ends.
-async fn late(overdue: Instant, progress: &Progress) -> UploadError {
+/// Waits until the download, or after it the store, has had its time; says who used it up.
+async fn late(overdue: Instant, progress: &Progress, store_limit: Duration) -> UploadError {
     sleep_until(overdue).await;
     match progress.now() {
-        Stage::AtSource(_) => UploadError::WeChat(TokenCallError::Call(CallError::TimedOut)),
-        Stage::AtStore(_) => UploadError::Store(StoreFailure::TimedOut),
-        Stage::Complete(_) | Stage::Failed(_) => std::future::pending().await,
+        Stage::AtSource(_) => return UploadError::WeChat(TokenCallError::Call(CallError::TimedOut)),
+        Stage::Complete(_) => sleep(store_limit).await,
+        Stage::AtStore(_) | Stage::Failed(_) => {}
     }
+    UploadError::Store(StoreFailure::TimedOut)
 }
 
 /// Counts an upload's outcome, also where it ends without one.
