@@ -107,8 +107,8 @@ impl App {
             ),
             store,
             auth: Auth::new(&settings.auth).map_err(|problem| StartError::setting("auth.jwt_key", problem))?,
-            jssdk_limit: RateLimit::new(settings.rate_limit.jssdk_per_second, settings.rate_limit.jssdk_burst),
-            upload_limit: RateLimit::new(settings.rate_limit.upload_per_second, settings.rate_limit.upload_burst),
+            jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
+            upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stop: stop.clone(),
         });
         let routes = api::router(api.clone(), images.local, settings.server.docs, more);

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod credentials;
 pub mod directory;
 pub mod image_store;
@@ -16,4 +17,5 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod wechat;

@@ -2,12 +2,6 @@
 
 use std::process::ExitCode;
 
-use wxgate::cli;
-
-/// The system's allocator holds on to memory of bursts and is slower with many small requests.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
-    cli::main()
+    wxgate::cli::main()
 }

@@ -1,7 +1,6 @@
 //! Requests per second and client address, in this process.
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -10,19 +9,16 @@ use governor::{Quota, RateLimiter, state::keyed::HashMapStateStore};
 use super::client_address::limited_unit;
 use super::code::Code;
 use super::envelope::ApiError;
+use crate::settings::Rate;
 
 /// One route's limit; `None` inside where it is off.
 pub struct RateLimit(Option<RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>>);
 
 impl RateLimit {
-    /// A limit of `per_second` requests, `burst` at once (0: as many as a second allows); off where
-    /// `per_second` is 0.
+    /// The limit at `rate`; none where that is `None`.
     #[must_use]
-    pub fn new(per_second: u32, burst: u32) -> Self {
-        Self(NonZeroU32::new(per_second).map(|rate| {
-            let burst = NonZeroU32::new(burst).unwrap_or(rate);
-            RateLimiter::hashmap(Quota::per_second(rate).allow_burst(burst))
-        }))
+    pub fn new(rate: Option<Rate>) -> Self {
+        Self(rate.map(|rate| RateLimiter::hashmap(Quota::per_second(rate.per_second).allow_burst(rate.burst))))
     }
 
     /// Counts a request from `client`.
