@@ -52,7 +52,10 @@ pub enum StartError {
 
 impl StartError {
     fn setting(key: &'static str, problem: impl ToString) -> Self {
-        Self::Setting { key, problem: problem.to_string() }
+        Self::Setting {
+            key,
+            problem: problem.to_string(),
+        }
     }
 }
 
@@ -113,7 +116,12 @@ impl App {
         });
         let routes = api::router(api.clone(), images.local, settings.server.docs, more);
         let server = &settings.server;
-        let edge = Edge::new(routes, server.request_timeout, server.trusted_proxies.clone(), metrics.http.clone());
+        let edge = Edge::new(
+            routes,
+            server.request_timeout,
+            server.trusted_proxies.clone(),
+            metrics.http.clone(),
+        );
         Ok(Self {
             public: listen("server.listen", server.listen).await?,
             internal: match settings.internal.listen {
@@ -164,7 +172,10 @@ impl App {
         self.tasks.close();
         self.background.close();
         if timeout(grace, self.tasks.wait()).await.is_err() {
-            tracing::warn!(left = self.tasks.len(), "renewals or uploads were still under way when server.shutdown_grace ended");
+            tracing::warn!(
+                left = self.tasks.len(),
+                "renewals or uploads were still under way when server.shutdown_grace ended"
+            );
         }
         self.tasks_done.cancel();
         let _ = timeout(Duration::from_secs(2), self.background.wait()).await;
@@ -173,7 +184,8 @@ impl App {
 
     fn start_background(&self) {
         for account in self.api.directory.all() {
-            self.background.spawn(Keeper::run(Arc::clone(&account.credentials), self.stop.clone()));
+            self.background
+                .spawn(Keeper::run(Arc::clone(&account.credentials), self.stop.clone()));
         }
         let (api, stop) = (self.api.clone(), self.stop.clone());
         self.background.spawn(async move {
@@ -187,13 +199,17 @@ impl App {
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { key, address, source })
 }
 
 fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError> {
     Ok(match settings.credentials.backend {
         Backend::Memory => Arc::new(MemoryStore::default()),
-        Backend::Redis => Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?),
+        Backend::Redis => {
+            Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?)
+        }
     })
 }
 
