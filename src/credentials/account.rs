@@ -235,7 +235,7 @@ impl AccountCredentials {
     }
 
     /// Puts `credential` into use, unless it has been rejected meanwhile.
-    pub(super) fn hold(&self, slot: &Slot, credential: Arc<Credential>) {
+    pub(super) fn hold(&self, slot: &Slot, credential: &Arc<Credential>) {
         let ends = std::time::SystemTime::now() + credential.expires_at.saturating_duration_since(Instant::now());
         let ends = ends
             .duration_since(std::time::UNIX_EPOCH)
@@ -245,7 +245,7 @@ impl AccountCredentials {
             .expiry
             .with_label_values(&[self.app_id.as_str(), slot.kind.label()])
             .set(ends);
-        let before = slot.cell.hold(Arc::clone(&credential));
+        let before = slot.cell.hold(Arc::clone(credential));
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             slot.past.supersede(before);
             // Whatever was rejected, this is what took its place.

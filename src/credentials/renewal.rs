@@ -261,7 +261,7 @@ impl AccountCredentials {
         let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
         let renew_at = renewed.renew_at.min(Instant::now() + mark);
         let ticket = Arc::new(Credential { renew_at, ..renewed });
-        self.hold(&self.ticket, Arc::clone(&ticket));
+        self.hold(&self.ticket, &ticket);
         Some(ticket)
     }
 
@@ -314,7 +314,7 @@ impl AccountCredentials {
             .policy
             .credential(slot.kind, standing.value.clone(), standing.expires_at?);
         let credential = Arc::new(credential);
-        self.hold(slot, Arc::clone(&credential));
+        self.hold(slot, &credential);
         slot.past.explain();
         self.journal.note(
             &self.app_id,
@@ -346,7 +346,7 @@ impl AccountCredentials {
             }
             None => Arc::new(credential),
         };
-        self.hold(slot, Arc::clone(&credential));
+        self.hold(slot, &credential);
         if !unchanged {
             let (app_id, kind, life) = (&self.app_id, slot.kind.label(), credential.remaining().as_secs());
             tracing::info!(%app_id, kind, credential = credential.fingerprint, life, "{}", event.label());
@@ -421,11 +421,10 @@ impl AccountCredentials {
             },
         );
         let (app_id, kind, retry_in) = (&self.app_id, slot.kind.label(), why.retry_after);
-        match meaning {
-            Meaning::Operator(cure) => {
-                tracing::error!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}. What to do: {cure}");
-            }
-            _ => tracing::warn!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}"),
+        if let Meaning::Operator(cure) = meaning {
+            tracing::error!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}. What to do: {cure}");
+        } else {
+            tracing::warn!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}");
         }
         self.journal
             .note(app_id, slot.kind, Event::RenewalFailed, "", &error.to_string());
