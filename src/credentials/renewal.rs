@@ -62,7 +62,7 @@ enum Claim {
 }
 
 /// How long a replica that waits for another one's credential pauses between two looks.
-const POLL: std::ops::Range<u64> = 25..75;
+const POLL: Duration = Duration::from_millis(50);
 
 impl AccountCredentials {
     /// Renews `kind`, or waits for the renewal under way. It runs as a task of its own, so no caller
@@ -80,8 +80,9 @@ impl AccountCredentials {
 
     async fn run_renewal(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
         let slot = self.slot(kind);
+        let fight = || self.fights.refusal().filter(|_| kind == Kind::AccessToken);
         if trigger != Trigger::Operator
-            && let Some(refusal) = slot.backoff.refusal()
+            && let Some(refusal) = slot.backoff.refusal().or_else(fight)
         {
             return Err(refusal);
         }
@@ -104,11 +105,6 @@ impl AccountCredentials {
 
     async fn renew_token(&self, trigger: Trigger) -> Outcome {
         let slot = &self.token;
-        if trigger == Trigger::Rejected
-            && let Some(refusal) = self.fights.refusal()
-        {
-            return Err(refusal);
-        }
         let (lock, seen) = match self.claim(slot, trigger).await? {
             Claim::Adopted(credential) => return Ok(credential),
             Claim::Locked(lock, seen) => (Some(lock), seen),
@@ -276,7 +272,7 @@ impl AccountCredentials {
             match self.try_claim(slot, trigger).await {
                 Ok(Some(claim)) => return Ok(claim),
                 Ok(None) if Instant::now() < give_up => {
-                    sleep(Duration::from_millis(rand::random_range(POLL))).await;
+                    sleep(self.policy.jitter.spread(POLL, 0.5..=1.5)).await;
                 }
                 Ok(None) => {
                     return Err(Unavailable::soon(
