@@ -28,12 +28,15 @@ impl Severity {
             Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
             Severity::Quota => (0, Duration::from_secs(60), Duration::from_secs(600)),
             Severity::Operator => (0, Duration::from_secs(10), Duration::from_secs(600)),
-            Severity::Fight => (3, Duration::from_secs(1), Duration::from_secs(300)),
+            Severity::Fight => (3, Duration::from_secs(1), Duration::from_secs(60)),
         };
         let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
         doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
     }
 }
+
+/// A failure so long after the wait of the one before is a new beginning.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// Remembers failures in a row, and until when nobody tries again.
 pub(super) struct Backoff {
@@ -73,7 +76,8 @@ impl Backoff {
     /// Notes a failure; answers it with the wait that follows.
     pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
         let mut state = self.state();
-        let failures = state.as_ref().map_or(0, |failing| failing.failures);
+        let in_a_row = |failing: &&Failing| failing.until.elapsed() < FORGOTTEN_AFTER;
+        let failures = state.as_ref().filter(in_a_row).map_or(0, |failing| failing.failures);
         let wait = self.jitter.spread(severity.wait(failures), 0.8..=1.2);
         let why = Unavailable {
             retry_after: wait,

@@ -21,6 +21,8 @@ mod past;
 mod policy;
 mod renewal;
 mod shelf;
+#[cfg(test)]
+mod simulation;
 
 use std::time::Duration;
 

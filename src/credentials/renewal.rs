@@ -333,15 +333,15 @@ impl AccountCredentials {
             Event::Issued
         };
         let unchanged = slot.cell.held().is_some_and(|held| held.value == credential.value);
-        let credential = match self.displace(slot, seen.map(|seen| seen.value), &credential).await {
-            Some(newer) => {
-                if let Some(adopted) = self.adopt(slot, Trigger::Missing, Some(&newer)) {
-                    return adopted;
-                }
-                Arc::new(credential)
+        if let Some(newer) = self.displace(slot, seen.map(|seen| seen.value), &credential).await {
+            let adopted = self
+                .adopt(slot, Trigger::Missing, Some(&newer))
+                .or_else(|| slot.cell.usable());
+            if let Some(adopted) = adopted {
+                return adopted;
             }
-            None => Arc::new(credential),
-        };
+        }
+        let credential = Arc::new(credential);
         self.hold(slot, &credential);
         if !unchanged {
             let (app_id, kind, life) = (&self.app_id, slot.kind.label(), credential.remaining().as_secs());
@@ -367,7 +367,8 @@ impl AccountCredentials {
             }
             let standing = slot.shelf.read().await.ok()?;
             match standing {
-                Some(standing) if standing.value != credential.value && slot.would_adopt(&standing) => {
+                // Also where the keeper has adopted it while we were frozen: then it is held already.
+                Some(standing) if standing.value != credential.value && slot.is_current(&standing) => {
                     return Some(standing);
                 }
                 other => seen = other.map(|standing| standing.value),
@@ -429,12 +430,15 @@ impl AccountCredentials {
 }
 
 impl Slot {
-    /// True where `standing`, from the shared store, is good and newer than what is held: it has not
-    /// ended, and it was never in use here before (see [`super::past`]).
+    /// True where `standing`, from the shared store, is good and no older than what is held: it has
+    /// not ended, and it is nothing that was in use here before (see [`super::past`]).
+    fn is_current(&self, standing: &Standing) -> bool {
+        standing.expires_at.is_some_and(|ends| ends > Instant::now()) && !self.past.holds(&standing.value)
+    }
+
+    /// True where `standing` is to take the place of what is held.
     fn would_adopt(&self, standing: &Standing) -> bool {
-        standing.expires_at.is_some_and(|ends| ends > Instant::now())
-            && !self.past.holds(&standing.value)
-            && self.cell.usable().is_none_or(|held| held.value != standing.value)
+        self.is_current(standing) && self.cell.usable().is_none_or(|held| held.value != standing.value)
     }
 }
 
