@@ -32,6 +32,7 @@ pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
         other => other.stand_in(),
     });
     delivery.payload = stand_in.unwrap_or_else(|| Payload::Answer(state.wechat.answer(api, &request)));
+    delivery.last = request.last;
     delivery.head_only = request.method == axum::http::Method::HEAD;
     state.record(api, &request, &delivery.payload, &strike.faults);
     for fault in &strike.faults {
