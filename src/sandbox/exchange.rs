@@ -80,7 +80,7 @@ impl Fault {
             Self::Delay {
                 millis,
                 before_operation: false,
-            } => delivery.delay += Duration::from_millis(*millis),
+            } => delivery.delay = delivery.delay.saturating_add(Duration::from_millis(*millis)),
             Self::Hold {
                 before_operation: false,
             } => delivery.hold = Some(strike.released.clone()),

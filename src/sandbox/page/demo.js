@@ -14,7 +14,7 @@ const TEXTS = {
     demo: '演示', tagline: '页面签名与照片转存，一步一步看得见', photo: '照片',
     placeholder: '拍一张照片，看它走完全程', camera: '拍照', album: '相册', sample: '示例照片',
     steps: '过程', again: '重新开始', retry: '再试一次', sent: '请求内容', answer: '返回结果',
-    footer: '微信由本机沙箱扮演，不连接微信。错误开关见 <code>/sandbox</code>。',
+    footer: '微信由本机沙箱扮演，不连接微信。错误开关见沙箱自己地址上的 <code>/sandbox</code>。',
     waiting: '等待', busy: '进行中', failed: '失败', yours: '轮到你',
     uploading: '正在转存…', stored: '已存入', identical: '已存入，与原图逐字节一致', broken: '没有成功，见下方说明',
     preview: '所选照片', storedPicture: '图片库里的照片',
@@ -27,7 +27,7 @@ const TEXTS = {
     demo: 'demo', tagline: 'A signed page and a stored photo, step by step', photo: 'Photo',
     placeholder: 'Take a photo and watch it go all the way', camera: 'Camera', album: 'Album', sample: 'Sample',
     steps: 'Steps', again: 'Start over', retry: 'Try again', sent: 'Sent', answer: 'Answer',
-    footer: 'The sandbox plays WeChat; nothing leaves for the real one. Faults to try: <code>/sandbox</code>.',
+    footer: 'The sandbox plays WeChat; nothing leaves for the real one. Its faults are switched at <code>/sandbox</code> on its own address.',
     waiting: 'waiting', busy: 'working', failed: 'failed', yours: 'your turn',
     uploading: 'Being stored…', stored: 'Stored', identical: 'Stored, byte for byte the original', broken: 'It did not work; see below',
     preview: 'The photo you chose', storedPicture: 'The photo in the image store',
@@ -162,29 +162,37 @@ class Problem extends Error {
   }
 }
 
+// fetch and read within TIMEOUT_MS, and no longer than the run goes on.
+async function fetchWithin(run, url, options, read) {
+  const limit = new AbortController();
+  const stop = () => limit.abort();
+  run.signal.addEventListener('abort', stop);
+  const timer = setTimeout(stop, TIMEOUT_MS);
+  try {
+    const response = await fetch(url, { ...options, cache: 'no-store', signal: limit.signal });
+    return { status: response.status, body: await response[read]() };
+  } catch {
+    throw new Problem(() => say(limit.signal.aborted ? 'noAnswer' : 'noConnection'), 1009);
+  } finally {
+    clearTimeout(timer);
+    run.signal.removeEventListener('abort', stop);
+    run.signal.throwIfAborted();
+  }
+}
+
 // Makes the step's request and gives its JSON; `shown` stands for a body that is no JSON.
 async function call(step, method, base, path, { json, blob, shown } = {}) {
-  const run = current;
   set(step, { state: 'busy', request: { method, path, body: json ?? shown }, answer: undefined });
   const start = performance.now();
-  const body = json ? JSON.stringify(json) : blob;
   const headers = json ? { 'Content-Type': 'application/json' } : {};
-  let response;
-  let text;
-  try {
-    response = await fetch(base + path, { method, headers, body, cache: 'no-store', signal: AbortSignal.any([run.signal, AbortSignal.timeout(TIMEOUT_MS)]) });
-    text = await response.text();
-    run.signal.throwIfAborted();
-  } catch (error) {
-    run.signal.throwIfAborted();
-    throw new Problem(() => say(error.name === 'TimeoutError' ? 'noAnswer' : 'noConnection'), 1009);
-  }
+  const options = { method, headers, body: json ? JSON.stringify(json) : blob };
+  const { status, body } = await fetchWithin(current, base + path, options, 'text');
   step.took = `${Math.round(performance.now() - start)} ms`;
   try {
-    set(step, { answer: JSON.parse(text) });
+    set(step, { answer: JSON.parse(body) });
   } catch {
-    set(step, { answer: text.slice(0, 2000) || `HTTP ${response.status}` });
-    throw new Problem(() => `HTTP ${response.status}: ${say('notJson')}`, response.status === 404 ? 1009 : 5000);
+    set(step, { answer: body.slice(0, 2000) || `HTTP ${status}` });
+    throw new Problem(() => `HTTP ${status}: ${say('notJson')}`, status === 404 ? 1009 : 5000);
   }
   return step.answer;
 }
@@ -277,9 +285,7 @@ function showPicture(url, alt) {
 }
 
 async function showStored(blob, url) {
-  const run = current;
   const [original, stored] = await Promise.all([blob.arrayBuffer(), bytesOf(url)]);
-  run.signal.throwIfAborted();
   showPicture(url, 'storedPicture');
   frame('stored', stored && same(original, stored) ? 'identical' : 'stored');
   const link = document.createElement('a');
@@ -293,10 +299,11 @@ async function showStored(blob, url) {
 // A store elsewhere may not let scripts look; then there is nothing to compare.
 async function bytesOf(url) {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return response.ok ? await response.arrayBuffer() : null;
-  } catch {
-    return null;
+    const { status, body } = await fetchWithin(current, url, {}, 'arrayBuffer');
+    return status === 200 ? body : null;
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
   }
 }
 
