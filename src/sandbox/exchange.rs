@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Sandbox;
-use super::answer::{Answer, Body};
+use super::answer::{Answer, Body, Fields};
 use super::api::Api;
 use super::delivery::{Delivery, Framing, Payload};
 use super::fault::{End, Fault};
@@ -98,35 +98,36 @@ impl Fault {
     }
 
     fn spoil_answer(&self, answer: &mut Answer) {
-        match self {
-            Self::ContentType { value } => answer.set_header("Content-Type", value.clone()),
-            Self::Headers { set } => {
+        match (self, &mut answer.body) {
+            (Self::ContentType { value }, _) => answer.set_header("Content-Type", value.clone()),
+            (Self::Headers { set }, _) => {
                 for (name, value) in set {
                     answer.set_header(name, Some(value.clone()));
                 }
             }
-            Self::Gzip => {
-                answer.body = Body::Bytes(gzip::stored(&answer.body.to_bytes()));
+            (Self::Gzip, body) => {
+                *body = Body::Bytes(gzip::stored(&body.to_bytes()));
                 answer.set_header("Content-Encoding", Some("gzip".to_owned()));
             }
-            _ => {
-                if let Body::Json(fields) = &mut answer.body {
-                    match self {
-                        Self::ExpiresIn { value } if fields.get("expires_in").is_some() => {
-                            fields.replace("expires_in", value);
-                        }
-                        Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
-                        Self::NumbersAsStrings => fields
-                            .values_mut()
-                            .filter(|value| value.is_number())
-                            .for_each(|value| *value = Value::from(value.to_string())),
-                        Self::ControlCharacters => {
-                            answer.body = Body::Bytes(with_control_characters(&fields.to_json()));
-                        }
-                        _ => {}
-                    }
+            (Self::ControlCharacters, Body::Json(fields)) => {
+                answer.body = Body::Bytes(with_control_characters(&fields.to_json()));
+            }
+            (_, Body::Json(fields)) => self.spoil_fields(fields),
+            (_, Body::Bytes(_)) => {}
+        }
+    }
+
+    fn spoil_fields(&self, fields: &mut Fields) {
+        match self {
+            // An error has none, and gets none.
+            Self::ExpiresIn { value } if fields.get("expires_in").is_some() => fields.replace("expires_in", value),
+            Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
+            Self::NumbersAsStrings => {
+                for number in fields.values_mut().filter(|value| value.is_number()) {
+                    *number = Value::from(number.to_string());
                 }
             }
+            _ => {}
         }
     }
 }
