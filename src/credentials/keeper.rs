@@ -23,10 +23,7 @@ impl Keeper {
                 sleep(account.until_next_turn()).await;
             }
         };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = work => {}
-        }
+        stop.run_until_cancelled(work).await;
     }
 }
 
@@ -82,7 +79,7 @@ impl AccountCredentials {
     /// Until the next look at the shared store, or the next renewal if that is sooner.
     fn until_next_turn(&self) -> Duration {
         let now = Instant::now();
-        let look = self.policy.adopt_interval.mul_f64(rand::random_range(0.8..=1.0));
+        let look = self.policy.jitter.spread(self.policy.adopt_interval, 0.8..=1.0);
         let renewals = Kind::ALL.into_iter().filter_map(|kind| {
             let slot = self.slot(kind);
             match slot.backoff.refusal() {

@@ -62,7 +62,7 @@ enum Claim {
 }
 
 /// How long a replica that waits for another one's credential pauses between two looks.
-const POLL: std::ops::Range<u64> = 25..75;
+const POLL: Duration = Duration::from_millis(50);
 
 impl AccountCredentials {
     /// Renews `kind`, or waits for the renewal under way. It runs as a task of its own, so no caller
@@ -80,8 +80,9 @@ impl AccountCredentials {
 
     async fn run_renewal(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
         let slot = self.slot(kind);
+        let fight = || self.fights.refusal().filter(|_| kind == Kind::AccessToken);
         if trigger != Trigger::Operator
-            && let Some(refusal) = slot.backoff.refusal()
+            && let Some(refusal) = slot.backoff.refusal().or_else(fight)
         {
             return Err(refusal);
         }
@@ -104,11 +105,6 @@ impl AccountCredentials {
 
     async fn renew_token(&self, trigger: Trigger) -> Outcome {
         let slot = &self.token;
-        if trigger == Trigger::Rejected
-            && let Some(refusal) = self.fights.refusal()
-        {
-            return Err(refusal);
-        }
         let (lock, seen) = match self.claim(slot, trigger).await? {
             Claim::Adopted(credential) => return Ok(credential),
             Claim::Locked(lock, seen) => (Some(lock), seen),
@@ -261,7 +257,7 @@ impl AccountCredentials {
         let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
         let renew_at = renewed.renew_at.min(Instant::now() + mark);
         let ticket = Arc::new(Credential { renew_at, ..renewed });
-        self.hold(&self.ticket, Arc::clone(&ticket));
+        self.hold(&self.ticket, &ticket);
         Some(ticket)
     }
 
@@ -276,7 +272,7 @@ impl AccountCredentials {
             match self.try_claim(slot, trigger).await {
                 Ok(Some(claim)) => return Ok(claim),
                 Ok(None) if Instant::now() < give_up => {
-                    sleep(Duration::from_millis(rand::random_range(POLL))).await;
+                    sleep(self.policy.jitter.spread(POLL, 0.5..=1.5)).await;
                 }
                 Ok(None) => {
                     return Err(Unavailable::soon(
@@ -314,7 +310,7 @@ impl AccountCredentials {
             .policy
             .credential(slot.kind, standing.value.clone(), standing.expires_at?);
         let credential = Arc::new(credential);
-        self.hold(slot, Arc::clone(&credential));
+        self.hold(slot, &credential);
         slot.past.explain();
         self.journal.note(
             &self.app_id,
@@ -346,7 +342,7 @@ impl AccountCredentials {
             }
             None => Arc::new(credential),
         };
-        self.hold(slot, Arc::clone(&credential));
+        self.hold(slot, &credential);
         if !unchanged {
             let (app_id, kind, life) = (&self.app_id, slot.kind.label(), credential.remaining().as_secs());
             tracing::info!(%app_id, kind, credential = credential.fingerprint, life, "{}", event.label());
@@ -421,11 +417,10 @@ impl AccountCredentials {
             },
         );
         let (app_id, kind, retry_in) = (&self.app_id, slot.kind.label(), why.retry_after);
-        match meaning {
-            Meaning::Operator(cure) => {
-                tracing::error!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}. What to do: {cure}");
-            }
-            _ => tracing::warn!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}"),
+        if let Meaning::Operator(cure) = meaning {
+            tracing::error!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}. What to do: {cure}");
+        } else {
+            tracing::warn!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}");
         }
         self.journal
             .note(app_id, slot.kind, Event::RenewalFailed, "", &error.to_string());

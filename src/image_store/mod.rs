@@ -1,28 +1,49 @@
 //! Where pictures go: a folder, an upload service or an S3-compatible store, behind one trait.
 
+mod http;
+mod local;
+mod name;
+mod s3;
+
+use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use tokio_util::task::TaskTracker;
 
+pub use self::http::HttpStore;
+pub use self::local::LocalStore;
+pub use self::name::ImageName;
+pub use self::s3::S3Store;
 use crate::picture::Kind;
+use crate::settings::{self, ImageStoreBackend};
 
 /// A picture on its way into a store.
 pub struct Picture {
     /// Its kind, told from its bytes.
     pub kind: Kind,
-    /// Its length in bytes, where WeChat announced it.
+    /// Its length in bytes, where WeChat announced it; `body` then has that many or ends in an error.
     pub length: Option<u64>,
-    /// Its bytes, as they arrive. An error in here aborts the store's side: nothing may stay behind.
+    /// Its bytes, as they arrive, in pieces of at most [`Picture::PIECE`] bytes. An error in here
+    /// aborts the store's side: nothing may stay behind.
     pub body: BoxStream<'static, io::Result<Bytes>>,
+}
+
+impl Picture {
+    /// The largest piece of a body, in bytes. It bounds what a store holds in memory: an HTTP
+    /// connection queues up to 16 pieces, however large they are.
+    pub const PIECE: usize = 8 * 1024;
 }
 
 /// How a store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreFailure {
     /// It could not be reached, or broke off.
-    #[error("{0}")]
+    #[error("the image store failed: {0}")]
     Broken(String),
     /// It did not answer in time.
     #[error("the image store did not answer in time")]
@@ -34,9 +55,70 @@ pub enum StoreFailure {
 
 /// A place for pictures.
 pub trait ImageStore: Send + Sync {
-    /// Stores `picture` whole under a new random name, or leaves nothing behind; answers its URL.
+    /// Stores `picture` whole under a new random name and answers its URL, or leaves nothing behind:
+    /// also where the future is dropped before it ends.
     fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>>;
 
     /// How often one picture is tried at most, each time with a fresh download.
     fn attempts(&self) -> u32;
+
+    /// How long a put may go on after it has taken the last of the body.
+    fn time_limit(&self) -> Duration;
+}
+
+/// A store's settings can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct OpenError {
+    /// The setting.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl OpenError {
+    fn new(key: &'static str, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self { key, problem }
+    }
+}
+
+/// The store that the operator has chosen.
+pub struct OpenStore {
+    /// The store.
+    pub store: Arc<dyn ImageStore>,
+    /// The same, where it is a folder that the gateway serves itself.
+    pub local: Option<Arc<LocalStore>>,
+}
+
+/// Opens the store that `settings` choose. What it has to tidy up runs on `tasks`.
+pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
+    let store: Arc<dyn ImageStore> = match settings.backend {
+        ImageStoreBackend::Local => {
+            let local = Arc::new(LocalStore::open(&settings.local, tasks)?);
+            return Ok(OpenStore {
+                store: Arc::clone(&local) as _,
+                local: Some(local),
+            });
+        }
+        ImageStoreBackend::Http => Arc::new(HttpStore::open(&settings.http)?),
+        ImageStoreBackend::S3 => Arc::new(S3Store::open(&settings.s3, tasks)?),
+    };
+    Ok(OpenStore { store, local: None })
+}
+
+/// The failure of a put whose body ended in `error`.
+fn body_failed(error: &io::Error) -> StoreFailure {
+    StoreFailure::Broken(format!("the picture did not arrive whole: {error}"))
+}
+
+/// `error`, what caused it, what caused that, and so on.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// `error` and its causes in one line.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let texts: Vec<_> = chain(error).map(ToString::to_string).collect();
+    texts.join(": ")
 }

@@ -43,7 +43,6 @@ pub mod optional_address {
     }
 
     /// Writes an address.
-    #[expect(clippy::ref_option, reason = "serde's `with` passes a reference")]
     pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
         match address {
             Some(address) => serializer.collect_str(address),
@@ -136,6 +135,43 @@ impl fmt::Display for HostPort {
             write!(f, "[{host}]:{port}")
         } else {
             write!(f, "{host}:{port}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_and_a_port_are_told_apart() {
+        for (text, host, port) in [
+            ("redis-1:6379", "redis-1", 6379),
+            ("10.0.0.1:1", "10.0.0.1", 1),
+            ("[::1]:7", "::1", 7),
+        ] {
+            let address = HostPort::try_from(text.to_owned()).unwrap();
+            assert_eq!((address.host(), address.port()), (host, port));
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn half_an_address_is_refused() {
+        for text in [
+            "",
+            "redis",
+            "redis:",
+            ":6379",
+            "redis:0",
+            "redis:65536",
+            "::1:7",
+            "[x]:7",
+            "redis://r:1",
+            "a b:1",
+            "u:p@r:1",
+        ] {
+            assert!(HostPort::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 }

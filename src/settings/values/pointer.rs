@@ -64,17 +64,65 @@ impl Scalar {
     /// Whether `value` is written the same: `0` and `"0"` are, since services differ in their quotes.
     #[must_use]
     pub fn matches(&self, value: &Value) -> bool {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Bool(truth) => truth.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return false,
+        let own = match self {
+            Self::Bool(truth) => Value::from(*truth),
+            Self::Integer(number) => Value::from(*number),
+            Self::Float(number) => Value::from(*number),
+            Self::Text(text) => Value::from(text.as_str()),
         };
-        match self {
-            Self::Bool(truth) => truth.to_string() == text,
-            Self::Integer(number) => number.to_string() == text,
-            Self::Float(number) => Value::from(*number).to_string() == text,
-            Self::Text(expected) => *expected == text,
+        matches!((scalar_text(&own), scalar_text(value)), (Some(own), Some(other)) if own == other)
+    }
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pointer_finds_its_place() {
+        let pointer = |text: &str| JsonPointer::try_from(text.to_owned());
+        let document = json!({ "data": [{ "url": "u" }], "a/b": 1 });
+        assert_eq!(pointer("/data/0/url").unwrap().resolve(&document), Some(&json!("u")));
+        assert_eq!(pointer("/a~1b").unwrap().resolve(&document), Some(&json!(1)));
+        assert_eq!(pointer("").unwrap().resolve(&document), Some(&document));
+        assert_eq!(pointer("/none").unwrap().resolve(&document), None);
+        for text in ["data", "/a~", "/a~2", "$.data"] {
+            assert!(pointer(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn scalars_match_by_their_text() {
+        for (scalar, same) in [
+            (Scalar::Integer(0), vec![json!(0), json!("0")]),
+            (Scalar::Text("0".to_owned()), vec![json!(0), json!("0")]),
+            (Scalar::Text("ok".to_owned()), vec![json!("ok")]),
+            (Scalar::Bool(true), vec![json!(true), json!("true")]),
+            (Scalar::Float(1.5), vec![json!(1.5), json!("1.5")]),
+        ] {
+            assert!(same.iter().all(|value| scalar.matches(value)), "{scalar:?}");
+            for other in [
+                json!(1),
+                json!(false),
+                json!(null),
+                json!([0]),
+                json!({}),
+                json!(""),
+                json!("OK"),
+            ] {
+                assert!(!scalar.matches(&other), "{scalar:?} {other}");
+            }
         }
     }
 }

@@ -1,0 +1,253 @@
+//! Pictures in a folder.
+//!
+//! A picture is written under a temporary name in the folder itself, flushed to the disk and renamed,
+//! so that a reader finds it whole or not at all. Files are opened, written and renamed on the
+//! runtime's blocking threads, in steps that can't be interrupted: each step owns the guard that
+//! removes the file, and hands it back at its end. A put that is dropped meanwhile leaves nobody to
+//! take the guard, and so no file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use tokio_util::task::TaskTracker;
+
+use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use crate::picture::Kind;
+use crate::settings::{self, values::PublicBase};
+
+/// How much is gathered before it is written: enough to make the switch of threads cheap.
+const BLOCK: usize = 64 * 1024;
+/// After this time an unfinished file can only be a killed process's: an upload is long over.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
+/// A disk that takes longer to flush a picture and rename it is as good as broken.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+const DIRECTORY: &str = "image_store.local.directory";
+
+/// A folder of pictures, flat.
+pub struct LocalStore {
+    directory: PathBuf,
+    base: PublicBase,
+}
+
+impl LocalStore {
+    /// Opens the folder, making it where it does not exist; what killed processes left in it is
+    /// removed meanwhile, on `tasks`.
+    pub fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
+        let directory = settings.directory.clone();
+        let refuse = |what: &str, error: &io::Error| {
+            OpenError::new(DIRECTORY, format!("{what} {}: {error}", directory.display()))
+        };
+        fs::create_dir_all(&directory).map_err(|error| refuse("can't make the folder", &error))?;
+        let probe = directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
+        Draft::create(probe).map_err(|error| refuse("can't write to the folder", &error))?;
+        let abandoned = directory.clone();
+        tasks.spawn_blocking(move || sweep(&abandoned, SystemTime::now()));
+        Ok(Self {
+            directory,
+            base: settings.public_base_url.clone(),
+        })
+    }
+
+    /// The path of the URLs that it answers, up to the name.
+    #[must_use]
+    pub fn public_path(&self) -> &str {
+        self.base.path()
+    }
+
+    /// Where the picture called `name` would be, and its kind; `None` where no picture has such a
+    /// name, so that nothing a client asks for leads out of the folder or to an unfinished file.
+    #[must_use]
+    pub fn locate(&self, name: &str) -> Option<(PathBuf, Kind)> {
+        let name = ImageName::parse(name)?;
+        Some((self.directory.join(name.as_str()), name.kind()))
+    }
+
+    async fn write(&self, mut picture: Picture) -> Result<String, StoreFailure> {
+        let name = ImageName::random(picture.kind);
+        let partial = self.directory.join(partial_name(&name));
+        let mut draft = step(move || Draft::create(partial)).await?;
+        let mut block = Vec::with_capacity(BLOCK);
+        while let Some(piece) = picture.body.next().await {
+            let piece = piece.map_err(|error| body_failed(&error))?;
+            if block.len() + piece.len() > BLOCK {
+                (draft, block) = step(move || draft.append(block)).await?;
+            }
+            block.extend_from_slice(&piece);
+        }
+        let path = self.directory.join(name.as_str());
+        let file = step(move || draft.append(block)?.0.publish(path)).await?;
+        file.keep();
+        Ok(self.base.join(name.as_str()))
+    }
+}
+
+impl ImageStore for LocalStore {
+    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
+        self.write(picture).boxed()
+    }
+
+    fn attempts(&self) -> u32 {
+        // A disk that is full stays full: the second try is for an interrupted call.
+        2
+    }
+
+    fn time_limit(&self) -> Duration {
+        TIME_LIMIT
+    }
+}
+
+fn partial_name(name: &ImageName) -> String {
+    format!(".{name}.partial")
+}
+
+fn is_partial(file_name: &str) -> bool {
+    let name = file_name
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(".partial"));
+    name.and_then(ImageName::parse).is_some()
+}
+
+/// Runs `work` on a thread that may wait for the disk.
+async fn step<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, StoreFailure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| StoreFailure::Broken(error.to_string())),
+        Err(_) => Err(StoreFailure::Broken("writing was interrupted".to_owned())),
+    }
+}
+
+/// A file on its way.
+struct Draft {
+    file: File,
+    unkept: Unkept,
+}
+
+impl Draft {
+    fn create(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let unkept = Unkept(Some(path));
+        Ok(Self { file, unkept })
+    }
+
+    fn append(mut self, mut block: Vec<u8>) -> io::Result<(Self, Vec<u8>)> {
+        self.file.write_all(&block)?;
+        block.clear();
+        Ok((self, block))
+    }
+
+    /// Makes the file last and shows it under its name; it still has to be kept.
+    fn publish(self, path: PathBuf) -> io::Result<Unkept> {
+        let Self { file, mut unkept } = self;
+        file.sync_all()?;
+        if let Some(partial) = &unkept.0 {
+            fs::rename(partial, &path)?;
+        }
+        // The new name is an entry of the folder, which has to reach the disk too.
+        let directory = path.parent().map(File::open).transpose()?;
+        unkept.0 = Some(path);
+        directory.map_or(Ok(()), |directory| directory.sync_all())?;
+        Ok(unkept)
+    }
+}
+
+/// A file that is removed unless it is kept.
+struct Unkept(Option<PathBuf>);
+
+impl Unkept {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // A call that hardly ever waits, so the thread that drops may be one of the runtime's.
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "can't remove an unfinished picture");
+            }
+        }
+    }
+}
+
+/// Removes unfinished files that were last written long before `now`.
+fn sweep(directory: &Path, now: SystemTime) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_partial)) {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|time| now.duration_since(time).ok());
+        if age.is_some_and(|age| age > ABANDONED) && fs::remove_file(entry.path()).is_ok() {
+            tracing::info!(path = %entry.path().display(), "removed an unfinished picture that a killed process left");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_after_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = ImageName::random(Kind::Png);
+        let (left, stored, foreign) = (
+            folder.path().join(partial_name(&name)),
+            folder.path().join(name.as_str()),
+            folder.path().join(".notes.partial"),
+        );
+        for path in [&left, &stored, &foreign] {
+            fs::write(path, "x").unwrap();
+        }
+        sweep(folder.path(), SystemTime::now() + Duration::from_secs(59 * 60));
+        assert!(left.exists(), "it may still be under way");
+        sweep(folder.path(), SystemTime::now() + Duration::from_secs(61 * 60));
+        assert!(!left.exists());
+        assert!(stored.exists() && foreign.exists(), "only its own leftovers");
+    }
+
+    #[tokio::test]
+    async fn only_names_of_pictures_lead_into_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("made/on/the/way");
+        let settings = settings::LocalStore {
+            directory: directory.clone(),
+            ..Default::default()
+        };
+        let store = LocalStore::open(&settings, &TaskTracker::new()).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "the probe is gone");
+        let name = "0123456789abcdef0123456789abcdef.heic";
+        assert_eq!(store.locate(name), Some((directory.join(name), Kind::Heic)));
+        for name in [
+            "",
+            ".",
+            "..",
+            "../secret",
+            "/etc/passwd",
+            "%2e%2e",
+            ".0123456789abcdef0123456789abcdef.heic.partial",
+        ] {
+            assert_eq!(store.locate(name), None, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let settings = settings::LocalStore {
+            directory: file.path().join("images"),
+            ..Default::default()
+        };
+        let error = LocalStore::open(&settings, &TaskTracker::new())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.starts_with("image_store.local.directory: can't make the folder /"),
+            "{error}"
+        );
+    }
+}

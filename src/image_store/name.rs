@@ -1,0 +1,92 @@
+//! Names of stored pictures.
+
+use std::fmt;
+
+use crate::picture::Kind;
+
+/// A picture's name: 32 lower-case hex digits, 128 random bits that nobody can guess, and the
+/// extension of its kind. Nothing that came from outside is in it, so it is safe in a path, a URL
+/// and a header as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageName {
+    text: String,
+    kind: Kind,
+}
+
+impl ImageName {
+    const DIGITS: usize = 32;
+
+    /// A new name for a picture of `kind`.
+    #[must_use]
+    pub fn random(kind: Kind) -> Self {
+        let text = format!("{:032x}.{}", rand::random::<u128>(), kind.extension());
+        Self { text, kind }
+    }
+
+    /// Takes `text` for a name; `None` where [`ImageName::random`] can't have made it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, rest) = text.split_at_checked(Self::DIGITS)?;
+        let extension = rest.strip_prefix('.')?;
+        let hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let kind = Kind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
+        let text = text.to_owned();
+        hex.then_some(Self { text, kind })
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The kind of the picture that bears it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_name_reads_back() {
+        for kind in Kind::ALL {
+            let name = ImageName::random(kind);
+            assert_eq!(ImageName::parse(name.as_str()), Some(name.clone()));
+            assert_ne!(name, ImageName::random(kind));
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_name() {
+        let digits = "0123456789abcdef0123456789abcdef";
+        assert!(ImageName::parse(&format!("{digits}.jpg")).is_some());
+        for text in [
+            "",
+            "../../../../etc/passwd",
+            digits,
+            &format!("{digits}."),
+            &format!("{digits}.svg"),
+            &format!("{digits}.JPG"),
+            &format!("{digits}.jpg/.."),
+            &format!("{digits}.jpg\0"),
+            &format!("{digits}/jpg"),
+            &format!("../{digits}.jpg"),
+            &format!(".{digits}.jpg.partial"),
+            &format!("{}.jpg", digits.to_uppercase()),
+            &format!("{}é.jpg", &digits[..31]),
+            &format!("{}.jpg", &digits[..31]),
+        ] {
+            assert!(ImageName::parse(text).is_none(), "{text}");
+        }
+    }
+}

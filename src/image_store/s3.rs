@@ -1,0 +1,278 @@
+//! Pictures in an S3-compatible store.
+//!
+//! The body is gathered into parts of 5 MiB, the smallest that S3 takes, one at a time. A picture
+//! that fits into one goes up in a single request, which S3 carries out whole or not at all; a larger
+//! one in a multipart upload. Each put is a task of its own on the store's tracker: dropping its
+//! future only tells it to stop, so that it can still take back what it began.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::{HttpError, HttpErrorKind};
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, RetryConfig,
+};
+use reqwest::Url;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use crate::settings;
+
+/// What is gathered at most: S3's smallest part, except for a last one.
+const PART: usize = 5 * 1024 * 1024;
+/// One request, one part up at most.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The last part and the request that joins them, each with its retries.
+const TIME_LIMIT: Duration = Duration::from_secs(90);
+
+/// A bucket.
+pub struct S3Store {
+    bucket: Arc<Bucket>,
+    tasks: TaskTracker,
+}
+
+/// The bucket itself, shared with the puts under way.
+struct Bucket {
+    store: AmazonS3,
+    prefix: String,
+    base: Url,
+}
+
+impl S3Store {
+    /// A client for the bucket that `settings` describe; nothing is sent yet. Puts run on `tasks`.
+    pub fn open(settings: &settings::S3Store, tasks: &TaskTracker) -> Result<Self, OpenError> {
+        let missing = |key| OpenError::new(key, "missing");
+        if settings.bucket.is_empty() {
+            return Err(missing("image_store.s3.bucket"));
+        }
+        let base = settings.public_base_url.clone();
+        let base = base.ok_or_else(|| missing("image_store.s3.public_base_url"))?;
+        Path::parse(&settings.prefix).map_err(|error| OpenError::new("image_store.s3.prefix", error.to_string()))?;
+        let store = builder(settings)?
+            .build()
+            .map_err(|error| OpenError::new("image_store.s3", error.to_string()))?;
+        let bucket = Bucket {
+            store,
+            prefix: settings.prefix.clone(),
+            base,
+        };
+        Ok(Self {
+            bucket: Arc::new(bucket),
+            tasks: tasks.clone(),
+        })
+    }
+}
+
+impl ImageStore for S3Store {
+    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
+        let cancelled = CancellationToken::new();
+        let put = Arc::clone(&self.bucket).put(picture, cancelled.clone());
+        async move {
+            let _cancels_when_dropped = cancelled.drop_guard();
+            let put = self.tasks.spawn(put).await;
+            put.unwrap_or_else(|_| Err(StoreFailure::Broken("the upload was interrupted".to_owned())))
+        }
+        .boxed()
+    }
+
+    fn attempts(&self) -> u32 {
+        // Each request has retries of its own; the second try is for an upload that S3 has lost.
+        2
+    }
+
+    fn time_limit(&self) -> Duration {
+        TIME_LIMIT
+    }
+}
+
+impl Bucket {
+    async fn put(self: Arc<Self>, picture: Picture, cancelled: CancellationToken) -> Result<String, StoreFailure> {
+        let name = ImageName::random(picture.kind);
+        let key =
+            Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))?;
+        self.write(&key, picture, &cancelled).await?;
+        if cancelled.is_cancelled() {
+            // Too late to stop it: nobody is left to hear of the object, so it goes.
+            self.remove(&key).await;
+        }
+        Ok(self.url(&key))
+    }
+
+    async fn write(&self, key: &Path, picture: Picture, cancelled: &CancellationToken) -> Result<(), StoreFailure> {
+        let attributes = Attributes::from_iter([(Attribute::ContentType, picture.kind.media_type())]);
+        let mut parts = Parts {
+            body: picture.body,
+            rest: Bytes::new(),
+            cancelled,
+        };
+        let part = parts.next().await?;
+        if part.len() < PART {
+            let options = PutOptions {
+                attributes,
+                ..PutOptions::default()
+            };
+            let put = self.store.put_opts(key, part.into(), options).await;
+            return put.map(drop).map_err(|error| failed(&error));
+        }
+        let options = PutMultipartOptions {
+            attributes,
+            ..PutMultipartOptions::default()
+        };
+        let upload = self.store.put_multipart_opts(key, options).await;
+        let mut upload = upload.map_err(|error| failed(&error))?;
+        let written = send(&mut *upload, part, &mut parts).await;
+        if written.is_err()
+            && let Err(error) = upload.abort().await
+        {
+            let error = failed(&error);
+            tracing::warn!(%key, %error, "can't abort an incomplete upload: its parts stay until the bucket's lifecycle rule removes them");
+        }
+        written
+    }
+
+    async fn remove(&self, key: &Path) {
+        if let Err(error) = self.store.delete(key).await {
+            let error = failed(&error);
+            tracing::warn!(%key, %error, "can't remove a picture whose upload was cancelled");
+        }
+    }
+
+    /// The address of the object at `key`, whose parts may need escaping.
+    fn url(&self, key: &Path) -> String {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(key.parts().map(|part| part.as_ref().to_owned()));
+        }
+        url.into()
+    }
+}
+
+fn builder(settings: &settings::S3Store) -> Result<AmazonS3Builder, OpenError> {
+    let retries = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(2),
+            base: 2.0,
+        },
+        max_retries: 2,
+        retry_timeout: REQUEST_TIMEOUT,
+    };
+    let client = ClientOptions::new()
+        .with_timeout(REQUEST_TIMEOUT)
+        .with_connect_timeout(Duration::from_secs(5));
+    let mut builder = AmazonS3Builder::new()
+        .with_client_options(client)
+        .with_retry(retries)
+        .with_region(&settings.region)
+        .with_bucket_name(&settings.bucket)
+        .with_virtual_hosted_style_request(!settings.path_style);
+    if let Some(endpoint) = &settings.endpoint {
+        let address = if settings.path_style {
+            endpoint.clone()
+        } else {
+            bucket_host(endpoint, &settings.bucket)?
+        };
+        builder = builder
+            .with_endpoint(address.as_str().trim_end_matches('/'))
+            .with_allow_http(endpoint.scheme() == "http");
+    }
+    // Without keys the machine's own role counts, as on EC2.
+    if !settings.access_key_id.is_blank() || !settings.secret_access_key.is_blank() {
+        builder = builder
+            .with_access_key_id(settings.access_key_id.expose())
+            .with_secret_access_key(settings.secret_access_key.expose());
+    }
+    Ok(builder)
+}
+
+/// `endpoint` with the bucket before its host, as virtual-hosted requests want it.
+fn bucket_host(endpoint: &Url, bucket: &str) -> Result<Url, OpenError> {
+    let refuse = || {
+        OpenError::new(
+            "image_store.s3.path_style",
+            "false needs an endpoint whose host is a name",
+        )
+    };
+    let host = endpoint.domain().ok_or_else(refuse)?;
+    let mut url = endpoint.clone();
+    url.set_host(Some(&format!("{bucket}.{host}"))).map_err(|_| refuse())?;
+    Ok(url)
+}
+
+/// A picture's body, cut into parts.
+struct Parts<'a> {
+    body: BoxStream<'static, io::Result<Bytes>>,
+    /// What the last part had no room for: all parts but the last are of one size, as some stores want.
+    rest: Bytes,
+    cancelled: &'a CancellationToken,
+}
+
+impl Parts<'_> {
+    /// The next part; a shorter one than [`PART`] is the last.
+    async fn next(&mut self) -> Result<Bytes, StoreFailure> {
+        // What is not written to costs no memory, so the length need not be known.
+        let mut part = BytesMut::with_capacity(PART);
+        loop {
+            let room = PART - part.len();
+            part.extend_from_slice(&self.rest.split_to(room.min(self.rest.len())));
+            if part.len() == PART {
+                return Ok(part.freeze());
+            }
+            let piece = self.cancelled.run_until_cancelled(self.body.next()).await;
+            match piece.ok_or_else(stopped)? {
+                Some(piece) => self.rest = piece.map_err(|error| body_failed(&error))?,
+                None => return Ok(part.freeze()),
+            }
+        }
+    }
+}
+
+/// Sends `part` and all that follow, one at a time: the memory of one is free before the next is
+/// gathered.
+async fn send(upload: &mut dyn MultipartUpload, mut part: Bytes, parts: &mut Parts<'_>) -> Result<(), StoreFailure> {
+    while !part.is_empty() {
+        let is_last = part.len() < PART;
+        let sent = parts.cancelled.run_until_cancelled(upload.put_part(part.into())).await;
+        sent.ok_or_else(stopped)?.map_err(|error| failed(&error))?;
+        if is_last {
+            break;
+        }
+        part = parts.next().await?;
+    }
+    upload.complete().await.map(drop).map_err(|error| failed(&error))
+}
+
+fn stopped() -> StoreFailure {
+    StoreFailure::Broken("the upload was cancelled".to_owned())
+}
+
+fn failed(error: &object_store::Error) -> StoreFailure {
+    match super::chain(error).find_map(|error| error.downcast_ref::<HttpError>()) {
+        Some(error) if error.kind() == HttpErrorKind::Timeout => StoreFailure::TimedOut,
+        Some(error) => StoreFailure::Broken(super::with_causes(error)),
+        None => StoreFailure::Refused(answer(&error.to_string())),
+    }
+}
+
+/// What S3 answered: its status and its error code. The rest of such an answer repeats the request,
+/// the access key's id among it, and stays out of the log.
+fn answer(text: &str) -> String {
+    let between = |before, after| Some(text.split_once(before)?.1.split_once(after)?.0);
+    let status = between("status code: ", ":");
+    let code = between("<Code>", "</Code>");
+    match (status, code) {
+        (Some(status), Some(code)) => format!("HTTP status {status}, {code}"),
+        (Some(status), None) => format!("HTTP status {status}"),
+        _ => "with an answer that S3 does not give".to_owned(),
+    }
+}

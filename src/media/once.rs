@@ -1,0 +1,207 @@
+//! A picture is stored once by the whole cluster: what is remembered, and whose turn it is.
+//!
+//! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other
+//! is a lease on the upload: short and renewed while the upload lives, so that a replica that dies
+//! is soon replaced, and one that takes long is not. A store that is out of reach only costs the
+//! "once" across replicas, never the upload.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::account::AppId;
+use crate::store::{SharedStore, StoreError};
+use crate::wechat::MediaId;
+
+/// The longest that a replica's death goes unnoticed.
+const MAX_LEASE: Duration = Duration::from_secs(10);
+/// How long the first look at another replica's upload waits, on average; later ones wait longer.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+/// The longest time between two looks, on average.
+const RARE_LOOK: Duration = Duration::from_millis(400);
+
+/// Where one picture's URL and lease stand in the shared store.
+pub(super) struct Keys {
+    url: String,
+    lease: String,
+}
+
+impl Keys {
+    pub(super) fn of(app_id: &AppId, media_id: &MediaId) -> Self {
+        Self {
+            url: format!("wxgate:media:{app_id}:{media_id}"),
+            lease: format!("wxgate:media-lock:{app_id}:{media_id}"),
+        }
+    }
+}
+
+/// Whose turn it is to upload a picture.
+pub(super) enum Turn {
+    /// Nobody's: it is stored, at this URL.
+    Stored(Arc<str>),
+    /// Ours.
+    Ours(Lease),
+}
+
+/// What all replicas know about uploads.
+#[derive(Clone)]
+pub(super) struct Once {
+    store: Arc<dyn SharedStore>,
+    /// How long a URL is remembered; zero turns the memory, and with it the lease, off.
+    remember_for: Duration,
+    /// How long a lease outlives its owner.
+    lease: Duration,
+    /// The longest that another replica's upload is waited for.
+    patience: Duration,
+    /// Whether the store failed when it was last asked.
+    down: Arc<AtomicBool>,
+}
+
+impl Once {
+    /// `upload_limit` is the longest that one try of an upload may take, `patience` all of them.
+    pub(super) fn new(
+        store: Arc<dyn SharedStore>,
+        remember_for: Duration,
+        upload_limit: Duration,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            store,
+            remember_for,
+            lease: upload_limit.min(MAX_LEASE),
+            patience,
+            down: Arc::default(),
+        }
+    }
+
+    /// The URL of a picture that was stored before.
+    pub(super) async fn recall(&self, keys: &Keys) -> Option<Arc<str>> {
+        if self.remember_for.is_zero() {
+            return None;
+        }
+        let entry = self.heard(self.store.get(&keys.url).await)??;
+        // Blank can only be somebody's slip in redis-cli; an upload mends it.
+        Some(entry.value).filter(|url| !url.trim().is_empty()).map(Arc::from)
+    }
+
+    /// Waits until the picture is stored or it is our turn to store it; `None` where another replica
+    /// has it under way for longer than an upload may take.
+    pub(super) async fn turn(&self, keys: &Keys) -> Option<Turn> {
+        let give_up = Instant::now() + self.patience;
+        let owner = hex::encode(rand::random::<[u8; 16]>());
+        let mut pause = FIRST_LOOK;
+        loop {
+            let got = self.try_lease(keys, &owner).await;
+            // Asked for after the lease: the owner before us may have ended in between.
+            if let Some(url) = self.recall(keys).await {
+                if got {
+                    self.lease(keys, owner).release().await;
+                }
+                return Some(Turn::Stored(url));
+            }
+            if got {
+                return Some(Turn::Ours(self.lease(keys, owner)));
+            }
+            if Instant::now() >= give_up {
+                return None;
+            }
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(RARE_LOOK);
+        }
+    }
+
+    /// Remembers `url`, and answers what is remembered: a replica that was frozen for longer than
+    /// its lease finds the URL of the one that took over, and all callers get that one.
+    pub(super) async fn remember(&self, keys: &Keys, url: Arc<str>) -> Arc<str> {
+        if self.remember_for.is_zero() {
+            return url;
+        }
+        let written = self.heard(self.store.set_if_absent(&keys.url, &url, self.remember_for).await);
+        if written == Some(false) {
+            self.recall(keys).await.unwrap_or(url)
+        } else {
+            url
+        }
+    }
+
+    /// True where the lease is ours, or there is nobody to share the work with.
+    async fn try_lease(&self, keys: &Keys, owner: &str) -> bool {
+        self.remember_for.is_zero()
+            || self
+                .heard(self.store.set_if_absent(&keys.lease, owner, self.lease).await)
+                .unwrap_or(true)
+    }
+
+    fn lease(&self, keys: &Keys, owner: String) -> Lease {
+        Lease {
+            once: self.clone(),
+            key: keys.lease.clone(),
+            owner,
+        }
+    }
+
+    /// What the store answered, if it did. An outage is logged when it begins and when it ends.
+    fn heard<T>(&self, answer: Result<T, StoreError>) -> Option<T> {
+        let was_down = self.down.swap(answer.is_err(), Ordering::Relaxed);
+        match &answer {
+            Err(error) if !was_down => tracing::warn!(
+                %error,
+                "the shared store does not answer: uploads go on, but each replica stores a picture for itself"
+            ),
+            Ok(_) if was_down => tracing::info!("the shared store answers again: pictures are stored once"),
+            _ => {}
+        }
+        answer.ok()
+    }
+}
+
+/// The right to upload one picture.
+pub(super) struct Lease {
+    once: Once,
+    key: String,
+    owner: String,
+}
+
+impl Lease {
+    /// Does `work`, and keeps the lease for as long as that takes.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = self.renew() => match never {},
+        }
+    }
+
+    /// Gives the lease back, if it is still ours.
+    pub(super) async fn release(self) {
+        if !self.once.remember_for.is_zero() {
+            let released = self.once.store.compare_and_delete(&self.key, &self.owner).await;
+            self.once.heard(released);
+        }
+    }
+
+    async fn renew(&self) -> Infallible {
+        let store = &self.once.store;
+        loop {
+            sleep(self.once.lease / 3).await;
+            if !self.once.remember_for.is_zero() {
+                let owner = self.owner.as_str();
+                let renewed = store
+                    .compare_and_set(&self.key, Some(owner), owner, self.once.lease)
+                    .await;
+                // Lost, to a restart of the store or a long freeze: the upload goes on all the same,
+                // and `remember` settles which URL counts.
+                self.once.heard(renewed);
+            }
+        }
+    }
+}
+
+/// Between a half and one and a half of `pause`, so that those who failed together part.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.5))
+}

@@ -1,0 +1,266 @@
+//! The relay: from a media id to the stored picture's URL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::checked::{Checked, Progress, Stage};
+use super::error::{Rejection, UploadError};
+use super::flights::Flights;
+use super::metrics::{Outcome, UploadMetrics};
+use super::once::{Keys, Once, Turn, jittered};
+use super::source::MediaSource;
+use crate::account::AppId;
+use crate::credentials::TokenCallError;
+use crate::image_store::{ImageStore, Picture, StoreFailure};
+use crate::picture::Kind;
+use crate::settings;
+use crate::store::SharedStore;
+use crate::wechat::{BodyProblem, CallError, MediaDownload, MediaId};
+
+/// The pause before a store that failed is tried again, on average; it doubles each time.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// The longest such pause, on average.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// When to come back to a gateway that is full: an upload rarely takes longer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+type Outcomes = Result<Arc<str>, UploadError>;
+
+/// Carries photos from WeChat into the image store, each once. Cheap to share behind an [`Arc`].
+pub struct MediaRelay {
+    line: Arc<Line>,
+    flights: Arc<Flights<(AppId, MediaId), Outcomes>>,
+    tasks: TaskTracker,
+}
+
+impl MediaRelay {
+    /// A relay into `store`.
+    ///
+    /// `media_timeout` is `wechat.media_timeout`; `shared` is where replicas remember what they stored;
+    /// uploads run on `tasks`, so that whoever drains the gateway can wait for them.
+    #[must_use]
+    pub fn new(
+        settings: &settings::Media,
+        media_timeout: Duration,
+        store: Arc<dyn ImageStore>,
+        shared: Arc<dyn SharedStore>,
+        metrics: UploadMetrics,
+        tasks: TaskTracker,
+    ) -> Self {
+        let all_tries = (media_timeout + store.time_limit()) * store.attempts();
+        let line = Line {
+            max_bytes: settings.max_bytes,
+            allowed: settings.allowed_types.clone(),
+            media_timeout,
+            once: Once::new(shared, settings.remember_for, media_timeout, all_tries),
+            store,
+            places: Semaphore::new(settings.max_concurrent),
+            max_concurrent: settings.max_concurrent,
+            metrics,
+        };
+        Self {
+            line: Arc::new(line),
+            flights: Flights::new(),
+            tasks,
+        }
+    }
+
+    /// Brings `media_id` from `source` into the store, unless it is there already; answers its URL.
+    ///
+    /// The upload does not end with the caller: who hangs up and asks again gets its URL.
+    pub async fn upload(&self, source: &Arc<dyn MediaSource>, media_id: MediaId) -> Result<Arc<str>, UploadError> {
+        let (ticket, flight) = self.flights.board(&(source.app_id().clone(), media_id.clone()));
+        if let Some(flight) = flight {
+            let (line, source) = (Arc::clone(&self.line), Arc::clone(source));
+            let upload = async move {
+                let outcome = line.carry(&*source, &media_id).await;
+                flight.land(outcome);
+            };
+            // In the caller's span: the log of the upload bears the request's id.
+            self.tasks.spawn(upload.in_current_span());
+        } else {
+            self.line.metrics.count(Outcome::Joined);
+        }
+        ticket.await.unwrap_or(Err(UploadError::Lost))
+    }
+
+    /// How many uploads are under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.line
+            .max_concurrent
+            .saturating_sub(self.line.places.available_permits())
+    }
+}
+
+/// What an upload needs.
+struct Line {
+    max_bytes: u64,
+    allowed: Vec<Kind>,
+    media_timeout: Duration,
+    store: Arc<dyn ImageStore>,
+    once: Once,
+    places: Semaphore,
+    max_concurrent: usize,
+    metrics: UploadMetrics,
+}
+
+impl Line {
+    /// One upload from beginning to end, counted and logged.
+    async fn carry(&self, source: &dyn MediaSource, media_id: &MediaId) -> Outcomes {
+        let counted = Counted::new(&self.metrics);
+        let result = self.stored_once(source, media_id).await;
+        match &result {
+            Ok((_, outcome)) => counted.end(*outcome),
+            Err(error) => {
+                counted.end(Outcome::from(error));
+                tracing::warn!(app_id = %source.app_id(), %media_id, %error, "upload failed");
+            }
+        }
+        result.map(|(url, _)| url)
+    }
+
+    async fn stored_once(
+        &self,
+        source: &dyn MediaSource,
+        media_id: &MediaId,
+    ) -> Result<(Arc<str>, Outcome), UploadError> {
+        let keys = Keys::of(source.app_id(), media_id);
+        // Before a place is asked for: even a full gateway can say what it remembers.
+        if let Some(url) = self.once.recall(&keys).await {
+            return Ok((url, Outcome::Remembered));
+        }
+        let full = |_| UploadError::Overloaded {
+            retry_after: RETRY_AFTER,
+        };
+        let _place = self.places.try_acquire().map_err(full)?;
+        let _under_way = self.metrics.under_way();
+        match self.once.turn(&keys).await.ok_or(UploadError::TimedOut)? {
+            Turn::Stored(url) => Ok((url, Outcome::Remembered)),
+            Turn::Ours(lease) => {
+                let stored = lease
+                    .during(async {
+                        let url = self.store_with_retries(source, media_id).await?;
+                        Ok(self.once.remember(&keys, url).await)
+                    })
+                    .await;
+                lease.release().await;
+                stored.map(|url| (url, Outcome::Stored))
+            }
+        }
+    }
+
+    /// Tries as often as the store allows, each time with a fresh download. Only the store's failures
+    /// are tried again here: the download has its own ways (`credentials`, the client).
+    async fn store_with_retries(&self, source: &dyn MediaSource, media_id: &MediaId) -> Result<Arc<str>, UploadError> {
+        let mut pause = RETRY_PAUSE;
+        for attempt in 1..self.store.attempts() {
+            match self.store_fresh(source, media_id).await {
+                Err(UploadError::Store(failure)) => {
+                    tracing::warn!(app_id = %source.app_id(), %media_id, attempt, %failure, "the image store failed, trying again");
+                }
+                outcome => return outcome,
+            }
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(MAX_RETRY_PAUSE);
+        }
+        self.store_fresh(source, media_id).await
+    }
+
+    /// One download into the store.
+    async fn store_fresh(&self, source: &dyn MediaSource, media_id: &MediaId) -> Result<Arc<str>, UploadError> {
+        let began = Instant::now();
+        let download = source.fetch(media_id).await.map_err(refine)?;
+        let overdue = Instant::now() + self.media_timeout;
+        let kind = self.admit(&download)?;
+        let length = download.content_length;
+        let (body, progress) = Checked::new(download, self.max_bytes);
+        let body = body.boxed();
+        let stored = tokio::select! {
+            biased;
+            stored = self.store.put(Picture { kind, length, body }) => stored.map_err(UploadError::Store),
+            late = late(overdue, &progress, self.store.time_limit()) => Err(late),
+        };
+        let bytes = match (progress.now(), &stored) {
+            // Whatever the store made of it: the picture never reached it whole.
+            (Stage::Failed(error), _) => return Err(error),
+            (Stage::Complete(bytes), _) => bytes,
+            (_, Ok(_)) => return Err(refused("it answered before it had the whole picture")),
+            (_, Err(_)) => 0,
+        };
+        let url = Arc::from(stored?);
+        self.metrics.count_bytes(bytes);
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
+        Ok(url)
+    }
+
+    /// The picture's kind, if what its beginning tells allows to store it.
+    fn admit(&self, download: &MediaDownload) -> Result<Kind, UploadError> {
+        let limit = self.max_bytes;
+        if download.head.is_empty() {
+            let nothing = CallError::Body(BodyProblem::Empty);
+            return Err(UploadError::WeChat(TokenCallError::Call(nothing)));
+        }
+        if download.content_length.is_some_and(|length| length > limit) {
+            return Err(UploadError::Rejected(Rejection::TooLarge { limit }));
+        }
+        Kind::sniff(&download.head)
+            .filter(|kind| self.allowed.contains(kind))
+            .ok_or(UploadError::Rejected(Rejection::NotAPicture))
+    }
+}
+
+/// A video is no failure of WeChat's: the caller asked for the wrong thing.
+fn refine(error: TokenCallError) -> UploadError {
+    match error {
+        TokenCallError::Call(CallError::Body(BodyProblem::Video)) => UploadError::Rejected(Rejection::Video),
+        error => UploadError::WeChat(error),
+    }
+}
+
+fn refused(why: &str) -> UploadError {
+    UploadError::Store(StoreFailure::Refused(why.to_owned()))
+}
+
+/// Waits until the download, or after it the store, has had its time; says who used it up.
+async fn late(overdue: Instant, progress: &Progress, store_limit: Duration) -> UploadError {
+    sleep_until(overdue).await;
+    match progress.now() {
+        Stage::AtSource(_) => return UploadError::WeChat(TokenCallError::Call(CallError::TimedOut)),
+        Stage::Complete(_) => sleep(store_limit).await,
+        Stage::AtStore(_) | Stage::Failed(_) => {}
+    }
+    UploadError::Store(StoreFailure::TimedOut)
+}
+
+/// Counts an upload's outcome, also where it ends without one.
+struct Counted<'a> {
+    metrics: &'a UploadMetrics,
+    outcome: Outcome,
+}
+
+impl<'a> Counted<'a> {
+    fn new(metrics: &'a UploadMetrics) -> Self {
+        Self {
+            metrics,
+            outcome: Outcome::Lost,
+        }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.count(self.outcome);
+    }
+}
