@@ -1,21 +1,37 @@
-//! The account's one `access_token` and `jsapi_ticket`: kept, renewed, healed.
+//! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of
+//! their end, healed when they die.
+//!
+//! A request reads a [`Credential`] from the account's cell, with one atomic load. Everything else
+//! happens beside it: the [`Keeper`] looks after an account in the background, a renewal is a task of
+//! its own that any number of callers wait for, and the [`SharedStore`](crate::store::SharedStore)
+//! holds what the replicas share: token, ticket, lock, the day's count of calls, the journal.
 
-use std::future::Future;
-use std::sync::Arc;
+mod account;
+mod backoff;
+mod budget;
+mod credential;
+mod flight;
+mod issuer;
+mod journal;
+mod keeper;
+mod lock;
+mod metrics;
+mod past;
+mod policy;
+mod renewal;
+mod shelf;
+
 use std::time::Duration;
 
-use crate::account::AppId;
-use crate::secret::Secret;
 use crate::wechat::{CallError, ErrCode};
 
-/// An `access_token` or a `jsapi_ticket`, and when it ends.
-#[derive(Debug)]
-pub struct Credential {
-    /// The token or ticket itself.
-    pub value: Secret,
-    /// When it ends.
-    pub expires_at: tokio::time::Instant,
-}
+pub use account::{AccountCredentials, Services, Status};
+pub use credential::{Credential, Kind};
+pub use issuer::{Issuer, WeChatIssuer};
+pub use journal::{Event, Journal};
+pub use keeper::Keeper;
+pub use metrics::CredentialMetrics;
+pub use policy::Policy;
 
 /// No usable credential is to be had now.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -29,6 +45,17 @@ pub struct Unavailable {
     pub retry_after: Duration,
 }
 
+impl Unavailable {
+    /// A passing cause: worth asking again in a second.
+    fn soon(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            errcode: None,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
 /// How a call that needs the token fails.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TokenCallError {
@@ -38,26 +65,4 @@ pub enum TokenCallError {
     /// WeChat failed, with a good token.
     #[error(transparent)]
     Call(#[from] CallError),
-}
-
-/// One account's credentials. Cheap to share.
-pub struct AccountCredentials {}
-
-impl AccountCredentials {
-    /// The account's name.
-    #[must_use]
-    pub fn app_id(&self) -> &AppId {
-        unimplemented!()
-    }
-
-    /// Makes `call` with the current token; where WeChat rejects that token, it is renewed once for
-    /// the whole cluster and the call is made once more (C4).
-    pub async fn with_token<T, F, Fut>(self: &Arc<Self>, call: F) -> Result<T, TokenCallError>
-    where
-        F: Fn(Arc<Credential>) -> Fut + Send,
-        Fut: Future<Output = Result<T, CallError>> + Send,
-    {
-        let _ = call;
-        unimplemented!()
-    }
 }

@@ -55,6 +55,12 @@ impl LocalStore {
         })
     }
 
+    /// The path of the URLs that it answers, up to the name.
+    #[must_use]
+    pub fn public_path(&self) -> &str {
+        self.base.path()
+    }
+
     /// Where the picture called `name` would be, and its kind; `None` where no picture has such a
     /// name, so that nothing a client asks for leads out of the folder or to an unfinished file.
     #[must_use]

@@ -1,7 +1,111 @@
-//! Loading.
-/// Placeholder.
-pub struct Problem;
-/// Placeholder.
-pub struct Problems;
-/// Placeholder.
-pub struct Sources;
+//! Loading: built-in defaults, then the file, then the environment.
+//!
+//! Every problem is told at once, with its place and without any secret; the `config` crate stops at
+//! the first one and knows no lines. So each source is taken apart into single values, and each value
+//! is tried alone: on settings that hold nothing else, serde can only complain about that value. The
+//! ones that pass are put together, later sources over earlier ones, and read for real; then the
+//! fields are checked against each other.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Table;
+
+use super::layer::{Layer, Path};
+use super::problem::{Place, Problem, Problems};
+use super::schema::Schema;
+use super::{Settings, environment, file, validate};
+
+/// Where settings come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The settings file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Environment variables; those that are not wxgate's are passed over.
+    pub env: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// The file named, and this process's environment. Bytes that are not UTF-8 become replacement
+    /// characters, which loading refuses.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let env = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        Self {
+            file,
+            env: env.filter(|(name, _)| name.starts_with("WXGATE_")).collect(),
+        }
+    }
+}
+
+impl Settings {
+    /// Loads and checks settings.
+    pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        let schema = Schema::new();
+        let (file, whole) = match &sources.file {
+            Some(path) => file::read(&schema, path),
+            None => (super::reader::Reader::new(&schema), true),
+        };
+        let mut env = sources.env.clone();
+        env.sort();
+        let env = environment::read(&schema, &env);
+
+        let mut layer = file.layer;
+        let mut failed: BTreeSet<_> = file.failed.into_iter().chain(env.failed).collect();
+        let mut problems: Vec<_> = file.problems.into_iter().chain(env.problems).collect();
+        problems.extend(layer.lay_over(env.layer, &mut failed));
+
+        match Self::deserialize(layer.document()) {
+            Ok(settings) if whole => {
+                problems.extend(cross_problems(&settings, sources, &layer, &failed));
+                if problems.is_empty() {
+                    Ok(settings)
+                } else {
+                    Err(Problems::new(problems))
+                }
+            }
+            Ok(_) => Err(Problems::new(problems)),
+            // Each value has been read alone before, so this is a mistake of ours; its message could
+            // quote a secret.
+            Err(_) => {
+                problems.push(Problem::new(None, "", "the settings do not fit together"));
+                Err(Problems::new(problems))
+            }
+        }
+    }
+
+    /// The settings as TOML, secrets masked.
+    #[must_use]
+    pub fn to_masked_toml(&self) -> String {
+        self.to_table().to_string()
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "every field writes itself as a TOML value, as the tests of each type show"
+    )]
+    pub(super) fn to_table(&self) -> Table {
+        Table::try_from(self).expect("settings can be written as TOML")
+    }
+}
+
+/// What is wrong between fields, except where one of them has been found wrong already: what stands
+/// in for it is a default that nobody chose.
+fn cross_problems(settings: &Settings, sources: &Sources, layer: &Layer, failed: &BTreeSet<Path>) -> Vec<Problem> {
+    let chosen = |path: &Path| !failed.iter().any(|failed| failed.is_related(path));
+    let file = sources.file.as_ref().map(|path| Place::File {
+        path: path.clone(),
+        line: None,
+    });
+    validate::findings(settings)
+        .into_iter()
+        .filter(|finding| finding.paths.iter().all(chosen))
+        .map(|finding| {
+            let subject = finding.paths.first().map(ToString::to_string).unwrap_or_default();
+            let place = finding.paths.first().and_then(|path| layer.place_of(path)).cloned();
+            Problem::new(place.or_else(|| file.clone()), subject, finding.text)
+        })
+        .collect()
+}

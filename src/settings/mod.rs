@@ -2,12 +2,20 @@
 //! so that later code can't meet nonsense. One struct per section; the field docs are the manual.
 
 mod defaults;
+mod environment;
+mod file;
+mod layer;
 mod load;
+mod problem;
+mod reader;
+mod schema;
 mod validate;
 pub mod values;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +27,8 @@ use crate::account::AppId;
 use crate::jssdk::JsDomain;
 use crate::secret::Secret;
 
-pub use load::{Problem, Problems, Sources};
+pub use load::Sources;
+pub use problem::{Problem, Problems};
 
 /// Everything an operator can set, complete and checked.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -377,6 +386,38 @@ pub struct RateLimit {
     pub upload_per_second: u32,
     /// Uploads at once.
     pub upload_burst: u32,
+}
+
+/// A limit that is turned on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests per second in the long run.
+    pub per_second: NonZeroU32,
+    /// Requests at once.
+    pub burst: NonZeroU32,
+}
+
+impl RateLimit {
+    /// The limit on signatures, if there is one.
+    #[must_use]
+    pub fn jssdk(&self) -> Option<Rate> {
+        Rate::new(self.jssdk_per_second, self.jssdk_burst)
+    }
+
+    /// The limit on uploads, if there is one.
+    #[must_use]
+    pub fn upload(&self) -> Option<Rate> {
+        Rate::new(self.upload_per_second, self.upload_burst)
+    }
+}
+
+impl Rate {
+    /// A burst of 0 means as many as one second allows.
+    fn new(per_second: u32, burst: u32) -> Option<Self> {
+        let per_second = NonZeroU32::new(per_second)?;
+        let burst = NonZeroU32::new(burst).unwrap_or(per_second);
+        Some(Self { per_second, burst })
+    }
 }
 
 /// The shape of log lines.

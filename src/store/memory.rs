@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Entry, SharedStore, StoreFuture};
+use super::{Entry, Health, SharedStore, StoreFuture};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
@@ -135,6 +135,10 @@ impl SharedStore for MemoryStore {
 
     fn ping(&self) -> StoreFuture<'_, ()> {
         ready(())
+    }
+
+    fn health(&self) -> Health {
+        Health::good()
     }
 
     fn is_shared(&self) -> bool {

@@ -10,6 +10,7 @@ mod redis;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 pub use self::memory::MemoryStore;
 pub use self::redis::RedisStore;
@@ -26,6 +27,38 @@ pub struct Entry {
     pub value: String,
     /// Its remaining life; `None` where it never ends.
     pub ttl: Option<Duration>,
+}
+
+/// Whether a store is up, and since when.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Why the last operation failed; `None` where it went well.
+    pub error: Option<StoreError>,
+    /// When `error` last came or went.
+    pub since: Instant,
+}
+
+impl Health {
+    fn good() -> Self {
+        Self {
+            error: None,
+            since: Instant::now(),
+        }
+    }
+
+    fn unknown() -> Self {
+        Self {
+            error: Some(StoreError("not asked yet".to_owned())),
+            since: Instant::now(),
+        }
+    }
+
+    fn record(&mut self, error: Option<&StoreError>) {
+        if self.error.is_some() != error.is_some() {
+            self.since = Instant::now();
+        }
+        self.error = error.cloned();
+    }
 }
 
 /// Shorthand for what every operation returns.
@@ -62,6 +95,9 @@ pub trait SharedStore: Send + Sync {
 
     /// Asks whether the store answers at all.
     fn ping(&self) -> StoreFuture<'_, ()>;
+
+    /// Whether the last operation went well, and since when.
+    fn health(&self) -> Health;
 
     /// True where other processes see the same store.
     fn is_shared(&self) -> bool;

@@ -1,4 +1,349 @@
-//! The store in Redis.
+//! The store in Redis: one server, the master that sentinels name, or a cluster.
 
-/// A shared store in Redis.
-pub struct RedisStore {}
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline,
+    RedisFuture, RedisResult, TlsMode, Value,
+};
+use tokio::time::{Instant, timeout};
+
+use super::{Entry, Health, SharedStore, StoreError, StoreFuture};
+use crate::settings::{self, RedisMode};
+
+/// A [`SharedStore`] in Redis.
+///
+/// The connection is made on first use and made anew after any failure, so a Redis that is down at
+/// the start, restarted or failed over needs nothing but to come back. Connecting and every command
+/// have their time-outs, and for [`RETRY_AFTER`] after a failed connection nobody waits for another.
+pub struct RedisStore {
+    topology: Topology,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    connection: tokio::sync::Mutex<Connection>,
+    health: Mutex<Health>,
+}
+
+/// How long a failed connection is not tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+enum Topology {
+    Standalone(Client),
+    Sentinel(tokio::sync::Mutex<SentinelClient>),
+    Cluster(ClusterClient),
+}
+
+enum Connection {
+    None,
+    Open(Wire),
+    Failed { error: StoreError, retry_at: Instant },
+}
+
+/// Lua, so that looking and acting are one step on the server. One key each.
+mod script {
+    pub const GET: &str = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
+    pub const COMPARE_AND_SET: &str = "\
+        local now = redis.call('GET', KEYS[1]) \
+        if (ARGV[1] == 'absent' and not now) or (ARGV[1] == 'equals' and now == ARGV[2]) then \
+          redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) \
+          return 1 \
+        end \
+        return 0";
+    pub const COMPARE_AND_DELETE: &str = "\
+        if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end \
+        return 0";
+    pub const INCREMENT: &str = "\
+        local count = redis.call('INCR', KEYS[1]) \
+        if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
+        return count";
+}
+
+impl RedisStore {
+    /// A store at the Redis that `settings` name. Nothing is connected yet.
+    pub fn new(settings: &settings::Redis) -> Result<Self, StoreError> {
+        Ok(Self {
+            topology: Topology::new(settings).map_err(|error| failed(&error))?,
+            connect_timeout: settings.connect_timeout,
+            response_timeout: settings.response_timeout,
+            connection: tokio::sync::Mutex::new(Connection::None),
+            health: Mutex::new(Health::unknown()),
+        })
+    }
+
+    /// Runs one command and records whether the store is up.
+    async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
+        let result = self.try_run(command).await;
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(result.as_ref().err());
+        result
+    }
+
+    async fn try_run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
+        let mut wire = self.wire().await?;
+        let outcome = timeout(self.response_timeout, command.query_async(&mut wire)).await;
+        let error = match outcome {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => failed(&error),
+            Err(_) => StoreError("Redis did not answer in time".to_owned()),
+        };
+        // Whatever it was (cut off, failed over to a replica, password changed), a new connection
+        // is the one cure that a client has.
+        *self.connection.lock().await = Connection::None;
+        Err(error)
+    }
+
+    async fn wire(&self) -> Result<Wire, StoreError> {
+        let mut connection = self.connection.lock().await;
+        match &*connection {
+            Connection::Open(wire) => return Ok(wire.clone()),
+            Connection::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
+            Connection::None | Connection::Failed { .. } => {}
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.response_timeout));
+        let error = match timeout(self.connect_timeout, self.topology.connect(&config)).await {
+            Ok(Ok(wire)) => {
+                *connection = Connection::Open(wire.clone());
+                return Ok(wire);
+            }
+            Ok(Err(error)) => failed(&error),
+            Err(_) => StoreError("no connection to Redis in time".to_owned()),
+        };
+        *connection = Connection::Failed {
+            error: error.clone(),
+            retry_at: Instant::now() + RETRY_AFTER,
+        };
+        Err(error)
+    }
+}
+
+/// What Redis or the client said. Neither quotes values, but a server's text is not ours to trust.
+fn failed(error: &redis::RedisError) -> StoreError {
+    StoreError(
+        error
+            .to_string()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect(),
+    )
+}
+
+impl Topology {
+    fn new(settings: &settings::Redis) -> RedisResult<Self> {
+        let info = settings.url.expose().into_connection_info()?;
+        let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let address = |node: &settings::values::HostPort| {
+            let (host, port) = (node.host().to_owned(), node.port());
+            if tls {
+                ConnectionAddr::TcpTls {
+                    host,
+                    port,
+                    insecure: false,
+                    tls_params: None,
+                }
+            } else {
+                ConnectionAddr::Tcp(host, port)
+            }
+        };
+        let (user, password) = (settings.username.as_str(), settings.password.expose());
+        let mut login = info.redis_settings().clone();
+        if !user.is_empty() {
+            login = login.set_username(user);
+        }
+        if !password.is_empty() {
+            login = login.set_password(password);
+        }
+        Ok(match settings.mode {
+            RedisMode::Standalone => Self::Standalone(Client::open(info.set_redis_settings(login))?),
+            RedisMode::Sentinel => {
+                let nodes = settings.nodes.iter().map(address);
+                let mut builder =
+                    SentinelClientBuilder::new(nodes, &settings.sentinel_service, SentinelServerType::Master)?
+                        .set_client_to_redis_db(login.db());
+                if tls {
+                    builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+                }
+                if let Some(user) = login.username() {
+                    builder = builder.set_client_to_redis_username(user);
+                }
+                if let Some(password) = login.password() {
+                    builder = builder.set_client_to_redis_password(password);
+                }
+                Self::Sentinel(tokio::sync::Mutex::new(builder.build()?))
+            }
+            RedisMode::Cluster => {
+                let nodes = settings
+                    .nodes
+                    .iter()
+                    .map(|node| Ok(address(node).into_connection_info()?.set_redis_settings(login.clone())));
+                let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;
+                let builder = ClusterClientBuilder::new(nodes)
+                    .connection_timeout(settings.connect_timeout)
+                    .response_timeout(settings.response_timeout)
+                    .retries(2);
+                Self::Cluster(builder.build()?)
+            }
+        })
+    }
+
+    async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<Wire> {
+        Ok(match self {
+            Self::Standalone(client) => {
+                Wire::Single(client.get_multiplexed_async_connection_with_config(config).await?)
+            }
+            Self::Sentinel(client) => Wire::Single(client.lock().await.get_async_connection_with_config(config).await?),
+            Self::Cluster(client) => Wire::Cluster(client.get_async_connection().await?),
+        })
+    }
+}
+
+/// A connection to one server or to a cluster.
+#[derive(Clone)]
+enum Wire {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Wire {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(command),
+            Self::Cluster(connection) => connection.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Single(connection) => connection.get_db(),
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+fn eval(script: &str, key: &str) -> Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(script).arg(1).arg(key);
+    command
+}
+
+/// Redis counts lives in whole milliseconds and refuses 0.
+fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+impl SharedStore for RedisStore {
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
+        async move {
+            let (value, ttl): (Option<String>, i64) = self.run(eval(script::GET, key)).await?;
+            // PTTL says -1 where the key never ends.
+            let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
+            Ok(value.map(|value| Entry { value, ttl }))
+        }
+        .boxed()
+    }
+
+    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
+        async move {
+            let mut command = redis::cmd("SET");
+            command.arg(key).arg(value).arg("NX").arg("PX").arg(millis(ttl));
+            let done: Option<String> = self.run(command).await?;
+            Ok(done.is_some())
+        }
+        .boxed()
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        key: &'a str,
+        expected: Option<&'a str>,
+        value: &'a str,
+        ttl: Duration,
+    ) -> StoreFuture<'a, bool> {
+        async move {
+            let mut command = eval(script::COMPARE_AND_SET, key);
+            command.arg(if expected.is_some() { "equals" } else { "absent" });
+            command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
+            self.run(command).await
+        }
+        .boxed()
+    }
+
+    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
+        async move {
+            let mut command = eval(script::COMPARE_AND_DELETE, key);
+            command.arg(expected);
+            self.run(command).await
+        }
+        .boxed()
+    }
+
+    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
+        async move {
+            let mut command = eval(script::INCREMENT, key);
+            command.arg(millis(ttl));
+            self.run(command).await
+        }
+        .boxed()
+    }
+
+    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()> {
+        async move {
+            let mut command = redis::cmd("XADD");
+            command.arg(key).arg("MAXLEN").arg("~").arg(cap).arg("*");
+            for (name, value) in fields {
+                command.arg(name).arg(value);
+            }
+            let _id: String = self.run(command).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
+        async move {
+            let mut command = redis::cmd("XREVRANGE");
+            command.arg(key).arg("+").arg("-").arg("COUNT").arg(count);
+            let entries: Vec<(String, Vec<(String, String)>)> = self.run(command).await?;
+            Ok(entries.into_iter().map(|(_id, fields)| fields).collect())
+        }
+        .boxed()
+    }
+
+    fn ping(&self) -> StoreFuture<'_, ()> {
+        async move {
+            let _pong: String = self.run(redis::cmd("PING")).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}

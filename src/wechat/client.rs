@@ -1,15 +1,206 @@
-//! The one client for WeChat's API.
+//! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings.
 
-use super::{CallError, MediaDownload, MediaId};
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::media::{self, MediaDownload, MediaId};
+use super::metrics::{Api, WeChatMetrics};
+use super::{BodyProblem, CallError};
+use crate::account::AppId;
 use crate::secret::Secret;
+use crate::settings;
+
+/// A token or ticket as WeChat issued it.
+#[derive(Debug)]
+pub struct Issued {
+    /// The token or ticket.
+    pub value: Secret,
+    /// The life that WeChat gave it, counted from `asked_at`.
+    pub expires_in: Duration,
+    /// When it was asked for. Lives count from here: too short by the call's time, never too long.
+    pub asked_at: Instant,
+}
 
 /// The one client for WeChat's API.
-pub struct WeChatClient {}
+pub struct WeChatClient {
+    http: Client,
+    bases: Vec<settings::values::BaseUrl>,
+    timeout: Duration,
+    metrics: WeChatMetrics,
+}
 
 impl WeChatClient {
-    /// `GET /cgi-bin/media/get`.
-    pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
-        let _ = (token, media_id);
-        unimplemented!()
+    /// A client for the hosts in `settings`.
+    pub fn new(settings: &settings::WeChat, metrics: WeChatMetrics) -> reqwest::Result<Self> {
+        let http = Client::builder()
+            .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.connect_timeout)
+            // Between two reads: a stalled download ends, a long one does not.
+            .read_timeout(settings.timeout)
+            // A redirect would carry the token in the query to who knows where.
+            .redirect(redirect::Policy::none())
+            .build()?;
+        let bases = std::iter::once(&settings.api_base_url)
+            .chain(&settings.fallback_base_urls)
+            .cloned()
+            .collect();
+        Ok(Self {
+            http,
+            bases,
+            timeout: settings.timeout,
+            metrics,
+        })
     }
+
+    /// `GET /cgi-bin/token`: a new token; the one before dies within five minutes.
+    pub async fn classic_token(&self, app_id: &AppId, secret: &Secret) -> Result<Issued, CallError> {
+        let query = [
+            ("grant_type", "client_credential"),
+            ("appid", app_id.as_str()),
+            ("secret", secret.expose()),
+        ];
+        let asked_at = Instant::now();
+        let answer = self
+            .json(Api::Token, |url| self.http.get(url).query(&query), "/cgi-bin/token")
+            .await;
+        issued(answer?, "access_token", asked_at)
+    }
+
+    /// `POST /cgi-bin/stable_token`: the current token and its remaining life, or with
+    /// `force_refresh` a new one.
+    pub async fn stable_token(
+        &self,
+        app_id: &AppId,
+        secret: &Secret,
+        force_refresh: bool,
+    ) -> Result<Issued, CallError> {
+        let mut body = json!({
+            "grant_type": "client_credential",
+            "appid": app_id.as_str(),
+            "secret": secret.expose(),
+        });
+        if force_refresh {
+            body["force_refresh"] = true.into();
+        }
+        let asked_at = Instant::now();
+        let answer = self
+            .json(
+                Api::StableToken,
+                |url| self.http.post(url).json(&body),
+                "/cgi-bin/stable_token",
+            )
+            .await;
+        issued(answer?, "access_token", asked_at)
+    }
+
+    /// `GET /cgi-bin/ticket/getticket?type=jsapi`: the current ticket. Its life is always said to
+    /// be whole, however old it is.
+    pub async fn jsapi_ticket(&self, token: &Secret) -> Result<Issued, CallError> {
+        let query = [("access_token", token.expose()), ("type", "jsapi")];
+        let asked_at = Instant::now();
+        let answer = self
+            .json(
+                Api::Ticket,
+                |url| self.http.get(url).query(&query),
+                "/cgi-bin/ticket/getticket",
+            )
+            .await;
+        issued(answer?, "ticket", asked_at)
+    }
+
+    /// `GET /cgi-bin/media/get`: a temporary media file, as a stream.
+    pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
+        let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
+        let started = Instant::now();
+        let download = match self
+            .send(|url| self.http.get(url).query(&query), "/cgi-bin/media/get")
+            .await
+        {
+            Ok(response) => media::open(response).await,
+            Err(error) => Err(error),
+        };
+        self.metrics.observe(Api::Media, started, download.as_ref().err());
+        download
+    }
+
+    /// Makes a call that answers JSON, within `wechat.timeout` once it is connected.
+    async fn json(&self, api: Api, build: impl Fn(Url) -> RequestBuilder, path: &str) -> Result<Answer, CallError> {
+        let started = Instant::now();
+        let answer = match self.send(|url| build(url).timeout(self.timeout), path).await {
+            Ok(response) => Answer::read(response).await,
+            Err(error) => Err(error),
+        };
+        self.metrics.observe(api, started, answer.as_ref().err());
+        answer
+    }
+
+    /// Sends to the first host that a connection can be made to. An answer, of whatever kind, is
+    /// never a reason to ask another host: a token call must not be made twice.
+    async fn send(&self, build: impl Fn(Url) -> RequestBuilder, path: &str) -> Result<Response, CallError> {
+        let mut last = None;
+        for base in &self.bases {
+            match build(base.join_path(path)).send().await {
+                Ok(response) => return Ok(response),
+                Err(error) if error.is_connect() => last = Some(error),
+                Err(error) => return Err(CallError::while_sending(&error)),
+            }
+        }
+        Err(CallError::Unreachable(
+            last.map_or_else(String::new, |error| innermost(&error)),
+        ))
+    }
+}
+
+impl CallError {
+    fn while_sending(error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Interrupted(innermost(error))
+        }
+    }
+
+    pub(super) fn while_reading(error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Body(BodyProblem::CutOff)
+        }
+    }
+}
+
+/// The root of an error's chain, the only part that names no URL.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut root: &dyn std::error::Error = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    if root.is::<reqwest::Error>() {
+        "the request failed".to_owned()
+    } else {
+        root.to_string()
+    }
+}
+
+/// A life longer than any that WeChat gives, against an overflow of the clock.
+const MAX_LIFE: i64 = 30 * 24 * 3600;
+
+fn issued(answer: Answer, field: &str, asked_at: Instant) -> Result<Issued, CallError> {
+    let unexpected = || CallError::Body(BodyProblem::Unexpected);
+    let value = answer.text(field).ok_or_else(unexpected)?;
+    // Without a life, or with none left, it can't be kept: some caches then keep it for ever.
+    let seconds = answer
+        .integer("expires_in")
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(unexpected)?;
+    let expires_in = Duration::from_secs(seconds.min(MAX_LIFE).unsigned_abs());
+    Ok(Issued {
+        value: Secret::new(value),
+        expires_in,
+        asked_at,
+    })
 }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use reqwest::Response;
 
-use super::CallError;
+use super::answer::{Answer, MAX_JSON};
+use super::{BodyProblem, CallError};
+use crate::picture::Kind;
 
 /// A media id as WeChat gives it: 1 to 512 characters of `[A-Za-z0-9_-]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,4 +48,51 @@ pub struct MediaDownload {
     /// What follows `head`. Each wait for the next piece ends after `wechat.timeout`; a body shorter
     /// than announced ends with [`CallError::Body`].
     pub rest: BoxStream<'static, Result<Bytes, CallError>>,
+}
+
+/// Opens `response` as a media file. WeChat sends errors with status 200 and under any content type,
+/// and files under `text/plain`, so only the bytes tell: whatever begins with `{` is JSON.
+pub(super) async fn open(response: Response) -> Result<MediaDownload, CallError> {
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(CallError::Status(response.status()));
+    }
+    let content_length = response.content_length();
+    let mut rest = response
+        .bytes_stream()
+        .map_err(|error| CallError::while_reading(&error))
+        .boxed();
+    let head = gather(&mut rest, BytesMut::new(), Kind::HEAD).await?;
+    if head.is_empty() {
+        return Err(CallError::Body(BodyProblem::Empty));
+    }
+    if head.trim_ascii_start().first() == Some(&b'{') {
+        let body = gather(&mut rest, head, MAX_JSON).await?;
+        return Err(json_in_place_of_a_file(&body));
+    }
+    Ok(MediaDownload {
+        content_length,
+        head: head.freeze(),
+        rest,
+    })
+}
+
+/// Reads on until `gathered` has `enough` bytes or the body ends.
+async fn gather(
+    rest: &mut BoxStream<'static, Result<Bytes, CallError>>,
+    mut gathered: BytesMut,
+    enough: usize,
+) -> Result<BytesMut, CallError> {
+    while gathered.len() < enough {
+        let Some(piece) = rest.next().await else { break };
+        gathered.extend_from_slice(&piece?);
+    }
+    Ok(gathered)
+}
+
+fn json_in_place_of_a_file(body: &[u8]) -> CallError {
+    match Answer::parse(body) {
+        Err(refused_or_broken) => refused_or_broken,
+        Ok(answer) if answer.text("video_url").is_some() => CallError::Body(BodyProblem::Video),
+        Ok(_) => CallError::Body(BodyProblem::Unexpected),
+    }
 }

@@ -1,11 +1,14 @@
 //! WeChat's API as types: one client, a function per call, and what each `errcode` means.
 
+mod answer;
 mod client;
 mod errcode;
 mod error;
 mod media;
+mod metrics;
 
-pub use client::WeChatClient;
+pub use client::{Issued, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
 pub use error::{BodyProblem, CallError};
 pub use media::{MediaDownload, MediaId};
+pub use metrics::WeChatMetrics;

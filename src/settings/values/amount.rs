@@ -53,12 +53,11 @@ pub mod size {
     }
 
     /// Writes a size in the largest unit that holds it without a rest: `ByteSize` itself would round.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `with` passes a reference")]
     pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         let units = [(bytesize::GIB, "GiB"), (bytesize::MIB, "MiB"), (bytesize::KIB, "KiB")];
         let (unit, name) = units
             .into_iter()
-            .find(|(unit, _)| bytes % unit == 0)
+            .find(|(unit, _)| bytes.is_multiple_of(*unit))
             .unwrap_or((1, "B"));
         serializer.collect_str(&format_args!("{}{name}", bytes / unit))
     }

@@ -43,7 +43,6 @@ pub mod optional_address {
     }
 
     /// Writes an address.
-    #[expect(clippy::ref_option, reason = "serde's `with` passes a reference")]
     pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
         match address {
             Some(address) => serializer.collect_str(address),

@@ -64,17 +64,21 @@ impl Scalar {
     /// Whether `value` is written the same: `0` and `"0"` are, since services differ in their quotes.
     #[must_use]
     pub fn matches(&self, value: &Value) -> bool {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Bool(truth) => truth.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return false,
+        let own = match self {
+            Self::Bool(truth) => Value::from(*truth),
+            Self::Integer(number) => Value::from(*number),
+            Self::Float(number) => Value::from(*number),
+            Self::Text(text) => Value::from(text.as_str()),
         };
-        match self {
-            Self::Bool(truth) => truth.to_string() == text,
-            Self::Integer(number) => number.to_string() == text,
-            Self::Float(number) => Value::from(*number).to_string() == text,
-            Self::Text(expected) => *expected == text,
-        }
+        matches!((scalar_text(&own), scalar_text(value)), (Some(own), Some(other)) if own == other)
+    }
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

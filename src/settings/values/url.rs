@@ -189,7 +189,6 @@ pub mod optional_url {
     }
 
     /// Writes a URL.
-    #[expect(clippy::ref_option, reason = "serde's `with` passes a reference")]
     pub fn serialize<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(url.as_ref().map_or("", Url::as_str))
     }

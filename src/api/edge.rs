@@ -1,0 +1,158 @@
+//! The outermost layer of the public listener: it gives each request its id, its time limit and its
+//! line in the log, catches panics, and turns every failure into the envelope. It stands around the
+//! router, so no path, known or not, gets past it.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, Response, header};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ipnet::IpNet;
+use tokio::time::{Instant, timeout};
+use tower::{Service, ServiceExt};
+use tracing::Instrument;
+
+use super::client_address::client_address;
+use super::code::Code;
+use super::envelope::{ApiError, X_REQUEST_ID};
+use super::metrics::HttpMetrics;
+use super::request_id::RequestId;
+use super::route::Route;
+use crate::server::Peer;
+
+/// The client's address, behind trusted proxies.
+#[derive(Debug, Clone, Copy)]
+pub struct Client(pub IpAddr);
+
+/// The edge has put it into the request's extensions.
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Client(Ipv4Addr::UNSPECIFIED.into())))
+    }
+}
+
+/// The public listener's service. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge {
+    router: Router,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    request_timeout: Duration,
+    trusted_proxies: Vec<IpNet>,
+    metrics: HttpMetrics,
+}
+
+/// A request that takes longer is worth a line in the log even if it succeeds.
+const SLOW: Duration = Duration::from_secs(1);
+
+impl Edge {
+    /// The edge around `router`.
+    #[must_use]
+    pub fn new(router: Router, request_timeout: Duration, trusted_proxies: Vec<IpNet>, metrics: HttpMetrics) -> Self {
+        Self { router, shared: Arc::new(Shared { request_timeout, trusted_proxies, metrics }) }
+    }
+
+    async fn handle(self, mut request: Request<Body>) -> Response<Body> {
+        let started = Instant::now();
+        let id = RequestId::of(request.headers());
+        let peer = request.extensions().get().map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| *address);
+        let client = client_address(peer, request.headers(), &self.shared.trusted_proxies);
+        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(Client(client));
+        let (method, route) = (request.method().clone(), Route::of(request.uri().path()));
+        let span = tracing::info_span!("request", %id);
+
+        let answer = self.answer(request).instrument(span.clone()).await;
+        let (mut response, failure) = match answer {
+            Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
+                None => (response, None),
+                Some(error) => (with_headers_of(error.envelope(id), response), Some(error)),
+            },
+            Err(error) => (error.envelope(id), Some(error)),
+        };
+        response.headers_mut().insert(X_REQUEST_ID, id.header_value());
+
+        let took = started.elapsed();
+        self.shared.metrics.observe(route, &method, response.status(), took);
+        span.in_scope(|| log(route, &method, client, &response, failure.as_ref(), took));
+        response
+    }
+
+    /// The router's answer, within the time limit and whatever happens inside.
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, ApiError> {
+        let routed = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
+        match timeout(self.shared.request_timeout, routed).await {
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(panic)) => Err(ApiError::plain(Code::Internal).with_detail(panic_text(&*panic))),
+            Err(_) => Err(ApiError::plain(Code::RequestTimeout)),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Edge {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.clone().handle(request).map(Ok).boxed()
+    }
+}
+
+/// What inner layers have added to a failure (say, `Allow`) goes with its envelope.
+fn with_headers_of(mut envelope: Response<Body>, inner: Response<Body>) -> Response<Body> {
+    for (name, value) in inner.headers() {
+        if *name != header::CONTENT_LENGTH && !envelope.headers().contains_key(name) {
+            envelope.headers_mut().insert(name, HeaderValue::clone(value));
+        }
+    }
+    envelope
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
+}
+
+fn log(
+    route: Route,
+    method: &Method,
+    client: IpAddr,
+    response: &Response<Body>,
+    failure: Option<&ApiError>,
+    took: Duration,
+) {
+    let (route, status, ms) = (route.label(), response.status().as_u16(), took.as_millis());
+    match failure {
+        Some(error) => {
+            let (code, name, message) = (error.code.number(), error.code.name(), error.message.as_str());
+            let detail = error.detail.as_deref().unwrap_or_default();
+            if error.code == Code::Internal {
+                tracing::error!(route, %method, status, code, %client, ms, detail, "{name}: {message}");
+            } else {
+                tracing::info!(route, %method, status, code, %client, ms, detail, "{name}: {message}");
+            }
+        }
+        None if took >= SLOW => tracing::info!(route, %method, status, %client, ms, "slow"),
+        None => tracing::debug!(route, %method, status, %client, ms, "done"),
+    }
+}

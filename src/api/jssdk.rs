@@ -1,0 +1,107 @@
+//! `GET /wechat/jsSDK`: what a page passes to `wx.config`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::code::Code;
+use super::docs::SigningFailures;
+use super::edge::Client;
+use super::envelope::{ApiError, Envelope};
+use super::request_id::RequestId;
+use super::{Api, unknown_account};
+use crate::directory::Account;
+use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, sign};
+
+/// What the page sends. Read from the raw query, since signing must not change a byte of `url`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query string to the OpenAPI document")]
+pub(super) struct SignQuery {
+    /// The page's URL as the browser knows it, `encodeURIComponent(location.href.split('#')[0])`.
+    /// It is decoded exactly once, its fragment is dropped, and the rest is signed byte for byte.
+    #[param(example = "https://h5.example.com/page?a=1")]
+    url: String,
+    /// The account; the first one configured where it is left out.
+    #[param(rename = "appId", required = false, example = "wx0123456789abcdef")]
+    app_id: Option<String>,
+}
+
+/// What a page passes to `wx.config`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedPage {
+    /// The account.
+    #[schema(example = "wx0123456789abcdef")]
+    app_id: String,
+    /// When it was signed, in seconds since 1970, as a string.
+    #[schema(example = "1414587457")]
+    timestamp: String,
+    /// 16 random characters of `[A-Za-z0-9]`.
+    #[schema(example = "Wm3WZYTPz0wzccnW")]
+    nonce_str: String,
+    /// 40 lower-case hex digits.
+    #[schema(example = "0f9de62fce790f9a083d5c99e95740ceb90c27ed")]
+    signature: String,
+}
+
+/// Sign a page for wx.config
+///
+/// Answers what the page that calls it passes to `wx.config`, with a fresh `timestamp` and
+/// `nonceStr` each time. Other parameters beside an encoded `url`, such as cache busters, are ignored.
+#[utoipa::path(
+    get,
+    path = "/wechat/jsSDK",
+    tag = "H5",
+    params(SignQuery),
+    responses((status = 200, description = "The page's signature", body = Envelope<SignedPage>), SigningFailures)
+)]
+pub(super) async fn sign_page(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+    id: RequestId,
+    client: Client,
+) -> Result<Response, ApiError> {
+    api.jssdk_limit.check(client.0)?;
+    let query = query.unwrap_or_default();
+    let params = QueryParams::parse(&query).map_err(refuse)?;
+    let page = PageUrl::parse(&params.url).map_err(refuse)?;
+    let account = api.directory.find(params.app_id.as_deref()).ok_or_else(unknown_account)?;
+    if !account.signs(&page) {
+        let message = format!("{} is not under any of this account's js_domains", page.host());
+        return Err(ApiError::new(Code::DomainNotAllowed, message));
+    }
+    let signed = match account.credentials.with_warm_ticket(|ticket| signed(account, ticket.value.expose(), &page)) {
+        Some(signed) => signed,
+        None => {
+            let ticket = account.credentials.ticket().await?;
+            signed(account, ticket.value.expose(), &page)
+        }
+    };
+    Ok(Envelope::ok(signed, id))
+}
+
+fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>) -> SignedPage {
+    let nonce = Nonce::random();
+    let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
+    let signature = sign(ticket, nonce.as_str(), &timestamp, page.as_str());
+    SignedPage {
+        app_id: account.app_id().to_string(),
+        timestamp,
+        nonce_str: nonce.as_str().to_owned(),
+        signature,
+    }
+}
+
+fn refuse(problem: UrlProblem) -> ApiError {
+    let code = match problem {
+        UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
+        UrlProblem::NotAbsolute | UrlProblem::EncodedTwice | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {
+            Code::UrlInvalid
+        }
+    };
+    ApiError::new(code, problem.to_string())
+}

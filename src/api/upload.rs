@@ -1,0 +1,163 @@
+//! `POST /p/active/weChatOa/upload`: from a photo in WeChat to a picture in the store.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::code::Code;
+use super::docs::UploadFailures;
+use super::edge::Client;
+use super::envelope::{ApiError, Envelope};
+use super::request_id::RequestId;
+use super::{Api, unknown_account};
+use crate::credentials::TokenCallError;
+use crate::image_store::StoreFailure;
+use crate::media::UploadError;
+use crate::wechat::{BodyProblem, CallError, Meaning, MediaId};
+
+/// The longest body that is read. A media id has some 64 characters.
+const MAX_BODY: usize = 16 * 1024;
+
+/// How long a caller may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The photo to fetch.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body to the OpenAPI document")]
+pub struct UploadRequest {
+    /// What `wx.uploadImage` answered as `serverId`: 1 to 512 characters of `[A-Za-z0-9_-]`.
+    #[schema(rename = "mediaId", example = "1237378768e7q8e7r8qwesafdasdfasdfaxss111")]
+    media_id: String,
+    /// The account it was uploaded to; the first one configured where it is left out.
+    #[schema(rename = "appId", example = "wx0123456789abcdef")]
+    app_id: Option<String>,
+}
+
+/// The same body as it may really come.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawRequest {
+    #[serde(default)]
+    media_id: Value,
+    #[serde(default)]
+    app_id: Value,
+}
+
+/// Fetch a photo from WeChat into the image store
+///
+/// Answers the stored picture's URL. The same `mediaId` is stored once, however often it is sent; a
+/// caller that hangs up may ask again.
+#[utoipa::path(
+    post,
+    path = "/p/active/weChatOa/upload",
+    tag = "H5",
+    request_body = UploadRequest,
+    security((), ("api_key" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The stored picture's URL", body = Envelope<String>,
+         example = json!({"code": 0, "message": "ok", "data": "/images/0f9de62fce790f9a083d5c99e95740ce.jpg", "traceId": "0a1b2c3d4e5f60718293a4b5c6d7e8f9"})),
+        UploadFailures
+    )
+)]
+pub(super) async fn upload_photo(
+    State(api): State<Api>,
+    id: RequestId,
+    client: Client,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    api.auth.check(&parts.headers)?;
+    api.upload_limit.check(client.0)?;
+    if !is_json(&parts.headers) {
+        return Err(ApiError::new(Code::BodyNotJson, "send the body as application/json"));
+    }
+    let body = read(&parts.headers, body).await?;
+    let (media_id, app_id) = parse(&body)?;
+    let account = api.directory.find(app_id.as_deref()).ok_or_else(unknown_account)?;
+    let url = api.relay.upload(&account.media, media_id).await?;
+    Ok(Envelope::ok(url.as_ref(), id))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(ApiError::plain(Code::BodyTooLarge));
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::plain(Code::BodyTooLarge)),
+        Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body did not arrive whole").with_detail(error)),
+        Err(_) => Err(ApiError::new(Code::RequestTimeout, "the body did not arrive within 10 seconds")),
+    }
+}
+
+fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
+    let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
+    let request: RawRequest =
+        serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be a JSON object: {error}")))?;
+    let media_id = match request.media_id {
+        Value::Null => return Err(invalid("serverId不能為空".to_owned())),
+        Value::String(text) if text.trim().is_empty() => return Err(invalid("serverId不能為空".to_owned())),
+        Value::String(text) => MediaId::parse(&text).ok_or_else(|| {
+            invalid("mediaId must be 1 to 512 characters of [A-Za-z0-9_-]: send the serverId of wx.uploadImage, not a localId".to_owned())
+        })?,
+        _ => return Err(invalid("mediaId must be a string".to_owned())),
+    };
+    match request.app_id {
+        Value::Null => Ok((media_id, None)),
+        Value::String(app_id) => Ok((media_id, Some(app_id).filter(|app_id| !app_id.is_empty()))),
+        _ => Err(invalid("appId must be a string".to_owned())),
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::WeChat(error) => error.into(),
+            UploadError::Rejected(rejection) => Self::new(Code::MediaRejected, rejection.to_string()),
+            UploadError::Store(StoreFailure::TimedOut) | UploadError::TimedOut => {
+                Self::plain(Code::ImageStoreTimedOut).with_detail(error)
+            }
+            UploadError::Store(_) => Self::plain(Code::ImageStoreFailed).with_detail(error),
+            UploadError::Overloaded { retry_after } => Self::plain(Code::Overloaded).with_retry_after(retry_after),
+            UploadError::Lost => Self::plain(Code::Internal).with_detail(error),
+        }
+    }
+}
+
+impl From<TokenCallError> for ApiError {
+    fn from(error: TokenCallError) -> Self {
+        match error {
+            TokenCallError::Unavailable(unavailable) => unavailable.into(),
+            TokenCallError::Call(error) => error.into(),
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        let code = match &error {
+            CallError::Unreachable(_) | CallError::Interrupted(_) => Code::WechatUnreachable,
+            CallError::TimedOut => Code::WechatTimedOut,
+            CallError::Status(_) => Code::WechatStatus,
+            CallError::Body(BodyProblem::Video) => Code::MediaRejected,
+            CallError::Body(_) => Code::WechatBody,
+            CallError::Refused { code, .. } if code.meaning() == Meaning::MediaUnknown => Code::MediaNotFound,
+            CallError::Refused { .. } => Code::WechatRefused,
+        };
+        Self::plain(code).with_errcode(error.errcode()).with_detail(error)
+    }
+}

@@ -1,0 +1,223 @@
+//! From settings to a running gateway, and from there to a drained one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Layer;
+
+use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
+use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
+use crate::directory::{Account, Directory};
+use crate::image_store;
+use crate::internal;
+use crate::media::{MediaRelay, WeChatMedia};
+use crate::metrics::Metrics;
+use crate::server;
+use crate::settings::{Backend, Settings};
+use crate::store::{MemoryStore, RedisStore, SharedStore};
+use crate::wechat::WeChatClient;
+
+/// Why a gateway can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener could not be opened.
+    #[error("{key} = \"{address}\": can't listen there: {source}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A setting is well-formed but can't be used.
+    #[error("{key}: {problem}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A bug.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl StartError {
+    fn setting(key: &'static str, problem: impl ToString) -> Self {
+        Self::Setting { key, problem: problem.to_string() }
+    }
+}
+
+/// A gateway whose listeners are open, and which serves once it is run.
+pub struct App {
+    public: TcpListener,
+    internal: Option<TcpListener>,
+    edge: Edge,
+    internal_routes: Router,
+    api: Api,
+    settings: Settings,
+    /// Cancelled to begin the drain.
+    stop: CancellationToken,
+    /// Cancelled once all renewals and uploads have ended, so that the journal hears of them.
+    tasks_done: CancellationToken,
+    /// Renewals and uploads.
+    tasks: TaskTracker,
+    /// Keepers, the journal's writer, sweeps.
+    background: TaskTracker,
+}
+
+impl App {
+    /// Builds the gateway that `settings` describe, and opens its listeners. `more` are routes that
+    /// only some gateways have (the sandbox's page).
+    pub async fn build(settings: Settings, more: Router) -> Result<Self, StartError> {
+        let metrics = Metrics::new()?;
+        let (stop, tasks_done) = (CancellationToken::new(), CancellationToken::new());
+        let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
+        let store = shared_store(&settings)?;
+        let client = Arc::new(
+            WeChatClient::new(&settings.wechat, metrics.wechat.clone())
+                .map_err(|error| StartError::setting("wechat", error))?,
+        );
+        let journal = Journal::start(Arc::clone(&store), &replica_name(), &background, tasks_done.clone());
+        let services = Services {
+            store: Arc::clone(&store),
+            journal,
+            metrics: metrics.credentials.clone(),
+            tasks: tasks.clone(),
+        };
+        let images = image_store::open(&settings.image_store, &tasks)
+            .map_err(|error| StartError::setting(error.key, error.problem))?;
+        let api = Api::new(ApiParts {
+            directory: Arc::new(directory(&settings, &client, &services)?),
+            relay: MediaRelay::new(
+                &settings.media,
+                settings.wechat.media_timeout,
+                images.store,
+                Arc::clone(&store),
+                metrics.uploads.clone(),
+                tasks.clone(),
+            ),
+            store,
+            auth: Auth::new(&settings.auth).map_err(|problem| StartError::setting("auth.jwt_key", problem))?,
+            jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
+            upload_limit: RateLimit::new(settings.rate_limit.upload()),
+            stop: stop.clone(),
+        });
+        let routes = api::router(api.clone(), images.local, settings.server.docs, more);
+        let server = &settings.server;
+        let edge = Edge::new(routes, server.request_timeout, server.trusted_proxies.clone(), metrics.http.clone());
+        Ok(Self {
+            public: listen("server.listen", server.listen).await?,
+            internal: match settings.internal.listen {
+                Some(address) => Some(listen("internal.listen", address).await?),
+                None => None,
+            },
+            edge,
+            internal_routes: internal::router(api.clone(), metrics),
+            api,
+            settings,
+            stop,
+            tasks_done,
+            tasks,
+            background,
+        })
+    }
+
+    /// The public listener's address.
+    pub fn public_address(&self) -> io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// The internal listener's address, where there is one.
+    #[must_use]
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves until `stop` is cancelled, then drains: no new connections, requests, renewals and
+    /// uploads under way end within `server.shutdown_grace`, held locks are released.
+    pub async fn run(self, stop: CancellationToken) {
+        self.start_background();
+        let grace = self.settings.server.shutdown_grace;
+        let cors = api::cors(&self.settings.server.cors_allowed_origins);
+        let edge = tower::util::option_layer(cors).layer(self.edge);
+        let public = server::serve(self.public, edge, self.stop.clone(), grace);
+        let internal = async {
+            if let Some(listener) = self.internal {
+                server::serve(listener, self.internal_routes, self.stop.clone(), grace).await;
+            }
+        };
+        let drain = async {
+            stop.cancelled().await;
+            tracing::info!("draining");
+            self.stop.cancel();
+        };
+        tokio::join!(public, internal, drain);
+        self.tasks.close();
+        self.background.close();
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.tasks.len(), "renewals or uploads were still under way when server.shutdown_grace ended");
+        }
+        self.tasks_done.cancel();
+        let _ = timeout(Duration::from_secs(2), self.background.wait()).await;
+        tracing::info!("drained");
+    }
+
+    fn start_background(&self) {
+        for account in self.api.directory.all() {
+            self.background.spawn(Keeper::run(Arc::clone(&account.credentials), self.stop.clone()));
+        }
+        let (api, stop) = (self.api.clone(), self.stop.clone());
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(RateLimit::SWEEP_INTERVAL);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                api.jssdk_limit.sweep();
+                api.upload_limit.sweep();
+            }
+        });
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError> {
+    Ok(match settings.credentials.backend {
+        Backend::Memory => Arc::new(MemoryStore::default()),
+        Backend::Redis => Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?),
+    })
+}
+
+fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Services) -> Result<Directory, StartError> {
+    let policy = Policy::new(&settings.credentials, &settings.wechat);
+    let accounts = settings.accounts.iter().map(|account| {
+        let credentials = AccountCredentials::new(
+            account.app_id.clone(),
+            Arc::new(WeChatIssuer::new(Arc::clone(client), account)),
+            &settings.credentials,
+            policy.clone(),
+            services.clone(),
+        );
+        Account {
+            media: Arc::new(WeChatMedia::new(Arc::clone(client), Arc::clone(&credentials))),
+            credentials,
+            js_domains: account.js_domains.clone(),
+        }
+    });
+    Directory::new(accounts.collect()).ok_or_else(|| StartError::setting("accounts", "there is none"))
+}
+
+/// This process's name in the journal: the host's, and something that tells its processes apart.
+fn replica_name() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "wxgate".to_owned());
+    format!("{host}-{:04x}", rand::random::<u16>())
+}

@@ -1,0 +1,118 @@
+//! The commands of `wxgate`.
+
+mod health;
+mod sandbox;
+mod serve;
+mod sign;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::api;
+use crate::settings::{Settings, Sources};
+
+/// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
+/// from WeChat into the company's image store, and keeps the account's one `access_token`.
+#[derive(Parser)]
+#[command(name = "wxgate", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway (also what a bare `wxgate` does)
+    Serve(serve::ServeArgs),
+    /// Run the WeChat sandbox alone, so that other programs can be tested against it
+    Sandbox(sandbox::SandboxArgs),
+    /// Sign a page offline and show how, as WeChat's own signature checker does
+    Sign(sign::SignArgs),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print the effective settings as TOML, secrets masked
+    Config(ConfigArgs),
+    /// Ask the gateway that runs with these settings whether it lives (for container health checks)
+    #[command(hide = true)]
+    Health(ConfigArgs),
+}
+
+/// Where the settings come from.
+#[derive(Args, Default)]
+struct ConfigArgs {
+    /// Settings file (TOML); settings in the environment, `WXGATE__SECTION__KEY`, go before it
+    #[arg(long, value_name = "FILE", env = "WXGATE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    fn sources(&self) -> Sources {
+        Sources::of_process(self.config.clone())
+    }
+
+    fn load(&self) -> Result<Settings, Failure> {
+        Settings::load(&self.sources()).map_err(|problems| Failure::Settings(problems.to_string()))
+    }
+}
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The settings or the command line are wrong: exit code 2.
+    #[error("{0}")]
+    Settings(String),
+    /// It failed while running: exit code 1.
+    #[error("{0}")]
+    Running(String),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command.unwrap_or_else(|| Command::Serve(serve::ServeArgs::default())) {
+        Command::Serve(args) => serve::run(&args),
+        Command::Sandbox(args) => sandbox::run(&args),
+        Command::Sign(args) => print(&sign::run(&args)),
+        Command::Openapi => openapi(),
+        Command::Config(args) => args.load().and_then(|settings| print(&settings.to_masked_toml())),
+        Command::Health(args) => health::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure);
+            match failure {
+                Failure::Settings(_) => ExitCode::from(2),
+                Failure::Running(_) => ExitCode::from(1),
+            }
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where the command line speaks of failures")]
+fn complain(failure: &Failure) {
+    eprintln!("wxgate: {failure}");
+}
+
+/// Prints `text` and a line's end. A reader that has closed its end (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Running(error.to_string())),
+        _ => Ok(()),
+    }
+}
+
+fn openapi() -> Result<(), Failure> {
+    let document = api::openapi().to_pretty_json();
+    print(&document.map_err(|error| Failure::Running(error.to_string()))?)
+}
+
+/// Runs `work` on a runtime, until it ends.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?.block_on(work)
+}

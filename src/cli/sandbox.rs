@@ -1,0 +1,135 @@
+//! `wxgate sandbox`: a WeChat on your desk, alone or inside `serve --sandbox`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::stop_on_signal;
+use super::{Failure, block_on, print};
+use crate::account::AppId;
+use crate::sandbox::{Sandbox, SandboxAccount, SandboxConfig};
+use crate::secret::Secret;
+
+#[derive(Args)]
+pub(super) struct SandboxArgs {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:9300")]
+    listen: SocketAddr,
+    /// An account, as APPID:APPSECRET; may be given more than once
+    #[arg(long = "account", value_name = "APPID:APPSECRET", value_parser = account)]
+    accounts: Vec<SandboxAccount>,
+    /// How long a token lives
+    #[arg(long, default_value = "2h", value_parser = humantime::parse_duration)]
+    token_ttl: Duration,
+    /// How long a classic token outlives its successor [default: 5m, or a quarter of --token-ttl if that is less]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    token_overlap: Option<Duration>,
+    /// How long a ticket is handed out; it verifies for twice as long
+    #[arg(long, default_value = "2h", value_parser = humantime::parse_duration)]
+    ticket_ttl: Duration,
+    /// How long a media id is good
+    #[arg(long, default_value = "72h", value_parser = humantime::parse_duration)]
+    media_ttl: Duration,
+    /// Calls of /cgi-bin/token per account and day
+    #[arg(long, default_value_t = 2000)]
+    daily_token_calls: u64,
+    /// An address that may fetch tokens; may be given more than once [default: all]
+    #[arg(long = "allow-ip", value_name = "ADDR")]
+    allowed_ips: Vec<std::net::IpAddr>,
+}
+
+fn account(text: &str) -> Result<SandboxAccount, &'static str> {
+    let (app_id, secret) = text.split_once(':').ok_or("expected APPID:APPSECRET")?;
+    Ok(SandboxAccount::new(AppId::try_from(app_id.to_owned())?, Secret::new(secret)))
+}
+
+impl SandboxArgs {
+    fn config(&self) -> SandboxConfig {
+        let accounts = match self.accounts.as_slice() {
+            [] => vec![SandboxAccount::default()],
+            accounts => accounts.to_vec(),
+        };
+        SandboxConfig {
+            token_ttl: self.token_ttl,
+            token_overlap: self.token_overlap,
+            ticket_ttl: self.ticket_ttl,
+            media_ttl: self.media_ttl,
+            daily_token_calls: self.daily_token_calls,
+            allowed_ips: self.allowed_ips.clone(),
+            ..SandboxConfig::with_accounts(accounts)
+        }
+    }
+}
+
+pub(super) fn run(args: &SandboxArgs) -> Result<(), Failure> {
+    block_on(async {
+        let stop = stop_on_signal()?;
+        let sandbox = DeskSandbox::listen(args.config(), args.listen).await?;
+        print(&sandbox.introduction())?;
+        sandbox.run(stop).await;
+        Ok(())
+    })
+}
+
+/// A sandbox that listens.
+pub(super) struct DeskSandbox {
+    sandbox: Sandbox,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl DeskSandbox {
+    /// A sandbox with WeChat's own rules, on a free port of this host.
+    pub(super) async fn open() -> Result<Self, Failure> {
+        Self::listen(SandboxConfig::default(), (Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::Settings(format!("the sandbox can't listen on {address}: {error}"));
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { sandbox: Sandbox::new(config), listener, address })
+    }
+
+    /// The settings of a gateway against this sandbox, as environment variables.
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
+        let account = self.sandbox.config().accounts.first().cloned().unwrap_or_default();
+        let settings = [
+            ("WXGATE_APP_ID", account.app_id.to_string()),
+            ("WXGATE_APP_SECRET", account.secret.expose().to_owned()),
+            ("WXGATE__WECHAT__API_BASE_URL", format!("http://{}", self.address)),
+            ("WXGATE__CREDENTIALS__BACKEND", "memory".to_owned()),
+            ("WXGATE__IMAGE_STORE__BACKEND", "local".to_owned()),
+        ];
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The demo page and what it needs of the phone.
+    pub(super) fn page(&self) -> Router {
+        self.sandbox.phone_router()
+    }
+
+    fn introduction(&self) -> String {
+        let address = self.address;
+        let mut lines = vec![
+            format!("WeChat sandbox: http://{address}  (set wechat.api_base_url to this)"),
+            format!("Control:        http://{address}/sandbox"),
+        ];
+        for account in &self.sandbox.config().accounts {
+            // Invented, or typed on this very command line: no secret to keep.
+            lines.push(format!("Account:        {} with AppSecret {}", account.app_id, account.secret.expose()));
+        }
+        lines.join("\n")
+    }
+
+    /// Serves until `stop` is cancelled.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        if let Err(error) = self.sandbox.serve(self.listener, stop).await {
+            tracing::error!(%error, "the sandbox has ended");
+        }
+    }
+}

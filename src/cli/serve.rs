@@ -1,0 +1,73 @@
+//! `wxgate serve`: the gateway, against WeChat or against the sandbox.
+
+use axum::Router;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::sandbox::DeskSandbox;
+use super::{ConfigArgs, Failure, block_on, print};
+use crate::app::App;
+use crate::settings::Settings;
+use crate::telemetry;
+
+#[derive(Args, Default)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Run against the built-in WeChat sandbox, with a demo page: no account, no Redis, no settings needed
+    #[arg(long)]
+    sandbox: bool,
+}
+
+pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    block_on(async {
+        let mut sources = args.config.sources();
+        let sandbox = if args.sandbox { Some(DeskSandbox::open().await?) } else { None };
+        if let Some(sandbox) = &sandbox {
+            sources.env.extend(sandbox.settings());
+        }
+        let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
+        telemetry::init(&settings.telemetry);
+        for warning in settings.warnings() {
+            tracing::warn!("{warning}");
+        }
+        serve(settings, sandbox).await
+    })
+}
+
+async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), Failure> {
+    let stop = stop_on_signal()?;
+    let page = sandbox.as_ref().map(DeskSandbox::page);
+    let app = App::build(settings, page.unwrap_or_else(Router::new)).await;
+    let app = app.map_err(|error| Failure::Settings(error.to_string()))?;
+    let address = app.public_address().map_err(|error| Failure::Running(error.to_string()))?;
+    tracing::info!(public = %address, internal = ?app.internal_address(), "wxgate {} serves", env!("CARGO_PKG_VERSION"));
+    if sandbox.is_some() {
+        print(&format!("The demo page: http://{address}/"))?;
+    }
+    let fake_wechat = async {
+        if let Some(sandbox) = sandbox {
+            sandbox.run(stop.clone()).await;
+        }
+    };
+    tokio::join!(app.run(stop.clone()), fake_wechat);
+    Ok(())
+}
+
+/// A token that SIGTERM and SIGINT cancel.
+pub(super) fn stop_on_signal() -> Result<CancellationToken, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| Failure::Running(format!("signals can't be handled: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopped.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,32 @@
+//! `wxgate sign`: a signature and how it comes about.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use crate::jssdk::{Nonce, sign, string1};
+
+#[derive(Args)]
+pub(super) struct SignArgs {
+    /// The jsapi_ticket
+    #[arg(long)]
+    ticket: String,
+    /// The page's URL, signed as it stands here; a page's own has no `#` and what follows
+    #[arg(long)]
+    url: String,
+    /// The noncestr; a random one if left out
+    #[arg(long)]
+    nonce: Option<String>,
+    /// The timestamp in seconds; now if left out
+    #[arg(long)]
+    timestamp: Option<String>,
+}
+
+pub(super) fn run(args: &SignArgs) -> String {
+    let nonce = args.nonce.clone().unwrap_or_else(|| Nonce::random().as_str().to_owned());
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
+    let timestamp = args.timestamp.clone().unwrap_or_else(now);
+    let string1 = string1(&args.ticket, &nonce, &timestamp, &args.url);
+    let signature = sign(&args.ticket, &nonce, &timestamp, &args.url);
+    format!("string1:   {string1}\nnoncestr:  {nonce}\ntimestamp: {timestamp}\nsignature: {signature}")
+}

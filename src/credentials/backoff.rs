@@ -1,0 +1,123 @@
+//! Exponential back-off with jitter, for one kind of call of one account.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Unavailable;
+
+/// How hard a failure is, which decides how long nobody tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// It may be over in a moment.
+    Passing,
+    /// It lasts a minute at least.
+    Quota,
+    /// It lasts until an operator acts; WeChat takes up to ten minutes to notice that he did.
+    Operator,
+    /// Somebody else replaces our tokens as fast as we do. The first few times may be chance.
+    Fight,
+}
+
+impl Severity {
+    /// The wait after so many failures in a row before this one.
+    fn wait(self, failures: u32) -> Duration {
+        let (free, first, longest) = match self {
+            Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
+            Severity::Quota => (0, Duration::from_secs(60), Duration::from_secs(600)),
+            Severity::Operator => (0, Duration::from_secs(10), Duration::from_secs(600)),
+            Severity::Fight => (3, Duration::from_secs(1), Duration::from_secs(300)),
+        };
+        let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
+        doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
+    }
+}
+
+/// Remembers failures in a row, and until when nobody tries again.
+#[derive(Default)]
+pub(super) struct Backoff(Mutex<Option<Failing>>);
+
+struct Failing {
+    failures: u32,
+    until: Instant,
+    why: Unavailable,
+}
+
+impl Backoff {
+    fn state(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to answer at once, while nobody is to try again.
+    pub(super) fn refusal(&self) -> Option<Unavailable> {
+        let now = Instant::now();
+        let state = self.state();
+        let failing = state.as_ref().filter(|failing| now < failing.until)?;
+        Some(Unavailable {
+            retry_after: failing.until - now,
+            ..failing.why.clone()
+        })
+    }
+
+    /// Notes a failure; answers it with the wait that follows.
+    pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
+        let mut state = self.state();
+        let failures = state.as_ref().map_or(0, |failing| failing.failures);
+        let wait = severity.wait(failures).mul_f64(rand::random_range(0.8..1.2));
+        let why = Unavailable {
+            retry_after: wait,
+            ..why
+        };
+        *state = Some(Failing {
+            failures: failures + 1,
+            until: Instant::now() + wait,
+            why: why.clone(),
+        });
+        why
+    }
+
+    /// Notes a success.
+    pub(super) fn clear(&self) {
+        *self.state() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many calls 5 s of failures allow when traffic tries all the time.
+    async fn calls_in_5s(severity: Severity) -> u32 {
+        let backoff = Backoff::default();
+        let end = Instant::now() + Duration::from_secs(5);
+        let mut calls = 0;
+        while Instant::now() < end {
+            if backoff.refusal().is_none() {
+                calls += 1;
+                backoff.fail(severity, Unavailable::soon("test"));
+            }
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        calls
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_space_out() {
+        assert!((3..=10).contains(&calls_in_5s(Severity::Passing).await));
+        assert_eq!(calls_in_5s(Severity::Operator).await, 1);
+        assert_eq!(calls_in_5s(Severity::Quota).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_forgets_the_failures() {
+        let backoff = Backoff::default();
+        for _ in 0..40 {
+            backoff.fail(Severity::Passing, Unavailable::soon("test"));
+        }
+        assert!(backoff.refusal().unwrap().retry_after > Duration::from_secs(20));
+        backoff.clear();
+        assert!(backoff.refusal().is_none());
+        assert!(backoff.fail(Severity::Passing, Unavailable::soon("test")).retry_after < Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,90 @@
+//! The day's token calls, counted for the whole cluster.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::account::AppId;
+use crate::store::SharedStore;
+
+/// Long enough that a day's count outlives the day.
+const KEPT_FOR: Duration = Duration::from_secs(48 * 3600);
+
+/// WeChat's own limits for `force_refresh`: so often a day, so far apart.
+const FORCED_PER_DAY: u64 = 20;
+const FORCED_APART: Duration = Duration::from_secs(30);
+
+/// The day's calls of one account.
+pub(super) struct Budget {
+    store: Arc<dyn SharedStore>,
+    app_id: AppId,
+    limit: u64,
+    /// This process's own count, for days when the shared store is down.
+    own: Mutex<Count>,
+}
+
+#[derive(Clone, Default)]
+struct Count {
+    day: String,
+    calls: u64,
+}
+
+impl Budget {
+    pub(super) fn new(store: Arc<dyn SharedStore>, app_id: AppId, limit: u32) -> Self {
+        Self {
+            store,
+            app_id,
+            limit: limit.into(),
+            own: Mutex::default(),
+        }
+    }
+
+    /// Spends one call; an error where the day's calls are spent, with their number.
+    pub(super) async fn spend(&self) -> Result<(), u64> {
+        let day = today();
+        let key = format!("wxgate:token_calls:{}:{day}", self.app_id);
+        let shared = self
+            .store
+            .get(&key)
+            .await
+            .ok()
+            .flatten()
+            .and_then(|entry| entry.value.parse().ok())
+            .unwrap_or(0);
+        let spent = shared.max(self.spent_on(&day));
+        if self.limit > 0 && spent >= self.limit {
+            return Err(spent);
+        }
+        let calls = self.store.increment(&key, KEPT_FOR).await.unwrap_or(0).max(spent + 1);
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Count { day, calls };
+        Ok(())
+    }
+
+    /// How many calls were made today, as far as this process knows.
+    pub(super) fn spent(&self) -> u64 {
+        self.spent_on(&today())
+    }
+
+    fn spent_on(&self, day: &str) -> u64 {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.day == day { own.calls } else { 0 }
+    }
+
+    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down: then
+    /// nobody knows what the other replicas have used.
+    pub(super) async fn may_force(&self) -> bool {
+        let last = format!("wxgate:force_refresh:{}", self.app_id);
+        let count = format!("{last}:{}", today());
+        matches!(self.store.set_if_absent(&last, "used", FORCED_APART).await, Ok(true))
+            && matches!(self.store.increment(&count, KEPT_FOR).await, Ok(used) if used <= FORCED_PER_DAY)
+    }
+}
+
+/// Today's date in Beijing, where WeChat's counters begin their day.
+fn today() -> String {
+    let beijing = SystemTime::now() + Duration::from_secs(8 * 3600);
+    humantime::format_rfc3339_seconds(beijing)
+        .to_string()
+        .chars()
+        .take("2026-01-01".len())
+        .collect()
+}

@@ -1,0 +1,65 @@
+//! Where credentials come from.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::account::AppId;
+use crate::secret::Secret;
+use crate::settings::{self, TokenApi};
+use crate::wechat::{CallError, Issued, WeChatClient};
+
+/// Issues one account's credentials. A trait so that the state machine can be tested against a
+/// WeChat in simulated time.
+pub trait Issuer: Send + Sync {
+    /// Which token call this is; it decides what may be done without the cluster's lock.
+    fn token_api(&self) -> TokenApi;
+
+    /// Asks for a token; `force_refresh` is for stable tokens only.
+    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>>;
+
+    /// Asks for the ticket.
+    fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>>;
+}
+
+/// One account at WeChat.
+pub struct WeChatIssuer {
+    client: Arc<WeChatClient>,
+    app_id: AppId,
+    secret: Secret,
+    token_api: TokenApi,
+}
+
+impl WeChatIssuer {
+    /// The issuer of `account`'s credentials.
+    #[must_use]
+    pub fn new(client: Arc<WeChatClient>, account: &settings::Account) -> Self {
+        Self {
+            client,
+            app_id: account.app_id.clone(),
+            secret: account.app_secret.clone(),
+            token_api: account.token_api,
+        }
+    }
+}
+
+impl Issuer for WeChatIssuer {
+    fn token_api(&self) -> TokenApi {
+        self.token_api
+    }
+
+    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
+        match self.token_api {
+            TokenApi::Classic => self.client.classic_token(&self.app_id, &self.secret).boxed(),
+            TokenApi::Stable => self
+                .client
+                .stable_token(&self.app_id, &self.secret, force_refresh)
+                .boxed(),
+        }
+    }
+
+    fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>> {
+        self.client.jsapi_ticket(token).boxed()
+    }
+}

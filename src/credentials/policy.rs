@@ -1,0 +1,83 @@
+//! How long credentials are kept and when they are renewed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::credential::{Credential, Kind};
+use crate::secret::Secret;
+use crate::settings;
+
+/// The times that the operator chose.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// How long before its end a credential is renewed, unless its life is too short for that.
+    pub refresh_ahead: Duration,
+    /// How often the ticket is asked for anew at least.
+    pub ticket_max_age: Duration,
+    /// How often a replica looks for what another one renewed.
+    pub adopt_interval: Duration,
+    /// How long the lock outlives a holder that died.
+    pub lock_ttl: Duration,
+    /// The longest anybody waits for the lock.
+    pub lock_wait: Duration,
+    /// The longest a token call may take, all hosts together.
+    pub call_limit: Duration,
+    /// Token calls per account, cluster and day; 0 means no limit.
+    pub daily_token_calls: u32,
+}
+
+/// A ticket that WeChat hands out again after its life should have ended is alive: WeChat has just
+/// said so. It is kept this long, and asked about again before that is over.
+const CONFIRMED: Duration = Duration::from_secs(300);
+
+impl Policy {
+    /// Reads the policy from the settings.
+    #[must_use]
+    pub fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
+        let hosts = u32::try_from(1 + wechat.fallback_base_urls.len()).unwrap_or(u32::MAX);
+        Self {
+            refresh_ahead: credentials.refresh_ahead,
+            ticket_max_age: credentials.ticket_max_age,
+            adopt_interval: credentials.adopt_interval,
+            lock_ttl: credentials.lock_ttl,
+            lock_wait: credentials.lock_wait,
+            call_limit: wechat.connect_timeout.saturating_mul(hosts) + wechat.timeout,
+            daily_token_calls: credentials.daily_token_calls,
+        }
+    }
+
+    /// `value` as a credential that ends at `expires_at`, with the moment of its renewal.
+    ///
+    /// The margin is never more than a quarter of what is left of the life. So a credential that
+    /// WeChat shortens is not renewed in a loop, and neither is a stable token, whose renewal gives
+    /// the same token back until its last five minutes: each time only a quarter of the rest remains.
+    /// The margin is shortened at random, so that replicas don't renew in step.
+    pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Instant) -> Credential {
+        let now = Instant::now();
+        let life = expires_at.saturating_duration_since(now);
+        let margin = self.refresh_ahead.min(life / 4).mul_f64(rand::random_range(0.9..=1.0));
+        let renew_at = match kind {
+            Kind::AccessToken => expires_at - margin,
+            Kind::JsapiTicket => (expires_at - margin).min(now + self.ticket_max_age),
+        };
+        Credential {
+            fingerprint: value.fingerprint(),
+            value,
+            held_since: now,
+            expires_at,
+            renew_at,
+        }
+    }
+
+    /// When a ticket ends that WeChat has just given a life of `expires_in`, counted from `asked_at`.
+    ///
+    /// WeChat says 7200 s whenever it is asked, however old the ticket is, so a ticket's life counts
+    /// from when its value was first seen: `known_end` is the end given then.
+    pub(super) fn ticket_end(asked_at: Instant, expires_in: Duration, known_end: Option<Instant>) -> Instant {
+        match known_end {
+            None => asked_at + expires_in,
+            Some(end) => end.max(asked_at + expires_in.min(CONFIRMED)).min(asked_at + expires_in),
+        }
+    }
+}

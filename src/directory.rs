@@ -1,0 +1,63 @@
+//! The accounts that this gateway serves.
+
+use std::sync::Arc;
+
+use crate::account::AppId;
+use crate::credentials::AccountCredentials;
+use crate::jssdk::{JsDomain, PageUrl};
+use crate::media::MediaSource;
+
+/// One account, with all that its requests need.
+pub struct Account {
+    /// Its token and ticket.
+    pub credentials: Arc<AccountCredentials>,
+    /// Its photos.
+    pub media: Arc<dyn MediaSource>,
+    /// The domains whose pages are signed; empty allows every page.
+    pub js_domains: Vec<JsDomain>,
+}
+
+impl Account {
+    /// The account's name.
+    #[must_use]
+    pub fn app_id(&self) -> &AppId {
+        self.credentials.app_id()
+    }
+
+    /// True where this account signs `page`.
+    #[must_use]
+    pub fn signs(&self, page: &PageUrl<'_>) -> bool {
+        self.js_domains.is_empty() || self.js_domains.iter().any(|domain| domain.covers(page))
+    }
+}
+
+/// The accounts in the settings' order; the first is the default one. Never empty.
+pub struct Directory {
+    default: Account,
+    others: Vec<Account>,
+}
+
+impl Directory {
+    /// A directory of `accounts`; `None` where there are none.
+    #[must_use]
+    pub fn new(accounts: Vec<Account>) -> Option<Self> {
+        let mut accounts = accounts.into_iter();
+        Some(Self { default: accounts.next()?, others: accounts.collect() })
+    }
+
+    /// The account that `app_id` names, or the default one where it names none.
+    ///
+    /// A company has a handful of accounts, so a walk through them is the fastest look-up.
+    #[must_use]
+    pub fn find(&self, app_id: Option<&str>) -> Option<&Account> {
+        match app_id {
+            None => Some(&self.default),
+            Some(app_id) => self.all().find(|account| account.app_id().as_str() == app_id),
+        }
+    }
+
+    /// Every account.
+    pub fn all(&self) -> impl Iterator<Item = &Account> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+}

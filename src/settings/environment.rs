@@ -1,0 +1,127 @@
+//! The environment: `WXGATE__SERVER__LISTEN` is `server.listen`, `WXGATE__ACCOUNTS__0__APP_ID` is
+//! `accounts[0].app_id`.
+
+use toml::Value;
+use toml::de::DeValue;
+
+use super::layer::Path;
+use super::problem::{Place, Problem};
+use super::reader::{Reader, Source};
+use super::schema::{self, Schema, Shape, Target};
+
+const PREFIX: &str = "WXGATE__";
+
+/// An environment variable.
+struct Variable<'t> {
+    name: &'t str,
+    text: &'t str,
+}
+
+impl Source for Variable<'_> {
+    fn place(&self, _offset: usize) -> Place {
+        Place::Variable(self.name.escape_debug().to_string())
+    }
+
+    fn spell(&self, path: &Path) -> String {
+        let keys = path.to_string().replace(['.', '['], "__").replace(']', "");
+        format!("{PREFIX}{}", keys.to_uppercase())
+    }
+
+    fn text(&self) -> &str {
+        self.text
+    }
+}
+
+/// Reads the variables that are meant for wxgate. Kubernetes adds `WXGATE_PORT` and the like for a
+/// service of that name, so only two underscores make a setting, besides account 1's three names.
+pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Reader<'s> {
+    let mut reader = Reader::new(schema);
+    for (name, text) in variables {
+        let keys = match name.as_str() {
+            "WXGATE_APP_ID" => "ACCOUNTS__0__APP_ID",
+            "WXGATE_APP_SECRET" => "ACCOUNTS__0__APP_SECRET",
+            "WXGATE_APP_SECRET_FILE" => "ACCOUNTS__0__APP_SECRET_FILE",
+            other => match other.strip_prefix(PREFIX) {
+                Some(keys) => keys,
+                None => continue,
+            },
+        };
+        let variable = Variable { name, text };
+        if let Some(target) = find(&mut reader, &variable, &keys.to_lowercase()) {
+            read_variable(&mut reader, &variable, &target);
+        }
+    }
+    reader
+}
+
+fn find<'s>(reader: &mut Reader<'s>, variable: &Variable<'_>, keys: &str) -> Option<Target<'s>> {
+    let mut target = reader.schema.root();
+    for key in keys.split("__") {
+        let next = match target.shape {
+            Shape::Records(_) | Shape::List => key.parse().ok().and_then(|index| target.index(index)),
+            Shape::Section(_) | Shape::Map | Shape::Single => target.key(key),
+        };
+        let Some(next) = next else {
+            reader.unknown(variable, &target, key, variable.place(0));
+            return None;
+        };
+        target = next;
+    }
+    Some(target)
+}
+
+/// Reads a variable as what its key wants: a text where that is right (so that the secret 00123
+/// stays 00123), else a TOML value; in lists, values with commas between.
+fn read_variable(reader: &mut Reader<'_>, variable: &Variable<'_>, target: &Target<'_>) {
+    let Variable { text, .. } = *variable;
+    let place = variable.place(0);
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        let problem = Problem::new(Some(place), target.path.to_string(), "expected UTF-8");
+        return reader.fail(&target.path, problem);
+    }
+    if target.in_file {
+        return reader.secret_file(target, place, &Value::String(text.to_owned()));
+    }
+    match target.shape {
+        Shape::Single => reader.single(target, place, single(target, text), &format!("{text:?}")),
+        Shape::List if !text.trim_start().starts_with('[') => {
+            reader.begin_list(target, place.clone());
+            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            for (i, entry) in entries.enumerate() {
+                if let Some(target) = target.index(i) {
+                    reader.single(
+                        &target,
+                        place.clone(),
+                        Value::String(entry.to_owned()),
+                        &format!("{entry:?}"),
+                    );
+                }
+            }
+        }
+        Shape::Section(_) | Shape::Map | Shape::Records(_) | Shape::List => match DeValue::parse(text) {
+            Ok(value) => reader.value(variable, target, &value),
+            Err(_) => reader.wrong_shape(target, place),
+        },
+    }
+}
+
+fn single(target: &Target<'_>, text: &str) -> Value {
+    let as_text = Value::String(text.to_owned());
+    if schema::check(&target.path, as_text.clone()).is_ok() {
+        return as_text;
+    }
+    let value = match DeValue::parse(text).as_ref().map(toml::Spanned::get_ref) {
+        Ok(DeValue::Boolean(truth)) => Value::Boolean(*truth),
+        Ok(DeValue::Integer(number)) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => return as_text,
+        },
+        _ => return as_text,
+    };
+    // Where neither is right, the text says best what was expected.
+    if schema::check(&target.path, value.clone()).is_ok() {
+        value
+    } else {
+        as_text
+    }
+}

@@ -1,0 +1,209 @@
+//! Settings as single values, each with the place where it was written: what one source gives, and
+//! what several give together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use toml::{Table, Value};
+
+use super::problem::{Place, Problem};
+use crate::secret::FROM_FILE;
+
+/// One step from a table or a list to something in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The way to a value, such as `accounts[0].app_id`. What stands under a path sorts right after it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Path(Vec<Step>);
+
+impl Path {
+    pub(super) fn key(&self, key: &str) -> Self {
+        self.step(Step::Key(key.to_owned()))
+    }
+
+    pub(super) fn index(&self, index: usize) -> Self {
+        self.step(Step::Index(index))
+    }
+
+    fn step(&self, step: Step) -> Self {
+        Self(self.0.iter().cloned().chain([step]).collect())
+    }
+
+    pub(super) fn starts_with(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
+    /// Whether one of the two stands under the other, or they are the same.
+    pub(super) fn is_related(&self, other: &Self) -> bool {
+        self.starts_with(other) || other.starts_with(self)
+    }
+
+    /// The paths above this one, nearest first.
+    fn ancestors(&self) -> impl Iterator<Item = Self> {
+        (0..self.0.len()).rev().map(|len| Self(self.0[..len].to_vec()))
+    }
+
+    /// A document that holds `value` at this path and nothing else.
+    pub(super) fn document(&self, value: Value) -> Value {
+        self.0.iter().rev().fold(value, |inner, step| match step {
+            Step::Key(key) => Value::Table(Table::from_iter([(key.clone(), inner)])),
+            Step::Index(_) => Value::Array(vec![inner]),
+        })
+    }
+}
+
+/// Reads a path as it is displayed.
+impl From<&str> for Path {
+    fn from(text: &str) -> Self {
+        text.split('.').fold(Self::default(), |path, step| {
+            let entry = step.strip_suffix(']').and_then(|step| step.split_once('['));
+            match entry.and_then(|(list, index)| Some((list, index.parse().ok()?))) {
+                Some((list, index)) => path.key(list).index(index),
+                None => path.key(step),
+            }
+        })
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Key(key) => {
+                    f.write_str(if i == 0 { "" } else { "." })?;
+                    // A key in quotes may hold anything, but a problem is one line.
+                    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+                    if key.bytes().all(bare) {
+                        f.write_str(key)?;
+                    } else {
+                        write!(f, "{key:?}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value and where it was written. An empty list or table stands at the path of a list or of a
+/// list's entry that was written as a whole; its entries follow as leaves of their own.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    pub(super) value: Value,
+    pub(super) place: Place,
+}
+
+impl Leaf {
+    /// The content of an `x_file`, in the shape that only secrets understand.
+    pub(super) fn from_file(content: String, place: Place) -> Self {
+        let value = Value::Table(Table::from_iter([(FROM_FILE.to_owned(), Value::String(content))]));
+        Self { value, place }
+    }
+
+    fn is_from_file(&self) -> bool {
+        self.value.get(FROM_FILE).is_some()
+    }
+}
+
+/// The values that one source gives, or several together.
+#[derive(Debug, Default)]
+pub(super) struct Layer(BTreeMap<Path, Leaf>);
+
+impl Layer {
+    /// Adds a value; where there is one at its path already, answers the place of that one.
+    pub(super) fn add(&mut self, path: Path, leaf: Leaf) -> Result<(), Place> {
+        if let Some(earlier) = self.0.get(&path) {
+            return Err(earlier.place.clone());
+        }
+        self.0.insert(path, leaf);
+        Ok(())
+    }
+
+    /// Lays `later` over this layer. `failed` holds the paths of values found wrong: they are missing
+    /// here, which must not be held against their neighbours.
+    pub(super) fn lay_over(&mut self, later: Self, failed: &mut BTreeSet<Path>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (path, leaf) in later.0 {
+            if let Some(before) = self.gap_before(&path, failed) {
+                let text =
+                    format!("there is no {before} before it: entries of a list are numbered from 0, without gaps");
+                problems.push(Problem::new(Some(leaf.place), path.to_string(), text));
+                failed.insert(path);
+                continue;
+            }
+            self.0.retain(|old, _| !old.starts_with(&path));
+            for above in path.ancestors() {
+                if self.0.get(&above).is_some_and(Leaf::is_from_file) {
+                    self.0.remove(&above);
+                }
+            }
+            self.0.insert(path, leaf);
+        }
+        problems
+    }
+
+    /// The entry that is missing before one on the way to `path`.
+    fn gap_before(&self, path: &Path, failed: &BTreeSet<Path>) -> Option<Path> {
+        let prefixes = (1..=path.0.len()).map(|len| &path.0[..len]);
+        prefixes
+            .filter_map(|prefix| match prefix.split_last()? {
+                (Step::Index(index), list) if *index > 0 => Some(Path(list.to_vec()).index(index - 1)),
+                _ => None,
+            })
+            .find(|before| {
+                let given = self.under(before).next().is_some();
+                let found_wrong = failed.iter().any(|path| path.starts_with(before));
+                !given && !found_wrong
+            })
+    }
+
+    /// What stands at `path` or under it, in order.
+    fn under<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a Path, &'a Leaf)> {
+        self.0.range(path.clone()..).take_while(|(at, _)| at.starts_with(path))
+    }
+
+    /// Where the value at `path` was written, or else the nearest thing to it.
+    pub(super) fn place_of<'a>(&'a self, path: &'a Path) -> Option<&'a Place> {
+        let inside = self.under(path).next().map(|(_, leaf)| leaf);
+        let above = || path.ancestors().find_map(|above| self.0.get(&above));
+        inside.or_else(above).map(|leaf| &leaf.place)
+    }
+
+    /// The whole as one document.
+    pub(super) fn document(&self) -> Value {
+        let leaves: Vec<_> = self
+            .0
+            .iter()
+            .map(|(path, leaf)| (path.0.as_slice(), &leaf.value))
+            .collect();
+        assemble(&leaves)
+    }
+}
+
+/// Puts together what stands under one path; the leaves' paths are relative to it, and sorted.
+fn assemble(leaves: &[(&[Step], &Value)]) -> Value {
+    let own = leaves.first().filter(|(path, _)| path.is_empty());
+    let inner = &leaves[usize::from(own.is_some())..];
+    let mut whole = match (own, inner.first()) {
+        (Some((_, value)), _) => (*value).clone(),
+        (None, Some(([Step::Index(_), ..], _))) => Value::Array(Vec::new()),
+        _ => Value::Table(Table::new()),
+    };
+    for group in inner.chunk_by(|(a, _), (b, _)| a.first() == b.first()) {
+        let below: Vec<_> = group.iter().map(|(path, value)| (&path[1..], *value)).collect();
+        match (&mut whole, group[0].0.first()) {
+            (Value::Table(table), Some(Step::Key(key))) => {
+                table.insert(key.clone(), assemble(&below));
+            }
+            // Where an entry was found wrong, the others move up.
+            (Value::Array(list), Some(Step::Index(_))) => list.push(assemble(&below)),
+            _ => {}
+        }
+    }
+    whole
+}

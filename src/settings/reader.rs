@@ -1,0 +1,259 @@
+//! Turns what a source says into single values, each checked alone.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path;
+
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+use super::layer::{Layer, Leaf, Path};
+use super::problem::{Place, Problem};
+use super::schema::{self, Schema, Shape, Target};
+
+/// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// A text with values in it.
+pub(super) trait Source {
+    /// The place of what begins at `offset`.
+    fn place(&self, offset: usize) -> Place;
+
+    /// How a key is spelt in such a source.
+    fn spell(&self, path: &Path) -> String;
+
+    /// The whole text.
+    fn text(&self) -> &str;
+}
+
+/// Reads one source; collects its values and what is wrong with them.
+pub(super) struct Reader<'s> {
+    pub(super) schema: &'s Schema,
+    pub(super) layer: Layer,
+    pub(super) problems: Vec<Problem>,
+    /// The paths of values that were found wrong and dropped.
+    pub(super) failed: BTreeSet<Path>,
+}
+
+impl<'s> Reader<'s> {
+    pub(super) fn new(schema: &'s Schema) -> Self {
+        Self {
+            schema,
+            layer: Layer::default(),
+            problems: Vec::new(),
+            failed: BTreeSet::new(),
+        }
+    }
+
+    /// Reads the keys of a table.
+    pub(super) fn table(&mut self, source: &dyn Source, table: &Target<'_>, content: &DeTable<'_>) {
+        for (key, value) in content {
+            match table.key(key.get_ref()) {
+                Some(target) => self.value(source, &target, value),
+                None => self.unknown(source, table, key.get_ref(), source.place(key.span().start)),
+            }
+        }
+    }
+
+    /// Reads a value of any shape.
+    pub(super) fn value(&mut self, source: &dyn Source, target: &Target<'_>, value: &Spanned<DeValue<'_>>) {
+        let place = source.place(value.span().start);
+        match (target.shape, value.get_ref()) {
+            (Shape::Single | Shape::List, value) if target.in_file => self.secret_file(target, place, &plain(value)),
+            (Shape::Section(_) | Shape::Map, DeValue::Table(content)) => self.table(source, target, content),
+            (Shape::Records(_) | Shape::List, DeValue::Array(content)) => {
+                self.begin_list(target, place);
+                for (i, value) in content.iter().enumerate() {
+                    self.entry(source, target, i, value);
+                }
+            }
+            (Shape::Single, single) => {
+                let written = source.text().get(value.span()).unwrap_or_default();
+                self.single(target, place, plain(single), written);
+            }
+            _ => self.wrong_shape(target, place),
+        }
+    }
+
+    fn entry(&mut self, source: &dyn Source, list: &Target<'_>, index: usize, value: &Spanned<DeValue<'_>>) {
+        let Some(target) = list.index(index) else { return };
+        if matches!(target.shape, Shape::Section(_)) {
+            // So that the entry exists even where nothing in it is right.
+            let place = source.place(value.span().start);
+            self.add(
+                &target,
+                Leaf {
+                    value: Value::Table(Table::new()),
+                    place,
+                },
+            );
+        }
+        self.value(source, &target, value);
+    }
+
+    /// Begins a list that replaces what earlier layers have at its path.
+    pub(super) fn begin_list(&mut self, target: &Target<'_>, place: Place) {
+        self.add(
+            target,
+            Leaf {
+                value: Value::Array(Vec::new()),
+                place,
+            },
+        );
+    }
+
+    /// Reads a single value; `written` is how the operator wrote it.
+    pub(super) fn single(&mut self, target: &Target<'_>, place: Place, value: Value, written: &str) {
+        let compound = value.is_table() || value.is_array();
+        if !compound && schema::check(&target.path, value.clone()).is_ok() {
+            return self.add(target, Leaf { value, place });
+        }
+        let subject = if !compound && may_be_shown(&target.path, written) {
+            format!("{} = {}", target.path, shortened(written))
+        } else {
+            target.path.to_string()
+        };
+        let expected = schema::expectation(&target.path, &value);
+        self.fail(&target.path, Problem::new(Some(place), subject, expected));
+    }
+
+    /// Reads the file that holds a secret.
+    pub(super) fn secret_file(&mut self, target: &Target<'_>, place: Place, file: &Value) {
+        let subject = format!("{}_file", target.path);
+        let outcome = match file.as_str() {
+            Some(file) => secret_from(file),
+            None => Err("expected the path of a file, in quotes".to_owned()),
+        };
+        let wrong = match outcome {
+            Ok(content) => {
+                let leaf = Leaf::from_file(content, place.clone());
+                match schema::check(&target.path, leaf.value.clone()) {
+                    Ok(()) => return self.add(target, leaf),
+                    Err(_) => format!("in the file: {}", schema::expectation(&target.path, &leaf.value)),
+                }
+            }
+            Err(wrong) => wrong,
+        };
+        self.fail(&target.path, Problem::new(Some(place), subject, wrong));
+    }
+
+    /// Notes that there is something else than the table or list that stands at `target`.
+    pub(super) fn wrong_shape(&mut self, target: &Target<'_>, place: Place) {
+        let path = &target.path;
+        let expected = match target.shape {
+            Shape::Section(_) | Shape::Map => "expected a table, `[section]` or `{ key = value }`".to_owned(),
+            Shape::Records(_) => format!("expected a list of tables, `[[{path}]]`"),
+            Shape::List | Shape::Single => "expected a list such as `[\"…\", \"…\"]`".to_owned(),
+        };
+        // The value is not shown: `redis = "…"` may well hold the password.
+        self.fail(path, Problem::new(Some(place), path.to_string(), expected));
+    }
+
+    /// Notes a key that does not exist. Its value is not shown: it may be a secret's, misspelt.
+    pub(super) fn unknown(&mut self, source: &dyn Source, table: &Target<'_>, key: &str, place: Place) {
+        let meant: Vec<_> = table
+            .suggest(self.schema, key)
+            .iter()
+            .map(|path| source.spell(path))
+            .collect();
+        let text = if meant.is_empty() {
+            "unknown key".to_owned()
+        } else {
+            format!("unknown key; did you mean {}?", meant.join(" or "))
+        };
+        self.problems
+            .push(Problem::new(Some(place), table.path.key(key).to_string(), text));
+    }
+
+    pub(super) fn fail(&mut self, path: &Path, problem: Problem) {
+        self.failed.insert(path.clone());
+        self.problems.push(problem);
+    }
+
+    fn add(&mut self, target: &Target<'_>, leaf: Leaf) {
+        let place = leaf.place.clone();
+        if let Err(earlier) = self.layer.add(target.path.clone(), leaf) {
+            let text = format!("given twice, here and at {earlier}");
+            self.fail(&target.path, Problem::new(Some(place), target.path.to_string(), text));
+        }
+    }
+}
+
+/// The value without its place; what a list or a table holds does not matter where it is used.
+fn plain(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            // No setting takes numbers that large; a float is refused by all that take whole ones.
+            Err(_) => Value::Float(f64::INFINITY),
+        },
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(truth) => Value::Boolean(*truth),
+        DeValue::Datetime(time) => Value::Datetime(*time),
+        DeValue::Array(_) => Value::Array(Vec::new()),
+        DeValue::Table(_) => Value::Table(Table::new()),
+    }
+}
+
+/// Whether a value may stand in a message: not where secrets are expected, and not where it looks
+/// like a URL that carries one.
+fn may_be_shown(path: &Path, written: &str) -> bool {
+    !written.contains(['@', '?']) && !schema::is_secret(path)
+}
+
+fn shortened(written: &str) -> String {
+    const LONGEST: usize = 80;
+    let line: String = written
+        .chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .take(LONGEST + 1)
+        .collect();
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// The secret in a file, without the line's end that editors put behind it.
+fn secret_from(file: &str) -> Result<String, String> {
+    let content = read_text(path::Path::new(file)).map_err(|error| {
+        if looks_like_path(file) {
+            format!("can't read the file {file}: {error}")
+        } else {
+            "can't read the file (its name is not shown, as it looks like the secret itself: \
+             this key takes the path of a file that holds the secret)"
+                .to_owned()
+        }
+    })?;
+    let secret = content.trim_end_matches(['\n', '\r']);
+    if secret.is_empty() {
+        return Err(format!("the file {file} is empty"));
+    }
+    Ok(secret.to_owned())
+}
+
+/// A path that is absolute or says where it starts is one. Another may be a secret that was written
+/// where its path belongs, unless it leads into a folder that exists.
+fn looks_like_path(file: &str) -> bool {
+    let path = path::Path::new(file);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    path.is_absolute() || file.starts_with("./") || file.starts_with("../") || folder.is_some_and(path::Path::is_dir)
+}
+
+/// Reads a text file, up to [`LARGEST_FILE`].
+pub(super) fn read_text(file: &path::Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(file)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
+}

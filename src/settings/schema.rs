@@ -1,0 +1,189 @@
+//! What keys there are and what they take, learnt from [`Settings`] itself: the keys from how it is
+//! written out, the values by trying. So there is no list of fields to keep in step.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::layer::Path;
+use super::{Account, Client, Settings};
+use crate::secret::FROM_FILE;
+
+/// What stands at a key.
+#[derive(Clone, Copy)]
+pub(super) enum Shape<'s> {
+    /// A table with keys of ours.
+    Section(&'s Table),
+    /// A table with keys of the operator's.
+    Map,
+    /// A list of tables.
+    Records(&'s Table),
+    /// A list of single values.
+    List,
+    /// A single value.
+    Single,
+}
+
+impl<'s> Shape<'s> {
+    fn of(sample: &'s Value) -> Self {
+        match sample {
+            Value::Table(table) if table.is_empty() => Self::Map,
+            Value::Table(table) => Self::Section(table),
+            Value::Array(list) => match list.first() {
+                Some(Value::Table(table)) => Self::Records(table),
+                _ => Self::List,
+            },
+            _ => Self::Single,
+        }
+    }
+
+    /// What stands at `key` in a table of this shape.
+    fn child(self, key: &str) -> Option<Self> {
+        match self {
+            Self::Section(table) => table.get(key).map(Self::of),
+            Self::Map => Some(Self::Single),
+            Self::Records(_) | Self::List | Self::Single => None,
+        }
+    }
+
+    /// What an entry is, in a list of this shape.
+    fn entry(self) -> Option<Self> {
+        match self {
+            Self::Records(table) => Some(Self::Section(table)),
+            Self::List => Some(Self::Single),
+            Self::Section(_) | Self::Map | Self::Single => None,
+        }
+    }
+}
+
+/// A place in the settings for a value to go to.
+#[derive(Clone)]
+pub(super) struct Target<'s> {
+    pub(super) path: Path,
+    pub(super) shape: Shape<'s>,
+    /// Whether the key was `x_file`: what is given is the path of a file that holds the secret `x`.
+    pub(super) in_file: bool,
+}
+
+impl Target<'_> {
+    /// The target that `key` names in this one.
+    pub(super) fn key(&self, key: &str) -> Option<Self> {
+        // The keys of a map are header names, and those do not differ by case.
+        let lower = key.to_lowercase();
+        let key = if matches!(self.shape, Shape::Map) { &lower } else { key };
+        let target = |key: &str, in_file| {
+            let shape = self.shape.child(key)?;
+            let path = self.path.key(key);
+            Some(Self { path, shape, in_file })
+        };
+        let secret = key.strip_suffix("_file").and_then(|secret| target(secret, true));
+        secret
+            .filter(|secret| is_secret(&secret.path))
+            .or_else(|| target(key, false))
+    }
+
+    /// The target that entry `index` of this list is.
+    pub(super) fn index(&self, index: usize) -> Option<Self> {
+        Some(Self {
+            path: self.path.index(index),
+            shape: self.shape.entry()?,
+            in_file: false,
+        })
+    }
+
+    /// The keys that were probably meant by `key`, which is unknown here: a near one, else the same
+    /// one in other sections.
+    pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<Path> {
+        // The time it takes grows with the key's length.
+        const LONGEST: usize = 64;
+        let Shape::Section(section) = self.shape else {
+            return Vec::new();
+        };
+        if key.len() > LONGEST {
+            return Vec::new();
+        }
+        let secrets = section.keys().filter(|key| is_secret(&self.path.key(key)));
+        let files = secrets.map(|key| format!("{key}_file"));
+        let given = key.to_lowercase().replace('-', "_");
+        let near = (section.keys().cloned().chain(files))
+            .map(|known| (strsim::damerau_levenshtein(&known, &given), known))
+            .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
+            .min();
+        match near {
+            Some((_, known)) => vec![self.path.key(&known)],
+            None => everywhere(&given, &schema.sample, &Path::default()),
+        }
+    }
+}
+
+/// The keys of [`Settings`].
+pub(super) struct Schema {
+    /// Settings written out, with one entry in each list of tables.
+    sample: Table,
+}
+
+impl Schema {
+    pub(super) fn new() -> Self {
+        let mut settings = Settings::default();
+        settings.accounts.push(Account::default());
+        settings.internal.clients.push(Client::default());
+        Self {
+            sample: settings.to_table(),
+        }
+    }
+
+    pub(super) fn root(&self) -> Target<'_> {
+        Target {
+            path: Path::default(),
+            shape: Shape::Section(&self.sample),
+            in_file: false,
+        }
+    }
+}
+
+/// The paths of every `key` in the sections under `path`.
+fn everywhere(key: &str, section: &Table, path: &Path) -> Vec<Path> {
+    let mut found: Vec<_> = section.get(key).map(|_| path.key(key)).into_iter().collect();
+    for (name, value) in section {
+        if let Value::Table(inner) = value {
+            found.extend(everywhere(key, inner, &path.key(name)));
+        }
+    }
+    found
+}
+
+/// Whether `value` alone, at `path`, makes settings; the error is serde's and may quote the value.
+pub(super) fn check(path: &Path, value: Value) -> Result<(), toml::de::Error> {
+    Settings::deserialize(path.document(value)).map(|_| ())
+}
+
+/// Whether the key at `path` takes secrets: they alone understand what was read from a file.
+pub(super) fn is_secret(path: &Path) -> bool {
+    // A text that every type of secret takes; Redis URLs are the choosiest.
+    let content = Value::String("redis://localhost".to_owned());
+    check(path, Value::Table(Table::from_iter([(FROM_FILE.to_owned(), content)]))).is_ok()
+}
+
+/// What the single value at `path` should have been instead of `value`, without quoting that.
+pub(super) fn expectation(path: &Path, value: &Value) -> String {
+    // Most types are written as text, and say best what they expect when they are given text.
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Table(_) | Value::Array(_) => String::new(),
+        other => other.to_string(),
+    };
+    let Err(error) = check(path, Value::String(text)) else {
+        return "expected a text in quotes".to_owned();
+    };
+    // Ours begin with "expected"; serde's have it at the end, behind the value.
+    let expected = match error.message().rsplit_once(", expected ") {
+        Some((_, expected)) => expected,
+        None => error.message().strip_prefix("expected ").unwrap_or("another value"),
+    };
+    let expected = match expected {
+        "u32" => "a whole number from 0 to 4294967295",
+        "usize" => "a whole number, 0 or more",
+        "a boolean" => "true or false",
+        other => other,
+    };
+    format!("expected {expected}")
+}

@@ -1,0 +1,32 @@
+//! The log.
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterFn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt};
+
+use crate::settings::{LogFormat, Telemetry};
+
+/// Sends the process's log to standard error, as `settings` say. Once per process: only the command
+/// line does this, never the library.
+pub fn init(settings: &Telemetry) {
+    let filter = EnvFilter::new(settings.log_level.as_str());
+    let lines = match settings.log_format {
+        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_target(false).boxed(),
+        LogFormat::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
+    };
+    Registry::default().with(lines.with_filter(FilterFn::new(may_be_logged)).with_filter(filter)).init();
+}
+
+/// Libraries print whole requests when they are asked to be talkative, and requests to WeChat hold
+/// the token in their query. So below `info` only our own words are let through.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().starts_with("wxgate")
+}

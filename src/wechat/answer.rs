@@ -1,0 +1,112 @@
+//! Reading WeChat's JSON answers, which are laxer than JSON and than their own documentation.
+
+use reqwest::Response;
+use serde_json::{Map, Value};
+
+use super::{BodyProblem, CallError, ErrCode};
+
+/// The longest JSON answer that is read. A token answer has some 200 bytes.
+pub(super) const MAX_JSON: usize = 64 * 1024;
+
+/// An answer that is a JSON object without an error in it.
+#[derive(Debug)]
+pub(super) struct Answer(Map<String, Value>);
+
+impl Answer {
+    /// Reads the whole body of `response` and parses it.
+    pub(super) async fn read(mut response: Response) -> Result<Self, CallError> {
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(CallError::Status(response.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|error| CallError::while_reading(&error))?
+        {
+            if body.len() + piece.len() > MAX_JSON {
+                return Err(CallError::Body(BodyProblem::TooLong));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Self::parse(&body)
+    }
+
+    /// Parses `body`. Raw control characters, which WeChat has been seen to send, are dropped first;
+    /// an `errcode` other than 0 becomes [`CallError::Refused`].
+    pub(super) fn parse(body: &[u8]) -> Result<Self, CallError> {
+        if body.trim_ascii().is_empty() {
+            return Err(CallError::Body(BodyProblem::Empty));
+        }
+        let clean: Vec<u8> = body.iter().copied().filter(|b| *b >= b' ').collect();
+        let object: Map<String, Value> = serde_json::from_slice(&clean).map_err(|error| {
+            CallError::Body(if error.is_eof() {
+                BodyProblem::CutOff
+            } else {
+                BodyProblem::Unexpected
+            })
+        })?;
+        let answer = Self(object);
+        match answer.integer("errcode") {
+            None | Some(0) => Ok(answer),
+            Some(code) => Err(CallError::Refused {
+                code: ErrCode(code),
+                message: answer.errmsg(),
+            }),
+        }
+    }
+
+    /// The integer `name`, also where it is written as a string.
+    pub(super) fn integer(&self, name: &str) -> Option<i64> {
+        match self.0.get(name)? {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The text `name`, where it is not blank.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str().filter(|text| !text.trim().is_empty())
+    }
+
+    fn errmsg(&self) -> String {
+        let text = self.text("errmsg").unwrap_or_default();
+        text.chars().filter(|c| !c.is_control()).take(256).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_may_come_as_strings_and_control_characters_anywhere() {
+        let answer = Answer::parse(b"{\"access_token\":\"a\x01b\",\r\n\"expires_in\":\"7200\"}").unwrap();
+        assert_eq!(answer.text("access_token"), Some("ab"));
+        assert_eq!(answer.integer("expires_in"), Some(7200));
+    }
+
+    #[test]
+    fn an_errcode_is_a_refusal_however_it_is_written() {
+        for body in [
+            r#"{"errcode":40013,"errmsg":"invalid appid"}"#,
+            r#"{"errcode":"40013","errmsg":"invalid appid"}"#,
+        ] {
+            let error = Answer::parse(body.as_bytes()).unwrap_err();
+            assert_eq!(error.errcode(), Some(ErrCode::INVALID_APPID), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_told_apart() {
+        let problem = |body: &str| match Answer::parse(body.as_bytes()) {
+            Err(CallError::Body(problem)) => problem,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(problem(" \n"), BodyProblem::Empty);
+        assert_eq!(problem(r#"{"access_tok"#), BodyProblem::CutOff);
+        assert_eq!(problem("<html>"), BodyProblem::Unexpected);
+        assert_eq!(problem("[1]"), BodyProblem::Unexpected);
+    }
+}
