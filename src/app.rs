@@ -52,7 +52,10 @@ pub enum StartError {
 
 impl StartError {
     fn setting(key: &'static str, problem: impl ToString) -> Self {
-        Self::Setting { key, problem: problem.to_string() }
+        Self::Setting {
+            key,
+            problem: problem.to_string(),
+        }
     }
 }
 
@@ -117,7 +120,12 @@ impl App {
         });
         let routes = api::router(api.clone(), images.local, settings.server.docs, more);
         let server = &settings.server;
-        let edge = Edge::new(routes, server.request_timeout, server.trusted_proxies.clone(), metrics.http.clone());
+        let edge = Edge::new(
+            routes,
+            server.request_timeout,
+            server.trusted_proxies.clone(),
+            metrics.http.clone(),
+        );
         Ok(Self {
             public: listen("server.listen", server.listen).await?,
             internal: match settings.internal.listen {
@@ -169,7 +177,10 @@ impl App {
         self.tasks.close();
         self.background.close();
         if timeout(grace, self.tasks.wait()).await.is_err() {
-            tracing::warn!(left = self.tasks.len(), "renewals or uploads were still under way when server.shutdown_grace ended");
+            tracing::warn!(
+                left = self.tasks.len(),
+                "renewals or uploads were still under way when server.shutdown_grace ended"
+            );
             self.cut_off.cancel();
             // What they began is removed, and their locks are released.
             let _ = timeout(Duration::from_secs(2), self.tasks.wait()).await;
@@ -181,7 +192,8 @@ impl App {
 
     fn start_background(&self) {
         for account in self.api.directory.all() {
-            self.background.spawn(Keeper::run(Arc::clone(&account.credentials), self.stop.clone()));
+            self.background
+                .spawn(Keeper::run(Arc::clone(&account.credentials), self.stop.clone()));
         }
         let (api, stop) = (self.api.clone(), self.stop.clone());
         self.background.spawn(async move {
@@ -195,13 +207,17 @@ impl App {
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { key, address, source })
 }
 
 fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError> {
     Ok(match settings.credentials.backend {
         Backend::Memory => Arc::new(MemoryStore::default()),
-        Backend::Redis => Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?),
+        Backend::Redis => {
+            Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?)
+        }
     })
 }
 

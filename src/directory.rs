@@ -42,7 +42,10 @@ impl Directory {
     #[must_use]
     pub fn new(accounts: Vec<Account>) -> Option<Self> {
         let mut accounts = accounts.into_iter();
-        Some(Self { default: accounts.next()?, others: accounts.collect() })
+        Some(Self {
+            default: accounts.next()?,
+            others: accounts.collect(),
+        })
     }
 
     /// The account that `app_id` names, or the default one where it names none.

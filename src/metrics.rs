@@ -28,7 +28,10 @@ impl Metrics {
     /// All metrics, at zero.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let redis_up = IntGauge::new("wxgate_redis_up", "1 while Redis answers, 0 while it does not or is not used")?;
+        let redis_up = IntGauge::new(
+            "wxgate_redis_up",
+            "1 while Redis answers, 0 while it does not or is not used",
+        )?;
         registry.register(Box::new(redis_up.clone()))?;
         Ok(Self {
             http: HttpMetrics::register(&registry)?,

@@ -72,7 +72,10 @@ where
 
 async fn take_place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     if places.available_permits() == 0 {
-        tracing::warn!(MAX_CONNECTIONS, "as many connections as this process holds; new ones wait");
+        tracing::warn!(
+            MAX_CONNECTIONS,
+            "as many connections as this process holds; new ones wait"
+        );
     }
     Arc::clone(places).acquire_owned().await.ok()
 }
@@ -119,7 +122,10 @@ where
         watcher.watch(builder.serve_connection(stream, service)).await?;
     } else {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD);
         watcher.watch(builder.serve_connection(stream, service)).await?;
     }
     Ok(())

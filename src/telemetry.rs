@@ -1,5 +1,7 @@
 //! The log.
 
+use std::io::IsTerminal;
+
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -13,7 +15,11 @@ use crate::settings::{LogFormat, Telemetry};
 pub fn init(settings: &Telemetry) {
     let filter = EnvFilter::new(settings.log_level.as_str());
     let lines = match settings.log_format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_target(false).boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)
@@ -22,7 +28,9 @@ pub fn init(settings: &Telemetry) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    Registry::default().with(lines.with_filter(FilterFn::new(may_be_logged)).with_filter(filter)).init();
+    Registry::default()
+        .with(lines.with_filter(FilterFn::new(may_be_logged)).with_filter(filter))
+        .init();
 }
 
 /// Libraries print whole requests when they are asked to be talkative, and requests to WeChat hold

@@ -37,11 +37,18 @@ impl Auth {
         match self {
             Self::Open => Ok(()),
             Self::ApiKey(keys) => {
-                let sent = headers.get("x-api-key").and_then(|value| value.to_str().ok()).or_else(|| bearer(headers));
+                let sent = headers
+                    .get("x-api-key")
+                    .and_then(|value| value.to_str().ok())
+                    .or_else(|| bearer(headers));
                 let sent = Secret::new(sent.ok_or_else(|| refused("send your key in X-Api-Key or as a bearer token"))?);
                 // Every key is compared, so that the time taken does not tell which one came close.
                 let known = keys.iter().fold(false, |known, key| known | (*key == sent));
-                if known { Ok(()) } else { Err(refused("the key is not valid")) }
+                if known {
+                    Ok(())
+                } else {
+                    Err(refused("the key is not valid"))
+                }
             }
             Self::Jwt(verifier) => {
                 let (key, validation) = verifier.as_ref();
@@ -77,7 +84,12 @@ fn decoding_key(auth: &settings::Auth) -> Result<DecodingKey, String> {
         JwtAlgorithm::ES256 => DecodingKey::from_ec_pem(key),
         JwtAlgorithm::EdDSA => DecodingKey::from_ed_pem(key),
     };
-    parsed.map_err(|_| format!("expected a public key in PEM for {:?} (the value is not shown)", auth.jwt_algorithm))
+    parsed.map_err(|_| {
+        format!(
+            "expected a public key in PEM for {:?} (the value is not shown)",
+            auth.jwt_algorithm
+        )
+    })
 }
 
 /// One algorithm, a lifetime, and the audience and issuer where they are set: a token that lacks a

@@ -75,14 +75,22 @@ impl IntoResponses for UploadFailures {
 fn failures(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(code.status().as_str().to_owned()).or_default().push(*code);
+        by_status
+            .entry(code.status().as_str().to_owned())
+            .or_default()
+            .push(*code);
     }
-    by_status.into_iter().map(|(status, codes)| (status, RefOr::T(response(&codes)))).collect()
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status, RefOr::T(response(&codes))))
+        .collect()
 }
 
 fn response(codes: &[Code]) -> Response {
-    let description: Vec<String> =
-        codes.iter().map(|code| format!("`{}` {}: {}", code.number(), code.name(), code.when())).collect();
+    let description: Vec<String> = codes
+        .iter()
+        .map(|code| format!("`{}` {}: {}", code.number(), code.name(), code.when()))
+        .collect();
     let examples = codes.iter().map(|code| {
         let mut value = json!({
             "code": code.number(),
@@ -101,9 +109,13 @@ fn response(codes: &[Code]) -> Response {
         .examples_from_iter(examples)
         .build();
     let retry = codes.iter().any(|code| matches!(code.status().as_u16(), 429 | 503));
-    let mut response = ResponseBuilder::new().description(description.join("; ")).content("application/json", content);
+    let mut response = ResponseBuilder::new()
+        .description(description.join("; "))
+        .content("application/json", content);
     if retry {
-        let header = HeaderBuilder::new().description(Some("Seconds until it is worth asking again")).build();
+        let header = HeaderBuilder::new()
+            .description(Some("Seconds until it is worth asking again"))
+            .build();
         response = response.header("Retry-After", header);
     }
     response.build()

@@ -39,7 +39,11 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(Client(Ipv4Addr::UNSPECIFIED.into())))
+        Ok(parts
+            .extensions
+            .get()
+            .copied()
+            .unwrap_or(Client(Ipv4Addr::UNSPECIFIED.into())))
     }
 }
 
@@ -63,13 +67,23 @@ impl Edge {
     /// The edge around `router`.
     #[must_use]
     pub fn new(router: Router, request_timeout: Duration, trusted_proxies: Vec<IpNet>, metrics: HttpMetrics) -> Self {
-        Self { router, shared: Arc::new(Shared { request_timeout, trusted_proxies, metrics }) }
+        Self {
+            router,
+            shared: Arc::new(Shared {
+                request_timeout,
+                trusted_proxies,
+                metrics,
+            }),
+        }
     }
 
     async fn handle(self, mut request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let id = RequestId::of(request.headers());
-        let peer = request.extensions().get().map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| *address);
+        let peer = request
+            .extensions()
+            .get()
+            .map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| *address);
         let client = client_address(peer, request.headers(), &self.shared.trusted_proxies);
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(Client(client));
@@ -130,7 +144,8 @@ fn with_headers_of(mut envelope: Response<Body>, inner: Response<Body>) -> Respo
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic")
 }
 
 fn log(
@@ -145,7 +160,7 @@ fn log(
     match failure {
         Some(error) => {
             let (code, name, message) = (error.code.number(), error.code.name(), error.message.as_str());
-            let detail = error.detail.as_deref().unwrap_or_default();
+            let detail = error.detail.as_deref();
             if error.code == Code::Internal {
                 tracing::error!(route, %method, status, code, %client, ms, detail, "{name}: {message}");
             } else {

@@ -35,7 +35,15 @@ pub struct Envelope<T> {
 impl<T: Serialize> Envelope<T> {
     /// `data` in a successful answer to the request `id`.
     pub fn ok(data: T, id: RequestId) -> Response<Body> {
-        json(StatusCode::OK, &Self { code: 0, message: "ok", data, trace_id: id })
+        json(
+            StatusCode::OK,
+            &Self {
+                code: 0,
+                message: "ok",
+                data,
+                trace_id: id,
+            },
+        )
     }
 }
 
@@ -82,7 +90,13 @@ impl ApiError {
     /// A failure that `message` explains to the caller.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), errcode: None, retry_after: None, detail: None }
+        Self {
+            code,
+            message: message.into(),
+            errcode: None,
+            retry_after: None,
+            detail: None,
+        }
     }
 
     /// A failure that the table's own words explain.
@@ -94,7 +108,10 @@ impl ApiError {
     /// Adds what only the log gets.
     #[must_use]
     pub fn with_detail(self, detail: impl std::fmt::Display) -> Self {
-        Self { detail: Some(detail.to_string()), ..self }
+        Self {
+            detail: Some(detail.to_string()),
+            ..self
+        }
     }
 
     /// Adds WeChat's own code.
@@ -106,7 +123,10 @@ impl ApiError {
     /// Adds when to come back.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
-        Self { retry_after: Some(wait), ..self }
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
     }
 
     /// The envelope, for the request `id`.
@@ -124,7 +144,9 @@ impl ApiError {
         if let Some(wait) = self.retry_after {
             // Whole seconds, rounded up: a caller that obeys must not come too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.max(1).into());
         }
         response
     }
@@ -145,7 +167,10 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

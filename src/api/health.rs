@@ -74,7 +74,11 @@ pub(super) async fn get_health() -> &'static str {
 )]
 pub(super) async fn get_readiness(State(api): State<Api>) -> Response {
     let report = report(&api);
-    let status = if report.status == Readiness::Unready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status = if report.status == Readiness::Unready {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
     (status, [("cache-control", "no-store")], Json(report)).into_response()
 }
 
@@ -92,7 +96,10 @@ fn report(api: &Api) -> ReadinessReport {
     let mut credentials_down = 0;
     for account in api.directory.all() {
         let credentials = Kind::ALL.map(|kind| credential(account, kind));
-        let down = credentials.iter().filter(|credential| credential.status != "up").count();
+        let down = credentials
+            .iter()
+            .filter(|credential| credential.status != "up")
+            .count();
         accounts_up += usize::from(down == 0);
         credentials_down += down;
         components.extend(credentials);

@@ -25,7 +25,9 @@ pub(super) fn documented() -> OpenApiRouter<Arc<LocalStore>> {
 pub(super) fn router(store: Arc<LocalStore>) -> Router {
     let path = store.public_path().trim_end_matches('/');
     let path = format!("{}/{{name}}", if path.is_empty() { "/images" } else { path });
-    Router::new().route(&path, axum::routing::get(get_image)).with_state(store)
+    Router::new()
+        .route(&path, axum::routing::get(get_image))
+        .with_state(store)
 }
 
 /// A picture in the local store
@@ -57,7 +59,10 @@ pub(super) async fn get_image(
     headers.insert(header::CONTENT_TYPE, mime);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // A picture must not act as a page, whatever a browser takes it for.
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; sandbox"),
+    );
     if response.status().is_success() {
         let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
         response.headers_mut().insert(header::CACHE_CONTROL, for_ever);

@@ -69,12 +69,18 @@ pub(super) async fn sign_page(
     let query = query.unwrap_or_default();
     let params = QueryParams::parse(&query).map_err(refuse)?;
     let page = PageUrl::parse(&params.url).map_err(refuse)?;
-    let account = api.directory.find(params.app_id.as_deref()).ok_or_else(unknown_account)?;
+    let account = api
+        .directory
+        .find(params.app_id.as_deref())
+        .ok_or_else(unknown_account)?;
     if !account.signs(&page) {
         let message = format!("{} is not under any of this account's js_domains", page.host());
         return Err(ApiError::new(Code::DomainNotAllowed, message));
     }
-    let signed = match account.credentials.with_warm_ticket(|ticket| signed(account, ticket.value.expose(), &page)) {
+    let signed = match account
+        .credentials
+        .with_warm_ticket(|ticket| signed(account, ticket.value.expose(), &page))
+    {
         Some(signed) => signed,
         None => {
             let ticket = account.credentials.ticket().await?;
@@ -86,7 +92,11 @@ pub(super) async fn sign_page(
 
 fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>) -> SignedPage {
     let nonce = Nonce::random();
-    let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
+    let timestamp = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        .to_string();
     let signature = sign(ticket, nonce.as_str(), &timestamp, page.as_str());
     SignedPage {
         app_id: account.app_id().to_string(),

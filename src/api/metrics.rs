@@ -18,14 +18,22 @@ impl HttpMetrics {
     /// Makes the metrics known to `registry`.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
-            Opts::new("wxgate_http_requests_total", "Requests answered, by route, method and status"),
+            Opts::new(
+                "wxgate_http_requests_total",
+                "Requests answered, by route, method and status",
+            ),
             &["route", "method", "status"],
         )?;
         // Signing takes microseconds, an upload seconds.
-        let buckets = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let buckets = vec![
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        ];
         let duration = HistogramVec::new(
-            HistogramOpts::new("wxgate_http_request_duration_seconds", "Time until the answer's head was ready")
-                .buckets(buckets),
+            HistogramOpts::new(
+                "wxgate_http_request_duration_seconds",
+                "Time until the answer's head was ready",
+            )
+            .buckets(buckets),
             &["route"],
         )?;
         registry.register(Box::new(requests.clone()))?;
@@ -45,7 +53,11 @@ impl HttpMetrics {
             Method::DELETE => "DELETE",
             _ => "other",
         };
-        self.requests.with_label_values(&[route.label(), method, status.as_str()]).inc();
-        self.duration.with_label_values(&[route.label()]).observe(took.as_secs_f64());
+        self.requests
+            .with_label_values(&[route.label(), method, status.as_str()])
+            .inc();
+        self.duration
+            .with_label_values(&[route.label()])
+            .observe(took.as_secs_f64());
     }
 }

@@ -108,12 +108,16 @@ pub fn router(api: Api, local: Option<Arc<LocalStore>>, docs: bool, more: Router
     if docs {
         router = router.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
     }
-    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 /// `/healthz` and `/readyz` alone, for the internal listener.
 pub fn health_router(api: Api) -> Router {
-    let routes = OpenApiRouter::new().routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
+    let routes = OpenApiRouter::new()
+        .routes(routes!(health::get_health))
+        .routes(routes!(health::get_readiness));
     routes.with_state(api).split_for_parts().0
 }
 
@@ -132,7 +136,11 @@ pub fn cors(allowed: &[settings::values::Origin]) -> Option<CorsLayer> {
     let origins = if allowed.iter().any(settings::values::Origin::is_any) {
         AllowOrigin::any()
     } else {
-        AllowOrigin::list(allowed.iter().filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok()))
+        AllowOrigin::list(
+            allowed
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok()),
+        )
     };
     let layer = CorsLayer::new()
         .allow_origin(origins)

@@ -24,7 +24,10 @@ impl RequestId {
     /// The id of a request with these headers.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        headers.get(X_REQUEST_ID).and_then(|value| Self::parse(value.as_bytes())).unwrap_or_else(Self::random)
+        headers
+            .get(X_REQUEST_ID)
+            .and_then(|value| Self::parse(value.as_bytes()))
+            .unwrap_or_else(Self::random)
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
@@ -43,7 +46,10 @@ impl RequestId {
     fn from_ascii(text: &[u8]) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         bytes[..text.len()].copy_from_slice(text);
-        Self { bytes, len: u8::try_from(text.len()).unwrap_or_default() }
+        Self {
+            bytes,
+            len: u8::try_from(text.len()).unwrap_or_default(),
+        }
     }
 
     /// The id as text.

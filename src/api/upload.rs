@@ -7,8 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::code::Code;
@@ -38,16 +37,6 @@ pub struct UploadRequest {
     /// The account it was uploaded to; the first one configured where it is left out.
     #[schema(rename = "appId", example = "wx0123456789abcdef")]
     app_id: Option<String>,
-}
-
-/// The same body as it may really come.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawRequest {
-    #[serde(default)]
-    media_id: Value,
-    #[serde(default)]
-    app_id: Value,
 }
 
 /// Fetch a photo from WeChat into the image store
@@ -86,13 +75,23 @@ pub(super) async fn upload_photo(
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(ApiError::plain(Code::BodyTooLarge));
     }
@@ -100,15 +99,19 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::plain(Code::BodyTooLarge)),
         Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body did not arrive whole").with_detail(error)),
-        Err(_) => Err(ApiError::new(Code::RequestTimeout, "the body did not arrive within 10 seconds")),
+        Err(_) => Err(ApiError::new(
+            Code::RequestTimeout,
+            "the body did not arrive within 10 seconds",
+        )),
     }
 }
 
 fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
     let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
-    let request: RawRequest =
+    let mut request: Map<String, Value> =
         serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be a JSON object: {error}")))?;
-    let media_id = match request.media_id {
+    let mut field = |name| request.remove(name).unwrap_or_default();
+    let media_id = match field("mediaId") {
         Value::Null => return Err(invalid("serverId不能為空".to_owned())),
         Value::String(text) if text.trim().is_empty() => return Err(invalid("serverId不能為空".to_owned())),
         Value::String(text) => MediaId::parse(&text).ok_or_else(|| {
@@ -116,7 +119,7 @@ fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
         })?,
         _ => return Err(invalid("mediaId must be a string".to_owned())),
     };
-    match request.app_id {
+    match field("appId") {
         Value::Null => Ok((media_id, None)),
         Value::String(app_id) => Ok((media_id, Some(app_id).filter(|app_id| !app_id.is_empty()))),
         _ => Err(invalid("appId must be a string".to_owned())),

@@ -9,8 +9,16 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
     let address = reachable(args.load()?.server.listen);
     block_on(async {
         let failed = |error: reqwest::Error| Failure::Running(format!("{address} does not answer: {error}"));
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build().map_err(failed)?;
-        let answer = client.get(format!("http://{address}/healthz")).send().await.map_err(failed)?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(3))
+            .build()
+            .map_err(failed)?;
+        let answer = client
+            .get(format!("http://{address}/healthz"))
+            .send()
+            .await
+            .map_err(failed)?;
         answer.error_for_status().map(drop).map_err(failed)
     })
 }

@@ -73,7 +73,10 @@ enum Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command.unwrap_or_else(|| Command::Serve(serve::ServeArgs::default())) {
+    let outcome = match cli
+        .command
+        .unwrap_or_else(|| Command::Serve(serve::ServeArgs::default()))
+    {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
         Command::Sign(args) => print(&sign::run(&args)),
@@ -93,7 +96,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where the command line speaks of failures")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where the command line speaks of failures"
+)]
 fn complain(failure: &Failure) {
     eprintln!("wxgate: {failure}");
 }
@@ -114,5 +120,7 @@ fn openapi() -> Result<(), Failure> {
 /// Runs `work` on a runtime, until it ends.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?.block_on(work)
+    runtime
+        .map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?
+        .block_on(work)
 }

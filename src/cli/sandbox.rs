@@ -44,7 +44,10 @@ pub(super) struct SandboxArgs {
 
 fn account(text: &str) -> Result<SandboxAccount, &'static str> {
     let (app_id, secret) = text.split_once(':').ok_or("expected APPID:APPSECRET")?;
-    Ok(SandboxAccount::new(AppId::try_from(app_id.to_owned())?, Secret::new(secret)))
+    Ok(SandboxAccount::new(
+        AppId::try_from(app_id.to_owned())?,
+        Secret::new(secret),
+    ))
 }
 
 impl SandboxArgs {
@@ -89,10 +92,15 @@ impl DeskSandbox {
     }
 
     async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::Settings(format!("the sandbox can't listen on {address}: {error}"));
+        let failed =
+            |error: std::io::Error| Failure::Settings(format!("the sandbox can't listen on {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { sandbox: Sandbox::new(config), listener, address })
+        Ok(Self {
+            sandbox: Sandbox::new(config),
+            listener,
+            address,
+        })
     }
 
     /// The settings of a gateway against this sandbox, as environment variables.
@@ -105,7 +113,10 @@ impl DeskSandbox {
             ("WXGATE__CREDENTIALS__BACKEND", "memory".to_owned()),
             ("WXGATE__IMAGE_STORE__BACKEND", "local".to_owned()),
         ];
-        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        settings
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// The demo page and what it needs of the phone.
@@ -121,7 +132,11 @@ impl DeskSandbox {
         ];
         for account in &self.sandbox.config().accounts {
             // Invented, or typed on this very command line: no secret to keep.
-            lines.push(format!("Account:        {} with AppSecret {}", account.app_id, account.secret.expose()));
+            lines.push(format!(
+                "Account:        {} with AppSecret {}",
+                account.app_id,
+                account.secret.expose()
+            ));
         }
         lines.join("\n")
     }

@@ -22,7 +22,11 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     block_on(async {
         let mut sources = args.config.sources();
-        let sandbox = if args.sandbox { Some(DeskSandbox::open().await?) } else { None };
+        let sandbox = if args.sandbox {
+            Some(DeskSandbox::open().await?)
+        } else {
+            None
+        };
         if let Some(sandbox) = &sandbox {
             sources.env.extend(sandbox.settings());
         }
@@ -40,8 +44,11 @@ async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), F
     let page = sandbox.as_ref().map(DeskSandbox::page);
     let app = App::build(settings, page.unwrap_or_else(Router::new)).await;
     let app = app.map_err(|error| Failure::Settings(error.to_string()))?;
-    let address = app.public_address().map_err(|error| Failure::Running(error.to_string()))?;
-    tracing::info!(public = %address, internal = ?app.internal_address(), "wxgate {} serves", env!("CARGO_PKG_VERSION"));
+    let address = app
+        .public_address()
+        .map_err(|error| Failure::Running(error.to_string()))?;
+    let internal = app.internal_address().map(tracing::field::display);
+    tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
     if sandbox.is_some() {
         print(&format!("The demo page: http://{address}/"))?;
     }

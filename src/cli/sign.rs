@@ -23,8 +23,17 @@ pub(super) struct SignArgs {
 }
 
 pub(super) fn run(args: &SignArgs) -> String {
-    let nonce = args.nonce.clone().unwrap_or_else(|| Nonce::random().as_str().to_owned());
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
+    let nonce = args
+        .nonce
+        .clone()
+        .unwrap_or_else(|| Nonce::random().as_str().to_owned());
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs()
+            .to_string()
+    };
     let timestamp = args.timestamp.clone().unwrap_or_else(now);
     let string1 = string1(&args.ticket, &nonce, &timestamp, &args.url);
     let signature = sign(&args.ticket, &nonce, &timestamp, &args.url);

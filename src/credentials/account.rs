@@ -99,6 +99,8 @@ impl AccountCredentials {
             metrics,
             tasks,
         } = services;
+        // From zero on, so that the first one is an increase that an alert can see.
+        metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
         let slot = |kind, key: &settings::values::KeyTemplate| Slot::new(kind, Arc::clone(&store), key.fill(&app_id));
         Arc::new(Self {
             token: slot(Kind::AccessToken, &keys.token_key),

@@ -20,8 +20,14 @@ struct Internal {
 
 /// The internal listener's routes.
 pub fn router(api: Api, metrics: Metrics) -> Router {
-    let internal = Internal { metrics, store: Arc::clone(&api.store) };
-    Router::new().route("/metrics", get(get_metrics)).with_state(internal).merge(api::health_router(api))
+    let internal = Internal {
+        metrics,
+        store: Arc::clone(&api.store),
+    };
+    Router::new()
+        .route("/metrics", get(get_metrics))
+        .with_state(internal)
+        .merge(api::health_router(api))
 }
 
 async fn get_metrics(State(internal): State<Internal>) -> Response {

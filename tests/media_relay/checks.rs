@@ -16,7 +16,9 @@ use wxgate::settings;
 use wxgate::store::MemoryStore;
 use wxgate::wechat::{BodyProblem, CallError, MediaDownload};
 
-use crate::fakes::{Behaviour, FakeStore, FakeWeChat, Gateway, MEDIA_TIMEOUT, PHOTO, call_error, download, download_then};
+use crate::fakes::{
+    Behaviour, FakeStore, FakeWeChat, Gateway, MEDIA_TIMEOUT, PHOTO, call_error, download, download_then,
+};
 
 #[tokio::test]
 async fn a_picture_of_exactly_the_limit_is_fine() {

@@ -20,10 +20,7 @@ use crate::fakes::{
 
 #[tokio::test]
 async fn a_caller_that_hangs_up_does_not_lose_the_photo() {
-    let (wechat, store) = (
-        FakeWeChat::sending(PHOTO),
-        FakeStore::waiting(),
-    );
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let gateway = Gateway::new(&store);
     tokio::select! {
         _ = gateway.upload(&wechat) => panic!("the store waits"),
@@ -43,10 +40,7 @@ async fn a_caller_that_hangs_up_does_not_lose_the_photo() {
 
 #[tokio::test]
 async fn an_upload_that_outlives_the_drain_is_cut_off_and_leaves_nothing() {
-    let (wechat, store) = (
-        FakeWeChat::sending(PHOTO),
-        FakeStore::waiting(),
-    );
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let shared = Arc::new(MemoryStore::default());
     let gateway = Gateway::build(&store, shared.clone(), |_| {});
     let stop = async {
@@ -141,10 +135,7 @@ async fn a_store_that_goes_on_failing_is_given_up() {
 
 #[tokio::test]
 async fn a_full_gateway_says_so_at_once_but_still_joins_and_remembers() {
-    let (wechat, store) = (
-        FakeWeChat::sending(PHOTO),
-        FakeStore::waiting(),
-    );
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let one = |media: &mut settings::Media| media.max_concurrent = 1;
     let gateway = Gateway::build(&store, Arc::new(MemoryStore::default()), one);
     store.let_go(1);

@@ -259,7 +259,11 @@ impl Gateway {
         Self::build(store, Arc::new(MemoryStore::default()), |_| {})
     }
 
-    pub fn build(store: &Arc<FakeStore>, shared: Arc<dyn SharedStore>, change: impl FnOnce(&mut settings::Media)) -> Self {
+    pub fn build(
+        store: &Arc<FakeStore>,
+        shared: Arc<dyn SharedStore>,
+        change: impl FnOnce(&mut settings::Media),
+    ) -> Self {
         let mut settings = settings::Media::default();
         change(&mut settings);
         let (tasks, stop, registry) = (TaskTracker::new(), CancellationToken::new(), Registry::new());
@@ -329,4 +333,3 @@ pub async fn until(condition: impl Fn() -> bool) {
 pub fn call_error(error: CallError) -> TokenCallError {
     TokenCallError::Call(error)
 }
-

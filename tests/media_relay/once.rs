@@ -32,10 +32,7 @@ async fn a_photo_is_stored_byte_for_byte_once_and_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn fifty_at_once_over_two_gateways_store_one_picture() {
-    let (wechat, store) = (
-        FakeWeChat::sending(PHOTO),
-        FakeStore::waiting(),
-    );
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let shared: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
     let gateways = [
         Gateway::build(&store, Arc::clone(&shared), |_| {}),
@@ -159,7 +156,12 @@ async fn a_replica_that_was_frozen_answers_the_url_of_the_one_that_took_over() {
         // The lease has gone to another replica, which has stored the picture meanwhile.
         let lease = shared.get(LEASE_KEY).await.unwrap().unwrap().value;
         let hour = Duration::from_secs(3600);
-        assert!(shared.compare_and_set(LEASE_KEY, Some(&lease), "another", hour).await.unwrap());
+        assert!(
+            shared
+                .compare_and_set(LEASE_KEY, Some(&lease), "another", hour)
+                .await
+                .unwrap()
+        );
         let url = "https://img.example.com/another.jpg";
         assert!(shared.set_if_absent(URL_KEY, url, hour).await.unwrap());
         store.let_go(1);
@@ -185,7 +187,10 @@ async fn a_replica_that_waits_for_another_ones_failure_tries_for_itself() {
         gateways[1].upload(&wechat).await
     };
     let (first, second) = tokio::join!(gateways[0].upload(&wechat), second);
-    assert!(matches!(first, Err(UploadError::Store(StoreFailure::TimedOut))), "{first:?}");
+    assert!(
+        matches!(first, Err(UploadError::Store(StoreFailure::TimedOut))),
+        "{first:?}"
+    );
     assert_eq!(&*second.unwrap(), "https://img.example.com/0.jpg");
     assert_eq!((failing.puts(), good.puts()), (3, 1));
 }

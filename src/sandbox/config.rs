@@ -1,0 +1,115 @@
+//! What a sandbox is started with.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::api::Api;
+use crate::account::AppId;
+use crate::jssdk::JsDomain;
+use crate::secret::Secret;
+
+/// A sandbox's accounts and rules. The defaults are WeChat's own numbers, with one account.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// The accounts; a phone that names none uses the first.
+    pub accounts: Vec<SandboxAccount>,
+    /// How long a token lives, in whole seconds.
+    pub token_ttl: Duration,
+    /// How long a classic token outlives its successor, and how long before its end a stable one is
+    /// renewed. By default 5 minutes, but at most a quarter of `token_ttl`.
+    pub token_overlap: Option<Duration>,
+    /// The `expires_in` of a ticket: it is replaced after this time and verifies for twice as long.
+    pub ticket_ttl: Duration,
+    /// How long a media id is good.
+    pub media_ttl: Duration,
+    /// How many bytes of media are kept; beyond it the oldest are forgotten.
+    pub media_capacity: usize,
+    /// Whether `media/get` closes the connection after a file, as WeChat documents it.
+    pub media_closes_connection: bool,
+    /// Calls of `/cgi-bin/token` per account and day.
+    pub daily_token_calls: u64,
+    /// Calls of other APIs per account and day, where WeChat's documented numbers don't suit.
+    pub daily_calls: BTreeMap<Api, u64>,
+    /// Least time between two tokens by `force_refresh`.
+    pub force_refresh_interval: Duration,
+    /// Tokens by `force_refresh` per account and day.
+    pub daily_force_refreshes: u64,
+    /// The addresses that may fetch tokens; none given means all.
+    pub allowed_ips: Vec<IpAddr>,
+}
+
+/// One account of a sandbox.
+#[derive(Debug, Clone)]
+pub struct SandboxAccount {
+    /// Its AppID.
+    pub app_id: AppId,
+    /// Its AppSecret.
+    pub secret: Secret,
+    /// The domains whose pages pass `wx.config`; none given means all, as with a test account.
+    pub js_domains: Vec<JsDomain>,
+}
+
+impl SandboxConfig {
+    /// WeChat's rules, with these accounts.
+    #[must_use]
+    pub fn with_accounts(accounts: Vec<SandboxAccount>) -> Self {
+        Self {
+            accounts,
+            token_ttl: Duration::from_secs(7200),
+            token_overlap: None,
+            ticket_ttl: Duration::from_secs(7200),
+            media_ttl: Duration::from_secs(72 * 3600),
+            media_capacity: 512 * 1024 * 1024,
+            media_closes_connection: true,
+            daily_token_calls: 2000,
+            daily_calls: BTreeMap::new(),
+            force_refresh_interval: Duration::from_secs(30),
+            daily_force_refreshes: 20,
+            allowed_ips: Vec::new(),
+        }
+    }
+
+    pub(super) fn overlap(&self) -> Duration {
+        self.token_overlap
+            .unwrap_or_else(|| Duration::from_secs(300).min(self.token_ttl / 4))
+    }
+
+    pub(super) fn daily_limit(&self, api: Api) -> u64 {
+        match api {
+            Api::Token => self.daily_token_calls,
+            _ => self
+                .daily_calls
+                .get(&api)
+                .copied()
+                .unwrap_or(api.documented_daily_limit()),
+        }
+    }
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self::with_accounts(vec![SandboxAccount::default()])
+    }
+}
+
+impl SandboxAccount {
+    /// An account whose pages may be anywhere.
+    #[must_use]
+    pub fn new(app_id: AppId, secret: Secret) -> Self {
+        Self {
+            app_id,
+            secret,
+            js_domains: Vec::new(),
+        }
+    }
+}
+
+impl Default for SandboxAccount {
+    /// The account of a sandbox that was told of none. Its AppSecret is no secret.
+    fn default() -> Self {
+        // The text is a valid AppID; an empty one would only refuse every call.
+        let app_id = AppId::try_from("wx5a4db0c0ffee0001".to_owned()).unwrap_or_default();
+        Self::new(app_id, Secret::new("0123456789abcdef0123456789abcdef"))
+    }
+}

@@ -1,0 +1,144 @@
+//! The sandbox's listener. An HTTP library reads each request; WeChat's answers are then written by
+//! hand over the connection taken back from it, everything else is answered by the library.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http;
+use axum::response::Response;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::Sandbox;
+use super::answer::Answer;
+use super::delivery::{Connection, Delivery, Payload};
+use super::exchange::exchange;
+use super::request::Request;
+
+/// The largest body of an upload.
+pub(super) const LARGEST_BODY: usize = 20 * 1024 * 1024;
+/// Room for the form around it.
+const FORM: usize = 64 * 1024;
+/// The longest wait for a request's headers, on an idle connection too.
+const IDLE: Duration = Duration::from_secs(75);
+/// The pause when the system has no room for another connection.
+const NO_ROOM: Duration = Duration::from_millis(20);
+
+/// Serves until `shutdown`, and then ends every connection at once: a sandbox has nobody to spare.
+pub(super) async fn serve(
+    sandbox: Sandbox,
+    router: Router,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let connections = TaskTracker::new();
+    let result = loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // Small answers, at once; without it they are only slower.
+                _ = stream.set_nodelay(true);
+                let connection = connection(sandbox.clone(), router.clone(), stream, peer.ip());
+                connections.spawn(shutdown.clone().run_until_cancelled_owned(connection));
+            }
+            Err(error) if is_passing(&error) => tokio::time::sleep(NO_ROOM).await,
+            Err(error) => break Err(error),
+        }
+    };
+    shutdown.cancel();
+    connections.close();
+    connections.wait().await;
+    result
+}
+
+/// The caller left before it was accepted, or the process has too many files open just now.
+fn is_passing(error: &io::Error) -> bool {
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+        || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+}
+
+async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, peer: IpAddr) {
+    let (sender, mut deliveries) = mpsc::channel(1);
+    loop {
+        let service = service_fn(|request| {
+            let answered = answer(sandbox.clone(), router.clone(), request, peer, sender.clone());
+            Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>
+        });
+        let mut http = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE)
+            .serve_connection(TokioIo::new(stream), service);
+        let delivery = tokio::select! {
+            biased;
+            Some(delivery) = deliveries.recv() => delivery,
+            _ = &mut http => return,
+        };
+        let parts = http.into_parts();
+        stream = parts.io.into_inner();
+        let ended = Delivery::send(delivery, &mut stream).await == Connection::Ended;
+        // What a client sends before it has its answer is not waited for: none of ours does that.
+        if ended || !parts.read_buf.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Answers what is the sandbox's own; what is WeChat's goes to `deliveries`, and this never ends.
+async fn answer(
+    sandbox: Sandbox,
+    router: Router,
+    request: http::Request<Incoming>,
+    peer: IpAddr,
+    deliveries: mpsc::Sender<Delivery>,
+) -> Result<Response, Infallible> {
+    let path = request.uri().path();
+    if path == "/" || path == "/sandbox" || path.starts_with("/sandbox/") {
+        return router.oneshot(request.map(Body::new)).await;
+    }
+    let delivery = match read(request, peer).await {
+        Ok(request) => exchange(&sandbox, request).await,
+        Err(status) => {
+            let mut answer = Answer::empty(status);
+            answer.close = true;
+            Delivery::new(Payload::Answer(answer), sandbox.unix_time())
+        }
+    };
+    // Nobody receives it only where the connection is gone.
+    _ = deliveries.send(delivery).await;
+    pending().await
+}
+
+/// Reads the request to its end; the status to refuse it with where that fails.
+async fn read(request: http::Request<Incoming>, peer: IpAddr) -> Result<Request, u16> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, LARGEST_BODY + FORM).collect().await;
+    let body = body.map_err(|error| if error.is::<LengthLimitError>() { 413_u16 } else { 400 })?;
+    Ok(Request {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body: body.to_bytes(),
+        peer,
+    })
+}

@@ -1,0 +1,158 @@
+//! The control API: what tests in other programs do to a sandbox, over HTTP.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{delete, get, post};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::fault::Rule;
+use super::state::{CallRecord, SandboxState};
+use super::switchboard::{RuleId, RuleState};
+use super::tokens::Kill;
+use super::{Sandbox, UnknownAccount};
+use crate::account::AppId;
+
+/// The routes under `/sandbox`, which the help text lists.
+pub(super) fn router(sandbox: Sandbox) -> Router {
+    Router::new()
+        .route("/sandbox", get(help))
+        .route("/sandbox/", get(help))
+        .route("/sandbox/state", get(state))
+        .route("/sandbox/calls", get(calls))
+        .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
+        .route("/sandbox/faults/{id}", delete(remove_fault))
+        .route("/sandbox/advance", post(advance))
+        .route("/sandbox/reset", post(reset))
+        .route("/sandbox/accounts/{app_id}/foreign_token", post(foreign_token))
+        .route("/sandbox/accounts/{app_id}/kill_token", post(kill_token))
+        .route("/sandbox/accounts/{app_id}/kill_tickets", post(kill_tickets))
+        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "no such route; GET /sandbox lists them"))
+        .with_state(sandbox)
+}
+
+/// What went wrong with a control call, in words.
+struct Failure(StatusCode, String);
+
+impl Failure {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self(status, message.into())
+    }
+}
+
+impl From<UnknownAccount> for Failure {
+    fn from(error: UnknownAccount) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+async fn help() -> &'static str {
+    include_str!("help.txt")
+}
+
+async fn state(State(sandbox): State<Sandbox>) -> Json<SandboxState> {
+    Json(sandbox.snapshot())
+}
+
+async fn calls(State(sandbox): State<Sandbox>) -> Json<Vec<CallRecord>> {
+    Json(sandbox.log())
+}
+
+async fn faults(State(sandbox): State<Sandbox>) -> Json<Vec<RuleState>> {
+    Json(sandbox.snapshot().faults)
+}
+
+/// One rule, or a list of them.
+async fn add_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, Failure> {
+    let rules = match parse::<Value>(&body)? {
+        Value::Array(list) => list,
+        one => vec![one],
+    };
+    let rules: Vec<Rule> = rules
+        .into_iter()
+        .map(|rule| serde_json::from_value(rule).map_err(|error| bad_request(&error)))
+        .collect::<Result<_, _>>()?;
+    let ids: Vec<RuleId> = rules.into_iter().map(|rule| sandbox.inject(rule)).collect();
+    Ok(Json(json!({ "ids": ids })))
+}
+
+async fn clear_faults(State(sandbox): State<Sandbox>) -> Json<Value> {
+    sandbox.clear_faults();
+    done()
+}
+
+async fn remove_fault(State(sandbox): State<Sandbox>, Path(id): Path<RuleId>) -> Result<Json<Value>, Failure> {
+    if sandbox.remove_fault(id) {
+        return Ok(done());
+    }
+    Err(Failure::new(
+        StatusCode::NOT_FOUND,
+        "no such rule; GET /sandbox/faults lists them",
+    ))
+}
+
+/// How far the sandbox's clock goes ahead.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    seconds: u64,
+}
+
+async fn advance(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, Failure> {
+    let Advance { seconds } = parse(&body)?;
+    sandbox.advance(Duration::from_secs(seconds));
+    Ok(Json(json!({ "unix": sandbox.unix_time() })))
+}
+
+async fn reset(State(sandbox): State<Sandbox>) -> Json<Value> {
+    sandbox.reset();
+    done()
+}
+
+async fn foreign_token(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, Failure> {
+    let token = sandbox.foreign_token(&app_id)?;
+    Ok(Json(json!({ "fingerprint": token.fingerprint() })))
+}
+
+async fn kill_token(
+    State(sandbox): State<Sandbox>,
+    Path(app_id): Path<AppId>,
+    body: Bytes,
+) -> Result<Json<Value>, Failure> {
+    let kill = if body.is_empty() {
+        Kill::default()
+    } else {
+        parse(&body)?
+    };
+    sandbox.kill_token(&app_id, kill)?;
+    Ok(done())
+}
+
+async fn kill_tickets(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, Failure> {
+    sandbox.kill_tickets(&app_id)?;
+    Ok(done())
+}
+
+fn done() -> Json<Value> {
+    Json(json!({ "ok": true }))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| bad_request(&error))
+}
+
+fn bad_request(error: &serde_json::Error) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, error.to_string())
+}

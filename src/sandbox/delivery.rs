@@ -1,0 +1,181 @@
+//! An answer's way onto the wire, byte for byte, with what may go wrong on it. Written by hand
+//! because an HTTP library takes care, rightly, that none of this ever happens.
+
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use super::clock::http_date;
+use super::fault::End;
+
+/// What is sent, and how.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// Seconds since 1970, for `Date`.
+    pub(super) unix: u64,
+    pub(super) payload: Payload,
+    /// Nothing of the body, as for HEAD.
+    pub(super) head_only: bool,
+    pub(super) framing: Framing,
+    pub(super) delay: Duration,
+    pub(super) hold: Option<CancellationToken>,
+    pub(super) drip: Option<(usize, Duration)>,
+    pub(super) cut: Option<(usize, End)>,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub(super) enum Payload {
+    Answer(Answer),
+    /// These bytes, and the end.
+    Raw(Bytes),
+    /// Only the end.
+    Nothing(End),
+}
+
+/// How the caller knows where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// By its length, which is off by this much.
+    Length(i64),
+    Chunked,
+    UntilClose,
+}
+
+/// What has become of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    Reusable,
+    Ended,
+}
+
+/// The longest that a silent connection is kept.
+const SILENCE: Duration = Duration::from_secs(3600);
+
+impl Delivery {
+    pub(super) fn new(payload: Payload, unix: u64) -> Self {
+        Self {
+            unix,
+            payload,
+            head_only: false,
+            framing: Framing::Length(0),
+            delay: Duration::ZERO,
+            hold: None,
+            drip: None,
+            cut: None,
+        }
+    }
+
+    /// Sends it. A caller that has gone is no error here.
+    pub(super) async fn send(mut self, stream: &mut TcpStream) -> Connection {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        if let Some(released) = self.hold.take() {
+            released.cancelled().await;
+        }
+        self.write(stream).await.unwrap_or(Connection::Ended)
+    }
+
+    async fn write(self, stream: &mut TcpStream) -> io::Result<Connection> {
+        let answer = match &self.payload {
+            Payload::Answer(answer) => answer,
+            Payload::Raw(bytes) => {
+                stream.write_all(bytes).await?;
+                return end(stream, End::Close).await;
+            }
+            Payload::Nothing(how) => return end(stream, *how).await,
+        };
+        let body = answer.body.to_bytes();
+        let head = self.head(answer, body.len());
+        if self.head_only {
+            stream.write_all(head.as_bytes()).await?;
+        } else {
+            self.write_body(stream, head, &body).await?;
+        }
+        match self.cut {
+            Some((_, how)) => end(stream, how).await,
+            None if self.closes(answer) || matches!(self.framing, Framing::Length(off) if off != 0) => {
+                end(stream, End::Close).await
+            }
+            None => Ok(Connection::Reusable),
+        }
+    }
+
+    /// Whether it says so; a connection that breaks does not.
+    fn closes(&self, answer: &Answer) -> bool {
+        answer.close || self.framing == Framing::UntilClose
+    }
+
+    fn head(&self, answer: &Answer, length: usize) -> String {
+        let reason = StatusCode::from_u16(answer.status)
+            .ok()
+            .and_then(|status| status.canonical_reason());
+        let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason.unwrap_or("Unknown"));
+        // Writing to a String can't fail.
+        let mut line = |name: &str, value: &str| _ = write!(head, "{name}: {value}\r\n");
+        line("Connection", if self.closes(answer) { "close" } else { "keep-alive" });
+        for (name, value) in &answer.headers {
+            line(name, value);
+        }
+        line("Date", &http_date(self.unix));
+        match self.framing {
+            Framing::Length(off) => {
+                let length = i64::try_from(length).unwrap_or(i64::MAX).saturating_add(off).max(0);
+                line("Content-Length", &length.to_string());
+            }
+            Framing::Chunked => line("Transfer-Encoding", "chunked"),
+            Framing::UntilClose => {}
+        }
+        head.push_str("\r\n");
+        head
+    }
+
+    async fn write_body(&self, stream: &mut TcpStream, head: String, body: &Bytes) -> io::Result<()> {
+        let sent = self.cut.map_or(body.len(), |(after, _)| after.min(body.len()));
+        let body = &body[..sent];
+        let piece = self.drip.map_or(sent, |(bytes, _)| bytes).max(1);
+        // Small answers leave in one packet with their head, as WeChat's do.
+        let mut out = head.into_bytes();
+        for chunk in body.chunks(piece) {
+            if self.framing == Framing::Chunked {
+                out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                out.extend_from_slice(chunk);
+                out.extend_from_slice(b"\r\n");
+            } else {
+                out.extend_from_slice(chunk);
+            }
+            if let Some((_, pause)) = self.drip {
+                stream.write_all(&out).await?;
+                out.clear();
+                tokio::time::sleep(pause).await;
+            }
+        }
+        if self.framing == Framing::Chunked && self.cut.is_none() {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        stream.write_all(&out).await
+    }
+}
+
+async fn end(stream: &mut TcpStream, how: End) -> io::Result<Connection> {
+    match how {
+        End::Close => stream.shutdown().await?,
+        // Closing then sends RST in place of FIN.
+        End::Reset => stream.set_zero_linger()?,
+        End::Stall => {
+            let mut ignored = [0; 1024];
+            let silence = async { while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {} };
+            // Either way it is over.
+            _ = tokio::time::timeout(SILENCE, silence).await;
+        }
+    }
+    Ok(Connection::Ended)
+}

@@ -1,0 +1,142 @@
+//! One call from its request to its delivery: count it, strike it, carry it out, write it down.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::Sandbox;
+use super::answer::{Answer, Body};
+use super::api::Api;
+use super::delivery::{Delivery, Framing, Payload};
+use super::fault::{End, Fault};
+use super::gzip;
+use super::request::Request;
+use super::switchboard::Strike;
+
+/// Answers `request`.
+pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
+    let api = Api::at(&request.path);
+    let strike = sandbox.state().arrive(api, &request);
+    wait_before_operation(&strike).await;
+
+    let mut state = sandbox.state();
+    let mut delivery = Delivery::new(Payload::Nothing(End::Close), state.wechat.clock.unix());
+    let stand_in = strike.faults.iter().find_map(|fault| match fault {
+        Fault::Errcode { code, message } => Some(Payload::Answer(state.wechat.refusal(
+            *code,
+            api,
+            request.peer,
+            message.as_deref(),
+        ))),
+        other => other.stand_in(),
+    });
+    delivery.payload = stand_in.unwrap_or_else(|| Payload::Answer(state.wechat.answer(api, &request)));
+    delivery.head_only = request.method == axum::http::Method::HEAD;
+    state.record(api, &request, &delivery.payload, &strike.faults);
+    for fault in &strike.faults {
+        fault.spoil(&mut delivery, &strike);
+    }
+    delivery
+}
+
+async fn wait_before_operation(strike: &Strike) {
+    for fault in &strike.faults {
+        match *fault {
+            Fault::Delay {
+                millis,
+                before_operation: true,
+            } => tokio::time::sleep(Duration::from_millis(millis)).await,
+            Fault::Hold { before_operation: true } => strike.released.cancelled().await,
+            _ => {}
+        }
+    }
+}
+
+impl Fault {
+    /// What is sent in place of the operation's answer, for the faults that prevent it.
+    fn stand_in(&self) -> Option<Payload> {
+        let answer = |status, body: &str| Answer::new(status, Body::Bytes(Bytes::from(body.to_owned())));
+        Some(match self {
+            Self::Status { status, body } => Payload::Answer(answer(*status, body).header("Content-Type", "text/html")),
+            Self::Body { body, content_type } => {
+                Payload::Answer(answer(200, body).header("Content-Type", content_type))
+            }
+            Self::Empty => Payload::Answer(Answer::empty(200)),
+            Self::Redirect { location, status } => Payload::Answer(Answer::empty(*status).header("Location", location)),
+            Self::Raw { bytes } => Payload::Raw(bytes.clone().into()),
+            Self::Reset => Payload::Nothing(End::Reset),
+            Self::Close => Payload::Nothing(End::Close),
+            Self::Stall => Payload::Nothing(End::Stall),
+            _ => return None,
+        })
+    }
+
+    /// Alters what is sent, or how.
+    fn spoil(&self, delivery: &mut Delivery, strike: &Strike) {
+        match self {
+            Self::LostAnswer { end } => delivery.payload = Payload::Nothing(*end),
+            Self::Delay {
+                millis,
+                before_operation: false,
+            } => delivery.delay += Duration::from_millis(*millis),
+            Self::Hold {
+                before_operation: false,
+            } => delivery.hold = Some(strike.released.clone()),
+            Self::Cut { after, end } => delivery.cut = Some((*after, *end)),
+            Self::Drip { bytes, millis } => delivery.drip = Some((*bytes, Duration::from_millis(*millis))),
+            Self::WrongLength { off_by } => delivery.framing = Framing::Length(*off_by),
+            Self::Chunked => delivery.framing = Framing::Chunked,
+            Self::NoLength => delivery.framing = Framing::UntilClose,
+            _ => {
+                if let Payload::Answer(answer) = &mut delivery.payload {
+                    self.spoil_answer(answer);
+                }
+            }
+        }
+    }
+
+    fn spoil_answer(&self, answer: &mut Answer) {
+        match self {
+            Self::ContentType { value } => answer.set_header("Content-Type", value.clone()),
+            Self::Headers { set } => {
+                for (name, value) in set {
+                    answer.set_header(name, Some(value.clone()));
+                }
+            }
+            Self::Gzip => {
+                answer.body = Body::Bytes(gzip::stored(&answer.body.to_bytes()));
+                answer.set_header("Content-Encoding", Some("gzip".to_owned()));
+            }
+            _ => {
+                if let Body::Json(fields) = &mut answer.body {
+                    match self {
+                        Self::ExpiresIn { value } if fields.get("expires_in").is_some() => {
+                            fields.replace("expires_in", value);
+                        }
+                        Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
+                        Self::NumbersAsStrings => fields
+                            .values_mut()
+                            .filter(|value| value.is_number())
+                            .for_each(|value| *value = Value::from(value.to_string())),
+                        Self::ControlCharacters => {
+                            answer.body = Body::Bytes(with_control_characters(&fields.to_json()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `json`, an object, with raw control characters at the end of its `errmsg` or, without one, in a
+/// field of their own.
+fn with_control_characters(json: &str) -> Bytes {
+    const RAW: &str = "\u{1}\t\u{1f}";
+    let inside = json.find("\"errmsg\":\"").map(|at| at + "\"errmsg\":\"".len());
+    match inside {
+        Some(at) => format!("{}{RAW}{}", &json[..at], &json[at..]).into(),
+        None => format!("{},\"remark\":\"{RAW}\"}}", json.trim_end_matches('}')).into(),
+    }
+}

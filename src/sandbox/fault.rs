@@ -1,0 +1,324 @@
+//! What can go wrong on purpose. One type for tests in Rust and for the control API in JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::api::Api;
+use crate::account::AppId;
+
+/// One thing that goes wrong with an answer. Several on one [`Rule`] apply in turn, so that, say,
+/// an error can come as `text/plain`, late, and byte by byte.
+///
+/// In JSON the name stands in `kind`: `{"kind":"errcode","code":40001}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    // In place of the operation, which is not carried out.
+    /// WeChat refuses, in HTTP 200.
+    Errcode {
+        /// The `errcode`.
+        code: i64,
+        /// The `errmsg`; by default WeChat's own for this code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// Some proxy answers with this HTTP status.
+    Status {
+        /// The status.
+        status: u16,
+        /// The body, as `text/html`.
+        #[serde(default)]
+        body: String,
+    },
+    /// HTTP 200 with this body.
+    Body {
+        /// The body.
+        body: String,
+        /// Its `Content-Type`.
+        #[serde(default = "wechat_json")]
+        content_type: String,
+    },
+    /// HTTP 200 and nothing in it.
+    Empty,
+    /// A redirect elsewhere.
+    Redirect {
+        /// Where to.
+        location: String,
+        /// The status.
+        #[serde(default = "found")]
+        status: u16,
+    },
+    /// Exactly these bytes on the wire, whatever they are, and then the connection closes.
+    Raw {
+        /// The bytes. In JSON a string, or a list of numbers where it is no UTF-8.
+        #[serde(deserialize_with = "text_or_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The connection breaks (TCP RST) before anything is carried out.
+    Reset,
+    /// The connection closes (TCP FIN) before anything is carried out.
+    Close,
+    /// Nothing is carried out and no answer ever comes.
+    Stall,
+
+    // The operation is carried out, and its answer is lost or late.
+    /// The operation is carried out, but its answer never arrives.
+    LostAnswer {
+        /// How the caller notices.
+        #[serde(default)]
+        end: End,
+    },
+    /// The answer comes late.
+    Delay {
+        /// How late.
+        millis: u64,
+        /// Whether the operation is carried out only then, rather than at once.
+        #[serde(default)]
+        before_operation: bool,
+    },
+    /// The answer comes when this fault's rule is removed, and not before.
+    Hold {
+        /// Whether the operation is carried out only then, rather than at once.
+        #[serde(default)]
+        before_operation: bool,
+    },
+
+    // The answer's content is altered, be it a success or an error.
+    /// Another `expires_in`: short, 0, negative, a string; `null` leaves it out.
+    ExpiresIn {
+        /// What stands there instead.
+        value: Value,
+    },
+    /// These JSON fields are set, or left out where `null`.
+    Fields {
+        /// By name.
+        set: Map<String, Value>,
+    },
+    /// Every number in the JSON is a string, `errcode` too.
+    NumbersAsStrings,
+    /// The JSON holds raw control characters inside a string, which JSON forbids.
+    ControlCharacters,
+    /// Another `Content-Type`; `null` leaves it out.
+    ContentType {
+        /// What stands there instead.
+        value: Option<String>,
+    },
+    /// Headers are replaced or added, unchecked: line breaks in a value go onto the wire.
+    Headers {
+        /// By name.
+        set: std::collections::BTreeMap<String, String>,
+    },
+    /// The body is compressed, asked for or not.
+    Gzip,
+
+    // The answer is right, and its way over the wire is not.
+    /// The body ends after so many bytes, short of its `Content-Length`.
+    Cut {
+        /// Bytes of the body that are sent.
+        after: usize,
+        /// How the connection ends then; `stall` leaves it open.
+        #[serde(default = "closed")]
+        end: End,
+    },
+    /// The body comes in small pieces.
+    Drip {
+        /// Bytes in a piece.
+        bytes: usize,
+        /// The pause after each.
+        millis: u64,
+    },
+    /// `Content-Length` is off by so much; then the connection closes.
+    WrongLength {
+        /// What is added to the true length.
+        off_by: i64,
+    },
+    /// The body is chunked, so that no length is announced.
+    Chunked,
+    /// No length at all: the body ends where the connection closes.
+    NoLength,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// TCP RST.
+    #[default]
+    Reset,
+    /// TCP FIN.
+    Close,
+    /// Not at all: it stays open and silent.
+    Stall,
+}
+
+/// Which calls a fault meets, and how often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The API; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<Api>,
+    /// Only calls about this account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<AppId>,
+    /// Only calls with this `media_id` in their query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_id: Option<String>,
+    /// What goes wrong; in JSON one, or a list that applies in turn.
+    #[serde(alias = "fault", deserialize_with = "one_or_many")]
+    pub faults: Vec<Fault>,
+    /// How many calls it meets; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+    /// How many calls it lets pass before.
+    #[serde(default)]
+    pub skip: u64,
+}
+
+impl Fault {
+    /// WeChat refuses with `code` and its own text.
+    #[must_use]
+    pub fn errcode(code: i64) -> Self {
+        Self::Errcode { code, message: None }
+    }
+
+    /// HTTP status `status` with a proxy's page.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self::Status {
+            status,
+            body: format!("<html><body><h1>{status}</h1></body></html>"),
+        }
+    }
+
+    /// The answer comes `delay` late; the operation is carried out at once.
+    #[must_use]
+    pub fn delay(delay: Duration) -> Self {
+        Self::Delay {
+            millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            before_operation: false,
+        }
+    }
+
+    /// The operation is carried out and its answer lost in a reset.
+    #[must_use]
+    pub fn lost_answer() -> Self {
+        Self::LostAnswer { end: End::Reset }
+    }
+
+    /// The body ends after `after` bytes, with the connection.
+    #[must_use]
+    pub fn cut(after: usize) -> Self {
+        Self::Cut { after, end: End::Close }
+    }
+
+    /// The body stops after `after` bytes, and the connection stays open.
+    #[must_use]
+    pub fn stall_after(after: usize) -> Self {
+        Self::Cut { after, end: End::Stall }
+    }
+
+    /// Its name in JSON.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        json["kind"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// This fault for every call of `api`.
+    #[must_use]
+    pub fn on(self, api: Api) -> Rule {
+        Rule {
+            api: Some(api),
+            ..Rule::from(self)
+        }
+    }
+}
+
+impl Rule {
+    /// Adds a fault, to apply after those before it.
+    #[must_use]
+    pub fn and(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Meets this many calls.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// Meets one call.
+    #[must_use]
+    pub fn once(self) -> Self {
+        self.times(1)
+    }
+
+    /// Lets this many calls pass before.
+    #[must_use]
+    pub fn after(mut self, skip: u64) -> Self {
+        self.skip = skip;
+        self
+    }
+
+    /// Meets only calls about this account.
+    #[must_use]
+    pub fn for_account(mut self, app_id: AppId) -> Self {
+        self.app_id = Some(app_id);
+        self
+    }
+
+    /// Meets only calls with this `media_id`.
+    #[must_use]
+    pub fn for_media(mut self, media_id: impl Into<String>) -> Self {
+        self.media_id = Some(media_id.into());
+        self
+    }
+}
+
+impl From<Fault> for Rule {
+    /// This fault for every call of every API.
+    fn from(fault: Fault) -> Self {
+        Self {
+            api: None,
+            app_id: None,
+            media_id: None,
+            faults: vec![fault],
+            times: None,
+            skip: 0,
+        }
+    }
+}
+
+fn wechat_json() -> String {
+    super::answer::JSON.to_owned()
+}
+
+fn found() -> u16 {
+    302
+}
+
+fn closed() -> End {
+    End::Close
+}
+
+/// By hand rather than as an untagged enum, whose errors don't say what is wrong.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Fault>, D::Error> {
+    let list = match Value::deserialize(deserializer)? {
+        Value::Array(list) => list,
+        one => vec![one],
+    };
+    let fault = |value| serde_json::from_value(value).map_err(serde::de::Error::custom);
+    list.into_iter().map(fault).collect()
+}
+
+fn text_or_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text.into_bytes()),
+        list => serde_json::from_value(list).map_err(serde::de::Error::custom),
+    }
+}

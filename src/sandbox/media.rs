@@ -1,0 +1,173 @@
+//! Temporary media: what phones and services uploaded, until it is too old or too much.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::config::SandboxConfig;
+use super::random;
+use crate::picture;
+
+/// A file on its way in.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    bytes: Bytes,
+    content_type: Option<String>,
+    filename: Option<String>,
+}
+
+impl Upload {
+    /// A file whose bytes tell its type.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            content_type: None,
+            filename: None,
+        }
+    }
+
+    /// Gives it this `Content-Type`, true or not.
+    #[must_use]
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content_type = Some(content_type.into());
+        self
+    }
+
+    /// Has `media/get` call it so, unchecked, rather than by its media id.
+    #[must_use]
+    pub fn filename(mut self, filename: impl Into<String>) -> Self {
+        self.filename = Some(filename.into());
+        self
+    }
+}
+
+/// A file as `media/get` gives it back.
+#[derive(Debug, Clone)]
+pub(super) struct File {
+    pub(super) bytes: Bytes,
+    pub(super) content_type: String,
+    pub(super) filename: String,
+    uploaded: Instant,
+}
+
+/// All files of one account, oldest first in `order`.
+#[derive(Default)]
+pub(super) struct Media {
+    files: HashMap<String, File>,
+    order: VecDeque<String>,
+    size: usize,
+}
+
+impl Media {
+    /// Keeps a file and names it.
+    pub(super) fn add(&mut self, upload: Upload, rules: &SandboxConfig, now: Instant) -> String {
+        self.forget_old(now, rules);
+        let id = random::media_id();
+        let content_type = upload.content_type.unwrap_or_else(|| type_of(&upload.bytes).to_owned());
+        let named = || format!("{id}.{}", extension(&content_type));
+        let file = File {
+            filename: upload.filename.unwrap_or_else(named),
+            bytes: upload.bytes,
+            content_type,
+            uploaded: now,
+        };
+        self.size += file.bytes.len();
+        self.order.push_back(id.clone());
+        self.files.insert(id.clone(), file);
+        while self.size > rules.media_capacity && self.order.len() > 1 {
+            self.forget_oldest();
+        }
+        id
+    }
+
+    /// The file of this name, unless it is too old.
+    pub(super) fn get(&self, id: &str, rules: &SandboxConfig, now: Instant) -> Option<&File> {
+        self.files.get(id).filter(|file| now < file.uploaded + rules.media_ttl)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn forget_old(&mut self, now: Instant, rules: &SandboxConfig) {
+        let old = |media: &Self| Some(media.files.get(media.order.front()?)?.uploaded + rules.media_ttl <= now);
+        while old(self) == Some(true) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(file) = self.order.pop_front().and_then(|id| self.files.remove(&id)) {
+            self.size -= file.bytes.len();
+        }
+    }
+}
+
+/// The media type of a file that came without one.
+fn type_of(bytes: &[u8]) -> &'static str {
+    picture::Kind::sniff(bytes).map_or("application/octet-stream", picture::Kind::media_type)
+}
+
+/// The extension that WeChat gives a file of this type.
+fn extension(content_type: &str) -> &str {
+    match content_type.split(';').next().unwrap_or_default().trim() {
+        "image/jpeg" | "image/jpg" => "jpg",
+        "audio/amr" => "amr",
+        "voice/speex" => "speex",
+        "text/plain" => "txt",
+        other => match other.split_once('/') {
+            Some((_, kind)) if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric()) => kind,
+            _ => "bin",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn file(size: usize) -> Upload {
+        Upload::new(vec![0; size])
+    }
+
+    #[test]
+    fn a_file_is_good_for_three_days() {
+        let (mut media, rules, t0) = (Media::default(), SandboxConfig::default(), Instant::now());
+        let id = media.add(file(1), &rules, t0);
+        assert_eq!(id.len(), 64);
+        let end = t0 + Duration::from_secs(72 * 3600);
+        assert!(media.get(&id, &rules, end - Duration::from_secs(1)).is_some());
+        assert!(media.get(&id, &rules, end).is_none());
+        media.add(file(1), &rules, end);
+        assert_eq!((media.len(), media.size), (1, 1));
+    }
+
+    #[test]
+    fn the_oldest_go_when_it_is_too_much() {
+        let rules = SandboxConfig {
+            media_capacity: 10,
+            ..SandboxConfig::default()
+        };
+        let (mut media, t0) = (Media::default(), Instant::now());
+        let [a, b, c] = [4, 4, 4].map(|size| media.add(file(size), &rules, t0));
+        assert!(media.get(&a, &rules, t0).is_none());
+        assert!(media.get(&b, &rules, t0).is_some() && media.get(&c, &rules, t0).is_some());
+    }
+
+    #[test]
+    fn extensions_follow_the_type() {
+        for (content_type, ext) in [
+            ("image/jpeg", "jpg"),
+            ("image/png", "png"),
+            ("image/heic", "heic"),
+            ("video/mp4; x=y", "mp4"),
+            ("audio/amr", "amr"),
+            ("../../etc", "bin"),
+            ("", "bin"),
+        ] {
+            assert_eq!(extension(content_type), ext);
+        }
+    }
+}

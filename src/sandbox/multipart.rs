@@ -1,0 +1,129 @@
+//! The little of `multipart/form-data` (RFC 7578) that an upload needs, over a body read whole.
+
+use bytes::Bytes;
+
+/// One part of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) filename: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) bytes: Bytes,
+}
+
+/// The parts of `body`, as far as it is well formed; none where `content_type` is not multipart.
+pub(super) fn parts(content_type: &str, body: &Bytes) -> Vec<Part> {
+    let Some(boundary) = boundary(content_type) else {
+        return Vec::new();
+    };
+    let dashes = format!("--{boundary}");
+    let delimiter = format!("\r\n{dashes}");
+    let mut found = Vec::new();
+    let Some(start) = find(body, dashes.as_bytes(), 0) else {
+        return found;
+    };
+    let mut at = start + dashes.len();
+    while body[at..].starts_with(b"\r\n") {
+        let Some(head_end) = find(body, b"\r\n\r\n", at) else {
+            break;
+        };
+        let Some(end) = find(body, delimiter.as_bytes(), head_end + 2) else {
+            break;
+        };
+        let content = body.slice((head_end + 4).min(end)..end);
+        // A part without headers begins with the empty line itself.
+        found.extend(part(body.get(at + 2..head_end).unwrap_or_default(), content));
+        at = end + delimiter.len();
+    }
+    found
+}
+
+fn boundary(content_type: &str) -> Option<&str> {
+    let (kind, parameters) = content_type.split_once(';')?;
+    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
+    parameter(parameters, "boundary").filter(|boundary| !boundary.is_empty())
+}
+
+/// `None` where the part has no name: a form's part must have one.
+fn part(head: &[u8], bytes: Bytes) -> Option<Part> {
+    let head = String::from_utf8_lossy(head);
+    let header = |name: &str| {
+        head.split("\r\n")
+            .filter_map(|line| line.split_once(':'))
+            .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+    };
+    let disposition = header("content-disposition")?;
+    Some(Part {
+        name: parameter(disposition, "name")?.to_owned(),
+        filename: parameter(disposition, "filename").map(str::to_owned),
+        content_type: header("content-type").map(str::to_owned),
+        bytes,
+    })
+}
+
+fn parameter<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.split(';')
+        .filter_map(|piece| piece.split_once('='))
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim().trim_matches('"'))
+}
+
+fn find(text: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
+    let first = *wanted.first()?;
+    let mut at = from;
+    loop {
+        at += text.get(at..)?.iter().position(|&byte| byte == first)?;
+        if text[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPE: &str = "multipart/form-data; boundary=\"xYz\"";
+
+    #[test]
+    fn parts_are_found_with_their_names() {
+        let body = Bytes::from_static(
+            b"--xYz\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhi\r\n--x\r\n\
+              --xYz\r\ncontent-disposition: form-data; name=media; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n\
+              \x89PNG\r\n\r\n\r\n--xYz--\r\n",
+        );
+        let parts = parts(TYPE, &body);
+        assert_eq!(parts.len(), 2);
+        assert_eq!(
+            (parts[0].name.as_str(), &parts[0].bytes[..]),
+            ("note", &b"hi\r\n--x"[..])
+        );
+        let part = Part {
+            name: "media".to_owned(),
+            filename: Some("a.png".to_owned()),
+            content_type: Some("image/png".to_owned()),
+            bytes: Bytes::from_static(b"\x89PNG\r\n\r\n"),
+        };
+        assert_eq!(parts[1], part);
+    }
+
+    #[test]
+    fn what_is_no_form_has_no_parts() {
+        for (content_type, body) in [
+            ("text/plain; boundary=xYz", "--xYz\r\n\r\n\r\n--xYz--"),
+            ("multipart/form-data", "--\r\n\r\n\r\n--"),
+            (TYPE, ""),
+            (TYPE, "--xYz"),
+            (TYPE, "--xYz\r\n"),
+            (TYPE, "--xYz\r\nContent-Disposition: form-data; name=a\r\n\r\nno end"),
+            (TYPE, "--xYz\r\nContent-Type: a/b\r\n\r\nno name\r\n--xYz--"),
+            (TYPE, "--xYz\r\n\r\n--xYz--"),
+        ] {
+            assert_eq!(parts(content_type, &Bytes::from(body)), [], "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A request as the API sees it: read whole, parameters decoded.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, Method};
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+/// A request, read to its end.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) peer: IpAddr,
+}
+
+impl Request {
+    /// The query parameter of this name, decoded; empty where there is none, as WeChat sees it.
+    pub(super) fn param(&self, name: &str) -> Cow<'_, str> {
+        param(&self.query, name)
+    }
+
+    /// The body as a JSON object.
+    pub(super) fn object(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    pub(super) fn content_type(&self) -> &str {
+        let header = self.headers.get("content-type");
+        header.and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// The parameter `name` of the query string `query`, decoded as a form; empty where there is none.
+pub(super) fn param<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let Some((_, value)) = { pairs }.find(|(key, _)| *key == name) else {
+        return Cow::Borrowed("");
+    };
+    if value.contains('+') {
+        let spaced = value.replace('+', " ");
+        return percent_decode_str(&spaced).decode_utf8_lossy().into_owned().into();
+    }
+    percent_decode_str(value).decode_utf8_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_as_a_form() {
+        let query = "a=1&b=x%2By+z&c&a=2";
+        assert_eq!(param(query, "a"), "1");
+        assert_eq!(param(query, "b"), "x+y z");
+        assert_eq!(param(query, "c"), "");
+        assert_eq!(param(query, "d"), "");
+    }
+}

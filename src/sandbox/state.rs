@@ -1,0 +1,217 @@
+//! All that a sandbox holds, behind its one lock: WeChat, the faults, and what was called.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::api::Api;
+use super::config::SandboxConfig;
+use super::delivery::Payload;
+use super::fault::Fault;
+use super::request::Request;
+use super::switchboard::{RuleState, Strike, Switchboard};
+use super::tickets::TicketKind;
+use super::tokens::{Issued, TokenKind};
+use super::wechat::WeChat;
+use crate::account::AppId;
+use crate::secret::Secret;
+
+/// What the lock guards.
+pub(super) struct State {
+    pub(super) wechat: WeChat,
+    pub(super) board: Switchboard,
+    calls: BTreeMap<(Api, Option<AppId>), u64>,
+    log: VecDeque<CallRecord>,
+    last_number: u64,
+}
+
+/// One call, as the log keeps it. It holds no token and no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallRecord {
+    /// Counted from 1 in the order of the answers.
+    pub number: u64,
+    /// When it was answered, in seconds since 1970.
+    pub unix: u64,
+    /// Which API was called.
+    pub api: Api,
+    /// The HTTP method.
+    pub method: String,
+    /// The path, without its query.
+    pub path: String,
+    /// The account that it was about, as far as it said.
+    pub app_id: Option<AppId>,
+    /// What WeChat answered: `ok`, `errcode 40001`, `status 500`, `no answer`.
+    pub outcome: String,
+    /// The kinds of fault that met it.
+    pub faults: Vec<String>,
+    /// The request's headers, but for those that carry credentials.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A sandbox at one moment. Tokens and tickets are named by their fingerprints.
+#[derive(Debug, Clone, Serialize)]
+pub struct SandboxState {
+    /// The sandbox's time, in seconds since 1970.
+    pub unix: u64,
+    /// Its accounts.
+    pub accounts: Vec<AccountState>,
+    /// Calls that arrived, by API.
+    pub calls: BTreeMap<Api, u64>,
+    /// The rules in force.
+    pub faults: Vec<RuleState>,
+}
+
+/// One account at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccountState {
+    /// Its AppID.
+    pub app_id: AppId,
+    /// The newest classic token, if it is good.
+    pub classic_token: Option<CredentialState>,
+    /// The newest stable token, if it is good.
+    pub stable_token: Option<CredentialState>,
+    /// The `jsapi` tickets that still verify, newest first.
+    pub jsapi_tickets: Vec<CredentialState>,
+    /// The `wx_card` tickets that still live, newest first.
+    pub wx_card_tickets: Vec<CredentialState>,
+    /// How many media files there are.
+    pub media: usize,
+    /// Calls that arrived for it, by API.
+    pub calls: BTreeMap<Api, u64>,
+}
+
+/// A token or ticket at one moment.
+#[derive(Debug, Clone, Serialize)]
+pub struct CredentialState {
+    /// The first 8 hex digits of its SHA-256.
+    pub fingerprint: String,
+    /// The seconds that it really has left.
+    pub seconds_left: u64,
+}
+
+/// Calls that the log keeps.
+const LOGGED: usize = 1000;
+
+impl State {
+    pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
+        Self {
+            wechat: WeChat::new(config),
+            board: Switchboard::default(),
+            calls: BTreeMap::new(),
+            log: VecDeque::new(),
+            last_number: 0,
+        }
+    }
+
+    /// Counts a call and says what goes wrong with it.
+    pub(super) fn arrive(&mut self, api: Api, request: &Request) -> Strike {
+        let app_id = self.app_id_of(request);
+        *self.calls.entry((api, app_id.clone())).or_default() += 1;
+        let app_id = app_id.as_ref().map(AppId::as_str);
+        self.board.strike(api, app_id, &request.param("media_id"))
+    }
+
+    /// Writes a call down with its answer.
+    pub(super) fn record(&mut self, api: Api, request: &Request, payload: &Payload, faults: &[Fault]) {
+        self.last_number += 1;
+        let record = CallRecord {
+            number: self.last_number,
+            unix: self.wechat.clock.unix(),
+            api,
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            app_id: self.app_id_of(request),
+            outcome: match payload {
+                Payload::Answer(answer) => answer.outcome(),
+                Payload::Raw(_) => "raw bytes".to_owned(),
+                Payload::Nothing(_) => "no answer".to_owned(),
+            },
+            faults: faults.iter().map(Fault::kind).collect(),
+            headers: harmless_headers(request),
+        };
+        self.log.push_back(record);
+        if self.log.len() > LOGGED {
+            self.log.pop_front();
+        }
+    }
+
+    pub(super) fn log(&self) -> Vec<CallRecord> {
+        self.log.iter().cloned().collect()
+    }
+
+    /// Calls that arrived, of `api` and about `app_id` where these are given.
+    pub(super) fn calls(&self, api: Api, app_id: Option<&AppId>) -> u64 {
+        self.calls
+            .iter()
+            .filter(|((called, about), _)| *called == api && (app_id.is_none() || about.as_ref() == app_id))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    pub(super) fn view(&self) -> SandboxState {
+        let mut calls = BTreeMap::new();
+        for ((api, _), count) in &self.calls {
+            *calls.entry(*api).or_default() += count;
+        }
+        SandboxState {
+            unix: self.wechat.clock.unix(),
+            accounts: (0..self.wechat.accounts.len())
+                .map(|at| self.account_view(at))
+                .collect(),
+            calls,
+            faults: self.board.rules(),
+        }
+    }
+
+    fn account_view(&self, at: usize) -> AccountState {
+        let account = &self.wechat.accounts[at];
+        let (now, ttl) = (self.wechat.clock.now(), self.wechat.rules.ticket_ttl);
+        let app_id = &account.config.app_id;
+        let token = |kind| {
+            let Issued { token, expires_in } = account.tokens.current(kind, now)?;
+            Some(credential_view(&token, expires_in))
+        };
+        let tickets = |kind| {
+            let living = account.tickets.living(kind, ttl, now);
+            living
+                .map(|(ticket, left)| credential_view(ticket, left.as_secs()))
+                .collect()
+        };
+        let about = |((api, about), count): (&(Api, Option<AppId>), &u64)| {
+            (about.as_ref() == Some(app_id)).then_some((*api, *count))
+        };
+        AccountState {
+            app_id: app_id.clone(),
+            classic_token: token(TokenKind::Classic),
+            stable_token: token(TokenKind::Stable),
+            jsapi_tickets: tickets(TicketKind::Jsapi),
+            wx_card_tickets: tickets(TicketKind::WxCard),
+            media: account.media.len(),
+            calls: self.calls.iter().filter_map(about).collect(),
+        }
+    }
+
+    fn app_id_of(&mut self, request: &Request) -> Option<AppId> {
+        let account = self.wechat.account_named_by(request)?;
+        Some(account.config.app_id.clone())
+    }
+}
+
+fn credential_view(value: &Secret, seconds_left: u64) -> CredentialState {
+    CredentialState {
+        fingerprint: value.fingerprint(),
+        seconds_left,
+    }
+}
+
+fn harmless_headers(request: &Request) -> BTreeMap<String, String> {
+    let secret = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+    let shown = request
+        .headers
+        .iter()
+        .filter(|(name, _)| !secret.contains(&name.as_str()));
+    shown
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
+}

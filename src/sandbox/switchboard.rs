@@ -1,0 +1,184 @@
+//! The rules in force, in the order in which they were set.
+
+use serde::Serialize;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::api::Api;
+use super::fault::{Fault, Rule};
+
+/// The name of a rule in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct RuleId(pub(super) u64);
+
+#[derive(Default)]
+pub(super) struct Switchboard {
+    entries: Vec<Entry>,
+    last_id: u64,
+}
+
+struct Entry {
+    id: RuleId,
+    rule: Rule,
+    seen: u64,
+    hits: u64,
+    released: CancellationToken,
+    /// Lets go of what [`Fault::Hold`] holds, however the entry goes.
+    _release: DropGuard,
+}
+
+/// A rule in force, as the control API shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RuleState {
+    /// Its name.
+    pub id: RuleId,
+    /// What it says.
+    #[serde(flatten)]
+    pub rule: Rule,
+    /// How many calls it has met.
+    pub hits: u64,
+}
+
+/// What goes wrong with one call.
+#[derive(Debug, Default)]
+pub(super) struct Strike {
+    pub(super) faults: Vec<Fault>,
+    /// Fires when the rule is gone.
+    pub(super) released: CancellationToken,
+}
+
+/// Rules kept; beyond it those that are used up are forgotten.
+const KEPT: usize = 256;
+
+impl Switchboard {
+    pub(super) fn add(&mut self, rule: Rule) -> RuleId {
+        if self.entries.len() >= KEPT {
+            self.entries.retain(Entry::has_hits_left);
+        }
+        self.last_id += 1;
+        let released = CancellationToken::new();
+        self.entries.push(Entry {
+            id: RuleId(self.last_id),
+            rule,
+            seen: 0,
+            hits: 0,
+            _release: released.clone().drop_guard(),
+            released,
+        });
+        RuleId(self.last_id)
+    }
+
+    pub(super) fn remove(&mut self, id: RuleId) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.id != id);
+        self.entries.len() < before
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    pub(super) fn rules(&self) -> Vec<RuleState> {
+        let state = |entry: &Entry| RuleState {
+            id: entry.id,
+            rule: entry.rule.clone(),
+            hits: entry.hits,
+        };
+        self.entries.iter().map(state).collect()
+    }
+
+    /// What meets this call: the first rule that it falls under, lets no call pass any more, and is
+    /// not used up.
+    pub(super) fn strike(&mut self, api: Api, app_id: Option<&str>, media_id: &str) -> Strike {
+        for entry in &mut self.entries {
+            if !entry.has_hits_left() || !entry.rule.covers(api, app_id, media_id) {
+                continue;
+            }
+            entry.seen += 1;
+            if entry.seen > entry.rule.skip {
+                entry.hits += 1;
+                return Strike {
+                    faults: entry.rule.faults.clone(),
+                    released: entry.released.clone(),
+                };
+            }
+        }
+        Strike::default()
+    }
+}
+
+impl Entry {
+    fn has_hits_left(&self) -> bool {
+        self.rule.times.is_none_or(|times| self.hits < times)
+    }
+}
+
+impl Rule {
+    fn covers(&self, api: Api, app_id: Option<&str>, media_id: &str) -> bool {
+        self.api.is_none_or(|only| only == api)
+            && self.app_id.as_ref().is_none_or(|only| Some(only.as_str()) == app_id)
+            && self.media_id.as_ref().is_none_or(|only| only == media_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::AppId;
+
+    fn code(board: &mut Switchboard, api: Api) -> i64 {
+        match board.strike(api, Some("wx1"), "m1").faults.as_slice() {
+            [Fault::Errcode { code, .. }] => *code,
+            [] => 0,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rules_apply_in_turn_until_used_up() {
+        let mut board = Switchboard::default();
+        board.add(Fault::errcode(1).on(Api::Token).times(2));
+        board.add(Fault::errcode(2).on(Api::Token).once().after(1));
+        let forever = board.add(Fault::errcode(3).on(Api::Token));
+        let codes: Vec<i64> = (0..6).map(|_| code(&mut board, Api::Token)).collect();
+        assert_eq!(codes, [1, 1, 3, 2, 3, 3]);
+        assert_eq!(code(&mut board, Api::GetTicket), 0);
+        assert_eq!(
+            board.rules().iter().map(|rule| rule.hits).collect::<Vec<_>>(),
+            [2, 1, 3]
+        );
+        assert!(board.remove(forever) && !board.remove(forever));
+        assert_eq!(code(&mut board, Api::Token), 0);
+    }
+
+    #[test]
+    fn a_rule_can_be_for_one_account_or_one_file() {
+        let mut board = Switchboard::default();
+        board.add(Rule::from(Fault::errcode(1)).for_account(AppId::try_from("wx2".to_owned()).unwrap()));
+        assert_eq!(code(&mut board, Api::Token), 0);
+        board.add(Rule::from(Fault::errcode(2)).for_media("m2"));
+        assert_eq!(code(&mut board, Api::MediaGet), 0);
+        board.add(Rule::from(Fault::errcode(3)).for_media("m1"));
+        assert_eq!(code(&mut board, Api::MediaGet), 3);
+    }
+
+    #[test]
+    fn what_a_rule_holds_is_let_go_with_it() {
+        let mut board = Switchboard::default();
+        board.add(Rule::from(Fault::Hold { before_operation: true }).once());
+        let released = board.strike(Api::Token, None, "").released;
+        assert!(!released.is_cancelled());
+        board.clear();
+        assert!(released.is_cancelled());
+    }
+
+    #[test]
+    fn used_up_rules_do_not_pile_up() {
+        let mut board = Switchboard::default();
+        for _ in 0..10 * KEPT {
+            board.add(Rule::from(Fault::errcode(1)).once());
+            code(&mut board, Api::Token);
+        }
+        assert!(board.entries.len() <= KEPT);
+    }
+}

@@ -1,0 +1,341 @@
+//! One account's access tokens: who replaces whom, and when each dies.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::config::SandboxConfig;
+use super::random;
+use crate::secret::Secret;
+
+/// The two kinds of token. They are isolated: neither kills the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// From `GET /cgi-bin/token`.
+    Classic,
+    /// From `POST /cgi-bin/stable_token`.
+    Stable,
+}
+
+/// How a token is made to die before its time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kill {
+    /// Which kind; none given means both.
+    pub kind: Option<TokenKind>,
+    /// Whether the dead token answers 42001 (expired) rather than 40001 (superseded).
+    pub expired: bool,
+    /// Whether `stable_token` goes on answering the dead token until `force_refresh`.
+    pub still_answered: bool,
+}
+
+/// What a token is worth now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Good,
+    Superseded,
+    Expired,
+}
+
+/// An answer to a token call.
+#[derive(Debug)]
+pub(super) struct Issued {
+    pub(super) token: Secret,
+    /// Seconds.
+    pub(super) expires_in: u64,
+}
+
+struct Token {
+    value: Secret,
+    kind: TokenKind,
+    expires_at: Instant,
+    /// When and how it ends before `expires_at`.
+    ended: Option<(Instant, Standing)>,
+}
+
+/// Every token that is good, and the last dead ones, newest first.
+#[derive(Default)]
+pub(super) struct Tokens {
+    issued: VecDeque<Token>,
+    /// `stable_token` answers its last token though it is dead.
+    stuck: bool,
+    last_forced: Option<Instant>,
+    forced_on: (u64, u64),
+}
+
+/// At most two of a kind are good at once; the rest are kept to tell 42001 from 40001.
+const REMEMBERED: usize = 64;
+
+impl Token {
+    fn standing(&self, now: Instant) -> Standing {
+        match self.ended {
+            Some((at, how)) if at <= now => how,
+            _ if self.expires_at <= now => Standing::Expired,
+            _ => Standing::Good,
+        }
+    }
+
+    fn left(&self, now: Instant) -> Duration {
+        self.expires_at.saturating_duration_since(now)
+    }
+
+    fn end(&mut self, at: Instant, how: Standing) {
+        if self.ended.is_none_or(|(earlier, _)| at < earlier) {
+            self.ended = Some((at, how));
+        }
+    }
+
+    fn answer(&self, now: Instant) -> Issued {
+        Issued {
+            token: self.value.clone(),
+            expires_in: self.left(now).as_secs().max(1),
+        }
+    }
+}
+
+impl Tokens {
+    /// `GET /cgi-bin/token`: always a new one. The one before lives on for the overlap, older ones
+    /// die at once.
+    pub(super) fn classic(&mut self, rules: &SandboxConfig, now: Instant) -> Issued {
+        for (age, token) in self.of(TokenKind::Classic).enumerate() {
+            let at = if age == 0 { now + rules.overlap() } else { now };
+            token.end(at, Standing::Superseded);
+        }
+        self.issue(TokenKind::Classic, rules, now)
+    }
+
+    /// `POST /cgi-bin/stable_token`: the current one, or a new one when it is in its last minutes;
+    /// it then lives out its time beside the new one.
+    pub(super) fn stable(&mut self, rules: &SandboxConfig, now: Instant) -> Issued {
+        let stuck = self.stuck;
+        let current = self
+            .of(TokenKind::Stable)
+            .next()
+            .filter(|token| stuck || token.standing(now) == Standing::Good)
+            .filter(|token| token.left(now) > rules.overlap());
+        match current {
+            Some(token) => token.answer(now),
+            None => self.issue(TokenKind::Stable, rules, now),
+        }
+    }
+
+    /// The same with `force_refresh`: kills what there is. What WeChat answers when it is asked too
+    /// soon or too often is not documented; here the current token stays, as without it.
+    pub(super) fn stable_forced(&mut self, rules: &SandboxConfig, now: Instant, day: u64) -> Issued {
+        let too_soon = self
+            .last_forced
+            .is_some_and(|last| now < last + rules.force_refresh_interval);
+        let today = if self.forced_on.0 == day { self.forced_on.1 } else { 0 };
+        if too_soon || today >= rules.daily_force_refreshes {
+            return self.stable(rules, now);
+        }
+        self.last_forced = Some(now);
+        self.forced_on = (day, today + 1);
+        for token in self.of(TokenKind::Stable) {
+            token.end(now, Standing::Superseded);
+        }
+        self.issue(TokenKind::Stable, rules, now)
+    }
+
+    pub(super) fn standing(&self, value: &Secret, now: Instant) -> Option<Standing> {
+        let token = self.issued.iter().find(|token| token.value == *value)?;
+        Some(token.standing(now))
+    }
+
+    /// The newest token of this kind, and its seconds, if it is good.
+    pub(super) fn current(&self, kind: TokenKind, now: Instant) -> Option<Issued> {
+        let newest = self.issued.iter().find(|token| token.kind == kind)?;
+        (newest.standing(now) == Standing::Good).then(|| newest.answer(now))
+    }
+
+    pub(super) fn kill(&mut self, kill: Kill, now: Instant) {
+        let how = if kill.expired {
+            Standing::Expired
+        } else {
+            Standing::Superseded
+        };
+        for token in &mut self.issued {
+            if kill.kind.is_none_or(|only| only == token.kind) && token.standing(now) == Standing::Good {
+                token.end(now, how);
+                self.stuck |= token.kind == TokenKind::Stable && kill.still_answered;
+            }
+        }
+    }
+
+    fn of(&mut self, kind: TokenKind) -> impl Iterator<Item = &mut Token> {
+        self.issued.iter_mut().filter(move |token| token.kind == kind)
+    }
+
+    fn issue(&mut self, kind: TokenKind, rules: &SandboxConfig, now: Instant) -> Issued {
+        let token = Token {
+            value: Secret::new(random::token()),
+            kind,
+            expires_at: now + rules.token_ttl,
+            ended: None,
+        };
+        let answer = token.answer(now);
+        self.stuck &= kind != TokenKind::Stable;
+        self.issued.push_front(token);
+        if self.issued.len() > REMEMBERED
+            && let Some(oldest) = self
+                .issued
+                .iter()
+                .rposition(|token| token.standing(now) != Standing::Good)
+        {
+            self.issued.remove(oldest);
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn rules() -> SandboxConfig {
+        SandboxConfig::default()
+    }
+
+    fn standing(tokens: &Tokens, issued: &Issued, now: Instant) -> Standing {
+        tokens.standing(&issued.token, now).unwrap()
+    }
+
+    #[test]
+    fn a_classic_token_outlives_its_successor_by_the_overlap_and_not_two() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let a = tokens.classic(&rules(), t0);
+        let b = tokens.classic(&rules(), t0);
+        assert_ne!(a.token, b.token);
+        assert_eq!(a.expires_in, 7200);
+        assert_eq!(standing(&tokens, &a, t0 + 299 * SECOND), Standing::Good);
+        assert_eq!(standing(&tokens, &a, t0 + 300 * SECOND), Standing::Superseded);
+        let c = tokens.classic(&rules(), t0 + 10 * SECOND);
+        assert_eq!(standing(&tokens, &a, t0 + 10 * SECOND), Standing::Superseded);
+        assert_eq!(standing(&tokens, &b, t0 + 10 * SECOND), Standing::Good);
+        assert_eq!(standing(&tokens, &c, t0 + 7209 * SECOND), Standing::Good);
+        assert_eq!(standing(&tokens, &c, t0 + 7210 * SECOND), Standing::Expired);
+    }
+
+    #[test]
+    fn a_classic_token_replaced_in_its_last_minutes_still_expires_on_time() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let a = tokens.classic(&rules(), t0);
+        tokens.classic(&rules(), t0 + 7100 * SECOND);
+        assert_eq!(standing(&tokens, &a, t0 + 7200 * SECOND), Standing::Expired);
+    }
+
+    #[test]
+    fn a_stable_token_stays_until_its_last_minutes_and_then_lives_them_out() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let a = tokens.stable(&rules(), t0);
+        let again = tokens.stable(&rules(), t0 + 6855 * SECOND);
+        assert_eq!((a.token == again.token, again.expires_in), (true, 345));
+        let t1 = t0 + 6900 * SECOND;
+        let b = tokens.stable(&rules(), t1);
+        assert_ne!(a.token, b.token);
+        assert_eq!(b.expires_in, 7200);
+        assert_eq!(standing(&tokens, &a, t1 + 299 * SECOND), Standing::Good);
+        assert_eq!(standing(&tokens, &a, t1 + 300 * SECOND), Standing::Expired);
+    }
+
+    #[test]
+    fn the_two_kinds_never_kill_each_other() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let stable = tokens.stable(&rules(), t0);
+        let classic = tokens.classic(&rules(), t0);
+        tokens.classic(&rules(), t0);
+        tokens.classic(&rules(), t0);
+        assert_eq!(standing(&tokens, &stable, t0), Standing::Good);
+        assert_eq!(standing(&tokens, &classic, t0), Standing::Superseded);
+        let classic = tokens.current(TokenKind::Classic, t0).unwrap();
+        tokens.stable_forced(&rules(), t0, 0);
+        assert_eq!(standing(&tokens, &classic, t0), Standing::Good);
+    }
+
+    #[test]
+    fn force_refresh_kills_at_once_but_not_too_often() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let a = tokens.stable(&rules(), t0);
+        let b = tokens.stable_forced(&rules(), t0, 1);
+        assert_eq!(standing(&tokens, &a, t0), Standing::Superseded);
+        let soon = tokens.stable_forced(&rules(), t0 + 29 * SECOND, 1);
+        assert_eq!(soon.token, b.token);
+        let mut last = b;
+        for n in 1..20 {
+            let next = tokens.stable_forced(&rules(), t0 + n * 30 * SECOND, 1);
+            assert_ne!(next.token, last.token, "{n}");
+            last = next;
+        }
+        let t1 = t0 + 20 * 30 * SECOND;
+        assert_eq!(tokens.stable_forced(&rules(), t1, 1).token, last.token, "the 21st");
+        assert_ne!(tokens.stable_forced(&rules(), t1, 2).token, last.token, "the next day");
+    }
+
+    #[test]
+    fn a_killed_token_dies_as_told() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let classic = tokens.classic(&rules(), t0);
+        let stable = tokens.stable(&rules(), t0);
+        tokens.kill(
+            Kill {
+                kind: Some(TokenKind::Classic),
+                expired: true,
+                ..Kill::default()
+            },
+            t0,
+        );
+        assert_eq!(standing(&tokens, &classic, t0), Standing::Expired);
+        assert_eq!(standing(&tokens, &stable, t0), Standing::Good);
+        tokens.kill(Kill::default(), t0);
+        assert_eq!(standing(&tokens, &stable, t0), Standing::Superseded);
+        assert!(tokens.current(TokenKind::Stable, t0).is_none());
+        assert_ne!(tokens.stable(&rules(), t0).token, stable.token);
+    }
+
+    #[test]
+    fn a_dead_token_can_go_on_being_answered_until_forced() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let a = tokens.stable(&rules(), t0);
+        tokens.kill(
+            Kill {
+                still_answered: true,
+                ..Kill::default()
+            },
+            t0,
+        );
+        assert_eq!(tokens.stable(&rules(), t0).token, a.token);
+        assert_eq!(standing(&tokens, &a, t0), Standing::Superseded);
+        let b = tokens.stable_forced(&rules(), t0, 0);
+        assert_eq!(standing(&tokens, &b, t0), Standing::Good);
+        assert_eq!(tokens.stable(&rules(), t0).token, b.token);
+    }
+
+    #[test]
+    fn short_lives_scale_the_overlap_down() {
+        let rules = SandboxConfig {
+            token_ttl: 8 * SECOND,
+            ..rules()
+        };
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let a = tokens.stable(&rules, t0);
+        assert_eq!(tokens.stable(&rules, t0 + 5 * SECOND).token, a.token);
+        assert_ne!(tokens.stable(&rules, t0 + 6 * SECOND).token, a.token);
+    }
+
+    #[test]
+    fn only_so_many_dead_tokens_are_remembered() {
+        let (mut tokens, t0) = (Tokens::default(), Instant::now());
+        let stable = tokens.stable(&rules(), t0);
+        for _ in 0..3 * REMEMBERED {
+            tokens.classic(&rules(), t0);
+        }
+        assert_eq!(tokens.issued.len(), REMEMBERED);
+        // A good token is never forgotten, however many others come and go.
+        assert_eq!(standing(&tokens, &stable, t0), Standing::Good);
+    }
+}

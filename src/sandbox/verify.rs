@@ -1,0 +1,81 @@
+//! What the WeChat app does with `wx.config`: it checks the signature against the page that it
+//! really shows.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::clock::china_time;
+use super::tickets::TicketKind;
+use super::wechat::WeChat;
+use crate::jssdk::{PageUrl, sign};
+
+/// What the page's `wx.ready` or `wx.error` is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigResult {
+    /// `config:ok`, or why not.
+    pub err_msg: String,
+    /// The URL that was checked; on failure only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub real_auth_url: Option<[String; 1]>,
+}
+
+impl ConfigResult {
+    /// True for `config:ok`.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.err_msg == "config:ok"
+    }
+}
+
+impl WeChat {
+    /// Checks what a page gave to `wx.config`, with the page's own `url` beside it.
+    pub(super) fn verify(&mut self, config: &Map<String, Value>) -> ConfigResult {
+        let given = |name: &str| match config.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            // A timestamp may be a number; wx.config makes it a string.
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let names = ["appId", "timestamp", "nonceStr", "signature", "url"];
+        let [app_id, timestamp, nonce, signature, url] = names.map(given);
+        let url = url.split('#').next().unwrap_or_default();
+        let failed = |err_msg: String| ConfigResult {
+            err_msg,
+            real_auth_url: Some([url.to_owned()]),
+        };
+        if [&app_id, &timestamp, &nonce, &signature]
+            .iter()
+            .any(|value| value.is_empty())
+            || url.is_empty()
+        {
+            return failed("config:fail".to_owned());
+        }
+        let (now, ttl, time) = (self.clock.now(), self.rules.ticket_ttl, china_time(self.clock.unix()));
+        let system_error = |code: i64, text: &str| {
+            failed(format!(
+                "config:fail,Error: 系统错误，错误码：{code},{text} [{time}][{app_id}]"
+            ))
+        };
+        let Some(account) = self.account(&app_id) else {
+            return system_error(40013, "invalid appid");
+        };
+        let domains = &account.config.js_domains;
+        let covered = |page: PageUrl<'_>| domains.iter().any(|domain| domain.covers(&page));
+        if !domains.is_empty() && !PageUrl::parse(url).is_ok_and(covered) {
+            return system_error(40048, "invalid url domain");
+        }
+        let verifies = account
+            .tickets
+            .living(TicketKind::Jsapi, ttl, now)
+            .any(|(ticket, _)| sign(ticket.expose(), &nonce, &timestamp, url) == signature);
+        if verifies {
+            ConfigResult {
+                err_msg: "config:ok".to_owned(),
+                real_auth_url: None,
+            }
+        } else {
+            failed("config:invalid signature".to_owned())
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! WeChat's answers: one function per API, over the whole state, with WeChat's order of checks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::account::Account;
+use super::answer::{Answer, Body, Fields};
+use super::api::Api;
+use super::clock::Clock;
+use super::config::SandboxConfig;
+use super::errmsg::errmsg;
+use super::media::Upload;
+use super::multipart;
+use super::request::Request;
+use super::tickets::TicketKind;
+use super::tokens::{Issued, Standing};
+use crate::picture;
+use crate::secret::Secret;
+
+/// Everything that WeChat knows.
+pub(super) struct WeChat {
+    pub(super) rules: Arc<SandboxConfig>,
+    pub(super) clock: Clock,
+    pub(super) accounts: Vec<Account>,
+}
+
+/// An `errcode` other than 0.
+struct Refusal(i64);
+
+type Outcome = Result<Answer, Refusal>;
+
+/// The longest token that is looked up; WeChat asks for room for 512 characters.
+const LONGEST_TOKEN: usize = 512;
+/// The largest picture that `media/upload` takes.
+const LARGEST_IMAGE: usize = 10 * 1024 * 1024;
+
+impl WeChat {
+    pub(super) fn new(rules: Arc<SandboxConfig>) -> Self {
+        let accounts = rules.accounts.iter().cloned().map(Account::new).collect();
+        Self {
+            rules,
+            clock: Clock::start(),
+            accounts,
+        }
+    }
+
+    /// Carries the call out.
+    pub(super) fn answer(&mut self, api: Api, request: &Request) -> Answer {
+        let outcome = match api.refuses(&request.method) {
+            Some(code) => Err(Refusal(code)),
+            None => match api {
+                Api::Token => self.token(request),
+                Api::StableToken => self.stable_token(request),
+                Api::GetTicket => self.ticket(request),
+                Api::MediaUpload => self.media_upload(request),
+                Api::MediaGet => self.media_get(request),
+                Api::GetApiDomainIp => self.ip_list(api, request, &["101.89.47.18", "101.91.34.103", "180.97.7.108"]),
+                Api::GetCallbackIp => self.ip_list(api, request, &["101.226.103.0/25", "180.163.15.149"]),
+                Api::ClearQuota => self.clear_quota(request),
+                Api::ClearQuotaV2 => self.clear_quota_v2(request),
+                Api::QuotaGet => self.quota(request),
+                Api::CustomSend => self.custom_send(request),
+                Api::Other => Ok(Answer::empty(404)),
+            },
+        };
+        outcome.unwrap_or_else(|Refusal(code)| self.refusal(code, api, request.peer, None))
+    }
+
+    /// `code` as WeChat would answer it, with its own text or `message`.
+    pub(super) fn refusal(&self, code: i64, api: Api, peer: IpAddr, message: Option<&str>) -> Answer {
+        let message = message.map_or_else(|| errmsg(code, api, peer, self.clock.unix()), str::to_owned);
+        Answer::json(Fields::default().with("errcode", code).with("errmsg", message))
+    }
+
+    pub(super) fn account(&mut self, app_id: &str) -> Option<&mut Account> {
+        self.accounts
+            .iter_mut()
+            .find(|account| account.config.app_id.as_str() == app_id)
+    }
+
+    /// The account that a call is about, by its token, its `appid` or its body, good or not.
+    pub(super) fn account_named_by(&mut self, request: &Request) -> Option<&mut Account> {
+        let token = Secret::new(request.param("access_token"));
+        if !token.is_blank() {
+            return self.owner(&token);
+        }
+        let app_id = match request.param("appid") {
+            query if !query.is_empty() => query.into_owned(),
+            _ => text(&request.object()?, "appid").to_owned(),
+        };
+        self.account(&app_id)
+    }
+
+    fn owner(&mut self, token: &Secret) -> Option<&mut Account> {
+        let now = self.clock.now();
+        self.accounts
+            .iter_mut()
+            .find(|account| account.tokens.standing(token, now).is_some())
+    }
+
+    fn token(&mut self, request: &Request) -> Outcome {
+        let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| request.param(name));
+        self.check_credentials(&app_id, &grant, &secret, request.peer)?;
+        let issued = self.issue(&app_id, Api::Token, |account, rules, clock| {
+            account.tokens.classic(rules, clock.now())
+        })?;
+        Ok(token_answer(&issued))
+    }
+
+    fn stable_token(&mut self, request: &Request) -> Outcome {
+        if request.body.is_empty() {
+            return Err(Refusal(44002));
+        }
+        let body = request.object().ok_or(Refusal(47001))?;
+        let force = match body.get("force_refresh") {
+            None | Some(Value::Null) => false,
+            Some(value) => value.as_bool().ok_or(Refusal(47001))?,
+        };
+        let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| text(&body, name));
+        self.check_credentials(app_id, grant, secret, request.peer)?;
+        let issued = self.issue(app_id, Api::StableToken, |account, rules, clock| {
+            if force {
+                account.tokens.stable_forced(rules, clock.now(), clock.day())
+            } else {
+                account.tokens.stable(rules, clock.now())
+            }
+        })?;
+        Ok(token_answer(&issued))
+    }
+
+    fn check_credentials(&mut self, app_id: &str, grant: &str, secret: &str, peer: IpAddr) -> Result<(), Refusal> {
+        let right = self.account(app_id).map(|account| account.config.secret.clone());
+        if right.is_none() && !app_id.is_empty() {
+            return Err(Refusal(40013));
+        }
+        if grant != "client_credential" {
+            return Err(Refusal(40002));
+        }
+        let right = right.ok_or(Refusal(41002))?;
+        if secret.is_empty() {
+            return Err(Refusal(41004));
+        }
+        if right != Secret::new(secret) {
+            return Err(Refusal(40125));
+        }
+        let allowed = &self.rules.allowed_ips;
+        let listed = |ip: &IpAddr| ip.to_canonical() == peer.to_canonical();
+        if allowed.is_empty() || allowed.iter().any(listed) {
+            Ok(())
+        } else {
+            Err(Refusal(40164))
+        }
+    }
+
+    fn issue(
+        &mut self,
+        app_id: &str,
+        api: Api,
+        issue: impl FnOnce(&mut Account, &SandboxConfig, &Clock) -> Issued,
+    ) -> Result<Issued, Refusal> {
+        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
+        let account = self.account(app_id).ok_or(Refusal(40013))?;
+        if !account.quotas.spend(api, &rules, &clock) {
+            return Err(Refusal(45009));
+        }
+        Ok(issue(account, &rules, &clock))
+    }
+
+    /// The account whose good token the call carries, once it has paid for the call.
+    fn caller(&mut self, api: Api, request: &Request) -> Result<&mut Account, Refusal> {
+        let token = request.param("access_token");
+        if token.is_empty() {
+            return Err(Refusal(41001));
+        }
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if token.len() > LONGEST_TOKEN || !token.bytes().all(allowed) {
+            return Err(Refusal(40014));
+        }
+        let token = Secret::new(token);
+        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
+        let account = self.owner(&token).ok_or(Refusal(40001))?;
+        match account.tokens.standing(&token, clock.now()) {
+            Some(Standing::Good) => {}
+            Some(Standing::Expired) => return Err(Refusal(42001)),
+            Some(Standing::Superseded) | None => return Err(Refusal(40001)),
+        }
+        if !account.quotas.spend(api, &rules, &clock) {
+            return Err(Refusal(45009));
+        }
+        Ok(account)
+    }
+
+    fn ticket(&mut self, request: &Request) -> Outcome {
+        let (ttl, now) = (self.rules.ticket_ttl, self.clock.now());
+        let account = self.caller(Api::GetTicket, request)?;
+        let kind = match &*request.param("type") {
+            "jsapi" => TicketKind::Jsapi,
+            "wx_card" => TicketKind::WxCard,
+            _ => return Err(Refusal(40097)),
+        };
+        let ticket = account.tickets.get(kind, ttl, now);
+        Ok(Answer::json(
+            Fields::ok()
+                .with("ticket", ticket.expose())
+                .with("expires_in", ttl.as_secs()),
+        ))
+    }
+
+    fn media_upload(&mut self, request: &Request) -> Outcome {
+        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
+        let account = self.caller(Api::MediaUpload, request)?;
+        let kind = request.param("type").into_owned();
+        if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
+            return Err(Refusal(40004));
+        }
+        let parts = multipart::parts(request.content_type(), &request.body);
+        let part = parts.into_iter().find(|part| part.name == "media");
+        let part = part.filter(|part| !part.bytes.is_empty()).ok_or(Refusal(41005))?;
+        let picture = picture::Kind::sniff(&part.bytes);
+        let content_type = match kind.as_str() {
+            "image" | "thumb" => picture.ok_or(Refusal(40005))?.media_type(),
+            "voice" => "audio/amr",
+            _ => "video/mp4",
+        };
+        if picture.is_some() && part.bytes.len() > LARGEST_IMAGE {
+            return Err(Refusal(40009));
+        }
+        let upload = Upload::new(part.bytes).content_type(content_type);
+        let id = account.media.add(upload, &rules, clock.now());
+        let name = if kind == "thumb" { "thumb_media_id" } else { "media_id" };
+        Ok(Answer::json(
+            Fields::default()
+                .with("type", kind)
+                .with(name, id)
+                .with("created_at", clock.unix()),
+        ))
+    }
+
+    fn media_get(&mut self, request: &Request) -> Outcome {
+        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
+        let account = self.caller(Api::MediaGet, request)?;
+        let id = request.param("media_id");
+        if id.is_empty() {
+            return Err(Refusal(41006));
+        }
+        let file = account.media.get(&id, &rules, clock.now()).ok_or(Refusal(40007))?;
+        if file.content_type.starts_with("video/") {
+            let url = format!("http://203.205.138.80/vweixinp.tc.qq.com/{id}.mp4");
+            return Ok(Answer::json(Fields::default().with("video_url", url)));
+        }
+        let mut answer = Answer::new(200, Body::Bytes(file.bytes.clone()))
+            .header("Content-Type", file.content_type.clone())
+            .header(
+                "Content-disposition",
+                format!("attachment; filename=\"{}\"", file.filename),
+            )
+            .header("Cache-Control", "no-cache, must-revalidate");
+        answer.close = rules.media_closes_connection;
+        Ok(answer)
+    }
+
+    fn ip_list(&mut self, api: Api, request: &Request, list: &[&str]) -> Outcome {
+        self.caller(api, request)?;
+        Ok(Answer::json(Fields::default().with("ip_list", list)))
+    }
+
+    fn clear_quota(&mut self, request: &Request) -> Outcome {
+        let clock = self.clock;
+        let account = self.caller(Api::ClearQuota, request)?;
+        let body = object(&request.body)?;
+        if text(&body, "appid") != account.config.app_id.as_str() {
+            return Err(Refusal(40013));
+        }
+        clear(account, &clock)
+    }
+
+    /// Needs no token, for that quota may be gone too. The documentation's table says body, its
+    /// example says query; both do.
+    fn clear_quota_v2(&mut self, request: &Request) -> Outcome {
+        let clock = self.clock;
+        let body = request.object().unwrap_or_default();
+        let given = |name| match request.param(name) {
+            query if !query.is_empty() => query.into_owned(),
+            _ => text(&body, name).to_owned(),
+        };
+        let (app_id, secret) = (given("appid"), given("appsecret"));
+        if app_id.is_empty() {
+            return Err(Refusal(41002));
+        }
+        let account = self.account(&app_id).ok_or(Refusal(40013))?;
+        if secret.is_empty() {
+            return Err(Refusal(41004));
+        }
+        if account.config.secret != Secret::new(secret) {
+            return Err(Refusal(40125));
+        }
+        clear(account, &clock)
+    }
+
+    fn quota(&mut self, request: &Request) -> Outcome {
+        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
+        let account = self.caller(Api::QuotaGet, request)?;
+        let body = object(&request.body)?;
+        let api = Api::at(text(&body, "cgi_path"));
+        if api == Api::Other {
+            return Err(Refusal(76021));
+        }
+        let (limit, used) = (rules.daily_limit(api), account.quotas.used(api, &clock));
+        let quota = json!({ "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) });
+        let rate = json!({ "call_count": 0, "refresh_second": 0 });
+        Ok(Answer::json(
+            Fields::ok()
+                .with("quota", quota)
+                .with("rate_limit", rate.clone())
+                .with("component_rate_limit", rate),
+        ))
+    }
+
+    fn custom_send(&mut self, request: &Request) -> Outcome {
+        self.caller(Api::CustomSend, request)?;
+        object(&request.body)?;
+        Ok(Answer::json(Fields::ok()))
+    }
+}
+
+fn token_answer(issued: &Issued) -> Answer {
+    Answer::json(
+        Fields::default()
+            .with("access_token", issued.token.expose())
+            .with("expires_in", issued.expires_in),
+    )
+}
+
+fn clear(account: &mut Account, clock: &Clock) -> Outcome {
+    if account.quotas.clear(clock) {
+        Ok(Answer::json(Fields::ok()))
+    } else {
+        Err(Refusal(48006))
+    }
+}
+
+fn object(body: &Bytes) -> Result<serde_json::Map<String, Value>, Refusal> {
+    if body.is_empty() {
+        return Err(Refusal(44002));
+    }
+    serde_json::from_slice(body).map_err(|_| Refusal(47001))
+}
+
+fn text<'a>(body: &'a serde_json::Map<String, Value>, name: &str) -> &'a str {
+    body.get(name).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,155 @@
+//! The binary as people type it.
+
+use std::process::{Command, Output};
+
+use crate::support::{Gateway, GatewayProcess, SandboxHost, until};
+use wxgate::sandbox::SandboxConfig;
+
+fn wxgate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wxgate"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn text(output: &Output) -> (i32, String, String) {
+    let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap(),
+        utf8(&output.stdout),
+        utf8(&output.stderr),
+    )
+}
+
+#[test]
+fn sign_prints_what_wechats_checker_prints() {
+    let ticket = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";
+    let arguments = [
+        "sign",
+        "--ticket",
+        ticket,
+        "--url",
+        "http://mp.weixin.qq.com?params=value",
+        "--nonce",
+        "Wm3WZYTPz0wzccnW",
+        "--timestamp",
+        "1414587457",
+    ];
+    let (code, out, _) = text(&wxgate(&arguments).output().unwrap());
+    assert_eq!(code, 0);
+    assert!(out.contains(&format!("jsapi_ticket={ticket}&noncestr=Wm3WZYTPz0wzccnW&timestamp=1414587457&url=http://mp.weixin.qq.com?params=value\n")), "{out}");
+    assert!(out.contains("0f9de62fce790f9a083d5c99e95740ceb90c27ed"), "{out}");
+}
+
+#[test]
+fn wrong_settings_are_all_told_at_once_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gate.toml");
+    std::fs::write(
+        &file,
+        "[server]\nlisten = \"nowhere\"\nrequest_timeot = \"5s\"\n[media]\nmax_bytes = \"many\"\n",
+    )
+    .unwrap();
+    let (code, out, err) = text(&wxgate(&["serve", "--config", file.to_str().unwrap()]).output().unwrap());
+    assert_eq!((code, out.as_str()), (2, ""));
+    for part in [
+        "gate.toml",
+        "server.listen",
+        "nowhere",
+        "request_timeot",
+        "media.max_bytes",
+        "many",
+        "accounts",
+    ] {
+        assert!(err.contains(part), "{part} is not in:\n{err}");
+    }
+    let (code, _, err) = text(&wxgate(&["serve", "--nonsense"]).output().unwrap());
+    assert_eq!(code, 2, "{err}");
+    let (code, _, err) = text(&wxgate(&["config", "--config", "/no/such/file.toml"]).output().unwrap());
+    assert_eq!(code, 2);
+    assert!(err.contains("/no/such/file.toml"), "{err}");
+}
+
+#[test]
+fn config_prints_settings_that_load_again_and_no_secret() {
+    let output = wxgate(&["config"])
+        .env("WXGATE_APP_ID", "wx1")
+        .env("WXGATE_APP_SECRET", "very-secret-1")
+        .output()
+        .unwrap();
+    let (code, out, _) = text(&output);
+    assert_eq!(code, 0);
+    assert!(!out.contains("very-secret-1") && out.contains("********"), "{out}");
+    out.parse::<toml::Table>().unwrap();
+}
+
+#[test]
+fn help_explains_every_command() {
+    let (code, out, _) = text(&wxgate(&["--help"]).output().unwrap());
+    assert_eq!(code, 0);
+    for command in ["serve", "sandbox", "sign", "openapi", "config"] {
+        assert!(out.contains(command), "{out}");
+        let (code, help, _) = text(&wxgate(&[command, "--help"]).output().unwrap());
+        assert!(code == 0 && help.len() > 60, "{command}: {help}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_drains_on_sigterm() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let mut process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+    until("it is ready", || async {
+        reqwest::get(process.url("/readyz"))
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    let photo = wechat.takes_photo(&crate::support::photo("portrait.jpg"));
+    // An upload that is under way when the signal comes is finished and answered.
+    let hold = wechat.sandbox.inject(
+        wxgate::sandbox::Fault::Hold {
+            before_operation: false,
+        }
+        .on(wxgate::sandbox::Api::MediaGet),
+    );
+    let body = serde_json::json!({ "mediaId": photo });
+    let request = reqwest::Client::new()
+        .post(process.url("/p/active/weChatOa/upload"))
+        .json(&body)
+        .send();
+    let request = tokio::spawn(request);
+    until("the upload is under way", || async {
+        wechat.sandbox.calls(wxgate::sandbox::Api::MediaGet) == 1
+    })
+    .await;
+    process.signal("TERM");
+    until("the drain has begun", || async {
+        process.log().iter().any(|line| line.contains("draining"))
+    })
+    .await;
+    wechat.sandbox.remove_fault(hold);
+    assert_eq!(request.await.unwrap().unwrap().status(), 200);
+    assert!(process.ended().await.success());
+    assert!(process.log().iter().any(|line| line.contains("drained")));
+}
+
+#[tokio::test]
+async fn serve_sandbox_needs_nothing_and_shows_the_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = crate::support::free_address();
+    let mut child = wxgate(&["serve", "--sandbox"])
+        .current_dir(directory.path())
+        .env("WXGATE__SERVER__LISTEN", address.to_string())
+        .env("WXGATE__INTERNAL__LISTEN", "")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+    assert_eq!(line.trim(), format!("The demo page: http://{address}/"));
+    let page = reqwest::get(format!("http://{address}/")).await.unwrap();
+    let (status, text) = (page.status(), page.text().await.unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(status == 200 && text.contains("/wechat/jsSDK"), "{text}");
+}

@@ -1,0 +1,11 @@
+//! wxgate as its users meet it: over sockets, against the sandbox WeChat and a real redis-server.
+//! One binary, a file per story.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod cli;
+mod cluster;
+mod codes;
+mod signing;

@@ -1,0 +1,144 @@
+//! Answers byte for byte, as a plain socket sees them.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use wxgate::sandbox::{SandboxConfig, Upload};
+
+use crate::{APP, Desk, JPEG, app, two_accounts};
+
+/// Sends `request` and reads until the connection closes.
+async fn exchange(desk: &Desk, request: &str) -> String {
+    let mut stream = TcpStream::connect(desk.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The head's lines but for `Date`, and the body.
+fn parts(answer: &str) -> (Vec<&str>, &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let lines = head.split("\r\n").filter(|line| !line.starts_with("Date: "));
+    (lines.collect(), body)
+}
+
+#[tokio::test]
+async fn an_error_is_200_and_one_line_of_json() {
+    let desk = Desk::new().await;
+    let answer = exchange(&desk, "GET /cgi-bin/token?appid=wxnone HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let (head, body) = parts(&answer);
+    assert_eq!(
+        head,
+        [
+            "HTTP/1.1 200 OK",
+            "Connection: keep-alive",
+            "Content-Type: application/json; encoding=utf-8",
+            &format!("Content-Length: {}", body.len()),
+        ]
+    );
+    let (start, rid) = body.split_once(" rid: ").unwrap();
+    assert_eq!(start, "{\"errcode\":40013,\"errmsg\":\"invalid appid");
+    let groups: Vec<&str> = rid.trim_end_matches("\"}").split('-').collect();
+    assert!(
+        groups.len() == 3 && groups.iter().all(|group| group.len() == 8),
+        "{rid}"
+    );
+    let time = u64::from_str_radix(groups[0], 16).unwrap();
+    assert!(time.abs_diff(desk.sandbox.unix_time()) < 5);
+}
+
+#[tokio::test]
+async fn a_ticket_answer_says_ok_first() {
+    let desk = Desk::new().await;
+    let token = desk.token().await;
+    let path = format!("/cgi-bin/ticket/getticket?access_token={token}&type=jsapi");
+    let body = desk.get(&path).await.text().await.unwrap();
+    assert!(
+        body.starts_with("{\"errcode\":0,\"errmsg\":\"ok\",\"ticket\":\""),
+        "{body}"
+    );
+    assert!(body.ends_with("\",\"expires_in\":7200}"), "{body}");
+}
+
+#[tokio::test]
+async fn a_file_has_the_documented_headers() {
+    let desk = Desk::new().await;
+    let token = desk.token().await;
+    let id = desk.sandbox.upload_media(&app(APP), Upload::new(JPEG)).unwrap();
+    let path = format!("/cgi-bin/media/get?access_token={token}&media_id={id}");
+    let answer = exchange(&desk, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    let (head, _) = parts(&answer);
+    assert_eq!(
+        head,
+        [
+            "HTTP/1.1 200 OK",
+            "Connection: close",
+            "Content-Type: image/jpeg",
+            &format!("Content-disposition: attachment; filename=\"{id}.jpg\""),
+            "Cache-Control: no-cache, must-revalidate",
+            &format!("Content-Length: {}", JPEG.len()),
+        ]
+    );
+    let head_only = exchange(&desk, &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    assert_eq!(parts(&head_only), (head, ""));
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_calls() {
+    let desk = Desk::with(SandboxConfig {
+        media_closes_connection: false,
+        ..two_accounts()
+    })
+    .await;
+    let token = desk.token().await;
+    let id = desk.sandbox.upload_media(&app(APP), Upload::new(JPEG)).unwrap();
+    let mut stream = TcpStream::connect(desk.address).await.unwrap();
+    let request = format!("GET /cgi-bin/media/get?access_token={token}&media_id={id} HTTP/1.1\r\nHost: x\r\n\r\n");
+    for path in ["/sandbox/state", "/cgi-bin/token", "/sandbox/state"] {
+        let control = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        for request in [request.as_str(), control.as_str()] {
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = [0; 8192];
+            let mut read = 0;
+            while !is_whole(&answer[..read]) {
+                let more = stream.read(&mut answer[read..]).await.unwrap();
+                assert!(more > 0, "closed after {request}");
+                read += more;
+            }
+        }
+    }
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    let (_, length) = head.split_once("content-length: ").unwrap();
+    let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+    answer.len() == end + 4 + length
+}
+
+#[tokio::test]
+async fn a_body_can_be_chunked_and_must_not_be_too_large() {
+    let desk = Desk::new().await;
+    let body = format!(
+        "{{\"grant_type\":\"client_credential\",\"appid\":\"{APP}\",\"secret\":\"{}\"}}",
+        crate::SECRET
+    );
+    let chunked = format!(
+        "POST /cgi-bin/stable_token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    assert!(exchange(&desk, &chunked).await.contains("access_token"));
+    let large = vec![0; 21 * 1024 * 1024];
+    let sent = desk
+        .client
+        .post(desk.url("/cgi-bin/media/upload"))
+        .body(large)
+        .send()
+        .await;
+    // A client that is still sending may see the connection close before it sees the answer.
+    assert!(sent.is_err() || sent.is_ok_and(|answer| answer.status() == 413));
+}
