@@ -107,29 +107,34 @@ async fn put(
     let key = key.map_err(|error| StoreFailure::Refused(error.to_string()))?;
     bucket.write(&key, picture, &cancelled).await?;
     Ok(Unkept {
-        object: Some((bucket, key)),
+        bucket,
+        key,
         tasks,
+        kept: false,
     })
 }
 
 /// An object that is removed unless it is kept: whose put was dropped too late to be stopped.
 struct Unkept {
-    object: Option<(Arc<Bucket>, Path)>,
+    bucket: Arc<Bucket>,
+    key: Path,
     tasks: TaskTracker,
+    kept: bool,
 }
 
 impl Unkept {
     /// Keeps the object; answers its URL.
     fn keep(mut self) -> String {
-        let object = self.object.take();
-        object.map(|(bucket, key)| bucket.url(&key)).unwrap_or_default()
+        self.kept = true;
+        self.bucket.url(&self.key)
     }
 }
 
 impl Drop for Unkept {
     fn drop(&mut self) {
-        // A runtime that is shutting down runs nothing any more; the object's name is lost with it.
-        if let (Some((bucket, key)), Ok(runtime)) = (self.object.take(), Handle::try_current()) {
+        // A runtime that is shutting down runs nothing any more: then the object stays, unnamed.
+        if let (false, Ok(runtime)) = (self.kept, Handle::try_current()) {
+            let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
             self.tasks.spawn_on(async move { bucket.remove(&key).await }, &runtime);
         }
     }

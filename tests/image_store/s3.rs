@@ -103,7 +103,7 @@ async fn accept(listener: TcpListener, service: s3s::service::S3Service, unavail
         let (service, unavailable) = (service.clone(), Arc::clone(&unavailable));
         let service = hyper::service::service_fn(move |request| {
             let down = unavailable
-                .try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
                 .is_ok();
             let service = service.clone();
             async move {

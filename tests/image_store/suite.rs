@@ -11,31 +11,31 @@ use futures_util::stream::{self, StreamExt};
 use wxgate::image_store::{ImageName, Picture};
 use wxgate::picture::Kind;
 
-use crate::support::{Store, Stored, large, photos, picture, pieces};
+use crate::support::{Fixture, Stored, large, photos, picture, pieces};
 
 const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
 async fn photos_are_stored_byte_for_byte_under_random_names() {
-    for store in Store::all().await {
+    for fixture in Fixture::all().await {
         let mut urls = Vec::new();
         for (kind, content) in photos() {
             for announced in [true, false] {
-                let url = store.store.put(picture(kind, &content, announced)).await.unwrap();
+                let url = fixture.store.put(picture(kind, &content, announced)).await.unwrap();
                 let Stored {
                     name,
                     content_type,
                     content: stored,
-                } = store.read(&url).await;
-                assert!(stored == content, "{}: {name} differs", store.name);
-                assert_eq!(content_type, kind.media_type(), "{}", store.name);
+                } = fixture.read(&url).await;
+                assert!(stored == content, "{}: {name} differs", fixture.name);
+                assert_eq!(content_type, kind.media_type(), "{}", fixture.name);
                 assert_eq!(
                     ImageName::parse(&name).map(|name| name.kind()),
                     Some(kind),
                     "{}: {name}",
-                    store.name
+                    fixture.name
                 );
-                assert!(!urls.contains(&url), "{}", store.name);
+                assert!(!urls.contains(&url), "{}", fixture.name);
                 urls.push(url);
             }
         }
@@ -46,12 +46,16 @@ async fn photos_are_stored_byte_for_byte_under_random_names() {
 async fn large_pictures_are_stored_byte_for_byte() {
     // Around the sizes at which an S3 upload falls into one part more.
     let lengths = [5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 11 * MIB + 4711];
-    for store in Store::all().await {
+    for fixture in Fixture::all().await {
         for (length, announced) in lengths.into_iter().zip([true, false].into_iter().cycle()) {
             let content = large(length);
-            let url = store.store.put(picture(Kind::Jpeg, &content, announced)).await.unwrap();
-            let stored = store.read(&url).await;
-            assert!(stored.content == content, "{}: {length} bytes differ", store.name);
+            let url = fixture
+                .store
+                .put(picture(Kind::Jpeg, &content, announced))
+                .await
+                .unwrap();
+            let stored = fixture.read(&url).await;
+            assert!(stored.content == content, "{}: {length} bytes differ", fixture.name);
             assert_eq!(stored.content_type, "image/jpeg");
         }
     }
@@ -59,7 +63,7 @@ async fn large_pictures_are_stored_byte_for_byte() {
 
 #[tokio::test]
 async fn a_picture_that_breaks_off_leaves_nothing_behind() {
-    for store in Store::all().await {
+    for fixture in Fixture::all().await {
         for sent in [0, 3, 100_000, 6 * MIB] {
             for announced in [None, Some(12 * MIB as u64)] {
                 let broken = stream::iter([Err(io::Error::other("WeChat hung up"))]);
@@ -68,16 +72,16 @@ async fn a_picture_that_breaks_off_leaves_nothing_behind() {
                     length: announced,
                     body: pieces(&large(sent)).chain(broken).boxed(),
                 };
-                store.store.put(picture).await.unwrap_err();
+                fixture.store.put(picture).await.unwrap_err();
             }
         }
-        store.assert_empty().await;
+        fixture.assert_empty().await;
     }
 }
 
 #[tokio::test]
 async fn a_put_that_is_dropped_leaves_nothing_behind() {
-    for store in Store::all().await {
+    for fixture in Fixture::all().await {
         for sent in [0, 100_000, 6 * MIB] {
             // Says when the store has taken all there is and waits for more.
             let waits = Arc::new(AtomicBool::new(false));
@@ -97,25 +101,25 @@ async fn a_put_that_is_dropped_leaves_nothing_behind() {
                 }
             };
             tokio::select! {
-                done = store.store.put(picture) => panic!("{}: {done:?}", store.name),
+                done = fixture.store.put(picture) => panic!("{}: {done:?}", fixture.name),
                 () = taken => {}
             }
         }
-        store.assert_empty().await;
+        fixture.assert_empty().await;
     }
 }
 
 #[tokio::test]
 async fn a_put_that_is_dropped_late_leaves_the_picture_or_nothing() {
     let content = large(6 * MIB);
-    for store in Store::all().await {
-        if store.name == "http" {
+    for fixture in Fixture::all().await {
+        if fixture.name == "http" {
             // What an upload service has whole, it has: HTTP knows no way to take it back.
             continue;
         }
         // One poll more each time, until a put ends before it is dropped.
         for polls in 1.. {
-            let mut put = store.store.put(picture(Kind::Jpeg, &content, true));
+            let mut put = fixture.store.put(picture(Kind::Jpeg, &content, true));
             let mut left = polls;
             let ended = poll_fn(|cx| {
                 left -= 1;
@@ -128,10 +132,10 @@ async fn a_put_that_is_dropped_late_leaves_the_picture_or_nothing() {
             let ended = ended.await;
             drop(put);
             if let Some(done) = ended {
-                assert!(store.read(&done.unwrap()).await.content == content);
+                assert!(fixture.read(&done.unwrap()).await.content == content);
                 break;
             }
-            store.assert_empty().await;
+            fixture.assert_empty().await;
         }
     }
 }

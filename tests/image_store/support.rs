@@ -17,7 +17,7 @@ use crate::http::UploadService;
 use crate::s3::S3Server;
 
 /// A store, and a look at what is in it.
-pub struct Store {
+pub struct Fixture {
     pub store: Arc<dyn ImageStore>,
     pub name: &'static str,
     inside: Inside,
@@ -39,8 +39,8 @@ pub struct Stored {
     pub content: Vec<u8>,
 }
 
-impl Store {
-    pub async fn all() -> [Store; 3] {
+impl Fixture {
+    pub async fn all() -> [Fixture; 3] {
         [Self::local(), Self::http().await, Self::s3().await]
     }
 
@@ -124,9 +124,8 @@ impl Store {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        if tokio::time::timeout(Duration::from_secs(10), emptied).await.is_err() {
-            panic!("{}: {:?}", self.name, self.everything().await);
-        }
+        let emptied = tokio::time::timeout(Duration::from_secs(10), emptied).await.is_ok();
+        assert!(emptied, "{}: {:?}", self.name, self.everything().await);
     }
 
     async fn everything(&self) -> Vec<String> {

@@ -1,7 +1,6 @@
 //! What is stored and what is not: limits, kinds, bodies that come to a bad end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +39,7 @@ async fn one_byte_too_many_is_refused_announced_or_not() {
     for (announced, puts) in [(Some(PHOTO.len()), 0), (None, 1)] {
         let store = FakeStore::new(Behaviour::Good);
         let gateway = Gateway::build(&store, Arc::new(MemoryStore::default()), |media| {
-            media.max_bytes = limit
+            media.max_bytes = limit;
         });
         let wechat = FakeWeChat::new(move || Ok(download(PHOTO, announced)));
         let error = gateway.upload(&wechat).await.unwrap_err();
@@ -90,12 +89,14 @@ async fn what_is_not_an_allowed_picture_never_reaches_the_store() {
     assert_eq!((gateway.count("rejected"), gateway.count("wechat_error")), (7.0, 1.0));
 }
 
+/// What WeChat sends, and the error that this must end in.
+type Case = (fn(usize) -> MediaDownload, fn(&CallError) -> bool);
+
 #[tokio::test]
 async fn a_body_that_breaks_off_aborts_the_store_and_names_wechat() {
     let cut_off = |error: &CallError| matches!(error, CallError::Body(BodyProblem::CutOff));
     let interrupted = |error: &CallError| matches!(error, CallError::Interrupted(_));
     let unexpected = |error: &CallError| matches!(error, CallError::Body(BodyProblem::Unexpected));
-    type Case = (fn(usize) -> MediaDownload, fn(&CallError) -> bool);
     let cases: [Case; 3] = [
         (
             |_| {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use prometheus::Registry;
@@ -15,13 +15,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wxgate::account::AppId;
-use wxgate::credentials::{TokenCallError, Unavailable};
+use wxgate::credentials::TokenCallError;
 use wxgate::image_store::{ImageStore, Picture, StoreFailure};
-use wxgate::media::{MediaRelay, MediaSource, Rejection, UploadError, UploadMetrics};
+use wxgate::media::{MediaRelay, MediaSource, UploadError, UploadMetrics};
 use wxgate::picture::Kind;
 use wxgate::settings;
 use wxgate::store::{Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
-use wxgate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId};
+use wxgate::wechat::{CallError, MediaDownload, MediaId};
 
 pub const PHOTO: &[u8] = include_bytes!("../fixtures/photos/portrait.jpg");
 pub const URL_KEY: &str = "wxgate:media:wx0123456789abcdef:media-1";

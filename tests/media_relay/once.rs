@@ -26,7 +26,8 @@ async fn a_photo_is_stored_byte_for_byte_once_and_remembered() {
     assert_eq!(store.stored(), [PHOTO]);
     assert_eq!((wechat.downloads(), store.aborted()), (1, 0));
     assert_eq!((gateway.count("stored"), gateway.count("remembered")), (1.0, 1.0));
-    assert_eq!(gateway.metric("wxgate_upload_bytes_total", None), PHOTO.len() as f64);
+    let bytes = f64::from(u32::try_from(PHOTO.len()).unwrap());
+    assert_eq!(gateway.metric("wxgate_upload_bytes_total", None), bytes);
     assert_eq!(gateway.metric("wxgate_uploads_in_flight", None), 0.0);
 }
 
