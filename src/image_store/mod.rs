@@ -91,7 +91,8 @@ pub struct OpenStore {
     pub local: Option<Arc<LocalStore>>,
 }
 
-/// Opens the store that `settings` choose. What it has to tidy up runs on `tasks`.
+/// Opens the store that `settings` choose. What outlives a put that is dropped runs on `tasks`, so that
+/// whoever drains the gateway can wait for it.
 pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
     let store: Arc<dyn ImageStore> = match settings.backend {
         ImageStoreBackend::Local => {

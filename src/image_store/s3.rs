@@ -21,6 +21,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, RetryConfig,
 };
 use reqwest::Url;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,11 +76,12 @@ impl S3Store {
 impl ImageStore for S3Store {
     fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
         let cancelled = CancellationToken::new();
-        let put = Arc::clone(&self.bucket).put(picture, cancelled.clone());
+        let put = put(Arc::clone(&self.bucket), picture, cancelled.clone(), self.tasks.clone());
         async move {
             let _cancels_when_dropped = cancelled.drop_guard();
-            let put = self.tasks.spawn(put).await;
-            put.unwrap_or_else(|_| Err(StoreFailure::Broken("the upload was interrupted".to_owned())))
+            let object = self.tasks.spawn(put).await;
+            let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
+            Ok(object.map_err(interrupted)??.keep())
         }
         .boxed()
     }
@@ -94,19 +96,51 @@ impl ImageStore for S3Store {
     }
 }
 
-impl Bucket {
-    async fn put(self: Arc<Self>, picture: Picture, cancelled: CancellationToken) -> Result<String, StoreFailure> {
-        let name = ImageName::random(picture.kind);
-        let key =
-            Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))?;
-        self.write(&key, picture, &cancelled).await?;
-        if cancelled.is_cancelled() {
-            // Too late to stop it: nobody is left to hear of the object, so it goes.
-            self.remove(&key).await;
-        }
-        Ok(self.url(&key))
-    }
+async fn put(
+    bucket: Arc<Bucket>,
+    picture: Picture,
+    cancelled: CancellationToken,
+    tasks: TaskTracker,
+) -> Result<Unkept, StoreFailure> {
+    let name = ImageName::random(picture.kind);
+    let key = Path::parse(format!("{}{name}", bucket.prefix));
+    let key = key.map_err(|error| StoreFailure::Refused(error.to_string()))?;
+    bucket.write(&key, picture, &cancelled).await?;
+    Ok(Unkept {
+        bucket,
+        key,
+        tasks,
+        kept: false,
+    })
+}
 
+/// An object that is removed unless it is kept: whose put was dropped too late to be stopped.
+struct Unkept {
+    bucket: Arc<Bucket>,
+    key: Path,
+    tasks: TaskTracker,
+    kept: bool,
+}
+
+impl Unkept {
+    /// Keeps the object; answers its URL.
+    fn keep(mut self) -> String {
+        self.kept = true;
+        self.bucket.url(&self.key)
+    }
+}
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        // A runtime that is shutting down runs nothing any more: then the object stays, unnamed.
+        if let (false, Ok(runtime)) = (self.kept, Handle::try_current()) {
+            let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
+            self.tasks.spawn_on(async move { bucket.remove(&key).await }, &runtime);
+        }
+    }
+}
+
+impl Bucket {
     async fn write(&self, key: &Path, picture: Picture, cancelled: &CancellationToken) -> Result<(), StoreFailure> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, picture.kind.media_type())]);
         let mut parts = Parts {
