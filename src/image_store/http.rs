@@ -177,3 +177,20 @@ fn failed(error: reqwest::Error) -> StoreFailure {
 fn tell(error: reqwest::Error) -> String {
     super::with_causes(&error.without_url())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn the_operators_headers_are_never_printed() {
+        let settings = settings::HttpStore {
+            headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
+            ..Default::default()
+        };
+        let headers = headers(&settings).unwrap();
+        assert_eq!(headers["x-key"], "hunter2");
+        assert_eq!(format!("{headers:?}"), r#"{"x-key": Sensitive}"#);
+    }
+}

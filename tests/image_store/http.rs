@@ -183,6 +183,7 @@ async fn misbehave(axum::extract::Path(which): axum::extract::Path<String>, body
         )
             .into_response(),
         "redirect" => Redirect::temporary("/upload").into_response(),
+        "see-other" => Redirect::to("/answers/quoted").into_response(),
         "hang" => std::future::pending().await,
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -237,6 +238,7 @@ async fn an_answer_that_is_no_success_is_a_refusal_that_says_why() {
         ("endless", "its answer is longer than 65536 bytes"),
         ("500", "it answered with HTTP status 500 Internal Server Error"),
         ("redirect", "it answered with HTTP status 307 Temporary Redirect"),
+        ("see-other", "it answered with HTTP status 303 See Other"),
         ("nowhere", "it answered with HTTP status 404 Not Found"),
     ] {
         let put = put(&service.settings_for(&format!("/answers/{answer}"))).await;
