@@ -226,6 +226,8 @@ async fn a_refusal_names_its_code_and_no_key() {
             "{put:?}"
         );
     }
+    let probe = open(settings).probe().await;
+    assert!(matches!(probe, Err(StoreFailure::Refused(_))), "{probe:?}");
     assert_eq!(files(server.root()), Vec::<String>::new());
 }
 

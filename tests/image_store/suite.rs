@@ -43,6 +43,14 @@ async fn photos_are_stored_byte_for_byte_under_random_names() {
 }
 
 #[tokio::test]
+async fn a_probe_succeeds_and_leaves_nothing_behind() {
+    for fixture in Fixture::all().await {
+        fixture.store.probe().await.unwrap();
+        fixture.assert_empty().await;
+    }
+}
+
+#[tokio::test]
 async fn large_pictures_are_stored_byte_for_byte() {
     // Around the sizes at which an S3 upload falls into one part more.
     let lengths = [5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 11 * MIB + 4711];
