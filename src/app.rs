@@ -51,7 +51,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    fn setting(key: &'static str, problem: impl ToString) -> Self {
+    fn setting(key: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::Setting {
             key,
             problem: problem.to_string(),

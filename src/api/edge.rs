@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Request, Response, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
@@ -94,7 +94,7 @@ impl Edge {
         let (mut response, failure) = match answer {
             Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
                 None => (response, None),
-                Some(error) => (with_headers_of(error.envelope(id), response), Some(error)),
+                Some(error) => (with_headers_of(error.envelope(id), response.headers()), Some(error)),
             },
             Err(error) => (error.envelope(id), Some(error)),
         };
@@ -133,8 +133,8 @@ impl Service<Request<Body>> for Edge {
 }
 
 /// What inner layers have added to a failure (say, `Allow`) goes with its envelope.
-fn with_headers_of(mut envelope: Response<Body>, inner: Response<Body>) -> Response<Body> {
-    for (name, value) in inner.headers() {
+fn with_headers_of(mut envelope: Response<Body>, inner: &HeaderMap) -> Response<Body> {
+    for (name, value) in inner {
         if *name != header::CONTENT_LENGTH && !envelope.headers().contains_key(name) {
             envelope.headers_mut().insert(name, HeaderValue::clone(value));
         }

@@ -67,8 +67,8 @@ pub(super) async fn sign_page(
 ) -> Result<Response, ApiError> {
     api.jssdk_limit.check(client.0)?;
     let query = query.unwrap_or_default();
-    let params = QueryParams::parse(&query).map_err(refuse)?;
-    let page = PageUrl::parse(&params.url).map_err(refuse)?;
+    let params = QueryParams::parse(&query).map_err(|problem| refuse(&problem))?;
+    let page = PageUrl::parse(&params.url).map_err(|problem| refuse(&problem))?;
     let account = api
         .directory
         .find(params.app_id.as_deref())
@@ -77,15 +77,14 @@ pub(super) async fn sign_page(
         let message = format!("{} is not under any of this account's js_domains", page.host());
         return Err(ApiError::new(Code::DomainNotAllowed, message));
     }
-    let signed = match account
+    let warm = account
         .credentials
-        .with_warm_ticket(|ticket| signed(account, ticket.value.expose(), &page))
-    {
-        Some(signed) => signed,
-        None => {
-            let ticket = account.credentials.ticket().await?;
-            signed(account, ticket.value.expose(), &page)
-        }
+        .with_warm_ticket(|ticket| signed(account, ticket.value.expose(), &page));
+    let signed = if let Some(signed) = warm {
+        signed
+    } else {
+        let ticket = account.credentials.ticket().await?;
+        signed(account, ticket.value.expose(), &page)
     };
     Ok(Envelope::ok(signed, id))
 }
@@ -106,7 +105,7 @@ fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>) -> SignedPage {
     }
 }
 
-fn refuse(problem: UrlProblem) -> ApiError {
+fn refuse(problem: &UrlProblem) -> ApiError {
     let code = match problem {
         UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
         UrlProblem::NotAbsolute | UrlProblem::EncodedTwice | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {

@@ -1,6 +1,5 @@
 //! `wxgate serve`: the gateway, against WeChat or against the sandbox.
 
-use axum::Router;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -42,15 +41,16 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
 async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), Failure> {
     let stop = stop_on_signal()?;
     let page = sandbox.as_ref().map(DeskSandbox::page);
-    let app = App::build(settings, page.unwrap_or_else(Router::new)).await;
+    let app = App::build(settings, page.unwrap_or_default()).await;
     let app = app.map_err(|error| Failure::Settings(error.to_string()))?;
     let address = app
         .public_address()
         .map_err(|error| Failure::Running(error.to_string()))?;
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
-    if sandbox.is_some() {
+    if let Some(sandbox) = &sandbox {
         print(&format!("The demo page: http://{address}/"))?;
+        print(&format!("The sandbox's faults and state: http://{}/sandbox", sandbox.address()))?;
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {

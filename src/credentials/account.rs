@@ -12,6 +12,7 @@ use super::budget::Budget;
 use super::credential::{Cell, Credential, Kind};
 use super::flight::Flight;
 use super::issuer::Issuer;
+use super::jitter::Jitter;
 use super::journal::{Event, Journal};
 use super::metrics::CredentialMetrics;
 use super::past::Past;
@@ -58,7 +59,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    fn new(kind: Kind, store: Arc<dyn SharedStore>, key: String) -> Self {
+    fn new(kind: Kind, store: Arc<dyn SharedStore>, key: String, jitter: &Jitter) -> Self {
         let shelf = Shelf::new(store, key);
         Self {
             kind,
@@ -66,7 +67,7 @@ impl Slot {
             past: Past::default(),
             shelf,
             flight: Flight::default(),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(jitter.clone()),
         }
     }
 }
@@ -101,13 +102,15 @@ impl AccountCredentials {
         } = services;
         // From zero on, so that the first one is an increase that an alert can see.
         metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
-        let slot = |kind, key: &settings::values::KeyTemplate| Slot::new(kind, Arc::clone(&store), key.fill(&app_id));
+        let slot = |kind, key: &settings::values::KeyTemplate| {
+            Slot::new(kind, Arc::clone(&store), key.fill(&app_id), &policy.jitter)
+        };
         Arc::new(Self {
             token: slot(Kind::AccessToken, &keys.token_key),
             ticket: slot(Kind::JsapiTicket, &keys.ticket_key),
             lock_key: keys.lock_key.fill(&app_id),
             in_doubt: AtomicBool::new(false),
-            fights: Backoff::default(),
+            fights: Backoff::new(policy.jitter.clone()),
             budget: Budget::new(Arc::clone(&store), app_id.clone(), policy.daily_token_calls),
             app_id,
             issuer,
@@ -235,7 +238,7 @@ impl AccountCredentials {
     }
 
     /// Puts `credential` into use, unless it has been rejected meanwhile.
-    pub(super) fn hold(&self, slot: &Slot, credential: Arc<Credential>) {
+    pub(super) fn hold(&self, slot: &Slot, credential: &Arc<Credential>) {
         let ends = std::time::SystemTime::now() + credential.expires_at.saturating_duration_since(Instant::now());
         let ends = ends
             .duration_since(std::time::UNIX_EPOCH)
@@ -245,7 +248,7 @@ impl AccountCredentials {
             .expiry
             .with_label_values(&[self.app_id.as_str(), slot.kind.label()])
             .set(ends);
-        let before = slot.cell.hold(Arc::clone(&credential));
+        let before = slot.cell.hold(Arc::clone(credential));
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             slot.past.supersede(before);
             // Whatever was rejected, this is what took its place.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Unavailable;
+use super::jitter::Jitter;
 
 /// How hard a failure is, which decides how long nobody tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +28,21 @@ impl Severity {
             Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
             Severity::Quota => (0, Duration::from_secs(60), Duration::from_secs(600)),
             Severity::Operator => (0, Duration::from_secs(10), Duration::from_secs(600)),
-            Severity::Fight => (3, Duration::from_secs(1), Duration::from_secs(300)),
+            Severity::Fight => (3, Duration::from_secs(1), Duration::from_secs(60)),
         };
         let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
         doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
     }
 }
 
+/// A failure so long after the wait of the one before is a new beginning.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
 /// Remembers failures in a row, and until when nobody tries again.
-#[derive(Default)]
-pub(super) struct Backoff(Mutex<Option<Failing>>);
+pub(super) struct Backoff {
+    failing: Mutex<Option<Failing>>,
+    jitter: Jitter,
+}
 
 struct Failing {
     failures: u32,
@@ -45,8 +51,15 @@ struct Failing {
 }
 
 impl Backoff {
+    pub(super) fn new(jitter: Jitter) -> Self {
+        Self {
+            failing: Mutex::new(None),
+            jitter,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, Option<Failing>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What to answer at once, while nobody is to try again.
@@ -63,8 +76,9 @@ impl Backoff {
     /// Notes a failure; answers it with the wait that follows.
     pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
         let mut state = self.state();
-        let failures = state.as_ref().map_or(0, |failing| failing.failures);
-        let wait = severity.wait(failures).mul_f64(rand::random_range(0.8..1.2));
+        let in_a_row = |failing: &&Failing| failing.until.elapsed() < FORGOTTEN_AFTER;
+        let failures = state.as_ref().filter(in_a_row).map_or(0, |failing| failing.failures);
+        let wait = self.jitter.spread(severity.wait(failures), 0.8..=1.2);
         let why = Unavailable {
             retry_after: wait,
             ..why
@@ -89,7 +103,7 @@ mod tests {
 
     /// How many calls 5 s of failures allow when traffic tries all the time.
     async fn calls_in_5s(severity: Severity) -> u32 {
-        let backoff = Backoff::default();
+        let backoff = Backoff::new(Jitter::random());
         let end = Instant::now() + Duration::from_secs(5);
         let mut calls = 0;
         while Instant::now() < end {
@@ -111,7 +125,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_success_forgets_the_failures() {
-        let backoff = Backoff::default();
+        let backoff = Backoff::new(Jitter::random());
         for _ in 0..40 {
             backoff.fail(Severity::Passing, Unavailable::soon("test"));
         }

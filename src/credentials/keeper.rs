@@ -23,10 +23,7 @@ impl Keeper {
                 sleep(account.until_next_turn()).await;
             }
         };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = work => {}
-        }
+        stop.run_until_cancelled(work).await;
     }
 }
 
@@ -47,15 +44,19 @@ impl AccountCredentials {
         }
     }
 
-    /// Adopts what is newer in the shared store; publishes what is held where that is newer, say,
-    /// after a Redis came back empty (C6). A store that is down is looked at again in the next turn.
+    /// Adopts what is newer in the shared store; publishes what is held where nothing stands there, or
+    /// something known to be older, say, after a Redis came back empty or from a snapshot (C6). A store
+    /// that is down is looked at again in the next turn.
     async fn meet_the_others(&self, slot: &Slot) {
-        let Ok(standing) = slot.shelf.read().await else { return };
+        let Ok(standing) = slot.shelf.read().await else {
+            return;
+        };
         if self.adopt(slot, Trigger::Expiring, standing.as_ref()).is_some() {
             return;
         }
-        let Some(held) = slot.cell.usable() else { return };
-        if standing.as_ref().is_none_or(|standing| standing.value != held.value) {
+        if let Some(held) = slot.cell.usable()
+            && standing.as_ref().is_none_or(|standing| !slot.is_current(standing))
+        {
             // Whoever was faster is met in the next turn.
             let _ = slot
                 .shelf
@@ -82,7 +83,7 @@ impl AccountCredentials {
     /// Until the next look at the shared store, or the next renewal if that is sooner.
     fn until_next_turn(&self) -> Duration {
         let now = Instant::now();
-        let look = self.policy.adopt_interval.mul_f64(rand::random_range(0.8..=1.0));
+        let look = self.policy.jitter.spread(self.policy.adopt_interval, 0.8..=1.0);
         let renewals = Kind::ALL.into_iter().filter_map(|kind| {
             let slot = self.slot(kind);
             match slot.backoff.refusal() {

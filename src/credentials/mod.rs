@@ -12,6 +12,7 @@ mod budget;
 mod credential;
 mod flight;
 mod issuer;
+mod jitter;
 mod journal;
 mod keeper;
 mod lock;
@@ -20,6 +21,8 @@ mod past;
 mod policy;
 mod renewal;
 mod shelf;
+#[cfg(test)]
+mod simulation;
 
 use std::time::Duration;
 
@@ -28,6 +31,7 @@ use crate::wechat::{CallError, ErrCode};
 pub use account::{AccountCredentials, Services, Status};
 pub use credential::{Credential, Kind};
 pub use issuer::{Issuer, WeChatIssuer};
+pub use jitter::Jitter;
 pub use journal::{Event, Journal};
 pub use keeper::Keeper;
 pub use metrics::CredentialMetrics;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::credential::{Credential, Kind};
+use super::jitter::Jitter;
 use crate::secret::Secret;
 use crate::settings;
 
 /// The times that the operator chose.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Policy {
     /// How long before its end a credential is renewed, unless its life is too short for that.
     pub refresh_ahead: Duration,
@@ -25,6 +26,8 @@ pub struct Policy {
     pub call_limit: Duration,
     /// Token calls per account, cluster and day; 0 means no limit.
     pub daily_token_calls: u32,
+    /// What spreads out the replicas' doings.
+    pub jitter: Jitter,
 }
 
 /// A ticket that WeChat hands out again after its life should have ended is alive: WeChat has just
@@ -44,6 +47,7 @@ impl Policy {
             lock_wait: credentials.lock_wait,
             call_limit: wechat.connect_timeout.saturating_mul(hosts) + wechat.timeout,
             daily_token_calls: credentials.daily_token_calls,
+            jitter: Jitter::random(),
         }
     }
 
@@ -56,7 +60,7 @@ impl Policy {
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Instant) -> Credential {
         let now = Instant::now();
         let life = expires_at.saturating_duration_since(now);
-        let margin = self.refresh_ahead.min(life / 4).mul_f64(rand::random_range(0.9..=1.0));
+        let margin = self.jitter.spread(self.refresh_ahead.min(life / 4), 0.9..=1.0);
         let renew_at = match kind {
             Kind::AccessToken => expires_at - margin,
             Kind::JsapiTicket => (expires_at - margin).min(now + self.ticket_max_age),

@@ -62,7 +62,7 @@ enum Claim {
 }
 
 /// How long a replica that waits for another one's credential pauses between two looks.
-const POLL: std::ops::Range<u64> = 25..75;
+const POLL: Duration = Duration::from_millis(50);
 
 impl AccountCredentials {
     /// Renews `kind`, or waits for the renewal under way. It runs as a task of its own, so no caller
@@ -80,8 +80,9 @@ impl AccountCredentials {
 
     async fn run_renewal(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
         let slot = self.slot(kind);
+        let fight = || self.fights.refusal().filter(|_| kind == Kind::AccessToken);
         if trigger != Trigger::Operator
-            && let Some(refusal) = slot.backoff.refusal()
+            && let Some(refusal) = slot.backoff.refusal().or_else(fight)
         {
             return Err(refusal);
         }
@@ -104,11 +105,6 @@ impl AccountCredentials {
 
     async fn renew_token(&self, trigger: Trigger) -> Outcome {
         let slot = &self.token;
-        if trigger == Trigger::Rejected
-            && let Some(refusal) = self.fights.refusal()
-        {
-            return Err(refusal);
-        }
         let (lock, seen) = match self.claim(slot, trigger).await? {
             Claim::Adopted(credential) => return Ok(credential),
             Claim::Locked(lock, seen) => (Some(lock), seen),
@@ -124,7 +120,7 @@ impl AccountCredentials {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
-                Ok(self.publish(slot, seen, credential).await)
+                Ok(self.publish(slot, seen, credential, issued.asked_at).await)
             }
             Err(unavailable) => Err(unavailable),
         };
@@ -243,7 +239,7 @@ impl AccountCredentials {
             .min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
-        let ticket = self.publish(slot, seen, credential).await;
+        let ticket = self.publish(slot, seen, credential, issued.asked_at).await;
         // A store that fails here costs one more getticket call by another replica.
         let _ = self
             .store
@@ -261,7 +257,7 @@ impl AccountCredentials {
         let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
         let renew_at = renewed.renew_at.min(Instant::now() + mark);
         let ticket = Arc::new(Credential { renew_at, ..renewed });
-        self.hold(&self.ticket, Arc::clone(&ticket));
+        self.hold(&self.ticket, &ticket);
         Some(ticket)
     }
 
@@ -276,7 +272,7 @@ impl AccountCredentials {
             match self.try_claim(slot, trigger).await {
                 Ok(Some(claim)) => return Ok(claim),
                 Ok(None) if Instant::now() < give_up => {
-                    sleep(Duration::from_millis(rand::random_range(POLL))).await;
+                    sleep(self.policy.jitter.spread(POLL, 0.5..=1.5)).await;
                 }
                 Ok(None) => {
                     return Err(Unavailable::soon(
@@ -314,7 +310,7 @@ impl AccountCredentials {
             .policy
             .credential(slot.kind, standing.value.clone(), standing.expires_at?);
         let credential = Arc::new(credential);
-        self.hold(slot, Arc::clone(&credential));
+        self.hold(slot, &credential);
         slot.past.explain();
         self.journal.note(
             &self.app_id,
@@ -329,7 +325,19 @@ impl AccountCredentials {
 
     /// Puts `credential` into the shared store in place of `seen`, and into use. Where something
     /// newer has come to stand there meanwhile (this process was frozen), that is used instead (C8).
-    pub(super) async fn publish(&self, slot: &Slot, seen: Option<Standing>, credential: Credential) -> Arc<Credential> {
+    async fn publish(
+        &self,
+        slot: &Slot,
+        seen: Option<Standing>,
+        credential: Credential,
+        asked_at: Instant,
+    ) -> Arc<Credential> {
+        // What the keeper has adopted while our call was under way comes from somebody who got the
+        // lock after us: we were frozen, or the store has lost the lock.
+        let meanwhile = |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value;
+        if let Some(newer) = slot.cell.usable().filter(meanwhile) {
+            return newer;
+        }
         slot.past.revive(&credential.value);
         let event = if slot.cell.held().is_some() {
             Event::Renewed
@@ -337,16 +345,16 @@ impl AccountCredentials {
             Event::Issued
         };
         let unchanged = slot.cell.held().is_some_and(|held| held.value == credential.value);
-        let credential = match self.displace(slot, seen.map(|seen| seen.value), &credential).await {
-            Some(newer) => {
-                if let Some(adopted) = self.adopt(slot, Trigger::Missing, Some(&newer)) {
-                    return adopted;
-                }
-                Arc::new(credential)
+        if let Some(newer) = self.displace(slot, seen.map(|seen| seen.value), &credential).await {
+            let adopted = self
+                .adopt(slot, Trigger::Missing, Some(&newer))
+                .or_else(|| slot.cell.usable());
+            if let Some(adopted) = adopted {
+                return adopted;
             }
-            None => Arc::new(credential),
-        };
-        self.hold(slot, Arc::clone(&credential));
+        }
+        let credential = Arc::new(credential);
+        self.hold(slot, &credential);
         if !unchanged {
             let (app_id, kind, life) = (&self.app_id, slot.kind.label(), credential.remaining().as_secs());
             tracing::info!(%app_id, kind, credential = credential.fingerprint, life, "{}", event.label());
@@ -371,7 +379,8 @@ impl AccountCredentials {
             }
             let standing = slot.shelf.read().await.ok()?;
             match standing {
-                Some(standing) if standing.value != credential.value && slot.would_adopt(&standing) => {
+                // Also where the keeper has adopted it while we were frozen: then it is held already.
+                Some(standing) if standing.value != credential.value && slot.is_current(&standing) => {
                     return Some(standing);
                 }
                 other => seen = other.map(|standing| standing.value),
@@ -421,11 +430,10 @@ impl AccountCredentials {
             },
         );
         let (app_id, kind, retry_in) = (&self.app_id, slot.kind.label(), why.retry_after);
-        match meaning {
-            Meaning::Operator(cure) => {
-                tracing::error!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}. What to do: {cure}");
-            }
-            _ => tracing::warn!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}"),
+        if let Meaning::Operator(cure) = meaning {
+            tracing::error!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}. What to do: {cure}");
+        } else {
+            tracing::warn!(%app_id, kind, ?retry_in, "WeChat gives no credential: {error}");
         }
         self.journal
             .note(app_id, slot.kind, Event::RenewalFailed, "", &error.to_string());
@@ -434,12 +442,17 @@ impl AccountCredentials {
 }
 
 impl Slot {
-    /// True where `standing`, from the shared store, is good and newer than what is held: it has not
-    /// ended, and it was never in use here before (see [`super::past`]).
+    /// True where `standing`, from the shared store, is good, and nothing that was in use here before
+    /// (see [`super::past`]).
+    pub(super) fn is_current(&self, standing: &Standing) -> bool {
+        standing.expires_at.is_some_and(|ends| ends > Instant::now()) && !self.past.holds(&standing.value)
+    }
+
+    /// True where `standing` is to take the place of what is held. Where that would end sooner, it
+    /// may be older or have been given a shorter life: then what is held stays until it dies.
     fn would_adopt(&self, standing: &Standing) -> bool {
-        standing.expires_at.is_some_and(|ends| ends > Instant::now())
-            && !self.past.holds(&standing.value)
-            && self.cell.usable().is_none_or(|held| held.value != standing.value)
+        let outlives = |held: &Credential| held.value != standing.value && standing.expires_at > Some(held.expires_at);
+        self.is_current(standing) && self.cell.usable().is_none_or(|held| outlives(&held))
     }
 }
 

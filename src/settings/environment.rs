@@ -4,7 +4,7 @@
 use toml::Value;
 use toml::de::DeValue;
 
-use super::layer::Path;
+use super::layer::KeyPath;
 use super::problem::{Place, Problem};
 use super::reader::{Reader, Source};
 use super::schema::{self, Schema, Shape, Target};
@@ -22,7 +22,7 @@ impl Source for Variable<'_> {
         Place::Variable(self.name.escape_debug().to_string())
     }
 
-    fn spell(&self, path: &Path) -> String {
+    fn spell(&self, path: &KeyPath) -> String {
         let keys = path.to_string().replace(['.', '['], "__").replace(']', "");
         format!("{PREFIX}{}", keys.to_uppercase())
     }

@@ -1,29 +1,38 @@
 //! The settings file.
 
-use std::path;
+use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::layer::Path;
+use super::layer::KeyPath;
 use super::problem::{Place, Problem};
 use super::reader::{Reader, Source, read_text};
 use super::schema::Schema;
 
 /// The text of a TOML file.
 struct TomlFile<'t> {
-    path: &'t path::Path,
+    path: &'t Path,
     text: &'t str,
+    /// Where each line ends.
+    line_ends: Vec<usize>,
+}
+
+impl<'t> TomlFile<'t> {
+    fn new(path: &'t Path, text: &'t str) -> Self {
+        let line_ends = text.match_indices('\n').map(|(end, _)| end).collect();
+        Self { path, text, line_ends }
+    }
 }
 
 impl Source for TomlFile<'_> {
     fn place(&self, offset: usize) -> Place {
         Place::File {
             path: self.path.to_owned(),
-            line: Some(1 + self.text.bytes().take(offset).filter(|b| *b == b'\n').count()),
+            line: Some(1 + self.line_ends.partition_point(|end| *end < offset)),
         }
     }
 
-    fn spell(&self, path: &Path) -> String {
+    fn spell(&self, path: &KeyPath) -> String {
         path.to_string()
     }
 
@@ -34,7 +43,7 @@ impl Source for TomlFile<'_> {
 
 /// Reads the file at `path`. The second answer is false where parts of it could not be read at all,
 /// so that nothing may be concluded from what is missing.
-pub(super) fn read<'s>(schema: &'s Schema, path: &path::Path) -> (Reader<'s>, bool) {
+pub(super) fn read<'s>(schema: &'s Schema, path: &Path) -> (Reader<'s>, bool) {
     let mut reader = Reader::new(schema);
     let text = match read_text(path) {
         Ok(text) => text,
@@ -51,17 +60,20 @@ pub(super) fn read<'s>(schema: &'s Schema, path: &path::Path) -> (Reader<'s>, bo
             return (reader, false);
         }
     };
-    let file = TomlFile { path, text: &text };
+    let file = TomlFile::new(path, &text);
     let (table, errors) = DeTable::parse_recoverable(&text);
-    for error in &errors {
+    let mut broken: Vec<_> = errors
+        .iter()
         // The message alone: the error as a whole would quote the line, secrets and all.
-        let place = file.place(error.span().unwrap_or_default().start);
-        reader.problems.push(Problem::new(
-            Some(place),
-            "",
-            format!("not valid TOML: {}", error.message()),
-        ));
+        .map(|error| (file.place(error.span().unwrap_or_default().start), error.message()))
+        .collect();
+    // What follows on the same line is mostly an echo.
+    broken.dedup_by(|(place, _), (earlier, _)| place == earlier);
+    for (place, message) in broken {
+        let text = format!("not valid TOML: {message}");
+        reader.problems.push(Problem::new(Some(place), "", text));
     }
+    reader.shows_values = errors.is_empty();
     reader.table(&file, &schema.root(), table.get_ref());
     (reader, errors.is_empty())
 }

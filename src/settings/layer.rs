@@ -18,9 +18,9 @@ enum Step {
 
 /// The way to a value, such as `accounts[0].app_id`. What stands under a path sorts right after it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Path(Vec<Step>);
+pub(super) struct KeyPath(Vec<Step>);
 
-impl Path {
+impl KeyPath {
     pub(super) fn key(&self, key: &str) -> Self {
         self.step(Step::Key(key.to_owned()))
     }
@@ -57,7 +57,7 @@ impl Path {
 }
 
 /// Reads a path as it is displayed.
-impl From<&str> for Path {
+impl From<&str> for KeyPath {
     fn from(text: &str) -> Self {
         text.split('.').fold(Self::default(), |path, step| {
             let entry = step.strip_suffix(']').and_then(|step| step.split_once('['));
@@ -69,7 +69,7 @@ impl From<&str> for Path {
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
             match step {
@@ -78,7 +78,7 @@ impl fmt::Display for Path {
                     f.write_str(if i == 0 { "" } else { "." })?;
                     // A key in quotes may hold anything, but a problem is one line.
                     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-                    if key.bytes().all(bare) {
+                    if !key.is_empty() && key.bytes().all(bare) {
                         f.write_str(key)?;
                     } else {
                         write!(f, "{key:?}")?;
@@ -92,7 +92,6 @@ impl fmt::Display for Path {
 
 /// A value and where it was written. An empty list or table stands at the path of a list or of a
 /// list's entry that was written as a whole; its entries follow as leaves of their own.
-#[derive(Debug)]
 pub(super) struct Leaf {
     pub(super) value: Value,
     pub(super) place: Place,
@@ -110,13 +109,14 @@ impl Leaf {
     }
 }
 
-/// The values that one source gives, or several together.
-#[derive(Debug, Default)]
-pub(super) struct Layer(BTreeMap<Path, Leaf>);
+/// The values that one source gives, or several together. Secrets stand here bare, so neither this
+/// nor a leaf can be printed.
+#[derive(Default)]
+pub(super) struct Layer(BTreeMap<KeyPath, Leaf>);
 
 impl Layer {
     /// Adds a value; where there is one at its path already, answers the place of that one.
-    pub(super) fn add(&mut self, path: Path, leaf: Leaf) -> Result<(), Place> {
+    pub(super) fn add(&mut self, path: KeyPath, leaf: Leaf) -> Result<(), Place> {
         if let Some(earlier) = self.0.get(&path) {
             return Err(earlier.place.clone());
         }
@@ -126,7 +126,7 @@ impl Layer {
 
     /// Lays `later` over this layer. `failed` holds the paths of values found wrong: they are missing
     /// here, which must not be held against their neighbours.
-    pub(super) fn lay_over(&mut self, later: Self, failed: &mut BTreeSet<Path>) -> Vec<Problem> {
+    pub(super) fn lay_over(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (path, leaf) in later.0 {
             if let Some(before) = self.gap_before(&path, failed) {
@@ -148,11 +148,11 @@ impl Layer {
     }
 
     /// The entry that is missing before one on the way to `path`.
-    fn gap_before(&self, path: &Path, failed: &BTreeSet<Path>) -> Option<Path> {
+    fn gap_before(&self, path: &KeyPath, failed: &BTreeSet<KeyPath>) -> Option<KeyPath> {
         let prefixes = (1..=path.0.len()).map(|len| &path.0[..len]);
         prefixes
             .filter_map(|prefix| match prefix.split_last()? {
-                (Step::Index(index), list) if *index > 0 => Some(Path(list.to_vec()).index(index - 1)),
+                (Step::Index(index), list) if *index > 0 => Some(KeyPath(list.to_vec()).index(index - 1)),
                 _ => None,
             })
             .find(|before| {
@@ -163,12 +163,12 @@ impl Layer {
     }
 
     /// What stands at `path` or under it, in order.
-    fn under<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a Path, &'a Leaf)> {
+    fn under<'a>(&'a self, path: &'a KeyPath) -> impl Iterator<Item = (&'a KeyPath, &'a Leaf)> {
         self.0.range(path.clone()..).take_while(|(at, _)| at.starts_with(path))
     }
 
     /// Where the value at `path` was written, or else the nearest thing to it.
-    pub(super) fn place_of<'a>(&'a self, path: &'a Path) -> Option<&'a Place> {
+    pub(super) fn place_of<'a>(&'a self, path: &'a KeyPath) -> Option<&'a Place> {
         let inside = self.under(path).next().map(|(_, leaf)| leaf);
         let above = || path.ancestors().find_map(|above| self.0.get(&above));
         inside.or_else(above).map(|leaf| &leaf.place)

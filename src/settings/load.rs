@@ -10,15 +10,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use toml::Table;
 
-use super::layer::{Layer, Path};
+use super::layer::{KeyPath, Layer};
 use super::problem::{Place, Problem, Problems};
+use super::reader::Reader;
 use super::schema::Schema;
 use super::{Settings, environment, file, validate};
 
-/// Where settings come from.
-#[derive(Debug, Clone, Default)]
+/// Where settings come from. Not to be printed: the environment holds secrets.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The settings file, if there is one.
     pub file: Option<PathBuf>,
@@ -46,7 +46,7 @@ impl Settings {
         let schema = Schema::new();
         let (file, whole) = match &sources.file {
             Some(path) => file::read(&schema, path),
-            None => (super::reader::Reader::new(&schema), true),
+            None => (Reader::new(&schema), true),
         };
         let mut env = sources.env.clone();
         env.sort();
@@ -76,25 +76,25 @@ impl Settings {
         }
     }
 
-    /// The settings as TOML, secrets masked.
+    /// The settings as TOML, in the order of the documentation, secrets masked.
+    ///
+    /// # Panics
+    ///
+    /// Where `image_store.local.directory` is not UTF-8, which it always is in loaded settings.
     #[must_use]
-    pub fn to_masked_toml(&self) -> String {
-        self.to_table().to_string()
-    }
-
     #[expect(
         clippy::expect_used,
-        reason = "every field writes itself as a TOML value, as the tests of each type show"
+        reason = "every other field is text, a number, a boolean, or lists and tables of them"
     )]
-    pub(super) fn to_table(&self) -> Table {
-        Table::try_from(self).expect("settings can be written as TOML")
+    pub fn to_masked_toml(&self) -> String {
+        toml::to_string(self).expect("settings can be written as TOML")
     }
 }
 
 /// What is wrong between fields, except where one of them has been found wrong already: what stands
 /// in for it is a default that nobody chose.
-fn cross_problems(settings: &Settings, sources: &Sources, layer: &Layer, failed: &BTreeSet<Path>) -> Vec<Problem> {
-    let chosen = |path: &Path| !failed.iter().any(|failed| failed.is_related(path));
+fn cross_problems(settings: &Settings, sources: &Sources, layer: &Layer, failed: &BTreeSet<KeyPath>) -> Vec<Problem> {
+    let chosen = |path: &KeyPath| !failed.iter().any(|failed| failed.is_related(path));
     let file = sources.file.as_ref().map(|path| Place::File {
         path: path.clone(),
         line: None,
@@ -104,7 +104,8 @@ fn cross_problems(settings: &Settings, sources: &Sources, layer: &Layer, failed:
         .filter(|finding| finding.paths.iter().all(chosen))
         .map(|finding| {
             let subject = finding.paths.first().map(ToString::to_string).unwrap_or_default();
-            let place = finding.paths.first().and_then(|path| layer.place_of(path)).cloned();
+            // Where the key itself is missing, what makes it necessary was written somewhere.
+            let place = finding.paths.iter().find_map(|path| layer.place_of(path)).cloned();
             Problem::new(place.or_else(|| file.clone()), subject, finding.text)
         })
         .collect()

@@ -9,6 +9,8 @@ mod load;
 mod problem;
 mod reader;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod validate;
 pub mod values;
 mod warnings;
@@ -293,7 +295,7 @@ pub struct HttpStore {
     pub url: Option<Url>,
     /// The name of the file's form field.
     pub field: String,
-    /// Headers sent along; their values are secrets.
+    /// Headers sent along, by name in lower case; their values are secrets.
     pub headers: BTreeMap<String, Secret>,
     /// Where in the answer success is told, as a JSON Pointer; empty: the status alone tells.
     pub success_pointer: values::JsonPointer,

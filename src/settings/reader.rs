@@ -1,14 +1,15 @@
 //! Turns what a source says into single values, each checked alone.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path;
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::layer::{Layer, Leaf, Path};
+use super::layer::{KeyPath, Layer, Leaf};
 use super::problem::{Place, Problem};
 use super::schema::{self, Schema, Shape, Target};
 
@@ -21,7 +22,7 @@ pub(super) trait Source {
     fn place(&self, offset: usize) -> Place;
 
     /// How a key is spelt in such a source.
-    fn spell(&self, path: &Path) -> String;
+    fn spell(&self, path: &KeyPath) -> String;
 
     /// The whole text.
     fn text(&self) -> &str;
@@ -33,7 +34,10 @@ pub(super) struct Reader<'s> {
     pub(super) layer: Layer,
     pub(super) problems: Vec<Problem>,
     /// The paths of values that were found wrong and dropped.
-    pub(super) failed: BTreeSet<Path>,
+    pub(super) failed: BTreeSet<KeyPath>,
+    /// Whether problems may show values: not where the source is so broken that a value may not be
+    /// what the operator meant it to be, but the rest of a line, or of the file, with secrets in it.
+    pub(super) shows_values: bool,
 }
 
 impl<'s> Reader<'s> {
@@ -43,6 +47,7 @@ impl<'s> Reader<'s> {
             layer: Layer::default(),
             problems: Vec::new(),
             failed: BTreeSet::new(),
+            shows_values: true,
         }
     }
 
@@ -81,26 +86,16 @@ impl<'s> Reader<'s> {
         if matches!(target.shape, Shape::Section(_)) {
             // So that the entry exists even where nothing in it is right.
             let place = source.place(value.span().start);
-            self.add(
-                &target,
-                Leaf {
-                    value: Value::Table(Table::new()),
-                    place,
-                },
-            );
+            let value = Value::Table(Table::new());
+            self.add(&target, Leaf { value, place });
         }
         self.value(source, &target, value);
     }
 
     /// Begins a list that replaces what earlier layers have at its path.
     pub(super) fn begin_list(&mut self, target: &Target<'_>, place: Place) {
-        self.add(
-            target,
-            Leaf {
-                value: Value::Array(Vec::new()),
-                place,
-            },
-        );
+        let value = Value::Array(Vec::new());
+        self.add(target, Leaf { value, place });
     }
 
     /// Reads a single value; `written` is how the operator wrote it.
@@ -109,8 +104,9 @@ impl<'s> Reader<'s> {
         if !compound && schema::check(&target.path, value.clone()).is_ok() {
             return self.add(target, Leaf { value, place });
         }
-        let subject = if !compound && may_be_shown(&target.path, written) {
-            format!("{} = {}", target.path, shortened(written))
+        let shown = !compound && self.shows_values && may_be_shown(&target.path, written);
+        let subject = if shown {
+            format!("{} = {written}", target.path)
         } else {
             target.path.to_string()
         };
@@ -166,7 +162,7 @@ impl<'s> Reader<'s> {
             .push(Problem::new(Some(place), table.path.key(key).to_string(), text));
     }
 
-    pub(super) fn fail(&mut self, path: &Path, problem: Problem) {
+    pub(super) fn fail(&mut self, path: &KeyPath, problem: Problem) {
         self.failed.insert(path.clone());
         self.problems.push(problem);
     }
@@ -197,59 +193,44 @@ fn plain(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Whether a value may stand in a message: not where secrets are expected, and not where it looks
-/// like a URL that carries one.
-fn may_be_shown(path: &Path, written: &str) -> bool {
-    !written.contains(['@', '?']) && !schema::is_secret(path)
-}
-
-fn shortened(written: &str) -> String {
-    const LONGEST: usize = 80;
-    let line: String = written
-        .chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .take(LONGEST + 1)
-        .collect();
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+/// Whether a value may stand in a message: not where secrets are expected, not where it looks like a
+/// URL that carries one, and not where it is long or has lines, which no value of ours is or has: it
+/// may have swallowed a secret that stands behind it.
+fn may_be_shown(path: &KeyPath, written: &str) -> bool {
+    const LONGEST: usize = 100;
+    let url_with_more = written.contains(['@', '?']);
+    let swollen = written.len() > LONGEST || written.contains(char::is_control);
+    !url_with_more && !swollen && !schema::is_secret(path)
 }
 
 /// The secret in a file, without the line's end that editors put behind it.
 fn secret_from(file: &str) -> Result<String, String> {
-    let content = read_text(path::Path::new(file)).map_err(|error| {
+    let content = read_text(Path::new(file)).map_err(|error| {
         if looks_like_path(file) {
-            format!("can't read the file {file}: {error}")
-        } else {
-            "can't read the file (its name is not shown, as it looks like the secret itself: \
-             this key takes the path of a file that holds the secret)"
-                .to_owned()
+            return format!("can't read {file:?}: {error}");
         }
+        format!("expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}")
     })?;
     let secret = content.trim_end_matches(['\n', '\r']);
     if secret.is_empty() {
-        return Err(format!("the file {file} is empty"));
+        return Err(format!("{file:?} is empty"));
     }
     Ok(secret.to_owned())
 }
 
-/// A path that is absolute or says where it starts is one. Another may be a secret that was written
-/// where its path belongs, unless it leads into a folder that exists.
+/// Whether this is certainly a path, and not a secret written where its path belongs: it says where
+/// it starts, ends like a file's name, or leads into a folder that exists.
 fn looks_like_path(file: &str) -> bool {
-    let path = path::Path::new(file);
+    let path = Path::new(file);
+    let rooted = path.is_absolute() || file.starts_with("./") || file.starts_with("../");
+    let short_word = |text: &str| text.len() <= 6 && text.bytes().all(|b| b.is_ascii_alphabetic());
+    let named = path.extension().and_then(OsStr::to_str).is_some_and(short_word);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    path.is_absolute() || file.starts_with("./") || file.starts_with("../") || folder.is_some_and(path::Path::is_dir)
+    rooted || named || folder.is_some_and(Path::is_dir)
 }
 
 /// Reads a text file, up to [`LARGEST_FILE`].
-pub(super) fn read_text(file: &path::Path) -> io::Result<String> {
+pub(super) fn read_text(file: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(file)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LARGEST_FILE {

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::layer::Path;
+use super::layer::KeyPath;
 use super::{Account, Client, Settings};
 use crate::secret::FROM_FILE;
 
@@ -58,7 +58,7 @@ impl<'s> Shape<'s> {
 /// A place in the settings for a value to go to.
 #[derive(Clone)]
 pub(super) struct Target<'s> {
-    pub(super) path: Path,
+    pub(super) path: KeyPath,
     pub(super) shape: Shape<'s>,
     /// Whether the key was `x_file`: what is given is the path of a file that holds the secret `x`.
     pub(super) in_file: bool,
@@ -92,7 +92,7 @@ impl Target<'_> {
 
     /// The keys that were probably meant by `key`, which is unknown here: a near one, else the same
     /// one in other sections.
-    pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<Path> {
+    pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<KeyPath> {
         // The time it takes grows with the key's length.
         const LONGEST: usize = 64;
         let Shape::Section(section) = self.shape else {
@@ -110,7 +110,7 @@ impl Target<'_> {
             .min();
         match near {
             Some((_, known)) => vec![self.path.key(&known)],
-            None => everywhere(&given, &schema.sample, &Path::default()),
+            None => everywhere(&given, &schema.sample, &KeyPath::default()),
         }
     }
 }
@@ -126,60 +126,63 @@ impl Schema {
         let mut settings = Settings::default();
         settings.accounts.push(Account::default());
         settings.internal.clients.push(Client::default());
-        Self {
-            sample: settings.to_table(),
-        }
+        let sample = Table::try_from(settings).unwrap_or_default();
+        Self { sample }
     }
 
     pub(super) fn root(&self) -> Target<'_> {
         Target {
-            path: Path::default(),
+            path: KeyPath::default(),
             shape: Shape::Section(&self.sample),
             in_file: false,
         }
     }
 }
 
-/// The paths of every `key` in the sections under `path`.
-fn everywhere(key: &str, section: &Table, path: &Path) -> Vec<Path> {
+/// The paths of every `key` in `section` and below.
+fn everywhere(key: &str, section: &Table, path: &KeyPath) -> Vec<KeyPath> {
     let mut found: Vec<_> = section.get(key).map(|_| path.key(key)).into_iter().collect();
     for (name, value) in section {
-        if let Value::Table(inner) = value {
-            found.extend(everywhere(key, inner, &path.key(name)));
+        let path = path.key(name);
+        match Shape::of(value) {
+            Shape::Section(inner) => found.extend(everywhere(key, inner, &path)),
+            Shape::Records(entry) => found.extend(everywhere(key, entry, &path.index(0))),
+            Shape::Map | Shape::List | Shape::Single => {}
         }
     }
     found
 }
 
 /// Whether `value` alone, at `path`, makes settings; the error is serde's and may quote the value.
-pub(super) fn check(path: &Path, value: Value) -> Result<(), toml::de::Error> {
+pub(super) fn check(path: &KeyPath, value: Value) -> Result<(), toml::de::Error> {
     Settings::deserialize(path.document(value)).map(|_| ())
 }
 
 /// Whether the key at `path` takes secrets: they alone understand what was read from a file.
-pub(super) fn is_secret(path: &Path) -> bool {
+pub(super) fn is_secret(path: &KeyPath) -> bool {
     // A text that every type of secret takes; Redis URLs are the choosiest.
     let content = Value::String("redis://localhost".to_owned());
     check(path, Value::Table(Table::from_iter([(FROM_FILE.to_owned(), content)]))).is_ok()
 }
 
 /// What the single value at `path` should have been instead of `value`, without quoting that.
-pub(super) fn expectation(path: &Path, value: &Value) -> String {
+pub(super) fn expectation(path: &KeyPath, value: &Value) -> String {
     // Most types are written as text, and say best what they expect when they are given text.
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Table(_) | Value::Array(_) => String::new(),
-        other => other.to_string(),
+    let (text, text_fits) = match value {
+        Value::String(text) => (text.clone(), "another text"),
+        Value::Table(_) | Value::Array(_) => (String::new(), "a single value"),
+        other => (other.to_string(), "a text, in quotes"),
     };
-    let Err(error) = check(path, Value::String(text)) else {
-        return "expected a text in quotes".to_owned();
+    let message = match check(path, Value::String(text)) {
+        Ok(()) => return format!("expected {text_fits}"),
+        Err(error) => error.message().to_owned(),
     };
     // Ours begin with "expected"; serde's have it at the end, behind the value.
-    let expected = match error.message().rsplit_once(", expected ") {
-        Some((_, expected)) => expected,
-        None => error.message().strip_prefix("expected ").unwrap_or("another value"),
+    let expected = match message.rsplit_once(", expected ") {
+        Some((_, expected)) => expected.replace('`', "\""),
+        None => message.strip_prefix("expected ").unwrap_or("another value").to_owned(),
     };
-    let expected = match expected {
+    let expected = match expected.as_str() {
         "u32" => "a whole number from 0 to 4294967295",
         "usize" => "a whole number, 0 or more",
         "a boolean" => "true or false",

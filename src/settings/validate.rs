@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::layer::Path;
+use super::layer::KeyPath;
 use super::values::KeyTemplate;
 use super::{AuthMode, ImageStoreBackend, JwtAlgorithm, RedisMode, Settings};
 use crate::account::AppId;
 use crate::secret::Secret;
 
-/// Path prefixes that the gateway's own routes live under.
+/// What the paths of the gateway's own routes begin with.
 const OWN_ROUTES: [&str; 6] = ["wechat", "p", "healthz", "readyz", "docs", "openapi.json"];
 
 /// Headers that describe the request's body, which the image store's client writes itself.
@@ -20,7 +20,7 @@ const BODY_HEADERS: [&str; 3] = ["content-type", "content-length", "transfer-enc
 /// Something that does not fit together.
 pub(super) struct Finding {
     /// The keys it is about, the one to name first.
-    pub(super) paths: Vec<Path>,
+    pub(super) paths: Vec<KeyPath>,
     pub(super) text: String,
 }
 
@@ -51,7 +51,7 @@ impl Findings {
     fn require(&mut self, fits: bool, keys: &[&str], text: impl Into<String>) {
         if !fits {
             self.0.push(Finding {
-                paths: keys.iter().map(|key| Path::from(*key)).collect(),
+                paths: keys.iter().map(|key| KeyPath::from(*key)).collect(),
                 text: text.into(),
             });
         }

@@ -67,7 +67,7 @@ impl WeChatClient {
         let answer = self
             .json(Api::Token, |url| self.http.get(url).query(&query), "/cgi-bin/token")
             .await;
-        issued(answer?, "access_token", asked_at)
+        issued(&answer?, "access_token", asked_at)
     }
 
     /// `POST /cgi-bin/stable_token`: the current token and its remaining life, or with
@@ -94,7 +94,7 @@ impl WeChatClient {
                 "/cgi-bin/stable_token",
             )
             .await;
-        issued(answer?, "access_token", asked_at)
+        issued(&answer?, "access_token", asked_at)
     }
 
     /// `GET /cgi-bin/ticket/getticket?type=jsapi`: the current ticket. Its life is always said to
@@ -109,7 +109,7 @@ impl WeChatClient {
                 "/cgi-bin/ticket/getticket",
             )
             .await;
-        issued(answer?, "ticket", asked_at)
+        issued(&answer?, "ticket", asked_at)
     }
 
     /// `GET /cgi-bin/media/get`: a temporary media file, as a stream.
@@ -189,7 +189,7 @@ fn innermost(error: &reqwest::Error) -> String {
 /// A life longer than any that WeChat gives, against an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;
 
-fn issued(answer: Answer, field: &str, asked_at: Instant) -> Result<Issued, CallError> {
+fn issued(answer: &Answer, field: &str, asked_at: Instant) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
     let value = answer.text(field).ok_or_else(unexpected)?;
     // Without a life, or with none left, it can't be kept: some caches then keep it for ever.

@@ -69,3 +69,62 @@ fn parse_duration(text: &str) -> Option<std::time::Duration> {
         .ok()
         .filter(|duration| *duration <= LONGEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Amounts {
+        #[serde(with = "super::duration")]
+        duration: Duration,
+        #[serde(with = "super::duration_or_zero")]
+        or_zero: Duration,
+        #[serde(with = "super::size")]
+        size: u64,
+    }
+
+    fn read(duration: &str, or_zero: &str, size: &str) -> Result<Amounts, String> {
+        let text = format!("duration = {duration:?}\nor_zero = {or_zero:?}\nsize = {size:?}");
+        toml::from_str(&text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn amounts_are_read_and_written_exactly() {
+        for (duration, seconds, size, bytes) in [
+            ("5s", 5, "20MiB", 20 << 20),
+            ("300s", 300, "20971521", 20_971_521),
+            ("72h", 72 * 3600, "10 kB", 10_000),
+            ("1h 30m", 5400, "1.5KiB", 1536),
+            ("365days", 365 * 86400, "3GiB", 3 << 30),
+        ] {
+            let amounts = read(duration, duration, size).unwrap();
+            assert_eq!((amounts.duration, amounts.size), (Duration::from_secs(seconds), bytes));
+            assert_eq!(toml::from_str(&toml::to_string(&amounts).unwrap()), Ok(amounts));
+        }
+    }
+
+    #[test]
+    fn zero_endless_and_nonsense_are_refused() {
+        for text in ["", "5", "-5s", "s", "366days", "99999999999999999999days", "0s"] {
+            assert!(
+                read(text, "0s", "1B")
+                    .unwrap_err()
+                    .starts_with("expected a duration such as"),
+                "{text}"
+            );
+        }
+        assert_eq!(read("1s", "0s", "1B").unwrap().or_zero, Duration::ZERO);
+        assert!(read("1s", "366days", "1B").unwrap_err().contains("\"0s\" is off"));
+        for text in ["", "0", "0MiB", "-1MiB", "MiB", "1 furlong", "0.1B"] {
+            assert!(
+                read("1s", "1s", text)
+                    .unwrap_err()
+                    .starts_with("expected a size such as"),
+                "{text}"
+            );
+        }
+    }
+}

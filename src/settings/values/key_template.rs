@@ -44,3 +44,30 @@ impl From<KeyTemplate> for String {
         template.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(text: &str) -> Result<KeyTemplate, &'static str> {
+        text.to_owned().try_into()
+    }
+
+    #[test]
+    fn the_account_is_filled_in() {
+        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
+        let named = template("token:{app_id}:{app_id}").unwrap();
+        assert_eq!(named.fill(&app_id), "token:wx1:wx1");
+        assert!(named.names_account());
+        let bare = template("token").unwrap();
+        assert_eq!(bare.fill(&app_id), "token");
+        assert!(!bare.names_account());
+    }
+
+    #[test]
+    fn what_nobody_can_mean_is_refused() {
+        for text in ["", "a b", "a\n", "{appid}", "{app_id", "a}", "{{app_id}}"] {
+            assert!(template(text).is_err(), "{text}");
+        }
+    }
+}

@@ -28,7 +28,7 @@ impl TryFrom<String> for LogFilter {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         // `EnvFilter` takes "inof" for the name of a module and then logs nothing else.
-        let level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+        let level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
         let spells_levels = text.contains('[') || text.split(',').all(|part| part.contains('=') || level(part));
         if !spells_levels || EnvFilter::try_new(&text).is_err() {
             return Err(
@@ -42,5 +42,27 @@ impl TryFrom<String> for LogFilter {
 impl From<LogFilter> for String {
     fn from(filter: LogFilter) -> Self {
         filter.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_filters_are_told_from_slips() {
+        for text in [
+            "info",
+            "OFF",
+            "wxgate=debug,info",
+            "warn,hyper=off",
+            "wxgate[span{field=1}]=trace",
+        ] {
+            let filter = LogFilter::try_from(text.to_owned()).expect(text);
+            assert!(!filter.to_env_filter().to_string().is_empty());
+        }
+        for text in ["", "inof", "info,", "wxgate", "wxgate=loud", "a=b=c", "warn, hyper=off"] {
+            assert!(LogFilter::try_from(text.to_owned()).is_err(), "{text}");
+        }
     }
 }

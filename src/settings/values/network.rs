@@ -138,3 +138,40 @@ impl fmt::Display for HostPort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_and_a_port_are_told_apart() {
+        for (text, host, port) in [
+            ("redis-1:6379", "redis-1", 6379),
+            ("10.0.0.1:1", "10.0.0.1", 1),
+            ("[::1]:7", "::1", 7),
+        ] {
+            let address = HostPort::try_from(text.to_owned()).unwrap();
+            assert_eq!((address.host(), address.port()), (host, port));
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn half_an_address_is_refused() {
+        for text in [
+            "",
+            "redis",
+            "redis:",
+            ":6379",
+            "redis:0",
+            "redis:65536",
+            "::1:7",
+            "[x]:7",
+            "redis://r:1",
+            "a b:1",
+            "u:p@r:1",
+        ] {
+            assert!(HostPort::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}

@@ -82,3 +82,47 @@ fn scalar_text(value: &Value) -> Option<String> {
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pointer_finds_its_place() {
+        let pointer = |text: &str| JsonPointer::try_from(text.to_owned());
+        let document = json!({ "data": [{ "url": "u" }], "a/b": 1 });
+        assert_eq!(pointer("/data/0/url").unwrap().resolve(&document), Some(&json!("u")));
+        assert_eq!(pointer("/a~1b").unwrap().resolve(&document), Some(&json!(1)));
+        assert_eq!(pointer("").unwrap().resolve(&document), Some(&document));
+        assert_eq!(pointer("/none").unwrap().resolve(&document), None);
+        for text in ["data", "/a~", "/a~2", "$.data"] {
+            assert!(pointer(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn scalars_match_by_their_text() {
+        for (scalar, same) in [
+            (Scalar::Integer(0), vec![json!(0), json!("0")]),
+            (Scalar::Text("0".to_owned()), vec![json!(0), json!("0")]),
+            (Scalar::Text("ok".to_owned()), vec![json!("ok")]),
+            (Scalar::Bool(true), vec![json!(true), json!("true")]),
+            (Scalar::Float(1.5), vec![json!(1.5), json!("1.5")]),
+        ] {
+            assert!(same.iter().all(|value| scalar.matches(value)), "{scalar:?}");
+            for other in [
+                json!(1),
+                json!(false),
+                json!(null),
+                json!([0]),
+                json!({}),
+                json!(""),
+                json!("OK"),
+            ] {
+                assert!(!scalar.matches(&other), "{scalar:?} {other}");
+            }
+        }
+    }
+}

@@ -55,7 +55,12 @@ impl TryFrom<Secret> for RedisUrl {
         if !known_scheme || text.into_connection_info().is_err() {
             return Err(EXPECTED);
         }
-        let masked = mask(Url::parse(text).map_err(|_| EXPECTED)?).ok_or(EXPECTED)?;
+        let url = Url::parse(text).map_err(|_| EXPECTED)?;
+        // Nothing else means anything there, least of all a password.
+        if url.query_pairs().any(|(name, _)| name != "protocol") {
+            return Err(EXPECTED);
+        }
+        let masked = mask(url).ok_or(EXPECTED)?;
         Ok(Self { whole, masked })
     }
 }
@@ -85,5 +90,55 @@ impl Serialize for RedisUrl {
 impl<'de> Deserialize<'de> for RedisUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Secret::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Result<RedisUrl, &'static str> {
+        Secret::new(text).try_into()
+    }
+
+    #[test]
+    fn what_may_be_secret_is_masked() {
+        for (text, masked) in [
+            ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+            ("redis://:hunter2@r", "redis://:********@r"),
+            (
+                "rediss://u:hunter2@r:1/2?protocol=resp3",
+                "rediss://u:********@r:1/2?protocol=resp3",
+            ),
+            ("redis://hunter2@r", "redis://********@r"),
+        ] {
+            let url = url(text).unwrap();
+            assert_eq!(url.expose(), text);
+            assert_eq!(format!("{url:?}"), masked);
+            assert_eq!(serde_json::to_value(&url).unwrap(), masked);
+        }
+    }
+
+    #[test]
+    fn parts_are_told() {
+        assert!(url("rediss://r").unwrap().is_tls());
+        assert!(!url("redis://r").unwrap().is_tls());
+        assert_eq!(url("redis://[::1]:7/0").unwrap().host(), "[::1]");
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for text in [
+            "",
+            "r:6379",
+            "http://r",
+            "unix:///r",
+            "redis://",
+            "redis://r/x",
+            "redis://r:x",
+            "redis://r?pass=p",
+        ] {
+            assert!(url(text).is_err(), "{text}");
+        }
     }
 }

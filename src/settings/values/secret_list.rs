@@ -63,3 +63,22 @@ impl<'de> Visitor<'de> for ListVisitor {
         Ok(lines.filter(|line| !line.is_empty()).map(Secret::new).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::secret::FROM_FILE;
+
+    use super::*;
+
+    #[test]
+    fn secrets_come_as_a_list_or_one_a_line() {
+        let exposed =
+            |list: &SecretList| -> Vec<String> { list.iter().map(|secret| secret.expose().to_owned()).collect() };
+        let list: SecretList = serde_json::from_str(r#"["a", "b c"]"#).unwrap();
+        assert_eq!(exposed(&list), ["a", "b c"]);
+        let content = serde_json::json!({ FROM_FILE: "a\r\n\n b c \n" });
+        assert_eq!(serde_json::from_value::<SecretList>(content).unwrap(), list);
+        assert_eq!(serde_json::to_string(&list).unwrap(), r#"["********","********"]"#);
+        assert!(serde_json::from_str::<SecretList>(r#"{"x": "hunter2"}"#).is_err());
+    }
+}

@@ -45,9 +45,10 @@ impl TryFrom<String> for Origin {
             return Ok(Self(text));
         }
         let url = parse_http(&text).ok_or(EXPECTED)?;
+        // A star in a host would be taken for a host's name, and match nothing.
         let bare = text
             .split_once("://")
-            .is_some_and(|(_, rest)| !rest.contains(['/', '?', '#']));
+            .is_some_and(|(_, rest)| !rest.contains(['/', '?', '#', '*']));
         if !bare {
             return Err(EXPECTED);
         }
@@ -191,5 +192,105 @@ pub mod optional_url {
     /// Writes a URL.
     pub fn serialize<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(url.as_ref().map_or("", Url::as_str))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Result<Origin, &'static str> {
+        text.to_owned().try_into()
+    }
+
+    fn base(text: &str) -> Result<BaseUrl, &'static str> {
+        text.to_owned().try_into()
+    }
+
+    fn public(text: &str) -> Result<PublicBase, &'static str> {
+        text.to_owned().try_into()
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        assert_eq!(
+            origin("https://H5.example.com:443").unwrap().as_str(),
+            "https://h5.example.com"
+        );
+        assert_eq!(origin("http://a.cn:8080").unwrap().as_str(), "http://a.cn:8080");
+        assert!(origin("*").unwrap().is_any());
+        for text in [
+            "",
+            "a.cn",
+            "https://a.cn/",
+            "https://a.cn/x",
+            "https://u@a.cn",
+            "https://a.cn?x",
+            "https:a.cn",
+            "ftp://a.cn",
+            "https://*.a.cn",
+            "null",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_are_joined_to_a_base_with_one_slash() {
+        for (text, url) in [
+            ("https://api.weixin.qq.com", "https://api.weixin.qq.com/cgi-bin/token"),
+            ("https://api.weixin.qq.com/", "https://api.weixin.qq.com/cgi-bin/token"),
+            ("http://127.0.0.1:1/wx/", "http://127.0.0.1:1/wx/cgi-bin/token"),
+        ] {
+            let base = base(text).unwrap();
+            assert_eq!(base.join_path("/cgi-bin/token").as_str(), url);
+            assert_eq!(String::from(base), text.trim_end_matches('/'));
+        }
+        assert_eq!(
+            base("http://a.cn").unwrap().join_path("x%2Fy?z#").as_str(),
+            "http://a.cn/x%2Fy%3Fz%23"
+        );
+        for text in [
+            "",
+            "api.weixin.qq.com",
+            "https://a.cn?x=1",
+            "https://a.cn#x",
+            "https://u:p@a.cn",
+            "https://@a.cn",
+            "https:///a.cn",
+            "https://a\n.cn",
+            "redis://a",
+        ] {
+            assert!(base(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pictures_are_called_by_path_or_by_url() {
+        for (text, joined, path) in [
+            ("/images", "/images/a.jpg", "/images"),
+            ("/a/b/", "/a/b/a.jpg", "/a/b"),
+            ("https://img.example.com", "https://img.example.com/a.jpg", ""),
+            ("http://h:1/images/", "http://h:1/images/a.jpg", "/images"),
+        ] {
+            let base = public(text).unwrap();
+            assert_eq!((base.join("a.jpg").as_str(), base.path()), (joined, path));
+        }
+        for text in [
+            "",
+            "/",
+            "images",
+            "//a.cn/images",
+            "/a//b",
+            "/../etc",
+            "/a b",
+            "/{id}",
+            "/a?b",
+            "https://a.cn/#x",
+            "https://u:p@a.cn/x",
+            "ftp://a/b",
+        ] {
+            assert!(public(text).is_err(), "{text}");
+        }
     }
 }

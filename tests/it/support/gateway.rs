@@ -201,7 +201,7 @@ impl GatewayBuilder {
     }
 
     /// A setting, named as in the environment: `server.listen`.
-    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let name = format!("WXGATE__{}", key.replace('.', "__").to_uppercase());
         self.env.push((name, value.to_string()));
         self

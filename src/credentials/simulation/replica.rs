@@ -1,0 +1,165 @@
+//! One replica: a keeper and traffic, with a switch to freeze it, cut it off, or kill it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Step;
+use super::world::{SimulatedStore, SimulatedWeChat, TOKEN_KEY, World, rejection};
+use crate::account::AppId;
+use crate::credentials::{AccountCredentials, CredentialMetrics, Jitter, Journal, Keeper, Kind, Policy, Services};
+use crate::settings::{Credentials, values::KeyTemplate};
+use crate::store::{MemoryStore, SharedStore};
+
+/// What stands between a replica and everything outside of it.
+pub(super) struct Gate(Mutex<GateState>);
+
+struct GateState {
+    dead: bool,
+    frozen_until: Instant,
+    cut_off_until: Instant,
+}
+
+impl Gate {
+    /// Goes on once the replica is not frozen; never, once it is dead.
+    pub(super) async fn pass(&self) {
+        loop {
+            let (dead, frozen_until) = {
+                let state = self.0.lock().unwrap();
+                (state.dead, state.frozen_until)
+            };
+            if dead {
+                return std::future::pending().await;
+            }
+            if frozen_until <= Instant::now() {
+                return;
+            }
+            sleep_until(frozen_until).await;
+        }
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.0.lock().unwrap().cut_off_until > Instant::now()
+    }
+}
+
+pub(super) struct Replica {
+    credentials: Arc<AccountCredentials>,
+    gate: Arc<Gate>,
+    doings: JoinSet<()>,
+}
+
+impl Replica {
+    pub(super) fn start(world: &Arc<World>, seed: u64) -> Self {
+        let now = Instant::now();
+        let gate = Arc::new(Gate(Mutex::new(GateState {
+            dead: false,
+            frozen_until: now,
+            cut_off_until: now,
+        })));
+        let store: Arc<dyn SharedStore> = Arc::new(SimulatedStore {
+            world: Arc::clone(world),
+            gate: Arc::clone(&gate),
+        });
+        let wechat = SimulatedWeChat {
+            world: Arc::clone(world),
+            gate: Arc::clone(&gate),
+        };
+        let tasks = TaskTracker::new();
+        let services = Services {
+            store,
+            journal: Journal::start(
+                Arc::new(MemoryStore::default()),
+                "replica",
+                &tasks,
+                CancellationToken::new(),
+            ),
+            metrics: CredentialMetrics::register(&Registry::new()).unwrap(),
+            tasks,
+        };
+        let key = |name: &str| KeyTemplate::try_from(name.to_owned()).unwrap();
+        let keys = Credentials {
+            token_key: key(TOKEN_KEY),
+            ticket_key: key("ticket"),
+            lock_key: key("lock"),
+            ..Credentials::default()
+        };
+        let policy = Policy {
+            refresh_ahead: Duration::from_secs(10),
+            ticket_max_age: Duration::from_secs(20),
+            adopt_interval: Duration::from_secs(2),
+            lock_ttl: Duration::from_secs(6),
+            lock_wait: Duration::from_secs(3),
+            call_limit: Duration::from_secs(2),
+            daily_token_calls: 0,
+            jitter: Jitter::seeded(seed),
+        };
+        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
+        let credentials = AccountCredentials::new(app_id, Arc::new(wechat), &keys, policy, services);
+        let mut doings = JoinSet::new();
+        doings.spawn(Keeper::run(Arc::clone(&credentials), CancellationToken::new()));
+        doings.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
+        Self {
+            credentials,
+            gate,
+            doings,
+        }
+    }
+
+    pub(super) fn freeze_for(&self, time: Duration) {
+        self.gate.0.lock().unwrap().frozen_until = Instant::now() + time;
+    }
+
+    pub(super) fn cut_off_for(&self, time: Duration) {
+        self.gate.0.lock().unwrap().cut_off_until = Instant::now() + time;
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.gate.0.lock().unwrap().dead = true;
+        self.doings.abort_all();
+    }
+
+    pub(super) fn operator_renews(&mut self) {
+        let credentials = Arc::clone(&self.credentials);
+        self.doings.spawn(async move {
+            let _ = credentials.renew_now(Kind::AccessToken).await;
+        });
+    }
+
+    pub(super) fn usable_token(&self) -> Option<String> {
+        self.credentials
+            .token
+            .cell
+            .usable()
+            .map(|token| token.value.expose().to_owned())
+    }
+
+    pub(super) fn assert_serves_nothing_dead(&self, step: &Step) {
+        if let Some(token) = self.credentials.token.cell.usable() {
+            let name = token.value.expose();
+            assert!(token.expires_at > Instant::now(), "by {step:?}: {name} has ended");
+            assert!(
+                !self.credentials.token.past.rejected(&token.value),
+                "by {step:?}: {name} was rejected"
+            );
+        }
+    }
+}
+
+/// Calls made with the token, all the time; each may find that the token is dead.
+async fn traffic(credentials: Arc<AccountCredentials>, world: Arc<World>, gate: Arc<Gate>) {
+    loop {
+        sleep(Duration::from_millis(700)).await;
+        gate.pass().await;
+        let call = |token: Arc<crate::credentials::Credential>| {
+            let accepted = world.accepts(token.value.expose());
+            async move { if accepted { Ok(()) } else { Err(rejection()) } }
+        };
+        let _ = credentials.with_token(call).await;
+    }
+}

@@ -1,0 +1,272 @@
+//! Fields against each other.
+
+use super::{ACCOUNT, SettingsFile, env_problems, load, load_text, problems};
+
+/// The one problem of this text after an account, without its place.
+fn problem(text: &str) -> String {
+    let told = problems(text);
+    let [one] = told.as_slice() else {
+        panic!("expected one problem: {told:#?}")
+    };
+    let (place, problem) = one.split_once(": ").unwrap();
+    assert!(place.starts_with("wxgate.toml"), "{one}");
+    problem.to_owned()
+}
+
+fn loads(text: &str) {
+    load_text(&format!("{ACCOUNT}{text}")).expect(text);
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    load_text(&format!("{ACCOUNT}{text}")).expect(text).warnings()
+}
+
+#[test]
+fn an_account_is_needed() {
+    let text = "accounts: no account is set: add [[accounts]] with app_id and app_secret, or set WXGATE_APP_ID and \
+                WXGATE_APP_SECRET";
+    assert_eq!(load(None, &[]).unwrap_err(), [text]);
+    assert_eq!(load_text("").unwrap_err(), [format!("wxgate.toml: {text}")]);
+}
+
+#[test]
+fn accounts_are_complete_and_differ() {
+    let told =
+        load_text("[[accounts]]\napp_id = \"a\"\napp_secret = \" \"\n[[accounts]]\napp_id = \"a\"\n[[accounts]]")
+            .unwrap_err();
+    assert_eq!(
+        told,
+        [
+            "wxgate.toml:3: accounts[0].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
+            "wxgate.toml:4: accounts[1].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
+            "wxgate.toml:5: accounts[1].app_id: accounts[0] has the same AppID; each account stands here once",
+            "wxgate.toml:6: accounts[2].app_id: missing: every account needs its AppID",
+            "wxgate.toml:6: accounts[2].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
+        ]
+    );
+}
+
+#[test]
+fn redis_keys_keep_accounts_and_kinds_apart() {
+    loads("credentials.token_key = \"weChat_client_credential:access_token\"");
+    let second =
+        "[[accounts]]\napp_id = \"wx1\"\napp_secret = \"s\"\n[[accounts]]\napp_id = \"wx2\"\napp_secret = \"s\"\n";
+    load_text(second).unwrap();
+    let told = load_text(&format!("{second}[credentials]\nlock_key = \"lock\"")).unwrap_err();
+    assert_eq!(
+        told,
+        [
+            "wxgate.toml:8: credentials.lock_key: expected {app_id} in it: with several accounts, one would overwrite the other's"
+        ]
+    );
+    assert_eq!(
+        problem("credentials = { ticket_key = \"k:{app_id}\", lock_key = \"k:wx1\" }"),
+        "credentials.lock_key: is the same Redis key as credentials.ticket_key; each needs its own"
+    );
+}
+
+#[test]
+fn the_lock_outlives_a_call() {
+    let told =
+        problem("credentials.lock_ttl = \"11s\"\nwechat.fallback_base_urls = [\"https://a.cn\", \"https://b.cn\"]");
+    assert!(
+        told.starts_with("credentials.lock_ttl: expected more than 11s: one call to WeChat may take that long"),
+        "{told}"
+    );
+    loads("credentials.lock_ttl = \"11001ms\"\nwechat.fallback_base_urls = [\"https://a.cn\", \"https://b.cn\"]");
+    loads("credentials.lock_ttl = \"8s\"");
+}
+
+#[test]
+fn what_follows_from_a_bad_value_is_not_told() {
+    // With the default in its place, the lock would be too short.
+    assert_eq!(
+        problems("credentials.lock_ttl = \"1 aeon\"\nwechat.timeout = \"40s\"").len(),
+        1
+    );
+    assert_eq!(problems("redis = { mode = \"cluster\", nodes = [\"x\"] }").len(), 1);
+    assert_eq!(load_text("accounts = 5").unwrap_err().len(), 1);
+    assert_eq!(
+        env_problems(&[
+            ("WXGATE__SERVER__LISTEN", "x"),
+            ("WXGATE__INTERNAL__LISTEN", "127.0.0.1:8080")
+        ])
+        .len(),
+        1
+    );
+}
+
+#[test]
+fn redis_modes_need_addresses() {
+    assert!(problem("redis.mode = \"cluster\"").starts_with("redis.nodes: missing: "));
+    assert!(problem("redis.mode = \"sentinel\"").starts_with("redis.nodes: missing: "));
+    let sentinel = "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], sentinel_service = \"\" }";
+    assert!(problem(sentinel).starts_with("redis.sentinel_service: missing: "));
+    loads("redis = { mode = \"cluster\", nodes = [\"r:6379\"] }");
+}
+
+#[test]
+fn uploads_need_kinds_and_places() {
+    assert!(problem("media.allowed_types = []").starts_with("media.allowed_types: expected at least one"));
+    assert!(problem("media.max_concurrent = 0").starts_with("media.max_concurrent: expected 1 or more"));
+}
+
+#[test]
+fn the_image_store_in_use_is_complete() {
+    let told =
+        problems("image_store = { backend = \"http\", http = { url_pointer = \"\", attempts = 11, field = \"\" } }");
+    assert_eq!(
+        told,
+        [
+            "wxgate.toml:2: image_store.http.url: missing: image_store.backend \"http\" needs the address to post \
+             pictures to",
+            "wxgate.toml:2: image_store.http.url_pointer: missing: image_store.backend \"http\" needs the place of the \
+             picture's URL in the answer",
+            "wxgate.toml:2: image_store.http.field: missing: image_store.backend \"http\" needs the name of the file's \
+             form field",
+            "wxgate.toml:2: image_store.http.attempts: expected a number from 1 to 10",
+        ]
+    );
+    assert_eq!(problems("image_store.backend = \"s3\"").len(), 4);
+    loads(
+        "image_store = { backend = \"s3\", s3 = { bucket = \"b\", access_key_id = \"a\", secret_access_key = \"s\", \
+           public_base_url = \"https://img.example.com\" } }",
+    );
+    loads("image_store = { backend = \"http\", http = { url = \"http://files/up\", headers = { Host = \"h\" } } }");
+}
+
+#[test]
+fn headers_are_valid_and_not_the_bodys() {
+    let told = problems(
+        "[image_store]\nbackend = \"http\"\n[image_store.http]\nurl = \"http://files/\"\n[image_store.http.headers]\n\
+         \"a b\" = \"x\"\nContent-Type = \"x\"\nX-Key = \"line\\nline\"",
+    );
+    assert_eq!(
+        told,
+        [
+            "wxgate.toml:7: image_store.http.headers.\"a b\": expected a header's name, such as Authorization",
+            "wxgate.toml:8: image_store.http.headers.content-type: this header is not for settings: it tells of the body, \
+         picture by picture",
+            "wxgate.toml:9: image_store.http.headers.x-key: expected a header's value, one line of text (it is not shown, it \
+         may be secret)",
+        ]
+    );
+}
+
+#[test]
+fn pictures_do_not_hide_the_gateways_routes() {
+    for path in [
+        "/wechat",
+        "/p/images",
+        "/healthz",
+        "/readyz",
+        "/docs/img/",
+        "/openapi.json",
+        "https://h5.example.com/p",
+    ] {
+        let told = problem(&format!("image_store.local.public_base_url = \"{path}\""));
+        assert!(told.starts_with("image_store.local.public_base_url: /"), "{told}");
+    }
+    loads("image_store.local.public_base_url = \"/photos/p\"");
+    loads("image_store.local.public_base_url = \"https://img.example.com\"");
+}
+
+#[test]
+fn clients_are_named_and_known() {
+    let told = problems(
+        "internal.clients = [{ name = \"crm\", secret = \"a\" }, { name = \"crm\" }, { name = \"a b\", secret = \"s\", \
+         app_ids = [\"wx1\", \"wx9\"] }]",
+    );
+    let told: Vec<_> = told
+        .iter()
+        .map(|line| line.strip_prefix("wxgate.toml:2: internal.").unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "clients[1].name: internal.clients[0] has the same name; nobody could tell them apart",
+            "clients[1].secret: missing: every client needs a secret of its own (secret or secret_file)",
+            "clients[2].name: expected a name of 1 to 32 letters, digits, `_` or `-`: journal and metrics show it",
+            "clients[2].app_ids[1]: wx9 is not among [[accounts]]",
+        ]
+    );
+}
+
+#[test]
+fn auth_has_what_its_mode_needs() {
+    assert!(problem("auth.mode = \"api_key\"").starts_with("auth.api_keys: missing"));
+    assert!(problem("auth.api_keys = [\"a\", \" \"]").starts_with("auth.api_keys: one of the keys is empty"));
+    assert!(problem("auth.mode = \"jwt\"").starts_with("auth.jwt_key: missing"));
+    let pem = "-----BEGIN PUBLIC KEY-----";
+    assert!(problem(&format!("auth = {{ mode = \"jwt\", jwt_key = \"{pem}\" }}")).contains("expected a shared secret"));
+    assert!(problem("auth = { mode = \"jwt\", jwt_key = \"s\", jwt_algorithm = \"ES256\" }").contains("in PEM"));
+    loads(&format!(
+        "auth = {{ mode = \"jwt\", jwt_key = \"{pem}\", jwt_algorithm = \"EdDSA\" }}"
+    ));
+}
+
+#[test]
+fn a_burst_needs_a_rate() {
+    let told = problem("rate_limit.upload_burst = 5");
+    assert_eq!(
+        told,
+        "rate_limit.upload_burst: limits nothing alone; set rate_limit.upload_per_second too"
+    );
+    let limits = load_text(&format!(
+        "{ACCOUNT}rate_limit = {{ jssdk_per_second = 3, upload_per_second = 1, upload_burst = 9 }}"
+    ));
+    let limits = limits.unwrap().rate_limit;
+    assert_eq!(
+        limits.jssdk().map(|rate| (rate.per_second.get(), rate.burst.get())),
+        Some((3, 3))
+    );
+    assert_eq!(
+        limits.upload().map(|rate| (rate.per_second.get(), rate.burst.get())),
+        Some((1, 9))
+    );
+}
+
+#[test]
+fn the_listeners_differ() {
+    assert_eq!(
+        problem("internal.listen = \"127.0.0.1:8080\""),
+        "internal.listen: 127.0.0.1:8080 is taken by server.listen (127.0.0.1:8080); give it a port of its own"
+    );
+    assert!(problem("internal.listen = \"0.0.0.0:8080\"").starts_with("internal.listen"));
+    loads("server.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"");
+    loads("internal.listen = \"\"");
+}
+
+#[test]
+fn risky_pairs_are_warned_of() {
+    assert_eq!(warnings(""), [""; 0]);
+    for (text, key) in [
+        ("server.listen = \"0.0.0.0:8080\"", "auth.mode"),
+        (
+            "credentials.backend = \"redis\"\nredis.url = \"redis://r/0\"",
+            "redis.url",
+        ),
+        (
+            "credentials.backend = \"redis\"\nredis = { mode = \"cluster\", nodes = [\"r:1\"] }",
+            "redis.url",
+        ),
+        ("internal.operator_key = \"short\"", "internal.operator_key"),
+        ("auth = { mode = \"api_key\", api_keys = [\"short\"] }", "auth.api_keys"),
+        ("credentials.adopt_interval = \"300s\"", "credentials.adopt_interval"),
+    ] {
+        let told = warnings(text);
+        assert!(told.len() == 1 && told[0].contains(key), "{told:?}");
+    }
+    for text in [
+        "credentials.backend = \"redis\"\nredis.url = \"rediss://r/0\"",
+        "credentials.backend = \"redis\"\nredis.url = \"redis://[::1]/0\"",
+        "server.listen = \"0.0.0.0:8080\"\nauth = { mode = \"api_key\", api_keys = [\"long enough to be safe\"] }",
+        "server.cors_allowed_origins = [\"*\"]",
+    ] {
+        assert_eq!(warnings(text), [""; 0]);
+    }
+    let classic = SettingsFile::new(ACCOUNT)
+        .load(&[("WXGATE__ACCOUNTS__0__TOKEN_API", "classic")])
+        .unwrap();
+    assert!(classic.warnings()[0].contains("classic"));
+}

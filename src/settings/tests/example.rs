@@ -1,0 +1,81 @@
+//! The example file and the code say the same.
+
+use std::collections::BTreeSet;
+
+use toml::{Table, Value};
+
+use super::load_text;
+use crate::settings::{Account, Client, Settings};
+
+const EXAMPLE: &str = include_str!("../../../config/wxgate.example.toml");
+
+/// Keys that are switched off in the example are comments without a space.
+fn switched_on(example: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    example.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn keys(table: &Table, path: &str, found: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let path = format!("{path}.{key}");
+        match value {
+            Value::Table(inner) => keys(inner, &path, found),
+            Value::Array(list) => list
+                .iter()
+                .filter_map(Value::as_table)
+                .for_each(|inner| keys(inner, &path, found)),
+            _ => {}
+        }
+        found.insert(path);
+    }
+}
+
+#[test]
+fn the_example_holds_the_defaults() {
+    let mut settings = load_text(EXAMPLE).unwrap();
+    assert_eq!(settings.accounts.len(), 1);
+    assert_eq!(settings.accounts[0].token_api, Account::default().token_api);
+    assert_eq!(settings.accounts[0].js_domains, Account::default().js_domains);
+    settings.accounts.clear();
+    assert_eq!(settings.to_masked_toml(), Settings::default().to_masked_toml());
+}
+
+#[test]
+fn what_is_switched_off_in_the_example_can_be_switched_on() {
+    let settings = load_text(&switched_on(EXAMPLE)).unwrap();
+    assert_eq!(settings.internal.clients[0].name, "crm");
+    assert_eq!(
+        settings.internal.clients[0].app_ids,
+        [settings.accounts[0].app_id.clone()]
+    );
+}
+
+#[test]
+fn the_example_and_the_code_have_the_same_keys() {
+    let mut in_code = BTreeSet::new();
+    let mut settings = Settings::default();
+    settings.accounts.push(Account::default());
+    settings.internal.clients.push(Client::default());
+    keys(&settings.to_masked_toml().parse().unwrap(), "", &mut in_code);
+
+    let mut in_example = BTreeSet::new();
+    keys(&switched_on(EXAMPLE).parse().unwrap(), "", &mut in_example);
+    assert_eq!(in_example, in_code);
+}
+
+#[test]
+fn every_key_of_the_example_is_commented() {
+    let section_or_key = |line: &&str| !line.is_empty() && !line.starts_with("# ") && *line != "#";
+    let lines: Vec<_> = EXAMPLE.lines().collect();
+    for (i, line) in lines.iter().enumerate().filter(|(_, line)| section_or_key(line)) {
+        // A comment may speak of several keys that follow it.
+        let above = lines[..i]
+            .iter()
+            .rev()
+            .find(|line| line.is_empty() || line.starts_with("# "));
+        assert!(above.is_some_and(|line| line.starts_with("# ")), "{line}");
+    }
+}

@@ -1,0 +1,348 @@
+//! The file: what is wrong in it is told with its line, all at once.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{ACCOUNT, SettingsFile, load, load_text, problems};
+use crate::settings::{Settings, Sources};
+
+#[test]
+fn the_defaults_are_the_contracts() {
+    let contract = r#"[server]
+listen = "127.0.0.1:8080"
+request_timeout = "30s"
+shutdown_grace = "15s"
+trusted_proxies = []
+cors_allowed_origins = []
+docs = true
+
+[internal]
+listen = "127.0.0.1:9090"
+proxy = true
+operator_key = ""
+clients = []
+
+[wechat]
+api_base_url = "https://api.weixin.qq.com"
+fallback_base_urls = []
+connect_timeout = "2s"
+timeout = "5s"
+media_timeout = "30s"
+
+[[accounts]]
+app_id = "wx1"
+app_secret = "********"
+token_api = "stable"
+js_domains = []
+
+[credentials]
+backend = "memory"
+refresh_ahead = "5m"
+ticket_max_age = "1h"
+daily_token_calls = 500
+adopt_interval = "2s"
+lock_ttl = "30s"
+lock_wait = "10s"
+token_key = "weChat_client_credential:access_token:{app_id}"
+ticket_key = "weChat_client_credential:jsapi_ticket:{app_id}"
+lock_key = "weChatApiToken:{app_id}"
+
+[redis]
+mode = "standalone"
+url = "redis://127.0.0.1:6379/0"
+nodes = []
+sentinel_service = "mymaster"
+username = ""
+password = ""
+connect_timeout = "1s"
+response_timeout = "1s"
+
+[media]
+max_bytes = "20MiB"
+allowed_types = ["image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/heic"]
+remember_for = "3days"
+max_concurrent = 64
+
+[image_store]
+backend = "local"
+
+[image_store.local]
+directory = "data/images"
+public_base_url = "/images"
+
+[image_store.http]
+url = ""
+field = "file"
+success_pointer = "/code"
+success_value = 0
+url_pointer = "/data"
+timeout = "30s"
+attempts = 3
+
+[image_store.http.headers]
+
+[image_store.s3]
+endpoint = ""
+region = "us-east-1"
+bucket = ""
+prefix = ""
+access_key_id = ""
+secret_access_key = ""
+path_style = true
+public_base_url = ""
+
+[auth]
+mode = "none"
+api_keys = []
+jwt_algorithm = "HS256"
+jwt_key = ""
+jwt_audience = ""
+jwt_issuer = ""
+
+[rate_limit]
+jssdk_per_second = 0
+jssdk_burst = 0
+upload_per_second = 0
+upload_burst = 0
+
+[telemetry]
+log_format = "text"
+log_level = "info"
+otlp_endpoint = ""
+"#;
+    assert_eq!(load_text(ACCOUNT).unwrap().to_masked_toml(), contract);
+}
+
+#[test]
+fn a_file_is_laid_over_the_defaults() {
+    let settings = load_text(&format!(
+        "{ACCOUNT}[media]\nmax_bytes = \"1MiB\"\nremember_for = \"0s\"\n"
+    ))
+    .unwrap();
+    assert_eq!(settings.media.max_bytes, 1024 * 1024);
+    assert_eq!(settings.media.remember_for, Duration::ZERO);
+    assert_eq!(settings.media.max_concurrent, 64);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let problems = load(
+        Some("/nonexistent/wxgate.toml".into()),
+        &[("WXGATE__SERVER__DOCS", "perhaps")],
+    )
+    .unwrap_err();
+    assert_eq!(
+        problems,
+        [
+            "/nonexistent/wxgate.toml: can't read the settings file: No such file or directory (os error 2)",
+            "environment variable WXGATE__SERVER__DOCS: server.docs = \"perhaps\": expected true or false",
+        ]
+    );
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line() {
+    let told = load_text(
+        r#"listen = "127.0.0.1:1"
+
+[server]
+lisen = "x"
+request_timeout = 30
+trusted_proxies = ["10.0.0.0/8", "nonsense", 5]
+docs = "yes"
+cors_allowed_origins = "https://h5.example.com"
+
+[sever]
+a = 1
+b = 2
+
+[credentials]
+backend = 3
+token_key = "a b"
+daily_token_calls = 99999999999999999999
+
+[media]
+max_bytes = 20971520
+allowed_types = ["image/jpg"]
+
+[[accounts]]
+app_id = "wx 1"
+js_domains = ["https://a.cn"]
+
+[[accounts]]
+app-id = "wx2"
+app_secret = "s"
+"#,
+    );
+    let expected = [
+        "1: listen: unknown key; did you mean internal.listen or server.listen?",
+        "4: server.lisen: unknown key; did you mean server.listen?",
+        "5: server.request_timeout = 30: expected a duration such as \"5s\", \"300s\" or \"72h\" \
+         (more than zero, at most 365 days)",
+        "6: server.trusted_proxies[1] = \"nonsense\": expected a network such as \"10.0.0.0/8\", or \"10.0.0.7/32\" \
+         for one address",
+        "6: server.trusted_proxies[2] = 5: expected a network such as \"10.0.0.0/8\", or \"10.0.0.7/32\" for one \
+         address",
+        "7: server.docs = \"yes\": expected true or false",
+        "8: server.cors_allowed_origins: expected a list such as `[\"…\", \"…\"]`",
+        "10: sever: unknown key; did you mean server?",
+        "15: credentials.backend = 3: expected \"memory\" or \"redis\"",
+        "16: credentials.token_key = \"a b\": expected a Redis key such as \"wxgate:token:{app_id}\" (not empty, no \
+         white space, no braces but {app_id})",
+        "17: credentials.daily_token_calls = 99999999999999999999: expected a whole number from 0 to 4294967295",
+        "20: media.max_bytes = 20971520: expected a text, in quotes",
+        "21: media.allowed_types[0] = \"image/jpg\": expected one of \"image/jpeg\", \"image/png\", \"image/gif\", \
+         \"image/webp\", \"image/bmp\", \"image/heic\"",
+        "23: accounts[0].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
+        "24: accounts[0].app_id = \"wx 1\": expected an AppID such as \"wx0123456789abcdef\" (1 to 64 letters, \
+         digits, _ or -)",
+        "25: accounts[0].js_domains[0] = \"https://a.cn\": expected a domain without a scheme, such as \
+         \"example.com\" or \"example.com/mp\"",
+        "27: accounts[1].app_id: missing: every account needs its AppID",
+        "28: accounts[1].app-id: unknown key; did you mean accounts[1].app_id?",
+    ];
+    assert_eq!(told.unwrap_err(), expected.map(|line| format!("wxgate.toml:{line}")));
+}
+
+#[test]
+fn broken_toml_is_told_beside_other_mistakes() {
+    let told = problems("[server]\ndocs = yes please\nlisen = 1\n[media\nmax_concurrent = 1 2\n");
+    assert_eq!(
+        told[0],
+        "wxgate.toml:3: not valid TOML: string values must be quoted, expected literal string"
+    );
+    assert!(
+        told.contains(&"wxgate.toml:4: server.lisen: unknown key; did you mean server.listen?".to_owned()),
+        "{told:?}"
+    );
+    assert!(
+        told.contains(&"wxgate.toml:5: not valid TOML: unclosed table, expected `]`".to_owned()),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_list_or_a_table_where_a_value_belongs_is_refused() {
+    assert_eq!(
+        problems("server.listen = [\"a\"]"),
+        ["wxgate.toml:2: server.listen: expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""]
+    );
+    assert_eq!(
+        problems("redis.username.first = \"a\""),
+        ["wxgate.toml:2: redis.username: expected a single value"]
+    );
+    assert_eq!(
+        problems("internal.clients = [5]")[0],
+        "wxgate.toml:2: internal.clients[0]: expected a table, `[section]` or `{ key = value }`"
+    );
+    assert_eq!(
+        problems("internal.clients = {}"),
+        ["wxgate.toml:2: internal.clients: expected a list of tables, `[[internal.clients]]`"]
+    );
+}
+
+/// Every kind of value says what it expects, in our words.
+#[test]
+fn every_key_says_what_it_expects() {
+    fn try_all(table: &toml::Table, path: &str) {
+        for (key, value) in table {
+            let path = format!("{path}{key}");
+            let wrong = match value {
+                toml::Value::Table(inner) => {
+                    try_all(inner, &format!("{path}."));
+                    "5"
+                }
+                toml::Value::Array(_) => "5",
+                _ => "[]",
+            };
+            let told = problems(&format!("{path} = {wrong}"));
+            assert!(
+                told[0].starts_with(&format!("wxgate.toml:2: {path}: expected ")),
+                "{told:?}"
+            );
+            assert!(!told[0].contains("another value"), "{told:?}");
+        }
+    }
+    let mut sample: toml::Table = Settings::default().to_masked_toml().parse().unwrap();
+    sample.remove("accounts");
+    try_all(&sample, "");
+}
+
+#[test]
+fn a_file_that_is_not_text_or_far_too_large_is_refused() {
+    let file = SettingsFile::new("");
+    std::fs::write(file.path_of("wxgate.toml"), b"\xff\xfe").unwrap();
+    assert_eq!(
+        file.load(&[]).unwrap_err(),
+        ["wxgate.toml: can't read the settings file: stream did not contain valid UTF-8"]
+    );
+    std::fs::write(file.path_of("wxgate.toml"), " ".repeat(1024 * 1024 + 1)).unwrap();
+    assert_eq!(
+        file.load(&[]).unwrap_err(),
+        ["wxgate.toml: can't read the settings file: it is larger than 1 MiB"]
+    );
+}
+
+#[test]
+fn masked_settings_load_again() {
+    let text = format!(
+        "{ACCOUNT}[image_store]\nbackend = \"http\"\n[image_store.http]\nurl = \"https://files.internal/up?to=a\"\n\
+         headers = {{ Authorization = \"Bearer x\" }}\n[redis]\nurl = \"rediss://u:p@r:1/2\"\nnodes = [\"[::1]:7\"]\n\
+         [image_store.local]\npublic_base_url = \"https://a.cn/images/\"\n[wechat]\nmedia_timeout = \"1h 2s 30ms\"\n"
+    );
+    let masked = load_text(&text).unwrap().to_masked_toml();
+    assert_eq!(load_text(&masked).unwrap().to_masked_toml(), masked);
+}
+
+/// Lines as operators write them, well and badly.
+fn line() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        Just("server.listen"),
+        Just("redis"),
+        Just("redis.url"),
+        Just("accounts"),
+        Just("[[accounts]]"),
+        Just("app_id"),
+        Just("[server]"),
+        Just("trusted_proxies"),
+        Just("image_store.http.headers"),
+        Just("a.b.c"),
+        Just("\"\\u0000\""),
+        Just("app_secret_file"),
+        Just("auth.api_keys_file"),
+        Just("[internal.clients]"),
+        Just("media.max_bytes"),
+    ];
+    let value = prop_oneof![
+        Just("\"\"".to_owned()),
+        Just("[[]]".to_owned()),
+        Just("{ x = 1 }".to_owned()),
+        Just("[{}, 1]".to_owned()),
+        Just("1979-05-27".to_owned()),
+        Just("-1e999".to_owned()),
+        Just("0xffffffffffffffffff".to_owned()),
+        Just("\"\"\"".to_owned()),
+        "\\PC{0,12}",
+    ];
+    (key, prop_oneof![Just(" = "), Just(""), Just("=")], value)
+        .prop_map(|(key, is, value)| format!("{key}{is}{value}\n"))
+}
+
+proptest! {
+    #[test]
+    fn no_file_makes_loading_panic(lines in prop::collection::vec(line(), 0..8), noise in "\\PC{0,30}") {
+        let _ = load_text(&format!("{}{noise}", lines.concat()));
+        let _ = load_text(&format!("{noise}{}", lines.concat()));
+    }
+
+    #[test]
+    fn no_variable_makes_loading_panic(
+        name in "(SERVER|ACCOUNTS|REDIS|INTERNAL|X|0|1|9{20}|)(__(LISTEN|0|7|CLIENTS|URL_FILE|TRUSTED_PROXIES|APP_ID|_FILE|)){0,3}",
+        text in "\\PC{0,20}|\\[\\PC{0,9}|\\{\\PC{0,9}",
+    ) {
+        let env = vec![(format!("WXGATE__{name}"), text), ("WXGATE_APP_ID".to_owned(), "wx1".to_owned())];
+        let problems = Settings::load(&Sources { file: None, env }).map(drop).unwrap_err();
+        prop_assert_eq!(problems.to_string().lines().count(), problems.iter().count());
+    }
+}

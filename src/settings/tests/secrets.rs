@@ -1,0 +1,226 @@
+//! Secrets: read from files, and never shown.
+
+use super::{ACCOUNT, SettingsFile, env_problems, load_text};
+use crate::settings::{Settings, Sources};
+
+const MARKER: &str = "hunter2";
+
+#[test]
+fn a_secret_can_stand_in_a_file() {
+    let file = SettingsFile::new("")
+        .with("app", "0012\n")
+        .with("keys", "\none \r\n\ntwo\n")
+        .with("url", "redis://:p@r:1\r\n");
+    let text = format!(
+        "[[accounts]]\napp_id = \"wx1\"\napp_secret_file = {:?}\n[auth]\napi_keys_file = {:?}\n\
+         [image_store.http.headers]\nAuthorization_file = {0:?}\n",
+        file.path_of("app"),
+        file.path_of("keys")
+    );
+    let file = file.with("wxgate.toml", &text);
+    let env = [
+        ("WXGATE__REDIS__URL_FILE", &*file.path_of("url")),
+        ("WXGATE__REDIS__PASSWORD_FILE", &file.path_of("app")),
+    ];
+    let settings = file.load(&env).unwrap();
+    assert_eq!(settings.accounts[0].app_secret.expose(), "0012");
+    assert_eq!(settings.redis.password.expose(), "0012");
+    assert_eq!(settings.redis.url.expose(), "redis://:p@r:1");
+    assert_eq!(settings.image_store.http.headers["authorization"].expose(), "0012");
+    let keys: Vec<_> = settings
+        .auth
+        .api_keys
+        .iter()
+        .map(crate::secret::Secret::expose)
+        .collect();
+    assert_eq!(keys, ["one", "two"]);
+}
+
+#[test]
+fn a_later_layer_wins_in_either_form() {
+    let file = SettingsFile::new("").with("a", "from-file").with("k", "one\ntwo\n");
+    let as_file = format!(
+        "{ACCOUNT}redis.password_file = {:?}\nauth.api_keys_file = {:?}",
+        file.path_of("a"),
+        file.path_of("k")
+    );
+    let file = file.with("wxgate.toml", &as_file);
+    let settings = file
+        .load(&[
+            ("WXGATE__REDIS__PASSWORD", "plain"),
+            ("WXGATE__AUTH__API_KEYS__0", "three"),
+        ])
+        .unwrap();
+    assert_eq!(settings.redis.password.expose(), "plain");
+    assert_eq!(settings.auth.api_keys[0].expose(), "three");
+    assert_eq!(settings.auth.api_keys.len(), 1);
+
+    let file = file.with(
+        "wxgate.toml",
+        &format!("{ACCOUNT}redis.password = \"plain\"\nauth.api_keys = [\"three\", \"four\", \"five\"]"),
+    );
+    let env = [
+        ("WXGATE__REDIS__PASSWORD_FILE", &*file.path_of("a")),
+        ("WXGATE__AUTH__API_KEYS_FILE", &file.path_of("k")),
+    ];
+    let settings = file.load(&env).unwrap();
+    assert_eq!(settings.redis.password.expose(), "from-file");
+    assert_eq!(settings.auth.api_keys.len(), 2);
+}
+
+#[test]
+fn both_forms_in_one_layer_are_refused() {
+    let file = SettingsFile::new("").with("a", "x");
+    let text = format!(
+        "{ACCOUNT}[redis]\npassword = \"p\"\npassword_file = {:?}\n",
+        file.path_of("a")
+    );
+    assert_eq!(
+        file.with("wxgate.toml", &text).load(&[]).unwrap_err(),
+        ["wxgate.toml:4: redis.password: given twice, here and at wxgate.toml:3"]
+    );
+}
+
+#[test]
+fn a_secret_file_that_does_not_serve_is_named() {
+    let file = SettingsFile::new("").with("empty", "\n").with("url", "http://x");
+    let env = [
+        ("WXGATE__AUTH__JWT_KEY_FILE", "/nonexistent/jwt"),
+        ("WXGATE__AUTH__API_KEYS_FILE", "missing.txt"),
+        ("WXGATE__REDIS__PASSWORD_FILE", &*file.path_of("empty")),
+        ("WXGATE__REDIS__URL_FILE", &file.path_of("url")),
+        ("WXGATE__INTERNAL__OPERATOR_KEY_FILE", "hunter2"),
+        ("WXGATE__SERVER__LISTEN_FILE", "/nonexistent"),
+    ];
+    let expected = [
+        "WXGATE__AUTH__API_KEYS_FILE: auth.api_keys_file: can't read \"missing.txt\": No such file or directory (os error \
+         2)",
+        "WXGATE__AUTH__JWT_KEY_FILE: auth.jwt_key_file: can't read \"/nonexistent/jwt\": No such file or directory (os \
+         error 2)",
+        "WXGATE__INTERNAL__OPERATOR_KEY_FILE: internal.operator_key_file: expected the path of a file that holds the \
+         secret (not shown, it may be the secret itself): No such file or directory (os error 2)",
+        "WXGATE__REDIS__PASSWORD_FILE: redis.password_file: \"empty\" is empty",
+        "WXGATE__REDIS__URL_FILE: redis.url_file: in the file: expected a Redis URL such as \"redis://127.0.0.1:6379/0\", \
+         or rediss:// for TLS (the value is not shown, it may hold a password)",
+        "WXGATE__SERVER__LISTEN_FILE: server.listen_file: unknown key",
+    ];
+    let told = file.with("wxgate.toml", ACCOUNT).load(&env).unwrap_err();
+    assert_eq!(told, expected.map(|line| format!("environment variable {line}")));
+}
+
+/// Whatever an operator gets wrong around a secret, its text stays out of the message.
+#[test]
+fn no_problem_shows_a_secret() {
+    let texts = [
+        // In the wrong type, or the wrong place.
+        "redis = \"hunter2\"",
+        "accounts = \"hunter2\"",
+        "accounts = [\"hunter2\"]",
+        "auth.api_keys = \"hunter2\"",
+        "auth.api_keys = [[\"hunter2\"]]",
+        "image_store.http.headers = \"hunter2\"",
+        "image_store.http.headers.X = [\"hunter2\"]",
+        "internal.operator_key = { hunter2 = 1 }",
+        "redis.password = [\"hunter2\"]",
+        "redis.password_file = \"hunter2\"",
+        "redis.password_file = [\"hunter2\"]",
+        "redis.password = { \"$file-content\" = \"hunter2\", x = 1 }",
+        "server.listen = [\"hunter2\"]",
+        // Under a key that does not exist.
+        "redis.pasword = \"hunter2\"",
+        "app_secret = \"hunter2\"",
+        "[old.section]\nx = \"hunter2\"",
+        "accounts = [{ app_id = \"wx1\", secret = \"hunter2\" }]",
+        // In a URL.
+        "redis.url = \"hunter2\"",
+        "redis.url = \"http://:hunter2@r\"",
+        "redis.url = \"redis://:hunter2@r:port\"",
+        "redis.url = \"redis://r?password=hunter2\"",
+        "redis.nodes = [\"redis://:hunter2@r:1\"]",
+        "wechat.api_base_url = \"https://u:hunter2@a.cn\"",
+        "image_store.http.url = \"ftp://a.cn?key=hunter2\"",
+        "telemetry.otlp_endpoint = \"https://hunter2@a.cn\"",
+        // In TOML that is broken around it.
+        "redis.password = hunter2",
+        "redis.password = \"hunter2",
+        "redis.password \"hunter2\"",
+        "redis.password = \"a\" hunter2",
+        "redis.password = \"hunter2\\q\"",
+        "server.docs = true password = \"hunter2\"",
+        "server.docs = \"\"\"\nredis.password = \"hunter2\"",
+        "server.docs = \"\"\"\nredis.password = 'hunter2'\n\"\"\"",
+        "server.docs = \"truehunter2\nredis.password = \"hunter2\"",
+        "redis.password = \"a\"\nredis.password = \"hunter2\"",
+        "[redis\npassword = \"hunter2\"",
+        "redis = { password = \"hunter2\", ",
+        "hunter2",
+        // Between fields.
+        "internal.clients = [{ name = \"!\", secret = \"hunter2\" }]",
+        "auth = { mode = \"jwt\", jwt_algorithm = \"RS256\", jwt_key = \"hunter2\" }",
+        "image_store = { backend = \"http\", http = { headers = { X = \"hunter2\\n\" } } }",
+        "auth.api_keys = [\"hunter2\", \"\"]",
+    ];
+    for text in texts {
+        let told = load_text(text).expect_err(text);
+        assert!(!told.iter().any(|line| line.contains(MARKER)), "{text}\n{told:#?}");
+    }
+}
+
+#[test]
+fn no_problem_shows_a_variable_that_may_be_secret() {
+    for name in [
+        "REDIS",
+        "REDIS__URL",
+        "REDIS__PASSWRD",
+        "ACCOUNTS",
+        "ACCOUNTS__0",
+        "ACCOUNTS__0__APP_SECRET_FILE",
+        "AUTH__API_KEYS_FILE",
+        "IMAGE_STORE__HTTP__HEADERS",
+        "INTERNAL__CLIENTS",
+        "INTERNAL__CLIENTS__0",
+        "X",
+    ] {
+        let told = env_problems(&[(&format!("WXGATE__{name}"), MARKER)]);
+        assert!(!told.iter().any(|line| line.contains(MARKER)), "{told:#?}");
+    }
+}
+
+#[test]
+fn masked_settings_show_no_secret() {
+    let text = "
+        [[accounts]]
+        app_id = \"wx1\"
+        app_secret = \"hunter2\"
+        [internal]
+        operator_key = \"hunter2\"
+        clients = [{ name = \"crm\", secret = \"hunter2\" }]
+        [redis]
+        url = \"redis://user:hunter2@r\"
+        password = \"hunter2\"
+        [image_store]
+        http = { headers = { Authorization = \"Bearer hunter2\" } }
+        s3 = { access_key_id = \"hunter2\", secret_access_key = \"hunter2\" }
+        [auth]
+        api_keys = [\"hunter2\"]
+        jwt_key = \"hunter2\"
+    ";
+    let settings = load_text(text).unwrap();
+    let masked = settings.to_masked_toml();
+    assert_eq!(masked.matches("********").count(), text.matches(MARKER).count());
+    assert!(!masked.contains(MARKER), "{masked}");
+    assert!(!format!("{settings:?}").contains(MARKER));
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_refused_not_replaced() {
+    let env = vec![(
+        "WXGATE_APP_SECRET".to_owned(),
+        String::from_utf8_lossy(b"hunter2\xff").into_owned(),
+    )];
+    let told = Settings::load(&Sources { file: None, env }).unwrap_err().to_string();
+    assert_eq!(
+        told,
+        "environment variable WXGATE_APP_SECRET: accounts[0].app_secret: expected UTF-8"
+    );
+}
