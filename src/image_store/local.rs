@@ -105,6 +105,11 @@ impl ImageStore for LocalStore {
         self.write(picture).boxed()
     }
 
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+        let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
+        self.step(move || Draft::create(partial).map(drop)).boxed()
+    }
+
     fn attempts(&self) -> u32 {
         // A disk that is full stays full: the second try is for an interrupted call.
         2

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use crate::picture::Kind;
 use crate::settings;
 
 /// What is gathered at most: S3's smallest part, except for a last one.
@@ -86,6 +87,17 @@ impl ImageStore for S3Store {
         .boxed()
     }
 
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+        // An upload that is begun and aborted takes the very rights that puts need, and leaves nothing.
+        async {
+            let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
+            let upload = self.bucket.store.put_multipart(&key).await;
+            let aborted = upload.map_err(|error| failed(&error))?.abort().await;
+            aborted.map_err(|error| failed(&error))
+        }
+        .boxed()
+    }
+
     fn attempts(&self) -> u32 {
         // Each request has retries of its own; the second try is for an upload that S3 has lost.
         2
@@ -103,8 +115,7 @@ async fn put(
     tasks: TaskTracker,
 ) -> Result<Unkept, StoreFailure> {
     let name = ImageName::random(picture.kind);
-    let key = Path::parse(format!("{}{name}", bucket.prefix));
-    let key = key.map_err(|error| StoreFailure::Refused(error.to_string()))?;
+    let key = bucket.key(&name)?;
     bucket.write(&key, picture, &cancelled).await?;
     Ok(Unkept {
         bucket,
@@ -141,6 +152,10 @@ impl Drop for Unkept {
 }
 
 impl Bucket {
+    fn key(&self, name: &ImageName) -> Result<Path, StoreFailure> {
+        Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))
+    }
+
     async fn write(&self, key: &Path, picture: Picture, cancelled: &CancellationToken) -> Result<(), StoreFailure> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, picture.kind.media_type())]);
         let mut parts = Parts {

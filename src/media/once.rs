@@ -85,7 +85,7 @@ impl Once {
             return None;
         }
         let entry = self.heard(self.store.get(&keys.url).await)??;
-        // Blank can only be somebody's slip in redis-cli; an upload mends it.
+        // A blank one can only be somebody's slip in redis-cli, and is no answer.
         Some(entry.value).filter(|url| !url.trim().is_empty()).map(Arc::from)
     }
 

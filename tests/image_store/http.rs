@@ -183,6 +183,7 @@ async fn misbehave(axum::extract::Path(which): axum::extract::Path<String>, body
         )
             .into_response(),
         "redirect" => Redirect::temporary("/upload").into_response(),
+        "see-other" => Redirect::to("/answers/quoted").into_response(),
         "hang" => std::future::pending().await,
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -237,6 +238,7 @@ async fn an_answer_that_is_no_success_is_a_refusal_that_says_why() {
         ("endless", "its answer is longer than 65536 bytes"),
         ("500", "it answered with HTTP status 500 Internal Server Error"),
         ("redirect", "it answered with HTTP status 307 Temporary Redirect"),
+        ("see-other", "it answered with HTTP status 303 See Other"),
         ("nowhere", "it answered with HTTP status 404 Not Found"),
     ] {
         let put = put(&service.settings_for(&format!("/answers/{answer}"))).await;
@@ -296,7 +298,37 @@ async fn a_service_that_breaks_off_or_is_not_there_is_broken_and_no_secret_is_to
         assert_broken(&put);
     }
     drop(listener);
+    assert!(matches!(
+        HttpStore::open(&settings).unwrap().probe().await,
+        Err(StoreFailure::Broken(_))
+    ));
     assert_broken(&put(&settings).await);
+}
+
+#[tokio::test]
+async fn a_service_that_wants_another_key_fails_the_probe() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/upload", listener.local_addr().unwrap());
+    let settings = settings::HttpStore {
+        url: Some(Url::parse(&url).unwrap()),
+        ..Default::default()
+    };
+    for (status, fine) in [
+        ("204 No Content", true),
+        ("404 Not Found", true),
+        ("401 Unauthorized", false),
+        ("502 Bad Gateway", false),
+    ] {
+        let serve = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 1024]).await;
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let store = HttpStore::open(&settings).unwrap();
+        let (probe, ()) = tokio::join!(store.probe(), serve);
+        assert_eq!(probe.is_ok(), fine, "{probe:?}");
+    }
 }
 
 fn assert_broken(put: &Result<String, StoreFailure>) {

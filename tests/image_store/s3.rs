@@ -1,20 +1,25 @@
 //! The S3 store over a real S3 server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{Attribute, ObjectStoreExt};
 use reqwest::Url;
 use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use wxgate::image_store::{self, ImageStore, StoreFailure};
+use wxgate::image_store::{self, ImageStore, S3Store, StoreFailure};
 use wxgate::picture::Kind;
 use wxgate::secret::Secret;
 use wxgate::settings;
@@ -29,8 +34,21 @@ const KEY: &str = "test-secret-key";
 pub struct S3Server {
     root: TempDir,
     endpoint: Url,
-    unavailable: Arc<AtomicUsize>,
+    tricks: Arc<Tricks>,
     _stops: DropGuard,
+}
+
+/// What the server does that a good one does not.
+#[derive(Default)]
+struct Tricks {
+    /// How many requests are answered 503.
+    unavailable: AtomicUsize,
+    /// Whose answers are held back, once the request has been carried out.
+    held: Mutex<Option<fn(&Method, &Uri) -> bool>>,
+    /// A request has been carried out whose answer is held back.
+    holding: Notify,
+    /// Ends the holding back.
+    let_go: Notify,
 }
 
 impl S3Server {
@@ -42,15 +60,15 @@ impl S3Server {
         let service = builder.build();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let unavailable = Arc::new(AtomicUsize::new(0));
+        let tricks = Arc::new(Tricks::default());
         let stop = CancellationToken::new();
-        let serve = accept(listener, service, Arc::clone(&unavailable));
+        let serve = accept(listener, service, Arc::clone(&tricks));
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(serve).await });
         Self {
             root,
             endpoint,
-            unavailable,
+            tricks,
             _stops: stop.drop_guard(),
         }
     }
@@ -96,30 +114,38 @@ impl S3Server {
     }
 }
 
-/// Serves, but answers 503 as often as `unavailable` says.
-async fn accept(listener: TcpListener, service: s3s::service::S3Service, unavailable: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, service: S3Service, tricks: Arc<Tricks>) {
     loop {
         let (socket, _) = listener.accept().await.unwrap();
-        let (service, unavailable) = (service.clone(), Arc::clone(&unavailable));
-        let service = hyper::service::service_fn(move |request| {
-            let down = unavailable
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-                .is_ok();
-            let service = service.clone();
-            async move {
-                if down {
-                    let mut answer = hyper::Response::new(s3s::Body::empty());
-                    *answer.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
-                    return Ok(answer);
-                }
-                hyper::service::Service::call(&service, request).await
-            }
-        });
+        let (service, tricks) = (service.clone(), Arc::clone(&tricks));
+        let service = service_fn(move |request| answer(service.clone(), Arc::clone(&tricks), request));
         tokio::spawn(async move {
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             let _ = server.serve_connection(TokioIo::new(socket), service).await;
         });
     }
+}
+
+async fn answer(
+    service: S3Service,
+    tricks: Arc<Tricks>,
+    request: Request<Incoming>,
+) -> Result<Response<s3s::Body>, s3s::HttpError> {
+    let one_less = |left: usize| left.checked_sub(1);
+    let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+    if tricks.unavailable.fetch_update(set, fetch, one_less).is_ok() {
+        let mut answer = Response::new(s3s::Body::empty());
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Ok(answer);
+    }
+    let held = *tricks.held.lock().unwrap();
+    let held = held.is_some_and(|held| held(request.method(), request.uri()));
+    let answer = service.call(request.map(s3s::Body::from)).await?;
+    if held {
+        tricks.holding.notify_one();
+        tricks.let_go.notified().await;
+    }
+    Ok(answer)
 }
 
 fn open(settings: settings::S3Store) -> Arc<dyn ImageStore> {
@@ -135,13 +161,52 @@ fn open(settings: settings::S3Store) -> Arc<dyn ImageStore> {
 #[tokio::test]
 async fn a_server_that_is_unavailable_for_a_moment_is_asked_again() {
     let server = S3Server::start().await;
-    server.unavailable.store(2, Ordering::SeqCst);
+    server.tricks.unavailable.store(2, Ordering::SeqCst);
     let content = large(100_000);
     let url = open(server.settings())
         .put(picture(Kind::Jpeg, &content, true))
         .await
         .unwrap();
     assert!(server.read(&url).await.content == content);
+}
+
+#[tokio::test]
+async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_back() {
+    let server = S3Server::start().await;
+    let last_requests: [(usize, fn(&Method, &Uri) -> bool); 2] = [
+        (1000, |method, _| method == Method::PUT),
+        (6 * 1024 * 1024, |method, uri| {
+            method == Method::POST && uri.query().unwrap().contains("uploadId=")
+        }),
+    ];
+    for (length, is_last) in last_requests {
+        *server.tricks.held.lock().unwrap() = Some(is_last);
+        let tasks = TaskTracker::new();
+        let store = S3Store::open(&server.settings(), &tasks).unwrap();
+        tokio::select! {
+            done = store.put(picture(Kind::Jpeg, &large(length), true)) => panic!("{done:?}"),
+            () = server.tricks.holding.notified() => {}
+        }
+        assert_eq!(objects(&server), 1);
+        server.tricks.let_go.notify_one();
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while objects(&server) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .expect("the object stays");
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+/// How many objects there are; notes that the server keeps about them are none.
+fn objects(server: &S3Server) -> usize {
+    files(server.root())
+        .iter()
+        .filter(|file| file.ends_with(".jpg"))
+        .count()
 }
 
 #[tokio::test]
@@ -161,6 +226,8 @@ async fn a_refusal_names_its_code_and_no_key() {
             "{put:?}"
         );
     }
+    let probe = open(settings).probe().await;
+    assert!(matches!(probe, Err(StoreFailure::Refused(_))), "{probe:?}");
     assert_eq!(files(server.root()), Vec::<String>::new());
 }
 
@@ -184,7 +251,7 @@ fn what_is_missing_is_named() {
         ..Default::default()
     };
     let open = |settings| {
-        image_store::S3Store::open(&settings, &TaskTracker::new())
+        S3Store::open(&settings, &TaskTracker::new())
             .map(drop)
             .map_err(|e| e.to_string())
     };

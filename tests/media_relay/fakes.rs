@@ -194,6 +194,10 @@ impl ImageStore for FakeStore {
         self.take(picture).boxed()
     }
 
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
     fn attempts(&self) -> u32 {
         3
     }

@@ -195,3 +195,20 @@ async fn a_replica_that_waits_for_another_ones_failure_tries_for_itself() {
     assert_eq!(&*second.unwrap(), "https://img.example.com/0.jpg");
     assert_eq!((failing.puts(), good.puts()), (3, 1));
 }
+
+#[tokio::test]
+async fn a_blank_memory_is_none() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let shared = Arc::new(MemoryStore::default());
+    assert!(
+        shared
+            .set_if_absent(URL_KEY, " ", Duration::from_secs(60))
+            .await
+            .unwrap()
+    );
+    let gateway = Gateway::build(&store, shared, |_| {});
+    assert_eq!(
+        &*gateway.upload(&wechat).await.unwrap(),
+        "https://img.example.com/0.jpg"
+    );
+}
