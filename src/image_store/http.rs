@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Client, Method, Response, StatusCode, Url, redirect};
+use reqwest::{Body, Method, Response, StatusCode, Url};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
 use crate::settings::{self, values::JsonPointer, values::Scalar};
+use crate::wire::{self, BodyError, Wire, WireError, root_cause};
 
 /// The longest answer that is read, in bytes: it holds little more than a URL.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -22,7 +24,8 @@ const HEADERS: &str = "image_store.http.headers";
 
 /// An upload service.
 pub struct HttpStore {
-    client: Client,
+    wire: Wire,
+    headers: HeaderMap,
     url: Url,
     field: String,
     success_pointer: JsonPointer,
@@ -37,21 +40,11 @@ impl HttpStore {
     pub fn open(settings: &settings::HttpStore) -> Result<Self, OpenError> {
         let url = settings.url.clone();
         let url = url.ok_or_else(|| OpenError::new(URL, "missing: the address where pictures are posted"))?;
-        let client = Client::builder()
-            .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers(settings)?)
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
-            .timeout(settings.timeout)
-            // A redirected upload would arrive without its body, and its headers are for this host alone.
-            .redirect(redirect::Policy::none())
-            // A proxy in the environment is there to reach WeChat; this service is the company's own.
-            .no_proxy()
-            // Over HTTP/2 up to 1 MiB of each picture would wait in memory for a slow service.
-            .http1_only()
-            .build()
-            .map_err(|error| OpenError::new(URL, tell(error)))?;
+        let wire = Wire::new(CONNECT_TIMEOUT.min(settings.timeout));
+        let wire = wire.map_err(|error| OpenError::new(URL, error.to_string()))?;
         Ok(Self {
-            client,
+            wire,
+            headers: headers(settings)?,
             url,
             field: settings.field.clone(),
             success_pointer: settings.success_pointer.clone(),
@@ -72,16 +65,34 @@ impl HttpStore {
         let part = part
             .file_name(name.to_string())
             .mime_str(picture.kind.media_type())
-            .map_err(failed)?;
+            .map_err(|error| unsendable(&error))?;
         let form = Form::new().part(self.field.clone(), part);
-        let answer = self.client.post(self.url.clone()).multipart(form).send().await;
-        self.stored_url(&read(answer.map_err(failed)?).await?)
+        let request = self
+            .wire
+            .builder()
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .multipart(form);
+        let request = request.build().map_err(|error| unsendable(&error))?;
+        let conversation = async {
+            let answer = self.wire.send(request, self.timeout).await?;
+            read(answer, self.timeout).await
+        };
+        let answer = timeout(self.timeout, conversation)
+            .await
+            .unwrap_or(Err(StoreFailure::TimedOut));
+        self.stored_url(&answer?)
     }
 
     async fn ask(&self) -> Result<(), StoreFailure> {
         // A service that takes nothing but POST may well answer 404 or 405 to this: it is there.
-        let answer = self.client.request(Method::OPTIONS, self.url.clone()).send().await;
-        let status = answer.map_err(failed)?.status();
+        let request = self
+            .wire
+            .builder()
+            .request(Method::OPTIONS, self.url.clone())
+            .headers(self.headers.clone());
+        let request = request.build().map_err(|error| unsendable(&error))?;
+        let status = self.wire.send(request, self.timeout).await?.status();
         let refuses = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if refuses || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) {
             return Err(answered_with(status));
@@ -151,13 +162,14 @@ fn headers(settings: &settings::HttpStore) -> Result<HeaderMap, OpenError> {
 }
 
 /// Reads a good answer's JSON.
-async fn read(mut answer: Response) -> Result<Value, StoreFailure> {
+async fn read(answer: Response, stall: Duration) -> Result<Value, StoreFailure> {
     let status = answer.status();
     if !status.is_success() {
         return Err(answered_with(status));
     }
+    let mut pieces = wire::pieces(answer, stall);
     let mut text = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(failed)? {
+    while let Some(piece) = pieces.try_next().await? {
         text.extend_from_slice(&piece);
         if text.len() > MAX_ANSWER {
             return Err(StoreFailure::Refused(format!(
@@ -184,17 +196,26 @@ fn describe(value: Option<&Value>) -> String {
     }
 }
 
-fn failed(error: reqwest::Error) -> StoreFailure {
-    if error.is_timeout() {
-        StoreFailure::TimedOut
-    } else {
-        StoreFailure::Broken(tell(error))
+impl From<WireError> for StoreFailure {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::TimedOut => Self::TimedOut,
+            WireError::Connect(_) | WireError::Broken(_) => Self::Broken(error.to_string()),
+        }
     }
 }
 
-/// What went wrong, without the URL, whose query may hold a key.
-fn tell(error: reqwest::Error) -> String {
-    super::with_causes(&error.without_url())
+impl From<BodyError> for StoreFailure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Stalled => Self::TimedOut,
+            BodyError::CutOff => Self::Broken("its answer was cut off".to_owned()),
+        }
+    }
+}
+
+fn unsendable(error: &reqwest::Error) -> StoreFailure {
+    StoreFailure::Broken(root_cause(error))
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ fn memory(process: &GatewayProcess, line: &str) -> u64 {
 }
 
 async fn photos_flow_through(builder: crate::support::GatewayBuilder, wechat: &Arc<SandboxHost>) {
+    // On a busy machine the sandbox, in this process, may pause for longer than the default.
+    let builder = builder.set("wechat.timeout", "20s").set("credentials.lock_ttl", "60s");
     let process = GatewayProcess::start(&builder, wechat).await;
     until("it is ready", || async {
         reqwest::get(process.url("/readyz"))
@@ -42,6 +44,7 @@ async fn photos_flow_through(builder: crate::support::GatewayBuilder, wechat: &A
     let answers = futures_util::future::join_all(uploads).await;
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
     let above = memory(&process, "VmHWM:") - idle;
+    println!("{above} KiB above {idle} KiB");
     assert!(
         above <= ALLOWED_KIB,
         "{AT_ONCE} pictures of {PICTURE} bytes took {above} KiB above {idle} KiB"
