@@ -8,4 +8,6 @@ mod support;
 mod cli;
 mod cluster;
 mod codes;
+mod cold_start;
+mod rejection;
 mod signing;
