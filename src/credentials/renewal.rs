@@ -285,6 +285,9 @@ impl AccountCredentials {
     }
 
     async fn try_claim(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Claim>, StoreError> {
+        if let Some(credential) = slot.arrived(trigger) {
+            return Ok(Some(Claim::Adopted(credential)));
+        }
         if let Some(credential) = self.adopt(slot, trigger, slot.shelf.read().await?.as_ref()) {
             return Ok(Some(Claim::Adopted(credential)));
         }
@@ -293,7 +296,10 @@ impl AccountCredentials {
         };
         // Between the look and the lock somebody may have published and left.
         let claim = match slot.shelf.read().await {
-            Ok(seen) => match self.adopt(slot, trigger, seen.as_ref()) {
+            Ok(seen) => match self
+                .adopt(slot, trigger, seen.as_ref())
+                .or_else(|| slot.arrived(trigger))
+            {
                 Some(credential) => Ok(Claim::Adopted(credential)),
                 None => return Ok(Some(Claim::Locked(lock, seen))),
             },
@@ -442,6 +448,13 @@ impl AccountCredentials {
 }
 
 impl Slot {
+    /// What has come into use here since a renewal for want of it was asked for: another renewal has
+    /// ended since, or the keeper has adopted it.
+    fn arrived(&self, trigger: Trigger) -> Option<Arc<Credential>> {
+        let wanted = matches!(trigger, Trigger::Missing | Trigger::Rejected);
+        self.cell.usable().filter(|_| wanted)
+    }
+
     /// True where `standing`, from the shared store, is good, and nothing that was in use here before
     /// (see [`super::past`]).
     pub(super) fn is_current(&self, standing: &Standing) -> bool {
