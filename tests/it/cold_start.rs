@@ -2,13 +2,10 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wxgate::sandbox::{Api, Fault, SandboxConfig};
+use wxgate::sandbox::{Api, SandboxConfig};
 
-use crate::support::{Caller, Gateway, GatewayProcess, RedisServer, SandboxHost, free_address, until};
-
-/// WeChat does what it is asked, and keeps its answer to itself.
-pub const HELD: Fault = Fault::Hold {
-    before_operation: false,
+use crate::support::{
+    Caller, Gateway, GatewayProcess, HELD, RedisServer, SandboxHost, free_address, ticket_key, token_key, until,
 };
 
 /// A page's request, sent, and its answer still to come.
@@ -69,9 +66,7 @@ async fn a_renewal_ends_though_all_its_callers_hang_up() {
     wechat.sandbox.remove_fault(held);
     let app_id = wechat.account().app_id;
     until("the ticket is published", || async {
-        let ticket = redis
-            .value(&format!("weChat_client_credential:jsapi_ticket:{app_id}"))
-            .await;
+        let ticket = redis.value(&ticket_key(&app_id)).await;
         ticket.is_some_and(|ticket| ticket == wechat.sandbox.current_ticket(&app_id).unwrap().expose())
     })
     .await;
@@ -117,10 +112,5 @@ async fn without_redis_no_classic_token_is_risked() {
     gateway.assert_signs().await;
     assert_eq!(wechat.sandbox.calls(Api::Token), 1);
     let app_id = wechat.account().app_id;
-    assert!(
-        redis
-            .value(&format!("weChat_client_credential:access_token:{app_id}"))
-            .await
-            .is_some()
-    );
+    assert!(redis.value(&token_key(&app_id)).await.is_some());
 }

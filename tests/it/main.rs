@@ -9,5 +9,6 @@ mod cli;
 mod cluster;
 mod codes;
 mod cold_start;
+mod lock_holders;
 mod rejection;
 mod signing;

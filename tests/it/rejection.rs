@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig, TokenKind};
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, until};
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, token_key, until};
 
 /// A classic token that is replaced dies at once.
 fn no_overlap() -> SandboxConfig {
@@ -163,8 +163,4 @@ async fn force_refresh_is_for_a_rejected_token_that_wechat_gives_back_and_not_tw
     assert_eq!(refused.code(), (503, 4001), "{refused:?}");
     assert_eq!(token(), rejected, "nothing was forced");
     two.assert_signs().await;
-}
-
-fn token_key(app_id: &wxgate::account::AppId) -> String {
-    format!("weChat_client_credential:access_token:{app_id}")
 }

@@ -97,8 +97,7 @@ impl GatewayBuilder {
     /// A setting, named as in the environment: `server.listen`.
     pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let name = format!("WXGATE__{}", key.replace('.', "__").to_uppercase());
-        self.env.push((name, value.to_string()));
-        self
+        self.variable(&name, value)
     }
 
     /// More lines for the settings file.
@@ -119,6 +118,7 @@ impl GatewayBuilder {
 
     /// A variable of the environment, as it is. Only a process of its own sees it.
     pub fn variable(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.env.retain(|(set, _)| set != name);
         self.env.push((name.to_owned(), value.to_string()));
         self
     }

@@ -10,6 +10,8 @@ mod traffic;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use wxgate::account::AppId;
+use wxgate::sandbox::Fault;
 
 pub use caller::{Answer, Caller};
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
@@ -46,6 +48,26 @@ fn send_signal(child: &std::process::Child, name: &str) {
         .status()
         .unwrap();
     assert!(sent.success());
+}
+
+/// WeChat does what it is asked, and keeps its answer to itself.
+pub const HELD: Fault = Fault::Hold {
+    before_operation: false,
+};
+
+/// Where the default settings keep the token in Redis.
+pub fn token_key(app_id: &AppId) -> String {
+    format!("weChat_client_credential:access_token:{app_id}")
+}
+
+/// Where they keep the ticket.
+pub fn ticket_key(app_id: &AppId) -> String {
+    format!("weChat_client_credential:jsapi_ticket:{app_id}")
+}
+
+/// Where they keep the lock.
+pub fn lock_key(app_id: &AppId) -> String {
+    format!("weChatApiToken:{app_id}")
 }
 
 /// As much of a photo as a story about credentials needs.
