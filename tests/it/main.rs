@@ -10,5 +10,6 @@ mod cluster;
 mod codes;
 mod cold_start;
 mod lock_holders;
+mod redis_outages;
 mod rejection;
 mod signing;

@@ -17,7 +17,7 @@ pub use caller::{Answer, Caller};
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use process::GatewayProcess;
 pub use proxy::Proxy;
-pub use redis::{RedisServer, free_address};
+pub use redis::{RedisServer, connection, free_address};
 pub use traffic::{Tally, Traffic};
 
 /// The longest that anything awaited may take on a busy machine.
