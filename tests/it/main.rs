@@ -12,4 +12,6 @@ mod cold_start;
 mod lock_holders;
 mod redis_outages;
 mod rejection;
+mod renewal;
 mod signing;
+mod wechat_down;
