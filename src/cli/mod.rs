@@ -119,7 +119,11 @@ fn openapi() -> Result<(), Failure> {
 
 /// Runs `work` on a runtime, until it ends.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // They write pictures to a disk and look up names. Each costs memory; a disk is not faster for more.
+        .max_blocking_threads(16)
+        .build();
     runtime
         .map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?
         .block_on(work)

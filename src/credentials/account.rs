@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -10,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::backoff::{Backoff, Severity};
 use super::budget::Budget;
 use super::credential::{Cell, Credential, Kind};
+use super::doubt::Doubt;
 use super::flight::Flight;
 use super::issuer::Issuer;
 use super::jitter::Jitter;
@@ -37,8 +37,8 @@ pub struct AccountCredentials {
     pub(super) lock_key: String,
     pub(super) token: Slot,
     pub(super) ticket: Slot,
-    /// Set while a lost answer leaves it open whether WeChat has replaced the token.
-    pub(super) in_doubt: AtomicBool,
+    /// Whether WeChat may have replaced the token in an answer that got lost.
+    pub(super) doubt: Doubt,
     /// Spaces out renewals where new tokens keep dying at once.
     pub(super) fights: Backoff,
     pub(super) budget: Budget,
@@ -109,7 +109,7 @@ impl AccountCredentials {
             token: slot(Kind::AccessToken, &keys.token_key),
             ticket: slot(Kind::JsapiTicket, &keys.ticket_key),
             lock_key: keys.lock_key.fill(&app_id),
-            in_doubt: AtomicBool::new(false),
+            doubt: Doubt::new(Arc::clone(&store), &app_id),
             fights: Backoff::new(policy.jitter.clone()),
             budget: Budget::new(Arc::clone(&store), app_id.clone(), policy.daily_token_calls),
             app_id,
@@ -257,10 +257,6 @@ impl AccountCredentials {
         if slot.past.rejected(&credential.value) {
             slot.cell.drop_if_still(&credential.value);
         }
-    }
-
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.in_doubt.load(Ordering::Relaxed)
     }
 }
 

@@ -72,7 +72,7 @@ impl AccountCredentials {
         let Some(held) = slot.cell.usable() else {
             return Some(Trigger::Missing);
         };
-        if slot.kind == Kind::AccessToken && self.is_in_doubt() {
+        if slot.kind == Kind::AccessToken && self.doubt.is_own() {
             return Some(Trigger::InDoubt);
         }
         let due = Instant::now() >= held.renew_at;

@@ -10,6 +10,7 @@ mod account;
 mod backoff;
 mod budget;
 mod credential;
+mod doubt;
 mod flight;
 mod issuer;
 mod jitter;

@@ -1,7 +1,6 @@
 //! One renewal, from the look at what others have to the release of the lock.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -120,7 +119,9 @@ impl AccountCredentials {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
-                Ok(self.publish(slot, seen, credential, issued.asked_at).await)
+                let token = self.publish(slot, seen, credential, issued.asked_at).await;
+                self.doubt.settle().await;
+                Ok(token)
             }
             Err(unavailable) => Err(unavailable),
         };
@@ -133,27 +134,24 @@ impl AccountCredentials {
     /// Calls WeChat for a token. `force_refresh` only where a stable token that WeChat has rejected
     /// is given back, and no more often than WeChat allows (C10).
     async fn issue_token(&self, lock: Option<&lock::Held>) -> Result<Issued, Unavailable> {
-        // A process that was frozen while it held the lock wakes up here, and must not go on.
-        if lock.is_some_and(|lock| !lock.lasts_for(self.policy.call_limit)) {
-            return Err(Unavailable::soon("the lock ran out before WeChat was called"));
-        }
-        self.report_foreign();
-        let issued = self.call_for_token(false).await?;
+        self.report_foreign().await;
+        let issued = self.call_for_token(lock, false).await?;
         if !self.token.past.rejected(&issued.value) {
             return Ok(issued);
         }
         if self.issuer.token_api() == TokenApi::Stable && self.budget.may_force().await {
             tracing::info!(app_id = %self.app_id, "WeChat gave back the token that it rejects: force_refresh");
-            let forced = self.call_for_token(true).await?;
+            let forced = self.call_for_token(lock, true).await?;
             if !self.token.past.rejected(&forced.value) {
                 return Ok(forced);
             }
         }
+        self.doubt.settle().await;
         let why = Unavailable::soon("WeChat goes on issuing the token that it rejects");
         Err(self.token.backoff.fail(Severity::Passing, why))
     }
 
-    async fn call_for_token(&self, force_refresh: bool) -> Result<Issued, Unavailable> {
+    async fn call_for_token(&self, lock: Option<&lock::Held>, force_refresh: bool) -> Result<Issued, Unavailable> {
         if let Err(spent) = self.budget.spend().await {
             let reason = format!(
                 "{spent} token calls today reach credentials.daily_token_calls: none is made before midnight in Beijing; \
@@ -161,6 +159,15 @@ impl AccountCredentials {
             );
             tracing::error!(app_id = %self.app_id, "{reason}");
             return Err(self.token.backoff.fail(Severity::Quota, Unavailable::soon(reason)));
+        }
+        let undoubted = self.doubt.begin().await;
+        // Nothing that could take long may stand between this look and the call: a process that was
+        // frozen while it held the lock wakes up here, and must not go on.
+        if lock.is_some_and(|lock| !lock.lasts_for(self.policy.call_limit)) {
+            if undoubted {
+                self.doubt.settle().await;
+            }
+            return Err(Unavailable::soon("the lock ran out before WeChat was called"));
         }
         let issued = self.issuer.token(force_refresh).await;
         self.metrics
@@ -170,11 +177,14 @@ impl AccountCredentials {
         match issued {
             Ok(issued) => {
                 self.token.backoff.clear();
-                self.in_doubt.store(false, Ordering::Relaxed);
                 Ok(issued)
             }
             Err(error) => {
-                self.in_doubt.store(may_have_happened(&error), Ordering::Relaxed);
+                if may_have_happened(&error) {
+                    self.doubt.remain();
+                } else if undoubted {
+                    self.doubt.settle().await;
+                }
                 Err(self.note_failure(&self.token, &error, ErrCode::meaning_of_token_call))
             }
         }
@@ -285,6 +295,9 @@ impl AccountCredentials {
     }
 
     async fn try_claim(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Claim>, StoreError> {
+        if let Some(credential) = slot.arrived(trigger) {
+            return Ok(Some(Claim::Adopted(credential)));
+        }
         if let Some(credential) = self.adopt(slot, trigger, slot.shelf.read().await?.as_ref()) {
             return Ok(Some(Claim::Adopted(credential)));
         }
@@ -293,7 +306,10 @@ impl AccountCredentials {
         };
         // Between the look and the lock somebody may have published and left.
         let claim = match slot.shelf.read().await {
-            Ok(seen) => match self.adopt(slot, trigger, seen.as_ref()) {
+            Ok(seen) => match self
+                .adopt(slot, trigger, seen.as_ref())
+                .or_else(|| slot.arrived(trigger))
+            {
                 Some(credential) => Ok(Claim::Adopted(credential)),
                 None => return Ok(Some(Claim::Locked(lock, seen))),
             },
@@ -312,6 +328,9 @@ impl AccountCredentials {
         let credential = Arc::new(credential);
         self.hold(slot, &credential);
         slot.past.explain();
+        if slot.kind == Kind::AccessToken {
+            self.doubt.forget();
+        }
         self.journal.note(
             &self.app_id,
             slot.kind,
@@ -390,10 +409,13 @@ impl AccountCredentials {
     }
 
     /// Tells of a token that died long before its end though nobody of ours replaced it (C5).
-    fn report_foreign(&self) {
-        let Some(dead) = self.token.past.take_foreign().filter(|_| !self.is_in_doubt()) else {
+    async fn report_foreign(&self) {
+        let Some(dead) = self.token.past.take_foreign() else {
             return;
         };
+        if self.doubt.exists().await {
+            return;
+        }
         let left = dead.remaining().as_secs();
         let reason = format!("rejected {left} s before its end: another system fetched a token with this AppSecret");
         self.metrics.foreign.with_label_values(&[self.app_id.as_str()]).inc();
@@ -442,6 +464,13 @@ impl AccountCredentials {
 }
 
 impl Slot {
+    /// What has come into use here since a renewal for want of it was asked for: another renewal has
+    /// ended since, or the keeper has adopted it.
+    fn arrived(&self, trigger: Trigger) -> Option<Arc<Credential>> {
+        let wanted = matches!(trigger, Trigger::Missing | Trigger::Rejected);
+        self.cell.usable().filter(|_| wanted)
+    }
+
     /// True where `standing`, from the shared store, is good, and nothing that was in use here before
     /// (see [`super::past`]).
     pub(super) fn is_current(&self, standing: &Standing) -> bool {

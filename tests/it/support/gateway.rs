@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +12,7 @@ use wxgate::sandbox::{Sandbox, SandboxAccount, SandboxConfig, Upload};
 use wxgate::secret::Secret;
 use wxgate::settings::{Settings, Sources};
 
-use super::until;
+use super::{Caller, RedisServer};
 
 /// A sandbox on a free port; it ends with the test.
 pub struct SandboxHost {
@@ -62,55 +61,10 @@ pub struct GatewayBuilder {
 
 /// A running gateway; it ends with the test.
 pub struct Gateway {
-    pub address: SocketAddr,
-    pub internal: SocketAddr,
-    pub wechat: Arc<SandboxHost>,
+    caller: Caller,
     pub images: tempfile::TempDir,
-    client: reqwest::Client,
     stop: CancellationToken,
     running: JoinHandle<()>,
-}
-
-/// An answer, whole.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Value,
-}
-
-impl Answer {
-    async fn of(response: reqwest::Response) -> Self {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Self { status, headers, body }
-    }
-
-    /// Status and code, for short.
-    pub fn code(&self) -> (u16, i64) {
-        (self.status, self.body["code"].as_i64().unwrap_or(-1))
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().unwrap())
-            .unwrap_or_default()
-    }
-
-    /// Asserts what every envelope has.
-    pub fn assert_envelope(&self) -> &Self {
-        assert_eq!(
-            self.header("content-type"),
-            "application/json; charset=utf-8",
-            "{self:?}"
-        );
-        assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
-        assert_eq!(self.body["traceId"], self.header("x-request-id"), "{self:?}");
-        assert!(!self.header("x-request-id").is_empty(), "{self:?}");
-        self
-    }
 }
 
 impl Gateway {
@@ -124,66 +78,6 @@ impl Gateway {
 
     pub async fn start() -> Self {
         Self::builder().start().await
-    }
-
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    pub async fn get(&self, path: &str) -> Answer {
-        self.send(self.client.get(self.url(path))).await
-    }
-
-    /// A request of the test's own making.
-    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method.parse().unwrap(), self.url(path))
-    }
-
-    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        Answer::of(request.send().await.unwrap()).await
-    }
-
-    /// A page asks to be signed, as a page should.
-    pub async fn sign(&self, page: &str) -> Answer {
-        self.get(&format!("/wechat/jsSDK?url={}", super::encode_uri_component(page)))
-            .await
-    }
-
-    /// A page posts a serverId.
-    pub async fn upload(&self, media_id: &str) -> Answer {
-        let body = json!({ "mediaId": media_id });
-        self.send(self.request("POST", "/p/active/weChatOa/upload").json(&body))
-            .await
-    }
-
-    pub async fn internal_get(&self, path: &str) -> Answer {
-        self.send(self.client.get(format!("http://{}{path}", self.internal)))
-            .await
-    }
-
-    /// The value of a metric, its labels in Prometheus' order; 0 where it does not exist.
-    pub async fn metric(&self, series: &str) -> f64 {
-        let text = self.internal_get("/metrics").await;
-        let text = text.body.as_str().unwrap().to_owned();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().unwrap())
-    }
-
-    /// Waits until a warm credential of each kind is there.
-    pub async fn until_ready(&self) {
-        until("the gateway is ready", || async {
-            self.get("/readyz").await.status == 200
-        })
-        .await;
-    }
-
-    /// Says whether the WeChat app would accept this answer's signature for `page`.
-    pub fn wechat_accepts(&self, answer: &Answer, page: &str) -> bool {
-        let mut config = answer.body["data"].as_object().unwrap().clone();
-        config.insert("url".to_owned(), page.into());
-        self.wechat.sandbox.verify(&config).is_ok()
     }
 
     /// Drains the gateway and waits until it has ended.
@@ -203,13 +97,29 @@ impl GatewayBuilder {
     /// A setting, named as in the environment: `server.listen`.
     pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let name = format!("WXGATE__{}", key.replace('.', "__").to_uppercase());
-        self.env.push((name, value.to_string()));
-        self
+        self.variable(&name, value)
     }
 
     /// More lines for the settings file.
     pub fn file(mut self, lines: &str) -> Self {
         self.file.push_str(lines);
+        self
+    }
+
+    /// The replicas of one cluster share their credentials in this Redis.
+    pub fn redis(self, redis: &RedisServer) -> Self {
+        self.set("credentials.backend", "redis").set("redis.url", redis.url())
+    }
+
+    /// Tokens come from `GET /cgi-bin/token`, each of which kills the one before.
+    pub fn classic(self) -> Self {
+        self.set("accounts.0.token_api", "classic")
+    }
+
+    /// A variable of the environment, as it is. Only a process of its own sees it.
+    pub fn variable(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.env.retain(|(set, _)| set != name);
+        self.env.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -247,16 +157,20 @@ impl GatewayBuilder {
         let (address, internal) = (app.public_address().unwrap(), app.internal_address().unwrap());
         let stop = CancellationToken::new();
         let running = tokio::spawn(app.run(stop.clone()));
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Gateway {
-            address,
-            internal,
-            wechat,
+            caller: Caller::new(address, internal, &wechat),
             images,
-            client,
             stop,
             running,
         }
+    }
+}
+
+impl std::ops::Deref for Gateway {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
     }
 }
 

@@ -1,18 +1,26 @@
 //! What the stories have in common.
 
+mod caller;
 mod gateway;
 mod image_service;
 mod process;
+mod proxy;
 mod redis;
+mod traffic;
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use wxgate::account::AppId;
+use wxgate::sandbox::Fault;
 
-pub use gateway::{Answer, Gateway, GatewayBuilder, SandboxHost, account};
+pub use caller::{Answer, Caller};
+pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use image_service::ImageService;
 pub use process::GatewayProcess;
-pub use redis::{RedisServer, free_address};
+pub use proxy::Proxy;
+pub use redis::{RedisServer, connection, free_address};
+pub use traffic::{Tally, Traffic};
 
 /// The longest that anything awaited may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -25,6 +33,47 @@ pub async fn until<F: Future<Output = bool>>(what: &str, probe: impl Fn() -> F) 
         sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// Watches for `time` that `probe` stays true: what must not happen has no moment of its own.
+pub async fn always<F: Future<Output = bool>>(what: &str, time: Duration, probe: impl Fn() -> F) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        assert!(probe().await, "it was not always so that {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Sends a signal to a process that the test has started, by its name: `STOP`.
+fn send_signal(child: &std::process::Child, name: &str) {
+    let sent = std::process::Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// WeChat does what it is asked, and keeps its answer to itself.
+pub const HELD: Fault = Fault::Hold {
+    before_operation: false,
+};
+
+/// Where the default settings keep the token in Redis.
+pub fn token_key(app_id: &AppId) -> String {
+    format!("weChat_client_credential:access_token:{app_id}")
+}
+
+/// Where they keep the ticket.
+pub fn ticket_key(app_id: &AppId) -> String {
+    format!("weChat_client_credential:jsapi_ticket:{app_id}")
+}
+
+/// Where they keep the lock.
+pub fn lock_key(app_id: &AppId) -> String {
+    format!("weChatApiToken:{app_id}")
+}
+
+/// As much of a photo as a story about credentials needs.
+pub const TINY_PHOTO: &[u8] = b"\xFF\xD8\xFF\xE0 a photo \xFF\xD9";
 
 /// A real photo.
 pub fn photo(name: &str) -> Vec<u8> {

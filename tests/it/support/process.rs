@@ -1,26 +1,24 @@
 //! A gateway as a process of its own: the real binary.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::{GatewayBuilder, SandboxHost, until};
+use super::{Caller, GatewayBuilder, SandboxHost, send_signal, until};
 
 /// The binary, running; killed, by its id, when the test ends.
 pub struct GatewayProcess {
     child: Child,
-    pub address: SocketAddr,
-    pub internal: SocketAddr,
+    caller: Caller,
     log: Arc<Mutex<Vec<String>>>,
     pub images: tempfile::TempDir,
 }
 
 impl GatewayProcess {
     /// Starts `wxgate serve` with these settings, and waits until it listens.
-    pub async fn start(builder: &GatewayBuilder, wechat: &SandboxHost) -> Self {
+    pub async fn start(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
         let images = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_wxgate"))
             .arg("serve")
@@ -49,16 +47,16 @@ impl GatewayProcess {
         let line = serves().unwrap();
         let address = |field: &str| line[field].as_str().unwrap().parse().unwrap();
         Self {
-            address: address("public"),
-            internal: address("internal"),
+            caller: Caller::new(address("public"), address("internal"), wechat),
             child,
             log,
             images,
         }
     }
 
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+    /// Starts `replicas` of them at once.
+    pub async fn start_many(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>, replicas: usize) -> Vec<Self> {
+        futures_util::future::join_all((0..replicas).map(|_| Self::start(builder, wechat))).await
     }
 
     pub fn id(&self) -> u32 {
@@ -70,13 +68,20 @@ impl GatewayProcess {
         self.log.lock().unwrap().clone()
     }
 
+    /// The lines of the log that hold `text`.
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        self.log().into_iter().filter(|line| line.contains(text)).collect()
+    }
+
     /// Sends a signal, by its name: `TERM`, `STOP`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &self.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        send_signal(&self.child, name);
+    }
+
+    /// Ends the process as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for the process to end by itself.
@@ -87,6 +92,14 @@ impl GatewayProcess {
         })
         .await;
         self.child.wait().unwrap()
+    }
+}
+
+impl std::ops::Deref for GatewayProcess {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use redis::AsyncCommands;
 
-use super::until;
+use super::{send_signal, until};
 
 /// A redis-server of the test's own; killed, by its id, when the test ends.
 pub struct RedisServer {
     child: Child,
     pub address: SocketAddr,
-    _directory: tempfile::TempDir,
+    options: Vec<String>,
+    /// What it was left in its folder, such as a cluster's map, survives [`RedisServer::kill`].
+    directory: tempfile::TempDir,
 }
 
 impl RedisServer {
@@ -21,27 +24,47 @@ impl RedisServer {
 
     /// A server with these options besides.
     pub async fn start_with(options: &[&str]) -> Self {
+        Self::start_at(free_address(), options).await
+    }
+
+    pub async fn start_at(address: SocketAddr, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let address = free_address();
-        let child = Command::new("redis-server")
-            .args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(directory.path())
-            .args(options)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server can't be started: run scripts/test, which installs what the tests need");
-        let server = Self {
-            child,
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut server = Self {
+            child: spawn(address, &options, &directory),
             address,
-            _directory: directory,
+            options,
+            directory,
         };
+        server.answers().await;
+        server
+    }
+
+    async fn answers(&mut self) {
+        let (address, child) = (self.address, std::cell::RefCell::new(&mut self.child));
         until("redis-server answers", || async {
+            let ended = child.borrow_mut().try_wait().unwrap();
+            assert!(ended.is_none(), "redis-server ended at once: {ended:?}");
             tokio::net::TcpStream::connect(address).await.is_ok()
         })
         .await;
-        server
+    }
+
+    /// Ends the server as a power cut would; what it held in memory is lost.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the killed server again, at the same address.
+    pub async fn revive(&mut self) {
+        self.child = spawn(self.address, &self.options, &self.directory);
+        self.answers().await;
+    }
+
+    /// Sends a signal, by its name: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        send_signal(&self.child, name);
     }
 
     pub fn url(&self) -> String {
@@ -49,18 +72,52 @@ impl RedisServer {
     }
 
     pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
-        redis::Client::open(self.url())
-            .unwrap()
-            .get_multiplexed_async_connection()
-            .await
-            .unwrap()
+        connection(&self.url()).await
     }
 
-    /// Every key and its value, sorted.
+    /// Runs a command, as `redis-cli` would.
+    pub async fn command<T: redis::FromRedisValue>(&self, words: &str) -> T {
+        let mut words = words.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        for word in words {
+            command.arg(word);
+        }
+        command.query_async(&mut self.connection().await).await.unwrap()
+    }
+
+    /// The string at `key`.
+    pub async fn value(&self, key: &str) -> Option<String> {
+        self.connection().await.get(key).await.unwrap()
+    }
+
+    /// What is left of the life of `key`.
+    pub async fn life(&self, key: &str) -> Duration {
+        let millis: i64 = self.connection().await.pttl(key).await.unwrap();
+        Duration::from_millis(millis.try_into().unwrap_or(0))
+    }
+
+    /// Every key, sorted.
     pub async fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self.connection().await.keys("*").await.unwrap();
         keys.sort();
         keys
+    }
+
+    /// The journal of `app_id`, oldest first: event, kind and reason of each entry.
+    pub async fn journal(&self, app_id: &wxgate::account::AppId) -> Vec<[String; 3]> {
+        let entries: Vec<(String, std::collections::HashMap<String, String>)> =
+            self.command(&format!("XRANGE wxgate:journal:{app_id} - +")).await;
+        let field = |entry: &std::collections::HashMap<String, String>, name: &str| entry[name].clone();
+        entries
+            .iter()
+            .map(|(_, entry)| ["event", "kind", "reason"].map(|name| field(entry, name)))
+            .collect()
+    }
+
+    /// How often `event` stands in the journal of `app_id`.
+    pub async fn journaled(&self, app_id: &wxgate::account::AppId, event: &str) -> usize {
+        let journal = self.journal(app_id).await;
+        journal.iter().filter(|[noted, ..]| noted == event).count()
     }
 }
 
@@ -71,7 +128,36 @@ impl Drop for RedisServer {
     }
 }
 
-/// An address that was free a moment ago.
+/// A connection for the test itself.
+pub async fn connection(url: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url).unwrap();
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(super::LIMIT))
+        .set_response_timeout(Some(super::LIMIT));
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .unwrap()
+}
+
+fn spawn(address: SocketAddr, options: &Vec<String>, directory: &tempfile::TempDir) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--dir"])
+        .arg(directory.path())
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server can't be started: run scripts/test, which installs what the tests need")
+}
+
+/// An address that was free a moment ago, and will be when a server that was killed comes back to it:
+/// its port is not one that the system gives to whoever asks for any. The port 10000 above it, where
+/// Redis Cluster's bus listens, was free too.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let port = std::iter::repeat_with(|| rand::random_range(10_000..20_000)).take(1000);
+    let port = port.into_iter().find(|port| free(*port) && free(port + 10_000));
+    SocketAddr::from(([127, 0, 0, 1], port.expect("a free port")))
 }

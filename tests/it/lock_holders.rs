@@ -1,0 +1,200 @@
+//! C8: what becomes of the cluster when the replica that holds the lock dies or freezes, and of what
+//! that replica still does when it wakes up.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wxgate::account::AppId;
+use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
+
+use crate::support::{
+    Gateway, GatewayBuilder, GatewayProcess, HELD, Proxy, RedisServer, SandboxHost, always, lock_key, token_key, until,
+};
+
+/// A replaced classic token dies at once, so that whoever goes on using it is found out.
+async fn wechat() -> (std::sync::Arc<SandboxHost>, AppId) {
+    let wechat = SandboxHost::start(SandboxConfig {
+        token_overlap: Some(Duration::ZERO),
+        ..SandboxConfig::default()
+    })
+    .await;
+    let app_id = wechat.account().app_id;
+    (wechat, app_id)
+}
+
+/// A call may take 2.5 s, so the lock lasts 3.
+fn short_lock(redis: &RedisServer) -> GatewayBuilder {
+    Gateway::builder()
+        .redis(redis)
+        .classic()
+        .set("wechat.timeout", "2s")
+        .set("wechat.connect_timeout", "500ms")
+        .set("credentials.lock_ttl", "3s")
+        .set("credentials.adopt_interval", "200ms")
+}
+
+fn current(wechat: &SandboxHost, app_id: &AppId) -> String {
+    let token = wechat.sandbox.current_token(app_id, TokenKind::Classic).unwrap();
+    token.expose().to_owned()
+}
+
+#[tokio::test]
+async fn others_go_on_when_the_holder_is_killed_in_the_middle_of_its_call() {
+    let redis = RedisServer::start().await;
+    let (wechat, app_id) = wechat().await;
+    wechat.sandbox.inject(HELD.on(Api::Token).once());
+    let mut holder = GatewayProcess::start(&short_lock(&redis), &wechat).await;
+    until("the holder calls WeChat", || async {
+        wechat.sandbox.calls(Api::Token) == 1
+    })
+    .await;
+    holder.kill();
+    let (killed, lock_left) = (Instant::now(), redis.life(&lock_key(&app_id)).await);
+    assert!(!lock_left.is_zero(), "it held the lock");
+
+    let other = GatewayProcess::start(&short_lock(&redis), &wechat).await;
+    other.assert_signs().await;
+    let waited = killed.elapsed();
+    assert!(
+        waited >= lock_left.saturating_sub(Duration::from_millis(50)),
+        "the lock was respected: {waited:?}"
+    );
+    assert!(
+        waited < Duration::from_secs(5),
+        "and not for longer than it lasted: {waited:?}"
+    );
+    assert_eq!(wechat.sandbox.calls(Api::Token), 2);
+    assert_eq!(redis.value(&token_key(&app_id)).await, Some(current(&wechat, &app_id)));
+}
+
+#[tokio::test]
+async fn a_holder_that_was_frozen_in_its_call_takes_what_is_newer_and_leaves_others_locks_alone() {
+    let redis = RedisServer::start().await;
+    let (wechat, app_id) = wechat().await;
+    let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
+    let frozen = GatewayProcess::start(&short_lock(&redis), &wechat).await;
+    until("the first one calls WeChat", || async {
+        wechat.sandbox.calls(Api::Token) == 1
+    })
+    .await;
+    frozen.signal("STOP");
+    let other = GatewayProcess::start(&short_lock(&redis), &wechat).await;
+    other.assert_signs().await;
+    let newer = current(&wechat, &app_id);
+    somebody_takes_the_lock(&redis, &app_id).await;
+
+    // WeChat's answer, a token that is dead by now, waits for the frozen one when it wakes up.
+    wechat.sandbox.remove_fault(held);
+    frozen.signal("CONT");
+    frozen.until_it_says("ready").await;
+    frozen.assert_signs().await;
+    assert_eq!(frozen.upload_new_photo().await.code(), (200, 0));
+    assert_eq!(other.upload_new_photo().await.code(), (200, 0));
+    assert_eq!(redis.value(&token_key(&app_id)).await, Some(newer));
+    assert_eq!(redis.value(&lock_key(&app_id)).await.as_deref(), Some("somebody"));
+
+    // Its own call's outcome does not matter any more.
+    redis.command::<i64>(&format!("DEL {}", lock_key(&app_id))).await;
+    always("nobody asks again", Duration::from_millis(1500), || async {
+        wechat.sandbox.calls(Api::Token) == 2
+    })
+    .await;
+    for process in [&frozen, &other] {
+        assert!(process.logged("foreign").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_published_too_late_is_not_written_over_the_newer_one() {
+    let redis = RedisServer::start().await;
+    let (wechat, app_id) = wechat().await;
+    let wire = Proxy::start(redis.address).await;
+    let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
+    let late = short_lock(&redis)
+        .wechat(&wechat)
+        .set("redis.url", format!("redis://{}/0", wire.address))
+        .set("redis.response_timeout", "20s")
+        .start()
+        .await;
+    until("the first one calls WeChat", || async {
+        wechat.sandbox.calls(Api::Token) == 1
+    })
+    .await;
+    // It gets its answer, but what it writes to Redis is under way for longer than the lock lasts.
+    wire.hold_before("PX");
+    wechat.sandbox.remove_fault(held);
+    wire.until_it_holds().await;
+    let other = short_lock(&redis).wechat(&wechat).start().await;
+    other.assert_signs().await;
+    let newer = current(&wechat, &app_id);
+    somebody_takes_the_lock(&redis, &app_id).await;
+
+    wire.release();
+    until("the first one has the newer token", || async {
+        late.get("/readyz").await.body["status"] == "ready"
+    })
+    .await;
+    assert_eq!(late.upload_new_photo().await.code(), (200, 0));
+    assert_eq!(redis.value(&token_key(&app_id)).await, Some(newer));
+    assert_eq!(redis.value(&lock_key(&app_id)).await.as_deref(), Some("somebody"));
+    assert_eq!(wechat.sandbox.calls(Api::Token), 2);
+}
+
+#[tokio::test]
+async fn a_holder_whose_lock_ran_out_before_its_call_does_not_make_it() {
+    let redis = RedisServer::start().await;
+    let (wechat, app_id) = wechat().await;
+    let wire = Proxy::start(redis.address).await;
+    // The day's count is the last thing that a holder asks Redis for before it calls WeChat.
+    wire.hold_before("wxgate:token_calls");
+    let late = short_lock(&redis)
+        .wechat(&wechat)
+        .set("redis.url", format!("redis://{}/0", wire.address))
+        .set("redis.response_timeout", "20s")
+        .start()
+        .await;
+    wire.until_it_holds().await;
+    let other = short_lock(&redis).wechat(&wechat).start().await;
+    other.assert_signs().await;
+    let token = current(&wechat, &app_id);
+
+    wire.release();
+    late.until_it_says("ready").await;
+    late.assert_signs().await;
+    assert_eq!(wechat.sandbox.calls(Api::Token), 1);
+    assert_eq!(redis.value(&token_key(&app_id)).await, Some(token));
+}
+
+#[tokio::test]
+async fn a_token_that_a_killed_replica_replaced_is_not_called_foreign() {
+    let redis = RedisServer::start().await;
+    let (wechat, app_id) = wechat().await;
+    let short_life = Fault::ExpiresIn { value: 4.into() };
+    wechat.sandbox.inject(short_life.on(Api::Token).once());
+    // The first one renews a second ahead, the other one at the last moment.
+    let mut holder = GatewayProcess::start(&short_lock(&redis), &wechat).await;
+    holder.until_ready().await;
+    let late = short_lock(&redis).set("credentials.refresh_ahead", "100ms");
+    let other = GatewayProcess::start(&late, &wechat).await;
+    other.until_ready().await;
+    wechat.sandbox.inject(HELD.on(Api::Token).once());
+    until("the holder renews", || async { wechat.sandbox.calls(Api::Token) == 2 }).await;
+    holder.kill();
+
+    // WeChat has replaced the token that the other one still holds, and nobody knows the new one.
+    let upload = other.upload_new_photo().await;
+    assert_eq!(upload.code(), (200, 0), "{upload:?}");
+    assert_eq!(wechat.sandbox.calls(Api::Token), 3);
+    assert!(other.foreign_invalidations().await < 0.5);
+    assert!(other.logged("foreign").is_empty(), "{:?}", other.logged("foreign"));
+    assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
+}
+
+/// Another replica, as it were.
+async fn somebody_takes_the_lock(redis: &RedisServer, app_id: &AppId) {
+    let command = format!("SET {} somebody NX PX 60000", lock_key(app_id));
+    until("the lock is free", || async {
+        redis.command::<Option<String>>(&command).await.is_some()
+    })
+    .await;
+}

@@ -1,0 +1,224 @@
+//! C2, C6: Redis gone, frozen, read-only, full or locked, while and before credentials are warm.
+
+use std::time::Duration;
+
+use wxgate::sandbox::{Api, SandboxConfig};
+
+use crate::support::{
+    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, Traffic, free_address, ticket_key, token_key,
+    until,
+};
+
+fn builder(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> GatewayBuilder {
+    Gateway::builder()
+        .wechat(wechat)
+        .redis(redis)
+        .set("credentials.adopt_interval", "200ms")
+}
+
+/// Two replicas, warm.
+async fn two_warm(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> [Gateway; 2] {
+    let (one, two) = tokio::join!(builder(redis, wechat).start(), builder(redis, wechat).start());
+    one.until_it_says("ready").await;
+    two.until_it_says("ready").await;
+    [one, two]
+}
+
+/// What `/readyz` says of Redis.
+fn redis_component(answer: &Answer) -> &serde_json::Value {
+    let components = answer.body["components"].as_array().unwrap();
+    components
+        .iter()
+        .find(|component| component["name"] == "redis")
+        .unwrap()
+}
+
+#[tokio::test]
+async fn redis_that_comes_back_empty_is_given_what_is_still_valid() {
+    let mut redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let gateways = two_warm(&redis, &wechat).await;
+    let keys = [token_key(&app_id), ticket_key(&app_id)];
+    let before = [redis.value(&keys[0]).await, redis.value(&keys[1]).await];
+    assert!(before.iter().all(Option::is_some));
+
+    let signing = Traffic::signing(gateways.iter().map(|gateway| &**gateway));
+    redis.kill();
+    for gateway in &gateways {
+        gateway.until_it_says("degraded").await;
+    }
+    signing.goes_on(100).await;
+    for gateway in &gateways {
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+    redis.revive().await;
+    for gateway in &gateways {
+        gateway.until_it_says("ready").await;
+    }
+    until("both are published again", || async {
+        redis.value(&keys[0]).await == before[0] && redis.value(&keys[1]).await == before[1]
+    })
+    .await;
+    for key in &keys {
+        let life = redis.life(key).await.as_secs();
+        assert!((7100..=7200).contains(&life), "{key}: {life}");
+    }
+    signing.goes_on(100).await;
+    signing.end().await.assert_flawless();
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+}
+
+#[tokio::test]
+async fn a_frozen_redis_slows_no_signature_down() {
+    // As long as nobody waits for Redis, nobody waits as long as this.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = builder(&redis, &wechat)
+        .set("redis.response_timeout", "3s")
+        .set("redis.connect_timeout", "3s")
+        .start()
+        .await;
+    gateway.until_it_says("ready").await;
+    redis.signal("STOP");
+    let signing = Traffic::signing([&*gateway, &*gateway]);
+    gateway.until_it_says("degraded").await;
+    signing.goes_on(200).await;
+    redis.signal("CONT");
+    gateway.until_it_says("ready").await;
+    let tally = signing.end().await;
+    assert!(tally.assert_flawless().slowest < PATIENCE / 2, "{:?}", tally.slowest);
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+}
+
+#[tokio::test]
+async fn uploads_go_on_while_redis_is_frozen() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = builder(&redis, &wechat)
+        .set("redis.response_timeout", "300ms")
+        .start()
+        .await;
+    gateway.until_it_says("ready").await;
+    redis.signal("STOP");
+    let asked = tokio::time::Instant::now();
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    redis.signal("CONT");
+    gateway.until_it_says("ready").await;
+}
+
+/// A Redis that reads and does not write, from before the first credential on.
+async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let (stable, classic) = tokio::join!(
+        builder(redis, &wechat).start(),
+        builder(redis, &wechat)
+            .classic()
+            .set("credentials.token_key", "classic:{app_id}")
+            .set("credentials.ticket_key", "classic_ticket:{app_id}")
+            .set("credentials.lock_key", "classic_lock:{app_id}")
+            .start()
+    );
+    stable.assert_signs().await;
+    assert_eq!(stable.upload_new_photo().await.code(), (200, 0));
+    classic.assert_no_credential().await;
+    assert_eq!(wechat.sandbox.calls(Api::Token), 0, "none is risked without the lock");
+
+    redis.command::<()>(cure).await;
+    classic.until_it_says("ready").await;
+    classic.assert_signs().await;
+    let published = async || redis.value(&token_key(&app_id)).await.is_some();
+    until("what is held is published", published).await;
+    stable.until_it_says("ready").await;
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(wechat.sandbox.calls(Api::Token), 1);
+}
+
+#[tokio::test]
+async fn a_read_only_redis_is_survived() {
+    let redis = RedisServer::start().await;
+    let nobody = free_address();
+    redis
+        .command::<()>(&format!("REPLICAOF {} {}", nobody.ip(), nobody.port()))
+        .await;
+    assert_survives_without_writes(&redis, "REPLICAOF NO ONE").await;
+}
+
+#[tokio::test]
+async fn a_full_redis_is_survived() {
+    let redis = RedisServer::start_with(&["--maxmemory", "100kb", "--maxmemory-policy", "noeviction"]).await;
+    assert_survives_without_writes(&redis, "CONFIG SET maxmemory 0").await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_survived_until_it_is_right() {
+    let redis = RedisServer::start_with(&["--requirepass", "somebody-elses"]).await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = builder(&redis, &wechat)
+        .set("redis.password", "the-right-one")
+        .start()
+        .await;
+    gateway.assert_signs().await;
+    gateway.until_it_says("degraded").await;
+    let problem = redis_component(&gateway.get("/readyz").await)["problem"].clone();
+    assert!(
+        problem.as_str().unwrap().contains("WRONGPASS") || problem.as_str().unwrap().contains("authentication"),
+        "{problem}"
+    );
+
+    let mut operator = crate::support::connection(&format!("redis://:somebody-elses@{}", redis.address)).await;
+    let set: String = redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "the-right-one"])
+        .query_async(&mut operator)
+        .await
+        .unwrap();
+    assert_eq!(set, "OK");
+    gateway.until_it_says("ready").await;
+    let mut connection = crate::support::connection(&format!("redis://:the-right-one@{}", redis.address)).await;
+    let published: Option<String> = redis::cmd("GET")
+        .arg(token_key(&wechat.account().app_id))
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert!(published.is_some());
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+}
+
+/// The commands that `redis` has carried out.
+async fn commands(redis: &RedisServer) -> u64 {
+    let stats: String = redis.command("INFO stats").await;
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("total_commands_processed:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn signing_costs_redis_and_wechat_nothing() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = builder(&redis, &wechat)
+        .set("credentials.adopt_interval", "1h")
+        .start()
+        .await;
+    gateway.until_it_says("ready").await;
+    let caller: &Caller = &gateway;
+    until("the journal is written", || async {
+        redis.journal(&wechat.account().app_id).await.len() == 2
+    })
+    .await;
+    let before = commands(&redis).await;
+    let signed = futures_util::future::join_all((0..500).map(|_| caller.sign("https://a.cn/p"))).await;
+    assert!(signed.iter().all(|answer| answer.code() == (200, 0)));
+    let after = commands(&redis).await;
+    assert!(after - before < 20, "the test's own commands: {}", after - before);
+    assert_eq!(
+        wechat.sandbox.calls(Api::StableToken) + wechat.sandbox.calls(Api::GetTicket),
+        2
+    );
+}

@@ -1,0 +1,166 @@
+//! C4, C5, C10, C12: tokens that die before their time, and systems that kill each other's.
+
+use std::time::Duration;
+
+use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig, TokenKind};
+
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, token_key, until};
+
+/// A classic token that is replaced dies at once.
+fn no_overlap() -> SandboxConfig {
+    SandboxConfig {
+        token_overlap: Some(Duration::ZERO),
+        ..SandboxConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_take_over_during_a_hundred_uploads_costs_one_renewal() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(no_overlap()).await;
+    let app_id = wechat.account().app_id;
+    let builder = Gateway::builder().redis(&redis).classic();
+    let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
+    for process in &processes {
+        process.until_it_says("ready").await;
+    }
+    // All hundred are on their way with a token that is good when they leave, and dead when they arrive.
+    let held = wechat
+        .sandbox
+        .inject(Fault::Hold { before_operation: true }.on(Api::MediaGet).times(100));
+    let uploads = (0..100).map(|turn| {
+        let process = &processes[turn % 2];
+        let photo = wechat.takes_photo(TINY_PHOTO);
+        async move { process.upload(&photo).await }
+    });
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(uploads), async {
+        until("all uploads have reached WeChat", || async {
+            wechat.sandbox.calls(Api::MediaGet) == 100
+        })
+        .await;
+        wechat.sandbox.foreign_token(&app_id).unwrap();
+        wechat.sandbox.remove_fault(held);
+    });
+    for answer in answers {
+        assert_eq!(answer.code(), (200, 0), "{answer:?}");
+    }
+    assert_eq!(wechat.sandbox.calls(Api::Token), 2, "the first token, and one renewal");
+    assert_eq!(
+        wechat.sandbox.calls(Api::MediaGet),
+        200,
+        "each upload is tried once more"
+    );
+
+    until("the journal tells of it", || async {
+        redis.journaled(&app_id, "foreign_invalidation").await == 1
+    })
+    .await;
+    let mut counted = 0.0;
+    let mut logged = 0;
+    for process in &processes {
+        counted += process.foreign_invalidations().await;
+        logged += process.logged("foreign").len();
+    }
+    assert!((counted - 1.0).abs() < 0.1, "{counted}");
+    assert_eq!(logged, 1);
+    assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 1);
+    let line = processes.iter().find_map(|process| process.logged("foreign").pop());
+    assert!(
+        line.as_ref()
+            .is_some_and(|line| line.contains("ERROR") && line.contains("AppSecret")),
+        "{line:?}"
+    );
+}
+
+#[tokio::test]
+async fn two_clusters_that_fight_over_a_classic_token_are_stopped_by_the_days_limit() {
+    let wechat = SandboxHost::start(no_overlap()).await;
+    let builder = Gateway::builder().classic().set("credentials.daily_token_calls", 5);
+    let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
+    for process in &processes {
+        process.until_it_says("ready").await;
+    }
+    let gave_up = |process: &GatewayProcess| !process.logged("daily_token_calls").is_empty();
+    until("one of them gives up", || async {
+        for process in &processes {
+            process.upload_new_photo().await;
+        }
+        processes.iter().any(gave_up)
+    })
+    .await;
+    let (loser, winner) = if gave_up(&processes[0]) { (0, 1) } else { (1, 0) };
+    let (loser, winner) = (&processes[loser], &processes[winner]);
+    let alarm = loser.logged("daily_token_calls").swap_remove(0);
+    assert!(
+        alarm.contains("ERROR") && alarm.contains("5 token calls today"),
+        "{alarm}"
+    );
+    let calls = format!("wxgate_token_calls_today{{app_id=\"{}\"}}", wechat.account().app_id);
+    assert!((loser.metric(&calls).await - 5.0).abs() < 0.1);
+
+    until("the other one has the account to itself", || async {
+        winner.upload_new_photo().await.code() == (200, 0)
+    })
+    .await;
+    let calls = wechat.sandbox.calls(Api::Token);
+    assert!(calls <= 10, "{calls}");
+    for _ in 0..20 {
+        assert_eq!(winner.upload_new_photo().await.code(), (200, 0));
+        let refused = loser.upload_new_photo().await;
+        assert_eq!(refused.code(), (503, 4001), "{refused:?}");
+        assert!(refused.retry_after() >= 1, "{refused:?}");
+        // The ticket does not die with the token that it was got with.
+        loser.assert_signs().await;
+    }
+    assert_eq!(wechat.sandbox.calls(Api::Token), calls, "and nobody asks any more");
+}
+
+#[tokio::test]
+async fn force_refresh_is_for_a_rejected_token_that_wechat_gives_back_and_not_twice_in_30_s() {
+    let redis = RedisServer::start().await;
+    // WeChat itself would let it be forced at any time.
+    let wechat = SandboxHost::start(SandboxConfig {
+        force_refresh_interval: Duration::ZERO,
+        ..SandboxConfig::default()
+    })
+    .await;
+    let app_id = wechat.account().app_id;
+    let token = || wechat.sandbox.current_token(&app_id, TokenKind::Stable).unwrap();
+    let gateway = || Gateway::builder().wechat(&wechat).redis(&redis).start();
+    let (one, two) = tokio::join!(gateway(), gateway());
+    one.until_it_says("ready").await;
+    two.until_it_says("ready").await;
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+
+    // It died, and WeChat knows: an ordinary call is enough.
+    let dead = token();
+    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    assert_eq!(one.upload_new_photo().await.code(), (200, 0));
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 2);
+    assert_ne!(token(), dead);
+
+    // WeChat rejects a token, and on an ordinary call gives the same one back.
+    let rejected = token();
+    wechat.sandbox.inject(Fault::errcode(40001).on(Api::MediaGet).once());
+    assert_eq!(one.upload_new_photo().await.code(), (200, 0));
+    assert_eq!(
+        wechat.sandbox.calls(Api::StableToken),
+        4,
+        "an ordinary call, and a forced one"
+    );
+    assert_ne!(token(), rejected);
+
+    // Again, on another replica, too soon for the cluster.
+    two.until_it_says("ready").await;
+    let rejected = token();
+    until("the other one has adopted the token", || async {
+        two.upload_new_photo().await.code() == (200, 0)
+            && redis.value(&token_key(&app_id)).await.as_deref() == Some(rejected.expose())
+    })
+    .await;
+    wechat.sandbox.inject(Fault::errcode(40001).on(Api::MediaGet).once());
+    let refused = two.upload_new_photo().await;
+    assert_eq!(refused.code(), (503, 4001), "{refused:?}");
+    assert_eq!(token(), rejected, "nothing was forced");
+    two.assert_signs().await;
+}

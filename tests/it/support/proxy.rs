@@ -1,0 +1,96 @@
+//! A wire that can be cut: a TCP proxy before a server.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Passes bytes on to a server, and on demand keeps back those on their way to it.
+pub struct Proxy {
+    pub address: SocketAddr,
+    gate: Arc<Gate>,
+    _end: DropGuard,
+}
+
+struct Gate {
+    open: watch::Sender<bool>,
+    /// The text before which it closes.
+    closes_before: Mutex<Option<&'static str>>,
+}
+
+impl Proxy {
+    pub async fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gate = Arc::new(Gate {
+            open: watch::Sender::new(true),
+            closes_before: Mutex::new(None),
+        });
+        let (end, passed) = (CancellationToken::new(), Arc::clone(&gate));
+        tokio::spawn(end.clone().run_until_cancelled_owned(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let gate = Arc::clone(&passed);
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    let ((from_client, mut to_client), (mut from_server, to_server)) = (client.split(), server.split());
+                    // Whichever side hangs up first: the other one learns of it at once.
+                    tokio::select! {
+                        () = gate.pass(from_client, to_server) => {}
+                        _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+                    }
+                });
+            }
+        }));
+        Self {
+            address,
+            gate,
+            _end: end.drop_guard(),
+        }
+    }
+
+    /// From now on nothing reaches the server; it is kept, not lost.
+    pub fn hold(&self) {
+        self.gate.open.send_replace(false);
+    }
+
+    /// The same from the first piece on that holds `text`.
+    pub fn hold_before(&self, text: &'static str) {
+        *self.gate.closes_before.lock().unwrap() = Some(text);
+    }
+
+    /// Waits until something is held.
+    pub async fn until_it_holds(&self) {
+        super::until("the proxy holds something", || async { !*self.gate.open.borrow() }).await;
+    }
+
+    /// Everything that was kept reaches the server.
+    pub fn release(&self) {
+        self.gate.open.send_replace(true);
+    }
+}
+
+impl Gate {
+    async fn pass(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) {
+        let (mut buffer, mut open) = ([0; 16 * 1024], self.open.subscribe());
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            let piece = &buffer[..count];
+            self.close_before(piece);
+            let _ = open.wait_for(|open| *open).await;
+            if to.write_all(piece).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn close_before(&self, piece: &[u8]) {
+        let mut text = self.closes_before.lock().unwrap();
+        if text.is_some_and(|text| String::from_utf8_lossy(piece).contains(text)) {
+            *text = None;
+            self.open.send_replace(false);
+        }
+    }
+}

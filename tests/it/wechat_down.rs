@@ -1,0 +1,185 @@
+//! C9, C11: WeChat that fails, refuses, stalls, or loses its answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
+
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, until};
+
+/// A gateway that never had a credential, under traffic for five seconds of `fault`: how often it
+/// called WeChat. Every caller is told when to come back; afterwards the gateway recovers by itself.
+async fn calls_in_5s(fault: Fault, errcode: Option<i64>) -> u64 {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    wechat.sandbox.inject(fault);
+    let gateway = Gateway::builder()
+        .wechat(&wechat)
+        .set("wechat.timeout", "500ms")
+        .start()
+        .await;
+    let end = Instant::now() + Duration::from_secs(5);
+    let mut slowest = Duration::ZERO;
+    while Instant::now() < end {
+        let asked = Instant::now();
+        let refused = gateway.assert_no_credential().await;
+        assert_eq!(refused.body.get("errcode").and_then(serde_json::Value::as_i64), errcode);
+        slowest = slowest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(
+        slowest < Duration::from_secs(2),
+        "while calls are backed off nobody waits: {slowest:?}"
+    );
+    let calls = wechat.sandbox.calls(Api::StableToken);
+    wechat.sandbox.clear_faults();
+    gateway.until_it_says("ready").await;
+    gateway.assert_signs().await;
+    calls
+}
+
+#[tokio::test]
+async fn calls_are_backed_off_while_wechat_is_down_and_it_recovers_by_itself() {
+    let (busy, reset, stalled, page, secret) = tokio::join!(
+        calls_in_5s(Fault::errcode(-1), Some(-1)),
+        calls_in_5s(Fault::Reset, None),
+        calls_in_5s(Fault::Stall, None),
+        calls_in_5s(Fault::status(502), None),
+        calls_in_5s(Fault::errcode(40125), Some(40125)),
+    );
+    for calls in [busy, reset, stalled, page] {
+        assert!((2..=10).contains(&calls), "{calls}");
+    }
+    assert!((1..=3).contains(&secret), "{secret}");
+}
+
+#[tokio::test]
+async fn an_operators_error_comes_with_its_cure() {
+    for (code, cure) in [
+        (40164, "IP白名单"),
+        (40125, "AppSecret"),
+        (40013, "app_id"),
+        (50002, "frozen"),
+        (40001, "AppSecret"),
+    ] {
+        let wechat = SandboxHost::start(SandboxConfig::default()).await;
+        wechat.sandbox.inject(Fault::errcode(code).on(Api::StableToken));
+        let process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+        process.assert_no_credential().await;
+        let line = process.logged("ERROR").pop().unwrap();
+        assert!(
+            line.contains(&code.to_string()) && line.contains("What to do"),
+            "{line}"
+        );
+        assert!(line.contains(cure), "{line}");
+        // The address to put on the list is the one that WeChat saw.
+        assert!(code != 40164 || line.contains("127.0.0.1"), "{line}");
+        process.until_it_says("unready").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_still_valid_is_served_while_wechat_is_down() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = Gateway::builder()
+        .wechat(&wechat)
+        .set("credentials.ticket_max_age", "300ms")
+        .start()
+        .await;
+    gateway.until_it_says("ready").await;
+    let signing = Traffic::signing([&*gateway]);
+    for fault in [Fault::Reset, Fault::errcode(-1), Fault::status(500)] {
+        let down = wechat.sandbox.inject(fault);
+        gateway.until_it_says("degraded").await;
+        signing.goes_on(50).await;
+        wechat.sandbox.remove_fault(down);
+        gateway.until_it_says("ready").await;
+    }
+    signing.end().await.assert_flawless();
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_made_good_soon_and_is_nobody_elses_doing() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig {
+        token_overlap: Some(Duration::ZERO),
+        ..SandboxConfig::default()
+    })
+    .await;
+    let app_id = wechat.account().app_id;
+    // The gateway renews the token after three seconds, and WeChat's answer is lost.
+    let short_life = Fault::ExpiresIn { value: 4.into() };
+    wechat.sandbox.inject(short_life.on(Api::Token).once());
+    wechat.sandbox.inject(Fault::lost_answer().on(Api::Token).once());
+    let start = |refresh_ahead: &str| {
+        let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
+        builder
+            .set("credentials.refresh_ahead", refresh_ahead)
+            .set("credentials.adopt_interval", "200ms")
+            .start()
+    };
+    let one = start("300s").await;
+    one.until_it_says("ready").await;
+    let other = start("1ms").await;
+    other.until_it_says("ready").await;
+    until("the answer is lost", || async { wechat.sandbox.calls(Api::Token) == 2 }).await;
+    // Both hold a token that WeChat has replaced by one that nobody knows.
+    let upload = async |gateway: &Gateway| {
+        let answer = gateway.upload_new_photo().await;
+        matches!(answer.code(), (200, 0)).then_some(()).ok_or(answer)
+    };
+    let other_at_once = upload(&other).await;
+    assert!(other_at_once.is_ok(), "{other_at_once:?}");
+    until("it is made good", || async { upload(&one).await.is_ok() }).await;
+    for gateway in [&one, &other] {
+        gateway.assert_signs().await;
+        assert!(gateway.foreign_invalidations().await < 0.5);
+    }
+    assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
+    let calls = wechat.sandbox.calls(Api::Token);
+    assert!((3..=4).contains(&calls), "{calls}");
+}
+
+#[tokio::test]
+async fn another_host_is_for_connections_that_fail_and_never_for_answers() {
+    let (wechat, fallback) = tokio::join!(
+        SandboxHost::start(SandboxConfig::default()),
+        SandboxHost::start(SandboxConfig::default())
+    );
+    let nobody = crate::support::free_address();
+    let with_fallback = |main: &Arc<SandboxHost>, url: String, other: &Arc<SandboxHost>| {
+        Gateway::builder()
+            .wechat(main)
+            .set("wechat.api_base_url", url)
+            .set("wechat.fallback_base_urls", other.url())
+            .set("wechat.timeout", "500ms")
+            .start()
+    };
+    // Nobody listens at the first host.
+    let gateway = with_fallback(&fallback, format!("http://{nobody}"), &fallback).await;
+    gateway.assert_signs().await;
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    drop(gateway);
+    let calls =
+        |wechat: &SandboxHost| [Api::StableToken, Api::GetTicket, Api::MediaGet].map(|api| wechat.sandbox.calls(api));
+    assert_eq!(calls(&fallback), [1, 1, 1]);
+
+    // The first host answers, if badly, or takes the request and says nothing.
+    let faults = [
+        Fault::errcode(-1),
+        Fault::errcode(40164),
+        Fault::status(502),
+        Fault::Empty,
+        Fault::Reset,
+        Fault::Stall,
+        Fault::lost_answer(),
+    ];
+    for fault in faults {
+        let what = format!("{fault:?}");
+        let rule = wechat.sandbox.inject(fault);
+        let gateway = with_fallback(&wechat, wechat.url(), &fallback).await;
+        gateway.assert_no_credential().await;
+        assert_eq!(calls(&fallback), [1, 1, 1], "{what}");
+        wechat.sandbox.remove_fault(rule);
+    }
+}
