@@ -25,7 +25,7 @@ const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-
 fn write_settings(text: &str, directory: &Path) -> std::path::PathBuf {
     for secret in text.split("/run/secrets/").skip(1) {
         let name = secret.split('"').next().unwrap();
-        let secret = if name.ends_with(".pem") {
+        let secret = if name.contains("public_key") {
             PUBLIC_KEY
         } else {
             "a-secret-of-many-characters\n"
