@@ -69,6 +69,8 @@ pub struct App {
     settings: Settings,
     /// Cancelled to begin the drain.
     stop: CancellationToken,
+    /// Cancelled to cut off the uploads that outlive the drain.
+    cut_off: CancellationToken,
     /// Cancelled once all renewals and uploads have ended, so that the journal hears of them.
     tasks_done: CancellationToken,
     /// Renewals and uploads.
@@ -83,6 +85,7 @@ impl App {
     pub async fn build(settings: Settings, more: Router) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (stop, tasks_done) = (CancellationToken::new(), CancellationToken::new());
+        let cut_off = CancellationToken::new();
         let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
         let store = shared_store(&settings)?;
         let client = Arc::new(
@@ -107,6 +110,7 @@ impl App {
                 Arc::clone(&store),
                 metrics.uploads.clone(),
                 tasks.clone(),
+                cut_off.clone(),
             ),
             store,
             auth: Auth::new(&settings.auth).map_err(|problem| StartError::setting("auth.jwt_key", problem))?,
@@ -133,6 +137,7 @@ impl App {
             api,
             settings,
             stop,
+            cut_off,
             tasks_done,
             tasks,
             background,
@@ -176,6 +181,9 @@ impl App {
                 left = self.tasks.len(),
                 "renewals or uploads were still under way when server.shutdown_grace ended"
             );
+            self.cut_off.cancel();
+            // What they began is removed, and their locks are released.
+            let _ = timeout(Duration::from_secs(2), self.tasks.wait()).await;
         }
         self.tasks_done.cancel();
         let _ = timeout(Duration::from_secs(2), self.background.wait()).await;

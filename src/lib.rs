@@ -20,6 +20,7 @@
 //! - [`settings`]: file and environment, checked and parsed into real types
 //! - [`telemetry`]: the log
 //! - [`store`]: what replicas share, in Redis or in memory
+//! - [`wire`]: outgoing requests whose bodies are streamed within bounded buffers
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3
 //!
@@ -66,3 +67,4 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 pub mod wechat;
+pub mod wire;

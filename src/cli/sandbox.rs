@@ -119,6 +119,10 @@ impl DeskSandbox {
             .collect()
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The demo page and what it needs of the phone.
     pub(super) fn page(&self) -> Router {
         self.sandbox.phone_router()

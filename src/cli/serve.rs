@@ -48,8 +48,12 @@ async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), F
         .map_err(|error| Failure::Running(error.to_string()))?;
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
-    if sandbox.is_some() {
+    if let Some(sandbox) = &sandbox {
         print(&format!("The demo page: http://{address}/"))?;
+        print(&format!(
+            "The sandbox's faults and state: http://{}/sandbox",
+            sandbox.address()
+        ))?;
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {

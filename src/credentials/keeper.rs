@@ -44,15 +44,19 @@ impl AccountCredentials {
         }
     }
 
-    /// Adopts what is newer in the shared store; publishes what is held where that is newer, say,
-    /// after a Redis came back empty (C6). A store that is down is looked at again in the next turn.
+    /// Adopts what is newer in the shared store; publishes what is held where nothing stands there, or
+    /// something known to be older, say, after a Redis came back empty or from a snapshot (C6). A store
+    /// that is down is looked at again in the next turn.
     async fn meet_the_others(&self, slot: &Slot) {
-        let Ok(standing) = slot.shelf.read().await else { return };
+        let Ok(standing) = slot.shelf.read().await else {
+            return;
+        };
         if self.adopt(slot, Trigger::Expiring, standing.as_ref()).is_some() {
             return;
         }
-        let Some(held) = slot.cell.usable() else { return };
-        if standing.as_ref().is_none_or(|standing| standing.value != held.value) {
+        if let Some(held) = slot.cell.usable()
+            && standing.as_ref().is_none_or(|standing| !slot.is_current(standing))
+        {
             // Whoever was faster is met in the next turn.
             let _ = slot
                 .shelf

@@ -120,7 +120,7 @@ impl AccountCredentials {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
-                Ok(self.publish(slot, seen, credential).await)
+                Ok(self.publish(slot, seen, credential, issued.asked_at).await)
             }
             Err(unavailable) => Err(unavailable),
         };
@@ -239,7 +239,7 @@ impl AccountCredentials {
             .min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
-        let ticket = self.publish(slot, seen, credential).await;
+        let ticket = self.publish(slot, seen, credential, issued.asked_at).await;
         // A store that fails here costs one more getticket call by another replica.
         let _ = self
             .store
@@ -325,7 +325,19 @@ impl AccountCredentials {
 
     /// Puts `credential` into the shared store in place of `seen`, and into use. Where something
     /// newer has come to stand there meanwhile (this process was frozen), that is used instead (C8).
-    pub(super) async fn publish(&self, slot: &Slot, seen: Option<Standing>, credential: Credential) -> Arc<Credential> {
+    async fn publish(
+        &self,
+        slot: &Slot,
+        seen: Option<Standing>,
+        credential: Credential,
+        asked_at: Instant,
+    ) -> Arc<Credential> {
+        // What the keeper has adopted while our call was under way comes from somebody who got the
+        // lock after us: we were frozen, or the store has lost the lock.
+        let meanwhile = |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value;
+        if let Some(newer) = slot.cell.usable().filter(meanwhile) {
+            return newer;
+        }
         slot.past.revive(&credential.value);
         let event = if slot.cell.held().is_some() {
             Event::Renewed
@@ -430,15 +442,17 @@ impl AccountCredentials {
 }
 
 impl Slot {
-    /// True where `standing`, from the shared store, is good and no older than what is held: it has
-    /// not ended, and it is nothing that was in use here before (see [`super::past`]).
-    fn is_current(&self, standing: &Standing) -> bool {
+    /// True where `standing`, from the shared store, is good, and nothing that was in use here before
+    /// (see [`super::past`]).
+    pub(super) fn is_current(&self, standing: &Standing) -> bool {
         standing.expires_at.is_some_and(|ends| ends > Instant::now()) && !self.past.holds(&standing.value)
     }
 
-    /// True where `standing` is to take the place of what is held.
+    /// True where `standing` is to take the place of what is held. Where that would end sooner, it
+    /// may be older or have been given a shorter life: then what is held stays until it dies.
     fn would_adopt(&self, standing: &Standing) -> bool {
-        self.is_current(standing) && self.cell.usable().is_none_or(|held| held.value != standing.value)
+        let outlives = |held: &Credential| held.value != standing.value && standing.expires_at > Some(held.expires_at);
+        self.is_current(standing) && self.cell.usable().is_none_or(|held| outlives(&held))
     }
 }
 

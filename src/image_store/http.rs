@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Client, Response, Url, redirect};
+use reqwest::{Body, Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::Value;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
@@ -78,6 +78,17 @@ impl HttpStore {
         self.stored_url(&read(answer.map_err(failed)?).await?)
     }
 
+    async fn ask(&self) -> Result<(), StoreFailure> {
+        // A service that takes nothing but POST may well answer 404 or 405 to this: it is there.
+        let answer = self.client.request(Method::OPTIONS, self.url.clone()).send().await;
+        let status = answer.map_err(failed)?.status();
+        let refuses = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if refuses || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) {
+            return Err(answered_with(status));
+        }
+        Ok(())
+    }
+
     /// The picture's URL, if `answer` tells success.
     fn stored_url(&self, answer: &Value) -> Result<String, StoreFailure> {
         if !self.success_pointer.is_empty() {
@@ -107,6 +118,10 @@ impl HttpStore {
 impl ImageStore for HttpStore {
     fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
         self.post(picture).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+        self.ask().boxed()
     }
 
     fn attempts(&self) -> u32 {
@@ -139,7 +154,7 @@ fn headers(settings: &settings::HttpStore) -> Result<HeaderMap, OpenError> {
 async fn read(mut answer: Response) -> Result<Value, StoreFailure> {
     let status = answer.status();
     if !status.is_success() {
-        return Err(StoreFailure::Refused(format!("it answered with HTTP status {status}")));
+        return Err(answered_with(status));
     }
     let mut text = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(failed)? {
@@ -151,6 +166,10 @@ async fn read(mut answer: Response) -> Result<Value, StoreFailure> {
         }
     }
     serde_json::from_slice(&text).map_err(|_| StoreFailure::Refused("its answer is not JSON".to_owned()))
+}
+
+fn answered_with(status: StatusCode) -> StoreFailure {
+    StoreFailure::Refused(format!("it answered with HTTP status {status}"))
 }
 
 /// What stands in an answer, without its texts: they could be anything, a secret too.
@@ -176,4 +195,21 @@ fn failed(error: reqwest::Error) -> StoreFailure {
 /// What went wrong, without the URL, whose query may hold a key.
 fn tell(error: reqwest::Error) -> String {
     super::with_causes(&error.without_url())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn the_operators_headers_are_never_printed() {
+        let settings = settings::HttpStore {
+            headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
+            ..Default::default()
+        };
+        let headers = headers(&settings).unwrap();
+        assert_eq!(headers["x-key"], "hunter2");
+        assert_eq!(format!("{headers:?}"), r#"{"x-key": Sensitive}"#);
+    }
 }

@@ -32,11 +32,12 @@ const DIRECTORY: &str = "image_store.local.directory";
 pub struct LocalStore {
     directory: PathBuf,
     base: PublicBase,
+    tasks: TaskTracker,
 }
 
 impl LocalStore {
-    /// Opens the folder, making it where it does not exist; what killed processes left in it is
-    /// removed meanwhile, on `tasks`.
+    /// Opens the folder, making it where it does not exist. Its files are written on `tasks`, where
+    /// what killed processes left in it is removed first.
     pub fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
         let directory = settings.directory.clone();
         let refuse = |what: &str, error: &io::Error| {
@@ -50,6 +51,7 @@ impl LocalStore {
         Ok(Self {
             directory,
             base: settings.public_base_url.clone(),
+            tasks: tasks.clone(),
         })
     }
 
@@ -67,20 +69,32 @@ impl LocalStore {
         Some((self.directory.join(name.as_str()), name.kind()))
     }
 
+    /// Runs `work` on a thread that may wait for the disk. A put that is dropped does not interrupt it,
+    /// but whoever drains the gateway waits for it.
+    async fn step<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreFailure> {
+        match self.tasks.spawn_blocking(work).await {
+            Ok(done) => done.map_err(|error| StoreFailure::Broken(error.to_string())),
+            Err(_) => Err(StoreFailure::Broken("writing was interrupted".to_owned())),
+        }
+    }
+
     async fn write(&self, mut picture: Picture) -> Result<String, StoreFailure> {
         let name = ImageName::random(picture.kind);
         let partial = self.directory.join(partial_name(&name));
-        let mut draft = step(move || Draft::create(partial)).await?;
+        let mut draft = self.step(move || Draft::create(partial)).await?;
         let mut block = Vec::with_capacity(BLOCK);
         while let Some(piece) = picture.body.next().await {
             let piece = piece.map_err(|error| body_failed(&error))?;
             if block.len() + piece.len() > BLOCK {
-                (draft, block) = step(move || draft.append(block)).await?;
+                (draft, block) = self.step(move || draft.append(block)).await?;
             }
             block.extend_from_slice(&piece);
         }
         let path = self.directory.join(name.as_str());
-        let file = step(move || draft.append(block)?.0.publish(path)).await?;
+        let file = self.step(move || draft.append(block)?.0.publish(path)).await?;
         file.keep();
         Ok(self.base.join(name.as_str()))
     }
@@ -89,6 +103,11 @@ impl LocalStore {
 impl ImageStore for LocalStore {
     fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
         self.write(picture).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+        let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
+        self.step(move || Draft::create(partial).map(drop)).boxed()
     }
 
     fn attempts(&self) -> u32 {
@@ -110,14 +129,6 @@ fn is_partial(file_name: &str) -> bool {
         .strip_prefix('.')
         .and_then(|rest| rest.strip_suffix(".partial"));
     name.and_then(ImageName::parse).is_some()
-}
-
-/// Runs `work` on a thread that may wait for the disk.
-async fn step<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, StoreFailure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| StoreFailure::Broken(error.to_string())),
-        Err(_) => Err(StoreFailure::Broken("writing was interrupted".to_owned())),
-    }
 }
 
 /// A file on its way.

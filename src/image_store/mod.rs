@@ -59,6 +59,10 @@ pub trait ImageStore: Send + Sync {
     /// also where the future is dropped before it ends.
     fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>>;
 
+    /// Finds out whether pictures can be stored, as far as that goes without storing one. Says what
+    /// the store said; the caller sets the limit to the wait.
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>>;
+
     /// How often one picture is tried at most, each time with a fresh download.
     fn attempts(&self) -> u32;
 
@@ -91,7 +95,8 @@ pub struct OpenStore {
     pub local: Option<Arc<LocalStore>>,
 }
 
-/// Opens the store that `settings` choose. What it has to tidy up runs on `tasks`.
+/// Opens the store that `settings` choose. What outlives a put that is dropped runs on `tasks`, so that
+/// whoever drains the gateway can wait for it.
 pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
     let store: Arc<dyn ImageStore> = match settings.backend {
         ImageStoreBackend::Local => {

@@ -21,10 +21,12 @@ use object_store::{
     PutMultipartOptions, PutOptions, RetryConfig,
 };
 use reqwest::Url;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use crate::picture::Kind;
 use crate::settings;
 
 /// What is gathered at most: S3's smallest part, except for a last one.
@@ -75,11 +77,23 @@ impl S3Store {
 impl ImageStore for S3Store {
     fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
         let cancelled = CancellationToken::new();
-        let put = Arc::clone(&self.bucket).put(picture, cancelled.clone());
+        let put = put(Arc::clone(&self.bucket), picture, cancelled.clone(), self.tasks.clone());
         async move {
             let _cancels_when_dropped = cancelled.drop_guard();
-            let put = self.tasks.spawn(put).await;
-            put.unwrap_or_else(|_| Err(StoreFailure::Broken("the upload was interrupted".to_owned())))
+            let object = self.tasks.spawn(put).await;
+            let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
+            Ok(object.map_err(interrupted)??.keep())
+        }
+        .boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+        // An upload that is begun and aborted takes the very rights that puts need, and leaves nothing.
+        async {
+            let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
+            let upload = self.bucket.store.put_multipart(&key).await;
+            let aborted = upload.map_err(|error| failed(&error))?.abort().await;
+            aborted.map_err(|error| failed(&error))
         }
         .boxed()
     }
@@ -94,17 +108,52 @@ impl ImageStore for S3Store {
     }
 }
 
-impl Bucket {
-    async fn put(self: Arc<Self>, picture: Picture, cancelled: CancellationToken) -> Result<String, StoreFailure> {
-        let name = ImageName::random(picture.kind);
-        let key =
-            Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))?;
-        self.write(&key, picture, &cancelled).await?;
-        if cancelled.is_cancelled() {
-            // Too late to stop it: nobody is left to hear of the object, so it goes.
-            self.remove(&key).await;
+async fn put(
+    bucket: Arc<Bucket>,
+    picture: Picture,
+    cancelled: CancellationToken,
+    tasks: TaskTracker,
+) -> Result<Unkept, StoreFailure> {
+    let name = ImageName::random(picture.kind);
+    let key = bucket.key(&name)?;
+    bucket.write(&key, picture, &cancelled).await?;
+    Ok(Unkept {
+        bucket,
+        key,
+        tasks,
+        kept: false,
+    })
+}
+
+/// An object that is removed unless it is kept: whose put was dropped too late to be stopped.
+struct Unkept {
+    bucket: Arc<Bucket>,
+    key: Path,
+    tasks: TaskTracker,
+    kept: bool,
+}
+
+impl Unkept {
+    /// Keeps the object; answers its URL.
+    fn keep(mut self) -> String {
+        self.kept = true;
+        self.bucket.url(&self.key)
+    }
+}
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        // A runtime that is shutting down runs nothing any more: then the object stays, unnamed.
+        if let (false, Ok(runtime)) = (self.kept, Handle::try_current()) {
+            let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
+            self.tasks.spawn_on(async move { bucket.remove(&key).await }, &runtime);
         }
-        Ok(self.url(&key))
+    }
+}
+
+impl Bucket {
+    fn key(&self, name: &ImageName) -> Result<Path, StoreFailure> {
+        Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))
     }
 
     async fn write(&self, key: &Path, picture: Picture, cancelled: &CancellationToken) -> Result<(), StoreFailure> {

@@ -54,8 +54,13 @@ impl Checked {
         match answer {
             Some(Ok(piece)) => {
                 let seen = seen + piece.len() as u64;
+                if let Some(error) = self.objection(seen) {
+                    // Nothing of the piece may pass: a store that was told the length would take a
+                    // picture for whole that is not.
+                    return Stage::Failed(error);
+                }
                 self.rest = piece;
-                self.objection(seen).map_or(Stage::AtStore(seen), Stage::Failed)
+                Stage::AtStore(seen)
             }
             Some(Err(error)) => Stage::Failed(UploadError::WeChat(TokenCallError::Call(error))),
             None if self.announced.is_some_and(|announced| seen < announced) => {
@@ -84,10 +89,6 @@ impl Stream for Checked {
             *this.progress.stage() = Stage::AtSource(seen);
             let answer = ready!(this.source.poll_next_unpin(cx));
             let stage = this.take(seen, answer);
-            if matches!(stage, Stage::Failed(_)) {
-                // Nothing of a piece that is one too many may pass.
-                this.rest.clear();
-            }
             *this.progress.stage() = stage;
         }
         let length = this.rest.len().min(Picture::PIECE);
@@ -128,5 +129,30 @@ impl Progress {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         // A stage is replaced whole, so a poisoned lock is still good.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_of_a_piece_that_is_too_much_passes() {
+        let rest = [100, 100, 100].map(|length| Ok(Bytes::from(vec![0; length])));
+        for announced in [None, Some(299)] {
+            let download = MediaDownload {
+                content_length: announced,
+                head: Bytes::from_static(&[0; 50]),
+                rest: stream::iter(rest.clone()).boxed(),
+            };
+            let (checked, progress) = Checked::new(download, 300);
+            let lengths: Vec<_> = checked
+                .take(5)
+                .map(|piece| piece.map(|bytes| bytes.len()).ok())
+                .collect()
+                .await;
+            assert_eq!(lengths, [Some(50), Some(100), Some(100), None, None]);
+            assert!(matches!(progress.now(), Stage::Failed(_)));
+        }
     }
 }

@@ -17,8 +17,9 @@ use crate::account::AppId;
 use crate::store::{SharedStore, StoreError};
 use crate::wechat::MediaId;
 
-/// The longest that a replica's death goes unnoticed.
-const MAX_LEASE: Duration = Duration::from_secs(10);
+/// How long a replica's death may go unnoticed: at least as long as a slow store needs to renew the
+/// lease, at most as long as anybody likes to wait.
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
 /// How long the first look at another replica's upload waits, on average; later ones wait longer.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// The longest time between two looks, on average.
@@ -43,8 +44,8 @@ impl Keys {
 pub(super) enum Turn {
     /// Nobody's: it is stored, at this URL.
     Stored(Arc<str>),
-    /// Ours.
-    Ours(Lease),
+    /// Ours; without a lease where there is nobody to share the work with.
+    Ours(Option<Lease>),
 }
 
 /// What all replicas know about uploads.
@@ -72,7 +73,7 @@ impl Once {
         Self {
             store,
             remember_for,
-            lease: upload_limit.min(MAX_LEASE),
+            lease: upload_limit.clamp(*LEASE.start(), *LEASE.end()),
             patience,
             down: Arc::default(),
         }
@@ -84,7 +85,7 @@ impl Once {
             return None;
         }
         let entry = self.heard(self.store.get(&keys.url).await)??;
-        // Blank can only be somebody's slip in redis-cli; an upload mends it.
+        // A blank one can only be somebody's slip in redis-cli, and is no answer.
         Some(entry.value).filter(|url| !url.trim().is_empty()).map(Arc::from)
     }
 
@@ -92,25 +93,41 @@ impl Once {
     /// has it under way for longer than an upload may take.
     pub(super) async fn turn(&self, keys: &Keys) -> Option<Turn> {
         let give_up = Instant::now() + self.patience;
-        let owner = hex::encode(rand::random::<[u8; 16]>());
         let mut pause = FIRST_LOOK;
         loop {
-            let got = self.try_lease(keys, &owner).await;
-            // Asked for after the lease: the owner before us may have ended in between.
-            if let Some(url) = self.recall(keys).await {
-                if got {
-                    self.lease(keys, owner).release().await;
-                }
-                return Some(Turn::Stored(url));
-            }
-            if got {
-                return Some(Turn::Ours(self.lease(keys, owner)));
-            }
-            if Instant::now() >= give_up {
-                return None;
+            let turn = self.try_turn(keys).await;
+            if turn.is_some() || Instant::now() >= give_up {
+                return turn;
             }
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(RARE_LOOK);
+        }
+    }
+
+    /// `None` where another replica has the picture under way.
+    async fn try_turn(&self, keys: &Keys) -> Option<Turn> {
+        // A store that has just failed to recall anything would only cost one more time-out.
+        if self.remember_for.is_zero() || self.down.load(Ordering::Relaxed) {
+            return Some(Turn::Ours(None));
+        }
+        let owner = hex::encode(rand::random::<[u8; 16]>());
+        let Some(got) = self.heard(self.store.set_if_absent(&keys.lease, &owner, self.lease).await) else {
+            return Some(Turn::Ours(None));
+        };
+        let lease = got.then(|| Lease {
+            once: self.clone(),
+            key: keys.lease.clone(),
+            owner,
+        });
+        // Asked for after the lease: the owner before us may have ended in between.
+        match (self.recall(keys).await, lease) {
+            (Some(url), lease) => {
+                if let Some(lease) = lease {
+                    lease.release().await;
+                }
+                Some(Turn::Stored(url))
+            }
+            (None, lease) => lease.map(|lease| Turn::Ours(Some(lease))),
         }
     }
 
@@ -125,22 +142,6 @@ impl Once {
             self.recall(keys).await.unwrap_or(url)
         } else {
             url
-        }
-    }
-
-    /// True where the lease is ours, or there is nobody to share the work with.
-    async fn try_lease(&self, keys: &Keys, owner: &str) -> bool {
-        self.remember_for.is_zero()
-            || self
-                .heard(self.store.set_if_absent(&keys.lease, owner, self.lease).await)
-                .unwrap_or(true)
-    }
-
-    fn lease(&self, keys: &Keys, owner: String) -> Lease {
-        Lease {
-            once: self.clone(),
-            key: keys.lease.clone(),
-            owner,
         }
     }
 
@@ -167,37 +168,34 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Does `work`, and keeps the lease for as long as that takes.
-    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
-        tokio::select! {
+    /// Does `work`, keeps the lease for as long as that takes, and gives it back.
+    pub(super) async fn during<T>(self, work: impl Future<Output = T>) -> T {
+        let done = tokio::select! {
             biased;
             done = work => done,
             never = self.renew() => match never {},
-        }
-    }
-
-    /// Gives the lease back, if it is still ours.
-    pub(super) async fn release(self) {
-        if !self.once.remember_for.is_zero() {
-            let released = self.once.store.compare_and_delete(&self.key, &self.owner).await;
-            self.once.heard(released);
-        }
+        };
+        self.release().await;
+        done
     }
 
     async fn renew(&self) -> Infallible {
-        let store = &self.once.store;
+        let (once, owner) = (&self.once, self.owner.as_str());
         loop {
-            sleep(self.once.lease / 3).await;
-            if !self.once.remember_for.is_zero() {
-                let owner = self.owner.as_str();
-                let renewed = store
-                    .compare_and_set(&self.key, Some(owner), owner, self.once.lease)
-                    .await;
-                // Lost, to a restart of the store or a long freeze: the upload goes on all the same,
-                // and `remember` settles which URL counts.
-                self.once.heard(renewed);
-            }
+            sleep(once.lease / 3).await;
+            // Lost, to a restart of the store or a long freeze, or out of reach: the upload goes on all
+            // the same, and `remember` settles which URL counts.
+            once.heard(
+                once.store
+                    .compare_and_set(&self.key, Some(owner), owner, once.lease)
+                    .await,
+            );
         }
+    }
+
+    async fn release(self) {
+        self.once
+            .heard(self.once.store.compare_and_delete(&self.key, &self.owner).await);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -43,7 +44,8 @@ impl MediaRelay {
     /// A relay into `store`.
     ///
     /// `media_timeout` is `wechat.media_timeout`; `shared` is where replicas remember what they stored;
-    /// uploads run on `tasks`, so that whoever drains the gateway can wait for them.
+    /// uploads run on `tasks`, so that whoever drains the gateway can wait for them, and are cut off by
+    /// `stop`, when they have been waited for long enough: that leaves neither pictures nor locks behind.
     #[must_use]
     pub fn new(
         settings: &settings::Media,
@@ -52,17 +54,20 @@ impl MediaRelay {
         shared: Arc<dyn SharedStore>,
         metrics: UploadMetrics,
         tasks: TaskTracker,
+        stop: CancellationToken,
     ) -> Self {
         let all_tries = (media_timeout + store.time_limit()) * store.attempts();
+        let max_concurrent = settings.max_concurrent.min(Semaphore::MAX_PERMITS);
         let line = Line {
             max_bytes: settings.max_bytes,
             allowed: settings.allowed_types.clone(),
             media_timeout,
             once: Once::new(shared, settings.remember_for, media_timeout, all_tries),
             store,
-            places: Semaphore::new(settings.max_concurrent),
-            max_concurrent: settings.max_concurrent,
+            places: Semaphore::new(max_concurrent),
+            max_concurrent,
             metrics,
+            stop,
         };
         Self {
             line: Arc::new(line),
@@ -93,9 +98,7 @@ impl MediaRelay {
     /// How many uploads are under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.line
-            .max_concurrent
-            .saturating_sub(self.line.places.available_permits())
+        self.line.max_concurrent - self.line.places.available_permits()
     }
 }
 
@@ -109,6 +112,7 @@ struct Line {
     places: Semaphore,
     max_concurrent: usize,
     metrics: UploadMetrics,
+    stop: CancellationToken,
 }
 
 impl Line {
@@ -141,17 +145,20 @@ impl Line {
         };
         let _place = self.places.try_acquire().map_err(full)?;
         let _under_way = self.metrics.under_way();
-        match self.once.turn(&keys).await.ok_or(UploadError::TimedOut)? {
+        let turn = self.stop.run_until_cancelled(self.once.turn(&keys)).await;
+        match turn.ok_or(UploadError::Lost)?.ok_or(UploadError::TimedOut)? {
             Turn::Stored(url) => Ok((url, Outcome::Remembered)),
             Turn::Ours(lease) => {
-                let stored = lease
-                    .during(async {
-                        let url = self.store_with_retries(source, media_id).await?;
-                        Ok(self.once.remember(&keys, url).await)
-                    })
-                    .await;
-                lease.release().await;
-                stored.map(|url| (url, Outcome::Stored))
+                let work = self.stop.run_until_cancelled(async {
+                    let url = self.store_with_retries(source, media_id).await?;
+                    Ok(self.once.remember(&keys, url).await)
+                });
+                let stored = match lease {
+                    Some(lease) => lease.during(work).await,
+                    None => work.await,
+                };
+                let url = stored.unwrap_or(Err(UploadError::Lost))?;
+                Ok((url, Outcome::Stored))
             }
         }
     }

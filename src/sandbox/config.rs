@@ -9,12 +9,13 @@ use crate::account::AppId;
 use crate::jssdk::JsDomain;
 use crate::secret::Secret;
 
-/// A sandbox's accounts and rules. The defaults are WeChat's own numbers, with one account.
+/// A sandbox's accounts and rules. The defaults are WeChat's own numbers, with one account. Lives
+/// count in whole seconds, from one second to ten years.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
     /// The accounts; a phone that names none uses the first.
     pub accounts: Vec<SandboxAccount>,
-    /// How long a token lives, in whole seconds.
+    /// How long a token lives.
     pub token_ttl: Duration,
     /// How long a classic token outlives its successor, and how long before its end a stable one is
     /// renewed. By default 5 minutes, but at most a quarter of `token_ttl`.
@@ -68,6 +69,17 @@ impl SandboxConfig {
             daily_force_refreshes: 20,
             allowed_ips: Vec::new(),
         }
+    }
+
+    /// The same with every life between a second and ten years, so that no sum overflows.
+    pub(super) fn within_reason(mut self) -> Self {
+        const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
+        for life in [&mut self.token_ttl, &mut self.ticket_ttl, &mut self.media_ttl] {
+            *life = (*life).clamp(Duration::from_secs(1), LONGEST);
+        }
+        self.token_overlap = self.token_overlap.map(|overlap| overlap.min(LONGEST));
+        self.force_refresh_interval = self.force_refresh_interval.min(LONGEST);
+        self
     }
 
     pub(super) fn overlap(&self) -> Duration {

@@ -21,6 +21,8 @@ pub(super) struct Delivery {
     /// Seconds since 1970, for `Date`.
     pub(super) unix: u64,
     pub(super) payload: Payload,
+    /// The connection ends with it, whatever it is.
+    pub(super) last: bool,
     /// Nothing of the body, as for HEAD.
     pub(super) head_only: bool,
     pub(super) framing: Framing,
@@ -64,6 +66,7 @@ impl Delivery {
         Self {
             unix,
             payload,
+            last: false,
             head_only: false,
             framing: Framing::Length(0),
             delay: Duration::ZERO,
@@ -111,7 +114,7 @@ impl Delivery {
 
     /// Whether it says so; a connection that breaks does not.
     fn closes(&self, answer: &Answer) -> bool {
-        answer.close || self.framing == Framing::UntilClose
+        self.last || answer.close || self.framing == Framing::UntilClose
     }
 
     fn head(&self, answer: &Answer, length: usize) -> String {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Sandbox;
-use super::answer::{Answer, Body};
+use super::answer::{Answer, Body, Fields};
 use super::api::Api;
 use super::delivery::{Delivery, Framing, Payload};
 use super::fault::{End, Fault};
@@ -32,6 +32,7 @@ pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
         other => other.stand_in(),
     });
     delivery.payload = stand_in.unwrap_or_else(|| Payload::Answer(state.wechat.answer(api, &request)));
+    delivery.last = request.last;
     delivery.head_only = request.method == axum::http::Method::HEAD;
     state.record(api, &request, &delivery.payload, &strike.faults);
     for fault in &strike.faults {
@@ -79,7 +80,7 @@ impl Fault {
             Self::Delay {
                 millis,
                 before_operation: false,
-            } => delivery.delay += Duration::from_millis(*millis),
+            } => delivery.delay = delivery.delay.saturating_add(Duration::from_millis(*millis)),
             Self::Hold {
                 before_operation: false,
             } => delivery.hold = Some(strike.released.clone()),
@@ -97,35 +98,36 @@ impl Fault {
     }
 
     fn spoil_answer(&self, answer: &mut Answer) {
-        match self {
-            Self::ContentType { value } => answer.set_header("Content-Type", value.clone()),
-            Self::Headers { set } => {
+        match (self, &mut answer.body) {
+            (Self::ContentType { value }, _) => answer.set_header("Content-Type", value.clone()),
+            (Self::Headers { set }, _) => {
                 for (name, value) in set {
                     answer.set_header(name, Some(value.clone()));
                 }
             }
-            Self::Gzip => {
-                answer.body = Body::Bytes(gzip::stored(&answer.body.to_bytes()));
+            (Self::Gzip, body) => {
+                *body = Body::Bytes(gzip::stored(&body.to_bytes()));
                 answer.set_header("Content-Encoding", Some("gzip".to_owned()));
             }
-            _ => {
-                if let Body::Json(fields) = &mut answer.body {
-                    match self {
-                        Self::ExpiresIn { value } if fields.get("expires_in").is_some() => {
-                            fields.replace("expires_in", value);
-                        }
-                        Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
-                        Self::NumbersAsStrings => fields
-                            .values_mut()
-                            .filter(|value| value.is_number())
-                            .for_each(|value| *value = Value::from(value.to_string())),
-                        Self::ControlCharacters => {
-                            answer.body = Body::Bytes(with_control_characters(&fields.to_json()));
-                        }
-                        _ => {}
-                    }
+            (Self::ControlCharacters, Body::Json(fields)) => {
+                answer.body = Body::Bytes(with_control_characters(&fields.to_json()));
+            }
+            (_, Body::Json(fields)) => self.spoil_fields(fields),
+            (_, Body::Bytes(_)) => {}
+        }
+    }
+
+    fn spoil_fields(&self, fields: &mut Fields) {
+        match self {
+            // An error has none, and gets none.
+            Self::ExpiresIn { value } if fields.get("expires_in").is_some() => fields.replace("expires_in", value),
+            Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
+            Self::NumbersAsStrings => {
+                for number in fields.values_mut().filter(|value| value.is_number()) {
+                    *number = Value::from(number.to_string());
                 }
             }
+            _ => {}
         }
     }
 }

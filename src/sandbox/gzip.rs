@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn long_data_takes_several_blocks() {
-        let zipped = stored(&[7; 70_000]);
+        let zipped = stored(&vec![7; 70_000]);
         assert_eq!(zipped.len(), 10 + 70_000 + 2 * 5 + 8);
         assert_eq!((zipped[10], zipped[10 + 5 + 65_535]), (0, 1));
     }

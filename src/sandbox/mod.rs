@@ -1,13 +1,21 @@
 //! A WeChat that runs on your desk: the server API with its real rules and texts, the phone's side
 //! of the JS-SDK, a demo page, and a switch for everything that can go wrong.
 //!
-//! It keeps WeChat's own rules (`wxgate sandbox` listens; `GET /sandbox` explains the control API),
-//! and depends on nothing of the gateway but the signature, the names and the secrets. Where WeChat
-//! documents nothing, the choice made is said at the code that makes it.
+//! `wxgate sandbox` listens, and `GET /sandbox` there explains the control API; tests in the same
+//! process steer a [`Sandbox`] directly. It uses nothing of the gateway but signatures, names and
+//! secrets.
 //!
-//! From the ground up: [`clock`], `tokens`, `tickets` and `media` are one account's state machines;
-//! `wechat` answers calls with them; `fault` and `switchboard` say what goes wrong; `exchange` puts
-//! both together; `delivery` and `connection` write it onto the wire; `phone` and `control` are the
+//! Where WeChat documents nothing, it behaves so:
+//! - `force_refresh` too soon or too often answers the current token, as without it.
+//! - A stable token that was renewed in its last minutes lives them out beside the new one.
+//! - A ticket is replaced after its ttl and verifies for twice as long; its `expires_in` never
+//!   shrinks; no access token has anything to do with its life.
+//! - Only the two token calls look at the caller's address.
+//! - Days and months begin at midnight in China.
+//!
+//! From the ground up: `clock`, `tokens`, `tickets` and `media` are the state machines; `wechat`
+//! answers calls with them; `fault` and `switchboard` say what goes wrong; `exchange` puts both
+//! together; `delivery` and `connection` write it onto the wire; `phone` and `control` are the
 //! sandbox's own routes.
 
 mod account;
@@ -75,7 +83,7 @@ impl Sandbox {
     /// A fresh one.
     #[must_use]
     pub fn new(config: SandboxConfig) -> Self {
-        let config = Arc::new(config);
+        let config = Arc::new(config.within_reason());
         let state = State::new(Arc::clone(&config));
         Self {
             config,

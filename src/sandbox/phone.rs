@@ -2,11 +2,12 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_http::cors::CorsLayer;
 
@@ -14,6 +15,7 @@ use super::Sandbox;
 use super::connection::LARGEST_BODY;
 use super::media::Upload;
 use super::multipart;
+use super::request::param;
 use super::verify::ConfigResult;
 use crate::account::AppId;
 
@@ -52,17 +54,14 @@ fn static_file(content_type: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// `wx.config`. Anything but a JSON object lacks every parameter.
-async fn verify(State(sandbox): State<Sandbox>, body: Bytes) -> Json<ConfigResult> {
-    let config: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
-    Json(sandbox.verify(&config))
-}
+/// A body that may be too large or break off; then it counts as empty, for a phone has no answer
+/// for that.
+type AnyBody = Result<Bytes, BytesRejection>;
 
-/// Which account the page belongs to.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UploadQuery {
-    app_id: Option<String>,
+/// `wx.config`. Anything but a JSON object lacks every parameter.
+async fn verify(State(sandbox): State<Sandbox>, body: AnyBody) -> Json<ConfigResult> {
+    let config: Map<String, Value> = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
+    Json(sandbox.verify(&config))
 }
 
 /// What `wx.uploadImage` calls back with.
@@ -77,29 +76,29 @@ struct Uploaded {
 /// `wx.uploadImage`: the picture as it is, or the first file of a form.
 async fn upload(
     State(sandbox): State<Sandbox>,
-    Query(query): Query<UploadQuery>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Bytes,
+    body: AnyBody,
 ) -> Json<Uploaded> {
     let header = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let body = body.unwrap_or_default();
     let form = multipart::parts(header.unwrap_or_default(), &body);
     let (bytes, content_type) = match form.into_iter().find(|part| part.filename.is_some()) {
         Some(part) => (part.bytes, part.content_type),
         None => (body, header.map(str::to_owned)),
     };
-    let upload = Upload::new(bytes.clone());
-    let upload = match content_type {
-        Some(content_type) => upload.content_type(content_type),
-        None => upload,
+    let app_id = match param(query.as_deref().unwrap_or_default(), "appId") {
+        none if none.is_empty() => sandbox.config().accounts.first().map(|account| account.app_id.clone()),
+        given => AppId::try_from(given.into_owned()).ok(),
     };
-    let first = || sandbox.config().accounts.first().map(|account| account.app_id.clone());
-    let app_id = query
-        .app_id
-        .filter(|id| !id.is_empty())
-        .map_or_else(first, |id| AppId::try_from(id).ok());
-    let server_id = app_id
-        .filter(|_| !bytes.is_empty())
-        .and_then(|app_id| sandbox.upload_media(&app_id, upload).ok());
+    let server_id = app_id.filter(|_| !bytes.is_empty()).and_then(|app_id| {
+        let upload = Upload::new(bytes);
+        let upload = match content_type {
+            Some(content_type) => upload.content_type(content_type),
+            None => upload,
+        };
+        sandbox.upload_media(&app_id, upload).ok()
+    });
     let err_msg = if server_id.is_some() {
         "uploadImage:ok"
     } else {

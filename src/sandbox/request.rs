@@ -17,6 +17,8 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) peer: IpAddr,
+    /// The caller wants no second answer on this connection.
+    pub(super) last: bool,
 }
 
 impl Request {

@@ -9,4 +9,5 @@ mod cli;
 mod cluster;
 mod codes;
 mod docs;
+mod memory;
 mod signing;

@@ -1,5 +1,10 @@
 //! The sandbox over real sockets: WeChat's rules, every fault, the control API and the phone.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy excuses tests, but not the functions that they share"
+)]
+
 mod control;
 mod faults;
 mod phone;

@@ -310,8 +310,8 @@ async fn the_other_apis_want_a_good_token() {
         .await;
     assert!(ips["ip_list"][0].as_str().unwrap().contains('/'), "{ips}");
     let send = format!("/cgi-bin/message/custom/send?access_token={token}");
-    let sent = desk.post_json(&send, json!({"touser": "o1"})).await;
-    assert_eq!(sent, json!({"errcode": 0, "errmsg": "ok"}));
+    let answer = desk.post_json(&send, json!({"touser": "o1"})).await;
+    assert_eq!(answer, json!({"errcode": 0, "errmsg": "ok"}));
     let empty = desk.client.post(desk.url(&send)).send().await.unwrap();
     assert_eq!(errcode(&empty.json().await.unwrap()), 44002);
     let unknown = desk.get("/cgi-bin/user/get").await;

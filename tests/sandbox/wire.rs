@@ -142,3 +142,19 @@ async fn a_body_can_be_chunked_and_must_not_be_too_large() {
     // A client that is still sending may see the connection close before it sees the answer.
     assert!(sent.is_err() || sent.is_ok_and(|answer| answer.status() == 413));
 }
+
+#[tokio::test]
+async fn a_careful_client_is_told_to_go_on() {
+    let desk = Desk::new().await;
+    let mut stream = TcpStream::connect(desk.address).await.unwrap();
+    let head = "POST /cgi-bin/stable_token HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    let mut answer = vec![0; go_on.len()];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, go_on.as_bytes());
+    stream.write_all(b"{}").await.unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}

@@ -19,7 +19,7 @@ use replica::Replica;
 use world::World;
 
 const REPLICAS: usize = 3;
-const STEPS: usize = 60;
+const STEPS: usize = 30;
 const SEEDS: u64 = 2000;
 
 /// Something that goes wrong, or right again.

@@ -1,0 +1,274 @@
+//! The S3 store over a real S3 server.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::{Attribute, ObjectStoreExt};
+use reqwest::Url;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use wxgate::image_store::{self, ImageStore, S3Store, StoreFailure};
+use wxgate::picture::Kind;
+use wxgate::secret::Secret;
+use wxgate::settings;
+
+use crate::support::{Stored, files, large, picture};
+
+const BUCKET: &str = "photos";
+const KEY_ID: &str = "test-key-id";
+const KEY: &str = "test-secret-key";
+
+/// An S3 server over a folder; it stops when dropped.
+pub struct S3Server {
+    root: TempDir,
+    endpoint: Url,
+    tricks: Arc<Tricks>,
+    _stops: DropGuard,
+}
+
+/// What the server does that a good one does not.
+#[derive(Default)]
+struct Tricks {
+    /// How many requests are answered 503.
+    unavailable: AtomicUsize,
+    /// Whose answers are held back, once the request has been carried out.
+    held: Mutex<Option<fn(&Method, &Uri) -> bool>>,
+    /// A request has been carried out whose answer is held back.
+    holding: Notify,
+    /// Ends the holding back.
+    let_go: Notify,
+}
+
+impl S3Server {
+    pub async fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join(BUCKET)).unwrap();
+        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single(KEY_ID, KEY));
+        let service = builder.build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let tricks = Arc::new(Tricks::default());
+        let stop = CancellationToken::new();
+        let serve = accept(listener, service, Arc::clone(&tricks));
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(serve).await });
+        Self {
+            root,
+            endpoint,
+            tricks,
+            _stops: stop.drop_guard(),
+        }
+    }
+
+    pub fn settings(&self) -> settings::S3Store {
+        settings::S3Store {
+            endpoint: Some(self.endpoint.clone()),
+            bucket: BUCKET.to_owned(),
+            prefix: "h5/照片/".to_owned(),
+            access_key_id: Secret::new(KEY_ID),
+            secret_access_key: Secret::new(KEY),
+            public_base_url: Some(Url::parse("https://img.example.com/static").unwrap()),
+            ..Default::default()
+        }
+    }
+
+    pub fn root(&self) -> &std::path::Path {
+        self.root.path()
+    }
+
+    pub async fn read(&self, url: &str) -> Stored {
+        let prefix = "https://img.example.com/static/h5/%E7%85%A7%E7%89%87/";
+        let name = url.strip_prefix(prefix).unwrap_or_else(|| panic!("{url}")).to_owned();
+        let client = AmazonS3Builder::new()
+            .with_endpoint(self.endpoint.as_str().trim_end_matches('/'))
+            .with_allow_http(true)
+            .with_bucket_name(BUCKET)
+            .with_access_key_id(KEY_ID)
+            .with_secret_access_key(KEY)
+            .build()
+            .unwrap();
+        let object = client
+            .get(&Path::parse(format!("h5/照片/{name}")).unwrap())
+            .await
+            .unwrap();
+        let content_type = object.attributes.get(&Attribute::ContentType).unwrap().to_string();
+        let content = object.bytes().await.unwrap().to_vec();
+        Stored {
+            name,
+            content_type,
+            content,
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, service: S3Service, tricks: Arc<Tricks>) {
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        let (service, tricks) = (service.clone(), Arc::clone(&tricks));
+        let service = service_fn(move |request| answer(service.clone(), Arc::clone(&tricks), request));
+        tokio::spawn(async move {
+            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            let _ = server.serve_connection(TokioIo::new(socket), service).await;
+        });
+    }
+}
+
+async fn answer(
+    service: S3Service,
+    tricks: Arc<Tricks>,
+    request: Request<Incoming>,
+) -> Result<Response<s3s::Body>, s3s::HttpError> {
+    let one_less = |left: usize| left.checked_sub(1);
+    let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+    if tricks.unavailable.fetch_update(set, fetch, one_less).is_ok() {
+        let mut answer = Response::new(s3s::Body::empty());
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Ok(answer);
+    }
+    let held = *tricks.held.lock().unwrap();
+    let held = held.is_some_and(|held| held(request.method(), request.uri()));
+    let answer = service.call(request.map(s3s::Body::from)).await?;
+    if held {
+        tricks.holding.notify_one();
+        tricks.let_go.notified().await;
+    }
+    Ok(answer)
+}
+
+fn open(settings: settings::S3Store) -> Arc<dyn ImageStore> {
+    let backend = settings::ImageStoreBackend::S3;
+    let settings = settings::ImageStore {
+        backend,
+        s3: settings,
+        ..Default::default()
+    };
+    image_store::open(&settings, &TaskTracker::new()).unwrap().store
+}
+
+#[tokio::test]
+async fn a_server_that_is_unavailable_for_a_moment_is_asked_again() {
+    let server = S3Server::start().await;
+    server.tricks.unavailable.store(2, Ordering::SeqCst);
+    let content = large(100_000);
+    let url = open(server.settings())
+        .put(picture(Kind::Jpeg, &content, true))
+        .await
+        .unwrap();
+    assert!(server.read(&url).await.content == content);
+}
+
+#[tokio::test]
+async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_back() {
+    let server = S3Server::start().await;
+    let last_requests: [(usize, fn(&Method, &Uri) -> bool); 2] = [
+        (1000, |method, _| method == Method::PUT),
+        (6 * 1024 * 1024, |method, uri| {
+            method == Method::POST && uri.query().unwrap().contains("uploadId=")
+        }),
+    ];
+    for (length, is_last) in last_requests {
+        *server.tricks.held.lock().unwrap() = Some(is_last);
+        let tasks = TaskTracker::new();
+        let store = S3Store::open(&server.settings(), &tasks).unwrap();
+        tokio::select! {
+            done = store.put(picture(Kind::Jpeg, &large(length), true)) => panic!("{done:?}"),
+            () = server.tricks.holding.notified() => {}
+        }
+        assert_eq!(objects(&server), 1);
+        server.tricks.let_go.notify_one();
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while objects(&server) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .expect("the object stays");
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+/// How many objects there are; notes that the server keeps about them are none.
+fn objects(server: &S3Server) -> usize {
+    files(server.root())
+        .iter()
+        .filter(|file| file.ends_with(".jpg"))
+        .count()
+}
+
+#[tokio::test]
+async fn a_refusal_names_its_code_and_no_key() {
+    let server = S3Server::start().await;
+    let settings = settings::S3Store {
+        secret_access_key: Secret::new("wrong"),
+        ..server.settings()
+    };
+    for length in [1000, 6 * 1024 * 1024] {
+        let put = open(settings.clone())
+            .put(picture(Kind::Jpeg, &large(length), true))
+            .await;
+        let expected = "HTTP status 403 Forbidden, SignatureDoesNotMatch";
+        assert!(
+            matches!(&put, Err(StoreFailure::Refused(text)) if text == expected),
+            "{put:?}"
+        );
+    }
+    let probe = open(settings).probe().await;
+    assert!(matches!(probe, Err(StoreFailure::Refused(_))), "{probe:?}");
+    assert_eq!(files(server.root()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_a_broken_store() {
+    let server = S3Server::start().await;
+    let settings = server.settings();
+    drop(server);
+    let put = open(settings).put(picture(Kind::Jpeg, &large(1000), true)).await;
+    assert!(
+        matches!(&put, Err(StoreFailure::Broken(text)) if text.contains("refused")),
+        "{put:?}"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let complete = settings::S3Store {
+        bucket: BUCKET.to_owned(),
+        public_base_url: Some(Url::parse("https://img.example.com").unwrap()),
+        ..Default::default()
+    };
+    let open = |settings| {
+        S3Store::open(&settings, &TaskTracker::new())
+            .map(drop)
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(open(complete.clone()), Ok(()));
+    let without = settings::S3Store {
+        bucket: String::new(),
+        ..complete.clone()
+    };
+    assert_eq!(open(without), Err("image_store.s3.bucket: missing".to_owned()));
+    let without = settings::S3Store {
+        public_base_url: None,
+        ..complete.clone()
+    };
+    assert_eq!(open(without), Err("image_store.s3.public_base_url: missing".to_owned()));
+    let odd = settings::S3Store {
+        prefix: "a//b".to_owned(),
+        ..complete
+    };
+    assert!(open(odd).unwrap_err().starts_with("image_store.s3.prefix: "));
+}

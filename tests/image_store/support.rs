@@ -1,0 +1,198 @@
+//! The three stores, each over the real thing, and the pictures that go into them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
+use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
+use wxgate::image_store::{self, ImageStore, Picture};
+use wxgate::picture::Kind;
+use wxgate::settings;
+
+use crate::http::UploadService;
+use crate::s3::S3Server;
+
+/// A store, and a look at what is in it.
+pub struct Fixture {
+    pub store: Arc<dyn ImageStore>,
+    pub name: &'static str,
+    inside: Inside,
+    /// What the store does beside its puts.
+    tasks: TaskTracker,
+}
+
+enum Inside {
+    Local(TempDir),
+    Http(UploadService),
+    S3(S3Server),
+}
+
+/// What a store has under a URL.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub name: String,
+    pub content_type: String,
+    pub content: Vec<u8>,
+}
+
+impl Fixture {
+    pub async fn all() -> [Fixture; 3] {
+        [Self::local(), Self::http().await, Self::s3().await]
+    }
+
+    fn local() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let local = settings::LocalStore {
+            directory: folder.path().to_owned(),
+            ..Default::default()
+        };
+        let settings = settings::ImageStore {
+            local,
+            ..Default::default()
+        };
+        Self::open("local", &settings, Inside::Local(folder))
+    }
+
+    async fn http() -> Self {
+        let service = UploadService::start().await;
+        let backend = settings::ImageStoreBackend::Http;
+        let settings = settings::ImageStore {
+            backend,
+            http: service.settings(),
+            ..Default::default()
+        };
+        Self::open("http", &settings, Inside::Http(service))
+    }
+
+    async fn s3() -> Self {
+        let server = S3Server::start().await;
+        let backend = settings::ImageStoreBackend::S3;
+        let settings = settings::ImageStore {
+            backend,
+            s3: server.settings(),
+            ..Default::default()
+        };
+        Self::open("s3", &settings, Inside::S3(server))
+    }
+
+    fn open(name: &'static str, settings: &settings::ImageStore, inside: Inside) -> Self {
+        let tasks = TaskTracker::new();
+        let store = image_store::open(settings, &tasks).unwrap().store;
+        Self {
+            store,
+            name,
+            inside,
+            tasks,
+        }
+    }
+
+    /// What is stored at `url`.
+    pub async fn read(&self, url: &str) -> Stored {
+        let name = url.rsplit_once('/').unwrap().1.to_owned();
+        match &self.inside {
+            Inside::Local(folder) => {
+                assert_eq!(url, format!("/images/{name}"));
+                let content = std::fs::read(folder.path().join(&name)).unwrap();
+                // The folder keeps no types: the name tells it when the picture is served.
+                let extension = Path::new(&name).extension().unwrap().to_str().unwrap();
+                let kind = Kind::ALL
+                    .into_iter()
+                    .find(|kind| kind.extension() == extension)
+                    .unwrap();
+                let content_type = kind.media_type().to_owned();
+                Stored {
+                    name,
+                    content_type,
+                    content,
+                }
+            }
+            Inside::Http(service) => service.read(url),
+            Inside::S3(server) => server.read(url).await,
+        }
+    }
+
+    /// Makes sure that the store holds nothing, finished or not, once what it does beside is done.
+    pub async fn assert_empty(&self) {
+        self.tasks.close();
+        let emptied = async {
+            self.tasks.wait().await;
+            while !self.everything().await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let emptied = tokio::time::timeout(Duration::from_secs(10), emptied).await.is_ok();
+        assert!(emptied, "{}: {:?}", self.name, self.everything().await);
+    }
+
+    async fn everything(&self) -> Vec<String> {
+        match &self.inside {
+            Inside::Local(folder) => files(folder.path()),
+            Inside::Http(service) => service.everything().await,
+            Inside::S3(server) => files(server.root()),
+        }
+    }
+}
+
+/// All files below `folder`.
+pub fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let below = folders.iter().flat_map(|folder| self::files(folder));
+    files
+        .iter()
+        .map(|path| path.display().to_string())
+        .chain(below)
+        .collect()
+}
+
+/// The photos in the fixtures.
+pub fn photos() -> Vec<(Kind, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let contents = names.filter(|path| path.extension().is_some_and(|extension| extension != "md"));
+    let photos: Vec<_> = contents
+        .map(|path| {
+            let content = std::fs::read(path).unwrap();
+            (Kind::sniff(&content).unwrap(), content)
+        })
+        .collect();
+    assert_eq!(photos.len(), 7);
+    photos
+}
+
+/// A picture of `length` bytes, up to 12 MiB, that look like nothing in particular.
+pub fn large(length: usize) -> Vec<u8> {
+    static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let noise = (0_u32..).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]);
+        [0xFF, 0xD8, 0xFF]
+            .into_iter()
+            .chain(noise)
+            .take(12 * 1024 * 1024)
+            .collect()
+    });
+    NOISE[..length].to_vec()
+}
+
+/// The pieces of `content`, as a download would bring them.
+pub fn pieces(content: &[u8]) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+    let content = Bytes::copy_from_slice(content);
+    let starts = (0..content.len()).step_by(Picture::PIECE);
+    stream::iter(starts.map(move |start| {
+        let end = content.len().min(start + Picture::PIECE);
+        Ok(content.slice(start..end))
+    }))
+}
+
+/// A picture of `content`; its length is announced or not.
+pub fn picture(kind: Kind, content: &[u8], announced: bool) -> Picture {
+    let length = announced.then_some(content.len() as u64);
+    Picture {
+        kind,
+        length,
+        body: pieces(content).boxed(),
+    }
+}

@@ -1,0 +1,339 @@
+//! A WeChat and an image store that do as they are told, and a gateway between them.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wxgate::account::AppId;
+use wxgate::credentials::TokenCallError;
+use wxgate::image_store::{ImageStore, Picture, StoreFailure};
+use wxgate::media::{MediaRelay, MediaSource, UploadError, UploadMetrics};
+use wxgate::picture::Kind;
+use wxgate::settings;
+use wxgate::store::{Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
+use wxgate::wechat::{CallError, MediaDownload, MediaId};
+
+pub const PHOTO: &[u8] = include_bytes!("../fixtures/photos/portrait.jpg");
+pub const URL_KEY: &str = "wxgate:media:wx0123456789abcdef:media-1";
+pub const LEASE_KEY: &str = "wxgate:media-lock:wx0123456789abcdef:media-1";
+pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What WeChat answers to a download.
+type Answer = Box<dyn Fn() -> Result<MediaDownload, TokenCallError> + Send + Sync>;
+
+pub struct FakeWeChat {
+    app_id: AppId,
+    answer: Answer,
+    downloads: AtomicUsize,
+}
+
+impl FakeWeChat {
+    pub fn new(answer: impl Fn() -> Result<MediaDownload, TokenCallError> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            app_id: "wx0123456789abcdef".to_owned().try_into().unwrap(),
+            answer: Box::new(answer),
+            downloads: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sends `content`, announced as it is.
+    pub fn sending(content: &'static [u8]) -> Arc<Self> {
+        Self::new(move || Ok(download(content, Some(content.len()))))
+    }
+
+    pub fn downloads(&self) -> usize {
+        self.downloads.load(Ordering::SeqCst)
+    }
+}
+
+impl MediaSource for FakeWeChat {
+    fn app_id(&self) -> &AppId {
+        &self.app_id
+    }
+
+    fn fetch<'a>(&'a self, _: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>> {
+        self.downloads.fetch_add(1, Ordering::SeqCst);
+        std::future::ready((self.answer)()).boxed()
+    }
+}
+
+pub fn download(content: &'static [u8], announced: Option<usize>) -> MediaDownload {
+    let (head, rest) = content.split_at(content.len().min(Kind::HEAD));
+    MediaDownload {
+        content_length: announced.map(|length| length as u64),
+        head: Bytes::from_static(head),
+        rest: stream::iter(rest.chunks(10_000).map(|piece| Ok(Bytes::from_static(piece)))).boxed(),
+    }
+}
+
+/// The same, but what follows the content is `end` rather than the end.
+pub fn download_then(content: &'static [u8], end: BoxStream<'static, Result<Bytes, CallError>>) -> MediaDownload {
+    let whole = download(content, Some(content.len() + 1));
+    MediaDownload {
+        rest: whole.rest.chain(end).boxed(),
+        ..whole
+    }
+}
+
+/// A store that keeps what it is given, whole or not.
+#[derive(Default)]
+pub struct FakeStore {
+    stored: Mutex<Vec<Vec<u8>>>,
+    /// Bodies that ended in an error or were dropped.
+    aborted: AtomicUsize,
+    puts: AtomicUsize,
+    /// How many puts fail before one succeeds, and how.
+    failures: Mutex<Vec<StoreFailure>>,
+    behaviour: Behaviour,
+}
+
+#[derive(Default)]
+pub enum Behaviour {
+    #[default]
+    Good,
+    /// Takes a picture whole, then waits for a permit.
+    Waits(Semaphore),
+    /// Takes nothing, says nothing.
+    Hangs,
+    /// Says that all is well before it has seen anything.
+    Lies,
+    /// A bug.
+    Panics,
+}
+
+struct Aborted<'a>(&'a FakeStore, bool);
+
+impl Drop for Aborted<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.aborted.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl FakeStore {
+    pub fn new(behaviour: Behaviour) -> Arc<Self> {
+        Arc::new(Self {
+            behaviour,
+            ..Self::default()
+        })
+    }
+
+    /// One that takes pictures whole and then waits for [`FakeStore::let_go`].
+    pub fn waiting() -> Arc<Self> {
+        Self::new(Behaviour::Waits(Semaphore::new(0)))
+    }
+
+    /// Lets `puts` puts end.
+    pub fn let_go(&self, puts: usize) {
+        let Behaviour::Waits(permits) = &self.behaviour else {
+            panic!("it does not wait")
+        };
+        permits.add_permits(puts);
+    }
+
+    pub fn failing(failures: Vec<StoreFailure>) -> Arc<Self> {
+        Arc::new(Self {
+            failures: Mutex::new(failures),
+            ..Self::default()
+        })
+    }
+
+    pub fn stored(&self) -> Vec<Vec<u8>> {
+        self.stored.lock().unwrap().clone()
+    }
+
+    pub fn aborted(&self) -> usize {
+        self.aborted.load(Ordering::SeqCst)
+    }
+
+    pub fn puts(&self) -> usize {
+        self.puts.load(Ordering::SeqCst)
+    }
+
+    async fn take(&self, mut picture: Picture) -> Result<String, StoreFailure> {
+        let number = self.puts.fetch_add(1, Ordering::SeqCst);
+        let mut aborted = Aborted(self, false);
+        match &self.behaviour {
+            Behaviour::Good | Behaviour::Waits(_) => {}
+            Behaviour::Hangs => std::future::pending().await,
+            Behaviour::Lies => return Ok("https://img.example.com/lie.jpg".to_owned()),
+            Behaviour::Panics => panic!("the store's bug"),
+        }
+        let mut content = Vec::new();
+        while let Some(piece) = picture.body.next().await {
+            let piece = piece.map_err(|error: io::Error| StoreFailure::Broken(error.to_string()))?;
+            assert!(piece.len() <= Picture::PIECE, "a piece of {} bytes", piece.len());
+            content.extend_from_slice(&piece);
+        }
+        if let Behaviour::Waits(permits) = &self.behaviour {
+            permits.acquire().await.unwrap().forget();
+        }
+        if let Some(failure) = self.failures.lock().unwrap().pop() {
+            return Err(failure);
+        }
+        aborted.1 = true;
+        assert_eq!(picture.length.unwrap_or(content.len() as u64), content.len() as u64);
+        self.stored.lock().unwrap().push(content);
+        Ok(format!("https://img.example.com/{number}.{}", picture.kind.extension()))
+    }
+}
+
+impl ImageStore for FakeStore {
+    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
+        self.take(picture).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn attempts(&self) -> u32 {
+        3
+    }
+
+    fn time_limit(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+/// A shared store that is out of reach.
+pub struct NoStore;
+
+fn out_of_reach<'a, T: Send + 'a>() -> StoreFuture<'a, T> {
+    std::future::ready(Err(StoreError("connection refused".to_owned()))).boxed()
+}
+
+impl SharedStore for NoStore {
+    fn get<'a>(&'a self, _: &'a str) -> StoreFuture<'a, Option<Entry>> {
+        out_of_reach()
+    }
+    fn set_if_absent<'a>(&'a self, _: &'a str, _: &'a str, _: Duration) -> StoreFuture<'a, bool> {
+        out_of_reach()
+    }
+    fn compare_and_set<'a>(&'a self, _: &'a str, _: Option<&'a str>, _: &'a str, _: Duration) -> StoreFuture<'a, bool> {
+        out_of_reach()
+    }
+    fn compare_and_delete<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, bool> {
+        out_of_reach()
+    }
+    fn increment<'a>(&'a self, _: &'a str, _: Duration) -> StoreFuture<'a, u64> {
+        out_of_reach()
+    }
+    fn append<'a>(&'a self, _: &'a str, _: &'a [(&'static str, String)], _: usize) -> StoreFuture<'a, ()> {
+        out_of_reach()
+    }
+    fn newest<'a>(&'a self, _: &'a str, _: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
+        out_of_reach()
+    }
+    fn ping(&self) -> StoreFuture<'_, ()> {
+        out_of_reach()
+    }
+    fn health(&self) -> Health {
+        Health {
+            error: Some(StoreError("connection refused".to_owned())),
+            since: Instant::now(),
+        }
+    }
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+/// One gateway's relay.
+pub struct Gateway {
+    pub relay: MediaRelay,
+    tasks: TaskTracker,
+    pub stop: CancellationToken,
+    registry: Registry,
+}
+
+impl Gateway {
+    pub fn new(store: &Arc<FakeStore>) -> Self {
+        Self::build(store, Arc::new(MemoryStore::default()), |_| {})
+    }
+
+    pub fn build(
+        store: &Arc<FakeStore>,
+        shared: Arc<dyn SharedStore>,
+        change: impl FnOnce(&mut settings::Media),
+    ) -> Self {
+        let mut settings = settings::Media::default();
+        change(&mut settings);
+        let (tasks, stop, registry) = (TaskTracker::new(), CancellationToken::new(), Registry::new());
+        let metrics = UploadMetrics::register(&registry).unwrap();
+        let store = Arc::clone(store) as Arc<dyn ImageStore>;
+        let relay = MediaRelay::new(
+            &settings,
+            MEDIA_TIMEOUT,
+            store,
+            shared,
+            metrics,
+            tasks.clone(),
+            stop.clone(),
+        );
+        Self {
+            relay,
+            tasks,
+            stop,
+            registry,
+        }
+    }
+
+    pub async fn upload(&self, wechat: &Arc<FakeWeChat>) -> Result<Arc<str>, UploadError> {
+        self.upload_id(wechat, "media-1").await
+    }
+
+    pub async fn upload_id(&self, wechat: &Arc<FakeWeChat>, id: &str) -> Result<Arc<str>, UploadError> {
+        let source = Arc::clone(wechat) as Arc<dyn MediaSource>;
+        self.relay.upload(&source, MediaId::parse(id).unwrap()).await
+    }
+
+    /// Waits until no upload is under way any more, as a draining gateway does.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        assert_eq!(self.relay.in_flight(), 0);
+    }
+
+    /// A metric by its name and, where it has one, its `outcome`.
+    pub fn metric(&self, name: &str, outcome: Option<&str>) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let wanted = |metric: &&prometheus::proto::Metric| {
+            outcome.is_none_or(|outcome| metric.get_label().iter().any(|label| label.value() == outcome))
+        };
+        let metric = family.get_metric().iter().find(wanted).unwrap();
+        metric.get_counter().get_value() + metric.get_gauge().get_value()
+    }
+
+    pub fn count(&self, outcome: &str) -> f64 {
+        self.metric("wxgate_uploads_total", Some(outcome))
+    }
+}
+
+/// Polls until `condition` holds.
+pub async fn until(condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), holds)
+        .await
+        .expect("it never came to hold");
+}
+
+pub fn call_error(error: CallError) -> TokenCallError {
+    TokenCallError::Call(error)
+}

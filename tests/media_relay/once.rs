@@ -1,0 +1,214 @@
+//! A picture is stored once, whoever asks for it, whenever and wherever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::time::Instant;
+use wxgate::image_store::StoreFailure;
+use wxgate::media::UploadError;
+use wxgate::settings;
+use wxgate::store::{MemoryStore, SharedStore};
+
+use crate::fakes::{
+    Behaviour, FakeStore, FakeWeChat, Gateway, LEASE_KEY, NoStore, PHOTO, URL_KEY, download_then, until,
+};
+
+#[tokio::test]
+async fn a_photo_is_stored_byte_for_byte_once_and_remembered() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let gateway = Gateway::new(&store);
+    let url = gateway.upload(&wechat).await.unwrap();
+    assert_eq!(&*url, "https://img.example.com/0.jpg");
+    assert_eq!(gateway.upload(&wechat).await.unwrap(), url);
+    assert_eq!(store.stored(), [PHOTO]);
+    assert_eq!((wechat.downloads(), store.aborted()), (1, 0));
+    assert_eq!((gateway.count("stored"), gateway.count("remembered")), (1.0, 1.0));
+    let bytes = f64::from(u32::try_from(PHOTO.len()).unwrap());
+    assert_eq!(gateway.metric("wxgate_upload_bytes_total", None), bytes);
+    assert_eq!(gateway.metric("wxgate_uploads_in_flight", None), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_at_once_over_two_gateways_store_one_picture() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
+    let shared: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
+    let gateways = [
+        Gateway::build(&store, Arc::clone(&shared), |_| {}),
+        Gateway::build(&store, shared, |_| {}),
+    ];
+    let uploads = join_all((0..50).map(|n| gateways[n % 2].upload(&wechat)));
+    let let_go = async {
+        until(|| store.puts() == 1).await;
+        // Time for a second upload to begin, if there were one.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        store.let_go(50);
+    };
+    let (urls, ()) = tokio::join!(uploads, let_go);
+    for url in urls {
+        assert_eq!(&*url.unwrap(), "https://img.example.com/0.jpg");
+    }
+    assert_eq!((wechat.downloads(), store.puts()), (1, 1));
+    let both = |outcome| gateways[0].count(outcome) + gateways[1].count(outcome);
+    assert_eq!((both("stored"), both("remembered"), both("joined")), (1.0, 1.0, 48.0));
+}
+
+#[tokio::test]
+async fn without_memory_callers_still_share_an_upload_under_way() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let shared = Arc::new(MemoryStore::default());
+    let forget = |media: &mut settings::Media| media.remember_for = Duration::ZERO;
+    let gateway = Gateway::build(&store, shared.clone(), forget);
+    let urls = join_all((0..10).map(|_| gateway.upload(&wechat))).await;
+    assert!(
+        urls.iter()
+            .all(|url| url.as_deref().unwrap() == "https://img.example.com/0.jpg")
+    );
+    assert_eq!(wechat.downloads(), 1);
+    assert_eq!(
+        &*gateway.upload(&wechat).await.unwrap(),
+        "https://img.example.com/1.jpg"
+    );
+    assert_eq!(shared.get(URL_KEY).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_url_is_remembered_for_as_long_as_the_operator_says_and_the_lease_returned() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let shared = Arc::new(MemoryStore::default());
+    let gateway = Gateway::build(&store, shared.clone(), |_| {});
+    let url = gateway.upload(&wechat).await.unwrap();
+    let entry = shared.get(URL_KEY).await.unwrap().unwrap();
+    let three_days = Duration::from_secs(72 * 3600);
+    assert_eq!((entry.value.as_str(), entry.ttl), (&*url, Some(three_days)));
+    assert_eq!(shared.get(LEASE_KEY).await.unwrap(), None);
+    tokio::time::advance(three_days).await;
+    assert_ne!(gateway.upload(&wechat).await.unwrap(), url);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_dies_is_replaced_when_its_lease_ends() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let shared = Arc::new(MemoryStore::default());
+    // What the dead one left: no URL, and a lease that nobody renews.
+    assert!(
+        shared
+            .set_if_absent(LEASE_KEY, "the dead one", Duration::from_secs(10))
+            .await
+            .unwrap()
+    );
+    let gateway = Gateway::build(&store, shared, |_| {});
+    let began = Instant::now();
+    gateway.upload(&wechat).await.unwrap();
+    let waited = began.elapsed().as_secs_f64();
+    assert!((10.0..11.0).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_takes_long_keeps_its_lease() {
+    let shared: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
+    let slow = FakeWeChat::new(|| {
+        let wait = tokio::time::sleep(Duration::from_secs(25));
+        let late = stream::once(wait.map(|()| Ok(Bytes::from_static(b"."))));
+        Ok(download_then(PHOTO, late.boxed()))
+    });
+    let store = FakeStore::new(Behaviour::Good);
+    let gateways = [
+        Gateway::build(&store, Arc::clone(&shared), |_| {}),
+        Gateway::build(&store, shared, |_| {}),
+    ];
+    let (one, other) = tokio::join!(gateways[0].upload(&slow), gateways[1].upload(&slow));
+    assert_eq!(one.unwrap(), other.unwrap());
+    assert_eq!(slow.downloads(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_replicas_upload_is_not_waited_for_without_end() {
+    let shared = Arc::new(MemoryStore::default());
+    assert!(
+        shared
+            .set_if_absent(LEASE_KEY, "one that never ends", Duration::from_secs(3600))
+            .await
+            .unwrap()
+    );
+    let gateway = Gateway::build(&FakeStore::new(Behaviour::Good), shared, |_| {});
+    let error = gateway.upload(&FakeWeChat::sending(PHOTO)).await.unwrap_err();
+    assert!(matches!(error, UploadError::TimedOut), "{error}");
+}
+
+#[tokio::test]
+async fn a_shared_store_out_of_reach_stops_nobody() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let gateway = Gateway::build(&store, Arc::new(NoStore), |_| {});
+    let urls = join_all((0..10).map(|_| gateway.upload(&wechat))).await;
+    assert!(urls.iter().all(Result::is_ok));
+    assert_eq!(store.stored(), [PHOTO], "once a process even so");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_frozen_answers_the_url_of_the_one_that_took_over() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
+    let shared = Arc::new(MemoryStore::default());
+    let gateway = Gateway::build(&store, shared.clone(), |_| {});
+    let others = async {
+        until(|| store.puts() == 1).await;
+        // The lease has gone to another replica, which has stored the picture meanwhile.
+        let lease = shared.get(LEASE_KEY).await.unwrap().unwrap().value;
+        let hour = Duration::from_secs(3600);
+        assert!(
+            shared
+                .compare_and_set(LEASE_KEY, Some(&lease), "another", hour)
+                .await
+                .unwrap()
+        );
+        let url = "https://img.example.com/another.jpg";
+        assert!(shared.set_if_absent(URL_KEY, url, hour).await.unwrap());
+        store.let_go(1);
+    };
+    let (url, ()) = tokio::join!(gateway.upload(&wechat), others);
+    assert_eq!(&*url.unwrap(), "https://img.example.com/another.jpg");
+    let lease = shared.get(LEASE_KEY).await.unwrap().unwrap();
+    assert_eq!(lease.value, "another", "not ours to release");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_waits_for_another_ones_failure_tries_for_itself() {
+    let shared: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
+    let failing = FakeStore::failing((0..3).map(|_| StoreFailure::TimedOut).collect());
+    let good = FakeStore::new(Behaviour::Good);
+    let gateways = [
+        Gateway::build(&failing, Arc::clone(&shared), |_| {}),
+        Gateway::build(&good, shared, |_| {}),
+    ];
+    let wechat = FakeWeChat::sending(PHOTO);
+    let second = async {
+        until(|| failing.puts() == 1).await;
+        gateways[1].upload(&wechat).await
+    };
+    let (first, second) = tokio::join!(gateways[0].upload(&wechat), second);
+    assert!(
+        matches!(first, Err(UploadError::Store(StoreFailure::TimedOut))),
+        "{first:?}"
+    );
+    assert_eq!(&*second.unwrap(), "https://img.example.com/0.jpg");
+    assert_eq!((failing.puts(), good.puts()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_blank_memory_is_none() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let shared = Arc::new(MemoryStore::default());
+    assert!(
+        shared
+            .set_if_absent(URL_KEY, " ", Duration::from_secs(60))
+            .await
+            .unwrap()
+    );
+    let gateway = Gateway::build(&store, shared, |_| {});
+    assert_eq!(
+        &*gateway.upload(&wechat).await.unwrap(),
+        "https://img.example.com/0.jpg"
+    );
+}
