@@ -1,4 +1,52 @@
 //! wxgate: the gateway between a company's H5 pages and WeChat.
+//!
+//! It signs pages for `wx.config` (`GET /wechat/jsSDK`), brings photos from WeChat into the company's
+//! image store (`POST /p/active/weChatOa/upload`), and keeps each account's one `access_token` and
+//! `jsapi_ticket` for all its replicas. `README.md` tells how to use it, `docs/architecture.md` walks
+//! through a request and a renewal; this page is the map of the house.
+//!
+//! # Floors
+//!
+//! From the ground up. A floor uses only floors above it in this list, never one below; a test holds
+//! them to it.
+//!
+//! The ground, which knows nothing else of the house:
+//! - [`secret`]: a string that can't be printed
+//! - [`account`]: the name of a WeChat account
+//! - [`picture`]: the kinds of picture, told from their bytes
+//! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
+//!
+//! What the operator chose, and the world outside:
+//! - [`settings`]: file and environment, checked and parsed into real types
+//! - [`telemetry`]: the log
+//! - [`store`]: what replicas share, in Redis or in memory
+//! - [`wire`]: outgoing requests whose bodies are streamed within bounded buffers
+//! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
+//! - [`image_store`]: where pictures go: a folder, an upload service, S3
+//!
+//! What the gateway does; none of it knows HTTP's server side:
+//! - [`credentials`]: token and ticket: a cell that requests read without a lock, and the renewals
+//!   beside it
+//! - [`media`]: the pipe from WeChat to the image store
+//! - [`directory`]: the accounts, each with its credentials, its media and its domains
+//!
+//! How the world gets in:
+//! - [`server`]: connections: accepted, bounded, drained
+//! - [`api`]: the public routes, their envelope, their one table of codes, the OpenAPI document
+//! - [`metrics`]: every counter of the floors above in one registry
+//! - [`internal`]: the internal listener's routes
+//! - [`app`]: settings in, running gateway out, drained at the end
+//!
+//! Beside them, and on top:
+//! - [`sandbox`]: a WeChat that runs on your desk; it shares names and signature with the gateway,
+//!   and nothing else
+//! - [`cli`]: the commands
+//!
+//! # Two paths
+//!
+//! Signing is the hot one: parse the URL, read the ticket with one atomic load, SHA-1, JSON. No lock,
+//! no Redis, no call to WeChat. Uploading is a pipe: WeChat's bytes go through to the store as they
+//! arrive. Renewing, adopting what another replica renewed, journaling and counting happen beside both.
 
 pub mod account;
 pub mod api;

@@ -9,6 +9,7 @@ mod cli;
 mod cluster;
 mod codes;
 mod cold_start;
+mod docs;
 mod lock_holders;
 mod memory;
 mod redis_outages;

@@ -44,7 +44,7 @@ async fn photos_flow_through(builder: crate::support::GatewayBuilder, wechat: &A
     let answers = futures_util::future::join_all(uploads).await;
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
     let above = memory(&process, "VmHWM:") - idle;
-    println!("{above} KiB above {idle} KiB");
+
     assert!(
         above <= ALLOWED_KIB,
         "{AT_ONCE} pictures of {PICTURE} bytes took {above} KiB above {idle} KiB"

@@ -1,0 +1,112 @@
+//! The map of the house is the house, and what stands around it fits.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::markdown::{project, read};
+
+/// The `.rs` files of a module, without its tests.
+fn sources(path: &Path) -> Vec<String> {
+    if path.is_file() {
+        return vec![std::fs::read_to_string(path).unwrap()];
+    }
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let rust = entries.filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"));
+    rust.filter(|path| path.file_stem().is_some_and(|name| name != "tests"))
+        .flat_map(|path| sources(&path))
+        .collect()
+}
+
+/// The name at the beginning of `text`.
+fn name(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+#[test]
+fn floors_use_only_floors_above_them_in_the_map() {
+    let library = read("src/lib.rs");
+    let map = library.lines().filter_map(|line| line.strip_prefix("//! - [`"));
+    let map: Vec<&str> = map.map(name).collect();
+    let mut modules: Vec<&str> = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "))
+        .map(name)
+        .collect();
+    let mut sorted = map.clone();
+    sorted.sort_unstable();
+    modules.sort_unstable();
+    assert_eq!(sorted, modules, "the map in src/lib.rs lists every module once");
+
+    for (floor, module) in map.iter().enumerate() {
+        let file = project(&format!("src/{module}.rs"));
+        let path = if file.exists() {
+            file
+        } else {
+            project(&format!("src/{module}"))
+        };
+        for source in sources(&path) {
+            let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            for used in code.split("crate::").skip(1).map(name) {
+                let below = map.iter().position(|module| *module == used);
+                assert!(
+                    below.is_some_and(|at| at <= floor),
+                    "{module} uses {used}, which the map shows after it"
+                );
+            }
+        }
+    }
+}
+
+/// Copies a file or a folder of files.
+fn copy(from: &Path, to: &Path) {
+    if from.is_file() {
+        std::fs::copy(from, to).unwrap();
+        return;
+    }
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        copy(&entry.path(), &to.join(entry.file_name()));
+    }
+}
+
+/// There may be no engine here to build the image with. What it would stumble over first is a file
+/// that .dockerignore keeps out, or a manifest that names a file which is not copied.
+#[test]
+fn the_image_finds_what_it_is_built_from() {
+    let (dockerfile, ignored) = (read("Dockerfile"), read(".dockerignore"));
+    let copied = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let copied = copied.filter(|line| !line.starts_with("--from"));
+    let copied: Vec<&str> = copied
+        .flat_map(|line| line.rsplit_once(' ').unwrap().0.split(' '))
+        .collect();
+    assert!(copied.contains(&"src"), "{copied:?}");
+    let context = tempfile::tempdir().unwrap();
+    for file in copied {
+        let allowed = ignored.lines().any(|line| line == format!("!{file}"));
+        assert!(allowed, "{file} is not in .dockerignore");
+        copy(&project(file), &context.path().join(file));
+    }
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--offline", "--locked", "--no-deps"])
+        .args(["--format-version", "1"])
+        .current_dir(context.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in ["README.md", "README.zh-CN.md", "docs/architecture.md"] {
+        let text = read(document);
+        let folder = Path::new(document).parent().unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
+            let path = project(folder.join(link).to_str().unwrap());
+            assert!(path.exists(), "{document} links to {link}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The documents say what the code does: their tables, commands, settings and the page that they show.
+
+mod commands;
+mod house;
+mod markdown;
+mod page;
+mod tables;
