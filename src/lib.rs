@@ -19,3 +19,4 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 pub mod wechat;
+pub mod wire;

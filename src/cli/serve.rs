@@ -50,7 +50,10 @@ async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), F
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
     if let Some(sandbox) = &sandbox {
         print(&format!("The demo page: http://{address}/"))?;
-        print(&format!("The sandbox's faults and state: http://{}/sandbox", sandbox.address()))?;
+        print(&format!(
+            "The sandbox's faults and state: http://{}/sandbox",
+            sandbox.address()
+        ))?;
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {

@@ -1,9 +1,13 @@
 //! Reading WeChat's JSON answers, which are laxer than JSON and than their own documentation.
 
-use reqwest::Response;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{BodyProblem, CallError, ErrCode};
+use crate::wire;
 
 /// The longest JSON answer that is read. A token answer has some 200 bytes.
 pub(super) const MAX_JSON: usize = 64 * 1024;
@@ -13,17 +17,14 @@ pub(super) const MAX_JSON: usize = 64 * 1024;
 pub(super) struct Answer(Map<String, Value>);
 
 impl Answer {
-    /// Reads the whole body of `response` and parses it.
-    pub(super) async fn read(mut response: Response) -> Result<Self, CallError> {
-        if response.status() != reqwest::StatusCode::OK {
+    /// Reads the whole body of `response` and parses it; no piece of it may take longer than `stall`.
+    pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, CallError> {
+        if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
+        let mut pieces = wire::pieces(response, stall);
         let mut body = Vec::new();
-        while let Some(piece) = response
-            .chunk()
-            .await
-            .map_err(|error| CallError::while_reading(&error))?
-        {
+        while let Some(piece) = pieces.try_next().await? {
             if body.len() + piece.len() > MAX_JSON {
                 return Err(CallError::Body(BodyProblem::TooLong));
             }

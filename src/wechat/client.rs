@@ -1,10 +1,11 @@
 //! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings.
 
 use std::time::Duration;
+use std::{io, iter};
 
-use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::answer::Answer;
 use super::media::{self, MediaDownload, MediaId};
@@ -13,6 +14,7 @@ use super::{BodyProblem, CallError};
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings;
+use crate::wire::{Wire, WireError, root_cause};
 
 /// A token or ticket as WeChat issued it.
 #[derive(Debug)]
@@ -27,31 +29,27 @@ pub struct Issued {
 
 /// The one client for WeChat's API.
 pub struct WeChatClient {
-    http: Client,
+    wire: Wire,
     bases: Vec<settings::values::BaseUrl>,
     timeout: Duration,
+    /// The longest that a connection to one of the hosts, tried in turn, may take to stand.
+    connect_limit: Duration,
     metrics: WeChatMetrics,
 }
 
 impl WeChatClient {
     /// A client for the hosts in `settings`.
-    pub fn new(settings: &settings::WeChat, metrics: WeChatMetrics) -> reqwest::Result<Self> {
-        let http = Client::builder()
-            .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(settings.connect_timeout)
-            // Between two reads: a stalled download ends, a long one does not.
-            .read_timeout(settings.timeout)
-            // A redirect would carry the token in the query to who knows where.
-            .redirect(redirect::Policy::none())
-            .build()?;
-        let bases = std::iter::once(&settings.api_base_url)
+    pub fn new(settings: &settings::WeChat, metrics: WeChatMetrics) -> io::Result<Self> {
+        let bases: Vec<_> = iter::once(&settings.api_base_url)
             .chain(&settings.fallback_base_urls)
             .cloned()
             .collect();
+        let hosts = u32::try_from(bases.len()).unwrap_or(u32::MAX);
         Ok(Self {
-            http,
+            wire: Wire::new(settings.connect_timeout)?,
             bases,
             timeout: settings.timeout,
+            connect_limit: settings.connect_timeout.saturating_mul(hosts),
             metrics,
         })
     }
@@ -65,7 +63,7 @@ impl WeChatClient {
         ];
         let asked_at = Instant::now();
         let answer = self
-            .json(Api::Token, |url| self.http.get(url).query(&query), "/cgi-bin/token")
+            .json(Api::Token, |http, url| http.get(url).query(&query), "/cgi-bin/token")
             .await;
         issued(&answer?, "access_token", asked_at)
     }
@@ -90,7 +88,7 @@ impl WeChatClient {
         let answer = self
             .json(
                 Api::StableToken,
-                |url| self.http.post(url).json(&body),
+                |http, url| http.post(url).json(&body),
                 "/cgi-bin/stable_token",
             )
             .await;
@@ -105,7 +103,7 @@ impl WeChatClient {
         let answer = self
             .json(
                 Api::Ticket,
-                |url| self.http.get(url).query(&query),
+                |http, url| http.get(url).query(&query),
                 "/cgi-bin/ticket/getticket",
             )
             .await;
@@ -117,10 +115,10 @@ impl WeChatClient {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
         let download = match self
-            .send(|url| self.http.get(url).query(&query), "/cgi-bin/media/get")
+            .send(|http, url| http.get(url).query(&query), "/cgi-bin/media/get")
             .await
         {
-            Ok(response) => media::open(response).await,
+            Ok(response) => media::open(response, self.timeout).await,
             Err(error) => Err(error),
         };
         self.metrics.observe(Api::Media, started, download.as_ref().err());
@@ -128,61 +126,36 @@ impl WeChatClient {
     }
 
     /// Makes a call that answers JSON, within `wechat.timeout` once it is connected.
-    async fn json(&self, api: Api, build: impl Fn(Url) -> RequestBuilder, path: &str) -> Result<Answer, CallError> {
+    async fn json(
+        &self,
+        api: Api,
+        build: impl Fn(&Client, Url) -> RequestBuilder,
+        path: &str,
+    ) -> Result<Answer, CallError> {
         let started = Instant::now();
-        let answer = match self.send(|url| build(url).timeout(self.timeout), path).await {
-            Ok(response) => Answer::read(response).await,
-            Err(error) => Err(error),
-        };
+        let call = async { Answer::read(self.send(build, path).await?, self.timeout).await };
+        let answer = timeout(self.connect_limit + self.timeout, call)
+            .await
+            .unwrap_or(Err(CallError::TimedOut));
         self.metrics.observe(api, started, answer.as_ref().err());
         answer
     }
 
     /// Sends to the first host that a connection can be made to. An answer, of whatever kind, is
     /// never a reason to ask another host: a token call must not be made twice.
-    async fn send(&self, build: impl Fn(Url) -> RequestBuilder, path: &str) -> Result<Response, CallError> {
-        let mut last = None;
+    async fn send(&self, build: impl Fn(&Client, Url) -> RequestBuilder, path: &str) -> Result<Response, CallError> {
+        let mut last = String::new();
         for base in &self.bases {
-            match build(base.join_path(path)).send().await {
+            let request = build(self.wire.builder(), base.join_path(path)).build();
+            let request = request.map_err(|error| CallError::Interrupted(root_cause(&error)))?;
+            match self.wire.send(request, self.connect_limit + self.timeout).await {
                 Ok(response) => return Ok(response),
-                Err(error) if error.is_connect() => last = Some(error),
-                Err(error) => return Err(CallError::while_sending(&error)),
+                Err(WireError::Connect(why)) => last = why,
+                Err(WireError::Broken(why)) => return Err(CallError::Interrupted(why)),
+                Err(WireError::TimedOut) => return Err(CallError::TimedOut),
             }
         }
-        Err(CallError::Unreachable(
-            last.map_or_else(String::new, |error| innermost(&error)),
-        ))
-    }
-}
-
-impl CallError {
-    fn while_sending(error: &reqwest::Error) -> Self {
-        if error.is_timeout() {
-            Self::TimedOut
-        } else {
-            Self::Interrupted(innermost(error))
-        }
-    }
-
-    pub(super) fn while_reading(error: &reqwest::Error) -> Self {
-        if error.is_timeout() {
-            Self::TimedOut
-        } else {
-            Self::Body(BodyProblem::CutOff)
-        }
-    }
-}
-
-/// The root of an error's chain, the only part that names no URL.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut root: &dyn std::error::Error = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    if root.is::<reqwest::Error>() {
-        "the request failed".to_owned()
-    } else {
-        root.to_string()
+        Err(CallError::Unreachable(last))
     }
 }
 

@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 
 use super::ErrCode;
+use crate::wire::BodyError;
 
 /// How a call to WeChat failed. None of the texts holds a URL, for its query may hold a token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -30,6 +31,15 @@ pub enum CallError {
         /// WeChat's `errmsg`, for the log only: shortened, control characters removed.
         message: String,
     },
+}
+
+impl From<BodyError> for CallError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::CutOff => Self::Body(BodyProblem::CutOff),
+            BodyError::Stalled => Self::TimedOut,
+        }
+    }
 }
 
 impl CallError {

@@ -1,6 +1,7 @@
 //! Temporary media: `GET /cgi-bin/media/get`.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -9,6 +10,7 @@ use reqwest::Response;
 use super::answer::{Answer, MAX_JSON};
 use super::{BodyProblem, CallError};
 use crate::picture::Kind;
+use crate::wire;
 
 /// A media id as WeChat gives it: 1 to 512 characters of `[A-Za-z0-9_-]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,15 +54,12 @@ pub struct MediaDownload {
 
 /// Opens `response` as a media file. WeChat sends errors with status 200 and under any content type,
 /// and files under `text/plain`, so only the bytes tell: whatever begins with `{` is JSON.
-pub(super) async fn open(response: Response) -> Result<MediaDownload, CallError> {
+pub(super) async fn open(response: Response, stall: Duration) -> Result<MediaDownload, CallError> {
     if response.status() != reqwest::StatusCode::OK {
         return Err(CallError::Status(response.status()));
     }
     let content_length = response.content_length();
-    let mut rest = response
-        .bytes_stream()
-        .map_err(|error| CallError::while_reading(&error))
-        .boxed();
+    let mut rest = wire::pieces(response, stall).map_err(CallError::from).boxed();
     let head = gather(&mut rest, BytesMut::new(), Kind::HEAD).await?;
     if head.is_empty() {
         return Err(CallError::Body(BodyProblem::Empty));

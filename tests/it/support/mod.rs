@@ -1,6 +1,7 @@
 //! What the stories have in common.
 
 mod gateway;
+mod image_service;
 mod process;
 mod redis;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 pub use gateway::{Answer, Gateway, GatewayBuilder, SandboxHost, account};
+pub use image_service::ImageService;
 pub use process::GatewayProcess;
 pub use redis::{RedisServer, free_address};
 

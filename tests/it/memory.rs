@@ -1,0 +1,71 @@
+//! What uploads cost in memory, read from the system, of the real binary (M2).
+
+use std::sync::Arc;
+
+use wxgate::sandbox::{SandboxConfig, Upload};
+
+use crate::support::{Gateway, GatewayProcess, ImageService, SandboxHost, until};
+
+const PICTURE: usize = 8 * 1024 * 1024;
+const AT_ONCE: usize = 64;
+const ALLOWED_KIB: u64 = 24 * 1024;
+
+/// A line of `/proc/<id>/status`, in KiB.
+fn memory(process: &GatewayProcess, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let value = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+    value.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+async fn photos_flow_through(builder: crate::support::GatewayBuilder, wechat: &Arc<SandboxHost>) {
+    let process = GatewayProcess::start(&builder, wechat).await;
+    until("it is ready", || async {
+        reqwest::get(process.url("/readyz"))
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    let mut photo = vec![7; PICTURE];
+    photo[..4].copy_from_slice(b"\xFF\xD8\xFF\xE0");
+    let photo = Upload::new(photo);
+    let app_id = wechat.account().app_id;
+    let ids: Vec<String> = (0..AT_ONCE)
+        .map(|_| wechat.sandbox.upload_media(&app_id, photo.clone()).unwrap())
+        .collect();
+    let idle = memory(&process, "VmRSS:");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let uploads = ids.iter().map(|id| {
+        let body = serde_json::json!({ "mediaId": id });
+        let request = client.post(process.url("/p/active/weChatOa/upload")).json(&body).send();
+        async move { request.await.unwrap().status() }
+    });
+    let answers = futures_util::future::join_all(uploads).await;
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    let above = memory(&process, "VmHWM:") - idle;
+    assert!(
+        above <= ALLOWED_KIB,
+        "{AT_ONCE} pictures of {PICTURE} bytes took {above} KiB above {idle} KiB"
+    );
+}
+
+async fn sandbox() -> Arc<SandboxHost> {
+    SandboxHost::start(SandboxConfig {
+        media_capacity: 2 * AT_ONCE * PICTURE,
+        ..SandboxConfig::default()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_photos_into_a_folder_take_little_memory() {
+    photos_flow_through(Gateway::builder(), &sandbox().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_photos_into_an_upload_service_take_little_memory() {
+    let service = ImageService::start().await;
+    let builder = Gateway::builder()
+        .set("image_store.backend", "http")
+        .set("image_store.http.url", service.url());
+    photos_flow_through(builder, &sandbox().await).await;
+}
