@@ -62,6 +62,14 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// True where nothing is wrong with the gateway or what it depends on: the operator need not
+    /// read of it, and anybody could fill the log with it.
+    pub(super) fn is_callers_concern(self) -> bool {
+        matches!(self, Outcome::Rejected | Outcome::NotFound | Outcome::Overloaded)
+    }
+}
+
 impl From<&UploadError> for Outcome {
     fn from(error: &UploadError) -> Self {
         match error {

@@ -31,12 +31,13 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// When to come back to a gateway that is full: an upload rarely takes longer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-type Outcomes = Result<Arc<str>, UploadError>;
+/// What an upload ends in, for all its callers.
+type UploadResult = Result<Arc<str>, UploadError>;
 
 /// Carries photos from WeChat into the image store, each once. Cheap to share behind an [`Arc`].
 pub struct MediaRelay {
     line: Arc<Line>,
-    flights: Arc<Flights<(AppId, MediaId), Outcomes>>,
+    flights: Arc<Flights<(AppId, MediaId), UploadResult>>,
     tasks: TaskTracker,
 }
 
@@ -117,14 +118,19 @@ struct Line {
 
 impl Line {
     /// One upload from beginning to end, counted and logged.
-    async fn carry(&self, source: &dyn MediaSource, media_id: &MediaId) -> Outcomes {
+    async fn carry(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let counted = Counted::new(&self.metrics);
         let result = self.stored_once(source, media_id).await;
         match &result {
             Ok((_, outcome)) => counted.end(*outcome),
             Err(error) => {
-                counted.end(Outcome::from(error));
-                tracing::warn!(app_id = %source.app_id(), %media_id, %error, "upload failed");
+                let outcome = Outcome::from(error);
+                counted.end(outcome);
+                if outcome.is_callers_concern() {
+                    tracing::debug!(app_id = %source.app_id(), %media_id, %error, "upload refused");
+                } else {
+                    tracing::warn!(app_id = %source.app_id(), %media_id, %error, "upload failed");
+                }
             }
         }
         result.map(|(url, _)| url)

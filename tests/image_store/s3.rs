@@ -38,13 +38,16 @@ pub struct S3Server {
     _stops: DropGuard,
 }
 
+/// Picks requests.
+type Which = fn(&Method, &Uri) -> bool;
+
 /// What the server does that a good one does not.
 #[derive(Default)]
 struct Tricks {
     /// How many requests are answered 503.
     unavailable: AtomicUsize,
     /// Whose answers are held back, once the request has been carried out.
-    held: Mutex<Option<fn(&Method, &Uri) -> bool>>,
+    held: Mutex<Option<Which>>,
     /// A request has been carried out whose answer is held back.
     holding: Notify,
     /// Ends the holding back.
@@ -173,7 +176,7 @@ async fn a_server_that_is_unavailable_for_a_moment_is_asked_again() {
 #[tokio::test]
 async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_back() {
     let server = S3Server::start().await;
-    let last_requests: [(usize, fn(&Method, &Uri) -> bool); 2] = [
+    let last_requests: [(usize, Which); 2] = [
         (1000, |method, _| method == Method::PUT),
         (6 * 1024 * 1024, |method, uri| {
             method == Method::POST && uri.query().unwrap().contains("uploadId=")
@@ -205,7 +208,7 @@ async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_
 fn objects(server: &S3Server) -> usize {
     files(server.root())
         .iter()
-        .filter(|file| file.ends_with(".jpg"))
+        .filter(|file| Kind::ALL.iter().any(|kind| file.ends_with(kind.extension())))
         .count()
 }
 
