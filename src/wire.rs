@@ -118,7 +118,7 @@ pub fn pieces(response: Response, stall: Duration) -> BoxStream<'static, Result<
             Err(_) => Some((Err(BodyError::Stalled), None)),
         }
     };
-    futures_util::stream::unfold(Some(body), next).boxed()
+    futures_util::stream::unfold(Some(body), next).fuse().boxed()
 }
 
 /// The root of an error's chain, the only part that is sure to name no URL.
