@@ -171,7 +171,7 @@ async fn a_wrong_password_is_survived_until_it_is_right() {
         "{problem}"
     );
 
-    let mut operator = crate::support::connection(&format!("redis://:somebody-elses@{}", redis.address)).await;
+    let mut operator = crate::support::connection(&format!("redis://:somebody-elses@{}", redis.address), None).await;
     let set: String = redis::cmd("CONFIG")
         .arg(&["SET", "requirepass", "the-right-one"])
         .query_async(&mut operator)
@@ -179,7 +179,7 @@ async fn a_wrong_password_is_survived_until_it_is_right() {
         .unwrap();
     assert_eq!(set, "OK");
     gateway.until_it_says("ready").await;
-    let mut connection = crate::support::connection(&format!("redis://:the-right-one@{}", redis.address)).await;
+    let mut connection = crate::support::connection(&format!("redis://:the-right-one@{}", redis.address), None).await;
     let published: Option<String> = redis::cmd("GET")
         .arg(token_key(&wechat.account().app_id))
         .query_async(&mut connection)

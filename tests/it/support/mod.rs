@@ -6,6 +6,8 @@ mod image_service;
 mod process;
 mod proxy;
 mod redis;
+mod sentinel;
+mod tls;
 mod traffic;
 
 use std::time::Duration;
@@ -20,6 +22,8 @@ pub use image_service::ImageService;
 pub use process::GatewayProcess;
 pub use proxy::Proxy;
 pub use redis::{RedisServer, connection, free_address};
+pub use sentinel::Sentinel;
+pub use tls::Tls;
 pub use traffic::{Tally, Traffic};
 
 /// The longest that anything awaited may take on a busy machine.
