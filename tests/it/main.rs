@@ -8,4 +8,5 @@ mod support;
 mod cli;
 mod cluster;
 mod codes;
+mod console;
 mod signing;
