@@ -16,7 +16,7 @@ use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
 use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
 use crate::image_store;
-use crate::internal;
+use crate::internal::{self, Console};
 use crate::media::{MediaRelay, WeChatMedia};
 use crate::metrics::Metrics;
 use crate::server;
@@ -92,7 +92,8 @@ impl App {
             WeChatClient::new(&settings.wechat, metrics.wechat.clone())
                 .map_err(|error| StartError::setting("wechat", error))?,
         );
-        let journal = Journal::start(Arc::clone(&store), &replica_name(), &background, tasks_done.clone());
+        let replica = replica_name();
+        let journal = Journal::start(Arc::clone(&store), &replica, &background, tasks_done.clone());
         let services = Services {
             store: Arc::clone(&store),
             journal,
@@ -119,6 +120,14 @@ impl App {
             stop: stop.clone(),
         });
         let routes = api::router(api.clone(), images.local, settings.server.docs, more);
+        let console = Console::start(
+            &settings,
+            api.clone(),
+            metrics.clone(),
+            replica,
+            &background,
+            stop.clone(),
+        );
         let server = &settings.server;
         let edge = Edge::new(
             routes,
@@ -133,7 +142,7 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(api.clone(), metrics),
+            internal_routes: internal::router(api.clone(), metrics, console),
             api,
             settings,
             stop,

@@ -1,6 +1,7 @@
 //! Every metric of the gateway, each defined on the floor that counts it, in one registry per
 //! gateway, so that two gateways can live in one process.
 
+use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry, TextEncoder};
 
 use crate::api::HttpMetrics;
@@ -41,6 +42,12 @@ impl Metrics {
             redis_up,
             registry,
         })
+    }
+
+    /// All metrics as they stand, for the console.
+    #[must_use]
+    pub fn families(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 
     /// All metrics in Prometheus' text format.

@@ -35,6 +35,7 @@ pub use envelope::{ApiError, Envelope, X_REQUEST_ID};
 pub use metrics::HttpMetrics;
 pub use rate_limit::RateLimit;
 pub use request_id::RequestId;
+pub use route::Route;
 
 use crate::credentials::Unavailable;
 use crate::directory::Directory;

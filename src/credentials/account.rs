@@ -230,6 +230,11 @@ impl AccountCredentials {
         }
     }
 
+    /// How many token calls the whole cluster has made today (Beijing time).
+    pub async fn token_calls_today(&self) -> u64 {
+        self.budget.spent_by_all().await
+    }
+
     pub(super) fn slot(&self, kind: Kind) -> &Slot {
         match kind {
             Kind::AccessToken => &self.token,

@@ -1,5 +1,7 @@
 //! The internal listener: for operators, and for the company's other services.
 
+mod console;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,6 +14,8 @@ use crate::api::{self, Api};
 use crate::metrics::Metrics;
 use crate::store::SharedStore;
 
+pub use console::Console;
+
 #[derive(Clone)]
 struct Internal {
     metrics: Metrics,
@@ -19,7 +23,7 @@ struct Internal {
 }
 
 /// The internal listener's routes.
-pub fn router(api: Api, metrics: Metrics) -> Router {
+pub fn router(api: Api, metrics: Metrics, console: Console) -> Router {
     let internal = Internal {
         metrics,
         store: Arc::clone(&api.store),
@@ -28,6 +32,7 @@ pub fn router(api: Api, metrics: Metrics) -> Router {
         .route("/metrics", get(get_metrics))
         .with_state(internal)
         .merge(api::health_router(api))
+        .merge(console::router(console))
 }
 
 async fn get_metrics(State(internal): State<Internal>) -> Response {

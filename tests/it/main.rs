@@ -9,6 +9,7 @@ mod cli;
 mod cluster;
 mod codes;
 mod cold_start;
+mod console;
 mod docs;
 mod lock_holders;
 mod memory;
