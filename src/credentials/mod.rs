@@ -11,6 +11,7 @@ mod backoff;
 mod budget;
 mod credential;
 mod doubt;
+mod exchange;
 mod flight;
 mod issuer;
 mod jitter;
@@ -21,9 +22,11 @@ mod metrics;
 mod past;
 mod policy;
 mod renewal;
+mod report;
 mod shelf;
 #[cfg(test)]
 mod simulation;
+mod ticket;
 
 use std::time::Duration;
 
