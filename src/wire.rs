@@ -107,6 +107,7 @@ pub enum BodyError {
 }
 
 /// The body of `response`, piece by piece; each may take `stall` at most. Ends after an error.
+#[must_use]
 pub fn pieces(response: Response, stall: Duration) -> BoxStream<'static, Result<Bytes, BodyError>> {
     let body = response.bytes_stream().boxed();
     let next = move |body: Option<BoxStream<'static, reqwest::Result<Bytes>>>| async move {
