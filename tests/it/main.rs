@@ -12,6 +12,7 @@ mod cold_start;
 mod docs;
 mod lock_holders;
 mod memory;
+mod readiness;
 mod redis_modes;
 mod redis_outages;
 mod rejection;
