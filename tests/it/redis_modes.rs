@@ -64,7 +64,8 @@ async fn one_server() {
     .await;
 
     // Whoever does not know the authority talks to nobody.
-    let stranger = builder(&Tls::new()).set("redis.url", redis.url());
+    let another = Tls::new();
+    let stranger = builder(&another).set("redis.url", redis.url());
     let stranger = GatewayProcess::start(&stranger, &wechat).await;
     stranger.until_it_says("degraded").await;
     let problem = stranger.get("/readyz").await.body.to_string();
@@ -147,14 +148,18 @@ async fn cluster(tls: &Arc<Tls>) -> Vec<RedisServer> {
             .command::<()>(&format!("CLUSTER MEET {} {}", address.ip(), address.port()))
             .await;
     }
-    for node in &nodes {
+    until_it_stands(&nodes).await;
+    nodes
+}
+
+async fn until_it_stands(nodes: &[RedisServer]) {
+    for node in nodes {
         until("the cluster stands", || async {
             let info: String = node.command("CLUSTER INFO").await;
             info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
         })
         .await;
     }
-    nodes
 }
 
 /// The node that has `key`.
@@ -205,6 +210,7 @@ async fn a_cluster_of_three_serves_and_a_lost_node_is_not_felt() {
     until_all_say(&processes, "degraded").await;
     signing.goes_on(50).await;
     nodes[lost].revive().await;
+    until_it_stands(&nodes).await;
     until_all_say(&processes, "ready").await;
     until("the token is published again", || async {
         nodes[lost].value(&token_key(&app_id)).await == token

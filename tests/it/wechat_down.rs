@@ -16,6 +16,7 @@ async fn calls_in_5s(fault: Fault, errcode: Option<i64>) -> u64 {
     let gateway = Gateway::builder()
         .wechat(&wechat)
         .set("wechat.timeout", "500ms")
+        .set("wechat.connect_timeout", "300ms")
         .start()
         .await;
     let end = Instant::now() + Duration::from_secs(5);
@@ -153,6 +154,7 @@ async fn another_host_is_for_connections_that_fail_and_never_for_answers() {
             .set("wechat.api_base_url", url)
             .set("wechat.fallback_base_urls", other.url())
             .set("wechat.timeout", "500ms")
+            .set("wechat.connect_timeout", "300ms")
             .start()
     };
     // Nobody listens at the first host.
