@@ -151,9 +151,11 @@ async fn signatures_and_uploads_are_counted() {
     gateway.upload(&media_id).await;
     gateway.upload("no-such-photo").await;
     let page = page(&gateway, "en").await;
+    // Not even the probes that were told "unready" are errors.
+    assert!(text(&page).contains("Server errors per minute over the last hour: 0 at most, 0 in all"));
     assert!(text(&page).contains("Signatures per minute over the last hour: 3 at most, 3 in all"));
     assert!(
-        text(&page).contains("How uploads ended: stored 1, serverId wrong or expired 1"),
+        text(&page).contains("How uploads ended: serverId wrong or expired 1, stored 1"),
         "{}",
         text(&page)
     );

@@ -55,7 +55,8 @@ impl Counts {
             let (route, status, n) = (label(metric, "route"), label(metric, "status"), value(metric));
             let signing = route == "/wechat/jsSDK";
             match status.as_bytes().first() {
-                Some(b'5') => counts.errors += n,
+                // A probe that is told "unready" has been answered well.
+                Some(b'5') if route != "/readyz" => counts.errors += n,
                 Some(b'4') if signing => counts.not_signed += n,
                 Some(b'2') if signing && label(metric, "method") == "GET" => counts.signed += n,
                 _ => {}
