@@ -34,8 +34,10 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     let began = Instant::now();
     let (tokens, tickets) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
     until("six tokens and tickets have come and gone", || async {
-        tokens.borrow_mut().extend(redis.value(&token_key(&app_id)).await);
-        tickets.borrow_mut().extend(redis.value(&ticket_key(&app_id)).await);
+        let token = redis.value(&token_key(&app_id)).await;
+        tokens.borrow_mut().extend(token);
+        let ticket = redis.value(&ticket_key(&app_id)).await;
+        tickets.borrow_mut().extend(ticket);
         tokens.borrow().len() >= 6 && tickets.borrow().len() >= 4
     })
     .await;

@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn the_newest_calls_say_whether_a_thing_works() {
-        let (good, bad): (fn(&Counts) -> u64, fn(&Counts) -> u64) = (|c| c.stored, |c| c.not_stored);
+        let good = |counts: &Counts| counts.stored;
+        let bad = |counts: &Counts| counts.not_stored;
         let counts = |stored, not_stored| Counts {
             stored,
             not_stored,

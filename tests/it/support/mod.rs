@@ -24,7 +24,7 @@ pub use proxy::Proxy;
 pub use redis::{RedisServer, connection, free_address};
 pub use sentinel::Sentinel;
 pub use tls::Tls;
-pub use traffic::{Tally, Traffic};
+pub use traffic::Traffic;
 
 /// The longest that anything awaited may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);

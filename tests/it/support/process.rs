@@ -13,7 +13,7 @@ pub struct GatewayProcess {
     child: Child,
     caller: Caller,
     log: Arc<Mutex<Vec<String>>>,
-    pub images: tempfile::TempDir,
+    _images: tempfile::TempDir,
 }
 
 impl GatewayProcess {
@@ -56,7 +56,7 @@ impl GatewayProcess {
             caller: Caller::new(address("public"), address("internal"), wechat),
             child,
             log,
-            images,
+            _images: images,
         }
     }
 
