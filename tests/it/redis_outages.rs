@@ -165,7 +165,7 @@ async fn a_wrong_password_is_survived_until_it_is_right() {
         .await;
     gateway.assert_signs().await;
     gateway.until_it_says("degraded").await;
-    let problem = redis_component(&gateway.get("/readyz").await)["problem"].clone();
+    let problem = redis_component(&gateway.internal_get("/readyz").await)["problem"].clone();
     assert!(
         problem.as_str().unwrap().contains("WRONGPASS") || problem.as_str().unwrap().contains("authentication"),
         "{problem}"
