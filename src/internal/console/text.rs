@@ -44,8 +44,8 @@ texts! {
     SKIP: "跳到正文", "Skip to the content";
     OTHER_LANGUAGE: "语言", "Language";
     UPDATED: "更新于 {}（北京时间）", "Updated {} (Beijing time)";
-    PAUSE: "暂停刷新", "Pause";
-    RESUME: "继续刷新", "Resume";
+    PAUSE: "暂停", "Pause";
+    RESUME: "继续", "Resume";
     STALE: "连不上网关，以下是此前的状态。", "The gateway can't be reached; this is how it was before.";
     REPLICA: "副本", "Replica";
     UPTIME: "已运行 {}", "up {}";
@@ -71,8 +71,7 @@ texts! {
     ALIVE: "有效", "alive";
     RETRYING: "续期失败", "renewal fails";
     NONE: "没有", "none";
-    LEFT: "剩余", "left";
-    UNTIL: "有效至 {}", "until {}";
+    UNTIL: "后到期（{}）", "left, until {}";
     LIFE_BAR: "{} 的剩余寿命：{} %", "Life left of the {}: {} %";
     FINGERPRINT: "指纹", "Fingerprint";
     RENEWED_BY: "获取者", "Renewed by";
@@ -118,7 +117,7 @@ texts! {
     SIGNATURES: "签名", "Signatures";
     UPLOADS: "上传", "Uploads";
     ERRORS: "服务端错误", "Server errors";
-    NOT_SIGNED: "{} 次因请求有误未签", "{} refused as malformed or not allowed";
+    NOT_SIGNED: "{} 次请求有误（4xx）", "{} refused (4xx)";
     NOT_UPLOADED: "{} 次未成功", "{} did not succeed";
     ERRORS_MORE: "以 5xx 回答的请求", "requests answered with 5xx";
     CHART: "{}，近一小时每分钟：峰值 {}，合计 {}", "{} per minute over the last hour: {} at most, {} in all";

@@ -120,10 +120,12 @@ fn name_of<'a>(entry: &'a Entry, pen: Pen) -> &'a str {
 /// The reason in the reader's words where it is one of ours, else as it was written, in English.
 fn reason(entry: &Entry, pen: Pen) -> Option<(String, Option<&'static str>)> {
     let ours = match entry.what {
-        What::Issued | What::Renewed => entry.life().map(|life| pen.fill(text::VALID_FOR, &[&pen.span(life)])),
+        What::Issued | What::Renewed => entry
+            .life()
+            .map(|life| pen.fill(text::VALID_FOR, &[&pen.span(time::to_the_minute(life))])),
         What::Foreign => entry
             .life_lost()
-            .map(|left| pen.fill(text::FOREIGN_LOST, &[&pen.span(left)])),
+            .map(|left| pen.fill(text::FOREIGN_LOST, &[&pen.span(time::to_the_minute(left))])),
         What::Adopted => Some(pen.say(text::ADOPTED_MORE).to_owned()),
         What::HandedOut | What::Rejected | What::Failed | What::Unknown => None,
     };
