@@ -122,10 +122,10 @@ async function act(form, button, key) {
   try {
     const response = await fetch(button.dataset.action, { method: 'POST', headers: { Authorization: `Bearer ${key}` } });
     const answer = await response.json().catch(() => ({}));
-    const failed = !response.ok || answer.errcode || answer.code;
     if (response.status === 401) say('wrong', '', 'bad');
-    else if (failed) say('failed', answer.message || answer.errmsg || answer.error || `HTTP ${response.status}`, 'bad');
-    else say('done', answer.fingerprint || (answer.data && answer.data.fingerprint), 'good');
+    else if (!response.ok) say('failed', answer.message || `HTTP ${response.status}`, 'bad');
+    else if (answer.changed === false) say('unchanged', answer.fingerprint, 'good');
+    else say('done', answer.fingerprint, 'good');
   } catch {
     say('unreachable', '', 'bad');
   }

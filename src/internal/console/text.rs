@@ -149,6 +149,7 @@ texts! {
     EVENT_FOREIGN: "被别的系统作废", "killed by another system";
     EVENT_FAILED: "获取失败", "renewal failed";
     ADOPTED_MORE: "由别的副本或旧服务获取", "another replica or service had got it";
+    HANDED_TO: "给 {}", "to {}";
     VALID_FOR: "有效 {}", "for {}";
     TIMES: "{} 次，自 {} 起", "{} times since {}";
 
@@ -162,6 +163,7 @@ texts! {
     RENEW_TICKET: "续期 ticket", "Renew ticket now";
     ACTION_WORKING: "进行中…", "Working…";
     ACTION_DONE: "完成", "Done";
+    ACTION_UNCHANGED: "微信给回了同一个，它仍然有效", "WeChat gave the same one back: it is still good";
     ACTION_WRONG_KEY: "密钥不对", "The key is wrong";
     ACTION_FAILED: "没有成功", "It did not work";
     ACTION_UNREACHABLE: "连不上网关", "The gateway can't be reached";

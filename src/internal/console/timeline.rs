@@ -50,6 +50,8 @@ pub(super) struct Entry {
     pub(super) fingerprint: String,
     pub(super) reason: String,
     pub(super) replica: String,
+    /// Who was given the token, where that is what happened.
+    pub(super) client: String,
 }
 
 impl Entry {
@@ -69,6 +71,7 @@ impl Entry {
             fingerprint: text("fingerprint"),
             reason: text("reason"),
             replica: text("replica"),
+            client: text("client"),
         })
     }
 
@@ -99,6 +102,7 @@ impl Entry {
             && same(|entry| &entry.label)
             && same(|entry| &entry.kind)
             && same(|entry| &entry.reason)
+            && same(|entry| &entry.client)
             && time::beijing(self.time).0 == time::beijing(newer.time).0
     }
 }

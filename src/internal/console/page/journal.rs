@@ -90,6 +90,7 @@ fn line_view(line: &Line, many_accounts: bool, pen: Pen) -> Markup {
             p.what {
                 strong { (name_of(entry, pen)) } " "
                 span.kind { (entry.kind) } " "
+                @if !entry.client.is_empty() { (pen.fill(text::HANDED_TO, &[&entry.client])) " " }
                 @if line.count > 1 {
                     span.tag { (pen.fill(text::TIMES, &[&line.count.to_string(), &time::short(line.since, entry.time)])) }
                 }

@@ -187,6 +187,7 @@ fn operator(view: &View, pen: Pen) -> Markup {
 fn operator_form(accounts: &[AccountView], pen: Pen) -> Markup {
     html! {
         form #actions autocomplete="off" data-working=(pen.say(text::ACTION_WORKING)) data-done=(pen.say(text::ACTION_DONE))
+            data-unchanged=(pen.say(text::ACTION_UNCHANGED))
             data-wrong=(pen.say(text::ACTION_WRONG_KEY)) data-failed=(pen.say(text::ACTION_FAILED))
             data-unreachable=(pen.say(text::ACTION_UNREACHABLE)) {
             div.key {
