@@ -18,12 +18,11 @@ function readClock() {
 // As the server writes spans.
 const UNITS = document.querySelector('.tools').dataset.units.split('|');
 function span(seconds) {
-  const [d, h, m] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
-  const [day, hour, minute, second] = UNITS;
-  if (d) return `${d} ${day} ${h} ${hour}`;
-  if (h) return `${h} ${hour} ${m} ${minute}`;
-  if (m >= 10) return `${m} ${minute}`;
-  return m ? `${m} ${minute} ${seconds % 60} ${second}` : `${seconds} ${second}`;
+  const counts = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
+  const first = counts.findIndex((count) => count > 0);
+  if (first < 0) return `0 ${UNITS[3]}`;
+  const words = counts.map((count, index) => `${count} ${UNITS[index]}`);
+  return words.filter((_, index) => index === first || (index === first + 1 && counts[index] > 0)).join(' ');
 }
 
 function countDown() {
@@ -123,10 +122,10 @@ async function act(form, button, key) {
   try {
     const response = await fetch(button.dataset.action, { method: 'POST', headers: { Authorization: `Bearer ${key}` } });
     const answer = await response.json().catch(() => ({}));
-    const failed = !response.ok || answer.errcode || answer.code;
     if (response.status === 401) say('wrong', '', 'bad');
-    else if (failed) say('failed', answer.message || answer.errmsg || answer.error || `HTTP ${response.status}`, 'bad');
-    else say('done', answer.fingerprint || (answer.data && answer.data.fingerprint), 'good');
+    else if (!response.ok) say('failed', answer.message || `HTTP ${response.status}`, 'bad');
+    else if (answer.changed === false) say('unchanged', answer.fingerprint, 'good');
+    else say('done', answer.fingerprint, 'good');
   } catch {
     say('unreachable', '', 'bad');
   }

@@ -44,8 +44,8 @@ texts! {
     SKIP: "跳到正文", "Skip to the content";
     OTHER_LANGUAGE: "语言", "Language";
     UPDATED: "更新于 {}（北京时间）", "Updated {} (Beijing time)";
-    PAUSE: "暂停刷新", "Pause";
-    RESUME: "继续刷新", "Resume";
+    PAUSE: "暂停", "Pause";
+    RESUME: "继续", "Resume";
     STALE: "连不上网关，以下是此前的状态。", "The gateway can't be reached; this is how it was before.";
     REPLICA: "副本", "Replica";
     UPTIME: "已运行 {}", "up {}";
@@ -71,8 +71,7 @@ texts! {
     ALIVE: "有效", "alive";
     RETRYING: "续期失败", "renewal fails";
     NONE: "没有", "none";
-    LEFT: "剩余", "left";
-    UNTIL: "有效至 {}", "until {}";
+    UNTIL: "后到期（{}）", "left, until {}";
     LIFE_BAR: "{} 的剩余寿命：{} %", "Life left of the {}: {} %";
     FINGERPRINT: "指纹", "Fingerprint";
     RENEWED_BY: "获取者", "Renewed by";
@@ -118,7 +117,7 @@ texts! {
     SIGNATURES: "签名", "Signatures";
     UPLOADS: "上传", "Uploads";
     ERRORS: "服务端错误", "Server errors";
-    NOT_SIGNED: "{} 次因请求有误未签", "{} refused as malformed or not allowed";
+    NOT_SIGNED: "{} 次请求有误（4xx）", "{} refused (4xx)";
     NOT_UPLOADED: "{} 次未成功", "{} did not succeed";
     ERRORS_MORE: "以 5xx 回答的请求", "requests answered with 5xx";
     CHART: "{}，近一小时每分钟：峰值 {}，合计 {}", "{} per minute over the last hour: {} at most, {} in all";
@@ -150,6 +149,7 @@ texts! {
     EVENT_FOREIGN: "被别的系统作废", "killed by another system";
     EVENT_FAILED: "获取失败", "renewal failed";
     ADOPTED_MORE: "由别的副本或旧服务获取", "another replica or service had got it";
+    HANDED_TO: "给 {}", "to {}";
     VALID_FOR: "有效 {}", "for {}";
     TIMES: "{} 次，自 {} 起", "{} times since {}";
 
@@ -163,6 +163,7 @@ texts! {
     RENEW_TICKET: "续期 ticket", "Renew ticket now";
     ACTION_WORKING: "进行中…", "Working…";
     ACTION_DONE: "完成", "Done";
+    ACTION_UNCHANGED: "微信给回了同一个，它仍然有效", "WeChat gave the same one back: it is still good";
     ACTION_WRONG_KEY: "密钥不对", "The key is wrong";
     ACTION_FAILED: "没有成功", "It did not work";
     ACTION_UNREACHABLE: "连不上网关", "The gateway can't be reached";

@@ -37,15 +37,24 @@ pub(super) fn unix(time: SystemTime) -> u64 {
 /// A span in its two largest units: `1 h 52 min`. The page's script writes countdowns the same way.
 pub(super) fn span(length: Duration, language: Language) -> String {
     let seconds = length.as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    let [day, hour, minute, second] = units(language);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} {second}"),
-        (0, 0, _) if minutes < 10 => format!("{minutes} {minute} {} {second}", seconds % 60),
-        (0, 0, _) => format!("{minutes} {minute}"),
-        (0, ..) => format!("{hours} {hour} {minutes} {minute}"),
-        _ => format!("{days} {day} {hours} {hour}"),
-    }
+    let counts = [seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
+    let first = counts.iter().position(|count| *count > 0).unwrap_or(3);
+    let shown = counts.iter().zip(units(language)).skip(first).take(2);
+    let shown = shown
+        .enumerate()
+        .filter(|(index, (count, _))| *index == 0 || **count > 0);
+    let words: Vec<String> = shown.map(|(_, (count, unit))| format!("{count} {unit}")).collect();
+    words.join(" ")
+}
+
+/// A long span without what is left over of its minutes.
+pub(super) fn to_the_minute(length: Duration) -> Duration {
+    let seconds = length.as_secs();
+    Duration::from_secs(if seconds < 600 {
+        seconds
+    } else {
+        (seconds + 30) / 60 * 60
+    })
 }
 
 /// Day, hour, minute and second.
@@ -65,7 +74,9 @@ mod tests {
         let cases = [
             (5, "5 s", "5 秒"),
             (125, "2 min 5 s", "2 分 5 秒"),
-            (1799, "29 min", "29 分"),
+            (0, "0 s", "0 秒"),
+            (1799, "29 min 59 s", "29 分 59 秒"),
+            (7203, "2 h", "2 小时"),
             (6750, "1 h 52 min", "1 小时 52 分"),
             (200_000, "2 d 7 h", "2 天 7 小时"),
         ];
@@ -74,6 +85,12 @@ mod tests {
             assert_eq!(span(length, Language::English), english);
             assert_eq!(span(length, Language::Chinese), chinese);
         }
+    }
+
+    #[test]
+    fn long_spans_are_rounded_to_the_minute() {
+        let rounded = [599, 7199, 7229].map(|seconds| to_the_minute(Duration::from_secs(seconds)).as_secs());
+        assert_eq!(rounded, [599, 7200, 7200]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::time;
+
 /// What happened; one for each event of [`crate::credentials::Event`], and what a newer replica may
 /// have written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub(super) struct Entry {
     pub(super) fingerprint: String,
     pub(super) reason: String,
     pub(super) replica: String,
+    /// Who was given the token, where that is what happened.
+    pub(super) client: String,
 }
 
 impl Entry {
@@ -67,6 +71,7 @@ impl Entry {
             fingerprint: text("fingerprint"),
             reason: text("reason"),
             replica: text("replica"),
+            client: text("client"),
         })
     }
 
@@ -88,13 +93,17 @@ impl Entry {
         rest.split(' ').next()?.parse().ok()
     }
 
+    /// True where this is more of what `newer` tells, so that one line can tell of both.
     fn continues(&self, newer: &Self) -> bool {
         let same = |field: fn(&Self) -> &str| field(self) == field(newer);
-        self.what != What::Foreign
+        let of_its_own = self.what.is_from_wechat() || self.what == What::Foreign;
+        !of_its_own
             && same(|entry| &entry.app_id)
             && same(|entry| &entry.label)
             && same(|entry| &entry.kind)
-            && (self.what.is_from_wechat() || same(|entry| &entry.reason))
+            && same(|entry| &entry.reason)
+            && same(|entry| &entry.client)
+            && time::beijing(self.time).0 == time::beijing(newer.time).0
     }
 }
 
@@ -184,7 +193,7 @@ pub(super) mod tests {
 
     #[test]
     fn runs_are_folded_but_never_foreign_invalidations() {
-        let now = SystemTime::now();
+        let now = humantime::parse_rfc3339("2026-01-31T10:00:00Z").unwrap();
         let busy = "WeChat refused: -1 system error";
         let entries = vec![
             entry(now, 50, "renewal_failed", busy),
@@ -204,5 +213,9 @@ pub(super) mod tests {
         assert_eq!(counts, expected);
         assert!(lines[3].since < lines[3].entry.time);
         assert_eq!(fold(entries, 2).len(), 2);
+        // Ten minutes past midnight in Beijing, and half an hour before that.
+        let now = humantime::parse_rfc3339("2026-01-31T16:10:00Z").unwrap();
+        let entries = vec![entry(now, 0, "adopted", ""), entry(now, 1800, "adopted", "")];
+        assert_eq!(fold(entries, 10).len(), 2, "a line belongs to one day");
     }
 }

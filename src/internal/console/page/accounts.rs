@@ -39,7 +39,7 @@ fn credential_view(credential: &CredentialView, pen: Pen) -> Markup {
     };
     html! {
         section.credential {
-            h4 { (credential.kind.label()) " " span.pill class=(class) { (pen.say(word)) } }
+            h4 { (credential.kind.label()) " " span class={ "pill " (class) } { (pen.say(word)) } }
             @match &credential.held {
                 Some(held) => (held_view(held, credential.kind.label(), class, pen)),
                 None if credential.failing.is_none() => p.more { (pen.say(text::FETCHING)) },
@@ -57,8 +57,7 @@ fn held_view(held: &Held, kind: &str, class: &str, pen: Pen) -> Markup {
     let ends = pen.now + held.remaining;
     html! {
         p.left {
-            span.more { (pen.say(text::LEFT)) " " }
-            strong data-ends=(time::unix(ends)) { (pen.span(held.remaining)) }
+            strong data-ends=(time::unix(ends)) { (pen.span(held.remaining)) } " "
             span.more { (pen.fill(text::UNTIL, &[&time::short(ends, pen.now)])) }
         }
         (chart::bar(left, Some(share(held.remaining.saturating_sub(held.renews_in))), class, &label))
@@ -83,7 +82,7 @@ fn held_view(held: &Held, kind: &str, class: &str, pen: Pen) -> Markup {
 
 fn failing_view(failing: &Failing, class: &str, pen: Pen) -> Markup {
     html! {
-        div.trouble class=(class) {
+        div class={ "trouble " (class) } {
             p { strong { (pen.say(text::FAILING_BECAUSE)) } " " span lang="en" { (failing.reason) } }
             @if let Some(cure) = failing.errcode.and_then(text::cure) {
                 p { strong { (pen.say(text::WHAT_TO_DO)) } " " (pen.say(cure)) }

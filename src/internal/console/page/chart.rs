@@ -9,7 +9,7 @@ use crate::internal::console::traffic::MINUTES;
 pub(super) fn bar(full: f64, mark: Option<f64>, class: &str, label: &str) -> Markup {
     let percent = |part: f64| format!("{:.1}", part.clamp(0.0, 1.0) * 100.0);
     html! {
-        svg.bar class=(class) viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label=(label) {
+        svg class={ "bar " (class) } viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label=(label) {
             rect.full width=(percent(full)) height="1" {}
             @if let Some(mark) = mark { rect.mark x=(percent(mark.min(0.992))) width="0.8" height="1" {} }
         }
@@ -46,7 +46,7 @@ pub(super) fn per_minute(values: &[u64], class: &str, label: &str) -> Markup {
         )
     });
     html! {
-        svg.minutes class=(class) viewBox={ "0 0 " (MINUTES * 4) " 37" } preserveAspectRatio="none" role="img" aria-label=(label) {
+        svg class={ "minutes " (class) } viewBox={ "0 0 " (MINUTES * 4) " 37" } preserveAspectRatio="none" role="img" aria-label=(label) {
             rect.base y="36" width=(MINUTES * 4) height="1" {}
             @for (x, y, height) in bars { rect x=(x) y=(y) width="3" height=(height) {} }
         }

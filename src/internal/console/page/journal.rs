@@ -90,6 +90,7 @@ fn line_view(line: &Line, many_accounts: bool, pen: Pen) -> Markup {
             p.what {
                 strong { (name_of(entry, pen)) } " "
                 span.kind { (entry.kind) } " "
+                @if !entry.client.is_empty() { (pen.fill(text::HANDED_TO, &[&entry.client])) " " }
                 @if line.count > 1 {
                     span.tag { (pen.fill(text::TIMES, &[&line.count.to_string(), &time::short(line.since, entry.time)])) }
                 }
@@ -120,10 +121,12 @@ fn name_of(entry: &Entry, pen: Pen) -> &str {
 /// The reason in the reader's words where it is one of ours, else as it was written, in English.
 fn reason(entry: &Entry, pen: Pen) -> Option<(String, Option<&'static str>)> {
     let ours = match entry.what {
-        What::Issued | What::Renewed => entry.life().map(|life| pen.fill(text::VALID_FOR, &[&pen.span(life)])),
+        What::Issued | What::Renewed => entry
+            .life()
+            .map(|life| pen.fill(text::VALID_FOR, &[&pen.span(time::to_the_minute(life))])),
         What::Foreign => entry
             .life_lost()
-            .map(|left| pen.fill(text::FOREIGN_LOST, &[&pen.span(left)])),
+            .map(|left| pen.fill(text::FOREIGN_LOST, &[&pen.span(time::to_the_minute(left))])),
         What::Adopted => Some(pen.say(text::ADOPTED_MORE).to_owned()),
         What::HandedOut | What::Rejected | What::Failed | What::Unknown => None,
     };

@@ -88,15 +88,15 @@ fn fresh(view: &View, pen: Pen) -> Markup {
         div #fresh data-now=(time::unix(view.now)) {
             (banner(view, pen))
             div.columns {
-                div.wide {
+                div.first {
                     (journal::foreign(view, pen))
                     (accounts::accounts(view, pen))
-                    (journal::timeline(view, pen))
                 }
-                div.narrow {
+                div.side {
                     (traffic::dependencies(view, pen))
                     (traffic::traffic(view, pen))
                 }
+                (journal::timeline(view, pen))
             }
         }
     }
@@ -112,6 +112,7 @@ fn header(pen: Pen) -> Markup {
                 button #pause.quiet type="button" aria-pressed="false" data-resume=(pen.say(text::RESUME)) hidden {
                     (pen.say(text::PAUSE))
                 }
+                a.quiet href="#operator" { (pen.say(text::OPERATOR)) }
                 nav aria-label=(pen.say(text::OTHER_LANGUAGE)) {
                     @for (language, name) in [(Language::Chinese, "中文"), (Language::English, "EN")] {
                         @let current = (language == pen.language).then_some("true");
@@ -186,6 +187,7 @@ fn operator(view: &View, pen: Pen) -> Markup {
 fn operator_form(accounts: &[AccountView], pen: Pen) -> Markup {
     html! {
         form #actions autocomplete="off" data-working=(pen.say(text::ACTION_WORKING)) data-done=(pen.say(text::ACTION_DONE))
+            data-unchanged=(pen.say(text::ACTION_UNCHANGED))
             data-wrong=(pen.say(text::ACTION_WRONG_KEY)) data-failed=(pen.say(text::ACTION_FAILED))
             data-unreachable=(pen.say(text::ACTION_UNREACHABLE)) {
             div.key {

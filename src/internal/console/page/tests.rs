@@ -122,6 +122,7 @@ fn nothing_from_outside_becomes_markup() {
     entries[0].kind = script.to_owned();
     entries[0].fingerprint = script.to_owned();
     entries[0].replica = script.to_owned();
+    entries[0].client = script.to_owned();
     let mut view = view(&entries);
     view.store.error = Some(script.to_owned());
     view.outcomes = vec![(script.to_owned(), 1)];
@@ -133,7 +134,7 @@ fn nothing_from_outside_becomes_markup() {
     view.accounts[0].credentials[0].failing = Some(failing);
     for language in BOTH {
         let page = html(&view, language);
-        assert!(page.matches("&lt;script&gt;alert").count() >= 8, "{page}");
+        assert!(page.matches("&lt;script&gt;alert").count() >= 9, "{page}");
         assert_eq!(page.matches("<script").count(), 1, "the page's own alone: {page}");
         assert!(!page.contains("<img src=x"), "{page}");
         assert!(!page.contains("style=") && !page.contains("javascript:"), "{page}");

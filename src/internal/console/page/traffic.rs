@@ -34,7 +34,7 @@ fn store(view: &View, pen: Pen) -> Markup {
     html! {
         li {
             span.name { (pen.say(name)) }
-            span.pill class=(class) { (pen.say(word)) }
+            span class={ "pill " (class) } { (pen.say(word)) }
             @if let Some(error) = &store.error { p.trouble.bad lang="en" { (error) } }
             p.more {
                 @if store.shared { (pen.fill(text::SINCE_SPAN, &[&pen.span(store.since)])) }
@@ -53,7 +53,7 @@ fn called(name: &str, what: Option<&str>, recent: Recent, pen: Pen) -> Markup {
     html! {
         li {
             span.name { (name) @if let Some(what) = what { " " span.tag { (what) } } }
-            span.pill class=(class) { (pen.say(word)) }
+            span class={ "pill " (class) } { (pen.say(word)) }
             p.more {
                 @if recent.working.is_some() {
                     (pen.fill(text::LAST_HOUR, &[&recent.good.to_string(), &recent.bad.to_string()]))
