@@ -133,7 +133,7 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(api.clone(), metrics),
+            internal_routes: internal::router(&settings, api.clone(), metrics, client),
             api,
             settings,
             stop,

@@ -12,6 +12,7 @@ mod budget;
 mod credential;
 mod doubt;
 mod flight;
+mod handed_out;
 mod issuer;
 mod jitter;
 mod journal;
@@ -24,6 +25,7 @@ mod renewal;
 mod shelf;
 #[cfg(test)]
 mod simulation;
+mod suspicion;
 
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use crate::wechat::{CallError, ErrCode};
 
 pub use account::{AccountCredentials, Services, Status};
 pub use credential::{Credential, Kind};
+pub use handed_out::Ours;
 pub use issuer::{Issuer, WeChatIssuer};
 pub use jitter::Jitter;
 pub use journal::{Event, Journal};
