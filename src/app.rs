@@ -142,7 +142,7 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(api.clone(), metrics, console),
+            internal_routes: internal::router(&settings, api.clone(), metrics, client, console),
             api,
             settings,
             stop,

@@ -6,6 +6,7 @@ use prometheus::{IntGauge, Registry, TextEncoder};
 
 use crate::api::HttpMetrics;
 use crate::credentials::CredentialMetrics;
+use crate::internal::InternalMetrics;
 use crate::media::UploadMetrics;
 use crate::wechat::WeChatMetrics;
 
@@ -21,6 +22,8 @@ pub struct Metrics {
     pub credentials: CredentialMetrics,
     /// Uploads.
     pub uploads: UploadMetrics,
+    /// The internal listener.
+    pub internal: InternalMetrics,
     /// 1 while Redis answers.
     pub redis_up: IntGauge,
 }
@@ -39,6 +42,7 @@ impl Metrics {
             wechat: WeChatMetrics::register(&registry)?,
             credentials: CredentialMetrics::register(&registry)?,
             uploads: UploadMetrics::register(&registry)?,
+            internal: InternalMetrics::register(&registry)?,
             redis_up,
             registry,
         })

@@ -70,7 +70,8 @@ fn refused(message: &str) -> ApiError {
     ApiError::new(Code::Unauthorized, message)
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token among `headers`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -29,6 +29,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use auth::Auth;
+pub(crate) use auth::bearer;
 pub use code::Code;
 pub use edge::{Client, Edge};
 pub use envelope::{ApiError, Envelope, X_REQUEST_ID};

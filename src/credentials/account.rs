@@ -19,6 +19,7 @@ use super::past::Past;
 use super::policy::Policy;
 use super::renewal::Trigger;
 use super::shelf::Shelf;
+use super::suspicion::Suspicion;
 use super::{TokenCallError, Unavailable};
 use crate::account::AppId;
 use crate::settings;
@@ -26,7 +27,7 @@ use crate::store::SharedStore;
 use crate::wechat::{CallError, Meaning};
 
 /// What a renewal ends in; every caller that waits for it gets a copy.
-pub(super) type Outcome = Result<Arc<Credential>, Unavailable>;
+pub type Outcome = Result<Arc<Credential>, Unavailable>;
 
 /// One account's token and ticket.
 pub struct AccountCredentials {
@@ -41,6 +42,7 @@ pub struct AccountCredentials {
     pub(super) doubt: Doubt,
     /// Spaces out renewals where new tokens keep dying at once.
     pub(super) fights: Backoff,
+    pub(super) suspicion: Suspicion,
     pub(super) budget: Budget,
     pub(super) journal: Journal,
     pub(super) metrics: CredentialMetrics,
@@ -111,6 +113,7 @@ impl AccountCredentials {
             lock_key: keys.lock_key.fill(&app_id),
             doubt: Doubt::new(Arc::clone(&store), &app_id),
             fights: Backoff::new(policy.jitter.clone()),
+            suspicion: Suspicion::default(),
             budget: Budget::new(Arc::clone(&store), app_id.clone(), policy.daily_token_calls),
             app_id,
             issuer,

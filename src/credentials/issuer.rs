@@ -19,6 +19,9 @@ pub trait Issuer: Send + Sync {
     /// Asks for a token; `force_refresh` is for stable tokens only.
     fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>>;
 
+    /// Asks WeChat something cheap, to learn whether it takes `token`.
+    fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>>;
+
     /// Asks for the ticket.
     fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>>;
 }
@@ -57,6 +60,10 @@ impl Issuer for WeChatIssuer {
                 .stable_token(&self.app_id, &self.secret, force_refresh)
                 .boxed(),
         }
+    }
+
+    fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>> {
+        self.client.probe(token).boxed()
     }
 
     fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>> {

@@ -27,6 +27,8 @@ pub enum Event {
     ForeignInvalidation,
     /// WeChat gave none.
     RenewalFailed,
+    /// A client was given it, for the first time.
+    HandedOut,
 }
 
 impl Event {
@@ -40,6 +42,7 @@ impl Event {
             Event::Rejected => "rejected",
             Event::ForeignInvalidation => "foreign_invalidation",
             Event::RenewalFailed => "renewal_failed",
+            Event::HandedOut => "handed_out",
         }
     }
 }
@@ -79,14 +82,28 @@ impl Journal {
 
     /// Notes `event`. `fingerprint` names the credential, `reason` is for people.
     pub fn note(&self, app_id: &AppId, kind: Kind, event: Event, fingerprint: &str, reason: &str) {
-        let fields = vec![
+        self.write(app_id, event, self.entry(kind, event, fingerprint, reason));
+    }
+
+    /// Notes that `client` was given the token that `fingerprint` names.
+    pub fn note_handed_out(&self, app_id: &AppId, fingerprint: &str, client: &str, reason: &str) {
+        let mut fields = self.entry(Kind::AccessToken, Event::HandedOut, fingerprint, reason);
+        fields.push(("client", client.to_owned()));
+        self.write(app_id, Event::HandedOut, fields);
+    }
+
+    fn entry(&self, kind: Kind, event: Event, fingerprint: &str, reason: &str) -> Vec<(&'static str, String)> {
+        vec![
             ("time", humantime::format_rfc3339_millis(SystemTime::now()).to_string()),
             ("event", event.label().to_owned()),
             ("kind", kind.label().to_owned()),
             ("fingerprint", fingerprint.to_owned()),
             ("reason", reason.to_owned()),
             ("replica", self.replica.to_string()),
-        ];
+        ]
+    }
+
+    fn write(&self, app_id: &AppId, event: Event, fields: Vec<(&'static str, String)>) {
         if self
             .lines
             .try_send(Line {

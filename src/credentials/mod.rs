@@ -13,6 +13,7 @@ mod credential;
 mod doubt;
 mod exchange;
 mod flight;
+mod handed_out;
 mod issuer;
 mod jitter;
 mod journal;
@@ -26,6 +27,7 @@ mod report;
 mod shelf;
 #[cfg(test)]
 mod simulation;
+mod suspicion;
 mod ticket;
 
 use std::time::Duration;
@@ -34,6 +36,7 @@ use crate::wechat::{CallError, ErrCode};
 
 pub use account::{AccountCredentials, Services, Status};
 pub use credential::{Credential, Kind};
+pub use handed_out::Ours;
 pub use issuer::{Issuer, WeChatIssuer};
 pub use jitter::Jitter;
 pub use journal::{Event, Journal};

@@ -46,6 +46,13 @@ impl Past {
         self.list().iter().any(|gone| gone.credential.value == *value)
     }
 
+    /// `value` as it was in use here.
+    pub(super) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
+        let list = self.list();
+        let gone = list.iter().find(|gone| gone.credential.value == *value)?;
+        Some(Arc::clone(&gone.credential))
+    }
+
     /// True where WeChat has rejected `value`.
     pub(super) fn rejected(&self, value: &Secret) -> bool {
         self.list()

@@ -77,6 +77,14 @@ impl Answer {
     }
 }
 
+impl CallError {
+    /// The refusal that `body`, an answer of any API, holds; `None` where it holds none.
+    #[must_use]
+    pub fn refusal_in(body: &[u8]) -> Option<Self> {
+        Answer::parse(body).err().filter(|error| error.errcode().is_some())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

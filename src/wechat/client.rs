@@ -29,12 +29,12 @@ pub struct Issued {
 
 /// The one client for WeChat's API.
 pub struct WeChatClient {
-    wire: Wire,
-    bases: Vec<settings::values::BaseUrl>,
-    timeout: Duration,
+    pub(super) wire: Wire,
+    pub(super) bases: Vec<settings::values::BaseUrl>,
+    pub(super) timeout: Duration,
     /// The longest that a connection to one of the hosts, tried in turn, may take to stand.
-    connect_limit: Duration,
-    metrics: WeChatMetrics,
+    pub(super) connect_limit: Duration,
+    pub(super) metrics: WeChatMetrics,
 }
 
 impl WeChatClient {
@@ -110,6 +110,18 @@ impl WeChatClient {
             )
             .await;
         issued(&answer?, "ticket", asked_at)
+    }
+
+    /// `GET /cgi-bin/get_api_domain_ip`: the cheapest call that needs a token, to learn whether WeChat
+    /// takes `token`.
+    pub async fn probe(&self, token: &Secret) -> Result<(), CallError> {
+        let query = [("access_token", token.expose())];
+        let answer = self.json(
+            Api::Probe,
+            |http, url| http.get(url).query(&query),
+            "/cgi-bin/get_api_domain_ip",
+        );
+        answer.await.map(drop)
     }
 
     /// `GET /cgi-bin/media/get`: a temporary media file, as a stream.

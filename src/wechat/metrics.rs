@@ -12,6 +12,8 @@ pub(super) enum Api {
     StableToken,
     Ticket,
     Media,
+    Probe,
+    PassThrough,
 }
 
 impl Api {
@@ -21,6 +23,8 @@ impl Api {
             Api::StableToken => "stable_token",
             Api::Ticket => "getticket",
             Api::Media => "media_get",
+            Api::Probe => "get_api_domain_ip",
+            Api::PassThrough => "pass_through",
         }
     }
 }

@@ -4,11 +4,13 @@ mod answer;
 mod client;
 mod errcode;
 mod error;
+mod forward;
 mod media;
 mod metrics;
 
 pub use client::{Issued, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
 pub use error::{BodyProblem, CallError};
+pub use forward::{CallBody, CallHead};
 pub use media::{MediaDownload, MediaId};
 pub use metrics::WeChatMetrics;

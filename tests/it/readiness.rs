@@ -68,7 +68,10 @@ async fn readyz_tells_ready_from_degraded_from_unready() {
     assert_eq!(redis_down["problem"], Value::Null);
     let detailed = gateway.internal_get("/readyz").await;
     let problem = component(&detailed, "redis")["problem"].clone();
-    assert!(problem.as_str().is_some_and(|problem| !problem.is_empty()), "{detailed:?}");
+    assert!(
+        problem.as_str().is_some_and(|problem| !problem.is_empty()),
+        "{detailed:?}"
+    );
     assert_eq!(component(&degraded, "jsapi_ticket")["status"], "up");
     gateway.assert_signs().await;
     assert!(gateway.metric("wxgate_redis_up").await < 0.5);

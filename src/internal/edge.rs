@@ -1,0 +1,81 @@
+//! What happens to every request of the internal listener: its id, its line in the log.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::http::request::Parts;
+use axum::http::{Extensions, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::answer::Refusal;
+use crate::api::{RequestId, X_REQUEST_ID};
+use crate::server::Peer;
+
+/// Who asked, for the log; handlers put it into the answer's extensions.
+#[derive(Clone)]
+pub(super) struct AskedBy(pub(super) String);
+
+/// Why a request came to nothing, for the log.
+#[derive(Clone)]
+pub(super) struct Because(pub(super) String);
+
+/// The address that a request comes from.
+pub(super) struct Address(pub(super) IpAddr);
+
+impl Address {
+    fn of(extensions: &Extensions) -> Self {
+        let peer = extensions.get::<Peer>();
+        Self(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| address.to_canonical()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Address {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
+    }
+}
+
+pub(super) async fn observe(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id);
+    let (method, Address(address)) = (request.method().clone(), Address::of(request.extensions()));
+    // Only known paths are named: any other may hold anything.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("pass-through", MatchedPath::as_str);
+    let span = tracing::info_span!("request", %id);
+
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = answer.instrument(span.clone()).await.unwrap_or_else(|_| {
+        tracing::error!(%id, route, "a panic");
+        let mut response = Refusal::new(-1, "a bug in the gateway; see its log").into_response();
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    });
+    response.headers_mut().insert(X_REQUEST_ID, id.header_value());
+
+    let asked_by = response.extensions().get::<AskedBy>();
+    let because = response.extensions().get::<Because>();
+    let (client, because) = (
+        asked_by.map(|AskedBy(name)| name.as_str()),
+        because.map(|Because(why)| why.as_str()),
+    );
+    let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
+    span.in_scope(|| {
+        // Monitoring asks all day long.
+        if method == Method::GET && matches!(route, "/metrics" | "/healthz" | "/readyz" | "/console") {
+            tracing::debug!(route, %method, status, ms, %address, "internal");
+        } else {
+            tracing::info!(route, %method, status, ms, %address, client, because, "internal");
+        }
+    });
+    response
+}

@@ -1,0 +1,60 @@
+//! A body whose beginning has been read, and which then goes on as a stream.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::time::timeout;
+
+/// What was read, and what has not yet come.
+pub(super) struct Lead<E> {
+    head: BytesMut,
+    rest: Option<BoxStream<'static, Result<Bytes, E>>>,
+}
+
+/// A body broke off, or no piece of it came in time.
+#[derive(Debug)]
+pub(super) struct Incomplete;
+
+impl<E: Send + 'static> Lead<E> {
+    /// Nothing of `body` has been read.
+    pub(super) fn of(body: BoxStream<'static, Result<Bytes, E>>) -> Self {
+        Self {
+            head: BytesMut::new(),
+            rest: Some(body),
+        }
+    }
+
+    /// Reads on until more than `length` bytes are here, or the body ends. No piece of it may take
+    /// longer than `stall`.
+    pub(super) async fn read_beyond(&mut self, length: usize, stall: Duration) -> Result<(), Incomplete> {
+        while let Some(rest) = self.rest.as_mut().filter(|_| self.head.len() <= length) {
+            match timeout(stall, rest.next()).await {
+                Ok(Some(Ok(piece))) => self.head.extend_from_slice(&piece),
+                Ok(None) => self.rest = None,
+                Ok(Some(Err(_))) | Err(_) => return Err(Incomplete),
+            }
+        }
+        Ok(())
+    }
+
+    /// What has been read.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// True where nothing more will come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// The body in one piece, or as a stream of what was read and what follows.
+    pub(super) fn into_body(self) -> Result<Bytes, BoxStream<'static, Result<Bytes, E>>> {
+        let head = self.head.freeze();
+        match self.rest {
+            None => Ok(head),
+            Some(rest) if head.is_empty() => Err(rest),
+            Some(rest) => Err(stream::iter([Ok(head)]).chain(rest).boxed()),
+        }
+    }
+}

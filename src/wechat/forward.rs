@@ -1,0 +1,132 @@
+//! Calls that other systems make, passed through as they are.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
+use reqwest::header::HeaderMap;
+use reqwest::{Body, Method, Response};
+use tokio::time::{Instant, sleep_until};
+
+use super::CallError;
+use super::client::WeChatClient;
+use super::metrics::Api;
+use crate::wire::{WireError, root_cause};
+
+/// A call, but for its body.
+#[derive(Clone)]
+pub struct CallHead {
+    /// Its method.
+    pub method: Method,
+    /// Its path, escaped as it came.
+    pub path: String,
+    /// Its query, escaped as it came; it may hold a token.
+    pub query: Option<String>,
+    /// Its headers, all of which are sent. `Host` is not among them.
+    pub headers: HeaderMap,
+}
+
+/// A call's body.
+pub enum CallBody {
+    /// Here as a whole, so that it can be sent again.
+    Whole(Bytes),
+    /// Still on its way.
+    Stream(BoxStream<'static, Result<Bytes, axum::Error>>),
+}
+
+/// Longer than any call: what limits one is that something must move.
+const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+impl WeChatClient {
+    /// Makes the call that `head` and `body` are, and waits until its answer begins. It may take as
+    /// long as it likes, but ends where nothing of the body moves for `wechat.timeout`, and where the
+    /// answer does not begin within that time after the body.
+    pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
+        let started = Instant::now();
+        let answer = self.forward_to_any(head, body).await;
+        self.metrics.observe(Api::PassThrough, started, answer.as_ref().err());
+        answer
+    }
+
+    /// The longest wait for the next piece of a body.
+    #[must_use]
+    pub fn stall_limit(&self) -> Duration {
+        self.timeout
+    }
+
+    /// To the first host that a connection can be made to; a stream can only be sent to the first.
+    async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
+        let (whole, mut stream) = match body {
+            CallBody::Whole(bytes) => (Some(bytes), None),
+            CallBody::Stream(stream) => (None, Some(stream)),
+        };
+        let mut last = String::new();
+        for base in &self.bases {
+            let progress = Progress::default();
+            let body = match (&whole, stream.take()) {
+                (Some(bytes), _) => Body::from(bytes.clone()),
+                (None, Some(stream)) => progress.of(stream),
+                (None, None) => break,
+            };
+            let mut url = base.join_path(&head.path);
+            url.set_query(head.query.as_deref());
+            let request = self
+                .wire
+                .builder()
+                .request(head.method.clone(), url)
+                .headers(head.headers.clone())
+                .body(body)
+                .build()
+                .map_err(|error| CallError::Interrupted(root_cause(&error)))?;
+            let sending = self.wire.send(request, NO_LIMIT);
+            match progress.goes_on(self.connect_limit + self.timeout, sending).await {
+                Some(Ok(response)) => return Ok(response),
+                Some(Err(WireError::Connect(why))) => last = why,
+                Some(Err(WireError::Broken(why))) => return Err(CallError::Interrupted(why)),
+                Some(Err(WireError::TimedOut)) | None => return Err(CallError::TimedOut),
+            }
+        }
+        Err(CallError::Unreachable(last))
+    }
+}
+
+/// When something of a body last moved.
+#[derive(Clone)]
+struct Progress(Arc<Mutex<Instant>>);
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Progress {
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `stream` as a body whose pieces are progress.
+    fn of(&self, stream: BoxStream<'static, Result<Bytes, axum::Error>>) -> Body {
+        let progress = self.clone();
+        Body::wrap_stream(stream.inspect(move |_| {
+            *progress.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }))
+    }
+
+    /// Waits for `work`; `None` where nothing has moved for `limit`.
+    async fn goes_on<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let ends = self.last() + limit;
+            tokio::select! {
+                outcome = &mut work => return Some(outcome),
+                () = sleep_until(ends) => {
+                    if self.last() + limit <= Instant::now() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
