@@ -69,7 +69,7 @@ pub struct App {
     settings: Settings,
     /// Cancelled to begin the drain.
     stop: CancellationToken,
-    /// Cancelled to cut off the uploads that outlive the drain.
+    /// Cancelled to cut off the renewals and uploads that outlive the drain.
     cut_off: CancellationToken,
     /// Cancelled once all renewals and uploads have ended, so that the journal hears of them.
     tasks_done: CancellationToken,
@@ -99,6 +99,7 @@ impl App {
             journal,
             metrics: metrics.credentials.clone(),
             tasks: tasks.clone(),
+            cut_off: cut_off.clone(),
         };
         let images = image_store::open(&settings.image_store, &tasks)
             .map_err(|error| StartError::setting(error.key, error.problem))?;

@@ -57,6 +57,11 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
+    /// The gateway ends before WeChat has answered.
+    fn ending() -> Self {
+        Self::soon("the gateway ends")
+    }
+
     /// A passing cause: worth asking again in a second.
     fn soon(reason: impl Into<String>) -> Self {
         Self {

@@ -96,7 +96,8 @@ impl AccountCredentials {
                 )));
             }
         };
-        let outcome = match self.issue_token(lock.as_ref()).await {
+        let issued = self.cut_off.run_until_cancelled(self.issue_token(lock.as_ref())).await;
+        let outcome = match issued.unwrap_or_else(|| Err(Unavailable::ending())) {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);

@@ -42,7 +42,10 @@ impl AccountCredentials {
         };
         let outcome = match self.asked_by_another(trigger).await {
             Some(ticket) => Ok(ticket),
-            None => self.ask_for_ticket(token, seen).await,
+            None => {
+                let asked = self.cut_off.run_until_cancelled(self.ask_for_ticket(token, seen)).await;
+                asked.unwrap_or_else(|| Err(Unavailable::ending().into()))
+            }
         };
         if let Some(lock) = lock {
             lock.release().await;

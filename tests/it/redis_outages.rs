@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wxgate::sandbox::{Api, SandboxConfig};
+use wxgate::sandbox::{Api, Kill, SandboxConfig};
 
 use crate::support::{
     Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, Traffic, free_address, ticket_key, token_key,
@@ -68,6 +68,36 @@ async fn redis_that_comes_back_empty_is_given_what_is_still_valid() {
     signing.end().await.assert_flawless();
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+}
+
+#[tokio::test]
+async fn redis_that_comes_back_from_an_old_snapshot_is_put_right() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let gateways = two_warm(&redis, &wechat).await;
+    let old = redis.value(&token_key(&app_id)).await.unwrap();
+    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    for gateway in &gateways {
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+    let new = redis.value(&token_key(&app_id)).await.unwrap();
+    assert_ne!(old, new);
+    let downloads = wechat.sandbox.calls(Api::MediaGet);
+
+    redis
+        .command::<()>(&format!("SET {} {old} EX 7200", token_key(&app_id)))
+        .await;
+    until("the newer one is published again", || async {
+        redis.value(&token_key(&app_id)).await.as_ref() == Some(&new)
+    })
+    .await;
+    for gateway in &gateways {
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 2);
+    let more = wechat.sandbox.calls(Api::MediaGet) - downloads;
+    assert_eq!(more, 2, "the old one was not tried again");
 }
 
 #[tokio::test]
