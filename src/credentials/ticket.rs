@@ -40,12 +40,11 @@ impl AccountCredentials {
             // Asking for the ticket kills nothing.
             Claim::Alone(_) => (None, None),
         };
-        let outcome = match self.asked_by_another(trigger).await {
-            Some(ticket) => Ok(ticket),
-            None => {
-                let asked = self.cut_off.run_until_cancelled(self.ask_for_ticket(token, seen)).await;
-                asked.unwrap_or_else(|| Err(Unavailable::ending().into()))
-            }
+        let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
+            Ok(ticket)
+        } else {
+            let asked = self.cut_off.run_until_cancelled(self.ask_for_ticket(token, seen)).await;
+            asked.unwrap_or_else(|| Err(Unavailable::ending().into()))
         };
         if let Some(lock) = lock {
             lock.release().await;

@@ -44,7 +44,7 @@ fn failure(status: StatusCode, message: &str) -> Response {
 
 impl Internal {
     async fn renew(&self, app_id: &str, kind: Kind, headers: &HeaderMap) -> Response {
-        if let Err((reason, refusal)) = self.admit_operator(headers) {
+        if let Some((reason, refusal)) = self.refuse_stranger(headers) {
             self.metrics.internal.refused(reason);
             return (axum::Extension(Because(reason.to_owned())), refusal).into_response();
         }
@@ -52,21 +52,22 @@ impl Internal {
         (axum::Extension(AskedBy("operator".to_owned())), answer).into_response()
     }
 
-    fn admit_operator(&self, headers: &HeaderMap) -> Result<(), (&'static str, Response)> {
+    /// What whoever does not have the operator's key is answered, and why.
+    fn refuse_stranger(&self, headers: &HeaderMap) -> Option<(&'static str, Response)> {
         if self.operator_key.is_blank() {
             let message = "the operator's actions are closed: set internal.operator_key to open them";
-            return Err(("operator_closed", failure(StatusCode::FORBIDDEN, message)));
+            return Some(("operator_closed", failure(StatusCode::FORBIDDEN, message)));
         }
         let sent = bearer(headers).map(Secret::new);
         if sent.is_some_and(|sent| sent == self.operator_key) {
-            return Ok(());
+            return None;
         }
         let message = "send internal.operator_key in the header Authorization: Bearer <key>";
         let mut refusal = failure(StatusCode::UNAUTHORIZED, message);
         refusal
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        Err(("operator_key", refusal))
+        Some(("operator_key", refusal))
     }
 
     async fn renew_as_operator(&self, app_id: &str, kind: Kind) -> Response {
