@@ -87,7 +87,7 @@ pub(super) struct Held {
     pub(super) renews_in: Duration,
     /// The replica that got it from WeChat, and when, where the journal still tells.
     pub(super) origin: Option<(String, SystemTime)>,
-    pub(super) held_since: SystemTime,
+    pub(super) since: SystemTime,
 }
 
 /// Why no credential is being got.
@@ -245,7 +245,7 @@ fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime)
             life: remaining + origin.map_or(held_for, |origin| age(origin, now).max(held_for)),
             renews_in: credential.renew_at.saturating_duration_since(Instant::now()),
             origin: origin.map(|origin| (origin.replica.clone(), origin.time)),
-            held_since: now - held_for,
+            since: now - held_for,
         }
     });
     let failing = match status.failing {

@@ -68,7 +68,7 @@ fn held_view(held: &Held, kind: &str, class: &str, pen: Pen) -> Markup {
             dd {
                 @match &held.origin {
                     Some((replica, at)) => { code { (replica) } " · " (pen.time(*at)) }
-                    None => (pen.fill(text::TAKEN_OVER, &[&time::short(held.held_since, pen.now)])),
+                    None => (pen.fill(text::TAKEN_OVER, &[&time::short(held.since, pen.now)])),
                 }
             }
             dt { (pen.say(text::NEXT_RENEWAL)) }

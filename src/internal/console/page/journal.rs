@@ -105,7 +105,7 @@ fn line_view(line: &Line, many_accounts: bool, pen: Pen) -> Markup {
     }
 }
 
-fn name_of<'a>(entry: &'a Entry, pen: Pen) -> &'a str {
+fn name_of(entry: &Entry, pen: Pen) -> &str {
     pen.say(match entry.what {
         What::Issued => text::EVENT_ISSUED,
         What::Renewed => text::EVENT_RENEWED,

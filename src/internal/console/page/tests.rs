@@ -20,9 +20,9 @@ fn held(kind: Kind) -> CredentialView {
             fingerprint: "ba7816bf".to_owned(),
             remaining: hour,
             life: hour * 2,
-            renews_in: hour - Duration::from_secs(300),
+            renews_in: Duration::from_secs(3300),
             origin: Some(("gw-1".to_owned(), SystemTime::now() - hour)),
-            held_since: SystemTime::now() - hour,
+            since: SystemTime::now() - hour,
         }),
         failing: None,
     }

@@ -136,7 +136,7 @@ fn outcomes(outcomes: &Outcomes, pen: Pen) -> Markup {
 }
 
 /// An outcome's colour and name.
-fn describe<'a>(outcome: &'a str, pen: Pen) -> (&'static str, &'a str) {
+fn describe(outcome: &str, pen: Pen) -> (&'static str, &str) {
     let (class, name) = match outcome {
         "stored" => ("part-stored", text::OUTCOME_STORED),
         "remembered" => ("part-remembered", text::OUTCOME_REMEMBERED),
