@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 
 use crate::api::{self, Api};
 use crate::metrics::Metrics;
@@ -94,17 +94,14 @@ fn shared_credential() -> Router<Internal> {
         )
 }
 
+/// Nested, so that nothing below this path gets on to the pass-through.
 fn operators_actions() -> Router<Internal> {
-    Router::new()
-        .route(
-            "/credentials/{app_id}/access_token/renew",
-            post(operator::renew_token).fallback(operator::no_such_action),
-        )
-        .route(
-            "/credentials/{app_id}/jsapi_ticket/renew",
-            post(operator::renew_ticket).fallback(operator::no_such_action),
-        )
-        .route("/credentials/{*rest}", any(operator::no_such_action))
+    let actions = Router::new()
+        .route("/{app_id}/access_token/renew", post(operator::renew_token))
+        .route("/{app_id}/jsapi_ticket/renew", post(operator::renew_ticket))
+        .method_not_allowed_fallback(operator::no_such_action)
+        .fallback(operator::no_such_action);
+    Router::new().nest("/credentials", actions)
 }
 
 async fn get_metrics(State(internal): State<Internal>) -> Response {

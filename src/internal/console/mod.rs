@@ -19,7 +19,7 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -86,6 +86,7 @@ pub fn router(console: Console) -> Router {
     let file = |kind, content| get(async move || ([(header::CONTENT_TYPE, kind)], content));
     Router::new()
         .route("/console", get(get_console))
+        .route("/console/", get(async || Redirect::permanent("/console")))
         .route(
             "/console/console.css",
             file("text/css; charset=utf-8", include_str!("console.css")),

@@ -141,7 +141,7 @@ texts! {
     JOURNAL_EMPTY: "还没有记录。", "Nothing has happened yet.";
     JOURNAL_UNREAD: "日志存在 Redis 里，现在读不到。", "The journal is in Redis, which can't be read now.";
     TODAY: "今天", "Today";
-    EVENT_ISSUED: "首次获取", "issued";
+    EVENT_ISSUED: "获取", "issued";
     EVENT_RENEWED: "续期", "renewed";
     EVENT_ADOPTED: "接管", "adopted";
     EVENT_HANDED_OUT: "发放", "handed out";

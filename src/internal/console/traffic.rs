@@ -234,8 +234,7 @@ mod tests {
 
     #[test]
     fn the_newest_calls_say_whether_a_thing_works() {
-        let good = |counts: &Counts| counts.stored;
-        let bad = |counts: &Counts| counts.not_stored;
+        let recent = |hour: &Hour| hour.recent(|counts| counts.stored, |counts| counts.not_stored);
         let counts = |stored, not_stored| Counts {
             stored,
             not_stored,
@@ -243,17 +242,17 @@ mod tests {
         };
         let traffic = Traffic::default();
         traffic.record(counts(0, 0));
-        assert_eq!(traffic.hour(counts(0, 0)).recent(good, bad).working, None);
+        assert_eq!(recent(&traffic.hour(counts(0, 0))).working, None);
         traffic.record(counts(3, 0));
         traffic.record(counts(3, 1));
-        let recent = traffic.hour(counts(3, 1)).recent(good, bad);
+        let newest = recent(&traffic.hour(counts(3, 1)));
         let failing = Recent {
             working: Some(false),
             good: 3,
             bad: 1,
         };
-        assert_eq!(recent, failing);
-        assert_eq!(traffic.hour(counts(4, 1)).recent(good, bad).working, Some(true));
+        assert_eq!(newest, failing);
+        assert_eq!(recent(&traffic.hour(counts(4, 1))).working, Some(true));
     }
 
     #[test]
