@@ -143,7 +143,7 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(&settings, api.clone(), metrics, client, console),
+            internal_routes: internal::router(&settings, api.clone(), metrics, client, console)?,
             api,
             settings,
             stop,

@@ -6,7 +6,6 @@ use prometheus::{IntGauge, Registry, TextEncoder};
 
 use crate::api::HttpMetrics;
 use crate::credentials::CredentialMetrics;
-use crate::internal::InternalMetrics;
 use crate::media::UploadMetrics;
 use crate::wechat::WeChatMetrics;
 
@@ -22,8 +21,6 @@ pub struct Metrics {
     pub credentials: CredentialMetrics,
     /// Uploads.
     pub uploads: UploadMetrics,
-    /// The internal listener.
-    pub internal: InternalMetrics,
     /// 1 while Redis answers.
     pub redis_up: IntGauge,
 }
@@ -42,10 +39,15 @@ impl Metrics {
             wechat: WeChatMetrics::register(&registry)?,
             credentials: CredentialMetrics::register(&registry)?,
             uploads: UploadMetrics::register(&registry)?,
-            internal: InternalMetrics::register(&registry)?,
             redis_up,
             registry,
         })
+    }
+
+    /// Where floors above this one make their own metrics known.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// All metrics as they stand, for the console.

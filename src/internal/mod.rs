@@ -29,7 +29,7 @@ use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 
 pub use console::Console;
-pub use metrics::InternalMetrics;
+use metrics::InternalMetrics;
 
 /// What the handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +38,8 @@ struct Internal(Arc<Parts>);
 struct Parts {
     api: Api,
     metrics: Metrics,
+    /// What is counted on this listener.
+    counted: InternalMetrics,
     /// Passes calls through.
     wechat: Arc<WeChatClient>,
     /// Whether it does.
@@ -59,9 +61,16 @@ impl std::ops::Deref for Internal {
 }
 
 /// The internal listener's routes.
-pub fn router(settings: &Settings, api: Api, metrics: Metrics, wechat: Arc<WeChatClient>, console: Console) -> Router {
+pub fn router(
+    settings: &Settings,
+    api: Api,
+    metrics: Metrics,
+    wechat: Arc<WeChatClient>,
+    console: Console,
+) -> prometheus::Result<Router> {
     let internal = Internal(Arc::new(Parts {
         api: api.clone(),
+        counted: InternalMetrics::register(metrics.registry())?,
         metrics,
         wechat,
         proxy: settings.internal.proxy,
@@ -69,7 +78,7 @@ pub fn router(settings: &Settings, api: Api, metrics: Metrics, wechat: Arc<WeCha
         handed_out: HandedOut::default(),
         operator_key: settings.internal.operator_key.clone(),
     }));
-    Router::new()
+    let router = Router::new()
         .route("/metrics", get(get_metrics))
         .merge(shared_credential())
         .merge(operators_actions())
@@ -77,7 +86,8 @@ pub fn router(settings: &Settings, api: Api, metrics: Metrics, wechat: Arc<WeCha
         .with_state(internal)
         .merge(api::health_router(api))
         .merge(console::router(console))
-        .layer(from_fn(edge::observe))
+        .layer(from_fn(edge::observe));
+    Ok(router)
 }
 
 /// The token and the ticket, where WeChat has them.

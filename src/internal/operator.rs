@@ -45,7 +45,7 @@ fn failure(status: StatusCode, message: &str) -> Response {
 impl Internal {
     async fn renew(&self, app_id: &str, kind: Kind, headers: &HeaderMap) -> Response {
         if let Some((reason, refusal)) = self.refuse_stranger(headers) {
-            self.metrics.internal.refused(reason);
+            self.counted.refused(reason);
             return (axum::Extension(Because(reason.to_owned())), refusal).into_response();
         }
         let answer = self.renew_as_operator(app_id, kind).await;

@@ -13,6 +13,7 @@ mod console;
 mod docs;
 mod lock_holders;
 mod memory;
+mod openapi;
 mod photos;
 mod readiness;
 mod redis_modes;

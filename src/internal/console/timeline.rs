@@ -173,6 +173,7 @@ pub(super) mod tests {
             Event::Rejected,
             Event::ForeignInvalidation,
             Event::RenewalFailed,
+            Event::HandedOut,
         ];
         for event in events {
             assert_ne!(What::of(event.label()), What::Unknown, "{event:?}");
