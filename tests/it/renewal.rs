@@ -53,6 +53,13 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     assert!(per_life(asked) < 2.1, "{asked} ticket calls in {lives} lives");
     assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
     assert_eq!(redis.journaled(&app_id, "renewal_failed").await, 0);
+    // Nobody had to wait: after the first of each kind there was never none.
+    for kind in ["access_token", "jsapi_ticket"] {
+        let labels = format!("app_id=\"{app_id}\",kind=\"{kind}\",outcome=\"ok\",trigger=\"missing\"");
+        let series = format!("wxgate_credential_refreshes_total{{{labels}}}");
+        let missing = one.metric(&series).await + two.metric(&series).await;
+        assert!((1.0..=2.0).contains(&missing), "{kind}: {missing}");
+    }
 }
 
 #[tokio::test]
