@@ -86,7 +86,8 @@ pub struct Status {
     pub failing: Option<Unavailable>,
 }
 
-/// A token that died sooner than this after it was got was in a fight.
+/// A token that died sooner than this after it was got, or in the first tenth of a shorter life, was
+/// in a fight.
 const YOUNG: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl AccountCredentials {
@@ -210,7 +211,8 @@ impl AccountCredentials {
             &dead.fingerprint,
             &error.to_string(),
         );
-        if dead.held_since.elapsed() < YOUNG {
+        let life = dead.expires_at.saturating_duration_since(dead.held_since);
+        if dead.held_since.elapsed() < YOUNG.min(life / 10) {
             self.fights.fail(
                 Severity::Fight,
                 Unavailable::soon("new access_tokens are rejected at once"),

@@ -3,6 +3,7 @@
 mod caller;
 mod gateway;
 mod image_service;
+mod internal;
 mod process;
 mod proxy;
 mod redis;

@@ -1,5 +1,6 @@
 //! A real redis-server on a free port.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -119,14 +120,19 @@ impl RedisServer {
         keys
     }
 
+    /// The entries in the journal of `app_id`, oldest first.
+    pub async fn journal_entries(&self, app_id: &wxgate::account::AppId) -> Vec<HashMap<String, String>> {
+        let entries: Vec<(String, HashMap<String, String>)> =
+            self.command(&format!("XRANGE wxgate:journal:{app_id} - +")).await;
+        entries.into_iter().map(|(_, entry)| entry).collect()
+    }
+
     /// The journal of `app_id`, oldest first: event, kind and reason of each entry.
     pub async fn journal(&self, app_id: &wxgate::account::AppId) -> Vec<[String; 3]> {
-        let entries: Vec<(String, std::collections::HashMap<String, String>)> =
-            self.command(&format!("XRANGE wxgate:journal:{app_id} - +")).await;
-        let field = |entry: &std::collections::HashMap<String, String>, name: &str| entry[name].clone();
+        let entries = self.journal_entries(app_id).await;
         entries
             .iter()
-            .map(|(_, entry)| ["event", "kind", "reason"].map(|name| field(entry, name)))
+            .map(|entry| ["event", "kind", "reason"].map(|name| entry[name].clone()))
             .collect()
     }
 

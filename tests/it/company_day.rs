@@ -1,0 +1,171 @@
+//! A day of a company, shortened: three gateways, five systems that use them, and an old one that
+//! goes on fetching classic tokens on its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use wxgate::sandbox::{Api, SandboxConfig};
+use wxgate::secret::Secret;
+
+use crate::support::{Caller, Gateway, RedisServer, SandboxHost, token_key, until};
+
+/// A token's life; WeChat's is 3600 times as long.
+const LIFE: Duration = Duration::from_secs(2);
+const LIVES: u32 = 10;
+
+/// How an SDK keeps its token. Both kinds ask again when it is about to end and when it is rejected.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Caches it until shortly before its end, and asks `/cgi-bin/token`.
+    Classic,
+    /// Asks `/cgi-bin/stable_token` before each call, as is advised for systems without a cache.
+    Stable,
+}
+
+/// A system of the company.
+struct Company {
+    gateways: Vec<Caller>,
+    calls: AtomicUsize,
+    failures: std::sync::Mutex<Vec<Value>>,
+    stop: CancellationToken,
+}
+
+impl Company {
+    async fn system(self: Arc<Self>, kind: Kind, number: usize) {
+        let account = self.gateways[0].wechat.account();
+        let secret = format!("the-secret-of-system-{number}");
+        let mut cached: Option<(String, Instant)> = None;
+        let mut turn = number;
+        while !self.stop.is_cancelled() {
+            // Any load balancer stands in front of the gateways.
+            turn += 1;
+            let gateway = &self.gateways[turn % self.gateways.len()];
+            let token = match (kind, cached.take().filter(|(_, ends)| Instant::now() < *ends)) {
+                (Kind::Classic, Some(kept)) => kept,
+                _ => {
+                    let asked = Instant::now();
+                    let answer = match kind {
+                        Kind::Classic => gateway.asks_for_token(account.app_id.as_str(), &secret).await,
+                        Kind::Stable => gateway.asks_for_stable_token(false).await,
+                    };
+                    let Some(token) = answer.body["access_token"].as_str() else {
+                        self.failures.lock().unwrap().push(answer.body);
+                        continue;
+                    };
+                    let life = Duration::from_secs(answer.body["expires_in"].as_u64().unwrap());
+                    (token.to_owned(), asked + life.mul_f64(0.9))
+                }
+            };
+            let answer = if turn.is_multiple_of(2) {
+                gateway.calls_wechat(&token.0).await
+            } else {
+                let path = format!("/cgi-bin/message/custom/send?access_token={}", token.0);
+                let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
+                gateway.send(message).await
+            };
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            // Errors of any kind count, also such as an SDK would try again after.
+            if answer.body["errcode"].as_i64().unwrap_or(0) == 0 && answer.status == 200 {
+                cached = Some(token);
+            } else {
+                self.failures.lock().unwrap().push(answer.body);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_of_a_company_without_a_failed_call() {
+    let redis = RedisServer::start().await;
+    let config = SandboxConfig {
+        token_ttl: LIFE,
+        ..SandboxConfig::default()
+    };
+    let wechat = SandboxHost::start(config).await;
+    let app_id = wechat.account().app_id;
+    let clients: String = (0..5)
+        .map(|number| {
+            format!("[[internal.clients]]\nname = \"system-{number}\"\nsecret = \"the-secret-of-system-{number}\"\n")
+        })
+        .collect();
+    let start = || {
+        let builder = Gateway::builder()
+            .wechat(&wechat)
+            .redis(&redis)
+            .classic()
+            .file(&clients);
+        builder.set("credentials.adopt_interval", "100ms").start()
+    };
+    let gateways = [start().await, start().await, start().await];
+    for gateway in &gateways {
+        gateway.until_ready().await;
+    }
+
+    let company = Arc::new(Company {
+        gateways: gateways.iter().map(|gateway| Caller::clone(gateway)).collect(),
+        calls: AtomicUsize::new(0),
+        failures: std::sync::Mutex::default(),
+        stop: CancellationToken::new(),
+    });
+    let kinds = [Kind::Classic, Kind::Stable, Kind::Classic, Kind::Stable, Kind::Classic];
+    let systems: Vec<_> = (0..5)
+        .map(|number| tokio::spawn(Arc::clone(&company).system(kinds[number], number)))
+        .collect();
+
+    // The old system: every now and then, early in the life of a token of ours, it fetches one too.
+    let end = Instant::now() + LIFE * LIVES;
+    let mut killed = Vec::new();
+    while Instant::now() < end {
+        let token = redis.value(&token_key(&app_id)).await.unwrap_or_default();
+        let next = async || redis.value(&token_key(&app_id)).await.is_some_and(|now| now != token);
+        until("the gateways renew", next).await;
+        let ours = Secret::new(redis.value(&token_key(&app_id)).await.unwrap());
+        wechat.sandbox.foreign_token(&app_id).unwrap();
+        killed.push(ours.fingerprint());
+        until("it is noticed", async || {
+            let journal = redis.journal_entries(&app_id).await;
+            journal
+                .iter()
+                .any(|entry| entry["event"] == "foreign_invalidation" && entry["fingerprint"] == ours.fingerprint())
+        })
+        .await;
+    }
+    company.stop.cancel();
+    for system in systems {
+        system.await.unwrap();
+    }
+
+    let failures = company.failures.lock().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} failed calls: {:#?}",
+        failures.len(),
+        &failures[..failures.len().min(5)]
+    );
+    let calls = company.calls.load(Ordering::Relaxed);
+    assert!(calls > 500, "{calls} calls are no day's work");
+    assert!(killed.len() >= 3, "the old system struck {} times", killed.len());
+    let journal = redis.journal_entries(&app_id).await;
+    let foreign: Vec<_> = journal
+        .iter()
+        .filter(|entry| entry["event"] == "foreign_invalidation")
+        .collect();
+    let told: Vec<_> = foreign.iter().map(|entry| entry["fingerprint"].clone()).collect();
+    assert_eq!(told, killed, "each is told of once");
+    assert!(
+        foreign
+            .iter()
+            .all(|entry| humantime::parse_rfc3339(&entry["time"]).is_ok())
+    );
+    let tokens = wechat.sandbox.calls(Api::Token);
+    assert!(tokens >= u64::from(LIVES), "{tokens} tokens");
+    assert!(
+        tokens <= 5 * u64::from(LIVES),
+        "{tokens} tokens: somebody burns the quota"
+    );
+}

@@ -1,0 +1,416 @@
+//! The internal listener as other systems of the company meet it: one token for them all.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
+use wxgate::secret::Secret;
+
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, account, until};
+
+const CLIENTS: &str = r#"
+[[internal.clients]]
+name = "crm"
+secret = "the-crm-knows-this-one"
+[[internal.clients]]
+name = "shop"
+secret = "the-shop-knows-this-one"
+app_ids = ["wx-of-somebody-else"]
+"#;
+
+fn refusal(answer: &crate::support::Answer) -> (u16, i64) {
+    assert!(answer.body["errmsg"].is_string(), "{answer:?}");
+    assert_eq!(answer.body["access_token"], Value::Null);
+    (answer.status, answer.body["errcode"].as_i64().unwrap())
+}
+
+#[tokio::test]
+async fn the_token_and_the_ticket_come_in_wechats_own_shapes() {
+    let gateway = Gateway::builder().file(CLIENTS).start().await;
+    gateway.until_ready().await;
+    let account = gateway.wechat.account();
+    for secret in [account.secret.expose(), "the-crm-knows-this-one"] {
+        let answer = gateway.asks_for_token(account.app_id.as_str(), secret).await;
+        assert_eq!(answer.status, 200);
+        let fields: Vec<_> = answer.body.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["access_token", "expires_in"], "{answer:?}");
+        assert_eq!(answer.body["access_token"], gateway.good_token());
+        assert!((7000..=7200).contains(&answer.body["expires_in"].as_i64().unwrap()));
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!(!answer.header("x-request-id").is_empty());
+    }
+    let stable = gateway.asks_for_stable_token(false).await;
+    assert_eq!(stable.body["access_token"], gateway.good_token());
+
+    let ticket = gateway.asks_for_ticket(&gateway.good_token()).await;
+    let expected = gateway.wechat.sandbox.current_ticket(&account.app_id).unwrap();
+    assert_eq!(ticket.body["ticket"], expected.expose());
+    assert_eq!(
+        (&ticket.body["errcode"], &ticket.body["errmsg"]),
+        (&json!(0), &json!("ok"))
+    );
+    assert!((7000..=7200).contains(&ticket.body["expires_in"].as_i64().unwrap()));
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::GetTicket), 1);
+}
+
+#[tokio::test]
+async fn expires_in_is_what_is_really_left() {
+    let config = SandboxConfig {
+        token_ttl: Duration::from_secs(20),
+        ..SandboxConfig::default()
+    };
+    let gateway = Gateway::builder()
+        .wechat(&SandboxHost::start(config).await)
+        .start()
+        .await;
+    gateway.until_ready().await;
+    let left = async || {
+        let answer = gateway.asks_for_stable_token(false).await;
+        answer.body["expires_in"].as_u64().unwrap()
+    };
+    let first = left().await;
+    assert!(first <= 20);
+    until("time has passed", || async { left().await + 2 <= first }).await;
+}
+
+#[tokio::test]
+async fn every_refusal_is_wechats() {
+    let gateway = Gateway::builder().file(CLIENTS).start().await;
+    let account = gateway.wechat.account();
+    let (id, secret) = (account.app_id.as_str(), account.secret.expose());
+    let get = |query: String| {
+        let gateway = &gateway;
+        async move { refusal(&gateway.internal_get(&format!("/cgi-bin/token?{query}")).await) }
+    };
+    let grant = "grant_type=client_credential";
+    assert_eq!(
+        get(format!("{grant}&appid=wxnobody&secret={secret}")).await,
+        (200, 40013)
+    );
+    assert_eq!(get(format!("{grant}&appid={id}&secret=wrong")).await, (200, 40125));
+    assert_eq!(
+        get(format!("{grant}&appid={id}&secret=the-shop-knows-this-one")).await,
+        (200, 40125)
+    );
+    assert_eq!(
+        get(format!("grant_type=other&appid={id}&secret={secret}")).await,
+        (200, 40002)
+    );
+    assert_eq!(get(format!("{grant}&secret={secret}")).await, (200, 41002));
+    assert_eq!(get(format!("{grant}&appid={id}")).await, (200, 41004));
+
+    let stable = async |method: &str, body: &'static str| {
+        let request = gateway.internal_request(method, "/cgi-bin/stable_token").body(body);
+        refusal(&gateway.send(request).await)
+    };
+    assert_eq!(stable("GET", "").await, (200, 43002));
+    assert_eq!(stable("POST", "").await, (200, 44002));
+    assert_eq!(stable("POST", "not json").await, (200, 47001));
+    let post = gateway.send(gateway.internal_request("POST", "/cgi-bin/token")).await;
+    assert_eq!(refusal(&post), (200, 43001));
+
+    assert_eq!(refusal(&gateway.asks_for_ticket("not-one-of-ours").await), (200, 40001));
+    assert_eq!(refusal(&gateway.asks_for_ticket("").await), (200, 41001));
+    for (reason, times) in [
+        ("unknown_appid", 1.0),
+        ("wrong_secret", 1.0),
+        ("not_for_this_account", 1.0),
+        ("wrong_token", 1.0),
+    ] {
+        let series = format!("wxgate_internal_refusals_total{{reason=\"{reason}\"}}");
+        assert!((gateway.metric(&series).await - times).abs() < 0.1, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_gets_the_token_of_its_own_account_only() {
+    let config = SandboxConfig::with_accounts(vec![account("wx1", "secret-of-wx1"), account("wx2", "secret-of-wx2")]);
+    let wechat = SandboxHost::start(config).await;
+    let file = r#"
+[[accounts]]
+app_id = "wx1"
+app_secret = "secret-of-wx1"
+[[accounts]]
+app_id = "wx2"
+app_secret = "secret-of-wx2"
+[[internal.clients]]
+name = "shop"
+secret = "the-shop-knows-this-one"
+app_ids = ["wx2"]
+"#;
+    let gateway = Gateway::builder().wechat(&wechat).file(file).start().await;
+    assert_eq!(
+        refusal(&gateway.asks_for_token("wx1", "the-shop-knows-this-one").await),
+        (200, 40125)
+    );
+    assert_eq!(
+        refusal(&gateway.asks_for_token("wx1", "secret-of-wx2").await),
+        (200, 40125)
+    );
+    let answer = gateway.asks_for_token("wx2", "the-shop-knows-this-one").await;
+    let token = answer.body["access_token"].as_str().unwrap();
+    let ticket = gateway.asks_for_ticket(token).await;
+    let expected = wechat.sandbox.current_ticket(&account("wx2", "").app_id).unwrap();
+    assert_eq!(ticket.body["ticket"], expected.expose());
+}
+
+#[tokio::test]
+async fn without_a_credential_wechat_is_busy_and_the_answer_says_when_to_come_back() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    wechat.sandbox.inject(Fault::errcode(40164).on(Api::StableToken));
+    let gateway = Gateway::builder().wechat(&wechat).start().await;
+    let answer = gateway.asks_for_stable_token(false).await;
+    assert_eq!(refusal(&answer), (200, -1));
+    assert!(answer.retry_after() >= 1, "{answer:?}");
+    assert!(answer.body["errmsg"].as_str().unwrap().contains("40164"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn one_dead_token_and_twenty_callers_cost_one_probe_and_one_token_call() {
+    let gateway = Gateway::start().await;
+    let dead = gateway.token().await;
+    let calls = gateway.wechat.sandbox.calls(Api::StableToken);
+    gateway
+        .wechat
+        .sandbox
+        .kill_token(&gateway.wechat.account().app_id, Kill::default())
+        .unwrap();
+    let callers = (0..20).map(|_| gateway.token());
+    let tokens = futures_util::future::join_all(callers).await;
+    let good = gateway.good_token();
+    assert_ne!(good, dead);
+    assert!(tokens.iter().all(|token| *token == good), "none is lost");
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), calls + 1);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::GetApiDomainIp), 1);
+}
+
+#[tokio::test]
+async fn a_suspicion_of_a_good_token_renews_nothing_and_is_probed_once() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    for _ in 0..5 {
+        assert_eq!(gateway.token().await, token);
+        assert_eq!(gateway.asks_for_stable_token(true).await.body["access_token"], token);
+    }
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::GetApiDomainIp), 1);
+}
+
+#[tokio::test]
+async fn who_asks_for_the_first_time_suspects_nothing_unless_it_forces() {
+    let gateway = Gateway::builder().file(CLIENTS).start().await;
+    let app_id = gateway.wechat.account().app_id;
+    let token = gateway.token().await;
+    let crm = gateway.asks_for_token(app_id.as_str(), "the-crm-knows-this-one").await;
+    assert_eq!(crm.body["access_token"], token);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::GetApiDomainIp), 0);
+    gateway.wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    let forced = gateway.asks_for_stable_token(true).await;
+    assert_eq!(forced.body["access_token"], gateway.good_token());
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
+async fn a_probe_that_wechat_does_not_answer_renews_nothing() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    gateway
+        .wechat
+        .sandbox
+        .inject(Fault::errcode(-1).on(Api::GetApiDomainIp));
+    assert_eq!(gateway.token().await, token);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::GetApiDomainIp), 1);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 1);
+}
+
+#[tokio::test]
+async fn replicas_share_one_probe_and_its_finding() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
+    let (one, two, three) = tokio::join!(start(), start(), start());
+    let gateways = [&one, &two, &three];
+    for gateway in gateways {
+        gateway.token().await;
+    }
+    wechat
+        .sandbox
+        .kill_token(&wechat.account().app_id, Kill::default())
+        .unwrap();
+    let tokens = futures_util::future::join_all((0..21).map(|turn| gateways[turn % 3].token())).await;
+    let good = one.good_token();
+    assert!(tokens.iter().all(|token| *token == good), "none is lost");
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 2);
+    assert_eq!(wechat.sandbox.calls(Api::GetApiDomainIp), 1);
+}
+
+#[tokio::test]
+async fn a_token_gets_its_ticket_from_any_replica_even_from_one_that_never_held_it() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = || {
+        Gateway::builder()
+            .wechat(&wechat)
+            .redis(&redis)
+            .classic()
+            .set("internal.operator_key", "open-sesame-open-sesame")
+    };
+    let one = builder().start().await;
+    let before = one.token().await;
+    let renewed = one.operator_renews("access_token", "open-sesame-open-sesame").await;
+    assert_eq!(renewed.body["changed"], true, "{renewed:?}");
+    let after = one.token().await;
+    assert_ne!(before, after);
+    // The token handed out before is marked beside the request.
+    until("the token is known to the cluster", || async {
+        redis
+            .keys()
+            .await
+            .iter()
+            .any(|key| key.starts_with("wxgate:handed_out:"))
+    })
+    .await;
+    let two = builder().start().await;
+    for token in [&before, &after] {
+        for gateway in [&one, &two] {
+            let ticket = gateway.asks_for_ticket(token).await;
+            assert_eq!(ticket.body["errcode"], 0, "{ticket:?}");
+            assert!(ticket.body["ticket"].as_str().is_some_and(|ticket| !ticket.is_empty()));
+        }
+    }
+    assert_eq!(refusal(&two.asks_for_ticket("never-handed-out").await), (200, 40001));
+}
+
+#[tokio::test]
+async fn the_journal_tells_once_who_was_given_which_token() {
+    let redis = RedisServer::start().await;
+    let gateway = Gateway::builder().redis(&redis).file(CLIENTS).start().await;
+    let app_id = gateway.wechat.account().app_id;
+    for _ in 0..3 {
+        gateway.token().await;
+        gateway.asks_for_token(app_id.as_str(), "the-crm-knows-this-one").await;
+    }
+    until("both are in the journal", || async {
+        redis.journaled(&app_id, "handed_out").await == 2
+    })
+    .await;
+    let journal = redis.journal_entries(&app_id).await;
+    let mut clients: Vec<_> = journal.iter().filter_map(|entry| entry.get("client")).collect();
+    clients.sort();
+    assert_eq!(clients, ["AppSecret", "crm"]);
+    let token = Secret::new(gateway.good_token());
+    for key in redis.keys().await {
+        assert!(
+            !key.contains(token.expose()) && !key.contains(gateway.wechat.account().secret.expose()),
+            "{key}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn secrets_and_queries_are_not_logged() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().file(CLIENTS).set("telemetry.log_level", "trace");
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    let app_id = wechat.account().app_id;
+    let token = process.token().await;
+    process
+        .asks_for_token(app_id.as_str(), "a-wrong-secret-of-somebody")
+        .await;
+    process.asks_for_ticket("a-wrong-token-of-somebody").await;
+    let request = process
+        .internal_request(
+            "GET",
+            &format!("/cgi-bin/getcallbackip?access_token={token}&x=in-the-query"),
+        )
+        .header("x-request-id", "known-by-this");
+    let answer = process.send(request).await;
+    assert_eq!(answer.header("x-request-id"), "known-by-this");
+    until("the requests are logged", || async {
+        process.logged("pass-through").len() == 1
+    })
+    .await;
+    assert_eq!(process.logged("wrong_secret").len(), 1);
+    assert!(
+        process
+            .logged("known-by-this")
+            .iter()
+            .any(|line| line.contains("pass-through"))
+    );
+    assert!(
+        process
+            .logged("/cgi-bin/token")
+            .iter()
+            .any(|line| line.contains("AppSecret"))
+    );
+    let secret = wechat.account().secret;
+    for word in [
+        &token,
+        secret.expose(),
+        "a-wrong-secret-of-somebody",
+        "a-wrong-token-of-somebody",
+        "in-the-query",
+    ] {
+        assert!(process.logged(word).is_empty(), "{:?}", process.logged(word));
+    }
+}
+
+#[tokio::test]
+async fn an_operator_renews_at_his_word() {
+    let key = "open-sesame-open-sesame";
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
+        .wechat(&wechat)
+        .classic()
+        .set("internal.operator_key", key);
+    let gateway = builder.start().await;
+    let before = gateway.token().await;
+    let answer = gateway.operator_renews("access_token", key).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let after = gateway.token().await;
+    assert_ne!(after, before);
+    assert_eq!(answer.body["fingerprint"], Secret::new(after).fingerprint());
+    assert_eq!(answer.body["changed"], true);
+    assert!((7000..=7200).contains(&answer.body["expires_in"].as_i64().unwrap()));
+    let ticket = gateway.operator_renews("jsapi_ticket", key).await;
+    assert_eq!(
+        (ticket.status, &ticket.body["kind"]),
+        (200, &json!("jsapi_ticket")),
+        "{ticket:?}"
+    );
+
+    assert_eq!(gateway.operator_renews("access_token", "wrong").await.status, 401);
+    let nobody = gateway
+        .internal_request("POST", "/credentials/wxnobody/access_token/renew")
+        .bearer_auth(key);
+    assert_eq!(gateway.send(nobody).await.status, 404);
+    let slip = gateway
+        .internal_request("POST", "/credentials/x/accesstoken/renew")
+        .bearer_auth(key);
+    assert_eq!(gateway.send(slip).await.status, 404);
+
+    wechat.sandbox.inject(Fault::errcode(40164).on(Api::Token));
+    let refused = gateway.operator_renews("access_token", key).await;
+    assert_eq!(
+        (refused.status, refused.body["errcode"].as_i64()),
+        (503, Some(40164)),
+        "{refused:?}"
+    );
+    assert!(refused.retry_after() >= 1 && refused.body["message"].is_string());
+}
+
+#[tokio::test]
+async fn without_a_key_the_operators_actions_are_closed() {
+    let gateway = Gateway::start().await;
+    for key in ["", "anything"] {
+        let answer = gateway.operator_renews("access_token", key).await;
+        assert_eq!(answer.status, 403);
+        assert!(
+            answer.body["message"]
+                .as_str()
+                .unwrap()
+                .contains("internal.operator_key")
+        );
+    }
+}
