@@ -18,7 +18,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 
 use crate::api::{self, Api};
 use crate::metrics::Metrics;
@@ -95,13 +95,12 @@ fn operators_actions() -> Router<Internal> {
     Router::new()
         .route(
             "/credentials/{app_id}/access_token/renew",
-            post(operator::renew_token).fallback(operator::no_such_action),
+            post(operator::renew_token).fallback(operator::requires_post),
         )
         .route(
             "/credentials/{app_id}/jsapi_ticket/renew",
-            post(operator::renew_ticket).fallback(operator::no_such_action),
+            post(operator::renew_ticket).fallback(operator::requires_post),
         )
-        .route("/credentials/{*rest}", any(operator::no_such_action))
 }
 
 async fn get_metrics(State(internal): State<Internal>) -> Response {

@@ -30,12 +30,9 @@ pub(super) async fn renew_ticket(
     internal.renew(&app_id, Kind::JsapiTicket, &headers).await
 }
 
-/// Anything else below `/credentials`. It must not be passed through to WeChat, operator's key and all.
-pub(super) async fn no_such_action() -> Response {
-    failure(
-        StatusCode::NOT_FOUND,
-        "there are POST /credentials/{app_id}/access_token/renew and …/jsapi_ticket/renew",
-    )
+/// A wrong method on the operator's routes.
+pub(super) async fn requires_post() -> Response {
+    failure(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")
 }
 
 fn failure(status: StatusCode, message: &str) -> Response {
