@@ -109,7 +109,7 @@ fn operators_actions() -> Router<Internal> {
     let actions = Router::new()
         .route("/{app_id}/access_token/renew", post(operator::renew_token))
         .route("/{app_id}/jsapi_ticket/renew", post(operator::renew_ticket))
-        .method_not_allowed_fallback(operator::no_such_action)
+        .method_not_allowed_fallback(operator::requires_post)
         .fallback(operator::no_such_action);
     Router::new().nest("/credentials", actions)
 }

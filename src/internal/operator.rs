@@ -38,6 +38,11 @@ pub(super) async fn no_such_action() -> Response {
     )
 }
 
+/// A wrong method on the operator's routes.
+pub(super) async fn requires_post() -> Response {
+    failure(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")
+}
+
 fn failure(status: StatusCode, message: &str) -> Response {
     no_store(status, &json!({ "message": message }))
 }

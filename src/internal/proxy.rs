@@ -27,6 +27,10 @@ use crate::wire::{self, BodyError};
 /// Bodies up to this length are kept: of a request, to send it again; of an answer, to look into it.
 const SMALL: usize = 64 * 1024;
 
+/// A call with an older token is made again with the current one, and that may turn out to be dead
+/// only then.
+const MORE_TRIES: usize = 2;
+
 /// Passes a request through.
 pub(super) async fn pass_through(State(internal): State<Internal>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -112,21 +116,21 @@ impl Exchange<'_> {
             Ok(whole) => (CallBody::Whole(whole.clone()), Some(whole)),
             Err(stream) => (CallBody::Stream(stream), None),
         };
-        let answer = self.call(first).await?;
-        let Token::Replaced(token) = self.heal(answer.rejection()).await else {
-            return Ok(answer.into_response());
-        };
-        let Some(whole) = again else {
-            return Ok(answer.into_response());
-        };
-        tracing::info!(
-            token = token.fingerprint(),
-            "WeChat rejected the token of a call that is passed through; it is made once more with this one"
-        );
-        self.head.query = self.head.query.map(|query| with_token(&query, &token));
-        self.token = Some(token);
-        let answer = self.call(CallBody::Whole(whole)).await?;
-        // One that is rejected at once is dropped too; the caller sees what WeChat says.
+        let mut answer = self.call(first).await?;
+        for _ in 0..MORE_TRIES {
+            let renewed = self.heal(answer.rejection()).await;
+            let (Token::Replaced(token), Some(whole)) = (renewed, &again) else {
+                return Ok(answer.into_response());
+            };
+            tracing::info!(
+                token = token.fingerprint(),
+                "WeChat rejected the token of a call that is passed through; it is made once more with this one"
+            );
+            self.head.query = self.head.query.map(|query| with_token(&query, &token));
+            self.token = Some(token);
+            answer = self.call(CallBody::Whole(whole.clone())).await?;
+        }
+        // One that is rejected even then is dropped too; the caller sees what WeChat says.
         self.heal(answer.rejection()).await;
         Ok(answer.into_response())
     }

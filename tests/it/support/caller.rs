@@ -14,6 +14,8 @@ pub struct Caller {
     pub internal: SocketAddr,
     pub wechat: Arc<SandboxHost>,
     client: reqwest::Client,
+    /// Takes redirects for answers, as systems that call an API do.
+    pub(super) system: reqwest::Client,
 }
 
 /// An answer, whole.
@@ -70,6 +72,11 @@ impl Caller {
             internal,
             wechat: Arc::clone(wechat),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            system: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
         }
     }
 

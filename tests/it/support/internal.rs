@@ -8,10 +8,8 @@ use super::{Answer, Caller};
 impl Caller {
     /// A request of the test's own making to the internal listener.
     pub fn internal_request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
-        let client = reqwest::Client::builder().no_proxy();
-        // A request of its own each: some of them end with a broken connection.
-        let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        client.request(method.parse().unwrap(), format!("http://{}{path}", self.internal))
+        self.system
+            .request(method.parse().unwrap(), format!("http://{}{path}", self.internal))
     }
 
     /// Asks for the token as WeChat's classic API is asked.
