@@ -68,9 +68,8 @@ impl AccountCredentials {
         let gone = || self.token.past.find(token);
         Some(match held {
             Some(held) if held.is_usable() => Ours::Current(held),
-            Some(_) => Ours::Ended,
             None if gone()?.is_usable() => Ours::Older,
-            None => Ours::Ended,
+            _ => Ours::Ended,
         })
     }
 

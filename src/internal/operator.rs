@@ -39,31 +39,59 @@ fn failure(status: StatusCode, message: &str) -> Response {
     no_store(status, &json!({ "message": message }))
 }
 
+/// Why somebody may not act as the operator.
+#[derive(Debug, Clone, Copy)]
+enum Intruder {
+    /// Nobody may: there is no key.
+    Closed,
+    /// No key, or a wrong one, was sent.
+    WrongKey,
+}
+
+impl Intruder {
+    /// The word for the metric and the log.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Closed => "operator_closed",
+            Self::WrongKey => "operator_key",
+        }
+    }
+}
+
+impl IntoResponse for Intruder {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Closed => failure(
+                StatusCode::FORBIDDEN,
+                "the operator's actions are closed: set internal.operator_key to open them",
+            ),
+            Self::WrongKey => {
+                let message = "send internal.operator_key in the header Authorization: Bearer <key>";
+                let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+                (challenge, failure(StatusCode::UNAUTHORIZED, message)).into_response()
+            }
+        }
+    }
+}
+
 impl Internal {
     async fn renew(&self, app_id: &str, kind: Kind, headers: &HeaderMap) -> Response {
-        if let Err((reason, refusal)) = self.admit_operator(headers) {
+        if let Err(intruder) = self.admit_operator(headers) {
+            let reason = intruder.reason();
             self.metrics.internal.refused(reason);
-            return (axum::Extension(Because(reason.to_owned())), refusal).into_response();
+            return (axum::Extension(Because(reason.to_owned())), intruder).into_response();
         }
         let answer = self.renew_as_operator(app_id, kind).await;
         (axum::Extension(AskedBy("operator".to_owned())), answer).into_response()
     }
 
-    fn admit_operator(&self, headers: &HeaderMap) -> Result<(), (&'static str, Response)> {
+    fn admit_operator(&self, headers: &HeaderMap) -> Result<(), Intruder> {
         if self.operator_key.is_blank() {
-            let message = "the operator's actions are closed: set internal.operator_key to open them";
-            return Err(("operator_closed", failure(StatusCode::FORBIDDEN, message)));
+            return Err(Intruder::Closed);
         }
         let sent = bearer(headers).map(Secret::new);
-        if sent.is_some_and(|sent| sent == self.operator_key) {
-            return Ok(());
-        }
-        let message = "send internal.operator_key in the header Authorization: Bearer <key>";
-        let mut refusal = failure(StatusCode::UNAUTHORIZED, message);
-        refusal
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        Err(("operator_key", refusal))
+        let right = sent.is_some_and(|sent| sent == self.operator_key);
+        if right { Ok(()) } else { Err(Intruder::WrongKey) }
     }
 
     async fn renew_as_operator(&self, app_id: &str, kind: Kind) -> Response {
