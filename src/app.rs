@@ -16,7 +16,7 @@ use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
 use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
 use crate::image_store;
-use crate::internal;
+use crate::internal::{self, Console};
 use crate::media::{MediaRelay, WeChatMedia};
 use crate::metrics::Metrics;
 use crate::server;
@@ -69,7 +69,7 @@ pub struct App {
     settings: Settings,
     /// Cancelled to begin the drain.
     stop: CancellationToken,
-    /// Cancelled to cut off the uploads that outlive the drain.
+    /// Cancelled to cut off the renewals and uploads that outlive the drain.
     cut_off: CancellationToken,
     /// Cancelled once all renewals and uploads have ended, so that the journal hears of them.
     tasks_done: CancellationToken,
@@ -92,12 +92,14 @@ impl App {
             WeChatClient::new(&settings.wechat, metrics.wechat.clone())
                 .map_err(|error| StartError::setting("wechat", error))?,
         );
-        let journal = Journal::start(Arc::clone(&store), &replica_name(), &background, tasks_done.clone());
+        let replica = replica_name();
+        let journal = Journal::start(Arc::clone(&store), &replica, &background, tasks_done.clone());
         let services = Services {
             store: Arc::clone(&store),
             journal,
             metrics: metrics.credentials.clone(),
             tasks: tasks.clone(),
+            cut_off: cut_off.clone(),
         };
         let images = image_store::open(&settings.image_store, &tasks)
             .map_err(|error| StartError::setting(error.key, error.problem))?;
@@ -119,6 +121,14 @@ impl App {
             stop: stop.clone(),
         });
         let routes = api::router(api.clone(), images.local, settings.server.docs, more);
+        let console = Console::start(
+            &settings,
+            api.clone(),
+            metrics.clone(),
+            replica,
+            &background,
+            stop.clone(),
+        );
         let server = &settings.server;
         let edge = Edge::new(
             routes,
@@ -133,7 +143,7 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(&settings, api.clone(), metrics, client),
+            internal_routes: internal::router(&settings, api.clone(), metrics, client, console)?,
             api,
             settings,
             stop,

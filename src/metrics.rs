@@ -1,11 +1,11 @@
 //! Every metric of the gateway, each defined on the floor that counts it, in one registry per
 //! gateway, so that two gateways can live in one process.
 
+use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry, TextEncoder};
 
 use crate::api::HttpMetrics;
 use crate::credentials::CredentialMetrics;
-use crate::internal::InternalMetrics;
 use crate::media::UploadMetrics;
 use crate::wechat::WeChatMetrics;
 
@@ -21,8 +21,6 @@ pub struct Metrics {
     pub credentials: CredentialMetrics,
     /// Uploads.
     pub uploads: UploadMetrics,
-    /// The internal listener.
-    pub internal: InternalMetrics,
     /// 1 while Redis answers.
     pub redis_up: IntGauge,
 }
@@ -41,10 +39,21 @@ impl Metrics {
             wechat: WeChatMetrics::register(&registry)?,
             credentials: CredentialMetrics::register(&registry)?,
             uploads: UploadMetrics::register(&registry)?,
-            internal: InternalMetrics::register(&registry)?,
             redis_up,
             registry,
         })
+    }
+
+    /// Where floors above this one make their own metrics known.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// All metrics as they stand, for the console.
+    #[must_use]
+    pub fn families(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 
     /// All metrics in Prometheus' text format.

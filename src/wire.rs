@@ -107,6 +107,7 @@ pub enum BodyError {
 }
 
 /// The body of `response`, piece by piece; each may take `stall` at most. Ends after an error.
+#[must_use]
 pub fn pieces(response: Response, stall: Duration) -> BoxStream<'static, Result<Bytes, BodyError>> {
     let body = response.bytes_stream().boxed();
     let next = move |body: Option<BoxStream<'static, reqwest::Result<Bytes>>>| async move {
@@ -118,7 +119,7 @@ pub fn pieces(response: Response, stall: Duration) -> BoxStream<'static, Result<
             Err(_) => Some((Err(BodyError::Stalled), None)),
         }
     };
-    futures_util::stream::unfold(Some(body), next).boxed()
+    futures_util::stream::unfold(Some(body), next).fuse().boxed()
 }
 
 /// The root of an error's chain, the only part that is sure to name no URL.

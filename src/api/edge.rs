@@ -171,3 +171,43 @@ fn log(
         None => tracing::debug!(route, %method, status, %client, ms, "done"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use prometheus::Registry;
+
+    use super::*;
+
+    async fn ask(router: Router) -> (u16, serde_json::Value) {
+        let metrics = HttpMetrics::register(&Registry::new()).unwrap();
+        let edge = Edge::new(router, Duration::from_secs(1), Vec::new(), metrics);
+        let response = edge
+            .oneshot(Request::get("/").body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let id = response.headers()[X_REQUEST_ID].to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["traceId"], id);
+        (status, body)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_in_the_envelope_without_its_words() {
+        let boom = || async { assert!(Vec::<u8>::new().len() > 1, "inner words") };
+        let (status, body) = ask(Router::new().route("/", get(boom))).await;
+        assert_eq!(
+            (status, &body["code"], &body["error"]),
+            (500, &5000.into(), &"INTERNAL_ERROR".into())
+        );
+        assert!(!body.to_string().contains("inner words"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_hangs_is_cut_off_with_4003() {
+        let (status, body) = ask(Router::new().route("/", get(std::future::pending::<()>))).await;
+        assert_eq!((status, &body["code"]), (504, &4003.into()));
+    }
+}

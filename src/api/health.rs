@@ -40,7 +40,11 @@ pub struct Component {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 6900)]
     expires_in_seconds: Option<u64>,
-    /// What is wrong.
+    /// WeChat's own code, where it refuses to give the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 40164)]
+    errcode: Option<i64>,
+    /// What is wrong, in words that are not for the public: on the internal listener only.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -73,7 +77,19 @@ pub(super) async fn get_health() -> &'static str {
     )
 )]
 pub(super) async fn get_readiness(State(api): State<Api>) -> Response {
-    let report = report(&api);
+    let mut report = report(&api);
+    for component in &mut report.components {
+        component.problem = None;
+    }
+    answer(report)
+}
+
+/// The same with what is wrong, for the internal listener.
+pub(super) async fn get_detailed_readiness(State(api): State<Api>) -> Response {
+    answer(report(&api))
+}
+
+fn answer(report: ReadinessReport) -> Response {
     let status = if report.status == Readiness::Unready {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -90,6 +106,7 @@ fn report(api: &Api) -> ReadinessReport {
         status: if store_up { "up" } else { "down" },
         age_seconds: health.since.elapsed().as_secs(),
         expires_in_seconds: None,
+        errcode: None,
         problem: health.error.map(|error| error.0),
     }];
     let mut accounts_up = 0;
@@ -123,6 +140,7 @@ fn credential(account: &crate::directory::Account, kind: Kind) -> Component {
         status: if held.is_some() { "up" } else { "down" },
         age_seconds: held.map_or(Duration::ZERO, |held| held.held_since.elapsed()).as_secs(),
         expires_in_seconds: held.map(|held| held.remaining().as_secs()),
+        errcode: status.failing.as_ref().and_then(|failing| Some(failing.errcode?.0)),
         problem: status.failing.map(|failing| failing.reason),
     }
 }

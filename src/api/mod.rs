@@ -36,6 +36,7 @@ pub use envelope::{ApiError, Envelope, X_REQUEST_ID};
 pub use metrics::HttpMetrics;
 pub use rate_limit::RateLimit;
 pub use request_id::RequestId;
+pub use route::Route;
 
 use crate::credentials::Unavailable;
 use crate::directory::Directory;
@@ -114,12 +115,13 @@ pub fn router(api: Api, local: Option<Arc<LocalStore>>, docs: bool, more: Router
         .method_not_allowed_fallback(method_not_allowed)
 }
 
-/// `/healthz` and `/readyz` alone, for the internal listener.
+/// `/healthz` and `/readyz` for the internal listener.
 pub fn health_router(api: Api) -> Router {
-    let routes = OpenApiRouter::new()
-        .routes(routes!(health::get_health))
-        .routes(routes!(health::get_readiness));
-    routes.with_state(api).split_for_parts().0
+    use axum::routing::get;
+    let routes = Router::new().route("/healthz", get(health::get_health));
+    routes
+        .route("/readyz", get(health::get_detailed_readiness))
+        .with_state(api)
 }
 
 async fn not_found() -> ApiError {

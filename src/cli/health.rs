@@ -4,9 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{ConfigArgs, Failure, block_on};
+use crate::settings::Settings;
 
 pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
-    let address = reachable(args.load()?.server.listen);
+    let mut sources = args.sources();
+    // Only the address matters here, and `serve --sandbox` needs no account.
+    let account = ["WXGATE_APP_ID", "WXGATE_APP_SECRET"].map(|name| (name.to_owned(), "health".to_owned()));
+    sources.env.extend(account);
+    let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
+    let address = reachable(settings.server.listen);
     block_on(async {
         let failed = |error: reqwest::Error| Failure::Running(format!("{address} does not answer: {error}"));
         let client = reqwest::Client::builder()

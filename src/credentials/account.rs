@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::backoff::{Backoff, Severity};
@@ -48,6 +49,8 @@ pub struct AccountCredentials {
     pub(super) metrics: CredentialMetrics,
     /// Where renewals run, so that a drain waits for them.
     pub(super) tasks: TaskTracker,
+    /// Ends their calls to WeChat, so that they still release the lock.
+    pub(super) cut_off: CancellationToken,
 }
 
 /// What there is once for the token and once for the ticket.
@@ -102,6 +105,7 @@ impl AccountCredentials {
             journal,
             metrics,
             tasks,
+            cut_off,
         } = services;
         // From zero on, so that the first one is an increase that an alert can see.
         metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
@@ -123,6 +127,7 @@ impl AccountCredentials {
             journal,
             metrics,
             tasks,
+            cut_off,
         })
     }
 
@@ -235,6 +240,11 @@ impl AccountCredentials {
         }
     }
 
+    /// How many token calls the whole cluster has made today (Beijing time).
+    pub async fn token_calls_today(&self) -> u64 {
+        self.budget.spent_by_all().await
+    }
+
     pub(super) fn slot(&self, kind: Kind) -> &Slot {
         match kind {
             Kind::AccessToken => &self.token,
@@ -276,6 +286,8 @@ pub struct Services {
     pub metrics: CredentialMetrics,
     /// Where renewals run.
     pub tasks: TaskTracker,
+    /// Cancelled when they may not go on.
+    pub cut_off: CancellationToken,
 }
 
 /// True where WeChat says that the token is not, or no longer, good.

@@ -41,15 +41,8 @@ impl Budget {
     /// Spends one call; an error where the day's calls are spent, with their number.
     pub(super) async fn spend(&self) -> Result<(), u64> {
         let day = today();
-        let key = format!("wxgate:token_calls:{}:{day}", self.app_id);
-        let shared = self
-            .store
-            .get(&key)
-            .await
-            .ok()
-            .flatten()
-            .and_then(|entry| entry.value.parse().ok())
-            .unwrap_or(0);
+        let key = self.key(&day);
+        let shared = self.shared_count(&key).await;
         let spent = shared.max(self.spent_on(&day));
         if self.limit > 0 && spent >= self.limit {
             return Err(spent);
@@ -57,6 +50,21 @@ impl Budget {
         let calls = self.store.increment(&key, KEPT_FOR).await.unwrap_or(0).max(spent + 1);
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Count { day, calls };
         Ok(())
+    }
+
+    /// How many calls the whole cluster has made today; this process's own where the store is down.
+    pub(super) async fn spent_by_all(&self) -> u64 {
+        let day = today();
+        self.shared_count(&self.key(&day)).await.max(self.spent_on(&day))
+    }
+
+    fn key(&self, day: &str) -> String {
+        format!("wxgate:token_calls:{}:{day}", self.app_id)
+    }
+
+    async fn shared_count(&self, key: &str) -> u64 {
+        let entry = self.store.get(key).await.ok().flatten();
+        entry.and_then(|entry| entry.value.parse().ok()).unwrap_or(0)
     }
 
     /// How many calls were made today, as far as this process knows.

@@ -69,7 +69,7 @@ impl AccountCredentials {
         Some(match held {
             Some(held) if held.is_usable() => Ours::Current(held),
             None if gone()?.is_usable() => Ours::Older,
-            _ => Ours::Ended,
+            Some(_) | None => Ours::Ended,
         })
     }
 

@@ -11,6 +11,7 @@ mod backoff;
 mod budget;
 mod credential;
 mod doubt;
+mod exchange;
 mod flight;
 mod handed_out;
 mod issuer;
@@ -22,10 +23,12 @@ mod metrics;
 mod past;
 mod policy;
 mod renewal;
+mod report;
 mod shelf;
 #[cfg(test)]
 mod simulation;
 mod suspicion;
+mod ticket;
 
 use std::time::Duration;
 
@@ -54,6 +57,11 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
+    /// The gateway ends before WeChat has answered.
+    fn ending() -> Self {
+        Self::soon("the gateway ends")
+    }
+
     /// A passing cause: worth asking again in a second.
     fn soon(reason: impl Into<String>) -> Self {
         Self {

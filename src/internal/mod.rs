@@ -2,6 +2,7 @@
 
 mod answer;
 mod clients;
+mod console;
 mod edge;
 mod hop_headers;
 mod lead;
@@ -27,7 +28,8 @@ use crate::settings::Settings;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 
-pub use metrics::InternalMetrics;
+pub use console::Console;
+use metrics::InternalMetrics;
 
 /// What the handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ struct Internal(Arc<Parts>);
 struct Parts {
     api: Api,
     metrics: Metrics,
+    /// What is counted on this listener.
+    counted: InternalMetrics,
     /// Passes calls through.
     wechat: Arc<WeChatClient>,
     /// Whether it does.
@@ -57,9 +61,16 @@ impl std::ops::Deref for Internal {
 }
 
 /// The internal listener's routes.
-pub fn router(settings: &Settings, api: Api, metrics: Metrics, wechat: Arc<WeChatClient>) -> Router {
+pub fn router(
+    settings: &Settings,
+    api: Api,
+    metrics: Metrics,
+    wechat: Arc<WeChatClient>,
+    console: Console,
+) -> prometheus::Result<Router> {
     let internal = Internal(Arc::new(Parts {
         api: api.clone(),
+        counted: InternalMetrics::register(metrics.registry())?,
         metrics,
         wechat,
         proxy: settings.internal.proxy,
@@ -67,14 +78,16 @@ pub fn router(settings: &Settings, api: Api, metrics: Metrics, wechat: Arc<WeCha
         handed_out: HandedOut::default(),
         operator_key: settings.internal.operator_key.clone(),
     }));
-    Router::new()
+    let router = Router::new()
         .route("/metrics", get(get_metrics))
         .merge(shared_credential())
         .merge(operators_actions())
         .fallback(proxy::pass_through)
         .with_state(internal)
         .merge(api::health_router(api))
-        .layer(from_fn(edge::observe))
+        .merge(console::router(console))
+        .layer(from_fn(edge::observe));
+    Ok(router)
 }
 
 /// The token and the ticket, where WeChat has them.
@@ -91,16 +104,14 @@ fn shared_credential() -> Router<Internal> {
         )
 }
 
+/// Nested, so that nothing below this path gets on to the pass-through.
 fn operators_actions() -> Router<Internal> {
-    Router::new()
-        .route(
-            "/credentials/{app_id}/access_token/renew",
-            post(operator::renew_token).fallback(operator::requires_post),
-        )
-        .route(
-            "/credentials/{app_id}/jsapi_ticket/renew",
-            post(operator::renew_ticket).fallback(operator::requires_post),
-        )
+    let actions = Router::new()
+        .route("/{app_id}/access_token/renew", post(operator::renew_token))
+        .route("/{app_id}/jsapi_ticket/renew", post(operator::renew_ticket))
+        .method_not_allowed_fallback(operator::no_such_action)
+        .fallback(operator::no_such_action);
+    Router::new().nest("/credentials", actions)
 }
 
 async fn get_metrics(State(internal): State<Internal>) -> Response {

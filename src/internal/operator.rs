@@ -30,68 +30,44 @@ pub(super) async fn renew_ticket(
     internal.renew(&app_id, Kind::JsapiTicket, &headers).await
 }
 
-/// A wrong method on the operator's routes.
-pub(super) async fn requires_post() -> Response {
-    failure(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")
+/// Anything else below `/credentials`. It must not be passed through to WeChat, operator's key and all.
+pub(super) async fn no_such_action() -> Response {
+    failure(
+        StatusCode::NOT_FOUND,
+        "there are POST /credentials/{app_id}/access_token/renew and …/jsapi_ticket/renew",
+    )
 }
 
 fn failure(status: StatusCode, message: &str) -> Response {
     no_store(status, &json!({ "message": message }))
 }
 
-/// Why somebody may not act as the operator.
-#[derive(Debug, Clone, Copy)]
-enum Intruder {
-    /// Nobody may: there is no key.
-    Closed,
-    /// No key, or a wrong one, was sent.
-    WrongKey,
-}
-
-impl Intruder {
-    /// The word for the metric and the log.
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Closed => "operator_closed",
-            Self::WrongKey => "operator_key",
-        }
-    }
-}
-
-impl IntoResponse for Intruder {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Closed => failure(
-                StatusCode::FORBIDDEN,
-                "the operator's actions are closed: set internal.operator_key to open them",
-            ),
-            Self::WrongKey => {
-                let message = "send internal.operator_key in the header Authorization: Bearer <key>";
-                let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-                (challenge, failure(StatusCode::UNAUTHORIZED, message)).into_response()
-            }
-        }
-    }
-}
-
 impl Internal {
     async fn renew(&self, app_id: &str, kind: Kind, headers: &HeaderMap) -> Response {
-        if let Err(intruder) = self.admit_operator(headers) {
-            let reason = intruder.reason();
-            self.metrics.internal.refused(reason);
-            return (axum::Extension(Because(reason.to_owned())), intruder).into_response();
+        if let Some((reason, refusal)) = self.refuse_stranger(headers) {
+            self.counted.refused(reason);
+            return (axum::Extension(Because(reason.to_owned())), refusal).into_response();
         }
         let answer = self.renew_as_operator(app_id, kind).await;
         (axum::Extension(AskedBy("operator".to_owned())), answer).into_response()
     }
 
-    fn admit_operator(&self, headers: &HeaderMap) -> Result<(), Intruder> {
+    /// What whoever does not have the operator's key is answered, and why.
+    fn refuse_stranger(&self, headers: &HeaderMap) -> Option<(&'static str, Response)> {
         if self.operator_key.is_blank() {
-            return Err(Intruder::Closed);
+            let message = "the operator's actions are closed: set internal.operator_key to open them";
+            return Some(("operator_closed", failure(StatusCode::FORBIDDEN, message)));
         }
         let sent = bearer(headers).map(Secret::new);
-        let right = sent.is_some_and(|sent| sent == self.operator_key);
-        if right { Ok(()) } else { Err(Intruder::WrongKey) }
+        if sent.is_some_and(|sent| sent == self.operator_key) {
+            return None;
+        }
+        let message = "send internal.operator_key in the header Authorization: Bearer <key>";
+        let mut refusal = failure(StatusCode::UNAUTHORIZED, message);
+        refusal
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        Some(("operator_key", refusal))
     }
 
     async fn renew_as_operator(&self, app_id: &str, kind: Kind) -> Response {

@@ -26,7 +26,7 @@ pub(super) async fn get_ticket(State(internal): State<Internal>, request: Reques
         return Refusal::new(41001, "access_token missing").into_response();
     }
     let Some(account) = internal.account_of(&token).await else {
-        internal.metrics.internal.refused("wrong_token");
+        internal.counted.refused("wrong_token");
         let because = Because("wrong_token: 40001".to_owned());
         let refusal = Refusal::new(
             40001,

@@ -89,7 +89,7 @@ impl Internal {
         let (account, client) = match self.admit(call, address) {
             Ok(admitted) => admitted,
             Err((reason, refusal)) => {
-                self.metrics.internal.refused(reason);
+                self.counted.refused(reason);
                 let because = Because(format!("{reason}: {}", refusal.errcode()));
                 return (axum::Extension(because), refusal).into_response();
             }
@@ -160,7 +160,7 @@ impl Internal {
 
     /// The answer where no credential is to be had.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Response {
-        self.metrics.internal.refused("unavailable");
+        self.counted.refused("unavailable");
         let because = Because(unavailable.reason.clone());
         (axum::Extension(because), Refusal::from(unavailable)).into_response()
     }

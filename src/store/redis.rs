@@ -21,7 +21,7 @@ use crate::settings::{self, RedisMode};
 ///
 /// The connection is made on first use and made anew after any failure, so a Redis that is down at
 /// the start, restarted or failed over needs nothing but to come back. Connecting and every command
-/// have their time-outs, and for [`RETRY_AFTER`] after a failed connection nobody waits for another.
+/// have their time-outs, and for `RETRY_AFTER` after a failed connection nobody waits for another.
 pub struct RedisStore {
     topology: Topology,
     connect_timeout: Duration,

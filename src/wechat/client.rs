@@ -46,7 +46,9 @@ impl WeChatClient {
             .collect();
         let hosts = u32::try_from(bases.len()).unwrap_or(u32::MAX);
         Ok(Self {
-            wire: Wire::new(settings.connect_timeout)?,
+            // A connection that does not come about must be told from an answer that does not come: it
+            // is a reason to try the next host.
+            wire: Wire::new(settings.connect_timeout.min(settings.timeout.mul_f64(0.9)))?,
             bases,
             timeout: settings.timeout,
             connect_limit: settings.connect_timeout.saturating_mul(hosts),
@@ -137,7 +139,7 @@ impl WeChatClient {
         download
     }
 
-    /// Makes a call that answers JSON, within `wechat.timeout` once it is connected.
+    /// Makes a call that answers JSON, within `wechat.timeout` and what hosts out of reach have cost before.
     async fn json(
         &self,
         api: Api,
@@ -160,7 +162,7 @@ impl WeChatClient {
         for base in &self.bases {
             let request = build(self.wire.builder(), base.join_path(path)).build();
             let request = request.map_err(|error| CallError::Interrupted(root_cause(&error)))?;
-            match self.wire.send(request, self.connect_limit + self.timeout).await {
+            match self.wire.send(request, self.timeout).await {
                 Ok(response) => return Ok(response),
                 Err(WireError::Connect(why)) => last = why,
                 Err(WireError::Broken(why)) => return Err(CallError::Interrupted(why)),

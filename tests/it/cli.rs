@@ -147,9 +147,21 @@ async fn serve_sandbox_needs_nothing_and_shows_the_page() {
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
     assert_eq!(line.trim(), format!("The demo page: http://{address}/"));
-    let page = reqwest::get(format!("http://{address}/")).await.unwrap();
-    let (status, text) = (page.status(), page.text().await.unwrap());
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.text().await.unwrap()
+    };
+    let (page, script, docs) = (get("/").await, get("/sandbox/demo.js").await, get("/docs/").await);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(status == 200 && text.contains("/wechat/jsSDK"), "{text}");
+    assert!(page.contains("/sandbox/demo.js"), "{page}");
+    assert!(
+        script.contains("/wechat/jsSDK") && script.contains("/p/active/weChatOa/upload"),
+        "{script}"
+    );
+    assert!(
+        !docs.contains("https://"),
+        "the page of the documents needs the internet: {docs}"
+    );
 }

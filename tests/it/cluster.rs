@@ -11,7 +11,10 @@ async fn two_gateways_share_one_token_and_one_ticket() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = || {
         let builder = Gateway::builder().wechat(&wechat).set("credentials.backend", "redis");
-        builder.set("redis.url", redis.url()).start()
+        builder
+            .set("redis.url", redis.url())
+            .set("redis.response_timeout", "5s")
+            .start()
     };
     let (one, two) = tokio::join!(gateway(), gateway());
     let page = "https://a.cn/p";
@@ -68,7 +71,8 @@ async fn a_photo_is_stored_once_by_two_gateways() {
         let builder = Gateway::builder()
             .wechat(&wechat)
             .set("credentials.backend", "redis")
-            .set("redis.url", redis.url());
+            .set("redis.url", redis.url())
+            .set("redis.response_timeout", "5s");
         builder
             .set("image_store.local.directory", images.path().display())
             .start()
@@ -117,7 +121,11 @@ async fn a_credential_that_cannot_be_trusted_is_not_used() {
                 .unwrap();
         }
         let builder = Gateway::builder().wechat(&wechat).set("credentials.backend", "redis");
-        let gateway = builder.set("redis.url", redis.url()).start().await;
+        let gateway = builder
+            .set("redis.url", redis.url())
+            .set("redis.response_timeout", "5s")
+            .start()
+            .await;
         let page = "https://a.cn/p";
         let answer = gateway.sign(page).await;
         assert_eq!(answer.code(), (200, 0), "{spoil}: {answer:?}");

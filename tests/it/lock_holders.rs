@@ -190,6 +190,43 @@ async fn a_token_that_a_killed_replica_replaced_is_not_called_foreign() {
     assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
 }
 
+#[tokio::test]
+async fn a_holder_that_is_told_to_end_ends_its_call_first() {
+    let redis = RedisServer::start().await;
+    let (wechat, app_id) = wechat().await;
+    let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
+    let mut holder = GatewayProcess::start(&short_lock(&redis), &wechat).await;
+    until("the holder calls WeChat", || async {
+        wechat.sandbox.calls(Api::Token) == 1
+    })
+    .await;
+    holder.signal("TERM");
+    until("it drains", || async { !holder.logged("draining").is_empty() }).await;
+    wechat.sandbox.remove_fault(held);
+    assert!(holder.ended().await.success());
+    assert_eq!(redis.value(&token_key(&app_id)).await, Some(current(&wechat, &app_id)));
+    assert_eq!(redis.value(&lock_key(&app_id)).await, None);
+}
+
+#[tokio::test]
+async fn a_holder_that_may_not_end_its_call_releases_the_lock_all_the_same() {
+    let redis = RedisServer::start().await;
+    let (wechat, app_id) = wechat().await;
+    wechat.sandbox.inject(HELD.on(Api::Token).once());
+    let builder = short_lock(&redis)
+        .set("wechat.timeout", "20s")
+        .set("credentials.lock_ttl", "30s")
+        .set("server.shutdown_grace", "200ms");
+    let mut holder = GatewayProcess::start(&builder, &wechat).await;
+    until("the holder calls WeChat", || async {
+        wechat.sandbox.calls(Api::Token) == 1
+    })
+    .await;
+    holder.signal("TERM");
+    assert!(holder.ended().await.success());
+    assert_eq!(redis.value(&lock_key(&app_id)).await, None);
+}
+
 /// Another replica, as it were.
 async fn somebody_takes_the_lock(redis: &RedisServer, app_id: &AppId) {
     let command = format!("SET {} somebody NX PX 60000", lock_key(app_id));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wxgate::sandbox::{Api, SandboxConfig};
+use wxgate::sandbox::{Api, Kill, SandboxConfig};
 
 use crate::support::{
     Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, Traffic, free_address, ticket_key, token_key,
@@ -68,6 +68,36 @@ async fn redis_that_comes_back_empty_is_given_what_is_still_valid() {
     signing.end().await.assert_flawless();
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+}
+
+#[tokio::test]
+async fn redis_that_comes_back_from_an_old_snapshot_is_put_right() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let gateways = two_warm(&redis, &wechat).await;
+    let old = redis.value(&token_key(&app_id)).await.unwrap();
+    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    for gateway in &gateways {
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+    let new = redis.value(&token_key(&app_id)).await.unwrap();
+    assert_ne!(old, new);
+    let downloads = wechat.sandbox.calls(Api::MediaGet);
+
+    redis
+        .command::<()>(&format!("SET {} {old} EX 7200", token_key(&app_id)))
+        .await;
+    until("the newer one is published again", || async {
+        redis.value(&token_key(&app_id)).await.as_ref() == Some(&new)
+    })
+    .await;
+    for gateway in &gateways {
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 2);
+    let more = wechat.sandbox.calls(Api::MediaGet) - downloads;
+    assert_eq!(more, 2, "the old one was not tried again");
 }
 
 #[tokio::test]
@@ -165,13 +195,13 @@ async fn a_wrong_password_is_survived_until_it_is_right() {
         .await;
     gateway.assert_signs().await;
     gateway.until_it_says("degraded").await;
-    let problem = redis_component(&gateway.get("/readyz").await)["problem"].clone();
+    let problem = redis_component(&gateway.internal_get("/readyz").await)["problem"].clone();
     assert!(
         problem.as_str().unwrap().contains("WRONGPASS") || problem.as_str().unwrap().contains("authentication"),
         "{problem}"
     );
 
-    let mut operator = crate::support::connection(&format!("redis://:somebody-elses@{}", redis.address)).await;
+    let mut operator = crate::support::connection(&format!("redis://:somebody-elses@{}", redis.address), None).await;
     let set: String = redis::cmd("CONFIG")
         .arg(&["SET", "requirepass", "the-right-one"])
         .query_async(&mut operator)
@@ -179,7 +209,7 @@ async fn a_wrong_password_is_survived_until_it_is_right() {
         .unwrap();
     assert_eq!(set, "OK");
     gateway.until_it_says("ready").await;
-    let mut connection = crate::support::connection(&format!("redis://:the-right-one@{}", redis.address)).await;
+    let mut connection = crate::support::connection(&format!("redis://:the-right-one@{}", redis.address), None).await;
     let published: Option<String> = redis::cmd("GET")
         .arg(token_key(&wechat.account().app_id))
         .query_async(&mut connection)

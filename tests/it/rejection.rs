@@ -116,6 +116,31 @@ async fn two_clusters_that_fight_over_a_classic_token_are_stopped_by_the_days_li
 }
 
 #[tokio::test]
+async fn the_days_limit_is_one_for_the_whole_cluster() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(no_overlap()).await;
+    let app_id = wechat.account().app_id;
+    let start = || {
+        let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
+        builder.set("credentials.daily_token_calls", 3).start()
+    };
+    let (one, two) = tokio::join!(start(), start());
+    one.until_it_says("ready").await;
+    two.until_it_says("ready").await;
+    for (first, second) in [(&one, &two), (&two, &one)] {
+        wechat.sandbox.foreign_token(&app_id).unwrap();
+        assert_eq!(first.upload_new_photo().await.code(), (200, 0));
+        assert_eq!(second.upload_new_photo().await.code(), (200, 0));
+    }
+    wechat.sandbox.foreign_token(&app_id).unwrap();
+    for gateway in [&one, &two] {
+        let refused = gateway.upload_new_photo().await;
+        assert_eq!(refused.code(), (503, 4001), "{refused:?}");
+    }
+    assert_eq!(wechat.sandbox.calls(Api::Token), 3);
+}
+
+#[tokio::test]
 async fn force_refresh_is_for_a_rejected_token_that_wechat_gives_back_and_not_twice_in_30_s() {
     let redis = RedisServer::start().await;
     // WeChat itself would let it be forced at any time.

@@ -34,8 +34,10 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     let began = Instant::now();
     let (tokens, tickets) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
     until("six tokens and tickets have come and gone", || async {
-        tokens.borrow_mut().extend(redis.value(&token_key(&app_id)).await);
-        tickets.borrow_mut().extend(redis.value(&ticket_key(&app_id)).await);
+        let token = redis.value(&token_key(&app_id)).await;
+        tokens.borrow_mut().extend(token);
+        let ticket = redis.value(&ticket_key(&app_id)).await;
+        tickets.borrow_mut().extend(ticket);
         tokens.borrow().len() >= 6 && tickets.borrow().len() >= 4
     })
     .await;
@@ -51,6 +53,13 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     assert!(per_life(asked) < 2.1, "{asked} ticket calls in {lives} lives");
     assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
     assert_eq!(redis.journaled(&app_id, "renewal_failed").await, 0);
+    // Nobody had to wait: after the first of each kind there was never none.
+    for kind in ["access_token", "jsapi_ticket"] {
+        let labels = format!("app_id=\"{app_id}\",kind=\"{kind}\",outcome=\"ok\",trigger=\"missing\"");
+        let series = format!("wxgate_credential_refreshes_total{{{labels}}}");
+        let missing = one.metric(&series).await + two.metric(&series).await;
+        assert!((1.0..=2.0).contains(&missing), "{kind}: {missing}");
+    }
 }
 
 #[tokio::test]

@@ -16,20 +16,20 @@ async fn calls_in_5s(fault: Fault, errcode: Option<i64>) -> u64 {
     let gateway = Gateway::builder()
         .wechat(&wechat)
         .set("wechat.timeout", "500ms")
+        .set("wechat.connect_timeout", "300ms")
         .start()
         .await;
     let end = Instant::now() + Duration::from_secs(5);
-    let mut slowest = Duration::ZERO;
+    let mut answered = 0;
     while Instant::now() < end {
-        let asked = Instant::now();
         let refused = gateway.assert_no_credential().await;
         assert_eq!(refused.body.get("errcode").and_then(serde_json::Value::as_i64), errcode);
-        slowest = slowest.max(asked.elapsed());
+        answered += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(
-        slowest < Duration::from_secs(2),
-        "while calls are backed off nobody waits: {slowest:?}"
+        answered > 50,
+        "few callers wait for a call, the others are answered at once: {answered}"
     );
     let calls = wechat.sandbox.calls(Api::StableToken);
     wechat.sandbox.clear_faults();
@@ -153,6 +153,7 @@ async fn another_host_is_for_connections_that_fail_and_never_for_answers() {
             .set("wechat.api_base_url", url)
             .set("wechat.fallback_base_urls", other.url())
             .set("wechat.timeout", "500ms")
+            .set("wechat.connect_timeout", "300ms")
             .start()
     };
     // Nobody listens at the first host.

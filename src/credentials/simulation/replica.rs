@@ -81,6 +81,7 @@ impl Replica {
             ),
             metrics: CredentialMetrics::register(&Registry::new()).unwrap(),
             tasks,
+            cut_off: CancellationToken::new(),
         };
         let key = |name: &str| KeyTemplate::try_from(name.to_owned()).unwrap();
         let keys = Credentials {

@@ -95,7 +95,7 @@ impl GatewayBuilder {
     }
 
     /// A setting, named as in the environment: `server.listen`.
-    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+    pub fn set(self, key: &str, value: impl std::fmt::Display) -> Self {
         let name = format!("WXGATE__{}", key.replace('.', "__").to_uppercase());
         self.variable(&name, value)
     }

@@ -8,6 +8,7 @@ use axum::routing::post;
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// The service; it ends with the test.
 pub struct ImageService {
@@ -20,7 +21,7 @@ impl ImageService {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/upload", post(take));
-        let serve = wxgate::server::serve(listener, router, Default::default(), std::time::Duration::ZERO);
+        let serve = wxgate::server::serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO);
         Self {
             address,
             serving: tokio::spawn(serve),

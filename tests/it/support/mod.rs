@@ -7,6 +7,8 @@ mod internal;
 mod process;
 mod proxy;
 mod redis;
+mod sentinel;
+mod tls;
 mod traffic;
 
 use std::time::Duration;
@@ -21,7 +23,9 @@ pub use image_service::ImageService;
 pub use process::GatewayProcess;
 pub use proxy::Proxy;
 pub use redis::{RedisServer, connection, free_address};
-pub use traffic::{Tally, Traffic};
+pub use sentinel::Sentinel;
+pub use tls::Tls;
+pub use traffic::Traffic;
 
 /// The longest that anything awaited may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);

@@ -13,7 +13,7 @@ pub struct GatewayProcess {
     child: Child,
     caller: Caller,
     log: Arc<Mutex<Vec<String>>>,
-    pub images: tempfile::TempDir,
+    _images: tempfile::TempDir,
 }
 
 impl GatewayProcess {
@@ -43,14 +43,20 @@ impl GatewayProcess {
                 .filter_map(|line| serde_json::from_str::<Value>(line).ok())
                 .find(|line| line["public"].is_string())
         };
-        until("the gateway listens", || async { serves().is_some() }).await;
+        let running = Mutex::new(&mut child);
+        until("the gateway listens", || async {
+            let ended = running.lock().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "it does not start: {:#?}", log.lock().unwrap());
+            serves().is_some()
+        })
+        .await;
         let line = serves().unwrap();
         let address = |field: &str| line[field].as_str().unwrap().parse().unwrap();
         Self {
             caller: Caller::new(address("public"), address("internal"), wechat),
             child,
             log,
-            images,
+            _images: images,
         }
     }
 

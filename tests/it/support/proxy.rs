@@ -52,12 +52,7 @@ impl Proxy {
         }
     }
 
-    /// From now on nothing reaches the server; it is kept, not lost.
-    pub fn hold(&self) {
-        self.gate.open.send_replace(false);
-    }
-
-    /// The same from the first piece on that holds `text`.
+    /// From the first piece on that holds `text` nothing reaches the server; it is kept, not lost.
     pub fn hold_before(&self, text: &'static str) {
         *self.gate.closes_before.lock().unwrap() = Some(text);
     }

@@ -3,19 +3,21 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::AsyncCommands;
 
-use super::{send_signal, until};
+use super::{Tls, send_signal, until};
 
 /// A redis-server of the test's own; killed, by its id, when the test ends.
 pub struct RedisServer {
     child: Child,
     pub address: SocketAddr,
     options: Vec<String>,
-    /// What it was left in its folder, such as a cluster's map, survives [`RedisServer::kill`].
+    /// What it has left in its folder, such as a cluster's map, survives [`RedisServer::kill`].
     directory: tempfile::TempDir,
+    tls: Option<Arc<Tls>>,
 }
 
 impl RedisServer {
@@ -29,13 +31,26 @@ impl RedisServer {
     }
 
     pub async fn start_at(address: SocketAddr, options: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self::start_as(address, options, None).await
+    }
+
+    /// A server that speaks nothing but TLS.
+    pub async fn start_with_tls(tls: &Arc<Tls>, options: &[&str]) -> Self {
+        let address = free_address();
+        let options = options.iter().map(|&option| option.to_owned());
+        let options = options.chain(tls.options(address)).collect();
+        Self::start_as(address, options, Some(Arc::clone(tls))).await
+    }
+
+    async fn start_as(address: SocketAddr, options: Vec<String>, tls: Option<Arc<Tls>>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let mut server = Self {
             child: spawn(address, &options, &directory),
             address,
             options,
             directory,
+            tls,
         };
         server.answers().await;
         server
@@ -69,11 +84,12 @@ impl RedisServer {
     }
 
     pub fn url(&self) -> String {
-        format!("redis://{}/0", self.address)
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{}/0", self.address)
     }
 
     pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
-        connection(&self.url()).await
+        connection(&self.url(), self.tls.as_deref()).await
     }
 
     /// Runs a command, as `redis-cli` would.
@@ -135,8 +151,12 @@ impl Drop for RedisServer {
 }
 
 /// A connection for the test itself.
-pub async fn connection(url: &str) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(url).unwrap();
+pub async fn connection(url: &str, tls: Option<&Tls>) -> redis::aio::MultiplexedConnection {
+    let client = match tls {
+        None => redis::Client::open(url),
+        Some(tls) => redis::Client::build_with_tls(url, tls.trust()),
+    };
+    let client = client.unwrap();
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(Some(super::LIMIT))
         .set_response_timeout(Some(super::LIMIT));
@@ -146,7 +166,7 @@ pub async fn connection(url: &str) -> redis::aio::MultiplexedConnection {
         .unwrap()
 }
 
-fn spawn(address: SocketAddr, options: &Vec<String>, directory: &tempfile::TempDir) -> Child {
+fn spawn(address: SocketAddr, options: &[String], directory: &tempfile::TempDir) -> Child {
     Command::new("redis-server")
         .args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--dir"])

@@ -1,0 +1,109 @@
+//! Which language a reader gets.
+
+use axum::http::{HeaderMap, header};
+
+/// The page's languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    Chinese,
+    English,
+}
+
+/// The cookie that remembers the reader's choice.
+pub(super) const COOKIE: &str = "wxgate_lang";
+
+impl Language {
+    /// Its name in `?lang=` and in the cookie.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh",
+            Self::English => "en",
+        }
+    }
+
+    /// Its name in HTML.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh-CN",
+            Self::English => "en",
+        }
+    }
+
+    /// The language that a range such as `zh-TW` or `en` asks for.
+    fn of_range(range: &str) -> Option<Self> {
+        let primary = range.split('-').next().unwrap_or_default().trim();
+        [Self::Chinese, Self::English]
+            .into_iter()
+            .find(|language| primary.eq_ignore_ascii_case(language.code()))
+    }
+
+    /// What the query chooses, if it does.
+    pub(super) fn chosen(query: Option<&str>) -> Option<Self> {
+        let code = query?.split('&').find_map(|pair| pair.strip_prefix("lang="))?;
+        Self::of_range(code)
+    }
+
+    /// What an earlier choice or the browser asks for; English for those who say nothing.
+    pub(super) fn of_headers(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let remembered = text(header::COOKIE).and_then(|cookies| {
+            let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+            cookies.find(|(name, _)| *name == COOKIE).map(|(_, code)| code)
+        });
+        remembered
+            .and_then(Self::of_range)
+            .or_else(|| text(header::ACCEPT_LANGUAGE).and_then(Self::preferred))
+            .unwrap_or(Self::English)
+    }
+
+    /// The one with the greatest weight in an `Accept-Language`; the first of equals.
+    fn preferred(accept: &str) -> Option<Self> {
+        let mut best = None;
+        for item in accept.split(',') {
+            let mut parts = item.split(';');
+            let language = parts.next().and_then(Self::of_range);
+            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse::<f32>().ok());
+            let weight = weight.unwrap_or(1.0);
+            if let Some(language) = language
+                && weight > best.map_or(0.0, |(_, best)| best)
+            {
+                best = Some((language, weight));
+            }
+        }
+        best.map(|(language, _)| language)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_browser_s_wish_is_weighed() {
+        let cases = [
+            ("zh-CN,zh;q=0.9,en;q=0.8", Some(Language::Chinese)),
+            ("en-GB,en;q=0.9,zh;q=0.8", Some(Language::English)),
+            ("fr,de;q=0.9,ZH-tw;q=0.5,en;q=0.4", Some(Language::Chinese)),
+            ("en;q=0,zh;q=0.1", Some(Language::Chinese)),
+            ("zhx, *", None),
+            ("", None),
+        ];
+        for (accept, language) in cases {
+            assert_eq!(Language::preferred(accept), language, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_choice_is_remembered_over_the_browser_s_wish() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Language::of_headers(&headers), Language::English);
+        headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("zh"));
+        assert_eq!(Language::of_headers(&headers), Language::Chinese);
+        headers.insert(header::COOKIE, HeaderValue::from_static("a=b; wxgate_lang=en"));
+        assert_eq!(Language::of_headers(&headers), Language::English);
+        assert_eq!(Language::chosen(Some("x=1&lang=zh")), Some(Language::Chinese));
+        assert_eq!(Language::chosen(Some("lang=fr")), None);
+    }
+}

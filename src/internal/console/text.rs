@@ -1,0 +1,246 @@
+//! Every text of the page, in both languages side by side.
+
+use super::language::Language;
+
+/// A text in both languages. `{}` are places to fill, in order; both languages have the same number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text {
+    zh: &'static str,
+    en: &'static str,
+}
+
+impl Text {
+    /// As it is.
+    pub(super) fn plain(self, language: Language) -> &'static str {
+        match language {
+            Language::Chinese => self.zh,
+            Language::English => self.en,
+        }
+    }
+
+    /// With its places filled.
+    pub(super) fn fill(self, language: Language, values: &[&str]) -> String {
+        let mut pieces = self.plain(language).split("{}");
+        let mut filled = pieces.next().unwrap_or_default().to_owned();
+        for (piece, value) in pieces.zip(values) {
+            filled.push_str(value);
+            filled.push_str(piece);
+        }
+        filled
+    }
+}
+
+macro_rules! texts {
+    ($($name:ident: $zh:literal, $en:literal;)*) => {
+        $(pub(super) const $name: Text = Text { zh: $zh, en: $en };)*
+
+        #[cfg(test)]
+        const ALL: &[(&str, Text)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+texts! {
+    TITLE: "控制台", "console";
+    SKIP: "跳到正文", "Skip to the content";
+    OTHER_LANGUAGE: "语言", "Language";
+    UPDATED: "更新于 {}（北京时间）", "Updated {} (Beijing time)";
+    PAUSE: "暂停", "Pause";
+    RESUME: "继续", "Resume";
+    STALE: "连不上网关，以下是此前的状态。", "The gateway can't be reached; this is how it was before.";
+    REPLICA: "副本", "Replica";
+    UPTIME: "已运行 {}", "up {}";
+
+    STATE_FINE: "一切正常", "All is well";
+    STATE_FINE_MORE: "凭证有效，依赖的服务都在工作。", "Credentials are alive, and everything they depend on works.";
+    STATE_DEGRADED: "仍在服务，但需要看一下", "Serving, but something needs a look";
+    STATE_DOWN: "无法服务", "Out of service";
+
+    PROBLEM_DRAINING: "网关正在停机，不再接受新请求。", "The gateway is draining and takes no new requests.";
+    PROBLEM_NO_CREDENTIAL: "{}：没有可用的 {}。", "{} has no usable {}.";
+    PROBLEM_FAILING: "{}：{} 续期失败，现有的仍可用。", "{}: the {} can't be renewed; the one in use still works.";
+    PROBLEM_STORE: "Redis 连不上：签名照常，但各副本互相看不见。", "Redis is down: signing goes on, but replicas can't see each other.";
+    PROBLEM_WECHAT: "最近对微信的调用没有成功。", "The latest calls to WeChat failed.";
+    PROBLEM_IMAGES: "最近的照片没有存进图片库。", "The image store did not take the latest photos.";
+    PROBLEM_CALLS_SPENT: "{}：今天的 token 调用已到上限，北京时间零点前不再调用微信。", "{}: today's token calls are spent; none is made before midnight in Beijing.";
+    PROBLEM_CALLS_NEARLY: "{}：今天的 token 调用已超过上限的八成。", "{}: over 80 % of today's token calls are spent.";
+    PROBLEM_FOREIGN: "{}：过去 24 小时内，token 被别的系统作废过。", "{}: another system killed the token within the last 24 hours.";
+
+    ACCOUNTS: "账号与凭证", "Accounts";
+    API_STABLE: "稳定版接口", "stable token API";
+    API_CLASSIC: "普通接口", "classic token API";
+    ALIVE: "有效", "alive";
+    RETRYING: "续期失败", "renewal fails";
+    NONE: "没有", "none";
+    UNTIL: "后到期（{}）", "left, until {}";
+    LIFE_BAR: "{} 的剩余寿命：{} %", "Life left of the {}: {} %";
+    FINGERPRINT: "指纹", "Fingerprint";
+    RENEWED_BY: "获取者", "Renewed by";
+    TAKEN_OVER: "自共享存储接管，{}", "taken over from the shared store at {}";
+    NEXT_RENEWAL: "下次续期", "Next renewal";
+    IN_SPAN: "{}后", "in {}";
+    ANY_MOMENT: "马上", "any moment";
+    FETCHING: "正在获取，尚未拿到。", "Being fetched; none has come yet.";
+    FAILING_BECAUSE: "原因", "Reason";
+    RETRY_IN: "{}后再试", "tried again in {}";
+    WHAT_TO_DO: "怎么办", "What to do";
+    CALLS_TODAY: "今天的 token 调用（整个集群）", "Token calls today, whole cluster";
+    CALLS_OF: "{} / {}", "{} of {}";
+    CALLS_UNLIMITED: "{}，不设上限", "{}, no limit set";
+
+    FOREIGN_TITLE: "token 被别的系统作废", "Another system kills your token";
+    FOREIGN_ONE: "{} 的 access_token 在过去 7 天里被作废 1 次，最近一次：{}。", "The access_token of {} was killed once in the last 7 days, at {}.";
+    FOREIGN_MANY: "{} 的 access_token 在过去 7 天里被作废 {} 次，最近一次：{}。", "The access_token of {} was killed {} times in the last 7 days, last at {}.";
+    FOREIGN_WHY: "某个系统用同一个 AppSecret 自己取了 token，于是网关手里的那个提前失效。网关已换上新的，但双方会一直互相顶掉。", "Some system fetched a token of its own with the same AppSecret, which ended the gateway's before its time. The gateway has got another one, but the two will go on killing each other's.";
+    FOREIGN_FIND: "找到它：对照下面的时间，看哪个系统在那时取过 token。", "Find it: see which system fetched a token at the times below.";
+    FOREIGN_ASK: "让它改用本网关：把它的接口地址换成网关内部监听的地址，其余代码不变；在 internal.clients 里给它一个自己的密钥。", "Let it ask wxgate: change its base URL to this internal listener's, and nothing else; give it a secret of its own in internal.clients.";
+    FOREIGN_RESET: "找不到，或改不了：在微信后台重置 AppSecret，只交给 wxgate。", "Can't be found, or changed? Reset the AppSecret in WeChat's console and give it to wxgate alone.";
+    FOREIGN_LOST: "离到期还有 {}", "{} before its end";
+
+    DEPENDENCIES: "依赖的服务", "Depends on";
+    UP: "正常", "up";
+    DOWN: "不通", "down";
+    QUIET: "空闲", "idle";
+    REDIS: "Redis", "Redis";
+    MEMORY: "内存存储", "Memory store";
+    MEMORY_MORE: "凭证只在本进程里；多个副本请用 Redis。", "Credentials live in this process alone; use Redis for several replicas.";
+    SINCE_SPAN: "已持续 {}", "for {}";
+    WECHAT: "微信接口", "WeChat";
+    IMAGE_STORE: "图片库", "Image store";
+    STORE_LOCAL: "本地目录", "local folder";
+    STORE_HTTP: "HTTP 上传服务", "HTTP upload service";
+    STORE_S3: "S3", "S3";
+    LAST_HOUR: "近一小时：成功 {}，失败 {}", "last hour: {} fine, {} failed";
+    NOT_CALLED: "近一小时没有调用", "not called in the last hour";
+
+    TRAFFIC: "流量", "Traffic";
+    TRAFFIC_MORE: "本副本自启动以来；曲线为近一小时每分钟的次数。", "This replica since it started; the charts are per minute over the last hour.";
+    SIGNATURES: "签名", "Signatures";
+    UPLOADS: "上传", "Uploads";
+    ERRORS: "服务端错误", "Server errors";
+    NOT_SIGNED: "{} 次请求有误（4xx）", "{} refused (4xx)";
+    NOT_UPLOADED: "{} 次未成功", "{} did not succeed";
+    ERRORS_MORE: "以 5xx 回答的请求", "requests answered with 5xx";
+    CHART: "{}，近一小时每分钟：峰值 {}，合计 {}", "{} per minute over the last hour: {} at most, {} in all";
+    PEAK: "峰值 {}/分", "peak {}/min";
+    OUTCOMES: "上传的结果", "How uploads ended";
+    NO_UPLOADS: "还没有上传。", "No uploads yet.";
+    OUTCOME_STORED: "已存入", "stored";
+    OUTCOME_REMEMBERED: "此前已存", "stored before";
+    OUTCOME_JOINED: "与进行中的合并", "joined one under way";
+    OUTCOME_REJECTED: "类型或大小不许", "kind or size not allowed";
+    OUTCOME_NOT_FOUND: "serverId 不对或过期", "serverId wrong or expired";
+    OUTCOME_WECHAT: "微信出错", "WeChat failed";
+    OUTCOME_UNAVAILABLE: "没有凭证", "no credential";
+    OUTCOME_STORE: "图片库出错", "image store failed";
+    OUTCOME_OVERLOADED: "并发已满", "too many at once";
+    OUTCOME_TIMEOUT: "超时", "timed out";
+    OUTCOME_LOST: "内部中断", "lost";
+
+    JOURNAL: "凭证日志", "Journal";
+    JOURNAL_MORE: "时间为北京时间，新的在前。", "Beijing time, newest first.";
+    JOURNAL_EMPTY: "还没有记录。", "Nothing has happened yet.";
+    JOURNAL_UNREAD: "日志存在 Redis 里，现在读不到。", "The journal is in Redis, which can't be read now.";
+    TODAY: "今天", "Today";
+    EVENT_ISSUED: "获取", "issued";
+    EVENT_RENEWED: "续期", "renewed";
+    EVENT_ADOPTED: "接管", "adopted";
+    EVENT_HANDED_OUT: "发放", "handed out";
+    EVENT_REJECTED: "被微信拒绝", "rejected by WeChat";
+    EVENT_FOREIGN: "被别的系统作废", "killed by another system";
+    EVENT_FAILED: "获取失败", "renewal failed";
+    ADOPTED_MORE: "由别的副本或旧服务获取", "another replica or service had got it";
+    HANDED_TO: "给 {}", "to {}";
+    VALID_FOR: "有效 {}", "for {}";
+    TIMES: "{} 次，自 {} 起", "{} times since {}";
+
+    OPERATOR: "运维操作", "Operator";
+    OPERATOR_MORE: "立即向微信续期，跳过等待。密钥只留在这个标签页里。", "Renew at WeChat now, whatever is being waited for. The key stays in this tab.";
+    OPERATOR_CLOSED: "设置 internal.operator_key 后，这里可以立即续期 token 和 ticket。", "Set internal.operator_key to renew tokens and tickets from here.";
+    OPERATOR_SCRIPT: "这些按钮需要 JavaScript。", "These buttons need JavaScript.";
+    KEY: "运维密钥（internal.operator_key）", "Operator's key (internal.operator_key)";
+    FORGET: "清除", "Forget";
+    RENEW_TOKEN: "续期 token", "Renew token now";
+    RENEW_TICKET: "续期 ticket", "Renew ticket now";
+    ACTION_WORKING: "进行中…", "Working…";
+    ACTION_DONE: "完成", "Done";
+    ACTION_UNCHANGED: "微信给回了同一个，它仍然有效", "WeChat gave the same one back: it is still good";
+    ACTION_WRONG_KEY: "密钥不对", "The key is wrong";
+    ACTION_FAILED: "没有成功", "It did not work";
+    ACTION_UNREACHABLE: "连不上网关", "The gateway can't be reached";
+
+    CURE_APP_ID: "没有这个 AppID：改正 app_id（以 wx 开头）。", "No such AppID: correct app_id (it begins with wx).";
+    CURE_SECRET: "AppSecret 不对、已重置，或属于别的账号：从微信后台重新复制。", "The AppSecret is wrong, was reset, or is another account's: copy it again from WeChat's console.";
+    CURE_IP: "把上面的地址加进微信后台的 IP 白名单（设置与开发 → 开发接口管理），最多 10 分钟生效。", "Add the address named above to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes.";
+    CURE_FROZEN_SECRET: "AppSecret 被冻结：在微信后台解冻。", "The AppSecret is frozen: unfreeze it in WeChat's console.";
+    CURE_PERMISSION: "账号没有这个接口的权限：完成认证，或查看后台的“接口权限”。", "The account lacks this API: verify the account (认证), or look at 接口权限 in its console.";
+    CURE_BANNED: "这个接口被封禁：看微信后台的通知。", "The API is banned for this account: read the notice in its console.";
+    CURE_ADDRESS: "主机把微信解析到了停用的地址：删掉 hosts 或 DNS 里写死的地址。", "This host resolves WeChat to a retired address: remove pinned addresses from its hosts file or DNS.";
+    CURE_OWNER: "账号被冻结、迁移、注销或处罚：需要账号所有者处理。", "The account is frozen, moved, cancelled or punished: its owner must act.";
+    CURE_PLATFORM: "这是第三方平台的 AppID：改用公众号自己的。", "This AppID is a third-party platform's: use the account's own.";
+    CURE_CONFIRM: "管理员需在微信里确认这个地址，或把它加进 IP 白名单。", "An administrator must confirm this address in WeChat, or add it to the IP list.";
+    CURE_BLOCKED: "管理员拒绝了这个地址，它会被封一段时间：把它加进 IP 白名单。", "An administrator refused this address, so it is blocked for a while: add it to the IP list.";
+    CURE_QUOTA: "微信的调用次数已用完：等它恢复，并在日志里看谁在反复取 token。", "WeChat's quota is used up: wait, and look in the journal for who keeps fetching tokens.";
+    CURE_BUSY: "微信繁忙：网关会自己再试。", "WeChat is busy: the gateway tries again by itself.";
+}
+
+/// What an operator can do about a refusal.
+pub(super) fn cure(errcode: i64) -> Option<Text> {
+    Some(match errcode {
+        -1 => CURE_BUSY,
+        40001 | 40125 => CURE_SECRET,
+        40013 => CURE_APP_ID,
+        40164 => CURE_IP,
+        40243 => CURE_FROZEN_SECRET,
+        45009 | 45011 => CURE_QUOTA,
+        48001 | 50001 => CURE_PERMISSION,
+        48004 => CURE_BANNED,
+        48017 => CURE_ADDRESS,
+        50002 | 50004 | 50007 => CURE_OWNER,
+        61024 => CURE_PLATFORM,
+        89501 | 89503 => CURE_CONFIRM,
+        89506 | 89507 => CURE_BLOCKED,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wechat::{ErrCode, Meaning};
+
+    /// Names that are the same in both languages.
+    const NAMES: [&str; 3] = ["REDIS", "STORE_S3", "CALLS_OF"];
+
+    #[test]
+    fn every_text_is_there_in_both_languages() {
+        let is_chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        assert!(ALL.len() > 100);
+        for (name, text) in ALL {
+            assert!(!text.zh.trim().is_empty() && !text.en.trim().is_empty(), "{name}");
+            let places = |text: &str| text.matches("{}").count();
+            assert_eq!(places(text.zh), places(text.en), "{name}");
+            if !NAMES.contains(name) {
+                assert!(is_chinese(text.zh), "{name}: {}", text.zh);
+            }
+        }
+    }
+
+    #[test]
+    fn every_refusal_that_an_operator_can_mend_has_its_cure() {
+        for errcode in -1..100_000 {
+            let meaning = ErrCode(errcode).meaning_of_token_call();
+            let needs_one = matches!(meaning, Meaning::Operator(_) | Meaning::Quota | Meaning::Busy);
+            assert!(!needs_one || cure(errcode).is_some(), "{errcode}");
+        }
+    }
+
+    #[test]
+    fn places_are_filled_in_order() {
+        let text = Text {
+            zh: "{}甲{}乙",
+            en: "a {} b {}",
+        };
+        assert_eq!(text.fill(Language::Chinese, &["1", "2"]), "1甲2乙");
+        assert_eq!(text.fill(Language::English, &["{}", "2"]), "a {} b 2");
+    }
+}

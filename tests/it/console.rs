@@ -1,0 +1,176 @@
+//! The operator's page, over a running gateway.
+
+use wxgate::sandbox::{Fault, Kill, SandboxConfig, TokenKind};
+
+use crate::support::{Answer, Gateway, RedisServer, photo, until};
+
+const CONSOLE: &str = "/console";
+
+/// The page, in the language that a browser asks for.
+async fn page(gateway: &Gateway, language: &str) -> Answer {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}{CONSOLE}", gateway.internal);
+    gateway.send(client.get(url).header("accept-language", language)).await
+}
+
+fn text(answer: &Answer) -> &str {
+    assert_eq!(answer.status, 200);
+    answer.body.as_str().unwrap()
+}
+
+#[tokio::test]
+async fn the_page_speaks_chinese_and_english() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let chinese = page(&gateway, "zh-CN,zh;q=0.9,en;q=0.5").await;
+    let english = page(&gateway, "en").await;
+    assert!(text(&chinese).contains("<html lang=\"zh-CN\"") && text(&chinese).contains("一切正常"));
+    assert!(text(&english).contains("<html lang=\"en\"") && text(&english).contains("All is well"));
+    assert_eq!(english.header("set-cookie"), "");
+
+    let chosen = gateway.internal_get("/console?lang=zh").await;
+    assert!(text(&chosen).contains("一切正常"));
+    assert!(
+        chosen
+            .header("set-cookie")
+            .starts_with("wxgate_lang=zh; Path=/console;")
+    );
+}
+
+#[tokio::test]
+async fn the_page_lets_nothing_in_from_elsewhere() {
+    let gateway = Gateway::start().await;
+    for path in ["", "/console.css", "/console.js", "/icon.svg", "/nothing"] {
+        let answer = gateway.internal_get(&format!("{CONSOLE}{path}")).await;
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.status, if path == "/nothing" { 404 } else { 200 }, "{path}");
+    }
+    let page = page(&gateway, "en").await;
+    for attribute in ["src=\"", "href=\""] {
+        for target in text(&page).split(attribute).skip(1) {
+            assert!(target.starts_with("/console") || target.starts_with('#'), "{target}");
+        }
+    }
+    assert_eq!(gateway.get(CONSOLE).await.status, 404, "not on the public listener");
+}
+
+#[tokio::test]
+async fn a_foreign_invalidation_stands_out_with_redis_and_in_memory() {
+    let redis = RedisServer::start().await;
+    let in_memory = Gateway::builder();
+    let in_redis = Gateway::builder().set("credentials.backend", "redis");
+    let in_redis = in_redis.set("redis.url", redis.url());
+    for (builder, store) in [(in_memory, "Memory store"), (in_redis, "Redis")] {
+        let gateway = builder.start().await;
+        gateway.until_ready().await;
+        assert!(!text(&page(&gateway, "en").await).contains("Another system kills your token"));
+
+        let app_id = gateway.wechat.account().app_id;
+        gateway.wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+        let media_id = gateway.wechat.takes_photo(&photo("portrait.jpg"));
+        assert_eq!(gateway.upload(&media_id).await.code(), (200, 0));
+        until("the journal tells of it", || async {
+            text(&page(&gateway, "en").await).contains("Another system kills your token")
+        })
+        .await;
+        let english = page(&gateway, "en").await;
+        let told = [
+            "Serving, but something needs a look",
+            "Reset the AppSecret",
+            "rejected by WeChat",
+            store,
+        ];
+        for told in told {
+            assert!(text(&english).contains(told), "{told}: {}", text(&english));
+        }
+        assert!(text(&page(&gateway, "zh").await).contains("token 被别的系统作废"));
+
+        // Fingerprints, and nothing that could be used.
+        let sandbox = &gateway.wechat.sandbox;
+        let token = sandbox.current_token(&app_id, TokenKind::Stable).unwrap();
+        let ticket = sandbox.current_ticket(&app_id).unwrap();
+        assert!(text(&english).contains(&token.fingerprint()) && text(&english).contains(&ticket.fingerprint()));
+        for secret in [
+            token.expose(),
+            ticket.expose(),
+            gateway.wechat.account().secret.expose(),
+        ] {
+            assert!(!text(&english).contains(secret));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_wechat_says_is_escaped_and_what_to_do_is_said() {
+    let wechat = crate::support::SandboxHost::start(SandboxConfig::default()).await;
+    wechat.sandbox.inject(Fault::Errcode {
+        code: 40164,
+        message: Some("invalid ip <script>alert(1)</script>".to_owned()),
+    });
+    let gateway = Gateway::builder().wechat(&wechat).start().await;
+    until("the refusal is shown", || async {
+        text(&page(&gateway, "en").await).contains("40164")
+    })
+    .await;
+    let page = page(&gateway, "en").await;
+    assert!(
+        text(&page).contains("invalid ip &lt;script&gt;alert(1)"),
+        "{}",
+        text(&page)
+    );
+    assert!(!text(&page).contains("<script>"));
+    assert!(text(&page).contains("Out of service") && text(&page).contains("IP白名单"));
+}
+
+#[tokio::test]
+async fn the_operator_s_buttons_need_a_key_to_be_set() {
+    let closed = Gateway::start().await;
+    assert!(!text(&page(&closed, "en").await).contains("data-action"));
+    let key = "an-operator-s-key-of-some-length";
+    let open = Gateway::builder().set("internal.operator_key", key).start().await;
+    let page = page(&open, "en").await;
+    let action = format!("/credentials/{}/access_token/renew", open.wechat.account().app_id);
+    assert!(text(&page).contains(&format!("data-action=\"{action}\"")));
+    assert!(!text(&page).contains(key));
+}
+
+#[tokio::test]
+async fn signatures_and_uploads_are_counted() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    for _ in 0..3 {
+        gateway.sign("https://a.cn/p").await;
+    }
+    let media_id = gateway.wechat.takes_photo(&photo("portrait.jpg"));
+    gateway.upload(&media_id).await;
+    gateway.upload("no-such-photo").await;
+    let page = page(&gateway, "en").await;
+    // Not even the probes that were told "unready" are errors.
+    assert!(text(&page).contains("Server errors per minute over the last hour: 0 at most, 0 in all"));
+    assert!(text(&page).contains("Signatures per minute over the last hour: 3 at most, 3 in all"));
+    assert!(
+        text(&page).contains("How uploads ended: serverId wrong or expired 1, stored 1"),
+        "{}",
+        text(&page)
+    );
+}
+
+#[tokio::test]
+async fn without_redis_the_page_says_so() {
+    let redis = RedisServer::start().await;
+    let builder = Gateway::builder().set("credentials.backend", "redis");
+    let gateway = builder.set("redis.url", redis.url()).start().await;
+    gateway.until_ready().await;
+    drop(redis);
+    until("the page tells of it", || async {
+        let page = page(&gateway, "en").await;
+        text(&page).contains("Redis is down") && text(&page).contains("The journal is in Redis")
+    })
+    .await;
+}

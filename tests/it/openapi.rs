@@ -1,0 +1,64 @@
+//! The document is complete, and it is what the gateway serves.
+
+use serde_json::Value;
+use wxgate::api::{Code, openapi};
+
+use crate::support::Gateway;
+
+#[test]
+fn every_route_parameter_and_code_is_in_the_document() {
+    let document: Value = serde_json::to_value(openapi()).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let paths = &document["paths"];
+    for (method, path) in [
+        ("get", "/wechat/jsSDK"),
+        ("post", "/p/active/weChatOa/upload"),
+        ("get", "/images/{name}"),
+        ("get", "/healthz"),
+        ("get", "/readyz"),
+    ] {
+        let operation = &paths[path][method];
+        assert!(
+            operation["summary"].is_string() && operation["operationId"].is_string(),
+            "{path}"
+        );
+    }
+    let parameters: Vec<_> = paths["/wechat/jsSDK"]["get"]["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parameter| {
+            (
+                parameter["name"].as_str().unwrap(),
+                parameter["required"].as_bool().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(parameters, [("url", true), ("appId", false)]);
+    let properties = &document["components"]["schemas"]["UploadRequest"]["properties"];
+    assert!(properties["mediaId"]["example"].is_string() && properties["appId"]["example"].is_string());
+
+    // Each code that a route may answer stands there with an example.
+    let routes = [
+        &paths["/wechat/jsSDK"]["get"],
+        &paths["/p/active/weChatOa/upload"]["post"],
+    ];
+    for code in Code::ALL.into_iter().filter(|code| *code != Code::NotFound) {
+        let example = routes.iter().find_map(|route| {
+            route["responses"][code.status().as_str()]["content"]["application/json"]["examples"].get(code.name())
+        });
+        let example = example.unwrap_or_else(|| panic!("{code:?} has no example"));
+        assert_eq!(example["value"]["code"], code.number());
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_serves_the_document_unless_it_is_told_not_to() {
+    let gateway = Gateway::start().await;
+    let served = gateway.get("/openapi.json").await;
+    assert_eq!(served.body, serde_json::to_value(openapi()).unwrap());
+    let gateway = Gateway::builder().set("server.docs", false).start().await;
+    for path in ["/openapi.json", "/docs/"] {
+        assert_eq!(gateway.get(path).await.code(), (404, 1009), "{path}");
+    }
+}

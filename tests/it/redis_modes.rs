@@ -1,0 +1,222 @@
+//! Redis in each of its arrangements, with TLS by a company's own authority and an ACL user who may do
+//! no more than the gateway needs.
+
+use std::sync::Arc;
+
+use wxgate::sandbox::{Api, SandboxConfig};
+
+use crate::support::{
+    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, Sentinel, Tls, Traffic, free_address, lock_key,
+    ticket_key, token_key, until,
+};
+
+/// What the gateway's user may do, and nothing else.
+const ACL: [&str; 7] = [
+    "--user",
+    "wxgate",
+    "on",
+    ">its-password",
+    "~weChat*",
+    "~wxgate:*",
+    "+get +set +del +incr +pexpire +pttl +eval +xadd +xrevrange +ping +role +cluster|slots",
+];
+
+fn acl() -> Vec<&'static str> {
+    let (commands, rest) = ACL.split_last().unwrap();
+    rest.iter().copied().chain(commands.split(' ')).collect()
+}
+
+/// A gateway that trusts the authority and logs in as the user.
+fn builder(tls: &Tls) -> GatewayBuilder {
+    Gateway::builder()
+        .variable("SSL_CERT_FILE", tls.authority().display())
+        .set("credentials.backend", "redis")
+        .set("credentials.adopt_interval", "200ms")
+        .set("redis.username", "wxgate")
+        .set("redis.password", "its-password")
+}
+
+async fn until_all_say(processes: &[GatewayProcess], status: &str) {
+    for process in processes {
+        process.until_it_says(status).await;
+    }
+}
+
+#[tokio::test]
+async fn one_server() {
+    let tls = Tls::new();
+    let redis = RedisServer::start_with_tls(&tls, &acl()).await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let processes = GatewayProcess::start_many(&builder(&tls).set("redis.url", redis.url()), &wechat, 2).await;
+    until_all_say(&processes, "ready").await;
+    for process in &processes {
+        process.assert_signs().await;
+        assert_eq!(process.upload_new_photo().await.code(), (200, 0));
+        assert!(process.logged("NOPERM").is_empty());
+    }
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+    assert!(redis.value(&token_key(&app_id)).await.is_some());
+    until("the journal is written", || async {
+        redis.journaled(&app_id, "issued").await == 2
+    })
+    .await;
+
+    // Whoever does not know the authority talks to nobody.
+    let another = Tls::new();
+    let stranger = builder(&another).set("redis.url", redis.url());
+    let stranger = GatewayProcess::start(&stranger, &wechat).await;
+    stranger.until_it_says("degraded").await;
+    let problem = stranger.internal_get("/readyz").await.body.to_string();
+    assert!(
+        problem.contains("certificate") || problem.contains("UnknownIssuer"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn a_sentinel_failover_under_traffic_is_not_felt() {
+    let tls = Tls::new();
+    let mut master = RedisServer::start_with_tls(&tls, &acl()).await;
+    let port = master.address.port().to_string();
+    let replica_of = [acl(), vec!["--replicaof", "127.0.0.1", &port]].concat();
+    let replica = RedisServer::start_with_tls(&tls, &replica_of).await;
+    until("the replica follows the master", || async {
+        let replication: String = replica.command("INFO replication").await;
+        replication.contains("master_link_status:up")
+    })
+    .await;
+    let sentinel = Sentinel::start(&master, &tls).await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    // One of the sentinels that it knows of is gone.
+    let nodes = format!("{},{}", free_address(), sentinel.address);
+    let builder = builder(&tls)
+        .set("redis.mode", "sentinel")
+        .set("redis.url", "rediss://127.0.0.1/0")
+        .set("redis.nodes", nodes);
+    let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
+    until_all_say(&processes, "ready").await;
+    let token = master.value(&token_key(&app_id)).await.unwrap();
+    until("the replica has the token", || async {
+        replica.value(&token_key(&app_id)).await.as_ref() == Some(&token)
+    })
+    .await;
+
+    let signing = Traffic::signing(processes.iter().map(|process| &**process));
+    let uploading = Traffic::uploading(processes.iter().map(|process| &**process));
+    master.kill();
+    until_all_say(&processes, "degraded").await;
+    until_all_say(&processes, "ready").await;
+    uploading.goes_on(20).await;
+    signing.goes_on(20).await;
+    signing.end().await.assert_flawless();
+    uploading.end().await.assert_flawless();
+    assert_eq!(replica.value(&token_key(&app_id)).await, Some(token));
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+    let photo = wechat.takes_photo(crate::support::TINY_PHOTO);
+    processes[0].upload(&photo).await;
+    let url = replica.value(&format!("wxgate:media:{app_id}:{photo}")).await;
+    assert!(url.is_some(), "the new master is written to");
+}
+
+/// Three masters, a third of the slots each.
+async fn cluster(tls: &Arc<Tls>) -> Vec<RedisServer> {
+    let options = [
+        acl(),
+        vec![
+            "--cluster-enabled",
+            "yes",
+            "--tls-cluster",
+            "yes",
+            "--cluster-node-timeout",
+            "1000",
+        ],
+    ];
+    let options = options.concat();
+    let mut nodes = Vec::new();
+    for slots in ["0 5460", "5461 10922", "10923 16383"] {
+        let node = RedisServer::start_with_tls(tls, &options).await;
+        node.command::<()>(&format!("CLUSTER ADDSLOTSRANGE {slots}")).await;
+        nodes.push(node);
+    }
+    for node in &nodes[1..] {
+        let address = node.address;
+        nodes[0]
+            .command::<()>(&format!("CLUSTER MEET {} {}", address.ip(), address.port()))
+            .await;
+    }
+    until_it_stands(&nodes).await;
+    nodes
+}
+
+async fn until_it_stands(nodes: &[RedisServer]) {
+    for node in nodes {
+        until("the cluster stands", || async {
+            let info: String = node.command("CLUSTER INFO").await;
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+        })
+        .await;
+    }
+}
+
+/// The node that has `key`.
+async fn home(nodes: &[RedisServer], key: &str) -> Option<usize> {
+    for (at, node) in nodes.iter().enumerate() {
+        if node.keys().await.iter().any(|held| held == key) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_cluster_of_three_serves_and_a_lost_node_is_not_felt() {
+    let tls = Tls::new();
+    let mut nodes = cluster(&tls).await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    // Two of the three are enough to find the others.
+    let builder = builder(&tls)
+        .set("redis.mode", "cluster")
+        .set("redis.url", "rediss://127.0.0.1")
+        .set("redis.nodes", format!("{},{}", nodes[0].address, nodes[1].address));
+    let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
+    until_all_say(&processes, "ready").await;
+    for process in &processes {
+        process.assert_signs().await;
+        assert_eq!(process.upload_new_photo().await.code(), (200, 0));
+        assert!(process.logged("NOPERM").is_empty());
+    }
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+    let homes = [
+        home(&nodes, &token_key(&app_id)).await,
+        home(&nodes, &ticket_key(&app_id)).await,
+    ];
+    assert!(homes.iter().all(Option::is_some), "{homes:?}");
+    until("the lock is released", || async {
+        home(&nodes, &lock_key(&app_id)).await.is_none()
+    })
+    .await;
+
+    // The node that has the token is lost, with all that it held, and comes back empty.
+    let lost = homes[0].unwrap();
+    let token = nodes[lost].value(&token_key(&app_id)).await;
+    let signing = Traffic::signing(processes.iter().map(|process| &**process));
+    nodes[lost].kill();
+    until_all_say(&processes, "degraded").await;
+    signing.goes_on(50).await;
+    nodes[lost].revive().await;
+    until_it_stands(&nodes).await;
+    until_all_say(&processes, "ready").await;
+    until("the token is published again", || async {
+        nodes[lost].value(&token_key(&app_id)).await == token
+    })
+    .await;
+    signing.end().await.assert_flawless();
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+}
