@@ -8,7 +8,8 @@ use super::{Answer, Caller};
 impl Caller {
     /// A request of the test's own making to the internal listener.
     pub fn internal_request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
-        self.system.request(method.parse().unwrap(), format!("http://{}{path}", self.internal))
+        self.system
+            .request(method.parse().unwrap(), format!("http://{}{path}", self.internal))
     }
 
     /// Asks for the token as WeChat's classic API is asked.
