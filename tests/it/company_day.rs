@@ -18,7 +18,7 @@ const LIFE: Duration = Duration::from_secs(2);
 const LIVES: u32 = 10;
 
 /// How an SDK keeps its token. Both kinds ask again when it is about to end and when it is rejected.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// Caches it until shortly before its end, and asks `/cgi-bin/token`.
     Classic,
@@ -44,21 +44,23 @@ impl Company {
             // Any load balancer stands in front of the gateways.
             turn += 1;
             let gateway = &self.gateways[turn % self.gateways.len()];
-            let token = match (kind, cached.take().filter(|(_, ends)| Instant::now() < *ends)) {
-                (Kind::Classic, Some(kept)) => kept,
-                _ => {
-                    let asked = Instant::now();
-                    let answer = match kind {
-                        Kind::Classic => gateway.asks_for_token(account.app_id.as_str(), &secret).await,
-                        Kind::Stable => gateway.asks_for_stable_token(false).await,
-                    };
-                    let Some(token) = answer.body["access_token"].as_str() else {
-                        self.failures.lock().unwrap().push(answer.body);
-                        continue;
-                    };
-                    let life = Duration::from_secs(answer.body["expires_in"].as_u64().unwrap());
-                    (token.to_owned(), asked + life.mul_f64(0.9))
-                }
+            let kept = cached
+                .take()
+                .filter(|(_, ends)| kind == Kind::Classic && Instant::now() < *ends);
+            let token = if let Some(kept) = kept {
+                kept
+            } else {
+                let asked = Instant::now();
+                let answer = match kind {
+                    Kind::Classic => gateway.asks_for_token(account.app_id.as_str(), &secret).await,
+                    Kind::Stable => gateway.asks_for_stable_token(false).await,
+                };
+                let Some(token) = answer.body["access_token"].as_str() else {
+                    self.failures.lock().unwrap().push(answer.body);
+                    continue;
+                };
+                let life = Duration::from_secs(answer.body["expires_in"].as_u64().unwrap());
+                (token.to_owned(), asked + life.mul_f64(0.9))
             };
             let answer = if turn.is_multiple_of(2) {
                 gateway.calls_wechat(&token.0).await
@@ -88,11 +90,10 @@ async fn a_day_of_a_company_without_a_failed_call() {
     };
     let wechat = SandboxHost::start(config).await;
     let app_id = wechat.account().app_id;
-    let clients: String = (0..5)
-        .map(|number| {
-            format!("[[internal.clients]]\nname = \"system-{number}\"\nsecret = \"the-secret-of-system-{number}\"\n")
-        })
-        .collect();
+    let client = |number| {
+        format!("[[internal.clients]]\nname = \"system-{number}\"\nsecret = \"the-secret-of-system-{number}\"\n")
+    };
+    let clients = [0, 1, 2, 3, 4].map(client).concat();
     let start = || {
         let builder = Gateway::builder()
             .wechat(&wechat)
@@ -140,7 +141,7 @@ async fn a_day_of_a_company_without_a_failed_call() {
         system.await.unwrap();
     }
 
-    let failures = company.failures.lock().unwrap();
+    let failures = std::mem::take(&mut *company.failures.lock().unwrap());
     assert!(
         failures.is_empty(),
         "{} failed calls: {:#?}",

@@ -31,11 +31,10 @@ fn installed(language: &str) -> PathBuf {
 /// Runs `program` to its end; its standard output. `need` says what is missing where it fails.
 async fn run(limit: Duration, need: &str, command: &mut Command) -> String {
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = match timeout(limit, command.output()).await {
-        Ok(Ok(output)) => output,
-        Ok(Err(error)) => panic!("{need}: {error}"),
-        Err(_) => panic!("{need}: it did not end within {limit:?}"),
-    };
+    let output = timeout(limit, command.output())
+        .await
+        .unwrap_or_else(|_| panic!("{need}: it did not end within {limit:?}"))
+        .unwrap_or_else(|error| panic!("{need}: {error}"));
     let (stdout, stderr) = (
         String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr),
