@@ -34,6 +34,7 @@ fn builder(tls: &Tls) -> GatewayBuilder {
         .set("credentials.adopt_interval", "200ms")
         .set("redis.username", "wxgate")
         .set("redis.password", "its-password")
+        .patient_with_redis()
 }
 
 async fn until_all_say(processes: &[GatewayProcess], status: &str) {
@@ -68,7 +69,7 @@ async fn one_server() {
     let stranger = builder(&another).set("redis.url", redis.url());
     let stranger = GatewayProcess::start(&stranger, &wechat).await;
     stranger.until_it_says("degraded").await;
-    let problem = stranger.get("/readyz").await.body.to_string();
+    let problem = stranger.internal_get("/readyz").await.body.to_string();
     assert!(
         problem.contains("certificate") || problem.contains("UnknownIssuer"),
         "{problem}"

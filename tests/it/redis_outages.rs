@@ -129,6 +129,7 @@ async fn uploads_go_on_while_redis_is_frozen() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = builder(&redis, &wechat)
+        .set("redis.connect_timeout", "300ms")
         .set("redis.response_timeout", "300ms")
         .start()
         .await;
@@ -195,7 +196,7 @@ async fn a_wrong_password_is_survived_until_it_is_right() {
         .await;
     gateway.assert_signs().await;
     gateway.until_it_says("degraded").await;
-    let problem = redis_component(&gateway.get("/readyz").await)["problem"].clone();
+    let problem = redis_component(&gateway.internal_get("/readyz").await)["problem"].clone();
     assert!(
         problem.as_str().unwrap().contains("WRONGPASS") || problem.as_str().unwrap().contains("authentication"),
         "{problem}"
