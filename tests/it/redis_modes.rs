@@ -34,6 +34,7 @@ fn builder(tls: &Tls) -> GatewayBuilder {
         .set("credentials.adopt_interval", "200ms")
         .set("redis.username", "wxgate")
         .set("redis.password", "its-password")
+        .patient_with_redis()
 }
 
 async fn until_all_say(processes: &[GatewayProcess], status: &str) {

@@ -129,6 +129,7 @@ async fn uploads_go_on_while_redis_is_frozen() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = builder(&redis, &wechat)
+        .set("redis.connect_timeout", "300ms")
         .set("redis.response_timeout", "300ms")
         .start()
         .await;

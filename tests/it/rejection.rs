@@ -73,6 +73,38 @@ async fn a_foreign_take_over_during_a_hundred_uploads_costs_one_renewal() {
 }
 
 #[tokio::test]
+async fn a_replica_that_adopted_the_cure_does_not_report_the_same_death_later() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(no_overlap()).await;
+    let app_id = wechat.account().app_id;
+    let start = |refresh_ahead: &str| {
+        let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
+        builder.set("credentials.refresh_ahead", refresh_ahead).start()
+    };
+    let (one, other) = tokio::join!(start("1ms"), start("300s"));
+    one.until_it_says("ready").await;
+    other.until_it_says("ready").await;
+    // The one heals and reports; what it gets lives for four seconds.
+    wechat.sandbox.foreign_token(&app_id).unwrap();
+    let short_life = Fault::ExpiresIn { value: 4.into() };
+    wechat.sandbox.inject(short_life.on(Api::Token).once());
+    assert_eq!(one.upload_new_photo().await.code(), (200, 0));
+    // The other one meets the same dead token at once, takes the cure, and renews it when its time comes.
+    assert_eq!(other.upload_new_photo().await.code(), (200, 0));
+    assert_eq!(wechat.sandbox.calls(Api::Token), 2);
+    until("the other one renews", || async {
+        wechat.sandbox.calls(Api::Token) == 3
+    })
+    .await;
+    until("the renewal is journaled", || async {
+        redis.journaled(&app_id, "renewed").await + redis.journaled(&app_id, "issued").await == 4
+    })
+    .await;
+    assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 1);
+    assert!(other.foreign_invalidations().await < 0.5);
+}
+
+#[tokio::test]
 async fn two_clusters_that_fight_over_a_classic_token_are_stopped_by_the_days_limit() {
     let wechat = SandboxHost::start(no_overlap()).await;
     let builder = Gateway::builder().classic().set("credentials.daily_token_calls", 5);

@@ -108,7 +108,16 @@ impl GatewayBuilder {
 
     /// The replicas of one cluster share their credentials in this Redis.
     pub fn redis(self, redis: &RedisServer) -> Self {
-        self.set("credentials.backend", "redis").set("redis.url", redis.url())
+        self.set("credentials.backend", "redis")
+            .set("redis.url", redis.url())
+            .patient_with_redis()
+    }
+
+    /// A busy machine may keep Redis and its clients waiting for longer than the second that they
+    /// have by default, and what happens then is a story of its own.
+    pub fn patient_with_redis(self) -> Self {
+        self.set("redis.connect_timeout", "5s")
+            .set("redis.response_timeout", "5s")
     }
 
     /// Tokens come from `GET /cgi-bin/token`, each of which kills the one before.
