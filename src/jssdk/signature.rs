@@ -27,9 +27,8 @@ impl Nonce {
     }
 }
 
-/// What is signed: the four values raw, in the order of their names.
-#[must_use]
-pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
+/// What is signed, in pieces: the four values raw, in the order of their names.
+fn pieces<'a>(ticket: &'a str, nonce: &'a str, timestamp: &'a str, url: &'a str) -> [&'a str; 8] {
     [
         "jsapi_ticket=",
         ticket,
@@ -40,24 +39,20 @@ pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String 
         "&url=",
         url,
     ]
-    .concat()
+}
+
+/// What is signed, in one piece.
+#[must_use]
+pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
+    pieces(ticket, nonce, timestamp, url).concat()
 }
 
 /// The signature: SHA-1 of [`string1`] in 40 lower-case hex digits.
 #[must_use]
 pub fn sign(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
     let mut hash = Sha1::new();
-    for part in [
-        "jsapi_ticket=",
-        ticket,
-        "&noncestr=",
-        nonce,
-        "&timestamp=",
-        timestamp,
-        "&url=",
-        url,
-    ] {
-        hash.update(part);
+    for piece in pieces(ticket, nonce, timestamp, url) {
+        hash.update(piece);
     }
     hex::encode(hash.finalize())
 }
