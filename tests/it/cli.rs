@@ -129,7 +129,10 @@ async fn a_process_drains_on_sigterm() {
     wechat.sandbox.remove_fault(hold);
     assert_eq!(request.await.unwrap().unwrap().status(), 200);
     assert!(process.ended().await.success());
-    assert!(process.log().iter().any(|line| line.contains("drained")));
+    until("the end is logged", || async {
+        process.log().iter().any(|line| line.contains("drained"))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ async fn a_foreign_take_over_during_a_hundred_uploads_costs_one_renewal() {
         redis.journaled(&app_id, "foreign_invalidation").await == 1
     })
     .await;
+    let told = || processes.iter().any(|process| !process.logged("foreign").is_empty());
+    until("the log tells of it", || async { told() }).await;
     let mut counted = 0.0;
     let mut logged = 0;
     for process in &processes {

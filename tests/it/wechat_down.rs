@@ -66,6 +66,7 @@ async fn an_operators_error_comes_with_its_cure() {
         wechat.sandbox.inject(Fault::errcode(code).on(Api::StableToken));
         let process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
         process.assert_no_credential().await;
+        until("the cure is logged", || async { !process.logged("ERROR").is_empty() }).await;
         let line = process.logged("ERROR").pop().unwrap();
         assert!(
             line.contains(&code.to_string()) && line.contains("What to do"),
