@@ -18,7 +18,7 @@ use reqwest::{Body, Request, Response};
 use tokio::time::timeout;
 
 /// What one connection reads at once, and so the size of the pieces that a stream comes in.
-const READ: usize = 32 * 1024;
+const READ: usize = 64 * 1024;
 
 /// What one connection holds at most on its way out.
 const WRITE: usize = 64 * 1024;

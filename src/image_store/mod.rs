@@ -36,7 +36,7 @@ pub struct Picture {
 impl Picture {
     /// The largest piece of a body, in bytes. It bounds what a store holds in memory: an HTTP
     /// connection queues up to 16 pieces, however large they are.
-    pub const PIECE: usize = 8 * 1024;
+    pub const PIECE: usize = 64 * 1024;
 }
 
 /// How a store failed.

@@ -1,0 +1,56 @@
+//! The load benchmark: the release binary beside the least that could do its work, on loopback.
+//!
+//! `scripts/bench` (or `cargo bench --bench load -- [start] [signing] [uploads]`) runs it. Each server
+//! is a process of its own on the first processor; what asks it, and what it asks, is on the second.
+//! The servers take turns, a short round each, and every figure is the median over the rounds: so the
+//! ratios hold on a machine that others use too. The same binary plays the other parts; see [`ROLES`].
+
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![allow(clippy::print_stderr, reason = "it is its way of showing progress")]
+#![allow(missing_docs, reason = "nobody depends on it")]
+
+mod processes;
+mod references;
+mod report;
+mod scenarios;
+mod steady;
+mod world;
+mod wrk;
+
+use std::os::unix::process::CommandExt;
+
+use report::Report;
+
+const PINNED: &str = "BENCH_PINNED";
+
+/// What this binary can be told to be, instead of the benchmark: a server that prints its address.
+const ROLES: [(&str, fn(String)); 4] = [
+    ("world", world::run),
+    ("constant", references::run_constant),
+    ("plain-signing", references::run_plain_signing),
+    ("pipe", references::run_pipe),
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let Some((_, run)) = args.first().and_then(|name| ROLES.iter().find(|role| role.0 == name)) {
+        return run(args.get(1).cloned().unwrap_or_default());
+    }
+    if std::env::var_os(PINNED).is_none() {
+        // The steady load is made in this process; it must not take the servers' processor.
+        let mut again = processes::pinned(processes::OTHER_CPU, std::env::current_exe().unwrap().to_str().unwrap());
+        panic!("{}", again.args(args).env(PINNED, "1").exec());
+    }
+    let wanted = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);
+    let mut report = Report::default();
+    if wanted("start") {
+        scenarios::start(&mut report);
+    }
+    if wanted("signing") {
+        scenarios::signing(&mut report);
+    }
+    if wanted("uploads") {
+        scenarios::uploads(&mut report);
+    }
+    report.print_and_save();
+}
