@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::body::Bytes;
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi as _;
@@ -122,6 +123,21 @@ pub fn health_router(api: Api) -> Router {
     routes
         .route("/readyz", get(health::get_detailed_readiness))
         .with_state(api)
+}
+
+/// The answer to bytes that are no request, so that no edge ever sees them.
+#[must_use]
+pub fn refuse(status: StatusCode) -> Response<Bytes> {
+    let message = if status == StatusCode::BAD_REQUEST {
+        "this is no well-formed HTTP request"
+    } else {
+        "the head of the request is too large: 48 KiB and 100 headers are read"
+    };
+    let id = RequestId::random();
+    tracing::debug!(%id, %status, message);
+    let mut response = ApiError::new(Code::ParamInvalid, message).bytes(id);
+    response.headers_mut().insert(X_REQUEST_ID, id.header_value());
+    response
 }
 
 async fn not_found() -> ApiError {

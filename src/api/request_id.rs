@@ -36,7 +36,9 @@ impl RequestId {
         fine.then(|| Self::from_ascii(text))
     }
 
-    fn random() -> Self {
+    /// A new one.
+    #[must_use]
+    pub fn random() -> Self {
         let mut digits = [0; 32];
         // 16 bytes fill 32 digits exactly.
         let _ = hex::encode_to_slice(rand::random::<[u8; 16]>(), &mut digits);
