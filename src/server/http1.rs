@@ -88,7 +88,9 @@ pub(super) async fn converse(
             Next::Due(Due::Cut) => return None,
             Next::Due(Due::Park) => {
                 let parts = http.into_parts();
-                return Some((parts.io.into_inner().into_stream(), parts.read_buf));
+                // A copy: the buffer itself has some 8 KiB, however little is in it.
+                let seen = Bytes::copy_from_slice(&parts.read_buf);
+                return Some((parts.io.into_inner().into_stream(), seen));
             }
         }
     }
