@@ -26,7 +26,7 @@ pub use proxy::Proxy;
 pub use raw::Raw;
 pub use redis::{RedisServer, connection, free_address};
 pub use sentinel::Sentinel;
-pub use tls::Tls;
+pub use tls::{Tls, openssl};
 pub use traffic::Traffic;
 
 /// The longest that anything awaited may take on a busy machine.
