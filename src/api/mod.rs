@@ -21,6 +21,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::middleware::map_response;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi as _;
@@ -109,7 +110,8 @@ pub fn router(api: Api, local: Option<Arc<LocalStore>>, docs: bool, more: Router
         router = router.merge(images::router(store));
     }
     if docs {
-        router = router.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+        let page = Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+        router = router.merge(page.layer(map_response(docs::with_policy)));
     }
     router
         .fallback(not_found)
