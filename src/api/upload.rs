@@ -32,7 +32,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 #[expect(dead_code, reason = "describes the body to the OpenAPI document")]
 pub struct UploadRequest {
     /// What `wx.uploadImage` answered as `serverId`: 1 to 512 characters of `[A-Za-z0-9_-]`.
-    #[schema(rename = "mediaId", example = "1237378768e7q8e7r8qwesafdasdfasdfaxss111")]
+    #[schema(
+        rename = "mediaId",
+        pattern = "^[A-Za-z0-9_-]{1,512}$",
+        example = "1237378768e7q8e7r8qwesafdasdfasdfaxss111"
+    )]
     media_id: String,
     /// The account it was uploaded to; the first one configured where it is left out.
     #[schema(rename = "appId", example = "wx0123456789abcdef")]

@@ -10,6 +10,7 @@ mod raw;
 mod redis;
 mod sentinel;
 mod tls;
+pub mod tools;
 mod traffic;
 
 use std::time::Duration;
