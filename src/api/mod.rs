@@ -32,6 +32,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use auth::Auth;
 pub(crate) use auth::bearer;
+#[cfg(any(test, doc, fuzzing))]
+pub(crate) use client_address::client_address;
 pub use code::Code;
 pub use edge::{Client, Edge};
 pub use envelope::{ApiError, Envelope, X_REQUEST_ID};
@@ -39,6 +41,8 @@ pub use metrics::HttpMetrics;
 pub use rate_limit::RateLimit;
 pub use request_id::RequestId;
 pub use route::Route;
+#[cfg(any(test, doc, fuzzing))]
+pub(crate) use upload::parse as parse_upload;
 
 use crate::credentials::Unavailable;
 use crate::directory::Directory;

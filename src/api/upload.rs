@@ -110,7 +110,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
+pub(crate) fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
     let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
     let mut request: Map<String, Value> =
         serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be a JSON object: {error}")))?;

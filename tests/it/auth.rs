@@ -107,13 +107,11 @@ fn upload(gateway: &Gateway) -> reqwest::RequestBuilder {
 /// Past the check WeChat is asked, and knows no such media.
 async fn is_let_in(gateway: &Gateway, token: &str) -> bool {
     let answer = gateway.send(upload(gateway).bearer_auth(token)).await;
-    match answer.code() {
-        (404, 2005) => true,
-        _ => {
-            assert_refused(&answer);
-            false
-        }
+    let let_in = answer.code() == (404, 2005);
+    if !let_in {
+        assert_refused(&answer);
     }
+    let_in
 }
 
 fn assert_refused(answer: &Answer) {
