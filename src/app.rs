@@ -19,7 +19,7 @@ use crate::image_store;
 use crate::internal::{self, Console};
 use crate::media::{MediaRelay, WeChatMedia};
 use crate::metrics::Metrics;
-use crate::server;
+use crate::server::{self, Server};
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
 use crate::wechat::WeChatClient;
@@ -172,7 +172,11 @@ impl App {
         let grace = self.settings.server.shutdown_grace;
         let cors = api::cors(&self.settings.server.cors_allowed_origins);
         let edge = tower::util::option_layer(cors).layer(self.edge);
-        let public = server::serve(self.public, edge, self.stop.clone(), grace);
+        let server = Server {
+            refuse: Some(api::refuse),
+            ..Server::default()
+        };
+        let public = server.serve(self.public, edge, self.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
                 server::serve(listener, self.internal_routes, self.stop.clone(), grace).await;

@@ -41,6 +41,7 @@
 //! - [`sandbox`]: a WeChat that runs on your desk; it shares names and signature with the gateway,
 //!   and nothing else
 //! - [`cli`]: the commands
+//! - [`fuzzing`]: what a fuzzer calls; no part of the program
 //!
 //! # Two paths
 //!
@@ -54,6 +55,9 @@ pub mod app;
 pub mod cli;
 pub mod credentials;
 pub mod directory;
+#[cfg(any(test, doc, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod image_store;
 pub mod internal;
 pub mod jssdk;

@@ -113,3 +113,30 @@ fn is_heic(head: &[u8]) -> bool {
     let compatible = || head.get(16..end).unwrap_or_default().chunks_exact(4);
     HEVC.contains(&major) || (matches!(major, b"mif1" | b"msf1") && compatible().any(|brand| HEVC.contains(&brand)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What is JSON or a page to somebody is no picture to us, and the head decides alone.
+        #[test]
+        fn an_error_or_a_page_is_no_picture(first in "[{<\\[ \\n]", rest in prop::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert_eq!(Kind::sniff(&[first.as_bytes(), &rest].concat()), None);
+        }
+
+        #[test]
+        fn a_kind_shows_in_the_head(
+            start in prop::sample::select(vec![&b""[..], b"\xFF\xD8\xFF", b"GIF89a", b"BM", b"\0\0\0\x18ftypmif1", b"RIFF1234WEBP"]),
+            rest in prop::collection::vec(any::<u8>(), 0..120),
+        ) {
+            let picture = [start, &rest].concat();
+            let head = &picture[..picture.len().min(Kind::HEAD)];
+            if let Some(kind) = Kind::sniff(head) {
+                prop_assert_eq!(Kind::sniff(&picture), Some(kind));
+            }
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! Who may use the upload route.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 
+use super::X_API_KEY;
 use super::code::Code;
 use super::envelope::ApiError;
 use crate::secret::Secret;
@@ -37,14 +38,11 @@ impl Auth {
         match self {
             Self::Open => Ok(()),
             Self::ApiKey(keys) => {
-                let sent = headers
-                    .get("x-api-key")
-                    .and_then(|value| value.to_str().ok())
-                    .or_else(|| bearer(headers));
+                let sent = only(headers, &X_API_KEY).or_else(|| bearer(headers));
                 let sent = Secret::new(sent.ok_or_else(|| refused("send your key in X-Api-Key or as a bearer token"))?);
                 // Every key is compared, so that the time taken does not tell which one came close.
                 let matching = keys.iter().filter(|key| **key == sent).count();
-                if matching > 0 {
+                if matching > 0 && !sent.is_blank() {
                     Ok(())
                 } else {
                     Err(refused("the key is not valid"))
@@ -54,6 +52,8 @@ impl Auth {
                 let (key, validation) = verifier.as_ref();
                 let token = bearer(headers).ok_or_else(|| refused("send a JSON Web Token as a bearer token"))?;
                 match jsonwebtoken::decode::<Claims>(token, key, validation) {
+                    // The issuer demands what is not done here (RFC 7515, section 4.1.11).
+                    Ok(token) if token.header.crit.is_some() => Err(refused("the token is not valid")),
                     Ok(_) => Ok(()),
                     Err(error) => Err(refused("the token is not valid").with_detail(error)),
                 }
@@ -70,9 +70,17 @@ fn refused(message: &str) -> ApiError {
     ApiError::new(Code::Unauthorized, message)
 }
 
+/// The value of the header `name`; none where it is sent twice, since a proxy on the way may have
+/// looked at the other one.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
 /// The bearer token among `headers`.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let value = only(headers, &header::AUTHORIZATION)?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

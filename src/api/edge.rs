@@ -99,6 +99,7 @@ impl Edge {
             Err(error) => (error.envelope(id), Some(error)),
         };
         response.headers_mut().insert(X_REQUEST_ID, id.header_value());
+        harden(response.headers_mut());
 
         let took = started.elapsed();
         self.shared.metrics.observe(route, &method, response.status(), took);
@@ -140,6 +141,18 @@ fn with_headers_of(mut envelope: Response<Body>, inner: &HeaderMap) -> Response<
         }
     }
     envelope
+}
+
+/// What a browser must not do with an answer. Pages, and pictures, say for themselves what they
+/// consist of; everything else is nothing to look at.
+fn harden(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -132,6 +132,12 @@ impl ApiError {
     /// The envelope, for the request `id`.
     #[must_use]
     pub fn envelope(&self, id: RequestId) -> Response<Body> {
+        self.bytes(id).map(Body::from)
+    }
+
+    /// The envelope, for the request `id`, with its body in one piece.
+    #[must_use]
+    pub fn bytes(&self, id: RequestId) -> Response<Bytes> {
         let failure = Failure {
             code: self.code.number(),
             error: self.code.name(),
@@ -140,7 +146,7 @@ impl ApiError {
             data: None,
             trace_id: id,
         };
-        let mut response = json(self.code.status(), &failure);
+        let mut response = json_bytes(self.code.status(), &failure);
         if let Some(wait) = self.retry_after {
             // Whole seconds, rounded up: a caller that obeys must not come too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -162,9 +168,13 @@ impl IntoResponse for ApiError {
 
 /// `body` as JSON, with the headers that every envelope has but for the request id.
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    json_bytes(status, body).map(Body::from)
+}
+
+fn json_bytes(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     // Strings, numbers and structs of them can't fail to serialise.
     let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(

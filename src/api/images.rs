@@ -57,7 +57,6 @@ pub(super) async fn get_image(
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, mime);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // A picture must not act as a page, whatever a browser takes it for.
     headers.insert(
         header::CONTENT_SECURITY_POLICY,

@@ -23,7 +23,11 @@ use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, sign};
 pub(super) struct SignQuery {
     /// The page's URL as the browser knows it, `encodeURIComponent(location.href.split('#')[0])`.
     /// It is decoded exactly once, its fragment is dropped, and the rest is signed byte for byte.
-    #[param(example = "https://h5.example.com/page?a=1")]
+    #[param(
+        pattern = "^https?://[A-Za-z0-9._~%-]+(:[0-9]+)?([/?#][^\\x00-\\x1f\\x7f]*)?$",
+        max_length = 8192,
+        example = "https://h5.example.com/page?a=1"
+    )]
     url: String,
     /// The account; the first one configured where it is left out.
     #[param(rename = "appId", required = false, example = "wx0123456789abcdef")]

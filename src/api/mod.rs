@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::body::Bytes;
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::middleware::map_response;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi as _;
@@ -30,6 +32,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use auth::Auth;
 pub(crate) use auth::bearer;
+#[cfg(any(test, doc, fuzzing))]
+pub(crate) use client_address::client_address;
 pub use code::Code;
 pub use edge::{Client, Edge};
 pub use envelope::{ApiError, Envelope, X_REQUEST_ID};
@@ -37,6 +41,8 @@ pub use metrics::HttpMetrics;
 pub use rate_limit::RateLimit;
 pub use request_id::RequestId;
 pub use route::Route;
+#[cfg(any(test, doc, fuzzing))]
+pub(crate) use upload::parse as parse_upload;
 
 use crate::credentials::Unavailable;
 use crate::directory::Directory;
@@ -108,7 +114,8 @@ pub fn router(api: Api, local: Option<Arc<LocalStore>>, docs: bool, more: Router
         router = router.merge(images::router(store));
     }
     if docs {
-        router = router.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+        let page = Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+        router = router.merge(page.layer(map_response(docs::with_policy)));
     }
     router
         .fallback(not_found)
@@ -122,6 +129,21 @@ pub fn health_router(api: Api) -> Router {
     routes
         .route("/readyz", get(health::get_detailed_readiness))
         .with_state(api)
+}
+
+/// The answer to bytes that are no request, so that no edge ever sees them.
+#[must_use]
+pub fn refuse(status: StatusCode) -> Response<Bytes> {
+    let message = if status == StatusCode::BAD_REQUEST {
+        "this is no well-formed HTTP request"
+    } else {
+        "the head of the request is too large: 48 KiB and 100 headers are read"
+    };
+    let id = RequestId::random();
+    tracing::debug!(%id, %status, message);
+    let mut response = ApiError::new(Code::ParamInvalid, message).bytes(id);
+    response.headers_mut().insert(X_REQUEST_ID, id.header_value());
+    response
 }
 
 async fn not_found() -> ApiError {

@@ -36,7 +36,9 @@ impl RequestId {
         fine.then(|| Self::from_ascii(text))
     }
 
-    fn random() -> Self {
+    /// A new one.
+    #[must_use]
+    pub fn random() -> Self {
         let mut digits = [0; 32];
         // 16 bytes fill 32 digits exactly.
         let _ = hex::encode_to_slice(rand::random::<[u8; 16]>(), &mut digits);
@@ -104,6 +106,8 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn of(value: &str) -> String {
@@ -121,6 +125,18 @@ mod tests {
             let id = of(unfit);
             assert_eq!(id.len(), 32, "{unfit}");
             assert!(id.bytes().all(|b| b.is_ascii_hexdigit()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_is_the_callers_or_new_and_always_fit_to_print(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
+            let id = RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]));
+            prop_assert!((1..=64).contains(&id.as_str().len()));
+            prop_assert!(id.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)));
+            prop_assert!(id.as_str().as_bytes() == bytes || id.as_str().len() == 32);
+            prop_assert!(id.header_value() == id.as_str());
         }
     }
 }

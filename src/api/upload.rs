@@ -32,7 +32,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 #[expect(dead_code, reason = "describes the body to the OpenAPI document")]
 pub struct UploadRequest {
     /// What `wx.uploadImage` answered as `serverId`: 1 to 512 characters of `[A-Za-z0-9_-]`.
-    #[schema(rename = "mediaId", example = "1237378768e7q8e7r8qwesafdasdfasdfaxss111")]
+    #[schema(
+        rename = "mediaId",
+        pattern = "^[A-Za-z0-9_-]{1,512}$",
+        example = "1237378768e7q8e7r8qwesafdasdfasdfaxss111"
+    )]
     media_id: String,
     /// The account it was uploaded to; the first one configured where it is left out.
     #[schema(rename = "appId", example = "wx0123456789abcdef")]
@@ -106,7 +110,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
+pub(crate) fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
     let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
     let mut request: Map<String, Value> =
         serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be a JSON object: {error}")))?;
@@ -162,5 +166,57 @@ impl From<CallError> for ApiError {
             CallError::Refused { .. } => Code::WechatRefused,
         };
         Self::plain(code).with_errcode(error.errcode()).with_detail(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// JSON of any shape, often with the names that are looked for.
+    fn body() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[A-Za-z0-9_-]{0,70}|\\PC{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            let name = "mediaId|appId|x";
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map(name, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Err(error) = parse(&bytes) {
+                prop_assert_eq!(error.code, Code::ParamInvalid);
+            }
+        }
+
+        #[test]
+        fn what_is_read_is_what_stands_there(value in body()) {
+            match parse(value.to_string().as_bytes()) {
+                Ok((media_id, app_id)) => {
+                    prop_assert_eq!(Some(media_id.as_str()), value["mediaId"].as_str());
+                    let sent = value["appId"].as_str().filter(|app_id| !app_id.is_empty());
+                    prop_assert_eq!(app_id.as_deref(), sent);
+                }
+                Err(error) => prop_assert_eq!(error.code, Code::ParamInvalid),
+            }
+        }
+
+        #[test]
+        fn a_good_body_is_read(id in "[A-Za-z0-9_-]{1,512}", app_id in prop::option::of("wx[0-9a-f]{16}")) {
+            let (media_id, read) = parse(json!({ "mediaId": id, "appId": app_id }).to_string().as_bytes()).unwrap();
+            prop_assert_eq!((media_id.as_str(), read), (id.as_str(), app_id));
+        }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), Failure> {
+    crate::server::raise_open_files();
     let stop = stop_on_signal()?;
     let page = sandbox.as_ref().map(DeskSandbox::page);
     let app = App::build(settings, page.unwrap_or_default()).await;

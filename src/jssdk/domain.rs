@@ -70,6 +70,8 @@ impl From<JsDomain> for String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn covers(entry: &str, url: &str) -> bool {
@@ -131,6 +133,28 @@ mod tests {
             "a.cn/x?y",
         ] {
             assert!(JsDomain::try_from(entry.to_owned()).is_err(), "{entry}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_survives_being_written_and_read(entry in "([a-z0-9_-]{1,4}\\.){0,2}[a-zA-Z0-9]{1,4}(/[a-z/%]{0,6})?|\\PC{0,12}") {
+            if let Ok(domain) = JsDomain::try_from(entry) {
+                let written = String::from(domain.clone());
+                prop_assert!(!written.contains([':', '?', '#', '*', ' ']), "{}", written);
+                prop_assert_eq!(JsDomain::try_from(written), Ok(domain));
+            }
+        }
+
+        /// A domain covers hosts that end with it at a dot, and no other.
+        #[test]
+        fn only_hosts_at_or_below_a_domain_are_covered(
+            domain in "[a-c]{1,2}\\.[a-c]{1,2}", before in "([a-c]{0,2}[.@-]?){0,3}", after in "[.a-c:@0-9]{0,3}",
+        ) {
+            let url = format!("https://{before}{domain}{after}/x");
+            let Ok(page) = PageUrl::parse(&url) else { return Ok(()) };
+            let below = page.host() == domain || page.host().ends_with(&format!(".{domain}"));
+            prop_assert_eq!(JsDomain::try_from(domain).unwrap().covers(&page), below, "{}", url);
         }
     }
 }

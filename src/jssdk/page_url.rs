@@ -181,6 +181,8 @@ fn printable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -270,5 +272,63 @@ mod tests {
             QueryParams::parse("url=https://a.cn/p&_=1").is_ok(),
             "a URL with no query has nothing to lose"
         );
+    }
+
+    /// As `encodeURIComponent` writes it.
+    fn encode(text: &str) -> String {
+        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+        const KEPT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
+            .remove(b'-')
+            .remove(b'_')
+            .remove(b'.')
+            .remove(b'~')
+            .remove(b'*');
+        utf8_percent_encode(text, KEPT).to_string()
+    }
+
+    /// Texts that are, or nearly are, a page's URL.
+    fn nearly_url() -> impl Strategy<Value = String> {
+        let host = "[a-z0-9.:@\\[\\]%_-]{0,12}|\\PC{0,6}";
+        let tail = "([/?#&=%.a-z0-9]|\\PC|\\x07){0,20}";
+        ("(?i:https?)?(://|%3A%2F%2F|:)?", host, tail).prop_map(|(scheme, host, tail)| format!("{scheme}{host}{tail}"))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_is_what_was_sent_up_to_its_fragment(text in nearly_url()) {
+            if let Ok(page) = PageUrl::parse(&text) {
+                let signed = page.as_str();
+                prop_assert_eq!(Some(signed), text.split('#').next());
+                prop_assert!(!signed.bytes().any(|b| b.is_ascii_control()));
+                prop_assert!(!page.host().is_empty() && signed.contains(page.host()) && signed.contains(page.path()));
+                prop_assert!(!page.host().contains(['/', '?', '@', '\\']), "{}", page.host());
+                // Signing what was signed changes nothing more.
+                prop_assert_eq!(PageUrl::parse(signed), Ok(page.clone()));
+            }
+        }
+
+        #[test]
+        fn a_url_encoded_once_arrives_as_it_was(url in nearly_url(), before in "_=[0-9]{0,4}&|", after in "&[a-z]=[a-z]|") {
+            prop_assume!(!url.is_empty());
+            let query = format!("{before}url={}{after}", encode(&url));
+            let params = QueryParams::parse(&query).unwrap();
+            prop_assert_eq!(params.url.as_ref(), url.as_str());
+        }
+
+        /// Never is the rest of a URL signed whose query was lost on the way.
+        #[test]
+        fn a_url_that_was_not_encoded_is_never_signed_in_part(
+            path in "[a-z/]{0,8}", own in "[a-z]=[a-z0-9]{0,4}", lost in "[b-z][a-zA-Z]{0,8}", value in "[a-z0-9%]{0,4}",
+        ) {
+            let query = format!("url=https://a.cn/{path}?{own}&{lost}={value}");
+            prop_assert_eq!(QueryParams::parse(&query), Err(UrlProblem::Spilled(lost)));
+        }
+
+        #[test]
+        fn no_query_is_too_odd(query in "(url|appId|x|=|&|%|%[0-9a-fA-F]{2}|\\?|\\PC){0,20}") {
+            if let Err(UrlProblem::Spilled(name)) = QueryParams::parse(&query) {
+                prop_assert!(name.chars().count() <= 64 && !name.contains(char::is_control));
+            }
+        }
     }
 }

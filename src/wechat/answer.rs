@@ -87,6 +87,8 @@ impl CallError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -117,5 +119,43 @@ mod tests {
         assert_eq!(problem(r#"{"access_tok"#), BodyProblem::CutOff);
         assert_eq!(problem("<html>"), BodyProblem::Unexpected);
         assert_eq!(problem("[1]"), BodyProblem::Unexpected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_odd(body in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Answer::parse(&body);
+        }
+
+        /// An error is an error, whatever stands around it and whatever control characters within.
+        #[test]
+        fn an_error_is_never_taken_for_a_success(
+            code in any::<i64>().prop_filter("an error", |code| *code != 0),
+            quoted: bool,
+            errmsg in "\\PC{0,300}",
+            noise in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..0x20), 0..5),
+        ) {
+            let code_value = if quoted { Value::from(code.to_string()) } else { Value::from(code) };
+            let object = serde_json::json!({ "access_token": "a", "errcode": code_value, "errmsg": errmsg });
+            let mut body = object.to_string().into_bytes();
+            for (place, byte) in noise {
+                let place = place.index(body.len() + 1);
+                body.insert(place, byte);
+            }
+            match Answer::parse(&body) {
+                Err(CallError::Refused { code: found, message }) => {
+                    prop_assert_eq!(found, ErrCode(code));
+                    prop_assert!(message.chars().count() <= 256 && !message.contains(char::is_control));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        #[test]
+        fn a_text_arrives_as_it_was(token in "[ -~\\u{80}-\\u{ffff}]{1,40}") {
+            let body = serde_json::json!({ "access_token": token }).to_string();
+            let answer = Answer::parse(body.as_bytes()).unwrap();
+            prop_assert_eq!(answer.text("access_token"), Some(token.as_str()).filter(|token| !token.trim().is_empty()));
+        }
     }
 }

@@ -95,3 +95,22 @@ fn json_in_place_of_a_file(body: &[u8]) -> CallError {
         Ok(_) => CallError::Body(BodyProblem::Unexpected),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_media_id_is_kept_as_it_is_or_refused(text in "[A-Za-z0-9_-]{0,70}|\\PC{0,8}|[a-z]{510,514}") {
+            let allowed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            let id = MediaId::parse(&text);
+            prop_assert_eq!(id.is_some(), allowed && (1..=512).contains(&text.len()));
+            if let Some(id) = id {
+                prop_assert_eq!(id.as_str(), text);
+            }
+        }
+    }
+}

@@ -5,6 +5,9 @@
 
 mod support;
 
+mod abuse;
+mod addresses;
+mod auth;
 mod cli;
 mod cluster;
 mod codes;
@@ -15,6 +18,7 @@ mod docs;
 mod lock_holders;
 mod memory;
 mod openapi;
+mod origins;
 mod photos;
 mod proxy;
 mod readiness;

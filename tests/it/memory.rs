@@ -10,13 +10,6 @@ const PICTURE: usize = 8 * 1024 * 1024;
 const AT_ONCE: usize = 64;
 const ALLOWED_KIB: u64 = 24 * 1024;
 
-/// A line of `/proc/<id>/status`, in KiB.
-fn memory(process: &GatewayProcess, line: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let value = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
-    value.split_whitespace().next().unwrap().parse().unwrap()
-}
-
 async fn photos_flow_through(builder: crate::support::GatewayBuilder, wechat: &Arc<SandboxHost>) {
     // On a busy machine the sandbox, in this process, may pause for longer than the default.
     let builder = builder.set("wechat.timeout", "20s").set("credentials.lock_ttl", "60s");
@@ -34,7 +27,7 @@ async fn photos_flow_through(builder: crate::support::GatewayBuilder, wechat: &A
     let ids: Vec<String> = (0..AT_ONCE)
         .map(|_| wechat.sandbox.upload_media(&app_id, photo.clone()).unwrap())
         .collect();
-    let idle = memory(&process, "VmRSS:");
+    let idle = process.memory("VmRSS:");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let uploads = ids.iter().map(|id| {
         let body = serde_json::json!({ "mediaId": id });
@@ -43,7 +36,7 @@ async fn photos_flow_through(builder: crate::support::GatewayBuilder, wechat: &A
     });
     let answers = futures_util::future::join_all(uploads).await;
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
-    let above = memory(&process, "VmHWM:") - idle;
+    let above = process.memory("VmHWM:") - idle;
 
     assert!(
         above <= ALLOWED_KIB,

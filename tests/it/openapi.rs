@@ -1,9 +1,13 @@
 //! The document is complete, and it is what the gateway serves.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use tokio::process::Command;
 use wxgate::api::{Code, openapi};
 
 use crate::support::Gateway;
+use crate::support::tools::{python_with, run};
 
 #[test]
 fn every_route_parameter_and_code_is_in_the_document() {
@@ -61,4 +65,25 @@ async fn the_gateway_serves_the_document_unless_it_is_told_not_to() {
     for path in ["/openapi.json", "/docs/"] {
         assert_eq!(gateway.get(path).await.code(), (404, 1009), "{path}");
     }
+}
+
+/// Requests that the document allows, and others that it forbids, made up by schemathesis: each
+/// answer has a status and a shape that the document names, none is a 5xx, and what the document
+/// calls wrong is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_keeps_what_its_document_promises() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let scratch = tempfile::tempdir().unwrap();
+    let mut schemathesis = Command::new(python_with("schemathesis").await);
+    schemathesis
+        .args(["-m", "schemathesis.cli", "run", &gateway.url("/openapi.json")])
+        .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "50"])
+        // The same requests each time: a failure is this change's, not the day's.
+        .args(["--generation-deterministic"])
+        .args(["--warnings", "off", "--no-color"])
+        .current_dir(scratch.path())
+        .env("NO_PROXY", "127.0.0.1");
+    let said = run(Duration::from_secs(120), "the document is not kept", &mut schemathesis).await;
+    assert!(said.contains("5 selected / 5 total"), "{said}");
 }

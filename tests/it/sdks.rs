@@ -1,57 +1,17 @@
 //! Public WeChat SDKs, as their registries have them, with only their base URL changed.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::time::timeout;
 use wxgate::sandbox::{Api, Kill};
 
 use crate::support::Gateway;
+use crate::support::tools::{INSTALLATION, installed, is_installed, note_installed, python_with, run, sources};
 
-/// The longest that a registry may take.
-const INSTALLATION: Duration = Duration::from_secs(180);
 /// The longest that an SDK may take.
 const RUN: Duration = Duration::from_secs(60);
-
-fn sources(language: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(language)
-}
-
-/// Where the SDKs are installed: beside what cargo builds, so that once is enough.
-fn installed(language: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let directory = target.join("sdk").join(language);
-    std::fs::create_dir_all(&directory).unwrap();
-    directory
-}
-
-/// Runs `program` to its end; its standard output. `need` says what is missing where it fails.
-async fn run(limit: Duration, need: &str, command: &mut Command) -> String {
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(limit, command.output())
-        .await
-        .unwrap_or_else(|_| panic!("{need}: it did not end within {limit:?}"))
-        .unwrap_or_else(|error| panic!("{need}: {error}"));
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{need}\n{stdout}\n{stderr}");
-    stdout
-}
-
-/// True where what `manifest` asks for is installed in `directory`.
-fn is_installed(directory: &Path, manifest: &Path) -> bool {
-    let wanted = std::fs::read(manifest).unwrap();
-    std::fs::read(directory.join("installed-for")).is_ok_and(|installed| installed == wanted)
-}
-
-fn note_installed(directory: &Path, manifest: &Path) {
-    std::fs::copy(manifest, directory.join("installed-for")).unwrap();
-}
 
 async fn node() -> Command {
     let (sources, directory) = (sources("node"), installed("node"));
@@ -73,33 +33,8 @@ async fn node() -> Command {
 }
 
 async fn python() -> Command {
-    let (sources, directory) = (sources("python"), installed("python"));
-    let requirements = sources.join("requirements.txt");
-    let python = directory.join("venv/bin/python");
-    if !is_installed(&directory, &requirements) {
-        let need = "a Python environment can't be made: this test needs python3 and python3-venv";
-        let mut venv = Command::new("python3");
-        run(
-            INSTALLATION,
-            need,
-            venv.args(["-m", "venv"]).arg(directory.join("venv")),
-        )
-        .await;
-        let need = "wechatpy can't be installed: this test needs PyPI or a mirror of it";
-        let mut pip = Command::new(&python);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ]);
-        run(INSTALLATION, need, pip.arg(&requirements)).await;
-        note_installed(&directory, &requirements);
-    }
-    let mut command = Command::new(&python);
-    command.arg(sources.join("check.py"));
+    let mut command = Command::new(python_with("python").await);
+    command.arg(sources("python").join("check.py"));
     command
 }
 

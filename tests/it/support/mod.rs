@@ -6,9 +6,11 @@ mod image_service;
 mod internal;
 mod process;
 mod proxy;
+mod raw;
 mod redis;
 mod sentinel;
 mod tls;
+pub mod tools;
 mod traffic;
 
 use std::time::Duration;
@@ -22,9 +24,10 @@ pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use image_service::ImageService;
 pub use process::GatewayProcess;
 pub use proxy::Proxy;
+pub use raw::Raw;
 pub use redis::{RedisServer, connection, free_address};
 pub use sentinel::Sentinel;
-pub use tls::Tls;
+pub use tls::{Tls, openssl};
 pub use traffic::Traffic;
 
 /// The longest that anything awaited may take on a busy machine.

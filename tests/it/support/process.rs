@@ -69,6 +69,13 @@ impl GatewayProcess {
         self.child.id()
     }
 
+    /// A line of `/proc/<id>/status`, in KiB.
+    pub fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let value = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+        value.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// The log so far, a line each.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()

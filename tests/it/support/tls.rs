@@ -61,7 +61,8 @@ impl Tls {
     }
 }
 
-fn openssl(directory: &Path, arguments: &str) {
+/// Runs openssl in `directory`.
+pub fn openssl(directory: &Path, arguments: &str) {
     let made = Command::new("openssl")
         .args(arguments.split(' '))
         .current_dir(directory)

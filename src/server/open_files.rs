@@ -1,0 +1,24 @@
+//! How many files, and so connections, this process may have open.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Connections held at once where the limit on open files allows it.
+const CONNECTIONS: usize = 16_384;
+
+/// Takes as many open files as the system allows this process: the customary limit of 1024 is for
+/// programs that use `select`. Where that is refused, the limit stays as it is.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+/// As many connections as leave a quarter of the open files to pictures, Redis and WeChat.
+pub(super) fn connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX);
+    most.clamp(16, CONNECTIONS)
+}

@@ -1,0 +1,467 @@
+//! Clients that dawdle, flood, cheat or break off: they get a clear answer or the door, and the
+//! others notice nothing.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use wxgate::server::{Limits, Server};
+
+use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SandboxHost};
+
+const UPLOAD: &str = "POST /p/active/weChatOa/upload HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+const SOON: Duration = Duration::from_secs(5);
+
+/// A server with limits of the test's own, which answers every request with its path and body.
+struct Small {
+    address: SocketAddr,
+    _end: DropGuard,
+}
+
+impl Small {
+    async fn start(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let service = tower::service_fn(async |request: Request<Body>| {
+            let path = request.uri().path().to_owned();
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
+            let body = body.unwrap_or_else(|error| Bytes::from(error.to_string()));
+            let answer = [path.as_bytes(), b" ", &body].concat();
+            Ok::<_, Infallible>(Response::new(Body::from(answer)))
+        });
+        let server = Server { limits, refuse: None };
+        tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
+        Self {
+            address,
+            _end: stop.drop_guard(),
+        }
+    }
+}
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+#[tokio::test]
+async fn heads_and_bodies_that_dawdle_are_cut_after_ten_seconds() {
+    let gateway = Gateway::start().await;
+    let start = Instant::now();
+    let drip = || std::iter::repeat_n("x", 200);
+    let head = async {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send("GET /healthz HTTP/1.1\r\nx-slow: ").await;
+        assert!(client.drip(drip(), millis(100)).await, "a head that never ends");
+        start.elapsed()
+    };
+    let second_head = async {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send(HEALTH).await;
+        assert_eq!(client.answer().await.status, 200);
+        client.send("GET /healthz HTTP/1.1\r\n").await;
+        assert!(client.is_cut_within(millis(20_000)).await, "a head that stops");
+        start.elapsed()
+    };
+    let preface = async {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send("PRI * HTTP/2").await;
+        assert!(client.is_cut_within(millis(20_000)).await, "a preface that stops");
+        start.elapsed()
+    };
+    let body = async {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send(format!("{UPLOAD}content-length: 1000\r\n\r\n{{")).await;
+        client.drip(drip(), millis(100)).await;
+        client.answer().await.assert_failure(504, 4003);
+        start.elapsed()
+    };
+    let (head, second_head, preface, body) = tokio::join!(head, second_head, preface, body);
+    for took in [head, second_head, preface] {
+        assert!((millis(9_500)..millis(16_000)).contains(&took), "{took:?}");
+    }
+    assert!(body > millis(9_500));
+    assert_eq!(gateway.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_limits_of_a_slow_one() {
+    let limits = Limits {
+        head: millis(200),
+        idle: millis(4_000),
+        ..Limits::default()
+    };
+    let server = Small::start(limits).await;
+    let mut client = Raw::connect(server.address).await;
+    // Longer than the head's time, and longer than HTTP's machinery is kept.
+    for pause in [0, 400, 1_500] {
+        client.idle(millis(pause)).await;
+        client.send("GET /a HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(client.answer().await.body, "/a ");
+    }
+    assert!(client.is_cut_within(millis(12_000)).await, "not for ever");
+
+    let limits = Limits {
+        first_byte: millis(100),
+        ..Limits::default()
+    };
+    let server = Small::start(limits).await;
+    assert!(
+        Raw::connect(server.address).await.is_cut_within(SOON).await,
+        "without a word"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_fails_for_whoever_reads_it() {
+    let limits = Limits {
+        body_stall: millis(100),
+        ..Limits::default()
+    };
+    let server = Small::start(limits).await;
+    let mut client = Raw::connect(server.address).await;
+    client
+        .send("POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")
+        .await;
+    assert_eq!(client.answer().await.body, "/a the body stalled");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up() {
+    let limits = Limits {
+        write_stall: millis(200),
+        ..Limits::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let (taken, mut pieces) = tokio::sync::mpsc::unbounded_channel();
+    let taken = std::sync::Mutex::new(Some(taken));
+    let taken = std::sync::Arc::new(taken);
+    let service = tower::service_fn(move |_: Request<Body>| {
+        let taken = taken.lock().unwrap().take().expect("one request");
+        // Endless; its end of the channel goes with it.
+        let body = futures_util::stream::repeat_with(move || {
+            taken.send(()).unwrap();
+            Ok::<_, Infallible>(Bytes::from(vec![7; 64 * 1024]))
+        });
+        async { Ok::<_, Infallible>(Response::new(Body::from_stream(body))) }
+    });
+    let server = Server { limits, refuse: None };
+    tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
+    let _end = stop.drop_guard();
+    let mut client = Raw::connect(address).await;
+    client.send(HEALTH).await;
+    let given_up = async { while pieces.recv().await.is_some() {} };
+    assert!(tokio::time::timeout(LIMIT, given_up).await.is_ok());
+}
+
+#[tokio::test]
+async fn heads_too_large_are_refused_in_the_envelope() {
+    let gateway = Gateway::start().await;
+    let huge_header = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(200_000));
+    let huge_path = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(100_000));
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(5_000));
+    for (what, head) in [("header", huge_header), ("path", huge_path), ("headers", many)] {
+        let mut client = Raw::connect(gateway.address).await;
+        client.try_send(head).await;
+        let answer = client.answer().await;
+        answer.assert_failure(400, 1001);
+        assert!(answer.body.contains("too large"), "{what}: {answer:?}");
+        assert!(client.is_cut_within(SOON).await, "{what}");
+    }
+    // What fits reaches the route, whose own limit is told in its own words.
+    let page = format!("https://a.cn/{}", "%E4".repeat(4_000));
+    let answer = gateway.sign(&page).await;
+    assert_eq!(answer.code(), (400, 1001), "{answer:?}");
+    assert!(answer.body["message"].as_str().unwrap().contains("8192"), "{answer:?}");
+    let longest = format!("https://a.cn/{}", "中".repeat((8_192 - 13) / 3));
+    assert_eq!(gateway.sign(&longest).await.code(), (200, 0));
+    let cookies = gateway.request("GET", "/healthz").header("cookie", "x".repeat(16_000));
+    assert_eq!(gateway.send(cookies).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_in_the_envelope() {
+    let gateway = Gateway::start().await;
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS client"[..],
+        b"GET / HTTP/3.0\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost : a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx: a\x00b\r\n\r\n",
+        b"GET / HTTP/1.1\r\n folded: a\r\n\r\n",
+        b"\x00\x00\x00\x00\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX",
+    ] {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send(bytes).await;
+        client.answer().await.assert_failure(400, 1001);
+        assert!(client.is_cut_within(SOON).await, "{bytes:?}");
+    }
+    // The same after a good request.
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(format!("{HEALTH}nonsense\r\n\r\n")).await;
+    assert_eq!(client.answer().await.status, 200);
+    client.answer().await.assert_failure(400, 1001);
+}
+
+#[tokio::test]
+async fn no_second_request_can_be_smuggled_in_a_body() {
+    let gateway = Gateway::start().await;
+    let smuggled = "GET /wechat/jsSDK HTTP/1.1\r\nhost: a\r\n\r\n";
+    // Two lengths that contradict each other, and codings that nobody agrees on: no request at all.
+    for framing in [
+        "content-length: 5\r\ncontent-length: 6\r\n",
+        "content-length: +5\r\n",
+        "content-length: 5, 6\r\n",
+        "content-length: -1\r\n",
+        "transfer-encoding: gzip\r\n",
+        "transfer-encoding: chunked, identity\r\n",
+        "transfer-encoding: xchunked\r\n",
+    ] {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send(format!("{UPLOAD}{framing}\r\n0\r\n\r\n{smuggled}")).await;
+        client.answer().await.assert_failure(400, 1001);
+        assert!(client.is_cut_within(SOON).await, "{framing}: a second answer");
+    }
+    // A length beside a coding: the coding counts (RFC 9112, section 6.3), and nothing after it does.
+    for framing in [
+        "content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+    ] {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send(format!("{UPLOAD}{framing}\r\n0\r\n\r\n{smuggled}")).await;
+        let answer = client.answer().await;
+        answer.assert_failure(400, 1001);
+        assert!(answer.body.contains("JSON"), "an empty body: {answer:?}");
+        assert!(client.is_cut_within(SOON).await, "{framing}: a second answer");
+    }
+    // HTTP/1.0 knows no chunks.
+    let mut client = Raw::connect(gateway.address).await;
+    let old = UPLOAD.replace("1.1", "1.0");
+    client
+        .send(format!("{old}transfer-encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"))
+        .await;
+    client.answer().await.assert_failure(400, 1001);
+    assert!(client.is_cut_within(SOON).await);
+    // A chunk whose size is nonsense ends the conversation.
+    let mut client = Raw::connect(gateway.address).await;
+    client
+        .send(format!("{UPLOAD}transfer-encoding: chunked\r\n\r\nzz\r\n{smuggled}"))
+        .await;
+    client.answer().await.assert_failure(400, 1001);
+    assert!(client.is_cut_within(SOON).await);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_turn() {
+    let gateway = Gateway::start().await;
+    let mut client = Raw::connect(gateway.address).await;
+    client
+        .send(format!("{HEALTH}GET /nope HTTP/1.1\r\nhost: a\r\n\r\n{HEALTH}GET /hea"))
+        .await;
+    assert_eq!(client.answer().await.status, 200);
+    client.answer().await.assert_failure(404, 1009);
+    assert_eq!(client.answer().await.status, 200);
+    // What is there of the fourth is kept while its client thinks.
+    client.idle(millis(1_500)).await;
+    client.send("lthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn who_has_said_all_is_still_answered() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let photo = gateway.wechat.takes_photo(crate::support::TINY_PHOTO);
+    let body = format!("{{\"mediaId\":\"{photo}\"}}");
+    let mut client = Raw::connect(gateway.address).await;
+    client
+        .send(format!("{UPLOAD}content-length: {}\r\n\r\n{body}", body.len()))
+        .await;
+    client.shut().await;
+    assert_eq!(client.answer().await.code(), (200, 0));
+    assert!(client.is_cut_within(SOON).await);
+    // Half a request is none.
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(format!("{UPLOAD}content-length: 100\r\n\r\n{body}")).await;
+    client.shut().await;
+    client.answer().await.assert_failure(400, 1001);
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_client_that_is_still_sending() {
+    let gateway = Gateway::start().await;
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(format!("{UPLOAD}content-length: 100000\r\n\r\n")).await;
+    client.try_send("x".repeat(100_000)).await;
+    client.answer().await.assert_failure(413, 1007);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let limits = Limits {
+        connections: 3,
+        ..Limits::default()
+    };
+    let server = Small::start(limits).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut client = Raw::connect(server.address).await;
+        client.send(HEALTH).await;
+        client.answer().await;
+        held.push(client);
+    }
+    let mut waiting = Raw::connect(server.address).await;
+    waiting.send(HEALTH).await;
+    assert!(!waiting.is_cut_within(millis(300)).await, "it waits");
+    held.pop();
+    assert_eq!(waiting.answer().await.status, 200);
+}
+
+/// A client of HTTP/2 without TLS that has not been told that it may (RFC 9113, section 3.3).
+async fn http2(
+    address: SocketAddr,
+) -> (
+    hyper::client::conn::http2::SendRequest<Body>,
+    tokio::task::JoinHandle<hyper::Result<()>>,
+) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (sender, connection) = handshake.await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn get(address: SocketAddr, path: &str) -> Request<Body> {
+    Request::get(format!("http://{address}{path}"))
+        .body(Body::empty())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn http2_without_tls_is_spoken() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let (mut sender, _) = http2(gateway.address).await;
+    let page = get(gateway.address, "/wechat/jsSDK?url=https%3A%2F%2Fa.cn%2F");
+    let answers = (0..300).map(|_| sender.send_request(page.clone_request()));
+    let answers = futures_util::future::join_all(answers).await;
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_ref().is_ok_and(|answer| answer.status() == 200))
+    );
+    let answer = sender.send_request(get(gateway.address, "/nope")).await.unwrap();
+    assert_eq!(answer.status(), 404);
+    assert!(answer.headers().contains_key("x-request-id"));
+}
+
+/// Requests that can be sent again.
+trait CloneRequest {
+    fn clone_request(&self) -> Self;
+}
+
+impl CloneRequest for Request<Body> {
+    fn clone_request(&self) -> Self {
+        Request::get(self.uri().clone()).body(Body::empty()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_http2_connection_is_asked_to_end() {
+    let limits = Limits {
+        http2_idle: millis(300),
+        ..Limits::default()
+    };
+    let server = Small::start(limits).await;
+    let (mut sender, connection) = http2(server.address).await;
+    assert_eq!(
+        sender.send_request(get(server.address, "/a")).await.unwrap().status(),
+        200
+    );
+    let ended = tokio::time::timeout(SOON, connection).await.unwrap().unwrap();
+    assert!(ended.is_ok(), "a clean end: {ended:?}");
+}
+
+/// A frame of HTTP/2 (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn floods_of_http2_frames_end_their_own_connection_only() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // `GET / http`, from HPACK's static table.
+    const HEADERS: &[u8] = &[0x82, 0x84, 0x86];
+    let sandbox = SandboxHost::start(wxgate::sandbox::SandboxConfig::default()).await;
+    let gateway = GatewayProcess::start(&Gateway::builder(), &sandbox).await;
+    let before = gateway.memory("VmRSS:");
+    let resets = (0..20_000).flat_map(|i| {
+        let stream = 2 * i + 1;
+        [frame(1, 5, stream, HEADERS), frame(3, 0, stream, &8_u32.to_be_bytes())].concat()
+    });
+    let pings = (0..20_000).flat_map(|_| frame(6, 0, 0, &[0; 8]));
+    let settings = (0..20_000).flat_map(|_| frame(4, 0, 0, &[]));
+    let endless_head = std::iter::once(frame(1, 1, 1, HEADERS))
+        .chain((0..2_000).map(|_| {
+            frame(
+                9,
+                0,
+                1,
+                &[[0x40, 0x01, b'x', 0x7f, 0xe1, 0x1e].as_slice(), &[b'y'; 4_000]].concat(),
+            )
+        }))
+        .flatten();
+    let empty_continuations = std::iter::once(frame(1, 1, 1, HEADERS))
+        .chain((0..20_000).map(|_| frame(9, 0, 1, &[])))
+        .flatten();
+    let floods: [(&str, Vec<u8>); 5] = [
+        ("resets", resets.collect()),
+        ("pings", pings.collect()),
+        ("settings", settings.collect()),
+        ("an endless head", endless_head.collect()),
+        ("empty continuations", empty_continuations.collect()),
+    ];
+    for (what, flood) in floods {
+        let mut client = Raw::connect(gateway.address).await;
+        client.send([PREFACE, &frame(4, 0, 0, &[])].concat()).await;
+        client.try_send(flood).await;
+        let answer = gateway.get("/healthz").await;
+        assert_eq!(answer.status, 200, "{what}");
+    }
+    let grown = gateway.memory("VmRSS:").saturating_sub(before);
+    assert!(grown < 24 * 1024, "{grown} KiB");
+}
+
+#[tokio::test]
+async fn thousands_of_idle_connections_take_little_memory() {
+    const CONNECTIONS: usize = 1_000;
+    let sandbox = SandboxHost::start(wxgate::sandbox::SandboxConfig::default()).await;
+    let gateway = GatewayProcess::start(&Gateway::builder(), &sandbox).await;
+    gateway.until_ready().await;
+    let mut clients = Vec::new();
+    let mut before = 0;
+    // The first half takes what the process takes once.
+    for number in 0..2 * CONNECTIONS {
+        if number == CONNECTIONS {
+            before = gateway.memory("VmRSS:");
+        }
+        let mut client = Raw::connect(gateway.address).await;
+        client.send(HEALTH).await;
+        assert_eq!(client.answer().await.status, 200);
+        clients.push(client);
+    }
+    let each = gateway.memory("VmRSS:").saturating_sub(before) * 1024 / CONNECTIONS as u64;
+    assert!(each < 10 * 1024, "{each} bytes for an idle connection");
+    for client in &mut clients {
+        client.send(HEALTH).await;
+        assert_eq!(client.answer().await.status, 200, "and all of them work");
+    }
+}

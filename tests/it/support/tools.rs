@@ -1,0 +1,78 @@
+//! Programs from public registries that tests run: installed once, beside what cargo builds.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The longest that a registry may take.
+pub const INSTALLATION: Duration = Duration::from_secs(180);
+
+/// What is to be installed, and what runs it.
+pub fn sources(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(name)
+}
+
+/// Where it is installed: beside what cargo builds, so that once is enough.
+pub fn installed(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let directory = target.join("sdk").join(name);
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// Runs `program` to its end; its standard output. `need` says what is missing where it fails.
+pub async fn run(limit: Duration, need: &str, command: &mut Command) -> String {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(limit, command.output())
+        .await
+        .unwrap_or_else(|_| panic!("{need}: it did not end within {limit:?}"))
+        .unwrap_or_else(|error| panic!("{need}: {error}"));
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{need}\n{stdout}\n{stderr}");
+    stdout
+}
+
+/// True where what `manifest` asks for is installed in `directory`.
+pub fn is_installed(directory: &Path, manifest: &Path) -> bool {
+    let wanted = std::fs::read(manifest).unwrap();
+    std::fs::read(directory.join("installed-for")).is_ok_and(|installed| installed == wanted)
+}
+
+/// Notes that it is.
+pub fn note_installed(directory: &Path, manifest: &Path) {
+    std::fs::copy(manifest, directory.join("installed-for")).unwrap();
+}
+
+/// The Python of an environment that holds what `tests/sdk/<name>/requirements.txt` asks for.
+pub async fn python_with(name: &str) -> PathBuf {
+    let (directory, requirements) = (installed(name), sources(name).join("requirements.txt"));
+    let python = directory.join("venv/bin/python");
+    if !is_installed(&directory, &requirements) {
+        let need = "a Python environment can't be made: this test needs python3 and python3-venv";
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv"]).arg(directory.join("venv"));
+        run(INSTALLATION, need, &mut venv).await;
+        let need = format!(
+            "{} can't be installed: this test needs PyPI or a mirror of it",
+            requirements.display()
+        );
+        let mut pip = Command::new(&python);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+        ]);
+        run(INSTALLATION, &need, pip.arg(&requirements)).await;
+        note_installed(&directory, &requirements);
+    }
+    python
+}
