@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::Next;
@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::answer::Refusal;
 use crate::api::{RequestId, X_REQUEST_ID};
 use crate::server::Peer;
+use crate::trace::Traces;
 
 /// Who asked, for the log; handlers put it into the answer's extensions.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ impl<S: Sync> FromRequestParts<S> for Address {
     }
 }
 
-pub(super) async fn observe(mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(traces): State<Option<Traces>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id);
@@ -53,8 +54,18 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let route = route.as_ref().map_or("pass-through", MatchedPath::as_str);
     let span = tracing::info_span!("request", %id);
 
+    // Monitoring asks all day long.
+    let is_probe = method == Method::GET && matches!(route, "/metrics" | "/healthz" | "/readyz" | "/console");
+    let traces = traces.filter(|_| !is_probe);
+    let server_span = traces.map(|traces| traces.request(route, &method, request.headers(), id.as_str()));
+
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = answer.instrument(span.clone()).await.unwrap_or_else(|_| {
+    let answer = answer.instrument(span.clone());
+    let answer = match &server_span {
+        None => answer.await,
+        Some(server_span) => server_span.around(answer).await,
+    };
+    let mut response = answer.unwrap_or_else(|_| {
         tracing::error!(%id, route, "a panic");
         let mut response = Refusal::new(-1, "a bug in the gateway; see its log").into_response();
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -62,6 +73,9 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     });
     response.headers_mut().insert(X_REQUEST_ID, id.header_value());
 
+    if let Some(server_span) = server_span {
+        server_span.answered(response.status());
+    }
     let asked_by = response.extensions().get::<AskedBy>();
     let because = response.extensions().get::<Because>();
     let (client, because) = (
@@ -70,8 +84,7 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     );
     let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
     span.in_scope(|| {
-        // Monitoring asks all day long.
-        if method == Method::GET && matches!(route, "/metrics" | "/healthz" | "/readyz" | "/console") {
+        if is_probe {
             tracing::debug!(route, %method, status, ms, %address, "internal");
         } else {
             tracing::info!(route, %method, status, ms, %address, client, because, "internal");

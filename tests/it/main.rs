@@ -25,4 +25,5 @@ mod renewal;
 mod sdks;
 mod shared_token;
 mod signing;
+mod traces;
 mod wechat_down;
