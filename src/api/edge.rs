@@ -29,6 +29,7 @@ use super::metrics::HttpMetrics;
 use super::request_id::RequestId;
 use super::route::Route;
 use crate::server::Peer;
+use crate::telemetry::millis;
 use crate::trace::Traces;
 
 /// The client's address, behind trusted proxies.
@@ -63,7 +64,7 @@ struct Shared {
 }
 
 /// A request that takes longer is worth a line in the log even if it succeeds.
-const SLOW: Duration = Duration::from_secs(1);
+pub const SLOW: Duration = Duration::from_secs(1);
 
 impl Edge {
     /// The edge around `router`.
@@ -173,7 +174,7 @@ fn log(
     failure: Option<&ApiError>,
     took: Duration,
 ) {
-    let (route, status, ms) = (route.label(), response.status().as_u16(), took.as_millis());
+    let (route, status, ms) = (route.label(), response.status().as_u16(), millis(took));
     match failure {
         Some(error) => {
             let (code, name, message) = (error.code.number(), error.code.name(), error.message.as_str());

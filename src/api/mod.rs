@@ -31,7 +31,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use auth::Auth;
 pub(crate) use auth::bearer;
 pub use code::Code;
-pub use edge::{Client, Edge};
+pub use edge::{Client, Edge, SLOW};
 pub use envelope::{ApiError, Envelope, X_REQUEST_ID};
 pub use metrics::HttpMetrics;
 pub use rate_limit::RateLimit;

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::answer::Refusal;
-use crate::api::{RequestId, X_REQUEST_ID};
+use crate::api::{RequestId, SLOW, X_REQUEST_ID};
 use crate::server::Peer;
+use crate::telemetry::millis;
 use crate::trace::Traces;
 
 /// Who asked, for the log; handlers put it into the answer's extensions.
@@ -82,12 +83,14 @@ pub(super) async fn observe(State(traces): State<Option<Traces>>, mut request: R
         asked_by.map(|AskedBy(name)| name.as_str()),
         because.map(|Because(why)| why.as_str()),
     );
-    let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let (ms, failed) = (millis(took), because.is_some() || status >= 400);
     span.in_scope(|| {
-        if is_probe {
-            tracing::debug!(route, %method, status, ms, %address, "internal");
-        } else {
+        // Who was given a token has to be known afterwards.
+        if failed || client.is_some() || took >= SLOW {
             tracing::info!(route, %method, status, ms, %address, client, because, "internal");
+        } else {
+            tracing::debug!(route, %method, status, ms, %address, "internal");
         }
     });
     response

@@ -22,6 +22,7 @@ use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings;
 use crate::store::SharedStore;
+use crate::telemetry::millis;
 use crate::trace;
 use crate::wechat::{BodyProblem, CallError, MediaDownload, MediaId};
 
@@ -211,7 +212,7 @@ impl Line {
         };
         let url = Arc::from(stored?);
         self.metrics.count_bytes(bytes);
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = millis(began.elapsed());
         tracing::info!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
         Ok(url)
     }

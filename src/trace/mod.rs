@@ -75,7 +75,11 @@ impl Traces {
     #[must_use]
     pub fn request(&self, route: &str, method: &Method, headers: &HeaderMap, id: &str) -> RequestSpan {
         // Methods are the caller's to invent.
-        let method = if KNOWN.contains(method) { method.as_str() } else { "_OTHER" };
+        let method = if KNOWN.contains(method) {
+            method.as_str()
+        } else {
+            "_OTHER"
+        };
         let parent = headers::extract(headers).with_value(self.clone());
         let span = SpanBuilder::from_name(format!("{method} {route}"))
             .with_kind(SpanKind::Server)

@@ -13,6 +13,7 @@ mod company_day;
 mod console;
 mod docs;
 mod lock_holders;
+mod logs;
 mod memory;
 mod openapi;
 mod photos;
