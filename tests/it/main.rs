@@ -11,6 +11,7 @@ mod codes;
 mod cold_start;
 mod company_day;
 mod console;
+mod deploy;
 mod docs;
 mod lock_holders;
 mod logs;

@@ -2,6 +2,6 @@
 
 mod commands;
 mod house;
-mod markdown;
+pub mod markdown;
 mod page;
 mod tables;
