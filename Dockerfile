@@ -3,8 +3,8 @@
 #   docker build -t wxgate .
 #   docker run --rm -p 8080:8080 wxgate serve --sandbox
 #
-# For a real deployment see README.md. A settings file is named by WXGATE_CONFIG, so that the health
-# check finds it too.
+# For a real deployment see deploy/README.md. A settings file is named by WXGATE_CONFIG, so that the
+# health check finds it too.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
@@ -23,12 +23,17 @@ COPY src src
 # Cargo goes by the files' times, and these may be older than what was just built.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked
 
-# Debian rather than distroless: every mirror has it, and the binary needs only its libc and libgcc_s.
-FROM debian:bookworm-slim
-# The roots that WeChat's certificate is checked against.
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /src/target/release/wxgate /usr/local/bin/wxgate
-RUN install -d -o 65532 -g 65532 /data /data/images
+# All that the binary needs: itself, the few libraries that it is linked to (ldd prints their paths), and
+# the roots that WeChat's certificate is checked against.
+RUN mkdir -p /image/usr/local/bin /image/data/images \
+    && cp target/release/wxgate /image/usr/local/bin/ \
+    && ldd target/release/wxgate | grep -o '/[^ ]*' | xargs -I{} cp --parents --dereference {} /image \
+    && cp --parents /etc/ssl/certs/ca-certificates.crt /image
+
+# Nothing else is in the image: no shell, no package manager, nothing to keep up to date but wxgate.
+FROM scratch
+COPY --from=build /image /
+COPY --from=build --chown=65532:65532 /image/data /data
 
 # The environment goes before a settings file. 9090 has no password: it is for Prometheus and probes
 # in the same network, and must not be published.
@@ -41,6 +46,6 @@ EXPOSE 8080 9090
 # be read-only.
 VOLUME /data
 USER 65532:65532
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["wxgate", "health"]
-ENTRYPOINT ["wxgate"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/local/bin/wxgate", "health"]
+ENTRYPOINT ["/usr/local/bin/wxgate"]
 CMD ["serve"]

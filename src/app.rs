@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::server::{self, Server};
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
+use crate::trace::Traces;
 use crate::wechat::WeChatClient;
 
 /// Why a gateway can't start.
@@ -64,6 +65,8 @@ pub struct App {
     public: TcpListener,
     internal: Option<TcpListener>,
     edge: Edge,
+    /// Where the gateway is traced.
+    traces: Option<Traces>,
     internal_routes: Router,
     api: Api,
     settings: Settings,
@@ -94,6 +97,7 @@ impl App {
         );
         let replica = replica_name();
         let journal = Journal::start(Arc::clone(&store), &replica, &background, tasks_done.clone());
+        let traces = traces(&settings, &replica, &background, &tasks_done)?;
         let services = Services {
             store: Arc::clone(&store),
             journal,
@@ -135,6 +139,7 @@ impl App {
             server.request_timeout,
             server.trusted_proxies.clone(),
             metrics.http.clone(),
+            traces.clone(),
         );
         Ok(Self {
             public: listen("server.listen", server.listen).await?,
@@ -143,7 +148,8 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(&settings, api.clone(), metrics, client, console)?,
+            internal_routes: internal::router(&settings, api.clone(), metrics, client, console, traces.clone())?,
+            traces,
             api,
             settings,
             stop,
@@ -206,8 +212,11 @@ impl App {
 
     fn start_background(&self) {
         for account in self.api.directory.all() {
-            self.background
-                .spawn(Keeper::run(Arc::clone(&account.credentials), self.stop.clone()));
+            let keeper = Keeper::run(Arc::clone(&account.credentials), self.stop.clone());
+            match &self.traces {
+                None => self.background.spawn(keeper),
+                Some(traces) => self.background.spawn(traces.around(keeper)),
+            };
         }
         let (api, stop) = (self.api.clone(), self.stop.clone());
         self.background.spawn(async move {
@@ -233,6 +242,19 @@ fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError>
             Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?)
         }
     })
+}
+
+fn traces(
+    settings: &Settings,
+    replica: &str,
+    background: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Option<Traces>, StartError> {
+    let endpoint = settings.telemetry.otlp_endpoint.as_ref();
+    endpoint
+        .map(|endpoint| Traces::start(endpoint, replica, background, stop.clone()))
+        .transpose()
+        .map_err(|error| StartError::setting("telemetry.otlp_endpoint", error))
 }
 
 fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Services) -> Result<Directory, StartError> {

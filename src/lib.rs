@@ -21,6 +21,7 @@
 //! - [`telemetry`]: the log
 //! - [`store`]: what replicas share, in Redis or in memory
 //! - [`wire`]: outgoing requests whose bodies are streamed within bounded buffers
+//! - [`trace`]: spans of requests and of the calls made for them, exported by OTLP
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3
 //!
@@ -70,5 +71,6 @@ pub mod server;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod trace;
 pub mod wechat;
 pub mod wire;

@@ -1,6 +1,7 @@
 //! The log.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
@@ -37,4 +38,10 @@ pub fn init(settings: &Telemetry) {
 /// the token in their query. So below `info` only our own words are let through.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || metadata.target().starts_with("wxgate")
+}
+
+/// `time` in milliseconds, as a number: `as_millis` gives one so long that it would be text in a JSON line.
+#[must_use]
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -29,6 +29,8 @@ use super::metrics::HttpMetrics;
 use super::request_id::RequestId;
 use super::route::Route;
 use crate::server::Peer;
+use crate::telemetry::millis;
+use crate::trace::Traces;
 
 /// The client's address, behind trusted proxies.
 #[derive(Debug, Clone, Copy)]
@@ -58,21 +60,29 @@ struct Shared {
     request_timeout: Duration,
     trusted_proxies: Vec<IpNet>,
     metrics: HttpMetrics,
+    traces: Option<Traces>,
 }
 
 /// A request that takes longer is worth a line in the log even if it succeeds.
-const SLOW: Duration = Duration::from_secs(1);
+pub const SLOW: Duration = Duration::from_secs(1);
 
 impl Edge {
     /// The edge around `router`.
     #[must_use]
-    pub fn new(router: Router, request_timeout: Duration, trusted_proxies: Vec<IpNet>, metrics: HttpMetrics) -> Self {
+    pub fn new(
+        router: Router,
+        request_timeout: Duration,
+        trusted_proxies: Vec<IpNet>,
+        metrics: HttpMetrics,
+        traces: Option<Traces>,
+    ) -> Self {
         Self {
             router,
             shared: Arc::new(Shared {
                 request_timeout,
                 trusted_proxies,
                 metrics,
+                traces,
             }),
         }
     }
@@ -90,7 +100,12 @@ impl Edge {
         let (method, route) = (request.method().clone(), Route::of(request.uri().path()));
         let span = tracing::info_span!("request", %id);
 
-        let answer = self.answer(request).instrument(span.clone()).await;
+        let traces = self.shared.traces.as_ref().filter(|_| !route.is_probe());
+        let server_span = traces.map(|traces| traces.request(route.label(), &method, request.headers(), id.as_str()));
+        let answer = match &server_span {
+            None => self.answer(request).instrument(span.clone()).await,
+            Some(server_span) => server_span.around(self.answer(request).instrument(span.clone())).await,
+        };
         let (mut response, failure) = match answer {
             Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
                 None => (response, None),
@@ -103,6 +118,9 @@ impl Edge {
 
         let took = started.elapsed();
         self.shared.metrics.observe(route, &method, response.status(), took);
+        if let Some(server_span) = server_span {
+            server_span.answered(response.status());
+        }
         span.in_scope(|| log(route, &method, client, &response, failure.as_ref(), took));
         response
     }
@@ -169,7 +187,7 @@ fn log(
     failure: Option<&ApiError>,
     took: Duration,
 ) {
-    let (route, status, ms) = (route.label(), response.status().as_u16(), took.as_millis());
+    let (route, status, ms) = (route.label(), response.status().as_u16(), millis(took));
     match failure {
         Some(error) => {
             let (code, name, message) = (error.code.number(), error.code.name(), error.message.as_str());
@@ -194,7 +212,7 @@ mod tests {
 
     async fn ask(router: Router) -> (u16, serde_json::Value) {
         let metrics = HttpMetrics::register(&Registry::new()).unwrap();
-        let edge = Edge::new(router, Duration::from_secs(1), Vec::new(), metrics);
+        let edge = Edge::new(router, Duration::from_secs(1), Vec::new(), metrics, None);
         let response = edge
             .oneshot(Request::get("/").body(Body::empty()).unwrap())
             .await

@@ -35,7 +35,7 @@ pub(crate) use auth::bearer;
 #[cfg(any(test, doc, fuzzing))]
 pub(crate) use client_address::client_address;
 pub use code::Code;
-pub use edge::{Client, Edge};
+pub use edge::{Client, Edge, SLOW};
 pub use envelope::{ApiError, Envelope, X_REQUEST_ID};
 pub use metrics::HttpMetrics;
 pub use rate_limit::RateLimit;

@@ -50,6 +50,12 @@ impl Route {
         }
     }
 
+    /// True where only monitoring asks, all day long.
+    #[must_use]
+    pub fn is_probe(self) -> bool {
+        matches!(self, Self::Health | Self::Readiness)
+    }
+
     /// The label in metrics and logs.
     #[must_use]
     pub fn label(self) -> &'static str {

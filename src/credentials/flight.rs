@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::trace;
+
 /// A place where at most one task of a kind is under way.
 pub(super) struct Flight<T> {
     current: Mutex<Option<watch::Receiver<Option<T>>>>,
@@ -43,10 +45,10 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         let (sender, receiver) = watch::channel(None);
         *current = Some(receiver.clone());
         let task = task();
-        tracker.spawn(async move {
+        tracker.spawn(trace::follow(async move {
             let outcome = task.await;
             sender.send_replace(Some(outcome));
-        });
+        }));
         receiver
     }
 }

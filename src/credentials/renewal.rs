@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use opentelemetry::KeyValue;
 
 use super::Unavailable;
 use super::account::{AccountCredentials, Outcome};
@@ -12,6 +13,7 @@ use super::credential::Kind;
 use super::exchange::Claim;
 use super::lock;
 use crate::settings::TokenApi;
+use crate::trace;
 use crate::wechat::{CallError, ErrCode, Issued};
 
 /// What caused a renewal.
@@ -67,10 +69,19 @@ impl AccountCredentials {
             return Err(refusal);
         }
         let before = slot.cell.held();
-        let outcome = match kind {
-            Kind::AccessToken => self.renew_token(trigger).await,
-            Kind::JsapiTicket => self.renew_ticket(trigger).await,
+        let renewing = async {
+            match kind {
+                Kind::AccessToken => self.renew_token(trigger).await,
+                Kind::JsapiTicket => self.renew_ticket(trigger).await,
+            }
         };
+        let attributes = || {
+            [
+                KeyValue::new("wxgate.app_id", self.app_id.to_string()),
+                KeyValue::new("wxgate.trigger", trigger.label()),
+            ]
+        };
+        let outcome = trace::step("renew", kind.label(), attributes, renewing).await;
         let result = match (&outcome, before) {
             (Err(_), _) => "failed",
             (Ok(now), Some(before)) if now.value == before.value => "unchanged",

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
 use crate::settings::{self, values::JsonPointer, values::Scalar};
+use crate::trace;
 use crate::wire::{self, BodyError, Wire, WireError, root_cause};
 
 /// The longest answer that is read, in bytes: it holds little more than a URL.
@@ -73,7 +74,8 @@ impl HttpStore {
             .post(self.url.clone())
             .headers(self.headers.clone())
             .multipart(form);
-        let request = request.build().map_err(|error| unsendable(&error))?;
+        let mut request = request.build().map_err(|error| unsendable(&error))?;
+        trace::inject(request.headers_mut());
         let conversation = async {
             let answer = self.wire.send(request, self.timeout).await?;
             read(answer, self.timeout).await

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::Next;
@@ -14,8 +14,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::answer::Refusal;
-use crate::api::{RequestId, X_REQUEST_ID};
+use crate::api::{RequestId, SLOW, X_REQUEST_ID};
 use crate::server::Peer;
+use crate::telemetry::millis;
+use crate::trace::Traces;
 
 /// Who asked, for the log; handlers put it into the answer's extensions.
 #[derive(Clone)]
@@ -43,7 +45,7 @@ impl<S: Sync> FromRequestParts<S> for Address {
     }
 }
 
-pub(super) async fn observe(mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(traces): State<Option<Traces>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id);
@@ -53,8 +55,18 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let route = route.as_ref().map_or("pass-through", MatchedPath::as_str);
     let span = tracing::info_span!("request", %id);
 
+    // Monitoring asks all day long.
+    let is_probe = method == Method::GET && matches!(route, "/metrics" | "/healthz" | "/readyz" | "/console");
+    let traces = traces.filter(|_| !is_probe);
+    let server_span = traces.map(|traces| traces.request(route, &method, request.headers(), id.as_str()));
+
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = answer.instrument(span.clone()).await.unwrap_or_else(|_| {
+    let answer = answer.instrument(span.clone());
+    let answer = match &server_span {
+        None => answer.await,
+        Some(server_span) => server_span.around(answer).await,
+    };
+    let mut response = answer.unwrap_or_else(|_| {
         tracing::error!(%id, route, "a panic");
         let mut response = Refusal::new(-1, "a bug in the gateway; see its log").into_response();
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -62,19 +74,23 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     });
     response.headers_mut().insert(X_REQUEST_ID, id.header_value());
 
+    if let Some(server_span) = server_span {
+        server_span.answered(response.status());
+    }
     let asked_by = response.extensions().get::<AskedBy>();
     let because = response.extensions().get::<Because>();
     let (client, because) = (
         asked_by.map(|AskedBy(name)| name.as_str()),
         because.map(|Because(why)| why.as_str()),
     );
-    let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let (ms, failed) = (millis(took), because.is_some() || status >= 400);
     span.in_scope(|| {
-        // Monitoring asks all day long.
-        if method == Method::GET && matches!(route, "/metrics" | "/healthz" | "/readyz" | "/console") {
-            tracing::debug!(route, %method, status, ms, %address, "internal");
-        } else {
+        // Who was given a token has to be known afterwards.
+        if failed || client.is_some() || took >= SLOW {
             tracing::info!(route, %method, status, ms, %address, client, because, "internal");
+        } else {
+            tracing::debug!(route, %method, status, ms, %address, "internal");
         }
     });
     response

@@ -21,6 +21,7 @@ use super::hop_headers::end_to_end;
 use super::lead::Lead;
 use super::token::param;
 use crate::secret::Secret;
+use crate::trace::PROPAGATED;
 use crate::wechat::{CallBody, CallError, CallHead, Meaning};
 use crate::wire::{self, BodyError};
 
@@ -73,6 +74,9 @@ fn call_head(parts: &Parts) -> CallHead {
     headers.remove(header::EXPECT);
     // A compressed answer could not be looked into.
     headers.remove(header::ACCEPT_ENCODING);
+    for name in PROPAGATED {
+        headers.remove(name);
+    }
     CallHead {
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),

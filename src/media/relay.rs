@@ -22,6 +22,8 @@ use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings;
 use crate::store::SharedStore;
+use crate::telemetry::millis;
+use crate::trace;
 use crate::wechat::{BodyProblem, CallError, MediaDownload, MediaId};
 
 /// The pause before a store that failed is tried again, on average; it doubles each time.
@@ -88,8 +90,8 @@ impl MediaRelay {
                 let outcome = line.carry(&*source, &media_id).await;
                 flight.land(outcome);
             };
-            // In the caller's span: the log of the upload bears the request's id.
-            self.tasks.spawn(upload.in_current_span());
+            // In the caller's span: the log of the upload bears the request's id. And in its trace.
+            self.tasks.spawn(trace::follow(upload.in_current_span()));
         } else {
             self.line.metrics.count(Outcome::Joined);
         }
@@ -195,9 +197,10 @@ impl Line {
         let length = download.content_length;
         let (body, progress) = Checked::new(download, self.max_bytes);
         let body = body.boxed();
+        let put = self.store.put(Picture { kind, length, body });
         let stored = tokio::select! {
             biased;
-            stored = self.store.put(Picture { kind, length, body }) => stored.map_err(UploadError::Store),
+            stored = trace::call("image_store", "put", put) => stored.map_err(UploadError::Store),
             late = late(overdue, &progress, self.store.time_limit()) => Err(late),
         };
         let bytes = match (progress.now(), &stored) {
@@ -209,7 +212,7 @@ impl Line {
         };
         let url = Arc::from(stored?);
         self.metrics.count_bytes(bytes);
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = millis(began.elapsed());
         tracing::info!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
         Ok(url)
     }

@@ -14,6 +14,7 @@ use super::{BodyProblem, CallError};
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings;
+use crate::trace;
 use crate::wire::{Wire, WireError, root_cause};
 
 /// A token or ticket as WeChat issued it.
@@ -128,13 +129,11 @@ impl WeChatClient {
     pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
-        let download = match self
-            .send(|http, url| http.get(url).query(&query), "/cgi-bin/media/get")
-            .await
-        {
-            Ok(response) => media::open(response, self.timeout).await,
-            Err(error) => Err(error),
+        let download = async {
+            let get = |http: &Client, url| http.get(url).query(&query);
+            media::open(self.send(get, "/cgi-bin/media/get").await?, self.timeout).await
         };
+        let download = trace::call("wechat", Api::Media.label(), download).await;
         self.metrics.observe(Api::Media, started, download.as_ref().err());
         download
     }
@@ -148,9 +147,11 @@ impl WeChatClient {
     ) -> Result<Answer, CallError> {
         let started = Instant::now();
         let call = async { Answer::read(self.send(build, path).await?, self.timeout).await };
-        let answer = timeout(self.connect_limit + self.timeout, call)
-            .await
-            .unwrap_or(Err(CallError::TimedOut));
+        let limited = async {
+            let answer = timeout(self.connect_limit + self.timeout, call).await;
+            answer.unwrap_or(Err(CallError::TimedOut))
+        };
+        let answer = trace::call("wechat", api.label(), limited).await;
         self.metrics.observe(api, started, answer.as_ref().err());
         answer
     }

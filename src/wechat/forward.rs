@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::CallError;
 use super::client::WeChatClient;
 use super::metrics::Api;
+use crate::trace;
 use crate::wire::{WireError, root_cause};
 
 /// A call, but for its body.
@@ -44,7 +45,8 @@ impl WeChatClient {
     /// answer does not begin within that time after the body.
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let started = Instant::now();
-        let answer = self.forward_to_any(head, body).await;
+        let forwarded = self.forward_to_any(head, body);
+        let answer = trace::call("wechat", Api::PassThrough.label(), forwarded).await;
         self.metrics.observe(Api::PassThrough, started, answer.as_ref().err());
         answer
     }

@@ -17,7 +17,7 @@ pub(super) enum Api {
 }
 
 impl Api {
-    fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Api::Token => "token",
             Api::StableToken => "stable_token",

@@ -98,9 +98,39 @@ fn the_image_finds_what_it_is_built_from() {
     assert!(output.status.success(), "{said}");
 }
 
+/// Whoever doubts a claim looks at the test or the file that is named for it.
+#[test]
+fn claims_about_security_name_what_holds_them() {
+    let folders = ["src", "src/settings/tests", "tests"];
+    let sources = folders.map(|folder| sources(&project(folder)).concat()).concat();
+    let text = read("SECURITY.md");
+    let spans: Vec<_> = text.split('`').skip(1).step_by(2).collect();
+    let is_test = |span: &&&str| {
+        span.matches('_').count() >= 3 && span.chars().all(|c| c.is_ascii_lowercase() || "_:".contains(c))
+    };
+    let tests: Vec<_> = spans.iter().filter(is_test).collect();
+    assert!(tests.len() >= 25, "{}", tests.len());
+    for test in tests {
+        let name = test.rsplit("::").next().unwrap();
+        assert!(sources.contains(&format!("fn {name}(")), "there is no test {test}");
+    }
+    for file in spans.iter().filter(|span| span.starts_with("src/")) {
+        assert!(project(file).exists(), "{file}");
+    }
+}
+
 #[test]
 fn links_lead_somewhere() {
-    for document in ["README.md", "README.zh-CN.md", "docs/architecture.md"] {
+    let all = [
+        "README.md",
+        "README.zh-CN.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "deploy/README.md",
+        "docs/architecture.md",
+    ];
+    for document in all {
         let text = read(document);
         let folder = Path::new(document).parent().unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

@@ -1,7 +1,8 @@
 //! The documents say what the code does: their tables, commands, settings and the page that they show.
 
 mod commands;
+mod dependencies;
 mod house;
-mod markdown;
+pub mod markdown;
 mod page;
 mod tables;

@@ -1,18 +1,25 @@
-//! An image store of the company's own: takes multipart uploads, answers JSON, keeps nothing.
+//! An image store of the company's own: takes multipart uploads, answers JSON, keeps no picture.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::routing::post;
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// The headers of each upload.
+type Headers = Arc<Mutex<Vec<HeaderMap>>>;
+
 /// The service; it ends with the test.
 pub struct ImageService {
     address: SocketAddr,
+    headers: Headers,
     serving: JoinHandle<()>,
 }
 
@@ -20,10 +27,14 @@ impl ImageService {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/upload", post(take));
+        let headers = Headers::default();
+        let router = Router::new()
+            .route("/upload", post(take))
+            .with_state(Arc::clone(&headers));
         let serve = wxgate::server::serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO);
         Self {
             address,
+            headers,
             serving: tokio::spawn(serve),
         }
     }
@@ -33,13 +44,21 @@ impl ImageService {
     }
 }
 
+impl ImageService {
+    /// The headers of the uploads so far.
+    pub fn headers(&self) -> Vec<HeaderMap> {
+        self.headers.lock().unwrap().clone()
+    }
+}
+
 impl Drop for ImageService {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-async fn take(body: Body) -> &'static str {
+async fn take(State(seen): State<Headers>, headers: HeaderMap, body: Body) -> &'static str {
+    seen.lock().unwrap().push(headers);
     let mut body = body.into_data_stream();
     while let Some(piece) = body.next().await {
         piece.unwrap();

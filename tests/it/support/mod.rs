@@ -1,6 +1,7 @@
 //! What the stories have in common.
 
 mod caller;
+mod collector;
 mod gateway;
 mod image_service;
 mod internal;
@@ -20,6 +21,7 @@ use wxgate::account::AppId;
 use wxgate::sandbox::Fault;
 
 pub use caller::{Answer, Caller};
+pub use collector::{Collector, attribute};
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use image_service::ImageService;
 pub use process::GatewayProcess;

@@ -1,0 +1,92 @@
+//! W3C trace context in headers.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+/// Headers of a trace, ours or a caller's, that are never sent to WeChat.
+pub const PROPAGATED: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
+/// The longest `tracestate` that is taken over, in bytes: what the standard asks for at least.
+const MAX_STATE: usize = 512;
+
+/// The context that these headers name; an empty one where they name none, or not as they should.
+pub(super) fn extract(headers: &HeaderMap) -> Context {
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &Incoming(headers))
+}
+
+/// Adds to `headers` what ties a call to the trace that asks for it, where there is one.
+pub fn inject(headers: &mut HeaderMap) {
+    Context::map_current(|context| {
+        TraceContextPropagator::new().inject_context(context, &mut Outgoing(headers));
+    });
+}
+
+struct Incoming<'a>(&'a HeaderMap);
+
+impl Extractor for Incoming<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        let value = self.0.get(key)?.to_str().ok()?;
+        (value.len() <= MAX_STATE).then_some(value)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+struct Outgoing<'a>(&'a mut HeaderMap);
+
+impl Injector for Outgoing<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        let name = HeaderName::try_from(key);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(&value))
+            && !value.is_empty()
+        {
+            self.0.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TraceContextExt;
+
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn passed_on(parent: &str, state: &str) -> HeaderMap {
+        let headers: HeaderMap = [("traceparent", parent), ("tracestate", state)]
+            .into_iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        let _entered = extract(&headers).attach();
+        let mut outgoing = HeaderMap::new();
+        inject(&mut outgoing);
+        outgoing
+    }
+
+    #[test]
+    fn a_callers_trace_context_is_taken_over_and_passed_on() {
+        let headers = passed_on(PARENT, "vendor=1");
+        assert_eq!(headers["traceparent"], PARENT);
+        assert_eq!(headers["tracestate"], "vendor=1");
+    }
+
+    #[test]
+    fn what_is_no_trace_context_is_nobodys_trace() {
+        for parent in [
+            "",
+            "nonsense",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "ff-1-2-3",
+        ] {
+            assert!(passed_on(parent, "vendor=1").is_empty(), "{parent}");
+        }
+        let long = format!("vendor={}", "x".repeat(MAX_STATE));
+        assert!(!passed_on(PARENT, &long).contains_key("tracestate"));
+        assert!(!extract(&HeaderMap::new()).has_active_span());
+    }
+}

@@ -1,0 +1,158 @@
+//! The manifests for Kubernetes.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{AFTER_GRACE, files_named, image, settings, texts, write_secret, yaml};
+use crate::docs::markdown::{project, read};
+use crate::support::Gateway;
+
+const FOLDER: &str = "deploy/kubernetes";
+
+fn manifest(name: &str) -> Value {
+    yaml(&format!("{FOLDER}/{name}.yaml"))
+}
+
+#[test]
+fn the_settings_load_with_the_secrets_that_are_mounted() {
+    let text = read("deploy/kubernetes/wxgate.toml");
+    let pod = manifest("deployment")["spec"]["template"]["spec"].clone();
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    let path_of = |volume: &str| {
+        let mount = mounts.iter().find(|mount| mount["name"] == volume).unwrap();
+        mount["mountPath"].as_str().unwrap()
+    };
+    let config = pod["containers"][0]["env"].as_array().unwrap().iter();
+    let config = config
+        .into_iter()
+        .find(|variable| variable["name"] == "WXGATE_CONFIG")
+        .unwrap();
+    assert_eq!(config["value"], format!("{}/wxgate.toml", path_of("settings")));
+
+    let (folder, kustomization) = (
+        tempfile::tempdir().unwrap(),
+        read("deploy/kubernetes/kustomization.yaml"),
+    );
+    for name in files_named(&text, path_of("secrets")) {
+        let created = kustomization.contains(&format!("--from-file={name}"));
+        assert!(created, "the command that creates the secret does not name {name}");
+        write_secret(folder.path(), name);
+    }
+    let text = text.replace(path_of("secrets"), folder.path().to_str().unwrap());
+    let settings = settings(&text, &image::environment());
+    assert_eq!(settings.warnings(), Vec::<String>::new());
+    let pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        .as_u64()
+        .unwrap();
+    let all = pause + settings.server.shutdown_grace.as_secs() + AFTER_GRACE;
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > all);
+
+    let ports = pod["containers"][0]["ports"].as_array().unwrap();
+    let expected = [
+        json!({ "name": "public", "containerPort": settings.server.listen.port() }),
+        json!({ "name": "internal", "containerPort": settings.internal.listen.unwrap().port() }),
+    ];
+    assert_eq!(*ports, expected);
+}
+
+#[tokio::test]
+async fn probes_ask_what_the_public_listener_answers() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let container = manifest("deployment")["spec"]["template"]["spec"]["containers"][0].clone();
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let asked = &container[probe]["httpGet"];
+        assert_eq!(asked["port"], "public", "{probe}");
+        let answer = gateway.get(asked["path"].as_str().unwrap()).await;
+        assert_eq!(answer.status, 200, "{probe}");
+    }
+    // A process that lives must not be killed because WeChat or Redis is down.
+    assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
+    assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
+}
+
+#[test]
+fn two_replicas_are_one_service_and_restricted() {
+    let deployment = manifest("deployment");
+    let spec = &deployment["spec"];
+    assert!(spec["replicas"].as_u64().unwrap() >= 2);
+    let labels = &spec["template"]["metadata"]["labels"];
+    let budget = manifest("poddisruptionbudget");
+    assert_eq!(budget["spec"]["minAvailable"], 1);
+    let policy = manifest("networkpolicy");
+    let mut selectors = vec![
+        spec["selector"]["matchLabels"].clone(),
+        manifest("service")["spec"]["selector"].clone(),
+        manifest("service-internal")["spec"]["selector"].clone(),
+        budget["spec"]["selector"]["matchLabels"].clone(),
+        policy["spec"]["podSelector"]["matchLabels"].clone(),
+    ];
+    let pod = &spec["template"]["spec"];
+    let spread = pod["topologySpreadConstraints"].as_array().unwrap();
+    selectors.extend(
+        spread
+            .iter()
+            .map(|spread| spread["labelSelector"]["matchLabels"].clone()),
+    );
+    for selector in selectors {
+        assert_eq!(&selector, labels);
+    }
+
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let security = &pod["securityContext"];
+    assert_eq!(security["runAsNonRoot"], true);
+    assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
+    let container = &pod["containers"][0];
+    assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(texts(&container["securityContext"]["capabilities"]["drop"]), ["ALL"]);
+    assert!(container["resources"]["limits"]["memory"].is_string());
+    let secret = &pod["volumes"][1]["secret"];
+    assert_eq!(secret["secretName"], "wxgate");
+}
+
+#[test]
+fn the_internal_listener_is_for_some_and_the_public_one_for_all() {
+    let policy = manifest("networkpolicy");
+    let rules = policy["spec"]["ingress"].as_array().unwrap();
+    let of = |port: &str| {
+        let rules = rules.iter().filter(|rule| rule["ports"][0]["port"] == port);
+        rules.map(|rule| rule["from"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("public"), [Value::Null]);
+    let internal = of("internal");
+    assert!(
+        internal.len() == 1 && !internal[0].as_array().unwrap().is_empty(),
+        "{internal:?}"
+    );
+    assert_eq!(rules.len(), 2);
+    assert_eq!(manifest("service")["spec"]["ports"][0]["targetPort"], "public");
+    assert_eq!(
+        manifest("service-internal")["spec"]["ports"][0]["targetPort"],
+        "internal"
+    );
+}
+
+#[test]
+fn the_kustomization_names_every_file() {
+    let kustomization = manifest("kustomization");
+    let mut named = texts(&kustomization["resources"]);
+    named.extend(texts(&kustomization["configMapGenerator"][0]["files"]));
+    named.push("kustomization.yaml");
+    named.sort_unstable();
+    let mut files: Vec<_> = std::fs::read_dir(project(FOLDER))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort_unstable();
+    assert_eq!(named, files);
+    // Where kubectl is at hand, it says the same.
+    if let Ok(output) = Command::new("kubectl")
+        .args(["kustomize"])
+        .arg(project(FOLDER))
+        .output()
+    {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -1,0 +1,100 @@
+//! A gateway to which a little of everything has happened, and what it exposes then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
+
+use crate::support::{Gateway, RedisServer, SandboxHost, TINY_PHOTO, until};
+
+/// The metrics, each with its labels and their values.
+pub(super) type Exposed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// Lets a little of everything happen, and reads the metrics.
+pub(super) async fn exposed() -> Exposed {
+    let (redis, wechat) = (
+        RedisServer::start().await,
+        SandboxHost::start(SandboxConfig::default()).await,
+    );
+    wechat.sandbox.inject(Fault::errcode(-1).on(Api::StableToken).once());
+    let gateway = Gateway::builder().wechat(&wechat).redis(&redis).start().await;
+    gateway.until_ready().await;
+    gateway.assert_signs().await;
+    assert_eq!(gateway.upload_new_photo().await.status, 200);
+    wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet).once());
+    let photo = wechat.takes_photo(TINY_PHOTO);
+    assert_eq!(gateway.upload(&photo).await.status, 502);
+    gateway.asks_for_token(wechat.account().app_id.as_str(), "wrong").await;
+    until("all is counted", || async {
+        gateway.metric("wxgate_uploads_total{outcome=\"wechat_error\"}").await > 0.5
+    })
+    .await;
+    let text = gateway.internal_get("/metrics").await;
+    parse(text.body.as_str().unwrap())
+}
+
+fn parse(text: &str) -> Exposed {
+    let mut exposed = Exposed::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let series = line.rsplit_once(' ').unwrap().0;
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let metric = exposed.entry(name.to_owned()).or_default();
+        for label in labels
+            .trim_end_matches('}')
+            .split("\",")
+            .filter(|label| !label.is_empty())
+        {
+            let (label, value) = label.split_once("=\"").unwrap();
+            let values = metric.entry(label.to_owned()).or_default();
+            values.insert(value.trim_end_matches('"').to_owned());
+        }
+    }
+    exposed
+}
+
+/// What the contract with operators names.
+const PROMISED: [(&str, &[&str]); 12] = [
+    ("wxgate_http_requests_total", &["route", "method", "status"]),
+    ("wxgate_http_request_duration_seconds_bucket", &["route", "le"]),
+    ("wxgate_wechat_requests_total", &["api", "outcome"]),
+    ("wxgate_wechat_request_duration_seconds_bucket", &["api", "le"]),
+    (
+        "wxgate_credential_refreshes_total",
+        &["app_id", "kind", "trigger", "outcome"],
+    ),
+    ("wxgate_credential_expiry_timestamp_seconds", &["app_id", "kind"]),
+    ("wxgate_credential_foreign_invalidations_total", &["app_id"]),
+    ("wxgate_token_calls_today", &["app_id"]),
+    ("wxgate_uploads_total", &["outcome"]),
+    ("wxgate_upload_bytes_total", &[]),
+    ("wxgate_uploads_in_flight", &[]),
+    ("wxgate_redis_up", &[]),
+];
+
+#[tokio::test]
+async fn every_promised_metric_is_exposed_with_its_labels() {
+    let exposed = exposed().await;
+    for (name, labels) in PROMISED {
+        let metric = exposed.get(name).unwrap_or_else(|| panic!("{name} is not exposed"));
+        let labels: BTreeSet<&str> = labels.iter().copied().collect();
+        assert_eq!(
+            metric.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+            labels,
+            "{name}"
+        );
+    }
+    let kinds = &exposed["wxgate_credential_expiry_timestamp_seconds"]["kind"];
+    assert_eq!(kinds.iter().collect::<Vec<_>>(), ["access_token", "jsapi_ticket"]);
+    // A signature takes well under a millisecond, a request thirty seconds at most: both lie inside.
+    for (name, least, most) in [
+        ("wxgate_http_request_duration_seconds_bucket", 0.0005, 30.0),
+        ("wxgate_wechat_request_duration_seconds_bucket", 0.01, 5.0),
+    ] {
+        let buckets = &exposed[name]["le"];
+        let bounds: Vec<f64> = buckets.iter().filter_map(|bound| bound.parse().ok()).collect();
+        assert!(bounds.iter().any(|bound| *bound <= least), "{name}: {bounds:?}");
+        assert!(
+            bounds.iter().any(|bound| bound.is_finite() && *bound >= most),
+            "{name}: {bounds:?}"
+        );
+    }
+}

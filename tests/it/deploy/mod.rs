@@ -1,0 +1,57 @@
+//! The files that deploy the gateway fit the gateway: settings, ports, paths, metrics.
+
+mod compose;
+mod image;
+mod kubernetes;
+mod metrics;
+mod monitoring;
+mod systemd;
+
+use std::path::Path;
+
+use serde_json::Value;
+use wxgate::settings::{Settings, Sources};
+
+use crate::docs::markdown::read;
+
+/// What the gateway may take to stop beyond `server.shutdown_grace`, in seconds.
+const AFTER_GRACE: u64 = 4;
+
+/// A YAML file of the project.
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A list's texts.
+fn texts(list: &Value) -> Vec<&str> {
+    let list = list.as_array().unwrap_or_else(|| panic!("{list} is no list"));
+    list.iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+/// The settings that `text` and `env` come to.
+fn settings(text: &str, env: &[(String, String)]) -> Settings {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wxgate.toml");
+    std::fs::write(&file, text).unwrap();
+    let sources = Sources {
+        file: Some(file),
+        env: env.to_vec(),
+    };
+    Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+/// Writes a secret into `directory`; what settings check of it holds.
+fn write_secret(directory: &Path, name: &str) {
+    let secret = if name.contains("public_key") {
+        "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
+    } else {
+        "a-secret-of-many-characters\n"
+    };
+    std::fs::write(directory.join(name), secret).unwrap();
+}
+
+/// The paths below `folder` that `text` names, as `folder`'s files.
+fn files_named<'a>(text: &'a str, folder: &'a str) -> impl Iterator<Item = &'a str> {
+    let named = text.split(folder).skip(1);
+    named.map(|rest| rest.trim_start_matches('/').split('"').next().unwrap())
+}

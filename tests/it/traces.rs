@@ -1,0 +1,186 @@
+//! Traces: what a collector gets, who is told of a trace, and what a collector that fails costs.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
+
+use crate::support::{
+    Answer, Caller, Collector, Gateway, GatewayProcess, ImageService, SandboxHost, TINY_PHOTO, attribute, until,
+};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLERS_SPAN: &str = "b7ad6b7169203331";
+
+/// A page that is part of a trace posts a serverId.
+async fn upload_in_a_trace(gateway: &Caller, media_id: &str, trace: &str, flags: &str) -> Answer {
+    let request = gateway
+        .request("POST", "/p/active/weChatOa/upload")
+        .header("traceparent", format!("00-{trace}-{CALLERS_SPAN}-{flags}"))
+        .header("tracestate", "vendor=1")
+        .header("baggage", "user=7")
+        .json(&json!({ "mediaId": media_id }));
+    gateway.send(request).await
+}
+
+/// No call to WeChat so far has named a trace.
+fn assert_wechat_knows_of_no_trace(wechat: &SandboxHost) {
+    let calls = wechat.sandbox.log();
+    assert!(!calls.is_empty());
+    for call in calls {
+        for name in ["traceparent", "tracestate", "baggage"] {
+            assert!(!call.headers.contains_key(name), "{call:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_callers_trace_goes_on_to_the_image_store_and_never_to_wechat() {
+    let (collector, images) = (Collector::start().await, ImageService::start().await);
+    let gateway = Gateway::builder()
+        .set("telemetry.otlp_endpoint", collector.url())
+        .set("image_store.backend", "http")
+        .set("image_store.http.url", images.url())
+        .start()
+        .await;
+    let wechat = gateway.wechat.clone();
+    let answer = upload_in_a_trace(&gateway, &wechat.takes_photo(TINY_PHOTO), TRACE, "01").await;
+    assert_eq!(answer.code(), (200, 0), "{answer:?}");
+    assert_eq!(gateway.sign("https://a.cn/p?q=private").await.status, 200);
+    let passed = format!("/cgi-bin/getcallbackip?access_token={}", gateway.good_token());
+    let passed = gateway.internal_request("GET", &passed);
+    let passed = passed.header("traceparent", format!("00-{TRACE}-{CALLERS_SPAN}-01"));
+    assert_eq!(gateway.send(passed.header("baggage", "user=7")).await.status, 200);
+    gateway.shut_down().await;
+
+    let request = collector.span("POST /p/active/weChatOa/upload", Some(TRACE)).await;
+    assert_eq!(hex::encode(&request.parent_span_id), CALLERS_SPAN);
+    assert_eq!(request.trace_state, "vendor=1");
+    assert_eq!(attribute(&request, "http.response.status_code"), "200");
+    assert_eq!(attribute(&request, "http.route"), "/p/active/weChatOa/upload");
+    // The request's own id is the answer's, and not the trace's.
+    assert_eq!(attribute(&request, "wxgate.request_id"), answer.header("x-request-id"));
+    assert_ne!(answer.header("x-request-id"), TRACE);
+    let download = collector.span("wechat media_get", Some(TRACE)).await;
+    let put = collector.span("image_store put", Some(TRACE)).await;
+    for call in [&download, &put] {
+        assert_eq!(call.parent_span_id, request.span_id, "{call:?}");
+    }
+    collector.span("wechat pass_through", Some(TRACE)).await;
+    collector.span("GET /wechat/jsSDK", None).await;
+
+    let seen = images.headers();
+    assert_eq!(
+        seen[0]["traceparent"],
+        format!("00-{TRACE}-{}-01", hex::encode(&put.span_id))
+    );
+    assert_eq!(seen[0]["tracestate"], "vendor=1");
+    assert_wechat_knows_of_no_trace(&wechat);
+
+    // A renewal is a trace of its own, with the call that it makes.
+    let renewal = collector.span("renew access_token", None).await;
+    let token_call = collector.span("wechat stable_token", None).await;
+    assert_eq!(token_call.trace_id, renewal.trace_id);
+    assert_eq!(token_call.parent_span_id, renewal.span_id);
+    assert_eq!(attribute(&renewal, "wxgate.trigger"), "missing");
+    assert_eq!(attribute(&renewal, "wxgate.app_id"), wechat.account().app_id.as_str());
+
+    let (app_id, everything) = (wechat.account().app_id, collector.everything());
+    let token = wechat.sandbox.current_token(&app_id, TokenKind::Stable).unwrap();
+    let ticket = wechat.sandbox.current_ticket(&app_id).unwrap();
+    let secret = wechat.account().secret;
+    for secret in [
+        token.expose(),
+        ticket.expose(),
+        secret.expose(),
+        "access_token=",
+        "private",
+    ] {
+        assert!(!everything.contains(secret), "{secret} was exported");
+    }
+}
+
+#[tokio::test]
+async fn failures_are_marked_and_what_the_caller_does_not_sample_stays_here() {
+    let collector = Collector::start().await;
+    let builder = Gateway::builder().set("telemetry.otlp_endpoint", format!("{}/", collector.url()));
+    let gateway = builder.start().await;
+    gateway.until_ready().await;
+    let unsampled = "1af7651916cd43dd8448eb211c80319c";
+    let photo = gateway.wechat.takes_photo(TINY_PHOTO);
+    assert_eq!(upload_in_a_trace(&gateway, &photo, unsampled, "00").await.status, 200);
+    gateway.wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet));
+    let photo = gateway.wechat.takes_photo(TINY_PHOTO);
+    assert_eq!(upload_in_a_trace(&gateway, &photo, TRACE, "01").await.status, 502);
+    gateway.shut_down().await;
+
+    for name in ["wechat media_get", "POST /p/active/weChatOa/upload"] {
+        let span = collector.span(name, Some(TRACE)).await;
+        let failed = opentelemetry_proto::tonic::trace::v1::status::StatusCode::Error;
+        assert_eq!(span.status.unwrap().code(), failed, "{name}");
+    }
+    for span in collector.spans() {
+        assert_ne!(hex::encode(&span.trace_id), unsampled, "{}", span.name);
+        // Probes come all day long.
+        assert!(!span.name.contains("/readyz"), "{}", span.name);
+    }
+}
+
+#[tokio::test]
+async fn without_an_endpoint_nobody_is_told_of_a_trace() {
+    let images = ImageService::start().await;
+    let gateway = Gateway::builder()
+        .set("image_store.backend", "http")
+        .set("image_store.http.url", images.url())
+        .start()
+        .await;
+    let photo = gateway.wechat.takes_photo(TINY_PHOTO);
+    assert_eq!(upload_in_a_trace(&gateway, &photo, TRACE, "01").await.status, 200);
+    assert!(!images.headers()[0].contains_key("traceparent"));
+    assert_wechat_knows_of_no_trace(&gateway.wechat);
+}
+
+#[tokio::test]
+async fn a_collector_that_refuses_is_told_of_once() {
+    let (collector, wechat) = (
+        Collector::start().await,
+        SandboxHost::start(SandboxConfig::default()).await,
+    );
+    collector.refuse(true);
+    let builder = Gateway::builder().set("telemetry.otlp_endpoint", collector.url());
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    until("three batches are refused", || async {
+        gateway.assert_signs().await;
+        collector.messages() >= 3
+    })
+    .await;
+    collector.refuse(false);
+    until("the log tells that it is over", || async {
+        gateway.assert_signs().await;
+        gateway.logged("traces are exported again").len() == 1
+    })
+    .await;
+    let told = gateway.logged("traces are dropped");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].contains("503") && told[0].contains("telemetry.otlp_endpoint"),
+        "{told:?}"
+    );
+}
+
+/// Connections to this are made, by the kernel, and nothing ever answers.
+#[tokio::test]
+async fn a_collector_that_is_silent_holds_up_neither_requests_nor_the_drain() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().set("telemetry.otlp_endpoint", endpoint);
+    let mut gateway = GatewayProcess::start(&builder, &wechat).await;
+    gateway.until_ready().await;
+    gateway.assert_signs().await;
+    let asked = Instant::now();
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+}
