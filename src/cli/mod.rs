@@ -1,5 +1,6 @@
 //! The commands of `wxgate`.
 
+mod check;
 mod health;
 mod sandbox;
 mod serve;
@@ -29,6 +30,14 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the WeChat sandbox alone, so that other programs can be tested against it
     Sandbox(sandbox::SandboxArgs),
+    /// Look at everything that the gateway depends on, and say what to do about each failure
+    ///
+    /// A line each: the settings, Redis (time to answer, rights, eviction), WeChat, this host's clock, each
+    /// account, the image store. It harms nothing: no token in use is replaced, and what it writes it removes.
+    ///
+    /// Exit code: 0 if all is well, warnings included; 1 if something failed; 2 if the settings or the
+    /// command line are wrong.
+    Check(check::CheckArgs),
     /// Sign a page offline and show how, as WeChat's own signature checker does
     Sign(sign::SignArgs),
     /// Print the OpenAPI document
@@ -79,6 +88,7 @@ pub fn main() -> ExitCode {
     {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Sign(args) => print(&sign::run(&args)),
         Command::Openapi => openapi(),
         Command::Config(args) => args.load().and_then(|settings| print(&settings.to_masked_toml())),

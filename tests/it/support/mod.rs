@@ -1,6 +1,7 @@
 //! What the stories have in common.
 
 mod caller;
+mod command;
 mod gateway;
 mod image_service;
 mod internal;
@@ -18,6 +19,7 @@ use wxgate::account::AppId;
 use wxgate::sandbox::Fault;
 
 pub use caller::{Answer, Caller};
+pub use command::Ran;
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use image_service::ImageService;
 pub use process::GatewayProcess;
