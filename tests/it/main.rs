@@ -13,6 +13,7 @@ mod cold_start;
 mod company_day;
 mod console;
 mod docs;
+mod explain;
 mod lock_holders;
 mod memory;
 mod openapi;
