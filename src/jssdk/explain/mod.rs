@@ -65,7 +65,7 @@ pub enum Verdict {
         /// One mistake, or two in this order.
         mistakes: Vec<&'static Mistake>,
         /// What was signed.
-        signed: Signed,
+        signed: Box<Signed>,
     },
     /// Nothing known gives this signature.
     Unexplained,
@@ -210,7 +210,7 @@ pub fn explain(claim: &Claim, tickets: &Tickets) -> Verdict {
     if let Some((mistake, signed)) = alone.iter().find(|(_, signed)| found(signed)) {
         return Verdict::Explained {
             mistakes: vec![mistake],
-            signed: signed.clone(),
+            signed: Box::new(signed.clone()),
         };
     }
     for (first, signed) in &alone {
@@ -218,7 +218,7 @@ pub fn explain(claim: &Claim, tickets: &Tickets) -> Verdict {
         if let Some((second, signed)) = more.into_iter().find(|(_, signed)| found(signed)) {
             return Verdict::Explained {
                 mistakes: vec![first, second],
-                signed,
+                signed: Box::new(signed),
             };
         }
     }
