@@ -25,6 +25,7 @@ mod redis_outages;
 mod rejection;
 mod renewal;
 mod sdks;
+mod secrets;
 mod shared_token;
 mod signing;
 mod wechat_down;
