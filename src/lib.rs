@@ -39,6 +39,7 @@
 //! - [`app`]: settings in, running gateway out, drained at the end
 //!
 //! Beside them, and on top:
+//! - [`check`]: a look at everything that the gateway depends on
 //! - [`sandbox`]: a WeChat that runs on your desk; it shares names and signature with the gateway,
 //!   and nothing else
 //! - [`cli`]: the commands
@@ -53,6 +54,7 @@
 pub mod account;
 pub mod api;
 pub mod app;
+pub mod check;
 pub mod cli;
 pub mod credentials;
 pub mod directory;

@@ -1,5 +1,7 @@
 //! The commands of `wxgate`.
 
+mod check;
+mod explain;
 mod health;
 mod sandbox;
 mod serve;
@@ -29,8 +31,25 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the WeChat sandbox alone, so that other programs can be tested against it
     Sandbox(sandbox::SandboxArgs),
+    /// Look at everything that the gateway depends on, and say what to do about each failure
+    ///
+    /// A line each: the settings, Redis (time to answer, rights, eviction), WeChat, this host's clock, each
+    /// account, the image store. It harms nothing: no token in use is replaced, and what it writes it removes.
+    ///
+    /// Exit code: 0 if all is well, warnings included; 1 if something failed; 2 if the settings or the
+    /// command line are wrong.
+    Check(check::CheckArgs),
     /// Sign a page offline and show how, as WeChat's own signature checker does
     Sign(sign::SignArgs),
+    /// Say why WeChat answers `invalid signature`: find the mistake that gives this signature
+    ///
+    /// Tries the known mistakes (fragment kept, encoded once too often, http for https, a slash, share
+    /// parameters, another ticket …), alone and in pairs. The ticket is --ticket, or with the gateway's settings
+    /// the one that its cluster signs with. No ticket is ever printed.
+    ///
+    /// Exit code: 0 if the signature is right or explained; 1 if nothing known gives it, or there is no
+    /// ticket to be had; 2 if the command line or the settings are wrong.
+    Explain(explain::ExplainArgs),
     /// Print the OpenAPI document
     Openapi,
     /// Print the effective settings as TOML, secrets masked
@@ -79,7 +98,9 @@ pub fn main() -> ExitCode {
     {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Sign(args) => print(&sign::run(&args)),
+        Command::Explain(args) => explain::run(&args),
         Command::Openapi => openapi(),
         Command::Config(args) => args.load().and_then(|settings| print(&settings.to_masked_toml())),
         Command::Health(args) => health::run(&args),

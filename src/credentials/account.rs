@@ -23,6 +23,7 @@ use super::shelf::Shelf;
 use super::suspicion::Suspicion;
 use super::{TokenCallError, Unavailable};
 use crate::account::AppId;
+use crate::secret::Secret;
 use crate::settings;
 use crate::store::SharedStore;
 use crate::wechat::{CallError, Meaning};
@@ -238,6 +239,12 @@ impl AccountCredentials {
             credential: slot.cell.usable(),
             failing: slot.backoff.refusal(),
         }
+    }
+
+    /// What was in use here before and no longer is.
+    #[must_use]
+    pub fn former(&self, kind: Kind) -> Vec<Secret> {
+        self.slot(kind).past.values()
     }
 
     /// How many token calls the whole cluster has made today (Beijing time).

@@ -46,6 +46,11 @@ impl Past {
         self.list().iter().any(|gone| gone.credential.value == *value)
     }
 
+    /// All that was in use here.
+    pub(super) fn values(&self) -> Vec<Secret> {
+        self.list().iter().map(|gone| gone.credential.value.clone()).collect()
+    }
+
     /// `value` as it was in use here.
     pub(super) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
         let list = self.list();

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use tokio_util::task::TaskTracker;
@@ -108,6 +109,20 @@ impl ImageStore for LocalStore {
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
         let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
         self.step(move || Draft::create(partial).map(drop)).boxed()
+    }
+
+    fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
+        let found = url.rsplit('/').next().and_then(|name| self.locate(name));
+        async move {
+            let Some((path, _)) = found else { return Ok(None) };
+            let read_and_remove = move || {
+                let bytes = fs::read(&path);
+                fs::remove_file(&path)?;
+                bytes.map(Bytes::from)
+            };
+            self.step(read_and_remove).await.map(Some)
+        }
+        .boxed()
     }
 
     fn attempts(&self) -> u32 {

@@ -6,11 +6,13 @@ mod name;
 mod s3;
 
 use std::error::Error;
+use std::future::ready;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio_util::task::TaskTracker;
@@ -62,6 +64,12 @@ pub trait ImageStore: Send + Sync {
     /// Finds out whether pictures can be stored, as far as that goes without storing one. Says what
     /// the store said; the caller sets the limit to the wait.
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>>;
+
+    /// Reads the picture at `url`, which this store has answered, and removes it; `None` where the store
+    /// has no way to do that.
+    fn take_back<'a>(&'a self, _url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
+        ready(Ok(None)).boxed()
+    }
 
     /// How often one picture is tried at most, each time with a fresh download.
     fn attempts(&self) -> u32;

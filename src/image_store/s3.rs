@@ -98,6 +98,19 @@ impl ImageStore for S3Store {
         .boxed()
     }
 
+    fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
+        let name = url.rsplit('/').next().and_then(ImageName::parse);
+        async move {
+            let Some(name) = name else { return Ok(None) };
+            let (key, store) = (self.bucket.key(&name)?, &self.bucket.store);
+            let read = async { store.get(&key).await?.bytes().await };
+            let bytes = read.await;
+            store.delete(&key).await.map_err(|error| failed(&error))?;
+            bytes.map(Some).map_err(|error| failed(&error))
+        }
+        .boxed()
+    }
+
     fn attempts(&self) -> u32 {
         // Each request has retries of its own; the second try is for an upload that S3 has lost.
         2

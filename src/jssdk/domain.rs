@@ -21,6 +21,18 @@ impl JsDomain {
         self.covers_host(page.host()) && self.covers_path(page.path())
     }
 
+    /// The host, in lower case.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// True where `other` covers every page that this one covers.
+    #[must_use]
+    pub fn is_under(&self, other: &Self) -> bool {
+        other.covers_host(&self.host) && other.covers_path(&self.path)
+    }
+
     fn covers_host(&self, host: &str) -> bool {
         let Some(head) = host.len().checked_sub(self.host.len()) else {
             return false;

@@ -50,8 +50,13 @@ pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String 
 /// The signature: SHA-1 of [`string1`] in 40 lower-case hex digits.
 #[must_use]
 pub fn sign(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
+    hex_sha1(pieces(ticket, nonce, timestamp, url))
+}
+
+/// The SHA-1 of `pieces`, one after the other, in 40 lower-case hex digits.
+pub(super) fn hex_sha1<'a>(pieces: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha1::new();
-    for piece in pieces(ticket, nonce, timestamp, url) {
+    for piece in pieces {
         hash.update(piece);
     }
     hex::encode(hash.finalize())

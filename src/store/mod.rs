@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 pub use self::memory::MemoryStore;
-pub use self::redis::RedisStore;
+pub use self::redis::{RedisStore, ServerFacts};
 
 /// The store could not be asked, or refused. Says why, without the value that was to be written.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! The store in Redis: one server, the master that sentinels name, or a cluster.
 
+mod servers;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use redis::{
     RedisFuture, RedisResult, TlsMode, Value,
 };
 use tokio::time::{Instant, timeout};
+
+pub use servers::ServerFacts;
 
 use super::{Entry, Health, SharedStore, StoreError, StoreFuture};
 use crate::settings::{self, RedisMode};

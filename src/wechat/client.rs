@@ -1,9 +1,10 @@
 //! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{io, iter};
 
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::header::DATE;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
@@ -123,6 +124,17 @@ impl WeChatClient {
             "/cgi-bin/get_api_domain_ip",
         );
         answer.await.map(drop)
+    }
+
+    /// WeChat's clock, to the second, as the `Date` of an answer tells it; `None` where it does not. Asked
+    /// without a token, so that no account and no quota is touched: a refusal has a date too.
+    pub async fn date(&self) -> Result<Option<SystemTime>, CallError> {
+        let response = self.send(Client::get, "/cgi-bin/get_api_domain_ip").await?;
+        if response.status() != StatusCode::OK {
+            return Err(CallError::Status(response.status()));
+        }
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 
     /// `GET /cgi-bin/media/get`: a temporary media file, as a stream.

@@ -1,5 +1,7 @@
 //! How a call to WeChat fails.
 
+use std::net::IpAddr;
+
 use reqwest::StatusCode;
 
 use super::ErrCode;
@@ -51,6 +53,18 @@ impl CallError {
             _ => None,
         }
     }
+
+    /// The address that WeChat saw the call come from, where it refused because of it (40164).
+    #[must_use]
+    pub fn refused_address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Refused { code, message } if *code == ErrCode::IP_NOT_LISTED => {
+                let (_, rest) = message.split_once("invalid ip ")?;
+                rest.split([' ', ',']).next()?.parse().ok()
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What is wrong with a body.
@@ -71,4 +85,26 @@ pub enum BodyProblem {
     /// It is a link to a video, where a picture was asked for.
     #[error("a video, not a picture")]
     Video,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refused_address_is_read_from_every_form_of_the_message() {
+        let address = |code, message: &str| {
+            let message = message.to_owned();
+            CallError::Refused { code, message }.refused_address()
+        };
+        for message in [
+            "invalid ip 47.107.115.102 ipv6 ::ffff:47.107.115.102, not in whitelist rid: 63758f5e-16a2d579-4da10952",
+            "invalid ip 47.107.115.102, not in whitelist hint: [KJZfAa0644e575]",
+        ] {
+            let expected = "47.107.115.102".parse().ok();
+            assert_eq!(address(ErrCode::IP_NOT_LISTED, message), expected, "{message}");
+        }
+        assert_eq!(address(ErrCode::IP_NOT_LISTED, "invalid ip , not in whitelist"), None);
+        assert_eq!(address(ErrCode::BUSY, "invalid ip 1.1.1.1, x"), None);
+    }
 }

@@ -51,6 +51,22 @@ async fn a_probe_succeeds_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_picture_that_is_taken_back_is_gone() {
+    let content = large(1000);
+    for fixture in Fixture::all().await {
+        let url = fixture.store.put(picture(Kind::Png, &content, true)).await.unwrap();
+        let taken = fixture.store.take_back(&url).await.unwrap();
+        if fixture.name == "http" {
+            assert_eq!(taken, None, "an upload service keeps what it has");
+            continue;
+        }
+        assert!(taken.is_some_and(|bytes| bytes == content), "{}", fixture.name);
+        fixture.store.take_back(&url).await.expect_err("it is gone");
+        assert_eq!(fixture.store.take_back("https://a.cn/none.png").await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
 async fn large_pictures_are_stored_byte_for_byte() {
     // Around the sizes at which an S3 upload falls into one part more.
     let lengths = [5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 11 * MIB + 4711];

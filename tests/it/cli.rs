@@ -86,7 +86,7 @@ fn config_prints_settings_that_load_again_and_no_secret() {
 fn help_explains_every_command() {
     let (code, out, _) = text(&wxgate(&["--help"]).output().unwrap());
     assert_eq!(code, 0);
-    for command in ["serve", "sandbox", "sign", "openapi", "config"] {
+    for command in ["serve", "sandbox", "check", "sign", "explain", "openapi", "config"] {
         assert!(out.contains(command), "{out}");
         let (code, help, _) = text(&wxgate(&[command, "--help"]).output().unwrap());
         assert!(code == 0 && help.len() > 60, "{command}: {help}");

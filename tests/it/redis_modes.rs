@@ -193,6 +193,12 @@ async fn a_cluster_of_three_serves_and_a_lost_node_is_not_felt() {
     }
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+    let elsewhere = SandboxHost::start(SandboxConfig::default()).await;
+    let check = builder.run(&elsewhere, &["check"]).await;
+    assert!(
+        check.code == 0 && check.out.contains("the cluster 127.0.0.1:"),
+        "{check:?}"
+    );
     let homes = [
         home(&nodes, &token_key(&app_id)).await,
         home(&nodes, &ticket_key(&app_id)).await,

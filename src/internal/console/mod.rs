@@ -3,6 +3,7 @@
 //!
 //! `view` gathers plain data, `page` writes it down in the words of `text`.
 
+mod explain;
 mod language;
 mod page;
 mod text;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+use maud::Markup;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,6 +81,12 @@ impl Console {
         tasks.spawn(async move { recording.traffic.record_all(recording.metrics.clone(), stop).await });
         console
     }
+
+    /// The accounts, the default one first.
+    fn app_ids(&self) -> Vec<String> {
+        let accounts = self.0.api.directory.all();
+        accounts.map(|account| account.app_id().to_string()).collect()
+    }
 }
 
 /// The page and its files.
@@ -86,6 +94,12 @@ pub fn router(console: Console) -> Router {
     let file = |kind, content| get(async move || ([(header::CONTENT_TYPE, kind)], content));
     Router::new()
         .route("/console", get(get_console))
+        .route(
+            "/console/explain",
+            get(explain::get_form)
+                .post(explain::post_form)
+                .layer(DefaultBodyLimit::max(explain::MAX_FORM)),
+        )
         .route("/console/", get(async || Redirect::permanent("/console")))
         .route(
             "/console/console.css",
@@ -106,7 +120,12 @@ async fn get_console(State(console): State<Console>, RawQuery(query): RawQuery, 
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let view = View::gather(&console.0).await;
-    let page = Html(page::page(&view, language).into_string());
+    written(page::page(&view, language), chosen)
+}
+
+/// A page, and the reader's choice of a language, where it was made just now.
+fn written(page: Markup, chosen: Option<Language>) -> Response {
+    let page = Html(page.into_string());
     match chosen {
         None => page.into_response(),
         Some(language) => ([(header::SET_COOKIE, remember(language))], page).into_response(),
@@ -126,7 +145,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
-         form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),

@@ -168,6 +168,26 @@ texts! {
     ACTION_FAILED: "没有成功", "It did not work";
     ACTION_UNREACHABLE: "连不上网关", "The gateway can't be reached";
 
+    EXPLAIN: "为什么 invalid signature", "Why invalid signature?";
+    EXPLAIN_MORE: "填页面传给 wx.config 的值和页面网址，网关会用当前的 ticket 试出是哪里签错了。ticket 不会显示。", "Paste what the page passed to wx.config, and its URL: the gateway finds the mistake by trying, with the ticket in use, which is not shown.";
+    EXPLAIN_ALONE: "在单独的页面里填写", "Fill it in on a page of its own";
+    EXPLAIN_ASK: "查原因", "Find the mistake";
+    FIELD_URL: "页面网址（地址栏里的完整网址）", "The page's URL, as the address bar has it";
+    FIELD_NONCE: "随机串 nonceStr", "nonceStr";
+    FIELD_TIMESTAMP: "时间戳 timestamp", "timestamp";
+    FIELD_SIGNATURE: "签名 signature", "signature";
+    BACK: "返回控制台", "Back to the console";
+    EXPLAIN_UNREADABLE: "表单没有读到，请重新填写。", "The form could not be read: please fill it in again.";
+    EXPLAIN_NO_TICKET: "现在没有可用的 ticket，无法比较；原因见控制台。", "There is no ticket now to compare with; the console says why.";
+    EXPLAIN_RIGHT: "这个网址的签名是正确的", "The signature is right for this URL";
+    EXPLAIN_STILL: "如果微信仍报 invalid signature：", "Where WeChat still says invalid signature:";
+    EXPLAIN_FOUND: "找到了：签的是另一串内容", "Found: another string was signed";
+    EXPLAIN_NOTHING: "没有已知的错误能得出这个签名", "No known mistake gives this signature";
+    EXPLAIN_REMAINING: "剩下的可能：", "What remains:";
+    EXPLAIN_TRIED: "已单独和两两试过的错误", "What was tried, alone and in pairs";
+    EXPLAIN_SIGNED: "实际签的", "signed";
+    EXPLAIN_EXPECTED: "应当签的", "should be";
+
     CURE_APP_ID: "没有这个 AppID：改正 app_id（以 wx 开头）。", "No such AppID: correct app_id (it begins with wx).";
     CURE_SECRET: "AppSecret 不对、已重置，或属于别的账号：从微信后台重新复制。", "The AppSecret is wrong, was reset, or is another account's: copy it again from WeChat's console.";
     CURE_IP: "把上面的地址加进微信后台的 IP 白名单（设置与开发 → 开发接口管理），最多 10 分钟生效。", "Add the address named above to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes.";

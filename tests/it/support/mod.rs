@@ -2,6 +2,7 @@
 
 mod caller;
 mod collector;
+mod command;
 mod gateway;
 mod image_service;
 mod internal;
@@ -22,6 +23,7 @@ use wxgate::sandbox::Fault;
 
 pub use caller::{Answer, Caller};
 pub use collector::{Collector, attribute};
+pub use command::Ran;
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use image_service::ImageService;
 pub use process::GatewayProcess;

@@ -1,6 +1,7 @@
 //! A gateway as a process of its own: the real binary.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -24,8 +25,8 @@ impl GatewayProcess {
             .arg("serve")
             .current_dir(images.path())
             .env_clear()
-            .envs(builder.environment(wechat, images.path()))
             .env("WXGATE__TELEMETRY__LOG_FORMAT", "json")
+            .envs(builder.environment(wechat, images.path()))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -37,12 +38,7 @@ impl GatewayProcess {
                 lines.lock().unwrap().push(line);
             }
         });
-        let serves = || {
-            let log = log.lock().unwrap();
-            log.iter()
-                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-                .find(|line| line["public"].is_string())
-        };
+        let serves = || log.lock().unwrap().iter().find_map(|line| addresses(line));
         let running = Mutex::new(&mut child);
         until("the gateway listens", || async {
             let ended = running.lock().unwrap().try_wait().unwrap();
@@ -50,10 +46,9 @@ impl GatewayProcess {
             serves().is_some()
         })
         .await;
-        let line = serves().unwrap();
-        let address = |field: &str| line[field].as_str().unwrap().parse().unwrap();
+        let [public, internal] = serves().unwrap();
         Self {
-            caller: Caller::new(address("public"), address("internal"), wechat),
+            caller: Caller::new(public, internal, wechat),
             child,
             log,
             _images: images,
@@ -106,6 +101,16 @@ impl GatewayProcess {
         .await;
         self.child.wait().unwrap()
     }
+}
+
+/// Where a gateway serves, public and internal, as its log says in either format.
+fn addresses(line: &str) -> Option<[SocketAddr; 2]> {
+    let json: Option<Value> = serde_json::from_str(line).ok();
+    let field = |name: &str| match &json {
+        Some(json) => json[name].as_str()?.parse().ok(),
+        None => line.split_once(&format!("{name}="))?.1.split(' ').next()?.parse().ok(),
+    };
+    Some([field("public")?, field("internal")?])
 }
 
 impl std::ops::Deref for GatewayProcess {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod chart;
+mod explain;
 mod journal;
 mod traffic;
 
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::explain::{Asked, Found};
 use super::language::Language;
 use super::text::{self, Text};
 use super::time;
@@ -48,26 +50,57 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
         language,
         now: view.now,
     };
+    let title = html! { (mark(view.state)) " wxgate " (pen.say(text::TITLE)) };
+    let more = html! {
+        script src="/console/console.js" defer {}
+        noscript { meta http-equiv="refresh" content="15"; }
+    };
+    let app_ids: Vec<String> = view.accounts.iter().map(|account| account.app_id.clone()).collect();
+    let body = html! {
+        a.skip href="#main" { (pen.say(text::SKIP)) }
+        (header(pen))
+        main #main tabindex="-1" {
+            (fresh(view, pen))
+            (explain::card(&app_ids, pen))
+            (operator(view, pen))
+        }
+    };
+    document(&title, &more, &body, pen)
+}
+
+/// The page about a signature: what was asked, and what came out.
+pub(super) fn explain_page(app_ids: &[String], asked: &Asked, found: Option<&Found>, language: Language) -> Markup {
+    let now = SystemTime::now();
+    explain::page(app_ids, asked, found, Pen { language, now })
+}
+
+/// The frame of every page.
+fn document(title: &Markup, more: &Markup, body: &Markup, pen: Pen) -> Markup {
     html! {
         (DOCTYPE)
-        html lang=(language.tag()) {
+        html lang=(pen.language.tag()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
                 meta name="color-scheme" content="light dark";
-                title { (mark(view.state)) " wxgate " (pen.say(text::TITLE)) }
+                title { (title) }
                 link rel="icon" type="image/svg+xml" href="/console/icon.svg";
                 link rel="stylesheet" href="/console/console.css";
-                script src="/console/console.js" defer {}
-                noscript { meta http-equiv="refresh" content="15"; }
+                (more)
             }
-            body {
-                a.skip href="#main" { (pen.say(text::SKIP)) }
-                (header(pen))
-                main #main tabindex="-1" {
-                    (fresh(view, pen))
-                    (operator(view, pen))
-                }
+            body { (body) }
+        }
+    }
+}
+
+/// The same page in either language.
+fn language_links(path: &str, pen: Pen) -> Markup {
+    html! {
+        nav aria-label=(pen.say(text::OTHER_LANGUAGE)) {
+            @for (language, name) in [(Language::Chinese, "中文"), (Language::English, "EN")] {
+                @let current = (language == pen.language).then_some("true");
+                a href={ (path) "?lang=" (language.code()) } lang=(language.tag())
+                    hreflang=(language.tag()) aria-current=[current] { (name) }
             }
         }
     }
@@ -113,13 +146,7 @@ fn header(pen: Pen) -> Markup {
                     (pen.say(text::PAUSE))
                 }
                 a.quiet href="#operator" { (pen.say(text::OPERATOR)) }
-                nav aria-label=(pen.say(text::OTHER_LANGUAGE)) {
-                    @for (language, name) in [(Language::Chinese, "中文"), (Language::English, "EN")] {
-                        @let current = (language == pen.language).then_some("true");
-                        a href={ "/console?lang=" (language.code()) } lang=(language.tag())
-                            hreflang=(language.tag()) aria-current=[current] { (name) }
-                    }
-                }
+                (language_links("/console", pen))
             }
         }
         p #announcement.unseen role="status" {}

@@ -1,0 +1,104 @@
+//! Whether an account's `js_domains` make sense.
+
+use std::net::IpAddr;
+
+use super::Finding;
+use crate::jssdk::JsDomain;
+use crate::settings::Account;
+
+const CHECK: &str = "js_domains";
+
+pub(super) fn look(account: &Account) -> Vec<Finding> {
+    let domains = &account.js_domains;
+    let mut findings: Vec<Finding> = if domains.is_empty() {
+        let cure = "list the JS接口安全域名 of the account's console in accounts.js_domains";
+        vec![Finding::warning(CHECK, "empty: every page is signed, whoever's it is").cure(cure)]
+    } else {
+        let each = domains.iter().enumerate();
+        each.filter_map(|(at, domain)| oddity(domain, &domains[..at], domains))
+            .collect()
+    };
+    if findings.is_empty() {
+        let names: Vec<String> = domains.iter().cloned().map(String::from).collect();
+        findings.push(Finding::ok(CHECK, names.join(", ")));
+    }
+    findings
+        .into_iter()
+        .map(|finding| finding.about(&account.app_id))
+        .collect()
+}
+
+/// What is odd about `domain`, which `before` precede among `all`.
+fn oddity(domain: &JsDomain, before: &[JsDomain], all: &[JsDomain]) -> Option<Finding> {
+    let name = String::from(domain.clone());
+    let wider = all.iter().find(|other| *other != domain && domain.is_under(other));
+    let (message, cure) = if before.contains(domain) {
+        (format!("\"{name}\" stands there twice"), "leave it out once".to_owned())
+    } else if domain.host().parse::<IpAddr>().is_ok() {
+        (
+            format!("\"{name}\" is an IP address, which WeChat's console does not take: wx.config fails there"),
+            "use a domain name; only a test account (测试号) takes addresses".to_owned(),
+        )
+    } else if !domain.host().contains('.') {
+        (
+            format!(
+                "\"{name}\" has no dot: it covers every host whose name ends in .{name}, and WeChat's console does not take it"
+            ),
+            "write the whole domain, such as \"example.com\"".to_owned(),
+        )
+    } else if let Some(wider) = wider {
+        let wider = String::from(wider.clone());
+        (
+            format!("\"{name}\" is under \"{wider}\" already"),
+            format!("leave out whichever is not meant: \"{wider}\" covers both"),
+        )
+    } else {
+        return None;
+    };
+    Some(Finding::warning(CHECK, message).cure(cure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::State;
+
+    fn messages(domains: &[&str]) -> Vec<(State, String)> {
+        let domains = domains
+            .iter()
+            .map(|domain| JsDomain::try_from((*domain).to_owned()).unwrap());
+        let account = Account {
+            js_domains: domains.collect(),
+            ..Account::default()
+        };
+        let findings = look(&account).into_iter();
+        findings.map(|finding| (finding.state, finding.message)).collect()
+    }
+
+    #[test]
+    fn sound_domains_are_fine() {
+        let fine = messages(&["example.com/mp", "h5.example.cn"]);
+        assert_eq!(fine, [(State::Ok, "example.com/mp, h5.example.cn".to_owned())]);
+    }
+
+    #[test]
+    fn odd_ones_are_pointed_out() {
+        for (domains, part) in [
+            (&[][..], "every page is signed"),
+            (&["127.0.0.1"], "an IP address"),
+            (&["localhost"], "no dot"),
+            (&["m.a.cn", "a.cn"], "\"m.a.cn\" is under \"a.cn\""),
+            (&["a.cn/mp", "a.cn"], "\"a.cn/mp\" is under \"a.cn\""),
+            (&["a.cn", "A.cn"], "twice"),
+        ] {
+            let found = messages(domains);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].0 == State::Warning && found[0].1.contains(part), "{found:?}");
+        }
+        assert_eq!(
+            messages(&["a.cn/mp", "m.a.cn"])[0].0,
+            State::Ok,
+            "neither covers the other"
+        );
+    }
+}

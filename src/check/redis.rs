@@ -1,0 +1,199 @@
+//! Redis: whether it answers, how fast, whether we may write, and whether it keeps what we write.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::Finding;
+use crate::settings::{Backend, RedisMode, Settings, TokenApi};
+use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError};
+
+const CHECK: &str = "redis";
+
+/// The longest look at a Redis that answers, but slowly.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How often it is pinged; the time in the middle counts.
+const PINGS: usize = 5;
+/// A slower Redis makes every renewal, and every first upload of a picture, slow.
+const SLOW: Duration = Duration::from_millis(50);
+/// What the check writes lives no longer, whatever becomes of the check.
+const LIFE: Duration = Duration::from_secs(10);
+
+pub(super) async fn look(settings: &Settings, store: Option<&RedisStore>) -> Vec<Finding> {
+    let Some(store) = store.filter(|_| settings.credentials.backend == Backend::Redis) else {
+        return vec![not_used(settings)];
+    };
+    let mut findings = Vec::new();
+    let look = async {
+        findings.push(reach(settings, store).await?);
+        findings.push(rights(settings, store).await?);
+        Ok(())
+    };
+    let outcome = timeout(LIMIT, look).await;
+    match outcome {
+        Ok(Ok(())) => findings.push(memory(store).await),
+        Ok(Err(failure)) => findings.push(failure),
+        Err(_) => findings.push(slow(settings)),
+    }
+    findings
+}
+
+fn not_used(settings: &Settings) -> Finding {
+    let classic = settings.accounts.iter().any(|it| it.token_api == TokenApi::Classic);
+    let otherwise = if classic {
+        "kill the others' classic tokens"
+    } else {
+        "fetch credentials and store pictures for itself"
+    };
+    let message = format!("not used: credentials.backend is \"memory\", so each of several replicas would {otherwise}");
+    Finding::warning(CHECK, message).cure("nothing for a single replica; for more, credentials.backend = \"redis\"")
+}
+
+fn slow(settings: &Settings) -> Finding {
+    let message = format!("{} took longer than {LIMIT:?} in all", place(settings));
+    Finding::failed(CHECK, message).cure("look at its load (SLOWLOG GET) and at the network in between")
+}
+
+/// Where Redis is, its password masked.
+fn place(settings: &Settings) -> String {
+    let redis = &settings.redis;
+    let nodes = || {
+        redis
+            .nodes
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match redis.mode {
+        RedisMode::Standalone => format!("{} (standalone)", redis.url.masked()),
+        RedisMode::Sentinel => format!("the master \"{}\" of the sentinels {}", redis.sentinel_service, nodes()),
+        RedisMode::Cluster => format!("the cluster {}", nodes()),
+    }
+}
+
+fn refused(what: &str, settings: &Settings, error: &StoreError) -> Finding {
+    Finding::failed(CHECK, format!("{what} {}: {error}", place(settings))).cure(cure(settings, error))
+}
+
+/// What to do about an error, by the code that Redis puts into it.
+fn cure(settings: &Settings, StoreError(error): &StoreError) -> String {
+    let has = |codes: &[&str]| codes.iter().any(|code| error.contains(code));
+    if has(&["WRONGPASS", "NOAUTH", "AuthenticationFailed"]) {
+        return "correct redis.username and redis.password, or the ones in redis.url".to_owned();
+    }
+    if has(&["NOPERM", "NoPerm"]) {
+        return "give the Redis user the keys wxgate:* and those of credentials.token_key, ticket_key and lock_key, and \
+                +get +set +del +incr +pexpire +pttl +eval +xadd +xrevrange +ping"
+            .to_owned();
+    }
+    if has(&["READONLY", "ReadOnly", "read only"]) {
+        return "this is a replica: name its master, or use redis.mode = \"sentinel\"".to_owned();
+    }
+    if has(&["OOM"]) {
+        return "its memory is full: raise maxmemory, or remove what fills it".to_owned();
+    }
+    if has(&["MOVED", "cluster support disabled"]) {
+        return "redis.mode does not fit this server".to_owned();
+    }
+    match settings.redis.mode {
+        RedisMode::Standalone => "is it up, and does this host get there? See redis.url; rediss:// for TLS".to_owned(),
+        RedisMode::Sentinel => "are the sentinels up, and do they know redis.sentinel_service?".to_owned(),
+        RedisMode::Cluster => "are the nodes up, and does this host get to all of them?".to_owned(),
+    }
+}
+
+/// Whether it answers, and how fast.
+async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Finding> {
+    let failed = |error: StoreError| refused("no answer from", settings, &error);
+    // The first one also makes the connection.
+    store.ping().await.map_err(failed)?;
+    let mut times = Vec::with_capacity(PINGS);
+    for _ in 0..PINGS {
+        let asked = Instant::now();
+        store.ping().await.map_err(failed)?;
+        times.push(asked.elapsed());
+    }
+    times.sort_unstable();
+    let median = times[PINGS / 2];
+    let message = format!("{} answers in {:.1} ms", place(settings), median.as_secs_f64() * 1000.0);
+    Ok(if median > SLOW {
+        Finding::warning(CHECK, message).cure("put Redis nearer to the gateway, or look at its load")
+    } else {
+        Finding::ok(CHECK, message)
+    })
+}
+
+/// Whether everything that the gateway does is allowed, with each of its keys.
+async fn rights(settings: &Settings, store: &RedisStore) -> Result<Finding, Finding> {
+    let failed = |error: StoreError| refused("not everything is allowed at", settings, &error);
+    let key = format!("wxgate:check:{:016x}", rand::random::<u64>());
+    let written = write(store, &key).await.map_err(failed)?;
+    if !written {
+        let message = format!("what was written to {} was gone at once", place(settings));
+        return Err(Finding::failed(CHECK, message).cure("look at its memory limit, and who else removes keys"));
+    }
+    let keys = &settings.credentials;
+    for account in &settings.accounts {
+        let app_id = &account.app_id;
+        for template in [&keys.token_key, &keys.ticket_key, &keys.lock_key] {
+            // Removes nothing, for nothing holds what was made up just now; yet it takes the right to.
+            store
+                .compare_and_delete(&template.fill(app_id), &key)
+                .await
+                .map_err(failed)?;
+        }
+        store
+            .newest(&format!("wxgate:journal:{app_id}"), 1)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(Finding::ok(
+        CHECK,
+        "may write, read and remove all of the gateway's keys",
+    ))
+}
+
+/// Each operation of the gateway's in turn, on a key of the check's own; false where one found the key
+/// otherwise than the one before has left it.
+async fn write(store: &RedisStore, key: &str) -> Result<bool, StoreError> {
+    let set = store.set_if_absent(key, "1", LIFE).await?;
+    let changed = store.compare_and_set(key, Some("1"), "2", LIFE).await?;
+    let counted = store.increment(key, LIFE).await?;
+    let removed = store.compare_and_delete(key, "3").await?;
+    // A counter that begins gets its life, by another command.
+    store.increment(key, LIFE).await?;
+    store.compare_and_delete(key, "1").await?;
+    store.try_append(key).await?;
+    Ok(set && changed && counted == 3 && removed)
+}
+
+/// Whether it may drop what it was given to keep.
+async fn memory(store: &RedisStore) -> Finding {
+    let servers = match store.servers().await {
+        Ok(servers) => servers,
+        Err(error) => {
+            let message = format!("its eviction policy is not for this user to see ({error})");
+            return Finding::ok(CHECK, message).cure("make sure that maxmemory-policy is noeviction");
+        }
+    };
+    let versions = servers.iter().filter_map(|server| server.version.as_deref());
+    let version = versions.min().unwrap_or("of unknown version");
+    let dropping = |server: &&ServerFacts| {
+        let policy = server.maxmemory_policy.as_deref();
+        policy.is_some_and(|policy| policy != "noeviction")
+    };
+    let Some(server) = servers.iter().find(dropping) else {
+        return Finding::ok(
+            CHECK,
+            format!("Redis {version} drops no key before its time (noeviction)"),
+        );
+    };
+    let policy = server.maxmemory_policy.as_deref().unwrap_or_default();
+    let when = match server.maxmemory {
+        Some(0) => "once maxmemory is set, which it is not",
+        _ => "when its memory is full",
+    };
+    let message = format!("Redis {version} has maxmemory-policy {policy}: it may drop credentials and locks {when}");
+    Finding::warning(CHECK, message).cure("a Redis of the gateway's own, or maxmemory-policy noeviction")
+}

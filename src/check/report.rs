@@ -1,0 +1,131 @@
+//! What was found, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::account::AppId;
+
+/// How one thing looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// It works, and an operator should know.
+    Warning,
+    /// The gateway can't do its work with this.
+    Failed,
+}
+
+impl State {
+    /// A mark that is told apart without colours.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is about: `settings`, `js_domains`, `redis`, `wechat`, `clock`, `account`, `image_store`.
+    pub check: &'static str,
+    /// The account, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<AppId>,
+    /// How it looks.
+    pub state: State,
+    /// What was seen. Holds no secret.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
+}
+
+impl Finding {
+    fn new(check: &'static str, state: State, message: impl Into<String>) -> Self {
+        Self {
+            check,
+            app_id: None,
+            state,
+            message: message.into(),
+            cure: None,
+        }
+    }
+
+    pub(super) fn ok(check: &'static str, message: impl Into<String>) -> Self {
+        Self::new(check, State::Ok, message)
+    }
+
+    pub(super) fn warning(check: &'static str, message: impl Into<String>) -> Self {
+        Self::new(check, State::Warning, message)
+    }
+
+    pub(super) fn failed(check: &'static str, message: impl Into<String>) -> Self {
+        Self::new(check, State::Failed, message)
+    }
+
+    pub(super) fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    pub(super) fn about(mut self, app_id: &AppId) -> Self {
+        self.app_id = Some(app_id.clone());
+        self
+    }
+
+    /// What it is about, in a few words.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match &self.app_id {
+            None => self.check.to_owned(),
+            Some(app_id) => format!("{} {app_id}", self.check),
+        }
+    }
+}
+
+/// Everything that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The worst of the findings.
+    pub state: State,
+    /// In a fixed order.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    pub(super) fn new(findings: Vec<Finding>) -> Self {
+        let worst = findings.iter().map(|finding| finding.state).max();
+        Self {
+            state: worst.unwrap_or(State::Ok),
+            findings,
+        }
+    }
+
+    /// The findings in this state.
+    pub fn in_state(&self, state: State) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.state == state)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.findings.iter().map(|finding| finding.subject().len()).max();
+        let width = width.unwrap_or_default();
+        for finding in &self.findings {
+            let (mark, subject) = (finding.state.mark(), finding.subject());
+            writeln!(f, "{mark:<7}  {subject:<width$}  {}", finding.message)?;
+            if let Some(cure) = &finding.cure {
+                writeln!(f, "{:7}  {:width$}  what to do: {cure}", "", "")?;
+            }
+        }
+        let count = |state| self.in_state(state).count();
+        let (ok, warnings, failed) = (count(State::Ok), count(State::Warning), count(State::Failed));
+        write!(f, "\n{ok} ok, {warnings} warnings, {failed} failed")
+    }
+}

@@ -1,0 +1,164 @@
+//! WeChat: whether it answers, what time it has, and whether it takes each account.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::Finding;
+use super::desk::{Desk, Missing, Token};
+use crate::settings::{Account, Settings, TokenApi};
+use crate::wechat::{CallError, ErrCode, Meaning};
+
+const CHECK: &str = "account";
+
+/// So far apart clocks may be: WeChat tells its time in whole seconds, and the answer took a while.
+const TOLERATED: Duration = Duration::from_secs(5);
+/// So far apart, JSON Web Tokens and signed requests to an S3 store are refused, or soon will be.
+const TOO_FAR: Duration = Duration::from_secs(300);
+
+pub(super) async fn look(settings: &Settings, desk: &Desk) -> Vec<Finding> {
+    let accounts = settings.accounts.iter().map(|account| account_finding(account, desk));
+    let (mut findings, accounts) = tokio::join!(reach_and_clock(settings, desk), join_all(accounts));
+    findings.extend(accounts);
+    findings
+}
+
+async fn reach_and_clock(settings: &Settings, desk: &Desk) -> Vec<Finding> {
+    let (asked, asked_at) = (Instant::now(), SystemTime::now());
+    let host = settings.wechat.api_base_url.join_path("/").to_string();
+    match desk.client().date().await {
+        Ok(date) => {
+            let took = asked.elapsed();
+            let answers = format!("{host} answers in {} ms", took.as_millis());
+            vec![Finding::ok("wechat", answers), clock(date, asked_at + took / 2)]
+        }
+        Err(error) => vec![
+            Finding::failed("wechat", format!("{host}: {error}")).cure(way_there(&error)),
+            Finding::warning("clock", "not compared: WeChat did not tell its time"),
+        ],
+    }
+}
+
+/// What to do where WeChat can't be asked.
+fn way_there(error: &CallError) -> &'static str {
+    match error {
+        CallError::Status(_) | CallError::Body(_) => {
+            "is wechat.api_base_url WeChat's? A proxy in between, or a page to log in, may answer in its place"
+        }
+        _ => {
+            "look at DNS, the firewall and wechat.api_base_url; name another host of WeChat's in wechat.fallback_base_urls"
+        }
+    }
+}
+
+/// How far our clock, which said `now`, is from WeChat's.
+fn clock(date: Option<SystemTime>, now: SystemTime) -> Finding {
+    const CHECK: &str = "clock";
+    let Some(date) = date else {
+        return Finding::warning(CHECK, "not compared: WeChat's answer has no date");
+    };
+    // The date was cut to its second.
+    let date = date + Duration::from_millis(500);
+    let (apart, side) = match now.duration_since(date) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    if apart <= TOLERATED {
+        return Finding::ok(CHECK, "agrees with WeChat's");
+    }
+    let seconds = apart.as_secs();
+    let message = format!("{seconds} s {side} WeChat's, by the date in its answer");
+    let finding = if apart > TOO_FAR {
+        Finding::failed(CHECK, message)
+    } else {
+        Finding::warning(CHECK, message)
+    };
+    finding.cure("set this host's clock by NTP (timedatectl, chronyc tracking)")
+}
+
+async fn account_finding(account: &Account, desk: &Desk) -> Finding {
+    let finding = match desk.token(account).await {
+        Ok(Token::InUse(token)) => match desk.client().probe(&token).await {
+            Ok(()) => Finding::ok(
+                CHECK,
+                "WeChat takes the classic token in use; AppSecret and IP list were not tried, for that takes a new token",
+            ),
+            Err(error) => refused(&error, ErrCode::meaning, "the classic token in use"),
+        },
+        Ok(Token::Issued(token)) => match desk.client().jsapi_ticket(&token).await {
+            Ok(_) => Finding::ok(CHECK, issued(account.token_api)),
+            Err(error) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
+        },
+        Err(Missing::NoToken(error)) => refused(&error, ErrCode::meaning_of_token_call, "no access_token"),
+        Err(Missing::NoTicket(error)) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
+        Err(Missing::LeftAlone(why)) => Finding::warning(CHECK, why).cure(
+            "to try AppSecret and IP list without harm, run the check with this account's token_api = \"stable\", whose \
+             tokens are apart from classic ones",
+        ),
+    };
+    finding.about(&account.app_id)
+}
+
+fn issued(api: TokenApi) -> &'static str {
+    match api {
+        TokenApi::Stable => "WeChat takes AppID, AppSecret and this host's address, and gives a ticket",
+        TokenApi::Classic => {
+            "WeChat takes AppID, AppSecret and this host's address, and gives a ticket (asked by stable_token, which \
+             leaves classic tokens alone)"
+        }
+    }
+}
+
+fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Finding {
+    let cure = match error.errcode().map(meaning) {
+        None => way_there(error).to_owned(),
+        Some(meaning) => match error.refused_address() {
+            Some(address) => format!(
+                "add {address} to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes"
+            ),
+            None => cure(meaning).to_owned(),
+        },
+    };
+    Finding::failed(CHECK, format!("{what}: {error}")).cure(cure)
+}
+
+fn cure(meaning: Meaning) -> &'static str {
+    match meaning {
+        Meaning::Operator(cure) => cure,
+        Meaning::Busy => "WeChat is busy: try again in a minute",
+        Meaning::Quota => {
+            "the quota is used up: wait for the next minute, or for midnight in Beijing, and find out who uses it"
+        }
+        Meaning::TokenRejected => {
+            "a running gateway gets another one with its next call; where this lasts, another system fetches tokens with \
+             this AppSecret"
+        }
+        Meaning::MediaUnknown | Meaning::Unlisted => {
+            "look this errcode up in WeChat's list of return codes (全局返回码)"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::State;
+
+    #[test]
+    fn clocks_may_differ_by_seconds() {
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let seconds = Duration::from_secs;
+        for (now, state, part) in [
+            (date, State::Ok, "agrees"),
+            (date + seconds(5), State::Ok, "agrees"),
+            (date + seconds(60), State::Warning, "59 s ahead of"),
+            (date - seconds(60), State::Warning, "60 s behind"),
+            (date - seconds(3600), State::Failed, "3600 s behind"),
+        ] {
+            let finding = clock(Some(date), now);
+            assert!(finding.state == state && finding.message.contains(part), "{finding:?}");
+        }
+        assert_eq!(clock(None, date).state, State::Warning);
+    }
+}

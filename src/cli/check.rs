@@ -1,0 +1,36 @@
+//! `wxgate check`: what the gateway depends on, looked at before it is needed.
+
+use clap::Args;
+
+use super::{ConfigArgs, Failure, block_on, print};
+use crate::check::{self, Finding, Options, State};
+
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+    /// Post a tiny picture to an upload service too, though it stays there
+    #[arg(long)]
+    upload: bool,
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let settings = args.config.load()?;
+    let options = Options { upload: args.upload };
+    let report = block_on(async { Ok(check::run(&settings, options).await) })?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&report);
+        print(&json.map_err(|error| Failure::Running(error.to_string()))?)?;
+    } else {
+        print(&report.to_string())?;
+    }
+    let failed: Vec<String> = report.in_state(State::Failed).map(Finding::subject).collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Running(format!("the check has failed: {}", failed.join(", "))))
+    }
+}

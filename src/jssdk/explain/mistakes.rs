@@ -1,0 +1,274 @@
+//! The known mistakes, the frequent ones first.
+
+use super::{Claim, Signed, Tickets, Words, urls};
+use crate::secret::Secret;
+
+/// A known mistake.
+#[derive(Debug)]
+pub struct Mistake {
+    /// Its name, for programs.
+    pub name: &'static str,
+    /// What was done.
+    pub what: Words,
+    /// What to do instead.
+    pub cure: Words,
+    change: Change,
+}
+
+/// What a mistake makes of the string that should have been signed.
+#[derive(Debug)]
+enum Change {
+    /// Another URL.
+    Url(fn(&str) -> Vec<String>),
+    /// The fragment stays on it.
+    Fragment,
+    /// Another ticket.
+    Ticket(fn(&Secret, &Tickets) -> Vec<Secret>),
+    /// Anything else.
+    Other(fn(&Signed) -> Vec<Signed>),
+}
+
+impl Mistake {
+    /// All that it may make of `signed`.
+    pub(super) fn variants(&self, signed: &Signed, claim: &Claim, tickets: &Tickets) -> Vec<Signed> {
+        let with_url = |url| Signed { url, ..signed.clone() };
+        let with_ticket = |ticket| Signed {
+            ticket,
+            ..signed.clone()
+        };
+        match self.change {
+            Change::Url(change) => change(&signed.url).into_iter().map(with_url).collect(),
+            Change::Fragment => {
+                let usual = ["#", "#/", "#rd", "#wechat_redirect"].into_iter();
+                let fragments = claim.fragment().into_iter().chain(usual);
+                fragments
+                    .map(|fragment| with_url(format!("{}{fragment}", signed.url)))
+                    .collect()
+            }
+            Change::Ticket(change) => change(&signed.ticket, tickets).into_iter().map(with_ticket).collect(),
+            Change::Other(change) => change(signed),
+        }
+    }
+}
+
+/// How a page sends its URL.
+const SEND: Words = Words {
+    en: "send encodeURIComponent(location.href.split('#')[0]), read at the moment when it is needed",
+    zh: "传 encodeURIComponent(location.href.split('#')[0])，并在需要时才读取",
+};
+/// What nobody may do in between.
+const LEAVE: Words = Words {
+    en: "sign the URL byte for byte as the page has sent it: decode the parameter once, and neither parse, complete nor \
+         rewrite it, also not in a proxy",
+    zh: "按页面传来的网址逐字节签名：参数只解码一次，不要解析、补全或改写，代理里也不要",
+};
+const FROM_BROWSER: Words = Words {
+    en: "sign what the browser sends, location.href.split('#')[0], and not what the server takes for its own address: a \
+         proxy has changed that",
+    zh: "对浏览器传来的 location.href.split('#')[0] 签名，而不是服务器自己拼的地址：代理已经改变了它",
+};
+const STRING1: Words = Words {
+    en: "sign jsapi_ticket=…&noncestr=…&timestamp=…&url=…: these names in lower case, in this order, with the very values \
+         that go to wx.config",
+    zh: "签名原文是 jsapi_ticket=…&noncestr=…&timestamp=…&url=…：名称全小写、顺序如此，值与传给 wx.config 的完全一致",
+};
+const ONE_TICKET: Words = Words {
+    en: "take the answer of one call of the gateway's as it is, appId included; nobody else may keep tickets of their own",
+    zh: "直接使用网关一次返回的全部内容（包括 appId）；其他系统不要自己缓存 ticket",
+};
+
+macro_rules! mistakes {
+    ($($name:literal, $change:expr, $en:literal, $zh:literal, $cure:expr;)*) => {
+        /// Every known mistake.
+        pub static MISTAKES: &[Mistake] = &[$(Mistake {
+            name: $name,
+            what: Words { en: $en, zh: $zh },
+            cure: $cure,
+            change: $change,
+        }),*];
+    };
+}
+
+mistakes! {
+    "fragment_kept", Change::Fragment,
+        "the fragment (# and what follows) was signed too", "把 # 及其后的部分也签了", SEND;
+    "encoded_once_too_often", Change::Url(urls::encoded),
+        "the URL was still encoded when it was signed: encoded once too often, or not decoded",
+        "签名时网址仍是编码过的：多编码了一次，或没有解码", LEAVE;
+    "html_escaped", Change::Url(urls::html_escaped),
+        "the URL's & was written as HTML or JSON escapes it (&amp;), or the other way round",
+        "网址里的 & 被写成了 &amp;（或反过来）",
+        Words {
+            en: "take the URL from location.href in a script, not from a template's text",
+            zh: "在脚本里从 location.href 取网址，不要从模板文本里取",
+        };
+    "other_scheme", Change::Url(urls::other_scheme),
+        "http was signed for https, or https for http", "http 与 https 弄反了", FROM_BROWSER;
+    "share_parameters_missing", Change::Url(urls::without_share_parameters),
+        "the parameters that WeChat appends on sharing (from, isappinstalled …) were left out",
+        "漏掉了微信分享时追加的参数（from、isappinstalled 等）", SEND;
+    "share_parameters_added", Change::Url(urls::with_share_parameters),
+        "parameters that WeChat appends on sharing were signed, and this page does not have them",
+        "签了微信分享追加的参数，而当前页面并没有", SEND;
+    "slash", Change::Url(urls::other_slash),
+        "a slash at the path's end was added or is missing", "路径末尾多了或少了斜杠", LEAVE;
+    "access_token", Change::Ticket(|_, tickets| tickets.tokens.clone()),
+        "an access_token was taken for the jsapi_ticket", "把 access_token 当成了 jsapi_ticket",
+        Words {
+            en: "get the ticket with the token: GET /cgi-bin/ticket/getticket?type=jsapi",
+            zh: "用 token 去取 ticket：GET /cgi-bin/ticket/getticket?type=jsapi",
+        };
+    "other_ticket", Change::Ticket(|_, tickets| tickets.others.clone()),
+        "another ticket was used: an older one, or another account's", "用了另一个 ticket：旧的，或别的公众号的",
+        ONE_TICKET;
+    "cut_at_ampersand", Change::Url(urls::cut_at_ampersand),
+        "the URL was sent unencoded: what follows one of its & was lost", "网址没有编码就传了：某个 & 之后的部分丢了", SEND;
+    "query_missing", Change::Url(urls::without_query),
+        "the query (? and what follows) was left out", "漏掉了 ? 及其后的查询参数", SEND;
+    "origin_only", Change::Url(urls::origin),
+        "only scheme and host were signed, as in location.origin or a Referer cut short",
+        "只签了协议和域名（location.origin 或被截短的 Referer）", SEND;
+    "not_absolute", Change::Url(urls::relative),
+        "the URL was signed without its beginning (scheme, or scheme and host)", "签名的网址缺少开头（协议或域名）", SEND;
+    "login_parameters_missing", Change::Url(urls::without_login_parameters),
+        "the parameters of the login (code, state) were left out, so the URL before the redirect was signed",
+        "漏掉了授权登录返回的 code、state，签的是跳转之前的网址",
+        Words {
+            en: "sign when the page stands, after the redirect: location.href.split('#')[0]",
+            zh: "等跳转完成、页面打开后再签名：location.href.split('#')[0]",
+        };
+    "port", Change::Url(urls::other_port),
+        "a port was added, left out or replaced by the server's own", "端口多了、少了，或换成了服务器自己的", FROM_BROWSER;
+    "default_page", Change::Url(urls::other_index),
+        "the directory's default page (index.html …) was added or left out", "多了或少了默认首页（index.html 等）", LEAVE;
+    "decoded", Change::Url(urls::decoded),
+        "the URL was decoded once too often", "网址多解码了一次", LEAVE;
+    "escapes_rewritten", Change::Url(urls::escaped_otherwise),
+        "the URL's escapes were written otherwise: raw characters escaped, or %e4 for %E4",
+        "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE;
+    "query_rebuilt", Change::Url(urls::rebuilt_query),
+        "the query was taken apart and put together otherwise: sorted, or with an = more or less",
+        "查询参数被拆开重组过：排了序，或多了、少了等号", LEAVE;
+    "lower_case", Change::Url(urls::lower_case),
+        "the URL was turned into lower case", "网址被转成了小写", LEAVE;
+    "www", Change::Url(urls::other_www),
+        "www. was added or left out", "多了或少了 www.", FROM_BROWSER;
+    "white_space", Change::Url(urls::padded),
+        "white space or quotes around the URL were signed too", "网址前后的空白或引号也被签了", LEAVE;
+    "ticket_spoilt", Change::Ticket(spoilt),
+        "the ticket came in quotes, with white space, encoded, or not at all", "ticket 带了引号、空白、被编码，或为空",
+        Words {
+            en: "read the bare ticket: a Redis client that serialises JSON puts quotes around it",
+            zh: "读取裸的 ticket：会序列化成 JSON 的 Redis 客户端会给它加上引号",
+        };
+    "field_names", Change::Other(renamed),
+        "a field was named otherwise in the string, such as nonceStr for noncestr",
+        "签名原文里的字段名写错了，例如把 noncestr 写成 nonceStr", STRING1;
+    "field_order", Change::Other(reordered),
+        "the fields stood in another order", "字段顺序不对", STRING1;
+    "swapped", Change::Other(|signed| vec![Signed {
+            nonce: signed.timestamp.clone(),
+            timestamp: signed.nonce.clone(),
+            ..signed.clone()
+        }]),
+        "nonce and timestamp were swapped", "nonce 与 timestamp 弄反了", STRING1;
+    "timestamp_unit", Change::Other(other_unit),
+        "the timestamp was signed in milliseconds and passed on in seconds, or the other way round",
+        "timestamp 签名时用毫秒、传给页面时用秒（或反过来）", STRING1;
+    "nonce_changed", Change::Other(other_nonce),
+        "the nonce was changed after it was signed, or before: its case, or left out",
+        "nonce 在签名前后被改过：大小写变了，或为空", STRING1;
+    "upper_case_signature", Change::Other(|signed| vec![Signed { upper_case: true, ..signed.clone() }]),
+        "the signature is right, but in upper case", "签名内容正确，但用了大写",
+        Words { en: "write the signature's hex digits in lower case", zh: "签名的十六进制要用小写" };
+}
+
+fn spoilt(ticket: &Secret, _: &Tickets) -> Vec<Secret> {
+    let ticket = ticket.expose();
+    let encoded: String = percent_encoding::utf8_percent_encode(ticket, percent_encoding::NON_ALPHANUMERIC).collect();
+    let variants = [
+        format!("\"{ticket}\""),
+        format!("{ticket}\n"),
+        format!("{ticket} "),
+        format!("'{ticket}'"),
+        encoded,
+        ticket.to_lowercase(),
+        String::new(),
+        "null".to_owned(),
+        "undefined".to_owned(),
+        "None".to_owned(),
+    ];
+    variants.map(Secret::new).into()
+}
+
+fn renamed(signed: &Signed) -> Vec<Signed> {
+    const OTHERS: [&[&str]; 4] = [
+        &["jsapiTicket", "ticket", "jsApiTicket", "access_token"],
+        &["nonceStr", "nonce_str", "nonce", "noncStr"],
+        &["timeStamp", "time_stamp", "time"],
+        &["URL", "href", "link"],
+    ];
+    let mut variants = Vec::new();
+    for (field, others) in OTHERS.iter().enumerate() {
+        for &other in *others {
+            let mut names = signed.names;
+            names[field] = other;
+            variants.push(Signed {
+                names,
+                ..signed.clone()
+            });
+            // Whoever writes wx.config's names writes all of them.
+            if field == 1 {
+                names[2] = "timeStamp";
+                variants.push(Signed {
+                    names,
+                    ..signed.clone()
+                });
+            }
+        }
+    }
+    variants
+}
+
+fn reordered(signed: &Signed) -> Vec<Signed> {
+    let mut variants = Vec::new();
+    for first in 0..4 {
+        for second in (0..4).filter(|at| *at != first) {
+            for third in (0..4).filter(|at| ![first, second].contains(at)) {
+                let order = [first, second, third, 6 - first - second - third];
+                variants.push(Signed {
+                    order,
+                    ..signed.clone()
+                });
+            }
+        }
+    }
+    variants
+}
+
+fn other_unit(signed: &Signed) -> Vec<Signed> {
+    let other = match signed.timestamp.strip_suffix("000") {
+        Some(seconds) if signed.timestamp.len() > 10 => seconds.to_owned(),
+        _ if signed.timestamp.len() > 10 => signed.timestamp[..signed.timestamp.len() - 3].to_owned(),
+        _ => format!("{}000", signed.timestamp),
+    };
+    vec![Signed {
+        timestamp: other,
+        ..signed.clone()
+    }]
+}
+
+fn other_nonce(signed: &Signed) -> Vec<Signed> {
+    let nonce = &signed.nonce;
+    let others = [
+        nonce.to_lowercase(),
+        nonce.to_uppercase(),
+        nonce.replace('-', ""),
+        String::new(),
+    ];
+    let variant = |nonce| Signed {
+        nonce,
+        ..signed.clone()
+    };
+    others.map(variant).into()
+}

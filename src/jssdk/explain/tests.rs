@@ -1,0 +1,216 @@
+//! Known answers, and every mistake with any URL.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TICKET: &str = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";
+
+fn tickets() -> Tickets {
+    Tickets {
+        current: Secret::new(TICKET),
+        others: vec![Secret::new("an-older-ticket"), Secret::new("another-account-s-ticket")],
+        tokens: vec![Secret::new("an-access-token")],
+    }
+}
+
+fn claim(url: &str, signature: &str) -> Claim {
+    Claim::new(url, "Wm3WZYTPz0wzccnW", "1414587457", signature).unwrap()
+}
+
+/// The names of the mistakes that are found.
+fn found(url: &str, signature: &str) -> Vec<&'static str> {
+    match explain(&claim(url, signature), &tickets()) {
+        Verdict::Right => vec!["right"],
+        Verdict::Explained { mistakes, signed } => {
+            assert_eq!(signed.signature(), signature);
+            mistakes.iter().map(|mistake| mistake.name).collect()
+        }
+        Verdict::Unexplained => Vec::new(),
+    }
+}
+
+/// Signatures that were computed elsewhere, for what goes wrong with `http://mp.weixin.qq.com?params=value`.
+#[test]
+fn known_answers() {
+    let page = "http://mp.weixin.qq.com?params=value";
+    for (url, signature, names) in [
+        (page, "0f9de62fce790f9a083d5c99e95740ceb90c27ed", "right"),
+        (
+            &format!("{page}#x"),
+            "0f9de62fce790f9a083d5c99e95740ceb90c27ed",
+            "right",
+        ),
+        (
+            &format!("{page}#x"),
+            "49e882ed1d77a029e6dc50a36da02d15d228293e",
+            "fragment_kept",
+        ),
+        (page, "55e6e3f15deaa00deefed8e7bc620c6a0a5329a6", "other_scheme"),
+        (
+            page,
+            "fc555b5603f3cd82d454a79af8ad7fabb2609276",
+            "encoded_once_too_often",
+        ),
+        (page, "e38013746041040aa9a92d26dd0cf63b4491ed55", "field_names"),
+        (page, "9dd3603815006fd2cf563ea9fb31fea18563a1ad", "timestamp_unit"),
+        (page, "f50191877b62b116ef830363a3a613ed652a2d5d", "slash"),
+        (page, "f4d90daf4b3bca3078ab155816175ba34c443a7b", "query_missing"),
+        (page, "0F9DE62FCE790F9A083D5C99E95740CEB90C27ED", "upper_case_signature"),
+        (
+            "http://mp.weixin.qq.com/",
+            "f4d90daf4b3bca3078ab155816175ba34c443a7b",
+            "slash",
+        ),
+        (
+            "http://mp.weixin.qq.com/?q=%E4%B8%AD%E6%96%87",
+            "d3e33f2f472002e556912cfc9d06d7b5eec9dda0",
+            "decoded",
+        ),
+        (
+            "http://mp.weixin.qq.com/?q=中文",
+            "db418d52651b67264ae9633a95eb05c216fdeb87",
+            "encoded_once_too_often",
+        ),
+    ] {
+        assert_eq!(found(url, signature), [names], "{url}");
+    }
+    assert_eq!(found(page, &"0".repeat(40)), [""; 0]);
+}
+
+#[test]
+fn two_mistakes_at_once_are_found() {
+    let (page, seen) = ("https://a.cn/p?x=1&from=singlemessage&isappinstalled=0#/r", tickets());
+    let signed = |ticket: &str, url: &str| crate::jssdk::sign(ticket, "Wm3WZYTPz0wzccnW", "1414587457", url);
+    assert_eq!(
+        found(page, &signed(TICKET, "http://a.cn/p?x=1")),
+        ["other_scheme", "share_parameters_missing"]
+    );
+    let older = seen.others[0].expose();
+    assert_eq!(
+        found(
+            page,
+            &signed(older, "https://a.cn/p/?x=1&from=singlemessage&isappinstalled=0")
+        ),
+        ["slash", "other_ticket"]
+    );
+    assert_eq!(
+        found(page, &signed("an-access-token", page)),
+        ["fragment_kept", "access_token"]
+    );
+}
+
+#[test]
+fn a_claim_that_cannot_be_is_refused_with_its_reason() {
+    let signature = "0f9de62fce790f9a083d5c99e95740ceb90c27ed";
+    let good = ["https://a.cn/", "abc", "1", signature];
+    for (at, bad, problem) in [
+        (0, "", ClaimProblem::Url),
+        (0, "a.cn/p", ClaimProblem::Url),
+        (0, "https%3A%2F%2Fa.cn", ClaimProblem::Url),
+        (1, " ", ClaimProblem::Nonce),
+        (2, "", ClaimProblem::Timestamp),
+        (2, "now", ClaimProblem::Timestamp),
+        (3, "", ClaimProblem::Signature),
+        (3, &signature[1..], ClaimProblem::Signature),
+        (3, &format!("{signature}00"), ClaimProblem::Signature),
+        (3, &"x".repeat(40), ClaimProblem::Signature),
+    ] {
+        let mut values = good;
+        values[at] = bad;
+        let [url, nonce, timestamp, signature] = values;
+        assert_eq!(Claim::new(url, nonce, timestamp, signature), Err(problem), "{bad}");
+    }
+    let padded = Claim::new(" https://a.cn/\n", " abc", "1 ", signature).unwrap();
+    assert_eq!(padded.page(), "https://a.cn/");
+}
+
+#[test]
+fn everything_is_said_in_both_languages_and_no_ticket_is() {
+    let chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let mut names = std::collections::BTreeSet::new();
+    for mistake in MISTAKES {
+        assert!(names.insert(mistake.name), "{}", mistake.name);
+        for words in [mistake.what, mistake.cure] {
+            assert!(
+                !words.en.is_empty() && chinese(words.zh) && !words.zh.contains("  "),
+                "{words:?}"
+            );
+        }
+    }
+    assert!(
+        OTHER_CAUSES
+            .iter()
+            .all(|words| chinese(words.zh) && !words.en.is_empty())
+    );
+    let right = claim("https://a.cn/", &"0".repeat(40)).right(&Secret::new(TICKET));
+    assert_eq!(
+        right.without_ticket(),
+        "jsapi_ticket=…&noncestr=Wm3WZYTPz0wzccnW&timestamp=1414587457&url=https://a.cn/"
+    );
+    assert!(!format!("{right:?}").contains(TICKET));
+}
+
+/// Pages' URLs, simple and odd.
+fn any_url() -> impl Strategy<Value = String> {
+    let scheme = prop_oneof![Just("https://"), Just("http://"), Just("HTTPS://")];
+    let host = "(www\\.)?[a-zA-Z0-9]{1,8}\\.(cn|com)";
+    let port = prop_oneof![3 => Just(String::new()), 1 => (1u16..).prop_map(|port| format!(":{port}"))];
+    let path = "(/[a-zA-Z0-9中_.~%+-]{0,6}){0,3}/?(index\\.html)?";
+    let query = "(\\?([a-z]{1,4}(=[a-zA-Z0-9中文%+:/?-]{0,6})?&?){0,4}(from=singlemessage&isappinstalled=0)?(&code=1&state=2)?)?";
+    let fragment = "(#[a-z/?=&]{0,6})?";
+    (scheme, host, port, path, query, fragment).prop_map(|(scheme, host, port, path, query, fragment)| {
+        let slash = if path.starts_with('/') || path.is_empty() {
+            ""
+        } else {
+            "/"
+        };
+        format!("{scheme}{host}{port}{slash}{path}{query}{fragment}")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Whatever was signed by a known mistake, what is named gives the same signature.
+    #[test]
+    fn every_mistake_with_any_url_is_explained(url in any_url()) {
+        let right = claim(&url, &"0".repeat(40));
+        let base = right.right(&tickets().current);
+        for mistake in MISTAKES {
+            for signed in mistake.variants(&base, &right, &tickets()) {
+                let signature = signed.signature();
+                match explain(&claim(&url, &signature), &tickets()) {
+                    Verdict::Right => prop_assert_eq!(&signed, &base, "{}", mistake.name),
+                    Verdict::Explained { mistakes, signed } => {
+                        prop_assert_eq!(mistakes.len(), 1, "{}", mistake.name);
+                        prop_assert_eq!(signed.signature(), signature);
+                    }
+                    Verdict::Unexplained => prop_assert!(false, "{} with {}", mistake.name, url),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_pair_with_any_url_is_explained(
+        url in any_url(),
+        pair in prop::sample::subsequence((0..MISTAKES.len()).collect::<Vec<_>>(), 2),
+        picks in any::<[prop::sample::Index; 2]>(),
+    ) {
+        let right = claim(&url, &"0".repeat(40));
+        let mut signed = right.right(&tickets().current);
+        for (mistake, pick) in pair.into_iter().zip(picks) {
+            let variants = MISTAKES[mistake].variants(&signed, &right, &tickets());
+            if !variants.is_empty() {
+                signed = pick.get(&variants).clone();
+            }
+        }
+        let signature = signed.signature();
+        match explain(&claim(&url, &signature), &tickets()) {
+            Verdict::Right => {}
+            Verdict::Explained { signed, .. } => prop_assert_eq!(signed.signature(), signature),
+            Verdict::Unexplained => prop_assert!(false, "{}", signed.without_ticket()),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What Redis says of itself, and whether it lets us do what the gateway does: for `wxgate check`.
+
+use redis::Value;
+
+use super::RedisStore;
+use crate::store::StoreError;
+
+/// What one server says of itself, as far as it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Its version.
+    pub version: Option<String>,
+    /// Which keys it drops where its memory is full.
+    pub maxmemory_policy: Option<String>,
+    /// Its memory's limit in bytes; 0 means none.
+    pub maxmemory: Option<u64>,
+}
+
+impl RedisStore {
+    /// Asks the servers about themselves: one, or a cluster's masters. A user may lack the right to ask.
+    pub async fn servers(&self) -> Result<Vec<ServerFacts>, StoreError> {
+        let answer: Value = self.run(redis::cmd("INFO")).await?;
+        let mut texts = Vec::new();
+        gather_texts(answer, &mut texts);
+        let facts = texts.iter().map(|text| ServerFacts::read(text));
+        Ok(facts.filter(|facts| *facts != ServerFacts::default()).collect())
+    }
+
+    /// Whether streams may be written to: appends to the one at `key` only if there is one.
+    pub async fn try_append(&self, key: &str) -> Result<(), StoreError> {
+        let mut command = redis::cmd("XADD");
+        command.arg(key).arg("NOMKSTREAM").arg("*").arg("check").arg("1");
+        let _id: Option<String> = self.run(command).await?;
+        Ok(())
+    }
+}
+
+impl ServerFacts {
+    fn read(info: &str) -> Self {
+        let field = |name: &str| {
+            let lines = info.lines().filter_map(|line| line.split_once(':'));
+            let found = lines.into_iter().find(|(field, _)| *field == name);
+            found.map(|(_, value)| value.trim().to_owned())
+        };
+        Self {
+            version: field("redis_version"),
+            maxmemory_policy: field("maxmemory_policy"),
+            maxmemory: field("maxmemory").and_then(|bytes| bytes.parse().ok()),
+        }
+    }
+}
+
+/// The texts in `value`: a cluster answers with one for each of its nodes.
+fn gather_texts(value: Value, texts: &mut Vec<String>) {
+    match value {
+        Value::BulkString(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => texts.push(text),
+        Value::Array(list) => list.into_iter().for_each(|value| gather_texts(value, texts)),
+        Value::Map(map) => map.into_iter().for_each(|(_, value)| gather_texts(value, texts)),
+        _ => {}
+    }
+}

@@ -1,0 +1,405 @@
+//! `wxgate check`: each dependency in each of its bad states, and no harm done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
+
+use crate::support::{
+    Gateway, GatewayBuilder, ImageService, Ran, RedisServer, SandboxHost, free_address, token_key, until,
+};
+
+async fn sandbox() -> Arc<SandboxHost> {
+    SandboxHost::start(SandboxConfig::default()).await
+}
+
+/// The lines about `subject` and what to do: mark and text.
+fn lines<'a>(ran: &'a Ran, subject: &str) -> Vec<(&'a str, &'a str)> {
+    let marked = ran.out.lines().filter_map(|line| {
+        let (mark, rest) = line.split_once("  ")?;
+        let (about, text) = rest.trim_start().split_once("  ")?;
+        about.starts_with(subject).then(|| (mark.trim(), text.trim()))
+    });
+    marked.collect()
+}
+
+/// Asserts that `subject` alone has failed, and that both parts are said.
+fn assert_failed(ran: &Ran, subject: &str, seen: &str, cure: &str) {
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let failed = ran.out.lines().filter(|line| line.starts_with("FAILED"));
+    let failed: Vec<_> = failed.collect();
+    assert_eq!(failed.len(), 1, "{}", ran.out);
+    assert!(failed[0].contains(subject) && failed[0].contains(seen), "{}", ran.out);
+    let told = ran
+        .out
+        .lines()
+        .any(|line| line.contains("what to do: ") && line.contains(cure));
+    assert!(told, "{cure} is not in\n{}", ran.out);
+    assert!(
+        ran.err.contains(&format!("the check has failed: {subject}")),
+        "{}",
+        ran.err
+    );
+}
+
+fn with_redis(redis: &RedisServer) -> GatewayBuilder {
+    Gateway::builder().redis(redis)
+}
+
+#[tokio::test]
+async fn everything_is_fine_and_nothing_is_left_behind() {
+    let (wechat, redis) = (sandbox().await, RedisServer::start().await);
+    let builder = with_redis(&redis).set("accounts.0.js_domains", "h5.example.com");
+    let ran = builder.run(&wechat, &["check"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        !ran.out.contains("FAILED") && !ran.out.contains("warning "),
+        "{}",
+        ran.out
+    );
+    for subject in [
+        "settings",
+        "js_domains",
+        "redis",
+        "wechat",
+        "clock",
+        "account",
+        "image_store",
+    ] {
+        assert!(
+            lines(&ran, subject).iter().all(|(mark, _)| *mark == "ok"),
+            "{}",
+            ran.out
+        );
+        assert!(!lines(&ran, subject).is_empty(), "{subject} is not in\n{}", ran.out);
+    }
+    assert!(ran.out.contains("read back and removed again"), "{}", ran.out);
+    assert!(ran.out.ends_with("0 failed\n") && ran.err.is_empty(), "{ran:?}");
+    assert_eq!(redis.keys().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_same_as_json() {
+    let wechat = sandbox().await;
+    wechat.sandbox.inject(Fault::errcode(40013).on(Api::StableToken));
+    let ran = Gateway::builder().run(&wechat, &["check", "--json"]).await;
+    assert_eq!(ran.code, 1);
+    let json = ran.json();
+    assert_eq!(json["state"], "failed");
+    let account = json["findings"].as_array().unwrap();
+    let account = account.iter().find(|finding| finding["check"] == "account").unwrap();
+    assert_eq!(account["app_id"], wechat.account().app_id.as_str());
+    assert_eq!(account["state"], "failed");
+    assert!(account["message"].as_str().unwrap().contains("40013"));
+    assert!(account["cure"].as_str().unwrap().contains("app_id"));
+}
+
+#[tokio::test]
+async fn in_memory_there_is_no_redis_to_fail() {
+    let ran = Gateway::builder().run(&sandbox().await, &["check"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(matches!(lines(&ran, "redis")[..], [("warning", text)] if text.contains("not used")));
+    assert!(matches!(lines(&ran, "js_domains")[..], [("warning", text)] if text.contains("every page is signed")));
+}
+
+#[tokio::test]
+async fn wrong_settings_end_with_2() {
+    let wechat = sandbox().await;
+    let ran = Gateway::builder()
+        .set("media.max_bytes", "many")
+        .run(&wechat, &["check"])
+        .await;
+    assert!(
+        ran.code == 2 && ran.out.is_empty() && ran.err.contains("media.max_bytes"),
+        "{ran:?}"
+    );
+    assert_eq!(Gateway::builder().run(&wechat, &["check", "--nonsense"]).await.code, 2);
+    let help = Gateway::builder().run(&wechat, &["check", "--help"]).await;
+    assert!(help.code == 0 && help.out.contains("Exit code"), "{help:?}");
+}
+
+#[tokio::test]
+async fn redis_is_down() {
+    let down = format!("redis://:its-password@{}/0", free_address());
+    let builder = Gateway::builder()
+        .set("credentials.backend", "redis")
+        .set("redis.url", down);
+    let ran = builder.run(&sandbox().await, &["check"]).await;
+    assert_failed(&ran, "redis", "no answer from", "is it up");
+    assert!(!ran.out.contains("its-password"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn redis_lets_nobody_in_or_nobody_write() {
+    let reader = ["--user", "reader", "on", ">its-password", "~*", "+@read", "+ping"];
+    let redis = RedisServer::start_with(&reader).await;
+    let wechat = sandbox().await;
+    let reader = with_redis(&redis).set("redis.username", "reader");
+    let ran = reader
+        .set("redis.password", "another-password")
+        .run(&wechat, &["check"])
+        .await;
+    assert_failed(&ran, "redis", "authentication failed", "redis.password");
+    assert!(!ran.out.contains("another-password"), "{}", ran.out);
+    let reader = with_redis(&redis).set("redis.username", "reader");
+    let ran = reader
+        .set("redis.password", "its-password")
+        .run(&wechat, &["check"])
+        .await;
+    assert_failed(&ran, "redis", "not everything is allowed", "+set");
+    assert!(lines(&ran, "redis")[0].1.contains("answers in"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn redis_keeps_other_keys_from_us() {
+    let narrow = ["--user", "narrow", "on", "nopass", "~wxgate:*", "+@all"];
+    let redis = RedisServer::start_with(&narrow).await;
+    let narrow = with_redis(&redis)
+        .set("redis.username", "narrow")
+        .set("redis.password", "any");
+    let ran = narrow.run(&sandbox().await, &["check"]).await;
+    assert_failed(&ran, "redis", "NoPerm", "credentials.token_key");
+}
+
+#[tokio::test]
+async fn redis_may_drop_what_it_keeps() {
+    let wechat = sandbox().await;
+    let full = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
+    for (options, expected) in [
+        (&full[..], ("warning", "allkeys-lru")),
+        (&full[2..], ("warning", "which it is not")),
+        (&full[..2], ("ok", "noeviction")),
+        // Exactly what the gateway needs, so INFO is refused.
+        (
+            &[
+                "--user",
+                "few",
+                "on",
+                "nopass",
+                "~*",
+                "+get",
+                "+set",
+                "+del",
+                "+incr",
+                "+pexpire",
+                "+pttl",
+                "+eval",
+                "+xadd",
+                "+xrevrange",
+                "+ping",
+            ][..],
+            ("ok", "not for this user to see"),
+        ),
+    ] {
+        let redis = RedisServer::start_with(options).await;
+        let mut builder = with_redis(&redis);
+        if options.contains(&"few") {
+            builder = builder.set("redis.username", "few").set("redis.password", "any");
+        }
+        let ran = builder.run(&wechat, &["check"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let (mark, text) = *lines(&ran, "redis").last().unwrap();
+        assert!(mark == expected.0 && text.contains(expected.1), "{}", ran.out);
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_of_wechats_has_its_cure() {
+    for (code, seen, cure) in [
+        (40164, "40164 invalid ip", "add 127.0.0.1 to the account's IP list"),
+        (40125, "40125", "copy it again"),
+        (40013, "40013", "correct app_id"),
+        (45009, "45009", "quota"),
+        (-1, "-1", "busy"),
+    ] {
+        let wechat = sandbox().await;
+        let message =
+            (code == 40164).then(|| "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist".to_owned());
+        wechat
+            .sandbox
+            .inject(Fault::Errcode { code, message }.on(Api::StableToken));
+        let ran = Gateway::builder().run(&wechat, &["check"]).await;
+        assert_failed(&ran, "account", seen, cure);
+    }
+    // The token is good, and the account may not use JS-SDK.
+    let wechat = sandbox().await;
+    wechat.sandbox.inject(Fault::errcode(48001).on(Api::GetTicket));
+    let ran = Gateway::builder().run(&wechat, &["check"]).await;
+    assert_failed(&ran, "account", "no jsapi_ticket", "接口权限");
+}
+
+#[tokio::test]
+async fn the_sandbox_s_own_refusals_are_told_too() {
+    let config = SandboxConfig {
+        allowed_ips: vec!["10.9.8.7".parse().unwrap()],
+        ..SandboxConfig::default()
+    };
+    let ran = Gateway::builder()
+        .run(&SandboxHost::start(config).await, &["check"])
+        .await;
+    assert_failed(&ran, "account", "40164", "add 127.0.0.1 to");
+    let wechat = sandbox().await;
+    let wrong = Gateway::builder().variable("WXGATE_APP_SECRET", "another-secret-of-mine");
+    let ran = wrong.run(&wechat, &["check"]).await;
+    assert_failed(&ran, "account", "401", "AppSecret");
+    assert!(!ran.out.contains("another-secret-of-mine"));
+}
+
+#[tokio::test]
+async fn wechat_is_out_of_reach() {
+    let nowhere = format!("http://{}", free_address());
+    let ran = Gateway::builder()
+        .set("wechat.api_base_url", nowhere)
+        .run(&sandbox().await, &["check"])
+        .await;
+    assert_eq!(ran.code, 1);
+    assert!(matches!(lines(&ran, "wechat")[..], [("FAILED", text)] if text.contains("no connection")));
+    assert!(matches!(lines(&ran, "account")[..], [("FAILED", text)] if text.contains("no connection")));
+    assert!(matches!(lines(&ran, "clock")[..], [("warning", _)]), "{}", ran.out);
+    assert!(ran.out.contains("DNS"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn the_clock_is_compared() {
+    let wechat = sandbox().await;
+    wechat.sandbox.advance(Duration::from_secs(3600));
+    let ran = Gateway::builder().run(&wechat, &["check"]).await;
+    assert_failed(&ran, "clock", "s behind WeChat's", "NTP");
+}
+
+#[tokio::test]
+async fn the_folder_cannot_be_written_to() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let inside = file.path().join("images");
+    let builder = Gateway::builder().set("image_store.local.directory", inside.display());
+    let ran = builder.run(&sandbox().await, &["check"]).await;
+    assert_failed(
+        &ran,
+        "image_store",
+        "can't make the folder",
+        "image_store.local.directory",
+    );
+}
+
+/// A gateway whose pictures go to the upload service at `url`.
+fn with_service(url: &str) -> GatewayBuilder {
+    Gateway::builder()
+        .set("image_store.backend", "http")
+        .set("image_store.http.url", url)
+}
+
+#[tokio::test]
+async fn the_upload_service_is_asked_and_a_picture_posted_only_on_demand() {
+    let (wechat, service) = (sandbox().await, ImageService::start().await);
+    let builder = with_service(&service.url());
+    let ran = builder.run(&wechat, &["check"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("no picture was posted"), "{}", ran.out);
+    let ran = builder.run(&wechat, &["check", "--upload"]).await;
+    assert!(
+        ran.code == 0 && ran.out.contains("http://images.example.com/picture.jpg"),
+        "{ran:?}"
+    );
+    let elsewhere = builder.set("image_store.http.url_pointer", "/url");
+    let ran = elsewhere.run(&wechat, &["check", "--upload"]).await;
+    assert_failed(&ran, "image_store", "nothing at /url", "url_pointer");
+}
+
+#[tokio::test]
+async fn the_upload_service_is_down_or_refuses() {
+    let wechat = sandbox().await;
+    let down = with_service(&format!("http://{}/upload", free_address()));
+    let ran = down.run(&wechat, &["check"]).await;
+    assert_failed(&ran, "image_store", "no connection", "is the service up");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/upload", listener.local_addr().unwrap());
+    let refusing = Router::new().fallback(async || StatusCode::FORBIDDEN);
+    let serving = tokio::spawn(async { axum::serve(listener, refusing).await });
+    let ran = with_service(&url).run(&wechat, &["check"]).await;
+    serving.abort();
+    assert_failed(&ran, "image_store", "403", "headers");
+}
+
+#[tokio::test]
+async fn a_running_cluster_s_classic_token_is_looked_at_and_left_alone() {
+    let (wechat, redis) = (sandbox().await, RedisServer::start().await);
+    let builder = || with_redis(&redis).classic();
+    let app_id = wechat.account().app_id;
+    let gateway = builder().wechat(&wechat).start().await;
+    gateway.until_ready().await;
+    let before = redis.value(&token_key(&app_id)).await;
+    let ran = builder().run(&wechat, &["check"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(matches!(lines(&ran, "account")[..], [("ok", text)] if text.contains("the classic token in use")));
+    assert!(before.is_some() && redis.value(&token_key(&app_id)).await == before);
+    assert_eq!(wechat.sandbox.calls(Api::Token), 1, "the gateway's own");
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 0);
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+
+    // Killed by somebody else: the check tells, and does not mend it.
+    wechat
+        .sandbox
+        .kill_token(&app_id, wxgate::sandbox::Kill::default())
+        .unwrap();
+    let ran = builder().run(&wechat, &["check"]).await;
+    assert_failed(
+        &ran,
+        "account",
+        "the classic token in use: WeChat refused: 40001",
+        "another system",
+    );
+    assert_eq!(wechat.sandbox.calls(Api::Token), 1);
+}
+
+#[tokio::test]
+async fn a_classic_token_that_cannot_be_seen_is_left_alone_too() {
+    let wechat = sandbox().await;
+    let ran = Gateway::builder().classic().run(&wechat, &["check"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(matches!(lines(&ran, "account")[..], [("warning", text)] if text.contains("not tried")));
+    let lost = format!("redis://{}", free_address());
+    let lost = Gateway::builder()
+        .classic()
+        .set("credentials.backend", "redis")
+        .set("redis.url", lost);
+    let ran = lost.run(&wechat, &["check"]).await;
+    assert!(
+        ran.code == 1 && matches!(lines(&ran, "account")[..], [("warning", _)]),
+        "{ran:?}"
+    );
+    // Where it is sure that there is none in Redis, the AppSecret is tried in a way that kills none elsewhere.
+    let redis = RedisServer::start().await;
+    let foreign = wechat.sandbox.foreign_token(&wechat.account().app_id).unwrap();
+    let ran = with_redis(&redis).classic().run(&wechat, &["check"]).await;
+    assert!(
+        ran.code == 0 && ran.out.contains("leaves classic tokens alone"),
+        "{ran:?}"
+    );
+    let current = wechat
+        .sandbox
+        .current_token(&wechat.account().app_id, wxgate::sandbox::TokenKind::Classic);
+    assert_eq!(current, Some(foreign));
+    assert_eq!(wechat.sandbox.calls(Api::Token), 0);
+}
+
+#[tokio::test]
+async fn a_dependency_that_says_nothing_holds_nothing_up_for_long() {
+    let wechat = sandbox().await;
+    wechat.sandbox.inject(Fault::Stall);
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let builder = with_service(&format!("http://{address}/upload"))
+        .set("image_store.http.timeout", "1s")
+        .set("wechat.timeout", "1s")
+        .set("credentials.backend", "redis")
+        .set("redis.url", format!("redis://{address}/0"));
+    let started = tokio::time::Instant::now();
+    let ran = builder.run(&wechat, &["check"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let failed = ran.out.lines().filter(|line| line.starts_with("FAILED")).count();
+    assert_eq!(failed, 4, "{}", ran.out);
+    until("the listener is still there", || async { silent.local_addr().is_ok() }).await;
+}

@@ -1,0 +1,462 @@
+//! No secret shows anywhere: a gateway at its most talkative lives through everything that happens to
+//! one, and then all that it has said and written is searched.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use wxgate::account::AppId;
+use wxgate::jssdk::sign;
+use wxgate::sandbox::{Api, Fault, Kill, Sandbox, SandboxConfig, TokenKind};
+
+use crate::support::{
+    Answer, Caller, Gateway, GatewayBuilder, GatewayProcess, ImageService, Ran, RedisServer, SandboxHost, account,
+    free_address, until,
+};
+
+const APP_ID: &str = "wx5ec2e700000000aa";
+const APP_SECRET: &str = "appsecret-7f3a+/=9c&d1";
+const OPERATOR_KEY: &str = "operator-key-5b1e07c4aa";
+const CLIENT_SECRET: &str = "crm-secret-d83f0b6612";
+const API_KEY: &str = "api-key-a91c77e2f4b0";
+const JWT_KEY: &str = "jwt-secret-0c44d2e98a7b5f31";
+const REDIS_PASSWORD: &str = "redis-pw-6d20e1b9f7";
+const HEADER_SECRET: &str = "Bearer image-store-e7710c3f58";
+const S3_KEY_ID: &str = "AKIA3SECRETKEYID0042";
+const S3_SECRET: &str = "s3-secret-b5/90+fd2c71e8";
+
+/// A secret and how it may be written.
+struct Secret {
+    name: String,
+    forms: Vec<String>,
+}
+
+impl Secret {
+    fn new(name: &str, value: &str) -> Self {
+        let bytes = value.as_bytes();
+        let escaped = |all: bool, digits: fn(u8) -> String| -> String {
+            let plain = |byte: u8| !all && (byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+            let each = bytes.iter().map(|&byte| {
+                if plain(byte) {
+                    char::from(byte).to_string()
+                } else {
+                    digits(byte)
+                }
+            });
+            each.collect()
+        };
+        let mut forms = vec![
+            value.to_owned(),
+            escaped(false, |byte| format!("%{byte:02X}")),
+            escaped(false, |byte| format!("%{byte:02x}")),
+            escaped(true, |byte| format!("{byte:02x}")),
+            escaped(true, |byte| format!("{byte:02X}")),
+            serde_json::to_string(value).unwrap().trim_matches('"').to_owned(),
+        ];
+        forms.extend((0..3).flat_map(|before| base64_inside(bytes, before)));
+        Self {
+            name: name.to_owned(),
+            forms,
+        }
+    }
+
+    /// The places in `text` that give it away.
+    fn found_in<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let at = self.forms.iter().find_map(|form| text.find(form.as_str()))?;
+        let start = text[..at].char_indices().rev().nth(60).map_or(0, |(start, _)| start);
+        let end = text[at..]
+            .char_indices()
+            .nth(60)
+            .map_or(text.len(), |(end, _)| at + end);
+        Some(&text[start..end])
+    }
+}
+
+/// What of `bytes` shows in the base64 of a text that holds them after `before` other bytes (counted by
+/// threes), in either alphabet.
+fn base64_inside(bytes: &[u8], before: usize) -> [String; 2] {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
+    let whole = padded.len() * 8 / 6;
+    let first = (before * 8).div_ceil(6);
+    let digit = |at: usize| {
+        let bit = at * 6;
+        let [high, low] = [bit / 8, bit / 8 + 1].map(|at| u16::from(padded.get(at).copied().unwrap_or(0)));
+        usize::from(((high << 8 | low) >> (10 - bit % 8)) & 63)
+    };
+    ["+/", "-_"].map(|more| {
+        let alphabet = [LETTERS, more.as_bytes()].concat();
+        (first..whole).map(|at| char::from(alphabet[digit(at)])).collect()
+    })
+}
+
+/// Everything that was seen, by what it was.
+#[derive(Default)]
+struct Seen(Vec<(String, String)>);
+
+impl Seen {
+    fn note(&mut self, what: impl Into<String>, text: impl Into<String>) {
+        self.0.push((what.into(), text.into()));
+    }
+
+    fn answer(&mut self, what: &str, answer: &Answer) {
+        self.note(what, format!("{:?}\n{}", answer.headers, answer.body));
+        if let Some(text) = answer.body.as_str() {
+            self.note(what, text);
+        }
+    }
+
+    fn ran(&mut self, what: &str, ran: &Ran) {
+        self.note(format!("{what}, printed"), ran.out.clone());
+        self.note(format!("{what}, on stderr"), ran.err.clone());
+    }
+
+    /// What gives a secret away, a line each.
+    fn leaks(&self, secrets: &[Secret]) -> Vec<String> {
+        let mut leaks = Vec::new();
+        for (what, text) in &self.0 {
+            for secret in secrets {
+                let found = secret.found_in(text);
+                leaks.extend(found.map(|place| format!("{} in {what}: …{place}…", secret.name)));
+            }
+        }
+        leaks
+    }
+}
+
+#[test]
+fn the_search_finds_a_secret_however_it_is_written() {
+    let secrets = [Secret::new("it", "s3+cr/et=5&7f3a")];
+    let leaks = |text: &str| {
+        let mut seen = Seen::default();
+        seen.note("a line", text);
+        seen.leaks(&secrets).len()
+    };
+    for text in [
+        "secret=s3+cr/et=5&7f3a",
+        "secret=s3%2Bcr%2Fet%3D5%267f3a&x",
+        "secret=s3%2bcr%2fet%3d5%267f3a&x",
+        "73332b63722f65743d35263766336122",
+        "73332B63722F65743D352637663361",
+        // As the user's name and the password of Basic authentication, at three places.
+        "czMrY3IvZXQ9NSY3ZjNh",
+        "YTpzMytjci9ldD01JjdmM2E=",
+        "YWI6czMrY3IvZXQ9NSY3ZjNh",
+        "dXNlcjpzMytjci9ldD01JjdmM2E6eA",
+    ] {
+        assert_eq!(leaks(text), 1, "{text}");
+    }
+    assert_eq!(leaks("s3+cr/et=5&7f3b czMrY3IvZXQ"), 0);
+}
+
+/// The sandbox's tokens and tickets, which are gathered while it goes on making others.
+struct Issued<'a> {
+    sandbox: &'a Sandbox,
+    app_id: AppId,
+    secrets: Vec<Secret>,
+}
+
+impl Issued<'_> {
+    fn gather(&mut self) {
+        let tokens = [TokenKind::Stable, TokenKind::Classic].map(|kind| self.sandbox.current_token(&self.app_id, kind));
+        for token in tokens.into_iter().flatten() {
+            self.secrets.push(Secret::new("an access_token", token.expose()));
+        }
+        let ticket = self.sandbox.current_ticket(&self.app_id);
+        let ticket = ticket.map(|ticket| Secret::new("a jsapi_ticket", ticket.expose()));
+        self.secrets.extend(ticket);
+    }
+}
+
+fn configured(jwt: &str) -> Vec<Secret> {
+    [
+        ("the AppSecret", APP_SECRET),
+        ("the operator's key", OPERATOR_KEY),
+        ("a client's secret", CLIENT_SECRET),
+        ("an API key", API_KEY),
+        ("the JWT key", JWT_KEY),
+        ("a caller's JWT", jwt),
+        ("the Redis password", REDIS_PASSWORD),
+        ("the image store's header", HEADER_SECRET),
+        ("the S3 key's id", S3_KEY_ID),
+        ("the S3 key", S3_SECRET),
+    ]
+    .map(|(name, value)| Secret::new(name, value))
+    .into()
+}
+
+/// A token that the upload route takes.
+fn jwt() -> String {
+    let key = jsonwebtoken::EncodingKey::from_secret(JWT_KEY.as_bytes());
+    let claims = json!({ "sub": "a-caller", "exp": 4_000_000_000_u64 });
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+}
+
+/// A gateway with every secret that there is, at its most talkative.
+fn builder(redis: &RedisServer, log_format: &str) -> GatewayBuilder {
+    let url = format!("redis://wxgate:{REDIS_PASSWORD}@{}/0", redis.address);
+    Gateway::builder()
+        .patient_with_redis()
+        .set("credentials.backend", "redis")
+        .set("credentials.adopt_interval", "200ms")
+        .set("redis.url", url)
+        .set("internal.operator_key", OPERATOR_KEY)
+        .set("internal.clients.0.name", "crm")
+        .set("internal.clients.0.secret", CLIENT_SECRET)
+        .set("telemetry.log_format", log_format)
+        .set("telemetry.log_level", "trace")
+}
+
+async fn start_redis() -> RedisServer {
+    let password = format!(">{REDIS_PASSWORD}");
+    RedisServer::start_with(&["--user", "wxgate", "on", &password, "~*", "+@all"]).await
+}
+
+/// A user takes a photo; the page posts it with these headers.
+async fn upload(gateway: &Caller, media_id: &str, header: (&str, &str)) -> Answer {
+    let request = gateway
+        .request("POST", "/p/active/weChatOa/upload")
+        .header(header.0, header.1);
+    gateway.send(request.json(&json!({ "mediaId": media_id }))).await
+}
+
+/// Signatures and uploads, good and bad.
+async fn pages(gateway: &Caller, seen: &mut Seen, header: (&str, &str)) {
+    for path in [
+        "/wechat/jsSDK?url=https%3A%2F%2Fa.cn%2Fp",
+        "/wechat/jsSDK?url=nonsense",
+        "/wechat/jsSDK?url=https://a.cn&appId=wx-unknown",
+        "/nowhere",
+    ] {
+        seen.answer(path, &gateway.get(path).await);
+    }
+    let photo = gateway.wechat.takes_photo(crate::support::TINY_PHOTO);
+    for (media_id, header) in [
+        (photo.as_str(), header),
+        ("no-such-photo", header),
+        (photo.as_str(), ("x-api-key", "wrong")),
+        (photo.as_str(), ("authorization", "Bearer wrong")),
+    ] {
+        seen.answer("an upload", &upload(gateway, media_id, header).await);
+    }
+}
+
+/// What other systems and the operator do. Only what is refused is looked at where an answer may hold a token.
+async fn internal(gateway: &Caller, seen: &mut Seen, issued: &mut Issued<'_>) {
+    let token = gateway.good_token();
+    for secret in [APP_SECRET, CLIENT_SECRET] {
+        let secret = crate::support::encode_uri_component(secret);
+        let answer = gateway.asks_for_token(APP_ID, &secret).await;
+        assert!(answer.body["access_token"].is_string(), "{answer:?}");
+        // So soon again: it may be dead.
+        gateway.asks_for_token(APP_ID, &secret).await;
+    }
+    seen.answer("a refusal", &gateway.asks_for_token(APP_ID, "wrong").await);
+    seen.answer("a refusal", &gateway.asks_for_ticket("wrong").await);
+    assert!(gateway.asks_for_ticket(&token).await.body["ticket"].is_string());
+    assert!(gateway.calls_wechat(&token).await.body["ip_list"].is_array());
+    for key in [OPERATOR_KEY, "wrong"] {
+        for kind in ["jsapi_ticket", "access_token"] {
+            seen.answer("an operator's action", &gateway.operator_renews(kind, key).await);
+            issued.gather();
+        }
+    }
+    // A client goes on with a token that WeChat no longer takes.
+    let sandbox = &gateway.wechat.sandbox;
+    sandbox.kill_token(&issued.app_id, Kill::default()).unwrap();
+    gateway.calls_wechat(&token).await;
+    issued.gather();
+}
+
+/// Every page that the gateway has, on both listeners.
+async fn every_page(gateway: &Caller, seen: &mut Seen, ticket: &str) {
+    for path in ["/healthz", "/readyz", "/docs/", "/openapi.json"] {
+        seen.answer(path, &gateway.get(path).await);
+    }
+    for path in [
+        "/metrics",
+        "/readyz",
+        "/console",
+        "/console?lang=zh",
+        "/console/explain",
+        "/console/console.js",
+    ] {
+        seen.answer(path, &gateway.internal_get(path).await);
+    }
+    let page = "https://a.cn/p";
+    for (ticket, url) in [(ticket, page), (ticket, "http://a.cn/p"), ("wrong", page)] {
+        let signature = sign(ticket, "abc", "1", url);
+        let form = format!("url={page}&nonce=abc&timestamp=1&signature={signature}");
+        let request = gateway.internal_request("POST", "/console/explain").body(form);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        seen.answer("the console's explanation", &gateway.send(request).await);
+    }
+}
+
+/// What people run beside it.
+async fn commands(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>, seen: &mut Seen, ticket: &str) {
+    for arguments in [&["check"][..], &["check", "--json"], &["config"]] {
+        seen.ran(&arguments.join(" "), &builder.run(wechat, arguments).await);
+    }
+    for (ticket, url) in [
+        (ticket, "https://a.cn/p"),
+        (ticket, "http://a.cn/p"),
+        ("wrong", "https://a.cn/p"),
+    ] {
+        let signature = sign(ticket, "abc", "1", url);
+        let asked = [
+            "explain",
+            "--url",
+            "https://a.cn/p",
+            "--nonce",
+            "abc",
+            "--timestamp",
+            "1",
+            "--signature",
+            &signature,
+        ];
+        for more in [None, Some("--json")] {
+            let arguments: Vec<&str> = asked.into_iter().chain(more).collect();
+            seen.ran("explain", &builder.run(wechat, &arguments).await);
+        }
+    }
+}
+
+/// Settings that are wrong around secrets, in the environment and in a file.
+async fn wrong_settings(redis: &RedisServer, wechat: &Arc<SandboxHost>, seen: &mut Seen) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wxgate.toml");
+    let lines = format!(
+        "[internal]\noperator_key = \"{OPERATOR_KEY}\nclients = 1\n[image_store.http]\nheaders = \"{HEADER_SECRET}\"\n[auth]\napi_keys = {{ a = \"{API_KEY}\" }}\n"
+    );
+    let well_formed = lines.replacen(&format!("{OPERATOR_KEY}\n"), &format!("{OPERATOR_KEY}\"\n"), 1);
+    for text in [&lines, &well_formed] {
+        std::fs::write(&file, text).unwrap();
+        for command in ["serve", "config", "check"] {
+            let ran = builder(redis, "text")
+                .set("redis.url", format!("http://u:{REDIS_PASSWORD}@r"))
+                .set("auth.mode", "jwt")
+                .set("auth.jwt_algorithm", "RS256")
+                .set("auth.jwt_key", JWT_KEY)
+                .set("media.max_bytes", "many")
+                .run(wechat, &[command, "--config", file.to_str().unwrap()])
+                .await;
+            assert_eq!(ran.code, 2, "{ran:?}");
+            seen.ran(command, &ran);
+        }
+    }
+}
+
+/// The names of Redis' keys, and the journal.
+async fn in_redis(redis: &RedisServer, app_id: &AppId, seen: &mut Seen) {
+    let keys = redis.keys().await;
+    assert!(keys.len() > 5, "{keys:?}");
+    seen.note("the names of keys", keys.join("\n"));
+    let journal = redis.journal_entries(app_id).await;
+    assert!(!journal.is_empty());
+    seen.note("the journal", format!("{journal:?}"));
+}
+
+/// A life with everything in it. `header` lets a caller upload; `stored` is what a good photo is answered.
+async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &str), jwt: &str, stored: (u16, i64)) {
+    let config = SandboxConfig::with_accounts(vec![account(APP_ID, APP_SECRET)]);
+    let wechat = SandboxHost::start(config).await;
+    let (mut seen, app_id) = (Seen::default(), wechat.account().app_id);
+    let mut issued = Issued {
+        sandbox: &wechat.sandbox,
+        app_id: app_id.clone(),
+        secrets: configured(jwt),
+    };
+    wrong_settings(&redis, &wechat, &mut seen).await;
+
+    let mut gateway = GatewayProcess::start(&builder, &wechat).await;
+    gateway.until_ready().await;
+    issued.gather();
+    let photo = wechat.takes_photo(crate::support::TINY_PHOTO);
+    assert_eq!(upload(&gateway, &photo, header).await.code(), stored);
+    pages(&gateway, &mut seen, header).await;
+    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    pages(&gateway, &mut seen, header).await;
+    issued.gather();
+    internal(&gateway, &mut seen, &mut issued).await;
+    let ticket = wechat.sandbox.current_ticket(&app_id).unwrap();
+    every_page(&gateway, &mut seen, ticket.expose()).await;
+    commands(&builder, &wechat, &mut seen, ticket.expose()).await;
+    in_redis(&redis, &app_id, &mut seen).await;
+
+    // WeChat refuses, breaks off, and says nothing.
+    for fault in [Fault::errcode(40125), Fault::status(502), Fault::Reset, Fault::cut(10)] {
+        let ids =
+            [Api::StableToken, Api::GetTicket, Api::MediaGet].map(|api| wechat.sandbox.inject(fault.clone().on(api)));
+        wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+        pages(&gateway, &mut seen, header).await;
+        seen.answer(
+            "an operator's action",
+            &gateway.operator_renews("access_token", OPERATOR_KEY).await,
+        );
+        seen.ran("check", &builder.run(&wechat, &["check"]).await);
+        every_page(&gateway, &mut seen, ticket.expose()).await;
+        for id in ids {
+            wechat.sandbox.remove_fault(id);
+        }
+    }
+    issued.gather();
+    redis.kill();
+    until("the gateway notices", || async {
+        gateway
+            .internal_get("/metrics")
+            .await
+            .body
+            .as_str()
+            .unwrap()
+            .contains("wxgate_redis_up 0")
+    })
+    .await;
+    pages(&gateway, &mut seen, header).await;
+    every_page(&gateway, &mut seen, ticket.expose()).await;
+    commands(&builder, &wechat, &mut seen, ticket.expose()).await;
+    issued.gather();
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
+
+    let log = gateway.log();
+    assert!(log.len() > 50, "it was not talkative: {log:#?}");
+    assert!(log.iter().any(|line| line.contains("DEBUG")), "{log:#?}");
+    seen.note("the log", log.join("\n"));
+    assert!(issued.secrets.len() > 15, "{}", issued.secrets.len());
+    let leaks = seen.leaks(&issued.secrets);
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
+#[tokio::test]
+async fn with_an_upload_service_tokens_and_json() {
+    let (redis, service, jwt) = (start_redis().await, ImageService::start().await, jwt());
+    let builder = builder(&redis, "json")
+        .set("image_store.backend", "http")
+        .set("image_store.http.url", service.url())
+        .set("image_store.http.headers.authorization", HEADER_SECRET)
+        .set("auth.mode", "jwt")
+        .set("auth.jwt_key", JWT_KEY);
+    life(
+        builder,
+        redis,
+        ("authorization", &format!("Bearer {jwt}")),
+        &jwt,
+        (200, 0),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn with_a_broken_s3_store_keys_and_text() {
+    let redis = start_redis().await;
+    let builder = builder(&redis, "text")
+        .set("image_store.backend", "s3")
+        .set("image_store.s3.endpoint", format!("http://{}", free_address()))
+        .set("image_store.s3.bucket", "photos")
+        .set("image_store.s3.access_key_id", S3_KEY_ID)
+        .set("image_store.s3.secret_access_key", S3_SECRET)
+        .set("image_store.s3.public_base_url", "https://images.example.com")
+        .set("auth.mode", "api_key")
+        .set("auth.api_keys", API_KEY);
+    life(builder, redis, ("x-api-key", API_KEY), &jwt(), (502, 3001)).await;
+}

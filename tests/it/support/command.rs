@@ -1,0 +1,45 @@
+//! A command of the binary's that runs and ends.
+
+use std::process::Stdio;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{GatewayBuilder, LIMIT, SandboxHost};
+
+/// What a command has said, and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// What it printed, which is JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl GatewayBuilder {
+    /// Runs `wxgate` with `arguments` and the settings that such a gateway has.
+    pub async fn run(&self, wechat: &Arc<SandboxHost>, arguments: &[&str]) -> Ran {
+        let directory = tempfile::tempdir().unwrap();
+        let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_wxgate"))
+            .args(arguments)
+            .current_dir(directory.path())
+            .env_clear()
+            .envs(self.environment(wechat, &directory.path().join("images")))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(LIMIT, ended).await.expect("it ends").unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran {
+            code: output.status.code().unwrap(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+}
