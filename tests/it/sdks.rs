@@ -1,73 +1,22 @@
 //! Public WeChat SDKs, as their registries have them, with only their base URL changed.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::time::timeout;
 use wxgate::sandbox::{Api, Kill};
 
 use crate::support::Gateway;
+use crate::support::packages::{INSTALLATION, installed, is_installed, note_installed, npm, run, sources};
 
-/// The longest that a registry may take.
-const INSTALLATION: Duration = Duration::from_secs(180);
 /// The longest that an SDK may take.
 const RUN: Duration = Duration::from_secs(60);
 
-fn sources(language: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(language)
-}
-
-/// Where the SDKs are installed: beside what cargo builds, so that once is enough.
-fn installed(language: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let directory = target.join("sdk").join(language);
-    std::fs::create_dir_all(&directory).unwrap();
-    directory
-}
-
-/// Runs `program` to its end; its standard output. `need` says what is missing where it fails.
-async fn run(limit: Duration, need: &str, command: &mut Command) -> String {
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(limit, command.output())
-        .await
-        .unwrap_or_else(|_| panic!("{need}: it did not end within {limit:?}"))
-        .unwrap_or_else(|error| panic!("{need}: {error}"));
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{need}\n{stdout}\n{stderr}");
-    stdout
-}
-
-/// True where what `manifest` asks for is installed in `directory`.
-fn is_installed(directory: &Path, manifest: &Path) -> bool {
-    let wanted = std::fs::read(manifest).unwrap();
-    std::fs::read(directory.join("installed-for")).is_ok_and(|installed| installed == wanted)
-}
-
-fn note_installed(directory: &Path, manifest: &Path) {
-    std::fs::copy(manifest, directory.join("installed-for")).unwrap();
-}
-
 async fn node() -> Command {
-    let (sources, directory) = (sources("node"), installed("node"));
-    let lock = sources.join("package-lock.json");
-    if !is_installed(&directory, &lock) {
-        for file in ["package.json", "package-lock.json"] {
-            std::fs::copy(sources.join(file), directory.join(file)).unwrap();
-        }
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory);
-        let need = "co-wechat-api can't be installed: this test needs npm, and the npm registry or a cache of it";
-        run(INSTALLATION, need, &mut npm).await;
-        note_installed(&directory, &lock);
-    }
+    let directory = npm("node").await;
     let mut node = Command::new("node");
-    node.arg(sources.join("check.js"))
+    node.arg(sources("node").join("check.js"))
         .env("NODE_PATH", directory.join("node_modules"));
     node
 }

@@ -4,6 +4,7 @@ mod caller;
 mod gateway;
 mod image_service;
 mod internal;
+pub mod packages;
 mod process;
 mod proxy;
 mod redis;

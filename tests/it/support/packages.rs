@@ -1,0 +1,70 @@
+//! Packages of public registries that tests run, installed beside what cargo builds, so that once is enough.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// The longest that a registry may take.
+pub const INSTALLATION: Duration = Duration::from_secs(180);
+
+/// The folder of `tests/sdk` that says what to install, and holds what runs with it.
+pub fn sources(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(name)
+}
+
+/// Where that is installed.
+pub fn installed(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let directory = target.join("sdk").join(name);
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// Runs `program` to its end; its standard output. `need` says what is missing where it fails.
+pub async fn run(limit: Duration, need: &str, command: &mut Command) -> String {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(limit, command.output())
+        .await
+        .unwrap_or_else(|_| panic!("{need}: it did not end within {limit:?}"))
+        .unwrap_or_else(|error| panic!("{need}: {error}"));
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{need}\n{stdout}\n{stderr}");
+    stdout
+}
+
+/// True where what `manifest` asks for is installed in `directory`.
+pub fn is_installed(directory: &Path, manifest: &Path) -> bool {
+    let wanted = std::fs::read(manifest).unwrap();
+    std::fs::read(directory.join("installed-for")).is_ok_and(|installed| installed == wanted)
+}
+
+pub fn note_installed(directory: &Path, manifest: &Path) {
+    std::fs::copy(manifest, directory.join("installed-for")).unwrap();
+}
+
+/// The npm packages that `tests/sdk/<name>` asks for: the folder with their `node_modules`.
+pub async fn npm(name: &str) -> PathBuf {
+    // Tests that need the same ones begin at the same time.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let (sources, directory) = (sources(name), installed(name));
+    let lock = sources.join("package-lock.json");
+    if !is_installed(&directory, &lock) {
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(sources.join(file), directory.join(file)).unwrap();
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory);
+        let need = format!("what tests/sdk/{name} asks for can't be installed: npm, and its registry or a cache of it");
+        run(INSTALLATION, &need, &mut npm).await;
+        note_installed(&directory, &lock);
+    }
+    directory
+}
