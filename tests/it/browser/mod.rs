@@ -5,6 +5,7 @@ mod client;
 mod failures;
 mod phone;
 mod photo;
+mod readme;
 mod routes;
 
 use crate::support::{Gateway, GatewayBuilder};
@@ -50,7 +51,7 @@ impl Chromium {
 
     async fn told(&self) -> Told {
         let script = "const { textContent, dataset } = document.getElementById('notice');
-            return textContent ? [textContent, dataset.error, Number(dataset.code)] : ['', '', 0]";
+            return textContent ? [textContent, dataset.error || '', Number(dataset.code || 0)] : ['', '', 0]";
         let (text, error, code) = self.eval(script).await;
         Told { text, error, code }
     }

@@ -1,7 +1,6 @@
-//! The documents say what the code does: their tables, commands, settings and the page that they show.
+//! The documents say what the code does: their tables, commands and settings. The page that they show is opened in `browser`.
 
 mod commands;
 mod house;
-mod markdown;
-mod page;
+pub mod markdown;
 mod tables;
