@@ -15,7 +15,7 @@ use crate::support::until;
 const MISSING: &str = "chromedriver can't be started: run scripts/test, which installs what the tests need";
 
 /// What keeps the browser to itself: no other host than those of the test, no service of its maker's.
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -24,6 +24,7 @@ const FLAGS: [&str; 9] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
     // Pages are at http:// here, by names that look like any other's.
     "--disable-features=HttpsUpgrades",
 ];
@@ -75,7 +76,7 @@ impl Chromium {
         let chromium = Self::start(hosts).await;
         let told = AssertUnwindSafe(story(&chromium)).catch_unwind().await;
         if let Err(panic) = told {
-            eprintln!("The browser's console:\n{}", chromium.console().await);
+            println!("The browser's console:\n{}", chromium.console().await);
             std::panic::resume_unwind(panic);
         }
     }

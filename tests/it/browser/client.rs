@@ -20,11 +20,11 @@ async fn the_script_is_what_the_compiler_makes_of_the_typescript() {
         .args(["node_modules/typescript/bin/tsc", "--outDir", "compiled"])
         .current_dir(&installed);
     run(INSTALLATION, "the client does not compile", &mut compiler).await;
-    let compiled = installed.join("compiled/wxgate.js");
+    let made = installed.join("compiled/wxgate.js");
     let is = std::fs::read_to_string(format!("{client}/wxgate.js")).unwrap();
     assert!(
-        is == std::fs::read_to_string(&compiled).unwrap(),
+        is == std::fs::read_to_string(&made).unwrap(),
         "examples/h5/wxgate.js is not made from wxgate.ts: cp {} examples/h5/",
-        compiled.display()
+        made.display()
     );
 }

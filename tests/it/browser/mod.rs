@@ -3,6 +3,7 @@
 mod chromium;
 mod client;
 mod failures;
+mod pages;
 mod phone;
 mod photo;
 mod readme;

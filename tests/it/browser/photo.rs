@@ -2,6 +2,7 @@
 
 use wxgate::sandbox::Api;
 
+use super::pages::faults;
 use super::phone::{PHOTO, Phone};
 use super::{builder, gateway};
 use crate::support::{HELD, photo, until};
@@ -13,6 +14,7 @@ async fn takes_a_photo(phone: Phone) {
             chromium.until_usable().await;
             chromium.tap().await;
             chromium.until_the_picture_is_shown().await;
+            assert_eq!(faults(chromium).await, Vec::<String>::new());
             let shown: String = chromium.eval("return document.getElementById('picture').src").await;
             let path = shown.strip_prefix("http://wxgate.example.com").unwrap();
             let stored = gateway
