@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, LoggingPrefsLogLevel, WebDriver};
 
-use crate::support::until;
+use crate::support::{LIMIT, until};
 
 const MISSING: &str = "chromedriver can't be started: run scripts/test, which installs what the tests need";
 
@@ -42,6 +42,16 @@ struct Process(Child);
 impl Process {
     /// Starts chromedriver; its port.
     fn start() -> (Self, u16) {
+        // It wants the same port for IPv4 and for IPv6, takes any that is free for one, and gives up where that is taken
+        // for the other.
+        const ATTEMPTS: usize = 5;
+        let mut attempts = std::iter::repeat_with(Self::try_start).take(ATTEMPTS);
+        attempts
+            .find_map(|(process, port)| Some((process, port?)))
+            .expect(MISSING)
+    }
+
+    fn try_start() -> (Self, Option<u16>) {
         let child = Command::new("chromedriver")
             .arg("--port=0")
             .process_group(0)
@@ -56,7 +66,7 @@ impl Process {
             let port = line.strip_prefix("ChromeDriver was started successfully on port ")?;
             port.strip_suffix('.')?.parse().ok()
         });
-        (process, port.expect(MISSING))
+        (process, port)
     }
 }
 
@@ -98,7 +108,11 @@ impl Chromium {
         let profile_flag = format!("--user-data-dir={}", profile.path().display());
         capabilities.add_arg(&profile_flag).unwrap();
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(LIMIT * 3)
+            .build()
+            .unwrap();
         let driver = WebDriver::builder(format!("http://127.0.0.1:{port}"), capabilities)
             .client(client)
             .connect()

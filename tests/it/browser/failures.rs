@@ -66,6 +66,32 @@ async fn a_photo_that_has_expired() {
 }
 
 #[tokio::test]
+async fn an_upload_without_a_key_and_one_with_it() {
+    let keyed = builder()
+        .set("auth.mode", "api_key")
+        .set("auth.api_keys", "a-key-of-many-characters");
+    let gateway = keyed.start().await;
+    gateway.until_ready().await;
+    Phone::android()
+        .opens(&gateway, "/p", async |chromium| {
+            chromium.until_usable().await;
+            chromium.tap().await;
+            assert_eq!(chromium.until_told().await.failure(), ("UNAUTHORIZED", 1005));
+
+            let url: String = chromium
+                .eval(
+                    "return import('/wxgate.js').then(({ Wxgate }) => new Wxgate({
+                        gateway: 'http://wxgate.example.com',
+                        headers: () => ({ Authorization: 'Bearer a-key-of-many-characters' }),
+                    }).pickAndUpload())",
+                )
+                .await;
+            assert!(url.starts_with("http://wxgate.example.com/images/"), "{url}");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_gateway_out_of_reach() {
     let gateway = gateway().await;
     let caller = (*gateway).clone();
