@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use wxgate::sandbox::Kill;
+use wxgate::sandbox::{Api, Fault, Kill};
 
 use super::chromium::Chromium;
 use crate::support::Gateway;
@@ -17,13 +17,15 @@ const DESKTOP: (u32, u32) = (1280, 800);
 enum Page {
     /// Of `serve --sandbox`: a photo has gone all the way.
     Demo,
-    /// The OpenAPI page.
+    /// The same, after a photo that WeChat no longer has.
+    DemoFailure,
+    /// The OpenAPI page, with a route unfolded.
     Docs,
     /// The operator's page: an account that works, and a problem in its past.
     Console,
 }
 
-const PAGES: [Page; 3] = [Page::Demo, Page::Docs, Page::Console];
+const PAGES: [Page; 4] = [Page::Demo, Page::DemoFailure, Page::Docs, Page::Console];
 
 async fn gateway() -> Gateway {
     let gateway = Gateway::builder()
@@ -48,24 +50,28 @@ impl Page {
         let language = if chinese { "zh" } else { "en" };
         match self {
             Self::Demo => {
-                chromium.open(&gateway.url("/")).await;
-                chromium
-                    .eval::<()>(&format!(
-                        "localStorage.setItem('language', '{language}'); location.reload()"
-                    ))
-                    .await;
-                chromium.until("document.readyState === 'complete' && document.querySelectorAll('.step[data-state=done]').length === 2").await;
-                // The same landscape each time.
-                chromium
-                    .eval::<()>("Math.random = () => 0.58; document.getElementById('sample').click()")
-                    .await;
+                open_demo(chromium, gateway, language).await;
                 chromium
                     .until("document.querySelector('#frame[data-state=stored]')")
                     .await;
             }
+            Self::DemoFailure => {
+                let lost = gateway.wechat.sandbox.inject(Fault::errcode(40007).on(Api::MediaGet));
+                open_demo(chromium, gateway, language).await;
+                chromium
+                    .until("document.querySelector('.step[data-state=failed]')")
+                    .await;
+                gateway.wechat.sandbox.remove_fault(lost);
+            }
             Self::Docs => {
                 chromium.open(&gateway.url("/docs/")).await;
-                chromium.until("document.querySelector('.opblock')").await;
+                chromium.until("document.querySelector('.opblock-post')").await;
+                chromium
+                    .eval::<()>("document.querySelector('.opblock-post .opblock-summary-control').click()")
+                    .await;
+                chromium
+                    .until("document.querySelector('.opblock-body .responses-table')")
+                    .await;
             }
             Self::Console => {
                 let url = format!("http://{}/console?lang={language}", gateway.internal);
@@ -76,6 +82,20 @@ impl Page {
     }
 }
 
+/// Opens the demo page and has its sample photo taken.
+async fn open_demo(chromium: &Chromium, gateway: &Gateway, language: &str) {
+    chromium.open(&gateway.url("/")).await;
+    let speaks = format!("localStorage.setItem('language', '{language}'); location.reload()");
+    chromium.eval::<()>(&speaks).await;
+    chromium
+        .until("document.readyState === 'complete' && document.querySelectorAll('.step[data-state=done]').length === 2")
+        .await;
+    // The same landscape each time.
+    chromium
+        .eval::<()>("Math.random = () => 0.58; document.getElementById('sample').click()")
+        .await;
+}
+
 /// What axe finds wrong with what the window shows, a line each; and a page that is wider than its window.
 pub async fn faults(chromium: &Chromium) -> Vec<String> {
     let axe = npm("h5").await.join("node_modules/axe-core/axe.min.js");
@@ -84,8 +104,9 @@ pub async fn faults(chromium: &Chromium) -> Vec<String> {
         .eval(
             "const { scrollWidth, clientWidth } = document.documentElement;
             const wide = scrollWidth > clientWidth ? [`${scrollWidth} px in a window of ${clientWidth} px`] : [];
-            // Swagger UI's own headings go from h1 to h3.
-            const rules = { 'heading-order': { enabled: !document.querySelector('.swagger-ui') } };
+            // Swagger UI's own headings go from h1 to h3, and its lists of examples have no label.
+            const enabled = !document.querySelector('.swagger-ui');
+            const rules = { 'heading-order': { enabled }, 'select-name': { enabled } };
             return axe.run({ rules }).then(({ violations }) => wide.concat(violations.flatMap(({ id, nodes }) =>
                 nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 150)} ${failureSummary}`))))",
         )
