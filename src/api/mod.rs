@@ -4,6 +4,7 @@ mod auth;
 mod client_address;
 mod code;
 mod docs;
+mod docs_page;
 mod edge;
 mod envelope;
 mod health;
@@ -28,7 +29,6 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
 
 pub use auth::Auth;
 pub(crate) use auth::bearer;
@@ -114,8 +114,7 @@ pub fn router(api: Api, local: Option<Arc<LocalStore>>, docs: bool, more: Router
         router = router.merge(images::router(store));
     }
     if docs {
-        let page = Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
-        router = router.merge(page.layer(map_response(docs::with_policy)));
+        router = router.merge(docs_page::router().layer(map_response(docs::with_policy)));
     }
     router
         .fallback(not_found)

@@ -9,6 +9,7 @@ mod abuse;
 mod addresses;
 mod auth;
 mod check;
+mod browser;
 mod cli;
 mod cluster;
 mod codes;

@@ -7,7 +7,7 @@ use tokio::process::Command;
 use wxgate::api::{Code, openapi};
 
 use crate::support::Gateway;
-use crate::support::tools::{python_with, run};
+use crate::support::packages::{python_with, run};
 
 #[test]
 fn every_route_parameter_and_code_is_in_the_document() {

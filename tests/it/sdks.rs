@@ -8,26 +8,15 @@ use tokio::process::Command;
 use wxgate::sandbox::{Api, Kill};
 
 use crate::support::Gateway;
-use crate::support::tools::{INSTALLATION, installed, is_installed, note_installed, python_with, run, sources};
+use crate::support::packages::{npm, python_with, run, sources};
 
 /// The longest that an SDK may take.
 const RUN: Duration = Duration::from_secs(60);
 
 async fn node() -> Command {
-    let (sources, directory) = (sources("node"), installed("node"));
-    let lock = sources.join("package-lock.json");
-    if !is_installed(&directory, &lock) {
-        for file in ["package.json", "package-lock.json"] {
-            std::fs::copy(sources.join(file), directory.join(file)).unwrap();
-        }
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory);
-        let need = "co-wechat-api can't be installed: this test needs npm, and the npm registry or a cache of it";
-        run(INSTALLATION, need, &mut npm).await;
-        note_installed(&directory, &lock);
-    }
+    let directory = npm("node").await;
     let mut node = Command::new("node");
-    node.arg(sources.join("check.js"))
+    node.arg(sources("node").join("check.js"))
         .env("NODE_PATH", directory.join("node_modules"));
     node
 }

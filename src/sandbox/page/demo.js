@@ -356,7 +356,7 @@ function speak(chosen) {
   for (const element of document.querySelectorAll('[data-text]')) element.innerHTML = say(element.dataset.text);
   const other = chosen === 'zh' ? 'en' : 'zh';
   Object.assign($('language'), { textContent: other === 'zh' ? '中文' : 'EN', lang: other });
-  $('language').setAttribute('aria-label', other === 'zh' ? '切换到中文' : 'Switch to English');
+  $('language').title = other === 'zh' ? '切换到中文' : 'Switch to English';
   $('language').onclick = () => { remember.set(other); speak(other); };
   if (!$('picture').hidden) $('picture').alt = say($('picture').dataset.alt);
   const caption = $('frame').dataset.caption;

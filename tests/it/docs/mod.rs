@@ -1,8 +1,7 @@
-//! The documents say what the code does: their tables, commands, settings and the page that they show.
+//! The documents say what the code does: their tables, commands and settings. The page that they show is opened in `browser`.
 
 mod commands;
 mod dependencies;
 mod house;
 pub mod markdown;
-mod page;
 mod tables;

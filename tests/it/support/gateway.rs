@@ -57,6 +57,7 @@ pub struct GatewayBuilder {
     sandbox: Option<Arc<SandboxHost>>,
     env: Vec<(String, String)>,
     file: String,
+    demo_page: bool,
 }
 
 /// A running gateway; it ends with the test.
@@ -73,6 +74,7 @@ impl Gateway {
             sandbox: None,
             env: Vec::new(),
             file: String::new(),
+            demo_page: false,
         }
     }
 
@@ -103,6 +105,12 @@ impl GatewayBuilder {
     /// More lines for the settings file.
     pub fn file(mut self, lines: &str) -> Self {
         self.file.push_str(lines);
+        self
+    }
+
+    /// Has the sandbox's page, as `wxgate serve --sandbox` has.
+    pub fn demo_page(mut self) -> Self {
+        self.demo_page = true;
         self
     }
 
@@ -162,7 +170,8 @@ impl GatewayBuilder {
             env: self.environment(&wechat, images.path()),
         };
         let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
-        let app = App::build(settings, axum::Router::new()).await.unwrap();
+        let more = self.demo_page.then(|| wechat.sandbox.phone_router());
+        let app = App::build(settings, more.unwrap_or_default()).await.unwrap();
         let (address, internal) = (app.public_address().unwrap(), app.internal_address().unwrap());
         let stop = CancellationToken::new();
         let running = tokio::spawn(app.run(stop.clone()));

@@ -6,13 +6,13 @@ mod command;
 mod gateway;
 mod image_service;
 mod internal;
+pub mod packages;
 mod process;
 mod proxy;
 mod raw;
 mod redis;
 mod sentinel;
 mod tls;
-pub mod tools;
 mod traffic;
 
 use std::time::Duration;

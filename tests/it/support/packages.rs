@@ -1,21 +1,22 @@
-//! Programs from public registries that tests run: installed once, beside what cargo builds.
+//! Packages of public registries that tests run, installed beside what cargo builds, so that once is enough.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// The longest that a registry may take.
 pub const INSTALLATION: Duration = Duration::from_secs(180);
 
-/// What is to be installed, and what runs it.
+/// The folder of `tests/sdk` that says what to install, and holds what runs with it.
 pub fn sources(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(name)
 }
 
-/// Where it is installed: beside what cargo builds, so that once is enough.
+/// Where that is installed.
 pub fn installed(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let directory = target.join("sdk").join(name);
@@ -47,6 +48,26 @@ pub fn is_installed(directory: &Path, manifest: &Path) -> bool {
 /// Notes that it is.
 pub fn note_installed(directory: &Path, manifest: &Path) {
     std::fs::copy(manifest, directory.join("installed-for")).unwrap();
+}
+
+/// The npm packages that `tests/sdk/<name>` asks for: the folder with their `node_modules`.
+pub async fn npm(name: &str) -> PathBuf {
+    // Tests that need the same ones begin at the same time.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let (sources, directory) = (sources(name), installed(name));
+    let lock = sources.join("package-lock.json");
+    if !is_installed(&directory, &lock) {
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(sources.join(file), directory.join(file)).unwrap();
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory);
+        let need = format!("what tests/sdk/{name} asks for can't be installed: npm, and its registry or a cache of it");
+        run(INSTALLATION, &need, &mut npm).await;
+        note_installed(&directory, &lock);
+    }
+    directory
 }
 
 /// The Python of an environment that holds what `tests/sdk/<name>/requirements.txt` asks for.

@@ -1,0 +1,206 @@
+/**
+ * Photos from a page inside WeChat into your image store, by way of wxgate.
+ *
+ * The page loads WeChat's own script first (jweixin-1.6.0.js, or the npm package weixin-js-sdk). Import this module before
+ * the router: it keeps the URL that the page was opened at.
+ */
+/** iOS checks signatures against this URL for as long as the page lives, whatever a router does to `location`. */
+const LANDING_URL = location.href;
+const ATTEMPTS = 3;
+/** Of one request. The gateway itself gives up after 30 s (`server.request_timeout`). */
+const REQUEST_LIMIT_MS = 40000;
+/** The longest that a user is kept waiting for another attempt. */
+const LONGEST_WAIT_MS = 5000;
+/** How long the WeChat app may take to check a signature. */
+const CONFIG_LIMIT_MS = 15000;
+/** What can go wrong without an answer of the gateway's. These codes are negative; the gateway's are positive. */
+const OWN_CODES = {
+    /** The page is open in another browser, where no callback of WeChat's script is ever called. */
+    NOT_IN_WECHAT: -1,
+    /** The gateway can't be reached, does not answer, or does not allow the page's origin. */
+    NO_CONNECTION: -2,
+    /** Something else answered in its place, such as a proxy. */
+    NO_ENVELOPE: -3,
+    /** WeChat did not accept `wx.config`; the message is what it says. */
+    CONFIG_REFUSED: -4,
+    /** WeChat could not do what it was asked; the message is what it says. */
+    WECHAT_FAILED: -5,
+};
+/** After these another photo has to be chosen. */
+const PHOTO_IS_LOST = ['MEDIA_NOT_FOUND', 'MEDIA_REJECTED'];
+/** Every failure of this module. What to tell the user follows from `code` or `error` alone. */
+export class WxgateError extends Error {
+    constructor(failure, retryAfterMs) {
+        super(failure.message);
+        this.name = 'WxgateError';
+        // Where classes are compiled to functions, `instanceof` does not work for errors without this.
+        Object.setPrototypeOf(this, WxgateError.prototype);
+        this.code = failure.code;
+        this.error = failure.error;
+        this.errcode = failure.errcode;
+        this.traceId = failure.traceId;
+        this.retryAfterMs = retryAfterMs;
+    }
+}
+function own(error, message, retryAfterMs) {
+    return new WxgateError({ code: OWN_CODES[error], error, message }, retryAfterMs);
+}
+const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+/** The URL that the WeChat app checks the signature against; the fragment is never signed. */
+export function signedUrl() {
+    const isIos = /iphone|ipad|ipod/i.test(navigator.userAgent);
+    return (isIos ? LANDING_URL : location.href).split('#')[0];
+}
+/** Whether the page is open in the WeChat app. */
+export const isInWeChat = () => /micromessenger/i.test(navigator.userAgent);
+/** One gateway, for one page. */
+export class Wxgate {
+    constructor(options) {
+        this.options = options;
+    }
+    /**
+     * Has the page signed and the signature checked by WeChat. Ask as often as you like: it works only where the URL is
+     * another one than before. Before an API of WeChat's is used at a new route of a single-page app, it has to be asked
+     * again; `pickAndUpload()` does that itself.
+     */
+    config() {
+        if (!isInWeChat())
+            return Promise.reject(own('NOT_IN_WECHAT', 'the page is not open in WeChat'));
+        const url = signedUrl();
+        if (!this.configured || this.configured.url !== url) {
+            const done = this.configure(url);
+            this.configured = { url, done };
+            done.catch(() => { if (this.configured && this.configured.done === done)
+                this.configured = undefined; });
+        }
+        return this.configured.done;
+    }
+    /** Lets the user take or choose a photo, and has it stored: the stored picture's URL; null where the user cancels. */
+    async pickAndUpload(options = {}) {
+        await this.config();
+        const { sizeType = ['compressed'], sourceType = ['camera', 'album'] } = options;
+        const chosen = await ask(this.wx.chooseImage, { count: 1, sizeType, sourceType });
+        if (!chosen)
+            return null;
+        const uploaded = await ask(this.wx.uploadImage, { localId: chosen.localIds[0], isShowProgressTips: 1 });
+        return uploaded && this.store(uploaded.serverId);
+    }
+    /** Has a photo stored that is already with WeChat: the stored picture's URL. The same photo is stored once. */
+    async store(mediaId) {
+        const { appId, gateway, headers } = this.options;
+        try {
+            const stored = await this.call('/p/active/weChatOa/upload', {
+                method: 'POST',
+                headers: { ...(headers && headers()), 'Content-Type': 'application/json' },
+                body: JSON.stringify({ mediaId, appId }),
+            });
+            return new URL(stored, gateway || location.href).href;
+        }
+        catch (error) {
+            if (error instanceof WxgateError && !PHOTO_IS_LOST.includes(error.error))
+                error.mediaId = mediaId;
+            throw error;
+        }
+    }
+    get wx() {
+        const wx = this.options.wx || window.wx;
+        if (!wx)
+            throw own('WECHAT_FAILED', "WeChat's script is not loaded");
+        return wx;
+    }
+    async configure(url) {
+        const { appId, jsApiList = [] } = this.options;
+        const account = appId ? `&appId=${encodeURIComponent(appId)}` : '';
+        const signed = await this.call(`/wechat/jsSDK?url=${encodeURIComponent(url)}${account}`);
+        const apis = ['checkJsApi', 'chooseImage', 'uploadImage', ...jsApiList];
+        await checked(this.wx, { ...signed, jsApiList: apis });
+    }
+    /** The answer's `data`. Both routes may be asked again, so failures that pass are tried again by themselves. */
+    async call(path, options = {}) {
+        for (let attempt = 1;; attempt += 1) {
+            try {
+                return await once(this.options.gateway + path, options, attempt);
+            }
+            catch (error) {
+                const wait = error instanceof WxgateError ? error.retryAfterMs : undefined;
+                if (wait === undefined || wait > LONGEST_WAIT_MS || attempt === ATTEMPTS)
+                    throw error;
+                await sleep(wait);
+            }
+        }
+    }
+}
+/** One request. Only failures that may pass say when to try again: lost connections, and what comes with Retry-After. */
+async function once(url, options, attempt) {
+    // Later each time, and not all phones at once.
+    const soon = 500 * 2 ** (attempt - 1) * (0.5 + Math.random());
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), REQUEST_LIMIT_MS);
+    let response;
+    let text;
+    try {
+        response = await fetch(url, { ...options, signal: limit.signal });
+        text = await response.text();
+    }
+    catch (cause) {
+        throw own('NO_CONNECTION', String(cause), soon);
+    }
+    finally {
+        clearTimeout(timer);
+    }
+    const answer = envelope(text);
+    if (!answer)
+        throw own('NO_ENVELOPE', `HTTP ${response.status}`, response.status >= 500 ? soon : undefined);
+    if (answer.code === 0)
+        return answer.data;
+    const seconds = [429, 503].includes(response.status) ? Number(response.headers.get('Retry-After')) : 0;
+    throw new WxgateError(answer, seconds > 0 ? seconds * 1000 : undefined);
+}
+function envelope(text) {
+    try {
+        const answer = JSON.parse(text);
+        return typeof answer.code === 'number' ? answer : null;
+    }
+    catch (_a) {
+        return null;
+    }
+}
+/** Calls an API of WeChat's; null where the user cancels. */
+function ask(api, options) {
+    return new Promise((resolve, reject) => {
+        api({
+            ...options,
+            success: resolve,
+            cancel: () => resolve(null),
+            fail: (result) => reject(own('WECHAT_FAILED', result.errMsg)),
+        });
+    });
+}
+/** Settles when WeChat has checked the signature. */
+function checked(wx, signed) {
+    return new Promise((resolve, reject) => {
+        let settled = false;
+        const settle = (act) => { settled = true; clearTimeout(timer); act(); };
+        const refuse = (why) => settle(() => reject(own('CONFIG_REFUSED', why)));
+        const timer = setTimeout(() => refuse('config:no answer'), CONFIG_LIMIT_MS);
+        // Before wx.config, for the script forgets what it can't tell at once. After a refusal it calls both, this one first.
+        wx.error((result) => refuse(result.errMsg));
+        // Once one wx.config of the page has been answered, wx.ready calls back at once and knows nothing of later ones. So
+        // then an API tells: until the signature has been checked, it is refused.
+        let before = true;
+        let again = false;
+        wx.ready(() => { if (before)
+            again = true;
+        else
+            settle(resolve); });
+        before = false;
+        wx.config(signed);
+        const probe = () => settled || wx.checkJsApi({
+            jsApiList: ['chooseImage'],
+            success: () => settle(resolve),
+            fail: () => setTimeout(probe, 100),
+        });
+        if (again)
+            probe();
+    });
+}

@@ -1,0 +1,128 @@
+//! What the page tells its user, by `code` and `error` alone.
+
+use std::time::Duration;
+
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
+
+use super::phone::Phone;
+use super::{Told, builder, gateway};
+use crate::support::{Caller, Gateway, SandboxHost, TINY_PHOTO};
+
+/// What the user is told who only opens the page.
+async fn told_at_once(phone: Phone, gateway: &Caller) -> Told {
+    let mut told = Told::default();
+    phone
+        .opens(gateway, "/p?a=1", async |chromium| told = chromium.until_told().await)
+        .await;
+    told
+}
+
+#[tokio::test]
+async fn a_page_of_another_domain() {
+    let gateway = builder()
+        .file("[[accounts]]\njs_domains = [\"example.org\"]\n")
+        .start()
+        .await;
+    let told = told_at_once(Phone::android(), &gateway).await;
+    assert_eq!(told.failure(), ("DOMAIN_NOT_ALLOWED", 1003));
+    assert_eq!(told.text, "这个页面不能使用拍照功能");
+}
+
+/// The gateway's list is wrong, WeChat's own is right.
+#[tokio::test]
+async fn a_domain_that_wechat_refuses() {
+    let mut config = SandboxConfig::default();
+    config.accounts[0].js_domains = vec!["example.org".to_owned().try_into().unwrap()];
+    let wechat = SandboxHost::start(config).await;
+    let gateway = builder().wechat(&wechat).start().await;
+    let told = told_at_once(Phone::iphone(), &gateway).await;
+    assert_eq!(told.failure(), ("CONFIG_REFUSED", -4));
+    assert_eq!(told.text, "微信没有授权这个页面，请关闭后重新打开");
+}
+
+#[tokio::test]
+async fn a_photo_that_has_expired() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let expired = wechat.takes_photo(TINY_PHOTO);
+    wechat.sandbox.advance(Duration::from_secs(73 * 3600));
+    let gateway = builder().wechat(&wechat).start().await;
+    Phone::android()
+        .server_id(&expired)
+        .opens(&gateway, "/p", async |chromium| {
+            chromium.until_usable().await;
+            chromium.tap().await;
+            let told = chromium.until_told().await;
+            assert_eq!(told.failure(), ("MEDIA_NOT_FOUND", 2005));
+            assert_eq!(told.text, "照片已过期，请重新选择");
+            // Trying again asks for another photo.
+            chromium.tap().await;
+            chromium
+                .until("WeixinJSBridge.calls.filter((name) => name === 'chooseImage').length === 2")
+                .await;
+        })
+        .await;
+    // What is not going to change was not asked again by itself.
+    assert!(wechat.sandbox.calls(Api::MediaGet) <= 2);
+}
+
+#[tokio::test]
+async fn an_upload_without_a_key_and_one_with_it() {
+    let keyed = builder()
+        .set("auth.mode", "api_key")
+        .set("auth.api_keys", "a-key-of-many-characters");
+    let gateway = keyed.start().await;
+    gateway.until_ready().await;
+    Phone::android()
+        .opens(&gateway, "/p", async |chromium| {
+            chromium.until_usable().await;
+            chromium.tap().await;
+            assert_eq!(chromium.until_told().await.failure(), ("UNAUTHORIZED", 1005));
+
+            let url: String = chromium
+                .eval(
+                    "return import('/wxgate.js').then(({ Wxgate }) => new Wxgate({
+                        gateway: 'http://wxgate.example.com',
+                        headers: () => ({ Authorization: 'Bearer a-key-of-many-characters' }),
+                    }).pickAndUpload())",
+                )
+                .await;
+            assert!(url.starts_with("http://wxgate.example.com/images/"), "{url}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_gateway_out_of_reach() {
+    let gateway = gateway().await;
+    let caller = (*gateway).clone();
+    gateway.shut_down().await;
+    let told = told_at_once(Phone::android(), &caller).await;
+    assert_eq!(told.failure(), ("NO_CONNECTION", -2));
+    assert_eq!(told.text, "网络不通，请检查网络后重试");
+}
+
+/// The browser does not let the page see the answer.
+#[tokio::test]
+async fn an_origin_that_is_not_allowed() {
+    let gateway = Gateway::start().await;
+    let told = told_at_once(Phone::android(), &gateway).await;
+    assert_eq!(told.failure(), ("NO_CONNECTION", -2));
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_credential() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    wechat.sandbox.inject(Fault::errcode(40164).on(Api::StableToken));
+    let gateway = builder().wechat(&wechat).start().await;
+    let told = told_at_once(Phone::android(), &gateway).await;
+    assert_eq!(told.failure(), ("CREDENTIAL_UNAVAILABLE", 4001));
+    assert_eq!(told.text, "系统繁忙，请稍后再试");
+}
+
+#[tokio::test]
+async fn a_browser_that_is_not_wechat() {
+    let gateway = gateway().await;
+    let told = told_at_once(Phone::plain_browser(), &gateway).await;
+    assert_eq!(told.failure(), ("NOT_IN_WECHAT", -1));
+    assert_eq!(told.text, "请在微信里打开这个页面");
+}

@@ -1,0 +1,79 @@
+//! Pages in a real browser: `examples/h5` with WeChat's own script, from an origin of their own, and the gateway's pages.
+
+mod chromium;
+mod client;
+mod failures;
+mod pages;
+mod phone;
+mod photo;
+mod readme;
+mod routes;
+
+use crate::support::{Gateway, GatewayBuilder};
+use chromium::Chromium;
+
+/// A gateway that lets the phone's page call it.
+fn builder() -> GatewayBuilder {
+    Gateway::builder().set("server.cors_allowed_origins", phone::PAGE_ORIGIN)
+}
+
+/// A warm one, so that no story waits for its first token.
+async fn gateway() -> Gateway {
+    let gateway = builder().start().await;
+    gateway.until_ready().await;
+    gateway
+}
+
+impl Chromium {
+    /// Waits until the page of `examples/h5` can be used, or has told its user why not.
+    async fn until_usable(&self) {
+        self.until("!document.getElementById('pick').disabled").await;
+    }
+
+    /// The user taps the button.
+    async fn tap(&self) {
+        self.eval::<()>("document.getElementById('pick').click()").await;
+    }
+
+    /// Waits until a picture is shown, and fails where its user is told of a failure.
+    async fn until_the_picture_is_shown(&self) {
+        self.until(
+            "document.getElementById('notice').textContent || document.getElementById('picture').naturalWidth > 0",
+        )
+        .await;
+        assert_eq!(self.told().await, Told::default());
+    }
+
+    /// Waits until the user is told of a failure.
+    async fn until_told(&self) -> Told {
+        self.until("document.getElementById('notice').textContent").await;
+        self.told().await
+    }
+
+    async fn told(&self) -> Told {
+        let script = "const { textContent, dataset } = document.getElementById('notice');
+            return textContent ? [textContent, dataset.error || '', Number(dataset.code || 0)] : ['', '', 0]";
+        let (text, error, code) = self.eval(script).await;
+        Told { text, error, code }
+    }
+
+    /// How often the page has asked the phone for this.
+    async fn asked_phone(&self, api: &str) -> usize {
+        let script = format!("return WeixinJSBridge.calls.filter((name) => name === '{api}').length");
+        self.eval(&script).await
+    }
+}
+
+/// What the page tells its user, and from what.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    text: String,
+    error: String,
+    code: i64,
+}
+
+impl Told {
+    fn failure(&self) -> (&str, i64) {
+        (&self.error, self.code)
+    }
+}

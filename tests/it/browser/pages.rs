@@ -1,0 +1,167 @@
+//! The gateway's own pages, on a phone and on a desk, by day and by night.
+
+use std::path::Path;
+
+use serde_json::Value;
+use wxgate::sandbox::{Api, Fault, Kill};
+
+use super::chromium::Chromium;
+use crate::support::Gateway;
+use crate::support::packages::npm;
+
+const PHONE: (u32, u32) = (390, 844);
+const DESKTOP: (u32, u32) = (1280, 800);
+
+/// A page, with something on it to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    /// Of `serve --sandbox`: a photo has gone all the way.
+    Demo,
+    /// The same, after a photo that WeChat no longer has.
+    DemoFailure,
+    /// The OpenAPI page, with a route unfolded.
+    Docs,
+    /// The operator's page: an account that works, and a problem in its past.
+    Console,
+}
+
+const PAGES: [Page; 4] = [Page::Demo, Page::DemoFailure, Page::Docs, Page::Console];
+
+async fn gateway() -> Gateway {
+    let gateway = Gateway::builder()
+        .demo_page()
+        .set("internal.operator_key", "an-operator-key-of-a-test")
+        .start()
+        .await;
+    gateway.until_ready().await;
+    // Somebody else has replaced the token, and the next photo finds out.
+    let account = gateway.wechat.account();
+    gateway
+        .wechat
+        .sandbox
+        .kill_token(&account.app_id, Kill::default())
+        .unwrap();
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    gateway
+}
+
+impl Page {
+    async fn open(self, chromium: &Chromium, gateway: &Gateway, chinese: bool) {
+        let language = if chinese { "zh" } else { "en" };
+        match self {
+            Self::Demo => {
+                open_demo(chromium, gateway, language).await;
+                chromium
+                    .until("document.querySelector('#frame[data-state=stored]')")
+                    .await;
+            }
+            Self::DemoFailure => {
+                let lost = gateway.wechat.sandbox.inject(Fault::errcode(40007).on(Api::MediaGet));
+                open_demo(chromium, gateway, language).await;
+                chromium
+                    .until("document.querySelector('.step[data-state=failed]')")
+                    .await;
+                gateway.wechat.sandbox.remove_fault(lost);
+            }
+            Self::Docs => {
+                chromium.open(&gateway.url("/docs/")).await;
+                chromium.until("document.querySelector('.opblock-post')").await;
+                chromium
+                    .eval::<()>("document.querySelector('.opblock-post .opblock-summary-control').click()")
+                    .await;
+                chromium
+                    .until("document.querySelector('.opblock-body .responses-table')")
+                    .await;
+            }
+            Self::Console => {
+                let url = format!("http://{}/console?lang={language}", gateway.internal);
+                chromium.open(&url).await;
+                chromium.until("document.readyState === 'complete'").await;
+            }
+        }
+    }
+}
+
+/// Opens the demo page and has its sample photo taken.
+async fn open_demo(chromium: &Chromium, gateway: &Gateway, language: &str) {
+    chromium.open(&gateway.url("/")).await;
+    let speaks = format!("localStorage.setItem('language', '{language}'); location.reload()");
+    chromium.eval::<()>(&speaks).await;
+    chromium
+        .until("document.readyState === 'complete' && document.querySelectorAll('.step[data-state=done]').length === 2")
+        .await;
+    // The same landscape each time.
+    chromium
+        .eval::<()>("Math.random = () => 0.58; document.getElementById('sample').click()")
+        .await;
+}
+
+/// What axe finds wrong with what the window shows, a line each; and a page that is wider than its window.
+pub async fn faults(chromium: &Chromium) -> Vec<String> {
+    let axe = npm("h5").await.join("node_modules/axe-core/axe.min.js");
+    chromium.eval::<Value>(&std::fs::read_to_string(axe).unwrap()).await;
+    chromium
+        .eval(
+            "const { scrollWidth, clientWidth } = document.documentElement;
+            const wide = scrollWidth > clientWidth ? [`${scrollWidth} px in a window of ${clientWidth} px`] : [];
+            // Swagger UI's own headings go from h1 to h3, and its lists of examples have no label.
+            const enabled = !document.querySelector('.swagger-ui');
+            const rules = { 'heading-order': { enabled }, 'select-name': { enabled } };
+            return axe.run({ rules }).then(({ violations }) => wide.concat(violations.flatMap(({ id, nodes }) =>
+                nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 150)} ${failureSummary}`))))",
+        )
+        .await
+}
+
+#[tokio::test]
+async fn every_page_can_be_read_and_used_by_everybody() {
+    let gateway = gateway().await;
+    Chromium::tell(&[], async |chromium| {
+        let mut found = Vec::new();
+        for page in PAGES {
+            for (size, dark) in [(PHONE, false), (DESKTOP, true)] {
+                chromium.screen(size, 1.0, dark).await;
+                page.open(chromium, &gateway, !dark).await;
+                let faults = [faults(chromium).await, unseen(chromium).await].concat();
+                found.extend(faults.iter().map(|fault| format!("{page:?}, {size:?}: {fault}")));
+            }
+        }
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    })
+    .await;
+}
+
+/// What takes the keyboard without showing that it has it.
+async fn unseen(chromium: &Chromium) -> Vec<String> {
+    chromium
+        .eval(
+            "const all = document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex=\"0\"]');
+            const shows = (element) => element && getComputedStyle(element).outlineStyle !== 'none';
+            return [...all].filter((element) => element.checkVisibility()).filter((element) => {
+                element.focus({ focusVisible: true });
+                return document.activeElement === element && !shows(element) && !shows(element.nextElementSibling);
+            }).map((element) => `no outline: ${element.outerHTML.slice(0, 150)}`)",
+        )
+        .await
+}
+
+/// Makes the pictures of `scripts/screenshots`, in the folder that it names.
+#[tokio::test]
+#[ignore = "scripts/screenshots runs it"]
+async fn screenshots() {
+    let folder = std::env::var("SCREENSHOTS").expect("SCREENSHOTS names the folder");
+    let gateway = gateway().await;
+    Chromium::tell(&[], async |chromium| {
+        for (page, name) in [(Page::Demo, "demo"), (Page::Console, "console")] {
+            for (screen, size, dark) in [("desktop", DESKTOP, false), ("phone", PHONE, true)] {
+                for (language, chinese) in [("", false), (".zh-CN", true)] {
+                    chromium.screen(size, 1.0, dark).await;
+                    page.open(chromium, &gateway, chinese).await;
+                    let file = Path::new(&folder).join(format!("{name}-{screen}{language}.png"));
+                    std::fs::write(file, chromium.screenshot().await).unwrap();
+                }
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,93 @@
+//! Which URL is signed: what the WeChat app checks differs by phone and by router.
+
+use super::Chromium;
+use super::gateway;
+use super::phone::Phone;
+
+async fn takes_a_photo(chromium: &Chromium) {
+    chromium.tap().await;
+    chromium.until_the_picture_is_shown().await;
+    chromium.until_usable().await;
+}
+
+async fn goes_to(chromium: &Chromium, route: &str) {
+    chromium
+        .eval::<()>(&format!(
+            "document.getElementById('picture').removeAttribute('src'); {route}"
+        ))
+        .await;
+}
+
+/// A page with routes behind `#` is signed once.
+#[tokio::test]
+async fn fragment_routes_change_nothing() {
+    for phone in [Phone::android(), Phone::iphone()] {
+        let gateway = gateway().await;
+        phone
+            .opens(&gateway, "/p?a=1#/a/b", async |chromium| {
+                chromium.until_usable().await;
+                takes_a_photo(chromium).await;
+                goes_to(chromium, "location.hash = '#/c?d=e'").await;
+                takes_a_photo(chromium).await;
+                assert_eq!(chromium.asked_phone("preVerifyJSAPI").await, 1);
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn on_android_each_history_route_is_signed() {
+    let gateway = gateway().await;
+    Phone::android()
+        .opens(&gateway, "/p", async |chromium| {
+            chromium.until_usable().await;
+            takes_a_photo(chromium).await;
+            goes_to(chromium, "history.pushState(null, '', '/shop/next?b=2')").await;
+            takes_a_photo(chromium).await;
+            assert_eq!(chromium.asked_phone("preVerifyJSAPI").await, 2);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn on_ios_the_landing_url_stays_the_signed_one() {
+    let gateway = gateway().await;
+    Phone::iphone()
+        .opens(&gateway, "/p?entry=1", async |chromium| {
+            chromium.until_usable().await;
+            goes_to(chromium, "history.pushState(null, '', '/shop/next?b=2')").await;
+            takes_a_photo(chromium).await;
+            assert_eq!(chromium.asked_phone("preVerifyJSAPI").await, 1);
+        })
+        .await;
+}
+
+/// WeChat's script tells `wx.ready` nothing of a second `wx.config`, so a refusal is easily missed.
+#[tokio::test]
+async fn a_refusal_at_a_later_route_is_told() {
+    let gateway = gateway().await;
+    Phone::android()
+        .opens(&gateway, "/p", async |chromium| {
+            chromium.until_usable().await;
+            let account = gateway.wechat.account();
+            gateway.wechat.sandbox.kill_tickets(&account.app_id).unwrap();
+            goes_to(chromium, "history.pushState(null, '', '/next')").await;
+            chromium.tap().await;
+            assert_eq!(chromium.until_told().await.failure(), ("CONFIG_REFUSED", -4));
+            assert_eq!(chromium.asked_phone("chooseImage").await, 0);
+        })
+        .await;
+}
+
+/// WeChat appends parameters of its own to a page that was shared.
+#[tokio::test]
+async fn a_shared_page_is_signed_as_it_is() {
+    let gateway = gateway().await;
+    let path = "/p?a=1&b=%E7%85%A7%20%2F%2B&from=singlemessage&isappinstalled=0#/a";
+    Phone::android()
+        .opens(&gateway, path, async |chromium| {
+            chromium.until_usable().await;
+            takes_a_photo(chromium).await;
+        })
+        .await;
+}
