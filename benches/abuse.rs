@@ -5,7 +5,7 @@
 //! clients share the processors with the gateway, so times compare with the quiet line of the same run
 //! and with nothing else.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

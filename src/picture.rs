@@ -96,6 +96,10 @@ impl Kind {
     }
 }
 
+/// The longest `ftyp` box that is believed: real ones name a handful of brands. Any text that has `ftyp`
+/// in the right place would begin a longer one.
+const LARGEST_FTYP: usize = 512;
+
 /// An ISO base media file whose `ftyp` box names a HEVC image brand (ISO/IEC 23008-12): the major
 /// brand itself, or one of the compatible ones behind the neutral `mif1` and `msf1`.
 fn is_heic(head: &[u8]) -> bool {
@@ -106,8 +110,9 @@ fn is_heic(head: &[u8]) -> bool {
     else {
         return false;
     };
-    let end = (u32::from_be_bytes(*size) as usize).min(head.len());
-    let Some(major) = head.get(8..12).filter(|_| end >= 12) else {
+    let size = u32::from_be_bytes(*size) as usize;
+    let end = size.min(head.len());
+    let Some(major) = head.get(8..12).filter(|_| (12..=LARGEST_FTYP).contains(&size)) else {
         return false;
     };
     let compatible = || head.get(16..end).unwrap_or_default().chunks_exact(4);
@@ -119,6 +124,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn text_with_a_box_in_it_is_no_picture() {
+        // Found by a fuzzer.
+        assert_eq!(Kind::sniff(b"[\0\0\x18ftypmif1\0ypmi\0\0\0heic"), None);
+        assert_eq!(Kind::sniff(b"<!--ftypheic--><script>"), None);
+        assert_eq!(Kind::sniff(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"), Some(Kind::Heic));
+    }
 
     proptest! {
         /// What is JSON or a page to somebody is no picture to us, and the head decides alone.
