@@ -18,7 +18,7 @@ use prost::Message;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Traces;
@@ -104,27 +104,29 @@ impl SpanProcessor for Queue {
 impl Exporter {
     /// Exports until `stop` is cancelled, then what is still in the queue, within [`Traces::FLUSH_LIMIT`].
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        let limit = async {
+            stop.cancelled().await;
+            sleep(Traces::FLUSH_LIMIT).await;
+        };
+        tokio::select! {
+            () = self.export_until(&stop) => {}
+            () = limit => tracing::warn!("the last spans could not be exported in time"),
+        }
+    }
+
+    async fn export_until(&mut self, stop: &CancellationToken) {
         let mut batch = Vec::new();
         while stop.run_until_cancelled(self.gather(&mut batch)).await.is_some() {
-            // An answer that is long in coming must not hold up the drain.
-            let sending = self.send(mem::take(&mut batch));
-            if stop.run_until_cancelled(sending).await.is_none() {
-                break;
+            self.send(mem::take(&mut batch)).await;
+        }
+        while let Ok(span) = self.spans.try_recv() {
+            batch.push(span);
+            if batch.len() == BATCH {
+                self.send(mem::take(&mut batch)).await;
             }
         }
-        let flush = async {
-            while let Ok(span) = self.spans.try_recv() {
-                batch.push(span);
-                if batch.len() == BATCH {
-                    self.send(mem::take(&mut batch)).await;
-                }
-            }
-            if !batch.is_empty() {
-                self.send(batch).await;
-            }
-        };
-        if timeout(Traces::FLUSH_LIMIT, flush).await.is_err() {
-            tracing::warn!("the last spans could not be exported in time");
+        if !batch.is_empty() {
+            self.send(batch).await;
         }
     }
 

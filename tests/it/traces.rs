@@ -1,7 +1,5 @@
 //! Traces: what a collector gets, who is told of a trace, and what a collector that fails costs.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use tokio::net::TcpListener;
 use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
@@ -179,8 +177,10 @@ async fn a_collector_that_is_silent_holds_up_neither_requests_nor_the_drain() {
     let mut gateway = GatewayProcess::start(&builder, &wechat).await;
     gateway.until_ready().await;
     gateway.assert_signs().await;
-    let asked = Instant::now();
     gateway.signal("TERM");
     assert!(gateway.ended().await.success());
-    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    until("the log tells what was lost", || async {
+        gateway.logged("could not be exported in time").len() == 1
+    })
+    .await;
 }

@@ -90,9 +90,9 @@ fn what_is_shipped_is_what_deny_toml_allows() {
     let (skipped, denied) = (named("skip"), named("deny"));
 
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let shipped = shipped();
-    assert!(shipped.len() > 100, "{}", shipped.len());
-    for package in shipped {
+    let packages = shipped();
+    assert!(packages.len() > 100, "{}", packages.len());
+    for package in packages {
         let name = package.name;
         assert_eq!(package.source, "", "{name} is not from crates.io");
         assert!(is_met(&package.licence, &allowed), "{name}: {}", package.licence);
