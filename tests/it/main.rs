@@ -5,7 +5,6 @@
 
 mod support;
 
-mod browser;
 mod cli;
 mod cluster;
 mod codes;
