@@ -21,10 +21,13 @@ use std::os::unix::process::CommandExt;
 
 use report::Report;
 
+/// What it does, with what is to be told to it.
+type Role = fn(&str);
+
 const PINNED: &str = "BENCH_PINNED";
 
 /// What this binary can be told to be, instead of the benchmark: a server that prints its address.
-const ROLES: [(&str, fn(String)); 4] = [
+const ROLES: [(&str, Role); 4] = [
     ("world", world::run),
     ("constant", references::run_constant),
     ("plain-signing", references::run_plain_signing),
@@ -34,7 +37,7 @@ const ROLES: [(&str, fn(String)); 4] = [
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if let Some((_, run)) = args.first().and_then(|name| ROLES.iter().find(|role| role.0 == name)) {
-        return run(args.get(1).cloned().unwrap_or_default());
+        return run(args.get(1).map_or("", String::as_str));
     }
     if std::env::var_os(PINNED).is_none() {
         // The steady load is made in this process; it must not take the servers' processor.

@@ -33,17 +33,34 @@ impl Server {
         command.args([name, argument]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { child, url: url.trim().to_owned() }
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut url)
+            .unwrap();
+        Self {
+            child,
+            url: url.trim().to_owned(),
+        }
     }
 
     /// A redis-server.
     pub fn redis() -> Self {
         let port = free_port();
         let mut command = pinned(OTHER_CPU, "redis-server");
-        let options = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let options = [
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ];
         let child = command.args(options).stdout(Stdio::null()).spawn().unwrap();
-        let server = Self { child, url: format!("redis://127.0.0.1:{port}/0") };
+        let server = Self {
+            child,
+            url: format!("redis://127.0.0.1:{port}/0"),
+        };
         wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
         server
     }
@@ -65,7 +82,10 @@ impl Server {
             .env("WXGATE__IMAGE_STORE__HTTP__URL", format!("{world}/upload"))
             .envs(more.iter().copied())
             .stderr(Stdio::null());
-        Self { child: command.spawn().unwrap(), url: format!("http://127.0.0.1:{port}") }
+        Self {
+            child: command.spawn().unwrap(),
+            url: format!("http://127.0.0.1:{port}"),
+        }
     }
 
     /// Waits until `/readyz` says 200; answers how long that took.
@@ -101,7 +121,10 @@ pub fn pinned(cpu: &str, program: &str) -> Command {
 
 /// The whole answer to a GET, head and body; `None` where nobody answers.
 pub fn get(url: &str, path: &str) -> Option<String> {
-    exchange(url, &format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"))
+    exchange(
+        url,
+        &format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"),
+    )
 }
 
 /// The whole answer to an upload of the picture that has `size` bytes.
@@ -126,9 +149,14 @@ fn exchange(url: &str, request: &str) -> Option<String> {
 
 /// How many commands `redis` has carried out.
 pub fn redis_commands(redis: &Server) -> f64 {
-    let output = Command::new("redis-cli").args(["-u", &redis.url, "info", "stats"]).output().unwrap();
+    let output = Command::new("redis-cli")
+        .args(["-u", &redis.url, "info", "stats"])
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("total_commands_processed:"));
     line.unwrap().trim().parse().unwrap()
 }
 

@@ -16,14 +16,14 @@ use sha1::{Digest, Sha1};
 use crate::world::{self, TICKET};
 
 /// A handler that answers `body`, and nothing around it.
-pub fn run_constant(body: String) {
-    let body: &'static str = body.leak();
+pub fn run_constant(body: &str) {
+    let body: &'static str = body.to_owned().leak();
     let answer = move || async move { ([(CONTENT_TYPE, "application/json; charset=utf-8")], body) };
     world::serve(Router::new().route("/wechat/jsSDK", axum::routing::get(answer)));
 }
 
 /// A handler that signs, written as one writes it at the first try.
-pub fn run_plain_signing(_: String) {
+pub fn run_plain_signing(_: &str) {
     world::serve(Router::new().route("/wechat/jsSDK", axum::routing::get(sign)));
 }
 
@@ -48,13 +48,17 @@ async fn sign(Query(asked): Query<Asked>) -> impl IntoResponse {
 }
 
 /// One request's body is the other's, and nothing looks at it. `world` is the address of both ends.
-pub fn run_pipe(world: String) {
+pub fn run_pipe(world: &str) {
     let pipe = Arc::new(Pipe {
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
         source: format!("{world}/cgi-bin/media/get?access_token=x&media_id="),
         sink: format!("{world}/upload"),
     });
-    world::serve(Router::new().route("/p/active/weChatOa/upload", post(relay)).with_state(pipe));
+    world::serve(
+        Router::new()
+            .route("/p/active/weChatOa/upload", post(relay))
+            .with_state(pipe),
+    );
 }
 
 struct Pipe {

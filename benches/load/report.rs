@@ -20,7 +20,11 @@ impl Report {
         if self.reference.0 != case {
             self.reference = (case.to_owned(), rates.clone(), median(cpu));
         }
-        let ratios: Vec<f64> = rates.iter().zip(&self.reference.1).map(|(ours, bare)| ours / bare).collect();
+        let ratios: Vec<f64> = rates
+            .iter()
+            .zip(&self.reference.1)
+            .map(|(ours, bare)| ours / bare)
+            .collect();
         self.rows.push(json!({
             "case": case,
             "server": server,
@@ -43,7 +47,9 @@ impl Report {
     /// Prints the table, and writes `target/load.json`.
     pub fn print_and_save(&self) {
         if !self.rows.is_empty() {
-            println!("| case | server | requests/s | ratio | p50 ms | p99 ms | CPU µs/request | CPU ratio | memory MiB |");
+            println!(
+                "| case | server | requests/s | ratio | p50 ms | p99 ms | CPU µs/request | CPU ratio | memory MiB |"
+            );
             println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
         }
         for row in &self.rows {

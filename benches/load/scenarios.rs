@@ -45,12 +45,19 @@ pub fn signing(report: &mut Report) {
     let body = signed_body(&gateway, &path);
     let constant = Server::role("constant", &body);
     let plain = Server::role("plain-signing", "");
-    assert_eq!(get(&constant.url, &path).unwrap().split("\r\n\r\n").nth(1).unwrap(), body);
+    assert_eq!(
+        get(&constant.url, &path).unwrap().split("\r\n\r\n").nth(1).unwrap(),
+        body
+    );
     signed_body(&plain, &path);
 
     let quiet = commands_per_second(&redis, || std::thread::sleep(Duration::from_secs(10)));
     let before = gateway.memory("VmRSS");
-    let servers = [("bare constant", &constant), ("bare signing", &plain), ("wxgate", &gateway)];
+    let servers = [
+        ("bare constant", &constant),
+        ("bare signing", &plain),
+        ("wxgate", &gateway),
+    ];
     let mut signed = 0.0;
     let mut rows: Vec<Vec<wrk::Seen>> = servers.iter().map(|_| Vec::new()).collect();
     let mut cpu: Vec<Vec<f64>> = servers.iter().map(|_| Vec::new()).collect();
@@ -75,20 +82,36 @@ pub fn signing(report: &mut Report) {
         }
     }
     for (row, (name, server)) in servers.iter().enumerate() {
-        report.row("signing, 64 connections", name, &rows[row], &cpu[row], server.memory("VmRSS"));
+        report.row(
+            "signing, 64 connections",
+            name,
+            &rows[row],
+            &cpu[row],
+            server.memory("VmRSS"),
+        );
     }
     for (row, (name, _)) in servers.iter().enumerate() {
         let (p50, p99): (Vec<f64>, Vec<f64>) = steady[row].iter().copied().unzip();
         let ratios: Vec<f64> = p99.iter().zip(&steady[0]).map(|(ours, bare)| ours / bare.1).collect();
         report.figure(&format!("{name}: p50 at {half:.0} requests/s"), median(&p50), "ms");
         report.figure(&format!("{name}: p99 at {half:.0} requests/s"), median(&p99), "ms");
-        report.figure(&format!("{name}: its ratio to the bare constant's"), median(&ratios), "");
+        report.figure(
+            &format!("{name}: its ratio to the bare constant's"),
+            median(&ratios),
+            "",
+        );
     }
     while signed < 1e6 {
         signed += wrk::run(&format!("{}{path}", gateway.url), CONNECTIONS, ROUND_SECONDS, None).requests;
     }
-    report.figure("memory gained over a million signatures", gateway.memory("VmRSS") - before, "MiB");
-    let load = || drop(wrk::run(&format!("{}{path}", gateway.url), CONNECTIONS, 10, None));
+    report.figure(
+        "memory gained over a million signatures",
+        gateway.memory("VmRSS") - before,
+        "MiB",
+    );
+    let load = || {
+        wrk::run(&format!("{}{path}", gateway.url), CONNECTIONS, 10, None);
+    };
     report.figure("Redis commands/s, no load", quiet, "");
     report.figure("Redis commands/s, full load", commands_per_second(&redis, load), "");
 }
@@ -112,7 +135,10 @@ pub fn uploads(report: &mut Report) {
             for round in 0..=rounds() {
                 for (row, (_, server)) in servers.iter().enumerate() {
                     let spent = server.cpu_seconds();
-                    let environment = [("BENCH_PICTURE_BYTES", size.to_string()), ("BENCH_ROUND", format!("{at_once}r{round}"))];
+                    let environment = [
+                        ("BENCH_PICTURE_BYTES", size.to_string()),
+                        ("BENCH_ROUND", format!("{at_once}r{round}")),
+                    ];
                     let url = format!("{}/p/active/weChatOa/upload", server.url);
                     let seen = wrk::run(&url, at_once, ROUND_SECONDS, Some((script, &environment)));
                     if round > 0 {
@@ -146,7 +172,10 @@ fn signed_body(server: &Server, path: &str) -> String {
 /// Uploads once, and sees that the store got the whole picture, in its multipart wrapping or without.
 fn check_upload(server: &Server, size: usize) {
     let answer = upload(&server.url, size).unwrap();
-    let stored = answer.split("http://images.example.com/").nth(1).and_then(|rest| rest.split('.').next());
+    let stored = answer
+        .split("http://images.example.com/")
+        .nth(1)
+        .and_then(|rest| rest.split('.').next());
     let stored: usize = stored.unwrap_or_else(|| panic!("{answer}")).parse().unwrap();
     assert!((size..size + 1024).contains(&stored), "{stored} of {size} bytes");
 }

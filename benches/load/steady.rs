@@ -10,7 +10,10 @@ use tokio::net::TcpStream;
 ///
 /// It keeps its processor busy all the time, since timers are too coarse for microseconds.
 pub fn run(url: &str, path: &str, connections: u32, rate: f64, time: Duration) -> (f64, f64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
     let step = Duration::from_secs_f64(f64::from(connections) / rate);
     let mut all = runtime.block_on(async {

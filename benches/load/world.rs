@@ -20,7 +20,7 @@ pub const TICKET: &str = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9
 pub const LARGEST: usize = 8_000_000;
 
 /// Serves both ends.
-pub fn run(_: String) {
+pub fn run(_: &str) {
     let mut picture = vec![0x55; LARGEST];
     picture[..4].copy_from_slice(b"\xFF\xD8\xFF\xE0");
     let token = || async { axum::Json(json!({"access_token": "bench-token", "expires_in": 7200})) };

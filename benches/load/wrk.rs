@@ -30,7 +30,9 @@ pub fn run(url: &str, connections: usize, seconds: u32, uploads: Option<(&str, &
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
     let line = |head: &str| {
         let line = text.lines().find(|line| line.trim().starts_with(head));
-        line.unwrap_or_else(|| panic!("wrk printed no {head}: {text}")).trim()[head.len()..].trim().to_owned()
+        line.unwrap_or_else(|| panic!("wrk printed no {head}: {text}")).trim()[head.len()..]
+            .trim()
+            .to_owned()
     };
     let requests = text.lines().find(|line| line.contains(" requests in ")).unwrap();
     Seen {

@@ -9,7 +9,6 @@ mod abuse;
 mod addresses;
 mod auth;
 mod check;
-mod browser;
 mod cli;
 mod cluster;
 mod codes;

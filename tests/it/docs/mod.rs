@@ -1,7 +1,7 @@
-//! The documents say what the code does: their tables, commands and settings. The page that they show is opened in `browser`.
+//! The documents say what the code does: their tables, commands and settings. The page that they show is opened in `tests/browser`.
 
 mod commands;
 mod dependencies;
 mod house;
-pub mod markdown;
+mod markdown;
 mod tables;

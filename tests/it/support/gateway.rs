@@ -109,6 +109,7 @@ impl GatewayBuilder {
     }
 
     /// Has the sandbox's page, as `wxgate serve --sandbox` has.
+    #[allow(dead_code, reason = "a browser looks at it, in a binary of its own")]
     pub fn demo_page(mut self) -> Self {
         self.demo_page = true;
         self

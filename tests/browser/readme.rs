@@ -4,7 +4,7 @@ use wxgate::sandbox::{Api, Fault};
 
 use super::gateway;
 use super::phone::Phone;
-use crate::docs::markdown::Readme;
+use crate::markdown::Readme;
 
 #[tokio::test]
 async fn the_page_stores_a_photo_and_tells_what_goes_wrong() {

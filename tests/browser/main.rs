@@ -1,11 +1,21 @@
 //! Pages in a real browser: `examples/h5` with WeChat's own script, from an origin of their own, and the gateway's pages.
+//! A binary of its own: browsers keep a machine busy, and the stories of `it` look at the clock.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../it/docs/markdown.rs"]
+#[allow(dead_code, reason = "the READMEs' tables are looked at in `it`")]
+mod markdown;
+#[path = "../it/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]
+mod support;
 
 mod chromium;
 mod client;
 mod failures;
 mod pages;
 mod phone;
-mod photo;
+mod photos;
 mod readme;
 mod routes;
 
