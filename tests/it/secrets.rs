@@ -95,7 +95,10 @@ struct Seen(Vec<(String, String)>);
 
 impl Seen {
     fn note(&mut self, what: impl Into<String>, text: impl Into<String>) {
-        self.0.push((what.into(), text.into()));
+        let text = text.into();
+        if !self.0.iter().any(|(_, seen)| *seen == text) {
+            self.0.push((what.into(), text));
+        }
     }
 
     fn answer(&mut self, what: &str, answer: &Answer) {
@@ -157,13 +160,19 @@ struct Issued<'a> {
 
 impl Issued<'_> {
     fn gather(&mut self) {
-        let tokens = [TokenKind::Stable, TokenKind::Classic].map(|kind| self.sandbox.current_token(&self.app_id, kind));
-        for token in tokens.into_iter().flatten() {
-            self.secrets.push(Secret::new("an access_token", token.expose()));
+        let token = |kind| self.sandbox.current_token(&self.app_id, kind);
+        let found = [
+            ("an access_token", token(TokenKind::Stable)),
+            ("an access_token", token(TokenKind::Classic)),
+            ("a jsapi_ticket", self.sandbox.current_ticket(&self.app_id)),
+        ];
+        for (name, value) in found {
+            let value = value.map(|value| value.expose().to_owned()).unwrap_or_default();
+            let known = self.secrets.iter().any(|secret| secret.forms[0] == value);
+            if !value.is_empty() && !known {
+                self.secrets.push(Secret::new(name, &value));
+            }
         }
-        let ticket = self.sandbox.current_ticket(&self.app_id);
-        let ticket = ticket.map(|ticket| Secret::new("a jsapi_ticket", ticket.expose()));
-        self.secrets.extend(ticket);
     }
 }
 
@@ -422,7 +431,7 @@ async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &s
     assert!(log.len() > 50, "it was not talkative: {log:#?}");
     assert!(log.iter().any(|line| line.contains("DEBUG")), "{log:#?}");
     seen.note("the log", log.join("\n"));
-    assert!(issued.secrets.len() > 15, "{}", issued.secrets.len());
+    assert!(issued.secrets.len() >= 14, "{}", issued.secrets.len());
     let leaks = seen.leaks(&issued.secrets);
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
 }

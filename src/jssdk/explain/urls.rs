@@ -1,5 +1,7 @@
 //! What happens to URLs on their way to being signed.
 
+use std::fmt;
+
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What `encodeURIComponent` leaves as it is, besides letters and digits.
@@ -81,12 +83,24 @@ fn change_escapes(url: &str, change: fn(&str) -> String) -> String {
     changed
 }
 
-/// A URL in parts: what stands before `://` with it, host and port, path, query with its `?`.
+/// A URL in parts: what stands before the host, host and port, path, query with its `?`.
 struct Parts<'a> {
     scheme: &'a str,
     host: &'a str,
     path: &'a str,
     query: &'a str,
+}
+
+impl fmt::Display for Parts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            scheme,
+            host,
+            path,
+            query,
+        } = self;
+        write!(f, "{scheme}{host}{path}{query}")
+    }
 }
 
 fn parts(url: &str) -> Parts<'_> {
@@ -101,35 +115,32 @@ fn parts(url: &str) -> Parts<'_> {
     }
 }
 
+fn with_scheme(url: &str, scheme: &str) -> String {
+    Parts { scheme, ..parts(url) }.to_string()
+}
+
+fn with_host(url: &str, host: &str) -> String {
+    Parts { host, ..parts(url) }.to_string()
+}
+
+fn with_path(url: &str, path: &str) -> String {
+    Parts { path, ..parts(url) }.to_string()
+}
+
 /// The other scheme.
 pub(super) fn other_scheme(url: &str) -> Vec<String> {
-    let Parts {
-        scheme,
-        host,
-        path,
-        query,
-    } = parts(url);
-    let other = if scheme.eq_ignore_ascii_case("https://") {
-        "http://"
-    } else {
-        "https://"
-    };
-    vec![format!("{other}{host}{path}{query}")]
+    let secure = parts(url).scheme.eq_ignore_ascii_case("https://");
+    vec![with_scheme(url, if secure { "http://" } else { "https://" })]
 }
 
 /// A slash more or less at the path's end.
 pub(super) fn other_slash(url: &str) -> Vec<String> {
-    let Parts {
-        scheme,
-        host,
-        path,
-        query,
-    } = parts(url);
+    let path = parts(url).path;
     let other = match path.strip_suffix('/') {
         Some(shorter) => shorter.to_owned(),
         None => format!("{path}/"),
     };
-    vec![format!("{scheme}{host}{other}{query}"), format!("{url}/")]
+    vec![with_path(url, &other), format!("{url}/")]
 }
 
 /// The directory's page named, or not.
@@ -143,74 +154,55 @@ pub(super) fn other_index(url: &str) -> Vec<String> {
         "index",
         "default.aspx",
     ];
-    let Parts {
-        scheme,
-        host,
-        path,
-        query,
-    } = parts(url);
-    let mut variants = Vec::new();
+    let path = parts(url).path;
+    let mut paths = Vec::new();
     for page in PAGES {
         if let Some(directory) = path.strip_suffix(page).filter(|rest| rest.ends_with('/')) {
-            variants.push(format!("{scheme}{host}{directory}{query}"));
-            variants.push(format!("{scheme}{host}{}{query}", directory.trim_end_matches('/')));
+            paths.extend([directory, directory.trim_end_matches('/')].map(str::to_owned));
         }
-        variants.push(format!("{scheme}{host}{}/{page}{query}", path.trim_end_matches('/')));
+        paths.push(format!("{}/{page}", path.trim_end_matches('/')));
     }
-    variants
+    paths.iter().map(|path| with_path(url, path)).collect()
 }
 
 /// A port more, another one, or none.
 pub(super) fn other_port(url: &str) -> Vec<String> {
-    let Parts {
-        scheme,
-        host,
-        path,
-        query,
-    } = parts(url);
+    let host = parts(url).host;
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
     let ports = ["", ":80", ":443", ":8080", ":8443", ":3000", ":8000"].into_iter();
-    ports.map(|port| format!("{scheme}{name}{port}{path}{query}")).collect()
+    ports.map(|port| with_host(url, &format!("{name}{port}"))).collect()
 }
 
 /// `www.` more or less.
 pub(super) fn other_www(url: &str) -> Vec<String> {
-    let Parts {
-        scheme,
-        host,
-        path,
-        query,
-    } = parts(url);
-    let host = match host.strip_prefix("www.") {
+    let host = parts(url).host;
+    let other = match host.strip_prefix("www.") {
         Some(shorter) => shorter.to_owned(),
         None => format!("www.{host}"),
     };
-    vec![format!("{scheme}{host}{path}{query}")]
+    vec![with_host(url, &other)]
 }
 
-/// All of it in lower case, or the host.
+/// All of it in lower case, or what stands before the path.
 pub(super) fn lower_case(url: &str) -> Vec<String> {
-    let Parts {
-        scheme,
-        host,
-        path,
-        query,
-    } = parts(url);
-    vec![
-        format!("{}{}{path}{query}", scheme.to_lowercase(), host.to_lowercase()),
-        url.to_lowercase(),
-    ]
+    let Parts { scheme, host, .. } = parts(url);
+    let host_only = with_host(&with_scheme(url, &scheme.to_lowercase()), &host.to_lowercase());
+    vec![host_only, url.to_lowercase()]
 }
 
-/// Without its query, or a part of it: up to the path, the host.
+/// Up to its query.
 pub(super) fn without_query(url: &str) -> Vec<String> {
-    let Parts { scheme, host, path, .. } = parts(url);
-    vec![format!("{scheme}{host}{path}")]
+    let bare = Parts {
+        query: "",
+        ..parts(url)
+    };
+    vec![bare.to_string()]
 }
 
+/// Up to its path.
 pub(super) fn origin(url: &str) -> Vec<String> {
     let Parts { scheme, host, .. } = parts(url);
     vec![format!("{scheme}{host}"), format!("{scheme}{host}/")]
@@ -218,12 +210,18 @@ pub(super) fn origin(url: &str) -> Vec<String> {
 
 /// Without what stands before the path, or before the host.
 pub(super) fn relative(url: &str) -> Vec<String> {
-    let Parts { host, path, query, .. } = parts(url);
+    let path = parts(url).path.to_owned();
+    let without_scheme = with_scheme(url, "");
+    let without_host = Parts {
+        scheme: "",
+        host: "",
+        ..parts(url)
+    };
     vec![
-        format!("{path}{query}"),
-        path.to_owned(),
-        format!("{host}{path}{query}"),
-        format!("//{host}{path}{query}"),
+        without_host.to_string(),
+        path,
+        format!("//{without_scheme}"),
+        without_scheme,
     ]
 }
 
