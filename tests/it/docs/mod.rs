@@ -3,5 +3,5 @@
 mod commands;
 mod dependencies;
 mod house;
-mod markdown;
+pub mod markdown;
 mod tables;
