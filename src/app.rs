@@ -140,6 +140,7 @@ impl App {
             server.trusted_proxies.clone(),
             metrics.http.clone(),
             traces.clone(),
+            Some(api.clone()),
         );
         Ok(Self {
             public: listen("server.listen", server.listen).await?,

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,18 +16,19 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use ipnet::IpNet;
 use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt};
-use tracing::Instrument;
+use tracing::{Instrument, Level};
 
 use super::client_address::client_address;
 use super::code::Code;
-use super::envelope::{ApiError, X_REQUEST_ID};
+use super::envelope::{ApiError, JSON, X_REQUEST_ID};
 use super::metrics::HttpMetrics;
 use super::request_id::RequestId;
 use super::route::Route;
+use super::{Api, jssdk};
 use crate::server::Peer;
 use crate::telemetry::millis;
 use crate::trace::Traces;
@@ -61,13 +62,23 @@ struct Shared {
     trusted_proxies: Vec<IpNet>,
     metrics: HttpMetrics,
     traces: Option<Traces>,
+    signing: Option<Api>,
 }
 
 /// A request that takes longer is worth a line in the log even if it succeeds.
 pub const SLOW: Duration = Duration::from_secs(1);
 
+impl Shared {
+    /// The client's address.
+    fn client(&self, request: &Request<Body>) -> IpAddr {
+        let peer = request.extensions().get();
+        let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| *address);
+        client_address(peer, request.headers(), &self.trusted_proxies)
+    }
+}
+
 impl Edge {
-    /// The edge around `router`.
+    /// The edge around `router`; with `signing`, it signs pages itself where it can.
     #[must_use]
     pub fn new(
         router: Router,
@@ -75,6 +86,7 @@ impl Edge {
         trusted_proxies: Vec<IpNet>,
         metrics: HttpMetrics,
         traces: Option<Traces>,
+        signing: Option<Api>,
     ) -> Self {
         Self {
             router,
@@ -83,18 +95,37 @@ impl Edge {
                 trusted_proxies,
                 metrics,
                 traces,
+                signing,
             }),
         }
+    }
+
+    /// The answer to a page that can be signed on the spot. That is nearly every request there is, and
+    /// it needs nothing of what [`Edge::handle`] sets up: no route to be found, no time limit, no task
+    /// to be put aside. Everything else is left to that, also what went wrong here.
+    fn sign_at_once(&self, request: &Request<Body>) -> Option<Response<Body>> {
+        let shared = &*self.shared;
+        let api = shared.signing.as_ref()?;
+        let is_ours = request.method() == Method::GET && Route::of(request.uri().path()) == Route::Sign;
+        // A span or a line in the log of every request is worth more than speed to who asks for it.
+        if !is_ours || shared.traces.is_some() || tracing::enabled!(Level::DEBUG) {
+            return None;
+        }
+        let started = Instant::now();
+        let id = RequestId::of(request.headers());
+        let client = shared.client(request);
+        let query = request.uri().query()?;
+        let signed = catch_unwind(AssertUnwindSafe(|| jssdk::sign_at_once(api, query, client, id)));
+        let mut response = signed.ok().flatten()?;
+        finish(&mut response, id);
+        shared.metrics.observe_signature(started.elapsed());
+        Some(response)
     }
 
     async fn handle(self, mut request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let id = RequestId::of(request.headers());
-        let peer = request
-            .extensions()
-            .get()
-            .map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| *address);
-        let client = client_address(peer, request.headers(), &self.shared.trusted_proxies);
+        let client = self.shared.client(&request);
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(Client(client));
         let (method, route) = (request.method().clone(), Route::of(request.uri().path()));
@@ -113,8 +144,7 @@ impl Edge {
             },
             Err(error) => (error.envelope(id), Some(error)),
         };
-        response.headers_mut().insert(X_REQUEST_ID, id.header_value());
-        harden(response.headers_mut());
+        finish(&mut response, id);
 
         let took = started.elapsed();
         self.shared.metrics.observe(route, &method, response.status(), took);
@@ -140,14 +170,18 @@ impl Edge {
 impl Service<Request<Body>> for Edge {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+    type Future =
+        Either<Ready<Result<Response<Body>, Infallible>>, BoxFuture<'static, Result<Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.clone().handle(request).map(Ok).boxed()
+        match self.sign_at_once(&request) {
+            Some(response) => Either::Left(ready(Ok(response))),
+            None => Either::Right(self.clone().handle(request).map(Ok).boxed()),
+        }
     }
 }
 
@@ -161,10 +195,15 @@ fn with_headers_of(mut envelope: Response<Body>, inner: &HeaderMap) -> Response<
     envelope
 }
 
-/// What a browser must not do with an answer. Pages, and pictures, say for themselves what they
-/// consist of; everything else is nothing to look at.
-fn harden(headers: &mut HeaderMap) {
+/// What every answer bears: the request's id, and what a browser must not do with it. Pages, and
+/// pictures, say for themselves what they may load; JSON loads nothing; all else is nothing to look at.
+fn finish(response: &mut Response<Body>, id: RequestId) {
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, id.header_value());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == JSON) {
+        return;
+    }
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
         let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -212,7 +251,7 @@ mod tests {
 
     async fn ask(router: Router) -> (u16, serde_json::Value) {
         let metrics = HttpMetrics::register(&Registry::new()).unwrap();
-        let edge = Edge::new(router, Duration::from_secs(1), Vec::new(), metrics, None);
+        let edge = Edge::new(router, Duration::from_secs(1), Vec::new(), metrics, None, None);
         let response = edge
             .oneshot(Request::get("/").body(Body::empty()).unwrap())
             .await

@@ -15,6 +15,9 @@ use crate::wechat::ErrCode;
 /// The header that carries the request id, both ways.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The content type of every envelope.
+pub(super) const JSON: &str = "application/json; charset=utf-8";
+
 /// A successful answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Envelope<T> {
@@ -177,10 +180,7 @@ fn json_bytes(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
