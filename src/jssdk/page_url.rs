@@ -159,14 +159,23 @@ impl<'a> QueryParams<'a> {
                 _ => {}
             }
         }
-        let url = percent_decode_str(url.unwrap_or_default())
-            .decode_utf8()
-            .map_err(|_| UrlProblem::NotAPageUrl)?;
+        let url = decoded(url.unwrap_or_default()).ok_or(UrlProblem::NotAPageUrl)?;
         let app_id = app_id
             .filter(|id| !id.is_empty())
             .map(|id| percent_decode_str(id).decode_utf8_lossy());
         Ok(Self { url, app_id })
     }
+}
+
+/// `text`, percent-decoded; `None` where that is no UTF-8.
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(text.into());
+    }
+    // In one go: decoded byte by byte, it would grow and be moved several times.
+    let mut bytes = Vec::with_capacity(text.len());
+    bytes.extend(percent_decode_str(text));
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// `name` as it may stand in a message: short, no control characters.

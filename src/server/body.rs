@@ -19,22 +19,25 @@ pub(super) struct Punctual {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
+/// `body`, watched; most requests have none.
+pub(super) fn punctual(body: Incoming, within: Duration) -> Body {
+    if body.is_end_stream() {
+        Body::empty()
+    } else {
+        Body::new(Punctual {
+            body,
+            within,
+            deadline: None,
+        })
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the body stalled")]
     Stalled,
     #[error(transparent)]
     Broken(#[from] hyper::Error),
-}
-
-impl Punctual {
-    pub(super) fn new(body: Incoming, within: Duration) -> Self {
-        Self {
-            body,
-            within,
-            deadline: None,
-        }
-    }
 }
 
 impl HttpBody for Punctual {

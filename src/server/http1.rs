@@ -5,7 +5,6 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -18,8 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt;
 
-use super::body::{Noted, Punctual};
-use super::pace::{Due, Pace};
+use super::body::{Noted, punctual};
+use super::pace::{Due, Pace, Watch};
 use super::stream::Watched;
 use super::{Connection, Serves};
 
@@ -41,17 +40,15 @@ pub(super) async fn converse(
     seen: Bytes,
     service: impl Serves,
 ) -> Option<(TcpStream, Bytes)> {
-    let (limits, pace) = (connection.limits(), Pace::new());
+    let (limits, pace) = (connection.limits(), Pace::default());
     let stream = Watched::new(stream, seen, connection.server.refuse, pace.clone());
     let (peer, body_stall, kept) = (connection.peer, limits.body_stall, pace.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         kept.is_busy();
-        let mut request = request.map(|body| Body::new(Punctual::new(body, body_stall)));
+        let mut request = request.map(|body| punctual(body, body_stall));
         request.extensions_mut().insert(peer);
         let (answer, pace) = (service.clone().oneshot(request), kept.clone());
-        answer
-            .map(|answer| answer.map(|answer| answer.map(|body| Noted::new(body, pace))))
-            .boxed()
+        answer.map(|answer| answer.map(|answer| answer.map(|body| Noted::new(body, pace))))
     });
     let mut http = http1::Builder::new()
         .header_read_timeout(None)
@@ -61,7 +58,8 @@ pub(super) async fn converse(
         .serve_connection(TokioIo::new(stream), service);
 
     let mut deadline = pin!(sleep_until(Instant::now()));
-    let mut stop = pin!(connection.stop.cancelled().fuse());
+    let mut watch = Watch::new(pace);
+    let mut stop = pin!(connection.stop.asked().fuse());
     loop {
         let next = poll_fn(|cx| {
             if Pin::new(&mut http).poll(cx).is_ready() {
@@ -70,7 +68,7 @@ pub(super) async fn converse(
             if stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Next::Stop);
             }
-            let Some((at, due)) = pace.due(limits) else {
+            let Some((at, due)) = watch.due(limits) else {
                 return Poll::Pending;
             };
             if deadline.deadline() != at {

@@ -4,7 +4,6 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -15,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
 
-use super::body::Punctual;
+use super::body::punctual;
 use super::pace::Pace;
 use super::stream::Watched;
 use super::{Connection, Serves};
@@ -38,11 +37,11 @@ pub(super) async fn converse(connection: &Connection, stream: TcpStream, seen: B
     let noted = Arc::clone(&last_request);
     let service = service_fn(move |request: Request<Incoming>| {
         *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        let mut request = request.map(|body| Body::new(Punctual::new(body, body_stall)));
+        let mut request = request.map(|body| punctual(body, body_stall));
         request.extensions_mut().insert(peer);
         service.clone().oneshot(request)
     });
-    let stream = Watched::new(stream, seen, None, Pace::new());
+    let stream = Watched::new(stream, seen, None, Pace::default());
     let http = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -67,7 +66,7 @@ pub(super) async fn converse(connection: &Connection, stream: TcpStream, seen: B
     tokio::select! {
         _ = &mut http => return,
         () = idle => {}
-        () = connection.stop.cancelled() => {}
+        () = connection.stop.asked() => {}
     }
     Pin::as_mut(&mut http).graceful_shutdown();
     let _ = tokio::time::timeout(ENDING, http).await;

@@ -12,9 +12,13 @@ mod pace;
 mod stream;
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -23,9 +27,9 @@ use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::Service;
 
 pub use open_files::raise_open_files;
@@ -113,7 +117,7 @@ impl Server {
     /// finish, for `grace` at most.
     pub async fn serve(self, listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
         let places = Places::new(self.limits.connections);
-        let (connections, cut_off) = (TaskTracker::new(), CancellationToken::new());
+        let (mut connections, drain) = (JoinSet::new(), Drain::default());
         let server = Arc::new(self);
         loop {
             let Some(place) = (tokio::select! {
@@ -130,22 +134,58 @@ impl Server {
                 server: Arc::clone(&server),
                 peer: Peer(peer.ip()),
                 places: places.clone(),
-                stop: stop.clone(),
+                stop: drain.clone(),
             };
-            let (service, cut_off) = (service.clone(), cut_off.clone());
+            let service = service.clone();
             connections.spawn(async move {
                 // Errors here are the client's: it went away, or spoke no HTTP.
-                let conversation = connection.converse(stream, service);
-                let _ = cut_off.run_until_cancelled(conversation).await;
+                let _ = connection.converse(stream, service).await;
                 drop(place);
             });
+            // Those that have ended are forgotten.
+            while connections.try_join_next().is_some() {}
         }
         drop(listener);
-        connections.close();
-        if timeout(grace, connections.wait()).await.is_err() {
+        drain.begin();
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(grace, all_ended).await.is_err() {
             tracing::warn!("requests were still under way when server.shutdown_grace ended; they are cut off");
-            cut_off.cancel();
+            connections.shutdown().await;
         }
+    }
+}
+
+/// Tells connections that the server stops.
+#[derive(Clone, Default)]
+struct Drain {
+    begun: Arc<AtomicBool>,
+    token: CancellationToken,
+}
+
+impl Drain {
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    /// Waits until the drain has begun. To be polled by one task only.
+    ///
+    /// A connection polls this each time that it does anything, and each poll of a cancellation token
+    /// takes a lock that all connections share: so the token is only asked to wake the task, once.
+    async fn asked(&self) {
+        let mut cancelled = pin!(self.token.cancelled());
+        let mut registered = false;
+        poll_fn(|cx| {
+            if !registered {
+                registered = true;
+                return cancelled.as_mut().poll(cx);
+            }
+            match self.begun.load(Ordering::Acquire) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 }
 
@@ -213,7 +253,7 @@ struct Connection {
     server: Arc<Server>,
     peer: Peer,
     places: Places,
-    stop: CancellationToken,
+    stop: Drain,
 }
 
 impl Connection {
@@ -257,7 +297,7 @@ impl Connection {
     async fn has_bytes(&self, stream: &TcpStream, within: Duration) -> bool {
         let mut first = [0];
         tokio::select! {
-            () = self.stop.cancelled() => false,
+            () = self.stop.asked() => false,
             seen = timeout(within, stream.peek(&mut first)) => matches!(seen, Ok(Ok(1..))),
         }
     }

@@ -1,6 +1,7 @@
 //! How far an HTTP/1 connection has come, as its stream and its service see it, and when it is late.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
@@ -9,25 +10,27 @@ use super::Limits;
 /// How long HTTP's machinery is kept for a client that has nothing more to say.
 const LINGER: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Shared by the two ends of a connection, which are polled by one task.
-#[derive(Clone)]
-pub(super) struct Pace(Arc<Mutex<State>>);
+/// A request's head is arriving.
+const HEAD: u8 = 0;
+/// A request is being answered.
+const BUSY: u8 = 1;
+/// The answer is out.
+const QUIET: u8 = 2;
 
-#[derive(Clone, Copy)]
+/// Shared by the two ends of a connection. Both are polled by one task, so the order of what they note
+/// is the order in which it happened.
+#[derive(Clone, Default)]
+pub(super) struct Pace(Arc<State>);
+
+#[derive(Default)]
 struct State {
-    phase: Phase,
-    /// Since when the client has taken nothing of what we write.
-    blocked: Option<Instant>,
-}
-
-#[derive(Clone, Copy)]
-enum Phase {
-    /// A request's head is arriving, since then.
-    Head(Instant),
-    /// A request is being answered.
-    Busy,
-    /// The answer is out, since then.
-    Quiet(Instant),
+    phase: AtomicU8,
+    /// The client takes nothing of what we write.
+    blocked: AtomicBool,
+    /// Heads that were complete.
+    heads: AtomicU32,
+    /// Times that the client has taken something of what we write.
+    writes: AtomicU32,
 }
 
 /// What a connection is due for.
@@ -40,63 +43,78 @@ pub(super) enum Due {
 }
 
 impl Pace {
-    /// A connection whose first bytes are there.
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            phase: Phase::Head(Instant::now()),
-            blocked: None,
-        })))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Bytes came.
     pub(super) fn has_read(&self) {
-        let mut state = self.state();
-        if let Phase::Quiet(_) = state.phase {
-            state.phase = Phase::Head(Instant::now());
+        if self.0.phase.load(Relaxed) == QUIET {
+            self.0.phase.store(HEAD, Relaxed);
         }
     }
 
     /// Bytes were taken by the client.
     pub(super) fn has_written(&self) {
-        let mut state = self.state();
-        state.blocked = None;
-        if let Phase::Quiet(since) = &mut state.phase {
-            *since = Instant::now();
-        }
+        self.0.blocked.store(false, Relaxed);
+        self.0.writes.fetch_add(1, Relaxed);
     }
 
     /// The client takes no more for now.
     pub(super) fn is_blocked(&self) {
-        self.state().blocked.get_or_insert_with(Instant::now);
+        self.0.blocked.store(true, Relaxed);
     }
 
     /// A request's head is complete.
     pub(super) fn is_busy(&self) {
-        self.state().phase = Phase::Busy;
+        self.0.phase.store(BUSY, Relaxed);
+        self.0.heads.fetch_add(1, Relaxed);
     }
 
     /// All of an answer has been handed over.
     pub(super) fn is_answered(&self) {
-        self.state().phase = Phase::Quiet(Instant::now());
+        self.0.phase.store(QUIET, Relaxed);
     }
 
     /// True while no answer is under way.
     pub(super) fn awaits_request(&self) -> bool {
-        !matches!(self.state().phase, Phase::Busy)
+        self.0.phase.load(Relaxed) != BUSY
+    }
+}
+
+/// Since when a connection has been where it is. One look at the clock for each of its turns is enough.
+pub(super) struct Watch {
+    pace: Pace,
+    seen: (u8, bool, u32),
+    since: Instant,
+}
+
+impl Watch {
+    /// Watches a connection whose first bytes are there.
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            seen: (HEAD, false, 0),
+            since: Instant::now(),
+        }
     }
 
-    /// What the connection is due for next, and when.
-    pub(super) fn due(&self, limits: &Limits) -> Option<(Instant, Due)> {
-        let State { phase, blocked } = *self.state();
+    /// What the connection is due for next, and when, unless it moves on.
+    pub(super) fn due(&mut self, limits: &Limits) -> Option<(Instant, Due)> {
+        let state = &*self.pace.0;
+        let (phase, blocked) = (state.phase.load(Relaxed), state.blocked.load(Relaxed));
+        // A head gets no more time because the answer before it is being taken.
+        let counted = if phase == HEAD && !blocked {
+            &state.heads
+        } else {
+            &state.writes
+        };
+        let now = (phase, blocked, counted.load(Relaxed));
+        if self.seen != now {
+            self.seen = now;
+            self.since = Instant::now();
+        }
         match (blocked, phase) {
-            (Some(since), _) => Some((since + limits.write_stall, Due::Cut)),
-            (None, Phase::Head(since)) => Some((since + limits.head, Due::Cut)),
-            (None, Phase::Busy) => None,
-            (None, Phase::Quiet(since)) => Some((since + LINGER, Due::Park)),
+            (true, _) => Some((self.since + limits.write_stall, Due::Cut)),
+            (false, HEAD) => Some((self.since + limits.head, Due::Cut)),
+            (false, QUIET) => Some((self.since + LINGER, Due::Park)),
+            (false, _) => None,
         }
     }
 }
