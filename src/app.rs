@@ -166,6 +166,12 @@ impl App {
         self.public.local_addr()
     }
 
+    /// What the public listener serves, for whoever asks it without a socket.
+    #[must_use]
+    pub fn service(&self) -> Edge {
+        self.edge.clone()
+    }
+
     /// The internal listener's address, where there is one.
     #[must_use]
     pub fn internal_address(&self) -> Option<SocketAddr> {

@@ -17,11 +17,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::{Body, Request, Response};
 use tokio::time::timeout;
 
-/// What one connection reads at once, and so the size of the pieces that a stream comes in.
-const READ: usize = 64 * 1024;
-
-/// What one connection holds at most on its way out.
-const WRITE: usize = 64 * 1024;
+/// What one connection reads at once, and so the size of the pieces that a stream comes in. A picture
+/// on its way has three: one being read, one handed over, one being written. That is the memory an
+/// upload may take, and the larger they are the fewer system calls it costs.
+pub const PIECE: usize = 80 * 1024;
 
 /// How long a connection without requests is kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -62,8 +61,8 @@ impl Wire {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .http1_read_buf_exact_size(READ)
-            .http1_max_buf_size(WRITE)
+            .http1_read_buf_exact_size(PIECE)
+            .http1_max_buf_size(PIECE)
             .build(connector);
         Ok(Self {
             builder: reqwest::Client::new(),

@@ -23,6 +23,7 @@ pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
 use crate::settings::{self, ImageStoreBackend};
+use crate::wire;
 
 /// A picture on its way into a store.
 pub struct Picture {
@@ -37,8 +38,8 @@ pub struct Picture {
 
 impl Picture {
     /// The largest piece of a body, in bytes. It bounds what a store holds in memory: an HTTP
-    /// connection queues up to 16 pieces, however large they are.
-    pub const PIECE: usize = 64 * 1024;
+    /// connection takes pieces until it has as many bytes, and the one that goes beyond.
+    pub const PIECE: usize = wire::PIECE;
 }
 
 /// How a store failed.

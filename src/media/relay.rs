@@ -213,7 +213,7 @@ impl Line {
         let url = Arc::from(stored?);
         self.metrics.count_bytes(bytes);
         let ms = millis(began.elapsed());
-        tracing::info!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
+        tracing::debug!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
         Ok(url)
     }
 

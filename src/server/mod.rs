@@ -180,9 +180,10 @@ impl Drain {
                 registered = true;
                 return cancelled.as_mut().poll(cx);
             }
-            match self.begun.load(Ordering::Acquire) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+            if self.begun.load(Ordering::Acquire) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
         })
         .await;

@@ -60,17 +60,20 @@ pub(super) async fn open(response: Response, stall: Duration) -> Result<MediaDow
     }
     let content_length = response.content_length();
     let mut rest = wire::pieces(response, stall).map_err(CallError::from).boxed();
-    let head = gather(&mut rest, BytesMut::new(), Kind::HEAD).await?;
+    let mut head = rest.try_next().await?.unwrap_or_default();
+    if head.len() < Kind::HEAD {
+        head = gather(&mut rest, head.into(), Kind::HEAD).await?.freeze();
+    }
     if head.is_empty() {
         return Err(CallError::Body(BodyProblem::Empty));
     }
     if head.trim_ascii_start().first() == Some(&b'{') {
-        let body = gather(&mut rest, head, MAX_JSON).await?;
+        let body = gather(&mut rest, head.into(), MAX_JSON).await?;
         return Err(json_in_place_of_a_file(&body));
     }
     Ok(MediaDownload {
         content_length,
-        head: head.freeze(),
+        head,
         rest,
     })
 }

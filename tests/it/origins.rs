@@ -122,30 +122,23 @@ async fn browsers_are_told_what_they_must_not_do() {
     gateway.until_ready().await;
     let picture = gateway.upload_new_photo().await;
     let picture = picture.body["data"].as_str().unwrap();
+    for path in [SIGN, "/nope", "/healthz", "/openapi.json", "/docs/", picture] {
+        let answer = gateway.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+    }
+    // JSON in the envelope is nothing to look at or to go on from.
     for (path, policy) in [
         ("/docs/", "script-src 'self';"),
         ("/docs/swagger-ui.css", "script-src 'self';"),
-        ("/openapi.json", "default-src 'none'"),
-        (SIGN, "default-src 'none'"),
-        ("/nope", "default-src 'none'"),
-        ("/healthz", "default-src 'none'"),
         (picture, "default-src 'none'; sandbox"),
     ] {
         let answer = gateway.get(path).await;
-        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
-        assert!(
-            answer.header("content-security-policy").contains(policy),
-            "{path}: {answer:?}"
-        );
+        let said = answer.header("content-security-policy");
+        assert!(said.contains(policy), "{path}: {said}");
         if path != picture {
             assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
-            assert!(
-                answer
-                    .header("content-security-policy")
-                    .contains("frame-ancestors 'none'"),
-                "{path}"
-            );
+            assert!(said.contains("frame-ancestors 'none'"), "{path}: {said}");
         }
     }
     let console = gateway.internal_get("/console").await;
