@@ -15,6 +15,7 @@
 //! - [`account`]: the name of a WeChat account
 //! - [`picture`]: the kinds of picture, told from their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
+//! - [`flights`]: work that several callers want at once, done once
 //!
 //! What the operator chose, and the world outside:
 //! - [`settings`]: file and environment, checked and parsed into real types
@@ -58,6 +59,7 @@ pub mod check;
 pub mod cli;
 pub mod credentials;
 pub mod directory;
+pub mod flights;
 #[cfg(any(test, doc, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -11,7 +11,6 @@ use super::backoff::{Backoff, Severity};
 use super::budget::Budget;
 use super::credential::{Cell, Credential, Kind};
 use super::doubt::Doubt;
-use super::flight::Flight;
 use super::issuer::Issuer;
 use super::jitter::Jitter;
 use super::journal::{Event, Journal};
@@ -23,6 +22,7 @@ use super::shelf::Shelf;
 use super::suspicion::Suspicion;
 use super::{TokenCallError, Unavailable};
 use crate::account::AppId;
+use crate::flights::Flights;
 use crate::secret::Secret;
 use crate::settings;
 use crate::store::SharedStore;
@@ -60,7 +60,7 @@ pub(super) struct Slot {
     pub(super) cell: Cell,
     pub(super) past: Past,
     pub(super) shelf: Shelf,
-    pub(super) flight: Flight<Outcome>,
+    pub(super) flight: Arc<Flights<(), Outcome>>,
     pub(super) backoff: Backoff,
 }
 
@@ -72,7 +72,7 @@ impl Slot {
             cell: Cell::default(),
             past: Past::default(),
             shelf,
-            flight: Flight::default(),
+            flight: Arc::default(),
             backoff: Backoff::new(jitter.clone()),
         }
     }

@@ -12,7 +12,6 @@ mod budget;
 mod credential;
 mod doubt;
 mod exchange;
-mod flight;
 mod handed_out;
 mod issuer;
 mod jitter;

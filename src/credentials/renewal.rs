@@ -51,8 +51,10 @@ impl AccountCredentials {
     /// that hangs up can cut it short (C11).
     pub(super) async fn renew(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
         let start = || Arc::clone(self).renewal(kind, trigger);
-        let outcome = self.slot(kind).flight.join(&self.tasks, start).await;
-        outcome.unwrap_or_else(|| Err(Unavailable::soon("the renewal panicked")))
+        let (ticket, _) = self.slot(kind).flight.join(&(), &self.tasks, start);
+        ticket
+            .await
+            .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))
     }
 
     /// Boxed because a ticket's renewal may begin with the token's.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::Unavailable;
 use super::account::{AccountCredentials, Outcome, rejects_token};
 use super::credential::Credential;
-use super::flight::Flight;
+use crate::flights::Flights;
 use crate::wechat::{CallError, ErrCode};
 
 /// One probe per account in this time.
@@ -29,7 +29,7 @@ const NOT_REJECTED: &str = "not rejected";
 /// One account's suspicions.
 #[derive(Default)]
 pub(super) struct Suspicion {
-    flight: Flight<Outcome>,
+    flight: Arc<Flights<(), Outcome>>,
     /// This process's last probe, for times when the shared store is down.
     probed_at: Mutex<Option<Instant>>,
 }
@@ -46,8 +46,10 @@ impl AccountCredentials {
     /// replaced where WeChat rejects it (C12).
     pub async fn verified_token(self: &Arc<Self>) -> Result<Arc<Credential>, Unavailable> {
         let start = || Arc::clone(self).verification();
-        let outcome = self.suspicion.flight.join(&self.tasks, start).await;
-        outcome.unwrap_or_else(|| Err(Unavailable::soon("the probe panicked")))
+        let (ticket, _) = self.suspicion.flight.join(&(), &self.tasks, start);
+        ticket
+            .await
+            .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
     }
 
     fn verification(self: Arc<Self>) -> BoxFuture<'static, Outcome> {

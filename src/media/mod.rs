@@ -3,11 +3,10 @@
 //! An upload is a pipe: WeChat's bytes go through to the store as they arrive, checked on the way
 //! and never gathered. It runs as a task of its own, so a caller that hangs up does not lose the
 //! photo, and callers that ask for the same photo meanwhile share it: in this process through
-//! `flights`, across replicas through `once`.
+//! [`crate::flights`], across replicas through `once`.
 
 mod checked;
 mod error;
-mod flights;
 mod metrics;
 mod once;
 mod relay;

@@ -12,12 +12,12 @@ use tracing::Instrument;
 
 use super::checked::{Checked, Progress, Stage};
 use super::error::{Rejection, UploadError};
-use super::flights::Flights;
 use super::metrics::{Outcome, UploadMetrics};
 use super::once::{Keys, Once, Turn, jittered};
 use super::source::MediaSource;
 use crate::account::AppId;
 use crate::credentials::TokenCallError;
+use crate::flights::Flights;
 use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings;
@@ -74,7 +74,7 @@ impl MediaRelay {
         };
         Self {
             line: Arc::new(line),
-            flights: Flights::new(),
+            flights: Arc::default(),
             tasks,
         }
     }
@@ -83,16 +83,15 @@ impl MediaRelay {
     ///
     /// The upload does not end with the caller: who hangs up and asks again gets its URL.
     pub async fn upload(&self, source: &Arc<dyn MediaSource>, media_id: MediaId) -> Result<Arc<str>, UploadError> {
-        let (ticket, flight) = self.flights.board(&(source.app_id().clone(), media_id.clone()));
-        if let Some(flight) = flight {
-            let (line, source) = (Arc::clone(&self.line), Arc::clone(source));
-            let upload = async move {
-                let outcome = line.carry(&*source, &media_id).await;
-                flight.land(outcome);
-            };
+        let photo = (source.app_id().clone(), media_id);
+        let upload = || {
+            let (line, source, media_id) = (Arc::clone(&self.line), Arc::clone(source), photo.1.clone());
+            let upload = async move { line.carry(&*source, &media_id).await };
             // In the caller's span: the log of the upload bears the request's id. And in its trace.
-            self.tasks.spawn(trace::follow(upload.in_current_span()));
-        } else {
+            trace::follow(upload.in_current_span())
+        };
+        let (ticket, is_new) = self.flights.join(&photo, &self.tasks, upload);
+        if !is_new {
             self.line.metrics.count(Outcome::Joined);
         }
         ticket.await.unwrap_or(Err(UploadError::Lost))

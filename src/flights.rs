@@ -1,4 +1,4 @@
-//! Work that several callers want at once, done once.
+//! Work that several callers want at once, done once, by a task that none of them can cut short.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,25 +7,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 /// Waits for a flight's result; an error where the flight ended without one.
-pub(super) type Ticket<V> = Shared<oneshot::Receiver<V>>;
+pub type Ticket<V> = Shared<oneshot::Receiver<V>>;
 
 /// The work under way, by what it is for. A result is not kept: who asks after the end starts anew.
-pub(super) struct Flights<K, V> {
+pub struct Flights<K, V> {
     under_way: Mutex<HashMap<K, Ticket<V>>>,
 }
 
-impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
+impl<K, V> Default for Flights<K, V> {
+    fn default() -> Self {
+        Self {
             under_way: Mutex::default(),
-        })
+        }
     }
+}
 
+impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Flights<K, V> {
+    /// A ticket for the flight to `key`; `task` is it, started on `tracker`, where none is under way.
+    /// True where that was so.
+    pub fn join<F>(self: &Arc<Self>, key: &K, tracker: &TaskTracker, task: impl FnOnce() -> F) -> (Ticket<V>, bool)
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let (ticket, flight) = self.board(key);
+        let is_new = flight.is_some();
+        if let Some(flight) = flight {
+            let task = task();
+            tracker.spawn(async move { flight.land(task.await) });
+        }
+        (ticket, is_new)
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
     /// A ticket for the flight to `key`, and that flight itself where it is a new one: whoever gets
     /// it must fly it.
-    pub(super) fn board(self: &Arc<Self>, key: &K) -> (Ticket<V>, Option<Flight<K, V>>) {
+    fn board(self: &Arc<Self>, key: &K) -> (Ticket<V>, Option<Flight<K, V>>) {
         let mut under_way = self.lock();
         if let Some(ticket) = under_way.get(key) {
             return (ticket.clone(), None);
@@ -49,7 +69,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
 
 /// Work under way. Dropped without a result (a panic, a cancelled task), it frees its place and
 /// leaves nobody waiting.
-pub(super) struct Flight<K: Eq + Hash + Clone, V: Clone> {
+struct Flight<K: Eq + Hash + Clone, V: Clone> {
     flights: Arc<Flights<K, V>>,
     key: K,
     landing: Option<oneshot::Sender<V>>,
@@ -58,7 +78,7 @@ pub(super) struct Flight<K: Eq + Hash + Clone, V: Clone> {
 impl<K: Eq + Hash + Clone, V: Clone> Flight<K, V> {
     /// Gives `result` to everybody who waits. The place is free before anybody hears of it, so who
     /// asks again after a failure does not get the same failure once more.
-    pub(super) fn land(mut self, result: V) {
+    fn land(mut self, result: V) {
         self.leave();
         if let Some(landing) = self.landing.take() {
             // Nobody there to hear it: the callers have hung up.
@@ -86,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_flies_the_others_wait() {
-        let flights = Flights::new();
+        let flights = Arc::new(Flights::default());
         let (first, flight) = flights.board(&"a");
         let (second, none) = flights.board(&"a");
         assert!(none.is_none());
@@ -98,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_flight_leaves_nobody_waiting() {
-        let flights = Flights::<_, ()>::new();
+        let flights = Arc::new(Flights::<_, ()>::default());
         let (ticket, flight) = flights.board(&"a");
         drop(flight);
         assert!(ticket.await.is_err());
@@ -107,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_landed_flight_leaves_its_successor_alone() {
-        let flights = Flights::new();
+        let flights = Arc::new(Flights::default());
         let (ticket, first) = flights.board(&"a");
         let mut first = first.unwrap();
         // What `land` does, with somebody who boards between two of its steps.
