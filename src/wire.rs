@@ -20,7 +20,7 @@ use tokio::time::timeout;
 /// What one connection reads at once, and so the size of the pieces that a stream comes in. A picture
 /// on its way has three: one being read, one handed over, one being written. That is the memory an
 /// upload may take, and the larger they are the fewer system calls it costs.
-pub const PIECE: usize = 80 * 1024;
+pub const PIECE: usize = 64 * 1024;
 
 /// How long a connection without requests is kept.
 const IDLE: Duration = Duration::from_secs(60);

@@ -20,8 +20,9 @@ use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed
 use crate::picture::Kind;
 use crate::settings::{self, values::PublicBase};
 
-/// How much is gathered before it is written: enough to make the switch of threads cheap.
-const BLOCK: usize = 64 * 1024;
+/// How much of smaller pieces is gathered before it is written: enough to make the switch of threads
+/// cheap.
+const BLOCK: usize = Picture::PIECE;
 /// After this time an unfinished file can only be a killed process's: an upload is long over.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 /// A disk that takes longer to flush a picture and rename it is as good as broken.
@@ -86,11 +87,16 @@ impl LocalStore {
         let name = ImageName::random(picture.kind);
         let partial = self.directory.join(partial_name(&name));
         let mut draft = self.step(move || Draft::create(partial)).await?;
-        let mut block = Vec::with_capacity(BLOCK);
+        let mut block = Vec::new();
         while let Some(piece) = picture.body.next().await {
             let piece = piece.map_err(|error| body_failed(&error))?;
+            if block.is_empty() && piece.len() >= BLOCK / 2 {
+                (draft, _) = self.step(move || draft.append(piece)).await?;
+                continue;
+            }
             if block.len() + piece.len() > BLOCK {
                 (draft, block) = self.step(move || draft.append(block)).await?;
+                block.clear();
             }
             block.extend_from_slice(&piece);
         }
@@ -159,9 +165,9 @@ impl Draft {
         Ok(Self { file, unkept })
     }
 
-    fn append(mut self, mut block: Vec<u8>) -> io::Result<(Self, Vec<u8>)> {
-        self.file.write_all(&block)?;
-        block.clear();
+    /// Gives `block` back, to be used again.
+    fn append<B: AsRef<[u8]>>(mut self, block: B) -> io::Result<(Self, B)> {
+        self.file.write_all(block.as_ref())?;
         Ok((self, block))
     }
 

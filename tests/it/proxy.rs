@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
 
-use crate::support::{Gateway, RedisServer, SandboxHost, TINY_PHOTO, free_address, photo, until};
+use crate::support::{Gateway, RedisServer, SandboxHost, TINY_PHOTO, free_address, photo};
 
 /// A media file as SDKs upload it.
 fn form(bytes: &[u8]) -> reqwest::multipart::Form {
@@ -118,14 +118,7 @@ async fn a_token_that_another_replica_handed_out_is_healed_too() {
     let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
     let one = start().await;
     let dead = one.token().await;
-    until("the token is known to the cluster", || async {
-        redis
-            .keys()
-            .await
-            .iter()
-            .any(|key| key.starts_with("wxgate:handed_out:"))
-    })
-    .await;
+    redis.knows_a_token_handed_out().await;
     wechat
         .sandbox
         .kill_token(&wechat.account().app_id, Kill::default())

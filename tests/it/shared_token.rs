@@ -257,14 +257,7 @@ async fn a_token_gets_its_ticket_from_any_replica_even_from_one_that_never_held_
     let after = one.token().await;
     assert_ne!(before, after);
     // The token handed out before is marked beside the request.
-    until("the token is known to the cluster", || async {
-        redis
-            .keys()
-            .await
-            .iter()
-            .any(|key| key.starts_with("wxgate:handed_out:"))
-    })
-    .await;
+    redis.knows_a_token_handed_out().await;
     let two = builder().start().await;
     for token in [&before, &after] {
         for gateway in [&one, &two] {
