@@ -12,6 +12,6 @@ fn main() -> ExitCode {
 /// keep twice as much (`mallopt(3)`, `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`); the block itself is
 /// never touched and takes no memory. Other allocators don't mind.
 fn keep_freed_memory() {
-    const LARGE: usize = 4 * 1024 * 1024;
+    const LARGE: usize = 512 * 1024;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }

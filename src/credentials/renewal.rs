@@ -50,7 +50,7 @@ impl AccountCredentials {
     /// Renews `kind`, or waits for the renewal under way. It runs as a task of its own, so no caller
     /// that hangs up can cut it short (C11).
     pub(super) async fn renew(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
-        let start = || Arc::clone(self).renewal(kind, trigger);
+        let start = || trace::follow(Arc::clone(self).renewal(kind, trigger));
         let (ticket, _) = self.slot(kind).flight.join(&(), &self.tasks, start);
         ticket
             .await

@@ -19,7 +19,7 @@ const ALLOWED_KIB: u64 = 24 * 1024;
 /// S3 takes parts of this size, and each is signed before it is sent.
 const PART_KIB: u64 = 5 * 1024;
 
-async fn photos_flow_through(builder: GatewayBuilder, wechat: &Arc<SandboxHost>, allowed_kib: u64) {
+async fn photos_flow_through(builder: GatewayBuilder, wechat: &Arc<SandboxHost>, at_once: usize, allowed_kib: u64) {
     // On a busy machine the sandbox, in this process, may pause for longer than the default.
     let builder = builder.set("wechat.timeout", "20s").set("credentials.lock_ttl", "60s");
     let process = GatewayProcess::start(&builder, wechat).await;
@@ -33,7 +33,7 @@ async fn photos_flow_through(builder: GatewayBuilder, wechat: &Arc<SandboxHost>,
     photo[..4].copy_from_slice(b"\xFF\xD8\xFF\xE0");
     let photo = Upload::new(photo);
     let app_id = wechat.account().app_id;
-    let ids: Vec<String> = (0..AT_ONCE)
+    let ids: Vec<String> = (0..at_once)
         .map(|_| wechat.sandbox.upload_media(&app_id, photo.clone()).unwrap())
         .collect();
     let idle = process.memory("VmRSS:");
@@ -49,7 +49,7 @@ async fn photos_flow_through(builder: GatewayBuilder, wechat: &Arc<SandboxHost>,
 
     assert!(
         above <= allowed_kib,
-        "{AT_ONCE} pictures of {PICTURE} bytes took {above} KiB above {idle} KiB"
+        "{at_once} pictures of {PICTURE} bytes took {above} KiB above {idle} KiB"
     );
 }
 
@@ -63,7 +63,7 @@ async fn sandbox() -> Arc<SandboxHost> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_large_photos_into_a_folder_take_little_memory() {
-    photos_flow_through(Gateway::builder(), &sandbox().await, ALLOWED_KIB).await;
+    photos_flow_through(Gateway::builder(), &sandbox().await, AT_ONCE, ALLOWED_KIB).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,7 @@ async fn many_large_photos_into_an_upload_service_take_little_memory() {
     let builder = Gateway::builder()
         .set("image_store.backend", "http")
         .set("image_store.http.url", service.url());
-    photos_flow_through(builder, &sandbox().await, ALLOWED_KIB).await;
+    photos_flow_through(builder, &sandbox().await, AT_ONCE, ALLOWED_KIB).await;
 }
 
 /// An S3 server over `folder`; it ends with the test's runtime.
@@ -108,6 +108,8 @@ async fn many_large_photos_into_s3_take_a_part_each() {
         .set("image_store.s3.access_key_id", "key-id")
         .set("image_store.s3.secret_access_key", "key")
         .set("image_store.s3.public_base_url", "https://images.example.com");
-    let parts = PART_KIB * u64::try_from(AT_ONCE).unwrap();
-    photos_flow_through(builder, &sandbox().await, ALLOWED_KIB + parts).await;
+    // Fewer, since this server checks the hash of each part, and takes its time in a debug build.
+    let at_once = 16;
+    let parts = PART_KIB * 16;
+    photos_flow_through(builder, &sandbox().await, at_once, ALLOWED_KIB + parts).await;
 }
