@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
-use crate::store::{SharedStore, StoreError};
+use crate::store::{Claim, SharedStore, StoreError, lock_key};
 use crate::wechat::MediaId;
 
 /// How long a replica's death may go unnoticed: at least as long as a slow store needs to renew the
@@ -26,6 +26,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 const RARE_LOOK: Duration = Duration::from_millis(400);
 
 /// Where one picture's URL and lease stand in the shared store.
+#[derive(Clone)]
 pub(super) struct Keys {
     url: String,
     lease: String,
@@ -33,10 +34,9 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn of(app_id: &AppId, media_id: &MediaId) -> Self {
-        Self {
-            url: format!("wxgate:media:{app_id}:{media_id}"),
-            lease: format!("wxgate:media-lock:{app_id}:{media_id}"),
-        }
+        let url = format!("wxgate:media:{app_id}:{media_id}");
+        let lease = lock_key("wxgate:media-lock:", &url);
+        Self { url, lease }
     }
 }
 
@@ -44,7 +44,7 @@ impl Keys {
 pub(super) enum Turn {
     /// Nobody's: it is stored, at this URL.
     Stored(Arc<str>),
-    /// Ours; without a lease where there is nobody to share the work with.
+    /// Ours; without a lease where nothing is to be remembered.
     Ours(Option<Lease>),
 }
 
@@ -106,42 +106,20 @@ impl Once {
 
     /// `None` where another replica has the picture under way.
     async fn try_turn(&self, keys: &Keys) -> Option<Turn> {
-        // A store that has just failed to recall anything would only cost one more time-out.
-        if self.remember_for.is_zero() || self.down.load(Ordering::Relaxed) {
+        if self.remember_for.is_zero() {
             return Some(Turn::Ours(None));
         }
         let owner = hex::encode(rand::random::<[u8; 16]>());
-        let Some(got) = self.heard(self.store.set_if_absent(&keys.lease, &owner, self.lease).await) else {
-            return Some(Turn::Ours(None));
-        };
-        let lease = got.then(|| Lease {
-            once: self.clone(),
-            key: keys.lease.clone(),
-            owner,
-        });
-        // Asked for after the lease: the owner before us may have ended in between.
-        match (self.recall(keys).await, lease) {
-            (Some(url), lease) => {
-                if let Some(lease) = lease {
-                    lease.release().await;
-                }
-                Some(Turn::Stored(url))
-            }
-            (None, lease) => lease.map(|lease| Turn::Ours(Some(lease))),
-        }
-    }
-
-    /// Remembers `url`, and answers what is remembered: a replica that was frozen for longer than
-    /// its lease finds the URL of the one that took over, and all callers get that one.
-    pub(super) async fn remember(&self, keys: &Keys, url: Arc<str>) -> Arc<str> {
-        if self.remember_for.is_zero() {
-            return url;
-        }
-        let written = self.heard(self.store.set_if_absent(&keys.url, &url, self.remember_for).await);
-        if written == Some(false) {
-            self.recall(keys).await.unwrap_or(url)
-        } else {
-            url
+        let claim = self.store.claim(&keys.url, &keys.lease, &owner, self.lease).await;
+        match self.heard(claim) {
+            Some(Claim::Made(url)) => Some(Turn::Stored(url.into())),
+            Some(Claim::Theirs) => None,
+            // Out of reach: nobody can say that it is not ours.
+            Some(Claim::Ours) | None => Some(Turn::Ours(Some(Lease {
+                once: self.clone(),
+                keys: keys.clone(),
+                owner,
+            }))),
         }
     }
 
@@ -163,20 +141,35 @@ impl Once {
 /// The right to upload one picture.
 pub(super) struct Lease {
     once: Once,
-    key: String,
+    keys: Keys,
     owner: String,
 }
 
 impl Lease {
-    /// Does `work`, keeps the lease for as long as that takes, and gives it back.
-    pub(super) async fn during<T>(self, work: impl Future<Output = T>) -> T {
+    /// Does `work` and keeps the lease for as long as that takes. What it stored is remembered, a
+    /// failure is not; either way the lease is given back.
+    ///
+    /// Answers what is remembered: a replica that was frozen for longer than its lease finds the URL of
+    /// the one that took over, and all callers get that one.
+    pub(super) async fn during<E>(self, work: impl Future<Output = Result<Arc<str>, E>>) -> Result<Arc<str>, E> {
         let done = tokio::select! {
             biased;
             done = work => done,
             never = self.renew() => match never {},
         };
-        self.release().await;
-        done
+        let (once, keys, owner) = (&self.once, &self.keys, self.owner.as_str());
+        match done {
+            Ok(url) => {
+                let fulfilled = once
+                    .store
+                    .fulfil(&keys.url, &url, once.remember_for, &keys.lease, owner);
+                Ok(once.heard(fulfilled.await).map_or(url, Arc::from))
+            }
+            Err(error) => {
+                once.heard(once.store.compare_and_delete(&keys.lease, owner).await);
+                Err(error)
+            }
+        }
     }
 
     async fn renew(&self) -> Infallible {
@@ -184,18 +177,12 @@ impl Lease {
         loop {
             sleep(once.lease / 3).await;
             // Lost, to a restart of the store or a long freeze, or out of reach: the upload goes on all
-            // the same, and `remember` settles which URL counts.
-            once.heard(
-                once.store
-                    .compare_and_set(&self.key, Some(owner), owner, once.lease)
-                    .await,
-            );
+            // the same, and in the end the store settles which URL counts.
+            let renewed = once
+                .store
+                .compare_and_set(&self.keys.lease, Some(owner), owner, once.lease);
+            once.heard(renewed.await);
         }
-    }
-
-    async fn release(self) {
-        self.once
-            .heard(self.once.store.compare_and_delete(&self.key, &self.owner).await);
     }
 }
 

@@ -143,28 +143,27 @@ impl Line {
         media_id: &MediaId,
     ) -> Result<(Arc<str>, Outcome), UploadError> {
         let keys = Keys::of(source.app_id(), media_id);
-        // Before a place is asked for: even a full gateway can say what it remembers.
-        if let Some(url) = self.once.recall(&keys).await {
-            return Ok((url, Outcome::Remembered));
-        }
-        let full = |_| UploadError::Overloaded {
-            retry_after: RETRY_AFTER,
+        let Ok(_place) = self.places.try_acquire() else {
+            // Even a full gateway can say what it remembers.
+            let full = UploadError::Overloaded {
+                retry_after: RETRY_AFTER,
+            };
+            let remembered = self.once.recall(&keys).await;
+            return remembered.map(|url| (url, Outcome::Remembered)).ok_or(full);
         };
-        let _place = self.places.try_acquire().map_err(full)?;
         let _under_way = self.metrics.under_way();
         let turn = self.stop.run_until_cancelled(self.once.turn(&keys)).await;
         match turn.ok_or(UploadError::Lost)?.ok_or(UploadError::TimedOut)? {
             Turn::Stored(url) => Ok((url, Outcome::Remembered)),
             Turn::Ours(lease) => {
-                let work = self.stop.run_until_cancelled(async {
-                    let url = self.store_with_retries(source, media_id).await?;
-                    Ok(self.once.remember(&keys, url).await)
-                });
-                let stored = match lease {
-                    Some(lease) => lease.during(work).await,
-                    None => work.await,
+                let work = async {
+                    let stored = self.stop.run_until_cancelled(self.store_with_retries(source, media_id));
+                    stored.await.unwrap_or(Err(UploadError::Lost))
                 };
-                let url = stored.unwrap_or(Err(UploadError::Lost))?;
+                let url = match lease {
+                    Some(lease) => lease.during(work).await?,
+                    None => work.await?,
+                };
                 Ok((url, Outcome::Stored))
             }
         }

@@ -71,10 +71,17 @@ pub(super) async fn converse(
             let Some((at, due)) = watch.due(limits) else {
                 return Poll::Pending;
             };
-            if deadline.deadline() != at {
+            // One that comes too early costs a look now and then, moving it with each request would cost more.
+            if deadline.deadline() > at {
                 deadline.as_mut().reset(at);
             }
-            deadline.as_mut().poll(cx).map(|()| Next::Due(due))
+            while deadline.as_mut().poll(cx).is_ready() {
+                if deadline.deadline() >= at {
+                    return Poll::Ready(Next::Due(due));
+                }
+                deadline.as_mut().reset(at);
+            }
+            Poll::Pending
         });
         match next.await {
             Next::Stop => Pin::new(&mut http).graceful_shutdown(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Entry, Health, SharedStore, StoreFuture};
+use super::{Claim, Entry, Health, SharedStore, StoreFuture};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
@@ -44,10 +44,24 @@ impl State {
         self.values.insert(key.to_owned(), (value, now + ttl));
     }
 
+    /// What is at `key`, unless that is blank.
+    fn made(&self, key: &str) -> Option<&str> {
+        let (value, _) = self.live(key)?;
+        Some(value.as_str()).filter(|value| !value.trim().is_empty())
+    }
+
     fn compare_and_set(&mut self, key: &str, expected: Option<&str>, value: &str, ttl: Duration) -> bool {
         let same = self.live(key).map(|(value, _)| value.as_str()) == expected;
         if same {
             self.write(key, value.to_owned(), ttl);
+        }
+        same
+    }
+
+    fn compare_and_delete(&mut self, key: &str, expected: &str) -> bool {
+        let same = self.live(key).is_some_and(|(value, _)| value == expected);
+        if same {
+            self.values.remove(key);
         }
         same
     }
@@ -90,12 +104,37 @@ impl SharedStore for MemoryStore {
     }
 
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
+        let done = self.state().compare_and_delete(key, expected);
+        ready(done)
+    }
+
+    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
         let mut state = self.state();
-        let same = state.live(key).is_some_and(|(value, _)| value == expected);
-        if same {
-            state.values.remove(key);
+        let made = state.made(key).map(|value| Claim::Made(value.to_owned()));
+        ready(made.unwrap_or_else(|| {
+            if state.compare_and_set(lock, None, owner, lock_ttl) {
+                Claim::Ours
+            } else {
+                Claim::Theirs
+            }
+        }))
+    }
+
+    fn fulfil<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        ttl: Duration,
+        lock: &'a str,
+        owner: &'a str,
+    ) -> StoreFuture<'a, String> {
+        let mut state = self.state();
+        let made = state.made(key).map(str::to_owned);
+        if made.is_none() {
+            state.write(key, value.to_owned(), ttl);
         }
-        ready(same)
+        state.compare_and_delete(lock, owner);
+        ready(made.unwrap_or_else(|| value.to_owned()))
     }
 
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {

@@ -1,8 +1,9 @@
 //! What all replicas of a gateway share: a small key-value store, in Redis or in this process.
 //!
 //! Everything that is built on it (credentials, their lock, remembered uploads, the journal) needs
-//! only these operations. Each touches one key, so each works on Redis Cluster, and each is
-//! atomic on the server, so a replica that was frozen in between can do no harm.
+//! only these operations. Each touches one key, or a key and its lock in one slot, so each works on
+//! Redis Cluster, and each is atomic on the server, so a replica that was frozen in between can do no
+//! harm.
 
 mod memory;
 mod redis;
@@ -27,6 +28,24 @@ pub struct Entry {
     pub value: String,
     /// Its remaining life; `None` where it never ends.
     pub ttl: Option<Duration>,
+}
+
+/// Whose work a value is that may be missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody's: here it is.
+    Made(String),
+    /// Ours: the lock is taken, by us.
+    Ours,
+    /// Another's, who has the lock.
+    Theirs,
+}
+
+/// The key of the lock on the making of `key`'s value, which begins with `prefix`. The braces make
+/// Redis Cluster keep both in one slot.
+#[must_use]
+pub fn lock_key(prefix: &str, key: &str) -> String {
+    format!("{prefix}{{{key}}}")
 }
 
 /// Whether a store is up, and since when.
@@ -83,6 +102,22 @@ pub trait SharedStore: Send + Sync {
 
     /// Removes `key` only if it still holds `expected`; tells whether it did.
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool>;
+
+    /// Reads `key`; where nothing (or only blanks) is there, takes `lock` for `owner` if it is free.
+    ///
+    /// `lock` is made by [`lock_key`], here and in [`SharedStore::fulfil`].
+    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim>;
+
+    /// Writes `value` if nothing is at `key`, and gives back `lock` if `owner` still has it; answers what
+    /// is at `key` now.
+    fn fulfil<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        ttl: Duration,
+        lock: &'a str,
+        owner: &'a str,
+    ) -> StoreFuture<'a, String>;
 
     /// Adds one to the counter at `key`, which lives for `ttl` from its first count on.
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64>;

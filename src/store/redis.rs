@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 pub use servers::ServerFacts;
 
-use super::{Entry, Health, SharedStore, StoreError, StoreFuture};
+use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture};
 use crate::settings::{self, RedisMode};
 
 /// A [`SharedStore`] in Redis.
@@ -49,7 +49,7 @@ enum Connection {
     Failed { error: StoreError, retry_at: Instant },
 }
 
-/// Lua, so that looking and acting are one step on the server. One key each.
+/// Lua, so that looking and acting are one step on the server. One key each, or one and its lock.
 mod script {
     pub const GET: &str = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
     pub const COMPARE_AND_SET: &str = "\
@@ -62,6 +62,18 @@ mod script {
     pub const COMPARE_AND_DELETE: &str = "\
         if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end \
         return 0";
+    pub const CLAIM: &str = "\
+        local value = redis.call('GET', KEYS[1]) \
+        if value and value:find('%S') then return value end \
+        return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])";
+    pub const FULFIL: &str = "\
+        local value = redis.call('GET', KEYS[1]) \
+        if not (value and value:find('%S')) then \
+          value = ARGV[1] \
+          redis.call('SET', KEYS[1], value, 'PX', ARGV[2]) \
+        end \
+        if redis.call('GET', KEYS[2]) == ARGV[3] then redis.call('DEL', KEYS[2]) end \
+        return value";
     pub const INCREMENT: &str = "\
         local count = redis.call('INCR', KEYS[1]) \
         if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
@@ -246,9 +258,9 @@ impl ConnectionLike for Wire {
     }
 }
 
-fn eval(script: &str, key: &str) -> Cmd {
+fn eval(script: &str, keys: &[&str]) -> Cmd {
     let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(1).arg(key);
+    command.arg(script).arg(keys.len()).arg(keys);
     command
 }
 
@@ -260,7 +272,7 @@ fn millis(ttl: Duration) -> u64 {
 impl SharedStore for RedisStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         async move {
-            let (value, ttl): (Option<String>, i64) = self.run(eval(script::GET, key)).await?;
+            let (value, ttl): (Option<String>, i64) = self.run(eval(script::GET, &[key])).await?;
             // PTTL says -1 where the key never ends.
             let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
             Ok(value.map(|value| Entry { value, ttl }))
@@ -286,7 +298,7 @@ impl SharedStore for RedisStore {
         ttl: Duration,
     ) -> StoreFuture<'a, bool> {
         async move {
-            let mut command = eval(script::COMPARE_AND_SET, key);
+            let mut command = eval(script::COMPARE_AND_SET, &[key]);
             command.arg(if expected.is_some() { "equals" } else { "absent" });
             command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
             self.run(command).await
@@ -296,8 +308,39 @@ impl SharedStore for RedisStore {
 
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
         async move {
-            let mut command = eval(script::COMPARE_AND_DELETE, key);
+            let mut command = eval(script::COMPARE_AND_DELETE, &[key]);
             command.arg(expected);
+            self.run(command).await
+        }
+        .boxed()
+    }
+
+    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
+        async move {
+            let mut command = eval(script::CLAIM, &[key, lock]);
+            command.arg(owner).arg(millis(lock_ttl));
+            match self.run(command).await? {
+                Value::Okay => Ok(Claim::Ours),
+                Value::Nil => Ok(Claim::Theirs),
+                value => redis::from_redis_value(value)
+                    .map(Claim::Made)
+                    .map_err(|error| failed(&error.into())),
+            }
+        }
+        .boxed()
+    }
+
+    fn fulfil<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        ttl: Duration,
+        lock: &'a str,
+        owner: &'a str,
+    ) -> StoreFuture<'a, String> {
+        async move {
+            let mut command = eval(script::FULFIL, &[key, lock]);
+            command.arg(value).arg(millis(ttl)).arg(owner);
             self.run(command).await
         }
         .boxed()
@@ -305,7 +348,7 @@ impl SharedStore for RedisStore {
 
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
         async move {
-            let mut command = eval(script::INCREMENT, key);
+            let mut command = eval(script::INCREMENT, &[key]);
             command.arg(millis(ttl));
             self.run(command).await
         }

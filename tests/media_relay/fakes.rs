@@ -20,12 +20,12 @@ use wxgate::image_store::{ImageStore, Picture, StoreFailure};
 use wxgate::media::{MediaRelay, MediaSource, UploadError, UploadMetrics};
 use wxgate::picture::Kind;
 use wxgate::settings;
-use wxgate::store::{Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
+use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
 use wxgate::wechat::{CallError, MediaDownload, MediaId};
 
 pub const PHOTO: &[u8] = include_bytes!("../fixtures/photos/portrait.jpg");
 pub const URL_KEY: &str = "wxgate:media:wx0123456789abcdef:media-1";
-pub const LEASE_KEY: &str = "wxgate:media-lock:wx0123456789abcdef:media-1";
+pub const LEASE_KEY: &str = "wxgate:media-lock:{wxgate:media:wx0123456789abcdef:media-1}";
 pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What WeChat answers to a download.
@@ -225,6 +225,12 @@ impl SharedStore for NoStore {
         out_of_reach()
     }
     fn compare_and_delete<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, bool> {
+        out_of_reach()
+    }
+    fn claim<'a>(&'a self, _: &'a str, _: &'a str, _: &'a str, _: Duration) -> StoreFuture<'a, Claim> {
+        out_of_reach()
+    }
+    fn fulfil<'a>(&'a self, _: &'a str, _: &'a str, _: Duration, _: &'a str, _: &'a str) -> StoreFuture<'a, String> {
         out_of_reach()
     }
     fn increment<'a>(&'a self, _: &'a str, _: Duration) -> StoreFuture<'a, u64> {

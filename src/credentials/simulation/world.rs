@@ -15,7 +15,7 @@ use super::replica::Gate;
 use crate::credentials::Issuer;
 use crate::secret::Secret;
 use crate::settings::TokenApi;
-use crate::store::{Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
+use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
 use crate::wechat::{CallError, ErrCode, Issued};
 
 pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(40);
@@ -269,6 +269,21 @@ impl SharedStore for SimulatedStore {
 
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
         async move { self.reach().await?.compare_and_delete(key, expected).await }.boxed()
+    }
+
+    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
+        async move { self.reach().await?.claim(key, lock, owner, lock_ttl).await }.boxed()
+    }
+
+    fn fulfil<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        ttl: Duration,
+        lock: &'a str,
+        owner: &'a str,
+    ) -> StoreFuture<'a, String> {
+        async move { self.reach().await?.fulfil(key, value, ttl, lock, owner).await }.boxed()
     }
 
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
