@@ -20,9 +20,8 @@ use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed
 use crate::picture::Kind;
 use crate::settings::{self, values::PublicBase};
 
-/// How much of smaller pieces is gathered before it is written: enough to make the switch of threads
-/// cheap.
-const BLOCK: usize = Picture::PIECE;
+/// How much of small pieces is gathered before it is written: enough to make the switch of threads cheap.
+const BLOCK: usize = 64 * 1024;
 /// After this time an unfinished file can only be a killed process's: an upload is long over.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 /// A disk that takes longer to flush a picture and rename it is as good as broken.
@@ -90,18 +89,15 @@ impl LocalStore {
         let mut block = Vec::new();
         while let Some(piece) = picture.body.next().await {
             let piece = piece.map_err(|error| body_failed(&error))?;
-            if block.is_empty() && piece.len() >= BLOCK / 2 {
-                (draft, _) = self.step(move || draft.append(piece)).await?;
+            if piece.len() < BLOCK / 2 && block.len() + piece.len() <= BLOCK {
+                block.extend_from_slice(&piece);
                 continue;
             }
-            if block.len() + piece.len() > BLOCK {
-                (draft, block) = self.step(move || draft.append(block)).await?;
-                block.clear();
-            }
-            block.extend_from_slice(&piece);
+            let gathered = std::mem::take(&mut block);
+            draft = self.step(move || draft.append(&gathered)?.append(&piece)).await?;
         }
         let path = self.directory.join(name.as_str());
-        let file = self.step(move || draft.append(block)?.0.publish(path)).await?;
+        let file = self.step(move || draft.append(&block)?.publish(path)).await?;
         file.keep();
         Ok(self.base.join(name.as_str()))
     }
@@ -165,10 +161,9 @@ impl Draft {
         Ok(Self { file, unkept })
     }
 
-    /// Gives `block` back, to be used again.
-    fn append<B: AsRef<[u8]>>(mut self, block: B) -> io::Result<(Self, B)> {
-        self.file.write_all(block.as_ref())?;
-        Ok((self, block))
+    fn append(mut self, block: &[u8]) -> io::Result<Self> {
+        self.file.write_all(block)?;
+        Ok(self)
     }
 
     /// Makes the file last and shows it under its name; it still has to be kept.
