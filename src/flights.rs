@@ -35,7 +35,8 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Fl
         let (ticket, flight) = self.board(key);
         let is_new = flight.is_some();
         if let Some(flight) = flight {
-            let task = task();
+            // Boxed: a task on its way to its first poll is moved about ten times.
+            let task = task().boxed();
             tracker.spawn(async move { flight.land(task.await) });
         }
         (ticket, is_new)
