@@ -175,9 +175,11 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 }
 
 fn json_bytes(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    // Room for a signed page, which would be moved twice while it grew.
+    let mut text = Vec::with_capacity(320);
     // Strings, numbers and structs of them can't fail to serialise.
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut response = Response::new(Bytes::from(body));
+    let _ = serde_json::to_writer(&mut text, body);
+    let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));

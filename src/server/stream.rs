@@ -104,6 +104,20 @@ fn wire(response: &Response<Bytes>) -> Bytes {
     out.freeze()
 }
 
+/// An answer of so few bytes is written in one piece: copying it costs less than having the kernel
+/// gather it.
+const SMALL: usize = 1024;
+
+/// `pieces` in one, where there is room for them.
+fn join<'a>(pieces: &[IoSlice<'_>], room: &'a mut [u8; SMALL]) -> Option<&'a [u8]> {
+    let mut filled = 0;
+    for piece in pieces {
+        room.get_mut(filled..filled + piece.len())?.copy_from_slice(piece);
+        filled += piece.len();
+    }
+    Some(&room[..filled])
+}
+
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.seen.has_remaining() {
@@ -135,7 +149,10 @@ impl AsyncWrite for Watched {
         {
             return Poll::Ready(Ok(only.len()));
         }
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let written = match join(bytes, &mut [0; SMALL]) {
+            Some(joined) => Pin::new(&mut self.stream).poll_write(cx, joined),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bytes),
+        };
         self.note(&written);
         written
     }
