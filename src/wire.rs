@@ -17,10 +17,14 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::{Body, Request, Response};
 use tokio::time::timeout;
 
-/// What one connection reads at once, and so the size of the pieces that a stream comes in. A picture
-/// on its way has three: one being read, one handed over, one being written. That is the memory an
-/// upload may take, and the larger they are the fewer system calls it costs.
-pub const PIECE: usize = 64 * 1024;
+/// What a connection that brings pictures reads at once, and so the size of the pieces they come in. A
+/// picture on its way has two: one being read, one being written. That is the memory an upload may
+/// take, and the larger they are the fewer system calls it costs.
+pub const PIECE: usize = 96 * 1024;
+
+/// What a connection that takes pictures away may hold of an answer; and it asks for the next piece of
+/// a picture when less than this is left of the one before.
+const LITTLE: usize = 16 * 1024;
 
 /// How long a connection without requests is kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -48,8 +52,18 @@ pub enum WireError {
 }
 
 impl Wire {
-    /// A client whose connections stand within `connect_timeout` or fail.
-    pub fn new(connect_timeout: Duration) -> io::Result<Self> {
+    /// A client that fetches pictures. Its connections stand within `connect_timeout` or fail.
+    pub fn inbound(connect_timeout: Duration) -> io::Result<Self> {
+        Self::new(connect_timeout, PIECE)
+    }
+
+    /// A client that takes pictures away, and brings little. Its connections stand within
+    /// `connect_timeout` or fail.
+    pub fn outbound(connect_timeout: Duration) -> io::Result<Self> {
+        Self::new(connect_timeout, LITTLE)
+    }
+
+    fn new(connect_timeout: Duration, buffer: usize) -> io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -61,8 +75,7 @@ impl Wire {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .http1_read_buf_exact_size(PIECE)
-            .http1_max_buf_size(PIECE)
+            .http1_max_buf_size(buffer)
             .build(connector);
         Ok(Self {
             builder: reqwest::Client::new(),

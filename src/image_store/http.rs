@@ -41,7 +41,7 @@ impl HttpStore {
     pub fn open(settings: &settings::HttpStore) -> Result<Self, OpenError> {
         let url = settings.url.clone();
         let url = url.ok_or_else(|| OpenError::new(URL, "missing: the address where pictures are posted"))?;
-        let wire = Wire::new(CONNECT_TIMEOUT.min(settings.timeout));
+        let wire = Wire::outbound(CONNECT_TIMEOUT.min(settings.timeout));
         let wire = wire.map_err(|error| OpenError::new(URL, error.to_string()))?;
         Ok(Self {
             wire,

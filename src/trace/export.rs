@@ -64,7 +64,7 @@ pub(super) fn pair(endpoint: &Url, resource: &Resource) -> io::Result<(Queue, Ex
     let exporter = Exporter {
         spans: receiver,
         lost,
-        wire: Wire::new(CONNECT_TIMEOUT)?,
+        wire: Wire::outbound(CONNECT_TIMEOUT)?,
         url: traces_url(endpoint),
         resource: resource.into(),
         dropped: 0,

@@ -50,7 +50,7 @@ impl WeChatClient {
         Ok(Self {
             // A connection that does not come about must be told from an answer that does not come: it
             // is a reason to try the next host.
-            wire: Wire::new(settings.connect_timeout.min(settings.timeout.mul_f64(0.9)))?,
+            wire: Wire::inbound(settings.connect_timeout.min(settings.timeout.mul_f64(0.9)))?,
             bases,
             timeout: settings.timeout,
             connect_limit: settings.connect_timeout.saturating_mul(hosts),
