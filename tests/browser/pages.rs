@@ -151,10 +151,16 @@ async fn unseen(chromium: &Chromium) -> Vec<String> {
 async fn screenshots() {
     let folder = std::env::var("SCREENSHOTS").expect("SCREENSHOTS names the folder");
     let gateway = gateway().await;
+    let both = &[("", false), (".zh-CN", true)][..];
+    let pages = [
+        (Page::Demo, "demo", both),
+        (Page::Console, "console", both),
+        (Page::Docs, "api", &both[..1]),
+    ];
     Chromium::tell(&[], async |chromium| {
-        for (page, name) in [(Page::Demo, "demo"), (Page::Console, "console")] {
+        for (page, name, languages) in pages {
             for (screen, size, dark) in [("desktop", DESKTOP, false), ("phone", PHONE, true)] {
-                for (language, chinese) in [("", false), (".zh-CN", true)] {
+                for &(language, chinese) in languages {
                     chromium.screen(size, 1.0, dark).await;
                     page.open(chromium, &gateway, chinese).await;
                     let file = Path::new(&folder).join(format!("{name}-{screen}{language}.png"));
