@@ -177,6 +177,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pieces_are_joined_as_long_as_there_is_room() {
+        let joined = |lengths: &[usize]| {
+            let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(lengths.iter().sum()).collect();
+            let mut rest = bytes.as_slice();
+            let pieces = lengths
+                .iter()
+                .map(|length| IoSlice::new(rest.split_off(..*length).unwrap()));
+            let pieces: Vec<_> = pieces.collect();
+            let mut room = [0; SMALL];
+            join(&pieces, &mut room).map(|joined| joined == bytes)
+        };
+        assert_eq!(joined(&[]), Some(true));
+        assert_eq!(joined(&[300, 0, SMALL - 300]), Some(true));
+        assert_eq!(joined(&[300, SMALL - 299]), None);
+        assert_eq!(joined(&[SMALL + 1, 1]), None);
+    }
+
+    #[test]
     fn only_hypers_own_refusals_are_taken_for_such() {
         let refusal = |text: &str| status_of_refusal(text.as_bytes()).map(|status| status.as_u16());
         let hypers = "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\

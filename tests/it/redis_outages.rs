@@ -5,8 +5,8 @@ use std::time::Duration;
 use wxgate::sandbox::{Api, Kill, SandboxConfig};
 
 use crate::support::{
-    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, Traffic, free_address, ticket_key, token_key,
-    until,
+    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, TINY_PHOTO, Traffic, free_address, ticket_key,
+    token_key, until,
 };
 
 fn builder(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> GatewayBuilder {
@@ -227,6 +227,36 @@ async fn commands(redis: &RedisServer) -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix("total_commands_processed:"));
     line.unwrap().trim().parse().unwrap()
+}
+
+/// How often clients, and not their scripts, have asked Redis to run one.
+async fn scripts(redis: &RedisServer) -> u64 {
+    let stats: String = redis.command("INFO commandstats").await;
+    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls="));
+    let calls = line.and_then(|line| line.split(',').next());
+    calls.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_upload_costs_redis_two_scripts_and_a_remembered_one_costs_one() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = builder(&redis, &wechat)
+        .set("credentials.adopt_interval", "1h")
+        .start()
+        .await;
+    gateway.until_it_says("ready").await;
+    let caller: &Caller = &gateway;
+    let photos: Vec<String> = (0..20).map(|_| wechat.takes_photo(TINY_PHOTO)).collect();
+    for cost in [2, 1] {
+        let before = scripts(&redis).await;
+        for photo in &photos {
+            assert_eq!(caller.upload(photo).await.code(), (200, 0));
+        }
+        let ran = scripts(&redis).await - before;
+        // The end of the credentials' renewal may still be among them.
+        assert!((20 * cost..20 * cost + 5).contains(&ran), "{ran} scripts");
+    }
 }
 
 #[tokio::test]
