@@ -71,17 +71,10 @@ pub(super) async fn converse(
             let Some((at, due)) = watch.due(limits) else {
                 return Poll::Pending;
             };
-            // One that comes too early costs a look now and then, moving it with each request would cost more.
-            if deadline.deadline() > at {
+            if deadline.deadline() != at {
                 deadline.as_mut().reset(at);
             }
-            while deadline.as_mut().poll(cx).is_ready() {
-                if deadline.deadline() >= at {
-                    return Poll::Ready(Next::Due(due));
-                }
-                deadline.as_mut().reset(at);
-            }
-            Poll::Pending
+            deadline.as_mut().poll(cx).map(|()| Next::Due(due))
         });
         match next.await {
             Next::Stop => Pin::new(&mut http).graceful_shutdown(),
