@@ -26,7 +26,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 const RARE_LOOK: Duration = Duration::from_millis(400);
 
 /// Where one picture's URL and lease stand in the shared store.
-#[derive(Clone)]
 pub(super) struct Keys {
     url: String,
     lease: String,
@@ -41,15 +40,14 @@ impl Keys {
 }
 
 /// Whose turn it is to upload a picture.
-pub(super) enum Turn {
+pub(super) enum Turn<'a> {
     /// Nobody's: it is stored, at this URL.
     Stored(Arc<str>),
     /// Ours; without a lease where nothing is to be remembered.
-    Ours(Option<Lease>),
+    Ours(Option<Lease<'a>>),
 }
 
 /// What all replicas know about uploads.
-#[derive(Clone)]
 pub(super) struct Once {
     store: Arc<dyn SharedStore>,
     /// How long a URL is remembered; zero turns the memory, and with it the lease, off.
@@ -59,7 +57,7 @@ pub(super) struct Once {
     /// The longest that another replica's upload is waited for.
     patience: Duration,
     /// Whether the store failed when it was last asked.
-    down: Arc<AtomicBool>,
+    down: AtomicBool,
 }
 
 impl Once {
@@ -75,7 +73,7 @@ impl Once {
             remember_for,
             lease: upload_limit.clamp(*LEASE.start(), *LEASE.end()),
             patience,
-            down: Arc::default(),
+            down: AtomicBool::default(),
         }
     }
 
@@ -91,7 +89,7 @@ impl Once {
 
     /// Waits until the picture is stored or it is our turn to store it; `None` where another replica
     /// has it under way for longer than an upload may take.
-    pub(super) async fn turn(&self, keys: &Keys) -> Option<Turn> {
+    pub(super) async fn turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
         let give_up = Instant::now() + self.patience;
         let mut pause = FIRST_LOOK;
         loop {
@@ -105,7 +103,7 @@ impl Once {
     }
 
     /// `None` where another replica has the picture under way.
-    async fn try_turn(&self, keys: &Keys) -> Option<Turn> {
+    async fn try_turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
         if self.remember_for.is_zero() {
             return Some(Turn::Ours(None));
         }
@@ -116,8 +114,8 @@ impl Once {
             Some(Claim::Theirs) => None,
             // Out of reach: nobody can say that it is not ours.
             Some(Claim::Ours) | None => Some(Turn::Ours(Some(Lease {
-                once: self.clone(),
-                keys: keys.clone(),
+                once: self,
+                keys,
                 owner,
             }))),
         }
@@ -139,13 +137,13 @@ impl Once {
 }
 
 /// The right to upload one picture.
-pub(super) struct Lease {
-    once: Once,
-    keys: Keys,
+pub(super) struct Lease<'a> {
+    once: &'a Once,
+    keys: &'a Keys,
     owner: String,
 }
 
-impl Lease {
+impl Lease<'_> {
     /// Does `work` and keeps the lease for as long as that takes. What it stored is remembered, a
     /// failure is not; either way the lease is given back.
     ///
@@ -157,7 +155,7 @@ impl Lease {
             done = work => done,
             never = self.renew() => match never {},
         };
-        let (once, keys, owner) = (&self.once, &self.keys, self.owner.as_str());
+        let (once, keys, owner) = (self.once, self.keys, self.owner.as_str());
         match done {
             Ok(url) => {
                 let fulfilled = once
@@ -173,7 +171,7 @@ impl Lease {
     }
 
     async fn renew(&self) -> Infallible {
-        let (once, owner) = (&self.once, self.owner.as_str());
+        let (once, owner) = (self.once, self.owner.as_str());
         loop {
             sleep(once.lease / 3).await;
             // Lost, to a restart of the store or a long freeze, or out of reach: the upload goes on all

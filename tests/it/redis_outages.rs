@@ -237,15 +237,25 @@ async fn scripts(redis: &RedisServer) -> u64 {
     calls.unwrap().parse().unwrap()
 }
 
-#[tokio::test]
-async fn an_upload_costs_redis_two_scripts_and_a_remembered_one_costs_one() {
-    let redis = RedisServer::start().await;
-    let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let gateway = builder(&redis, &wechat)
+/// A warm gateway that leaves Redis alone from now on.
+async fn at_rest(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> Gateway {
+    let gateway = builder(redis, wechat)
         .set("credentials.adopt_interval", "1h")
         .start()
         .await;
     gateway.until_it_says("ready").await;
+    until("the journal is written", || async {
+        redis.journal(&wechat.account().app_id).await.len() == 2
+    })
+    .await;
+    gateway
+}
+
+#[tokio::test]
+async fn an_upload_costs_redis_two_scripts_and_a_remembered_one_costs_one() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = at_rest(&redis, &wechat).await;
     let caller: &Caller = &gateway;
     let photos: Vec<String> = (0..20).map(|_| wechat.takes_photo(TINY_PHOTO)).collect();
     for cost in [2, 1] {
@@ -263,16 +273,8 @@ async fn an_upload_costs_redis_two_scripts_and_a_remembered_one_costs_one() {
 async fn signing_costs_redis_and_wechat_nothing() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let gateway = builder(&redis, &wechat)
-        .set("credentials.adopt_interval", "1h")
-        .start()
-        .await;
-    gateway.until_it_says("ready").await;
+    let gateway = at_rest(&redis, &wechat).await;
     let caller: &Caller = &gateway;
-    until("the journal is written", || async {
-        redis.journal(&wechat.account().app_id).await.len() == 2
-    })
-    .await;
     let before = commands(&redis).await;
     let signed = futures_util::future::join_all((0..500).map(|_| caller.sign("https://a.cn/p"))).await;
     assert!(signed.iter().all(|answer| answer.code() == (200, 0)));
