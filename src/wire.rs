@@ -1,21 +1,24 @@
 //! Outgoing requests whose bodies are streamed within bounded buffers.
 //!
-//! A connection of reqwest's may hold 400 KiB on its way in and as much on its way out, and reqwest
-//! has no switch for that; an upload would take four times the memory that it is meant to. So
-//! requests are built and answers read with reqwest's types, and sent here, over hyper's own client.
+//! This is hyper's own client. A connection of reqwest's may hold 400 KiB on its way in and as much on
+//! its way out, and has no switch for that; an upload would take four times the memory it is meant to.
 
 use std::error::Error as StdError;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::{self, HeaderValue, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::Stream;
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use reqwest::{Body, Request, Response};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// What a connection that brings pictures reads at once, and so the size of the pieces they come in. A
 /// picture on its way has two: one being read, one being written. That is the memory an upload may
@@ -31,8 +34,6 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// A client for streams. Redirects are answers like any other, and no proxy is used.
 pub struct Wire {
-    /// Builds requests; sends none.
-    builder: reqwest::Client,
     client: Client<HttpsConnector<HttpConnector>, Body>,
     user_agent: HeaderValue,
 }
@@ -78,30 +79,20 @@ impl Wire {
             .http1_max_buf_size(buffer)
             .build(connector);
         Ok(Self {
-            builder: reqwest::Client::new(),
             client,
             user_agent: HeaderValue::from_static(concat!("wxgate/", env!("CARGO_PKG_VERSION"))),
         })
     }
 
-    /// What requests to [`Wire::send`] are built with.
-    #[must_use]
-    pub fn builder(&self) -> &reqwest::Client {
-        &self.builder
-    }
-
     /// Sends `request`, and waits for its answer to begin, at most for `limit`. The answer's body is
-    /// read on without a limit; see [`pieces`].
-    pub async fn send(&self, request: Request, limit: Duration) -> Result<Response, WireError> {
-        let mut request: http::Request<Body> = request
-            .try_into()
-            .map_err(|error: reqwest::Error| WireError::Broken(root_cause(&error)))?;
-        request
-            .headers_mut()
+    /// read on without a limit; see [`Pieces`].
+    pub async fn send(&self, mut request: Request<Body>, limit: Duration) -> Result<Response<Incoming>, WireError> {
+        let headers = request.headers_mut();
+        headers
             .entry(header::USER_AGENT)
             .or_insert_with(|| self.user_agent.clone());
         match timeout(limit, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response.map(Body::wrap).into()),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if error.is_connect() => Err(WireError::Connect(root_cause(&error))),
             Ok(Err(error)) => Err(WireError::Broken(root_cause(&error))),
             Err(_) => Err(WireError::TimedOut),
@@ -118,31 +109,67 @@ pub enum BodyError {
     Stalled,
 }
 
-/// The body of `response`, piece by piece; each may take `stall` at most. Ends after an error.
-#[must_use]
-pub fn pieces(response: Response, stall: Duration) -> BoxStream<'static, Result<Bytes, BodyError>> {
-    let body = response.bytes_stream().boxed();
-    let next = move |body: Option<BoxStream<'static, reqwest::Result<Bytes>>>| async move {
-        let mut body = body?;
-        match timeout(stall, body.next()).await {
-            Ok(Some(Ok(piece))) => Some((Ok(piece), Some(body))),
-            Ok(Some(Err(_))) => Some((Err(BodyError::CutOff), None)),
-            Ok(None) => None,
-            Err(_) => Some((Err(BodyError::Stalled), None)),
+/// An answer's body, piece by piece. Ends after an error.
+pub struct Pieces {
+    body: Option<Incoming>,
+    stall: Duration,
+    /// Set while a piece is waited for.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pieces {
+    /// The pieces of `body`; each may take `stall` at most.
+    #[must_use]
+    pub fn of(body: Incoming, stall: Duration) -> Self {
+        Self {
+            body: Some(body),
+            stall,
+            waiting: None,
         }
-    };
-    futures_util::stream::unfold(Some(body), next).fuse().boxed()
+    }
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let last = loop {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.waiting = None;
+                    // What is no data is trailers, and nobody asks for those.
+                    if let Ok(piece) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => break Some(Err(BodyError::CutOff)),
+                Poll::Ready(None) => break None,
+                Poll::Pending => {
+                    let stall = this.stall;
+                    let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(stall)));
+                    ready!(waiting.as_mut().poll(cx));
+                    break Some(Err(BodyError::Stalled));
+                }
+            }
+        };
+        *this = Self {
+            body: None,
+            stall: this.stall,
+            waiting: None,
+        };
+        Poll::Ready(last)
+    }
 }
 
 /// The root of an error's chain, the only part that is sure to name no URL.
-pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+fn root_cause(error: &(dyn StdError + 'static)) -> String {
     let mut root = error;
     while let Some(source) = root.source() {
         root = source;
     }
-    if root.is::<reqwest::Error>() {
-        "the request failed".to_owned()
-    } else {
-        root.to_string()
-    }
+    root.to_string()
 }

@@ -26,7 +26,7 @@ pub(super) async fn look(settings: &Settings, desk: &Desk) -> Vec<Finding> {
 
 async fn reach_and_clock(settings: &Settings, desk: &Desk) -> Vec<Finding> {
     let (asked, asked_at) = (Instant::now(), SystemTime::now());
-    let host = settings.wechat.api_base_url.join_path("/").to_string();
+    let host = settings.wechat.api_base_url.as_str();
     match desk.client().date().await {
         Ok(date) => {
             let took = asked.elapsed();

@@ -1,10 +1,18 @@
 //! `wxgate health`: for a container's health check, where there is no curl.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+
 use super::{ConfigArgs, Failure, block_on};
 use crate::settings::Settings;
+use crate::wire::Wire;
+
+/// The longest that the gateway may take to answer.
+const LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
     let mut sources = args.sources();
@@ -14,18 +22,16 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
     let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
     let address = reachable(settings.server.listen);
     block_on(async {
-        let failed = |error: reqwest::Error| Failure::Running(format!("{address} does not answer: {error}"));
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(3))
-            .build()
-            .map_err(failed)?;
-        let answer = client
-            .get(format!("http://{address}/healthz"))
-            .send()
-            .await
-            .map_err(failed)?;
-        answer.error_for_status().map(drop).map_err(failed)
+        let failed = |why: &dyn Display| Failure::Running(format!("{address} does not answer: {why}"));
+        let wire = Wire::outbound(LIMIT).map_err(|error| failed(&error))?;
+        let request = Request::get(format!("http://{address}/healthz")).body(Body::empty());
+        let answer = wire.send(request.map_err(|error| failed(&error))?, LIMIT).await;
+        let status = answer.map_err(|error| failed(&error))?.status();
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(Failure::Running(format!("{address} answers with HTTP status {status}")))
+        }
     })
 }
 

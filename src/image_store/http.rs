@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use axum::http::{Method, Request, Response, StatusCode, Uri};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryStreamExt};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Method, Response, StatusCode, Url};
+use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::form::{FieldName, Form};
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
 use crate::settings::{self, values::JsonPointer, values::Scalar};
 use crate::trace;
-use crate::wire::{self, BodyError, Wire, WireError, root_cause};
+use crate::wire::{BodyError, Pieces, Wire, WireError};
 
 /// The longest answer that is read, in bytes: it holds little more than a URL.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -27,8 +29,8 @@ const HEADERS: &str = "image_store.http.headers";
 pub struct HttpStore {
     wire: Wire,
     headers: HeaderMap,
-    url: Url,
-    field: String,
+    url: Uri,
+    field: FieldName,
     success_pointer: JsonPointer,
     success_value: Scalar,
     url_pointer: JsonPointer,
@@ -41,13 +43,14 @@ impl HttpStore {
     pub fn open(settings: &settings::HttpStore) -> Result<Self, OpenError> {
         let url = settings.url.clone();
         let url = url.ok_or_else(|| OpenError::new(URL, "missing: the address where pictures are posted"))?;
+        let url = Uri::try_from(url.as_str()).map_err(|error| OpenError::new(URL, error.to_string()))?;
         let wire = Wire::outbound(CONNECT_TIMEOUT.min(settings.timeout));
         let wire = wire.map_err(|error| OpenError::new(URL, error.to_string()))?;
         Ok(Self {
             wire,
             headers: headers(settings)?,
             url,
-            field: settings.field.clone(),
+            field: FieldName::new(&settings.field),
             success_pointer: settings.success_pointer.clone(),
             success_value: settings.success_value.clone(),
             url_pointer: settings.url_pointer.clone(),
@@ -57,25 +60,16 @@ impl HttpStore {
     }
 
     async fn post(&self, picture: Picture) -> Result<String, StoreFailure> {
-        let name = ImageName::random(picture.kind);
-        let body = Body::wrap_stream(picture.body);
-        let part = match picture.length {
-            Some(length) => Part::stream_with_length(body, length),
-            None => Part::stream(body),
-        };
-        let part = part
-            .file_name(name.to_string())
-            .mime_str(picture.kind.media_type())
-            .map_err(|error| unsendable(&error))?;
-        let form = Form::new().part(self.field.clone(), part);
-        let request = self
-            .wire
-            .builder()
-            .post(self.url.clone())
-            .headers(self.headers.clone())
-            .multipart(form);
-        let mut request = request.build().map_err(|error| unsendable(&error))?;
-        trace::inject(request.headers_mut());
+        let form = Form::of(&self.field, &ImageName::random(picture.kind), picture);
+        let request = Request::post(self.url.clone()).header(CONTENT_TYPE, form.content_type);
+        let request = request.body(form.body);
+        let mut request = request.map_err(|error| StoreFailure::Broken(error.to_string()))?;
+        let headers = request.headers_mut();
+        headers.extend(self.headers.clone());
+        if let Some(length) = form.length {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        trace::inject(headers);
         let conversation = async {
             let answer = self.wire.send(request, self.timeout).await?;
             read(answer, self.timeout).await
@@ -88,12 +82,10 @@ impl HttpStore {
 
     async fn ask(&self) -> Result<(), StoreFailure> {
         // A service that takes nothing but POST may well answer 404 or 405 to this: it is there.
-        let request = self
-            .wire
-            .builder()
-            .request(Method::OPTIONS, self.url.clone())
-            .headers(self.headers.clone());
-        let request = request.build().map_err(|error| unsendable(&error))?;
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = Method::OPTIONS;
+        *request.uri_mut() = self.url.clone();
+        *request.headers_mut() = self.headers.clone();
         let status = self.wire.send(request, self.timeout).await?.status();
         let refuses = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if refuses || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) {
@@ -164,12 +156,12 @@ fn headers(settings: &settings::HttpStore) -> Result<HeaderMap, OpenError> {
 }
 
 /// Reads a good answer's JSON.
-async fn read(answer: Response, stall: Duration) -> Result<Value, StoreFailure> {
+async fn read(answer: Response<Incoming>, stall: Duration) -> Result<Value, StoreFailure> {
     let status = answer.status();
     if !status.is_success() {
         return Err(answered_with(status));
     }
-    let mut pieces = wire::pieces(answer, stall);
+    let mut pieces = Pieces::of(answer.into_body(), stall);
     let mut text = Vec::new();
     while let Some(piece) = pieces.try_next().await? {
         text.extend_from_slice(&piece);
@@ -214,10 +206,6 @@ impl From<BodyError> for StoreFailure {
             BodyError::CutOff => Self::Broken("its answer was cut off".to_owned()),
         }
     }
-}
-
-fn unsendable(error: &reqwest::Error) -> StoreFailure {
-    StoreFailure::Broken(root_cause(error))
 }
 
 #[cfg(test)]

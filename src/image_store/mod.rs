@@ -1,5 +1,6 @@
 //! Where pictures go: a folder, an upload service or an S3-compatible store, behind one trait.
 
+mod form;
 mod http;
 mod local;
 mod name;

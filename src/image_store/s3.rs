@@ -20,10 +20,10 @@ use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, RetryConfig,
 };
-use reqwest::Url;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;

@@ -23,7 +23,7 @@ use super::token::param;
 use crate::secret::Secret;
 use crate::trace::PROPAGATED;
 use crate::wechat::{CallBody, CallError, CallHead, Meaning};
-use crate::wire::{self, BodyError};
+use crate::wire::{BodyError, Pieces};
 
 /// Bodies up to this length are kept: of a request, to send it again; of an answer, to look into it.
 const SMALL: usize = 64 * 1024;
@@ -144,7 +144,7 @@ impl Exchange<'_> {
         let stall = self.internal.wechat.stall_limit();
         let response = self.internal.wechat.forward(&self.head, body).await?;
         let (status, headers) = (response.status(), end_to_end(response.headers()));
-        let mut body = Lead::of(wire::pieces(response, stall));
+        let mut body = Lead::of(Pieces::of(response.into_body(), stall).boxed());
         if self.token.is_some() && status == StatusCode::OK {
             let broken = |_| CallError::Interrupted("the answer broke off".to_owned());
             body.read_beyond(0, stall).await.map_err(broken)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{BoxStream, Stream, StreamExt};
 
 use super::error::{Rejection, UploadError};
 use crate::credentials::TokenCallError;
@@ -15,6 +15,8 @@ use crate::wechat::{BodyProblem, CallError, MediaDownload};
 
 /// A picture's bytes, as long as nothing is wrong with them.
 pub(super) struct Checked {
+    /// What of the source was read before, and has not been taken yet.
+    head: Option<Bytes>,
     source: BoxStream<'static, Result<Bytes, CallError>>,
     /// What of the source's last piece has not been handed over yet.
     rest: Bytes,
@@ -27,9 +29,9 @@ impl Checked {
     /// Watches over `download`, which may be `limit` bytes long, and the place to see how it goes.
     pub(super) fn new(download: MediaDownload, limit: u64) -> (Self, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
-        let head = stream::once(std::future::ready(Ok(download.head)));
         let checked = Self {
-            source: head.chain(download.rest).boxed(),
+            head: Some(download.head),
+            source: download.rest,
             rest: Bytes::new(),
             announced: download.content_length,
             limit,
@@ -87,7 +89,10 @@ impl Stream for Checked {
                 Stage::Failed(error) => return Poll::Ready(Some(Err(io::Error::other(error.to_string())))),
             };
             *this.progress.stage() = Stage::AtSource(seen);
-            let answer = ready!(this.source.poll_next_unpin(cx));
+            let answer = match this.head.take() {
+                Some(head) => Some(Ok(head)),
+                None => ready!(this.source.poll_next_unpin(cx)),
+            };
             let stage = this.take(seen, answer);
             *this.progress.stage() = stage;
         }
@@ -134,6 +139,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
+
     use super::*;
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use reqwest::header::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue};
 
 use super::layer::KeyPath;
 use super::values::KeyTemplate;

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{io, mem};
 
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request, Uri};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
@@ -15,14 +18,13 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use prost::Message;
-use reqwest::Url;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::Traces;
-use crate::wire::{Wire, root_cause};
+use crate::wire::Wire;
 
 /// Spans that may wait; at some 500 bytes each they take a megabyte.
 const QUEUE: usize = 2048;
@@ -47,7 +49,7 @@ pub(super) struct Exporter {
     spans: mpsc::Receiver<SpanData>,
     lost: Arc<AtomicU64>,
     wire: Wire,
-    url: Url,
+    url: Uri,
     resource: ResourceAttributesWithSchema,
     /// Spans lost since the trouble began; 0 while there is none.
     dropped: u64,
@@ -65,7 +67,7 @@ pub(super) fn pair(endpoint: &Url, resource: &Resource) -> io::Result<(Queue, Ex
         spans: receiver,
         lost,
         wire: Wire::outbound(CONNECT_TIMEOUT)?,
-        url: traces_url(endpoint),
+        url: Uri::try_from(traces_url(endpoint).as_str()).map_err(io::Error::other)?,
         resource: resource.into(),
         dropped: 0,
     };
@@ -177,14 +179,10 @@ impl Exporter {
         let message = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
         };
-        let request = self
-            .wire
-            .builder()
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))
-            .body(message.encode_to_vec())
-            .build()
-            .map_err(|error| root_cause(&error))?;
+        let request = Request::post(self.url.clone())
+            .header(CONTENT_TYPE, "application/x-protobuf")
+            .body(Body::from(message.encode_to_vec()))
+            .map_err(|error| error.to_string())?;
         let answer = self.wire.send(request, SEND_LIMIT).await;
         let status = answer.map_err(|error| error.to_string())?.status();
         if status.is_success() {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use axum::http::{Response, StatusCode};
 use futures_util::TryStreamExt;
-use reqwest::{Response, StatusCode};
+use hyper::body::Incoming;
 use serde_json::{Map, Value};
 
 use super::{BodyProblem, CallError, ErrCode};
-use crate::wire;
+use crate::wire::Pieces;
 
 /// The longest JSON answer that is read. A token answer has some 200 bytes.
 pub(super) const MAX_JSON: usize = 64 * 1024;
@@ -18,11 +19,11 @@ pub(super) struct Answer(Map<String, Value>);
 
 impl Answer {
     /// Reads the whole body of `response` and parses it; no piece of it may take longer than `stall`.
-    pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, CallError> {
+    pub(super) async fn read(response: Response<Incoming>, stall: Duration) -> Result<Self, CallError> {
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
-        let mut pieces = wire::pieces(response, stall);
+        let mut pieces = Pieces::of(response.into_body(), stall);
         let mut body = Vec::new();
         while let Some(piece) = pieces.try_next().await? {
             if body.len() + piece.len() > MAX_JSON {

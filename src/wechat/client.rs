@@ -3,9 +3,12 @@
 use std::time::{Duration, SystemTime};
 use std::{io, iter};
 
-use reqwest::header::DATE;
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
-use serde_json::json;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, DATE};
+use axum::http::{self, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::answer::Answer;
@@ -15,8 +18,9 @@ use super::{BodyProblem, CallError};
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings;
+use crate::settings::values::BaseUrl;
 use crate::trace;
-use crate::wire::{Wire, WireError, root_cause};
+use crate::wire::{Wire, WireError};
 
 /// A token or ticket as WeChat issued it.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ pub struct Issued {
 /// The one client for WeChat's API.
 pub struct WeChatClient {
     pub(super) wire: Wire,
-    pub(super) bases: Vec<settings::values::BaseUrl>,
+    pub(super) bases: Vec<BaseUrl>,
     pub(super) timeout: Duration,
     /// The longest that a connection to one of the hosts, tried in turn, may take to stand.
     pub(super) connect_limit: Duration,
@@ -66,9 +70,7 @@ impl WeChatClient {
             ("secret", secret.expose()),
         ];
         let asked_at = Instant::now();
-        let answer = self
-            .json(Api::Token, |http, url| http.get(url).query(&query), "/cgi-bin/token")
-            .await;
+        let answer = self.json(Api::Token, &Call::get("/cgi-bin/token", &query)).await;
         issued(&answer?, "access_token", asked_at)
     }
 
@@ -89,13 +91,8 @@ impl WeChatClient {
             body["force_refresh"] = true.into();
         }
         let asked_at = Instant::now();
-        let answer = self
-            .json(
-                Api::StableToken,
-                |http, url| http.post(url).json(&body),
-                "/cgi-bin/stable_token",
-            )
-            .await;
+        let call = Call::post("/cgi-bin/stable_token", &body);
+        let answer = self.json(Api::StableToken, &call).await;
         issued(&answer?, "access_token", asked_at)
     }
 
@@ -104,13 +101,8 @@ impl WeChatClient {
     pub async fn jsapi_ticket(&self, token: &Secret) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", "jsapi")];
         let asked_at = Instant::now();
-        let answer = self
-            .json(
-                Api::Ticket,
-                |http, url| http.get(url).query(&query),
-                "/cgi-bin/ticket/getticket",
-            )
-            .await;
+        let call = Call::get("/cgi-bin/ticket/getticket", &query);
+        let answer = self.json(Api::Ticket, &call).await;
         issued(&answer?, "ticket", asked_at)
     }
 
@@ -118,18 +110,14 @@ impl WeChatClient {
     /// takes `token`.
     pub async fn probe(&self, token: &Secret) -> Result<(), CallError> {
         let query = [("access_token", token.expose())];
-        let answer = self.json(
-            Api::Probe,
-            |http, url| http.get(url).query(&query),
-            "/cgi-bin/get_api_domain_ip",
-        );
-        answer.await.map(drop)
+        let call = Call::get("/cgi-bin/get_api_domain_ip", &query);
+        self.json(Api::Probe, &call).await.map(drop)
     }
 
     /// WeChat's clock, to the second, as the `Date` of an answer tells it; `None` where it does not. Asked
     /// without a token, so that no account and no quota is touched: a refusal has a date too.
     pub async fn date(&self) -> Result<Option<SystemTime>, CallError> {
-        let response = self.send(Client::get, "/cgi-bin/get_api_domain_ip").await?;
+        let response = self.send(&Call::get("/cgi-bin/get_api_domain_ip", &[])).await?;
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
@@ -142,8 +130,8 @@ impl WeChatClient {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
         let download = async {
-            let get = |http: &Client, url| http.get(url).query(&query);
-            media::open(self.send(get, "/cgi-bin/media/get").await?, self.timeout).await
+            let call = Call::get("/cgi-bin/media/get", &query);
+            media::open(self.send(&call).await?, self.timeout).await
         };
         let download = trace::call("wechat", Api::Media.label(), download).await;
         self.metrics.observe(Api::Media, started, download.as_ref().err());
@@ -151,14 +139,9 @@ impl WeChatClient {
     }
 
     /// Makes a call that answers JSON, within `wechat.timeout` and what hosts out of reach have cost before.
-    async fn json(
-        &self,
-        api: Api,
-        build: impl Fn(&Client, Url) -> RequestBuilder,
-        path: &str,
-    ) -> Result<Answer, CallError> {
+    async fn json(&self, api: Api, call: &Call) -> Result<Answer, CallError> {
         let started = Instant::now();
-        let call = async { Answer::read(self.send(build, path).await?, self.timeout).await };
+        let call = async { Answer::read(self.send(call).await?, self.timeout).await };
         let limited = async {
             let answer = timeout(self.connect_limit + self.timeout, call).await;
             answer.unwrap_or(Err(CallError::TimedOut))
@@ -170,11 +153,10 @@ impl WeChatClient {
 
     /// Sends to the first host that a connection can be made to. An answer, of whatever kind, is
     /// never a reason to ask another host: a token call must not be made twice.
-    async fn send(&self, build: impl Fn(&Client, Url) -> RequestBuilder, path: &str) -> Result<Response, CallError> {
+    async fn send(&self, call: &Call) -> Result<Response<Incoming>, CallError> {
         let mut last = String::new();
         for base in &self.bases {
-            let request = build(self.wire.builder(), base.join_path(path)).build();
-            let request = request.map_err(|error| CallError::Interrupted(root_cause(&error)))?;
+            let request = call.to(base).map_err(|error| unsendable(&error))?;
             match self.wire.send(request, self.timeout).await {
                 Ok(response) => return Ok(response),
                 Err(WireError::Connect(why)) => last = why,
@@ -185,6 +167,56 @@ impl WeChatClient {
         Err(CallError::Unreachable(last))
     }
 }
+
+/// A request that can't be made, for what is in it.
+pub(super) fn unsendable(error: &http::Error) -> CallError {
+    CallError::Interrupted(error.to_string())
+}
+
+/// A call, for whichever host it is sent to.
+struct Call {
+    /// May hold a token or a secret.
+    path_and_query: String,
+    /// What is posted, where something is.
+    json: Option<String>,
+}
+
+impl Call {
+    fn get(path: &str, query: &[(&str, &str)]) -> Self {
+        let mut path_and_query = path.to_owned();
+        for (position, (name, value)) in query.iter().enumerate() {
+            path_and_query.push(if position == 0 { '?' } else { '&' });
+            path_and_query.push_str(name);
+            path_and_query.push('=');
+            path_and_query.extend(utf8_percent_encode(value, ESCAPED));
+        }
+        Self {
+            path_and_query,
+            json: None,
+        }
+    }
+
+    fn post(path: &str, json: &Value) -> Self {
+        Self {
+            path_and_query: path.to_owned(),
+            json: Some(json.to_string()),
+        }
+    }
+
+    fn to(&self, base: &BaseUrl) -> http::Result<Request<Body>> {
+        let request = Request::builder().uri(base.join(&self.path_and_query)?);
+        match &self.json {
+            None => request.body(Body::empty()),
+            Some(json) => request
+                .method(Method::POST)
+                .header(CONTENT_TYPE, "application/json")
+                .body(Body::from(json.clone())),
+        }
+    }
+}
+
+/// What is escaped in a query: all that RFC 3986 does not call unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A life longer than any that WeChat gives, against an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use reqwest::StatusCode;
+use axum::http::StatusCode;
 
 use super::ErrCode;
 use crate::wire::BodyError;

@@ -3,17 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, Response};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
-use reqwest::header::HeaderMap;
-use reqwest::{Body, Method, Response};
+use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
 use super::CallError;
-use super::client::WeChatClient;
+use super::client::{WeChatClient, unsendable};
 use super::metrics::Api;
 use crate::trace;
-use crate::wire::{WireError, root_cause};
+use crate::wire::WireError;
 
 /// A call, but for its body.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ impl WeChatClient {
     /// Makes the call that `head` and `body` are, and waits until its answer begins. It may take as
     /// long as it likes, but ends where nothing of the body moves for `wechat.timeout`, and where the
     /// answer does not begin within that time after the body.
-    pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
+    pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response<Incoming>, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);
         let answer = trace::call("wechat", Api::PassThrough.label(), forwarded).await;
@@ -58,7 +59,7 @@ impl WeChatClient {
     }
 
     /// To the first host that a connection can be made to; a stream can only be sent to the first.
-    async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
+    async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response<Incoming>, CallError> {
         let (whole, mut stream) = match body {
             CallBody::Whole(bytes) => (Some(bytes), None),
             CallBody::Stream(stream) => (None, Some(stream)),
@@ -71,16 +72,14 @@ impl WeChatClient {
                 (None, Some(stream)) => progress.of(stream),
                 (None, None) => break,
             };
-            let mut url = base.join_path(&head.path);
-            url.set_query(head.query.as_deref());
-            let request = self
-                .wire
-                .builder()
-                .request(head.method.clone(), url)
-                .headers(head.headers.clone())
-                .body(body)
-                .build()
-                .map_err(|error| CallError::Interrupted(root_cause(&error)))?;
+            let url = match &head.query {
+                Some(query) => base.join(&format!("{}?{query}", head.path)),
+                None => base.join(&head.path),
+            };
+            let mut request = Request::new(body);
+            *request.method_mut() = head.method.clone();
+            *request.uri_mut() = url.map_err(|error| unsendable(&error.into()))?;
+            *request.headers_mut() = head.headers.clone();
             let sending = self.wire.send(request, NO_LIMIT);
             match progress.goes_on(self.connect_limit + self.timeout, sending).await {
                 Some(Ok(response)) => return Ok(response),
@@ -111,7 +110,7 @@ impl Progress {
     /// `stream` as a body whose pieces are progress.
     fn of(&self, stream: BoxStream<'static, Result<Bytes, axum::Error>>) -> Body {
         let progress = self.clone();
-        Body::wrap_stream(stream.inspect(move |_| {
+        Body::from_stream(stream.inspect(move |_| {
             *progress.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }))
     }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use redis::IntoConnectionInfo;
-use reqwest::Url;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
+use url::Url;
 
 use crate::secret::{MASK, Secret};
 

@@ -1,7 +1,9 @@
 //! URLs: where to connect to, who may call, what stored pictures are called.
 
-use reqwest::Url;
+use axum::http::Uri;
+use axum::http::uri::InvalidUri;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would mend
 /// white space and missing slashes in silence.
@@ -68,20 +70,18 @@ impl From<Origin> for String {
 pub struct BaseUrl(Url);
 
 impl BaseUrl {
-    /// The URL of `path` (`/cgi-bin/token`) below this one. Escapes in `path` stay as they are; a
-    /// `?` or `#` in it is escaped.
-    #[must_use]
-    pub fn join_path(&self, path: &str) -> Url {
-        let mut url = self.0.clone();
-        let prefix = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{prefix}/{}", path.trim_start_matches('/')));
-        url
+    /// The URL of `path_and_query` (`/cgi-bin/token?appid=…`) below this one: every byte as it is, or
+    /// an error where it holds one that no URL can, or is too long for one.
+    pub fn join(&self, path_and_query: &str) -> Result<Uri, InvalidUri> {
+        // Without a slash it would make the host's name longer.
+        let slash = if path_and_query.starts_with('/') { "" } else { "/" };
+        Uri::try_from([self.as_str(), slash, path_and_query].concat())
     }
 
-    /// The URL itself.
+    /// The URL itself, without a slash at its end.
     #[must_use]
-    pub fn as_url(&self) -> &Url {
-        &self.0
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
     }
 }
 
@@ -98,7 +98,7 @@ impl TryFrom<String> for BaseUrl {
 
 impl From<BaseUrl> for String {
     fn from(base: BaseUrl) -> Self {
-        base.0.as_str().trim_end_matches('/').to_owned()
+        base.as_str().to_owned()
     }
 }
 
@@ -172,8 +172,8 @@ impl From<PublicBase> for String {
 
 /// An http(s) URL without user info, or `""` for none; for serde's `with`.
 pub mod optional_url {
-    use reqwest::Url;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use url::Url;
 
     const EXPECTED: &str =
         "expected a URL such as \"https://files.internal/upload\" (http or https, no user), or \"\" for none";
@@ -243,13 +243,14 @@ mod tests {
             ("http://127.0.0.1:1/wx/", "http://127.0.0.1:1/wx/cgi-bin/token"),
         ] {
             let base = base(text).unwrap();
-            assert_eq!(base.join_path("/cgi-bin/token").as_str(), url);
+            assert_eq!(base.join("/cgi-bin/token").unwrap(), url);
             assert_eq!(String::from(base), text.trim_end_matches('/'));
         }
-        assert_eq!(
-            base("http://a.cn").unwrap().join_path("x%2Fy?z#").as_str(),
-            "http://a.cn/x%2Fy%3Fz%23"
-        );
+        let base_url = base("http://a.cn").unwrap();
+        assert_eq!(base_url.join("/x%2fy?a=%7e&&b").unwrap(), "http://a.cn/x%2fy?a=%7e&&b");
+        assert_eq!(base_url.join(".evil.cn").unwrap(), "http://a.cn/.evil.cn");
+        assert!(base_url.join("/x y").is_err());
+        assert!(base_url.join(&format!("/{}", "x".repeat(70_000))).is_err());
         for text in [
             "",
             "api.weixin.qq.com",

@@ -1,0 +1,60 @@
+//! `multipart/form-data` of one part, the picture.
+
+use std::future::ready;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+
+use super::{ImageName, Picture};
+
+/// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data").
+pub(super) struct FieldName(String);
+
+impl FieldName {
+    pub(super) fn new(name: &str) -> Self {
+        Self(name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A"))
+    }
+}
+
+/// A picture as a form (RFC 7578), ready to be posted.
+pub(super) struct Form {
+    pub(super) content_type: String,
+    /// In bytes, where the picture's is known.
+    pub(super) length: Option<u64>,
+    pub(super) body: Body,
+}
+
+impl Form {
+    /// `picture` as a file called `name`, in the field `field`.
+    pub(super) fn of(field: &FieldName, name: &ImageName, picture: Picture) -> Self {
+        // Nobody can guess it, so nobody can send a picture that holds it.
+        let boundary = format!("{:032x}", rand::random::<u128>());
+        let head = format!(
+            "--{boundary}\r\n\
+             Content-Disposition: form-data; name=\"{}\"; filename=\"{name}\"\r\n\
+             Content-Type: {}\r\n\r\n",
+            field.0,
+            picture.kind.media_type()
+        );
+        let tail = format!("\r\n--{boundary}--\r\n");
+        let around = (head.len() + tail.len()) as u64;
+        let text = |text: String| stream::once(ready(Ok(Bytes::from(text))));
+        Self {
+            content_type: format!("multipart/form-data; boundary={boundary}"),
+            length: picture.length.map(|length| around + length),
+            body: Body::from_stream(text(head).chain(picture.body).chain(text(tail))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fields_name_can_not_end_its_line_or_its_quotes() {
+        assert_eq!(FieldName::new("文件[a b]").0, "文件[a b]");
+        assert_eq!(FieldName::new("a\"; b\r\nc").0, "a%22; b%0D%0Ac");
+    }
+}
