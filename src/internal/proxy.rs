@@ -56,6 +56,8 @@ impl Internal {
         match plain.as_slice() {
             _ if !self.proxy => Some("internal.proxy is off: this gateway passes nothing through"),
             _ if call.method == Method::CONNECT => Some("this gateway makes no tunnels"),
+            // Whoever straightens it out arrives at another path than the one looked at here.
+            _ if plain.iter().any(|part| matches!(*part, "." | "..")) => Some("no such path; write it without dots"),
             // An odd spelling of what is answered here would fetch a token past the gateway, and kill its own.
             ["cgi-bin", "token" | "stable_token"] => {
                 Some("no such path; write /cgi-bin/token or /cgi-bin/stable_token")

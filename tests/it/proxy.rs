@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
 
-use crate::support::{Gateway, RedisServer, SandboxHost, TINY_PHOTO, free_address, photo};
+use crate::support::{Gateway, Raw, RedisServer, SandboxHost, TINY_PHOTO, free_address, photo};
 
 /// A media file as SDKs upload it.
 fn form(bytes: &[u8]) -> reqwest::multipart::Form {
@@ -217,6 +217,19 @@ async fn what_is_not_wechats_is_not_passed() {
     ] {
         let answer = gateway.internal_get(path).await;
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
+    }
+    // What a URL library would straighten out on its way, and a server at the end of it.
+    for path in [
+        "/cgi-bin/./token",
+        "/cgi-bin/media/../token",
+        "/cgi-bin/media/%2e%2E/token",
+        "/x/..",
+    ] {
+        let mut client = Raw::connect(gateway.internal).await;
+        client
+            .send(format!("GET {path} HTTP/1.1\r\nHost: wxgate\r\n\r\n"))
+            .await;
+        assert_eq!(client.answer().await.status, 404, "{path}");
     }
     assert_eq!(gateway.wechat.sandbox.calls(Api::Other), 0);
     assert_eq!(gateway.wechat.sandbox.calls(Api::Token), 0);
