@@ -175,12 +175,20 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 }
 
 fn json_bytes(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
-    // Room for a signed page, which would be moved twice while it grew.
-    let mut text = Vec::with_capacity(320);
     // Strings, numbers and structs of them can't fail to serialise.
-    let _ = serde_json::to_writer(&mut text, body);
-    let mut response = Response::new(Bytes::from(text));
+    let text = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = with_headers(Bytes::from(text));
     *response.status_mut() = status;
+    response
+}
+
+/// A successful answer whose body, an envelope's JSON, is written already.
+pub(super) fn written(json: String) -> Response<Body> {
+    with_headers(Bytes::from(json)).map(Body::from)
+}
+
+fn with_headers(body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::code::Code;
 use super::docs::SigningFailures;
 use super::edge::Client;
-use super::envelope::{ApiError, Envelope};
+use super::envelope::{ApiError, Envelope, written};
 use super::request_id::RequestId;
 use super::{Api, unknown_account};
 use crate::directory::Account;
@@ -116,7 +116,28 @@ fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: RequestId) ->
         nonce_str: nonce.as_str(),
         signature: &signature,
     };
-    Envelope::ok(page, id)
+    written(page.in_envelope(id))
+}
+
+impl SignedPage<'_> {
+    /// The JSON of this page's [`Envelope`]. All of it is letters, digits and signs that JSON leaves as
+    /// they are, and looking at each of them again costs a signature more than anything but SHA-1.
+    fn in_envelope(&self, id: RequestId) -> String {
+        [
+            r#"{"code":0,"message":"ok","data":{"appId":""#,
+            self.app_id,
+            r#"","timestamp":""#,
+            self.timestamp,
+            r#"","nonceStr":""#,
+            self.nonce_str,
+            r#"","signature":""#,
+            self.signature,
+            r#""},"traceId":""#,
+            id.as_str(),
+            r#""}"#,
+        ]
+        .concat()
+    }
 }
 
 fn refuse(problem: &UrlProblem) -> ApiError {
@@ -127,4 +148,30 @@ fn refuse(problem: &UrlProblem) -> ApiError {
         }
     };
     ApiError::new(code, problem.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_by_hand_is_what_serde_writes() {
+        let nonce = Nonce::random();
+        let page = SignedPage {
+            app_id: "wx0123456789abcdef",
+            timestamp: "1414587457",
+            nonce_str: nonce.as_str(),
+            signature: &sign("a-ticket", nonce.as_str(), "1414587457", "https://a.cn/"),
+        };
+        let trace_id = RequestId::random();
+        let written = page.in_envelope(trace_id);
+        let (code, message, data) = (0, "ok", page);
+        let envelope = Envelope {
+            code,
+            message,
+            data,
+            trace_id,
+        };
+        assert_eq!(written, serde_json::to_string(&envelope).unwrap());
+    }
 }

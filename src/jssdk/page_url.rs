@@ -64,10 +64,11 @@ impl<'a> PageUrl<'a> {
                 UrlProblem::NotAbsolute
             });
         };
-        if text.bytes().any(|b| b.is_ascii_control()) {
+        if text.bytes().fold(false, |odd, b| odd | b.is_ascii_control()) {
             return Err(UrlProblem::NotAPageUrl);
         }
-        let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let authority = rest.bytes().position(|b| matches!(b, b'/' | b'?'));
+        let (authority, tail) = rest.split_at(authority.unwrap_or(rest.len()));
         let host = host_of(authority).ok_or(UrlProblem::NotAbsolute)?;
         let path = tail.split('?').next().unwrap_or_default();
         Ok(Self { text, host, path })
@@ -114,8 +115,8 @@ fn host_of(authority: &str) -> Option<&str> {
     };
     let name = |h: &str| {
         !h.is_empty()
-            && h.chars()
-                .all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || "-._~%".contains(c))
+            && h.bytes()
+                .all(|b| !b.is_ascii() || b.is_ascii_alphanumeric() || b"-._~%".contains(&b))
     };
     let ip6 = |h: &str| {
         h.strip_prefix('[')

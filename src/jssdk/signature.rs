@@ -62,5 +62,5 @@ pub(super) fn hex_sha1<'a>(pieces: impl IntoIterator<Item = &'a str>) -> String 
     let mut digits = [0; 40];
     // 20 bytes fill 40 digits exactly.
     let _ = hex::encode_to_slice(hash.finalize(), &mut digits);
-    String::from_utf8_lossy(&digits).into_owned()
+    String::from_utf8(digits.to_vec()).unwrap_or_default()
 }
