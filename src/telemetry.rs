@@ -29,8 +29,11 @@ pub fn init(settings: &Telemetry) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
+    // Filters of the whole registry, not of the one layer: those are asked whenever a span is entered.
     Registry::default()
-        .with(lines.with_filter(FilterFn::new(may_be_logged)).with_filter(filter))
+        .with(filter)
+        .with(FilterFn::new(may_be_logged))
+        .with(lines)
         .init();
 }
 
