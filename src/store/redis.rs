@@ -123,10 +123,13 @@ impl RedisStore {
             Connection::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
             Connection::None | Connection::Failed { .. } => {}
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout));
-        let error = match timeout(self.connect_timeout, self.topology.connect(&config)).await {
+        // Boxed, as every command's future would have the four kilobytes of what is done once.
+        let opened = timeout(
+            self.connect_timeout,
+            self.topology.connect(self.connect_timeout).boxed(),
+        )
+        .await;
+        let error = match opened {
             Ok(Ok(wire)) => {
                 *connection = Connection::Open(wire.clone());
                 return Ok(wire);
@@ -212,12 +215,18 @@ impl Topology {
         })
     }
 
-    async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<Wire> {
+    async fn connect(&self, limit: Duration) -> RedisResult<Wire> {
+        // Answers are waited for by whoever asks.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(limit))
+            .set_response_timeout(None);
         Ok(match self {
             Self::Standalone(client) => {
-                Wire::Single(client.get_multiplexed_async_connection_with_config(config).await?)
+                Wire::Single(client.get_multiplexed_async_connection_with_config(&config).await?)
             }
-            Self::Sentinel(client) => Wire::Single(client.lock().await.get_async_connection_with_config(config).await?),
+            Self::Sentinel(client) => {
+                Wire::Single(client.lock().await.get_async_connection_with_config(&config).await?)
+            }
             Self::Cluster(client) => Wire::Cluster(client.get_async_connection().await?),
         })
     }
@@ -259,8 +268,9 @@ impl ConnectionLike for Wire {
 }
 
 fn eval(script: &str, keys: &[&str]) -> Cmd {
-    let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(keys.len()).arg(keys);
+    // Room for any of the scripts with its arguments, so that it does not grow step by step.
+    let mut command = Cmd::with_capacity(8, 768);
+    command.arg("EVAL").arg(script).arg(keys.len()).arg(keys);
     command
 }
 
