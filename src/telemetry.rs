@@ -29,7 +29,7 @@ pub fn init(settings: &Telemetry) {
             .with_writer(std::io::stderr)
             .boxed(),
     };
-    // Filters of the whole registry, not of the one layer: those are asked whenever a span is entered.
+    // Filters of the whole registry, since a layer's own are asked whenever a span is entered or left.
     Registry::default()
         .with(filter)
         .with(FilterFn::new(may_be_logged))

@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
-use futures_util::stream::Stream;
+use futures_util::stream::{Stream, TryStreamExt};
 use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -127,6 +127,18 @@ impl Pieces {
             waiting: None,
         }
     }
+
+    /// All of them in one; `None` where they are more than `limit` bytes.
+    pub async fn whole(mut self, limit: usize) -> Result<Option<Vec<u8>>, BodyError> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.try_next().await? {
+            if whole.len() + piece.len() > limit {
+                return Ok(None);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(Some(whole))
+    }
 }
 
 impl Stream for Pieces {
@@ -156,11 +168,8 @@ impl Stream for Pieces {
                 }
             }
         };
-        *this = Self {
-            body: None,
-            stall: this.stall,
-            waiting: None,
-        };
+        this.body = None;
+        this.waiting = None;
         Poll::Ready(last)
     }
 }

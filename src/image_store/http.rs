@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use axum::http::{Method, Request, Response, StatusCode, Uri};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, TryStreamExt};
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -161,16 +161,8 @@ async fn read(answer: Response<Incoming>, stall: Duration) -> Result<Value, Stor
     if !status.is_success() {
         return Err(answered_with(status));
     }
-    let mut pieces = Pieces::of(answer.into_body(), stall);
-    let mut text = Vec::new();
-    while let Some(piece) = pieces.try_next().await? {
-        text.extend_from_slice(&piece);
-        if text.len() > MAX_ANSWER {
-            return Err(StoreFailure::Refused(format!(
-                "its answer is longer than {MAX_ANSWER} bytes"
-            )));
-        }
-    }
+    let text = Pieces::of(answer.into_body(), stall).whole(MAX_ANSWER).await?;
+    let text = text.ok_or_else(|| StoreFailure::Refused(format!("its answer is longer than {MAX_ANSWER} bytes")))?;
     serde_json::from_slice(&text).map_err(|_| StoreFailure::Refused("its answer is not JSON".to_owned()))
 }
 

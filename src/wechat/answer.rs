@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::http::{Response, StatusCode};
-use futures_util::TryStreamExt;
 use hyper::body::Incoming;
 use serde_json::{Map, Value};
 
@@ -23,15 +22,8 @@ impl Answer {
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
-        let mut pieces = Pieces::of(response.into_body(), stall);
-        let mut body = Vec::new();
-        while let Some(piece) = pieces.try_next().await? {
-            if body.len() + piece.len() > MAX_JSON {
-                return Err(CallError::Body(BodyProblem::TooLong));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Self::parse(&body)
+        let body = Pieces::of(response.into_body(), stall).whole(MAX_JSON).await?;
+        Self::parse(&body.ok_or(CallError::Body(BodyProblem::TooLong))?)
     }
 
     /// Parses `body`. Raw control characters, which WeChat has been seen to send, are dropped first;
