@@ -8,10 +8,12 @@ mod serve;
 mod sign;
 
 use std::io::Write;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::api;
 use crate::settings::{Settings, Sources};
@@ -139,8 +141,17 @@ fn openapi() -> Result<(), Failure> {
 }
 
 /// Runs `work` on a runtime, until it ends.
+///
+/// On one processor, which is what most containers are given, tokio's scheduler for one thread: the one for
+/// several finds nobody to share its tasks with, and costs an upload a fifth more.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut runtime = if processors == 1 {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    let runtime = runtime
         .enable_all()
         // They write pictures to a disk and look up names. Each costs memory; a disk is not faster for more.
         .max_blocking_threads(16)

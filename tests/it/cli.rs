@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{Gateway, GatewayProcess, SandboxHost, until};
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, until};
 use wxgate::sandbox::SandboxConfig;
 
 fn wxgate(arguments: &[&str]) -> Command {
@@ -96,7 +96,24 @@ fn help_explains_every_command() {
 #[tokio::test]
 async fn a_process_drains_on_sigterm() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let mut process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+    let process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+    drains_on_sigterm(process, &wechat).await;
+}
+
+#[tokio::test]
+async fn a_process_on_one_processor_serves_and_drains() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = GatewayProcess::start_on_one_processor(&Gateway::builder().redis(&redis), &wechat).await;
+    process.assert_signs().await;
+    let uploads = (0..20).map(|_| process.upload_new_photo());
+    for answer in futures_util::future::join_all(uploads).await {
+        assert_eq!(answer.code(), (200, 0));
+    }
+    drains_on_sigterm(process, &wechat).await;
+}
+
+async fn drains_on_sigterm(mut process: GatewayProcess, wechat: &SandboxHost) {
     until("it is ready", || async {
         reqwest::get(process.url("/readyz"))
             .await
@@ -111,6 +128,7 @@ async fn a_process_drains_on_sigterm() {
         }
         .on(wxgate::sandbox::Api::MediaGet),
     );
+    let fetched = wechat.sandbox.calls(wxgate::sandbox::Api::MediaGet);
     let body = serde_json::json!({ "mediaId": photo });
     let request = reqwest::Client::new()
         .post(process.url("/p/active/weChatOa/upload"))
@@ -118,7 +136,7 @@ async fn a_process_drains_on_sigterm() {
         .send();
     let request = tokio::spawn(request);
     until("the upload is under way", || async {
-        wechat.sandbox.calls(wxgate::sandbox::Api::MediaGet) == 1
+        wechat.sandbox.calls(wxgate::sandbox::Api::MediaGet) == fetched + 1
     })
     .await;
     process.signal("TERM");

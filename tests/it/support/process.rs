@@ -20,8 +20,22 @@ pub struct GatewayProcess {
 impl GatewayProcess {
     /// Starts `wxgate serve` with these settings, and waits until it listens.
     pub async fn start(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_wxgate")), builder, wechat).await
+    }
+
+    /// The same on one processor, as in most containers: there it runs on one thread.
+    pub async fn start_on_one_processor(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let one = allowed.unwrap().trim().split([',', '-']).next().unwrap();
+        let mut command = Command::new("taskset");
+        command.args(["-c", one, env!("CARGO_BIN_EXE_wxgate")]);
+        Self::run(command, builder, wechat).await
+    }
+
+    async fn run(mut wxgate: Command, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
         let images = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wxgate"))
+        let mut child = wxgate
             .arg("serve")
             .current_dir(images.path())
             .env_clear()
