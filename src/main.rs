@@ -7,7 +7,7 @@ fn main() -> ExitCode {
     wxgate::cli::main()
 }
 
-/// Pictures pass through in buffers of 96 KiB. As it starts out, glibc's allocator gives each freed one
+/// Pictures pass through in buffers of 104 KiB. As it starts out, glibc's allocator gives each freed one
 /// back to the kernel and gets it anew, page fault by page fault. Freeing a large block once makes it
 /// keep twice as much (`mallopt(3)`, `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`); the block itself is
 /// never touched and takes no memory. Other allocators don't mind.
