@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer;
+use tower::util::option_layer;
 
 use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
 use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
@@ -183,16 +184,17 @@ impl App {
     pub async fn run(self, stop: CancellationToken) {
         self.start_background();
         let grace = self.settings.server.shutdown_grace;
-        let cors = api::cors(&self.settings.server.cors_allowed_origins);
-        let edge = tower::util::option_layer(cors).layer(self.edge);
+        let cors = option_layer(api::cors(&self.settings.server.cors_allowed_origins));
         let server = Server {
             refuse: Some(api::refuse),
             ..Server::default()
         };
+        let edge = |peer| cors.layer(self.edge.for_peer(peer));
         let public = server.serve(self.public, edge, self.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
-                server::serve(listener, self.internal_routes, self.stop.clone(), grace).await;
+                let routes = |peer| internal::for_peer(self.internal_routes.clone(), peer);
+                server::serve(listener, routes, self.stop.clone(), grace).await;
             }
         };
         let drain = async {

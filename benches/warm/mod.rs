@@ -11,7 +11,6 @@ use tower::ServiceExt;
 use wxgate::api::Edge;
 use wxgate::app::App;
 use wxgate::sandbox::{Sandbox, SandboxConfig};
-use wxgate::server::Peer;
 use wxgate::settings::{Settings, Sources};
 
 /// A page's URL as WeChat makes it when somebody shares the page, encoded.
@@ -40,7 +39,7 @@ pub async fn gateway() -> Edge {
     };
     let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
     let app = App::build(settings, Router::new()).await.unwrap();
-    let service = app.service();
+    let service = app.service().for_peer(Ipv4Addr::LOCALHOST.into());
     tokio::spawn(app.run(CancellationToken::new()));
     // The first one waits for the ticket.
     let answer = service.clone().oneshot(request()).await.unwrap();
@@ -56,6 +55,5 @@ pub fn request() -> Request<Body> {
     request
         .headers_mut()
         .insert("user-agent", "Mozilla/5.0 MicroMessenger".parse().unwrap());
-    request.extensions_mut().insert(Peer(Ipv4Addr::LOCALHOST.into()));
     request
 }

@@ -29,7 +29,6 @@ use super::metrics::HttpMetrics;
 use super::request_id::RequestId;
 use super::route::Route;
 use super::{Api, jssdk};
-use crate::server::Peer;
 use crate::telemetry::millis;
 use crate::trace::Traces;
 
@@ -50,11 +49,13 @@ impl<S: Sync> FromRequestParts<S> for Client {
     }
 }
 
-/// The public listener's service. Cheap to clone.
+/// The public listener's service, for one connection. Cheap to clone.
 #[derive(Clone)]
 pub struct Edge {
     router: Router,
     shared: Arc<Shared>,
+    /// Where the connection comes from.
+    peer: IpAddr,
 }
 
 struct Shared {
@@ -68,17 +69,9 @@ struct Shared {
 /// A request that takes longer is worth a line in the log even if it succeeds.
 pub const SLOW: Duration = Duration::from_secs(1);
 
-impl Shared {
-    /// The client's address.
-    fn client(&self, request: &Request<Body>) -> IpAddr {
-        let peer = request.extensions().get();
-        let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| *address);
-        client_address(peer, request.headers(), &self.trusted_proxies)
-    }
-}
-
 impl Edge {
-    /// The edge around `router`; with `signing`, it signs pages itself where it can.
+    /// The edge around `router`, for a connection from nowhere; see [`Edge::for_peer`]. With `signing`, it
+    /// signs pages itself where it can.
     #[must_use]
     pub fn new(
         router: Router,
@@ -97,7 +90,19 @@ impl Edge {
                 traces,
                 signing,
             }),
+            peer: Ipv4Addr::UNSPECIFIED.into(),
         }
+    }
+
+    /// The same for a connection that comes from `peer`.
+    #[must_use]
+    pub fn for_peer(&self, peer: IpAddr) -> Self {
+        Self { peer, ..self.clone() }
+    }
+
+    /// The client's address.
+    fn client(&self, request: &Request<Body>) -> IpAddr {
+        client_address(self.peer, request.headers(), &self.shared.trusted_proxies)
     }
 
     /// The answer to a page that can be signed on the spot. That is nearly every request there is, and
@@ -113,7 +118,7 @@ impl Edge {
         }
         let started = Instant::now();
         let id = RequestId::of(request.headers());
-        let client = shared.client(request);
+        let client = self.client(request);
         let query = request.uri().query()?;
         let signed = catch_unwind(AssertUnwindSafe(|| jssdk::sign_at_once(api, query, client, id)));
         let mut response = signed.ok().flatten()?;
@@ -125,7 +130,7 @@ impl Edge {
     async fn handle(self, mut request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let id = RequestId::of(request.headers());
-        let client = self.shared.client(&request);
+        let client = self.client(&request);
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(Client(client));
         let (method, route) = (request.method().clone(), Route::of(request.uri().path()));

@@ -9,13 +9,15 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use futures_util::FutureExt;
 use tokio::time::Instant;
+use tower::Layer;
 use tracing::Instrument;
 
 use super::answer::Refusal;
 use crate::api::{RequestId, SLOW, X_REQUEST_ID};
-use crate::server::Peer;
+use crate::server::Serves;
 use crate::telemetry::millis;
 use crate::trace::Traces;
 
@@ -28,13 +30,20 @@ pub(super) struct AskedBy(pub(super) String);
 pub(super) struct Because(pub(super) String);
 
 /// The address that a request comes from.
+#[derive(Clone, Copy)]
 pub(super) struct Address(pub(super) IpAddr);
 
 impl Address {
     fn of(extensions: &Extensions) -> Self {
-        let peer = extensions.get::<Peer>();
-        Self(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| address.to_canonical()))
+        let nowhere = Self(Ipv4Addr::UNSPECIFIED.into());
+        extensions.get().copied().unwrap_or(nowhere)
     }
+}
+
+/// `routes`, for a connection that comes from `peer`.
+#[must_use]
+pub fn for_peer(routes: Router, peer: IpAddr) -> impl Serves {
+    Extension(Address(peer.to_canonical())).layer(routes)
 }
 
 impl<S: Sync> FromRequestParts<S> for Address {

@@ -30,6 +30,7 @@ use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 
 pub use console::Console;
+pub use edge::for_peer;
 use metrics::InternalMetrics;
 
 /// What the handlers need. Cheap to clone.

@@ -42,11 +42,10 @@ pub(super) async fn converse(
 ) -> Option<(TcpStream, Bytes)> {
     let (limits, pace) = (connection.limits(), Pace::default());
     let stream = Watched::new(stream, seen, connection.server.refuse, pace.clone());
-    let (peer, body_stall, kept) = (connection.peer, limits.body_stall, pace.clone());
+    let (body_stall, kept) = (limits.body_stall, pace.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         kept.is_busy();
-        let mut request = request.map(|body| punctual(body, body_stall));
-        request.extensions_mut().insert(peer);
+        let request = request.map(|body| punctual(body, body_stall));
         let (answer, pace) = (service.clone().oneshot(request), kept.clone());
         answer.map(|answer| answer.map(|answer| answer.map(|body| Noted::new(body, pace))))
     });

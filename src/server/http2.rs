@@ -32,14 +32,12 @@ const ENDING: Duration = Duration::from_secs(120);
 /// Serves the requests on `stream`, of which `seen` has been read.
 pub(super) async fn converse(connection: &Connection, stream: TcpStream, seen: Bytes, service: impl Serves) {
     let limits = connection.limits();
-    let (peer, body_stall) = (connection.peer, limits.body_stall);
+    let body_stall = limits.body_stall;
     let last_request = Arc::new(Mutex::new(Instant::now()));
     let noted = Arc::clone(&last_request);
     let service = service_fn(move |request: Request<Incoming>| {
         *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        let mut request = request.map(|body| punctual(body, body_stall));
-        request.extensions_mut().insert(peer);
-        service.clone().oneshot(request)
+        service.clone().oneshot(request.map(|body| punctual(body, body_stall)))
     });
     let stream = Watched::new(stream, seen, None, Pace::default());
     let http = http2::Builder::new(TokioExecutor::new())

@@ -37,10 +37,6 @@ pub use open_files::raise_open_files;
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The address that a request's connection comes from, in the request's extensions.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
-
 /// The answer to what is no request: malformed (400), or with too large a head (414, 431).
 pub type Refuse = fn(StatusCode) -> Response<Bytes>;
 
@@ -86,7 +82,7 @@ impl Default for Limits {
     }
 }
 
-/// What the service of a listener is.
+/// What serves a connection's requests.
 pub trait Serves:
     Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
@@ -97,9 +93,14 @@ impl<S> Serves for S where
 {
 }
 
-/// Serves `listener` with `service` until `stop` is cancelled; then lets requests in flight finish,
-/// for `grace` at most.
-pub async fn serve(listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
+/// Serves `listener` until `stop` is cancelled; then lets requests in flight finish, for `grace` at
+/// most. `service` makes what serves a connection that comes from this address.
+pub async fn serve<S: Serves>(
+    listener: TcpListener,
+    service: impl Fn(IpAddr) -> S,
+    stop: CancellationToken,
+    grace: Duration,
+) {
     Server::default().serve(listener, service, stop, grace).await;
 }
 
@@ -113,9 +114,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `listener` with `service` until `stop` is cancelled; then lets requests in flight
-    /// finish, for `grace` at most.
-    pub async fn serve(self, listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
+    /// Serves `listener` until `stop` is cancelled; then lets requests in flight finish, for `grace` at
+    /// most. `service` makes what serves a connection that comes from this address.
+    pub async fn serve<S: Serves>(
+        self,
+        listener: TcpListener,
+        service: impl Fn(IpAddr) -> S,
+        stop: CancellationToken,
+        grace: Duration,
+    ) {
         let places = Places::new(self.limits.connections);
         let (mut connections, drain) = (JoinSet::new(), Drain::default());
         let server = Arc::new(self);
@@ -132,11 +139,10 @@ impl Server {
             };
             let connection = Connection {
                 server: Arc::clone(&server),
-                peer: Peer(peer.ip()),
                 places: places.clone(),
                 stop: drain.clone(),
             };
-            let service = service.clone();
+            let service = service(peer.ip());
             connections.spawn(async move {
                 // Errors here are the client's: it went away, or spoke no HTTP.
                 let _ = connection.converse(stream, service).await;
@@ -252,7 +258,6 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 /// A client, and what it gets.
 struct Connection {
     server: Arc<Server>,
-    peer: Peer,
     places: Places,
     stop: Drain,
 }

@@ -147,7 +147,12 @@ impl Pages {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, router, CancellationToken::new(), Duration::ZERO));
+        let serving = tokio::spawn(serve(
+            listener,
+            move |_| router.clone(),
+            CancellationToken::new(),
+            Duration::ZERO,
+        ));
         Self { address, serving }
     }
 }

@@ -38,7 +38,7 @@ impl Small {
             Ok::<_, Infallible>(Response::new(Body::from(answer)))
         });
         let server = Server { limits, refuse: None };
-        tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
+        tokio::spawn(server.serve(listener, move |_| service, stop.clone(), Duration::ZERO));
         Self {
             address,
             _end: stop.drop_guard(),
@@ -153,7 +153,7 @@ async fn an_answer_that_nobody_takes_is_given_up() {
         async { Ok::<_, Infallible>(Response::new(Body::from_stream(body))) }
     });
     let server = Server { limits, refuse: None };
-    tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
+    tokio::spawn(server.serve(listener, move |_| service.clone(), stop.clone(), Duration::ZERO));
     let _end = stop.drop_guard();
     let mut client = Raw::connect(address).await;
     client.send(HEALTH).await;

@@ -41,7 +41,12 @@ impl Collector {
         let router = Router::new()
             .route("/v1/traces", post(take))
             .with_state(Arc::clone(&got));
-        tokio::spawn(wxgate::server::serve(listener, router, end.clone(), Duration::ZERO));
+        tokio::spawn(wxgate::server::serve(
+            listener,
+            move |_| router.clone(),
+            end.clone(),
+            Duration::ZERO,
+        ));
         Self {
             address,
             got,
