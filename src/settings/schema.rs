@@ -171,6 +171,8 @@ pub(super) fn expectation(path: &KeyPath, value: &Value) -> String {
     let (text, text_fits) = match value {
         Value::String(text) => (text.clone(), "another text"),
         Value::Table(_) | Value::Array(_) => (String::new(), "a single value"),
+        // A date that could not be read is an empty one, and toml panics where that is written.
+        Value::Datetime(_) => ("a date".to_owned(), "a text, in quotes"),
         other => (other.to_string(), "a text, in quotes"),
     };
     let message = match check(path, Value::String(text)) {

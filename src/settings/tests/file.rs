@@ -222,6 +222,21 @@ fn broken_toml_is_told_beside_other_mistakes() {
     );
 }
 
+/// The commonest quotes to be missing: those around an address. What comes of it looks like a date.
+#[test]
+fn what_only_begins_as_a_date_is_refused() {
+    for address in ["0:8080", "10:80", "0.0.0.0:8080", "2026-11"] {
+        let told = problems(&format!("server.listen = {address}"));
+        assert!(told[0].starts_with("wxgate.toml:2: not valid TOML: "), "{told:?}");
+        assert_eq!(
+            told[1..],
+            [
+                "wxgate.toml:2: server.listen: expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""
+            ]
+        );
+    }
+}
+
 #[test]
 fn a_list_or_a_table_where_a_value_belongs_is_refused() {
     assert_eq!(
@@ -320,6 +335,7 @@ fn line() -> impl Strategy<Value = String> {
         Just("{ x = 1 }".to_owned()),
         Just("[{}, 1]".to_owned()),
         Just("1979-05-27".to_owned()),
+        Just("0:8080".to_owned()),
         Just("-1e999".to_owned()),
         Just("0xffffffffffffffffff".to_owned()),
         Just("\"\"\"".to_owned()),
