@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use crate::api::{self, RequestId, parse_upload};
 use crate::jssdk::{JsDomain, PageUrl, QueryParams};
 use crate::picture::Kind;
+use crate::secret::MASK;
 use crate::settings::{Settings, Sources};
 use crate::wechat::CallError;
 
@@ -21,7 +22,7 @@ macro_rules! seed {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     (
         "page_url",
         page_url,
@@ -57,6 +58,11 @@ pub const TARGETS: [Target; 8] = [
         "settings",
         settings,
         &[seed!("settings/account"), seed!("settings/lists")],
+    ),
+    (
+        "settings_file",
+        settings_file,
+        &[seed!("settings_file/account"), seed!("settings_file/broken")],
     ),
 ];
 
@@ -155,17 +161,49 @@ pub fn picture(data: &[u8]) {
 pub fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let env = text.lines().filter_map(|line| line.split_once('='));
-    // A file may be read by name; which one must not depend on a fuzzer.
-    let env = env.filter(|(name, _)| !name.to_ascii_lowercase().ends_with("_file"));
+    let env = env.filter(|(name, _)| !names_a_file(name));
     let env = env.map(|(name, value)| (format!("WXGATE__{name}"), value.to_owned()));
-    match Settings::load(&Sources {
+    load(&Sources {
         file: None,
         env: env.collect(),
-    }) {
-        Ok(settings) => assert!(
-            !settings.to_masked_toml().contains("s3cr3t-s3cr3t"),
-            "a secret in the open"
-        ),
+    });
+}
+
+/// `settings`: a file.
+pub fn settings_file(data: &[u8]) {
+    if names_a_file(&String::from_utf8_lossy(data)) {
+        return;
+    }
+    // Tests run in threads of one process, fuzzers in processes.
+    let name = format!("wxgate-{}-{:?}.toml", std::process::id(), std::thread::current().id());
+    let file = std::env::temp_dir().join(name);
+    if std::fs::write(&file, data).is_ok() {
+        load(&Sources {
+            file: Some(file.clone()),
+            env: Vec::new(),
+        });
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// A secret may be read from a file by name, and which one must not depend on a fuzzer. TOML may write
+/// any letter of a key as an escape.
+fn names_a_file(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["_file", r"\u", r"\x"].iter().any(|part| text.contains(part))
+}
+
+fn load(sources: &Sources) {
+    match Settings::load(sources) {
+        Ok(settings) => {
+            let printed = settings.to_masked_toml().parse::<toml::Table>();
+            let accounts = printed.as_ref().map(|printed| printed["accounts"].as_array());
+            let accounts = accounts.unwrap_or_default().map_or(&[][..], Vec::as_slice);
+            assert!(!accounts.is_empty(), "settings without an account, or not TOML");
+            for account in accounts {
+                assert_eq!(account["app_secret"].as_str(), Some(MASK), "a secret in the open");
+            }
+        }
         Err(problems) => assert_eq!(problems.to_string().lines().count(), problems.iter().count()),
     }
 }
