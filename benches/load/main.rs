@@ -27,11 +27,12 @@ type Role = fn(&str);
 const PINNED: &str = "BENCH_PINNED";
 
 /// What this binary can be told to be, instead of the benchmark: a server that prints its address.
-const ROLES: [(&str, Role); 4] = [
+const ROLES: [(&str, Role); 5] = [
     ("world", world::run),
     ("constant", references::run_constant),
     ("plain-signing", references::run_plain_signing),
     ("pipe", references::run_pipe),
+    ("pipe-once", references::run_pipe_once),
 ];
 
 fn main() {

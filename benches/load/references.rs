@@ -10,8 +10,10 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use rand::RngExt;
 use rand::distr::Alphanumeric;
+use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
+use tokio::sync::OnceCell;
 
 use crate::world::{self, TICKET};
 
@@ -49,10 +51,23 @@ async fn sign(Query(asked): Query<Asked>) -> impl IntoResponse {
 
 /// One request's body is the other's, and nothing looks at it. `world` is the address of both ends.
 pub fn run_pipe(world: &str) {
+    serve_pipe(world, None);
+}
+
+/// The same, with what storing a picture once takes at the least: one command in Redis to take the upload,
+/// and one to remember it. `addresses` are the world's and Redis's.
+pub fn run_pipe_once(addresses: &str) {
+    let (world, redis) = addresses.split_once(' ').unwrap();
+    serve_pipe(world, Some(redis::Client::open(redis).unwrap()));
+}
+
+fn serve_pipe(world: &str, redis: Option<redis::Client>) {
     let pipe = Arc::new(Pipe {
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
         source: format!("{world}/cgi-bin/media/get?access_token=x&media_id="),
         sink: format!("{world}/upload"),
+        redis,
+        connection: OnceCell::new(),
     });
     world::serve(
         Router::new()
@@ -65,6 +80,21 @@ struct Pipe {
     client: reqwest::Client,
     source: String,
     sink: String,
+    redis: Option<redis::Client>,
+    connection: OnceCell<MultiplexedConnection>,
+}
+
+impl Pipe {
+    /// Keeps `value` for a minute, where there is a Redis.
+    async fn keep(&self, key: String, value: &[u8]) {
+        let Some(redis) = &self.redis else { return };
+        let open = async || redis.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = self.connection.get_or_init(open).await.clone();
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(value).arg("NX").arg("PX").arg(60_000);
+        let kept: Option<String> = set.query_async(&mut connection).await.unwrap();
+        assert!(kept.is_some());
+    }
 }
 
 #[derive(Deserialize)]
@@ -74,10 +104,18 @@ struct Upload {
 }
 
 async fn relay(State(pipe): State<Arc<Pipe>>, axum::Json(upload): axum::Json<Upload>) -> Body {
-    let source = format!("{}{}", pipe.source, upload.media_id);
-    let picture = pipe.client.get(source).send().await.unwrap();
+    let media_id = upload.media_id;
+    pipe.keep(format!("bench:lock:{media_id}"), b"taken").await;
+    let picture = pipe
+        .client
+        .get(format!("{}{media_id}", pipe.source))
+        .send()
+        .await
+        .unwrap();
     let length = picture.content_length().unwrap();
     let body = reqwest::Body::wrap_stream(picture.bytes_stream());
     let request = pipe.client.post(&pipe.sink).header("content-length", length).body(body);
-    Body::from(request.send().await.unwrap().bytes().await.unwrap())
+    let answer = request.send().await.unwrap().bytes().await.unwrap();
+    pipe.keep(format!("bench:stored:{media_id}"), &answer).await;
+    Body::from(answer)
 }

@@ -120,11 +120,20 @@ pub fn signing(report: &mut Report) {
 pub fn uploads(report: &mut Report) {
     let (world, redis) = (Server::role("world", ""), Server::redis());
     let gateway = Server::wxgate(&world.url, &redis.url, &[]);
+    let forgetful = [("WXGATE__MEDIA__REMEMBER_FOR", "0s")];
+    let forgetful = Server::wxgate(&world.url, &redis.url, &forgetful);
     gateway.ready();
+    forgetful.ready();
     let pipe = Server::role("pipe", &world.url);
+    let pipe_once = Server::role("pipe-once", &format!("{} {}", world.url, redis.url));
     let idle = gateway.memory("VmRSS");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/upload.lua");
-    let servers = [("bare pipe", &pipe), ("wxgate", &gateway)];
+    let servers = [
+        ("bare pipe", &pipe),
+        ("bare pipe, stored once", &pipe_once),
+        ("wxgate", &gateway),
+        ("wxgate, nothing remembered", &forgetful),
+    ];
     for (size, name) in [(200_000, "200 KB"), (2_000_000, "2 MB"), (8_000_000, "8 MB")] {
         for (_, server) in &servers {
             check_upload(server, size);
