@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::AsyncCommands;
@@ -188,12 +189,22 @@ fn spawn(address: SocketAddr, options: &[String], directory: &tempfile::TempDir)
         .expect("redis-server can't be started: run scripts/test, which installs what the tests need")
 }
 
-/// An address that was free a moment ago, and will be when a server that was killed comes back to it:
-/// its port is not one that the system gives to whoever asks for any. The port 10000 above it, where
-/// Redis Cluster's bus listens, was free too.
+/// An address that was free a moment ago, and that no other test is given: one where nobody listens
+/// stays so, and a server that was killed can come back to its own. Its port is not one that the
+/// system gives to whoever asks for any; the port 10000 above it, where Redis Cluster's bus listens,
+/// was free too.
 pub fn free_address() -> SocketAddr {
+    /// Begun anywhere, for other runs on this machine.
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(0..10_000)));
+    let next = || 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let port = std::iter::repeat_with(|| rand::random_range(10_000..20_000)).take(1000);
-    let port = port.into_iter().find(|port| free(*port) && free(port + 10_000));
+    let mut ports = std::iter::repeat_with(next).take(1000);
+    let port = ports.find(|port| free(*port) && free(port + 10_000));
     SocketAddr::from(([127, 0, 0, 1], port.expect("a free port")))
+}
+
+#[test]
+fn no_two_tests_are_given_the_same_address() {
+    let given: std::collections::HashSet<_> = std::iter::repeat_with(free_address).take(1000).collect();
+    assert_eq!(given.len(), 1000);
 }
