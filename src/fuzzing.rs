@@ -164,8 +164,8 @@ pub fn settings(data: &[u8]) {
     let env = env.filter(|(name, _)| !names_a_file(name));
     let env = env.map(|(name, value)| (format!("WXGATE__{name}"), value.to_owned()));
     load(&Sources {
-        file: None,
         env: env.collect(),
+        ..Sources::default()
     });
 }
 
@@ -180,7 +180,7 @@ pub fn settings_file(data: &[u8]) {
     if std::fs::write(&file, data).is_ok() {
         load(&Sources {
             file: Some(file.clone()),
-            env: Vec::new(),
+            ..Sources::default()
         });
         let _ = std::fs::remove_file(file);
     }

@@ -34,8 +34,8 @@ pub async fn gateway() -> Edge {
     ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let sources = Sources {
-        file: None,
         env: env.into_iter().collect(),
+        ..Sources::default()
     };
     let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
     let app = App::build(settings, Router::new()).await.unwrap();

@@ -15,11 +15,13 @@ use crate::wire::Wire;
 const LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
-    let mut sources = args.sources();
-    // Only the address matters here, and `serve --sandbox` needs no account.
-    let account = ["WXGATE_APP_ID", "WXGATE_APP_SECRET"].map(|name| (name.to_owned(), "health".to_owned()));
-    sources.env.extend(account);
-    let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
+    let settings = args.load().or_else(|failure| {
+        // Only the address matters here, and `serve --sandbox` needs no account.
+        let account = ["WXGATE_APP_ID", "WXGATE_APP_SECRET"].map(|name| (name.to_owned(), "health".to_owned()));
+        let mut sources = args.sources();
+        sources.overrides = account.into();
+        Settings::load(&sources).map_err(|_| failure)
+    })?;
     let address = reachable(settings.server.listen);
     block_on(async {
         let failed = |why: &dyn Display| Failure::Running(format!("{address} does not answer: {why}"));

@@ -24,7 +24,7 @@ use crate::settings::{Settings, Sources};
 #[command(name = "wxgate", version)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Command,
 }
 
 #[derive(Subcommand)]
@@ -62,7 +62,7 @@ enum Command {
 }
 
 /// Where the settings come from.
-#[derive(Args, Default)]
+#[derive(Args)]
 struct ConfigArgs {
     /// Settings file (TOML); settings in the environment, `WXGATE__SECTION__KEY`, go before it
     #[arg(long, value_name = "FILE", env = "WXGATE_CONFIG")]
@@ -93,11 +93,13 @@ enum Failure {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli
-        .command
-        .unwrap_or_else(|| Command::Serve(serve::ServeArgs::default()))
-    {
+    let bare = std::env::args_os().len() < 2;
+    let cli = if bare {
+        Cli::parse_from(["wxgate", "serve"])
+    } else {
+        Cli::parse()
+    };
+    let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
         Command::Check(args) => check::run(&args),

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::settings::Settings;
 use crate::telemetry;
 
-#[derive(Args, Default)]
+#[derive(Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -27,7 +27,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
             None
         };
         if let Some(sandbox) = &sandbox {
-            sources.env.extend(sandbox.settings());
+            sources.overrides = sandbox.settings();
         }
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
         telemetry::init(&settings.telemetry);

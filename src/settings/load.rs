@@ -1,4 +1,4 @@
-//! Loading: built-in defaults, then the file, then the environment.
+//! Loading: built-in defaults, then the file, then the environment, then what a command insists on.
 //!
 //! Every problem is told at once, with its place and without any secret; the `config` crate stops at
 //! the first one and knows no lines. So each source is taken apart into single values, and each value
@@ -24,6 +24,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Environment variables; those that are not wxgate's are passed over.
     pub env: Vec<(String, String)>,
+    /// What goes before both, under the names of variables: a command's own wants.
+    pub overrides: Vec<(String, String)>,
 }
 
 impl Sources {
@@ -36,6 +38,7 @@ impl Sources {
         Self {
             file,
             env: env.filter(|(name, _)| name.starts_with("WXGATE_")).collect(),
+            overrides: Vec::new(),
         }
     }
 }
@@ -48,14 +51,16 @@ impl Settings {
             Some(path) => file::read(&schema, path),
             None => (Reader::new(&schema), true),
         };
-        let mut env = sources.env.clone();
-        env.sort();
-        let env = environment::read(&schema, &env);
-
         let mut layer = file.layer;
-        let mut failed: BTreeSet<_> = file.failed.into_iter().chain(env.failed).collect();
-        let mut problems: Vec<_> = file.problems.into_iter().chain(env.problems).collect();
-        problems.extend(layer.lay_over(env.layer, &mut failed));
+        let (mut failed, mut problems) = (BTreeSet::from_iter(file.failed), file.problems);
+        for variables in [&sources.env, &sources.overrides] {
+            let mut variables = variables.clone();
+            variables.sort();
+            let above = environment::read(&schema, &variables);
+            failed.extend(above.failed);
+            problems.extend(above.problems);
+            problems.extend(layer.lay_over(above.layer, &mut failed));
+        }
 
         match Self::deserialize(layer.document()) {
             Ok(settings) if whole => {

@@ -358,7 +358,7 @@ proptest! {
         text in "\\PC{0,20}|\\[\\PC{0,9}|\\{\\PC{0,9}",
     ) {
         let env = vec![(format!("WXGATE__{name}"), text), ("WXGATE_APP_ID".to_owned(), "wx1".to_owned())];
-        let problems = Settings::load(&Sources { file: None, env }).map(drop).unwrap_err();
+        let problems = Settings::load(&Sources { env, ..Sources::default() }).map(drop).unwrap_err();
         prop_assert_eq!(problems.to_string().lines().count(), problems.iter().count());
     }
 }

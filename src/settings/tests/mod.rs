@@ -47,6 +47,7 @@ fn load(file: Option<PathBuf>, env: &[(&str, &str)]) -> Result<Settings, Vec<Str
     let sources = Sources {
         file,
         env: env.collect(),
+        ..Sources::default()
     };
     Settings::load(&sources).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();

@@ -218,7 +218,12 @@ fn bytes_that_are_not_utf_8_are_refused_not_replaced() {
         "WXGATE_APP_SECRET".to_owned(),
         String::from_utf8_lossy(b"hunter2\xff").into_owned(),
     )];
-    let told = Settings::load(&Sources { file: None, env }).unwrap_err().to_string();
+    let told = Settings::load(&Sources {
+        env,
+        ..Sources::default()
+    })
+    .unwrap_err()
+    .to_string();
     assert_eq!(
         told,
         "environment variable WXGATE_APP_SECRET: accounts[0].app_secret: expected UTF-8"

@@ -36,6 +36,7 @@ fn settings(text: &str, env: &[(String, String)]) -> Settings {
     let sources = Sources {
         file: Some(file),
         env: env.to_vec(),
+        ..Sources::default()
     };
     Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }

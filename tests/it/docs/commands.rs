@@ -119,7 +119,11 @@ fn every_settings_block_loads() {
                 env.push(("WXGATE_APP_SECRET".to_owned(), "a-secret".to_owned()));
             }
             let file = Some(write_settings(&text, directory.path()));
-            let loaded = Settings::load(&Sources { file, env });
+            let loaded = Settings::load(&Sources {
+                file,
+                env,
+                ..Sources::default()
+            });
             assert!(loaded.is_ok(), "{}:\n{text}\n{}", readme.name, loaded.unwrap_err());
         }
     }

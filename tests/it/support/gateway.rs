@@ -169,6 +169,7 @@ impl GatewayBuilder {
         let sources = Sources {
             file: Some(file),
             env: self.environment(&wechat, images.path()),
+            ..Sources::default()
         };
         let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
         let more = self.demo_page.then(|| wechat.sandbox.phone_router());
