@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer;
@@ -201,11 +201,12 @@ impl App {
             stop.cancelled().await;
             tracing::info!("draining");
             self.stop.cancel();
+            Instant::now() + grace
         };
-        tokio::join!(public, internal, drain);
+        let ((), (), end_of_grace) = tokio::join!(public, internal, drain);
         self.tasks.close();
         self.background.close();
-        if timeout(grace, self.tasks.wait()).await.is_err() {
+        if timeout_at(end_of_grace, self.tasks.wait()).await.is_err() {
             tracing::warn!(
                 left = self.tasks.len(),
                 "renewals or uploads were still under way when server.shutdown_grace ended"

@@ -1,6 +1,7 @@
 //! The binary as people type it.
 
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, until};
 use wxgate::sandbox::SandboxConfig;
@@ -151,6 +152,80 @@ async fn drains_on_sigterm(mut process: GatewayProcess, wechat: &SandboxHost) {
         process.log().iter().any(|line| line.contains("drained"))
     })
     .await;
+}
+
+/// An upload that WeChat never ends, and its caller, are waited for together: `shutdown_grace`, once.
+#[tokio::test]
+async fn a_drain_is_over_when_the_grace_is() {
+    let grace = Duration::from_secs(5);
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
+        .set("server.shutdown_grace", "5s")
+        .set("wechat.timeout", "60s")
+        .set("credentials.lock_ttl", "90s");
+    let mut process = GatewayProcess::start(&builder, &wechat).await;
+    process.until_it_says("ready").await;
+    let never = wxgate::sandbox::Fault::Stall.on(wxgate::sandbox::Api::MediaGet);
+    wechat.sandbox.inject(never);
+    let body = serde_json::json!({ "mediaId": wechat.takes_photo(&crate::support::photo("portrait.jpg")) });
+    let request = reqwest::Client::new().post(process.url("/p/active/weChatOa/upload"));
+    let caller = tokio::spawn(request.json(&body).send());
+    until("the upload is under way", || async {
+        wechat.sandbox.calls(wxgate::sandbox::Api::MediaGet) == 1
+    })
+    .await;
+    process.signal("TERM");
+    let began = Instant::now();
+    assert!(process.ended().await.success());
+    let took = began.elapsed();
+    assert!(took < 2 * grace, "{took:?}");
+    assert!(caller.await.unwrap().is_err());
+    assert_eq!(process.logged("when server.shutdown_grace ended").len(), 2);
+}
+
+/// What is set for the real thing does not reach the sandbox's account and stores; and a health check has the
+/// same settings as what it checks.
+#[tokio::test]
+async fn serve_sandbox_and_health_take_any_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = crate::support::free_address();
+    let command = |arguments: &[&str]| {
+        let mut command = wxgate(arguments);
+        command
+            .current_dir(directory.path())
+            .env("WXGATE_APP_ID", "wx1")
+            .env("WXGATE__ACCOUNTS__0__APP_SECRET", "very-secret-1")
+            .env("WXGATE__CREDENTIALS__BACKEND", "redis")
+            .env("WXGATE__SERVER__LISTEN", address.to_string())
+            .env("WXGATE__INTERNAL__LISTEN", "");
+        command
+    };
+    let (code, _, problem) = text(&command(&["health"]).output().unwrap());
+    assert!(code == 1 && problem.contains("does not answer"), "{problem}");
+    let mut serving = command(&["serve", "--sandbox"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("it is healthy", || async {
+        let health = command(&["health"]).output().unwrap();
+        assert_ne!(health.status.code(), Some(2));
+        health.status.success()
+    })
+    .await;
+    let without_an_account = wxgate(&["health"])
+        .env("WXGATE__SERVER__LISTEN", address.to_string())
+        .output()
+        .unwrap();
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert!(without_an_account.status.success(), "{without_an_account:?}");
+}
+
+#[test]
+fn a_bare_wxgate_serves_with_the_file_that_the_environment_names() {
+    let (code, _, problem) = text(&wxgate(&[]).env("WXGATE_CONFIG", "/no/such/file").output().unwrap());
+    assert!(code == 2 && problem.contains("/no/such/file"), "{problem}");
 }
 
 #[tokio::test]
