@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
@@ -40,6 +40,7 @@ pub(super) fn router(store: Arc<LocalStore>) -> Router {
     params(("name" = String, Path, description = "The picture's name", example = "0f9de62fce790f9a083d5c99e95740ce.jpg")),
     responses(
         (status = 200, description = "The picture", content_type = "image/jpeg"),
+        (status = 400, description = "A range or a condition that the picture can't meet", body = super::envelope::Failure),
         (status = 404, description = "No such picture", body = super::envelope::Failure)
     )
 )]
@@ -50,11 +51,18 @@ pub(super) async fn get_image(
 ) -> Result<Response, ApiError> {
     let (path, kind) = store.locate(&name).ok_or_else(|| ApiError::plain(Code::NotFound))?;
     let mime = HeaderValue::from_static(kind.media_type());
-    let mut response = match ServeFile::new(path).oneshot(request).await {
-        Ok(response) if response.status() == 404 => return Err(ApiError::plain(Code::NotFound)),
-        Ok(response) => response.into_response(),
-        Err(never) => match never {},
-    };
+    let response = ServeFile::new(&path).oneshot(request).await;
+    let mut response = response.unwrap_or_else(|never| match never {}).into_response();
+    let status = response.status();
+    if status == StatusCode::NOT_FOUND {
+        return Err(ApiError::plain(Code::NotFound));
+    } else if status.is_client_error() {
+        let message = format!("the picture is there, but not as Range or If-Unmodified-Since want it ({status})");
+        return Err(ApiError::new(Code::ParamInvalid, message));
+    } else if status.is_server_error() {
+        let detail = format!("{} can't be read", path.display());
+        return Err(ApiError::plain(Code::Internal).with_detail(detail));
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, mime);
     // A picture must not act as a page, whatever a browser takes it for.
@@ -62,7 +70,7 @@ pub(super) async fn get_image(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; sandbox"),
     );
-    if response.status().is_success() {
+    if status.is_success() {
         let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
         response.headers_mut().insert(header::CACHE_CONTROL, for_ever);
     }

@@ -204,6 +204,8 @@ impl Line {
         let bytes = match (progress.now(), &stored) {
             // Whatever the store made of it: the picture never reached it whole.
             (Stage::Failed(error), _) => return Err(error),
+            // The store's time went by while it waited for WeChat.
+            (Stage::AtSource(_), Err(UploadError::Store(StoreFailure::TimedOut))) => return Err(wechat_timed_out()),
             (Stage::Complete(bytes), _) => bytes,
             (_, Ok(_)) => return Err(refused("it answered before it had the whole picture")),
             (_, Err(_)) => 0,
@@ -243,11 +245,15 @@ fn refused(why: &str) -> UploadError {
     UploadError::Store(StoreFailure::Refused(why.to_owned()))
 }
 
+fn wechat_timed_out() -> UploadError {
+    UploadError::WeChat(TokenCallError::Call(CallError::TimedOut))
+}
+
 /// Waits until the download, or after it the store, has had its time; says who used it up.
 async fn late(overdue: Instant, progress: &Progress, store_limit: Duration) -> UploadError {
     sleep_until(overdue).await;
     match progress.now() {
-        Stage::AtSource(_) => return UploadError::WeChat(TokenCallError::Call(CallError::TimedOut)),
+        Stage::AtSource(_) => return wechat_timed_out(),
         Stage::Complete(_) => sleep(store_limit).await,
         Stage::AtStore(_) | Stage::Failed(_) => {}
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use wxgate::sandbox::{Api, End, Fault, Rule, Upload};
 
-use crate::support::{Gateway, photo};
+use crate::support::{Gateway, ImageService, photo};
 
 /// What stands in the gateway's folder, but for the test's own files.
 fn stored(gateway: &Gateway) -> Vec<PathBuf> {
@@ -54,6 +54,25 @@ async fn real_photos_arrive_byte_for_byte_and_are_served_as_what_they_are() {
         "/images/%2e%2e/x.jpg",
     ] {
         assert_eq!(gateway.get(path).await.code(), (404, 1009), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_a_photo_is_served_and_one_that_is_not_there_refused_in_the_envelope() {
+    let gateway = Gateway::start().await;
+    let bytes = photo("portrait.jpg");
+    let url = gateway.upload(&gateway.wechat.takes_photo(&bytes)).await.body["data"].clone();
+    let get = |name: &str, value: &str| gateway.request("GET", url.as_str().unwrap()).header(name, value);
+    let part = get("range", "bytes=10-19").send().await.unwrap();
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.bytes().await.unwrap(), bytes[10..20]);
+    for (name, value) in [
+        ("range", "bytes=99999999-"),
+        ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ] {
+        let answer = gateway.send(get(name, value)).await;
+        answer.assert_envelope();
+        assert_eq!(answer.code(), (400, 1001), "{name}: {answer:?}");
     }
 }
 
@@ -224,4 +243,24 @@ async fn uploads_are_counted() {
     let size = bytes.len() as f64;
     assert!((gateway.metric("wxgate_upload_bytes_total").await - size).abs() < 0.1);
     assert!(gateway.metric("wxgate_uploads_in_flight").await.abs() < 0.1);
+}
+
+/// An upload service's own time limit ends while it waits for WeChat: that is no failure of the service's.
+#[tokio::test]
+async fn a_slow_wechat_is_not_blamed_on_the_upload_service() {
+    let service = ImageService::start().await;
+    let gateway = Gateway::builder()
+        .set("image_store.backend", "http")
+        .set("image_store.http.url", service.url())
+        .set("image_store.http.timeout", "500ms")
+        .start()
+        .await;
+    gateway.until_ready().await;
+    let photo = gateway.wechat.takes_photo(&photo("portrait.jpg"));
+    gateway
+        .wechat
+        .sandbox
+        .inject(Fault::stall_after(20_000).on(Api::MediaGet));
+    assert_eq!(gateway.upload(&photo).await.code(), (504, 2001));
+    assert_eq!(gateway.wechat.sandbox.calls(Api::MediaGet), 1);
 }
