@@ -11,14 +11,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderValue, Request, Response, Uri, header};
 use bytes::Bytes;
 use futures_util::stream::{Stream, TryStreamExt};
 use hyper::body::{Body as _, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
+use tower::BoxError;
+use tower::timeout::Timeout;
+use tower::util::BoxCloneSyncService;
 
 /// What a connection that brings pictures reads at once, and so the size of the pieces they come in. A
 /// picture on its way has two: one being read, one being written. That is the memory an upload may
@@ -33,9 +37,12 @@ const LITTLE: usize = 16 * 1024;
 /// How long a connection without requests is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Makes connections, names looked up and TLS spoken.
+type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
 /// A client for streams. Redirects are answers like any other, and no proxy is used.
 pub struct Wire {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<Connector, Body>,
     user_agent: HeaderValue,
 }
 
@@ -69,11 +76,12 @@ impl Wire {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(connect_timeout));
         let tls = HttpsConnectorBuilder::new()
             .try_with_platform_verifier()
             .map_err(io::Error::other)?;
         let connector = tls.https_or_http().enable_http1().wrap_connector(connector);
+        // Over all of it: a connector's own limit is on TCP alone, and a host may hang before and after.
+        let connector = Connector::new(Timeout::new(connector, connect_timeout));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
