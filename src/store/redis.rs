@@ -37,6 +37,9 @@ pub struct RedisStore {
 /// How long a failed connection is not tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
+/// What the client allows a sentinel to connect; it can't be told otherwise.
+const SENTINEL_TIMEOUT: Duration = Duration::from_secs(1);
+
 enum Topology {
     Standalone(Client),
     Sentinel(tokio::sync::Mutex<SentinelClient>),
@@ -124,11 +127,8 @@ impl RedisStore {
             Connection::None | Connection::Failed { .. } => {}
         }
         // Boxed, as every command's future would have the four kilobytes of what is done once.
-        let opened = timeout(
-            self.connect_timeout,
-            self.topology.connect(self.connect_timeout).boxed(),
-        )
-        .await;
+        let opening = self.topology.connect(self.connect_timeout).boxed();
+        let opened = timeout(self.topology.patience(self.connect_timeout), opening).await;
         let error = match opened {
             Ok(Ok(wire)) => {
                 *connection = Connection::Open(wire.clone());
@@ -213,6 +213,15 @@ impl Topology {
                 Self::Cluster(builder.build()?)
             }
         })
+    }
+
+    /// How long connecting may take, where one connection may take `limit`. Of several hosts one may be dead:
+    /// the client waits for it at first, and once more where it learns of the others.
+    fn patience(&self, limit: Duration) -> Duration {
+        match self {
+            Self::Standalone(_) => limit,
+            Self::Sentinel(_) | Self::Cluster(_) => 3 * limit.max(SENTINEL_TIMEOUT),
+        }
     }
 
     async fn connect(&self, limit: Duration) -> RedisResult<Wire> {

@@ -1,6 +1,7 @@
 //! Redis in each of its arrangements, with TLS by a company's own authority and an ACL user who may do
 //! no more than the gateway needs.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use wxgate::sandbox::{Api, SandboxConfig};
@@ -91,11 +92,18 @@ async fn a_sentinel_failover_under_traffic_is_not_felt() {
     let sentinel = Sentinel::start(&master, &tls).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
-    // One of the sentinels that it knows of is gone.
-    let nodes = format!("{},{}", free_address(), sentinel.address);
+    // Of the sentinels that it knows of one is gone, and one is as silent as a host without power.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nodes = format!(
+        "{},{},{}",
+        silent.local_addr().unwrap(),
+        free_address(),
+        sentinel.address
+    );
     let builder = builder(&tls)
         .set("redis.mode", "sentinel")
         .set("redis.url", "rediss://127.0.0.1/0")
+        .set("redis.connect_timeout", "1s")
         .set("redis.nodes", nodes);
     let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
     until_all_say(&processes, "ready").await;
@@ -179,11 +187,17 @@ async fn a_cluster_of_three_serves_and_a_lost_node_is_not_felt() {
     let mut nodes = cluster(&tls).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
-    // Two of the three are enough to find the others.
+    // Two of the three are enough to find the others, and a silent one is passed by.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap();
     let builder = builder(&tls)
         .set("redis.mode", "cluster")
         .set("redis.url", "rediss://127.0.0.1")
-        .set("redis.nodes", format!("{},{}", nodes[0].address, nodes[1].address));
+        .set("redis.connect_timeout", "1s")
+        .set(
+            "redis.nodes",
+            format!("{silent},{},{}", nodes[0].address, nodes[1].address),
+        );
     let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
     until_all_say(&processes, "ready").await;
     for process in &processes {
