@@ -170,11 +170,12 @@ impl Draft {
     fn publish(self, path: PathBuf) -> io::Result<Unkept> {
         let Self { file, mut unkept } = self;
         file.sync_all()?;
+        // The new name is an entry of the folder, which has to reach the disk too. Opened before there is
+        // a new name: nothing may fail between its making and its being known here.
+        let directory = path.parent().map(File::open).transpose()?;
         if let Some(partial) = &unkept.0 {
             fs::rename(partial, &path)?;
         }
-        // The new name is an entry of the folder, which has to reach the disk too.
-        let directory = path.parent().map(File::open).transpose()?;
         unkept.0 = Some(path);
         directory.map_or(Ok(()), |directory| directory.sync_all())?;
         Ok(unkept)

@@ -34,6 +34,13 @@ impl ImageName {
         hex.then_some(Self { text, kind })
     }
 
+    /// The name that `text`, say a URL, ends with.
+    #[must_use]
+    pub fn at_end_of(text: &str) -> Option<Self> {
+        let start = text.rfind('.')?.checked_sub(Self::DIGITS)?;
+        Self::parse(text.get(start..)?)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -62,6 +69,8 @@ mod tests {
         for kind in Kind::ALL {
             let name = ImageName::random(kind);
             assert_eq!(ImageName::parse(name.as_str()), Some(name.clone()));
+            let url = format!("https://images.example.com/图-{name}");
+            assert_eq!(ImageName::at_end_of(&url), Some(name.clone()));
             assert_ne!(name, ImageName::random(kind));
         }
     }
@@ -87,6 +96,16 @@ mod tests {
             &format!("{}.jpg", &digits[..31]),
         ] {
             assert!(ImageName::parse(text).is_none(), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "x.jpg",
+            "é.jpg",
+            &format!("{digits}.jpg?"),
+            &format!("{}é.jpg", &digits[..31]),
+        ] {
+            assert!(ImageName::at_end_of(text).is_none(), "{text}");
         }
     }
 }

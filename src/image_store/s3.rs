@@ -99,10 +99,11 @@ impl ImageStore for S3Store {
     }
 
     fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
-        let name = url.rsplit('/').next().and_then(ImageName::parse);
         async move {
-            let Some(name) = name else { return Ok(None) };
-            let (key, store) = (self.bucket.key(&name)?, &self.bucket.store);
+            let Some(key) = self.bucket.key_of(url) else {
+                return Ok(None);
+            };
+            let store = &self.bucket.store;
             let read = async { store.get(&key).await?.bytes().await };
             let bytes = read.await;
             store.delete(&key).await.map_err(|error| failed(&error))?;
@@ -129,35 +130,76 @@ async fn put(
 ) -> Result<Unkept, StoreFailure> {
     let name = ImageName::random(picture.kind);
     let key = bucket.key(&name)?;
-    bucket.write(&key, picture, &cancelled).await?;
-    Ok(Unkept {
+    let mut object = Unkept {
         bucket,
         key,
         tasks,
-        kept: false,
-    })
+        may_exist: false,
+    };
+    object.write(picture, &cancelled).await?;
+    Ok(object)
 }
 
-/// An object that is removed unless it is kept: whose put was dropped too late to be stopped.
+/// An object that is removed unless it is kept: its put was dropped too late to be stopped, or has failed
+/// by its answer, and who knows what S3 has done.
 struct Unkept {
     bucket: Arc<Bucket>,
     key: Path,
     tasks: TaskTracker,
-    kept: bool,
+    may_exist: bool,
 }
 
 impl Unkept {
     /// Keeps the object; answers its URL.
     fn keep(mut self) -> String {
-        self.kept = true;
+        self.may_exist = false;
         self.bucket.url(&self.key)
+    }
+
+    async fn write(&mut self, picture: Picture, cancelled: &CancellationToken) -> Result<(), StoreFailure> {
+        let attributes = Attributes::from_iter([(Attribute::ContentType, picture.kind.media_type())]);
+        let mut parts = Parts {
+            body: picture.body,
+            rest: Bytes::new(),
+            cancelled,
+        };
+        let (store, key) = (&self.bucket.store, &self.key);
+        let part = parts.next().await?;
+        if part.len() < PART {
+            let options = PutOptions {
+                attributes,
+                ..PutOptions::default()
+            };
+            self.may_exist = true;
+            let put = store.put_opts(key, part.into(), options).await;
+            return put.map(drop).map_err(|error| failed(&error));
+        }
+        let options = PutMultipartOptions {
+            attributes,
+            ..PutMultipartOptions::default()
+        };
+        let upload = store.put_multipart_opts(key, options).await;
+        let mut upload = upload.map_err(|error| failed(&error))?;
+        let mut written = send(&mut *upload, part, &mut parts).await;
+        if written.is_ok() {
+            self.may_exist = true;
+            written = upload.complete().await.map(drop).map_err(|error| failed(&error));
+        }
+        if written.is_err()
+            && let Err(error) = upload.abort().await
+            && !matches!(error, object_store::Error::NotFound { .. })
+        {
+            let error = failed(&error);
+            tracing::warn!(%key, %error, "can't abort an incomplete upload: its parts stay until the bucket's lifecycle rule removes them");
+        }
+        written
     }
 }
 
 impl Drop for Unkept {
     fn drop(&mut self) {
         // A runtime that is shutting down runs nothing any more: then the object stays, unnamed.
-        if let (false, Ok(runtime)) = (self.kept, Handle::try_current()) {
+        if let (true, Ok(runtime)) = (self.may_exist, Handle::try_current()) {
             let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
             self.tasks.spawn_on(async move { bucket.remove(&key).await }, &runtime);
         }
@@ -169,42 +211,16 @@ impl Bucket {
         Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))
     }
 
-    async fn write(&self, key: &Path, picture: Picture, cancelled: &CancellationToken) -> Result<(), StoreFailure> {
-        let attributes = Attributes::from_iter([(Attribute::ContentType, picture.kind.media_type())]);
-        let mut parts = Parts {
-            body: picture.body,
-            rest: Bytes::new(),
-            cancelled,
-        };
-        let part = parts.next().await?;
-        if part.len() < PART {
-            let options = PutOptions {
-                attributes,
-                ..PutOptions::default()
-            };
-            let put = self.store.put_opts(key, part.into(), options).await;
-            return put.map(drop).map_err(|error| failed(&error));
-        }
-        let options = PutMultipartOptions {
-            attributes,
-            ..PutMultipartOptions::default()
-        };
-        let upload = self.store.put_multipart_opts(key, options).await;
-        let mut upload = upload.map_err(|error| failed(&error))?;
-        let written = send(&mut *upload, part, &mut parts).await;
-        if written.is_err()
-            && let Err(error) = upload.abort().await
-        {
-            let error = failed(&error);
-            tracing::warn!(%key, %error, "can't abort an incomplete upload: its parts stay until the bucket's lifecycle rule removes them");
-        }
-        written
+    /// The key of the picture at `url`, if it is one of ours. The prefix may end in the middle of a name.
+    fn key_of(&self, url: &str) -> Option<Path> {
+        let key = self.key(&ImageName::at_end_of(url)?).ok()?;
+        (self.url(&key) == url).then_some(key)
     }
 
     async fn remove(&self, key: &Path) {
         if let Err(error) = self.store.delete(key).await {
             let error = failed(&error);
-            tracing::warn!(%key, %error, "can't remove a picture whose upload was cancelled");
+            tracing::warn!(%key, %error, "can't remove a picture whose upload was cancelled or has failed");
         }
     }
 
@@ -311,7 +327,7 @@ async fn send(upload: &mut dyn MultipartUpload, mut part: Bytes, parts: &mut Par
         }
         part = parts.next().await?;
     }
-    upload.complete().await.map(drop).map_err(|error| failed(&error))
+    Ok(())
 }
 
 fn stopped() -> StoreFailure {

@@ -46,6 +46,8 @@ type Which = fn(&Method, &Uri) -> bool;
 struct Tricks {
     /// How many requests are answered 503.
     unavailable: AtomicUsize,
+    /// Whose answers are 503, though the request has been carried out.
+    spoilt: Mutex<Option<Which>>,
     /// Whose answers are held back, once the request has been carried out.
     held: Mutex<Option<Which>>,
     /// A request has been carried out whose answer is held back.
@@ -141,12 +143,18 @@ async fn answer(
         *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return Ok(answer);
     }
-    let held = *tricks.held.lock().unwrap();
-    let held = held.is_some_and(|held| held(request.method(), request.uri()));
-    let answer = service.call(request.map(s3s::Body::from)).await?;
+    let picked = |which: &Mutex<Option<Which>>| {
+        let which = *which.lock().unwrap();
+        which.is_some_and(|which| which(request.method(), request.uri()))
+    };
+    let (held, spoilt) = (picked(&tricks.held), picked(&tricks.spoilt));
+    let mut answer = service.call(request.map(s3s::Body::from)).await?;
     if held {
         tricks.holding.notify_one();
         tricks.let_go.notified().await;
+    }
+    if spoilt {
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     Ok(answer)
 }
@@ -173,16 +181,51 @@ async fn a_server_that_is_unavailable_for_a_moment_is_asked_again() {
     assert!(server.read(&url).await.content == content);
 }
 
+/// A picture's length, and the request that completes its put.
+const LAST_REQUESTS: [(usize, Which); 2] = [
+    (1000, |method, _| method == Method::PUT),
+    (6 * 1024 * 1024, |method, uri| {
+        method == Method::POST && uri.query().unwrap().contains("uploadId=")
+    }),
+];
+
+#[tokio::test]
+async fn a_put_that_is_done_but_told_to_have_failed_takes_the_object_back() {
+    let server = S3Server::start().await;
+    for (length, is_last) in LAST_REQUESTS {
+        *server.tricks.spoilt.lock().unwrap() = Some(is_last);
+        let tasks = TaskTracker::new();
+        let store = S3Store::open(&server.settings(), &tasks).unwrap();
+        let put = store.put(picture(Kind::Jpeg, &large(length), true)).await;
+        assert!(put.is_err(), "{put:?}");
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(objects(&server), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_picture_is_taken_back_whatever_its_prefix() {
+    let server = S3Server::start().await;
+    for prefix in ["", "h5/", "photo-", "h5/图 "] {
+        let settings = settings::S3Store {
+            prefix: prefix.to_owned(),
+            ..server.settings()
+        };
+        let store = open(settings);
+        let url = store.put(picture(Kind::Jpeg, b"a photo", true)).await.unwrap();
+        let taken = store.take_back(&url).await.unwrap();
+        assert_eq!(taken.as_deref(), Some(&b"a photo"[..]), "{url}");
+        assert_eq!(objects(&server), 0);
+        let elsewhere = url.replace("img.", "another.");
+        assert!(store.take_back(&elsewhere).await.unwrap().is_none(), "{elsewhere}");
+    }
+}
+
 #[tokio::test]
 async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_back() {
     let server = S3Server::start().await;
-    let last_requests: [(usize, Which); 2] = [
-        (1000, |method, _| method == Method::PUT),
-        (6 * 1024 * 1024, |method, uri| {
-            method == Method::POST && uri.query().unwrap().contains("uploadId=")
-        }),
-    ];
-    for (length, is_last) in last_requests {
+    for (length, is_last) in LAST_REQUESTS {
         *server.tricks.held.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
         let store = S3Store::open(&server.settings(), &tasks).unwrap();
