@@ -52,6 +52,15 @@ impl Budget {
         Ok(())
     }
 
+    /// Learns what the cluster has spent before this process began.
+    pub(super) async fn learn(&self) {
+        let (day, calls) = (today(), self.spent_by_all().await);
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.day != day || own.calls < calls {
+            *own = Count { day, calls };
+        }
+    }
+
     /// How many calls the whole cluster has made today; this process's own where the store is down.
     pub(super) async fn spent_by_all(&self) -> u64 {
         let day = today();

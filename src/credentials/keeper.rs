@@ -17,12 +17,13 @@ pub struct Keeper;
 impl Keeper {
     /// Works until `stop` is cancelled. A renewal under way goes on by itself.
     pub async fn run(account: Arc<AccountCredentials>, stop: CancellationToken) {
-        let work = async {
+        let turns = async {
             loop {
                 account.turn().await;
                 sleep(account.until_next_turn()).await;
             }
         };
+        let work = async { tokio::join!(account.budget.learn(), turns) };
         stop.run_until_cancelled(work).await;
     }
 }

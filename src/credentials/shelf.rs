@@ -27,6 +27,16 @@ impl Shelf {
     }
 
     pub(super) async fn read(&self) -> Result<Option<Standing>, StoreError> {
+        let standing = self.look().await?;
+        let has_ended = |standing: &Standing| standing.expires_at.is_some_and(|end| end <= Instant::now());
+        if standing.as_ref().is_some_and(has_ended) {
+            // The store holds nothing that has ended: this process was frozen while it waited.
+            return self.look().await;
+        }
+        Ok(standing)
+    }
+
+    async fn look(&self) -> Result<Option<Standing>, StoreError> {
         // Lives count from before the command: too short by its time, never too long.
         let asked_at = Instant::now();
         let entry = self.store.get(&self.key).await?;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Step;
-use super::world::{SimulatedStore, SimulatedWeChat, TOKEN_KEY, World, rejection};
+use super::world::{LOCK_TTL, SimulatedStore, SimulatedWeChat, TOKEN_KEY, World, rejection};
 use crate::account::AppId;
 use crate::credentials::{AccountCredentials, CredentialMetrics, Jitter, Journal, Keeper, Kind, Policy, Services};
 use crate::settings::{Credentials, values::KeyTemplate};
@@ -94,7 +94,7 @@ impl Replica {
             refresh_ahead: Duration::from_secs(10),
             ticket_max_age: Duration::from_secs(20),
             adopt_interval: Duration::from_secs(2),
-            lock_ttl: Duration::from_secs(6),
+            lock_ttl: LOCK_TTL,
             lock_wait: Duration::from_secs(3),
             call_limit: Duration::from_secs(2),
             daily_token_calls: 0,
