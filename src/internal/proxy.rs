@@ -9,7 +9,7 @@ use std::io;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -19,7 +19,7 @@ use super::answer::Refusal;
 use super::edge::Because;
 use super::hop_headers::end_to_end;
 use super::lead::Lead;
-use super::token::param;
+use super::token::params;
 use crate::secret::Secret;
 use crate::trace::PROPAGATED;
 use crate::wechat::{CallBody, CallError, CallHead, Meaning};
@@ -27,6 +27,9 @@ use crate::wire::{BodyError, Pieces};
 
 /// Bodies up to this length are kept: of a request, to send it again; of an answer, to look into it.
 const SMALL: usize = 64 * 1024;
+
+/// The parameter that carries a token.
+const TOKEN: &str = "access_token";
 
 /// A call with an older token is made again with the current one, and that may turn out to be dead
 /// only then.
@@ -39,7 +42,7 @@ pub(super) async fn pass_through(State(internal): State<Internal>, request: Requ
         return refusal.into_response();
     }
     let exchange = Exchange {
-        token: Some(Secret::new(param(&parts.uri, "access_token"))).filter(|token| !token.is_blank()),
+        token: token_of(&parts.uri),
         head: call_head(&parts),
         internal: &internal,
     };
@@ -62,12 +65,25 @@ impl Internal {
             ["cgi-bin", "token" | "stable_token"] => {
                 Some("no such path; write /cgi-bin/token or /cgi-bin/stable_token")
             }
-            // A slip of an operator's must not carry the key to WeChat.
-            ["credentials" | "console" | "metrics" | "healthz" | "readyz", ..] => Some("no such path"),
+            // A slip of an operator's, or a wrong port, must not carry a key to WeChat.
+            [
+                "credentials" | "console" | "metrics" | "healthz" | "readyz" | "p" | "wechat",
+                ..,
+            ] => Some("no such path"),
             _ => None,
         }
         .map(Refusal::not_passed)
     }
+}
+
+/// The token that a call carries, where that is beyond doubt.
+fn token_of(uri: &Uri) -> Option<Secret> {
+    // Those are users' tokens of another system, with a 40001 of its own that says nothing about ours.
+    let of_users = uri.path().trim_start_matches('/').starts_with("sns/");
+    // Of several WeChat may take any.
+    let mut tokens = params(uri, TOKEN);
+    let token = tokens.pop().filter(|_| tokens.is_empty() && !of_users);
+    token.map(Secret::new).filter(|token| !token.is_blank())
 }
 
 fn call_head(parts: &Parts) -> CallHead {
@@ -202,7 +218,7 @@ impl Answered {
 /// `query` with `token` in place of its own; every other byte as it was.
 fn with_token(query: &str, token: &Secret) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name @ "access_token", _)) => {
+        Some((name, _)) if percent_decode_str(name).eq(TOKEN.bytes()) => {
             format!("{name}={}", utf8_percent_encode(token.expose(), NON_ALPHANUMERIC))
         }
         _ => pair.to_owned(),
@@ -221,5 +237,25 @@ mod tests {
             with_token(query, &Secret::new("n-w_1")),
             "a=%7e&access_token=n%2Dw%5F1&type=a+b&access_tokens=1&=&b"
         );
+        assert_eq!(
+            with_token("access%5ftoken=old", &Secret::new("new")),
+            "access%5ftoken=new"
+        );
+    }
+
+    #[test]
+    fn a_token_that_may_not_be_the_calls_is_left_alone() {
+        let token = |uri: &'static str| token_of(&Uri::from_static(uri)).map(|token| token.expose().to_owned());
+        assert_eq!(token("/cgi-bin/x?a=1&access_token=t%2D1").as_deref(), Some("t-1"));
+        assert_eq!(token("/cgi-bin/x?access%5Ftoken=t").as_deref(), Some("t"));
+        for uri in [
+            "/cgi-bin/x",
+            "/cgi-bin/x?access_token=",
+            "/cgi-bin/x?access_token=t&access_token=t",
+            "/sns/userinfo?access_token=t&openid=o",
+            "//sns/auth?access_token=t",
+        ] {
+            assert_eq!(token(uri), None, "{uri}");
+        }
     }
 }

@@ -36,12 +36,14 @@ struct TokenCall {
 
 /// The query's parameter of this name, decoded; empty where there is none.
 pub(super) fn param(uri: &Uri, name: &str) -> String {
+    params(uri, name).into_iter().next().unwrap_or_default()
+}
+
+/// All of the query's parameters of this name, decoded.
+pub(super) fn params(uri: &Uri, name: &str) -> Vec<String> {
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs);
-    let mut pairs = pairs.unwrap_or_default().into_iter();
-    pairs
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value)
-        .unwrap_or_default()
+    let named = pairs.unwrap_or_default().into_iter().filter(|(key, _)| key == name);
+    named.map(|(_, value)| value).collect()
 }
 
 /// `GET /cgi-bin/token`

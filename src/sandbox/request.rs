@@ -41,7 +41,7 @@ impl Request {
 /// The parameter `name` of the query string `query`, decoded as a form; empty where there is none.
 pub(super) fn param<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let Some((_, value)) = { pairs }.find(|(key, _)| *key == name) else {
+    let Some((_, value)) = { pairs }.find(|(key, _)| percent_decode_str(key).eq(name.bytes())) else {
         return Cow::Borrowed("");
     };
     if value.contains('+') {
@@ -57,10 +57,11 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_as_a_form() {
-        let query = "a=1&b=x%2By+z&c&a=2";
+        let query = "a=1&b=x%2By+z&c&a=2&%65=5";
         assert_eq!(param(query, "a"), "1");
         assert_eq!(param(query, "b"), "x+y z");
         assert_eq!(param(query, "c"), "");
         assert_eq!(param(query, "d"), "");
+        assert_eq!(param(query, "e"), "5");
     }
 }

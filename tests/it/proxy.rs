@@ -111,6 +111,38 @@ async fn a_token_that_is_none_of_ours_is_wechats_concern() {
     assert!(gateway.calls_wechat(foreign.expose()).await.body["ip_list"].is_array());
 }
 
+/// What WeChat rejects must be what was sent, or a good token is dropped for it.
+#[tokio::test]
+async fn no_good_token_is_blamed_for_another_one() {
+    let gateway = Gateway::start().await;
+    let dead = gateway.token().await;
+    gateway
+        .wechat
+        .sandbox
+        .kill_token(&gateway.wechat.account().app_id, Kill::default())
+        .unwrap();
+    let ask = async |query: &str| {
+        let path = format!("/cgi-bin/getcallbackip?{query}");
+        gateway.internal_get(&path).await.body
+    };
+    // However the name is written, the token is exchanged.
+    assert!(ask(&format!("access%5Ftoken={dead}")).await["ip_list"].is_array());
+    let good = gateway.token().await;
+    assert!(ask(&format!("access%5Ftoken={dead}")).await["ip_list"].is_array());
+    // Of two nobody knows which one WeChat takes.
+    ask(&format!("access_token={dead}&access_token={good}")).await;
+    ask(&format!("access_token={good}&access_token={dead}")).await;
+    // A user's token is another system's.
+    let rule = gateway.wechat.sandbox.inject(Fault::errcode(40001).on(Api::Other));
+    let user = gateway
+        .internal_get(&format!("/sns/userinfo?access_token={good}&openid=o"))
+        .await;
+    assert_eq!(user.body["errcode"], 40001);
+    gateway.wechat.sandbox.remove_fault(rule);
+    assert_eq!(gateway.token().await, good);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 2);
+}
+
 #[tokio::test]
 async fn a_token_that_another_replica_handed_out_is_healed_too() {
     let redis = RedisServer::start().await;
@@ -214,6 +246,8 @@ async fn what_is_not_wechats_is_not_passed() {
         "/credentials",
         "/console/x",
         "/metrics/",
+        "/wechat/jsSDK",
+        "/p/active/weChatOa/upload",
     ] {
         let answer = gateway.internal_get(path).await;
         assert_eq!(answer.status, 404, "{path}: {answer:?}");

@@ -5,6 +5,7 @@ use axum::extract::{Form, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::language::Language;
 use super::{Console, page, written};
@@ -15,6 +16,9 @@ use crate::secret::Secret;
 
 /// The largest form: a page's URL of 8 KiB may be three times as long when it is escaped.
 pub(super) const MAX_FORM: usize = 32 * 1024;
+
+/// Whose turn it is to sign thousands of strings.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 /// What was typed.
 #[derive(Debug, Default, Deserialize)]
@@ -85,9 +89,14 @@ async fn look_into(asked: &Asked, directory: &Directory) -> Found {
     let Some(tickets) = tickets(directory, &asked.app_id) else {
         return Found::NoTicket;
     };
-    // Thousands of strings are signed: nothing that a thread with requests should wait for.
+    // Thousands of strings are signed: nothing that a thread with requests should wait for, and one at a
+    // time, since names are looked up and pictures written by the same few threads.
+    let Ok(turn) = ONE_AT_A_TIME.acquire().await else {
+        return Found::Unreadable;
+    };
     let explained = tokio::task::spawn_blocking(move || {
         let verdict = explain::explain(&claim, &tickets);
+        drop(turn);
         (claim, verdict)
     });
     match explained.await {
