@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::pace::Pace;
+use super::pace::{BodyReader, Pace};
 
 /// A request's body that fails where the client leaves whoever reads it waiting.
 pub(super) struct Punctual {
@@ -17,10 +17,11 @@ pub(super) struct Punctual {
     within: Duration,
     /// Set while it is waited for.
     deadline: Option<Pin<Box<Sleep>>>,
+    _reader: Option<BodyReader>,
 }
 
-/// `body`, watched; most requests have none.
-pub(super) fn punctual(body: Incoming, within: Duration) -> Body {
+/// `body`, watched; most requests have none. Over HTTP/1 `pace` learns until when it is read.
+pub(super) fn punctual(body: Incoming, within: Duration, pace: Option<&Pace>) -> Body {
     if body.is_end_stream() {
         Body::empty()
     } else {
@@ -28,6 +29,7 @@ pub(super) fn punctual(body: Incoming, within: Duration) -> Body {
             body,
             within,
             deadline: None,
+            _reader: pace.map(Pace::reads_body),
         })
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn converse(
     let (body_stall, kept) = (limits.body_stall, pace.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         kept.is_busy();
-        let request = request.map(|body| punctual(body, body_stall));
+        let request = request.map(|body| punctual(body, body_stall, Some(&kept)));
         let (answer, pace) = (service.clone().oneshot(request), kept.clone());
         answer.map(|answer| answer.map(|answer| answer.map(|body| Noted::new(body, pace))))
     });

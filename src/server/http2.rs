@@ -37,7 +37,9 @@ pub(super) async fn converse(connection: &Connection, stream: TcpStream, seen: B
     let noted = Arc::clone(&last_request);
     let service = service_fn(move |request: Request<Incoming>| {
         *noted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        service.clone().oneshot(request.map(|body| punctual(body, body_stall)))
+        service
+            .clone()
+            .oneshot(request.map(|body| punctual(body, body_stall, None)))
     });
     let stream = Watched::new(stream, seen, None, Pace::default());
     let http = http2::Builder::new(TokioExecutor::new())

@@ -27,6 +27,8 @@ struct State {
     phase: AtomicU8,
     /// The client takes nothing of what we write.
     blocked: AtomicBool,
+    /// Somebody reads the request's body.
+    reading: AtomicBool,
     /// Heads that were complete.
     heads: AtomicU32,
     /// Times that the client has taken something of what we write.
@@ -45,7 +47,7 @@ pub(super) enum Due {
 impl Pace {
     /// Bytes came.
     pub(super) fn has_read(&self) {
-        if self.0.phase.load(Relaxed) == QUIET {
+        if self.0.phase.load(Relaxed) == QUIET && !self.0.reading.load(Relaxed) {
             self.0.phase.store(HEAD, Relaxed);
         }
     }
@@ -72,9 +74,25 @@ impl Pace {
         self.0.phase.store(QUIET, Relaxed);
     }
 
+    /// Until what it gives is dropped, a request's body is being read: bytes that come are no head, and the
+    /// connection is not quiet.
+    pub(super) fn reads_body(&self) -> BodyReader {
+        self.0.reading.store(true, Relaxed);
+        BodyReader(self.clone())
+    }
+
     /// True while no answer is under way.
     pub(super) fn awaits_request(&self) -> bool {
         self.0.phase.load(Relaxed) != BUSY
+    }
+}
+
+/// Somebody who reads a request's body, perhaps for longer than its answer takes.
+pub(super) struct BodyReader(Pace);
+
+impl Drop for BodyReader {
+    fn drop(&mut self) {
+        self.0.0.reading.store(false, Relaxed);
     }
 }
 
@@ -113,6 +131,7 @@ impl Watch {
         match (blocked, phase) {
             (true, _) => Some((self.since + limits.write_stall, Due::Cut)),
             (false, HEAD) => Some((self.since + limits.head, Due::Cut)),
+            (false, QUIET) if state.reading.load(Relaxed) => Some((self.since + limits.body_stall, Due::Cut)),
             (false, QUIET) => Some((self.since + LINGER, Due::Park)),
             (false, _) => None,
         }

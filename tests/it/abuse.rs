@@ -259,6 +259,34 @@ async fn no_second_request_can_be_smuggled_in_a_body() {
     assert!(client.is_cut_within(SOON).await);
 }
 
+/// Who reads a body may be slower than its answer, as WeChat may be at the other end of the pass-through.
+#[tokio::test]
+async fn what_is_left_of_a_body_after_its_answer_is_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Raw::connect(listener.local_addr().unwrap()).await;
+    let service = tower::service_fn(async |request: Request<Body>| {
+        tokio::spawn(async move {
+            let _unread = request.into_body();
+            std::future::pending::<()>().await;
+        });
+        Ok::<_, Infallible>(Response::new(Body::from("early")))
+    });
+    let limits = Limits {
+        body_stall: millis(1_500),
+        ..Limits::default()
+    };
+    let server = Server { limits, refuse: None };
+    tokio::spawn(server.serve(listener, move |_| service, CancellationToken::new(), Duration::ZERO));
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.body, "early");
+    // Longer than it takes to put a quiet connection aside.
+    client.idle(millis(500)).await;
+    client.try_send("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(client.is_cut_within(SOON).await, "a second answer");
+}
+
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_turn() {
     let gateway = Gateway::start().await;
