@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::{MethodRouter, get};
@@ -34,9 +35,10 @@ fn file(kind: &'static str, text: &'static str) -> MethodRouter {
 }
 
 /// A file of Swagger UI's.
-async fn swagger_ui(Path(name): Path<String>) -> Response {
-    match utoipa_swagger_ui::serve(&name, Arc::new(Config::from("/openapi.json"))) {
-        Ok(Some(file)) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
+async fn swagger_ui(name: Result<Path<String>, PathRejection>) -> Response {
+    let file = |Path(name): Path<String>| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("/openapi.json")));
+    match name.map(file) {
+        Ok(Ok(Some(file))) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
         _ => ApiError::plain(Code::NotFound).into_response(),
     }
 }

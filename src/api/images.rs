@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -46,10 +47,11 @@ pub(super) fn router(store: Arc<LocalStore>) -> Router {
 )]
 pub(super) async fn get_image(
     State(store): State<Arc<LocalStore>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (path, kind) = store.locate(&name).ok_or_else(|| ApiError::plain(Code::NotFound))?;
+    let found = name.ok().and_then(|Path(name)| store.locate(&name));
+    let (path, kind) = found.ok_or_else(|| ApiError::plain(Code::NotFound))?;
     let mime = HeaderValue::from_static(kind.media_type());
     let response = ServeFile::new(&path).oneshot(request).await;
     let mut response = response.unwrap_or_else(|never| match never {}).into_response();

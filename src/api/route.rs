@@ -42,7 +42,6 @@ impl Route {
             "/p/active/weChatOa/upload" => Self::Upload,
             "/healthz" => Self::Health,
             "/readyz" => Self::Readiness,
-            "/" => Self::Sandbox,
             _ if path.starts_with("/images/") => Self::Image,
             _ if path.starts_with("/docs") || path == "/openapi.json" => Self::Docs,
             _ if path.starts_with("/sandbox/") => Self::Sandbox,

@@ -116,6 +116,8 @@ async fn unknown_paths_and_methods_get_the_envelope_too() {
         "/wechat/jssdk",
         "/images/../Cargo.toml",
         "/images/nope.jpg",
+        "/images/%FF",
+        "/docs/%FF",
         "/wechat/jsSDK/",
     ] {
         assert_failure(&gateway.get(path).await, 404, 1009, "NOT_FOUND");
