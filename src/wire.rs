@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, Uri, header};
-use bytes::Bytes;
+use bytes::buf::Chain;
+use bytes::{Buf, Bytes};
 use futures_util::stream::{Stream, TryStreamExt};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -42,7 +43,7 @@ type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, 
 
 /// A client for streams. Redirects are answers like any other, and no proxy is used.
 pub struct Wire {
-    client: Client<Connector, Body>,
+    client: Client<Connector, Outgoing>,
     user_agent: HeaderValue,
 }
 
@@ -95,7 +96,12 @@ impl Wire {
 
     /// Sends `request`, and waits for its answer to begin, at most for `limit`. The answer's body is
     /// read on without a limit; see [`Pieces`].
-    pub async fn send(&self, mut request: Request<Body>, limit: Duration) -> Result<Response<Incoming>, WireError> {
+    pub async fn send<B: Into<Outgoing>>(
+        &self,
+        request: Request<B>,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, WireError> {
+        let mut request = request.map(Into::into);
         let headers = request.headers_mut();
         headers
             .entry(header::USER_AGENT)
@@ -106,6 +112,73 @@ impl Wire {
             Ok(Err(error)) => Err(WireError::Broken(root_cause(&error))),
             Err(_) => Err(WireError::TimedOut),
         }
+    }
+}
+
+/// A request's body.
+pub struct Outgoing {
+    body: Body,
+    /// How many bytes of `body` are to come, where that is known.
+    left: Option<u64>,
+    tail: Bytes,
+}
+
+impl Outgoing {
+    /// `body`, which has `length` bytes where that is known, and then `tail`. With its length known, its
+    /// last piece and `tail` leave in one write, not in two, each a packet of its own.
+    #[must_use]
+    pub fn with_tail(body: Body, length: Option<u64>, tail: Bytes) -> Self {
+        Self {
+            body,
+            left: length,
+            tail,
+        }
+    }
+
+    /// `piece`, and the tail if it is the last.
+    fn frame(&mut self, piece: Bytes) -> Chain<Bytes, Bytes> {
+        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
+        let after = match self.left {
+            Some(0) => std::mem::take(&mut self.tail),
+            _ => Bytes::new(),
+        };
+        piece.chain(after)
+    }
+}
+
+impl From<Body> for Outgoing {
+    fn from(body: Body) -> Self {
+        Self::with_tail(body, None, Bytes::new())
+    }
+}
+
+impl hyper::body::Body for Outgoing {
+    type Data = Chain<Bytes, Bytes>;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = &mut *self;
+        Poll::Ready(match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(frame) => Some(frame.map(|frame| frame.map_data(|piece| this.frame(piece)))),
+            None if this.tail.is_empty() => None,
+            None => Some(Ok(Frame::data(std::mem::take(&mut this.tail).chain(Bytes::new())))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.tail.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (mut hint, tail) = (self.body.size_hint(), self.tail.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + tail);
+        }
+        hint.set_lower(hint.lower() + tail);
+        hint
     }
 }
 

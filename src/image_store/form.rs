@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 
 use super::{ImageName, Picture};
+use crate::wire::Outgoing;
 
 /// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data").
 pub(super) struct FieldName(String);
@@ -22,7 +23,7 @@ pub(super) struct Form {
     pub(super) content_type: String,
     /// In bytes, where the picture's is known.
     pub(super) length: Option<u64>,
-    pub(super) body: Body,
+    pub(super) body: Outgoing,
 }
 
 impl Form {
@@ -37,13 +38,13 @@ impl Form {
             field.0,
             picture.kind.media_type()
         );
-        let tail = format!("\r\n--{boundary}--\r\n");
-        let around = (head.len() + tail.len()) as u64;
-        let text = |text: String| stream::once(ready(Ok(Bytes::from(text))));
+        let tail = Bytes::from(format!("\r\n--{boundary}--\r\n"));
+        let before_tail = picture.length.map(|length| head.len() as u64 + length);
+        let body = stream::once(ready(Ok(Bytes::from(head)))).chain(picture.body);
         Self {
             content_type: format!("multipart/form-data; boundary={boundary}"),
-            length: picture.length.map(|length| around + length),
-            body: Body::from_stream(text(head).chain(picture.body).chain(text(tail))),
+            length: before_tail.map(|length| length + tail.len() as u64),
+            body: Outgoing::with_tail(Body::from_stream(body), before_tail, tail),
         }
     }
 }

@@ -62,7 +62,11 @@ impl Checked {
                     return Stage::Failed(error);
                 }
                 self.rest = piece;
-                Stage::AtStore(seen)
+                // A store that was told the length need not ask whether this was all.
+                match self.announced {
+                    Some(announced) if announced == seen => Stage::Complete(seen),
+                    _ => Stage::AtStore(seen),
+                }
             }
             Some(Err(error)) => Stage::Failed(UploadError::WeChat(TokenCallError::Call(error))),
             None if self.announced.is_some_and(|announced| seen < announced) => {
