@@ -2,8 +2,9 @@
 //!
 //! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other
 //! is a lease on the upload: short and renewed while the upload lives, so that a replica that dies
-//! is soon replaced, and one that takes long is not. A store that is out of reach only costs the
-//! "once" across replicas, never the upload.
+//! is soon replaced, and one that takes long is not. Beside a URL a lease guards nothing, and is left
+//! to end by itself. A store that is out of reach only costs the "once" across replicas, never the
+//! upload.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -71,7 +72,8 @@ impl Once {
         Self {
             store,
             remember_for,
-            lease: upload_limit.clamp(*LEASE.start(), *LEASE.end()),
+            // It ends before the URL is forgotten.
+            lease: upload_limit.clamp(*LEASE.start(), *LEASE.end()).min(remember_for),
             patience,
             down: AtomicBool::default(),
         }
@@ -144,8 +146,8 @@ pub(super) struct Lease<'a> {
 }
 
 impl Lease<'_> {
-    /// Does `work` and keeps the lease for as long as that takes. What it stored is remembered, a
-    /// failure is not; either way the lease is given back.
+    /// Does `work` and keeps the lease for as long as that takes. What it stored is remembered; after a
+    /// failure the lease is given back.
     ///
     /// Answers what is remembered: a replica that was frozen for longer than its lease finds the URL of
     /// the one that took over, and all callers get that one.
@@ -158,10 +160,11 @@ impl Lease<'_> {
         let (once, keys, owner) = (self.once, self.keys, self.owner.as_str());
         match done {
             Ok(url) => {
-                let fulfilled = once
-                    .store
-                    .fulfil(&keys.url, &url, once.remember_for, &keys.lease, owner);
-                Ok(once.heard(fulfilled.await).map_or(url, Arc::from))
+                let ours = once.store.set_if_absent(&keys.url, &url, once.remember_for);
+                match once.heard(ours.await) {
+                    Some(false) => Ok(once.recall(keys).await.unwrap_or(url)),
+                    Some(true) | None => Ok(url),
+                }
             }
             Err(error) => {
                 once.heard(once.store.compare_and_delete(&keys.lease, owner).await);

@@ -113,28 +113,13 @@ impl SharedStore for MemoryStore {
         let made = state.made(key).map(|value| Claim::Made(value.to_owned()));
         ready(made.unwrap_or_else(|| {
             if state.compare_and_set(lock, None, owner, lock_ttl) {
+                // A blank would be in the value's place.
+                state.values.remove(key);
                 Claim::Ours
             } else {
                 Claim::Theirs
             }
         }))
-    }
-
-    fn fulfil<'a>(
-        &'a self,
-        key: &'a str,
-        value: &'a str,
-        ttl: Duration,
-        lock: &'a str,
-        owner: &'a str,
-    ) -> StoreFuture<'a, String> {
-        let mut state = self.state();
-        let made = state.made(key).map(str::to_owned);
-        if made.is_none() {
-            state.write(key, value.to_owned(), ttl);
-        }
-        state.compare_and_delete(lock, owner);
-        ready(made.unwrap_or_else(|| value.to_owned()))
     }
 
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {

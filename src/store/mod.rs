@@ -2,8 +2,8 @@
 //!
 //! Everything that is built on it (credentials, their lock, remembered uploads, the journal) needs
 //! only these operations. Each touches one key, or a key and its lock in one slot, so each works on
-//! Redis Cluster, and each is atomic on the server, so a replica that was frozen in between can do no
-//! harm.
+//! Redis Cluster. Each is atomic on the server, or made of steps between which others' may come, so a
+//! replica that was frozen in between can do no harm.
 
 mod memory;
 mod redis;
@@ -105,19 +105,9 @@ pub trait SharedStore: Send + Sync {
 
     /// Reads `key`; where nothing (or only blanks) is there, takes `lock` for `owner` if it is free.
     ///
-    /// `lock` is made by [`lock_key`], here and in [`SharedStore::fulfil`].
+    /// `lock` is made by [`lock_key`]. Whoever makes the value writes it by [`SharedStore::set_if_absent`] while
+    /// `lock` is held, and may then let the lock end by itself: beside a value it guards nothing.
     fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim>;
-
-    /// Writes `value` if nothing is at `key`, and gives back `lock` if `owner` still has it; answers what
-    /// is at `key` now.
-    fn fulfil<'a>(
-        &'a self,
-        key: &'a str,
-        value: &'a str,
-        ttl: Duration,
-        lock: &'a str,
-        owner: &'a str,
-    ) -> StoreFuture<'a, String>;
 
     /// Adds one to the counter at `key`, which lives for `ttl` from its first count on.
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64>;

@@ -52,7 +52,10 @@ enum Connection {
     Failed { error: StoreError, retry_at: Instant },
 }
 
-/// Lua, so that looking and acting are one step on the server. One key each, or one and its lock.
+/// What became of one of two commands: nil, a text, or its error.
+type Outcome = RedisResult<Option<String>>;
+
+/// Lua, so that looking and acting are one step on the server.
 mod script {
     pub const GET: &str = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
     pub const COMPARE_AND_SET: &str = "\
@@ -65,18 +68,6 @@ mod script {
     pub const COMPARE_AND_DELETE: &str = "\
         if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end \
         return 0";
-    pub const CLAIM: &str = "\
-        local value = redis.call('GET', KEYS[1]) \
-        if value and value:find('%S') then return value end \
-        return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])";
-    pub const FULFIL: &str = "\
-        local value = redis.call('GET', KEYS[1]) \
-        if not (value and value:find('%S')) then \
-          value = ARGV[1] \
-          redis.call('SET', KEYS[1], value, 'PX', ARGV[2]) \
-        end \
-        if redis.call('GET', KEYS[2]) == ARGV[3] then redis.call('DEL', KEYS[2]) end \
-        return value";
     pub const INCREMENT: &str = "\
         local count = redis.call('INCR', KEYS[1]) \
         if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
@@ -97,7 +88,32 @@ impl RedisStore {
 
     /// Runs one command and records whether the store is up.
     async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
-        let result = self.try_run(command).await;
+        let answer = async { self.in_time(command.query_async(&mut self.wire().await?)).await };
+        self.recorded(answer.await)
+    }
+
+    /// The same for two commands that are sent together, each with its own outcome, of which `read` makes
+    /// one. Others' commands may come between them.
+    async fn run_both<T>(
+        &self,
+        first: Cmd,
+        second: Cmd,
+        read: impl FnOnce(Outcome, Outcome) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(first).add_command(second).ignore_errors();
+        let answer = async {
+            let mut wire = self.wire().await?;
+            self.in_time(async {
+                let (first, second) = commands.query_async(&mut wire).await?;
+                read(first, second)
+            })
+            .await
+        };
+        self.recorded(answer.await)
+    }
+
+    fn recorded<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         self.health
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -105,10 +121,8 @@ impl RedisStore {
         result
     }
 
-    async fn try_run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
-        let mut wire = self.wire().await?;
-        let outcome = timeout(self.response_timeout, command.query_async(&mut wire)).await;
-        let error = match outcome {
+    async fn in_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, StoreError> {
+        let error = match timeout(self.response_timeout, answer).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => failed(&error),
             Err(_) => StoreError("Redis did not answer in time".to_owned()),
@@ -283,6 +297,24 @@ fn eval(script: &str, keys: &[&str]) -> Cmd {
     command
 }
 
+fn set_if_absent(key: &str, value: &str, ttl: Duration) -> Cmd {
+    // Room for an upload's, so that it does not grow step by step.
+    let mut command = Cmd::with_capacity(6, 256);
+    command
+        .arg("SET")
+        .arg(key)
+        .arg(value)
+        .arg("NX")
+        .arg("PX")
+        .arg(millis(ttl));
+    command
+}
+
+/// A blank value can only be somebody's slip in redis-cli, and counts for none.
+fn is_blank(value: &str) -> bool {
+    value.trim().is_empty()
+}
+
 /// Redis counts lives in whole milliseconds and refuses 0.
 fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
@@ -301,9 +333,7 @@ impl SharedStore for RedisStore {
 
     fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
         async move {
-            let mut command = redis::cmd("SET");
-            command.arg(key).arg(value).arg("NX").arg("PX").arg(millis(ttl));
-            let done: Option<String> = self.run(command).await?;
+            let done: Option<String> = self.run(set_if_absent(key, value, ttl)).await?;
             Ok(done.is_some())
         }
         .boxed()
@@ -334,33 +364,34 @@ impl SharedStore for RedisStore {
         .boxed()
     }
 
+    // Plain commands and not a script, which takes Redis half as long again: every upload waits for this. The
+    // lock is taken before the look for the value, and is not free before the value is written; so whoever gets
+    // the lock of a value that is made also sees the value.
     fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
         async move {
-            let mut command = eval(script::CLAIM, &[key, lock]);
-            command.arg(owner).arg(millis(lock_ttl));
-            match self.run(command).await? {
-                Value::Okay => Ok(Claim::Ours),
-                Value::Nil => Ok(Claim::Theirs),
-                value => redis::from_redis_value(value)
-                    .map(Claim::Made)
-                    .map_err(|error| failed(&error.into())),
+            let take = set_if_absent(lock, owner, lock_ttl);
+            let read = |taken: Outcome, value: Outcome| match value? {
+                // Also where no lock can be written: Redis may be full, or a replica by now.
+                Some(value) if !is_blank(&value) => Ok((taken.ok().flatten(), Some(value))),
+                value => Ok((taken?, value)),
+            };
+            let (taken, value) = self.run_both(take, Cmd::get(key), read).await?;
+            match (value, taken) {
+                (Some(value), taken) if !is_blank(&value) => {
+                    if taken.is_some() {
+                        // Where this fails, the lock ends by itself.
+                        let _ = self.compare_and_delete(lock, owner).await;
+                    }
+                    Ok(Claim::Made(value))
+                }
+                (_, None) => Ok(Claim::Theirs),
+                (None, Some(_)) => Ok(Claim::Ours),
+                (Some(blank), Some(_)) => {
+                    // A blank would be in the value's place.
+                    self.compare_and_delete(key, &blank).await?;
+                    Ok(Claim::Ours)
+                }
             }
-        }
-        .boxed()
-    }
-
-    fn fulfil<'a>(
-        &'a self,
-        key: &'a str,
-        value: &'a str,
-        ttl: Duration,
-        lock: &'a str,
-        owner: &'a str,
-    ) -> StoreFuture<'a, String> {
-        async move {
-            let mut command = eval(script::FULFIL, &[key, lock]);
-            command.arg(value).arg(millis(ttl)).arg(owner);
-            self.run(command).await
         }
         .boxed()
     }

@@ -32,6 +32,7 @@ mod rejection;
 mod renewal;
 mod sdks;
 mod secrets;
+mod shared_store;
 mod shared_token;
 mod signing;
 mod traces;

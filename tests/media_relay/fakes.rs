@@ -230,9 +230,6 @@ impl SharedStore for NoStore {
     fn claim<'a>(&'a self, _: &'a str, _: &'a str, _: &'a str, _: Duration) -> StoreFuture<'a, Claim> {
         out_of_reach()
     }
-    fn fulfil<'a>(&'a self, _: &'a str, _: &'a str, _: Duration, _: &'a str, _: &'a str) -> StoreFuture<'a, String> {
-        out_of_reach()
-    }
     fn increment<'a>(&'a self, _: &'a str, _: Duration) -> StoreFuture<'a, u64> {
         out_of_reach()
     }

@@ -75,7 +75,7 @@ async fn without_memory_callers_still_share_an_upload_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_url_is_remembered_for_as_long_as_the_operator_says_and_the_lease_returned() {
+async fn the_url_is_remembered_for_as_long_as_the_operator_says() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let shared = Arc::new(MemoryStore::default());
     let gateway = Gateway::build(&store, shared.clone(), |_| {});
@@ -83,9 +83,23 @@ async fn the_url_is_remembered_for_as_long_as_the_operator_says_and_the_lease_re
     let entry = shared.get(URL_KEY).await.unwrap().unwrap();
     let three_days = Duration::from_secs(72 * 3600);
     assert_eq!((entry.value.as_str(), entry.ttl), (&*url, Some(three_days)));
-    assert_eq!(shared.get(LEASE_KEY).await.unwrap(), None);
     tokio::time::advance(three_days).await;
     assert_ne!(gateway.upload(&wechat).await.unwrap(), url);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_stands_in_nobodys_way_once_the_url_is_forgotten() {
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
+    let shared = Arc::new(MemoryStore::default());
+    let soon = Duration::from_secs(2);
+    let gateway = Gateway::build(&store, shared.clone(), |media| media.remember_for = soon);
+    let url = gateway.upload(&wechat).await.unwrap();
+    let lease = shared.get(LEASE_KEY).await.unwrap().unwrap();
+    assert!(lease.ttl.unwrap() <= soon, "{lease:?}");
+    tokio::time::advance(soon).await;
+    let began = Instant::now();
+    assert_ne!(gateway.upload(&wechat).await.unwrap(), url);
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

@@ -279,17 +279,6 @@ impl SharedStore for SimulatedStore {
         async move { self.reach().await?.claim(key, lock, owner, lock_ttl).await }.boxed()
     }
 
-    fn fulfil<'a>(
-        &'a self,
-        key: &'a str,
-        value: &'a str,
-        ttl: Duration,
-        lock: &'a str,
-        owner: &'a str,
-    ) -> StoreFuture<'a, String> {
-        async move { self.reach().await?.fulfil(key, value, ttl, lock, owner).await }.boxed()
-    }
-
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
         async move { self.reach().await?.increment(key, ttl).await }.boxed()
     }

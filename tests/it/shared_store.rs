@@ -1,0 +1,119 @@
+//! What the store promises to uploads, kept by both stores: whoever claims a value that is made gets the
+//! value, and of all who claim one that is not, one at a time is to make it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use wxgate::store::{Claim, MemoryStore, RedisStore, SharedStore, lock_key};
+
+use crate::support::{RedisServer, free_address};
+
+const LIFE: Duration = Duration::from_secs(60);
+const KEY: &str = "wxgate:test:a";
+
+fn client(redis: &RedisServer) -> Arc<dyn SharedStore> {
+    let url = format!("redis://{}/0", redis.address);
+    let settings = serde_json::from_value(serde_json::json!({ "url": url, "response_timeout": "10s" }));
+    Arc::new(RedisStore::new(&settings.unwrap()).unwrap())
+}
+
+/// Two replicas' stores; in memory there can be but one.
+async fn both_kinds() -> (RedisServer, [[Arc<dyn SharedStore>; 2]; 2]) {
+    let redis = RedisServer::start().await;
+    let memory: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
+    let pairs = [[client(&redis), client(&redis)], [Arc::clone(&memory), memory]];
+    (redis, pairs)
+}
+
+async fn at(store: &Arc<dyn SharedStore>, key: &str) -> Option<String> {
+    store.get(key).await.unwrap().map(|entry| entry.value)
+}
+
+#[tokio::test]
+async fn a_value_is_made_by_one_and_found_by_the_others() {
+    let (_redis, pairs) = both_kinds().await;
+    let lock = lock_key("wxgate:test-lock:", KEY);
+    for [ours, theirs] in pairs {
+        assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claim::Ours);
+        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), Claim::Theirs);
+        assert_eq!(at(&theirs, &lock).await.as_deref(), Some("us"));
+
+        assert!(ours.set_if_absent(KEY, "made", LIFE).await.unwrap());
+        let made = Claim::Made("made".to_owned());
+        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), made);
+        assert_eq!(at(&theirs, &lock).await.as_deref(), Some("us"));
+
+        assert!(ours.compare_and_delete(&lock, "us").await.unwrap());
+        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), made);
+        assert_eq!(at(&ours, &lock).await, None, "who finds the value keeps no lock");
+    }
+}
+
+#[tokio::test]
+async fn a_blank_value_is_made_anew() {
+    let (_redis, pairs) = both_kinds().await;
+    let lock = lock_key("wxgate:test-lock:", KEY);
+    for [ours, theirs] in pairs {
+        assert!(ours.set_if_absent(KEY, " \n", LIFE).await.unwrap());
+        assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claim::Ours);
+        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), Claim::Theirs);
+        assert!(ours.set_if_absent(KEY, "made", LIFE).await.unwrap());
+        assert_eq!(at(&theirs, KEY).await.as_deref(), Some("made"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_is_found_in_a_redis_that_takes_no_writes() {
+    let redis = RedisServer::start().await;
+    let store = client(&redis);
+    let lock = lock_key("wxgate:test-lock:", KEY);
+    assert!(store.set_if_absent(KEY, "made", LIFE).await.unwrap());
+    let nobody = free_address();
+    redis
+        .command::<()>(&format!("REPLICAOF {} {}", nobody.ip(), nobody.port()))
+        .await;
+    let made = Claim::Made("made".to_owned());
+    assert_eq!(store.claim(KEY, &lock, "us", LIFE).await.unwrap(), made);
+
+    let other = "wxgate:test:b";
+    let refused = store
+        .claim(other, &lock_key("wxgate:test-lock:", other), "us", LIFE)
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("read only replica"));
+    assert!(store.health().error.is_some());
+}
+
+/// Claimers and makers of many values, over two connections, with nothing to keep them in step.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_all_who_claim_at_any_time_one_makes_the_value() {
+    let (_redis, pairs) = both_kinds().await;
+    for stores in pairs {
+        let mut claimers = JoinSet::new();
+        for number in 0..100 {
+            let (key, made) = (format!("wxgate:test:{number}"), Arc::new(AtomicUsize::new(0)));
+            for claimer in 0..6 {
+                let (store, key, made) = (Arc::clone(&stores[claimer % 2]), key.clone(), Arc::clone(&made));
+                claimers.spawn(async move {
+                    let (lock, me) = (lock_key("wxgate:test-lock:", &key), claimer.to_string());
+                    loop {
+                        match store.claim(&key, &lock, &me, LIFE).await.unwrap() {
+                            Claim::Made(value) => break assert_eq!(value, "made"),
+                            Claim::Theirs => {}
+                            Claim::Ours => {
+                                made.fetch_add(1, Ordering::SeqCst);
+                                assert!(store.set_if_absent(&key, "made", LIFE).await.unwrap());
+                                store.compare_and_delete(&lock, &me).await.unwrap();
+                            }
+                        }
+                    }
+                    assert_eq!(made.load(Ordering::SeqCst), 1, "{key} was made more than once");
+                });
+            }
+        }
+        while let Some(claimer) = claimers.join_next().await {
+            claimer.unwrap();
+        }
+    }
+}
