@@ -136,7 +136,7 @@ impl Outgoing {
     }
 
     /// `piece`, and the tail if it is the last.
-    fn frame(&mut self, piece: Bytes) -> Chain<Bytes, Bytes> {
+    fn leaving(&mut self, piece: Bytes) -> Chain<Bytes, Bytes> {
         self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         let after = match self.left {
             Some(0) => std::mem::take(&mut self.tail),
@@ -162,7 +162,7 @@ impl hyper::body::Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = &mut *self;
         Poll::Ready(match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-            Some(frame) => Some(frame.map(|frame| frame.map_data(|piece| this.frame(piece)))),
+            Some(frame) => Some(frame.map(|frame| frame.map_data(|piece| this.leaving(piece)))),
             None if this.tail.is_empty() => None,
             None => Some(Ok(Frame::data(std::mem::take(&mut this.tail).chain(Bytes::new())))),
         })
@@ -263,4 +263,40 @@ fn root_cause(error: &(dyn StdError + 'static)) -> String {
         root = source;
     }
     root.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    /// What leaves, write by write, of a body in these pieces with the tail `--`.
+    async fn writes(pieces: &[&'static str], length: Option<u64>) -> Vec<Bytes> {
+        let pieces: Vec<Result<Bytes, Infallible>> = pieces.iter().map(|piece| Ok(Bytes::from(*piece))).collect();
+        let body = Body::from_stream(stream::iter(pieces));
+        let mut outgoing = Outgoing::with_tail(body, length, Bytes::from("--"));
+        let mut writes = Vec::new();
+        while let Some(frame) = outgoing.frame().await {
+            let mut data = frame.unwrap().into_data().unwrap();
+            writes.push(data.copy_to_bytes(data.remaining()));
+        }
+        writes
+    }
+
+    #[tokio::test]
+    async fn the_tail_leaves_with_the_last_piece() {
+        assert_eq!(writes(&["ab", "c"], Some(3)).await, ["ab", "c--"]);
+        assert_eq!(writes(&["abc"], Some(3)).await, ["abc--"]);
+    }
+
+    #[tokio::test]
+    async fn the_tail_comes_last_whatever_the_length() {
+        assert_eq!(writes(&["ab", "c"], None).await, ["ab", "c", "--"]);
+        assert_eq!(writes(&["ab"], Some(3)).await, ["ab", "--"], "shorter than told");
+        assert_eq!(writes(&[], Some(0)).await, ["--"]);
+    }
 }
