@@ -63,9 +63,10 @@ impl Checked {
                 }
                 self.rest = piece;
                 // A store that was told the length need not ask whether this was all.
-                match self.announced {
-                    Some(announced) if announced == seen => Stage::Complete(seen),
-                    _ => Stage::AtStore(seen),
+                if self.announced == Some(seen) {
+                    Stage::Complete(seen)
+                } else {
+                    Stage::AtStore(seen)
                 }
             }
             Some(Err(error)) => Stage::Failed(UploadError::WeChat(TokenCallError::Call(error))),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
-use crate::store::{Claim, SharedStore, StoreError, lock_key};
+use crate::store::{Claim, SharedStore, StoreError, is_blank, lock_key};
 use crate::wechat::MediaId;
 
 /// How long a replica's death may go unnoticed: at least as long as a slow store needs to renew the
@@ -85,8 +85,7 @@ impl Once {
             return None;
         }
         let entry = self.heard(self.store.get(&keys.url).await)??;
-        // A blank one can only be somebody's slip in redis-cli, and is no answer.
-        Some(entry.value).filter(|url| !url.trim().is_empty()).map(Arc::from)
+        Some(entry.value).filter(|url| !is_blank(url)).map(Arc::from)
     }
 
     /// Waits until the picture is stored or it is our turn to store it; `None` where another replica

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Claim, Entry, Health, SharedStore, StoreFuture};
+use super::{Claim, Entry, Health, SharedStore, StoreFuture, is_blank};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
@@ -47,7 +47,7 @@ impl State {
     /// What is at `key`, unless that is blank.
     fn made(&self, key: &str) -> Option<&str> {
         let (value, _) = self.live(key)?;
-        Some(value.as_str()).filter(|value| !value.trim().is_empty())
+        Some(value.as_str()).filter(|value| !is_blank(value))
     }
 
     fn compare_and_set(&mut self, key: &str, expected: Option<&str>, value: &str, ttl: Duration) -> bool {
@@ -113,7 +113,6 @@ impl SharedStore for MemoryStore {
         let made = state.made(key).map(|value| Claim::Made(value.to_owned()));
         ready(made.unwrap_or_else(|| {
             if state.compare_and_set(lock, None, owner, lock_ttl) {
-                // A blank would be in the value's place.
                 state.values.remove(key);
                 Claim::Ours
             } else {

@@ -48,6 +48,11 @@ pub fn lock_key(prefix: &str, key: &str) -> String {
     format!("{prefix}{{{key}}}")
 }
 
+/// True for a value that can only be somebody's slip in redis-cli, and counts for none.
+pub(crate) fn is_blank(value: &str) -> bool {
+    value.trim().is_empty()
+}
+
 /// Whether a store is up, and since when.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -103,7 +108,8 @@ pub trait SharedStore: Send + Sync {
     /// Removes `key` only if it still holds `expected`; tells whether it did.
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool>;
 
-    /// Reads `key`; where nothing (or only blanks) is there, takes `lock` for `owner` if it is free.
+    /// Reads `key`; where nothing (or only blanks) is there, takes `lock` for `owner` if it is free, and clears
+    /// the place of the blanks.
     ///
     /// `lock` is made by [`lock_key`]. Whoever makes the value writes it by [`SharedStore::set_if_absent`] while
     /// `lock` is held, and may then let the lock end by itself: beside a value it guards nothing.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 pub use servers::ServerFacts;
 
-use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture};
+use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture, is_blank};
 use crate::settings::{self, RedisMode};
 
 /// A [`SharedStore`] in Redis.
@@ -51,9 +51,6 @@ enum Connection {
     Open(Wire),
     Failed { error: StoreError, retry_at: Instant },
 }
-
-/// What became of one of two commands: nil, a text, or its error.
-type Outcome = RedisResult<Option<String>>;
 
 /// Lua, so that looking and acting are one step on the server.
 mod script {
@@ -88,32 +85,13 @@ impl RedisStore {
 
     /// Runs one command and records whether the store is up.
     async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
-        let answer = async { self.in_time(command.query_async(&mut self.wire().await?)).await };
-        self.recorded(answer.await)
-    }
-
-    /// The same for two commands that are sent together, each with its own outcome, of which `read` makes
-    /// one. Others' commands may come between them.
-    async fn run_both<T>(
-        &self,
-        first: Cmd,
-        second: Cmd,
-        read: impl FnOnce(Outcome, Outcome) -> RedisResult<T>,
-    ) -> Result<T, StoreError> {
-        let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(first).add_command(second).ignore_errors();
-        let answer = async {
-            let mut wire = self.wire().await?;
-            self.in_time(async {
-                let (first, second) = commands.query_async(&mut wire).await?;
-                read(first, second)
-            })
+        self.ask(|mut wire| async move { command.query_async(&mut wire).await })
             .await
-        };
-        self.recorded(answer.await)
     }
 
-    fn recorded<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Does `work` over the connection, in time, and records whether the store is up.
+    async fn ask<T, F: Future<Output = RedisResult<T>>>(&self, work: impl FnOnce(Wire) -> F) -> Result<T, StoreError> {
+        let result = self.try_ask(work).await;
         self.health
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -121,8 +99,12 @@ impl RedisStore {
         result
     }
 
-    async fn in_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, StoreError> {
-        let error = match timeout(self.response_timeout, answer).await {
+    async fn try_ask<T, F: Future<Output = RedisResult<T>>>(
+        &self,
+        work: impl FnOnce(Wire) -> F,
+    ) -> Result<T, StoreError> {
+        let wire = self.wire().await?;
+        let error = match timeout(self.response_timeout, work(wire)).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => failed(&error),
             Err(_) => StoreError("Redis did not answer in time".to_owned()),
@@ -310,11 +292,6 @@ fn set_if_absent(key: &str, value: &str, ttl: Duration) -> Cmd {
     command
 }
 
-/// A blank value can only be somebody's slip in redis-cli, and counts for none.
-fn is_blank(value: &str) -> bool {
-    value.trim().is_empty()
-}
-
 /// Redis counts lives in whole milliseconds and refuses 0.
 fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
@@ -369,25 +346,30 @@ impl SharedStore for RedisStore {
     // the lock of a value that is made also sees the value.
     fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
         async move {
-            let take = set_if_absent(lock, owner, lock_ttl);
-            let read = |taken: Outcome, value: Outcome| match value? {
-                // Also where no lock can be written: Redis may be full, or a replica by now.
-                Some(value) if !is_blank(&value) => Ok((taken.ok().flatten(), Some(value))),
-                value => Ok((taken?, value)),
+            let mut commands = Pipeline::with_capacity(2);
+            commands.add_command(set_if_absent(lock, owner, lock_ttl));
+            commands.get(key).ignore_errors();
+            let work = |mut wire| async move {
+                type Reply = RedisResult<Option<String>>;
+                let (taken, value): (Reply, Reply) = commands.query_async(&mut wire).await?;
+                Ok(match value? {
+                    // Also where no lock can be written: Redis may be full, or a replica by now.
+                    Some(value) if !is_blank(&value) => (taken.is_ok_and(|taken| taken.is_some()), Some(value)),
+                    value => (taken?.is_some(), value),
+                })
             };
-            let (taken, value) = self.run_both(take, Cmd::get(key), read).await?;
-            match (value, taken) {
-                (Some(value), taken) if !is_blank(&value) => {
-                    if taken.is_some() {
+            let (taken, value) = self.ask(work).await?;
+            match value {
+                Some(value) if !is_blank(&value) => {
+                    if taken {
                         // Where this fails, the lock ends by itself.
                         let _ = self.compare_and_delete(lock, owner).await;
                     }
                     Ok(Claim::Made(value))
                 }
-                (_, None) => Ok(Claim::Theirs),
-                (None, Some(_)) => Ok(Claim::Ours),
-                (Some(blank), Some(_)) => {
-                    // A blank would be in the value's place.
+                _ if !taken => Ok(Claim::Theirs),
+                None => Ok(Claim::Ours),
+                Some(blank) => {
                     self.compare_and_delete(key, &blank).await?;
                     Ok(Claim::Ours)
                 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use wxgate::sandbox::{Api, Kill, SandboxConfig};
 
 use crate::support::{
-    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, TINY_PHOTO, Traffic, free_address, ticket_key,
-    token_key, until,
+    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, TINY_PHOTO, Traffic, ticket_key, token_key,
+    until,
 };
 
 fn builder(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> GatewayBuilder {
@@ -173,10 +173,7 @@ async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
 #[tokio::test]
 async fn a_read_only_redis_is_survived() {
     let redis = RedisServer::start().await;
-    let nobody = free_address();
-    redis
-        .command::<()>(&format!("REPLICAOF {} {}", nobody.ip(), nobody.port()))
-        .await;
+    redis.refuse_writes().await;
     assert_survives_without_writes(&redis, "REPLICAOF NO ONE").await;
 }
 
@@ -220,7 +217,7 @@ async fn a_wrong_password_is_survived_until_it_is_right() {
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
 }
 
-/// The commands that `redis` has carried out.
+/// One of the counters that Redis keeps.
 async fn stat(redis: &RedisServer, name: &str) -> u64 {
     let stats: String = redis.command("INFO stats").await;
     let mut lines = stats.lines().filter_map(|line| line.split_once(':'));

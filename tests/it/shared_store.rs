@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use wxgate::store::{Claim, MemoryStore, RedisStore, SharedStore, lock_key};
 
-use crate::support::{RedisServer, free_address};
+use crate::support::RedisServer;
 
 const LIFE: Duration = Duration::from_secs(60);
 const KEY: &str = "wxgate:test:a";
@@ -70,10 +70,7 @@ async fn what_is_made_is_found_in_a_redis_that_takes_no_writes() {
     let store = client(&redis);
     let lock = lock_key("wxgate:test-lock:", KEY);
     assert!(store.set_if_absent(KEY, "made", LIFE).await.unwrap());
-    let nobody = free_address();
-    redis
-        .command::<()>(&format!("REPLICAOF {} {}", nobody.ip(), nobody.port()))
-        .await;
+    redis.refuse_writes().await;
     let made = Claim::Made("made".to_owned());
     assert_eq!(store.claim(KEY, &lock, "us", LIFE).await.unwrap(), made);
 

@@ -113,6 +113,13 @@ impl RedisServer {
         command.query_async(&mut self.connection().await).await.unwrap()
     }
 
+    /// Makes it a replica, of nobody: it reads and does not write, until `REPLICAOF NO ONE`.
+    pub async fn refuse_writes(&self) {
+        let nobody = free_address();
+        self.command::<()>(&format!("REPLICAOF {} {}", nobody.ip(), nobody.port()))
+            .await;
+    }
+
     /// The string at `key`.
     pub async fn value(&self, key: &str) -> Option<String> {
         self.connection().await.get(key).await.unwrap()
