@@ -2,49 +2,20 @@
 //! others notice nothing.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use wxgate::server::{Limits, Server};
 
-use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SandboxHost};
+use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SandboxHost, Small};
 
 const UPLOAD: &str = "POST /p/active/weChatOa/upload HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
 const SOON: Duration = Duration::from_secs(5);
-
-/// A server with limits of the test's own, which answers every request with its path and body.
-struct Small {
-    address: SocketAddr,
-    _end: DropGuard,
-}
-
-impl Small {
-    async fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let service = tower::service_fn(async |request: Request<Body>| {
-            let path = request.uri().path().to_owned();
-            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
-            let body = body.unwrap_or_else(|error| Bytes::from(error.to_string()));
-            let answer = [path.as_bytes(), b" ", &body].concat();
-            Ok::<_, Infallible>(Response::new(Body::from(answer)))
-        });
-        let server = Server { limits, refuse: None };
-        tokio::spawn(server.serve(listener, move |_| service, stop.clone(), Duration::ZERO));
-        Self {
-            address,
-            _end: stop.drop_guard(),
-        }
-    }
-}
 
 fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -351,121 +322,6 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
     assert!(!waiting.is_cut_within(millis(300)).await, "it waits");
     held.pop();
     assert_eq!(waiting.answer().await.status, 200);
-}
-
-/// A client of HTTP/2 without TLS that has not been told that it may (RFC 9113, section 3.3).
-async fn http2(
-    address: SocketAddr,
-) -> (
-    hyper::client::conn::http2::SendRequest<Body>,
-    tokio::task::JoinHandle<hyper::Result<()>>,
-) {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (sender, connection) = handshake.await.unwrap();
-    (sender, tokio::spawn(connection))
-}
-
-fn get(address: SocketAddr, path: &str) -> Request<Body> {
-    Request::get(format!("http://{address}{path}"))
-        .body(Body::empty())
-        .unwrap()
-}
-
-#[tokio::test]
-async fn http2_without_tls_is_spoken() {
-    let gateway = Gateway::start().await;
-    gateway.until_ready().await;
-    let (mut sender, _) = http2(gateway.address).await;
-    let page = get(gateway.address, "/wechat/jsSDK?url=https%3A%2F%2Fa.cn%2F");
-    let answers = (0..300).map(|_| sender.send_request(page.clone_request()));
-    let answers = futures_util::future::join_all(answers).await;
-    assert!(
-        answers
-            .iter()
-            .all(|answer| answer.as_ref().is_ok_and(|answer| answer.status() == 200))
-    );
-    let answer = sender.send_request(get(gateway.address, "/nope")).await.unwrap();
-    assert_eq!(answer.status(), 404);
-    assert!(answer.headers().contains_key("x-request-id"));
-}
-
-/// Requests that can be sent again.
-trait CloneRequest {
-    fn clone_request(&self) -> Self;
-}
-
-impl CloneRequest for Request<Body> {
-    fn clone_request(&self) -> Self {
-        Request::get(self.uri().clone()).body(Body::empty()).unwrap()
-    }
-}
-
-#[tokio::test]
-async fn a_quiet_http2_connection_is_asked_to_end() {
-    let limits = Limits {
-        http2_idle: millis(300),
-        ..Limits::default()
-    };
-    let server = Small::start(limits).await;
-    let (mut sender, connection) = http2(server.address).await;
-    assert_eq!(
-        sender.send_request(get(server.address, "/a")).await.unwrap().status(),
-        200
-    );
-    let ended = tokio::time::timeout(SOON, connection).await.unwrap().unwrap();
-    assert!(ended.is_ok(), "a clean end: {ended:?}");
-}
-
-/// A frame of HTTP/2 (RFC 9113, section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-#[tokio::test]
-async fn floods_of_http2_frames_end_their_own_connection_only() {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    // `GET / http`, from HPACK's static table.
-    const HEADERS: &[u8] = &[0x82, 0x84, 0x86];
-    let sandbox = SandboxHost::start(wxgate::sandbox::SandboxConfig::default()).await;
-    let gateway = GatewayProcess::start(&Gateway::builder(), &sandbox).await;
-    let before = gateway.memory("VmRSS:");
-    let resets = (0..20_000).flat_map(|i| {
-        let stream = 2 * i + 1;
-        [frame(1, 5, stream, HEADERS), frame(3, 0, stream, &8_u32.to_be_bytes())].concat()
-    });
-    let pings = (0..20_000).flat_map(|_| frame(6, 0, 0, &[0; 8]));
-    let settings = (0..20_000).flat_map(|_| frame(4, 0, 0, &[]));
-    let endless_head = std::iter::once(frame(1, 1, 1, HEADERS))
-        .chain((0..2_000).map(|_| {
-            frame(
-                9,
-                0,
-                1,
-                &[[0x40, 0x01, b'x', 0x7f, 0xe1, 0x1e].as_slice(), &[b'y'; 4_000]].concat(),
-            )
-        }))
-        .flatten();
-    let empty_continuations = std::iter::once(frame(1, 1, 1, HEADERS))
-        .chain((0..20_000).map(|_| frame(9, 0, 1, &[])))
-        .flatten();
-    let floods: [(&str, Vec<u8>); 5] = [
-        ("resets", resets.collect()),
-        ("pings", pings.collect()),
-        ("settings", settings.collect()),
-        ("an endless head", endless_head.collect()),
-        ("empty continuations", empty_continuations.collect()),
-    ];
-    for (what, flood) in floods {
-        let mut client = Raw::connect(gateway.address).await;
-        client.send([PREFACE, &frame(4, 0, 0, &[])].concat()).await;
-        client.try_send(flood).await;
-        let answer = gateway.get("/healthz").await;
-        assert_eq!(answer.status, 200, "{what}");
-    }
-    let grown = gateway.memory("VmRSS:").saturating_sub(before);
-    assert!(grown < 24 * 1024, "{grown} KiB");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod console;
 mod deploy;
 mod docs;
 mod explain;
+mod http2;
 mod lock_holders;
 mod logs;
 mod memory;

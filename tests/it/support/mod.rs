@@ -12,6 +12,7 @@ mod proxy;
 mod raw;
 mod redis;
 mod sentinel;
+mod small;
 mod tls;
 mod traffic;
 
@@ -31,6 +32,7 @@ pub use proxy::Proxy;
 pub use raw::Raw;
 pub use redis::{RedisServer, connection, free_address};
 pub use sentinel::Sentinel;
+pub use small::Small;
 pub use tls::{Tls, openssl};
 pub use traffic::Traffic;
 

@@ -1,0 +1,40 @@
+//! The server without wxgate's routes.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use wxgate::server::{Limits, Server};
+
+/// A server with limits of the test's own, which answers every request with its path and body.
+pub struct Small {
+    /// Where it listens.
+    pub address: SocketAddr,
+    _end: DropGuard,
+}
+
+impl Small {
+    /// Serves until it is dropped.
+    pub async fn start(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let service = tower::service_fn(async |request: Request<Body>| {
+            let path = request.uri().path().to_owned();
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
+            let body = body.unwrap_or_else(|error| Bytes::from(error.to_string()));
+            let answer = [path.as_bytes(), b" ", &body].concat();
+            Ok::<_, Infallible>(Response::new(Body::from(answer)))
+        });
+        let server = Server { limits, refuse: None };
+        tokio::spawn(server.serve(listener, move |_| service, stop.clone(), Duration::ZERO));
+        Self {
+            address,
+            _end: stop.drop_guard(),
+        }
+    }
+}
