@@ -30,19 +30,24 @@ impl Form {
     /// `picture` as a file called `name`, in the field `field`.
     pub(super) fn of(field: &FieldName, name: &ImageName, picture: Picture) -> Self {
         // Nobody can guess it, so nobody can send a picture that holds it.
-        let boundary = format!("{:032x}", rand::random::<u128>());
-        let head = format!(
-            "--{boundary}\r\n\
-             Content-Disposition: form-data; name=\"{}\"; filename=\"{name}\"\r\n\
-             Content-Type: {}\r\n\r\n",
-            field.0,
-            picture.kind.media_type()
-        );
-        let tail = Bytes::from(format!("\r\n--{boundary}--\r\n"));
+        let boundary = &hex::encode(rand::random::<[u8; 16]>());
+        let head = [
+            "--",
+            boundary,
+            "\r\nContent-Disposition: form-data; name=\"",
+            &field.0,
+            "\"; filename=\"",
+            name.as_str(),
+            "\"\r\nContent-Type: ",
+            picture.kind.media_type(),
+            "\r\n\r\n",
+        ]
+        .concat();
+        let tail = Bytes::from(["\r\n--", boundary, "--\r\n"].concat());
         let before_tail = picture.length.map(|length| head.len() as u64 + length);
         let body = stream::once(ready(Ok(Bytes::from(head)))).chain(picture.body);
         Self {
-            content_type: format!("multipart/form-data; boundary={boundary}"),
+            content_type: ["multipart/form-data; boundary=", boundary].concat(),
             length: before_tail.map(|length| length + tail.len() as u64),
             body: Outgoing::with_tail(Body::from_stream(body), before_tail, tail),
         }

@@ -19,7 +19,8 @@ impl ImageName {
     /// A new name for a picture of `kind`.
     #[must_use]
     pub fn random(kind: Kind) -> Self {
-        let text = format!("{:032x}.{}", rand::random::<u128>(), kind.extension());
+        let digits = hex::encode(rand::random::<[u8; Self::DIGITS / 2]>());
+        let text = [&digits, ".", kind.extension()].concat();
         Self { text, kind }
     }
 

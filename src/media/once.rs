@@ -34,7 +34,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn of(app_id: &AppId, media_id: &MediaId) -> Self {
-        let url = format!("wxgate:media:{app_id}:{media_id}");
+        let url = ["wxgate:media:", app_id.as_str(), ":", media_id.as_str()].concat();
         let lease = lock_key("wxgate:media-lock:", &url);
         Self { url, lease }
     }

@@ -45,7 +45,7 @@ pub enum Claim {
 /// Redis Cluster keep both in one slot.
 #[must_use]
 pub fn lock_key(prefix: &str, key: &str) -> String {
-    format!("{prefix}{{{key}}}")
+    [prefix, "{", key, "}"].concat()
 }
 
 /// True for a value that can only be somebody's slip in redis-cli, and counts for none.
