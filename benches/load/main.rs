@@ -2,8 +2,8 @@
 //!
 //! `scripts/bench` (or `cargo bench --bench load -- [start] [signing] [uploads]`) runs it. Each server
 //! is a process of its own on the first processor; what asks it, and what it asks, is on the second.
-//! The servers take turns, a short round each, and every figure is the median over the rounds: so the
-//! ratios hold on a machine that others use too. The same binary plays the other parts; see [`ROLES`].
+//! The servers take turns, each turn a new process's, and every figure is the median over the rounds: so
+//! the ratios hold on a machine that others use too. The same binary plays the other parts; see [`ROLES`].
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![allow(clippy::print_stderr, reason = "it is its way of showing progress")]
@@ -42,7 +42,8 @@ fn main() {
     }
     if std::env::var_os(PINNED).is_none() {
         // The steady load is made in this process; it must not take the servers' processor.
-        let mut again = processes::pinned(processes::OTHER_CPU, std::env::current_exe().unwrap().to_str().unwrap());
+        let installed = processes::installed(&std::env::current_exe().unwrap());
+        let mut again = processes::pinned(processes::OTHER_CPU, installed);
         panic!("{}", again.args(args).env(PINNED, "1").exec());
     }
     let wanted = |name: &str| args.is_empty() || args.iter().any(|arg| arg == name);

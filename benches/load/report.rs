@@ -4,6 +4,24 @@ use serde_json::{Value, json};
 
 use crate::wrk::Seen;
 
+/// What a server did in its turns.
+#[derive(Default)]
+pub struct Turns {
+    /// What wrk saw.
+    pub seen: Vec<Seen>,
+    /// Processor time, in microseconds per request.
+    pub cpu: Vec<f64>,
+    /// The most memory that it took, in MiB.
+    pub memory: f64,
+}
+
+impl Turns {
+    /// Requests per second, turn by turn.
+    pub fn rates(&self) -> Vec<f64> {
+        self.seen.iter().map(|seen| seen.rate).collect()
+    }
+}
+
 /// What has been measured.
 #[derive(Default)]
 pub struct Report {
@@ -14,11 +32,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// A server's turn in `case`; the first server of a case is what the others are compared with.
-    pub fn row(&mut self, case: &str, server: &str, rounds: &[Seen], cpu: &[f64], memory: f64) {
-        let rates: Vec<f64> = rounds.iter().map(|seen| seen.rate).collect();
+    /// A server's turns in `case`; the first server of a case is what the others are compared with.
+    pub fn row(&mut self, case: &str, server: &str, turns: &Turns) {
+        let (rates, cpu) = (turns.rates(), median(&turns.cpu));
+        let times = |time: fn(&Seen) -> f64| median(&turns.seen.iter().map(time).collect::<Vec<_>>());
         if self.reference.0 != case {
-            self.reference = (case.to_owned(), rates.clone(), median(cpu));
+            self.reference = (case.to_owned(), rates.clone(), cpu);
         }
         let ratios: Vec<f64> = rates
             .iter()
@@ -31,11 +50,11 @@ impl Report {
             "requests_per_second": median(&rates),
             "ratio": median(&ratios),
             "ratios": ratios,
-            "p50_ms": median(&rounds.iter().map(|seen| seen.p50).collect::<Vec<_>>()),
-            "p99_ms": median(&rounds.iter().map(|seen| seen.p99).collect::<Vec<_>>()),
-            "cpu_us_per_request": median(cpu),
-            "cpu_ratio": median(cpu) / self.reference.2,
-            "memory_mib": memory,
+            "p50_ms": times(|seen| seen.p50),
+            "p99_ms": times(|seen| seen.p99),
+            "cpu_us_per_request": cpu,
+            "cpu_ratio": cpu / self.reference.2,
+            "memory_mib": turns.memory,
         }));
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::processes::{Server, get, redis_commands, upload};
-use crate::report::{Report, median};
+use crate::report::{Report, Turns, median};
 use crate::world::TICKET;
 use crate::{steady, wrk};
 
@@ -12,7 +12,7 @@ const CONNECTIONS: usize = 64;
 /// A page's URL as WeChat makes it when somebody shares the page.
 const PAGE: &str = "https://h5.example.com/activity/detail?id=20261122&from=singlemessage&isappinstalled=0";
 
-/// Rounds of each case, besides the one that warms up; fewer for a first look.
+/// Rounds of each case; fewer for a first look.
 fn rounds() -> usize {
     std::env::var("BENCH_ROUNDS").map_or(7, |rounds| rounds.parse().unwrap())
 }
@@ -24,8 +24,7 @@ pub fn start(report: &mut Report) {
     let mut memory = Vec::new();
     for _ in 0..20 {
         let started = Instant::now();
-        let gateway = Server::wxgate(&world.url, &redis.url, &[]);
-        gateway.ready();
+        let gateway = Server::wxgate(&world.url, &redis.url, &[]).once_ready();
         times.push(started.elapsed().as_secs_f64() * 1000.0);
         memory.push(gateway.memory("VmRSS"));
     }
@@ -39,133 +38,137 @@ pub fn start(report: &mut Report) {
 pub fn signing(report: &mut Report) {
     let (world, redis) = (Server::role("world", ""), Server::redis());
     let domains = [("WXGATE__ACCOUNTS__0__JS_DOMAINS", "example.com")];
-    let gateway = Server::wxgate(&world.url, &redis.url, &domains);
-    gateway.ready();
+    let wxgate = || Server::wxgate(&world.url, &redis.url, &domains).once_ready();
+    let gateway = wxgate();
     let path = format!("/wechat/jsSDK?url={}", encoded(PAGE));
     let body = signed_body(&gateway, &path);
-    let constant = Server::role("constant", &body);
-    let plain = Server::role("plain-signing", "");
-    assert_eq!(
-        get(&constant.url, &path).unwrap().split("\r\n\r\n").nth(1).unwrap(),
-        body
-    );
-    signed_body(&plain, &path);
+    let servers: [Contender<'_>; 3] = [
+        ("bare constant", &|| Server::role("constant", &body)),
+        ("bare signing", &|| Server::role("plain-signing", "")),
+        ("wxgate", &wxgate),
+    ];
+    let constant = get(&(servers[0].1)().url, &path).unwrap();
+    assert_eq!(constant.split("\r\n\r\n").nth(1).unwrap(), body);
+    signed_body(&(servers[1].1)(), &path);
 
     let quiet = commands_per_second(&redis, || std::thread::sleep(Duration::from_secs(10)));
-    let before = gateway.memory("VmRSS");
-    let servers = [
-        ("bare constant", &constant),
-        ("bare signing", &plain),
-        ("wxgate", &gateway),
-    ];
-    let mut signed = 0.0;
-    let mut rows: Vec<Vec<wrk::Seen>> = servers.iter().map(|_| Vec::new()).collect();
-    let mut cpu: Vec<Vec<f64>> = servers.iter().map(|_| Vec::new()).collect();
-    for round in 0..=rounds() {
-        for (row, (_, server)) in servers.iter().enumerate() {
-            let spent = server.cpu_seconds();
-            let seen = wrk::run(&format!("{}{path}", server.url), CONNECTIONS, ROUND_SECONDS, None);
-            signed += if row == 2 { seen.requests } else { 0.0 };
-            // The first round only warms up.
-            if round > 0 {
-                cpu[row].push((server.cpu_seconds() - spent) * 1e6 / seen.requests);
-                rows[row].push(seen);
-            }
-        }
-        eprintln!("signing: round {round} of {}", rounds());
+    let sign = |server: &Server, seconds| wrk::run(&format!("{}{path}", server.url), CONNECTIONS, seconds, None);
+    let results = take_turns("signing", &servers, |server, _, seconds| sign(server, seconds));
+    let half = median(&results[0].rates()) / 2.0;
+    for ((name, _), turns) in servers.iter().zip(&results) {
+        report.row("signing, 64 connections", name, turns);
     }
-    let half = median(&rows[0].iter().map(|seen| seen.rate).collect::<Vec<_>>()) / 2.0;
-    let mut steady: Vec<Vec<(f64, f64)>> = servers.iter().map(|_| Vec::new()).collect();
+    answer_times(report, &servers, &path, half);
+    memory_of_a_million(report, &gateway, |seconds| sign(&gateway, seconds));
+    let load = || {
+        sign(&gateway, 10);
+    };
+    report.figure("Redis commands/s, no load", quiet, "");
+    report.figure("Redis commands/s, full load", commands_per_second(&redis, load), "");
+}
+
+/// What single requests take at `rate`.
+fn answer_times(report: &mut Report, servers: &[Contender<'_>], path: &str, rate: f64) {
+    let alive: Vec<Server> = servers.iter().map(|(_, start)| start()).collect();
+    let mut times: Vec<Vec<(f64, f64)>> = servers.iter().map(|_| Vec::new()).collect();
     // Many short turns: what p99 shows is mostly the machine's own stalls, and they must hit all alike.
     for _ in 0..rounds() * 4 {
-        for (row, (_, server)) in servers.iter().enumerate() {
-            steady[row].push(steady::run(&server.url, &path, 64, half, Duration::from_millis(500)));
+        for (times, server) in times.iter_mut().zip(&alive) {
+            times.push(steady::run(&server.url, path, 64, rate, Duration::from_millis(500)));
         }
     }
-    for (row, (name, server)) in servers.iter().enumerate() {
-        report.row(
-            "signing, 64 connections",
-            name,
-            &rows[row],
-            &cpu[row],
-            server.memory("VmRSS"),
-        );
-    }
     for (row, (name, _)) in servers.iter().enumerate() {
-        let (p50, p99): (Vec<f64>, Vec<f64>) = steady[row].iter().copied().unzip();
-        let ratios: Vec<f64> = p99.iter().zip(&steady[0]).map(|(ours, bare)| ours / bare.1).collect();
-        report.figure(&format!("{name}: p50 at {half:.0} requests/s"), median(&p50), "ms");
-        report.figure(&format!("{name}: p99 at {half:.0} requests/s"), median(&p99), "ms");
+        let (p50, p99): (Vec<f64>, Vec<f64>) = times[row].iter().copied().unzip();
+        let ratios: Vec<f64> = p99.iter().zip(&times[0]).map(|(ours, bare)| ours / bare.1).collect();
+        report.figure(&format!("{name}: p50 at {rate:.0} requests/s"), median(&p50), "ms");
+        report.figure(&format!("{name}: p99 at {rate:.0} requests/s"), median(&p99), "ms");
         report.figure(
             &format!("{name}: its ratio to the bare constant's"),
             median(&ratios),
             "",
         );
     }
+}
+
+fn memory_of_a_million(report: &mut Report, gateway: &Server, sign: impl Fn(u32) -> wrk::Seen) {
+    let before = gateway.memory("VmRSS");
+    let mut signed = 0.0;
     while signed < 1e6 {
-        signed += wrk::run(&format!("{}{path}", gateway.url), CONNECTIONS, ROUND_SECONDS, None).requests;
+        signed += sign(ROUND_SECONDS).requests;
     }
-    report.figure(
-        "memory gained over a million signatures",
-        gateway.memory("VmRSS") - before,
-        "MiB",
-    );
-    let load = || {
-        wrk::run(&format!("{}{path}", gateway.url), CONNECTIONS, 10, None);
-    };
-    report.figure("Redis commands/s, no load", quiet, "");
-    report.figure("Redis commands/s, full load", commands_per_second(&redis, load), "");
+    let gained = gateway.memory("VmRSS") - before;
+    report.figure("memory gained over a million signatures", gained, "MiB");
 }
 
 /// `POST /p/active/weChatOa/upload`.
 pub fn uploads(report: &mut Report) {
     let (world, redis) = (Server::role("world", ""), Server::redis());
-    let gateway = Server::wxgate(&world.url, &redis.url, &[]);
+    let wxgate = || Server::wxgate(&world.url, &redis.url, &[]).once_ready();
     let forgetful = [("WXGATE__MEDIA__REMEMBER_FOR", "0s")];
-    let forgetful = Server::wxgate(&world.url, &redis.url, &forgetful);
-    gateway.ready();
-    forgetful.ready();
-    let pipe = Server::role("pipe", &world.url);
-    let pipe_once = Server::role("pipe-once", &format!("{} {}", world.url, redis.url));
-    let idle = gateway.memory("VmRSS");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/upload.lua");
-    let servers = [
-        ("bare pipe", &pipe),
-        ("bare pipe, stored once", &pipe_once),
-        ("wxgate", &gateway),
-        ("wxgate, nothing remembered", &forgetful),
+    let servers: [Contender<'_>; 4] = [
+        ("bare pipe", &|| Server::role("pipe", &world.url)),
+        ("bare pipe, stored once", &|| {
+            Server::role("pipe-once", &format!("{} {}", world.url, redis.url))
+        }),
+        ("wxgate", &wxgate),
+        ("wxgate, nothing remembered", &|| {
+            Server::wxgate(&world.url, &redis.url, &forgetful).once_ready()
+        }),
     ];
+    // One that lives through all of it, to see what that makes of its memory.
+    let lasting = wxgate();
+    let idle = lasting.memory("VmRSS");
     for (size, name) in [(200_000, "200 KB"), (2_000_000, "2 MB"), (8_000_000, "8 MB")] {
-        for (_, server) in &servers {
-            check_upload(server, size);
+        for (_, start) in &servers {
+            check_upload(&start(), size);
         }
         for at_once in [8, 32] {
-            let mut rows: Vec<Vec<wrk::Seen>> = servers.iter().map(|_| Vec::new()).collect();
-            let mut cpu: Vec<Vec<f64>> = servers.iter().map(|_| Vec::new()).collect();
-            for round in 0..=rounds() {
-                for (row, (_, server)) in servers.iter().enumerate() {
-                    let spent = server.cpu_seconds();
-                    let environment = [
-                        ("BENCH_PICTURE_BYTES", size.to_string()),
-                        ("BENCH_ROUND", format!("{at_once}r{round}")),
-                    ];
-                    let url = format!("{}/p/active/weChatOa/upload", server.url);
-                    let seen = wrk::run(&url, at_once, ROUND_SECONDS, Some((script, &environment)));
-                    if round > 0 {
-                        cpu[row].push((server.cpu_seconds() - spent) * 1e6 / seen.requests);
-                        rows[row].push(seen);
-                    }
-                }
-                eprintln!("uploads: {name}, {at_once} at once, round {round} of {}", rounds());
+            let case = format!("{name}, {at_once} at once");
+            let upload = |server: &Server, turn: &str, seconds| upload_many(server, size, at_once, turn, seconds);
+            let results = take_turns(&case, &servers, upload);
+            for ((name, _), turns) in servers.iter().zip(&results) {
+                report.row(&case, name, turns);
             }
-            for (row, (server_name, server)) in servers.iter().enumerate() {
-                let case = format!("{name}, {at_once} at once");
-                report.row(&case, server_name, &rows[row], &cpu[row], server.memory("VmHWM"));
-            }
+            upload(&lasting, "lasting", ROUND_SECONDS);
         }
     }
     report.figure("wxgate, uploads: idle memory", idle, "MiB");
-    report.figure("wxgate, uploads: peak above it", gateway.memory("VmHWM") - idle, "MiB");
+    report.figure("wxgate, uploads: peak above it", lasting.memory("VmHWM") - idle, "MiB");
+}
+
+/// Pictures of `size` bytes, none of them named twice as long as `turn` isn't.
+fn upload_many(server: &Server, size: usize, at_once: usize, turn: &str, seconds: u32) -> wrk::Seen {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/upload.lua");
+    let environment = [
+        ("BENCH_PICTURE_BYTES", size.to_string()),
+        ("BENCH_ROUND", format!("{at_once}{turn}")),
+    ];
+    let url = format!("{}/p/active/weChatOa/upload", server.url);
+    wrk::run(&url, at_once, seconds, Some((script, &environment)))
+}
+
+/// Who is measured, and what starts it.
+type Contender<'a> = (&'static str, &'a dyn Fn() -> Server);
+
+/// Lets `servers` take turns under `load`, which is told the turn's name and its seconds.
+///
+/// Each turn is a new process's. Where a process comes to lie in memory, and with it in the processor's
+/// caches, is chance and stays so while it lives: it is worth a tenth of its speed, either way.
+fn take_turns(case: &str, servers: &[Contender<'_>], load: impl Fn(&Server, &str, u32) -> wrk::Seen) -> Vec<Turns> {
+    let mut results: Vec<Turns> = servers.iter().map(|_| Turns::default()).collect();
+    for round in 1..=rounds() {
+        for ((_, start), turns) in servers.iter().zip(&mut results) {
+            let server = start();
+            load(&server, &format!("r{round}warm"), 1);
+            let spent = server.cpu_seconds();
+            let seen = load(&server, &format!("r{round}"), ROUND_SECONDS);
+            turns.cpu.push((server.cpu_seconds() - spent) * 1e6 / seen.requests);
+            turns.memory = server.memory("VmHWM").max(turns.memory);
+            turns.seen.push(seen);
+        }
+        eprintln!("{case}: round {round} of {}", rounds());
+    }
+    results
 }
 
 /// The body of a signature that was checked.
