@@ -30,11 +30,16 @@ enum Kind {
 struct Company {
     gateways: Vec<Caller>,
     calls: AtomicUsize,
-    failures: std::sync::Mutex<Vec<Value>>,
+    failures: std::sync::Mutex<Vec<String>>,
     stop: CancellationToken,
 }
 
 impl Company {
+    fn fails(&self, what: &str, answer: &Value, began: Instant) {
+        let told = format!("{what}: {answer} after {:?}", began.elapsed());
+        self.failures.lock().unwrap().push(told);
+    }
+
     async fn system(self: Arc<Self>, kind: Kind, number: usize) {
         let account = self.gateways[0].wechat.account();
         let secret = format!("the-secret-of-system-{number}");
@@ -56,12 +61,13 @@ impl Company {
                     Kind::Stable => gateway.asks_for_stable_token(false).await,
                 };
                 let Some(token) = answer.body["access_token"].as_str() else {
-                    self.failures.lock().unwrap().push(answer.body);
+                    self.fails(&format!("system {number} got no token"), &answer.body, asked);
                     continue;
                 };
                 let life = Duration::from_secs(answer.body["expires_in"].as_u64().unwrap());
                 (token.to_owned(), asked + life.mul_f64(0.9))
             };
+            let called = Instant::now();
             let answer = if turn.is_multiple_of(2) {
                 gateway.calls_wechat(&token.0).await
             } else {
@@ -74,7 +80,12 @@ impl Company {
             if answer.body["errcode"].as_i64().unwrap_or(0) == 0 && answer.status == 200 {
                 cached = Some(token);
             } else {
-                self.failures.lock().unwrap().push(answer.body);
+                let left = token.1.saturating_duration_since(called);
+                self.fails(
+                    &format!("system {number}'s call, with {left:?} left of its token"),
+                    &answer.body,
+                    called,
+                );
             }
             sleep(Duration::from_millis(20)).await;
         }
