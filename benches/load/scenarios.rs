@@ -53,12 +53,10 @@ pub fn signing(report: &mut Report) {
 
     let quiet = commands_per_second(&redis, || std::thread::sleep(Duration::from_secs(10)));
     let sign = |server: &Server, seconds| wrk::run(&format!("{}{path}", server.url), CONNECTIONS, seconds, None);
-    let results = take_turns("signing", &servers, |server, _, seconds| sign(server, seconds));
-    let half = median(&results[0].rates()) / 2.0;
-    for ((name, _), turns) in servers.iter().zip(&results) {
-        report.row("signing, 64 connections", name, turns);
-    }
-    answer_times(report, &servers, &path, half);
+    let results = take_turns(report, "signing, 64 connections", &servers, |server, _, seconds| {
+        sign(server, seconds)
+    });
+    answer_times(report, &servers, &path, median(&results[0].rates()) / 2.0);
     memory_of_a_million(report, &gateway, |seconds| sign(&gateway, seconds));
     let load = || {
         sign(&gateway, 10);
@@ -125,10 +123,7 @@ pub fn uploads(report: &mut Report) {
         for at_once in [8, 32] {
             let case = format!("{name}, {at_once} at once");
             let upload = |server: &Server, turn: &str, seconds| upload_many(server, size, at_once, turn, seconds);
-            let results = take_turns(&case, &servers, upload);
-            for ((name, _), turns) in servers.iter().zip(&results) {
-                report.row(&case, name, turns);
-            }
+            take_turns(report, &case, &servers, upload);
             upload(&lasting, "lasting", ROUND_SECONDS);
         }
     }
@@ -150,11 +145,16 @@ fn upload_many(server: &Server, size: usize, at_once: usize, turn: &str, seconds
 /// Who is measured, and what starts it.
 type Contender<'a> = (&'static str, &'a dyn Fn() -> Server);
 
-/// Lets `servers` take turns under `load`, which is told the turn's name and its seconds.
+/// Lets `servers` take turns under `load`, which is told the turn's name and its seconds, and reports them.
 ///
 /// Each turn is a new process's. Where a process comes to lie in memory, and with it in the processor's
 /// caches, is chance and stays so while it lives: it is worth a tenth of its speed, either way.
-fn take_turns(case: &str, servers: &[Contender<'_>], load: impl Fn(&Server, &str, u32) -> wrk::Seen) -> Vec<Turns> {
+fn take_turns(
+    report: &mut Report,
+    case: &str,
+    servers: &[Contender<'_>],
+    load: impl Fn(&Server, &str, u32) -> wrk::Seen,
+) -> Vec<Turns> {
     let mut results: Vec<Turns> = servers.iter().map(|_| Turns::default()).collect();
     for round in 1..=rounds() {
         for ((_, start), turns) in servers.iter().zip(&mut results) {
@@ -167,6 +167,9 @@ fn take_turns(case: &str, servers: &[Contender<'_>], load: impl Fn(&Server, &str
             turns.seen.push(seen);
         }
         eprintln!("{case}: round {round} of {}", rounds());
+    }
+    for ((name, _), turns) in servers.iter().zip(&results) {
+        report.row(case, name, turns);
     }
     results
 }
