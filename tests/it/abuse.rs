@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use wxgate::server::{Limits, Server};
+use wxgate::server::Limits;
 
 use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SandboxHost, Small};
 
@@ -109,8 +107,6 @@ async fn an_answer_that_nobody_takes_is_given_up() {
         write_stall: millis(200),
         ..Limits::default()
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let (taken, mut pieces) = tokio::sync::mpsc::unbounded_channel();
     let taken = std::sync::Mutex::new(Some(taken));
     let taken = std::sync::Arc::new(taken);
@@ -123,10 +119,8 @@ async fn an_answer_that_nobody_takes_is_given_up() {
         });
         async { Ok::<_, Infallible>(Response::new(Body::from_stream(body))) }
     });
-    let server = Server { limits, refuse: None };
-    tokio::spawn(server.serve(listener, move |_| service.clone(), stop.clone(), Duration::ZERO));
-    let _end = stop.drop_guard();
-    let mut client = Raw::connect(address).await;
+    let server = Small::serving(limits, service).await;
+    let mut client = Raw::connect(server.address).await;
     client.send(HEALTH).await;
     let given_up = async { while pieces.recv().await.is_some() {} };
     assert!(tokio::time::timeout(LIMIT, given_up).await.is_ok());
@@ -233,8 +227,6 @@ async fn no_second_request_can_be_smuggled_in_a_body() {
 /// Who reads a body may be slower than its answer, as WeChat may be at the other end of the pass-through.
 #[tokio::test]
 async fn what_is_left_of_a_body_after_its_answer_is_no_request() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut client = Raw::connect(listener.local_addr().unwrap()).await;
     let service = tower::service_fn(async |request: Request<Body>| {
         tokio::spawn(async move {
             let _unread = request.into_body();
@@ -246,8 +238,8 @@ async fn what_is_left_of_a_body_after_its_answer_is_no_request() {
         body_stall: millis(1_500),
         ..Limits::default()
     };
-    let server = Server { limits, refuse: None };
-    tokio::spawn(server.serve(listener, move |_| service, CancellationToken::new(), Duration::ZERO));
+    let server = Small::serving(limits, service).await;
+    let mut client = Raw::connect(server.address).await;
     client
         .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n")
         .await;

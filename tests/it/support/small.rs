@@ -8,9 +8,9 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wxgate::server::{Limits, Server};
+use wxgate::server::{Limits, Server, Serves};
 
-/// A server with limits of the test's own, which answers every request with its path and body.
+/// A server with limits of the test's own.
 pub struct Small {
     /// Where it listens.
     pub address: SocketAddr,
@@ -18,20 +18,25 @@ pub struct Small {
 }
 
 impl Small {
-    /// Serves until it is dropped.
+    /// Answers every request with its path and body, until it is dropped.
     pub async fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let service = tower::service_fn(async |request: Request<Body>| {
+        let echo = tower::service_fn(async |request: Request<Body>| {
             let path = request.uri().path().to_owned();
             let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
             let body = body.unwrap_or_else(|error| Bytes::from(error.to_string()));
             let answer = [path.as_bytes(), b" ", &body].concat();
             Ok::<_, Infallible>(Response::new(Body::from(answer)))
         });
+        Self::serving(limits, echo).await
+    }
+
+    /// Serves `service` until it is dropped.
+    pub async fn serving(limits: Limits, service: impl Serves + Sync) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
         let server = Server { limits, refuse: None };
-        tokio::spawn(server.serve(listener, move |_| service, stop.clone(), Duration::ZERO));
+        tokio::spawn(server.serve(listener, move |_| service.clone(), stop.clone(), Duration::ZERO));
         Self {
             address,
             _end: stop.drop_guard(),
