@@ -200,10 +200,12 @@ impl AccountCredentials {
 
     /// Drops `dead` everywhere, but only where it is still the one in use.
     async fn condemn(&self, dead: &Arc<Credential>, error: &CallError) {
-        if !self.token.past.reject(dead) {
+        let news = self.token.past.reject(dead);
+        // Whoever told of it before may not have come to this yet.
+        self.token.cell.drop_if_still(&dead.value);
+        if !news {
             return;
         }
-        self.token.cell.drop_if_still(&dead.value);
         tracing::info!(app_id = %self.app_id, token = dead.fingerprint, %error, "WeChat rejected the access_token");
         self.journal.note(
             &self.app_id,

@@ -7,6 +7,7 @@
 //! printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation` replays it alone.
 
 mod replica;
+mod stories;
 mod world;
 
 use std::time::Duration;

@@ -49,7 +49,7 @@ impl Gate {
 }
 
 pub(super) struct Replica {
-    credentials: Arc<AccountCredentials>,
+    pub(super) credentials: Arc<AccountCredentials>,
     gate: Arc<Gate>,
     doings: JoinSet<()>,
 }

@@ -1,0 +1,17 @@
+//! What random schedules in one thread do not come by.
+
+use super::replica::Replica;
+use super::world::{World, rejection};
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_told_twice_is_healed_for_both_who_tell_of_it() {
+    let world = World::new(1);
+    let replica = Replica::start(&world, 1);
+    let credentials = &replica.credentials;
+    let dead = credentials.token().await.unwrap();
+    // Another thread tells of it too, and has come this far.
+    assert!(credentials.token.past.reject(&dead));
+    let token = credentials.replace_rejected(&dead, &rejection()).await.unwrap();
+    assert_ne!(token.value, dead.value);
+    assert!(world.accepts(token.value.expose()));
+}
