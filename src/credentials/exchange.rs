@@ -74,6 +74,16 @@ impl AccountCredentials {
         claim.map(Some)
     }
 
+    /// What another replica has got while this one gives way to a fight.
+    pub(super) async fn got_by_another(&self, slot: &Slot, trigger: Trigger) -> Option<Arc<Credential>> {
+        // Those who are refused come again at once, and the store is not to feel it. Before the look,
+        // so that whoever joins meanwhile gets what is there by then.
+        sleep(POLL).await;
+        let standing = slot.shelf.read().await.ok().flatten();
+        self.adopt(slot, trigger, standing.as_ref())
+            .or_else(|| slot.arrived(trigger))
+    }
+
     /// Takes over what stands in the shared store, where that is good and newer than what is held.
     pub(super) fn adopt(&self, slot: &Slot, trigger: Trigger, standing: Option<&Standing>) -> Option<Arc<Credential>> {
         let standing = standing.filter(|standing| trigger != Trigger::Operator && slot.would_adopt(standing))?;

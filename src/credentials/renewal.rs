@@ -64,11 +64,13 @@ impl AccountCredentials {
 
     async fn run_renewal(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
         let slot = self.slot(kind);
-        let fight = || self.fights.refusal().filter(|_| kind == Kind::AccessToken);
-        if trigger != Trigger::Operator
-            && let Some(refusal) = slot.backoff.refusal().or_else(fight)
-        {
-            return Err(refusal);
+        if trigger != Trigger::Operator {
+            if let Some(refusal) = slot.backoff.refusal() {
+                return Err(refusal);
+            }
+            if let Some(refusal) = self.fights.refusal().filter(|_| kind == Kind::AccessToken) {
+                return self.got_by_another(slot, trigger).await.ok_or(refusal);
+            }
         }
         let before = slot.cell.held();
         let renewing = async {

@@ -12,7 +12,9 @@ use tokio_util::task::TaskTracker;
 use super::Step;
 use super::world::{LOCK_TTL, SimulatedStore, SimulatedWeChat, TOKEN_KEY, World, rejection};
 use crate::account::AppId;
-use crate::credentials::{AccountCredentials, CredentialMetrics, Jitter, Journal, Keeper, Kind, Policy, Services};
+use crate::credentials::{
+    AccountCredentials, Credential, CredentialMetrics, Jitter, Journal, Keeper, Kind, Policy, Services, TokenCallError,
+};
 use crate::settings::{Credentials, values::KeyTemplate};
 use crate::store::{MemoryStore, SharedStore};
 
@@ -50,6 +52,7 @@ impl Gate {
 
 pub(super) struct Replica {
     pub(super) credentials: Arc<AccountCredentials>,
+    world: Arc<World>,
     gate: Arc<Gate>,
     doings: JoinSet<()>,
 }
@@ -107,9 +110,15 @@ impl Replica {
         doings.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
         Self {
             credentials,
+            world: Arc::clone(world),
             gate,
             doings,
         }
+    }
+
+    /// Makes a call with the token.
+    pub(super) async fn calls(&self) -> Result<(), TokenCallError> {
+        call(&self.credentials, &self.world).await
     }
 
     pub(super) fn freeze_for(&self, time: Duration) {
@@ -157,10 +166,15 @@ async fn traffic(credentials: Arc<AccountCredentials>, world: Arc<World>, gate: 
     loop {
         sleep(Duration::from_millis(700)).await;
         gate.pass().await;
-        let call = |token: Arc<crate::credentials::Credential>| {
-            let accepted = world.accepts(token.value.expose());
-            async move { if accepted { Ok(()) } else { Err(rejection()) } }
-        };
-        let _ = credentials.with_token(call).await;
+        let _ = call(&credentials, &world).await;
     }
+}
+
+/// A call to WeChat that needs the token.
+async fn call(credentials: &Arc<AccountCredentials>, world: &World) -> Result<(), TokenCallError> {
+    let make = |token: Arc<Credential>| {
+        let accepted = world.accepts(token.value.expose());
+        async move { if accepted { Ok(()) } else { Err(rejection()) } }
+    };
+    credentials.with_token(make).await
 }

@@ -15,3 +15,16 @@ async fn a_rejection_told_twice_is_healed_for_both_who_tell_of_it() {
     assert_ne!(token.value, dead.value);
     assert!(world.accepts(token.value.expose()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_gives_way_to_a_fight_takes_what_another_one_has_got() {
+    let world = World::new(1);
+    let tired = Replica::start(&world, 1);
+    while tired.calls().await.is_ok() {
+        world.kill_tokens();
+    }
+    let other = Replica::start(&world, 2);
+    other.calls().await.unwrap();
+    tired.calls().await.unwrap();
+    assert_eq!(tired.usable_token(), other.usable_token());
+}
