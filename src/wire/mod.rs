@@ -3,6 +3,8 @@
 //! This is hyper's own client. A connection of reqwest's may hold 400 KiB on its way in and as much on
 //! its way out, and has no switch for that; an upload would take four times the memory it is meant to.
 
+mod arriving;
+
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
@@ -15,20 +17,23 @@ use axum::http::{HeaderValue, Request, Response, Uri, header};
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
 use futures_util::stream::{Stream, TryStreamExt};
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 use tower::BoxError;
 use tower::timeout::Timeout;
 use tower::util::BoxCloneSyncService;
 
+use arriving::{Arriving, OnTheSpot};
+
 /// What a connection that brings pictures reads at once, and so the size of the pieces they come in. A
-/// picture on its way has two: one being read, one being written. That is the memory an upload may
-/// take, and the larger they are the fewer system calls it costs. A photo as pages mostly send them, some
-/// 200 KB, is two pieces.
+/// picture on its way has one, and another one while the last of that is still being written. That is
+/// the memory an upload may take. Larger pieces cost fewer system calls, until they no longer fit the
+/// processor's caches between reading and writing. A photo as pages mostly send them, some 200 KB, is
+/// two pieces.
 pub const PIECE: usize = 104 * 1024;
 
 /// What a connection that takes pictures away may hold of an answer; and it asks for the next piece of
@@ -83,7 +88,7 @@ impl Wire {
         let connector = tls.https_or_http().enable_http1().wrap_connector(connector);
         // Over all of it: a connector's own limit is on TCP alone, and a host may hang before and after.
         let connector = Connector::new(Timeout::new(connector, connect_timeout));
-        let client = Client::builder(TokioExecutor::new())
+        let client = Client::builder(OnTheSpot)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .http1_max_buf_size(buffer)
@@ -193,7 +198,7 @@ pub enum BodyError {
 
 /// An answer's body, piece by piece. Ends after an error.
 pub struct Pieces {
-    body: Option<Incoming>,
+    body: Option<Arriving>,
     stall: Duration,
     /// Set while a piece is waited for.
     waiting: Option<Pin<Box<Sleep>>>,
@@ -204,7 +209,7 @@ impl Pieces {
     #[must_use]
     pub fn of(body: Incoming, stall: Duration) -> Self {
         Self {
-            body: Some(body),
+            body: Some(Arriving::new(body)),
             stall,
             waiting: None,
         }
@@ -232,7 +237,7 @@ impl Stream for Pieces {
             return Poll::Ready(None);
         };
         let last = loop {
-            match Pin::new(&mut *body).poll_frame(cx) {
+            match body.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.waiting = None;
                     // What is no data is trailers, and nobody asks for those.
