@@ -50,9 +50,16 @@ impl Work {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Goes on with the work for a body. Never waits for another thread that is at it.
+    fn advance_on_the_spot(self: &Arc<Self>) {
+        let pending = self.left.try_lock().is_ok_and(|left| self.advance(left).is_pending());
+        if !pending {
+            self.task.wake();
+        }
+    }
+
     /// Goes on with the work; ready when it is done.
-    fn advance(self: &Arc<Self>) -> Poll<()> {
-        let mut left = self.left();
+    fn advance(self: &Arc<Self>, mut left: MutexGuard<'_, Option<BoxedWork>>) -> Poll<()> {
         if let Some(work) = &mut *left {
             let waker = Waker::from(Arc::clone(self));
             ready!(work.as_mut().poll(&mut Context::from_waker(&waker)));
@@ -84,7 +91,7 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.0.task.register(cx.waker());
-        self.0.advance()
+        self.0.advance(self.0.left())
     }
 }
 
@@ -110,10 +117,8 @@ impl Arriving {
     /// The next frame, as [`Body::poll_frame`] has it.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         loop {
-            if let Some(work) = self.work.take()
-                && work.advance().is_ready()
-            {
-                work.task.wake();
+            if let Some(work) = self.work.take() {
+                work.advance_on_the_spot();
             }
             let (frame, woken) = WOKEN.sync_scope(Cell::default(), || {
                 let frame = Pin::new(&mut self.body).poll_frame(cx);
@@ -161,29 +166,36 @@ mod tests {
 
     use super::*;
 
+    const PIECE: usize = 8 * 1024;
     const PIECES: usize = 10;
 
-    /// The body of an answer that lies in the socket as a whole, in some pieces.
-    async fn arrived() -> (client::SendRequest<String>, Arriving) {
-        let (near, far) = tokio::io::duplex(1024 * 1024);
-        let answer = service_fn(|_| async {
-            let piece = || Ok::<_, Infallible>(Bytes::from(vec![7; 8 * 1024]));
-            let pieces = stream::iter(std::iter::repeat_with(piece).take(PIECES));
+    /// An answer's body in so many pieces, that comes through a socket which holds `capacity` bytes.
+    async fn answered(pieces: usize, capacity: usize) -> (client::SendRequest<String>, Arriving) {
+        let (near, far) = tokio::io::duplex(capacity);
+        let answer = service_fn(move |_| async move {
+            let piece = || Ok::<_, Infallible>(Bytes::from(vec![7; PIECE]));
+            let pieces = stream::iter(std::iter::repeat_with(piece).take(pieces));
             Ok::<_, Infallible>(hyper::Response::new(Body::from_stream(pieces)))
         });
         tokio::spawn(server::Builder::new().serve_connection(TokioIo::new(far), answer));
         let (mut sender, connection) = client::Builder::new()
-            .max_buf_size(8 * 1024)
+            .max_buf_size(PIECE)
             .handshake(TokioIo::new(near))
             .await
             .unwrap();
         OnTheSpot.execute(Box::pin(connection.map(|done| done.unwrap())));
         let answer = sender.send_request(Request::new(String::new())).await.unwrap();
-        // The server, which needs a few turns, writes all of it.
+        (sender, Arriving::new(answer.into_body()))
+    }
+
+    /// The same where all of it lies in the socket.
+    async fn arrived() -> (client::SendRequest<String>, Arriving) {
+        let arrived = answered(PIECES, 2 * PIECES * PIECE).await;
+        // The server needs a few turns.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        (sender, Arriving::new(answer.into_body()))
+        arrived
     }
 
     async fn next(body: &mut Arriving) -> Option<Bytes> {
@@ -198,7 +210,7 @@ mod tests {
         while let Some(piece) = next(&mut body).now_or_never().expect("no other task is needed") {
             length += piece.len();
         }
-        assert_eq!(length, PIECES * 8 * 1024);
+        assert_eq!(length, PIECES * PIECE);
         // The connection's own task goes on where the body has ended.
         sender.ready().await.unwrap();
     }
@@ -211,5 +223,26 @@ mod tests {
         drop(body);
         // Who does not want an answer's rest has closed its connection.
         assert!(sender.ready().await.unwrap_err().is_closed());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_wake_is_lost_between_a_task_and_a_reader_on_other_threads() {
+        const MANY: usize = 400;
+        let read = |capacity| async move {
+            let (mut sender, mut body) = answered(MANY, capacity).await;
+            let mut length = 0;
+            while let Some(piece) = next(&mut body).await {
+                length += piece.len();
+            }
+            assert_eq!(length, MANY * PIECE);
+            sender.ready().await.unwrap();
+        };
+        // From sockets that hold next to nothing to such that hold a piece.
+        let readers = (1..=50).map(|n| tokio::spawn(read(n * PIECE / 50)));
+        let all = futures_util::future::try_join_all(readers.collect::<Vec<_>>());
+        tokio::time::timeout(std::time::Duration::from_secs(60), all)
+            .await
+            .expect("all readers come to the end")
+            .unwrap();
     }
 }
