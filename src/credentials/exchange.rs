@@ -50,10 +50,7 @@ impl AccountCredentials {
     }
 
     async fn try_claim(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Claim>, StoreError> {
-        if let Some(credential) = slot.arrived(trigger) {
-            return Ok(Some(Claim::Adopted(credential)));
-        }
-        if let Some(credential) = self.adopt(slot, trigger, slot.shelf.read().await?.as_ref()) {
+        if let Some(credential) = self.look(slot, trigger).await? {
             return Ok(Some(Claim::Adopted(credential)));
         }
         let Some(lock) = lock::try_acquire(&self.store, &self.lock_key, self.policy.lock_ttl).await? else {
@@ -79,9 +76,17 @@ impl AccountCredentials {
         // Those who are refused come again at once, and the store is not to feel it. Before the look,
         // so that whoever joins meanwhile gets what is there by then.
         sleep(POLL).await;
-        let standing = slot.shelf.read().await.ok().flatten();
-        self.adopt(slot, trigger, standing.as_ref())
-            .or_else(|| slot.arrived(trigger))
+        self.look(slot, trigger).await.ok().flatten()
+    }
+
+    /// What is in use here by now, or stands in the shared store to be taken over.
+    async fn look(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
+        if let Some(credential) = slot.arrived(trigger) {
+            return Ok(Some(credential));
+        }
+        let standing = slot.shelf.read().await?;
+        let adopted = self.adopt(slot, trigger, standing.as_ref());
+        Ok(adopted.or_else(|| slot.arrived(trigger)))
     }
 
     /// Takes over what stands in the shared store, where that is good and newer than what is held.

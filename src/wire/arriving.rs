@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::rt::Executor;
@@ -26,10 +27,8 @@ tokio::task_local! {
 #[derive(Clone, Copy)]
 pub(super) struct OnTheSpot;
 
-type BoxedWork = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Executor<BoxedWork> for OnTheSpot {
-    fn execute(&self, work: BoxedWork) {
+impl Executor<BoxFuture<'static, ()>> for OnTheSpot {
+    fn execute(&self, work: BoxFuture<'static, ()>) {
         tokio::spawn(Task(Arc::new(Work {
             left: Mutex::new(Some(work)),
             task: AtomicWaker::new(),
@@ -40,13 +39,13 @@ impl Executor<BoxedWork> for OnTheSpot {
 /// A connection's work, for its task and for whoever reads from it.
 struct Work {
     /// `None` once it is done.
-    left: Mutex<Option<BoxedWork>>,
+    left: Mutex<Option<BoxFuture<'static, ()>>>,
     task: AtomicWaker,
 }
 
 impl Work {
     /// Held for no longer than the work can go on without waiting.
-    fn left(&self) -> MutexGuard<'_, Option<BoxedWork>> {
+    fn left(&self) -> MutexGuard<'_, Option<BoxFuture<'static, ()>>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,7 +58,7 @@ impl Work {
     }
 
     /// Goes on with the work; ready when it is done.
-    fn advance(self: &Arc<Self>, mut left: MutexGuard<'_, Option<BoxedWork>>) -> Poll<()> {
+    fn advance(self: &Arc<Self>, mut left: MutexGuard<'_, Option<BoxFuture<'static, ()>>>) -> Poll<()> {
         if let Some(work) = &mut *left {
             let waker = Waker::from(Arc::clone(self));
             ready!(work.as_mut().poll(&mut Context::from_waker(&waker)));
@@ -98,8 +97,7 @@ impl Future for Task {
 impl Drop for Task {
     /// The work holds its own waker, so without this it would outlive a runtime that ends.
     fn drop(&mut self) {
-        let left = self.0.left().take();
-        drop(left);
+        *self.0.left() = None;
     }
 }
 

@@ -81,12 +81,6 @@ impl World {
         self.truth().issue();
     }
 
-    /// A foreign system fetches often enough that nothing of ours is left in the overlap.
-    pub(super) fn kill_tokens(&self) {
-        self.truth().issue();
-        self.truth().issue();
-    }
-
     pub(super) fn wechat_down_for(&self, time: Duration) {
         self.truth().wechat_down_until = Instant::now() + time;
     }
