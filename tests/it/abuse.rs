@@ -9,11 +9,10 @@ use axum::http::{Request, Response};
 use tokio::time::Instant;
 use wxgate::server::Limits;
 
-use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SandboxHost, Small};
+use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SOON, SandboxHost, Small};
 
 const UPLOAD: &str = "POST /p/active/weChatOa/upload HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
-const SOON: Duration = Duration::from_secs(5);
 
 fn millis(count: u64) -> Duration {
     Duration::from_millis(count)

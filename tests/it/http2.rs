@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use wxgate::server::Limits;
 
-use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SandboxHost, Small};
+use crate::support::{Gateway, GatewayProcess, Raw, SOON, SandboxHost, Small};
 
 /// A client of HTTP/2 without TLS that has not been told that it may (RFC 9113, section 3.3).
 async fn http2(
@@ -71,7 +71,7 @@ async fn a_quiet_http2_connection_is_asked_to_end() {
         sender.send_request(get(server.address, "/a")).await.unwrap().status(),
         200
     );
-    let ended = tokio::time::timeout(LIMIT, connection).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(SOON, connection).await.unwrap().unwrap();
     assert!(ended.is_ok(), "a clean end: {ended:?}");
 }
 

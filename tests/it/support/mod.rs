@@ -39,6 +39,9 @@ pub use traffic::Traffic;
 /// The longest that anything awaited may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
+/// What a limit of a second or less, or one of the server's own, may come to on such a machine.
+pub const SOON: Duration = Duration::from_secs(5);
+
 /// Waits until `probe` is true; fails with `what` after [`LIMIT`].
 pub async fn until<F: Future<Output = bool>>(what: &str, probe: impl Fn() -> F) {
     let end = Instant::now() + LIMIT;
