@@ -1,6 +1,7 @@
-//! The files that deploy the gateway fit the gateway: settings, ports, paths, metrics.
+//! The files that build and deploy the gateway fit the gateway: settings, ports, paths, metrics, functions.
 
 mod compose;
+mod hot;
 mod image;
 mod kubernetes;
 mod metrics;
