@@ -19,7 +19,6 @@ RUN mkdir src \
     && cargo build --release --locked \
     && rm -r src
 
-COPY build.rs hot.ld ./
 COPY src src
 # Cargo goes by the files' times, and these may be older than what was just built.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked

@@ -178,7 +178,7 @@ pub fn cors(allowed: &[settings::values::Origin]) -> Option<CorsLayer> {
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// How long a browser may remember what a preflight request was answered.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(3600);
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
 fn unknown_account() -> ApiError {
     ApiError::new(Code::AccountUnknown, "this gateway serves no account with this appId")

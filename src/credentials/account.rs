@@ -89,7 +89,7 @@ pub struct Status {
 
 /// A token that died sooner than this after it was got, or in the first tenth of a shorter life, was
 /// in a fight.
-const YOUNG: std::time::Duration = std::time::Duration::from_secs(60);
+const YOUNG: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl AccountCredentials {
     /// The credentials of the account that `issuer` speaks for; nothing is asked for yet.

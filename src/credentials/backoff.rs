@@ -26,9 +26,9 @@ impl Severity {
     fn wait(self, failures: u32) -> Duration {
         let (free, first, longest) = match self {
             Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
-            Severity::Quota => (0, Duration::from_secs(60), Duration::from_secs(600)),
-            Severity::Operator => (0, Duration::from_secs(10), Duration::from_secs(600)),
-            Severity::Fight => (3, Duration::from_secs(1), Duration::from_secs(60)),
+            Severity::Quota => (0, Duration::from_mins(1), Duration::from_mins(10)),
+            Severity::Operator => (0, Duration::from_secs(10), Duration::from_mins(10)),
+            Severity::Fight => (3, Duration::from_secs(1), Duration::from_mins(1)),
         };
         let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
         doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
@@ -36,7 +36,7 @@ impl Severity {
 }
 
 /// A failure so long after the wait of the one before is a new beginning.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
 /// Remembers failures in a row, and until when nobody tries again.
 pub(super) struct Backoff {

@@ -7,7 +7,7 @@ use crate::account::AppId;
 use crate::store::SharedStore;
 
 /// Long enough that a day's count outlives the day.
-const KEPT_FOR: Duration = Duration::from_secs(48 * 3600);
+const KEPT_FOR: Duration = Duration::from_hours(48);
 
 /// WeChat's own limits for `force_refresh`: so often a day, so far apart.
 const FORCED_PER_DAY: u64 = 20;
@@ -98,7 +98,7 @@ impl Budget {
 
 /// Today's date in Beijing, where WeChat's counters begin their day.
 fn today() -> String {
-    let beijing = SystemTime::now() + Duration::from_secs(8 * 3600);
+    let beijing = SystemTime::now() + Duration::from_hours(8);
     humantime::format_rfc3339_seconds(beijing)
         .to_string()
         .chars()

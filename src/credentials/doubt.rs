@@ -12,7 +12,7 @@ use crate::account::AppId;
 use crate::store::SharedStore;
 
 /// After a token's whole life, the one that was in doubt has ended anyway.
-const LONGEST: Duration = Duration::from_secs(7200);
+const LONGEST: Duration = Duration::from_hours(2);
 
 const MARK: &str = "unanswered";
 

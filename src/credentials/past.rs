@@ -130,6 +130,6 @@ impl Gone {
             .saturating_duration_since(self.credential.held_since);
         let left = self.credential.expires_at.saturating_duration_since(at);
         // Within the last minute, or the last tenth of a short life, clocks that differ explain it.
-        left > Duration::from_secs(60).min(life / 10)
+        left > Duration::from_mins(1).min(life / 10)
     }
 }

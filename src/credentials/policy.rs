@@ -32,7 +32,7 @@ pub struct Policy {
 
 /// A ticket that WeChat hands out again after its life should have ended is alive: WeChat has just
 /// said so. It is kept this long, and asked about again before that is over.
-const CONFIRMED: Duration = Duration::from_secs(300);
+const CONFIRMED: Duration = Duration::from_mins(5);
 
 impl Policy {
     /// Reads the policy from the settings.

@@ -23,7 +23,7 @@ use crate::settings::{self, values::PublicBase};
 /// How much of small pieces is gathered before it is written: enough to make the switch of threads cheap.
 const BLOCK: usize = 64 * 1024;
 /// After this time an unfinished file can only be a killed process's: an upload is long over.
-const ABANDONED: Duration = Duration::from_secs(60 * 60);
+const ABANDONED: Duration = Duration::from_hours(1);
 /// A disk that takes longer to flush a picture and rename it is as good as broken.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
@@ -230,9 +230,9 @@ mod tests {
         for path in [&left, &stored, &foreign] {
             fs::write(path, "x").unwrap();
         }
-        sweep(folder.path(), SystemTime::now() + Duration::from_secs(59 * 60));
+        sweep(folder.path(), SystemTime::now() + Duration::from_mins(59));
         assert!(left.exists(), "it may still be under way");
-        sweep(folder.path(), SystemTime::now() + Duration::from_secs(61 * 60));
+        sweep(folder.path(), SystemTime::now() + Duration::from_mins(61));
         assert!(!left.exists());
         assert!(stored.exists() && foreign.exists(), "only its own leftovers");
     }

@@ -77,7 +77,7 @@ impl Client {
 }
 
 /// A client that asks again for the same token within this time suspects that it is dead.
-const SUSPICIOUS: Duration = Duration::from_secs(60);
+const SUSPICIOUS: Duration = Duration::from_mins(1);
 
 /// How many clients are remembered: far more than a company has systems.
 const REMEMBERED: usize = 4096;

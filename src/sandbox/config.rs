@@ -57,10 +57,10 @@ impl SandboxConfig {
     pub fn with_accounts(accounts: Vec<SandboxAccount>) -> Self {
         Self {
             accounts,
-            token_ttl: Duration::from_secs(7200),
+            token_ttl: Duration::from_hours(2),
             token_overlap: None,
-            ticket_ttl: Duration::from_secs(7200),
-            media_ttl: Duration::from_secs(72 * 3600),
+            ticket_ttl: Duration::from_hours(2),
+            media_ttl: Duration::from_hours(72),
             media_capacity: 512 * 1024 * 1024,
             media_closes_connection: true,
             daily_token_calls: 2000,
@@ -73,7 +73,7 @@ impl SandboxConfig {
 
     /// The same with every life between a second and ten years, so that no sum overflows.
     pub(super) fn within_reason(mut self) -> Self {
-        const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
+        const LONGEST: Duration = Duration::from_hours(87840);
         for life in [&mut self.token_ttl, &mut self.ticket_ttl, &mut self.media_ttl] {
             *life = (*life).clamp(Duration::from_secs(1), LONGEST);
         }
@@ -84,7 +84,7 @@ impl SandboxConfig {
 
     pub(super) fn overlap(&self) -> Duration {
         self.token_overlap
-            .unwrap_or_else(|| Duration::from_secs(300).min(self.token_ttl / 4))
+            .unwrap_or_else(|| Duration::from_mins(5).min(self.token_ttl / 4))
     }
 
     pub(super) fn daily_limit(&self, api: Api) -> u64 {

@@ -59,7 +59,7 @@ pub(super) enum Connection {
 }
 
 /// The longest that a silent connection is kept.
-const SILENCE: Duration = Duration::from_secs(3600);
+const SILENCE: Duration = Duration::from_hours(1);
 
 impl Delivery {
     pub(super) fn new(payload: Payload, unix: u64) -> Self {

@@ -137,7 +137,7 @@ mod tests {
         let (mut media, rules, t0) = (Media::default(), SandboxConfig::default(), Instant::now());
         let id = media.add(file(1), &rules, t0);
         assert_eq!(id.len(), 64);
-        let end = t0 + Duration::from_secs(72 * 3600);
+        let end = t0 + Duration::from_hours(72);
         assert!(media.get(&id, &rules, end - Duration::from_secs(1)).is_some());
         assert!(media.get(&id, &rules, end).is_none());
         media.add(file(1), &rules, end);

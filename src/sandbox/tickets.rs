@@ -78,7 +78,7 @@ impl Tickets {
 mod tests {
     use super::*;
 
-    const TTL: Duration = Duration::from_secs(7200);
+    const TTL: Duration = Duration::from_hours(2);
     const SECOND: Duration = Duration::from_secs(1);
 
     fn verifies(tickets: &Tickets, kind: TicketKind, value: &Secret, now: Instant) -> bool {

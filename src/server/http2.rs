@@ -27,7 +27,7 @@ const STREAMS: u32 = 128;
 const RESETS: usize = 20;
 
 /// A connection that was asked to end, and whose answers are still not taken, is cut.
-const ENDING: Duration = Duration::from_secs(120);
+const ENDING: Duration = Duration::from_mins(2);
 
 /// Serves the requests on `stream`, of which `seen` has been read.
 pub(super) async fn converse(connection: &Connection, stream: TcpStream, seen: Bytes, service: impl Serves) {

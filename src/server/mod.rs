@@ -206,7 +206,7 @@ struct Places {
 
 impl Places {
     /// A flood must not fill the log as well.
-    const SAY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+    const SAY_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
     fn new(all: usize) -> Self {
         Self {

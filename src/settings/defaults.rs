@@ -48,8 +48,8 @@ impl Default for Credentials {
     fn default() -> Self {
         Self {
             backend: super::Backend::default(),
-            refresh_ahead: Duration::from_secs(300),
-            ticket_max_age: Duration::from_secs(3600),
+            refresh_ahead: Duration::from_mins(5),
+            ticket_max_age: Duration::from_hours(1),
             daily_token_calls: 500,
             adopt_interval: Duration::from_secs(2),
             lock_ttl: Duration::from_secs(30),
@@ -81,7 +81,7 @@ impl Default for Media {
         Self {
             max_bytes: 20 * bytesize::MIB,
             allowed_types: Kind::ALL.to_vec(),
-            remember_for: Duration::from_secs(72 * 3600),
+            remember_for: Duration::from_hours(72),
             max_concurrent: 64,
         }
     }

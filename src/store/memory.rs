@@ -28,7 +28,7 @@ struct State {
 
 /// How often ended entries are swept out: rarely enough to cost nothing, often enough that
 /// remembered uploads of a busy gateway don't pile up.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 impl State {
     fn live(&self, key: &str) -> Option<&(String, Instant)> {

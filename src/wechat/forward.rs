@@ -38,7 +38,7 @@ pub enum CallBody {
 }
 
 /// Longer than any call: what limits one is that something must move.
-const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
+const NO_LIMIT: Duration = Duration::from_hours(24);
 
 impl WeChatClient {
     /// Makes the call that `head` and `body` are, and waits until its answer begins. It may take as

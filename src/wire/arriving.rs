@@ -238,7 +238,7 @@ mod tests {
         // From sockets that hold next to nothing to such that hold a piece.
         let readers = (1..=50).map(|n| tokio::spawn(read(n * PIECE / 50)));
         let all = futures_util::future::try_join_all(readers.collect::<Vec<_>>());
-        tokio::time::timeout(std::time::Duration::from_secs(60), all)
+        tokio::time::timeout(std::time::Duration::from_mins(1), all)
             .await
             .expect("all readers come to the end")
             .unwrap();

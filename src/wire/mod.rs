@@ -41,7 +41,7 @@ pub const PIECE: usize = 104 * 1024;
 const LITTLE: usize = 16 * 1024;
 
 /// How long a connection without requests is kept.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Makes connections, names looked up and TLS spoken.
 type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;

@@ -44,7 +44,7 @@ async fn a_domain_that_wechat_refuses() {
 async fn a_photo_that_has_expired() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let expired = wechat.takes_photo(TINY_PHOTO);
-    wechat.sandbox.advance(Duration::from_secs(73 * 3600));
+    wechat.sandbox.advance(Duration::from_hours(73));
     let gateway = builder().wechat(&wechat).start().await;
     Phone::android()
         .server_id(&expired)

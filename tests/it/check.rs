@@ -263,7 +263,7 @@ async fn wechat_is_out_of_reach() {
 #[tokio::test]
 async fn the_clock_is_compared() {
     let wechat = sandbox().await;
-    wechat.sandbox.advance(Duration::from_secs(3600));
+    wechat.sandbox.advance(Duration::from_hours(1));
     let ran = patient().run(&wechat, &["check"]).await;
     assert_failed(&ran, "clock", "s behind WeChat's", "NTP");
 }

@@ -11,7 +11,7 @@ use crate::support::Gateway;
 use crate::support::packages::{npm, python_with, run, sources};
 
 /// The longest that an SDK may take.
-const RUN: Duration = Duration::from_secs(60);
+const RUN: Duration = Duration::from_mins(1);
 
 async fn node() -> Command {
     let directory = npm("node").await;

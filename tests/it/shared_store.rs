@@ -10,7 +10,7 @@ use wxgate::store::{Claim, MemoryStore, RedisStore, SharedStore, lock_key};
 
 use crate::support::RedisServer;
 
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_mins(1);
 const KEY: &str = "wxgate:test:a";
 
 fn client(redis: &RedisServer) -> Arc<dyn SharedStore> {

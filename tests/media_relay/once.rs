@@ -81,7 +81,7 @@ async fn the_url_is_remembered_for_as_long_as_the_operator_says() {
     let gateway = Gateway::build(&store, shared.clone(), |_| {});
     let url = gateway.upload(&wechat).await.unwrap();
     let entry = shared.get(URL_KEY).await.unwrap().unwrap();
-    let three_days = Duration::from_secs(72 * 3600);
+    let three_days = Duration::from_hours(72);
     assert_eq!((entry.value.as_str(), entry.ttl), (&*url, Some(three_days)));
     tokio::time::advance(three_days).await;
     assert_ne!(gateway.upload(&wechat).await.unwrap(), url);
@@ -143,7 +143,7 @@ async fn another_replicas_upload_is_not_waited_for_without_end() {
     let shared = Arc::new(MemoryStore::default());
     assert!(
         shared
-            .set_if_absent(LEASE_KEY, "one that never ends", Duration::from_secs(3600))
+            .set_if_absent(LEASE_KEY, "one that never ends", Duration::from_hours(1))
             .await
             .unwrap()
     );
@@ -170,7 +170,7 @@ async fn a_replica_that_was_frozen_answers_the_url_of_the_one_that_took_over() {
         until(|| store.puts() == 1).await;
         // The lease has gone to another replica, which has stored the picture meanwhile.
         let lease = shared.get(LEASE_KEY).await.unwrap().unwrap().value;
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         assert!(
             shared
                 .compare_and_set(LEASE_KEY, Some(&lease), "another", hour)
@@ -216,7 +216,7 @@ async fn a_blank_memory_is_none() {
     let shared = Arc::new(MemoryStore::default());
     assert!(
         shared
-            .set_if_absent(URL_KEY, " ", Duration::from_secs(60))
+            .set_if_absent(URL_KEY, " ", Duration::from_mins(1))
             .await
             .unwrap()
     );

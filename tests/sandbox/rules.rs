@@ -70,10 +70,10 @@ async fn a_classic_call_supersedes_the_token_before_after_the_overlap() {
     let second = text(&desk.classic().await, "access_token").to_owned();
     assert_ne!(first, second);
     assert_eq!(desk.errcode_of(&first).await, 0);
-    desk.sandbox.advance(Duration::from_secs(300));
+    desk.sandbox.advance(Duration::from_mins(5));
     assert_eq!(desk.errcode_of(&first).await, 40001);
     assert_eq!(desk.errcode_of(&second).await, 0);
-    desk.sandbox.advance(Duration::from_secs(6900));
+    desk.sandbox.advance(Duration::from_mins(115));
     assert_eq!(desk.errcode_of(&second).await, 42001);
 }
 
@@ -145,14 +145,14 @@ async fn a_ticket_stays_the_same_and_always_claims_its_full_life() {
     let first = desk.ticket(&token, "jsapi").await;
     assert_eq!((errcode(&first), text(&first, "errmsg")), (0, "ok"));
     assert_eq!(text(&first, "ticket").len(), 86);
-    desk.sandbox.advance(Duration::from_secs(6000));
+    desk.sandbox.advance(Duration::from_mins(100));
     let classic = desk.classic().await;
     let second = desk.ticket(text(&classic, "access_token"), "jsapi").await;
     assert_eq!(second, first, "by another token, 6000 s later");
     assert_ne!(desk.ticket(&token, "wx_card").await["ticket"], first["ticket"]);
     assert_eq!(errcode(&desk.ticket(&token, "x").await), 40097);
     assert_eq!(errcode(&desk.ticket(&token, "").await), 40097);
-    desk.sandbox.advance(Duration::from_secs(1200));
+    desk.sandbox.advance(Duration::from_mins(20));
     let third = desk.ticket(text(&classic, "access_token"), "jsapi").await;
     assert_ne!(third["ticket"], first["ticket"]);
 }
@@ -190,7 +190,7 @@ async fn media_comes_back_as_it_was_uploaded() {
     assert_eq!(file.headers()["connection"], "close");
     assert_eq!(file.bytes().await.unwrap(), JPEG);
 
-    desk.sandbox.advance(Duration::from_secs(72 * 3600));
+    desk.sandbox.advance(Duration::from_hours(72));
     let token = desk.token().await;
     let path = format!("/cgi-bin/media/get?access_token={token}&media_id={id}");
     assert_eq!(errcode(&desk.get_json(&path).await), 40007, "after three days");
@@ -293,7 +293,7 @@ async fn quotas_are_counted_by_account_and_day_and_can_be_cleared() {
     }
 
     while errcode(&desk.classic().await) == 0 {}
-    desk.sandbox.advance(Duration::from_secs(24 * 3600));
+    desk.sandbox.advance(Duration::from_hours(24));
     assert_eq!(errcode(&desk.classic().await), 0, "the next day");
 }
 
@@ -327,7 +327,7 @@ async fn a_foreign_system_and_a_killer_can_be_played() {
     let theirs = desk.sandbox.foreign_token(&app(APP)).unwrap();
     assert_eq!(desk.sandbox.current_token(&app(APP), TokenKind::Classic), Some(theirs));
     assert_eq!(desk.sandbox.calls(Api::Token), 1);
-    desk.sandbox.advance(Duration::from_secs(300));
+    desk.sandbox.advance(Duration::from_mins(5));
     assert_eq!(desk.errcode_of(&ours).await, 40001);
     let kill = Kill {
         kind: Some(TokenKind::Stable),

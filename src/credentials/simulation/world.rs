@@ -21,7 +21,7 @@ use crate::wechat::{CallError, ErrCode, Issued};
 pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(40);
 pub(super) const LOCK_TTL: Duration = Duration::from_secs(6);
 const OVERLAP: Duration = Duration::from_secs(5);
-const TICKET_LIFE: Duration = Duration::from_secs(60);
+const TICKET_LIFE: Duration = Duration::from_mins(1);
 pub(super) const TOKEN_KEY: &str = "token";
 
 /// WeChat and the store.

@@ -133,7 +133,7 @@ fn written(page: Markup, chosen: Option<Language>) -> Response {
 }
 
 fn remember(language: Language) -> String {
-    let (code, year) = (language.code(), Duration::from_secs(365 * 86_400).as_secs());
+    let (code, year) = (language.code(), Duration::from_hours(8760).as_secs());
     format!(
         "{}={code}; Path=/console; Max-Age={year}; SameSite=Lax; HttpOnly",
         language::COOKIE

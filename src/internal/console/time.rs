@@ -8,7 +8,7 @@ use super::language::Language;
 /// `SystemTime` in Beijing, as `2026-01-31` and `14:05:09`.
 pub(super) fn beijing(time: SystemTime) -> (String, String) {
     // Only times near a year 10000 can't be written.
-    let shifted = time.checked_add(Duration::from_secs(8 * 3600)).unwrap_or(UNIX_EPOCH);
+    let shifted = time.checked_add(Duration::from_hours(8)).unwrap_or(UNIX_EPOCH);
     let text = humantime::format_rfc3339_seconds(shifted).to_string();
     let (date, time) = text.split_once('T').unwrap_or((&text, ""));
     (date.to_owned(), time.trim_end_matches('Z').to_owned())
@@ -98,6 +98,6 @@ mod tests {
         let evening = humantime::parse_rfc3339("2026-01-31T16:30:00Z").unwrap();
         assert_eq!(beijing(evening), ("2026-02-01".to_owned(), "00:30:00".to_owned()));
         assert_eq!(short(evening, evening), "00:30:00");
-        assert_eq!(short(evening, evening + Duration::from_secs(86_400)), "02-01 00:30:00");
+        assert_eq!(short(evening, evening + Duration::from_hours(24)), "02-01 00:30:00");
     }
 }

@@ -108,10 +108,10 @@ const ENTRIES: usize = 400;
 const LINES: usize = 120;
 
 /// How far back foreign invalidations are pointed out.
-pub(super) const WEEK: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const WEEK: Duration = Duration::from_hours(168);
 
 /// So long a foreign invalidation keeps the banner from saying that all is well.
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 impl View {
     pub(super) async fn gather(console: &Parts) -> Self {

@@ -64,7 +64,7 @@ pub mod size {
 }
 
 fn parse_duration(text: &str) -> Option<std::time::Duration> {
-    const LONGEST: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 60 * 60);
+    const LONGEST: std::time::Duration = std::time::Duration::from_hours(8760);
     humantime::parse_duration(text)
         .ok()
         .filter(|duration| *duration <= LONGEST)

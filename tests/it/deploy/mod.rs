@@ -1,7 +1,6 @@
 //! The files that build and deploy the gateway fit the gateway: settings, ports, paths, metrics, functions.
 
 mod compose;
-mod hot;
 mod image;
 mod kubernetes;
 mod metrics;

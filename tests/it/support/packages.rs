@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// The longest that a registry may take.
-pub const INSTALLATION: Duration = Duration::from_secs(180);
+pub const INSTALLATION: Duration = Duration::from_mins(3);
 
 /// The folder of `tests/sdk` that says what to install, and holds what runs with it.
 pub fn sources(name: &str) -> PathBuf {

@@ -13,14 +13,14 @@ const BOTH: [Language; 2] = [Language::Chinese, Language::English];
 const APP_ID: &str = "wx5a4db0c0ffee0001";
 
 fn held(kind: Kind) -> CredentialView {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     CredentialView {
         kind,
         held: Some(Held {
             fingerprint: "ba7816bf".to_owned(),
             remaining: hour,
             life: hour * 2,
-            renews_in: Duration::from_secs(3300),
+            renews_in: Duration::from_mins(55),
             origin: Some(("gw-1".to_owned(), SystemTime::now() - hour)),
             since: SystemTime::now() - hour,
         }),
@@ -64,7 +64,7 @@ fn view(entries: &[Entry]) -> View {
         timeline: timeline::fold(entries.to_vec(), 100),
         journal_read: true,
         replica: "gw-1".to_owned(),
-        uptime: Duration::from_secs(60),
+        uptime: Duration::from_mins(1),
         actions_open: true,
     };
     view.judge(false);
@@ -106,10 +106,7 @@ fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
         ] {
             assert!(page.contains(text.plain(language)), "{page}");
         }
-        assert!(
-            page.contains(&time::span(Duration::from_secs(5400), language)),
-            "{page}"
-        );
+        assert!(page.contains(&time::span(Duration::from_mins(90), language)), "{page}");
     }
 }
 
