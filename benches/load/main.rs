@@ -42,7 +42,7 @@ fn main() {
     }
     if std::env::var_os(PINNED).is_none() {
         // The steady load is made in this process; it must not take the servers' processor.
-        let installed = processes::installed(&std::env::current_exe().unwrap());
+        let installed = processes::installed(&std::env::current_exe().unwrap(), "load");
         let mut again = processes::pinned(processes::OTHER_CPU, installed);
         panic!("{}", again.args(args).env(PINNED, "1").exec());
     }

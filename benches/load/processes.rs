@@ -14,7 +14,13 @@ use crate::world::{APP_ID, LARGEST};
 const SERVER_CPU: &str = "0";
 pub const OTHER_CPU: &str = "1";
 
-static GATEWAY: LazyLock<PathBuf> = LazyLock::new(|| installed(Path::new(env!("CARGO_BIN_EXE_wxgate"))));
+static GATEWAY: LazyLock<PathBuf> = LazyLock::new(|| installed(Path::new(env!("CARGO_BIN_EXE_wxgate")), "wxgate"));
+
+/// The wxgate binary that `BENCH_OTHER` names, to be measured beside this one.
+pub static OTHER_GATEWAY: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let other = std::env::var_os("BENCH_OTHER").filter(|other| !other.is_empty())?;
+    Some(installed(Path::new(&other), "wxgate-other"))
+});
 
 /// A process of ours; killed, by its id, when it is dropped.
 pub struct Server {
@@ -72,8 +78,13 @@ impl Server {
 
     /// The gateway as it is deployed: Redis, metrics, the log at info; `more` settings besides.
     pub fn wxgate(world: &str, redis: &str, more: &[(&str, &str)]) -> Self {
+        Self::gateway(&GATEWAY, world, redis, more)
+    }
+
+    /// The same, of another binary.
+    pub fn gateway(binary: &Path, world: &str, redis: &str, more: &[(&str, &str)]) -> Self {
         let (port, internal) = (free_port(), free_port());
-        let mut command = pinned(SERVER_CPU, GATEWAY.as_path());
+        let mut command = pinned(SERVER_CPU, binary);
         command
             .arg("serve")
             .env("WXGATE_APP_ID", APP_ID)
@@ -118,8 +129,8 @@ impl Server {
 
 /// A copy of `program`, as after an installation: run from the very file that the linker has written, wxgate
 /// loses some 5 % of its speed.
-pub fn installed(program: &Path) -> PathBuf {
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program.file_name().unwrap());
+pub fn installed(program: &Path, name: &str) -> PathBuf {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // Another file under the name: one that runs can't be written.
     let _ = std::fs::remove_file(&copy);
     std::fs::copy(program, &copy).unwrap();

@@ -1,8 +1,9 @@
 //! What is measured, and how it is checked before a clock runs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::processes::{Server, get, redis_commands, upload};
+use crate::processes::{OTHER_GATEWAY, Server, get, redis_commands, upload};
 use crate::report::{Report, Turns, median};
 use crate::world::TICKET;
 use crate::{steady, wrk};
@@ -42,11 +43,15 @@ pub fn signing(report: &mut Report) {
     let gateway = wxgate();
     let path = format!("/wechat/jsSDK?url={}", encoded(PAGE));
     let body = signed_body(&gateway, &path);
-    let servers: [Contender<'_>; 3] = [
-        ("bare constant", &|| Server::role("constant", &body)),
-        ("bare signing", &|| Server::role("plain-signing", "")),
-        ("wxgate", &wxgate),
-    ];
+    let other = |binary: &Path| Server::gateway(binary, &world.url, &redis.url, &domains).once_ready();
+    let servers = with_other_binary(
+        &other,
+        vec![
+            ("bare constant", Box::new(|| Server::role("constant", &body))),
+            ("bare signing", Box::new(|| Server::role("plain-signing", ""))),
+            ("wxgate", Box::new(&wxgate)),
+        ],
+    );
     let constant = get(&(servers[0].1)().url, &path).unwrap();
     assert_eq!(constant.split("\r\n\r\n").nth(1).unwrap(), body);
     signed_body(&(servers[1].1)(), &path);
@@ -56,6 +61,9 @@ pub fn signing(report: &mut Report) {
     let results = take_turns(report, "signing, 64 connections", &servers, |server, _, seconds| {
         sign(server, seconds)
     });
+    let ratios = results[2].rates().into_iter().zip(results[1].rates());
+    let ratios: Vec<f64> = ratios.map(|(ours, bare)| ours / bare).collect();
+    report.figure("wxgate's ratio to bare signing", median(&ratios), "");
     answer_times(report, &servers, &path, median(&results[0].rates()) / 2.0);
     memory_of_a_million(report, &gateway, |seconds| sign(&gateway, seconds));
     let load = || {
@@ -103,16 +111,22 @@ pub fn uploads(report: &mut Report) {
     let (world, redis) = (Server::role("world", ""), Server::redis());
     let wxgate = || Server::wxgate(&world.url, &redis.url, &[]).once_ready();
     let forgetful = [("WXGATE__MEDIA__REMEMBER_FOR", "0s")];
-    let servers: [Contender<'_>; 4] = [
-        ("bare pipe", &|| Server::role("pipe", &world.url)),
-        ("bare pipe, stored once", &|| {
-            Server::role("pipe-once", &format!("{} {}", world.url, redis.url))
-        }),
-        ("wxgate", &wxgate),
-        ("wxgate, nothing remembered", &|| {
-            Server::wxgate(&world.url, &redis.url, &forgetful).once_ready()
-        }),
-    ];
+    let other = |binary: &Path| Server::gateway(binary, &world.url, &redis.url, &[]).once_ready();
+    let servers = with_other_binary(
+        &other,
+        vec![
+            ("bare pipe", Box::new(|| Server::role("pipe", &world.url))),
+            (
+                "bare pipe, stored once",
+                Box::new(|| Server::role("pipe-once", &format!("{} {}", world.url, redis.url))),
+            ),
+            ("wxgate", Box::new(&wxgate)),
+            (
+                "wxgate, nothing remembered",
+                Box::new(|| Server::wxgate(&world.url, &redis.url, &forgetful).once_ready()),
+            ),
+        ],
+    );
     // One that lives through all of it, to see what that makes of its memory.
     let lasting = wxgate();
     let idle = lasting.memory("VmRSS");
@@ -143,7 +157,15 @@ fn upload_many(server: &Server, size: usize, at_once: usize, turn: &str, seconds
 }
 
 /// Who is measured, and what starts it.
-type Contender<'a> = (&'static str, &'a dyn Fn() -> Server);
+type Contender<'a> = (&'static str, Box<dyn Fn() -> Server + 'a>);
+
+/// `servers`, and the binary that `BENCH_OTHER` names if it does.
+fn with_other_binary<'a>(start: &'a dyn Fn(&Path) -> Server, mut servers: Vec<Contender<'a>>) -> Vec<Contender<'a>> {
+    if let Some(binary) = OTHER_GATEWAY.as_deref() {
+        servers.push(("wxgate, other binary", Box::new(move || start(binary))));
+    }
+    servers
+}
 
 /// Lets `servers` take turns under `load`, which is told the turn's name and its seconds, and reports them.
 ///
