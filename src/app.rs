@@ -23,7 +23,6 @@ use crate::metrics::Metrics;
 use crate::server::{self, Server};
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
-use crate::trace::Traces;
 use crate::wechat::WeChatClient;
 
 /// Why a gateway can't start.
@@ -66,8 +65,6 @@ pub struct App {
     public: TcpListener,
     internal: Option<TcpListener>,
     edge: Edge,
-    /// Where the gateway is traced.
-    traces: Option<Traces>,
     internal_routes: Router,
     api: Api,
     settings: Settings,
@@ -98,7 +95,6 @@ impl App {
         );
         let replica = replica_name();
         let journal = Journal::start(Arc::clone(&store), &replica, &background, tasks_done.clone());
-        let traces = traces(&settings, &replica, &background, &tasks_done)?;
         let services = Services {
             store: Arc::clone(&store),
             journal,
@@ -140,8 +136,8 @@ impl App {
             server.request_timeout,
             server.trusted_proxies.clone(),
             metrics.http.clone(),
-            traces.clone(),
-            Some(api.clone()),
+            // It makes no span.
+            settings.telemetry.otlp_endpoint.is_none().then(|| api.clone()),
         );
         Ok(Self {
             public: listen("server.listen", server.listen).await?,
@@ -150,8 +146,7 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(&settings, api.clone(), metrics, client, console, traces.clone())?,
-            traces,
+            internal_routes: internal::router(&settings, api.clone(), metrics, client, console)?,
             api,
             settings,
             stop,
@@ -223,10 +218,7 @@ impl App {
     fn start_background(&self) {
         for account in self.api.directory.all() {
             let keeper = Keeper::run(Arc::clone(&account.credentials), self.stop.clone());
-            match &self.traces {
-                None => self.background.spawn(keeper),
-                Some(traces) => self.background.spawn(traces.around(keeper)),
-            };
+            self.background.spawn(keeper);
         }
         let (api, stop) = (self.api.clone(), self.stop.clone());
         self.background.spawn(async move {
@@ -254,19 +246,6 @@ fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError>
     })
 }
 
-fn traces(
-    settings: &Settings,
-    replica: &str,
-    background: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<Option<Traces>, StartError> {
-    let endpoint = settings.telemetry.otlp_endpoint.as_ref();
-    endpoint
-        .map(|endpoint| Traces::start(endpoint, replica, background, stop.clone()))
-        .transpose()
-        .map_err(|error| StartError::setting("telemetry.otlp_endpoint", error))
-}
-
 fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Services) -> Result<Directory, StartError> {
     let policy = Policy::new(&settings.credentials, &settings.wechat);
     let accounts = settings.accounts.iter().map(|account| {
@@ -286,8 +265,9 @@ fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Service
     Directory::new(accounts.collect()).ok_or_else(|| StartError::setting("accounts", "there is none"))
 }
 
-/// This process's name in the journal: the host's, and something that tells its processes apart.
-fn replica_name() -> String {
+/// A name for this process, in the journal and in traces: the host's, and something that tells its processes apart.
+#[must_use]
+pub fn replica_name() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "wxgate".to_owned());
     format!("{host}-{:04x}", rand::random::<u16>())
 }

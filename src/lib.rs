@@ -19,10 +19,9 @@
 //!
 //! What the operator chose, and the world outside:
 //! - [`settings`]: file and environment, checked and parsed into real types
-//! - [`telemetry`]: the log
+//! - [`telemetry`]: the log; spans of requests and of the calls made for them, exported by OTLP
 //! - [`store`]: what replicas share, in Redis or in memory
 //! - [`wire`]: outgoing requests whose bodies are streamed within bounded buffers
-//! - [`trace`]: spans of requests and of the calls made for them, exported by OTLP
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3
 //!
@@ -75,6 +74,5 @@ pub mod server;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
-pub mod trace;
 pub mod wechat;
 pub mod wire;

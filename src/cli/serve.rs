@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sandbox::DeskSandbox;
 use super::{ConfigArgs, Failure, block_on, print};
-use crate::app::App;
+use crate::app::{App, replica_name};
 use crate::settings::Settings;
 use crate::telemetry;
 
@@ -30,11 +30,16 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
             sources.overrides = sandbox.settings();
         }
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
-        telemetry::init(&settings.telemetry);
+        let traces = telemetry::init(&settings.telemetry, &replica_name())
+            .map_err(|error| Failure::Settings(format!("telemetry.otlp_endpoint: {error}")))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
-        serve(settings, sandbox).await
+        let outcome = serve(settings, sandbox).await;
+        if let Some(traces) = traces {
+            traces.flush().await;
+        }
+        outcome
     })
 }
 

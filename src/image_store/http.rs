@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::form::{FieldName, Form};
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
 use crate::settings::{self, values::JsonPointer, values::Scalar};
-use crate::trace;
+use crate::telemetry;
 use crate::wire::{BodyError, Pieces, Wire, WireError};
 
 /// The longest answer that is read, in bytes: it holds little more than a URL.
@@ -69,7 +69,7 @@ impl HttpStore {
         if let Some(length) = form.length {
             headers.insert(CONTENT_LENGTH, length.into());
         }
-        trace::inject(headers);
+        telemetry::inject(headers);
         let conversation = async {
             let answer = self.wire.send(request, self.timeout).await?;
             read(answer, self.timeout).await

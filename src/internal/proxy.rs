@@ -21,7 +21,7 @@ use super::hop_headers::end_to_end;
 use super::lead::Lead;
 use super::token::params;
 use crate::secret::Secret;
-use crate::trace::PROPAGATED;
+use crate::telemetry::PROPAGATED;
 use crate::wechat::{CallBody, CallError, CallHead, Meaning};
 use crate::wire::{BodyError, Pieces};
 

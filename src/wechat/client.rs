@@ -19,7 +19,7 @@ use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings;
 use crate::settings::values::BaseUrl;
-use crate::trace;
+use crate::telemetry::{call_span, traced};
 use crate::wire::{Wire, WireError};
 
 /// A token or ticket as WeChat issued it.
@@ -133,7 +133,7 @@ impl WeChatClient {
             let call = Call::get("/cgi-bin/media/get", &query);
             media::open(self.send(&call).await?, self.timeout).await
         };
-        let download = trace::call("wechat", Api::Media.label(), download).await;
+        let download = traced(call_span("wechat", Api::Media.label()), download).await;
         self.metrics.observe(Api::Media, started, download.as_ref().err());
         download
     }
@@ -146,7 +146,7 @@ impl WeChatClient {
             let answer = timeout(self.connect_limit + self.timeout, call).await;
             answer.unwrap_or(Err(CallError::TimedOut))
         };
-        let answer = trace::call("wechat", api.label(), limited).await;
+        let answer = traced(call_span("wechat", api.label()), limited).await;
         self.metrics.observe(api, started, answer.as_ref().err());
         answer
     }

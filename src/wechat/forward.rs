@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::CallError;
 use super::client::{WeChatClient, unsendable};
 use super::metrics::Api;
-use crate::trace;
+use crate::telemetry::{call_span, traced};
 use crate::wire::WireError;
 
 /// A call, but for its body.
@@ -47,7 +47,7 @@ impl WeChatClient {
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response<Incoming>, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);
-        let answer = trace::call("wechat", Api::PassThrough.label(), forwarded).await;
+        let answer = traced(call_span("wechat", Api::PassThrough.label()), forwarded).await;
         self.metrics.observe(Api::PassThrough, started, answer.as_ref().err());
         answer
     }
