@@ -102,7 +102,7 @@ impl App {
             tasks: tasks.clone(),
             cut_off: cut_off.clone(),
         };
-        let images = image_store::open(&settings.image_store, &tasks)
+        let images = image_store::open(&settings.resolved.image_store, &tasks)
             .map_err(|error| StartError::setting(error.key, error.problem))?;
         let api = Api::new(ApiParts {
             directory: Arc::new(directory(&settings, &client, &services)?),
@@ -116,7 +116,7 @@ impl App {
                 cut_off.clone(),
             ),
             store,
-            auth: Auth::new(&settings.auth).map_err(|problem| StartError::setting("auth.jwt_key", problem))?,
+            auth: Auth::new(&settings.resolved.auth),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stop: stop.clone(),
@@ -241,7 +241,7 @@ fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError>
     Ok(match settings.credentials.backend {
         Backend::Memory => Arc::new(MemoryStore::default()),
         Backend::Redis => {
-            Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?)
+            Arc::new(RedisStore::new(&settings.resolved.redis).map_err(|error| StartError::setting("redis", error))?)
         }
     })
 }

@@ -60,7 +60,7 @@ impl Desk {
         let redis = match settings.credentials.backend {
             Backend::Memory => None,
             Backend::Redis => {
-                let store = RedisStore::new(&settings.redis);
+                let store = RedisStore::new(&settings.resolved.redis);
                 Some(store.map_err(|error| Finding::failed("redis", error.to_string()))?)
             }
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use axum::http::{Method, Request, Response, StatusCode, Uri};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::form::{FieldName, Form};
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
-use crate::settings::{self, values::JsonPointer, values::Scalar};
+use crate::settings::{resolved, values::JsonPointer, values::Scalar};
 use crate::telemetry;
 use crate::wire::{BodyError, Pieces, Wire, WireError};
 
@@ -23,7 +23,6 @@ const MAX_ANSWER: usize = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const URL: &str = "image_store.http.url";
-const HEADERS: &str = "image_store.http.headers";
 
 /// An upload service.
 pub struct HttpStore {
@@ -40,15 +39,13 @@ pub struct HttpStore {
 
 impl HttpStore {
     /// A client for the service that `settings` describe; nothing is sent yet.
-    pub fn open(settings: &settings::HttpStore) -> Result<Self, OpenError> {
-        let url = settings.url.clone();
-        let url = url.ok_or_else(|| OpenError::new(URL, "missing: the address where pictures are posted"))?;
-        let url = Uri::try_from(url.as_str()).map_err(|error| OpenError::new(URL, error.to_string()))?;
+    pub fn open(settings: &resolved::HttpStore) -> Result<Self, OpenError> {
+        let url = Uri::try_from(settings.url.as_str()).map_err(|error| OpenError::new(URL, error.to_string()))?;
         let wire = Wire::outbound(CONNECT_TIMEOUT.min(settings.timeout));
         let wire = wire.map_err(|error| OpenError::new(URL, error.to_string()))?;
         Ok(Self {
             wire,
-            headers: headers(settings)?,
+            headers: settings.headers.clone(),
             url,
             field: FieldName::new(&settings.field),
             success_pointer: settings.success_pointer.clone(),
@@ -138,23 +135,6 @@ impl ImageStore for HttpStore {
     }
 }
 
-/// The operator's headers, marked so that nothing prints their values.
-fn headers(settings: &settings::HttpStore) -> Result<HeaderMap, OpenError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &settings.headers {
-        let refuse = |problem| OpenError::new(HEADERS, format!("{name}: {problem}"));
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse("not the name of a header"))?;
-        if [CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
-            return Err(refuse("set by the upload itself, leave it out"));
-        }
-        let mut value = HeaderValue::from_str(value.expose())
-            .map_err(|_| refuse("its value (not shown) has characters that a header can't hold"))?;
-        value.set_sensitive(true);
-        headers.insert(header, value);
-    }
-    Ok(headers)
-}
-
 /// Reads a good answer's JSON.
 async fn read(answer: Response<Incoming>, stall: Duration) -> Result<Value, StoreFailure> {
     let status = answer.status();
@@ -197,22 +177,5 @@ impl From<BodyError> for StoreFailure {
             BodyError::Stalled => Self::TimedOut,
             BodyError::CutOff => Self::Broken("its answer was cut off".to_owned()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-
-    #[test]
-    fn the_operators_headers_are_never_printed() {
-        let settings = settings::HttpStore {
-            headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
-            ..Default::default()
-        };
-        let headers = headers(&settings).unwrap();
-        assert_eq!(headers["x-key"], "hunter2");
-        assert_eq!(format!("{headers:?}"), r#"{"x-key": Sensitive}"#);
     }
 }

@@ -23,7 +23,7 @@ pub use self::local::LocalStore;
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
-use crate::settings::{self, ImageStoreBackend};
+use crate::settings::resolved;
 use crate::wire;
 
 /// A picture on its way into a store.
@@ -107,17 +107,17 @@ pub struct OpenStore {
 
 /// Opens the store that `settings` choose. What outlives a put that is dropped runs on `tasks`, so that
 /// whoever drains the gateway can wait for it.
-pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
-    let store: Arc<dyn ImageStore> = match settings.backend {
-        ImageStoreBackend::Local => {
-            let local = Arc::new(LocalStore::open(&settings.local, tasks)?);
+pub fn open(settings: &resolved::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
+    let store: Arc<dyn ImageStore> = match settings {
+        resolved::ImageStore::Local(settings) => {
+            let local = Arc::new(LocalStore::open(settings, tasks)?);
             return Ok(OpenStore {
                 store: Arc::clone(&local) as _,
                 local: Some(local),
             });
         }
-        ImageStoreBackend::Http => Arc::new(HttpStore::open(&settings.http)?),
-        ImageStoreBackend::S3 => Arc::new(S3Store::open(&settings.s3, tasks)?),
+        resolved::ImageStore::Http(settings) => Arc::new(HttpStore::open(settings)?),
+        resolved::ImageStore::S3(settings) => Arc::new(S3Store::open(settings, tasks)?),
     };
     Ok(OpenStore { store, local: None })
 }

@@ -8,6 +8,7 @@ mod layer;
 mod load;
 mod problem;
 mod reader;
+pub mod resolved;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,9 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// What the program uses of the sections that come in several kinds. Loading makes it.
+    #[serde(skip)]
+    pub resolved: resolved::Resolved,
 }
 
 /// `[server]`: the public listener.
@@ -323,7 +327,7 @@ pub struct S3Store {
     pub bucket: String,
     /// What every object's key begins with.
     pub prefix: String,
-    /// Access key id.
+    /// Access key id; without it and the secret, the machine's role counts.
     pub access_key_id: Secret,
     /// Secret access key.
     pub secret_access_key: Secret,

@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout};
 pub use servers::ServerFacts;
 
 use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture, is_blank};
-use crate::settings::{self, RedisMode};
+use crate::settings::resolved::{self, Servers};
+use crate::settings::values::HostPort;
 
 /// A [`SharedStore`] in Redis.
 ///
@@ -73,7 +74,7 @@ mod script {
 
 impl RedisStore {
     /// A store at the Redis that `settings` name. Nothing is connected yet.
-    pub fn new(settings: &settings::Redis) -> Result<Self, StoreError> {
+    pub fn new(settings: &resolved::Redis) -> Result<Self, StoreError> {
         Ok(Self {
             topology: Topology::new(settings).map_err(|error| failed(&error))?,
             connect_timeout: settings.connect_timeout,
@@ -154,10 +155,10 @@ fn failed(error: &redis::RedisError) -> StoreError {
 }
 
 impl Topology {
-    fn new(settings: &settings::Redis) -> RedisResult<Self> {
-        let info = settings.url.expose().into_connection_info()?;
+    fn new(settings: &resolved::Redis) -> RedisResult<Self> {
+        let info = &settings.connection;
         let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-        let address = |node: &settings::values::HostPort| {
+        let address = |node: &HostPort| {
             let (host, port) = (node.host().to_owned(), node.port());
             if tls {
                 ConnectionAddr::TcpTls {
@@ -170,21 +171,13 @@ impl Topology {
                 ConnectionAddr::Tcp(host, port)
             }
         };
-        let (user, password) = (settings.username.as_str(), settings.password.expose());
-        let mut login = info.redis_settings().clone();
-        if !user.is_empty() {
-            login = login.set_username(user);
-        }
-        if !password.is_empty() {
-            login = login.set_password(password);
-        }
-        Ok(match settings.mode {
-            RedisMode::Standalone => Self::Standalone(Client::open(info.set_redis_settings(login))?),
-            RedisMode::Sentinel => {
-                let nodes = settings.nodes.iter().map(address);
-                let mut builder =
-                    SentinelClientBuilder::new(nodes, &settings.sentinel_service, SentinelServerType::Master)?
-                        .set_client_to_redis_db(login.db());
+        let login = info.redis_settings();
+        Ok(match &settings.servers {
+            Servers::Standalone => Self::Standalone(Client::open(info.clone())?),
+            Servers::Sentinel { nodes, service } => {
+                let nodes = nodes.iter().map(address);
+                let mut builder = SentinelClientBuilder::new(nodes, service, SentinelServerType::Master)?
+                    .set_client_to_redis_db(login.db());
                 if tls {
                     builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
                 }
@@ -196,9 +189,8 @@ impl Topology {
                 }
                 Self::Sentinel(tokio::sync::Mutex::new(builder.build()?))
             }
-            RedisMode::Cluster => {
-                let nodes = settings
-                    .nodes
+            Servers::Cluster { nodes } => {
+                let nodes = nodes
                     .iter()
                     .map(|node| Ok(address(node).into_connection_info()?.set_redis_settings(login.clone())));
                 let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;

@@ -81,7 +81,7 @@ impl Fixture {
 
     fn open(name: &'static str, settings: &settings::ImageStore, inside: Inside) -> Self {
         let tasks = TaskTracker::new();
-        let store = image_store::open(settings, &tasks).unwrap().store;
+        let store = image_store::open(&settings.resolve().unwrap(), &tasks).unwrap().store;
         Self {
             store,
             name,
