@@ -174,6 +174,15 @@ impl App {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Does `work` at the end of the drain, when all renewals and uploads have ended. It has two seconds.
+    pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let tasks_done = self.tasks_done.clone();
+        self.background.spawn(async move {
+            tasks_done.cancelled().await;
+            work.await;
+        });
+    }
+
     /// Serves until `stop` is cancelled, then drains: no new connections, requests, renewals and
     /// uploads under way end within `server.shutdown_grace`, held locks are released.
     pub async fn run(self, stop: CancellationToken) {

@@ -7,7 +7,7 @@ use super::sandbox::DeskSandbox;
 use super::{ConfigArgs, Failure, block_on, print};
 use crate::app::{App, replica_name};
 use crate::settings::Settings;
-use crate::telemetry;
+use crate::telemetry::{self, Traces};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -35,20 +35,19 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
-        let outcome = serve(settings, sandbox).await;
-        if let Some(traces) = traces {
-            traces.flush().await;
-        }
-        outcome
+        serve(settings, sandbox, traces).await
     })
 }
 
-async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), Failure> {
+async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
     crate::server::raise_open_files();
     let stop = stop_on_signal()?;
     let page = sandbox.as_ref().map(DeskSandbox::page);
     let app = App::build(settings, page.unwrap_or_default()).await;
     let app = app.map_err(|error| Failure::Settings(error.to_string()))?;
+    if let Some(traces) = traces {
+        app.at_end(traces.flush());
+    }
     let address = app
         .public_address()
         .map_err(|error| Failure::Running(error.to_string()))?;

@@ -59,6 +59,9 @@ pub fn log_span(id: &str) -> Span {
 /// The request of this span was answered. Ends it in the traces: an upload or a renewal that it has started may
 /// go on.
 pub fn request_answered(span: &Span, status: StatusCode) {
+    if span.metadata().is_none_or(|span| span.target() != TRACES) {
+        return;
+    }
     span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.set_status(Status::error(""));

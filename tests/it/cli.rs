@@ -51,7 +51,10 @@ fn key_that_serve_could_not_use_is_refused_by_config_and_check_too() {
     for command in ["config", "check", "serve"] {
         let (code, out, err) = text(&wxgate(&[command, "--config", file.to_str().unwrap()]).output().unwrap());
         assert_eq!((code, out.as_str()), (2, ""), "{command}");
-        assert!(err.contains("gate.toml:5: auth.jwt_key: expected a public key in PEM for RS256"), "{err}");
+        assert!(
+            err.contains("gate.toml:5: auth.jwt_key: expected a public key in PEM for RS256"),
+            "{err}"
+        );
         assert!(!err.contains("hunter2"), "{err}");
     }
 }

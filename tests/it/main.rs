@@ -31,6 +31,7 @@ mod redis_modes;
 mod redis_outages;
 mod rejection;
 mod renewal;
+mod s3_role;
 mod sdks;
 mod secrets;
 mod shared_store;
