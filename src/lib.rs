@@ -21,7 +21,7 @@
 //! - [`settings`]: file and environment, checked and parsed into real types
 //! - [`telemetry`]: the log
 //! - [`store`]: what replicas share, in Redis or in memory
-//! - [`wire`]: outgoing requests whose bodies are streamed within bounded buffers
+//! - [`http_client`]: the one HTTP client: proxy, authorities, errors without URLs
 //! - [`trace`]: spans of requests and of the calls made for them, exported by OTLP
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3
@@ -63,6 +63,7 @@ pub mod flights;
 #[cfg(any(test, doc, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod http_client;
 pub mod image_store;
 pub mod internal;
 pub mod jssdk;
@@ -77,4 +78,3 @@ pub mod store;
 pub mod telemetry;
 pub mod trace;
 pub mod wechat;
-pub mod wire;

@@ -1,6 +1,5 @@
 //! Where pictures go: a folder, an upload service or an S3-compatible store, behind one trait.
 
-mod form;
 mod http;
 mod local;
 mod name;
@@ -24,7 +23,6 @@ pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
 use crate::settings::{self, ImageStoreBackend};
-use crate::wire;
 
 /// A picture on its way into a store.
 pub struct Picture {
@@ -38,9 +36,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The largest piece of a body, in bytes. It bounds what a store holds in memory: an HTTP
-    /// connection takes pieces until it has as many bytes, and the one that goes beyond.
-    pub const PIECE: usize = wire::PIECE;
+    /// The largest piece of a body, in bytes.
+    pub const PIECE: usize = 104 * 1024;
 }
 
 /// How a store failed.
@@ -105,9 +102,13 @@ pub struct OpenStore {
     pub local: Option<Arc<LocalStore>>,
 }
 
-/// Opens the store that `settings` choose. What outlives a put that is dropped runs on `tasks`, so that
+/// Opens the store that `settings` choose, over connections as `http` has them. What outlives a put that is dropped runs on `tasks`, so that
 /// whoever drains the gateway can wait for it.
-pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
+pub fn open(
+    settings: &settings::ImageStore,
+    http: &settings::HttpClient,
+    tasks: &TaskTracker,
+) -> Result<OpenStore, OpenError> {
     let store: Arc<dyn ImageStore> = match settings.backend {
         ImageStoreBackend::Local => {
             let local = Arc::new(LocalStore::open(&settings.local, tasks)?);
@@ -116,8 +117,8 @@ pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<Open
                 local: Some(local),
             });
         }
-        ImageStoreBackend::Http => Arc::new(HttpStore::open(&settings.http)?),
-        ImageStoreBackend::S3 => Arc::new(S3Store::open(&settings.s3, tasks)?),
+        ImageStoreBackend::Http => Arc::new(HttpStore::open(&settings.http, http)?),
+        ImageStoreBackend::S3 => Arc::new(S3Store::open(&settings.s3, http, tasks)?),
     };
     Ok(OpenStore { store, local: None })
 }

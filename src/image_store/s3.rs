@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::client::{HttpError, HttpErrorKind};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt,
@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use crate::http_client;
 use crate::picture::Kind;
 use crate::settings;
 
@@ -33,6 +34,8 @@ use crate::settings;
 const PART: usize = 5 * 1024 * 1024;
 /// One request, one part up at most.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last part and the request that joins them, each with its retries.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 
@@ -50,8 +53,13 @@ struct Bucket {
 }
 
 impl S3Store {
-    /// A client for the bucket that `settings` describe; nothing is sent yet. Puts run on `tasks`.
-    pub fn open(settings: &settings::S3Store, tasks: &TaskTracker) -> Result<Self, OpenError> {
+    /// A client for the bucket that `settings` describe, over connections as `http` has them; nothing is sent
+    /// yet. Puts run on `tasks`.
+    pub fn open(
+        settings: &settings::S3Store,
+        http: &settings::HttpClient,
+        tasks: &TaskTracker,
+    ) -> Result<Self, OpenError> {
         let missing = |key| OpenError::new(key, "missing");
         if settings.bucket.is_empty() {
             return Err(missing("image_store.s3.bucket"));
@@ -60,6 +68,7 @@ impl S3Store {
         let base = base.ok_or_else(|| missing("image_store.s3.public_base_url"))?;
         Path::parse(&settings.prefix).map_err(|error| OpenError::new("image_store.s3.prefix", error.to_string()))?;
         let store = builder(settings)?
+            .with_http_connector(Connector::new(http)?)
             .build()
             .map_err(|error| OpenError::new("image_store.s3", error.to_string()))?;
         let bucket = Bucket {
@@ -235,6 +244,25 @@ impl Bucket {
     }
 }
 
+/// Has `object_store` use the gateway's client, so that `[http_client]` holds for S3 as for all else.
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl Connector {
+    fn new(http: &settings::HttpClient) -> Result<Self, OpenError> {
+        let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT));
+        client
+            .map(Self)
+            .map_err(|error| OpenError::new(error.key(), error.to_string()))
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}
+
 fn builder(settings: &settings::S3Store) -> Result<AmazonS3Builder, OpenError> {
     let retries = RetryConfig {
         backoff: BackoffConfig {
@@ -245,11 +273,7 @@ fn builder(settings: &settings::S3Store) -> Result<AmazonS3Builder, OpenError> {
         max_retries: 2,
         retry_timeout: REQUEST_TIMEOUT,
     };
-    let client = ClientOptions::new()
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_connect_timeout(Duration::from_secs(5));
     let mut builder = AmazonS3Builder::new()
-        .with_client_options(client)
         .with_retry(retries)
         .with_region(&settings.region)
         .with_bucket_name(&settings.bucket)

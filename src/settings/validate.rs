@@ -28,6 +28,7 @@ pub(super) struct Finding {
 pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
     findings.listeners(settings);
+    findings.http_client(settings);
     findings.accounts(settings);
     findings.clients(settings);
     findings.redis_keys(settings);
@@ -63,6 +64,11 @@ impl Findings {
             let text = format!("{internal} is taken by server.listen ({public}); give it a port of its own");
             self.require(!collide(public, internal), &["internal.listen", "server.listen"], text);
         }
+    }
+
+    fn http_client(&mut self, settings: &Settings) {
+        let problem = settings.http_client.ca_file.certificates().err();
+        self.require(problem.is_none(), &["http_client.ca_file"], problem.unwrap_or_default());
     }
 
     fn accounts(&mut self, settings: &Settings) {

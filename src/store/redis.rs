@@ -12,13 +12,14 @@ use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline,
-    RedisFuture, RedisResult, TlsMode, Value,
+    RedisFuture, RedisResult, TlsCertificates, TlsMode, Value,
 };
 use tokio::time::{Instant, timeout};
 
 pub use servers::ServerFacts;
 
 use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture, is_blank};
+use crate::settings::values::CaFile;
 use crate::settings::{self, RedisMode};
 
 /// A [`SharedStore`] in Redis.
@@ -72,10 +73,12 @@ mod script {
 }
 
 impl RedisStore {
-    /// A store at the Redis that `settings` name. Nothing is connected yet.
-    pub fn new(settings: &settings::Redis) -> Result<Self, StoreError> {
+    /// A store at the Redis that `settings` name, whose certificate an authority in `ca_file` may have signed.
+    /// Nothing is connected yet.
+    pub fn new(settings: &settings::Redis, ca_file: &CaFile) -> Result<Self, StoreError> {
+        let roots = ca_file.with_system_roots().map_err(StoreError)?;
         Ok(Self {
-            topology: Topology::new(settings).map_err(|error| failed(&error))?,
+            topology: Topology::new(settings, roots).map_err(|error| failed(&error))?,
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             connection: tokio::sync::Mutex::new(Connection::None),
@@ -154,9 +157,13 @@ fn failed(error: &redis::RedisError) -> StoreError {
 }
 
 impl Topology {
-    fn new(settings: &settings::Redis) -> RedisResult<Self> {
+    fn new(settings: &settings::Redis, roots: Option<Vec<u8>>) -> RedisResult<Self> {
         let info = settings.url.expose().into_connection_info()?;
         let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let certificates = roots.filter(|_| tls).map(|roots| TlsCertificates {
+            client_tls: None,
+            root_cert: Some(roots),
+        });
         let address = |node: &settings::values::HostPort| {
             let (host, port) = (node.host().to_owned(), node.port());
             if tls {
@@ -179,7 +186,13 @@ impl Topology {
             login = login.set_password(password);
         }
         Ok(match settings.mode {
-            RedisMode::Standalone => Self::Standalone(Client::open(info.set_redis_settings(login))?),
+            RedisMode::Standalone => {
+                let info = info.set_redis_settings(login);
+                Self::Standalone(match certificates {
+                    Some(certificates) => Client::build_with_tls(info, certificates)?,
+                    None => Client::open(info)?,
+                })
+            }
             RedisMode::Sentinel => {
                 let nodes = settings.nodes.iter().map(address);
                 let mut builder =
@@ -187,6 +200,11 @@ impl Topology {
                         .set_client_to_redis_db(login.db());
                 if tls {
                     builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+                }
+                if let Some(certificates) = certificates {
+                    builder = builder
+                        .set_client_to_sentinel_certificates(certificates.clone())
+                        .set_client_to_redis_certificates(certificates);
                 }
                 if let Some(user) = login.username() {
                     builder = builder.set_client_to_redis_username(user);
@@ -202,10 +220,13 @@ impl Topology {
                     .iter()
                     .map(|node| Ok(address(node).into_connection_info()?.set_redis_settings(login.clone())));
                 let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;
-                let builder = ClusterClientBuilder::new(nodes)
+                let mut builder = ClusterClientBuilder::new(nodes)
                     .connection_timeout(settings.connect_timeout)
                     .response_timeout(settings.response_timeout)
                     .retries(2);
+                if let Some(certificates) = certificates {
+                    builder = builder.certs(certificates);
+                }
                 Self::Cluster(builder.build()?)
             }
         })

@@ -3,14 +3,11 @@
 //! A collector that is slow or gone costs spans, never a request: what finds no room in the queue, or can't
 //! be delivered, is dropped, and the log tells once when that begins and once when it is over.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use std::{io, mem};
 
-use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Request, Uri};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
@@ -18,13 +15,16 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use prost::Message;
+use reqwest::Client;
+use reqwest::header::CONTENT_TYPE;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::Traces;
-use crate::wire::Wire;
+use crate::http_client::{self, BuildError};
+use crate::settings;
 
 /// Spans that may wait; at some 500 bytes each they take a megabyte.
 const QUEUE: usize = 2048;
@@ -48,15 +48,19 @@ pub(super) struct Queue {
 pub(super) struct Exporter {
     spans: mpsc::Receiver<SpanData>,
     lost: Arc<AtomicU64>,
-    wire: Wire,
-    url: Uri,
+    http: Client,
+    url: Url,
     resource: ResourceAttributesWithSchema,
     /// Spans lost since the trouble began; 0 while there is none.
     dropped: u64,
 }
 
 /// A queue, and what sends its spans to the collector at `endpoint`.
-pub(super) fn pair(endpoint: &Url, resource: &Resource) -> io::Result<(Queue, Exporter)> {
+pub(super) fn pair(
+    endpoint: &Url,
+    http: &settings::HttpClient,
+    resource: &Resource,
+) -> Result<(Queue, Exporter), BuildError> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let queue = Queue {
@@ -66,8 +70,8 @@ pub(super) fn pair(endpoint: &Url, resource: &Resource) -> io::Result<(Queue, Ex
     let exporter = Exporter {
         spans: receiver,
         lost,
-        wire: Wire::outbound(CONNECT_TIMEOUT)?,
-        url: Uri::try_from(traces_url(endpoint).as_str()).map_err(io::Error::other)?,
+        http: http_client::build(http, CONNECT_TIMEOUT)?,
+        url: traces_url(endpoint),
         resource: resource.into(),
         dropped: 0,
     };
@@ -179,11 +183,11 @@ impl Exporter {
         let message = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
         };
-        let request = Request::post(self.url.clone())
+        let request = self.http.post(self.url.clone());
+        let request = request
             .header(CONTENT_TYPE, "application/x-protobuf")
-            .body(Body::from(message.encode_to_vec()))
-            .map_err(|error| error.to_string())?;
-        let answer = self.wire.send(request, SEND_LIMIT).await;
+            .body(message.encode_to_vec());
+        let answer = http_client::send(request, SEND_LIMIT).await;
         let status = answer.map_err(|error| error.to_string())?.status();
         if status.is_success() {
             Ok(())

@@ -10,7 +10,6 @@ mod export;
 mod headers;
 
 use std::fmt::Display;
-use std::io;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -22,6 +21,9 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
+
+use crate::http_client::BuildError;
+use crate::settings;
 
 pub use headers::{PROPAGATED, inject};
 
@@ -49,10 +51,11 @@ impl Traces {
     /// flush, when `stop` is cancelled. `instance` is this process's name.
     pub fn start(
         endpoint: &Url,
+        http: &settings::HttpClient,
         instance: &str,
         background: &TaskTracker,
         stop: CancellationToken,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, BuildError> {
         let resource = Resource::builder_empty()
             .with_attributes([
                 KeyValue::new("service.name", "wxgate"),
@@ -60,7 +63,7 @@ impl Traces {
                 KeyValue::new("service.instance.id", instance.to_owned()),
             ])
             .build();
-        let (queue, exporter) = export::pair(endpoint, &resource)?;
+        let (queue, exporter) = export::pair(endpoint, http, &resource)?;
         background.spawn(exporter.run(stop));
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
