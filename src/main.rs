@@ -15,8 +15,8 @@ fn main() -> ExitCode {
 /// without a page fault for each. Above it, memory goes back to the kernel as soon as it is freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn fix_malloc_thresholds() {
-    const MMAP_THRESHOLD: libc::c_int = 1024 * 1024;
-    const TRIM_THRESHOLD: libc::c_int = 2 * 1024 * 1024;
+    const MMAP_THRESHOLD: libc::c_int = 256 * 1024;
+    const TRIM_THRESHOLD: libc::c_int = 1024 * 1024;
     #[expect(
         unsafe_code,
         reason = "mallopt(3) has no safe wrapper; nothing allocates on another thread yet"

@@ -37,7 +37,7 @@ pub struct Picture {
 
 impl Picture {
     /// The largest piece of a body, in bytes.
-    pub const PIECE: usize = 104 * 1024;
+    pub const PIECE: usize = 16 * 1024;
 }
 
 /// How a store failed.

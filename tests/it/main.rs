@@ -23,6 +23,7 @@ mod deploy;
 mod docs;
 mod explain;
 mod http2;
+mod http_client;
 mod lock_holders;
 mod logs;
 mod memory;

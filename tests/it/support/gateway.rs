@@ -53,6 +53,7 @@ impl Drop for SandboxHost {
 }
 
 /// What a gateway under test is made of.
+#[derive(Clone)]
 pub struct GatewayBuilder {
     sandbox: Option<Arc<SandboxHost>>,
     env: Vec<(String, String)>,
