@@ -90,8 +90,8 @@ impl App {
         let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
         let store = shared_store(&settings)?;
         let client = Arc::new(
-            WeChatClient::new(&settings.wechat, metrics.wechat.clone())
-                .map_err(|error| StartError::setting("wechat", error))?,
+            WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())
+                .map_err(|error| StartError::setting(error.key(), error))?,
         );
         let replica = replica_name();
         let journal = Journal::start(Arc::clone(&store), &replica, &background, tasks_done.clone());
@@ -102,7 +102,7 @@ impl App {
             tasks: tasks.clone(),
             cut_off: cut_off.clone(),
         };
-        let images = image_store::open(&settings.resolved.image_store, &tasks)
+        let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &tasks)
             .map_err(|error| StartError::setting(error.key, error.problem))?;
         let api = Api::new(ApiParts {
             directory: Arc::new(directory(&settings, &client, &services)?),
@@ -249,9 +249,10 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError> {
     Ok(match settings.credentials.backend {
         Backend::Memory => Arc::new(MemoryStore::default()),
-        Backend::Redis => {
-            Arc::new(RedisStore::new(&settings.resolved.redis).map_err(|error| StartError::setting("redis", error))?)
-        }
+        Backend::Redis => Arc::new(
+            RedisStore::new(&settings.resolved.redis, &settings.http_client.ca_file)
+                .map_err(|error| StartError::setting("redis", error))?,
+        ),
     })
 }
 

@@ -19,9 +19,9 @@
 //!
 //! What the operator chose, and the world outside:
 //! - [`settings`]: file and environment, checked and parsed into real types
+//! - [`http_client`]: the one HTTP client: proxy, certificate authorities, errors without URLs
 //! - [`telemetry`]: the log; spans of requests and of the calls made for them, exported by OTLP
 //! - [`store`]: what replicas share, in Redis or in memory
-//! - [`wire`]: outgoing requests whose bodies are streamed within bounded buffers
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3
 //!
@@ -62,6 +62,7 @@ pub mod flights;
 #[cfg(any(test, doc, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod http_client;
 pub mod image_store;
 pub mod internal;
 pub mod jssdk;
@@ -75,4 +76,3 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 pub mod wechat;
-pub mod wire;

@@ -3,15 +3,27 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    keep_freed_memory();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fix_malloc_thresholds();
     wxgate::cli::main()
 }
 
-/// Pictures pass through in buffers of 104 KiB. As it starts out, glibc's allocator gives each freed one
-/// back to the kernel and gets it anew, page fault by page fault. Freeing a large block once makes it
-/// keep twice as much (`mallopt(3)`, `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`); the block itself is
-/// never touched and takes no memory. Other allocators don't mind.
-fn keep_freed_memory() {
-    const LARGE: usize = 512 * 1024;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
+/// Keeps glibc's allocator from raising its thresholds. It does so whenever a large block is freed, and after a
+/// burst of uploads to S3, whose parts have 5 MiB, the process would keep hundreds of megabytes for good.
+///
+/// Below `MMAP_THRESHOLD` are the buffers that pictures pass through, up to some 400 KiB each: they are reused
+/// without a page fault for each. Above it, memory goes back to the kernel as soon as it is freed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn fix_malloc_thresholds() {
+    const MMAP_THRESHOLD: libc::c_int = 256 * 1024;
+    const TRIM_THRESHOLD: libc::c_int = 1024 * 1024;
+    #[expect(
+        unsafe_code,
+        reason = "mallopt(3) has no safe wrapper; nothing allocates on another thread yet"
+    )]
+    // SAFETY: it takes two numbers and only sets parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);
+    }
 }

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::{Finding, Options};
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
-use crate::settings::resolved;
+use crate::settings::{Settings, resolved};
 
 const CHECK: &str = "image_store";
 
@@ -21,10 +21,11 @@ const LIMIT: Duration = Duration::from_secs(15);
 const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
 
-pub(super) async fn look(settings: &resolved::ImageStore, options: Options) -> Finding {
+pub(super) async fn look(settings: &Settings, options: Options) -> Finding {
+    let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
     let failed = |error: String| Finding::failed(CHECK, error).cure(cure(settings));
-    let store = match image_store::open(settings, &tasks) {
+    let store = match image_store::open(settings, http, &tasks) {
         Ok(open) => open.store,
         Err(error) => return failed(error.to_string()),
     };

@@ -30,7 +30,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
             sources.overrides = sandbox.settings();
         }
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
-        let traces = telemetry::init(&settings.telemetry, &replica_name())
+        let traces = telemetry::init(&settings, &replica_name())
             .map_err(|error| Failure::Settings(format!("telemetry.otlp_endpoint: {error}")))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");

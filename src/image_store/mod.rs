@@ -1,6 +1,5 @@
 //! Where pictures go: a folder, an upload service or an S3-compatible store, behind one trait.
 
-mod form;
 mod http;
 mod local;
 mod name;
@@ -23,8 +22,7 @@ pub use self::local::LocalStore;
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
-use crate::settings::resolved;
-use crate::wire;
+use crate::settings::{self, resolved};
 
 /// A picture on its way into a store.
 pub struct Picture {
@@ -38,9 +36,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The largest piece of a body, in bytes. It bounds what a store holds in memory: an HTTP
-    /// connection takes pieces until it has as many bytes, and the one that goes beyond.
-    pub const PIECE: usize = wire::PIECE;
+    /// The largest piece of a body, in bytes.
+    pub const PIECE: usize = 16 * 1024;
 }
 
 /// How a store failed.
@@ -105,9 +102,13 @@ pub struct OpenStore {
     pub local: Option<Arc<LocalStore>>,
 }
 
-/// Opens the store that `settings` choose. What outlives a put that is dropped runs on `tasks`, so that
-/// whoever drains the gateway can wait for it.
-pub fn open(settings: &resolved::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
+/// Opens the store that `settings` choose, over connections as `http` has them. What outlives a put that is
+/// dropped runs on `tasks`, so that the drain can wait for it.
+pub fn open(
+    settings: &resolved::ImageStore,
+    http: &settings::HttpClient,
+    tasks: &TaskTracker,
+) -> Result<OpenStore, OpenError> {
     let store: Arc<dyn ImageStore> = match settings {
         resolved::ImageStore::Local(settings) => {
             let local = Arc::new(LocalStore::open(settings, tasks)?);
@@ -116,8 +117,8 @@ pub fn open(settings: &resolved::ImageStore, tasks: &TaskTracker) -> Result<Open
                 local: Some(local),
             });
         }
-        resolved::ImageStore::Http(settings) => Arc::new(HttpStore::open(settings)?),
-        resolved::ImageStore::S3(settings) => Arc::new(S3Store::open(settings, tasks)?),
+        resolved::ImageStore::Http(settings) => Arc::new(HttpStore::open(settings, http)?),
+        resolved::ImageStore::S3(settings) => Arc::new(S3Store::open(settings, http, tasks)?),
     };
     Ok(OpenStore { store, local: None })
 }

@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::client::{HttpError, HttpErrorKind};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt,
@@ -26,13 +26,16 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use crate::http_client;
 use crate::picture::Kind;
-use crate::settings::resolved;
+use crate::settings::{self, resolved};
 
 /// What is gathered at most: S3's smallest part, except for a last one.
 const PART: usize = 5 * 1024 * 1024;
 /// One request, one part up at most.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last part and the request that joins them, each with its retries.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 
@@ -50,9 +53,15 @@ struct Bucket {
 }
 
 impl S3Store {
-    /// A client for the bucket that `settings` describe; nothing is sent yet. Puts run on `tasks`.
-    pub fn open(settings: &resolved::S3Store, tasks: &TaskTracker) -> Result<Self, OpenError> {
+    /// A client for the bucket that `settings` describe, over connections as `http` has them; nothing is sent
+    /// yet. Puts run on `tasks`.
+    pub fn open(
+        settings: &resolved::S3Store,
+        http: &settings::HttpClient,
+        tasks: &TaskTracker,
+    ) -> Result<Self, OpenError> {
         let store = builder(settings)
+            .with_http_connector(Connector::new(http)?)
             .build()
             .map_err(|error| OpenError::new("image_store.s3", error.to_string()))?;
         let bucket = Bucket {
@@ -228,6 +237,25 @@ impl Bucket {
     }
 }
 
+/// Has `object_store` use the gateway's client, so that `[http_client]` holds for S3 as for all else.
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl Connector {
+    fn new(http: &settings::HttpClient) -> Result<Self, OpenError> {
+        let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT));
+        client
+            .map(Self)
+            .map_err(|error| OpenError::new(error.key(), error.to_string()))
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}
+
 fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
     let retries = RetryConfig {
         backoff: BackoffConfig {
@@ -238,11 +266,7 @@ fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
         max_retries: 2,
         retry_timeout: REQUEST_TIMEOUT,
     };
-    let client = ClientOptions::new()
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_connect_timeout(Duration::from_secs(5));
     let mut builder = AmazonS3Builder::new()
-        .with_client_options(client)
         .with_retry(retries)
         .with_region(&settings.region)
         .with_bucket_name(&settings.bucket)

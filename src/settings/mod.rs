@@ -41,6 +41,8 @@ pub struct Settings {
     pub server: Server,
     /// The internal listener.
     pub internal: Internal,
+    /// Every outgoing HTTP connection.
+    pub http_client: HttpClient,
     /// How WeChat is reached.
     pub wechat: WeChat,
     /// The WeChat accounts; the first is the default one.
@@ -111,6 +113,18 @@ pub struct Client {
     pub secret: Secret,
     /// The accounts it may ask for; none given means all.
     pub app_ids: Vec<AppId>,
+}
+
+/// `[http_client]`: every outgoing HTTP connection, to WeChat and to the company's own services.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpClient {
+    /// The forward proxy: the environment's, none, or this one, with user and password where needed.
+    pub proxy: values::HttpProxy,
+    /// Hosts, domains and networks reached without it; `NO_PROXY` counts as well with the environment's.
+    pub no_proxy: Vec<values::DirectHost>,
+    /// Certificate authorities trusted beside the system's, a PEM bundle; for Redis too.
+    pub ca_file: values::CaFile,
 }
 
 /// `[wechat]`: how WeChat is reached.

@@ -20,6 +20,7 @@ pub(super) struct Finding {
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     let mut findings = Findings::default();
     findings.listeners(settings);
+    findings.http_client(settings);
     findings.accounts(settings);
     findings.clients(settings);
     findings.redis_keys(settings);
@@ -58,6 +59,11 @@ impl Findings {
             let text = format!("{internal} is taken by server.listen ({public}); give it a port of its own");
             self.require(!collide(public, internal), &["internal.listen", "server.listen"], text);
         }
+    }
+
+    fn http_client(&mut self, settings: &Settings) {
+        let problem = settings.http_client.ca_file.certificates().err();
+        self.require(problem.is_none(), &["http_client.ca_file"], problem.unwrap_or_default());
     }
 
     fn accounts(&mut self, settings: &Settings) {

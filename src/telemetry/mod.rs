@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt};
 
-use crate::settings::{LogFormat, Telemetry};
+use crate::settings::{LogFormat, Settings, Telemetry};
 
 pub use propagation::{PROPAGATED, inject};
 pub use spans::{TRACES, call_span, log_span, request_answered, request_span, traced};
@@ -23,20 +23,25 @@ pub use traces::{Traces, TracesError};
 
 /// Sends the process's log to standard error and its traces to the collector, if there is one, as `settings` say.
 /// `instance` is this process's name. Once per process: only the command line does this, never the library.
-pub fn init(settings: &Telemetry, instance: &str) -> Result<Option<Traces>, TracesError> {
-    let endpoint = settings.otlp_endpoint.as_ref();
-    let traces = endpoint.map(|url| Traces::start(url, instance)).transpose()?;
-    let filter = EnvFilter::new(settings.log_level.as_str());
+pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, TracesError> {
+    let Telemetry {
+        log_format,
+        log_level,
+        otlp_endpoint,
+    } = &settings.telemetry;
+    let start = |endpoint| Traces::start(endpoint, &settings.http_client, instance);
+    let traces = otlp_endpoint.as_ref().map(start).transpose()?;
+    let filter = EnvFilter::new(log_level.as_str());
     match &traces {
         // Filters of the whole registry, since a layer's own are asked whenever a span is entered or left.
         None => Registry::default()
             .with(filter)
             .with(FilterFn::new(may_be_logged))
-            .with(lines(settings.log_format))
+            .with(lines(*log_format))
             .init(),
         // What the log does not want, the traces may.
         Some(traces) => Registry::default()
-            .with(lines(settings.log_format).with_filter(filter.and(FilterFn::new(may_be_logged_beside_traces))))
+            .with(lines(*log_format).with_filter(filter.and(FilterFn::new(may_be_logged_beside_traces))))
             .with(traces.layer())
             .init(),
     }

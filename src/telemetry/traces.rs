@@ -21,6 +21,8 @@ use url::Url;
 
 use super::exporter::Reporting;
 use super::spans::TRACES;
+use crate::http_client::{self, BuildError};
+use crate::settings;
 
 /// How long a span waits for others.
 const GATHER: Duration = Duration::from_secs(1);
@@ -35,8 +37,8 @@ const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
     /// The HTTP client could not be built.
-    #[error("no HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] BuildError),
     /// The endpoint, or a variable of OpenTelemetry's, can't be used.
     #[error(transparent)]
     Exporter(#[from] ExporterBuildError),
@@ -48,12 +50,14 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Begins to export to the collector at `endpoint`, in a task of the runtime. `instance` is this process's
-    /// name.
-    pub(super) fn start(endpoint: &Url, instance: &str) -> Result<Self, TracesError> {
+    /// Begins to export to the collector at `endpoint`, over connections as `http` has them, in a task of the
+    /// runtime. `instance` is this process's name.
+    pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, TracesError> {
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(otlp_client()?)
+            .with_http_client(http_client::build_with(http, CONNECT_TIMEOUT, |client| {
+                client.timeout(SEND_LIMIT)
+            })?)
             .with_endpoint(traces_url(endpoint).as_str())
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(SEND_LIMIT)
@@ -107,16 +111,6 @@ impl Traces {
             Err(_) => tracing::warn!("the last spans could not be exported in time"),
         }
     }
-}
-
-/// The client that spans are sent with.
-fn otlp_client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(SEND_LIMIT)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
 }
 
 /// OTLP's path below the collector's address, unless it is there already.

@@ -20,7 +20,7 @@ use wxgate::picture::Kind;
 use wxgate::secret::Secret;
 use wxgate::settings;
 
-use crate::support::{Stored, large, picture};
+use crate::support::{Stored, direct, large, picture};
 
 const TOKEN: &str = "Bearer hunter2-hunter2";
 
@@ -194,7 +194,7 @@ fn small() -> wxgate::image_store::Picture {
 }
 
 async fn put(settings: &settings::HttpStore) -> Result<String, StoreFailure> {
-    HttpStore::open(&settings.resolve().unwrap())
+    HttpStore::open(&settings.resolve().unwrap(), &direct())
         .unwrap()
         .put(small())
         .await
@@ -207,7 +207,7 @@ async fn the_form_is_what_upload_services_expect() {
         field: "upfile".to_owned(),
         ..service.settings()
     };
-    let store = HttpStore::open(&settings.resolve().unwrap()).unwrap();
+    let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
     let content = large(20_000);
     for announced in [true, false] {
         let url = store.put(picture(Kind::Heic, &content, announced)).await.unwrap();
@@ -302,7 +302,10 @@ async fn a_service_that_breaks_off_or_is_not_there_is_broken_and_no_secret_is_to
     }
     drop(listener);
     assert!(matches!(
-        HttpStore::open(&settings.resolve().unwrap()).unwrap().probe().await,
+        HttpStore::open(&settings.resolve().unwrap(), &direct())
+            .unwrap()
+            .probe()
+            .await,
         Err(StoreFailure::Broken(_))
     ));
     assert_broken(&put(&settings).await);
@@ -328,7 +331,7 @@ async fn a_service_that_wants_another_key_fails_the_probe() {
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             socket.write_all(answer.as_bytes()).await.unwrap();
         };
-        let store = HttpStore::open(&settings.resolve().unwrap()).unwrap();
+        let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
         let (probe, ()) = tokio::join!(store.probe(), serve);
         assert_eq!(probe.is_ok(), fine, "{probe:?}");
     }

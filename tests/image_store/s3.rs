@@ -24,7 +24,7 @@ use wxgate::picture::Kind;
 use wxgate::secret::Secret;
 use wxgate::settings;
 
-use crate::support::{Stored, files, large, picture};
+use crate::support::{Stored, direct, files, large, picture};
 
 const BUCKET: &str = "photos";
 const KEY_ID: &str = "test-key-id";
@@ -166,7 +166,7 @@ fn open(settings: settings::S3Store) -> Arc<dyn ImageStore> {
         s3: settings,
         ..Default::default()
     };
-    image_store::open(&settings.resolve().unwrap(), &TaskTracker::new())
+    image_store::open(&settings.resolve().unwrap(), &direct(), &TaskTracker::new())
         .unwrap()
         .store
 }
@@ -197,7 +197,7 @@ async fn a_put_that_is_done_but_told_to_have_failed_takes_the_object_back() {
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.spoilt.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&server.settings().resolve().unwrap(), &tasks).unwrap();
+        let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
         let put = store.put(picture(Kind::Jpeg, &large(length), true)).await;
         assert!(put.is_err(), "{put:?}");
         tasks.close();
@@ -230,7 +230,7 @@ async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.held.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&server.settings().resolve().unwrap(), &tasks).unwrap();
+        let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
         tokio::select! {
             done = store.put(picture(Kind::Jpeg, &large(length), true)) => panic!("{done:?}"),
             () = server.tricks.holding.notified() => {}
@@ -328,5 +328,5 @@ fn store_without_keys_is_built_for_the_machines_role() {
     };
     let resolved = keyless.resolve().unwrap();
     assert!(resolved.keys.is_none());
-    S3Store::open(&resolved, &TaskTracker::new()).unwrap();
+    S3Store::open(&resolved, &direct(), &TaskTracker::new()).unwrap();
 }

@@ -4,6 +4,7 @@ mod cross_field;
 mod environment;
 mod example;
 mod file;
+mod http_client;
 mod resolved;
 mod secrets;
 
