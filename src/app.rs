@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::Layer;
 use tower::util::option_layer;
 
+use crate::allocator;
 use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
 use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
@@ -229,6 +230,13 @@ impl App {
             let keeper = Keeper::run(Arc::clone(&account.credentials), self.stop.clone());
             self.background.spawn(keeper);
         }
+        let stop = self.stop.clone();
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(allocator::TRIM_INTERVAL);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                allocator::trim();
+            }
+        });
         let (api, stop) = (self.api.clone(), self.stop.clone());
         self.background.spawn(async move {
             let mut ticks = tokio::time::interval(RateLimit::SWEEP_INTERVAL);

@@ -16,6 +16,7 @@
 //! - [`picture`]: the kinds of picture, told from their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
 //! - [`flights`]: work that several callers want at once, done once
+//! - [`allocator`]: what glibc's allocator is told, so that a burst of uploads gives its memory back
 //!
 //! What the operator chose, and the world outside:
 //! - [`settings`]: file and environment, checked and parsed into real types
@@ -52,6 +53,7 @@
 //! arrive. Renewing, adopting what another replica renewed, journaling and counting happen beside both.
 
 pub mod account;
+pub mod allocator;
 pub mod api;
 pub mod app;
 pub mod check;

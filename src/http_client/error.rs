@@ -60,8 +60,9 @@ impl SendError {
     }
 }
 
-/// The root of an error's chain; a certificate that is not accepted in plain words.
-fn cause(error: &(dyn Error + 'static)) -> String {
+/// The root of an error's chain, which names no URL; a certificate that is not accepted, in plain words.
+#[must_use]
+pub fn cause(error: &(dyn Error + 'static)) -> String {
     let mut root = error;
     loop {
         if let Some(rustls::Error::InvalidCertificate(problem)) = root.downcast_ref() {

@@ -14,7 +14,7 @@ use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder
 use tokio::time::timeout;
 
 pub use body::{ReadError, chunks, whole};
-pub use error::{BuildError, SendError};
+pub use error::{BuildError, SendError, cause};
 
 use crate::settings;
 use crate::settings::values::HttpProxy;

@@ -5,7 +5,6 @@ mod local;
 mod name;
 mod s3;
 
-use std::error::Error;
 use std::future::ready;
 use std::io;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ pub struct Picture {
 
 impl Picture {
     /// The largest piece of a body, in bytes.
-    pub const PIECE: usize = 16 * 1024;
+    pub const PIECE: usize = 64 * 1024;
 }
 
 /// How a store failed.
@@ -126,15 +125,4 @@ pub fn open(
 /// The failure of a put whose body ended in `error`.
 fn body_failed(error: &io::Error) -> StoreFailure {
     StoreFailure::Broken(format!("the picture did not arrive whole: {error}"))
-}
-
-/// `error`, what caused it, what caused that, and so on.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// `error` and its causes in one line.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let texts: Vec<_> = chain(error).map(ToString::to_string).collect();
-    texts.join(": ")
 }

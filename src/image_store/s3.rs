@@ -5,6 +5,7 @@
 //! one in a multipart upload. Each put is a task of its own on the store's tracker: dropping its
 //! future only tells it to stop, so that it can still take back what it began.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,9 +273,7 @@ fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
         .with_bucket_name(&settings.bucket)
         .with_virtual_hosted_style_request(!settings.path_style);
     if let Some(endpoint) = &settings.endpoint {
-        builder = builder
-            .with_endpoint(endpoint.as_str().trim_end_matches('/'))
-            .with_allow_http(endpoint.scheme() == "http");
+        builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
     }
     match &settings.keys {
         Some(keys) => builder
@@ -363,9 +362,10 @@ fn stopped() -> StoreFailure {
 }
 
 fn failed(error: &object_store::Error) -> StoreFailure {
-    match super::chain(error).find_map(|error| error.downcast_ref::<HttpError>()) {
+    let mut chain = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+    match chain.find_map(|error| error.downcast_ref::<HttpError>()) {
         Some(error) if error.kind() == HttpErrorKind::Timeout => StoreFailure::TimedOut,
-        Some(error) => StoreFailure::Broken(super::with_causes(error)),
+        Some(error) => StoreFailure::Broken(http_client::cause(error)),
         None => StoreFailure::Refused(answer(&error.to_string())),
     }
 }

@@ -103,6 +103,20 @@ async fn plain_wechat_behind_a_proxy_with_a_password_is_reached() {
 }
 
 #[tokio::test]
+async fn wechat_behind_a_socks_proxy_is_reached_by_its_name() {
+    let weixin = TlsWeChat::start(Certificate::Good).await;
+    let proxy = weixin.proxy().await;
+    let builder = weixin
+        .trusted()
+        .set("wechat.api_base_url", "https://api.weixin.test")
+        .set("http_client.proxy", proxy.socks_url());
+    let gateway = GatewayProcess::start(&builder, &weixin.wechat).await;
+    assert_all_works(&gateway).await;
+    assert!(proxy.asked().iter().all(|asked| asked == "SOCKS api.weixin.test:443"));
+    assert_no_password(&gateway.log().join("\n"));
+}
+
+#[tokio::test]
 async fn connections_through_a_proxy_are_used_again() {
     let weixin = TlsWeChat::start(Certificate::Good).await;
     let proxy = weixin.proxy().await;

@@ -1,7 +1,7 @@
 //! `[http_client]`: the proxy, what is reached without it, and the authorities.
 
 use super::{ACCOUNT, SettingsFile, env_problems, problems};
-use crate::settings::values::HttpProxy;
+use crate::settings::values::{DirectHost, HttpProxy};
 
 #[test]
 fn proxy_may_come_from_a_file() {
@@ -19,7 +19,7 @@ fn direct_hosts_may_come_from_the_environment() {
     let file = SettingsFile::new(ACCOUNT);
     let env = [("WXGATE__HTTP_CLIENT__NO_PROXY", "files.internal,10.0.0.0/8")];
     let hosts = file.load(&env).unwrap().http_client.no_proxy;
-    let hosts: Vec<_> = hosts.iter().map(|host| host.as_str()).collect();
+    let hosts: Vec<_> = hosts.iter().map(DirectHost::as_str).collect();
     assert_eq!(hosts, ["files.internal", "10.0.0.0/8"]);
 }
 

@@ -1,5 +1,5 @@
 //! A forward proxy, as companies have them: it asks for a password, makes tunnels (`CONNECT`) and passes plain
-//! requests on, and it alone knows some names.
+//! requests on, speaks SOCKS too, and it alone knows some names.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,6 +64,11 @@ impl ForwardProxy {
         format!("http://{USER}:{password}@{}", self.address)
     }
 
+    /// The same for SOCKS, by which it is asked for names too.
+    pub fn socks_url(&self) -> String {
+        self.url().replace("http://", "socks5h://")
+    }
+
     /// What it was asked for: method and `host:port`.
     pub fn asked(&self) -> Vec<String> {
         self.state.asked.lock().unwrap().clone()
@@ -91,6 +96,12 @@ fn base64(text: &str) -> String {
 
 /// Serves one connection: a tunnel, or plain requests to one host.
 async fn pass(mut client: TcpStream, state: Arc<State>) {
+    let mut first = [0];
+    if client.peek(&mut first).await.is_ok() && first == [5] {
+        // A client that breaks off is its own test's failure.
+        let _ = socks(client, state).await;
+        return;
+    }
     let Some(head) = head(&mut client).await else { return };
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
@@ -128,6 +139,35 @@ async fn pass(mut client: TcpStream, state: Arc<State>) {
     if began.is_ok() {
         let _ = copy_bidirectional(&mut client, &mut server).await;
     }
+}
+
+/// SOCKS 5 (RFC 1928) with user and password (RFC 1929), to hosts named by name.
+async fn socks(mut client: TcpStream, state: Arc<State>) -> std::io::Result<()> {
+    client.read_u8().await?;
+    counted(&mut client).await?;
+    client.write_all(&[5, 2]).await?;
+    client.read_u8().await?;
+    let (user, password) = (counted(&mut client).await?, counted(&mut client).await?);
+    if (user.as_str(), password.as_str()) != (USER, PROXY_PASSWORD) {
+        *state.refused.lock().unwrap() += 1;
+        return client.write_all(&[1, 1]).await;
+    }
+    client.write_all(&[1, 0]).await?;
+    let mut request = [0; 4];
+    client.read_exact(&mut request).await?;
+    assert_eq!(request, [5, 1, 0, 3], "a connection to a host by its name");
+    let host = format!("{}:{}", counted(&mut client).await?, client.read_u16().await?);
+    state.asked.lock().unwrap().push(format!("SOCKS {host}"));
+    let mut server = TcpStream::connect(state.names[&host]).await?;
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    copy_bidirectional(&mut client, &mut server).await.map(drop)
+}
+
+/// Text with its length before it.
+async fn counted(client: &mut TcpStream) -> std::io::Result<String> {
+    let mut text = vec![0; client.read_u8().await?.into()];
+    client.read_exact(&mut text).await?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Reads up to the end of a request's head, and no further.
