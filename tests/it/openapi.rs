@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-use wxgate::api::{Code, openapi};
+use wxgate::http::Code;
+use wxgate::http::public::openapi;
 
 use crate::support::Gateway;
 use crate::support::packages::{python_with, run};
