@@ -63,7 +63,7 @@ pub(super) struct SigningFailures;
 
 impl IntoResponses for SigningFailures {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        failures(&[
+        let mut failures = failures(&[
             Code::ParamInvalid,
             Code::UrlInvalid,
             Code::DomainNotAllowed,
@@ -73,7 +73,13 @@ impl IntoResponses for SigningFailures {
             Code::CredentialUnavailable,
             Code::RequestTimeout,
             Code::Internal,
-        ])
+        ]);
+        // Refused by the HTTP library, so without an envelope.
+        for status in ["414", "431"] {
+            let response = ResponseBuilder::new().description("the head of the request is too large");
+            failures.insert(status.to_owned(), RefOr::T(response.build()));
+        }
+        failures
     }
 }
 

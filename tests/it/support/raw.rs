@@ -115,6 +115,12 @@ impl Raw {
         Some(String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned())
     }
 
+    /// True if the other side says nothing for `limit`, whether it hangs up or not.
+    pub async fn is_silent_for(&mut self, limit: Duration) -> bool {
+        let read = timeout(limit, self.stream.read_buf(&mut self.read)).await;
+        self.read.is_empty() && !matches!(read, Ok(Ok(1..)))
+    }
+
     /// The status of a refusal by the HTTP library, after which it hangs up.
     pub async fn refusal(&mut self, limit: Duration) -> Option<u16> {
         let said = self.everything_within(limit).await?;
