@@ -32,7 +32,7 @@ const SIGN: &str = "GET /wechat/jsSDK?url=https%3A%2F%2Fa.cn%2Fp HTTP/1.1\r\nhos
 
 #[tokio::main]
 async fn main() {
-    wxgate::server::raise_open_files();
+    wxgate::http::serve::raise_open_files();
     let gateway = Gateway::start();
     let watch = async |what: &str, note: &str| {
         let mut times = good_requests(gateway.address).await;

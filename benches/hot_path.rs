@@ -11,7 +11,7 @@ use axum::http::HeaderMap;
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use tower::Service;
-use wxgate::api::{Envelope, RequestId};
+use wxgate::http::{Envelope, RequestId};
 use wxgate::jssdk::{JsDomain, Nonce, PageUrl, QueryParams, sign};
 
 const TICKET: &str = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";

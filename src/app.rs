@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer;
 use tower::util::option_layer;
 
 use crate::allocator;
-use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
 use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
+use crate::http::middleware::{Listener, Stack};
+use crate::http::public::{self, Api, Auth, RateLimit};
+use crate::http::serve::Server;
+use crate::http::{ApiError, HttpMetrics, internal};
 use crate::image_store;
-use crate::internal::{self, Console};
 use crate::media::{MediaRelay, WeChatMedia};
 use crate::metrics::Metrics;
-use crate::server::{self, Server};
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
 use crate::wechat::WeChatClient;
@@ -65,9 +66,9 @@ impl StartError {
 pub struct App {
     public: TcpListener,
     internal: Option<TcpListener>,
-    edge: Edge,
+    public_routes: Router,
     internal_routes: Router,
-    api: Api,
+    api: Arc<Api>,
     settings: Settings,
     /// Cancelled to begin the drain.
     stop: CancellationToken,
@@ -82,9 +83,9 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the gateway that `settings` describe, and opens its listeners. `more` are routes that
-    /// only some gateways have (the sandbox's page).
-    pub async fn build(settings: Settings, more: Router) -> Result<Self, StartError> {
+    /// Builds the gateway that `settings` describe, and opens its listeners. `sandbox` are routes that
+    /// only some gateways have: the sandbox's page.
+    pub async fn build(settings: Settings, sandbox: Router) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (stop, tasks_done) = (CancellationToken::new(), CancellationToken::new());
         let cut_off = CancellationToken::new();
@@ -105,7 +106,7 @@ impl App {
         };
         let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &tasks)
             .map_err(|error| StartError::setting(error.key, error.problem))?;
-        let api = Api::new(ApiParts {
+        let api = Arc::new(Api {
             directory: Arc::new(directory(&settings, &client, &services)?),
             relay: MediaRelay::new(
                 &settings.media,
@@ -120,34 +121,45 @@ impl App {
             auth: Auth::new(&settings.resolved.auth),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
-            stop: stop.clone(),
+            stopping: CancellationToken::new(),
         });
-        let routes = api::router(api.clone(), images.local, settings.server.docs, more);
-        let console = Console::start(
-            &settings,
-            api.clone(),
-            metrics.clone(),
+        let console = internal::ConsoleParts {
+            settings: &settings,
+            api: Arc::clone(&api),
+            metrics: metrics.clone(),
             replica,
-            &background,
-            stop.clone(),
-        );
+        };
+        let console = internal::Console::start(console, &background, stop.clone());
         let server = &settings.server;
-        let edge = Edge::new(
-            routes,
-            server.request_timeout,
-            server.trusted_proxies.clone(),
-            metrics.http.clone(),
-            // It makes no span.
-            settings.telemetry.otlp_endpoint.is_none().then(|| api.clone()),
-        );
+        let stack = Stack {
+            listener: Listener::Public,
+            failure: ApiError::envelope,
+            headers: public::add_security_headers,
+            trusted_proxies: server.trusted_proxies.clone().into(),
+            metrics: HttpMetrics::register(metrics.registry())?,
+        };
+        let public_routes = public::Routes {
+            api: Arc::clone(&api),
+            local: images.local,
+            docs: server.docs,
+            sandbox,
+            request_timeout: server.request_timeout,
+        };
+        let internal_routes = internal::Routes {
+            settings: &settings,
+            api: Arc::clone(&api),
+            metrics,
+            wechat: client,
+            console,
+        };
         Ok(Self {
             public: listen("server.listen", server.listen).await?,
             internal: match settings.internal.listen {
                 Some(address) => Some(listen("internal.listen", address).await?),
                 None => None,
             },
-            edge,
-            internal_routes: internal::router(&settings, api.clone(), metrics, client, console)?,
+            public_routes: public_routes.around(&stack),
+            internal_routes: internal_routes.around(&stack)?,
             api,
             settings,
             stop,
@@ -164,9 +176,8 @@ impl App {
     }
 
     /// What the public listener serves, for whoever asks it without a socket.
-    #[must_use]
-    pub fn service(&self) -> Edge {
-        self.edge.clone()
+    pub fn service(&self) -> Router {
+        self.public_routes.clone()
     }
 
     /// The internal listener's address, where there is one.
@@ -184,26 +195,31 @@ impl App {
         });
     }
 
-    /// Serves until `stop` is cancelled, then drains: no new connections, requests, renewals and
-    /// uploads under way end within `server.shutdown_grace`, held locks are released.
+    /// Serves until `stop` is cancelled and `server.shutdown_delay` has passed, then drains: no new connections,
+    /// requests, renewals and uploads under way end within `server.shutdown_grace`, held locks are released.
     pub async fn run(self, stop: CancellationToken) {
         self.start_background();
         let grace = self.settings.server.shutdown_grace;
-        let cors = option_layer(api::cors(&self.settings.server.cors_allowed_origins));
-        let server = Server {
-            refuse: Some(api::refuse),
-            ..Server::default()
-        };
-        let edge = |peer| cors.layer(self.edge.for_peer(peer));
-        let public = server.serve(self.public, edge, self.stop.clone(), grace);
+        // One budget of connections for both listeners.
+        let server = Server::default();
+        let cors = option_layer(public::cors(&self.settings.server.cors_allowed_origins));
+        let public = cors.layer(self.public_routes);
+        let public = server.clone().serve(self.public, public, self.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
-                let routes = |peer| internal::for_peer(self.internal_routes.clone(), peer);
-                server::serve(listener, routes, self.stop.clone(), grace).await;
+                server
+                    .serve(listener, self.internal_routes, self.stop.clone(), grace)
+                    .await;
             }
         };
         let drain = async {
             stop.cancelled().await;
+            self.api.stopping.cancel();
+            let delay = self.settings.server.shutdown_delay;
+            if !delay.is_zero() {
+                tracing::info!(?delay, "told to stop; still serving for server.shutdown_delay");
+                sleep(delay).await;
+            }
             tracing::info!("draining");
             self.stop.cancel();
             Instant::now() + grace

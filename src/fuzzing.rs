@@ -4,7 +4,8 @@
 
 use axum::http::{HeaderMap, HeaderValue};
 
-use crate::api::{self, RequestId, parse_upload};
+use crate::http::public::parse_upload;
+use crate::http::{self, RequestId};
 use crate::jssdk::{JsDomain, PageUrl, QueryParams};
 use crate::picture::Kind;
 use crate::secret::MASK;
@@ -95,7 +96,7 @@ pub fn js_domain(data: &[u8]) {
     }
 }
 
-/// `api`: lines of `X-Forwarded-For`, behind a proxy in 10.0.0.0/8.
+/// `http`: lines of `X-Forwarded-For`, behind a proxy in 10.0.0.0/8.
 pub fn client_address(data: &[u8]) {
     let mut forwarded = HeaderMap::new();
     for line in data.split(|b| *b == b'\n') {
@@ -106,15 +107,15 @@ pub fn client_address(data: &[u8]) {
     let (proxy, stranger) = ([10, 0, 0, 1].into(), [192, 0, 2, 1].into());
     let trusted = [ipnet::IpNet::from(ipnet::Ipv4Net::new_assert([10, 0, 0, 0].into(), 8))];
     assert_eq!(
-        api::client_address(stranger, &forwarded, &trusted),
+        http::client_address(stranger, &forwarded, &trusted),
         stranger,
         "nobody else is believed"
     );
-    assert_eq!(api::client_address(proxy, &forwarded, &[]), proxy);
+    assert_eq!(http::client_address(proxy, &forwarded, &[]), proxy);
     // What the proxy itself adds decides, whatever stands before it.
     forwarded.append(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.7"));
     assert_eq!(
-        api::client_address(proxy, &forwarded, &trusted).to_string(),
+        http::client_address(proxy, &forwarded, &trusted).to_string(),
         "192.0.2.7"
     );
 }
@@ -126,7 +127,7 @@ pub fn request_id(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else {
         return;
     };
-    let id = RequestId::of(&HeaderMap::from_iter([(crate::api::X_REQUEST_ID, value)]));
+    let id = RequestId::of(&HeaderMap::from_iter([(http::X_REQUEST_ID, value)]));
     let text = id.as_str().as_bytes();
     assert!((1..=64).contains(&text.len()));
     assert!(text.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b)));

@@ -33,10 +33,8 @@
 //! - [`directory`]: the accounts, each with its credentials, its media and its domains
 //!
 //! How the world gets in:
-//! - [`server`]: connections: accepted, bounded, drained
-//! - [`api`]: the public routes, their envelope, their one table of codes, the OpenAPI document
-//! - [`metrics`]: every counter of the floors above in one registry
-//! - [`internal`]: the internal listener's routes
+//! - [`metrics`]: the counters of the floors above in one registry
+//! - [`http`]: the server, the layers around every route, the routes of both listeners, the one table of codes
 //! - [`app`]: settings in, running gateway out, drained at the end
 //!
 //! Beside them, and on top:
@@ -54,7 +52,6 @@
 
 pub mod account;
 pub mod allocator;
-pub mod api;
 pub mod app;
 pub mod check;
 pub mod cli;
@@ -64,16 +61,15 @@ pub mod flights;
 #[cfg(any(test, doc, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod http;
 pub mod http_client;
 pub mod image_store;
-pub mod internal;
 pub mod jssdk;
 pub mod media;
 pub mod metrics;
 pub mod picture;
 pub mod sandbox;
 pub mod secret;
-pub mod server;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

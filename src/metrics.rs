@@ -4,7 +4,6 @@
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry, TextEncoder};
 
-use crate::api::HttpMetrics;
 use crate::credentials::CredentialMetrics;
 use crate::media::UploadMetrics;
 use crate::wechat::WeChatMetrics;
@@ -13,8 +12,6 @@ use crate::wechat::WeChatMetrics;
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    /// Requests.
-    pub http: HttpMetrics,
     /// Calls to WeChat.
     pub wechat: WeChatMetrics,
     /// Tokens and tickets.
@@ -35,7 +32,6 @@ impl Metrics {
         )?;
         registry.register(Box::new(redis_up.clone()))?;
         Ok(Self {
-            http: HttpMetrics::register(&registry)?,
             wechat: WeChatMetrics::register(&registry)?,
             credentials: CredentialMetrics::register(&registry)?,
             uploads: UploadMetrics::register(&registry)?,

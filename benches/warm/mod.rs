@@ -1,14 +1,11 @@
 //! A gateway that is ready to sign, without a socket between it and whoever asks.
 
-use std::net::Ipv4Addr;
-
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use wxgate::api::Edge;
 use wxgate::app::App;
 use wxgate::sandbox::{Sandbox, SandboxConfig};
 use wxgate::settings::{Settings, Sources};
@@ -18,7 +15,7 @@ pub const QUERY: &str =
     "url=https%3A%2F%2Fh5.example.com%2Factivity%2Fdetail%3Fid%3D20261122%26from%3Dsinglemessage%26isappinstalled%3D0";
 
 /// The public listener's service, with a warm ticket. It lives as long as the runtime.
-pub async fn gateway() -> Edge {
+pub async fn gateway() -> Router {
     let sandbox = Sandbox::new(SandboxConfig::default());
     let account = sandbox.config().accounts[0].clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -39,7 +36,7 @@ pub async fn gateway() -> Edge {
     };
     let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
     let app = App::build(settings, Router::new()).await.unwrap();
-    let service = app.service().for_peer(Ipv4Addr::LOCALHOST.into());
+    let service = app.service();
     tokio::spawn(app.run(CancellationToken::new()));
     // The first one waits for the ticket.
     let answer = service.clone().oneshot(request()).await.unwrap();

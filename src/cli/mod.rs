@@ -6,6 +6,7 @@ mod health;
 mod sandbox;
 mod serve;
 mod sign;
+mod signal;
 
 use std::io::Write;
 use std::num::NonZero;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::api;
+use crate::http::public;
 use crate::settings::{Settings, Sources};
 
 /// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
@@ -138,7 +139,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
-    let document = api::openapi().to_pretty_json();
+    let document = public::openapi().to_pretty_json();
     print(&document.map_err(|error| Failure::Running(error.to_string()))?)
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::stop_on_signal;
+use super::signal::stop_on_signal;
 use super::{Failure, block_on, print};
 use crate::account::AppId;
 use crate::sandbox::{Sandbox, SandboxAccount, SandboxConfig};

@@ -1,11 +1,12 @@
 //! `wxgate serve`: the gateway, against WeChat or against the sandbox.
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
 use super::sandbox::DeskSandbox;
+use super::signal::stop_on_signal;
 use super::{ConfigArgs, Failure, block_on, print};
 use crate::app::{App, replica_name};
+use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
 use crate::telemetry::{self, Traces};
 
@@ -40,7 +41,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
-    crate::server::raise_open_files();
+    raise_open_files();
     let stop = stop_on_signal()?;
     let page = sandbox.as_ref().map(DeskSandbox::page);
     let app = App::build(settings, page.unwrap_or_default()).await;
@@ -67,22 +68,4 @@ async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<
     };
     tokio::join!(app.run(stop.clone()), fake_wechat);
     Ok(())
-}
-
-/// A token that SIGTERM and SIGINT cancel.
-pub(super) fn stop_on_signal() -> Result<CancellationToken, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| Failure::Running(format!("signals can't be handled: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stopped.cancel();
-    });
-    Ok(stop)
 }

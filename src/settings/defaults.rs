@@ -14,6 +14,7 @@ impl Default for Server {
             listen: loopback(8080),
             request_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(15),
+            shutdown_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),
             cors_allowed_origins: Vec::new(),
             docs: true,

@@ -79,6 +79,9 @@ pub struct Server {
     /// How long requests in flight may go on after SIGTERM.
     #[serde(with = "values::duration")]
     pub shutdown_grace: Duration,
+    /// How long the gateway still serves after SIGTERM, with `/readyz` at 503, before the drain begins.
+    #[serde(with = "values::duration_or_zero")]
+    pub shutdown_delay: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(with = "values::networks")]
     pub trusted_proxies: Vec<IpNet>,

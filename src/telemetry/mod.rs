@@ -18,7 +18,7 @@ use tracing_subscriber::{Registry, fmt};
 use crate::settings::{LogFormat, Settings, Telemetry};
 
 pub use propagation::{PROPAGATED, inject};
-pub use spans::{TRACES, call_span, log_span, request_answered, request_span, traced};
+pub use spans::{TRACES, call_span, request_answered, request_span, traced};
 pub use traces::{Traces, TracesError};
 
 /// Sends the process's log to standard error and its traces to the collector, if there is one, as `settings` say.

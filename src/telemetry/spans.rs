@@ -27,10 +27,10 @@ const KNOWN: [Method; 6] = [
     Method::DELETE,
 ];
 
-/// The span of a request, for the log and, if there is a collector, for the traces. There it is a child of the
-/// caller's span, if the headers name one.
+/// The span of a request, if there is a collector; the log shows it too. It is a child of the caller's span, if
+/// the headers name one.
 #[must_use]
-pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str) -> Span {
+pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str) -> Option<Span> {
     // A caller may send any method.
     let method = if KNOWN.contains(method) {
         method.as_str()
@@ -40,20 +40,14 @@ pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str)
     let name = || format!("{method} {route}");
     let span = info_span!(target: TRACES, REQUEST, %id, otel.name = name(), otel.kind = "server");
     if span.is_disabled() {
-        return log_span(id);
+        return None;
     }
     // Fails only without a collector.
     let _ = span.set_parent(extract(headers));
     span.set_attribute("http.route", route.to_owned());
     span.set_attribute("http.request.method", method.to_owned());
     span.set_attribute("wxgate.request_id", id.to_owned());
-    span
-}
-
-/// The span of a request that is never traced: a probe.
-#[must_use]
-pub fn log_span(id: &str) -> Span {
-    info_span!("request", %id)
+    Some(span)
 }
 
 /// The request of this span was answered. Ends it in the traces: an upload or a renewal that it has started may

@@ -172,6 +172,46 @@ async fn drains_on_sigterm(mut process: GatewayProcess, wechat: &SandboxHost) {
     .await;
 }
 
+#[tokio::test]
+async fn sighup_drains() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let mut process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+    process.signal("HUP");
+    assert!(process.ended().await.success());
+    until("the end is logged", || async { process.logged("drained").len() == 1 }).await;
+}
+
+#[tokio::test]
+async fn second_sigterm_ends_the_drain_at_once() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().set("server.shutdown_delay", "60s");
+    let mut process = GatewayProcess::start(&builder, &wechat).await;
+    process.signal("TERM");
+    until("it was told to stop", || async {
+        process.logged("told to stop").len() == 1
+    })
+    .await;
+    process.signal("TERM");
+    assert_eq!(process.ended().await.code(), Some(1));
+    assert!(process.logged("drained").is_empty());
+}
+
+#[tokio::test]
+async fn shutdown_delay_serves_on_and_is_not_ready() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().set("server.shutdown_delay", "3s");
+    let mut process = GatewayProcess::start(&builder, &wechat).await;
+    process.until_it_says("ready").await;
+    process.signal("TERM");
+    process.until_it_says("unready").await;
+    assert_eq!(process.get("/readyz").await.status, 503);
+    assert_eq!(process.internal_get("/readyz").await.status, 503);
+    process.assert_signs().await;
+    assert!(process.logged("draining").is_empty());
+    assert!(process.ended().await.success());
+    until("the end is logged", || async { process.logged("drained").len() == 1 }).await;
+}
+
 /// An upload that WeChat never ends, and its caller, are waited for together: `shutdown_grace`, once.
 #[tokio::test]
 async fn a_drain_is_over_when_the_grace_is() {

@@ -3,11 +3,11 @@
 #[path = "../../warm/mod.rs"]
 mod warm;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use futures_util::FutureExt;
 use tower::Service;
-use wxgate::api::Edge;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -23,7 +23,7 @@ fn main() {
 
 /// What is counted; callgrind knows it by its name.
 #[inline(never)]
-fn sign_all(gateway: &mut Edge, requests: Vec<Request<Body>>) {
+fn sign_all(gateway: &mut Router, requests: Vec<Request<Body>>) {
     for request in requests {
         let answer = gateway.call(request).now_or_never();
         let answer = answer.expect("a warm gateway makes nobody wait").unwrap();

@@ -13,6 +13,7 @@ fn the_defaults_are_the_contracts() {
 listen = "127.0.0.1:8080"
 request_timeout = "30s"
 shutdown_grace = "15s"
+shutdown_delay = "0s"
 trusted_proxies = []
 cors_allowed_origins = []
 docs = true

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wxgate::api::Code;
+use wxgate::http::Code;
 use wxgate::sandbox::SandboxConfig;
 
 use super::markdown::{Readme, code_spans};

@@ -45,9 +45,9 @@ impl Collector {
         let router = Router::new()
             .route("/v1/traces", post(take))
             .with_state(Arc::clone(&got));
-        tokio::spawn(wxgate::server::serve(
+        tokio::spawn(wxgate::http::serve::serve(
             listener,
-            move |_| router.clone(),
+            router,
             end.clone(),
             Duration::ZERO,
         ));

@@ -31,8 +31,7 @@ impl ImageService {
         let router = Router::new()
             .route("/upload", post(take))
             .with_state(Arc::clone(&headers));
-        let router = move |_| router.clone();
-        let serve = wxgate::server::serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO);
+        let serve = wxgate::http::serve::serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO);
         Self {
             address,
             headers,

@@ -106,6 +106,27 @@ impl Raw {
         cut && self.read.is_empty()
     }
 
+    /// What the other side says until it hangs up; `None` if it has not by the end of `limit`.
+    pub async fn everything_within(&mut self, limit: Duration) -> Option<String> {
+        let read = timeout(limit, async {
+            while matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {}
+        });
+        read.await.ok()?;
+        Some(String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned())
+    }
+
+    /// True if the other side says nothing for `limit`, whether it hangs up or not.
+    pub async fn is_silent_for(&mut self, limit: Duration) -> bool {
+        let read = timeout(limit, self.stream.read_buf(&mut self.read)).await;
+        self.read.is_empty() && !matches!(read, Ok(Ok(1..)))
+    }
+
+    /// The status of a refusal by the HTTP library, after which it hangs up.
+    pub async fn refusal(&mut self, limit: Duration) -> Option<u16> {
+        let said = self.everything_within(limit).await?;
+        said.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+    }
+
     /// Sends one of `pieces` after each `pause` until the other side hangs up, or they are used up;
     /// true in the former case.
     pub async fn drip(&mut self, pieces: impl IntoIterator<Item = impl AsRef<[u8]>>, pause: Duration) -> bool {

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wxgate::server::{Limits, Server, Serves};
+use wxgate::http::serve::{ConnectionLimit, Limits, Server, Serves};
 
 /// A server with limits of the test's own.
 pub struct Small {
@@ -20,26 +20,38 @@ pub struct Small {
 impl Small {
     /// Answers every request with its path and body, until it is dropped.
     pub async fn start(limits: Limits) -> Self {
-        let echo = tower::service_fn(async |request: Request<Body>| {
-            let path = request.uri().path().to_owned();
-            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
-            let body = body.unwrap_or_else(|error| Bytes::from(error.to_string()));
-            let answer = [path.as_bytes(), b" ", &body].concat();
-            Ok::<_, Infallible>(Response::new(Body::from(answer)))
-        });
-        Self::serving(limits, echo).await
+        Self::serving(limits, echo()).await
+    }
+
+    /// The same, within this budget of connections.
+    pub async fn with_connections(connections: ConnectionLimit) -> Self {
+        Self::launch(Limits::default(), connections, echo()).await
     }
 
     /// Serves `service` until it is dropped.
-    pub async fn serving(limits: Limits, service: impl Serves + Sync) -> Self {
+    pub async fn serving(limits: Limits, service: impl Serves) -> Self {
+        Self::launch(limits, ConnectionLimit::default(), service).await
+    }
+
+    async fn launch(limits: Limits, connections: ConnectionLimit, service: impl Serves) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = Server { limits, refuse: None };
-        tokio::spawn(server.serve(listener, move |_| service.clone(), stop.clone(), Duration::ZERO));
+        let server = Server { limits, connections };
+        tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
         Self {
             address,
             _end: stop.drop_guard(),
         }
     }
+}
+
+fn echo() -> impl Serves {
+    tower::service_fn(async |request: Request<Body>| {
+        let path = request.uri().path().to_owned();
+        let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
+        let body = body.unwrap_or_else(|error| Bytes::from(error.to_string()));
+        let answer = [path.as_bytes(), b" ", &body].concat();
+        Ok::<_, Infallible>(Response::new(Body::from(answer)))
+    })
 }

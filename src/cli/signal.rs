@@ -1,0 +1,34 @@
+//! Signals that end the process.
+
+use std::process;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+
+/// A token that the first SIGTERM, SIGINT or SIGHUP cancels. A SIGTERM or SIGINT after that ends the process at
+/// once, with exit code 1: whoever sends it does not want to wait for the drain.
+pub(super) fn stop_on_signal() -> Result<CancellationToken, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::Running(format!("signals can't be handled: {error}")));
+    let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let hang_up = listen(SignalKind::hangup())?;
+    let stop = CancellationToken::new();
+    tokio::spawn(watch(terminate, interrupt, hang_up, stop.clone()));
+    Ok(stop)
+}
+
+async fn watch(mut terminate: Signal, mut interrupt: Signal, mut hang_up: Signal, stop: CancellationToken) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    stop.cancel();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::warn!("a second signal: the drain is cut short");
+    process::exit(1);
+}

@@ -1,0 +1,204 @@
+//! Whose request it is: the address behind the proxies that the operator trusts.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use ipnet::IpNet;
+
+/// The client's address. The server puts the peer's into a request's extensions; behind trusted proxies, a
+/// layer replaces it.
+#[derive(Debug, Clone, Copy)]
+pub struct Client(pub IpAddr);
+
+impl Default for Client {
+    fn default() -> Self {
+        Self(Ipv4Addr::UNSPECIFIED.into())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
+    }
+}
+
+/// The client's address. `X-Forwarded-For` is believed only as far as trusted proxies wrote it: from
+/// its end, each entry was added by the hop after it, so the first one that no trusted proxy has is
+/// the client. What stands before that anybody may have written.
+#[must_use]
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    let mut client = peer.to_canonical();
+    if trusted.is_empty() {
+        return client;
+    }
+    // As bytes: a list that is no text must not be passed over, for then the one before it, which
+    // anybody may have written, would be taken for the proxy's.
+    let lists = headers.get_all("x-forwarded-for").iter().rev();
+    let mut hops = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
+    while is_trusted(&client) {
+        match hops.next().and_then(parse_hop) {
+            Some(hop) => client = hop,
+            None => break,
+        }
+    }
+    client
+}
+
+/// One entry of `X-Forwarded-For`, with or without a port.
+fn parse_hop(bytes: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let address = bare
+        .unwrap_or(text)
+        .parse()
+        .ok()
+        .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// The unit that is limited: an IPv4 address, or the /64 network that one IPv6 customer has.
+#[must_use]
+pub fn limited_unit(address: IpAddr) -> IpAddr {
+    network(address, 32, 64)
+}
+
+/// The unit that is limited while there are too many of the finer ones: what one provider has.
+#[must_use]
+pub fn limited_neighbourhood(address: IpAddr) -> IpAddr {
+    network(address, 16, 32)
+}
+
+/// The network of `address`, with as many bits as its family has here.
+fn network(address: IpAddr, bits4: u32, bits6: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - bits4))).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - bits6))).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let lists: Vec<_> = forwarded.iter().map(|list| list.as_bytes()).collect();
+        client_behind(peer, &lists, trusted)
+    }
+
+    fn client_behind(peer: &str, forwarded: &[&[u8]], trusted: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(value).unwrap());
+        }
+        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        assert_eq!(client("203.0.113.9", &["1.2.3.4"], &[]), "203.0.113.9");
+        assert_eq!(client("203.0.113.9", &["1.2.3.4"], &["10.0.0.0/8"]), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6, 1.2.3.4"], &["10.0.0.0/8"]), "1.2.3.4");
+        assert_eq!(
+            client("10.0.0.1", &["6.6.6.6", "1.2.3.4, 10.0.0.2"], &["10.0.0.0/8"]),
+            "1.2.3.4"
+        );
+        assert_eq!(client("::ffff:10.0.0.1", &["1.2.3.4:5678"], &["10.0.0.0/8"]), "1.2.3.4");
+        assert_eq!(client("10.0.0.1", &["nonsense"], &["10.0.0.0/8"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[], &["10.0.0.0/8"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_unit() {
+        let unit = |text: &str| limited_unit(text.parse().unwrap()).to_string();
+        assert_eq!(unit("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(unit("192.0.2.7"), "192.0.2.7");
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_is_read() {
+        let behind = |list| client("10.0.0.1", &[list], &["10.0.0.0/8", "fd00::/8"]);
+        for (list, address) in [
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+            ("[::ffff:1.2.3.4]:80", "1.2.3.4"),
+            ("6.6.6.6,1.2.3.4,fd00::7", "1.2.3.4"),
+            (" 1.2.3.4 ,\t10.0.0.9", "1.2.3.4"),
+        ] {
+            assert_eq!(behind(list), address, "{list}");
+        }
+        // Nothing is guessed, and nothing before it believed.
+        for list in [
+            "",
+            ",",
+            "6.6.6.6,unknown",
+            "6.6.6.6,_hidden",
+            "6.6.6.6,",
+            "6.6.6.6,1.2.3.4.5",
+            "6.6.6.6,1.2.3.4:x",
+        ] {
+            assert_eq!(behind(list), "10.0.0.1", "{list}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_no_text_hides_nobody() {
+        let trusted = ["10.0.0.0/8"];
+        assert_eq!(
+            client_behind("10.0.0.1", &[b"6.6.6.6", b"\xff, 1.2.3.4"], &trusted),
+            "1.2.3.4"
+        );
+        assert_eq!(client_behind("10.0.0.1", &[b"6.6.6.6", b"\xff"], &trusted), "10.0.0.1");
+    }
+
+    proptest! {
+        /// Whatever a client puts before it, what the trusted proxy wrote decides.
+        #[test]
+        fn what_a_client_writes_changes_nothing(
+            forged in prop::collection::vec("[ -~]{0,40}", 0..4),
+            real: std::net::Ipv4Addr,
+            port in prop::option::of(any::<u16>()),
+            appended: bool,
+        ) {
+            prop_assume!(real.octets()[0] != 10);
+            let real_text = port.map_or(real.to_string(), |port| format!("{real}:{port}"));
+            let mut lists = forged;
+            match lists.last_mut().filter(|_| appended) {
+                Some(last) => *last = format!("{last},{real_text}"),
+                None => lists.push(real_text),
+            }
+            let lists: Vec<&str> = lists.iter().map(String::as_str).collect();
+            prop_assert_eq!(client("10.0.0.1", &lists, &["10.0.0.0/8"]), real.to_string());
+        }
+
+        /// Bytes of any kind: the answer is the peer's address or one that stands in the list.
+        #[test]
+        fn no_address_is_made_up(list in prop::collection::vec(any::<u8>(), 0..60)) {
+            let Ok(value) = HeaderValue::from_bytes(&list) else { return Ok(()) };
+            let address = client_behind("10.0.0.1", &[value.as_bytes()], &["10.0.0.0/8"]);
+            let named = String::from_utf8_lossy(&list).contains(address.as_str());
+            prop_assert!(address == "10.0.0.1" || named || list.contains(&b':'), "{}", address);
+        }
+
+        /// An IPv6 customer's addresses are one unit, another's are another.
+        #[test]
+        fn a_unit_holds_one_customers_addresses(network: u64, one: u64, other: u64) {
+            let address = |host: u64| IpAddr::V6(Ipv6Addr::from_bits(u128::from(network) << 64 | u128::from(host)));
+            let next = IpAddr::V6(Ipv6Addr::from_bits(u128::from(network ^ 1) << 64 | u128::from(one)));
+            prop_assert_eq!(limited_unit(address(one)), limited_unit(address(other)));
+            prop_assert_ne!(limited_unit(address(one)), limited_unit(next));
+            prop_assert_eq!(limited_neighbourhood(address(one)), limited_neighbourhood(next));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The one shape of every answer.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::code::Code;
+use super::request_id::RequestId;
+use crate::wechat::ErrCode;
+
+/// The header that carries the request id, both ways.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The content type of every envelope.
+pub(super) const JSON: &str = "application/json; charset=utf-8";
+
+/// A successful answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Envelope<T> {
+    /// Always 0.
+    #[schema(example = 0)]
+    pub code: u16,
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    pub message: &'static str,
+    /// What was asked for.
+    pub data: T,
+    /// The request's id, as in the header `X-Request-Id`.
+    #[serde(rename = "traceId")]
+    #[schema(example = "0a1b2c3d4e5f60718293a4b5c6d7e8f9")]
+    pub trace_id: RequestId,
+}
+
+impl<T: Serialize> Envelope<T> {
+    /// `data` in a successful answer to the request `id`.
+    pub fn ok(data: T, id: RequestId) -> Response<Body> {
+        json(
+            StatusCode::OK,
+            &Self {
+                code: 0,
+                message: "ok",
+                data,
+                trace_id: id,
+            },
+        )
+    }
+}
+
+/// A failed answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Failure {
+    /// The failure's stable number.
+    #[schema(example = 1001)]
+    pub code: u16,
+    /// The failure's stable name.
+    #[schema(example = "PARAM_INVALID")]
+    pub error: &'static str,
+    /// What went wrong, for people.
+    pub message: String,
+    /// WeChat's own code, where it gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 40164)]
+    pub errcode: Option<i64>,
+    /// Always null.
+    #[schema(value_type = Option<String>)]
+    pub data: Option<()>,
+    /// The request's id, as in the header `X-Request-Id`.
+    #[serde(rename = "traceId")]
+    #[schema(example = "0a1b2c3d4e5f60718293a4b5c6d7e8f9")]
+    pub trace_id: RequestId,
+}
+
+/// A failure on its way to the caller. A layer, which knows the request's id, makes the body.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// Which row of the table.
+    pub code: Code,
+    /// What the caller reads.
+    pub message: String,
+    /// WeChat's own code, where it gave one.
+    pub errcode: Option<ErrCode>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// What the log gets besides, and the caller doesn't.
+    pub detail: Option<String>,
+}
+
+impl ApiError {
+    /// A failure that `message` explains to the caller.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            errcode: None,
+            retry_after: None,
+            detail: None,
+        }
+    }
+
+    /// A failure that the table's own words explain.
+    #[must_use]
+    pub fn plain(code: Code) -> Self {
+        Self::new(code, code.when())
+    }
+
+    /// Adds what only the log gets.
+    #[must_use]
+    pub fn with_detail(self, detail: impl std::fmt::Display) -> Self {
+        Self {
+            detail: Some(detail.to_string()),
+            ..self
+        }
+    }
+
+    /// Adds WeChat's own code.
+    #[must_use]
+    pub fn with_errcode(self, errcode: Option<ErrCode>) -> Self {
+        Self { errcode, ..self }
+    }
+
+    /// Adds when to come back.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// The envelope, for the request `id`.
+    #[must_use]
+    pub fn envelope(&self, id: RequestId) -> Response<Body> {
+        let failure = Failure {
+            code: self.code.number(),
+            error: self.code.name(),
+            message: self.message.clone(),
+            errcode: self.errcode.map(|code| code.0),
+            data: None,
+            trace_id: id,
+        };
+        let mut response = json(self.code.status(), &failure);
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, rounded up: a caller that obeys must not come too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.max(1).into());
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> axum::response::Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// `body` as JSON, with the headers that every envelope has but for the request id.
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // Strings, numbers and structs of them can't fail to serialise.
+    let text = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

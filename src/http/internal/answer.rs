@@ -1,0 +1,114 @@
+//! Answers in WeChat's own shape: HTTP 200 and JSON, errors included.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::credentials::Unavailable;
+use crate::http::{ApiError, Code, RequestId};
+use crate::wechat::CallError;
+
+/// An error in WeChat's shape.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    errcode: i64,
+    errmsg: String,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// WeChat's own `errcode`, with words of ours: WeChat's would send the reader to WeChat's console.
+    pub(super) fn new(errcode: i64, errmsg: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            errcode,
+            errmsg: errmsg.into(),
+            retry_after: None,
+        }
+    }
+
+    /// The gateway passes no such path through.
+    pub(super) fn not_passed(errmsg: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            ..Self::new(40066, errmsg)
+        }
+    }
+
+    pub(super) fn errcode(&self) -> i64 {
+        self.errcode
+    }
+}
+
+/// The body of a failure that no handler of this listener has shaped: a panic, or a time limit.
+pub(super) fn failure(error: &ApiError, _: RequestId) -> Response {
+    let words = match error.code {
+        Code::Internal => "a bug in the gateway; see its log",
+        code => code.when(),
+    };
+    Refusal {
+        status: error.code.status(),
+        ..Refusal::new(-1, words)
+    }
+    .into_response()
+}
+
+/// No credential is to be had: for an SDK, WeChat is busy. The reason may hold WeChat's `errmsg`,
+/// which is for the log.
+impl From<&Unavailable> for Refusal {
+    fn from(unavailable: &Unavailable) -> Self {
+        let errmsg = match unavailable.errcode {
+            Some(code) => format!("no credential is to be had now: WeChat refuses with {code}; see the gateway's log"),
+            None => "no credential is to be had now; see the gateway's log".to_owned(),
+        };
+        Self {
+            retry_after: Some(unavailable.retry_after),
+            ..Self::new(-1, errmsg)
+        }
+    }
+}
+
+/// WeChat could not be reached, or did not answer.
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            ..Self::new(-1, format!("wxgate: {error}"))
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({ "errcode": self.errcode, "errmsg": self.errmsg });
+        let mut response = no_store(self.status, &body);
+        if let Some(wait) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        }
+        response
+    }
+}
+
+/// `wait` in whole seconds, rounded up: a caller that obeys must not come too early.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// `body` as JSON that nobody is to keep.
+pub(super) fn no_store(status: StatusCode, body: &impl Serialize) -> Response {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    // Strings, numbers and structs of them can't fail to serialise.
+    (status, headers, serde_json::to_vec(body).unwrap_or_default()).into_response()
+}

@@ -1,0 +1,188 @@
+//! What the page says, in both languages.
+
+use std::time::Duration;
+
+use super::*;
+use crate::http::internal::console::timeline::tests::entry;
+use crate::http::internal::console::timeline::{self, Entry};
+use crate::http::internal::console::traffic::{Counts, Recent, Traffic};
+use crate::http::internal::console::view::{CredentialView, Failing, Held, StoreView};
+use crate::settings::{ImageStoreBackend, TokenApi};
+
+const BOTH: [Language; 2] = [Language::Chinese, Language::English];
+const APP_ID: &str = "wx5a4db0c0ffee0001";
+
+fn held(kind: Kind) -> CredentialView {
+    let hour = Duration::from_hours(1);
+    CredentialView {
+        kind,
+        held: Some(Held {
+            fingerprint: "ba7816bf".to_owned(),
+            remaining: hour,
+            life: hour * 2,
+            renews_in: Duration::from_mins(55),
+            origin: Some(("gw-1".to_owned(), SystemTime::now() - hour)),
+            since: SystemTime::now() - hour,
+        }),
+        failing: None,
+    }
+}
+
+/// A healthy gateway whose journal holds `entries`.
+fn view(entries: &[Entry]) -> View {
+    let idle = Recent {
+        working: None,
+        good: 0,
+        bad: 0,
+    };
+    let foreign = entries
+        .iter()
+        .filter(|entry| entry.what == timeline::What::Foreign)
+        .cloned();
+    let mut view = View {
+        now: SystemTime::now(),
+        state: State::Fine,
+        problems: Vec::new(),
+        accounts: vec![AccountView {
+            app_id: APP_ID.to_owned(),
+            token_api: TokenApi::Stable,
+            credentials: Kind::ALL.map(held).into(),
+            calls_today: 12,
+            calls_limit: 500,
+        }],
+        store: StoreView {
+            shared: true,
+            error: None,
+            since: Duration::from_secs(90),
+        },
+        wechat: idle,
+        images: (ImageStoreBackend::Local, idle),
+        counts: Counts::default(),
+        hour: Traffic::default().hour(Counts::default()),
+        outcomes: Vec::new(),
+        foreign: foreign.collect(),
+        timeline: timeline::fold(entries.to_vec(), 100),
+        journal_read: true,
+        replica: "gw-1".to_owned(),
+        uptime: Duration::from_mins(1),
+        actions_open: true,
+    };
+    view.judge(false);
+    view
+}
+
+fn html(view: &View, language: Language) -> String {
+    page(view, language).into_string()
+}
+
+#[test]
+fn a_healthy_gateway_is_said_to_be_so() {
+    let view = view(&[]);
+    assert_eq!(view.state, State::Fine);
+    for language in BOTH {
+        let page = html(&view, language);
+        for text in [text::STATE_FINE, text::ALIVE, text::JOURNAL_EMPTY, text::OPERATOR_MORE] {
+            assert!(page.contains(text.plain(language)), "{page}");
+        }
+        assert!(page.contains(&format!("<html lang=\"{}\"", language.tag())));
+        assert!(!page.contains(text::FOREIGN_TITLE.plain(language)));
+        assert!(page.contains(&text::CALLS_OF.fill(language, &["12", "500"])));
+    }
+}
+
+#[test]
+fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
+    let now = SystemTime::now();
+    let reason = "rejected 5400 s before its end: another system fetched a token with this AppSecret";
+    let view = view(&[entry(now, 600, "foreign_invalidation", reason)]);
+    assert_eq!(view.state, State::Degraded);
+    for language in BOTH {
+        let page = html(&view, language);
+        for text in [
+            text::FOREIGN_TITLE,
+            text::FOREIGN_ASK,
+            text::FOREIGN_RESET,
+            text::EVENT_FOREIGN,
+        ] {
+            assert!(page.contains(text.plain(language)), "{page}");
+        }
+        assert!(page.contains(&time::span(Duration::from_mins(90), language)), "{page}");
+    }
+}
+
+#[test]
+fn nothing_from_outside_becomes_markup() {
+    let script = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>";
+    let now = SystemTime::now();
+    let mut entries = vec![entry(now, 9, script, script), entry(now, 8, "renewal_failed", script)];
+    entries[0].app_id = script.to_owned();
+    entries[0].kind = script.to_owned();
+    entries[0].fingerprint = script.to_owned();
+    entries[0].replica = script.to_owned();
+    entries[0].client = script.to_owned();
+    let mut view = view(&entries);
+    view.store.error = Some(script.to_owned());
+    view.outcomes = vec![(script.to_owned(), 1)];
+    let failing = Failing {
+        reason: script.to_owned(),
+        errcode: None,
+        retry_after: None,
+    };
+    view.accounts[0].credentials[0].failing = Some(failing);
+    for language in BOTH {
+        let page = html(&view, language);
+        assert!(page.matches("&lt;script&gt;alert").count() >= 9, "{page}");
+        assert_eq!(page.matches("<script").count(), 1, "the page's own alone: {page}");
+        assert!(!page.contains("<img src=x"), "{page}");
+        assert!(!page.contains("style=") && !page.contains("javascript:"), "{page}");
+    }
+}
+
+#[test]
+fn what_can_t_be_renewed_says_why_and_what_to_do() {
+    let mut view = view(&[]);
+    view.accounts[0].credentials[0].held = None;
+    view.accounts[0].credentials[0].failing = Some(Failing {
+        reason: "access_token: WeChat refused: 40164 invalid ip 203.0.113.7".to_owned(),
+        errcode: Some(40164),
+        retry_after: Some(Duration::from_secs(42)),
+    });
+    view.judge(false);
+    assert_eq!(view.state, State::Down);
+    for language in BOTH {
+        let page = html(&view, language);
+        assert!(
+            page.contains("203.0.113.7") && page.contains(text::CURE_IP.plain(language)),
+            "{page}"
+        );
+        assert!(page.contains(&text::PROBLEM_NO_CREDENTIAL.fill(language, &[APP_ID, "access_token"])));
+    }
+}
+
+#[test]
+fn the_banner_tells_degraded_from_down() {
+    let mut view = view(&[]);
+    view.store.error = Some("connection refused".to_owned());
+    view.accounts[0].calls_today = 450;
+    view.judge(false);
+    assert_eq!(view.state, State::Degraded);
+    let app_id = APP_ID.to_owned();
+    assert_eq!(
+        view.problems,
+        [Problem::CallsNearlySpent { app_id }, Problem::StoreDown]
+    );
+    view.judge(true);
+    assert_eq!(view.state, State::Down);
+}
+
+#[test]
+fn without_an_operator_s_key_there_are_no_buttons() {
+    let mut view = view(&[]);
+    let buttons = |view: &View, language| html(view, language).matches("data-action=").count();
+    assert_eq!(buttons(&view, Language::English), 2);
+    view.actions_open = false;
+    for language in BOTH {
+        assert_eq!(buttons(&view, language), 0);
+        assert!(html(&view, language).contains("internal.operator_key"));
+    }
+}

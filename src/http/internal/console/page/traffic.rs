@@ -1,0 +1,166 @@
+//! What the gateway depends on, and what it did.
+
+use maud::{Markup, html};
+
+use super::{Pen, chart};
+use crate::http::internal::console::text::{self, Text};
+use crate::http::internal::console::traffic::{Counts, Outcomes, Recent};
+use crate::http::internal::console::view::View;
+use crate::settings::ImageStoreBackend;
+
+pub(super) fn dependencies(view: &View, pen: Pen) -> Markup {
+    let (backend, images) = &view.images;
+    let backend = match backend {
+        ImageStoreBackend::Local => text::STORE_LOCAL,
+        ImageStoreBackend::Http => text::STORE_HTTP,
+        ImageStoreBackend::S3 => text::STORE_S3,
+    };
+    html! {
+        section #dependencies.card aria-labelledby="dependencies-title" {
+            h2 #dependencies-title { (pen.say(text::DEPENDENCIES)) }
+            ul {
+                (store(view, pen))
+                (called(pen.say(text::WECHAT), None, view.wechat, pen))
+                (called(pen.say(text::IMAGE_STORE), Some(pen.say(backend)), *images, pen))
+            }
+        }
+    }
+}
+
+fn store(view: &View, pen: Pen) -> Markup {
+    let store = &view.store;
+    let name = if store.shared { text::REDIS } else { text::MEMORY };
+    let (class, word) = up_or_down(store.error.is_none());
+    html! {
+        li {
+            span.name { (pen.say(name)) }
+            span class={ "pill " (class) } { (pen.say(word)) }
+            @if let Some(error) = &store.error { p.trouble.bad lang="en" { (error) } }
+            p.more {
+                @if store.shared { (pen.fill(text::SINCE_SPAN, &[&pen.span(store.since)])) }
+                @else { (pen.say(text::MEMORY_MORE)) }
+            }
+        }
+    }
+}
+
+/// Something whose state shows in how the calls to it went.
+fn called(name: &str, what: Option<&str>, recent: Recent, pen: Pen) -> Markup {
+    let (class, word) = match recent.working {
+        None => ("idle", text::QUIET),
+        Some(working) => up_or_down(working),
+    };
+    html! {
+        li {
+            span.name { (name) @if let Some(what) = what { " " span.tag { (what) } } }
+            span class={ "pill " (class) } { (pen.say(word)) }
+            p.more {
+                @if recent.working.is_some() {
+                    (pen.fill(text::LAST_HOUR, &[&recent.good.to_string(), &recent.bad.to_string()]))
+                } @else { (pen.say(text::NOT_CALLED)) }
+            }
+        }
+    }
+}
+
+fn up_or_down(is_up: bool) -> (&'static str, Text) {
+    if is_up { ("good", text::UP) } else { ("bad", text::DOWN) }
+}
+
+pub(super) fn traffic(view: &View, pen: Pen) -> Markup {
+    let counts = &view.counts;
+    let not_signed = pen.fill(text::NOT_SIGNED, &[&counts.not_signed.to_string()]);
+    let not_uploaded = pen.fill(text::NOT_UPLOADED, &[&counts.not_uploaded.to_string()]);
+    let errors_more = pen.say(text::ERRORS_MORE);
+    html! {
+        section #traffic.card aria-labelledby="traffic-title" {
+            h2 #traffic-title { (pen.say(text::TRAFFIC)) }
+            p.more { (pen.say(text::TRAFFIC_MORE)) }
+            (tile(view, pen, text::SIGNATURES, |counts| counts.signed, "calm", &not_signed))
+            (tile(view, pen, text::UPLOADS, |counts| counts.uploaded, "calm", &not_uploaded))
+            (outcomes(&view.outcomes, pen))
+            (tile(view, pen, text::ERRORS, |counts| counts.errors, "bad", errors_more))
+        }
+    }
+}
+
+/// A number, and its last hour as a picture.
+fn tile(view: &View, pen: Pen, name: Text, counter: fn(&Counts) -> u64, class: &str, more: &str) -> Markup {
+    let values = view.hour.per_minute(counter);
+    let peak = values.iter().copied().max().unwrap_or(0).to_string();
+    let sum = values.iter().sum::<u64>().to_string();
+    let label = pen.fill(text::CHART, &[pen.say(name), &peak, &sum]);
+    html! {
+        div.tile {
+            h3 { (pen.say(name)) }
+            p.number { (grouped(counter(&view.counts))) }
+            (chart::per_minute(&values, class, &label))
+            p.more.notes { span { (more) } span { (pen.fill(text::PEAK, &[&peak])) } }
+        }
+    }
+}
+
+/// `1 234 567`: digits in threes, with thin spaces.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn outcomes(outcomes: &Outcomes, pen: Pen) -> Markup {
+    let parts: Vec<_> = outcomes
+        .iter()
+        .map(|(outcome, n)| (describe(outcome, pen), *n))
+        .collect();
+    let legend = parts.iter().map(|((_, name), n)| format!("{name} {n}"));
+    let label = format!("{}: {}", pen.say(text::OUTCOMES), legend.collect::<Vec<_>>().join(", "));
+    let shares: Vec<_> = parts.iter().map(|((class, _), n)| (*class, *n)).collect();
+    html! {
+        @if parts.is_empty() {
+            p.more { (pen.say(text::NO_UPLOADS)) }
+        } @else {
+            (chart::shares(&shares, &label))
+            ul.legend {
+                @for ((class, name), n) in &parts {
+                    li { svg.swatch viewBox="0 0 1 1" aria-hidden="true" { rect class=(class) width="1" height="1" {} } (name) " " strong { (n) } }
+                }
+            }
+        }
+    }
+}
+
+/// An outcome's colour and name.
+fn describe(outcome: &str, pen: Pen) -> (&'static str, &str) {
+    let (class, name) = match outcome {
+        "stored" => ("part-stored", text::OUTCOME_STORED),
+        "remembered" => ("part-remembered", text::OUTCOME_REMEMBERED),
+        "joined" => ("part-joined", text::OUTCOME_JOINED),
+        "rejected" => ("part-caller", text::OUTCOME_REJECTED),
+        "not_found" => ("part-unknown", text::OUTCOME_NOT_FOUND),
+        "wechat_error" => ("part-wechat", text::OUTCOME_WECHAT),
+        "unavailable" => ("part-unavailable", text::OUTCOME_UNAVAILABLE),
+        "store_error" => ("part-store", text::OUTCOME_STORE),
+        "overloaded" => ("part-busy", text::OUTCOME_OVERLOADED),
+        "timeout" => ("part-timeout", text::OUTCOME_TIMEOUT),
+        "lost" => ("part-lost", text::OUTCOME_LOST),
+        other => return ("part-lost", other),
+    };
+    (class, pen.say(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let plain = |n| grouped(n).replace('\u{202f}', " ");
+        assert_eq!([0, 999, 1000, 1_234_567].map(plain), ["0", "999", "1 000", "1 234 567"]);
+    }
+}

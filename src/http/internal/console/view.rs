@@ -1,0 +1,276 @@
+//! What the page shows, gathered from the gateway as plain data. No secret gets in here.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
+use super::Parts;
+use super::timeline::{self, Entry, Line, What};
+use super::traffic::{self, Counts, Hour, Outcomes, Recent};
+use crate::credentials::{Kind, Unavailable};
+use crate::directory::Account;
+use crate::settings::{ImageStoreBackend, TokenApi};
+
+/// Everything on the page.
+pub(super) struct View {
+    pub(super) now: SystemTime,
+    pub(super) state: State,
+    pub(super) problems: Vec<Problem>,
+    pub(super) accounts: Vec<AccountView>,
+    pub(super) store: StoreView,
+    pub(super) wechat: Recent,
+    pub(super) images: (ImageStoreBackend, Recent),
+    pub(super) counts: Counts,
+    pub(super) hour: Hour,
+    pub(super) outcomes: Outcomes,
+    pub(super) foreign: Vec<Entry>,
+    pub(super) timeline: Vec<Line>,
+    /// False where the journal of some account could not be read.
+    pub(super) journal_read: bool,
+    pub(super) replica: String,
+    pub(super) uptime: Duration,
+    /// Whether `internal.operator_key` is set.
+    pub(super) actions_open: bool,
+}
+
+/// The whole gateway in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Fine,
+    Degraded,
+    Down,
+}
+
+/// Something that needs looking at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    Draining,
+    NoCredential { app_id: String, kind: Kind },
+    Failing { app_id: String, kind: Kind },
+    StoreDown,
+    WeChatDown,
+    ImagesDown,
+    CallsSpent { app_id: String },
+    CallsNearlySpent { app_id: String },
+    Foreign { app_id: String },
+}
+
+pub(super) struct StoreView {
+    pub(super) shared: bool,
+    pub(super) error: Option<String>,
+    /// How long it has been up, or down.
+    pub(super) since: Duration,
+}
+
+pub(super) struct AccountView {
+    pub(super) app_id: String,
+    pub(super) token_api: TokenApi,
+    pub(super) credentials: Vec<CredentialView>,
+    pub(super) calls_today: u64,
+    /// `credentials.daily_token_calls`; 0 means no limit.
+    pub(super) calls_limit: u64,
+}
+
+pub(super) struct CredentialView {
+    pub(super) kind: Kind,
+    pub(super) held: Option<Held>,
+    pub(super) failing: Option<Failing>,
+}
+
+/// A credential that is alive.
+pub(super) struct Held {
+    pub(super) fingerprint: String,
+    pub(super) remaining: Duration,
+    /// Its whole life, as far as that is known.
+    pub(super) life: Duration,
+    pub(super) renews_in: Duration,
+    /// The replica that got it from WeChat, and when, where the journal still tells.
+    pub(super) origin: Option<(String, SystemTime)>,
+    pub(super) since: SystemTime,
+}
+
+/// Why no credential is being got.
+pub(super) struct Failing {
+    pub(super) reason: String,
+    pub(super) errcode: Option<i64>,
+    /// When it is tried again; `None` where that is any moment.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// How long the page waits for the shared store.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Entries read per account; a page, not an archive.
+const ENTRIES: usize = 400;
+
+/// Lines of the timeline at most.
+const LINES: usize = 120;
+
+/// How far back foreign invalidations are pointed out.
+pub(super) const WEEK: Duration = Duration::from_hours(168);
+
+/// So long a foreign invalidation keeps the banner from saying that all is well.
+const DAY: Duration = Duration::from_hours(24);
+
+impl View {
+    pub(super) async fn gather(console: &Parts) -> Self {
+        let now = SystemTime::now();
+        let accounts = console
+            .api
+            .directory
+            .all()
+            .map(|account| gather_account(console, account, now));
+        let gathered = join_all(accounts).await;
+        let journal_read = gathered.iter().all(|(_, journal)| journal.is_some());
+        let (accounts, journals): (Vec<_>, Vec<_>) = gathered.into_iter().unzip();
+        let entries: Vec<Entry> = journals.into_iter().flatten().flatten().collect();
+        let foreign = entries
+            .iter()
+            .filter(|entry| entry.what == What::Foreign && age(entry, now) < WEEK);
+        let families = console.metrics.families();
+        let counts = Counts::read(&families);
+        let hour = console.traffic.hour(counts);
+        let health = console.api.store.health();
+        let mut view = Self {
+            now,
+            state: State::Fine,
+            problems: Vec::new(),
+            accounts,
+            store: StoreView {
+                shared: console.api.store.is_shared(),
+                error: health.error.map(|error| error.0),
+                since: health.since.elapsed(),
+            },
+            wechat: hour.recent(|counts| counts.wechat_answered, |counts| counts.wechat_failed),
+            images: (
+                console.image_store,
+                hour.recent(|counts| counts.stored, |counts| counts.not_stored),
+            ),
+            counts,
+            hour,
+            outcomes: traffic::outcomes(&families),
+            foreign: foreign.cloned().collect(),
+            timeline: timeline::fold(entries, LINES),
+            journal_read,
+            replica: console.replica.clone(),
+            uptime: console.started.elapsed(),
+            actions_open: console.actions_open,
+        };
+        view.judge(console.api.stopping.is_cancelled());
+        view
+    }
+
+    /// Finds what needs looking at, and what that means for the whole.
+    pub(super) fn judge(&mut self, draining: bool) {
+        let mut problems = Vec::new();
+        let mut add = |is_so: bool, problem: Problem| problems.extend(is_so.then_some(problem));
+        add(draining, Problem::Draining);
+        for account in &self.accounts {
+            let app_id = || account.app_id.clone();
+            for credential in &account.credentials {
+                let kind = credential.kind;
+                let held = credential.held.is_some();
+                add(!held, Problem::NoCredential { app_id: app_id(), kind });
+                let failing = held && credential.failing.is_some();
+                add(failing, Problem::Failing { app_id: app_id(), kind });
+            }
+            let foreign = self
+                .foreign
+                .iter()
+                .any(|entry| entry.app_id == account.app_id && age(entry, self.now) < DAY);
+            add(foreign, Problem::Foreign { app_id: app_id() });
+            let (calls, limit) = (account.calls_today, account.calls_limit);
+            let spent = limit > 0 && calls >= limit;
+            add(spent, Problem::CallsSpent { app_id: app_id() });
+            let nearly = limit > 0 && !spent && calls * 10 >= limit * 8;
+            add(nearly, Problem::CallsNearlySpent { app_id: app_id() });
+        }
+        add(self.store.error.is_some(), Problem::StoreDown);
+        add(self.wechat.working == Some(false), Problem::WeChatDown);
+        add(self.images.1.working == Some(false), Problem::ImagesDown);
+        let serves = |account: &AccountView| account.credentials.iter().all(|credential| credential.held.is_some());
+        self.state = if draining || !self.accounts.iter().any(serves) {
+            State::Down
+        } else if problems.is_empty() {
+            State::Fine
+        } else {
+            State::Degraded
+        };
+        self.problems = problems;
+    }
+}
+
+pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
+    // An entry of the future, by another replica's clock, is new.
+    now.duration_since(entry.time).unwrap_or_default()
+}
+
+/// An account, and its journal where that can be read.
+async fn gather_account(console: &Parts, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
+    let app_id = account.app_id().to_string();
+    let key = format!("wxgate:journal:{app_id}");
+    let journal = timeout(PATIENCE, console.api.store.newest(&key, ENTRIES));
+    let calls = timeout(PATIENCE, account.credentials.token_calls_today());
+    let (journal, calls) = tokio::join!(journal, calls);
+    let journal = journal.ok().and_then(Result::ok);
+    let journal = journal.map(|entries| -> Vec<Entry> {
+        entries
+            .iter()
+            .filter_map(|fields| Entry::read(&app_id, fields))
+            .collect()
+    });
+    let known = journal.as_deref().unwrap_or_default();
+    let view = AccountView {
+        token_api: console.token_apis.get(&app_id).copied().unwrap_or_default(),
+        credentials: Kind::ALL.map(|kind| credential(account, kind, known, now)).into(),
+        calls_today: calls.unwrap_or_default(),
+        calls_limit: console.daily_token_calls,
+        app_id,
+    };
+    (view, journal)
+}
+
+fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime) -> CredentialView {
+    let status = account.credentials.status(kind);
+    let held = status.credential.map(|credential| {
+        let held_for = credential.held_since.elapsed();
+        let origin = journal.iter().find(|entry| {
+            entry.what.is_from_wechat() && entry.kind == kind.label() && entry.fingerprint == credential.fingerprint
+        });
+        let remaining = credential.remaining();
+        Held {
+            fingerprint: credential.fingerprint.clone(),
+            remaining,
+            life: remaining + origin.map_or(held_for, |origin| age(origin, now).max(held_for)),
+            renews_in: credential.renew_at.saturating_duration_since(Instant::now()),
+            origin: origin.map(|origin| (origin.replica.clone(), origin.time)),
+            since: now - held_for,
+        }
+    });
+    let failing = match status.failing {
+        Some(unavailable) => Some(backing_off(unavailable)),
+        None => last_failure(kind, journal).filter(|_| held.is_none()),
+    };
+    CredentialView { kind, held, failing }
+}
+
+fn backing_off(unavailable: Unavailable) -> Failing {
+    Failing {
+        reason: unavailable.reason,
+        errcode: unavailable.errcode.map(|code| code.0),
+        retry_after: Some(unavailable.retry_after),
+    }
+}
+
+/// Why there is none, where that was noted and nothing was got since.
+fn last_failure(kind: Kind, journal: &[Entry]) -> Option<Failing> {
+    let newest = journal
+        .iter()
+        .find(|entry| entry.kind == kind.label() && (entry.what == What::Failed || entry.what.is_from_wechat()))?;
+    (newest.what == What::Failed).then(|| Failing {
+        reason: newest.reason.clone(),
+        errcode: newest.errcode(),
+        retry_after: None,
+    })
+}

@@ -1,0 +1,180 @@
+//! The internal listener: for operators, and for the company's other services.
+
+mod answer;
+mod clients;
+mod console;
+mod hop_headers;
+mod lead;
+mod metrics;
+mod operator;
+mod pass_through;
+mod ticket;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{FromRef, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::middleware::{Group, Kind, Listener, Stack};
+use super::public::{Api, health};
+use crate::metrics::Metrics;
+use crate::secret::Secret;
+use crate::settings::Settings;
+use crate::wechat::WeChatClient;
+use clients::{Clients, HandedOut};
+
+pub use console::{Console, ConsoleParts};
+use metrics::InternalMetrics;
+
+/// What the handlers need. Cheap to clone; each handler asks for the part that it uses.
+#[derive(Clone)]
+struct InternalState {
+    internal: Arc<Internal>,
+    api: Arc<Api>,
+    console: Console,
+}
+
+impl FromRef<InternalState> for Arc<Internal> {
+    fn from_ref(state: &InternalState) -> Self {
+        Arc::clone(&state.internal)
+    }
+}
+
+impl FromRef<InternalState> for Arc<Api> {
+    fn from_ref(state: &InternalState) -> Self {
+        Arc::clone(&state.api)
+    }
+}
+
+impl FromRef<InternalState> for Console {
+    fn from_ref(state: &InternalState) -> Self {
+        state.console.clone()
+    }
+}
+
+/// What the shared credential and the pass-through need.
+struct Internal {
+    api: Arc<Api>,
+    metrics: Metrics,
+    /// What is counted on this listener.
+    counted: InternalMetrics,
+    /// Passes calls through.
+    wechat: Arc<WeChatClient>,
+    /// Whether it does.
+    proxy: bool,
+    /// Who may ask for the token.
+    clients: Clients,
+    /// Which one they were given.
+    handed_out: HandedOut,
+    /// Opens the operator's actions; empty leaves them closed.
+    operator_key: Secret,
+}
+
+/// What the internal listener's routes are made from.
+pub struct Routes<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// What the public listener's handlers need.
+    pub api: Arc<Api>,
+    /// All metrics.
+    pub metrics: Metrics,
+    /// Passes calls through.
+    pub wechat: Arc<WeChatClient>,
+    /// The operator's page.
+    pub console: Console,
+}
+
+/// The longest that a page of the console may take; WeChat's own limits hold for what waits for WeChat.
+const CONSOLE_LIMIT: Duration = Duration::from_secs(30);
+
+impl Routes<'_> {
+    /// All routes, in the layers of `stack`.
+    pub fn around(self, stack: &Stack) -> prometheus::Result<Router> {
+        let stack = Stack {
+            listener: Listener::Internal,
+            failure: answer::failure,
+            headers: no_more_headers,
+            trusted_proxies: Arc::default(),
+            ..stack.clone()
+        };
+        let state = InternalState {
+            internal: Arc::new(Internal {
+                api: Arc::clone(&self.api),
+                counted: InternalMetrics::register(self.metrics.registry())?,
+                metrics: self.metrics,
+                wechat: self.wechat,
+                proxy: self.settings.internal.proxy,
+                clients: Clients::new(self.settings),
+                handed_out: HandedOut::default(),
+                operator_key: self.settings.internal.operator_key.clone(),
+            }),
+            api: self.api,
+            console: self.console,
+        };
+        let group = |label, kind, time_limit| Group {
+            label,
+            kind,
+            time_limit,
+        };
+        let pass_through = Router::new().fallback(pass_through::pass_through);
+        let router = stack
+            .around(pass_through, group(Some("pass-through"), Kind::Waits, None))
+            .merge(stack.around(shared_credential(), group(None, Kind::Waits, None)))
+            .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
+            .merge(stack.around(probes(), group(None, Kind::Probe, None)))
+            .merge(stack.around(console::routes(), group(None, Kind::Probe, Some(CONSOLE_LIMIT))));
+        Ok(router.with_state(state))
+    }
+}
+
+/// What handlers answer goes out as it is: much of it is WeChat's.
+fn no_more_headers(_: &mut HeaderMap) {}
+
+/// The token and the ticket, where WeChat has them.
+fn shared_credential() -> Router<InternalState> {
+    Router::new()
+        .route("/cgi-bin/token", get(token::get_token).fallback(token::requires_get))
+        .route(
+            "/cgi-bin/stable_token",
+            post(token::get_stable_token).fallback(token::requires_post),
+        )
+        .route(
+            "/cgi-bin/ticket/getticket",
+            get(ticket::get_ticket).fallback(token::requires_get),
+        )
+}
+
+/// Nested, so that nothing below this path gets on to the pass-through.
+fn operators_actions() -> Router<InternalState> {
+    let actions = Router::new()
+        .route("/{app_id}/access_token/renew", post(operator::renew_token))
+        .route("/{app_id}/jsapi_ticket/renew", post(operator::renew_ticket))
+        .method_not_allowed_fallback(operator::requires_post)
+        .fallback(operator::no_such_action);
+    Router::new().nest("/credentials", actions)
+}
+
+fn probes() -> Router<InternalState> {
+    Router::new()
+        .route("/metrics", get(get_metrics))
+        .route("/healthz", get(health::get_health))
+        .route("/readyz", get(health::get_detailed_readiness))
+}
+
+async fn get_metrics(State(internal): State<Arc<Internal>>) -> Response {
+    let store = &internal.api.store;
+    let redis_up = store.is_shared() && store.health().error.is_none();
+    internal.metrics.redis_up.set(redis_up.into());
+    match internal.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics can't be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The pass-through: every other path of WeChat's API, as the caller sent it and as WeChat answers.
+//!
+//! One thing is done beside passing bytes on: where WeChat rejects the token of a call, and it was
+//! one of ours, another one is got (C4), and a call whose body is still at hand is made once more
+//! with it.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{StreamExt, TryStreamExt};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::Internal;
+use super::answer::Refusal;
+use super::hop_headers::end_to_end;
+use super::lead::Lead;
+use super::token::params;
+use crate::http::middleware::Because;
+use crate::http_client::{self, ReadError};
+use crate::secret::Secret;
+use crate::telemetry::PROPAGATED;
+use crate::wechat::{ApiPath, CallBody, CallError, CallHead, Meaning};
+
+/// Bodies up to this length are kept: of a request, to send it again; of an answer, to look into it.
+const SMALL: usize = 64 * 1024;
+
+/// The parameter that carries a token.
+const TOKEN: &str = "access_token";
+
+/// A call with an older token is made again with the current one, and that may turn out to be dead
+/// only then.
+const MORE_TRIES: usize = 2;
+
+/// Passes a request through.
+pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(path) = ApiPath::parse(parts.uri.path()) else {
+        return Refusal::not_passed("no such path").into_response();
+    };
+    if let Some(refusal) = internal.refuses_to_pass(&parts, &path) {
+        return refusal.into_response();
+    }
+    let exchange = Exchange {
+        token: token_of(&path, &parts.uri),
+        head: call_head(&parts, path),
+        internal: &internal,
+    };
+    exchange.run(body).await.unwrap_or_else(|error| {
+        let because = Because(error.to_string());
+        (axum::Extension(because), Refusal::from(error)).into_response()
+    })
+}
+
+impl Internal {
+    /// Looks at the path as it came, and as it is `sent`.
+    fn refuses_to_pass(&self, call: &Parts, sent: &ApiPath) -> Option<Refusal> {
+        let came = percent_decode_str(call.uri.path()).decode_utf8_lossy();
+        let sent = percent_decode_str(sent.as_str()).decode_utf8_lossy();
+        let plain: Vec<_> = sent.split(['/', '\\']).filter(|part| !part.is_empty()).collect();
+        match plain.as_slice() {
+            _ if !self.proxy => Some("internal.proxy is off: this gateway passes nothing through"),
+            _ if call.method == Method::CONNECT => Some("this gateway makes no tunnels"),
+            // Whoever straightens it out arrives at another path than the one looked at here.
+            _ if came.split(['/', '\\']).any(|part| matches!(part, "." | "..")) => {
+                Some("no such path; write it without dots")
+            }
+            // An odd spelling of what is answered here would fetch a token past the gateway, and kill its own.
+            ["cgi-bin", "token" | "stable_token"] => {
+                Some("no such path; write /cgi-bin/token or /cgi-bin/stable_token")
+            }
+            // A slip of an operator's, or a wrong port, must not carry a key to WeChat.
+            [
+                "credentials" | "console" | "metrics" | "healthz" | "readyz" | "p" | "wechat",
+                ..,
+            ] => Some("no such path"),
+            _ => None,
+        }
+        .map(Refusal::not_passed)
+    }
+}
+
+/// The token that a call carries, where that is beyond doubt.
+fn token_of(path: &ApiPath, uri: &Uri) -> Option<Secret> {
+    // Those are users' tokens of another system, with a 40001 of its own that says nothing about ours.
+    let of_users = path.as_str().trim_start_matches('/').starts_with("sns/");
+    // Of several WeChat may take any.
+    let mut tokens = params(uri, TOKEN);
+    let token = tokens.pop().filter(|_| tokens.is_empty() && !of_users);
+    token.map(Secret::new).filter(|token| !token.is_blank())
+}
+
+fn call_head(parts: &Parts, path: ApiPath) -> CallHead {
+    let mut headers = end_to_end(&parts.headers);
+    headers.remove(header::HOST);
+    headers.remove(header::EXPECT);
+    // A compressed answer could not be looked into.
+    headers.remove(header::ACCEPT_ENCODING);
+    for name in PROPAGATED {
+        headers.remove(name);
+    }
+    CallHead {
+        method: parts.method.clone(),
+        path,
+        query: parts.uri.query().map(str::to_owned),
+        headers,
+    }
+}
+
+/// One request on its way through.
+struct Exchange<'a> {
+    internal: &'a Internal,
+    head: CallHead,
+    /// The token that it carries.
+    token: Option<Secret>,
+}
+
+/// What WeChat answers, with as much of the body as had to be read.
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Lead<ReadError>,
+}
+
+/// What has become of a call's token.
+enum Token {
+    /// WeChat took it, or it is none of ours.
+    Untouched,
+    /// WeChat rejected it, and this one is good in its place.
+    Replaced(Secret),
+    /// WeChat rejected it, and there is no other one now.
+    Lost,
+}
+
+impl Exchange<'_> {
+    async fn run(mut self, body: Body) -> Result<Response, CallError> {
+        let mut body = Lead::of(body.into_data_stream().boxed());
+        body.read_beyond(SMALL, self.internal.wechat.stall_limit())
+            .await
+            .map_err(|_| CallError::Interrupted("the caller's own body did not arrive".to_owned()))?;
+        let (first, again) = match body.into_body() {
+            Ok(whole) => (CallBody::Whole(whole.clone()), Some(whole)),
+            Err(stream) => (CallBody::Stream(stream), None),
+        };
+        let mut answer = self.call(first).await?;
+        for _ in 0..MORE_TRIES {
+            let renewed = self.heal(answer.rejection()).await;
+            let (Token::Replaced(token), Some(whole)) = (renewed, &again) else {
+                return Ok(answer.into_response());
+            };
+            tracing::info!(
+                token = token.fingerprint(),
+                "WeChat rejected the token of a call that is passed through; it is made once more with this one"
+            );
+            self.head.query = self.head.query.map(|query| with_token(&query, &token));
+            self.token = Some(token);
+            answer = self.call(CallBody::Whole(whole.clone())).await?;
+        }
+        // One that is rejected even then is dropped too; the caller sees what WeChat says.
+        self.heal(answer.rejection()).await;
+        Ok(answer.into_response())
+    }
+
+    /// Makes the call. What may be an error is read, anything else is left to stream.
+    async fn call(&self, body: CallBody) -> Result<Answered, CallError> {
+        let stall = self.internal.wechat.stall_limit();
+        let response = self.internal.wechat.forward(&self.head, body).await?;
+        let (status, headers) = (response.status(), end_to_end(response.headers()));
+        let mut body = Lead::of(http_client::chunks(response, stall).boxed());
+        if self.token.is_some() && status == StatusCode::OK {
+            let broken = |_| CallError::Interrupted("the answer broke off".to_owned());
+            body.read_beyond(0, stall).await.map_err(broken)?;
+            if body.head().trim_ascii_start().first() == Some(&b'{') {
+                body.read_beyond(SMALL, stall).await.map_err(broken)?;
+            }
+        }
+        Ok(Answered { status, headers, body })
+    }
+
+    /// Where WeChat has rejected a token of ours with `error`, sees to another one.
+    async fn heal(&self, error: Option<CallError>) -> Token {
+        let (Some(token), Some(error)) = (&self.token, error) else {
+            return Token::Untouched;
+        };
+        for account in self.internal.api.directory.all() {
+            if let Some(outcome) = account.credentials.in_place_of(token, &error).await {
+                let renewed = outcome.ok().filter(|renewed| renewed.value != *token);
+                return renewed.map_or(Token::Lost, |renewed| Token::Replaced(renewed.value.clone()));
+            }
+        }
+        Token::Untouched
+    }
+}
+
+impl Answered {
+    /// WeChat's rejection of the call's token, where it is one.
+    fn rejection(&self) -> Option<CallError> {
+        let body = self.body.head();
+        let may_be = self.body.is_whole() && body.trim_ascii_start().first() == Some(&b'{');
+        let error = may_be.then(|| CallError::refusal_in(body)).flatten()?;
+        let rejects = |error: &CallError| {
+            error
+                .errcode()
+                .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
+        };
+        Some(error).filter(rejects)
+    }
+
+    fn into_response(self) -> Response {
+        let broken = |error: ReadError| io::Error::other(format!("{error:?}"));
+        let body = match self.body.into_body() {
+            Ok(whole) => Body::from(whole),
+            Err(stream) => Body::from_stream(stream.map_err(broken)),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+/// `query` with `token` in place of its own; every other byte as it was.
+fn with_token(query: &str, token: &Secret) -> String {
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if percent_decode_str(name).eq(TOKEN.bytes()) => {
+            format!("{name}={}", utf8_percent_encode(token.expose(), NON_ALPHANUMERIC))
+        }
+        _ => pair.to_owned(),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_is_exchanged() {
+        let query = "a=%7e&access_token=old&type=a+b&access_tokens=1&=&b";
+        assert_eq!(
+            with_token(query, &Secret::new("n-w_1")),
+            "a=%7e&access_token=n%2Dw%5F1&type=a+b&access_tokens=1&=&b"
+        );
+        assert_eq!(
+            with_token("access%5ftoken=old", &Secret::new("new")),
+            "access%5ftoken=new"
+        );
+    }
+
+    #[test]
+    fn a_token_that_may_not_be_the_calls_is_left_alone() {
+        let token = |uri: &'static str| {
+            let uri = Uri::from_static(uri);
+            let path = ApiPath::parse(uri.path()).unwrap();
+            token_of(&path, &uri).map(|token| token.expose().to_owned())
+        };
+        assert_eq!(token("/cgi-bin/x?a=1&access_token=t%2D1").as_deref(), Some("t-1"));
+        assert_eq!(token("/cgi-bin/x?access%5Ftoken=t").as_deref(), Some("t"));
+        for uri in [
+            "/cgi-bin/x",
+            "/cgi-bin/x?access_token=",
+            "/cgi-bin/x?access_token=t&access_token=t",
+            "/sns/userinfo?access_token=t&openid=o",
+            "//sns/auth?access_token=t",
+        ] {
+            assert_eq!(token(uri), None, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `/cgi-bin/ticket/getticket`: the shared ticket, as WeChat would answer it.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Internal;
+use super::answer::{Refusal, no_store};
+use super::pass_through;
+use super::token::param;
+use crate::credentials::Ours;
+use crate::directory::Account;
+use crate::http::middleware::Because;
+use crate::secret::Secret;
+
+/// `GET /cgi-bin/ticket/getticket`. Only the ticket for pages is kept here; any other type is WeChat's
+/// to answer.
+pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
+    if param(request.uri(), "type") != "jsapi" {
+        return pass_through::pass_through(State(internal), request).await;
+    }
+    let token = Secret::new(param(request.uri(), "access_token"));
+    drop(request);
+    if token.is_blank() {
+        return Refusal::new(41001, "access_token missing").into_response();
+    }
+    let Some(account) = internal.account_of(&token).await else {
+        internal.counted.refused("wrong_token");
+        let because = Because("wrong_token: 40001".to_owned());
+        let refusal = Refusal::new(
+            40001,
+            "invalid credential, access_token is not one that this gateway handed out",
+        );
+        return (axum::Extension(because), refusal).into_response();
+    };
+    match account.credentials.ticket().await {
+        Ok(ticket) => {
+            let body = json!({
+                "errcode": 0,
+                "errmsg": "ok",
+                "ticket": ticket.value.expose(),
+                // Some caches take 0 for "never ends".
+                "expires_in": ticket.remaining().as_secs().max(1),
+            });
+            no_store(StatusCode::OK, &body)
+        }
+        Err(unavailable) => internal.unavailable(&unavailable),
+    }
+}
+
+impl Internal {
+    /// The account that `token` belongs to, where it was handed out by any replica and its life is
+    /// not over.
+    async fn account_of(&self, token: &Secret) -> Option<&Account> {
+        for account in self.api.directory.all() {
+            match account.credentials.recognise(token).await {
+                Some(Ours::Current(_) | Ours::Older) => return Some(account),
+                Some(Ours::Ended) => return None,
+                None => {}
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,167 @@
+//! `/cgi-bin/token` and `/cgi-bin/stable_token`: the shared token, as WeChat would answer it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::Internal;
+use super::answer::{Refusal, no_store};
+use super::clients::{Client, Stranger};
+use crate::credentials::{AccountCredentials, Unavailable};
+use crate::directory::Account;
+use crate::http::Client as Caller;
+use crate::http::middleware::{AskedBy, Because};
+use crate::secret::Secret;
+
+/// The longest body of a token call: it has some 150 bytes.
+const MAX_BODY: usize = 16 * 1024;
+
+/// The longest that it may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a token call says; what it leaves out is empty, as WeChat sees it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenCall {
+    grant_type: String,
+    appid: String,
+    secret: Secret,
+    force_refresh: Option<bool>,
+}
+
+/// The query's parameter of this name, decoded; empty where there is none.
+pub(super) fn param(uri: &Uri, name: &str) -> String {
+    params(uri, name).into_iter().next().unwrap_or_default()
+}
+
+/// All of the query's parameters of this name, decoded.
+pub(super) fn params(uri: &Uri, name: &str) -> Vec<String> {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs);
+    let named = pairs.unwrap_or_default().into_iter().filter(|(key, _)| key == name);
+    named.map(|(_, value)| value).collect()
+}
+
+/// `GET /cgi-bin/token`
+pub(super) async fn get_token(State(internal): State<Arc<Internal>>, caller: Caller, uri: Uri) -> Response {
+    let call = TokenCall {
+        grant_type: param(&uri, "grant_type"),
+        appid: param(&uri, "appid"),
+        secret: Secret::new(param(&uri, "secret")),
+        force_refresh: None,
+    };
+    internal.hand_out(&call, caller).await
+}
+
+/// `POST /cgi-bin/stable_token`
+pub(super) async fn get_stable_token(State(internal): State<Arc<Internal>>, caller: Caller, body: Body) -> Response {
+    let Ok(Ok(body)) = timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await else {
+        return Refusal::new(47001, "the body is too long, or did not arrive").into_response();
+    };
+    match stable_call(&body) {
+        Ok(call) => internal.hand_out(&call, caller).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn stable_call(body: &Bytes) -> Result<TokenCall, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::new(44002, "empty post data: send JSON"));
+    }
+    // The parser's own words could quote the secret.
+    serde_json::from_slice(body).map_err(|_| Refusal::new(47001, "data format error: expected JSON as for WeChat"))
+}
+
+/// A wrong method on a route that WeChat allows only GET on.
+pub(super) async fn requires_get() -> Refusal {
+    Refusal::new(43001, "require GET method")
+}
+
+/// A wrong method on a route that WeChat allows only POST on.
+pub(super) async fn requires_post() -> Refusal {
+    Refusal::new(43002, "require POST method")
+}
+
+impl Internal {
+    async fn hand_out(&self, call: &TokenCall, caller: Caller) -> Response {
+        let (account, client) = match self.admit(call, caller) {
+            Ok(admitted) => admitted,
+            Err((reason, refusal)) => {
+                self.counted.refused(reason);
+                let because = Because(format!("{reason}: {}", refusal.errcode()));
+                return (axum::Extension(because), refusal).into_response();
+            }
+        };
+        let asked_by = AskedBy(client.name().to_owned());
+        let force = call.force_refresh == Some(true);
+        let answer = match self.token_for(account, &client, force).await {
+            Ok(answer) => answer,
+            Err(unavailable) => self.unavailable(&unavailable),
+        };
+        (axum::Extension(asked_by), answer).into_response()
+    }
+
+    /// Checks a call, in WeChat's order; refuses it with a word for the metric.
+    fn admit(&self, call: &TokenCall, Caller(address): Caller) -> Result<(&Account, Client), (&'static str, Refusal)> {
+        let account = self.api.directory.find(Some(&call.appid));
+        if account.is_none() && !call.appid.is_empty() {
+            return Err((
+                "unknown_appid",
+                Refusal::new(40013, "invalid appid: this gateway serves no such account"),
+            ));
+        }
+        if call.grant_type != "client_credential" {
+            return Err((
+                "malformed",
+                Refusal::new(40002, "invalid grant_type: expected client_credential"),
+            ));
+        }
+        let account = account.ok_or_else(|| ("malformed", Refusal::new(41002, "appid missing")))?;
+        if call.secret.is_blank() {
+            return Err(("malformed", Refusal::new(41004, "appsecret missing")));
+        }
+        let client = self.clients.identify(account.app_id(), &call.secret, address);
+        let client = client.map_err(|stranger| match stranger {
+            Stranger::WrongSecret => ("wrong_secret", Refusal::new(40125, "invalid appsecret")),
+            Stranger::NotForThisAccount => (
+                "not_for_this_account",
+                Refusal::new(40125, "invalid appsecret: this client may not ask for this account"),
+            ),
+        })?;
+        Ok((account, client))
+    }
+
+    async fn token_for(&self, account: &Account, client: &Client, force: bool) -> Result<Response, Unavailable> {
+        let (app_id, credentials) = (account.app_id(), &account.credentials);
+        let mut token = credentials.token().await?;
+        if force || self.handed_out.lately(app_id, client, &token.fingerprint) {
+            token = AccountCredentials::verified_token(credentials).await?;
+        }
+        if self.handed_out.note(app_id, client, &token.fingerprint) {
+            let reason = match client {
+                Client::Named(_) => "asked for it".to_owned(),
+                Client::AppSecret(address) => format!("asked for it with the AppSecret, from {address}"),
+            };
+            credentials.note_handed_out(&token, client.name().to_owned(), reason);
+        }
+        let body = json!({
+            "access_token": token.value.expose(),
+            // Some caches take 0 for "never ends".
+            "expires_in": token.remaining().as_secs().max(1),
+        });
+        Ok(no_store(StatusCode::OK, &body))
+    }
+
+    /// The answer where no credential is to be had.
+    pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Response {
+        self.counted.refused("unavailable");
+        let because = Because(unavailable.reason.clone());
+        (axum::Extension(because), Refusal::from(unavailable)).into_response()
+    }
+}

@@ -1,0 +1,95 @@
+//! What is counted about requests.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+
+/// The methods that are counted by name. Methods are the caller's to invent; their number must stay bounded.
+const METHODS: [Method; 6] = [
+    Method::GET,
+    Method::POST,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::PUT,
+    Method::DELETE,
+];
+
+/// `wxgate_http_requests_total` and `wxgate_http_request_duration_seconds`.
+#[derive(Clone)]
+pub struct HttpMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl HttpMetrics {
+    /// Makes the metrics known to `registry`.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let requests = IntCounterVec::new(
+            Opts::new(
+                "wxgate_http_requests_total",
+                "Requests answered, by route, method and status",
+            ),
+            &["route", "method", "status"],
+        )?;
+        // Signing takes microseconds, an upload seconds.
+        let buckets = vec![
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        ];
+        let duration = HistogramVec::new(
+            HistogramOpts::new(
+                "wxgate_http_request_duration_seconds",
+                "Time until the answer's head was ready",
+            )
+            .buckets(buckets),
+            &["route"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        Ok(Self { requests, duration })
+    }
+
+    /// What is counted about requests of the route that `label` names.
+    #[must_use]
+    pub fn route(&self, label: &str) -> RouteMetrics {
+        RouteMetrics {
+            label: label.to_owned(),
+            requests: self.requests.clone(),
+            ok: Default::default(),
+            duration: self.duration.with_label_values(&[label]),
+        }
+    }
+}
+
+/// The metrics of one route. Its usual series are looked up once: a look-up takes as long as a signature's SHA-1.
+pub struct RouteMetrics {
+    label: String,
+    requests: IntCounterVec,
+    /// The counters of answers with status 200, by method.
+    ok: [OnceLock<IntCounter>; METHODS.len()],
+    duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// The route's label.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Counts a request.
+    pub fn observe(&self, method: &Method, status: StatusCode, took: Duration) {
+        let known = METHODS.iter().position(|known| known == method);
+        let name = known.map_or("other", |index| METHODS[index].as_str());
+        let counter = || {
+            self.requests
+                .with_label_values(&[self.label.as_str(), name, status.as_str()])
+        };
+        match known {
+            Some(index) if status == StatusCode::OK => self.ok[index].get_or_init(counter).inc(),
+            _ => counter().inc(),
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
+}

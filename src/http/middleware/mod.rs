@@ -1,0 +1,173 @@
+//! The stack of layers around every route, the same for both listeners.
+
+mod access_log;
+mod client_address;
+mod failure;
+mod observe;
+mod request_id;
+mod span;
+mod time_limit;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::MatchedPath;
+use axum::http::{Extensions, HeaderMap};
+use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use access_log::{AskedBy, Because, Listener};
+
+use super::{ApiError, Code, HttpMetrics, RequestId};
+
+/// What the stack is made from. All that differs between the listeners is in the first three fields.
+#[derive(Clone)]
+pub struct Stack {
+    /// Whose requests these are, for the access log.
+    pub listener: Listener,
+    /// Makes the body of a failure.
+    pub failure: fn(&ApiError, RequestId) -> Response,
+    /// Adds the headers that every answer has.
+    pub headers: fn(&mut HeaderMap),
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Where requests are counted.
+    pub metrics: HttpMetrics,
+}
+
+/// How routes that belong together are treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Group {
+    /// The label in metrics and logs; without one, it is the path as it was registered.
+    pub label: Option<&'static str>,
+    /// What happens within their requests.
+    pub kind: Kind,
+    /// The longest that a request may take.
+    pub time_limit: Option<Duration>,
+}
+
+/// What happens within a request, as far as logs and traces are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Usually answered without a wait and without a log line: the span is for the level debug.
+    Instant,
+    /// Waits, for WeChat or a file, and may log.
+    Waits,
+    /// Called by monitoring, all day long: not traced.
+    Probe,
+}
+
+impl Group {
+    /// The label of a request with these extensions. A path that is not registered may hold anything, so it is
+    /// never a label.
+    fn label<'a>(&self, extensions: &'a Extensions) -> &'a str {
+        let matched = || extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+        self.label.or_else(matched).unwrap_or("pass-through")
+    }
+}
+
+impl Stack {
+    /// `routes` with all layers around them. Each route gets layers of its own, so what depends on the route is
+    /// looked up once.
+    ///
+    /// From the outside in: the id and the client's address come first, since all others use them. Metrics and
+    /// access log see the answer as it goes out, and their time is the whole time. The span holds everything that
+    /// a handler does. Failures get their body outside of what makes them: a panic, the time limit, a handler.
+    pub fn around<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>, group: Group) -> Router<S> {
+        routes.layer((
+            request_id::RequestIdLayer,
+            client_address::ClientAddressLayer::new(&self.trusted_proxies),
+            observe::ObserveLayer::new(self.listener, self.metrics.clone(), group),
+            span::SpanLayer(group),
+            failure::FailureLayer::new(self.failure, self.headers),
+            CatchPanicLayer::custom(internal_error as fn(Box<dyn Any + Send>) -> Response),
+            time_limit::TimeLimitLayer(group.time_limit),
+        ))
+    }
+}
+
+/// The failure that a panic ends in; its words are for the log.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+fn internal_error(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    ApiError::plain(Code::Internal)
+        .with_detail(text.unwrap_or("a panic"))
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::routing::get;
+    use prometheus::Registry;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::X_REQUEST_ID;
+
+    fn stack(registry: &Registry) -> Stack {
+        Stack {
+            listener: Listener::Public,
+            failure: ApiError::envelope,
+            headers: |_| {},
+            trusted_proxies: Arc::default(),
+            metrics: HttpMetrics::register(registry).unwrap(),
+        }
+    }
+
+    async fn ask(routes: Router, label: Option<&'static str>) -> (u16, serde_json::Value, String) {
+        let registry = Registry::new();
+        let group = Group {
+            label,
+            kind: Kind::Waits,
+            time_limit: Some(Duration::from_secs(1)),
+        };
+        let routes = stack(&registry).around(routes, group);
+        let request = Request::get("/a/1").body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let id = response.headers()[X_REQUEST_ID].to_str().unwrap().to_owned();
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["traceId"], id);
+        let counted = prometheus::TextEncoder::new().encode_to_string(&registry.gather());
+        (status, body, counted.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_in_the_envelope_without_its_words() {
+        let boom = || async { assert!(Vec::<u8>::new().len() > 1, "inner words") };
+        let (status, body, _) = ask(Router::new().route("/a/{id}", get(boom)), None).await;
+        assert_eq!(
+            (status, &body["code"], &body["error"]),
+            (500, &5000.into(), &"INTERNAL_ERROR".into())
+        );
+        assert!(!body.to_string().contains("inner words"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_hangs_is_cut_off_with_4003() {
+        let routes = Router::new().route("/a/{id}", get(std::future::pending::<()>));
+        let (status, body, _) = ask(routes, None).await;
+        assert_eq!((status, &body["code"]), (504, &4003.into()));
+    }
+
+    #[tokio::test]
+    async fn metric_label_is_the_groups_or_the_path_as_registered() {
+        let failing = || async { ApiError::plain(Code::NotFound) };
+        for (label, expected) in [(None, "/a/{id}"), (Some("/all"), "/all")] {
+            let (_, _, counted) = ask(Router::new().route("/a/{id}", get(failing)), label).await;
+            let series = format!("wxgate_http_requests_total{{method=\"GET\",route=\"{expected}\",status=\"404\"}} 1");
+            assert!(counted.contains(&series), "{counted}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The OpenAPI document: made from the routes and the code table, so it can't say anything else.
+
+use std::collections::BTreeMap;
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde_json::json;
+use utoipa::openapi::{
+    ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
+    example::ExampleBuilder,
+    header::HeaderBuilder,
+    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use crate::http::Code;
+use crate::http::envelope::Failure;
+
+/// The document without its routes, which the router adds.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "wxgate",
+        description = "The gateway between a company's H5 pages and WeChat: JS-SDK signatures and photo uploads. Every answer of the H5 routes, and every failure, is one envelope; tell failures apart by `code`."
+    ),
+    components(schemas(Failure)),
+    modifiers(&Security),
+    tags((name = "H5", description = "What pages call"), (name = "Operations", description = "What probes call"))
+)]
+pub(super) struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key")));
+        components.add_security_scheme("api_key", key);
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key, or a JSON Web Token, as `auth.mode` has it"));
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+/// What the page may consist of: its own files, the pictures within its style sheet, and the styles
+/// that its script sets. It may try the routes of this gateway.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// Adds it to the page's files.
+pub(super) async fn with_policy(response: axum::response::Response) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    (headers, response)
+}
+
+/// What `GET /wechat/jsSDK` may fail with.
+pub(super) struct SigningFailures;
+
+impl IntoResponses for SigningFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut failures = failures(&[
+            Code::ParamInvalid,
+            Code::UrlInvalid,
+            Code::DomainNotAllowed,
+            Code::AccountUnknown,
+            Code::MethodNotAllowed,
+            Code::RateLimited,
+            Code::CredentialUnavailable,
+            Code::RequestTimeout,
+            Code::Internal,
+        ]);
+        // Refused by the HTTP library, so without an envelope.
+        for status in ["414", "431"] {
+            let response = ResponseBuilder::new().description("the head of the request is too large");
+            failures.insert(status.to_owned(), RefOr::T(response.build()));
+        }
+        failures
+    }
+}
+
+/// What `POST /p/active/weChatOa/upload` may fail with.
+pub(super) struct UploadFailures;
+
+impl IntoResponses for UploadFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let elsewhere = [Code::UrlInvalid, Code::DomainNotAllowed, Code::NotFound];
+        let codes: Vec<Code> = Code::ALL.into_iter().filter(|code| !elsewhere.contains(code)).collect();
+        failures(&codes)
+    }
+}
+
+/// A response per HTTP status, with an example per code.
+fn failures(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status
+            .entry(code.status().as_str().to_owned())
+            .or_default()
+            .push(*code);
+    }
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status, RefOr::T(response(&codes))))
+        .collect()
+}
+
+fn response(codes: &[Code]) -> Response {
+    let description: Vec<String> = codes
+        .iter()
+        .map(|code| format!("`{}` {}: {}", code.number(), code.name(), code.when()))
+        .collect();
+    let examples = codes.iter().map(|code| {
+        let mut value = json!({
+            "code": code.number(),
+            "error": code.name(),
+            "message": code.when(),
+            "data": null,
+            "traceId": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+        });
+        if *code == Code::WechatRefused {
+            value["errcode"] = json!(45009);
+        }
+        (code.name().to_owned(), ExampleBuilder::new().value(Some(value)).build())
+    });
+    let content = ContentBuilder::new()
+        .schema(Some(RefOr::Ref(Ref::from_schema_name("Failure"))))
+        .examples_from_iter(examples)
+        .build();
+    let retry = codes.iter().any(|code| matches!(code.status().as_u16(), 429 | 503));
+    let mut response = ResponseBuilder::new()
+        .description(description.join("; "))
+        .content("application/json", content);
+    if retry {
+        let header = HeaderBuilder::new()
+            .description(Some("Seconds until it is worth asking again"))
+            .build();
+        response = response.header("Retry-After", header);
+    }
+    response.build()
+}

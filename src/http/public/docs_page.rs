@@ -1,0 +1,43 @@
+//! `/docs`: the OpenAPI document as a page. The script that draws it is Swagger UI's; the page around it is ours, since
+//! Swagger UI's own can't be read on a phone.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::header;
+use axum::response::{IntoResponse, Json, Redirect, Response};
+use axum::routing::{MethodRouter, get};
+use utoipa_swagger_ui::Config;
+
+use crate::http::{ApiError, Code};
+
+/// The page, what it loads, and the document.
+pub(super) fn router() -> Router {
+    let document = Json(super::openapi());
+    Router::new()
+        .route("/openapi.json", get(async move || document))
+        .route("/docs", get(async || Redirect::to("/docs/")))
+        .route("/docs/", file("text/html", include_str!("docs_page/index.html")))
+        .route("/docs/page.css", file("text/css", include_str!("docs_page/page.css")))
+        .route(
+            "/docs/page.js",
+            file("text/javascript", include_str!("docs_page/page.js")),
+        )
+        .route("/docs/{*file}", get(swagger_ui))
+}
+
+fn file(kind: &'static str, text: &'static str) -> MethodRouter {
+    let headers = [(header::CONTENT_TYPE, format!("{kind}; charset=utf-8"))];
+    get(async move || (headers, text))
+}
+
+/// A file of Swagger UI's.
+async fn swagger_ui(name: Result<Path<String>, PathRejection>) -> Response {
+    let file = |Path(name): Path<String>| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("/openapi.json")));
+    match name.map(file) {
+        Ok(Ok(Some(file))) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
+        _ => ApiError::plain(Code::NotFound).into_response(),
+    }
+}

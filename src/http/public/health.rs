@@ -1,0 +1,147 @@
+//! `/healthz` and `/readyz`, on both listeners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use crate::credentials::Kind;
+
+/// Whether the gateway should get requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Readiness {
+    /// Everything works.
+    Ready,
+    /// Requests are served, but something needs looking at.
+    Degraded,
+    /// Requests can't be served.
+    Unready,
+}
+
+/// The state of one thing that the gateway depends on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Component {
+    /// Its name: `store`, or an account's credential.
+    #[schema(example = "wx0123456789abcdef access_token")]
+    name: String,
+    /// `up` or `down`.
+    #[schema(example = "up")]
+    status: &'static str,
+    /// Seconds since it came into this state, or since the credential was got.
+    #[schema(example = 120)]
+    age_seconds: u64,
+    /// Seconds until the credential ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 6900)]
+    expires_in_seconds: Option<u64>,
+    /// WeChat's own code, where it refuses to give the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 40164)]
+    errcode: Option<i64>,
+    /// What is wrong, in words that are not for the public: on the internal listener only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReadinessReport {
+    status: Readiness,
+    components: Vec<Component>,
+}
+
+/// Whether the process lives
+///
+/// Always 200, as long as the process can answer at all.
+#[utoipa::path(get, path = "/healthz", tag = "Operations", responses((status = 200, description = "It lives", body = String, content_type = "text/plain", example = "ok")))]
+pub(in crate::http) async fn get_health() -> &'static str {
+    "ok"
+}
+
+/// Whether the gateway should get requests
+///
+/// 503 if no account has a usable ticket and token, and from the moment that the gateway is told to stop.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "Operations",
+    responses(
+        (status = 200, description = "Ready, or degraded: requests are served, but something needs looking at", body = ReadinessReport),
+        (status = 503, description = "Unready: requests can't be served", body = ReadinessReport)
+    )
+)]
+pub(super) async fn get_readiness(State(api): State<Arc<Api>>) -> Response {
+    let mut report = report(&api);
+    for component in &mut report.components {
+        component.problem = None;
+    }
+    answer(report)
+}
+
+/// The same with what is wrong, for the internal listener.
+pub(in crate::http) async fn get_detailed_readiness(State(api): State<Arc<Api>>) -> Response {
+    answer(report(&api))
+}
+
+fn answer(report: ReadinessReport) -> Response {
+    let status = if report.status == Readiness::Unready {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    (status, [("cache-control", "no-store")], Json(report)).into_response()
+}
+
+fn report(api: &Api) -> ReadinessReport {
+    let health = api.store.health();
+    let store_up = health.error.is_none();
+    let mut components = vec![Component {
+        name: if api.store.is_shared() { "redis" } else { "memory" }.to_owned(),
+        status: if store_up { "up" } else { "down" },
+        age_seconds: health.since.elapsed().as_secs(),
+        expires_in_seconds: None,
+        errcode: None,
+        problem: health.error.map(|error| error.0),
+    }];
+    let mut accounts_up = 0;
+    let mut credentials_down = 0;
+    for account in api.directory.all() {
+        let credentials = Kind::ALL.map(|kind| credential(account, kind));
+        let down = credentials
+            .iter()
+            .filter(|credential| credential.status != "up")
+            .count();
+        accounts_up += usize::from(down == 0);
+        credentials_down += down;
+        components.extend(credentials);
+    }
+    let failing = components.iter().any(|component| component.problem.is_some());
+    let status = if accounts_up == 0 || api.stopping.is_cancelled() {
+        Readiness::Unready
+    } else if !store_up || credentials_down > 0 || failing {
+        Readiness::Degraded
+    } else {
+        Readiness::Ready
+    };
+    ReadinessReport { status, components }
+}
+
+fn credential(account: &crate::directory::Account, kind: Kind) -> Component {
+    let status = account.credentials.status(kind);
+    let held = status.credential.as_ref();
+    Component {
+        name: format!("{} {}", account.app_id(), kind.label()),
+        status: if held.is_some() { "up" } else { "down" },
+        age_seconds: held.map_or(Duration::ZERO, |held| held.held_since.elapsed()).as_secs(),
+        expires_in_seconds: held.map(|held| held.remaining().as_secs()),
+        errcode: status.failing.as_ref().and_then(|failing| Some(failing.errcode?.0)),
+        problem: status.failing.map(|failing| failing.reason),
+    }
+}

@@ -1,0 +1,134 @@
+//! The public listener's routes, whose answers are envelopes.
+
+mod auth;
+mod cors;
+mod docs;
+mod docs_page;
+mod errors;
+mod headers;
+pub(super) mod health;
+mod images;
+mod rate_limit;
+mod sign;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::map_response;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use auth::Auth;
+pub(crate) use auth::bearer;
+pub use cors::cors;
+pub use headers::add_security_headers;
+pub use rate_limit::RateLimit;
+#[cfg(any(test, doc, fuzzing))]
+pub(crate) use upload::parse as parse_upload;
+
+use super::middleware::{Group, Kind, Stack};
+use super::{ApiError, Code};
+use crate::directory::Directory;
+use crate::image_store::LocalStore;
+use crate::media::MediaRelay;
+use crate::store::SharedStore;
+
+/// What the handlers need; they share one behind an [`Arc`].
+pub struct Api {
+    /// The accounts.
+    pub directory: Arc<Directory>,
+    /// Carries photos into the store.
+    pub relay: MediaRelay,
+    /// What replicas share; asked for its health only.
+    pub store: Arc<dyn SharedStore>,
+    /// Who may upload.
+    pub auth: Auth,
+    /// Signatures per client.
+    pub jssdk_limit: RateLimit,
+    /// Uploads per client.
+    pub upload_limit: RateLimit,
+    /// Cancelled when the gateway is told to stop: from then on it is not ready.
+    pub stopping: CancellationToken,
+}
+
+/// What the public listener's routes are made from.
+pub struct Routes {
+    /// What the handlers need.
+    pub api: Arc<Api>,
+    /// The image store, if the gateway serves it itself.
+    pub local: Option<Arc<LocalStore>>,
+    /// Whether `/docs` and `/openapi.json` are served.
+    pub docs: bool,
+    /// Routes that only some gateways have: the sandbox's page.
+    pub sandbox: Router,
+    /// The longest that a request may take.
+    pub request_timeout: Duration,
+}
+
+type Documented = OpenApiRouter<Arc<Api>>;
+
+fn signing() -> Documented {
+    OpenApiRouter::new().routes(routes!(sign::sign_page))
+}
+
+fn uploading() -> Documented {
+    OpenApiRouter::new().routes(routes!(upload::upload_photo))
+}
+
+fn probes() -> Documented {
+    let probes = OpenApiRouter::new().routes(routes!(health::get_health));
+    probes.routes(routes!(health::get_readiness))
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let mut document = docs::Document::openapi();
+    for routes in [signing(), uploading(), probes()] {
+        document.merge(routes.into_openapi());
+    }
+    document.merge(images::documented().into_openapi());
+    document
+}
+
+impl Routes {
+    /// All routes, in the layers of `stack`.
+    pub fn around(self, stack: &Stack) -> Router {
+        let limit = Some(self.request_timeout);
+        let group = |label, kind, time_limit| Group {
+            label,
+            kind,
+            time_limit,
+        };
+        let with_api = |routes: Documented| routes.with_state(Arc::clone(&self.api)).split_for_parts().0;
+        let around = |routes: Router, group| {
+            let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
+            stack.around(routes, group)
+        };
+        let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
+        let mut router = stack
+            .around(unknown, group(Some("other"), Kind::Waits, None))
+            .merge(around(with_api(signing()), group(None, Kind::Instant, limit)))
+            .merge(around(with_api(uploading()), group(None, Kind::Waits, limit)))
+            .merge(around(with_api(probes()), group(None, Kind::Probe, None)))
+            .merge(around(self.sandbox, group(Some("/sandbox"), Kind::Waits, limit)));
+        if let Some(store) = self.local {
+            let images = images::router(store);
+            router = router.merge(around(images, group(Some("/images"), Kind::Waits, limit)));
+        }
+        if self.docs {
+            let page = docs_page::router().layer(map_response(docs::with_policy));
+            router = router.merge(around(page, group(Some("/docs"), Kind::Waits, limit)));
+        }
+        router
+    }
+}
+
+fn unknown_account() -> ApiError {
+    ApiError::new(Code::AccountUnknown, "this gateway serves no account with this appId")
+}

@@ -1,0 +1,75 @@
+//! Requests per second and client address, in this process.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{Quota, RateLimiter, state::keyed::HashMapStateStore};
+
+use crate::http::client_address::{limited_neighbourhood, limited_unit};
+use crate::http::{ApiError, Code};
+use crate::settings::Rate;
+
+/// One route's limit; `None` inside where it is off.
+pub struct RateLimit(Option<RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>>);
+
+impl RateLimit {
+    /// The limit at `rate`; none where that is `None`.
+    #[must_use]
+    pub fn new(rate: Option<Rate>) -> Self {
+        Self(rate.map(|rate| RateLimiter::hashmap(Quota::per_second(rate.per_second).allow_burst(rate.burst))))
+    }
+
+    /// Counts a request from `client`.
+    pub fn check(&self, client: IpAddr) -> Result<(), ApiError> {
+        let Some(limiter) = &self.0 else { return Ok(()) };
+        let unit = if limiter.len() < Self::MOST_UNITS {
+            limited_unit(client)
+        } else {
+            limited_neighbourhood(client)
+        };
+        limiter.check_key(&unit).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            ApiError::plain(Code::RateLimited).with_retry_after(wait)
+        })
+    }
+
+    /// Forgets the addresses that have been quiet, so that their number stays that of the active ones.
+    pub fn sweep(&self) {
+        if let Some(limiter) = &self.0 {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+
+    /// Addresses remembered apart. Somebody with more of them, which IPv6 makes cheap, is limited
+    /// with the neighbours, so that memory has a bound (some 10 MB) and so has the somebody.
+    const MOST_UNITS: usize = 100_000;
+
+    /// How often [`RateLimit::sweep`] is worth calling.
+    pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_however_many_addresses_somebody_has() {
+        let one = NonZeroU32::MIN;
+        let limit = RateLimit::new(Some(Rate {
+            per_second: one,
+            burst: one,
+        }));
+        let address = |network: u128| IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | network << 64));
+        let refused = (0..150_000)
+            .filter(|network| limit.check(address(*network)).is_err())
+            .count();
+        assert!(refused > 40_000, "the provider is limited as one: {refused}");
+        assert!(limit.0.as_ref().unwrap().len() <= RateLimit::MOST_UNITS + 1);
+        assert!(limit.check([192, 0, 2, 1].into()).is_ok(), "others are not");
+    }
+}

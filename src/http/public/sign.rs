@@ -1,0 +1,129 @@
+//! `GET /wechat/jsSDK`: what a page passes to `wx.config`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use validator::{Validate, ValidationError};
+
+use super::docs::SigningFailures;
+use super::{Api, unknown_account};
+use crate::directory::Account;
+use crate::http::{ApiError, Client, Code, Envelope, RequestId};
+use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, sign};
+
+/// What the page sends. Made from the raw query by [`QueryParams`], since signing must not change a byte of `url`.
+#[derive(Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct SignQuery<'a> {
+    /// The page's URL as the browser knows it, `encodeURIComponent(location.href.split('#')[0])`.
+    /// It is decoded exactly once, its fragment is dropped, and the rest is signed byte for byte.
+    #[param(
+        value_type = String,
+        pattern = "^https?://[A-Za-z0-9._~%-]+(:[0-9]+)?([/?#][^\\x00-\\x1f\\x7f]*)?$",
+        max_length = 8192,
+        example = "https://h5.example.com/page?a=1"
+    )]
+    #[validate(custom(function = "not_blank"))]
+    url: Cow<'a, str>,
+    /// The account; the first one configured if it is left out.
+    #[param(rename = "appId", required = false, value_type = Option<String>, example = "wx0123456789abcdef")]
+    app_id: Option<Cow<'a, str>>,
+}
+
+fn not_blank(url: &str) -> Result<(), ValidationError> {
+    if url.trim().is_empty() {
+        return Err(ValidationError::new("blank").with_message(UrlProblem::Missing.to_string().into()));
+    }
+    Ok(())
+}
+
+impl<'a> SignQuery<'a> {
+    /// Reads the raw query string and checks that what must be there is there.
+    fn parse(query: &'a str) -> Result<Self, ApiError> {
+        let QueryParams { url, app_id } = QueryParams::parse(query)?;
+        let query = Self { url, app_id };
+        query.validate()?;
+        Ok(query)
+    }
+}
+
+/// What a page passes to `wx.config`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedPage<'a> {
+    /// The account.
+    #[schema(example = "wx0123456789abcdef")]
+    app_id: &'a str,
+    /// When it was signed, in seconds since 1970, as a string.
+    #[schema(example = "1414587457")]
+    timestamp: &'a str,
+    /// 16 random characters of `[A-Za-z0-9]`.
+    #[schema(example = "Wm3WZYTPz0wzccnW")]
+    nonce_str: &'a str,
+    /// 40 lower-case hex digits.
+    #[schema(example = "0f9de62fce790f9a083d5c99e95740ceb90c27ed")]
+    signature: &'a str,
+}
+
+/// Sign a page for wx.config
+///
+/// Answers what the page that calls it passes to `wx.config`, with a fresh `timestamp` and
+/// `nonceStr` each time. Other parameters beside an encoded `url`, such as cache busters, are ignored.
+#[utoipa::path(
+    get,
+    path = "/wechat/jsSDK",
+    tag = "H5",
+    params(SignQuery<'_>),
+    responses((status = 200, description = "The page's signature", body = Envelope<SignedPage<'_>>), SigningFailures)
+)]
+pub(super) async fn sign_page(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    id: RequestId,
+    client: Client,
+) -> Result<Response, ApiError> {
+    api.jssdk_limit.check(client.0)?;
+    let query = SignQuery::parse(query.as_deref().unwrap_or_default())?;
+    let page = PageUrl::parse(&query.url)?;
+    let account = api
+        .directory
+        .find(query.app_id.as_deref())
+        .ok_or_else(unknown_account)?;
+    if !account.signs(&page) {
+        let message = format!("{} is not under any of this account's js_domains", page.host());
+        return Err(ApiError::new(Code::DomainNotAllowed, message));
+    }
+    let ticket = account.credentials.ticket().await?;
+    Ok(signed(account, ticket.value.expose(), &page, id))
+}
+
+fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: RequestId) -> Response {
+    let nonce = Nonce::random();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let timestamp = now.as_secs().to_string();
+    let signature = sign(ticket, nonce.as_str(), &timestamp, page.as_str());
+    let page = SignedPage {
+        app_id: account.app_id().as_str(),
+        timestamp: &timestamp,
+        nonce_str: nonce.as_str(),
+        signature: &signature,
+    };
+    Envelope::ok(page, id)
+}
+
+impl From<UrlProblem> for ApiError {
+    fn from(problem: UrlProblem) -> Self {
+        let code = match problem {
+            UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
+            UrlProblem::NotAbsolute | UrlProblem::EncodedTwice | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {
+                Code::UrlInvalid
+            }
+        };
+        Self::new(code, problem.to_string())
+    }
+}

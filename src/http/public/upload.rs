@@ -1,0 +1,197 @@
+//! `POST /p/active/weChatOa/upload`: from a photo in WeChat to a picture in the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use validator::{Validate, ValidationError};
+
+use super::docs::UploadFailures;
+use super::{Api, unknown_account};
+use crate::http::{ApiError, Client, Code, Envelope, RequestId};
+use crate::wechat::MediaId;
+
+/// The longest body that is read. A media id has some 64 characters.
+const MAX_BODY: usize = 16 * 1024;
+
+/// How long a caller may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The photo to fetch.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UploadRequest {
+    /// What `wx.uploadImage` answered as `serverId`: 1 to 512 characters of `[A-Za-z0-9_-]`.
+    #[serde(default, deserialize_with = "media_id_text")]
+    #[validate(required(message = "serverId不能為空"), custom(function = "check_media_id"))]
+    #[schema(
+        value_type = String,
+        required = true,
+        pattern = "^[A-Za-z0-9_-]{1,512}$",
+        example = "1237378768e7q8e7r8qwesafdasdfasdfaxss111"
+    )]
+    media_id: Option<String>,
+    /// The account it was uploaded to; the first one configured if it is left out.
+    #[serde(default, deserialize_with = "app_id_text")]
+    #[schema(example = "wx0123456789abcdef")]
+    app_id: Option<String>,
+}
+
+fn media_id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer).map_err(|_| D::Error::custom("mediaId must be a string"))
+}
+
+fn app_id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer).map_err(|_| D::Error::custom("appId must be a string"))
+}
+
+fn check_media_id(text: &str) -> Result<(), ValidationError> {
+    let message = if text.trim().is_empty() {
+        "serverId不能為空"
+    } else if MediaId::parse(text).is_none() {
+        "mediaId must be 1 to 512 characters of [A-Za-z0-9_-]: send the serverId of wx.uploadImage, not a localId"
+    } else {
+        return Ok(());
+    };
+    Err(ValidationError::new("media_id").with_message(message.into()))
+}
+
+/// Fetch a photo from WeChat into the image store
+///
+/// Answers the stored picture's URL. The same `mediaId` is stored once, however often it is sent; a
+/// caller that hangs up may ask again.
+#[utoipa::path(
+    post,
+    path = "/p/active/weChatOa/upload",
+    tag = "H5",
+    request_body = UploadRequest,
+    security((), ("api_key" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The stored picture's URL", body = Envelope<String>,
+         example = json!({"code": 0, "message": "ok", "data": "/images/0f9de62fce790f9a083d5c99e95740ce.jpg", "traceId": "0a1b2c3d4e5f60718293a4b5c6d7e8f9"})),
+        UploadFailures
+    )
+)]
+pub(super) async fn upload_photo(
+    State(api): State<Arc<Api>>,
+    id: RequestId,
+    client: Client,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    api.auth.check(&parts.headers)?;
+    api.upload_limit.check(client.0)?;
+    if !is_json(&parts.headers) {
+        return Err(ApiError::new(Code::BodyNotJson, "send the body as application/json"));
+    }
+    let body = read(&parts.headers, body).await?;
+    let (media_id, app_id) = parse(&body)?;
+    let account = api.directory.find(app_id.as_deref()).ok_or_else(unknown_account)?;
+    let url = api.relay.upload(&account.media, media_id).await?;
+    Ok(Envelope::ok(url.as_ref(), id))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(ApiError::plain(Code::BodyTooLarge));
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::plain(Code::BodyTooLarge)),
+        Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body did not arrive whole").with_detail(error)),
+        Err(_) => Err(ApiError::new(
+            Code::RequestTimeout,
+            "the body did not arrive within 10 seconds",
+        )),
+    }
+}
+
+pub(crate) fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
+    let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
+    // An object first: serde would take an array for a struct as well.
+    let object: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be a JSON object: {error}")))?;
+    let request = UploadRequest::deserialize(Value::Object(object)).map_err(|error| invalid(error.to_string()))?;
+    request.validate()?;
+    let media_id = request.media_id.as_deref().and_then(MediaId::parse);
+    // Validated, so there is one.
+    let media_id = media_id.ok_or_else(|| ApiError::plain(Code::ParamInvalid))?;
+    Ok((media_id, request.app_id.filter(|app_id| !app_id.is_empty())))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// JSON of any shape, often with the names that are looked for.
+    fn body() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[A-Za-z0-9_-]{0,70}|\\PC{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            let name = "mediaId|appId|x";
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map(name, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Err(error) = parse(&bytes) {
+                prop_assert_eq!(error.code, Code::ParamInvalid);
+            }
+        }
+
+        #[test]
+        fn what_is_read_is_what_stands_there(value in body()) {
+            match parse(value.to_string().as_bytes()) {
+                Ok((media_id, app_id)) => {
+                    prop_assert_eq!(Some(media_id.as_str()), value["mediaId"].as_str());
+                    let sent = value["appId"].as_str().filter(|app_id| !app_id.is_empty());
+                    prop_assert_eq!(app_id.as_deref(), sent);
+                }
+                Err(error) => prop_assert_eq!(error.code, Code::ParamInvalid),
+            }
+        }
+
+        #[test]
+        fn a_good_body_is_read(id in "[A-Za-z0-9_-]{1,512}", app_id in prop::option::of("wx[0-9a-f]{16}")) {
+            let (media_id, read) = parse(json!({ "mediaId": id, "appId": app_id }).to_string().as_bytes()).unwrap();
+            prop_assert_eq!((media_id.as_str(), read), (id.as_str(), app_id));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The server: connections are accepted up to a limit, cut when they are too slow, and drained at the end.
+//!
+//! hyper speaks HTTP/1.1; what is not HTTP is refused by hyper itself. A request for HTTP/2 is one of those.
+
+mod connection_limit;
+mod open_files;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutWriter;
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
+use tower_http::timeout::TimeoutBody;
+
+pub use connection_limit::ConnectionLimit;
+pub use open_files::raise_open_files;
+
+use super::Client;
+
+/// What a connection may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a connection may take until the head of its next request is complete, idle time included.
+    /// Longer than the minute or so after which the usual proxies drop an idle connection, because a request
+    /// that is sent while we hang up is lost.
+    pub head: Duration,
+    /// The same for connections that are accepted when few places are left.
+    pub head_when_nearly_full: Duration,
+    /// How long a request's body may stall while a handler waits for it. Longer than the time that routes give
+    /// a whole body, so that they answer in their own words.
+    pub body_stall: Duration,
+    /// How long a client may leave an answer untaken.
+    pub write_stall: Duration,
+    /// The longest head of a request: a URL of 8 KiB, percent-encoded, and as much of other headers.
+    pub head_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(80),
+            head_when_nearly_full: Duration::from_secs(10),
+            body_stall: Duration::from_secs(15),
+            write_stall: Duration::from_secs(30),
+            head_bytes: 48 * 1024,
+        }
+    }
+}
+
+/// What serves a connection's requests.
+pub trait Serves:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// Serves `listener` with the default limits; see [`Server::serve`].
+pub async fn serve(listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
+    Server::default().serve(listener, service, stop, grace).await;
+}
+
+/// A server's limits. The listeners of one process share `connections`.
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    /// What a connection may cost.
+    pub limits: Limits,
+    /// How many connections may be open at once.
+    pub connections: ConnectionLimit,
+}
+
+impl Server {
+    /// Serves `listener` until `stop` is cancelled, then lets requests in flight finish, for `grace` at most.
+    pub async fn serve(self, listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
+        let (mut tasks, graceful) = (JoinSet::new(), GracefulShutdown::new());
+        while let Some((place, stream, peer)) = stop
+            .run_until_cancelled(async {
+                let place = self.connections.acquire().await;
+                let (stream, peer) = accept(&listener).await;
+                (place, stream, peer)
+            })
+            .await
+        {
+            let connection = self.serve_http1(stream, peer.ip(), service.clone(), graceful.watcher());
+            tasks.spawn(async move {
+                connection.await;
+                drop(place);
+            });
+            // Forget those that have ended.
+            while tasks.try_join_next().is_some() {}
+        }
+        drop(listener);
+        if timeout(grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still under way when server.shutdown_grace ended; they are cut off");
+            tasks.shutdown().await;
+        }
+    }
+
+    /// Serves one connection until it ends. Errors are the client's: it went away, or spoke no HTTP/1.1.
+    fn serve_http1<S: Serves>(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        service: S,
+        watcher: Watcher,
+    ) -> impl Future<Output = ()> + Send + use<S> {
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.limits.write_stall));
+        let head = if self.connections.is_nearly_full() {
+            self.limits.head_when_nearly_full
+        } else {
+            self.limits.head
+        };
+        let body_stall = self.limits.body_stall;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(|body| body_of(body, body_stall));
+            request.extensions_mut().insert(Client(peer.to_canonical()));
+            service.clone().oneshot(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(head)
+            .max_buf_size(self.limits.head_bytes)
+            // A client that has sent its request and shut its side is still answered.
+            .half_close(true)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        async move {
+            let _ = watcher.watch(connection).await;
+        }
+    }
+}
+
+/// A request's body, which fails if it stalls; most requests have none.
+fn body_of(body: Incoming, stall: Duration) -> Body {
+    if body.is_end_stream() {
+        Body::empty()
+    } else {
+        Body::new(TimeoutBody::new(stall, body))
+    }
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: without a pause this would spin.
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
