@@ -22,9 +22,9 @@ use super::shelf::Shelf;
 use super::suspicion::Suspicion;
 use super::{TokenCallError, Unavailable};
 use crate::account::AppId;
-use crate::flights::Flights;
 use crate::secret::Secret;
 use crate::settings;
+use crate::single_flight::SingleFlight;
 use crate::store::SharedStore;
 use crate::wechat::{CallError, Meaning};
 
@@ -60,7 +60,7 @@ pub(super) struct Slot {
     pub(super) cell: Cell,
     pub(super) past: Past,
     pub(super) shelf: Shelf,
-    pub(super) flight: Arc<Flights<(), Outcome>>,
+    pub(super) flight: Arc<SingleFlight<(), Outcome>>,
     pub(super) backoff: Backoff,
 }
 

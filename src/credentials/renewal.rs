@@ -51,8 +51,8 @@ impl AccountCredentials {
     /// that hangs up can cut it short (C11).
     pub(super) async fn renew(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
         let start = || trace::follow(Arc::clone(self).renewal(kind, trigger));
-        let (ticket, _) = self.slot(kind).flight.join(&(), &self.tasks, start);
-        ticket
+        let (pending, _) = self.slot(kind).flight.join_or_start(&(), &self.tasks, start);
+        pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::Unavailable;
 use super::account::{AccountCredentials, Outcome, rejects_token};
 use super::credential::Credential;
-use crate::flights::Flights;
+use crate::single_flight::SingleFlight;
 use crate::trace;
 use crate::wechat::{CallError, ErrCode};
 
@@ -30,7 +30,7 @@ const NOT_REJECTED: &str = "not rejected";
 /// One account's suspicions.
 #[derive(Default)]
 pub(super) struct Suspicion {
-    flight: Arc<Flights<(), Outcome>>,
+    flight: Arc<SingleFlight<(), Outcome>>,
     /// This process's last probe, for times when the shared store is down.
     probed_at: Mutex<Option<Instant>>,
 }
@@ -47,8 +47,8 @@ impl AccountCredentials {
     /// replaced where WeChat rejects it (C12).
     pub async fn verified_token(self: &Arc<Self>) -> Result<Arc<Credential>, Unavailable> {
         let start = || trace::follow(Arc::clone(self).verification());
-        let (ticket, _) = self.suspicion.flight.join(&(), &self.tasks, start);
-        ticket
+        let (pending, _) = self.suspicion.flight.join_or_start(&(), &self.tasks, start);
+        pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
     }
