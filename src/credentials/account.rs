@@ -25,7 +25,7 @@ use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings;
 use crate::single_flight::SingleFlight;
-use crate::store::SharedStore;
+use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, Meaning};
 
 /// What a renewal ends in; every caller that waits for it gets a copy.
@@ -97,7 +97,7 @@ impl AccountCredentials {
     pub fn new(
         app_id: AppId,
         issuer: Arc<dyn Issuer>,
-        keys: &settings::Credentials,
+        settings: &settings::Credentials,
         policy: Policy,
         services: Services,
     ) -> Arc<Self> {
@@ -110,13 +110,11 @@ impl AccountCredentials {
         } = services;
         // From zero on, so that the first one is an increase that an alert can see.
         metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
-        let slot = |kind, key: &settings::values::KeyTemplate| {
-            Slot::new(kind, Arc::clone(&store), key.fill(&app_id), &policy.jitter)
-        };
+        let slot = |kind, key| Slot::new(kind, Arc::clone(&store), key, &policy.jitter);
         Arc::new(Self {
-            token: slot(Kind::AccessToken, &keys.token_key),
-            ticket: slot(Kind::JsapiTicket, &keys.ticket_key),
-            lock_key: keys.lock_key.fill(&app_id),
+            token: slot(Kind::AccessToken, keys::token(settings, &app_id)),
+            ticket: slot(Kind::JsapiTicket, keys::ticket(settings, &app_id)),
+            lock_key: keys::lock(settings, &app_id),
             doubt: Doubt::new(Arc::clone(&store), &app_id),
             fights: Backoff::new(policy.jitter.clone()),
             suspicion: Suspicion::default(),

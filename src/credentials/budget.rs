@@ -4,14 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::account::AppId;
-use crate::store::SharedStore;
+use crate::store::{SharedStore, keys};
 
-/// Long enough that a day's count outlives the day.
-const KEPT_FOR: Duration = Duration::from_hours(48);
-
-/// WeChat's own limits for `force_refresh`: so often a day, so far apart.
+/// WeChat allows so many `force_refresh` a day.
 const FORCED_PER_DAY: u64 = 20;
-const FORCED_APART: Duration = Duration::from_secs(30);
 
 /// The day's calls of one account.
 pub(super) struct Budget {
@@ -47,7 +43,12 @@ impl Budget {
         if self.limit > 0 && spent >= self.limit {
             return Err(spent);
         }
-        let calls = self.store.increment(&key, KEPT_FOR).await.unwrap_or(0).max(spent + 1);
+        let calls = self
+            .store
+            .increment(&key, keys::DAY_COUNT_TTL)
+            .await
+            .unwrap_or(0)
+            .max(spent + 1);
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Count { day, calls };
         Ok(())
     }
@@ -68,7 +69,7 @@ impl Budget {
     }
 
     fn key(&self, day: &str) -> String {
-        format!("wxgate:token_calls:{}:{day}", self.app_id)
+        keys::token_calls(&self.app_id, day)
     }
 
     async fn shared_count(&self, key: &str) -> u64 {
@@ -89,10 +90,12 @@ impl Budget {
     /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down: then
     /// nobody knows what the other replicas have used.
     pub(super) async fn may_force(&self) -> bool {
-        let last = format!("wxgate:force_refresh:{}", self.app_id);
-        let count = format!("{last}:{}", today());
-        matches!(self.store.set_if_absent(&last, "used", FORCED_APART).await, Ok(true))
-            && matches!(self.store.increment(&count, KEPT_FOR).await, Ok(used) if used <= FORCED_PER_DAY)
+        let last = keys::force_refresh(&self.app_id);
+        let count = keys::force_refresh_calls(&self.app_id, &today());
+        matches!(
+            self.store.set_if_absent(&last, "used", keys::FORCE_REFRESH_TTL).await,
+            Ok(true)
+        ) && matches!(self.store.increment(&count, keys::DAY_COUNT_TTL).await, Ok(used) if used <= FORCED_PER_DAY)
     }
 }
 

@@ -6,13 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crate::account::AppId;
-use crate::store::SharedStore;
-
-/// After a token's whole life, the one that was in doubt has ended anyway.
-const LONGEST: Duration = Duration::from_hours(2);
+use crate::store::{SharedStore, keys};
 
 const MARK: &str = "unanswered";
 
@@ -28,7 +24,7 @@ impl Doubt {
     pub(super) fn new(store: Arc<dyn SharedStore>, app_id: &AppId) -> Self {
         Self {
             store,
-            key: format!("wxgate:token_call:{app_id}"),
+            key: keys::token_call(app_id),
             own: AtomicBool::new(false),
         }
     }
@@ -36,7 +32,10 @@ impl Doubt {
     /// A token call begins; true where none before it is in doubt.
     pub(super) async fn begin(&self) -> bool {
         // A store that fails here leaves it to this process alone to know.
-        matches!(self.store.set_if_absent(&self.key, MARK, LONGEST).await, Ok(true)) && !self.is_own()
+        matches!(
+            self.store.set_if_absent(&self.key, MARK, keys::TOKEN_CALL_TTL).await,
+            Ok(true)
+        ) && !self.is_own()
     }
 
     /// The answer was lost.

@@ -8,6 +8,7 @@ use super::account::{AccountCredentials, Outcome};
 use super::credential::Credential;
 use super::renewal::Trigger;
 use crate::secret::Secret;
+use crate::store::keys;
 use crate::wechat::CallError;
 
 /// How a token that somebody sends stands to this account.
@@ -30,20 +31,20 @@ impl AccountCredentials {
     pub fn note_handed_out(self: &Arc<Self>, token: &Arc<Credential>, client: String, reason: String) {
         let (account, token) = (Arc::clone(self), Arc::clone(token));
         self.tasks.spawn(async move {
-            let (key, life) = (account.handed_out_key(&token.value), token.remaining());
+            let (app_id, life) = (&account.app_id, token.remaining());
             if life.is_zero() {
                 return;
             }
+            let name = name(&token.value);
             // A store that fails here costs a client a 40001 at the worst, and a line in the journal.
+            let key = keys::handed_out(app_id, &name);
             let _ = account.store.set_if_absent(&key, "handed out", life).await;
-            let told = account
-                .store
-                .set_if_absent(&format!("{key}:{client}"), "told", life)
-                .await;
+            let key = keys::handed_out_to(app_id, &name, &client);
+            let told = account.store.set_if_absent(&key, "told", life).await;
             if told.unwrap_or(true) {
                 account
                     .journal
-                    .note_handed_out(&account.app_id, &token.fingerprint, &client, &reason);
+                    .note_handed_out(app_id, &token.fingerprint, &client, &reason);
             }
         });
     }
@@ -59,7 +60,12 @@ impl AccountCredentials {
             self.adopt(&self.token, Trigger::Expiring, standing.as_ref());
             return self.recognise_here(token).or(Some(Ours::Older));
         }
-        let mark = self.store.get(&self.handed_out_key(token)).await.ok().flatten();
+        let mark = self
+            .store
+            .get(&keys::handed_out(&self.app_id, &name(token)))
+            .await
+            .ok()
+            .flatten();
         mark.map(|_| Ours::Older)
     }
 
@@ -82,13 +88,10 @@ impl AccountCredentials {
             Ours::Older | Ours::Ended => self.token().await,
         })
     }
+}
 
-    fn handed_out_key(&self, token: &Secret) -> String {
-        let digest = Sha256::digest(token.expose().as_bytes());
-        format!(
-            "wxgate:handed_out:{}:{}",
-            self.app_id,
-            hex::encode(&digest[..NAME_BYTES])
-        )
-    }
+/// What names `token` in the shared store.
+fn name(token: &Secret) -> String {
+    let digest = Sha256::digest(token.expose().as_bytes());
+    hex::encode(&digest[..NAME_BYTES])
 }

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::credential::Kind;
 use crate::account::AppId;
-use crate::store::SharedStore;
+use crate::store::{SharedStore, keys};
 
 /// Something that happened to a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +46,6 @@ impl Event {
         }
     }
 }
-
-/// About how many entries are kept per account: weeks of renewals.
-const CAP: usize = 2000;
 
 /// How many entries wait at most while the shared store is down.
 const WAITING: usize = 500;
@@ -107,7 +104,7 @@ impl Journal {
         if self
             .lines
             .try_send(Line {
-                key: format!("wxgate:journal:{app_id}"),
+                key: keys::journal(app_id),
                 fields,
             })
             .is_err()
@@ -125,7 +122,7 @@ async fn write(store: Arc<dyn SharedStore>, mut lines: mpsc::Receiver<Line>, sto
             unwritten.push_back(line);
         }
         while let Some(Line { key, fields }) = unwritten.front() {
-            if store.append(key, fields, CAP).await.is_err() {
+            if store.append(key, fields, keys::JOURNAL_ENTRIES).await.is_err() {
                 break;
             }
             unwritten.pop_front();

@@ -13,11 +13,12 @@ use super::Unavailable;
 use super::account::{AccountCredentials, Outcome, rejects_token};
 use super::credential::Credential;
 use crate::single_flight::SingleFlight;
+use crate::store::keys;
 use crate::trace;
 use crate::wechat::{CallError, ErrCode};
 
 /// One probe per account in this time.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBE_INTERVAL: Duration = keys::PROBE_TTL;
 
 /// How long a replica that waits for another one's probe pauses between two looks.
 const POLL: Duration = Duration::from_millis(50);
@@ -135,7 +136,7 @@ impl AccountCredentials {
     }
 
     fn probe_key(&self) -> String {
-        format!("wxgate:probe:{}", self.app_id)
+        keys::probe(&self.app_id)
     }
 }
 

@@ -11,6 +11,7 @@ use super::exchange::Claim;
 use super::policy::Policy;
 use super::renewal::Trigger;
 use super::shelf::Standing;
+use crate::store::keys;
 use crate::wechat::{CallError, ErrCode};
 
 impl AccountCredentials {
@@ -99,7 +100,7 @@ impl AccountCredentials {
     }
 
     fn asked_key(&self) -> String {
-        format!("wxgate:ticket_asked:{}", self.app_id)
+        keys::ticket_asked(&self.app_id)
     }
 }
 

@@ -11,6 +11,7 @@ use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::credentials::{Kind, Unavailable};
 use crate::directory::Account;
 use crate::settings::{ImageStoreBackend, TokenApi};
+use crate::store::keys;
 
 /// Everything on the page.
 pub(super) struct View {
@@ -209,7 +210,7 @@ pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
 /// An account, and its journal where that can be read.
 async fn gather_account(console: &Parts, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
     let app_id = account.app_id().to_string();
-    let key = format!("wxgate:journal:{app_id}");
+    let key = keys::journal(account.app_id());
     let journal = timeout(PATIENCE, console.api.store.newest(&key, ENTRIES));
     let calls = timeout(PATIENCE, account.credentials.token_calls_today());
     let (journal, calls) = tokio::join!(journal, calls);
