@@ -14,7 +14,7 @@ use tower::Layer;
 use tower::util::option_layer;
 
 use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
-use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
+use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Refresher, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
 use crate::image_store;
 use crate::internal::{self, Console};
@@ -79,7 +79,7 @@ pub struct App {
     tasks_done: CancellationToken,
     /// Renewals and uploads.
     tasks: TaskTracker,
-    /// Keepers, the journal's writer, sweeps.
+    /// Refreshers, the journal's writer, sweeps.
     background: TaskTracker,
 }
 
@@ -222,10 +222,10 @@ impl App {
 
     fn start_background(&self) {
         for account in self.api.directory.all() {
-            let keeper = Keeper::run(Arc::clone(&account.credentials), self.stop.clone());
+            let refresher = Refresher::run(Arc::clone(&account.credentials), self.stop.clone());
             match &self.traces {
-                None => self.background.spawn(keeper),
-                Some(traces) => self.background.spawn(traces.around(keeper)),
+                None => self.background.spawn(refresher),
+                Some(traces) => self.background.spawn(traces.around(refresher)),
             };
         }
         let (api, stop) = (self.api.clone(), self.stop.clone());
@@ -270,13 +270,13 @@ fn traces(
 fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Services) -> Result<Directory, StartError> {
     let policy = Policy::new(&settings.credentials, &settings.wechat);
     let accounts = settings.accounts.iter().map(|account| {
-        let credentials = AccountCredentials::new(
-            account.app_id.clone(),
-            Arc::new(WeChatIssuer::new(Arc::clone(client), account)),
-            &settings.credentials,
-            policy.clone(),
-            services.clone(),
-        );
+        let credentials = AccountCredentials::new(&Parameters {
+            app_id: account.app_id.clone(),
+            issuer: Arc::new(WeChatIssuer::new(Arc::clone(client), account)),
+            settings: &settings.credentials,
+            policy: policy.clone(),
+            services: services.clone(),
+        });
         Account {
             media: Arc::new(WeChatMedia::new(Arc::clone(client), Arc::clone(&credentials))),
             credentials,

@@ -34,7 +34,7 @@ impl Budget {
         }
     }
 
-    /// Spends one call; an error where the day's calls are spent, with their number.
+    /// Spends one call; an error with the day's calls if they are all spent.
     pub(super) async fn spend(&self) -> Result<(), u64> {
         let day = today();
         let key = self.key(&day);
@@ -62,7 +62,7 @@ impl Budget {
         }
     }
 
-    /// How many calls the whole cluster has made today; this process's own where the store is down.
+    /// How many calls the whole cluster has made today; this process's own if the store is down.
     pub(super) async fn spent_by_all(&self) -> u64 {
         let day = today();
         self.shared_count(&self.key(&day)).await.max(self.spent_on(&day))
@@ -87,8 +87,8 @@ impl Budget {
         if own.day == day { own.calls } else { 0 }
     }
 
-    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down: then
-    /// nobody knows what the other replicas have used.
+    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when nobody knows
+    /// what the other replicas have used.
     pub(super) async fn may_force(&self) -> bool {
         let last = keys::force_refresh(&self.app_id);
         let count = keys::force_refresh_calls(&self.app_id, &today());

@@ -53,6 +53,11 @@ impl Credential {
         Instant::now() < self.expires_at
     }
 
+    /// Its whole life here.
+    pub(super) fn life(&self) -> Duration {
+        self.expires_at.saturating_duration_since(self.held_since)
+    }
+
     /// What is left of its life.
     #[must_use]
     pub fn remaining(&self) -> Duration {

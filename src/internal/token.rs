@@ -14,7 +14,7 @@ use super::Internal;
 use super::answer::{Refusal, no_store};
 use super::clients::{Client, Stranger};
 use super::edge::{Address, AskedBy, Because};
-use crate::credentials::{AccountCredentials, Unavailable};
+use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::secret::Secret;
 
@@ -143,7 +143,7 @@ impl Internal {
         let (app_id, credentials) = (account.app_id(), &account.credentials);
         let mut token = credentials.token().await?;
         if force || self.handed_out.lately(app_id, client, &token.fingerprint) {
-            token = AccountCredentials::verified_token(credentials).await?;
+            token = credentials.verified_token().await?;
         }
         if self.handed_out.note(app_id, client, &token.fingerprint) {
             let reason = match client {

@@ -12,8 +12,10 @@ use tokio_util::task::TaskTracker;
 use super::Step;
 use super::world::{LOCK_TTL, SimulatedStore, SimulatedWeChat, TOKEN_KEY, World, rejection};
 use crate::account::AppId;
+use crate::credentials::slot::Slot;
 use crate::credentials::{
-    AccountCredentials, Credential, CredentialMetrics, Jitter, Journal, Keeper, Kind, Policy, Services, TokenCallError,
+    AccountCredentials, Credential, CredentialMetrics, Jitter, Journal, Kind, Parameters, Policy, Refresher, Services,
+    TokenCallError,
 };
 use crate::settings::{Credentials, values::KeyTemplate};
 use crate::store::{MemoryStore, SharedStore};
@@ -104,9 +106,15 @@ impl Replica {
             jitter: Jitter::seeded(seed),
         };
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
-        let credentials = AccountCredentials::new(app_id, Arc::new(wechat), &keys, policy, services);
+        let credentials = AccountCredentials::new(&Parameters {
+            app_id,
+            issuer: Arc::new(wechat),
+            settings: &keys,
+            policy,
+            services,
+        });
         let mut doings = JoinSet::new();
-        doings.spawn(Keeper::run(Arc::clone(&credentials), CancellationToken::new()));
+        doings.spawn(Refresher::run(Arc::clone(&credentials), CancellationToken::new()));
         doings.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
         Self {
             credentials,
@@ -141,20 +149,20 @@ impl Replica {
         });
     }
 
+    fn slot(&self) -> &Slot {
+        self.credentials.access_token().slot()
+    }
+
     pub(super) fn usable_token(&self) -> Option<String> {
-        self.credentials
-            .token
-            .cell
-            .usable()
-            .map(|token| token.value.expose().to_owned())
+        self.slot().usable().map(|token| token.value.expose().to_owned())
     }
 
     pub(super) fn assert_serves_nothing_dead(&self, step: &Step) {
-        if let Some(token) = self.credentials.token.cell.usable() {
+        if let Some(token) = self.slot().usable() {
             let name = token.value.expose();
             assert!(token.expires_at > Instant::now(), "by {step:?}: {name} has ended");
             assert!(
-                !self.credentials.token.past.rejected(&token.value),
+                !self.slot().is_rejected(&token.value),
                 "by {step:?}: {name} was rejected"
             );
         }

@@ -8,10 +8,10 @@ async fn a_rejection_told_twice_is_healed_for_both_who_tell_of_it() {
     let world = World::new(1);
     let replica = Replica::start(&world, 1);
     let credentials = &replica.credentials;
-    let dead = credentials.token().await.unwrap();
-    // Another thread tells of it too, and has come this far.
-    assert!(credentials.token.past.reject(&dead));
-    let token = credentials.replace_rejected(&dead, &rejection()).await.unwrap();
+    let (dead, token) = (credentials.token().await.unwrap(), credentials.access_token());
+    // Another thread reports it too, and has come this far.
+    assert!(token.slot().begin_to_reject(&dead));
+    let token = token.replace_rejected(&dead, &rejection()).await.unwrap();
     assert_ne!(token.value, dead.value);
     assert!(world.accepts(token.value.expose()));
 }

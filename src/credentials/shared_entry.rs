@@ -1,4 +1,4 @@
-//! One credential's place in the shared store.
+//! One credential's entry in the shared store.
 
 use std::sync::Arc;
 
@@ -8,46 +8,46 @@ use super::credential::Credential;
 use crate::secret::Secret;
 use crate::store::{SharedStore, StoreError};
 
-/// The key of one account's token or ticket in the shared store.
-pub(super) struct Shelf {
+/// The entry of one account's token or ticket in the shared store.
+pub(super) struct SharedEntry {
     store: Arc<dyn SharedStore>,
     key: String,
 }
 
-/// What stands on a shelf.
-pub(super) struct Standing {
+/// What is stored there.
+pub(super) struct Stored {
     pub(super) value: Secret,
-    /// When it ends; `None` where it is not to be used: blank, or without an end.
+    /// When it ends; `None` if it is not to be used: blank, or without an end.
     pub(super) expires_at: Option<Instant>,
 }
 
-impl Shelf {
+impl SharedEntry {
     pub(super) fn new(store: Arc<dyn SharedStore>, key: String) -> Self {
         Self { store, key }
     }
 
-    pub(super) async fn read(&self) -> Result<Option<Standing>, StoreError> {
-        let standing = self.look().await?;
-        let has_ended = |standing: &Standing| standing.expires_at.is_some_and(|end| end <= Instant::now());
-        if standing.as_ref().is_some_and(has_ended) {
+    pub(super) async fn read(&self) -> Result<Option<Stored>, StoreError> {
+        let stored = self.read_once().await?;
+        let has_ended = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Instant::now());
+        if stored.as_ref().is_some_and(has_ended) {
             // The store holds nothing that has ended: this process was frozen while it waited.
-            return self.look().await;
+            return self.read_once().await;
         }
-        Ok(standing)
+        Ok(stored)
     }
 
-    async fn look(&self) -> Result<Option<Standing>, StoreError> {
+    async fn read_once(&self) -> Result<Option<Stored>, StoreError> {
         // Lives count from before the command: too short by its time, never too long.
         let asked_at = Instant::now();
         let entry = self.store.get(&self.key).await?;
         Ok(entry.map(|entry| {
             let value = Secret::new(entry.value);
             let expires_at = entry.ttl.filter(|_| !value.is_blank()).map(|ttl| asked_at + ttl);
-            Standing { value, expires_at }
+            Stored { value, expires_at }
         }))
     }
 
-    /// Puts `credential` in the place of `seen`; false where something else stands there by now.
+    /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored by now.
     pub(super) async fn replace(&self, seen: Option<&Secret>, credential: &Credential) -> Result<bool, StoreError> {
         let (value, ttl) = (credential.value.expose(), credential.remaining());
         if ttl.is_zero() {
@@ -58,8 +58,8 @@ impl Shelf {
             .await
     }
 
-    /// Takes `value` off, if it is still what stands there.
-    pub(super) async fn discard(&self, value: &Secret) -> Result<bool, StoreError> {
+    /// Removes `value`, if it is still what is stored.
+    pub(super) async fn remove(&self, value: &Secret) -> Result<bool, StoreError> {
         self.store.compare_and_delete(&self.key, value.expose()).await
     }
 }
