@@ -1,6 +1,7 @@
 //! One account's credentials, as the rest of the gateway sees them.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::credential::{Credential, Kind};
@@ -89,9 +90,9 @@ impl AccountCredentials {
     }
 
     /// Notes that `client` was given `token`: in the journal once per client and token, and for the other replicas,
-    /// so that they recognise it when it comes back. `reason` is for people.
-    pub fn note_handed_out(&self, token: &Arc<Credential>, client: String, reason: String) {
-        self.hand_out.note(token, client, reason);
+    /// so that they recognise it when it comes back. `from` is the address of a holder of the AppSecret.
+    pub fn note_handed_out(&self, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
+        self.hand_out.note(token, client, from);
     }
 
     /// Whether `token` is or was this account's, in this replica or another one.

@@ -1,5 +1,6 @@
 //! Tokens in other systems' hands: who was given one, and whether one that comes back is ours.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -51,12 +52,12 @@ impl HandOut {
     }
 
     /// Notes that `client` was given `token`: in the journal once per client and token, and for the other replicas,
-    /// so that they recognise it when it comes back. `reason` is for people.
-    pub(super) fn note(self: &Arc<Self>, token: &Arc<Credential>, client: String, reason: String) {
+    /// so that they recognise it when it comes back. `from` is the address of a holder of the AppSecret.
+    pub(super) fn note(self: &Arc<Self>, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
         let (hand_out, token) = (Arc::clone(self), Arc::clone(token));
         self.tasks.spawn(async move {
             if hand_out.mark(&token, &client).await {
-                hand_out.reports.handed_out(&token, &client, &reason);
+                hand_out.reports.handed_out(&token, &client, from);
             }
         });
     }

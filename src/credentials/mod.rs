@@ -5,7 +5,7 @@
 //! file using only files above it:
 //!
 //! - `credential`, `error`, `jitter`, `trigger`, `policy`, `backoff`, `issuer`: what all the others speak of
-//! - `journal`, `metrics`, `report`: what people learn
+//! - `journal_entry`, `journal`, `metrics`, `report`: what people learn
 //! - `history`, `shared_entry`, `unanswered_call`, `slot`: the place of one token or ticket: what is in use, what was
 //!   before, what the replicas share
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common
@@ -25,6 +25,7 @@ mod history;
 mod issuer;
 mod jitter;
 mod journal;
+mod journal_entry;
 mod lock;
 mod metrics;
 mod parameters;
@@ -49,7 +50,8 @@ pub use error::{TokenCallError, Unavailable};
 pub use hand_out::Ours;
 pub use issuer::{Issuer, WeChatIssuer};
 pub use jitter::Jitter;
-pub use journal::{Event, Journal};
+pub use journal::Journal;
+pub use journal_entry::{Event, JournalEntry};
 pub use metrics::CredentialMetrics;
 pub use parameters::{Parameters, Services};
 pub use policy::Policy;

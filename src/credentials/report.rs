@@ -1,9 +1,11 @@
 //! What people learn about credentials: the log, the journal and the metrics.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::credential::{Credential, Kind};
-use super::journal::{Event, Journal};
+use super::journal::Journal;
+use super::journal_entry::{Event, JournalEntry};
 use super::metrics::CredentialMetrics;
 use super::trigger::Trigger;
 use crate::account::AppId;
@@ -30,51 +32,62 @@ impl Reports {
 
     /// WeChat issued `credential`; `event` says whether in place of another one.
     pub(super) fn obtained(&self, event: Event, kind: Kind, credential: &Credential) {
-        let (app_id, life) = (&self.app_id, credential.remaining().as_secs());
-        let (label, fingerprint) = (kind.label(), &credential.fingerprint);
-        tracing::info!(%app_id, kind = label, credential = fingerprint, life, "{}", event.label());
-        self.journal
-            .note(app_id, kind, event, fingerprint, &format!("for {life} s"));
+        let (fingerprint, life) = (&credential.fingerprint, credential.remaining());
+        tracing::info!(
+            app_id = %self.app_id,
+            kind = kind.label(),
+            credential = fingerprint,
+            life = life.as_secs(),
+            "{}",
+            event.label()
+        );
+        self.note(JournalEntry {
+            fingerprint: fingerprint.clone(),
+            life: Some(life),
+            ..JournalEntry::new(event, kind)
+        });
     }
 
     /// `credential` was taken over from the shared store.
     pub(super) fn adopted(&self, kind: Kind, credential: &Credential, trigger: Trigger) {
         let fingerprint = &credential.fingerprint;
-        self.journal
-            .note(&self.app_id, kind, Event::Adopted, fingerprint, trigger.label());
         tracing::debug!(app_id = %self.app_id, kind = kind.label(), credential = fingerprint, "adopted");
+        self.note(JournalEntry {
+            fingerprint: fingerprint.clone(),
+            left: Some(credential.remaining()),
+            reason: trigger.label().to_owned(),
+            ..JournalEntry::new(Event::Adopted, kind)
+        });
     }
 
     /// WeChat rejected `token` with `error`.
     pub(super) fn rejected(&self, token: &Credential, error: &CallError) {
         tracing::info!(app_id = %self.app_id, token = token.fingerprint, %error, "WeChat rejected the access_token");
-        self.journal.note(
-            &self.app_id,
-            Kind::AccessToken,
-            Event::Rejected,
-            &token.fingerprint,
-            &error.to_string(),
-        );
+        self.note(JournalEntry {
+            fingerprint: token.fingerprint.clone(),
+            left: Some(token.remaining()),
+            ..with_error(JournalEntry::new(Event::Rejected, Kind::AccessToken), error)
+        });
     }
 
     /// `token` died long before its end, and no replica of ours replaced it (C5).
     pub(super) fn foreign_invalidation(&self, token: &Credential) {
-        let left = token.remaining().as_secs();
-        let reason = format!("rejected {left} s before its end: another system fetched a token with this AppSecret");
+        const WHY: &str = "another system fetched a token with this AppSecret";
+        let left = token.remaining();
         self.metrics.foreign.with_label_values(&[self.app_id.as_str()]).inc();
-        self.journal.note(
-            &self.app_id,
-            Kind::AccessToken,
-            Event::ForeignInvalidation,
-            &token.fingerprint,
-            &reason,
-        );
         tracing::error!(
             app_id = %self.app_id,
             token = token.fingerprint,
-            "foreign invalidation: the access_token was {reason}. Let that system ask wxgate's internal listener for its \
-             tokens, or reset the AppSecret and give it to wxgate alone"
+            "foreign invalidation: the access_token was rejected {} s before its end: {WHY}. Let that system ask \
+             wxgate's internal listener for its tokens, or reset the AppSecret and give it to wxgate alone",
+            left.as_secs()
         );
+        self.note(JournalEntry {
+            fingerprint: token.fingerprint.clone(),
+            left: Some(left),
+            reason: WHY.to_owned(),
+            ..JournalEntry::new(Event::ForeignInvalidation, Kind::AccessToken)
+        });
     }
 
     /// WeChat gave no credential; nobody tries again for `retry_in`.
@@ -85,14 +98,22 @@ impl Reports {
         } else {
             tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {error}");
         }
-        self.journal
-            .note(app_id, kind, Event::RenewalFailed, "", &error.to_string());
+        self.note(with_error(JournalEntry::new(Event::RenewalFailed, kind), error));
     }
 
-    /// `client` was given `token` for the first time.
-    pub(super) fn handed_out(&self, token: &Credential, client: &str, reason: &str) {
-        self.journal
-            .note_handed_out(&self.app_id, &token.fingerprint, client, reason);
+    /// `client` was given `token` for the first time; `from` is the address of a holder of the AppSecret.
+    pub(super) fn handed_out(&self, token: &Credential, client: &str, from: Option<IpAddr>) {
+        self.note(JournalEntry {
+            fingerprint: token.fingerprint.clone(),
+            left: Some(token.remaining()),
+            client: Some(client.to_owned()),
+            reason: from.map(|address| address.to_string()).unwrap_or_default(),
+            ..JournalEntry::new(Event::HandedOut, Kind::AccessToken)
+        });
+    }
+
+    fn note(&self, entry: JournalEntry) {
+        self.journal.note(&self.app_id, entry);
     }
 
     /// A renewal ended with `outcome`: ok, unchanged or failed.
@@ -122,5 +143,18 @@ impl Reports {
             .calls_today
             .with_label_values(&[self.app_id.as_str()])
             .set(calls.cast_signed());
+    }
+}
+
+/// `entry` with what `error` says: WeChat's refusal in its own words, or why there is no answer.
+fn with_error(entry: JournalEntry, error: &CallError) -> JournalEntry {
+    let reason = match error {
+        CallError::Refused { message, .. } => message.clone(),
+        other => other.to_string(),
+    };
+    JournalEntry {
+        errcode: error.errcode().map(|code| code.0),
+        reason,
+        ..entry
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::credential::{Cell, Credential, Kind};
 use super::history::History;
-use super::journal::Event;
+use super::journal_entry::Event;
 use super::policy::Policy;
 use super::report::Reports;
 use super::shared_entry::{SharedEntry, Stored};

@@ -146,11 +146,11 @@ impl Internal {
             token = credentials.verified_token().await?;
         }
         if self.handed_out.note(app_id, client, &token.fingerprint) {
-            let reason = match client {
-                Client::Named(_) => "asked for it".to_owned(),
-                Client::AppSecret(address) => format!("asked for it with the AppSecret, from {address}"),
+            let from = match client {
+                Client::Named(_) => None,
+                Client::AppSecret(address) => Some(*address),
             };
-            credentials.note_handed_out(&token, client.name().to_owned(), reason);
+            credentials.note_handed_out(&token, client.name().to_owned(), from);
         }
         let body = json!({
             "access_token": token.value.expose(),
