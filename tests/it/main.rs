@@ -19,6 +19,7 @@ mod deploy;
 mod docs;
 mod explain;
 mod http2;
+mod journal;
 mod lock_holders;
 mod logs;
 mod memory;
