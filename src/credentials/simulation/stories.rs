@@ -1,10 +1,11 @@
-//! What random schedules in one thread do not come by.
+//! What random schedules in one thread do not reach.
 
 use super::replica::Replica;
-use super::world::{World, rejection};
+use super::wechat::rejection;
+use super::world::World;
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_told_twice_is_healed_for_both_who_tell_of_it() {
+async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let world = World::new(1);
     let replica = Replica::start(&world, 1);
     let credentials = &replica.credentials;
@@ -17,7 +18,7 @@ async fn a_rejection_told_twice_is_healed_for_both_who_tell_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_gives_way_to_a_fight_takes_what_another_one_has_got() {
+async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained() {
     let world = World::new(1);
     let tired = Replica::start(&world, 1);
     while tired.calls().await.is_ok() {
