@@ -1,8 +1,13 @@
 //! What random schedules in one thread do not reach.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::replica::Replica;
 use super::wechat::rejection;
-use super::world::World;
+use super::world::{LOCK_TTL, World};
+use crate::store::SharedStore;
 
 #[tokio::test(start_paused = true)]
 async fn rejection_reported_twice_is_healed_for_both_reporters() {
@@ -30,4 +35,22 @@ async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained
     other.calls().await.unwrap();
     tired.calls().await.unwrap();
     assert_eq!(tired.usable_token(), other.usable_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn replica_frozen_with_the_lock_makes_no_call_when_it_wakes() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let frozen = Replica::start(&world, seed);
+        // It is about to call WeChat.
+        while world.store().get("lock").await.unwrap().is_none() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        frozen.freeze_for(LOCK_TTL * 2);
+        let other = Replica::start(&world, seed + 1000);
+        sleep(LOCK_TTL * 2 + Duration::from_secs(5)).await;
+        assert_eq!(world.tokens_issued(), 1, "seed {seed}");
+        assert!(other.usable_token().is_some());
+        assert_eq!(frozen.usable_token(), other.usable_token());
+    }
 }

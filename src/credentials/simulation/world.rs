@@ -96,6 +96,10 @@ impl World {
         (truth.issue(), std::mem::take(&mut truth.lose_answer))
     }
 
+    pub(super) fn tokens_issued(&self) -> u64 {
+        self.truth().newest
+    }
+
     pub(super) fn note_violation(&self, violation: String) {
         self.truth().violations.push(violation);
     }
