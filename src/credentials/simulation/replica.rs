@@ -15,9 +15,10 @@ use super::store::{SimulatedStore, TOKEN_KEY};
 use super::wechat::{SimulatedWeChat, rejection};
 use super::world::{LOCK_TTL, World};
 use crate::account::AppId;
+use crate::credentials::jitter::Jitter;
 use crate::credentials::slot::Slot;
 use crate::credentials::{
-    AccountCredentials, Credential, CredentialMetrics, Jitter, Journal, Kind, Parameters, Policy, Refresher, Services,
+    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Refresher, Services,
     TokenCallError,
 };
 use crate::settings::{Credentials, values::KeyTemplate};

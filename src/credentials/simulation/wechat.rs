@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::world::{TOKEN_LIFE, World};
-use crate::credentials::Issuer;
+use crate::credentials::issuer::Issuer;
 use crate::secret::Secret;
 use crate::settings::TokenApi;
 use crate::wechat::{CallError, ErrCode, Issued};
