@@ -59,7 +59,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         let pending = pending.shared();
         running.insert(key.clone(), pending.clone());
         let guard = Running {
-            flights: Arc::clone(self),
+            group: Arc::clone(self),
             key: key.clone(),
             result: Some(result),
         };
@@ -75,7 +75,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
 /// Guard of work that is running. Dropped without a result (a panic, a cancelled task), it frees the key, and
 /// everyone who waits gets an error.
 struct Running<K: Eq + Hash + Clone, V: Clone> {
-    flights: Arc<SingleFlight<K, V>>,
+    group: Arc<SingleFlight<K, V>>,
     key: K,
     result: Option<oneshot::Sender<V>>,
 }
@@ -92,7 +92,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Running<K, V> {
     }
 
     fn free_key(&self) {
-        self.flights.lock().remove(&self.key);
+        self.group.lock().remove(&self.key);
     }
 }
 

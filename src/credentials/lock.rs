@@ -11,8 +11,7 @@ use super::credential::Credential;
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::policy::Policy;
-use super::shared_entry::Stored;
-use super::slot::Slot;
+use super::slot::{Slot, Stored};
 use super::trigger::Trigger;
 use crate::store::{SharedStore, StoreError};
 

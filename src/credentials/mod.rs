@@ -1,31 +1,28 @@
 //! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of their end,
 //! replaced when WeChat rejects them.
 //!
-//! A request reads a [`Credential`] with one atomic load. Everything else happens beside it. From the bottom up, each
-//! file using only files above it:
+//! A request reads a `Credential` with one atomic load. Everything else happens beside it. From the bottom up, each
+//! file or folder using only those above it:
 //!
 //! - `credential`, `error`, `jitter`, `trigger`, `policy`, `backoff`, `issuer`: what all the others speak of
-//! - `journal_entry`, `journal`, `metrics`, `report`: what people learn
-//! - `history`, `shared_entry`, `unanswered_call`, `slot`: the place of one token or ticket: what is in use, what was
-//!   before, what the replicas share
+//! - `journal/`, `metrics`, `report`: what people learn
+//! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
+//!   (`shared_entry`), and whether WeChat may have replaced it unseen (`unanswered_call`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common
 //! - `parameters`: what an account's credentials are made from
-//! - `budget`, `token_call`, `token`: how a token is obtained, lent and replaced
+//! - `token/`: how a token is obtained (`call`), counted (`budget`), lent and replaced
 //! - `ticket`: how a ticket is obtained
 //! - `probe`, `hand_out`: the token in other systems' hands
 //! - `account`: the front of it all; `refresher`: the background task for an account
 
 mod account;
 mod backoff;
-mod budget;
 mod credential;
 mod error;
 mod hand_out;
-mod history;
 mod issuer;
 mod jitter;
 mod journal;
-mod journal_entry;
 mod lock;
 mod metrics;
 mod parameters;
@@ -34,23 +31,19 @@ mod probe;
 mod refresher;
 mod renewal;
 mod report;
-mod shared_entry;
 #[cfg(test)]
 mod simulation;
 mod slot;
 mod ticket;
 mod token;
-mod token_call;
 mod trigger;
-mod unanswered_call;
 
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind};
 pub use error::{TokenCallError, Unavailable};
 pub(crate) use hand_out::Ours;
 pub(crate) use issuer::WeChatIssuer;
-pub(crate) use journal::Journal;
-pub(crate) use journal_entry::{Event, JournalEntry};
+pub(crate) use journal::{Event, Journal, JournalEntry};
 pub(crate) use metrics::CredentialMetrics;
 pub(crate) use parameters::{Parameters, Services};
 pub(crate) use policy::Policy;

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::credential::{Credential, Kind};
-use super::journal::Journal;
-use super::journal_entry::{Event, JournalEntry};
+use super::journal::{Event, Journal, JournalEntry};
 use super::metrics::CredentialMetrics;
 use super::trigger::Trigger;
 use crate::account::AppId;

@@ -1,4 +1,6 @@
-//! The journal: what happened to the credentials, when, and by whose doing.
+//! The journal: what happened to the credentials, when, and which replica or client was involved.
+
+mod entry;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,9 +10,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::journal_entry::JournalEntry;
 use crate::account::AppId;
 use crate::store::{SharedStore, keys};
+
+pub(crate) use entry::{Event, JournalEntry};
 
 /// How many entries wait at most while the shared store is down.
 const WAITING: usize = 500;
@@ -44,7 +47,7 @@ impl Journal {
     }
 
     /// Notes `entry`, as this replica's, in the journal of `app_id`.
-    pub(super) fn note(&self, app_id: &AppId, entry: JournalEntry) {
+    pub(crate) fn note(&self, app_id: &AppId, entry: JournalEntry) {
         let replica = self.replica.to_string();
         let addressed = Addressed {
             app_id: app_id.clone(),

@@ -4,29 +4,29 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::credential::Credential;
+use crate::credentials::credential::Credential;
 use crate::secret::Secret;
 use crate::store::{SharedStore, StoreError};
 
 /// The entry of one account's token or ticket in the shared store.
-pub(super) struct SharedEntry {
+pub(crate) struct SharedEntry {
     store: Arc<dyn SharedStore>,
     key: String,
 }
 
 /// What is stored there.
-pub(super) struct Stored {
-    pub(super) value: Secret,
+pub(crate) struct Stored {
+    pub(crate) value: Secret,
     /// When it ends; `None` if it is not to be used: blank, or without an end.
-    pub(super) expires_at: Option<Instant>,
+    pub(crate) expires_at: Option<Instant>,
 }
 
 impl SharedEntry {
-    pub(super) fn new(store: Arc<dyn SharedStore>, key: String) -> Self {
+    pub(crate) fn new(store: Arc<dyn SharedStore>, key: String) -> Self {
         Self { store, key }
     }
 
-    pub(super) async fn read(&self) -> Result<Option<Stored>, StoreError> {
+    pub(crate) async fn read(&self) -> Result<Option<Stored>, StoreError> {
         let stored = self.read_once().await?;
         let has_ended = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Instant::now());
         if stored.as_ref().is_some_and(has_ended) {
@@ -48,7 +48,7 @@ impl SharedEntry {
     }
 
     /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored by now.
-    pub(super) async fn replace(&self, seen: Option<&Secret>, credential: &Credential) -> Result<bool, StoreError> {
+    pub(crate) async fn replace(&self, seen: Option<&Secret>, credential: &Credential) -> Result<bool, StoreError> {
         let (value, ttl) = (credential.value.expose(), credential.remaining());
         if ttl.is_zero() {
             return Ok(true);
@@ -59,7 +59,7 @@ impl SharedEntry {
     }
 
     /// Removes `value`, if it is still what is stored.
-    pub(super) async fn remove(&self, value: &Secret) -> Result<bool, StoreError> {
+    pub(crate) async fn remove(&self, value: &Secret) -> Result<bool, StoreError> {
         self.store.compare_and_delete(&self.key, value.expose()).await
     }
 }

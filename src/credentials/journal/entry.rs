@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::credential::Kind;
+use crate::credentials::credential::Kind;
 
 /// Something that happened to a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl JournalEntry {
     }
 
     /// The stream's fields.
-    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
         let seconds = |length: Option<Duration>| length.map(|length| length.as_secs().to_string());
         let fields = [
             ("time", Some(humantime::format_rfc3339_millis(self.time).to_string())),

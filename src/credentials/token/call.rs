@@ -3,22 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::Severity;
 use super::budget::Budget;
-use super::error::Unavailable;
-use super::issuer::Issuer;
-use super::lock::Lease;
-use super::parameters::Parameters;
-use super::renewal::Renewals;
-use super::report::Reports;
-use super::slot::Slot;
-use super::unanswered_call::UnansweredCall;
 use crate::account::AppId;
+use crate::credentials::backoff::Severity;
+use crate::credentials::error::Unavailable;
+use crate::credentials::issuer::Issuer;
+use crate::credentials::lock::Lease;
+use crate::credentials::parameters::Parameters;
+use crate::credentials::renewal::Renewals;
+use crate::credentials::report::Reports;
+use crate::credentials::slot::{Slot, UnansweredCall};
 use crate::settings::TokenApi;
 use crate::wechat::{CallError, ErrCode, Issued};
 
 /// One account's token calls.
-pub(super) struct TokenCalls {
+pub(crate) struct TokenCalls {
     app_id: AppId,
     issuer: Arc<dyn Issuer>,
     budget: Budget,
@@ -29,7 +28,7 @@ pub(super) struct TokenCalls {
 }
 
 impl TokenCalls {
-    pub(super) fn new(parameters: &Parameters<'_>, unanswered: Arc<UnansweredCall>) -> Self {
+    pub(crate) fn new(parameters: &Parameters<'_>, unanswered: Arc<UnansweredCall>) -> Self {
         let (app_id, policy) = (&parameters.app_id, &parameters.policy);
         Self {
             app_id: app_id.clone(),
@@ -42,13 +41,13 @@ impl TokenCalls {
     }
 
     /// True if all replicas get the same token, so that a call replaces nobody's.
-    pub(super) fn are_harmless(&self) -> bool {
+    pub(crate) fn are_harmless(&self) -> bool {
         self.issuer.token_api() == TokenApi::Stable
     }
 
     /// Asks for a token. `force_refresh` is used only if WeChat gives back a stable token that it has rejected, and
     /// no more often than WeChat allows (C10).
-    pub(super) async fn issue(
+    pub(crate) async fn issue(
         &self,
         slot: &Slot,
         renewals: &Renewals,
@@ -72,27 +71,27 @@ impl TokenCalls {
     }
 
     /// The outcome of the last call is known.
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         self.unanswered.settle().await;
     }
 
     /// True if this process has lost the answer to a call.
-    pub(super) fn went_unanswered(&self) -> bool {
+    pub(crate) fn went_unanswered(&self) -> bool {
         self.unanswered.is_ours()
     }
 
     /// Learns what the cluster has spent today before this process began.
-    pub(super) async fn learn_count(&self) {
+    pub(crate) async fn learn_count(&self) {
         self.budget.learn().await;
     }
 
     /// How many calls the whole cluster has made today.
-    pub(super) async fn count_today(&self) -> u64 {
+    pub(crate) async fn count_today(&self) -> u64 {
         self.budget.spent_by_all().await
     }
 
     /// Exports today's count, as far as this process knows it.
-    pub(super) fn report_count(&self) {
+    pub(crate) fn report_count(&self) {
         self.reports.token_calls(self.budget.spent());
     }
 

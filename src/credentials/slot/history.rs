@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::credential::Credential;
+use crate::credentials::credential::Credential;
 use crate::secret::Secret;
 
 /// How many are remembered: more than can be alive at WeChat or in any store.
@@ -18,7 +18,7 @@ const REMEMBERED: usize = 16;
 
 /// What one slot has held before, newest last.
 #[derive(Default)]
-pub(super) struct History(Mutex<VecDeque<Retired>>);
+pub(crate) struct History(Mutex<VecDeque<Retired>>);
 
 struct Retired {
     credential: Arc<Credential>,
@@ -41,37 +41,37 @@ impl History {
     }
 
     /// True if `value` was in use here and no longer is.
-    pub(super) fn contains(&self, value: &Secret) -> bool {
+    pub(crate) fn contains(&self, value: &Secret) -> bool {
         self.list().iter().any(|retired| retired.credential.value == *value)
     }
 
     /// All values that were in use here.
-    pub(super) fn values(&self) -> Vec<Secret> {
+    pub(crate) fn values(&self) -> Vec<Secret> {
         let list = self.list();
         list.iter().map(|retired| retired.credential.value.clone()).collect()
     }
 
     /// The retired credential with this value.
-    pub(super) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
+    pub(crate) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
         let list = self.list();
         let retired = list.iter().find(|retired| retired.credential.value == *value)?;
         Some(Arc::clone(&retired.credential))
     }
 
     /// True if WeChat has rejected `value`.
-    pub(super) fn is_rejected(&self, value: &Secret) -> bool {
+    pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
         self.list()
             .iter()
             .any(|retired| retired.credential.value == *value && retired.end != End::Superseded)
     }
 
     /// Another one of ours replaces `credential`.
-    pub(super) fn supersede(&self, credential: Arc<Credential>) {
+    pub(crate) fn supersede(&self, credential: Arc<Credential>) {
         self.retire(credential, End::Superseded);
     }
 
     /// WeChat rejected `credential`; true if that was not known.
-    pub(super) fn reject(&self, credential: &Arc<Credential>) -> bool {
+    pub(crate) fn reject(&self, credential: &Arc<Credential>) -> bool {
         self.retire(Arc::clone(credential), End::Rejected(Instant::now()))
     }
 
@@ -89,20 +89,20 @@ impl History {
     }
 
     /// WeChat has just issued `value`, so it is current, whatever it was before.
-    pub(super) fn revive(&self, value: &Secret) {
+    pub(crate) fn revive(&self, value: &Secret) {
         self.list()
             .retain(|retired| retired.credential.value != *value || retired.end != End::Superseded);
     }
 
     /// One of ours replaced what was rejected: no other system did.
-    pub(super) fn account_for_rejections(&self) {
+    pub(crate) fn account_for_rejections(&self) {
         for retired in self.list().iter_mut().filter(|retired| retired.end != End::Superseded) {
             retired.end = End::Accounted;
         }
     }
 
     /// What was rejected last, if that was long before its end and is not accounted for. Returned once.
-    pub(super) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
+    pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
         let unaccounted = self
             .list()
             .iter()

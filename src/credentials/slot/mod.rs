@@ -1,34 +1,39 @@
 //! The place of one credential: what is in use here, what was before, and what all replicas share.
 
+mod history;
+mod shared_entry;
+mod unanswered_call;
+
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::credential::{Cell, Credential, Kind};
-use super::history::History;
-use super::journal_entry::Event;
-use super::policy::Policy;
-use super::report::Reports;
-use super::shared_entry::{SharedEntry, Stored};
-use super::trigger::Trigger;
-use super::unanswered_call::UnansweredCall;
+use crate::credentials::credential::{Cell, Credential, Kind};
+use crate::credentials::journal::Event;
+use crate::credentials::policy::Policy;
+use crate::credentials::report::Reports;
+use crate::credentials::trigger::Trigger;
 use crate::secret::Secret;
 use crate::store::StoreError;
 
+use history::History;
+pub(crate) use shared_entry::{SharedEntry, Stored};
+pub(crate) use unanswered_call::UnansweredCall;
+
 /// One account's token or ticket.
-pub(super) struct Slot {
+pub(crate) struct Slot {
     kind: Kind,
     cell: Cell,
     history: History,
     shared: SharedEntry,
     policy: Policy,
     reports: Reports,
-    /// The token's: whatever is adopted was obtained after our call went unanswered.
+    /// The token's call whose answer may have been lost; what is adopted was obtained after it.
     unanswered: Option<Arc<UnansweredCall>>,
 }
 
 impl Slot {
-    pub(super) fn new(kind: Kind, shared: SharedEntry, policy: Policy, reports: Reports) -> Self {
+    pub(crate) fn new(kind: Kind, shared: SharedEntry, policy: Policy, reports: Reports) -> Self {
         Self {
             kind,
             cell: Cell::default(),
@@ -40,8 +45,8 @@ impl Slot {
         }
     }
 
-    /// The slot, which settles `call` when it adopts something.
-    pub(super) fn settling(self, call: Arc<UnansweredCall>) -> Self {
+    /// The same slot; once it adopts a token, `call` no longer counts as unanswered here.
+    pub(crate) fn with_unanswered_call(self, call: Arc<UnansweredCall>) -> Self {
         Self {
             unanswered: Some(call),
             ..self
@@ -49,42 +54,42 @@ impl Slot {
     }
 
     /// What is in use here, ended or not.
-    pub(super) fn held(&self) -> Option<Arc<Credential>> {
+    pub(crate) fn held(&self) -> Option<Arc<Credential>> {
         self.cell.held()
     }
 
     /// What is in use here and has not ended.
-    pub(super) fn usable(&self) -> Option<Arc<Credential>> {
+    pub(crate) fn usable(&self) -> Option<Arc<Credential>> {
         self.cell.usable()
     }
 
     /// Reads what is in use and has not ended, without counting a reference: for the hot path.
-    pub(super) fn with_usable<T>(&self, read: impl FnOnce(&Credential) -> T) -> Option<T> {
+    pub(crate) fn with_usable<T>(&self, read: impl FnOnce(&Credential) -> T) -> Option<T> {
         self.cell.with_usable(read)
     }
 
     /// The values that were in use here and no longer are.
-    pub(super) fn former_values(&self) -> Vec<Secret> {
+    pub(crate) fn former_values(&self) -> Vec<Secret> {
         self.history.values()
     }
 
     /// The credential with this value, if it was in use here and no longer is.
-    pub(super) fn find_former(&self, value: &Secret) -> Option<Arc<Credential>> {
+    pub(crate) fn find_former(&self, value: &Secret) -> Option<Arc<Credential>> {
         self.history.find(value)
     }
 
     /// True if WeChat has rejected `value`.
-    pub(super) fn is_rejected(&self, value: &Secret) -> bool {
+    pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
         self.history.is_rejected(value)
     }
 
     /// What WeChat rejected long before its end, if the reason is not known. Returned once.
-    pub(super) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
+    pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
         self.history.take_unaccounted()
     }
 
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
-    pub(super) fn reject(&self, dead: &Arc<Credential>) -> bool {
+    pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
         // Also if it was known: whoever noted it may not have dropped it yet.
         self.cell.drop_if_still(&dead.value);
@@ -93,25 +98,25 @@ impl Slot {
 
     /// The first step of [`Slot::reject`] alone, as another thread may have come this far.
     #[cfg(test)]
-    pub(super) fn begin_to_reject(&self, dead: &Arc<Credential>) -> bool {
+    pub(crate) fn begin_to_reject(&self, dead: &Arc<Credential>) -> bool {
         self.history.reject(dead)
     }
 
     /// Removes `dead` from the shared store, if it is still there.
-    pub(super) async fn remove_shared(&self, dead: &Credential) {
+    pub(crate) async fn remove_shared(&self, dead: &Credential) {
         if let Err(error) = self.shared.remove(&dead.value).await {
             tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
         }
     }
 
-    pub(super) async fn read_shared(&self) -> Result<Option<Stored>, StoreError> {
+    pub(crate) async fn read_shared(&self) -> Result<Option<Stored>, StoreError> {
         self.shared.read().await
     }
 
     /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something
     /// known to be older: say, Redis came back empty or from a snapshot (C6). A store that is down is tried again at
     /// the next tick.
-    pub(super) async fn sync_with_store(&self) {
+    pub(crate) async fn sync_with_store(&self) {
         let Ok(stored) = self.shared.read().await else {
             return;
         };
@@ -128,7 +133,7 @@ impl Slot {
     }
 
     /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
-    pub(super) async fn look(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
+    pub(crate) async fn look(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
         if let Some(credential) = self.obtained_since(trigger) {
             return Ok(Some(credential));
         }
@@ -139,13 +144,13 @@ impl Slot {
 
     /// What has come into use here since a renewal was asked for because there was nothing usable: another renewal
     /// has ended since, or the refresher has adopted it.
-    pub(super) fn obtained_since(&self, trigger: Trigger) -> Option<Arc<Credential>> {
+    pub(crate) fn obtained_since(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let was_missing = matches!(trigger, Trigger::Missing | Trigger::Rejected);
         self.usable().filter(|_| was_missing)
     }
 
     /// Takes over what is in the shared store, if it is good and newer than what is in use.
-    pub(super) fn adopt(&self, trigger: Trigger, stored: Option<&Stored>) -> Option<Arc<Credential>> {
+    pub(crate) fn adopt(&self, trigger: Trigger, stored: Option<&Stored>) -> Option<Arc<Credential>> {
         let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored))?;
         let (value, ends) = (stored.value.clone(), stored.expires_at?);
         let credential = Arc::new(self.policy.credential(self.kind, value, ends));
@@ -158,7 +163,7 @@ impl Slot {
         Some(credential)
     }
 
-    /// True if `stored` is good, and was not in use here before (see [`super::history`]).
+    /// True if `stored` is good, and was not in use here before (see [`history`]).
     fn is_current(&self, stored: &Stored) -> bool {
         stored.expires_at.is_some_and(|ends| ends > Instant::now()) && !self.history.contains(&stored.value)
     }
@@ -172,7 +177,7 @@ impl Slot {
 
     /// Puts `credential`, which WeChat issued after `asked_at`, into the shared store in place of `seen`, and into
     /// use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8).
-    pub(super) async fn publish(
+    pub(crate) async fn publish(
         &self,
         seen: Option<Stored>,
         credential: Credential,
@@ -226,7 +231,7 @@ impl Slot {
     }
 
     /// Uses `credential` from now on, unless it has been rejected meanwhile.
-    pub(super) fn put_into_use(&self, credential: &Arc<Credential>) {
+    pub(crate) fn put_into_use(&self, credential: &Arc<Credential>) {
         self.reports.expires_in(self.kind, credential.remaining());
         let before = self.cell.hold(Arc::clone(credential));
         if let Some(before) = before.filter(|before| before.value != credential.value) {

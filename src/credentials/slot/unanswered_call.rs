@@ -13,7 +13,7 @@ use crate::store::{SharedStore, keys};
 const MARK: &str = "unanswered";
 
 /// One account's token call whose outcome is not known.
-pub(super) struct UnansweredCall {
+pub(crate) struct UnansweredCall {
     store: Arc<dyn SharedStore>,
     key: String,
     /// True while it is this process that has lost an answer.
@@ -21,7 +21,7 @@ pub(super) struct UnansweredCall {
 }
 
 impl UnansweredCall {
-    pub(super) fn new(store: Arc<dyn SharedStore>, app_id: &AppId) -> Self {
+    pub(crate) fn new(store: Arc<dyn SharedStore>, app_id: &AppId) -> Self {
         Self {
             store,
             key: keys::token_call(app_id),
@@ -30,36 +30,36 @@ impl UnansweredCall {
     }
 
     /// A token call begins; true if all calls before it were answered.
-    pub(super) async fn begin(&self) -> bool {
+    pub(crate) async fn begin(&self) -> bool {
         // If the store fails here, only this process knows about the call.
         let marked = self.store.set_if_absent(&self.key, MARK, keys::TOKEN_CALL_TTL).await;
         matches!(marked, Ok(true)) && !self.is_ours()
     }
 
     /// The answer was lost.
-    pub(super) fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.lost_here.store(true, Ordering::Relaxed);
     }
 
     /// The outcome is known: the account's token is known again, or was never replaced.
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         self.forget();
         // If the mark stays, the next foreign invalidation may go unreported, and nothing else.
         let _ = self.store.compare_and_delete(&self.key, MARK).await;
     }
 
     /// Another replica has obtained a token since.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.lost_here.store(false, Ordering::Relaxed);
     }
 
     /// True if this process has lost an answer.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.lost_here.load(Ordering::Relaxed)
     }
 
     /// True if any replica may have lost one.
-    pub(super) async fn exists(&self) -> bool {
+    pub(crate) async fn exists(&self) -> bool {
         self.is_ours() || matches!(self.store.get(&self.key).await, Ok(Some(_)))
     }
 }

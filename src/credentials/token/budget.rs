@@ -10,7 +10,7 @@ use crate::store::{SharedStore, keys};
 const FORCED_PER_DAY: u64 = 20;
 
 /// The day's calls of one account.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     store: Arc<dyn SharedStore>,
     app_id: AppId,
     limit: u64,
@@ -25,7 +25,7 @@ struct Count {
 }
 
 impl Budget {
-    pub(super) fn new(store: Arc<dyn SharedStore>, app_id: AppId, limit: u32) -> Self {
+    pub(crate) fn new(store: Arc<dyn SharedStore>, app_id: AppId, limit: u32) -> Self {
         Self {
             store,
             app_id,
@@ -35,7 +35,7 @@ impl Budget {
     }
 
     /// Spends one call; an error with the day's calls if they are all spent.
-    pub(super) async fn spend(&self) -> Result<(), u64> {
+    pub(crate) async fn spend(&self) -> Result<(), u64> {
         let day = today();
         let key = self.key(&day);
         let shared = self.shared_count(&key).await;
@@ -54,7 +54,7 @@ impl Budget {
     }
 
     /// Learns what the cluster has spent before this process began.
-    pub(super) async fn learn(&self) {
+    pub(crate) async fn learn(&self) {
         let (day, calls) = (today(), self.spent_by_all().await);
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if own.day != day || own.calls < calls {
@@ -63,7 +63,7 @@ impl Budget {
     }
 
     /// How many calls the whole cluster has made today; this process's own if the store is down.
-    pub(super) async fn spent_by_all(&self) -> u64 {
+    pub(crate) async fn spent_by_all(&self) -> u64 {
         let day = today();
         self.shared_count(&self.key(&day)).await.max(self.spent_on(&day))
     }
@@ -78,7 +78,7 @@ impl Budget {
     }
 
     /// How many calls were made today, as far as this process knows.
-    pub(super) fn spent(&self) -> u64 {
+    pub(crate) fn spent(&self) -> u64 {
         self.spent_on(&today())
     }
 
@@ -89,7 +89,7 @@ impl Budget {
 
     /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when nobody knows
     /// what the other replicas have used.
-    pub(super) async fn may_force(&self) -> bool {
+    pub(crate) async fn may_force(&self) -> bool {
         let last = keys::force_refresh(&self.app_id);
         let count = keys::force_refresh_calls(&self.app_id, &today());
         matches!(

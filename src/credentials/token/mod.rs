@@ -1,5 +1,8 @@
 //! The account's `access_token`: lent to calls, replaced if WeChat rejects it, renewed.
 
+mod budget;
+mod call;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,27 +10,26 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::{Backoff, Severity};
-use super::credential::{Credential, Kind};
-use super::error::{TokenCallError, Unavailable, rejects_token};
-use super::jitter::POLL;
-use super::lock::{Claim, Lock};
-use super::parameters::Parameters;
-use super::policy::Policy;
-use super::renewal::{Outcome, Renewals};
-use super::report::Reports;
-use super::slot::Slot;
-use super::token_call::TokenCalls;
-use super::trigger::Trigger;
-use super::unanswered_call::UnansweredCall;
+use crate::credentials::backoff::{Backoff, Severity};
+use crate::credentials::credential::{Credential, Kind};
+use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
+use crate::credentials::jitter::POLL;
+use crate::credentials::lock::{Claim, Lock};
+use crate::credentials::parameters::Parameters;
+use crate::credentials::policy::Policy;
+use crate::credentials::renewal::{Outcome, Renewals};
+use crate::credentials::report::Reports;
+use crate::credentials::slot::{Slot, UnansweredCall};
+use crate::credentials::trigger::Trigger;
 use crate::wechat::CallError;
+use call::TokenCalls;
 
 /// A token that is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, was
 /// taken over by another system.
 const YOUNG: Duration = Duration::from_mins(1);
 
 /// One account's token.
-pub(super) struct Token {
+pub(crate) struct Token {
     slot: Slot,
     renewals: Renewals,
     calls: TokenCalls,
@@ -41,11 +43,11 @@ pub(super) struct Token {
 }
 
 impl Token {
-    pub(super) fn new(parameters: &Parameters<'_>) -> Self {
+    pub(crate) fn new(parameters: &Parameters<'_>) -> Self {
         let unanswered = Arc::new(UnansweredCall::new(parameters.store(), &parameters.app_id));
         let slot = parameters.slot(Kind::AccessToken);
         Self {
-            slot: slot.settling(Arc::clone(&unanswered)),
+            slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
             renewals: parameters.renewals(Kind::AccessToken),
             calls: TokenCalls::new(parameters, unanswered),
             lock: parameters.lock(),
@@ -56,20 +58,20 @@ impl Token {
         }
     }
 
-    pub(super) fn slot(&self) -> &Slot {
+    pub(crate) fn slot(&self) -> &Slot {
         &self.slot
     }
 
-    pub(super) fn renewals(&self) -> &Renewals {
+    pub(crate) fn renewals(&self) -> &Renewals {
         &self.renewals
     }
 
-    pub(super) fn calls(&self) -> &TokenCalls {
+    pub(crate) fn calls(&self) -> &TokenCalls {
         &self.calls
     }
 
     /// The token; waits for it if there is none.
-    pub(super) async fn get(self: &Arc<Self>) -> Outcome {
+    pub(crate) async fn get(self: &Arc<Self>) -> Outcome {
         match self.slot.usable() {
             Some(token) => Ok(token),
             None => self.renew(Trigger::Missing).await,
@@ -78,7 +80,7 @@ impl Token {
 
     /// Makes `call` with the token. If WeChat rejects that token, another one is obtained, once for the whole
     /// cluster, and the call is made once more (C4).
-    pub(super) async fn lend<T, F, Fut>(self: &Arc<Self>, call: F) -> Result<T, TokenCallError>
+    pub(crate) async fn lend<T, F, Fut>(self: &Arc<Self>, call: F) -> Result<T, TokenCallError>
     where
         F: Fn(Arc<Credential>) -> Fut + Send,
         Fut: Future<Output = Result<T, CallError>> + Send,
@@ -99,7 +101,7 @@ impl Token {
     }
 
     /// Obtains another token in place of `dead`, which WeChat has rejected with `error`.
-    pub(super) async fn replace_rejected(self: &Arc<Self>, dead: &Arc<Credential>, error: &CallError) -> Outcome {
+    pub(crate) async fn replace_rejected(self: &Arc<Self>, dead: &Arc<Credential>, error: &CallError) -> Outcome {
         self.invalidate(dead, error).await;
         // The renewal that is joined first may have begun before this rejection; the next one has not.
         for _ in 0..2 {
@@ -130,7 +132,7 @@ impl Token {
     }
 
     /// Renews the token, or waits for the renewal that is running.
-    pub(super) async fn renew(self: &Arc<Self>, trigger: Trigger) -> Outcome {
+    pub(crate) async fn renew(self: &Arc<Self>, trigger: Trigger) -> Outcome {
         let start = || {
             let token = Arc::clone(self);
             async move { token.run_renewal(trigger).await }
@@ -190,7 +192,7 @@ impl Token {
     }
 
     /// Why the refresher is to renew the token now, if it is.
-    pub(super) fn due(&self) -> Option<Trigger> {
+    pub(crate) fn due(&self) -> Option<Trigger> {
         if self.renewals.refusal().is_some() {
             return None;
         }
