@@ -14,7 +14,7 @@ use tower::Layer;
 use tower::util::option_layer;
 
 use crate::allocator;
-use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
+use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Refresher, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
 use crate::http::middleware::{Listener, Stack};
 use crate::http::public::{self, Api, Auth, RateLimit};
@@ -78,7 +78,7 @@ pub struct App {
     tasks_done: CancellationToken,
     /// Renewals and uploads.
     tasks: TaskTracker,
-    /// Keepers, the journal's writer, sweeps.
+    /// Refreshers, the journal's writer, sweeps.
     background: TaskTracker,
 }
 
@@ -243,8 +243,8 @@ impl App {
 
     fn start_background(&self) {
         for account in self.api.directory.all() {
-            let keeper = Keeper::run(Arc::clone(&account.credentials), self.stop.clone());
-            self.background.spawn(keeper);
+            let refresher = Refresher::run(Arc::clone(&account.credentials), self.stop.clone());
+            self.background.spawn(refresher);
         }
         let stop = self.stop.clone();
         self.background.spawn(async move {
@@ -283,13 +283,13 @@ fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError>
 fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Services) -> Result<Directory, StartError> {
     let policy = Policy::new(&settings.credentials, &settings.wechat);
     let accounts = settings.accounts.iter().map(|account| {
-        let credentials = AccountCredentials::new(
-            account.app_id.clone(),
-            Arc::new(WeChatIssuer::new(Arc::clone(client), account)),
-            &settings.credentials,
-            policy.clone(),
-            services.clone(),
-        );
+        let credentials = AccountCredentials::new(&Parameters {
+            app_id: account.app_id.clone(),
+            issuer: Arc::new(WeChatIssuer::new(Arc::clone(client), account)),
+            settings: &settings.credentials,
+            policy: policy.clone(),
+            services: services.clone(),
+        });
         Account {
             media: Arc::new(WeChatMedia::new(Arc::clone(client), Arc::clone(&credentials))),
             credentials,

@@ -15,7 +15,7 @@
 //! - [`account`]: the name of a WeChat account
 //! - [`picture`]: the kinds of picture, told from their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
-//! - [`flights`]: work that several callers want at once, done once
+//! - [`single_flight`]: work that several callers want at the same time, done once
 //! - [`allocator`]: what glibc's allocator is told, so that a burst of uploads gives its memory back
 //!
 //! What the operator chose, and the world outside:
@@ -57,7 +57,6 @@ pub mod check;
 pub mod cli;
 pub mod credentials;
 pub mod directory;
-pub mod flights;
 #[cfg(any(test, doc, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -71,6 +70,7 @@ pub mod picture;
 pub mod sandbox;
 pub mod secret;
 pub mod settings;
+pub mod single_flight;
 pub mod store;
 pub mod telemetry;
 pub mod wechat;

@@ -11,14 +11,14 @@ use super::Finding;
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings::{self, Account, Backend, Settings, TokenApi};
-use crate::store::{RedisStore, SharedStore};
+use crate::store::{RedisStore, SharedStore, keys};
 use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
 /// What is needed to get them.
 pub struct Desk {
     redis: Option<RedisStore>,
     client: WeChatClient,
-    keys: settings::Credentials,
+    settings: settings::Credentials,
 }
 
 /// A token, and where it is from.
@@ -71,7 +71,7 @@ impl Desk {
         Ok(Self {
             redis,
             client,
-            keys: settings.credentials.clone(),
+            settings: settings.credentials.clone(),
         })
     }
 
@@ -99,7 +99,7 @@ impl Desk {
 
     /// The ticket that the cluster signs with, or WeChat's current one.
     pub async fn ticket(&self, account: &Account) -> Result<Secret, Missing> {
-        let key = self.keys.ticket_key.fill(&account.app_id);
+        let key = keys::ticket(&self.settings, &account.app_id);
         if let Ok(Some(ticket)) = self.standing(&key).await {
             return Ok(ticket);
         }
@@ -110,7 +110,7 @@ impl Desk {
 
     /// The token that stands in Redis, where it can be seen.
     pub async fn shared_token(&self, app_id: &AppId) -> Option<Secret> {
-        self.standing(&self.keys.token_key.fill(app_id)).await.ok().flatten()
+        self.standing(&keys::token(&self.settings, app_id)).await.ok().flatten()
     }
 
     /// A classic account's token in use; `None` where it is sure that Redis holds none.
@@ -123,7 +123,7 @@ impl Desk {
         if self.redis.is_none() {
             return Err(left_alone("credentials.backend is \"memory\""));
         }
-        let standing = self.standing(&self.keys.token_key.fill(&account.app_id)).await;
+        let standing = self.standing(&keys::token(&self.settings, &account.app_id)).await;
         standing.map_err(|()| left_alone("Redis does not tell whether one is in use"))
     }
 

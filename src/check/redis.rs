@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Finding;
 use crate::settings::{Backend, RedisMode, Settings, TokenApi};
-use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError};
+use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError, keys};
 
 const CHECK: &str = "redis";
 
@@ -16,8 +16,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 const PINGS: usize = 5;
 /// A slower Redis makes every renewal, and every first upload of a picture, slow.
 const SLOW: Duration = Duration::from_millis(50);
-/// What the check writes lives no longer, whatever becomes of the check.
-const LIFE: Duration = Duration::from_secs(10);
 
 pub(super) async fn look(settings: &Settings, store: Option<&RedisStore>) -> Vec<Finding> {
     let Some(store) = store.filter(|_| settings.credentials.backend == Backend::Redis) else {
@@ -127,26 +125,23 @@ async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Findi
 /// Whether everything that the gateway does is allowed, with each of its keys.
 async fn rights(settings: &Settings, store: &RedisStore) -> Result<Finding, Finding> {
     let failed = |error: StoreError| refused("not everything is allowed at", settings, &error);
-    let key = format!("wxgate:check:{:016x}", rand::random::<u64>());
+    let key = keys::check(rand::random());
     let written = write(store, &key).await.map_err(failed)?;
     if !written {
         let message = format!("what was written to {} was gone at once", place(settings));
         return Err(Finding::failed(CHECK, message).cure("look at its memory limit, and who else removes keys"));
     }
-    let keys = &settings.credentials;
+    let credentials = &settings.credentials;
     for account in &settings.accounts {
         let app_id = &account.app_id;
-        for template in [&keys.token_key, &keys.ticket_key, &keys.lock_key] {
+        for name in [keys::token, keys::ticket, keys::lock] {
             // Removes nothing, for nothing holds what was made up just now; yet it takes the right to.
             store
-                .compare_and_delete(&template.fill(app_id), &key)
+                .compare_and_delete(&name(credentials, app_id), &key)
                 .await
                 .map_err(failed)?;
         }
-        store
-            .newest(&format!("wxgate:journal:{app_id}"), 1)
-            .await
-            .map_err(failed)?;
+        store.newest(&keys::journal(app_id), 1).await.map_err(failed)?;
     }
     Ok(Finding::ok(
         CHECK,
@@ -157,12 +152,12 @@ async fn rights(settings: &Settings, store: &RedisStore) -> Result<Finding, Find
 /// Each operation of the gateway's in turn, on a key of the check's own; false where one found the key
 /// otherwise than the one before has left it.
 async fn write(store: &RedisStore, key: &str) -> Result<bool, StoreError> {
-    let set = store.set_if_absent(key, "1", LIFE).await?;
-    let changed = store.compare_and_set(key, Some("1"), "2", LIFE).await?;
-    let counted = store.increment(key, LIFE).await?;
+    let set = store.set_if_absent(key, "1", keys::CHECK_TTL).await?;
+    let changed = store.compare_and_set(key, Some("1"), "2", keys::CHECK_TTL).await?;
+    let counted = store.increment(key, keys::CHECK_TTL).await?;
     let removed = store.compare_and_delete(key, "3").await?;
     // A counter that begins gets its life, by another command.
-    store.increment(key, LIFE).await?;
+    store.increment(key, keys::CHECK_TTL).await?;
     store.compare_and_delete(key, "1").await?;
     store.try_append(key).await?;
     Ok(set && changed && counted == 3 && removed)

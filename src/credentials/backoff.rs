@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Unavailable;
+use super::error::Unavailable;
 use super::jitter::Jitter;
 
 /// How hard a failure is, which decides how long nobody tries again.
@@ -15,10 +15,10 @@ pub(super) enum Severity {
     Passing,
     /// It lasts a minute at least.
     Quota,
-    /// It lasts until an operator acts; WeChat takes up to ten minutes to notice that he did.
+    /// It lasts until an operator acts; WeChat takes up to ten minutes to notice that.
     Operator,
-    /// Somebody else replaces our tokens as fast as we do. The first few times may be chance.
-    Fight,
+    /// Another system replaces our tokens as fast as we do. The first few times may be chance.
+    Takeover,
 }
 
 impl Severity {
@@ -28,17 +28,17 @@ impl Severity {
             Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
             Severity::Quota => (0, Duration::from_mins(1), Duration::from_mins(10)),
             Severity::Operator => (0, Duration::from_secs(10), Duration::from_mins(10)),
-            Severity::Fight => (3, Duration::from_secs(1), Duration::from_mins(1)),
+            Severity::Takeover => (3, Duration::from_secs(1), Duration::from_mins(1)),
         };
         let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
         doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
     }
 }
 
-/// A failure so long after the wait of the one before is a new beginning.
+/// A failure this long after the wait of the one before counts as the first.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
-/// Remembers failures in a row, and until when nobody tries again.
+/// Counts failures in a row, and says until when nobody tries again.
 pub(super) struct Backoff {
     failing: Mutex<Option<Failing>>,
     jitter: Jitter,
@@ -73,7 +73,7 @@ impl Backoff {
         })
     }
 
-    /// Notes a failure; answers it with the wait that follows.
+    /// Notes a failure; returns it with the wait that follows.
     pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
         let mut state = self.state();
         let in_a_row = |failing: &&Failing| failing.until.elapsed() < FORGOTTEN_AFTER;
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_space_out() {
+    async fn waits_grow_with_failures_in_a_row() {
         assert!((3..=10).contains(&calls_in_5s(Severity::Passing).await));
         assert_eq!(calls_in_5s(Severity::Operator).await, 1);
         assert_eq!(calls_in_5s(Severity::Quota).await, 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_forgets_the_failures() {
+    async fn success_resets_the_wait() {
         let backoff = Backoff::new(Jitter::random());
         for _ in 0..40 {
             backoff.fail(Severity::Passing, Unavailable::soon("test"));

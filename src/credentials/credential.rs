@@ -18,7 +18,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both kinds, the one that the other is got with first.
+    /// Both kinds; the token first, because the ticket is obtained with it.
     pub const ALL: [Kind; 2] = [Kind::AccessToken, Kind::JsapiTicket];
 
     /// Its name in metrics, logs, the journal and the operator's routes.
@@ -38,11 +38,11 @@ pub struct Credential {
     pub value: Secret,
     /// The first 8 hex digits of its SHA-256, which name it in logs.
     pub fingerprint: String,
-    /// When this process got it.
+    /// When this process obtained it.
     pub held_since: Instant,
     /// When it ends.
     pub expires_at: Instant,
-    /// When the background renews it, unless another replica did before.
+    /// When the refresher renews it, unless another replica was faster.
     pub renew_at: Instant,
 }
 
@@ -51,6 +51,11 @@ impl Credential {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         Instant::now() < self.expires_at
+    }
+
+    /// Its whole life here.
+    pub(super) fn life(&self) -> Duration {
+        self.expires_at.saturating_duration_since(self.held_since)
     }
 
     /// What is left of its life.
@@ -75,7 +80,7 @@ impl Cell {
         self.held().filter(|credential| credential.is_usable())
     }
 
-    /// Reads what is held and has not ended without counting a reference: for the hot path.
+    /// Reads what is held and has not ended, without counting a reference: for the hot path.
     pub(super) fn with_usable<T>(&self, read: impl FnOnce(&Credential) -> T) -> Option<T> {
         self.0
             .load()
@@ -84,7 +89,7 @@ impl Cell {
             .map(read)
     }
 
-    /// Holds `credential` from now on; answers what was held before.
+    /// Holds `credential` from now on; returns what was held before.
     pub(super) fn hold(&self, credential: Arc<Credential>) -> Option<Arc<Credential>> {
         self.0.swap(Some(credential))
     }

@@ -13,13 +13,13 @@ use crate::wechat::{CallError, Issued, WeChatClient};
 /// Issues one account's credentials. A trait so that the state machine can be tested against a
 /// WeChat in simulated time.
 pub trait Issuer: Send + Sync {
-    /// Which token call this is; it decides what may be done without the cluster's lock.
+    /// Which token API is called; it decides what may be done without the cluster's lock.
     fn token_api(&self) -> TokenApi;
 
     /// Asks for a token; `force_refresh` is for stable tokens only.
     fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>>;
 
-    /// Asks WeChat something cheap, to learn whether it takes `token`.
+    /// Makes a cheap call, to learn whether WeChat accepts `token`.
     fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>>;
 
     /// Asks for the ticket.

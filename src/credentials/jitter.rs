@@ -1,4 +1,4 @@
-//! Chance, passed in: what it decides can be repeated in a test.
+//! Randomness, passed in so that a test can repeat what it decides.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,12 +7,15 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Spreads out what replicas would otherwise do in step. Clones share one stream of chance.
+/// How long a replica that waits for another one pauses between two looks at the shared store.
+pub(super) const POLL: Duration = Duration::from_millis(50);
+
+/// Spreads out what replicas would otherwise do in step. Clones share one random stream.
 #[derive(Clone)]
 pub struct Jitter(Arc<Mutex<StdRng>>);
 
 impl Jitter {
-    /// A stream that nobody can foresee.
+    /// An unpredictable stream.
     #[must_use]
     pub fn random() -> Self {
         Self::seeded(rand::random())
@@ -32,5 +35,10 @@ impl Jitter {
             .unwrap_or_else(PoisonError::into_inner)
             .random_range(range);
         time.mul_f64(factor)
+    }
+
+    /// The pause before the next look, [`POLL`] on average.
+    pub(super) fn poll(&self) -> Duration {
+        self.spread(POLL, 0.5..=1.5)
     }
 }

@@ -1,16 +1,43 @@
-//! The account's lock for the whole cluster, in the shared store.
+//! Which replica renews: the account's lock in the shared store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::distr::Alphanumeric;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use super::credential::Credential;
+use super::error::Unavailable;
+use super::jitter::Jitter;
+use super::policy::Policy;
+use super::slot::{Slot, Stored};
+use super::trigger::Trigger;
 use crate::store::{SharedStore, StoreError};
 
-/// The lock, held. Only its owner can release it; left alone it ends by itself after its life.
-pub(super) struct Held {
+/// The lock on renewals of one account, for the whole cluster.
+#[derive(Clone)]
+pub(super) struct Lock {
+    store: Arc<dyn SharedStore>,
+    key: String,
+    ttl: Duration,
+    /// The longest that another replica's renewal is waited for.
+    wait: Duration,
+    jitter: Jitter,
+}
+
+/// How a renewal goes on after a look at the shared store.
+pub(super) enum Claim {
+    /// Another replica or renewal has obtained one, and it is in use here now.
+    Adopted(Arc<Credential>),
+    /// The lock is ours; this is what was stored when we got it.
+    Locked(Lease, Option<Stored>),
+    /// The shared store is down, so nobody knows what the other replicas do.
+    Alone(StoreError),
+}
+
+/// The lock, held. Only its owner can release it; otherwise it ends after `lock_ttl`.
+pub(super) struct Lease {
     store: Arc<dyn SharedStore>,
     key: String,
     owner: String,
@@ -18,36 +45,78 @@ pub(super) struct Held {
     ends_at: Instant,
 }
 
-/// Tries to take the lock at `key`; `None` where somebody else holds it.
-pub(super) async fn try_acquire(
-    store: &Arc<dyn SharedStore>,
-    key: &str,
-    life: Duration,
-) -> Result<Option<Held>, StoreError> {
-    let owner = new_owner();
-    // Counted from before the command, so that it never seems to last longer than it does.
-    let ends_at = Instant::now() + life;
-    let taken = store.set_if_absent(key, &owner, life).await?;
-    Ok(taken.then(|| Held {
-        store: Arc::clone(store),
-        key: key.to_owned(),
-        owner,
-        ends_at,
-    }))
+impl Lock {
+    pub(super) fn new(store: Arc<dyn SharedStore>, key: String, policy: &Policy) -> Self {
+        Self {
+            store,
+            key,
+            ttl: policy.lock_ttl,
+            wait: policy.lock_wait,
+            jitter: policy.jitter.clone(),
+        }
+    }
+
+    /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
+    pub(super) async fn claim(&self, slot: &Slot, trigger: Trigger) -> Result<Claim, Unavailable> {
+        let give_up = Instant::now() + self.wait;
+        loop {
+            match self.try_claim(slot, trigger).await {
+                Ok(Some(claim)) => return Ok(claim),
+                Ok(None) if Instant::now() < give_up => sleep(self.jitter.poll()).await,
+                Ok(None) => {
+                    return Err(Unavailable::soon(
+                        "another replica holds the lock and has published nothing yet",
+                    ));
+                }
+                Err(error) => return Ok(Claim::Alone(error)),
+            }
+        }
+    }
+
+    async fn try_claim(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Claim>, StoreError> {
+        if let Some(credential) = slot.look(trigger).await? {
+            return Ok(Some(Claim::Adopted(credential)));
+        }
+        let Some(lease) = self.try_acquire().await? else {
+            return Ok(None);
+        };
+        // Between the look and the lock, another replica may have published and released it.
+        let claim = match slot.read_shared().await {
+            Ok(seen) => match slot
+                .adopt(trigger, seen.as_ref())
+                .or_else(|| slot.obtained_since(trigger))
+            {
+                Some(credential) => Ok(Claim::Adopted(credential)),
+                None => return Ok(Some(Claim::Locked(lease, seen))),
+            },
+            Err(error) => Err(error),
+        };
+        lease.release().await;
+        claim.map(Some)
+    }
+
+    /// Tries to take the lock; `None` if it is held.
+    async fn try_acquire(&self) -> Result<Option<Lease>, StoreError> {
+        let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
+        // Counted from before the command, so that it never seems to last longer than it does.
+        let ends_at = Instant::now() + self.ttl;
+        let taken = self.store.set_if_absent(&self.key, &owner, self.ttl).await?;
+        Ok(taken.then(|| Lease {
+            store: Arc::clone(&self.store),
+            key: self.key.clone(),
+            owner,
+            ends_at,
+        }))
+    }
 }
 
-fn new_owner() -> String {
-    rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect()
-}
-
-impl Held {
-    /// True where the lock surely lasts for `time` from now. A holder that was frozen sees here that
-    /// its time has passed.
+impl Lease {
+    /// True if the lock surely lasts for `time` from now. A holder that was frozen sees here that its time is over.
     pub(super) fn lasts_for(&self, time: Duration) -> bool {
         Instant::now() + time < self.ends_at
     }
 
-    /// Releases the lock if it is still ours. A store that fails here ends it in time.
+    /// Releases the lock if it is still ours. If the store fails, the lock ends by itself.
     pub(super) async fn release(self) {
         if let Err(error) = self.store.compare_and_delete(&self.key, &self.owner).await {
             tracing::debug!(%error, "the lock was not released and will end by itself");

@@ -1,83 +1,50 @@
-//! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of
-//! their end, healed when they die.
+//! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of their end,
+//! replaced when WeChat rejects them.
 //!
-//! A request reads a [`Credential`] from the account's cell, with one atomic load. Everything else
-//! happens beside it: the [`Keeper`] looks after an account in the background, a renewal is a task of
-//! its own that any number of callers wait for, and the [`SharedStore`](crate::store::SharedStore)
-//! holds what the replicas share: token, ticket, lock, the day's count of calls, the journal.
+//! A request reads a `Credential` with one atomic load. Everything else happens beside it. From the bottom up, each
+//! file or folder using only those above it:
+//!
+//! - `credential`, `error`, `jitter`, `trigger`, `policy`, `backoff`, `issuer`: what all the others speak of
+//! - `journal/`, `metrics`, `report`: what people learn
+//! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
+//!   (`shared_entry`), and whether WeChat may have replaced it unseen (`unanswered_call`)
+//! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common
+//! - `parameters`: what an account's credentials are made from
+//! - `token/`: how a token is obtained (`call`), counted (`budget`), lent and replaced
+//! - `ticket`: how a ticket is obtained
+//! - `probe`, `hand_out`: the token in other systems' hands
+//! - `account`: the front of it all; `refresher`: the background task for an account
 
 mod account;
 mod backoff;
-mod budget;
 mod credential;
-mod doubt;
-mod exchange;
-mod handed_out;
+mod error;
+mod hand_out;
 mod issuer;
 mod jitter;
 mod journal;
-mod keeper;
 mod lock;
 mod metrics;
-mod past;
+mod parameters;
 mod policy;
+mod probe;
+mod refresher;
 mod renewal;
 mod report;
-mod shelf;
 #[cfg(test)]
 mod simulation;
-mod suspicion;
+mod slot;
 mod ticket;
+mod token;
+mod trigger;
 
-use std::time::Duration;
-
-use crate::wechat::{CallError, ErrCode};
-
-pub use account::{AccountCredentials, Services, Status};
-pub use credential::{Credential, Kind};
-pub use handed_out::Ours;
-pub use issuer::{Issuer, WeChatIssuer};
-pub use jitter::Jitter;
-pub use journal::{Event, Journal};
-pub use keeper::Keeper;
-pub use metrics::CredentialMetrics;
-pub use policy::Policy;
-
-/// No usable credential is to be had now.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}")]
-pub struct Unavailable {
-    /// Why, for the log.
-    pub reason: String,
-    /// WeChat's refusal, where that is the reason.
-    pub errcode: Option<ErrCode>,
-    /// When to ask again.
-    pub retry_after: Duration,
-}
-
-impl Unavailable {
-    /// The gateway ends before WeChat has answered.
-    fn ending() -> Self {
-        Self::soon("the gateway ends")
-    }
-
-    /// A passing cause: worth asking again in a second.
-    fn soon(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            errcode: None,
-            retry_after: Duration::from_secs(1),
-        }
-    }
-}
-
-/// How a call that needs the token fails.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TokenCallError {
-    /// There was no token to make it with.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// WeChat failed, with a good token.
-    #[error(transparent)]
-    Call(#[from] CallError),
-}
+pub(crate) use account::AccountCredentials;
+pub(crate) use credential::{Credential, Kind};
+pub use error::{TokenCallError, Unavailable};
+pub(crate) use hand_out::Ours;
+pub(crate) use issuer::WeChatIssuer;
+pub(crate) use journal::{Event, Journal, JournalEntry};
+pub(crate) use metrics::CredentialMetrics;
+pub(crate) use parameters::{Parameters, Services};
+pub(crate) use policy::Policy;
+pub(crate) use refresher::Refresher;

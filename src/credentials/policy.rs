@@ -9,29 +9,29 @@ use super::jitter::Jitter;
 use crate::secret::Secret;
 use crate::settings;
 
-/// The times that the operator chose.
+/// The times that the settings give.
 #[derive(Clone)]
 pub struct Policy {
     /// How long before its end a credential is renewed, unless its life is too short for that.
     pub refresh_ahead: Duration,
-    /// How often the ticket is asked for anew at least.
+    /// WeChat is asked for the ticket at least this often.
     pub ticket_max_age: Duration,
     /// How often a replica looks for what another one renewed.
     pub adopt_interval: Duration,
     /// How long the lock outlives a holder that died.
     pub lock_ttl: Duration,
-    /// The longest anybody waits for the lock.
+    /// The longest that a renewal waits for the lock.
     pub lock_wait: Duration,
     /// The longest a token call may take, all hosts together.
     pub call_limit: Duration,
     /// Token calls per account, cluster and day; 0 means no limit.
     pub daily_token_calls: u32,
-    /// What spreads out the replicas' doings.
+    /// What keeps replicas from acting in step.
     pub jitter: Jitter,
 }
 
-/// A ticket that WeChat hands out again after its life should have ended is alive: WeChat has just
-/// said so. It is kept this long, and asked about again before that is over.
+/// A ticket that WeChat returns after its life should have ended is good, because WeChat has just said so. It is kept
+/// this long, and WeChat is asked again before that is over.
 const CONFIRMED: Duration = Duration::from_mins(5);
 
 impl Policy {
@@ -53,10 +53,10 @@ impl Policy {
 
     /// `value` as a credential that ends at `expires_at`, with the moment of its renewal.
     ///
-    /// The margin is never more than a quarter of what is left of the life. So a credential that
-    /// WeChat shortens is not renewed in a loop, and neither is a stable token, whose renewal gives
-    /// the same token back until its last five minutes: each time only a quarter of the rest remains.
-    /// The margin is shortened at random, so that replicas don't renew in step.
+    /// The margin is at most a quarter of what is left of the life. So a credential whose life WeChat shortens is not
+    /// renewed in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes:
+    /// each time only a quarter of the rest remains. The margin is shortened at random, so that replicas don't renew
+    /// in step.
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Instant) -> Credential {
         let now = Instant::now();
         let life = expires_at.saturating_duration_since(now);
@@ -74,10 +74,10 @@ impl Policy {
         }
     }
 
-    /// When a ticket ends that WeChat has just given a life of `expires_in`, counted from `asked_at`.
+    /// When a ticket ends to which WeChat has just given a life of `expires_in`, counted from `asked_at`.
     ///
-    /// WeChat says 7200 s whenever it is asked, however old the ticket is, so a ticket's life counts
-    /// from when its value was first seen: `known_end` is the end given then.
+    /// WeChat says 7200 s whenever it is asked, however old the ticket is. So a ticket's life counts from when its
+    /// value was first seen: `known_end` is the end given then.
     pub(super) fn ticket_end(asked_at: Instant, expires_in: Duration, known_end: Option<Instant>) -> Instant {
         match known_end {
             None => asked_at + expires_in,

@@ -1,88 +1,73 @@
-//! One renewal, from the look at what others have to the release of the lock.
+//! What the renewals of token and ticket have in common: one at a time, back-off, measuring.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::Unavailable;
-use super::account::{AccountCredentials, Outcome};
-use super::backoff::Severity;
-use super::credential::Kind;
-use super::exchange::Claim;
-use super::lock;
-use crate::settings::TokenApi;
+use super::backoff::{Backoff, Severity};
+use super::credential::{Credential, Kind};
+use super::error::Unavailable;
+use super::jitter::Jitter;
+use super::report::Reports;
+use super::trigger::Trigger;
+use crate::account::AppId;
+use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
-use crate::wechat::{CallError, ErrCode, Issued};
+use crate::wechat::{CallError, ErrCode, Meaning};
 
-/// What caused a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trigger {
-    /// There is none.
-    Missing,
-    /// Its end is near.
-    Expiring,
-    /// A ticket that has not been asked for anew for `ticket_max_age`.
-    Aged,
-    /// WeChat rejected the one before.
-    Rejected,
-    /// A lost answer left it open whether it still is the account's token.
-    InDoubt,
-    /// An operator wants it.
-    Operator,
+/// The result of a renewal; every caller that waits for it gets a copy.
+pub type Outcome = Result<Arc<Credential>, Unavailable>;
+
+/// The renewals of one account's token or ticket.
+pub(super) struct Renewals {
+    app_id: AppId,
+    kind: Kind,
+    flight: Arc<SingleFlight<(), Outcome>>,
+    /// Where they run, so that a drain waits for them.
+    tasks: TaskTracker,
+    backoff: Backoff,
+    reports: Reports,
 }
 
-impl Trigger {
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Trigger::Missing => "missing",
-            Trigger::Expiring => "expiring",
-            Trigger::Aged => "aged",
-            Trigger::Rejected => "rejected",
-            Trigger::InDoubt => "in_doubt",
-            Trigger::Operator => "operator",
+impl Renewals {
+    pub(super) fn new(app_id: AppId, kind: Kind, tasks: TaskTracker, jitter: Jitter, reports: Reports) -> Self {
+        Self {
+            app_id,
+            kind,
+            flight: Arc::default(),
+            tasks,
+            backoff: Backoff::new(jitter),
+            reports,
         }
     }
-}
 
-impl AccountCredentials {
-    /// Renews `kind`, or waits for the renewal under way. It runs as a task of its own, so no caller
-    /// that hangs up can cut it short (C11).
-    pub(super) async fn renew(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
-        let start = || Arc::clone(self).renewal(kind, trigger).in_current_span();
-        let (ticket, _) = self.slot(kind).flight.join(&(), &self.tasks, start);
-        ticket
+    /// Waits for the renewal that is running, or starts `renewal`. It is a task of its own, so no caller that hangs
+    /// up can cancel it (C11).
+    pub(super) async fn join_or_start<F>(&self, renewal: impl FnOnce() -> F) -> Outcome
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let start = || renewal().in_current_span();
+        let (pending, _) = self.flight.join_or_start(&(), &self.tasks, start);
+        pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))
     }
 
-    /// Boxed because a ticket's renewal may begin with the token's.
-    fn renewal(self: Arc<Self>, kind: Kind, trigger: Trigger) -> BoxFuture<'static, Outcome> {
-        async move { self.run_renewal(kind, trigger).await }.boxed()
-    }
-
-    async fn run_renewal(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
-        let slot = self.slot(kind);
-        if trigger != Trigger::Operator {
-            if let Some(refusal) = slot.backoff.refusal() {
-                return Err(refusal);
-            }
-            if let Some(refusal) = self.fights.refusal().filter(|_| kind == Kind::AccessToken) {
-                return self.got_by_another(slot, trigger).await.ok_or(refusal);
-            }
-        }
-        let before = slot.cell.held();
-        let renewing = async {
-            match kind {
-                Kind::AccessToken => self.renew_token(trigger).await,
-                Kind::JsapiTicket => self.renew_ticket(trigger).await,
-            }
-        };
+    /// Does `renewing`, traced and counted. `before` is what was in use until now.
+    pub(super) async fn measured(
+        &self,
+        trigger: Trigger,
+        before: Option<Arc<Credential>>,
+        renewing: impl Future<Output = Outcome>,
+    ) -> Outcome {
         let span = tracing::info_span!(
             target: TRACES,
             "renew",
-            otel.name = format!("renew {}", kind.label()),
+            otel.name = format!("renew {}", self.kind.label()),
             wxgate.app_id = self.app_id.as_str(),
             wxgate.trigger = trigger.label(),
         );
@@ -92,107 +77,49 @@ impl AccountCredentials {
             (Ok(now), Some(before)) if now.value == before.value => "unchanged",
             (Ok(_), _) => "ok",
         };
-        self.metrics
-            .refreshes
-            .with_label_values(&[self.app_id.as_str(), kind.label(), trigger.label(), result])
-            .inc();
+        self.reports.renewal_ended(self.kind, trigger, result);
         outcome
     }
 
-    async fn renew_token(&self, trigger: Trigger) -> Outcome {
-        let slot = &self.token;
-        let (lock, seen) = match self.claim(slot, trigger).await? {
-            Claim::Adopted(credential) => return Ok(credential),
-            Claim::Locked(lock, seen) => (Some(lock), seen),
-            // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
-            Claim::Alone(_) if self.issuer.token_api() == TokenApi::Stable => (None, None),
-            Claim::Alone(error) => {
-                return Err(Unavailable::soon(format!(
-                    "the shared store is down ({error}), and a classic token fetched without its lock may kill another replica's"
-                )));
-            }
+    /// What to answer at once, while nobody is to try again.
+    pub(super) fn refusal(&self) -> Option<Unavailable> {
+        self.backoff.refusal()
+    }
+
+    /// When the refresher is to try next; `held` is what is in use.
+    pub(super) fn next_attempt(&self, held: Option<Arc<Credential>>) -> Option<Duration> {
+        match self.refusal() {
+            Some(refusal) => Some(refusal.retry_after),
+            None => held.map(|held| held.renew_at.saturating_duration_since(Instant::now())),
+        }
+    }
+
+    /// WeChat gave a credential.
+    pub(super) fn succeeded(&self) {
+        self.backoff.clear();
+    }
+
+    /// WeChat's answer is no use, or nothing may be asked. Returns `why` with the wait that follows.
+    pub(super) fn back_off(&self, severity: Severity, why: Unavailable) -> Unavailable {
+        self.backoff.fail(severity, why)
+    }
+
+    /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9).
+    pub(super) fn failed(&self, error: &CallError, meaning: fn(ErrCode) -> Meaning) -> Unavailable {
+        let errcode = error.errcode();
+        let meaning = errcode.map_or(Meaning::Busy, meaning);
+        let severity = match meaning {
+            Meaning::Operator(_) => Severity::Operator,
+            Meaning::Quota => Severity::Quota,
+            Meaning::Busy | Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => Severity::Passing,
         };
-        let issued = self.cut_off.run_until_cancelled(self.issue_token(lock.as_ref())).await;
-        let outcome = match issued.unwrap_or_else(|| Err(Unavailable::ending())) {
-            Ok(issued) => {
-                let ends = issued.asked_at + issued.expires_in;
-                let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
-                let token = self.publish(slot, seen, credential, issued.asked_at).await;
-                self.doubt.settle().await;
-                Ok(token)
-            }
-            Err(unavailable) => Err(unavailable),
+        let reason = format!("{}: {error}", self.kind.label());
+        let why = Unavailable {
+            errcode,
+            ..Unavailable::soon(reason)
         };
-        if let Some(lock) = lock {
-            lock.release().await;
-        }
-        outcome
-    }
-
-    /// Calls WeChat for a token. `force_refresh` only where a stable token that WeChat has rejected
-    /// is given back, and no more often than WeChat allows (C10).
-    async fn issue_token(&self, lock: Option<&lock::Held>) -> Result<Issued, Unavailable> {
-        self.report_foreign().await;
-        let issued = self.call_for_token(lock, false).await?;
-        if !self.token.past.rejected(&issued.value) {
-            return Ok(issued);
-        }
-        if self.issuer.token_api() == TokenApi::Stable && self.budget.may_force().await {
-            tracing::info!(app_id = %self.app_id, "WeChat gave back the token that it rejects: force_refresh");
-            let forced = self.call_for_token(lock, true).await?;
-            if !self.token.past.rejected(&forced.value) {
-                return Ok(forced);
-            }
-        }
-        self.doubt.settle().await;
-        let why = Unavailable::soon("WeChat goes on issuing the token that it rejects");
-        Err(self.token.backoff.fail(Severity::Passing, why))
-    }
-
-    async fn call_for_token(&self, lock: Option<&lock::Held>, force_refresh: bool) -> Result<Issued, Unavailable> {
-        if let Err(spent) = self.budget.spend().await {
-            let reason = format!(
-                "{spent} token calls today reach credentials.daily_token_calls: none is made before midnight in Beijing; \
-                 look in the journal for who replaces the token"
-            );
-            tracing::error!(app_id = %self.app_id, "{reason}");
-            return Err(self.token.backoff.fail(Severity::Quota, Unavailable::soon(reason)));
-        }
-        let undoubted = self.doubt.begin().await;
-        // Nothing that could take long may stand between this look and the call: a process that was
-        // frozen while it held the lock wakes up here, and must not go on.
-        if lock.is_some_and(|lock| !lock.lasts_for(self.policy.call_limit)) {
-            if undoubted {
-                self.doubt.settle().await;
-            }
-            return Err(Unavailable::soon("the lock ran out before WeChat was called"));
-        }
-        let issued = self.issuer.token(force_refresh).await;
-        self.metrics
-            .calls_today
-            .with_label_values(&[self.app_id.as_str()])
-            .set(self.budget.spent().cast_signed());
-        match issued {
-            Ok(issued) => {
-                self.token.backoff.clear();
-                Ok(issued)
-            }
-            Err(error) => {
-                if may_have_happened(&error) {
-                    self.doubt.remain();
-                } else if undoubted {
-                    self.doubt.settle().await;
-                }
-                Err(self.note_failure(&self.token, &error, ErrCode::meaning_of_token_call))
-            }
-        }
-    }
-}
-
-/// True where WeChat may have replaced the token though no usable answer came.
-fn may_have_happened(error: &CallError) -> bool {
-    match error {
-        CallError::TimedOut | CallError::Interrupted(_) | CallError::Status(_) | CallError::Body(_) => true,
-        CallError::Unreachable(_) | CallError::Refused { .. } => false,
+        let why = self.backoff.fail(severity, why);
+        self.reports.renewal_failed(self.kind, error, meaning, why.retry_after);
+        why
     }
 }

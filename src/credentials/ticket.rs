@@ -1,109 +1,38 @@
-//! The renewal of a `jsapi_ticket`.
+//! The account's `jsapi_ticket`: read by signatures, renewed with a token that WeChat accepts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::Unavailable;
-use super::account::{AccountCredentials, Outcome, rejects_token};
 use super::credential::{Credential, Kind};
-use super::exchange::Claim;
+use super::error::{Unavailable, rejects_token};
+use super::issuer::Issuer;
+use super::lock::{Claim, Lock};
+use super::parameters::Parameters;
 use super::policy::Policy;
-use super::renewal::Trigger;
-use super::shelf::Standing;
+use super::renewal::{Outcome, Renewals};
+use super::slot::{Slot, Stored};
+use super::token::Token;
+use super::trigger::Trigger;
+use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 
-impl AccountCredentials {
-    /// Asks WeChat for the ticket, with a token that it accepts.
-    pub(super) async fn renew_ticket(self: &Arc<Self>, trigger: Trigger) -> Outcome {
-        let token = self.token().await?;
-        let error = match self.fetch_ticket(trigger, &token).await {
-            Err(TicketFailure::TokenRejected(error)) => error,
-            Err(TicketFailure::Unavailable(unavailable)) => return Err(unavailable),
-            Ok(ticket) => return Ok(ticket),
-        };
-        // The token's renewal needs the lock, which fetch_ticket has released by now.
-        let token = self.replace_rejected(&token, &error).await?;
-        self.fetch_ticket(trigger, &token)
-            .await
-            .map_err(|failure| match failure {
-                TicketFailure::Unavailable(unavailable) => unavailable,
-                TicketFailure::TokenRejected(error) => self.note_failure(&self.ticket, &error, ErrCode::meaning),
-            })
-    }
-
-    async fn fetch_ticket(&self, trigger: Trigger, token: &Credential) -> Result<Arc<Credential>, TicketFailure> {
-        let slot = &self.ticket;
-        let (lock, seen) = match self.claim(slot, trigger).await? {
-            Claim::Adopted(credential) => return Ok(credential),
-            Claim::Locked(lock, seen) => (Some(lock), seen),
-            // Asking for the ticket kills nothing.
-            Claim::Alone(_) => (None, None),
-        };
-        let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
-            Ok(ticket)
-        } else {
-            let asked = self.cut_off.run_until_cancelled(self.ask_for_ticket(token, seen)).await;
-            asked.unwrap_or_else(|| Err(Unavailable::ending().into()))
-        };
-        if let Some(lock) = lock {
-            lock.release().await;
-        }
-        outcome
-    }
-
-    async fn ask_for_ticket(
-        &self,
-        token: &Credential,
-        seen: Option<Standing>,
-    ) -> Result<Arc<Credential>, TicketFailure> {
-        let slot = &self.ticket;
-        let issued = match self.issuer.ticket(&token.value).await {
-            Ok(issued) => issued,
-            Err(error) if rejects_token(&error) => return Err(TicketFailure::TokenRejected(error)),
-            Err(error) => return Err(self.note_failure(slot, &error, ErrCode::meaning).into()),
-        };
-        slot.backoff.clear();
-        let held = slot.cell.held().map(|held| (held.value.clone(), held.expires_at));
-        let standing = seen
-            .as_ref()
-            .and_then(|seen| Some((seen.value.clone(), seen.expires_at?)));
-        let known_end = held
-            .into_iter()
-            .chain(standing)
-            .filter(|(value, _)| *value == issued.value)
-            .map(|(_, end)| end)
-            .min();
-        let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
-        let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
-        let ticket = self.publish(slot, seen, credential, issued.asked_at).await;
-        // A store that fails here costs one more getticket call by another replica.
-        let _ = self
-            .store
-            .set_if_absent(&self.asked_key(), "asked", self.policy.ticket_max_age.mul_f64(0.9))
-            .await;
-        Ok(ticket)
-    }
-
-    /// Where a ticket is only due because of its age, and another replica has asked WeChat about it
-    /// lately, with the same ticket as the answer: nothing to do before its mark ends.
-    async fn asked_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
-        let held = self.ticket.cell.usable().filter(|_| trigger == Trigger::Aged)?;
-        let mark = self.store.get(&self.asked_key()).await.ok()??.ttl?;
-        let (value, expires_at) = (held.value.clone(), held.expires_at);
-        let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
-        let renew_at = renewed.renew_at.min(Instant::now() + mark);
-        let ticket = Arc::new(Credential { renew_at, ..renewed });
-        self.hold(&self.ticket, &ticket);
-        Some(ticket)
-    }
-
-    fn asked_key(&self) -> String {
-        format!("wxgate:ticket_asked:{}", self.app_id)
-    }
+/// One account's ticket.
+pub(super) struct Ticket {
+    slot: Slot,
+    renewals: Renewals,
+    token: Arc<Token>,
+    issuer: Arc<dyn Issuer>,
+    lock: Lock,
+    asked: AskedMark,
+    policy: Policy,
+    /// Ends calls to WeChat, so that the lock is still released.
+    cut_off: CancellationToken,
 }
 
-/// How a ticket is not had.
+/// Why there is no ticket.
 enum TicketFailure {
     TokenRejected(CallError),
     Unavailable(Unavailable),
@@ -112,5 +41,166 @@ enum TicketFailure {
 impl From<Unavailable> for TicketFailure {
     fn from(unavailable: Unavailable) -> Self {
         Self::Unavailable(unavailable)
+    }
+}
+
+impl Ticket {
+    pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+        let key = keys::ticket_asked(&parameters.app_id);
+        Self {
+            slot: parameters.slot(Kind::JsapiTicket),
+            renewals: parameters.renewals(Kind::JsapiTicket),
+            token,
+            issuer: Arc::clone(&parameters.issuer),
+            lock: parameters.lock(),
+            asked: AskedMark {
+                store: parameters.store(),
+                key,
+                ttl: parameters.policy.ticket_max_age.mul_f64(0.9),
+            },
+            policy: parameters.policy.clone(),
+            cut_off: parameters.services.cut_off.clone(),
+        }
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    pub(super) fn renewals(&self) -> &Renewals {
+        &self.renewals
+    }
+
+    /// The ticket; waits for it if there is none.
+    pub(super) async fn get(self: &Arc<Self>) -> Outcome {
+        match self.slot.usable() {
+            Some(ticket) => Ok(ticket),
+            None => self.renew(Trigger::Missing).await,
+        }
+    }
+
+    /// Renews the ticket, or waits for the renewal that is running.
+    pub(super) async fn renew(self: &Arc<Self>, trigger: Trigger) -> Outcome {
+        let start = || {
+            let ticket = Arc::clone(self);
+            async move { ticket.run_renewal(trigger).await }
+        };
+        self.renewals.join_or_start(start).await
+    }
+
+    async fn run_renewal(&self, trigger: Trigger) -> Outcome {
+        if trigger != Trigger::Operator
+            && let Some(refusal) = self.renewals.refusal()
+        {
+            return Err(refusal);
+        }
+        let before = self.slot.held();
+        let renewing = self.fetch_with_token(trigger);
+        self.renewals.measured(trigger, before, renewing).await
+    }
+
+    /// Asks WeChat for the ticket, with a token that it accepts.
+    async fn fetch_with_token(&self, trigger: Trigger) -> Outcome {
+        let token = self.token.get().await?;
+        let error = match self.fetch(trigger, &token).await {
+            Err(TicketFailure::TokenRejected(error)) => error,
+            Err(TicketFailure::Unavailable(unavailable)) => return Err(unavailable),
+            Ok(ticket) => return Ok(ticket),
+        };
+        // The token's renewal needs the lock, which `fetch` has released by now.
+        let token = self.token.replace_rejected(&token, &error).await?;
+        self.fetch(trigger, &token).await.map_err(|failure| match failure {
+            TicketFailure::Unavailable(unavailable) => unavailable,
+            TicketFailure::TokenRejected(error) => self.renewals.failed(&error, ErrCode::meaning),
+        })
+    }
+
+    async fn fetch(&self, trigger: Trigger, token: &Credential) -> Result<Arc<Credential>, TicketFailure> {
+        let (lease, seen) = match self.lock.claim(&self.slot, trigger).await? {
+            Claim::Adopted(ticket) => return Ok(ticket),
+            Claim::Locked(lease, seen) => (Some(lease), seen),
+            // Asking for the ticket invalidates nothing.
+            Claim::Alone(_) => (None, None),
+        };
+        let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
+            Ok(ticket)
+        } else {
+            let asking = self.ask_for_ticket(token, seen);
+            let asked = self.cut_off.run_until_cancelled(asking).await;
+            asked.unwrap_or_else(|| Err(Unavailable::shutting_down().into()))
+        };
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        outcome
+    }
+
+    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<Arc<Credential>, TicketFailure> {
+        let issued = match self.issuer.ticket(&token.value).await {
+            Ok(issued) => issued,
+            Err(error) if rejects_token(&error) => return Err(TicketFailure::TokenRejected(error)),
+            Err(error) => return Err(self.renewals.failed(&error, ErrCode::meaning).into()),
+        };
+        self.renewals.succeeded();
+        let held = self.slot.held().map(|held| (held.value.clone(), held.expires_at));
+        let stored = seen
+            .as_ref()
+            .and_then(|seen| Some((seen.value.clone(), seen.expires_at?)));
+        let known_end = held
+            .into_iter()
+            .chain(stored)
+            .filter(|(value, _)| *value == issued.value)
+            .map(|(_, end)| end)
+            .min();
+        let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
+        let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
+        let ticket = self.slot.publish(seen, credential, issued.asked_at).await;
+        self.asked.set().await;
+        Ok(ticket)
+    }
+
+    /// If a ticket is only due because of its age, and another replica has asked WeChat about it lately and got the
+    /// same one: nothing to do before its mark ends.
+    async fn asked_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
+        let held = self.slot.usable().filter(|_| trigger == Trigger::Aged)?;
+        let mark = self.asked.left().await?;
+        let (value, expires_at) = (held.value.clone(), held.expires_at);
+        let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
+        let renew_at = renewed.renew_at.min(Instant::now() + mark);
+        let ticket = Arc::new(Credential { renew_at, ..renewed });
+        self.slot.put_into_use(&ticket);
+        Some(ticket)
+    }
+
+    /// Why the refresher is to renew the ticket now, if it is.
+    pub(super) fn due(&self) -> Option<Trigger> {
+        if self.renewals.refusal().is_some() {
+            return None;
+        }
+        let Some(held) = self.slot.usable() else {
+            return Some(Trigger::Missing);
+        };
+        let by_age = held.remaining() > self.policy.refresh_ahead;
+        let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
+        (Instant::now() >= held.renew_at).then_some(trigger)
+    }
+}
+
+/// Marks in the shared store that a replica has asked WeChat for the ticket lately.
+struct AskedMark {
+    store: Arc<dyn SharedStore>,
+    key: String,
+    ttl: Duration,
+}
+
+impl AskedMark {
+    async fn set(&self) {
+        // If the store fails here, another replica makes one more call for the ticket.
+        let _ = self.store.set_if_absent(&self.key, "asked", self.ttl).await;
+    }
+
+    /// How long the mark lasts, if it is set.
+    async fn left(&self) -> Option<Duration> {
+        self.store.get(&self.key).await.ok()??.ttl
     }
 }

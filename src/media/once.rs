@@ -15,12 +15,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
-use crate::store::{Claim, SharedStore, StoreError, is_blank, lock_key};
+use crate::store::{Claim, SharedStore, StoreError, is_blank, keys};
 use crate::wechat::MediaId;
 
-/// How long a replica's death may go unnoticed: at least as long as a slow store needs to renew the
-/// lease, at most as long as anybody likes to wait.
-const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
+/// Lease bounds: long enough for a slow Redis to renew, short enough that a crashed replica is soon replaced.
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=keys::MEDIA_LOCK_TTL;
 /// How long the first look at another replica's upload waits, on average; later ones wait longer.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// The longest time between two looks, on average.
@@ -34,9 +33,10 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn of(app_id: &AppId, media_id: &MediaId) -> Self {
-        let url = ["wxgate:media:", app_id.as_str(), ":", media_id.as_str()].concat();
-        let lease = lock_key("wxgate:media-lock:", &url);
-        Self { url, lease }
+        Self {
+            url: keys::media(app_id, media_id.as_str()),
+            lease: keys::media_lock(app_id, media_id.as_str()),
+        }
     }
 }
 

@@ -17,10 +17,10 @@ use super::once::{Keys, Once, Turn, jittered};
 use super::source::MediaSource;
 use crate::account::AppId;
 use crate::credentials::TokenCallError;
-use crate::flights::Flights;
 use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings;
+use crate::single_flight::SingleFlight;
 use crate::store::SharedStore;
 use crate::telemetry::{call_span, millis, traced};
 use crate::wechat::{BodyProblem, CallError, MediaDownload, MediaId};
@@ -38,7 +38,7 @@ type UploadResult = Result<Arc<str>, UploadError>;
 /// Carries photos from WeChat into the image store, each once. Cheap to share behind an [`Arc`].
 pub struct MediaRelay {
     line: Arc<Line>,
-    flights: Arc<Flights<(AppId, MediaId), UploadResult>>,
+    flights: Arc<SingleFlight<(AppId, MediaId), UploadResult>>,
     tasks: TaskTracker,
 }
 
@@ -89,11 +89,11 @@ impl MediaRelay {
             // In the caller's span: the log of the upload bears the request's id, and it belongs to its trace.
             upload.in_current_span()
         };
-        let (ticket, is_new) = self.flights.join(&photo, &self.tasks, upload);
+        let (pending, is_new) = self.flights.join_or_start(&photo, &self.tasks, upload);
         if !is_new {
             self.line.metrics.count(Outcome::Joined);
         }
-        ticket.await.unwrap_or(Err(UploadError::Lost))
+        pending.await.unwrap_or(Err(UploadError::Lost))
     }
 
     /// How many uploads are under way.

@@ -5,6 +5,7 @@
 //! Redis Cluster. Each is atomic on the server, or made of steps between which others' may come, so a
 //! replica that was frozen in between can do no harm.
 
+pub mod keys;
 mod memory;
 mod redis;
 
@@ -30,22 +31,15 @@ pub struct Entry {
     pub ttl: Option<Duration>,
 }
 
-/// Whose work a value is that may be missing.
+/// Result of [`SharedStore::claim`]: the value, or who may create it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody's: here it is.
+    /// The value exists.
     Made(String),
-    /// Ours: the lock is taken, by us.
+    /// The lock is ours, and so is the work.
     Ours,
-    /// Another's, who has the lock.
+    /// Somebody else holds the lock.
     Theirs,
-}
-
-/// The key of the lock on the making of `key`'s value, which begins with `prefix`. The braces make
-/// Redis Cluster keep both in one slot.
-#[must_use]
-pub fn lock_key(prefix: &str, key: &str) -> String {
-    [prefix, "{", key, "}"].concat()
 }
 
 /// True for a value that can only be somebody's slip in redis-cli, and counts for none.
@@ -111,8 +105,9 @@ pub trait SharedStore: Send + Sync {
     /// Reads `key`; where nothing (or only blanks) is there, takes `lock` for `owner` if it is free, and clears
     /// the place of the blanks.
     ///
-    /// `lock` is made by [`lock_key`]. Whoever makes the value writes it by [`SharedStore::set_if_absent`] while
-    /// `lock` is held, and may then let the lock end by itself: beside a value it guards nothing.
+    /// `lock` is in the slot of `key`, as [`keys::MEDIA_LOCK`] is. Whoever makes the value writes it by
+    /// [`SharedStore::set_if_absent`] while `lock` is held, and may then let the lock end by itself: beside a value it
+    /// guards nothing.
     fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim>;
 
     /// Adds one to the counter at `key`, which lives for `ttl` from its first count on.

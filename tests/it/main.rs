@@ -24,6 +24,7 @@ mod docs;
 mod explain;
 mod http2;
 mod http_client;
+mod journal;
 mod labels;
 mod lock_holders;
 mod logs;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use wxgate::settings::Redis;
 use wxgate::settings::values::CaFile;
-use wxgate::store::{Claim, MemoryStore, RedisStore, SharedStore, lock_key};
+use wxgate::store::{Claim, MemoryStore, RedisStore, SharedStore};
 
 use crate::support::RedisServer;
 
@@ -30,6 +30,11 @@ async fn both_kinds() -> (RedisServer, [[Arc<dyn SharedStore>; 2]; 2]) {
     (redis, pairs)
 }
 
+/// The lock on the making of `key`'s value: the braces keep both in one slot of a Redis Cluster.
+fn lock_of(key: &str) -> String {
+    format!("wxgate:test-lock:{{{key}}}")
+}
+
 async fn at(store: &Arc<dyn SharedStore>, key: &str) -> Option<String> {
     store.get(key).await.unwrap().map(|entry| entry.value)
 }
@@ -37,7 +42,7 @@ async fn at(store: &Arc<dyn SharedStore>, key: &str) -> Option<String> {
 #[tokio::test]
 async fn a_value_is_made_by_one_and_found_by_the_others() {
     let (_redis, pairs) = both_kinds().await;
-    let lock = lock_key("wxgate:test-lock:", KEY);
+    let lock = lock_of(KEY);
     for [ours, theirs] in pairs {
         assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claim::Ours);
         assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), Claim::Theirs);
@@ -57,7 +62,7 @@ async fn a_value_is_made_by_one_and_found_by_the_others() {
 #[tokio::test]
 async fn a_blank_value_is_made_anew() {
     let (_redis, pairs) = both_kinds().await;
-    let lock = lock_key("wxgate:test-lock:", KEY);
+    let lock = lock_of(KEY);
     for [ours, theirs] in pairs {
         assert!(ours.set_if_absent(KEY, " \n", LIFE).await.unwrap());
         assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claim::Ours);
@@ -71,16 +76,14 @@ async fn a_blank_value_is_made_anew() {
 async fn what_is_made_is_found_in_a_redis_that_takes_no_writes() {
     let redis = RedisServer::start().await;
     let store = client(&redis);
-    let lock = lock_key("wxgate:test-lock:", KEY);
+    let lock = lock_of(KEY);
     assert!(store.set_if_absent(KEY, "made", LIFE).await.unwrap());
     redis.refuse_writes().await;
     let made = Claim::Made("made".to_owned());
     assert_eq!(store.claim(KEY, &lock, "us", LIFE).await.unwrap(), made);
 
     let other = "wxgate:test:b";
-    let refused = store
-        .claim(other, &lock_key("wxgate:test-lock:", other), "us", LIFE)
-        .await;
+    let refused = store.claim(other, &lock_of(other), "us", LIFE).await;
     assert!(refused.unwrap_err().to_string().contains("read only replica"));
     assert!(store.health().error.is_some());
 }
@@ -96,7 +99,7 @@ async fn of_all_who_claim_at_any_time_one_makes_the_value() {
             for claimer in 0..6 {
                 let (store, key, made) = (Arc::clone(&stores[claimer % 2]), key.clone(), Arc::clone(&made));
                 claimers.spawn(async move {
-                    let (lock, me) = (lock_key("wxgate:test-lock:", &key), claimer.to_string());
+                    let (lock, me) = (lock_of(&key), claimer.to_string());
                     loop {
                         match store.claim(&key, &lock, &me, LIFE).await.unwrap() {
                             Claim::Made(value) => break assert_eq!(value, "made"),

@@ -4,10 +4,15 @@
 //! After each step it must hold that at most one token call is under way, that no replica serves an
 //! ended or rejected token, and that no newer token in the store is overwritten by an older one. After
 //! each schedule the replicas must come to agree on a token that WeChat accepts. A failing seed is
-//! printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation` replays it alone.
+//! printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation` replays it alone. `WXGATE_SIMULATION_SEEDS=10000`
+//! tries more of them, as a long run of `scripts/fuzz` does.
 
+mod gate;
 mod replica;
+mod step;
+mod store;
 mod stories;
+mod wechat;
 mod world;
 
 use std::time::Duration;
@@ -17,45 +22,13 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
 use replica::Replica;
+use step::{REPLICAS, Step};
 use world::World;
 
-const REPLICAS: usize = 3;
 const STEPS: usize = 30;
+
+/// So many seeds are tried, unless `WXGATE_SIMULATION_SEEDS` says otherwise.
 const SEEDS: u64 = 2000;
-
-/// Something that goes wrong, or right again.
-#[derive(Debug)]
-enum Step {
-    Quiet,
-    ForeignFetch,
-    WeChatDown(Duration),
-    AnswersLost,
-    StoreDown(Duration),
-    StoreEmptied,
-    Frozen(usize, Duration),
-    Crashed(usize),
-    CutOff(usize, Duration),
-    OperatorRenews(usize),
-}
-
-impl Step {
-    fn draw(rng: &mut StdRng) -> Self {
-        let which = rng.random_range(0..REPLICAS);
-        let time = Duration::from_millis(rng.random_range(500..15_000));
-        match rng.random_range(0..20) {
-            0 | 1 => Self::ForeignFetch,
-            2 => Self::WeChatDown(time),
-            3 => Self::AnswersLost,
-            4 => Self::StoreDown(time),
-            5 => Self::StoreEmptied,
-            6 | 7 => Self::Frozen(which, time),
-            8 => Self::Crashed(which),
-            9 => Self::CutOff(which, time),
-            10 => Self::OperatorRenews(which),
-            _ => Self::Quiet,
-        }
-    }
-}
 
 async fn run_schedule(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
@@ -94,7 +67,7 @@ async fn run_schedule(seed: u64) {
         if agreed.is_some_and(|token| world.accepts(token)) {
             break;
         }
-        assert!(turn < 180, "the replicas do not come to agree: {tokens:?}");
+        assert!(turn < 180, "the replicas do not agree: {tokens:?}");
     }
     world.assert_sound(&Step::Quiet);
 }
@@ -108,15 +81,17 @@ fn simulate(seed: u64) {
     runtime.block_on(run_schedule(seed));
 }
 
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
 /// Runs the seeds from `first` on in steps of `step`, so that halves can run at once.
 fn simulate_all(first: u64, step: usize) {
-    if let Some(seed) = std::env::var("WXGATE_SIMULATION_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-    {
+    if let Some(seed) = number("WXGATE_SIMULATION_SEED") {
         return simulate(seed);
     }
-    for seed in (first..SEEDS).step_by(step) {
+    let seeds = number("WXGATE_SIMULATION_SEEDS").unwrap_or(SEEDS);
+    for seed in (first..seeds).step_by(step) {
         if let Err(panic) = std::panic::catch_unwind(|| simulate(seed)) {
             println!("the seed is {seed}");
             std::panic::resume_unwind(panic);
@@ -125,11 +100,11 @@ fn simulate_all(first: u64, step: usize) {
 }
 
 #[test]
-fn even_schedules_keep_every_invariant() {
+fn invariants_hold_in_even_schedules() {
     simulate_all(0, 2);
 }
 
 #[test]
-fn odd_schedules_keep_every_invariant() {
+fn invariants_hold_in_odd_schedules() {
     simulate_all(1, 2);
 }

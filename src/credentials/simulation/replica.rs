@@ -1,54 +1,28 @@
-//! One replica: a keeper and traffic, with a switch to freeze it, cut it off, or kill it.
+//! One replica: a refresher and traffic, with a switch to freeze it, cut it off, or kill it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Step;
-use super::world::{LOCK_TTL, SimulatedStore, SimulatedWeChat, TOKEN_KEY, World, rejection};
+use super::gate::Gate;
+use super::step::Step;
+use super::store::{SimulatedStore, TOKEN_KEY};
+use super::wechat::{SimulatedWeChat, rejection};
+use super::world::{LOCK_TTL, World};
 use crate::account::AppId;
+use crate::credentials::jitter::Jitter;
+use crate::credentials::slot::Slot;
 use crate::credentials::{
-    AccountCredentials, Credential, CredentialMetrics, Jitter, Journal, Keeper, Kind, Policy, Services, TokenCallError,
+    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Refresher, Services,
+    TokenCallError,
 };
 use crate::settings::{Credentials, values::KeyTemplate};
 use crate::store::{MemoryStore, SharedStore};
-
-/// What stands between a replica and everything outside of it.
-pub(super) struct Gate(Mutex<GateState>);
-
-struct GateState {
-    dead: bool,
-    frozen_until: Instant,
-    cut_off_until: Instant,
-}
-
-impl Gate {
-    /// Goes on once the replica is not frozen; never, once it is dead.
-    pub(super) async fn pass(&self) {
-        loop {
-            let (dead, frozen_until) = {
-                let state = self.0.lock().unwrap();
-                (state.dead, state.frozen_until)
-            };
-            if dead {
-                return std::future::pending().await;
-            }
-            if frozen_until <= Instant::now() {
-                return;
-            }
-            sleep_until(frozen_until).await;
-        }
-    }
-
-    pub(super) fn is_cut_off(&self) -> bool {
-        self.0.lock().unwrap().cut_off_until > Instant::now()
-    }
-}
 
 pub(super) struct Replica {
     pub(super) credentials: Arc<AccountCredentials>,
@@ -59,20 +33,9 @@ pub(super) struct Replica {
 
 impl Replica {
     pub(super) fn start(world: &Arc<World>, seed: u64) -> Self {
-        let now = Instant::now();
-        let gate = Arc::new(Gate(Mutex::new(GateState {
-            dead: false,
-            frozen_until: now,
-            cut_off_until: now,
-        })));
-        let store: Arc<dyn SharedStore> = Arc::new(SimulatedStore {
-            world: Arc::clone(world),
-            gate: Arc::clone(&gate),
-        });
-        let wechat = SimulatedWeChat {
-            world: Arc::clone(world),
-            gate: Arc::clone(&gate),
-        };
+        let gate = Arc::new(Gate::open());
+        let store: Arc<dyn SharedStore> = Arc::new(SimulatedStore::new(Arc::clone(world), Arc::clone(&gate)));
+        let wechat = SimulatedWeChat::new(Arc::clone(world), Arc::clone(&gate));
         let tasks = TaskTracker::new();
         let services = Services {
             store,
@@ -104,9 +67,15 @@ impl Replica {
             jitter: Jitter::seeded(seed),
         };
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
-        let credentials = AccountCredentials::new(app_id, Arc::new(wechat), &keys, policy, services);
+        let credentials = AccountCredentials::new(&Parameters {
+            app_id,
+            issuer: Arc::new(wechat),
+            settings: &keys,
+            policy,
+            services,
+        });
         let mut doings = JoinSet::new();
-        doings.spawn(Keeper::run(Arc::clone(&credentials), CancellationToken::new()));
+        doings.spawn(Refresher::run(Arc::clone(&credentials), CancellationToken::new()));
         doings.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
         Self {
             credentials,
@@ -122,15 +91,15 @@ impl Replica {
     }
 
     pub(super) fn freeze_for(&self, time: Duration) {
-        self.gate.0.lock().unwrap().frozen_until = Instant::now() + time;
+        self.gate.freeze_for(time);
     }
 
     pub(super) fn cut_off_for(&self, time: Duration) {
-        self.gate.0.lock().unwrap().cut_off_until = Instant::now() + time;
+        self.gate.cut_off_for(time);
     }
 
     pub(super) fn crash(&mut self) {
-        self.gate.0.lock().unwrap().dead = true;
+        self.gate.kill();
         self.doings.abort_all();
     }
 
@@ -141,20 +110,20 @@ impl Replica {
         });
     }
 
+    fn slot(&self) -> &Slot {
+        self.credentials.access_token().slot()
+    }
+
     pub(super) fn usable_token(&self) -> Option<String> {
-        self.credentials
-            .token
-            .cell
-            .usable()
-            .map(|token| token.value.expose().to_owned())
+        self.slot().usable().map(|token| token.value.expose().to_owned())
     }
 
     pub(super) fn assert_serves_nothing_dead(&self, step: &Step) {
-        if let Some(token) = self.credentials.token.cell.usable() {
+        if let Some(token) = self.slot().usable() {
             let name = token.value.expose();
             assert!(token.expires_at > Instant::now(), "by {step:?}: {name} has ended");
             assert!(
-                !self.credentials.token.past.rejected(&token.value),
+                !self.slot().is_rejected(&token.value),
                 "by {step:?}: {name} was rejected"
             );
         }

@@ -1,23 +1,29 @@
-//! What random schedules in one thread do not come by.
+//! What random schedules in one thread do not reach.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::replica::Replica;
-use super::world::{World, rejection};
+use super::wechat::rejection;
+use super::world::{LOCK_TTL, World};
+use crate::store::SharedStore;
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_told_twice_is_healed_for_both_who_tell_of_it() {
+async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let world = World::new(1);
     let replica = Replica::start(&world, 1);
     let credentials = &replica.credentials;
-    let dead = credentials.token().await.unwrap();
-    // Another thread tells of it too, and has come this far.
-    assert!(credentials.token.past.reject(&dead));
-    let token = credentials.replace_rejected(&dead, &rejection()).await.unwrap();
+    let (dead, token) = (credentials.token().await.unwrap(), credentials.access_token());
+    // Another thread reports it too, and has come this far.
+    assert!(token.slot().begin_to_reject(&dead));
+    let token = token.replace_rejected(&dead, &rejection()).await.unwrap();
     assert_ne!(token.value, dead.value);
     assert!(world.accepts(token.value.expose()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_gives_way_to_a_fight_takes_what_another_one_has_got() {
+async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained() {
     let world = World::new(1);
     let tired = Replica::start(&world, 1);
     while tired.calls().await.is_ok() {
@@ -29,4 +35,22 @@ async fn a_replica_that_gives_way_to_a_fight_takes_what_another_one_has_got() {
     other.calls().await.unwrap();
     tired.calls().await.unwrap();
     assert_eq!(tired.usable_token(), other.usable_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn replica_frozen_with_the_lock_makes_no_call_when_it_wakes() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let frozen = Replica::start(&world, seed);
+        // It is about to call WeChat.
+        while world.store().get("lock").await.unwrap().is_none() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        frozen.freeze_for(LOCK_TTL * 2);
+        let other = Replica::start(&world, seed + 1000);
+        sleep(LOCK_TTL * 2 + Duration::from_secs(5)).await;
+        assert_eq!(world.tokens_issued(), 1, "seed {seed}");
+        assert!(other.usable_token().is_some());
+        assert_eq!(frozen.usable_token(), other.usable_token());
+    }
 }

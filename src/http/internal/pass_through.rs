@@ -187,7 +187,7 @@ impl Exchange<'_> {
             return Token::Untouched;
         };
         for account in self.internal.api.directory.all() {
-            if let Some(outcome) = account.credentials.in_place_of(token, &error).await {
+            if let Some(outcome) = account.credentials.replacement_for(token, &error).await {
                 let renewed = outcome.ok().filter(|renewed| renewed.value != *token);
                 return renewed.map_or(Token::Lost, |renewed| Token::Replaced(renewed.value.clone()));
             }

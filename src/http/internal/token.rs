@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Internal;
 use super::answer::{Refusal, no_store};
 use super::clients::{Client, Stranger};
-use crate::credentials::{AccountCredentials, Unavailable};
+use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::http::Client as Caller;
 use crate::http::middleware::{AskedBy, Because};
@@ -141,14 +141,14 @@ impl Internal {
         let (app_id, credentials) = (account.app_id(), &account.credentials);
         let mut token = credentials.token().await?;
         if force || self.handed_out.lately(app_id, client, &token.fingerprint) {
-            token = AccountCredentials::verified_token(credentials).await?;
+            token = credentials.verified_token().await?;
         }
         if self.handed_out.note(app_id, client, &token.fingerprint) {
-            let reason = match client {
-                Client::Named(_) => "asked for it".to_owned(),
-                Client::AppSecret(address) => format!("asked for it with the AppSecret, from {address}"),
+            let from = match client {
+                Client::Named(_) => None,
+                Client::AppSecret(address) => Some(*address),
             };
-            credentials.note_handed_out(&token, client.name().to_owned(), reason);
+            credentials.note_handed_out(&token, client.name().to_owned(), from);
         }
         let body = json!({
             "access_token": token.value.expose(),

@@ -58,6 +58,44 @@ fn floors_use_only_floors_above_them_in_the_map() {
     }
 }
 
+/// The credentials' parts, in the order of their map; a part uses only those before it.
+#[test]
+fn parts_of_the_credentials_use_only_parts_above_them_in_their_map() {
+    let module = read("src/credentials/mod.rs");
+    let documentation = module.lines().filter(|line| line.starts_with("//! - "));
+    let documentation: String = documentation.collect();
+    let spans = documentation.split('`').skip(1).step_by(2);
+    let path = |part: &str| {
+        let file = project(&format!("src/credentials/{part}.rs"));
+        let folder = project(&format!("src/credentials/{part}"));
+        if file.exists() { file } else { folder }
+    };
+    let map = spans
+        .map(|span| span.trim_end_matches('/'))
+        .filter(|part| path(part).exists());
+    let map: Vec<&str> = map.collect();
+    let declared = module.lines().filter_map(|line| line.strip_prefix("mod ")).map(name);
+    let mut declared: Vec<&str> = declared.filter(|part| *part != "simulation").collect();
+    let mut sorted = map.clone();
+    sorted.sort_unstable();
+    declared.sort_unstable();
+    assert_eq!(
+        sorted, declared,
+        "the map in src/credentials/mod.rs lists every part once"
+    );
+
+    for (at, part) in map.iter().enumerate() {
+        for source in sources(&path(part)) {
+            let uses = source.split("super::").chain(source.split("crate::credentials::"));
+            let uses = uses.map(name).filter(|used| map.contains(used));
+            for used in uses {
+                let below = map.iter().position(|part| *part == used);
+                assert!(below <= Some(at), "{part} uses {used}, which the map shows after it");
+            }
+        }
+    }
+}
+
 /// Copies a file or a folder of files.
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {

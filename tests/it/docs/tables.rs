@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use wxgate::account::AppId;
 use wxgate::http::Code;
 use wxgate::sandbox::SandboxConfig;
+use wxgate::store::keys::{self, Holds, Key, Life};
 
 use super::markdown::{Readme, code_spans};
 use crate::support::{Gateway, RedisServer, SandboxHost};
@@ -61,8 +63,21 @@ async fn the_metric_tables_list_every_metric_with_its_labels() {
     }
 }
 
+#[test]
+fn redis_tables_list_the_keys_of_the_code() {
+    let keys: BTreeSet<&str> = keys::ALL.iter().map(|key| key.name).collect();
+    assert_eq!(keys.len(), keys::ALL.len(), "a key is listed twice");
+    for readme in Readme::both() {
+        let rows = readme.rows().into_iter().filter(|row| row.len() == 2);
+        let spans: Vec<String> = rows.flat_map(|row| code_spans(&row[0])).collect();
+        let is_key = |span: &&str| span.starts_with("wxgate:") || span.starts_with("weChat");
+        let documented: BTreeSet<&str> = spans.iter().map(String::as_str).filter(is_key).collect();
+        assert_eq!(documented, keys, "{}", readme.name);
+    }
+}
+
 #[tokio::test]
-async fn the_redis_tables_list_every_key() {
+async fn redis_tables_list_every_key_of_a_running_gateway() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder().wechat(&wechat).set("credentials.backend", "redis");
@@ -74,16 +89,43 @@ async fn the_redis_tables_list_every_key() {
     let keys = redis.keys().await;
     assert!(keys.len() >= 6, "{keys:?}");
     let app_id = wechat.account().app_id;
+    for key in &keys {
+        let fits = |row: &&&Key| matches_key(row.name, &app_id, key);
+        let row = keys::ALL
+            .iter()
+            .find(fits)
+            .unwrap_or_else(|| panic!("{key} is not in the code's table"));
+        assert_holds(row, key, &redis).await;
+    }
     for readme in Readme::both() {
         let spans = readme.rows().into_iter().filter(|row| row.len() == 2);
         let spans: Vec<_> = spans.flat_map(|row| code_spans(&row[0])).collect();
         for key in &keys {
-            let documented = spans.iter().any(|span| {
-                let pattern = span.replace("{app_id}", app_id.as_str());
-                super::markdown::matches(&pattern.replace("{day}", "…").replace("{media_id}", "…"), key)
-            });
+            let documented = spans.iter().any(|span| matches_key(span, &app_id, key));
             assert!(documented, "{key} is not in {}", readme.name);
         }
+    }
+}
+
+/// Whether `key` has the name that `pattern` stands for.
+fn matches_key(pattern: &str, app_id: &AppId, key: &str) -> bool {
+    let pattern = pattern.replace("{app_id}", app_id.as_str());
+    super::markdown::matches(&pattern.replace("{day}", "…").replace("{media_id}", "…"), key)
+}
+
+/// Whether `key` is of the type, and lives as long as, its row says.
+async fn assert_holds(row: &Key, key: &str, redis: &RedisServer) {
+    let is: String = redis.command(&format!("TYPE {key}")).await;
+    let expected = match row.holds {
+        Holds::Text | Holds::Counter => "string",
+        Holds::Stream => "stream",
+    };
+    assert_eq!(is, expected, "{key}");
+    let left: i64 = redis.command(&format!("PTTL {key}")).await;
+    match row.life {
+        Life::Entries(_) => assert_eq!(left, -1, "{key} is to live for ever"),
+        Life::AtMost(limit) => assert!(left >= 0 && left <= i64::try_from(limit.as_millis()).unwrap(), "{key}"),
+        Life::Credential | Life::Setting(_) => assert!(left >= 0, "{key}"),
     }
 }
 

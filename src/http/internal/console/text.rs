@@ -151,6 +151,8 @@ texts! {
     ADOPTED_MORE: "由别的副本或旧服务获取", "another replica or service had got it";
     HANDED_TO: "给 {}", "to {}";
     VALID_FOR: "有效 {}", "for {}";
+    REFUSED_WITH: "微信返回 errcode {}", "WeChat answered errcode {}";
+    WITH_APP_SECRET: "凭 AppSecret 取用，来自 {}", "with the AppSecret, from {}";
     TIMES: "{} 次，自 {} 起", "{} times since {}";
 
     OPERATOR: "运维操作", "Operator";

@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use super::Parts;
-use super::timeline::{self, Entry, Line, What};
+use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
-use crate::credentials::{Kind, Unavailable};
+use crate::credentials::{Event, Kind, Unavailable};
 use crate::directory::Account;
 use crate::settings::{ImageStoreBackend, TokenApi};
+use crate::store::keys;
 
 /// Everything on the page.
 pub(super) struct View {
@@ -127,7 +128,7 @@ impl View {
         let entries: Vec<Entry> = journals.into_iter().flatten().flatten().collect();
         let foreign = entries
             .iter()
-            .filter(|entry| entry.what == What::Foreign && age(entry, now) < WEEK);
+            .filter(|entry| entry.event == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
         let families = console.metrics.families();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
@@ -203,13 +204,13 @@ impl View {
 
 pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
     // An entry of the future, by another replica's clock, is new.
-    now.duration_since(entry.time).unwrap_or_default()
+    now.duration_since(entry.noted.time).unwrap_or_default()
 }
 
 /// An account, and its journal where that can be read.
 async fn gather_account(console: &Parts, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
     let app_id = account.app_id().to_string();
-    let key = format!("wxgate:journal:{app_id}");
+    let key = keys::journal(account.app_id());
     let journal = timeout(PATIENCE, console.api.store.newest(&key, ENTRIES));
     let calls = timeout(PATIENCE, account.credentials.token_calls_today());
     let (journal, calls) = tokio::join!(journal, calls);
@@ -236,7 +237,8 @@ fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime)
     let held = status.credential.map(|credential| {
         let held_for = credential.held_since.elapsed();
         let origin = journal.iter().find(|entry| {
-            entry.what.is_from_wechat() && entry.kind == kind.label() && entry.fingerprint == credential.fingerprint
+            let noted = &entry.noted;
+            entry.is_from_wechat() && noted.kind == kind.label() && noted.fingerprint == credential.fingerprint
         });
         let remaining = credential.remaining();
         Held {
@@ -244,7 +246,7 @@ fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime)
             remaining,
             life: remaining + origin.map_or(held_for, |origin| age(origin, now).max(held_for)),
             renews_in: credential.renew_at.saturating_duration_since(Instant::now()),
-            origin: origin.map(|origin| (origin.replica.clone(), origin.time)),
+            origin: origin.map(|origin| (origin.noted.replica.clone(), origin.noted.time)),
             since: now - held_for,
         }
     });
@@ -263,14 +265,19 @@ fn backing_off(unavailable: Unavailable) -> Failing {
     }
 }
 
-/// Why there is none, where that was noted and nothing was got since.
+/// Why there is none, if that was noted and nothing was obtained since.
 fn last_failure(kind: Kind, journal: &[Entry]) -> Option<Failing> {
+    let failed = |entry: &Entry| entry.event == Some(Event::RenewalFailed);
     let newest = journal
         .iter()
-        .find(|entry| entry.kind == kind.label() && (entry.what == What::Failed || entry.what.is_from_wechat()))?;
-    (newest.what == What::Failed).then(|| Failing {
-        reason: newest.reason.clone(),
-        errcode: newest.errcode(),
+        .find(|entry| entry.noted.kind == kind.label() && (failed(entry) || entry.is_from_wechat()))?;
+    let (errcode, reason) = (newest.noted.errcode, &newest.noted.reason);
+    failed(newest).then(|| Failing {
+        reason: match errcode {
+            Some(code) => format!("WeChat refused: {code} {reason}"),
+            None => reason.clone(),
+        },
+        errcode,
         retry_after: None,
     })
 }

@@ -1,11 +1,14 @@
 //! What happened: the timeline, and the box about systems that kill the token.
 
+use std::net::IpAddr;
+
 use maud::{Markup, html};
 
 use super::Pen;
+use crate::credentials::Event;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
-use crate::http::internal::console::timeline::{Entry, Line, What};
+use crate::http::internal::console::timeline::{Entry, Line};
 use crate::http::internal::console::view::View;
 
 /// The box about foreign invalidations, where there were any this week.
@@ -15,7 +18,7 @@ pub(super) fn foreign(view: &View, pen: Pen) -> Markup {
     }
     html! {
         section #foreign.foreign aria-labelledby="foreign-title" {
-            h2 #foreign-title { (icon(What::Foreign)) (pen.say(text::FOREIGN_TITLE)) }
+            h2 #foreign-title { (icon(Some(Event::ForeignInvalidation))) (pen.say(text::FOREIGN_TITLE)) }
             @for account in &view.accounts { (of_account(view, &account.app_id, pen)) }
             p { (pen.say(text::FOREIGN_WHY)) }
             h3 { (pen.say(text::WHAT_TO_DO)) }
@@ -33,7 +36,7 @@ fn of_account(view: &View, app_id: &str, pen: Pen) -> Markup {
         .foreign
         .iter()
         .filter(|entry| entry.app_id == app_id)
-        .map(|entry| entry.time);
+        .map(|entry| entry.noted.time);
     let Some(last) = times.next() else {
         return Markup::default();
     };
@@ -67,7 +70,7 @@ pub(super) fn timeline(view: &View, pen: Pen) -> Markup {
 }
 
 fn day_of(line: &Line) -> String {
-    time::beijing(line.entry.time).0
+    time::beijing(line.entry.noted.time).0
 }
 
 fn day_name(line: &Line, pen: Pen) -> String {
@@ -81,78 +84,93 @@ fn day_name(line: &Line, pen: Pen) -> String {
 }
 
 fn line_view(line: &Line, many_accounts: bool, pen: Pen) -> Markup {
-    let entry = &line.entry;
-    let (_, clock) = time::beijing(entry.time);
+    let (entry, noted) = (&line.entry, &line.entry.noted);
+    let (_, clock) = time::beijing(noted.time);
     html! {
-        li class=(class_of(entry.what)) {
-            time datetime=(time::machine(entry.time)) { (clock) }
-            (icon(entry.what))
+        li class=(class_of(entry.event)) {
+            time datetime=(time::machine(noted.time)) { (clock) }
+            (icon(entry.event))
             p.what {
                 strong { (name_of(entry, pen)) } " "
-                span.kind { (entry.kind) } " "
-                @if !entry.client.is_empty() { (pen.fill(text::HANDED_TO, &[&entry.client])) " " }
+                span.kind { (noted.kind) } " "
+                @if let Some(client) = &noted.client { (pen.fill(text::HANDED_TO, &[client])) " " }
                 @if line.count > 1 {
-                    span.tag { (pen.fill(text::TIMES, &[&line.count.to_string(), &time::short(line.since, entry.time)])) }
+                    span.tag { (pen.fill(text::TIMES, &[&line.count.to_string(), &time::short(line.since, noted.time)])) }
                 }
-                @if let Some((reason, lang)) = reason(entry, pen) { span.reason lang=[lang] { (reason) } }
+                (reason(entry, pen))
             }
             p.who {
                 @if many_accounts { code { (entry.app_id) } " " }
-                @if !entry.fingerprint.is_empty() { code { (entry.fingerprint) } " " }
-                code { (entry.replica) }
+                @if !noted.fingerprint.is_empty() { code { (noted.fingerprint) } " " }
+                code { (noted.replica) }
             }
         }
     }
 }
 
 fn name_of(entry: &Entry, pen: Pen) -> &str {
-    pen.say(match entry.what {
-        What::Issued => text::EVENT_ISSUED,
-        What::Renewed => text::EVENT_RENEWED,
-        What::Adopted => text::EVENT_ADOPTED,
-        What::HandedOut => text::EVENT_HANDED_OUT,
-        What::Rejected => text::EVENT_REJECTED,
-        What::Foreign => text::EVENT_FOREIGN,
-        What::Failed => text::EVENT_FAILED,
-        What::Unknown => return &entry.label,
+    let Some(event) = entry.event else {
+        return &entry.noted.event;
+    };
+    pen.say(match event {
+        Event::Issued => text::EVENT_ISSUED,
+        Event::Renewed => text::EVENT_RENEWED,
+        Event::Adopted => text::EVENT_ADOPTED,
+        Event::HandedOut => text::EVENT_HANDED_OUT,
+        Event::Rejected => text::EVENT_REJECTED,
+        Event::ForeignInvalidation => text::EVENT_FOREIGN,
+        Event::RenewalFailed => text::EVENT_FAILED,
     })
 }
 
-/// The reason in the reader's words where it is one of ours, else as it was written, in English.
-fn reason(entry: &Entry, pen: Pen) -> Option<(String, Option<&'static str>)> {
-    let ours = match entry.what {
-        What::Issued | What::Renewed => entry
-            .life()
-            .map(|life| pen.fill(text::VALID_FOR, &[&pen.span(time::to_the_minute(life))])),
-        What::Foreign => entry
-            .life_lost()
-            .map(|left| pen.fill(text::FOREIGN_LOST, &[&pen.span(time::to_the_minute(left))])),
-        What::Adopted => Some(pen.say(text::ADOPTED_MORE).to_owned()),
-        What::HandedOut | What::Rejected | What::Failed | What::Unknown => None,
-    };
-    let written = || (!entry.reason.is_empty()).then(|| (entry.reason.clone(), Some("en")));
-    ours.map(|reason| (reason, None)).or_else(written)
-}
-
-fn class_of(what: What) -> &'static str {
-    match what {
-        What::Issued | What::Renewed => "good",
-        What::Adopted | What::HandedOut | What::Unknown => "calm",
-        What::Rejected | What::Failed => "warn",
-        What::Foreign => "bad",
+/// The facts in the reader's language, and what was written for people where that adds to them: WeChat's own words,
+/// or all there is to an entry of version 0.1.
+fn reason(entry: &Entry, pen: Pen) -> Markup {
+    let (fact, written) = (fact(entry, pen), entry.noted.reason.as_str());
+    let adds = fact.is_none() || entry.noted.errcode.is_some();
+    html! {
+        @if let Some(fact) = &fact { span.reason { (fact) } }
+        @if adds && !written.is_empty() { span.reason lang="en" { (written) } }
     }
 }
 
-fn icon(what: What) -> Markup {
-    let path = match what {
-        What::Issued => "M8 3v10M3 8h10",
-        What::Renewed => "M13 8a5 5 0 1 1-1.6-3.7M13 2.5V5h-2.5",
-        What::Adopted => "M8 2.5v8M4.5 7.5 8 11l3.5-3.5M3 13.5h10",
-        What::HandedOut => "M3 8h9M8.5 4.5 12 8l-3.5 3.5",
-        What::Rejected => "M4 4l8 8M12 4l-8 8",
-        What::Foreign => "M9 1.5 3.5 9H8l-1 5.5L12.5 7H8z",
-        What::Failed => "M8 3v6M8 12.2v.6",
-        What::Unknown => "M7.5 8h1",
+fn fact(entry: &Entry, pen: Pen) -> Option<String> {
+    let noted = &entry.noted;
+    let about = |text, length| pen.fill(text, &[&pen.span(time::to_the_minute(length))]);
+    match entry.event? {
+        Event::Issued | Event::Renewed => noted.life.map(|life| about(text::VALID_FOR, life)),
+        Event::ForeignInvalidation => noted.left.map(|left| about(text::FOREIGN_LOST, left)),
+        Event::Adopted => Some(pen.say(text::ADOPTED_MORE).to_owned()),
+        Event::Rejected | Event::RenewalFailed => {
+            let code = noted.errcode?.to_string();
+            Some(pen.fill(text::REFUSED_WITH, &[&code]))
+        }
+        Event::HandedOut => {
+            let address: IpAddr = noted.reason.parse().ok()?;
+            Some(pen.fill(text::WITH_APP_SECRET, &[&address.to_string()]))
+        }
+    }
+}
+
+fn class_of(event: Option<Event>) -> &'static str {
+    match event {
+        Some(Event::Issued | Event::Renewed) => "good",
+        Some(Event::Adopted | Event::HandedOut) | None => "calm",
+        Some(Event::Rejected | Event::RenewalFailed) => "warn",
+        Some(Event::ForeignInvalidation) => "bad",
+    }
+}
+
+fn icon(event: Option<Event>) -> Markup {
+    let path = match event {
+        Some(Event::Issued) => "M8 3v10M3 8h10",
+        Some(Event::Renewed) => "M13 8a5 5 0 1 1-1.6-3.7M13 2.5V5h-2.5",
+        Some(Event::Adopted) => "M8 2.5v8M4.5 7.5 8 11l3.5-3.5M3 13.5h10",
+        Some(Event::HandedOut) => "M3 8h9M8.5 4.5 12 8l-3.5 3.5",
+        Some(Event::Rejected) => "M4 4l8 8M12 4l-8 8",
+        Some(Event::ForeignInvalidation) => "M9 1.5 3.5 9H8l-1 5.5L12.5 7H8z",
+        Some(Event::RenewalFailed) => "M8 3v6M8 12.2v.6",
+        None => "M7.5 8h1",
     };
     html! { svg.icon viewBox="0 0 16 16" aria-hidden="true" { path d=(path) {} } }
 }

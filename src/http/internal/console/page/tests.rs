@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::credentials::Event;
 use crate::http::internal::console::timeline::tests::entry;
 use crate::http::internal::console::timeline::{self, Entry};
 use crate::http::internal::console::traffic::{Counts, Recent, Traffic};
@@ -37,7 +38,7 @@ fn view(entries: &[Entry]) -> View {
     };
     let foreign = entries
         .iter()
-        .filter(|entry| entry.what == timeline::What::Foreign)
+        .filter(|entry| entry.event == Some(Event::ForeignInvalidation))
         .cloned();
     let mut view = View {
         now: SystemTime::now(),
@@ -93,8 +94,7 @@ fn a_healthy_gateway_is_said_to_be_so() {
 #[test]
 fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
     let now = SystemTime::now();
-    let reason = "rejected 5400 s before its end: another system fetched a token with this AppSecret";
-    let view = view(&[entry(now, 600, "foreign_invalidation", reason)]);
+    let view = view(&[entry(now, 600, "foreign_invalidation", &[("left_s", "5400")])]);
     assert_eq!(view.state, State::Degraded);
     for language in BOTH {
         let page = html(&view, language);
@@ -111,15 +111,83 @@ fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
 }
 
 #[test]
+fn journal_facts_are_shown_in_both_languages() {
+    let now = SystemTime::now();
+    let view = view(&[
+        entry(now, 40, "renewed", &[("life_s", "7200")]),
+        entry(
+            now,
+            30,
+            "rejected",
+            &[("errcode", "40001"), ("reason", "invalid credential")],
+        ),
+        entry(
+            now,
+            20,
+            "renewal_failed",
+            &[("errcode", "40164"), ("reason", "invalid ip")],
+        ),
+        entry(
+            now,
+            10,
+            "handed_out",
+            &[("client", "AppSecret"), ("reason", "203.0.113.7")],
+        ),
+    ]);
+    for language in BOTH {
+        let page = html(&view, language);
+        let two_hours = time::span(Duration::from_hours(2), language);
+        let shown = [
+            text::VALID_FOR.fill(language, &[&two_hours]),
+            text::REFUSED_WITH.fill(language, &["40001"]),
+            text::REFUSED_WITH.fill(language, &["40164"]),
+            text::HANDED_TO.fill(language, &["AppSecret"]),
+            text::WITH_APP_SECRET.fill(language, &["203.0.113.7"]),
+            "<span class=\"reason\" lang=\"en\">invalid ip</span>".to_owned(),
+        ];
+        for shown in shown {
+            assert!(page.contains(&shown), "{shown}: {page}");
+        }
+    }
+}
+
+/// Version 0.1 wrote all facts into one English sentence.
+#[test]
+fn journal_entries_of_version_0_1_are_shown_as_written() {
+    let now = SystemTime::now();
+    let foreign = "rejected 5400 s before its end: another system fetched a token with this AppSecret";
+    let refused = "WeChat refused: 40164 invalid ip 203.0.113.7";
+    let asked = "asked for it with the AppSecret, from 203.0.113.7";
+    let view = view(&[
+        entry(now, 40, "renewed", &[("reason", "for 7199 s")]),
+        entry(now, 30, "foreign_invalidation", &[("reason", foreign)]),
+        entry(now, 20, "renewal_failed", &[("reason", refused)]),
+        entry(now, 10, "handed_out", &[("client", "AppSecret"), ("reason", asked)]),
+    ]);
+    for language in BOTH {
+        let page = html(&view, language);
+        assert!(page.contains(text::FOREIGN_TITLE.plain(language)), "{page}");
+        for written in ["for 7199 s", foreign, refused, asked] {
+            assert!(
+                page.contains(&format!("lang=\"en\">{written}</span>")),
+                "{written}: {page}"
+            );
+        }
+    }
+}
+
+#[test]
 fn nothing_from_outside_becomes_markup() {
     let script = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>";
     let now = SystemTime::now();
-    let mut entries = vec![entry(now, 9, script, script), entry(now, 8, "renewal_failed", script)];
+    let mut entries = vec![
+        entry(now, 9, script, &[("reason", script), ("client", script)]),
+        entry(now, 8, "renewal_failed", &[("reason", script), ("errcode", "40164")]),
+    ];
     entries[0].app_id = script.to_owned();
-    entries[0].kind = script.to_owned();
-    entries[0].fingerprint = script.to_owned();
-    entries[0].replica = script.to_owned();
-    entries[0].client = script.to_owned();
+    entries[0].noted.kind = script.to_owned();
+    entries[0].noted.fingerprint = script.to_owned();
+    entries[0].noted.replica = script.to_owned();
     let mut view = view(&entries);
     view.store.error = Some(script.to_owned());
     view.outcomes = vec![(script.to_owned(), 1)];

@@ -4,17 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::account::AppId;
-use crate::store::SharedStore;
+use crate::store::{SharedStore, keys};
 
-/// Long enough that a day's count outlives the day.
-const KEPT_FOR: Duration = Duration::from_hours(48);
-
-/// WeChat's own limits for `force_refresh`: so often a day, so far apart.
+/// WeChat allows so many `force_refresh` a day.
 const FORCED_PER_DAY: u64 = 20;
-const FORCED_APART: Duration = Duration::from_secs(30);
 
 /// The day's calls of one account.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     store: Arc<dyn SharedStore>,
     app_id: AppId,
     limit: u64,
@@ -29,7 +25,7 @@ struct Count {
 }
 
 impl Budget {
-    pub(super) fn new(store: Arc<dyn SharedStore>, app_id: AppId, limit: u32) -> Self {
+    pub(crate) fn new(store: Arc<dyn SharedStore>, app_id: AppId, limit: u32) -> Self {
         Self {
             store,
             app_id,
@@ -38,8 +34,8 @@ impl Budget {
         }
     }
 
-    /// Spends one call; an error where the day's calls are spent, with their number.
-    pub(super) async fn spend(&self) -> Result<(), u64> {
+    /// Spends one call; an error with the day's calls if they are all spent.
+    pub(crate) async fn spend(&self) -> Result<(), u64> {
         let day = today();
         let key = self.key(&day);
         let shared = self.shared_count(&key).await;
@@ -47,13 +43,18 @@ impl Budget {
         if self.limit > 0 && spent >= self.limit {
             return Err(spent);
         }
-        let calls = self.store.increment(&key, KEPT_FOR).await.unwrap_or(0).max(spent + 1);
+        let calls = self
+            .store
+            .increment(&key, keys::DAY_COUNT_TTL)
+            .await
+            .unwrap_or(0)
+            .max(spent + 1);
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Count { day, calls };
         Ok(())
     }
 
     /// Learns what the cluster has spent before this process began.
-    pub(super) async fn learn(&self) {
+    pub(crate) async fn learn(&self) {
         let (day, calls) = (today(), self.spent_by_all().await);
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if own.day != day || own.calls < calls {
@@ -61,14 +62,14 @@ impl Budget {
         }
     }
 
-    /// How many calls the whole cluster has made today; this process's own where the store is down.
-    pub(super) async fn spent_by_all(&self) -> u64 {
+    /// How many calls the whole cluster has made today; this process's own if the store is down.
+    pub(crate) async fn spent_by_all(&self) -> u64 {
         let day = today();
         self.shared_count(&self.key(&day)).await.max(self.spent_on(&day))
     }
 
     fn key(&self, day: &str) -> String {
-        format!("wxgate:token_calls:{}:{day}", self.app_id)
+        keys::token_calls(&self.app_id, day)
     }
 
     async fn shared_count(&self, key: &str) -> u64 {
@@ -77,7 +78,7 @@ impl Budget {
     }
 
     /// How many calls were made today, as far as this process knows.
-    pub(super) fn spent(&self) -> u64 {
+    pub(crate) fn spent(&self) -> u64 {
         self.spent_on(&today())
     }
 
@@ -86,13 +87,15 @@ impl Budget {
         if own.day == day { own.calls } else { 0 }
     }
 
-    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down: then
-    /// nobody knows what the other replicas have used.
-    pub(super) async fn may_force(&self) -> bool {
-        let last = format!("wxgate:force_refresh:{}", self.app_id);
-        let count = format!("{last}:{}", today());
-        matches!(self.store.set_if_absent(&last, "used", FORCED_APART).await, Ok(true))
-            && matches!(self.store.increment(&count, KEPT_FOR).await, Ok(used) if used <= FORCED_PER_DAY)
+    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when nobody knows
+    /// what the other replicas have used.
+    pub(crate) async fn may_force(&self) -> bool {
+        let last = keys::force_refresh(&self.app_id);
+        let count = keys::force_refresh_calls(&self.app_id, &today());
+        matches!(
+            self.store.set_if_absent(&last, "used", keys::FORCE_REFRESH_TTL).await,
+            Ok(true)
+        ) && matches!(self.store.increment(&count, keys::DAY_COUNT_TTL).await, Ok(used) if used <= FORCED_PER_DAY)
     }
 }
 

@@ -1,0 +1,208 @@
+//! An entry of the journal: what happened, and the facts about it, a field of the stream each.
+//!
+//! Facts are written and read back here, and nowhere else. `reason` is for people and is never taken apart.
+
+use std::time::{Duration, SystemTime};
+
+use crate::credentials::credential::Kind;
+
+/// Something that happened to a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// WeChat issued it, and there was none before.
+    Issued,
+    /// WeChat issued it in place of another one.
+    Renewed,
+    /// Another replica, or an older service, had obtained it.
+    Adopted,
+    /// WeChat rejected it.
+    Rejected,
+    /// It died long before its end, and no replica of ours replaced it.
+    ForeignInvalidation,
+    /// WeChat gave none.
+    RenewalFailed,
+    /// A client was given it, for the first time.
+    HandedOut,
+}
+
+impl Event {
+    /// All events.
+    pub const ALL: [Event; 7] = [
+        Event::Issued,
+        Event::Renewed,
+        Event::Adopted,
+        Event::Rejected,
+        Event::ForeignInvalidation,
+        Event::RenewalFailed,
+        Event::HandedOut,
+    ];
+
+    /// Its name in the journal.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Event::Issued => "issued",
+            Event::Renewed => "renewed",
+            Event::Adopted => "adopted",
+            Event::Rejected => "rejected",
+            Event::ForeignInvalidation => "foreign_invalidation",
+            Event::RenewalFailed => "renewal_failed",
+            Event::HandedOut => "handed_out",
+        }
+    }
+}
+
+/// An entry of an account's journal. Of those that were read, all texts come from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// When it happened, by the clock of the replica that wrote it.
+    pub time: SystemTime,
+    /// The event's name; a newer replica may have written one that is not known here.
+    pub event: String,
+    /// The credential's kind.
+    pub kind: String,
+    /// What names the credential.
+    pub fingerprint: String,
+    /// Who wrote the entry.
+    pub replica: String,
+    /// The life that WeChat gave.
+    pub life: Option<Duration>,
+    /// What was left of its life.
+    pub left: Option<Duration>,
+    /// WeChat's refusal.
+    pub errcode: Option<i64>,
+    /// Who was given the token.
+    pub client: Option<String>,
+    /// What else there is to say, for people: WeChat's own words, a trigger, an address.
+    pub reason: String,
+}
+
+/// The longest text that is read of a field, in characters.
+const LONGEST: usize = 500;
+
+impl JournalEntry {
+    /// An entry about `event`, which happened now.
+    #[must_use]
+    pub fn new(event: Event, kind: Kind) -> Self {
+        Self {
+            time: SystemTime::now(),
+            event: event.label().to_owned(),
+            kind: kind.label().to_owned(),
+            fingerprint: String::new(),
+            replica: String::new(),
+            life: None,
+            left: None,
+            errcode: None,
+            client: None,
+            reason: String::new(),
+        }
+    }
+
+    /// The event, if it is known here.
+    #[must_use]
+    pub fn event(&self) -> Option<Event> {
+        Event::ALL.into_iter().find(|event| event.label() == self.event)
+    }
+
+    /// The stream's fields.
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
+        let seconds = |length: Option<Duration>| length.map(|length| length.as_secs().to_string());
+        let fields = [
+            ("time", Some(humantime::format_rfc3339_millis(self.time).to_string())),
+            ("event", Some(self.event.clone())),
+            ("kind", Some(self.kind.clone())),
+            ("fingerprint", Some(self.fingerprint.clone())),
+            ("life_s", seconds(self.life)),
+            ("left_s", seconds(self.left)),
+            ("errcode", self.errcode.map(|code| code.to_string())),
+            ("client", self.client.clone()),
+            ("reason", Some(self.reason.clone())),
+            ("replica", Some(self.replica.clone())),
+        ];
+        let known = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        known.collect()
+    }
+
+    /// Reads the stream's fields; `None` if there is no time among them. Entries of version 0.1 have their facts in
+    /// `reason` alone.
+    #[must_use]
+    pub fn read(fields: &[(String, String)]) -> Option<Self> {
+        let field = |name| {
+            let found = fields.iter().find(|(field, _)| field == name);
+            found.map(|(_, value)| value.chars().take(LONGEST).collect::<String>())
+        };
+        let text = |name| field(name).unwrap_or_default();
+        let seconds = |name| field(name)?.parse().ok().map(Duration::from_secs);
+        Some(Self {
+            time: humantime::parse_rfc3339(&field("time")?).ok()?,
+            event: text("event"),
+            kind: text("kind"),
+            fingerprint: text("fingerprint"),
+            replica: text("replica"),
+            life: seconds("life_s"),
+            left: seconds("left_s"),
+            errcode: field("errcode").and_then(|code| code.parse().ok()),
+            client: field("client"),
+            reason: text("reason"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(fields: &[(&'static str, String)]) -> Vec<(String, String)> {
+        let pairs = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        pairs.collect()
+    }
+
+    #[test]
+    fn entries_are_read_as_they_were_written() {
+        for event in Event::ALL {
+            let entry = JournalEntry {
+                time: humantime::parse_rfc3339("2026-01-31T10:00:00.123Z").unwrap(),
+                fingerprint: "ba7816bf".to_owned(),
+                replica: "gw-1".to_owned(),
+                life: Some(Duration::from_secs(7199)),
+                left: Some(Duration::from_secs(5000)),
+                errcode: Some(40164),
+                client: Some("crm".to_owned()),
+                reason: "invalid ip 203.0.113.7".to_owned(),
+                ..JournalEntry::new(event, Kind::AccessToken)
+            };
+            assert_eq!(JournalEntry::read(&owned(&entry.fields())), Some(entry.clone()));
+            assert_eq!(entry.event(), Some(event));
+        }
+    }
+
+    #[test]
+    fn facts_that_are_not_known_have_no_field() {
+        let fields = JournalEntry::new(Event::Adopted, Kind::JsapiTicket).fields();
+        let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["time", "event", "kind", "fingerprint", "reason", "replica"]);
+        let entry = JournalEntry::read(&owned(&fields)).unwrap();
+        assert_eq!(
+            (entry.life, entry.left, entry.errcode, entry.client),
+            (None, None, None, None)
+        );
+    }
+
+    #[test]
+    fn odd_entries_are_read_as_far_as_they_go() {
+        let read = |fields: &[(&'static str, &str)]| {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect();
+            JournalEntry::read(&owned(&fields))
+        };
+        assert!(read(&[("time", "yesterday"), ("event", "issued")]).is_none());
+        assert!(read(&[("event", "issued")]).is_none());
+        let time = ("time", "2026-01-31T10:00:00Z");
+        let entry = read(&[time, ("event", "merged"), ("life_s", "long"), ("errcode", "none")]).unwrap();
+        assert_eq!((entry.event(), entry.life, entry.errcode), (None, None, None));
+        let long = "x".repeat(LONGEST + 1);
+        assert_eq!(read(&[time, ("reason", &long)]).unwrap().reason.len(), LONGEST);
+    }
+}

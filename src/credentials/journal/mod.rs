@@ -1,0 +1,90 @@
+//! The journal: what happened to the credentials, when, and which replica or client was involved.
+
+mod entry;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::account::AppId;
+use crate::store::{SharedStore, keys};
+
+pub(crate) use entry::{Event, JournalEntry};
+
+/// How many entries wait at most while the shared store is down.
+const WAITING: usize = 500;
+
+/// How long the writer waits before it tries a store that failed again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Writes each account's journal to the shared store. Cheap to clone; writing never makes a renewal wait.
+#[derive(Clone)]
+pub struct Journal {
+    replica: Arc<str>,
+    queue: mpsc::Sender<Addressed>,
+}
+
+/// An entry, and the account whose journal it belongs to.
+struct Addressed {
+    app_id: AppId,
+    entry: JournalEntry,
+}
+
+impl Journal {
+    /// Starts the writer on `tasks`; once `stop` is cancelled it writes what is waiting and ends.
+    #[must_use]
+    pub fn start(store: Arc<dyn SharedStore>, replica: &str, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        tasks.spawn(write(store, waiting, stop));
+        Self {
+            replica: replica.into(),
+            queue,
+        }
+    }
+
+    /// Notes `entry`, as this replica's, in the journal of `app_id`.
+    pub(crate) fn note(&self, app_id: &AppId, entry: JournalEntry) {
+        let replica = self.replica.to_string();
+        let addressed = Addressed {
+            app_id: app_id.clone(),
+            entry: JournalEntry { replica, ..entry },
+        };
+        if let Err(error) = self.queue.try_send(addressed) {
+            let event = error.into_inner().entry.event;
+            tracing::warn!(%app_id, event, "the journal can't be written and its queue is full: entry lost");
+        }
+    }
+}
+
+async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
+    let mut unwritten = VecDeque::new();
+    loop {
+        let stopping = stop.is_cancelled();
+        while let Ok(addressed) = queue.try_recv() {
+            unwritten.push_back(addressed);
+        }
+        while let Some(Addressed { app_id, entry }) = unwritten.front() {
+            let (key, fields) = (keys::journal(app_id), entry.fields());
+            if store.append(&key, &fields, keys::JOURNAL_ENTRIES).await.is_err() {
+                break;
+            }
+            unwritten.pop_front();
+        }
+        if stopping {
+            return;
+        }
+        // While entries wait for the store, the channel is left to fill up: that bounds them.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(RETRY), if !unwritten.is_empty() => {}
+            addressed = queue.recv(), if unwritten.is_empty() => match addressed {
+                Some(addressed) => unwritten.push_back(addressed),
+                None => return,
+            },
+        }
+    }
+}

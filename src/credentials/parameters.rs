@@ -1,0 +1,77 @@
+//! What one account's credentials are made from.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::credential::Kind;
+use super::issuer::Issuer;
+use super::journal::Journal;
+use super::lock::Lock;
+use super::metrics::CredentialMetrics;
+use super::policy::Policy;
+use super::renewal::Renewals;
+use super::report::Reports;
+use super::slot::{SharedEntry, Slot};
+use crate::account::AppId;
+use crate::settings;
+use crate::store::{SharedStore, keys};
+
+/// What one account's credentials are made from.
+pub struct Parameters<'a> {
+    /// The account's name.
+    pub app_id: AppId,
+    /// Who issues its credentials.
+    pub issuer: Arc<dyn Issuer>,
+    /// The names of its keys.
+    pub settings: &'a settings::Credentials,
+    /// The times.
+    pub policy: Policy,
+    /// What the accounts of a gateway have in common.
+    pub services: Services,
+}
+
+/// What the accounts of a gateway have in common.
+#[derive(Clone)]
+pub struct Services {
+    /// What the replicas share.
+    pub store: Arc<dyn SharedStore>,
+    /// Where events are noted.
+    pub journal: Journal,
+    /// Where things are counted.
+    pub metrics: CredentialMetrics,
+    /// Where renewals run, so that a drain waits for them.
+    pub tasks: TaskTracker,
+    /// Cancelled to end their calls to WeChat, so that they still release the lock.
+    pub cut_off: CancellationToken,
+}
+
+impl Parameters<'_> {
+    pub(super) fn store(&self) -> Arc<dyn SharedStore> {
+        Arc::clone(&self.services.store)
+    }
+
+    pub(super) fn reports(&self) -> Reports {
+        let Services { journal, metrics, .. } = &self.services;
+        Reports::new(self.app_id.clone(), journal.clone(), metrics.clone())
+    }
+
+    pub(super) fn lock(&self) -> Lock {
+        Lock::new(self.store(), keys::lock(self.settings, &self.app_id), &self.policy)
+    }
+
+    pub(super) fn slot(&self, kind: Kind) -> Slot {
+        let key = match kind {
+            Kind::AccessToken => keys::token(self.settings, &self.app_id),
+            Kind::JsapiTicket => keys::ticket(self.settings, &self.app_id),
+        };
+        let shared = SharedEntry::new(self.store(), key);
+        Slot::new(kind, shared, self.policy.clone(), self.reports())
+    }
+
+    pub(super) fn renewals(&self, kind: Kind) -> Renewals {
+        let (tasks, jitter) = (self.services.tasks.clone(), self.policy.jitter.clone());
+        Renewals::new(self.app_id.clone(), kind, tasks, jitter, self.reports())
+    }
+}

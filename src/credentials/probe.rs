@@ -1,0 +1,163 @@
+//! A client suspects that the token it was given is dead. The token is probed before anything is renewed: any
+//! number of suspicions cost the account one probe in ten seconds, whichever replicas they come to, and a renewal
+//! only if WeChat rejects the token (C12).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::credential::Credential;
+use super::error::{Unavailable, rejects_token};
+use super::issuer::Issuer;
+use super::jitter::Jitter;
+use super::parameters::Parameters;
+use super::renewal::Outcome;
+use super::token::Token;
+use crate::account::AppId;
+use crate::single_flight::SingleFlight;
+use crate::store::{SharedStore, keys};
+use crate::wechat::{CallError, ErrCode};
+
+/// What is stored while a probe is running, and after one that found the token good. After one that found it dead,
+/// its fingerprint and the `errcode` are stored.
+const RUNNING: &str = "under way";
+const NOT_REJECTED: &str = "not rejected";
+
+/// Probes one account's token.
+pub(super) struct Probe {
+    app_id: AppId,
+    token: Arc<Token>,
+    issuer: Arc<dyn Issuer>,
+    gate: ProbeGate,
+    flight: Arc<SingleFlight<(), Outcome>>,
+    tasks: TaskTracker,
+}
+
+impl Probe {
+    pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+        Self {
+            app_id: parameters.app_id.clone(),
+            token,
+            issuer: Arc::clone(&parameters.issuer),
+            gate: ProbeGate {
+                store: parameters.store(),
+                key: keys::probe(&parameters.app_id),
+                last: Mutex::default(),
+                patience: parameters.policy.call_limit,
+                jitter: parameters.policy.jitter.clone(),
+            },
+            flight: Arc::default(),
+            tasks: parameters.services.tasks.clone(),
+        }
+    }
+
+    /// The token, for a client that suspects that it is dead: probed, unless one was lately, and replaced if WeChat
+    /// rejects it.
+    pub(super) async fn verified_token(self: &Arc<Self>) -> Outcome {
+        let start = || {
+            let probe = Arc::clone(self);
+            async move { probe.verify().await }.in_current_span()
+        };
+        let (pending, _) = self.flight.join_or_start(&(), &self.tasks, start);
+        pending
+            .await
+            .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
+    }
+
+    async fn verify(&self) -> Outcome {
+        let token = self.token.get().await?;
+        let rejection = if self.gate.enter().await {
+            self.ask_wechat(&token).await
+        } else {
+            self.gate.wait_for_finding(&token).await
+        };
+        match rejection {
+            Some(error) => self.token.replace_rejected(&token, &error).await,
+            // Another replica may have renewed it meanwhile.
+            None => self.token.get().await,
+        }
+    }
+
+    /// WeChat's rejection of `token`. Any other failure says nothing about the token.
+    async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
+        let until = Instant::now() + keys::PROBE_TTL;
+        let error = self.issuer.probe(&token.value).await.err();
+        let rejection = error.filter(rejects_token);
+        tracing::info!(
+            app_id = %self.app_id,
+            token = token.fingerprint,
+            rejected = rejection.is_some(),
+            "a client suspected that the access_token is dead; it was probed"
+        );
+        self.gate.publish(token, rejection.as_ref(), until).await;
+        rejection
+    }
+}
+
+/// Lets one replica probe in ten seconds, and tells the others what it has found.
+struct ProbeGate {
+    store: Arc<dyn SharedStore>,
+    key: String,
+    /// This process's last probe, for times when the shared store is down.
+    last: Mutex<Option<Instant>>,
+    /// The longest that another replica's probe is waited for.
+    patience: Duration,
+    jitter: Jitter,
+}
+
+impl ProbeGate {
+    /// True if this replica may probe; false if another one has lately, or is at it.
+    async fn enter(&self) -> bool {
+        let may_enter = match self.store.set_if_absent(&self.key, RUNNING, keys::PROBE_TTL).await {
+            Ok(is_first) => is_first,
+            Err(_) => self.last().is_none_or(|at| at.elapsed() >= keys::PROBE_TTL),
+        };
+        if may_enter {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        may_enter
+    }
+
+    fn last(&self) -> Option<Instant> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes until `until` whether WeChat rejects `token`.
+    async fn publish(&self, token: &Credential, rejection: Option<&CallError>, until: Instant) {
+        let finding = match rejection.and_then(CallError::errcode) {
+            Some(code) => format!("{} {code}", token.fingerprint),
+            None => NOT_REJECTED.to_owned(),
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            // If the store fails here, the other replicas wait for the key's end.
+            let _ = self
+                .store
+                .compare_and_set(&self.key, Some(RUNNING), &finding, left)
+                .await;
+        }
+    }
+
+    /// What the last probe of any replica has found about `token`; waits for one that is running.
+    async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
+        let give_up = Instant::now() + self.patience;
+        loop {
+            let finding = self.store.get(&self.key).await.ok()??.value;
+            if finding != RUNNING {
+                let (fingerprint, code) = finding.split_once(' ')?;
+                let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;
+                return Some(CallError::Refused {
+                    code: ErrCode(code),
+                    message: "as another probe has found".to_owned(),
+                });
+            }
+            if Instant::now() >= give_up {
+                return None;
+            }
+            sleep(self.jitter.poll()).await;
+        }
+    }
+}

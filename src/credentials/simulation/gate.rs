@@ -1,0 +1,63 @@
+//! A switch between one replica and everything outside of it.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// Freezes a replica, cuts it off from the store, or kills it.
+pub(super) struct Gate(Mutex<State>);
+
+struct State {
+    dead: bool,
+    frozen_until: Instant,
+    cut_off_until: Instant,
+}
+
+impl Gate {
+    pub(super) fn open() -> Self {
+        let now = Instant::now();
+        Self(Mutex::new(State {
+            dead: false,
+            frozen_until: now,
+            cut_off_until: now,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// Returns once the replica is not frozen; never, once it is dead.
+    pub(super) async fn pass(&self) {
+        loop {
+            let (dead, frozen_until) = {
+                let state = self.state();
+                (state.dead, state.frozen_until)
+            };
+            if dead {
+                return std::future::pending().await;
+            }
+            if frozen_until <= Instant::now() {
+                return;
+            }
+            sleep_until(frozen_until).await;
+        }
+    }
+
+    pub(super) fn freeze_for(&self, time: Duration) {
+        self.state().frozen_until = Instant::now() + time;
+    }
+
+    pub(super) fn cut_off_for(&self, time: Duration) {
+        self.state().cut_off_until = Instant::now() + time;
+    }
+
+    pub(super) fn kill(&self) {
+        self.state().dead = true;
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.state().cut_off_until > Instant::now()
+    }
+}

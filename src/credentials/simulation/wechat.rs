@@ -1,0 +1,88 @@
+//! WeChat with classic tokens, the worst case, as one replica reaches it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::gate::Gate;
+use super::world::{TOKEN_LIFE, World};
+use crate::credentials::issuer::Issuer;
+use crate::secret::Secret;
+use crate::settings::TokenApi;
+use crate::wechat::{CallError, ErrCode, Issued};
+
+const TICKET_LIFE: Duration = Duration::from_mins(1);
+
+/// WeChat as one replica reaches it.
+pub(super) struct SimulatedWeChat {
+    world: Arc<World>,
+    gate: Arc<Gate>,
+}
+
+impl SimulatedWeChat {
+    pub(super) fn new(world: Arc<World>, gate: Arc<Gate>) -> Self {
+        Self { world, gate }
+    }
+
+    async fn issue(&self) -> Result<Issued, CallError> {
+        let asked_at = Instant::now();
+        if self.world.is_wechat_down() {
+            return Err(CallError::Unreachable("simulated".to_owned()));
+        }
+        self.world.begin_call();
+        self.world.wechat_latency().await;
+        let (number, lost) = self.world.end_call();
+        // A replica that freezes in the middle of the call has its answer when it wakes up.
+        self.gate.pass().await;
+        if lost {
+            return Err(CallError::TimedOut);
+        }
+        Ok(Issued {
+            value: Secret::new(format!("token-{number}")),
+            expires_in: TOKEN_LIFE,
+            asked_at,
+        })
+    }
+}
+
+impl Issuer for SimulatedWeChat {
+    fn token_api(&self) -> TokenApi {
+        TokenApi::Classic
+    }
+
+    fn token(&self, _: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
+        self.issue().boxed()
+    }
+
+    fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>> {
+        let good = self.world.accepts(token.expose());
+        async move { if good { Ok(()) } else { Err(rejection()) } }.boxed()
+    }
+
+    fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>> {
+        async move {
+            let asked_at = Instant::now();
+            self.world.wechat_latency().await;
+            if !self.world.accepts(token.expose()) {
+                return Err(rejection());
+            }
+            Ok(Issued {
+                value: Secret::new("ticket"),
+                expires_in: TICKET_LIFE,
+                asked_at,
+            })
+        }
+        .boxed()
+    }
+}
+
+/// What WeChat says to a token that is not good.
+pub(super) fn rejection() -> CallError {
+    CallError::Refused {
+        code: ErrCode::INVALID_CREDENTIAL,
+        message: String::new(),
+    }
+}

@@ -1,0 +1,246 @@
+//! The place of one credential: what is in use here, what was before, and what all replicas share.
+
+mod history;
+mod shared_entry;
+mod unanswered_call;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::credentials::credential::{Cell, Credential, Kind};
+use crate::credentials::journal::Event;
+use crate::credentials::policy::Policy;
+use crate::credentials::report::Reports;
+use crate::credentials::trigger::Trigger;
+use crate::secret::Secret;
+use crate::store::StoreError;
+
+use history::History;
+pub(crate) use shared_entry::{SharedEntry, Stored};
+pub(crate) use unanswered_call::UnansweredCall;
+
+/// One account's token or ticket.
+pub(crate) struct Slot {
+    kind: Kind,
+    cell: Cell,
+    history: History,
+    shared: SharedEntry,
+    policy: Policy,
+    reports: Reports,
+    /// The token's call whose answer may have been lost; what is adopted was obtained after it.
+    unanswered: Option<Arc<UnansweredCall>>,
+}
+
+impl Slot {
+    pub(crate) fn new(kind: Kind, shared: SharedEntry, policy: Policy, reports: Reports) -> Self {
+        Self {
+            kind,
+            cell: Cell::default(),
+            history: History::default(),
+            shared,
+            policy,
+            reports,
+            unanswered: None,
+        }
+    }
+
+    /// The same slot; once it adopts a token, `call` no longer counts as unanswered here.
+    pub(crate) fn with_unanswered_call(self, call: Arc<UnansweredCall>) -> Self {
+        Self {
+            unanswered: Some(call),
+            ..self
+        }
+    }
+
+    /// What is in use here, ended or not.
+    pub(crate) fn held(&self) -> Option<Arc<Credential>> {
+        self.cell.held()
+    }
+
+    /// What is in use here and has not ended.
+    pub(crate) fn usable(&self) -> Option<Arc<Credential>> {
+        self.cell.usable()
+    }
+
+    /// Reads what is in use and has not ended, without counting a reference: for the hot path.
+    pub(crate) fn with_usable<T>(&self, read: impl FnOnce(&Credential) -> T) -> Option<T> {
+        self.cell.with_usable(read)
+    }
+
+    /// The values that were in use here and no longer are.
+    pub(crate) fn former_values(&self) -> Vec<Secret> {
+        self.history.values()
+    }
+
+    /// The credential with this value, if it was in use here and no longer is.
+    pub(crate) fn find_former(&self, value: &Secret) -> Option<Arc<Credential>> {
+        self.history.find(value)
+    }
+
+    /// True if WeChat has rejected `value`.
+    pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
+        self.history.is_rejected(value)
+    }
+
+    /// What WeChat rejected long before its end, if the reason is not known. Returned once.
+    pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
+        self.history.take_unaccounted()
+    }
+
+    /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
+    pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
+        let is_new = self.history.reject(dead);
+        // Also if it was known: whoever noted it may not have dropped it yet.
+        self.cell.drop_if_still(&dead.value);
+        is_new
+    }
+
+    /// The first step of [`Slot::reject`] alone, as another thread may have come this far.
+    #[cfg(test)]
+    pub(crate) fn begin_to_reject(&self, dead: &Arc<Credential>) -> bool {
+        self.history.reject(dead)
+    }
+
+    /// Removes `dead` from the shared store, if it is still there.
+    pub(crate) async fn remove_shared(&self, dead: &Credential) {
+        if let Err(error) = self.shared.remove(&dead.value).await {
+            tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
+        }
+    }
+
+    pub(crate) async fn read_shared(&self) -> Result<Option<Stored>, StoreError> {
+        self.shared.read().await
+    }
+
+    /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something
+    /// known to be older: say, Redis came back empty or from a snapshot (C6). A store that is down is tried again at
+    /// the next tick.
+    pub(crate) async fn sync_with_store(&self) {
+        let Ok(stored) = self.shared.read().await else {
+            return;
+        };
+        if self.adopt(Trigger::Expiring, stored.as_ref()).is_some() {
+            return;
+        }
+        if let Some(held) = self.usable()
+            && stored.as_ref().is_none_or(|stored| !self.is_current(stored))
+        {
+            // If another replica was faster, its credential is found at the next tick.
+            let seen = stored.as_ref().map(|stored| &stored.value);
+            let _ = self.shared.replace(seen, &held).await;
+        }
+    }
+
+    /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
+    pub(crate) async fn look(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
+        if let Some(credential) = self.obtained_since(trigger) {
+            return Ok(Some(credential));
+        }
+        let stored = self.shared.read().await?;
+        let adopted = self.adopt(trigger, stored.as_ref());
+        Ok(adopted.or_else(|| self.obtained_since(trigger)))
+    }
+
+    /// What has come into use here since a renewal was asked for because there was nothing usable: another renewal
+    /// has ended since, or the refresher has adopted it.
+    pub(crate) fn obtained_since(&self, trigger: Trigger) -> Option<Arc<Credential>> {
+        let was_missing = matches!(trigger, Trigger::Missing | Trigger::Rejected);
+        self.usable().filter(|_| was_missing)
+    }
+
+    /// Takes over what is in the shared store, if it is good and newer than what is in use.
+    pub(crate) fn adopt(&self, trigger: Trigger, stored: Option<&Stored>) -> Option<Arc<Credential>> {
+        let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored))?;
+        let (value, ends) = (stored.value.clone(), stored.expires_at?);
+        let credential = Arc::new(self.policy.credential(self.kind, value, ends));
+        self.put_into_use(&credential);
+        self.history.account_for_rejections();
+        if let Some(call) = &self.unanswered {
+            call.forget();
+        }
+        self.reports.adopted(self.kind, &credential, trigger);
+        Some(credential)
+    }
+
+    /// True if `stored` is good, and was not in use here before (see [`history`]).
+    fn is_current(&self, stored: &Stored) -> bool {
+        stored.expires_at.is_some_and(|ends| ends > Instant::now()) && !self.history.contains(&stored.value)
+    }
+
+    /// True if `stored` is to replace what is in use. If it ends sooner, it may be older or have been given a
+    /// shorter life: then what is in use stays until it dies.
+    fn would_adopt(&self, stored: &Stored) -> bool {
+        let outlives = |held: &Credential| held.value != stored.value && stored.expires_at > Some(held.expires_at);
+        self.is_current(stored) && self.usable().is_none_or(|held| outlives(&held))
+    }
+
+    /// Puts `credential`, which WeChat issued after `asked_at`, into the shared store in place of `seen`, and into
+    /// use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8).
+    pub(crate) async fn publish(
+        &self,
+        seen: Option<Stored>,
+        credential: Credential,
+        asked_at: Instant,
+    ) -> Arc<Credential> {
+        // What the refresher has adopted during our call comes from a replica that got the lock after us: we were
+        // frozen, or the store has lost the lock.
+        let adopted_since = |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value;
+        if let Some(newer) = self.usable().filter(adopted_since) {
+            return newer;
+        }
+        self.history.revive(&credential.value);
+        let before = self.held();
+        let event = if before.is_some() {
+            Event::Renewed
+        } else {
+            Event::Issued
+        };
+        let unchanged = before.is_some_and(|held| held.value == credential.value);
+        if let Some(newer) = self.overwrite(seen.map(|seen| seen.value), &credential).await {
+            let adopted = self.adopt(Trigger::Missing, Some(&newer)).or_else(|| self.usable());
+            if let Some(adopted) = adopted {
+                return adopted;
+            }
+        }
+        let credential = Arc::new(credential);
+        self.put_into_use(&credential);
+        if !unchanged {
+            self.reports.obtained(event, self.kind, &credential);
+        }
+        credential
+    }
+
+    /// Writes `credential` over `seen`, or over something older that was stored since. Returns what is newer, in
+    /// which case nothing was written. If the store fails, the refresher writes it later.
+    async fn overwrite(&self, mut seen: Option<Secret>, credential: &Credential) -> Option<Stored> {
+        for _ in 0..3 {
+            match self.shared.replace(seen.as_ref(), credential).await {
+                Ok(true) | Err(_) => return None,
+                Ok(false) => {}
+            }
+            match self.shared.read().await.ok()? {
+                // Also if the refresher has adopted it while we were frozen: then it is in use already.
+                Some(stored) if stored.value != credential.value && self.is_current(&stored) => {
+                    return Some(stored);
+                }
+                other => seen = other.map(|stored| stored.value),
+            }
+        }
+        None
+    }
+
+    /// Uses `credential` from now on, unless it has been rejected meanwhile.
+    pub(crate) fn put_into_use(&self, credential: &Arc<Credential>) {
+        self.reports.expires_in(self.kind, credential.remaining());
+        let before = self.cell.hold(Arc::clone(credential));
+        if let Some(before) = before.filter(|before| before.value != credential.value) {
+            self.history.supersede(before);
+            // Whatever was rejected, this has replaced it.
+            self.history.account_for_rejections();
+        }
+        if self.history.is_rejected(&credential.value) {
+            self.cell.drop_if_still(&credential.value);
+        }
+    }
+}

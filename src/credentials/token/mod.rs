@@ -1,0 +1,207 @@
+//! The account's `access_token`: lent to calls, replaced if WeChat rejects it, renewed.
+
+mod budget;
+mod call;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::credentials::backoff::{Backoff, Severity};
+use crate::credentials::credential::{Credential, Kind};
+use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
+use crate::credentials::jitter::POLL;
+use crate::credentials::lock::{Claim, Lock};
+use crate::credentials::parameters::Parameters;
+use crate::credentials::policy::Policy;
+use crate::credentials::renewal::{Outcome, Renewals};
+use crate::credentials::report::Reports;
+use crate::credentials::slot::{Slot, UnansweredCall};
+use crate::credentials::trigger::Trigger;
+use crate::wechat::CallError;
+use call::TokenCalls;
+
+/// A token that is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, was
+/// taken over by another system.
+const YOUNG: Duration = Duration::from_mins(1);
+
+/// One account's token.
+pub(crate) struct Token {
+    slot: Slot,
+    renewals: Renewals,
+    calls: TokenCalls,
+    lock: Lock,
+    /// Spaces out renewals if another system replaces new tokens as fast as we obtain them.
+    takeover_backoff: Backoff,
+    policy: Policy,
+    reports: Reports,
+    /// Ends calls to WeChat, so that the lock is still released.
+    cut_off: CancellationToken,
+}
+
+impl Token {
+    pub(crate) fn new(parameters: &Parameters<'_>) -> Self {
+        let unanswered = Arc::new(UnansweredCall::new(parameters.store(), &parameters.app_id));
+        let slot = parameters.slot(Kind::AccessToken);
+        Self {
+            slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
+            renewals: parameters.renewals(Kind::AccessToken),
+            calls: TokenCalls::new(parameters, unanswered),
+            lock: parameters.lock(),
+            takeover_backoff: Backoff::new(parameters.policy.jitter.clone()),
+            policy: parameters.policy.clone(),
+            reports: parameters.reports(),
+            cut_off: parameters.services.cut_off.clone(),
+        }
+    }
+
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    pub(crate) fn renewals(&self) -> &Renewals {
+        &self.renewals
+    }
+
+    pub(crate) fn calls(&self) -> &TokenCalls {
+        &self.calls
+    }
+
+    /// The token; waits for it if there is none.
+    pub(crate) async fn get(self: &Arc<Self>) -> Outcome {
+        match self.slot.usable() {
+            Some(token) => Ok(token),
+            None => self.renew(Trigger::Missing).await,
+        }
+    }
+
+    /// Makes `call` with the token. If WeChat rejects that token, another one is obtained, once for the whole
+    /// cluster, and the call is made once more (C4).
+    pub(crate) async fn lend<T, F, Fut>(self: &Arc<Self>, call: F) -> Result<T, TokenCallError>
+    where
+        F: Fn(Arc<Credential>) -> Fut + Send,
+        Fut: Future<Output = Result<T, CallError>> + Send,
+    {
+        let token = self.get().await?;
+        let error = match call(Arc::clone(&token)).await {
+            Err(error) if rejects_token(&error) => error,
+            other => return Ok(other?),
+        };
+        let token = self.replace_rejected(&token, &error).await?;
+        let outcome = call(Arc::clone(&token)).await;
+        if let Err(error) = &outcome
+            && rejects_token(error)
+        {
+            self.invalidate(&token, error).await;
+        }
+        Ok(outcome?)
+    }
+
+    /// Obtains another token in place of `dead`, which WeChat has rejected with `error`.
+    pub(crate) async fn replace_rejected(self: &Arc<Self>, dead: &Arc<Credential>, error: &CallError) -> Outcome {
+        self.invalidate(dead, error).await;
+        // The renewal that is joined first may have begun before this rejection; the next one has not.
+        for _ in 0..2 {
+            let token = match self.slot.usable() {
+                Some(token) => token,
+                None => self.renew(Trigger::Rejected).await?,
+            };
+            if token.value != dead.value {
+                return Ok(token);
+            }
+        }
+        Err(Unavailable::soon("WeChat goes on issuing the token that it rejects"))
+    }
+
+    /// Drops `dead` everywhere, but only if it is still the one in use.
+    async fn invalidate(&self, dead: &Arc<Credential>, error: &CallError) {
+        if !self.slot.reject(dead) {
+            return;
+        }
+        self.reports.rejected(dead, error);
+        if dead.held_since.elapsed() < YOUNG.min(dead.life() / 10) {
+            let why = Unavailable::soon("new access_tokens are rejected at once");
+            self.takeover_backoff.fail(Severity::Takeover, why);
+        } else {
+            self.takeover_backoff.clear();
+        }
+        self.slot.remove_shared(dead).await;
+    }
+
+    /// Renews the token, or waits for the renewal that is running.
+    pub(crate) async fn renew(self: &Arc<Self>, trigger: Trigger) -> Outcome {
+        let start = || {
+            let token = Arc::clone(self);
+            async move { token.run_renewal(trigger).await }
+        };
+        self.renewals.join_or_start(start).await
+    }
+
+    async fn run_renewal(&self, trigger: Trigger) -> Outcome {
+        if trigger != Trigger::Operator {
+            if let Some(refusal) = self.renewals.refusal() {
+                return Err(refusal);
+            }
+            if let Some(refusal) = self.takeover_backoff.refusal() {
+                return self.obtained_by_another(trigger).await.ok_or(refusal);
+            }
+        }
+        let before = self.slot.held();
+        self.renewals.measured(trigger, before, self.fetch(trigger)).await
+    }
+
+    /// What another replica has obtained while this one backs off from a take-over.
+    async fn obtained_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
+        // Callers that are refused come again at once, which must not load the store. The pause comes before the
+        // look, so that whoever joins meanwhile gets what is there by then.
+        sleep(POLL).await;
+        self.slot.look(trigger).await.ok().flatten()
+    }
+
+    async fn fetch(&self, trigger: Trigger) -> Outcome {
+        let (lease, seen) = match self.lock.claim(&self.slot, trigger).await? {
+            Claim::Adopted(token) => return Ok(token),
+            Claim::Locked(lease, seen) => (Some(lease), seen),
+            // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
+            Claim::Alone(_) if self.calls.are_harmless() => (None, None),
+            Claim::Alone(error) => {
+                return Err(Unavailable::soon(format!(
+                    "the shared store is down ({error}), and a classic token fetched without its lock may kill another replica's"
+                )));
+            }
+        };
+        let issuing = self.calls.issue(&self.slot, &self.renewals, lease.as_ref());
+        let issued = self.cut_off.run_until_cancelled(issuing).await;
+        let outcome = match issued.unwrap_or_else(|| Err(Unavailable::shutting_down())) {
+            Ok(issued) => {
+                let ends = issued.asked_at + issued.expires_in;
+                let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
+                let token = self.slot.publish(seen, credential, issued.asked_at).await;
+                self.calls.settle().await;
+                Ok(token)
+            }
+            Err(unavailable) => Err(unavailable),
+        };
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        outcome
+    }
+
+    /// Why the refresher is to renew the token now, if it is.
+    pub(crate) fn due(&self) -> Option<Trigger> {
+        if self.renewals.refusal().is_some() {
+            return None;
+        }
+        let Some(held) = self.slot.usable() else {
+            return Some(Trigger::Missing);
+        };
+        if self.calls.went_unanswered() {
+            return Some(Trigger::Unanswered);
+        }
+        (Instant::now() >= held.renew_at).then_some(Trigger::Expiring)
+    }
+}

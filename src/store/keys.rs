@@ -1,0 +1,314 @@
+//! Every Redis key of the program: its name, what it holds, how long it lives and who writes it.
+//!
+//! All modules take their key names from here, and a test compares this table with the one in the READMEs. No name
+//! holds a secret: a token is named by a part of its SHA-256. Each operation of the store touches one key, or a key
+//! and its lock, which the braces in the lock's name keep in one slot of a Redis Cluster.
+
+use std::time::Duration;
+
+use crate::account::AppId;
+use crate::settings;
+
+/// A row of the table: one kind of key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name. `{app_id}` and the like stand for values.
+    pub name: &'static str,
+    /// What it holds.
+    pub holds: Holds,
+    /// How long it lives after it was written.
+    pub life: Life,
+    /// Which module writes it, and when.
+    pub written_by: &'static str,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// A string.
+    Text,
+    /// A string that is counted up.
+    Counter,
+    /// A stream, each of whose entries is a set of fields.
+    Stream,
+}
+
+/// How long a key lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// As long as the credential that it holds or is about.
+    Credential,
+    /// What this setting says, or a part of it.
+    Setting(&'static str),
+    /// So long at most.
+    AtMost(Duration),
+    /// For ever; the stream keeps about so many of its last entries.
+    Entries(usize),
+}
+
+/// A day's count outlives the day.
+pub(crate) const DAY_COUNT_TTL: Duration = Duration::from_hours(48);
+/// WeChat allows a `force_refresh` this often.
+pub(crate) const FORCE_REFRESH_TTL: Duration = Duration::from_secs(30);
+/// After a token's whole life, one that may have been replaced unseen has ended anyway.
+pub(crate) const TOKEN_CALL_TTL: Duration = Duration::from_hours(2);
+/// A suspected token is probed this often at most.
+pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
+/// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
+pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
+/// What `wxgate check` writes goes away whatever becomes of the check.
+pub(crate) const CHECK_TTL: Duration = Duration::from_secs(10);
+/// The journal holds weeks of renewals.
+pub(crate) const JOURNAL_ENTRIES: usize = 2000;
+
+/// The account's `access_token`. The name is the default of `credentials.token_key`.
+pub const TOKEN: Key = Key {
+    name: "weChat_client_credential:access_token:{app_id}",
+    holds: Holds::Text,
+    life: Life::Credential,
+    written_by: "credentials, after a renewal, or if Redis has lost it",
+};
+
+/// The account's `jsapi_ticket`. The name is the default of `credentials.ticket_key`.
+pub const TICKET: Key = Key {
+    name: "weChat_client_credential:jsapi_ticket:{app_id}",
+    holds: Holds::Text,
+    life: Life::Credential,
+    written_by: "credentials, after a renewal, or if Redis has lost it",
+};
+
+/// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
+pub const LOCK: Key = Key {
+    name: "weChatApiToken:{app_id}",
+    holds: Holds::Text,
+    life: Life::Setting("credentials.lock_ttl"),
+    written_by: "credentials, for the length of a renewal",
+};
+
+/// WeChat was asked for the ticket lately.
+pub const TICKET_ASKED: Key = Key {
+    name: "wxgate:ticket_asked:{app_id}",
+    holds: Holds::Text,
+    life: Life::Setting("credentials.ticket_max_age"),
+    written_by: "credentials, after a call for the ticket",
+};
+
+/// The day's token calls of all replicas.
+pub const TOKEN_CALLS: Key = Key {
+    name: "wxgate:token_calls:{app_id}:{day}",
+    holds: Holds::Counter,
+    life: Life::AtMost(DAY_COUNT_TTL),
+    written_by: "credentials, before a token call",
+};
+
+/// `force_refresh` was used just now.
+pub const FORCE_REFRESH: Key = Key {
+    name: "wxgate:force_refresh:{app_id}",
+    holds: Holds::Text,
+    life: Life::AtMost(FORCE_REFRESH_TTL),
+    written_by: "credentials, before a forced token call",
+};
+
+/// How often `force_refresh` was used on a day.
+pub const FORCE_REFRESH_CALLS: Key = Key {
+    name: "wxgate:force_refresh:{app_id}:{day}",
+    holds: Holds::Counter,
+    life: Life::AtMost(DAY_COUNT_TTL),
+    written_by: "credentials, before a forced token call",
+};
+
+/// A token call whose answer nobody has seen.
+pub const TOKEN_CALL: Key = Key {
+    name: "wxgate:token_call:{app_id}",
+    holds: Holds::Text,
+    life: Life::AtMost(TOKEN_CALL_TTL),
+    written_by: "credentials, from a token call until its outcome is known",
+};
+
+/// What the last probe of a suspected token has found.
+pub const PROBE: Key = Key {
+    name: "wxgate:probe:{app_id}",
+    holds: Holds::Text,
+    life: Life::AtMost(PROBE_TTL),
+    written_by: "credentials, when a client suspects that its token is dead",
+};
+
+/// A token that clients were given.
+pub const HANDED_OUT: Key = Key {
+    name: "wxgate:handed_out:{app_id}:{fingerprint}",
+    holds: Holds::Text,
+    life: Life::Credential,
+    written_by: "credentials, when a client is given the token",
+};
+
+/// The journal has noted that this client was given that token.
+pub const HANDED_OUT_TO: Key = Key {
+    name: "wxgate:handed_out:{app_id}:{fingerprint}:{client}",
+    holds: Holds::Text,
+    life: Life::Credential,
+    written_by: "credentials, when a client is given the token",
+};
+
+/// What happened to the account's credentials.
+pub const JOURNAL: Key = Key {
+    name: "wxgate:journal:{app_id}",
+    holds: Holds::Stream,
+    life: Life::Entries(JOURNAL_ENTRIES),
+    written_by: "credentials, by the journal's writer",
+};
+
+/// The URL of a stored picture.
+pub const MEDIA: Key = Key {
+    name: "wxgate:media:{app_id}:{media_id}",
+    holds: Holds::Text,
+    life: Life::Setting("media.remember_for"),
+    written_by: "media, after an upload",
+};
+
+/// The lease on storing a picture: a random owner. The outer braces are part of the name.
+pub const MEDIA_LOCK: Key = Key {
+    name: "wxgate:media-lock:{wxgate:media:{app_id}:{media_id}}",
+    holds: Holds::Text,
+    life: Life::AtMost(MEDIA_LOCK_TTL),
+    written_by: "media, for the length of an upload",
+};
+
+/// What `wxgate check` tries its rights with.
+pub const CHECK: Key = Key {
+    name: "wxgate:check:{id}",
+    holds: Holds::Text,
+    life: Life::AtMost(CHECK_TTL),
+    written_by: "check, which removes it again",
+};
+
+/// The table.
+pub const ALL: [&Key; 15] = [
+    &TOKEN,
+    &TICKET,
+    &LOCK,
+    &TICKET_ASKED,
+    &TOKEN_CALLS,
+    &FORCE_REFRESH,
+    &FORCE_REFRESH_CALLS,
+    &TOKEN_CALL,
+    &PROBE,
+    &HANDED_OUT,
+    &HANDED_OUT_TO,
+    &JOURNAL,
+    &MEDIA,
+    &MEDIA_LOCK,
+    &CHECK,
+];
+
+impl Key {
+    fn of_account(&self, app_id: &AppId) -> String {
+        self.name.replace("{app_id}", app_id.as_str())
+    }
+}
+
+pub(crate) fn token(settings: &settings::Credentials, app_id: &AppId) -> String {
+    settings.token_key.fill(app_id)
+}
+
+pub(crate) fn ticket(settings: &settings::Credentials, app_id: &AppId) -> String {
+    settings.ticket_key.fill(app_id)
+}
+
+pub(crate) fn lock(settings: &settings::Credentials, app_id: &AppId) -> String {
+    settings.lock_key.fill(app_id)
+}
+
+pub(crate) fn ticket_asked(app_id: &AppId) -> String {
+    TICKET_ASKED.of_account(app_id)
+}
+
+pub(crate) fn token_calls(app_id: &AppId, day: &str) -> String {
+    TOKEN_CALLS.of_account(app_id).replace("{day}", day)
+}
+
+pub(crate) fn force_refresh(app_id: &AppId) -> String {
+    FORCE_REFRESH.of_account(app_id)
+}
+
+pub(crate) fn force_refresh_calls(app_id: &AppId, day: &str) -> String {
+    FORCE_REFRESH_CALLS.of_account(app_id).replace("{day}", day)
+}
+
+pub(crate) fn token_call(app_id: &AppId) -> String {
+    TOKEN_CALL.of_account(app_id)
+}
+
+pub(crate) fn probe(app_id: &AppId) -> String {
+    PROBE.of_account(app_id)
+}
+
+pub(crate) fn handed_out(app_id: &AppId, fingerprint: &str) -> String {
+    HANDED_OUT.of_account(app_id).replace("{fingerprint}", fingerprint)
+}
+
+pub(crate) fn handed_out_to(app_id: &AppId, fingerprint: &str, client: &str) -> String {
+    let name = HANDED_OUT_TO.of_account(app_id).replace("{fingerprint}", fingerprint);
+    name.replace("{client}", client)
+}
+
+pub(crate) fn journal(app_id: &AppId) -> String {
+    JOURNAL.of_account(app_id)
+}
+
+pub(crate) fn media(app_id: &AppId, media_id: &str) -> String {
+    MEDIA.of_account(app_id).replace("{media_id}", media_id)
+}
+
+pub(crate) fn media_lock(app_id: &AppId, media_id: &str) -> String {
+    MEDIA_LOCK.of_account(app_id).replace("{media_id}", media_id)
+}
+
+pub(crate) fn check(id: u64) -> String {
+    CHECK.name.replace("{id}", &format!("{id:016x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app_id() -> AppId {
+        AppId::try_from("wx1".to_owned()).unwrap()
+    }
+
+    #[test]
+    fn names_leave_no_placeholder_unfilled() {
+        let (app_id, settings) = (app_id(), settings::Credentials::default());
+        let names = [
+            token(&settings, &app_id),
+            ticket(&settings, &app_id),
+            lock(&settings, &app_id),
+            ticket_asked(&app_id),
+            token_calls(&app_id, "2026-01-31"),
+            force_refresh(&app_id),
+            force_refresh_calls(&app_id, "2026-01-31"),
+            token_call(&app_id),
+            probe(&app_id),
+            handed_out(&app_id, "ba7816bf"),
+            handed_out_to(&app_id, "ba7816bf", "crm"),
+            journal(&app_id),
+            media(&app_id, "m-1"),
+            check(1),
+        ];
+        for name in names {
+            assert!(!name.contains(['{', '}']), "{name}");
+        }
+    }
+
+    #[test]
+    fn lock_of_a_picture_shares_the_slot_of_its_url() {
+        let (url, lock) = (media(&app_id(), "m-1"), media_lock(&app_id(), "m-1"));
+        assert_eq!(lock, format!("wxgate:media-lock:{{{url}}}"));
+    }
+
+    #[test]
+    fn names_that_settings_change_are_listed_with_their_defaults() {
+        let settings = settings::Credentials::default();
+        let defaults = [settings.token_key, settings.ticket_key, settings.lock_key].map(String::from);
+        assert_eq!(defaults, [TOKEN.name, TICKET.name, LOCK.name]);
+    }
+}

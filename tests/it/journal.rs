@@ -1,0 +1,95 @@
+//! The journal in Redis: each fact about an event is a field of its own.
+
+use std::collections::{BTreeSet, HashMap};
+
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
+
+use crate::support::{Gateway, RedisServer, SandboxHost, until};
+
+type Entry = HashMap<String, String>;
+
+/// The first entry about `event`, once it is there.
+async fn entry(redis: &RedisServer, wechat: &SandboxHost, event: &str) -> Entry {
+    let app_id = wechat.account().app_id;
+    until(&format!("{event} is in the journal"), || async {
+        redis.journaled(&app_id, event).await > 0
+    })
+    .await;
+    let entries = redis.journal_entries(&app_id).await;
+    entries.into_iter().find(|entry| entry["event"] == event).unwrap()
+}
+
+fn names(entry: &Entry) -> BTreeSet<&str> {
+    entry.keys().map(String::as_str).collect()
+}
+
+/// The fields that every entry has, and these.
+fn usual_and<'a>(facts: &[&'a str]) -> BTreeSet<&'a str> {
+    let usual = ["time", "event", "kind", "replica", "fingerprint", "reason"];
+    usual.into_iter().chain(facts.iter().copied()).collect()
+}
+
+fn seconds(entry: &Entry, name: &str) -> u64 {
+    entry[name].parse().unwrap()
+}
+
+#[tokio::test]
+async fn journal_entries_hold_facts_as_fields() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = Gateway::builder().wechat(&wechat).redis(&redis).start().await;
+    gateway.until_ready().await;
+    let first = wxgate::secret::Secret::new(gateway.token().await).fingerprint();
+
+    let issued = entry(&redis, &wechat, "issued").await;
+    assert_eq!(names(&issued), usual_and(&["life_s"]));
+    assert_eq!((&*issued["kind"], &issued["fingerprint"]), ("access_token", &first));
+    assert!((7100..=7200).contains(&seconds(&issued, "life_s")), "{issued:?}");
+    assert_eq!(issued["reason"], "");
+
+    let handed_out = entry(&redis, &wechat, "handed_out").await;
+    assert_eq!(names(&handed_out), usual_and(&["client", "left_s"]));
+    assert_eq!(
+        (&*handed_out["client"], &*handed_out["reason"]),
+        ("AppSecret", "127.0.0.1")
+    );
+
+    let app_id = wechat.account().app_id;
+    wechat
+        .sandbox
+        .kill_token(&app_id, wxgate::sandbox::Kill::default())
+        .unwrap();
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+
+    let rejected = entry(&redis, &wechat, "rejected").await;
+    assert_eq!(names(&rejected), usual_and(&["errcode", "left_s"]));
+    assert_eq!((&*rejected["errcode"], &rejected["fingerprint"]), ("40001", &first));
+    assert!(!rejected["reason"].contains("40001"), "{rejected:?}");
+
+    let foreign = entry(&redis, &wechat, "foreign_invalidation").await;
+    assert_eq!(names(&foreign), usual_and(&["left_s"]));
+    assert_eq!(foreign["fingerprint"], first);
+    assert!((7000..=7200).contains(&seconds(&foreign, "left_s")), "{foreign:?}");
+
+    let other = Gateway::builder().wechat(&wechat).redis(&redis).start().await;
+    other.until_ready().await;
+    let adopted = entry(&redis, &wechat, "adopted").await;
+    assert_eq!(names(&adopted), usual_and(&["left_s"]));
+    assert_ne!(adopted["replica"], issued["replica"]);
+}
+
+#[tokio::test]
+async fn journal_names_the_errcode_of_a_refused_renewal() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let refusal = Fault::Errcode {
+        code: 40164,
+        message: Some("invalid ip 203.0.113.7".to_owned()),
+    };
+    wechat.sandbox.inject(refusal.on(Api::StableToken));
+    let _gateway = Gateway::builder().wechat(&wechat).redis(&redis).start().await;
+    let failed = entry(&redis, &wechat, "renewal_failed").await;
+    assert_eq!(names(&failed), usual_and(&["errcode"]));
+    assert_eq!(failed["errcode"], "40164");
+    assert!(failed["reason"].starts_with("invalid ip 203.0.113.7"), "{failed:?}");
+}
