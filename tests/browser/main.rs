@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "../it/docs/markdown.rs"]
-#[allow(dead_code, reason = "the READMEs' tables are looked at in `it`")]
+#[allow(dead_code, reason = "the documents' tables are tested in `it`")]
 mod markdown;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]

@@ -1,11 +1,13 @@
 //! Tables that repeat what the code knows, and two languages that say the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use toml::{Table, Value};
 use wxgate::api::Code;
 use wxgate::sandbox::SandboxConfig;
+use wxgate::settings::{Account, Client, Settings};
 
-use super::markdown::{Readme, code_spans};
+use super::markdown::{Document, code_spans, prose};
 use crate::support::{Gateway, RedisServer, SandboxHost};
 
 #[test]
@@ -14,12 +16,12 @@ fn the_code_tables_list_every_code() {
         let (status, number) = (code.status().as_u16(), code.number());
         [status.to_string(), number.to_string(), code.name().to_owned()]
     });
-    for readme in Readme::both() {
-        let rows = readme.rows().into_iter().filter(|row| row[0].parse::<u16>().is_ok());
+    for document in Document::both("http") {
+        let rows = document.rows().into_iter().filter(|row| row[0].parse::<u16>().is_ok());
         let rows = rows
             .filter(|row| row.len() == 4)
             .map(|row| [0, 1, 2].map(|column| row[column].clone()));
-        assert_eq!(rows.collect::<Vec<_>>(), codes, "{}", readme.name);
+        assert_eq!(rows.collect::<Vec<_>>(), codes, "{}", document.name);
     }
 }
 
@@ -35,14 +37,14 @@ async fn the_metric_tables_list_every_metric_with_its_labels() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let names: BTreeSet<&str> = names.collect();
-    for readme in Readme::both() {
-        let rows = readme
+    for document in Document::both("metrics") {
+        let rows = document
             .rows()
             .into_iter()
             .filter(|row| row.len() == 2 && row[0].starts_with("`wxgate_"));
         let rows: Vec<_> = rows.collect();
         let documented: BTreeSet<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
-        assert_eq!(documented, names, "{}", readme.name);
+        assert_eq!(documented, names, "{}", document.name);
         for row in &rows {
             let name = row[0].trim_matches('`');
             let series = exposed.lines().find(|line| line.starts_with(name)).unwrap();
@@ -74,33 +76,122 @@ async fn the_redis_tables_list_every_key() {
     let keys = redis.keys().await;
     assert!(keys.len() >= 6, "{keys:?}");
     let app_id = wechat.account().app_id;
-    for readme in Readme::both() {
-        let spans = readme.rows().into_iter().filter(|row| row.len() == 2);
+    for document in Document::both("redis") {
+        let spans = document.rows().into_iter().filter(|row| row.len() == 2);
         let spans: Vec<_> = spans.flat_map(|row| code_spans(&row[0])).collect();
         for key in &keys {
             let documented = spans.iter().any(|span| {
                 let pattern = span.replace("{app_id}", app_id.as_str());
                 super::markdown::matches(&pattern.replace("{day}", "…").replace("{media_id}", "…"), key)
             });
-            assert!(documented, "{key} is not in {}", readme.name);
+            assert!(documented, "{key} is not in {}", document.name);
         }
+    }
+}
+
+/// Collects every key of `table` with its default, as TOML writes it. An account and a client have no defaults but
+/// those that their types have.
+fn defaults(table: &Table, path: &str, found: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let path = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        match value {
+            Value::Table(inner) if !inner.is_empty() => defaults(inner, &path, found),
+            Value::Array(list) if list.first().is_some_and(Value::is_table) => {
+                list.iter()
+                    .filter_map(Value::as_table)
+                    .for_each(|inner| defaults(inner, &path, found));
+            }
+            _ => {
+                found.insert(path, value.to_string());
+            }
+        }
+    }
+}
+
+/// Settings that the documents describe before the code has them.
+const NOT_YET: [&str; 4] = [
+    "http_client.ca_file",
+    "http_client.no_proxy",
+    "http_client.proxy",
+    "server.shutdown_delay",
+];
+
+#[test]
+fn settings_tables_list_every_key_with_its_default() {
+    let mut settings = Settings::default();
+    settings.accounts.push(Account::default());
+    settings.internal.clients.push(Client::default());
+    let mut in_code = BTreeMap::new();
+    defaults(&settings.to_masked_toml().parse().unwrap(), "", &mut in_code);
+    // Nobody can leave these out.
+    for required in ["accounts.app_id", "accounts.app_secret", "internal.clients.name", "internal.clients.secret"] {
+        assert_eq!(in_code.insert(required.to_owned(), String::new()).as_deref(), Some("\"\""), "{required}");
+    }
+    for document in Document::both("settings") {
+        let rows = document.rows().into_iter();
+        let rows = rows.filter(|row| row.len() == 3 && row[0].starts_with('`'));
+        let mut documented = BTreeMap::new();
+        for row in rows {
+            let key = row[0].trim_matches('`').to_owned();
+            assert!(!row[2].is_empty(), "{key} is not explained in {}", document.name);
+            let again = documented.insert(key, row[1].trim_matches('`').to_owned());
+            assert_eq!(again, None, "{} is listed twice in {}", row[0], document.name);
+        }
+        documented.retain(|key, _| in_code.contains_key(key) || !NOT_YET.contains(&key.as_str()));
+        assert_eq!(documented, in_code, "{}", document.name);
+    }
+}
+
+#[test]
+fn command_tables_list_every_command() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_wxgate"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands = listed.lines().filter_map(|line| line.split_whitespace().next());
+    let commands: BTreeSet<&str> = commands.filter(|command| *command != "help").collect();
+    assert!(commands.len() >= 7, "{commands:?}");
+    for document in Document::both("settings") {
+        let rows = document.rows();
+        let spans = rows.iter().filter(|row| row.len() == 2).map(|row| row[0].as_str());
+        let documented = spans.filter_map(|span| span.strip_prefix("`wxgate ")?.split([' ', '`']).next());
+        assert_eq!(documented.collect::<BTreeSet<_>>(), commands, "{}", document.name);
+    }
+}
+
+#[test]
+fn readmes_have_at_most_150_lines() {
+    for readme in Document::both("README") {
+        let lines = readme.text.lines().count();
+        assert!(lines <= 150, "{} has {lines} lines", readme.name);
     }
 }
 
 /// Headings by level, blocks by language, tables by their size; and word for word what is no prose.
 #[test]
 fn both_languages_say_the_same() {
-    let [english, chinese] = Readme::both();
-    let headings = |readme: &Readme| -> Vec<usize> {
-        let prose = readme.text.split("```").step_by(2);
-        let headings = prose.flat_map(str::lines).filter(|line| line.starts_with('#'));
+    for [english, chinese] in Document::all() {
+        assert_say_the_same(&english, &chinese);
+    }
+}
+
+fn assert_say_the_same(english: &Document, chinese: &Document) {
+    let name = &english.name;
+    let headings = |document: &Document| -> Vec<usize> {
+        let headings = prose(&document.text).into_iter().filter(|line| line.starts_with('#'));
         headings
             .map(|line| line.len() - line.trim_start_matches('#').len())
             .collect()
     };
-    assert_eq!(headings(&english), headings(&chinese));
-    let commands = |readme: &Readme| -> Vec<(String, String)> {
-        let blocks = readme.blocks().into_iter();
+    assert_eq!(headings(english), headings(chinese), "{name}");
+    let commands = |document: &Document| -> Vec<(String, String)> {
+        let blocks = document.blocks().into_iter();
         let prose_inside = |language: &str| matches!(language, "html" | "toml");
         blocks
             .map(|block| {
@@ -112,22 +203,22 @@ fn both_languages_say_the_same() {
             })
             .collect()
     };
-    assert_eq!(commands(&english), commands(&chinese));
-    let settings = |readme: &Readme| -> Vec<toml::Table> {
-        readme
+    assert_eq!(commands(english), commands(chinese), "{name}");
+    let settings = |document: &Document| -> Vec<toml::Table> {
+        document
             .blocks_in("toml")
             .iter()
             .map(|text| text.parse().unwrap())
             .collect()
     };
-    assert_eq!(settings(&english), settings(&chinese));
-    let tables = |readme: &Readme| -> Vec<(usize, BTreeSet<String>)> {
-        let rows = readme.rows().into_iter();
+    assert_eq!(settings(english), settings(chinese), "{name}");
+    let tables = |document: &Document| -> Vec<(usize, BTreeSet<String>)> {
+        let rows = document.rows().into_iter();
         rows.map(|row| (row.len(), row.iter().flat_map(|cell| code_spans(cell)).collect()))
             .collect()
     };
-    for (english, chinese) in tables(&english).into_iter().zip(tables(&chinese)) {
-        assert_eq!(english, chinese);
+    for (english, chinese) in tables(english).into_iter().zip(tables(chinese)) {
+        assert_eq!(english, chinese, "{name}");
     }
-    assert_eq!(english.rows().len(), chinese.rows().len());
+    assert_eq!(english.rows().len(), chinese.rows().len(), "{name}");
 }
