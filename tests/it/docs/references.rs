@@ -86,7 +86,7 @@ fn invariants_name_tests_that_exist() {
     assert_eq!(names, expected);
     for (name, section) in invariants {
         let held_by = section.split("Held by").nth(1).unwrap_or_default();
-        let tests: Vec<_> = code_spans(held_by).into_iter().filter(|span| span.contains("::")).collect();
+        let tests: Vec<_> = code_spans(held_by).into_iter().filter(|span| is_test(span)).collect();
         assert!(!tests.is_empty(), "{name} is held by no test");
         for test in tests {
             assert_test_exists(&test, &sources);
@@ -124,7 +124,27 @@ fn references_to_invariants_are_defined() {
 }
 
 /// Files that the documents name before they exist.
-const NOT_YET: [&str; 0] = [];
+const NOT_YET: [&str; 19] = [
+    "src/credentials/history.rs",
+    "src/credentials/refresher.rs",
+    "src/credentials/shared_entry.rs",
+    "src/credentials/slot.rs",
+    "src/credentials/token_call.rs",
+    "src/credentials/unanswered_call.rs",
+    "src/http/",
+    "src/http/code.rs",
+    "src/http/envelope.rs",
+    "src/http/middleware/",
+    "src/http/public/auth.rs",
+    "src/http/public/rate_limit.rs",
+    "src/http/public/sign.rs",
+    "src/http/public/upload.rs",
+    "src/http/serve/mod.rs",
+    "src/http_client/",
+    "src/single_flight.rs",
+    "src/store/keys.rs",
+    "src/telemetry/",
+];
 
 #[test]
 fn files_named_in_documents_exist() {
