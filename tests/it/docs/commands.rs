@@ -85,7 +85,9 @@ async fn run_script(script: &str, directory: &Path) -> String {
 #[tokio::test]
 async fn every_command_does_what_is_shown() {
     for language in [0, 1] {
-        let documents = Document::all().into_iter().map(|both| both.into_iter().nth(language).unwrap());
+        let documents = Document::all()
+            .into_iter()
+            .map(|both| both.into_iter().nth(language).unwrap());
         let documents: Vec<Document> = documents.collect();
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(
@@ -110,7 +112,11 @@ async fn every_command_does_what_is_shown() {
                 let shown = blocks.get(at + 1).filter(|next| next.follows && next.language != "sh");
                 if let Some(shown) = shown {
                     let name = &document.name;
-                    assert!(matches(&shown.text, &out), "{name} shows\n{}\nfor\n{script}\n{out}", shown.text);
+                    assert!(
+                        matches(&shown.text, &out),
+                        "{name} shows\n{}\nfor\n{script}\n{out}",
+                        shown.text
+                    );
                 }
                 run += 1;
             }

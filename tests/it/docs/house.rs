@@ -105,8 +105,14 @@ fn toolchain_is_the_same_everywhere() {
     let pinned = pinned["toolchain"]["channel"].as_str().unwrap().to_owned();
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     let promised = manifest["package"]["rust-version"].as_str().unwrap();
-    assert!(pinned.starts_with(promised), "{promised} is promised, {pinned} is built");
+    assert!(
+        pinned.starts_with(promised),
+        "{promised} is promised, {pinned} is built"
+    );
     let image = read("Dockerfile");
     let image = image.lines().find_map(|line| line.strip_prefix("FROM rust:")).unwrap();
-    assert!(image.starts_with(promised), "{promised} is promised, the image is built by {image}");
+    assert!(
+        image.starts_with(promised),
+        "{promised} is promised, the image is built by {image}"
+    );
 }

@@ -39,7 +39,10 @@ fn sources() -> Vec<Source> {
 /// Whether a span is a test's name: `module::name`, or the name alone.
 fn is_test(span: &str) -> bool {
     let name = span.rsplit("::").next().unwrap_or_default();
-    name.matches('_').count() >= 2 && span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
+    name.matches('_').count() >= 2
+        && span
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
 }
 
 fn assert_test_exists(test: &str, sources: &[Source]) {
@@ -49,14 +52,20 @@ fn assert_test_exists(test: &str, sources: &[Source]) {
         .iter()
         .filter(|source| module == "::" || source.module.ends_with(&module));
     let head = format!("fn {name}(");
-    assert!(places.any(|source| source.text.contains(&head)), "there is no test {test}");
+    assert!(
+        places.any(|source| source.text.contains(&head)),
+        "there is no test {test}"
+    );
 }
 
 #[test]
 fn claims_about_security_name_what_holds_them() {
     let (text, sources) = (read("SECURITY.md"), sources());
     let spans = code_spans(&text);
-    let tests: Vec<_> = spans.iter().filter(|span| span.matches('_').count() >= 3 && is_test(span)).collect();
+    let tests: Vec<_> = spans
+        .iter()
+        .filter(|span| span.matches('_').count() >= 3 && is_test(span))
+        .collect();
     assert!(tests.len() >= 25, "{}", tests.len());
     for test in tests {
         assert_test_exists(test, &sources);
@@ -148,7 +157,17 @@ const NOT_YET: [&str; 19] = [
 
 #[test]
 fn files_named_in_documents_exist() {
-    let folders = ["src/", "tests/", "benches/", "fuzz/", "scripts/", "docs/", "config/", "deploy/", "examples/"];
+    let folders = [
+        "src/",
+        "tests/",
+        "benches/",
+        "fuzz/",
+        "scripts/",
+        "docs/",
+        "config/",
+        "deploy/",
+        "examples/",
+    ];
     for document in all_documents() {
         // What has changed since then is named by its old name.
         if document == "CHANGELOG.md" {
@@ -195,7 +214,10 @@ fn links_lead_somewhere() {
             assert!(project(target).exists(), "{document} links to {link}");
             if !heading.is_empty() {
                 let known = anchors(&read(target));
-                assert!(known.iter().any(|anchor| anchor == heading), "{document} links to {link}: {known:?}");
+                assert!(
+                    known.iter().any(|anchor| anchor == heading),
+                    "{document} links to {link}: {known:?}"
+                );
             }
         }
     }

@@ -128,8 +128,17 @@ fn settings_tables_list_every_key_with_its_default() {
     let mut in_code = BTreeMap::new();
     defaults(&settings.to_masked_toml().parse().unwrap(), "", &mut in_code);
     // Nobody can leave these out.
-    for required in ["accounts.app_id", "accounts.app_secret", "internal.clients.name", "internal.clients.secret"] {
-        assert_eq!(in_code.insert(required.to_owned(), String::new()).as_deref(), Some("\"\""), "{required}");
+    for required in [
+        "accounts.app_id",
+        "accounts.app_secret",
+        "internal.clients.name",
+        "internal.clients.secret",
+    ] {
+        assert_eq!(
+            in_code.insert(required.to_owned(), String::new()).as_deref(),
+            Some("\"\""),
+            "{required}"
+        );
     }
     for document in Document::both("settings") {
         let rows = document.rows().into_iter();

@@ -26,7 +26,10 @@ fn workflows_have_few_rights_and_pinned_actions() {
     for (path, text, workflow) in &workflows {
         assert_eq!(workflow["permissions"], serde_json::json!({}), "{path}");
         for (name, job) in workflow["jobs"].as_object().unwrap() {
-            assert!(job["permissions"].is_object(), "{path}: {name} does not say what it may do");
+            assert!(
+                job["permissions"].is_object(),
+                "{path}: {name} does not say what it may do"
+            );
         }
         for line in text.lines().filter(|line| line.contains("uses: ")) {
             let action = line.split("uses: ").nth(1).unwrap();
@@ -42,7 +45,10 @@ fn workflows_have_few_rights_and_pinned_actions() {
 #[test]
 fn ci_runs_every_step_of_the_test_script() {
     let (ci, script) = (read(".github/workflows/ci.yml"), read("scripts/test"));
-    let steps = script.lines().map(str::trim).find_map(|line| line.strip_prefix("\"\" | "));
+    let steps = script
+        .lines()
+        .map(str::trim)
+        .find_map(|line| line.strip_prefix("\"\" | "));
     let steps = steps.unwrap().split(')').next().unwrap();
     let mut run: Vec<&str> = ci.split("scripts/test --only ").skip(1).collect();
     run = run.iter().map(|rest| rest.split_whitespace().next().unwrap()).collect();
