@@ -17,9 +17,9 @@ pub fn all_documents() -> Vec<String> {
     let mut documents = Vec::new();
     for folder in ["", ".github", "deploy", "docs", "docs/reference"] {
         for entry in std::fs::read_dir(project(folder)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".md") {
-                documents.push(Path::new(folder).join(name).to_str().unwrap().to_owned());
+            let document = Path::new(folder).join(entry.unwrap().file_name());
+            if document.extension().is_some_and(|extension| extension == "md") {
+                documents.push(document.to_str().unwrap().to_owned());
             }
         }
     }

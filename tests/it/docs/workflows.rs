@@ -1,5 +1,7 @@
 //! The workflows and forms of the forge: well-formed, with few rights, and running the scripts that anybody can run.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::markdown::{project, read};
@@ -7,11 +9,11 @@ use super::markdown::{project, read};
 /// A folder's YAML files, each with its name and text.
 fn yaml_files(folder: &str) -> Vec<(String, String, Value)> {
     let entries = std::fs::read_dir(project(folder)).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let names = names.filter(|name| name.ends_with(".yml"));
-    names
-        .map(|name| {
-            let path = format!("{folder}/{name}");
+    let paths = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));
+    let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "yml"));
+    paths
+        .map(|path| {
+            let path = path.to_str().unwrap().to_owned();
             let text = read(&path);
             let value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
             (path, text, value)
