@@ -73,7 +73,7 @@ interface Envelope {
 /** Every failure of this module. What to tell the user follows from `code` or `error` alone. */
 export class WxgateError extends Error {
   readonly name = 'WxgateError';
-  /** The gateway's code, see its README; negative where the failure is not the gateway's. */
+  /** The gateway's code, see its docs/reference/http.md; negative if the failure is not the gateway's. */
   readonly code: number;
   /** The code's name, such as `MEDIA_NOT_FOUND` or `NO_CONNECTION`. */
   readonly error: string;

@@ -8,7 +8,7 @@
 )]
 
 #[path = "../it/docs/markdown.rs"]
-#[allow(dead_code, reason = "the READMEs' tables are looked at in `it`")]
+#[allow(dead_code, reason = "the documents' tables are tested in `it`")]
 mod markdown;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]

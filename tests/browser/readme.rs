@@ -4,11 +4,11 @@ use wxgate::sandbox::{Api, Fault};
 
 use super::gateway;
 use super::phone::Phone;
-use crate::markdown::Readme;
+use crate::markdown::Document;
 
 #[tokio::test]
 async fn the_page_stores_a_photo_and_tells_what_goes_wrong() {
-    for readme in Readme::both() {
+    for readme in Document::both("README") {
         let html = readme.blocks_in("html").concat();
         let says = |name: &str| {
             let line = html

@@ -1,6 +1,6 @@
-//! The little of Markdown that it takes to read our own.
+//! The little of Markdown that is needed to read our own documents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file of the project.
 pub fn project(path: &str) -> PathBuf {
@@ -12,9 +12,24 @@ pub fn read(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A README.
-pub struct Readme {
-    pub name: &'static str,
+/// Every Markdown file of the project that people read.
+pub fn all_documents() -> Vec<String> {
+    let mut documents = Vec::new();
+    for folder in ["", ".github", "deploy", "docs", "docs/reference"] {
+        for entry in std::fs::read_dir(project(folder)).unwrap() {
+            let document = Path::new(folder).join(entry.unwrap().file_name());
+            if document.extension().is_some_and(|extension| extension == "md") {
+                documents.push(document.to_str().unwrap().to_owned());
+            }
+        }
+    }
+    documents.sort();
+    documents
+}
+
+/// A document that exists in both languages.
+pub struct Document {
+    pub name: String,
     pub text: String,
 }
 
@@ -23,13 +38,33 @@ pub struct Readme {
 pub struct Block {
     pub language: String,
     pub text: String,
-    /// True where nothing but blank lines stands between it and the block before.
+    /// Whether nothing but blank lines is between it and the block before.
     pub follows: bool,
 }
 
-impl Readme {
-    pub fn both() -> [Self; 2] {
-        ["README.md", "README.zh-CN.md"].map(|name| Self { name, text: read(name) })
+impl Document {
+    /// A document of `docs/reference`, or `README`: English, then Chinese.
+    pub fn both(name: &str) -> [Self; 2] {
+        let path = if name == "README" {
+            name.to_owned()
+        } else {
+            format!("docs/reference/{name}")
+        };
+        [format!("{path}.md"), format!("{path}.zh-CN.md")].map(|name| Self {
+            text: read(&name),
+            name,
+        })
+    }
+
+    /// The READMEs, then every document of `docs/reference`.
+    pub fn all() -> Vec<[Self; 2]> {
+        let documents = all_documents();
+        let reference = documents.iter().filter_map(|path| path.strip_prefix("docs/reference/"));
+        // `name.md` and `name.zh-CN.md` give one name; a missing half is then missed by `both`.
+        let mut names: Vec<&str> = reference.map(|file| file.split('.').next().unwrap()).collect();
+        names.dedup();
+        names.insert(0, "README");
+        names.into_iter().map(Self::both).collect()
     }
 
     /// The fenced blocks, without the indentation that they have in a list.
@@ -73,12 +108,37 @@ impl Readme {
     }
 }
 
-/// What stands in backticks.
+/// The lines of `text` that are not in fenced blocks.
+pub fn prose(text: &str) -> Vec<&str> {
+    let mut fenced = false;
+    let lines = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fence && !fenced
+    });
+    lines.collect()
+}
+
+/// The names by which links reach the headings of `text`, as GitHub makes them.
+pub fn anchors(text: &str) -> Vec<String> {
+    let headings = prose(text).into_iter().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let kept = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = kept
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// What is in backticks.
 pub fn code_spans(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// Whether `text` is `pattern`, in which `…` stands for anything.
+/// Whether `text` is `pattern`, in which `…` is a wildcard.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let (mut pieces, text) = (pattern.trim().split('…'), text.trim());
     let Some(mut rest) = pieces.next().and_then(|head| text.strip_prefix(head)) else {
@@ -94,9 +154,15 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 }
 
 #[test]
-fn an_ellipsis_stands_for_anything() {
+fn ellipsis_in_a_pattern_is_a_wildcard() {
     assert!(matches("{\"a\":\"…\",\"b\":1}", "{\"a\":\"xyz\",\"b\":1}\n"));
     assert!(matches("a…", "abc") && matches("abc", "abc") && matches("…c", "abc"));
     assert!(!matches("{\"a\":\"…\",\"b\":1}", "{\"a\":\"xyz\",\"b\":12}"));
     assert!(!matches("abc", "abcd") && !matches("b…", "abc"));
+}
+
+#[test]
+fn anchors_are_those_of_github() {
+    let text = "# What's new: `a_b`\n```sh\n# no heading\n```\n## 在 H5 页面里使用\n";
+    assert_eq!(anchors(text), ["whats-new-a_b", "在-h5-页面里使用"]);
 }

@@ -4,4 +4,6 @@ mod commands;
 mod dependencies;
 mod house;
 pub mod markdown;
+mod references;
 mod tables;
+mod workflows;

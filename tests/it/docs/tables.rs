@@ -1,13 +1,16 @@
 //! Tables that repeat what the code knows, and two languages that say the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
+use toml::{Table, Value};
 use wxgate::account::AppId;
 use wxgate::http::Code;
 use wxgate::sandbox::SandboxConfig;
+use wxgate::settings::{Account, Client, Settings, Sources};
 use wxgate::store::keys::{self, Holds, Key, Life};
 
-use super::markdown::{Readme, code_spans};
+use super::markdown::{Document, code_spans, prose};
 use crate::support::{Gateway, RedisServer, SandboxHost};
 
 #[test]
@@ -16,12 +19,12 @@ fn the_code_tables_list_every_code() {
         let (status, number) = (code.status().as_u16(), code.number());
         [status.to_string(), number.to_string(), code.name().to_owned()]
     });
-    for readme in Readme::both() {
-        let rows = readme.rows().into_iter().filter(|row| row[0].parse::<u16>().is_ok());
+    for document in Document::both("http") {
+        let rows = document.rows().into_iter().filter(|row| row[0].parse::<u16>().is_ok());
         let rows = rows
             .filter(|row| row.len() == 4)
             .map(|row| [0, 1, 2].map(|column| row[column].clone()));
-        assert_eq!(rows.collect::<Vec<_>>(), codes, "{}", readme.name);
+        assert_eq!(rows.collect::<Vec<_>>(), codes, "{}", document.name);
     }
 }
 
@@ -37,14 +40,14 @@ async fn the_metric_tables_list_every_metric_with_its_labels() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let names: BTreeSet<&str> = names.collect();
-    for readme in Readme::both() {
-        let rows = readme
+    for document in Document::both("metrics") {
+        let rows = document
             .rows()
             .into_iter()
             .filter(|row| row.len() == 2 && row[0].starts_with("`wxgate_"));
         let rows: Vec<_> = rows.collect();
         let documented: BTreeSet<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
-        assert_eq!(documented, names, "{}", readme.name);
+        assert_eq!(documented, names, "{}", document.name);
         for row in &rows {
             let name = row[0].trim_matches('`');
             let series = exposed.lines().find(|line| line.starts_with(name)).unwrap();
@@ -67,12 +70,12 @@ async fn the_metric_tables_list_every_metric_with_its_labels() {
 fn redis_tables_list_the_keys_of_the_code() {
     let keys: BTreeSet<&str> = keys::ALL.iter().map(|key| key.name).collect();
     assert_eq!(keys.len(), keys::ALL.len(), "a key is listed twice");
-    for readme in Readme::both() {
-        let rows = readme.rows().into_iter().filter(|row| row.len() == 2);
+    for document in Document::both("redis") {
+        let rows = document.rows().into_iter().filter(|row| row.len() == 2);
         let spans: Vec<String> = rows.flat_map(|row| code_spans(&row[0])).collect();
         let is_key = |span: &&str| span.starts_with("wxgate:") || span.starts_with("weChat");
         let documented: BTreeSet<&str> = spans.iter().map(String::as_str).filter(is_key).collect();
-        assert_eq!(documented, keys, "{}", readme.name);
+        assert_eq!(documented, keys, "{}", document.name);
     }
 }
 
@@ -97,12 +100,12 @@ async fn redis_tables_list_every_key_of_a_running_gateway() {
             .unwrap_or_else(|| panic!("{key} is not in the code's table"));
         assert_holds(row, key, &redis).await;
     }
-    for readme in Readme::both() {
-        let spans = readme.rows().into_iter().filter(|row| row.len() == 2);
+    for document in Document::both("redis") {
+        let spans = document.rows().into_iter().filter(|row| row.len() == 2);
         let spans: Vec<_> = spans.flat_map(|row| code_spans(&row[0])).collect();
         for key in &keys {
             let documented = spans.iter().any(|span| matches_key(span, &app_id, key));
-            assert!(documented, "{key} is not in {}", readme.name);
+            assert!(documented, "{key} is not in {}", document.name);
         }
     }
 }
@@ -129,20 +132,142 @@ async fn assert_holds(row: &Key, key: &str, redis: &RedisServer) {
     }
 }
 
+/// Collects every key of `table` with its value, as TOML writes it.
+fn defaults(table: &Table, path: &str, found: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let path = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        match value {
+            Value::Table(inner) if !inner.is_empty() => defaults(inner, &path, found),
+            Value::Array(list) if list.first().is_some_and(Value::is_table) => {
+                list.iter()
+                    .filter_map(Value::as_table)
+                    .for_each(|inner| defaults(inner, &path, found));
+            }
+            _ => {
+                found.insert(path, value.to_string());
+            }
+        }
+    }
+}
+
+/// The keys of a document's tables, each with its default.
+fn documented_settings(document: &Document) -> BTreeMap<String, String> {
+    let rows = document.rows().into_iter();
+    let rows = rows.filter(|row| row.len() == 3 && row[0].starts_with('`'));
+    let mut documented = BTreeMap::new();
+    for row in rows {
+        let key = row[0].trim_matches('`').to_owned();
+        assert!(!row[2].is_empty(), "{key} is not explained in {}", document.name);
+        let again = documented.insert(key, row[1].trim_matches('`').to_owned());
+        assert_eq!(again, None, "{} is listed twice in {}", row[0], document.name);
+    }
+    documented
+}
+
+#[test]
+fn settings_tables_list_every_key_with_its_default() {
+    let mut settings = Settings::default();
+    settings.accounts.push(Account::default());
+    settings.internal.clients.push(Client::default());
+    let mut in_code = BTreeMap::new();
+    defaults(&settings.to_masked_toml().parse().unwrap(), "", &mut in_code);
+    for document in Document::both("settings") {
+        let documented = documented_settings(&document);
+        let keys = |settings: &BTreeMap<String, String>| settings.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&documented), keys(&in_code), "{}", document.name);
+
+        // A duration can be written in several ways, so the documented defaults are loaded, not compared as text.
+        let mut file = "accounts = [{ app_id = \"wx1\", app_secret = \"s\" }]\n".to_owned();
+        for (key, default) in &documented {
+            if !key.starts_with("accounts.") && !key.starts_with("internal.clients.") {
+                writeln!(file, "{key} = {default}").unwrap();
+            } else if !default.is_empty() {
+                assert_eq!(default, &in_code[key], "{key} in {}", document.name);
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wxgate.toml");
+        std::fs::write(&path, file).unwrap();
+        let loaded = Settings::load(&Sources {
+            file: Some(path),
+            ..Sources::default()
+        });
+        let mut loaded = loaded.unwrap_or_else(|problems| panic!("{}:\n{problems}", document.name));
+        loaded.accounts.clear();
+        assert_eq!(
+            loaded.to_masked_toml(),
+            Settings::default().to_masked_toml(),
+            "{}",
+            document.name
+        );
+    }
+}
+
+#[test]
+fn command_tables_list_every_command() {
+    let help = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_wxgate"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let overview = help(&["--help"]);
+    let listed = overview
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    let commands = listed.lines().filter_map(|line| line.split_whitespace().next());
+    let commands: BTreeSet<&str> = commands.filter(|command| *command != "help").collect();
+    assert!(commands.len() >= 7, "{commands:?}");
+    for document in Document::both("settings") {
+        let rows = document.rows();
+        let spans = rows.iter().filter(|row| row.len() == 2).map(|row| row[0].as_str());
+        let documented = spans.filter_map(|span| span.strip_prefix("`wxgate ")?.split([' ', '`']).next());
+        let documented: BTreeSet<&str> = documented.collect();
+        assert!(documented.is_superset(&commands), "{}: {documented:?}", document.name);
+        // Some are not listed by `--help`, but exist.
+        for command in documented {
+            help(&[command, "--help"]);
+        }
+    }
+}
+
+#[test]
+fn readmes_have_at_most_150_lines() {
+    for readme in Document::both("README") {
+        let lines = readme.text.lines().count();
+        assert!(lines <= 150, "{} has {lines} lines", readme.name);
+    }
+}
+
 /// Headings by level, blocks by language, tables by their size; and word for word what is no prose.
 #[test]
 fn both_languages_say_the_same() {
-    let [english, chinese] = Readme::both();
-    let headings = |readme: &Readme| -> Vec<usize> {
-        let prose = readme.text.split("```").step_by(2);
-        let headings = prose.flat_map(str::lines).filter(|line| line.starts_with('#'));
+    for [english, chinese] in Document::all() {
+        assert_say_the_same(&english, &chinese);
+    }
+}
+
+fn assert_say_the_same(english: &Document, chinese: &Document) {
+    let name = &english.name;
+    let headings = |document: &Document| -> Vec<usize> {
+        let headings = prose(&document.text).into_iter().filter(|line| line.starts_with('#'));
         headings
             .map(|line| line.len() - line.trim_start_matches('#').len())
             .collect()
     };
-    assert_eq!(headings(&english), headings(&chinese));
-    let commands = |readme: &Readme| -> Vec<(String, String)> {
-        let blocks = readme.blocks().into_iter();
+    assert_eq!(headings(english), headings(chinese), "{name}");
+    let commands = |document: &Document| -> Vec<(String, String)> {
+        let blocks = document.blocks().into_iter();
         let prose_inside = |language: &str| matches!(language, "html" | "toml");
         blocks
             .map(|block| {
@@ -154,22 +279,22 @@ fn both_languages_say_the_same() {
             })
             .collect()
     };
-    assert_eq!(commands(&english), commands(&chinese));
-    let settings = |readme: &Readme| -> Vec<toml::Table> {
-        readme
+    assert_eq!(commands(english), commands(chinese), "{name}");
+    let settings = |document: &Document| -> Vec<toml::Table> {
+        document
             .blocks_in("toml")
             .iter()
             .map(|text| text.parse().unwrap())
             .collect()
     };
-    assert_eq!(settings(&english), settings(&chinese));
-    let tables = |readme: &Readme| -> Vec<(usize, BTreeSet<String>)> {
-        let rows = readme.rows().into_iter();
+    assert_eq!(settings(english), settings(chinese), "{name}");
+    let tables = |document: &Document| -> Vec<(usize, BTreeSet<String>)> {
+        let rows = document.rows().into_iter();
         rows.map(|row| (row.len(), row.iter().flat_map(|cell| code_spans(cell)).collect()))
             .collect()
     };
-    for (english, chinese) in tables(&english).into_iter().zip(tables(&chinese)) {
-        assert_eq!(english, chinese);
+    for (english, chinese) in tables(english).into_iter().zip(tables(chinese)) {
+        assert_eq!(english, chinese, "{name}");
     }
-    assert_eq!(english.rows().len(), chinese.rows().len());
+    assert_eq!(english.rows().len(), chinese.rows().len(), "{name}");
 }
