@@ -143,7 +143,7 @@ impl SignedPage<'_> {
 fn refuse(problem: &UrlProblem) -> ApiError {
     let code = match problem {
         UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
-        UrlProblem::NotAbsolute | UrlProblem::EncodedTwice | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {
+        UrlProblem::NotAbsolute | UrlProblem::EncodedTooOften(_) | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {
             Code::UrlInvalid
         }
     };
