@@ -179,10 +179,18 @@ mod tests {
             ("例子。cn", "xn--fsqu00a.cn"),
             ("example.com/活动", "example.com/%E6%B4%BB%E5%8A%A8"),
         ] {
-            assert!(told(entry).starts_with(&format!("expected \"{ascii}\"")), "{}", told(entry));
+            assert!(
+                told(entry).starts_with(&format!("expected \"{ascii}\"")),
+                "{}",
+                told(entry)
+            );
             assert!(JsDomain::try_from(ascii.to_owned()).is_ok(), "{ascii}");
         }
-        assert!(told("例 子.cn").contains("such as \"example.com\""), "{}", told("例 子.cn"));
+        assert!(
+            told("例 子.cn").contains("such as \"example.com\""),
+            "{}",
+            told("例 子.cn")
+        );
         assert!(told("https://例子.cn").contains("without a scheme"));
     }
 

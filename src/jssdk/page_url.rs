@@ -105,7 +105,9 @@ fn times_encoded(text: &str) -> Option<usize> {
         .find_map(|scheme| strip_ignoring_case(text, scheme))?;
     let (colon, rest) = strip_escaped(rest, ':', "3a")?;
     let slash = strip_escaped(rest, '/', "2f").map_or(0, |(layers, _)| layers);
-    Some(colon.max(slash)).filter(|layers| *layers > 0).map(|layers| layers + 1)
+    Some(colon.max(slash))
+        .filter(|layers| *layers > 0)
+        .map(|layers| layers + 1)
 }
 
 /// What follows `sign` at the start of `text`, and how often `sign` is escaped there: 0 for `:`, 1 for `%3A`, 2 for `%253A`.

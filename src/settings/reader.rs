@@ -12,6 +12,7 @@ use toml::{Spanned, Table, Value};
 use super::layer::{KeyPath, Layer, Leaf};
 use super::problem::{Place, Problem};
 use super::schema::{self, Schema, Shape, Target};
+use crate::secret::trimmed;
 
 /// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -123,10 +124,13 @@ impl<'s> Reader<'s> {
         };
         let wrong = match outcome {
             Ok(content) => {
-                let leaf = Leaf::from_file(content, place.clone());
+                let leaf = Leaf::from_file(content.clone(), place.clone());
                 match schema::check(&target.path, leaf.value.clone()) {
                     Ok(()) => return self.add(target, leaf),
-                    Err(_) => format!("in the file: {}", schema::expectation(&target.path, &leaf.value)),
+                    Err(_) => {
+                        let expected = schema::expectation(&target.path, &Value::String(content));
+                        format!("in the file: {expected}")
+                    }
                 }
             }
             Err(wrong) => wrong,
@@ -203,7 +207,7 @@ fn may_be_shown(path: &KeyPath, written: &str) -> bool {
     !url_with_more && !swollen && !schema::is_secret(path)
 }
 
-/// The secret in a file, without the line's end that editors put behind it.
+/// The secret in a file, without what editors put around it.
 fn secret_from(file: &str) -> Result<String, String> {
     let content = read_text(Path::new(file)).map_err(|error| {
         if looks_like_path(file) {
@@ -211,7 +215,7 @@ fn secret_from(file: &str) -> Result<String, String> {
         }
         format!("expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}")
     })?;
-    let secret = content.trim_end_matches(['\n', '\r']);
+    let secret = trimmed(&content);
     if secret.is_empty() {
         return Err(format!("{file:?} is empty"));
     }

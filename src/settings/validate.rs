@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue};
 
 use super::layer::KeyPath;
 use super::values::KeyTemplate;
-use super::{AuthMode, ImageStoreBackend, JwtAlgorithm, RedisMode, Settings};
+use super::{AuthMode, ImageStoreBackend, JwtAlgorithm, RedisMode, Settings, bounds, headers};
 use crate::account::AppId;
 use crate::secret::Secret;
 
@@ -41,6 +41,8 @@ pub(super) fn findings(settings: &Settings) -> Vec<Finding> {
     }
     findings.auth(settings);
     findings.rate_limit(settings);
+    findings.0.extend(bounds::findings(settings));
+    findings.0.extend(headers::findings(settings));
     findings.0
 }
 
