@@ -125,13 +125,11 @@ impl<'s> Reader<'s> {
         let wrong = match outcome {
             Ok(content) => {
                 let leaf = Leaf::from_file(content.clone(), place.clone());
-                match schema::check(&target.path, leaf.value.clone()) {
-                    Ok(()) => return self.add(target, leaf),
-                    Err(_) => {
-                        let expected = schema::expectation(&target.path, &Value::String(content));
-                        format!("in the file: {expected}")
-                    }
+                if schema::check(&target.path, leaf.value.clone()).is_ok() {
+                    return self.add(target, leaf);
                 }
+                let expected = schema::expectation(&target.path, &Value::String(content));
+                format!("in the file: {expected}")
             }
             Err(wrong) => wrong,
         };
