@@ -76,11 +76,6 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// `secret` without what editors and copying put around it: white space and byte order marks.
-pub(crate) fn trimmed(secret: &str) -> &str {
-    secret.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
-}
-
 /// Reads a string and, unlike serde's own visitor, never repeats what it was given instead.
 struct SecretVisitor;
 
@@ -94,12 +89,12 @@ impl<'de> Visitor<'de> for SecretVisitor {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Secret, E> {
-        Ok(Secret::new(trimmed(value)))
+        Ok(Secret::new(value))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
         match map.next_entry::<String, String>() {
-            Ok(Some((key, content))) if key == FROM_FILE => Ok(Secret::new(trimmed(&content))),
+            Ok(Some((key, content))) if key == FROM_FILE => Ok(Secret::new(content)),
             _ => Err(de::Error::custom(EXPECTED)),
         }
     }
@@ -132,22 +127,6 @@ mod tests {
         assert_eq!(serde_json::to_string(&secret).unwrap(), format!("\"{MASK}\""));
         let wrong = serde_json::from_str::<Secret>("4711").unwrap_err().to_string();
         assert!(!wrong.contains("4711"), "{wrong}");
-    }
-
-    #[test]
-    fn white_space_and_byte_order_marks_around_a_secret_are_cut() {
-        for written in [
-            "s 1",
-            "s 1\r\n",
-            " s 1\t",
-            "\u{feff}s 1",
-            " \u{feff} s 1\u{a0}\u{feff}\n",
-        ] {
-            let read: Secret = serde_json::from_value(serde_json::json!(written)).unwrap();
-            assert_eq!(read.expose(), "s 1", "{written:?}");
-            let read: Secret = serde_json::from_value(serde_json::json!({ FROM_FILE: written })).unwrap();
-            assert_eq!(read.expose(), "s 1", "{written:?}");
-        }
     }
 
     #[test]

@@ -12,7 +12,6 @@ use toml::{Spanned, Table, Value};
 use super::layer::{KeyPath, Layer, Leaf};
 use super::problem::{Place, Problem};
 use super::schema::{self, Schema, Shape, Target};
-use crate::secret::trimmed;
 
 /// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -101,6 +100,10 @@ impl<'s> Reader<'s> {
 
     /// Reads a single value; `written` is how the operator wrote it.
     pub(super) fn single(&mut self, target: &Target<'_>, place: Place, value: Value, written: &str) {
+        let value = match value {
+            Value::String(text) if schema::is_secret(&target.path) => Value::String(trimmed(&text).to_owned()),
+            other => other,
+        };
         let compound = value.is_table() || value.is_array();
         if !compound && schema::check(&target.path, value.clone()).is_ok() {
             return self.add(target, Leaf { value, place });
@@ -218,6 +221,11 @@ fn secret_from(file: &str) -> Result<String, String> {
         return Err(format!("{file:?} is empty"));
     }
     Ok(secret.to_owned())
+}
+
+/// `secret` without what editors and copying put around it: white space and byte order marks.
+fn trimmed(secret: &str) -> &str {
+    secret.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 /// Whether this is certainly a path, and not a secret written where its path belongs: it says where

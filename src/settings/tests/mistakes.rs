@@ -23,6 +23,19 @@ fn byte_order_mark_and_blanks_around_an_app_secret_are_cut() {
         assert_eq!(settings.accounts[0].app_secret.expose(), APP_SECRET);
         assert_eq!(settings.warnings(), [""; 0]);
     }
+    let env = [
+        ("WXGATE_APP_SECRET", "\u{feff}\u{a0}a b\t"),
+        ("WXGATE__AUTH__API_KEYS", "\u{feff}one"),
+        ("WXGATE__IMAGE_STORE__HTTP__HEADERS", "{ x-key = ' \u{feff}two ' }"),
+        ("WXGATE__REDIS__URL", " redis://r "),
+        ("WXGATE__REDIS__USERNAME", " not a secret "),
+    ];
+    let settings = SettingsFile::new(ACCOUNT).load(&env).unwrap();
+    assert_eq!(settings.accounts[0].app_secret.expose(), "a b");
+    assert_eq!(settings.auth.api_keys[0].expose(), "one");
+    assert_eq!(settings.image_store.http.headers["x-key"].expose(), "two");
+    assert_eq!(settings.redis.url.expose(), "redis://r");
+    assert_eq!(settings.redis.username, " not a secret ");
     let blank = SettingsFile::new("").with("secret", "\u{feff} \n");
     let env = [("WXGATE__REDIS__PASSWORD_FILE", &*blank.path_of("secret"))];
     let told = blank.load(&env).unwrap_err();
