@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 use crate::jssdk::explain::{Comparison, Difference, Marked, Words};
 
 pub(super) fn as_text(comparison: &Comparison) -> String {
-    match comparison {
+    let text = match comparison {
         Comparison::Refused(problem) => format!("The gateway can't sign what the call asks for: {problem}"),
         Comparison::Same(url) => format!("The call asks for the page's own URL, byte for byte: {url}"),
         Comparison::Different(difference) => difference_as_text(difference),
+    };
+    match comparison.warning() {
+        Some(warning) => format!("{text}\nwarning: {}", warning.words().en),
+        None => text,
     }
 }
 
@@ -66,7 +70,7 @@ fn bytes(text: &Marked) -> String {
 }
 
 pub(super) fn as_json(comparison: &Comparison) -> Value {
-    match comparison {
+    let mut found = match comparison {
         Comparison::Refused(problem) => json!({ "verdict": "refused", "reason": problem.to_string() }),
         Comparison::Same(url) => json!({ "verdict": "same", "signed": url }),
         Comparison::Different(difference) => json!({
@@ -79,5 +83,9 @@ pub(super) fn as_json(comparison: &Comparison) -> Value {
             "page_there": difference.page.differing,
             "mistakes": super::mistakes_as_json(&difference.mistakes),
         }),
+    };
+    if let Some(warning) = comparison.warning() {
+        found["warning"] = warning.words().en.into();
     }
+    found
 }

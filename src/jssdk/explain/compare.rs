@@ -4,7 +4,7 @@ use super::marked::{Marked, mark};
 use super::mistakes::SEND;
 use super::urls::parts;
 use super::{ClaimProblem, MISTAKES, Mistake, Words};
-use crate::jssdk::{PageUrl, QueryParams, UrlProblem};
+use crate::jssdk::{PageUrl, QueryParams, UrlProblem, UrlWarning};
 
 /// What the gateway makes of a signing call.
 #[derive(Debug)]
@@ -120,6 +120,19 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
         .filter(|(_, signed, page)| signed != page)
         .map(|(words, ..)| words)
         .collect()
+}
+
+impl Comparison {
+    /// Why WeChat will refuse the signature of the URL that was asked for, whatever the page is.
+    #[must_use]
+    pub fn warning(&self) -> Option<UrlWarning> {
+        let signed = match self {
+            Self::Refused(_) => return None,
+            Self::Same(url) => url.clone(),
+            Self::Different(difference) => difference.signed.whole(),
+        };
+        PageUrl::parse(&signed).ok()?.warning()
+    }
 }
 
 impl Difference {
@@ -291,6 +304,19 @@ mod tests {
                 .collect();
             assert_eq!(found, names, "{signed}");
         }
+    }
+
+    #[test]
+    fn url_that_no_browser_has_is_warned_about_even_if_both_have_it() {
+        let warning =
+            |signed: &str, page: &str| compare(&format!("/?url={}", encoded(signed)), page).unwrap().warning();
+        let raw = "https://a.cn/中文";
+        assert_eq!(warning(raw, raw), Some(UrlWarning::NonAscii));
+        assert_eq!(
+            warning("https://a.cn/a b", "https://a.cn/a%20b"),
+            Some(UrlWarning::Blank)
+        );
+        assert_eq!(warning(PAGE, PAGE), None);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use super::{Pen, document, language_links};
 use crate::internal::console::explain::{Asked, Found};
 use crate::internal::console::language::Language;
 use crate::internal::console::text;
-use crate::jssdk::UrlProblem;
 use crate::jssdk::explain::{
     self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict, Words,
 };
+use crate::jssdk::{UrlProblem, UrlWarning};
 
 const PATH: &str = "/console/explain";
 
@@ -102,7 +102,7 @@ fn answer(found: &Found, pen: Pen) -> Markup {
             "good",
             pen.say(text::EXPLAIN_RIGHT),
             &html! {
-                (warning(claim, pen))
+                (warning(claim.warning(), pen))
                 p { code { (claim.page()) } }
                 p { (pen.say(text::EXPLAIN_STILL)) }
                 (pen.list(OTHER_CAUSES))
@@ -113,7 +113,7 @@ fn answer(found: &Found, pen: Pen) -> Markup {
             "bad",
             pen.say(text::EXPLAIN_NOTHING),
             &html! {
-                (warning(claim, pen))
+                (warning(claim.warning(), pen))
                 p { (pen.say(text::EXPLAIN_REMAINING)) }
                 (pen.list(REMAINING_CAUSES))
                 details {
@@ -156,13 +156,18 @@ fn compared(comparison: &Comparison, pen: Pen) -> Markup {
                 @if let UrlProblem::Spilled(name) = problem { p { code { (name) } } }
             },
         ),
-        Comparison::Same(url) => banner("good", pen.say(text::REQUEST_SAME), &html! { p { code { (url) } } }),
+        Comparison::Same(url) => banner(
+            "good",
+            pen.say(text::REQUEST_SAME),
+            &html! { (warning(comparison.warning(), pen)) p { code { (url) } } },
+        ),
         Comparison::Different(difference) => {
             let parts: Vec<&str> = difference.parts.iter().map(|part| pen.words(*part)).collect();
             banner(
                 "warn",
                 pen.say(text::REQUEST_DIFFERS),
                 &html! {
+                    (warning(comparison.warning(), pen))
                     p { strong { (parts.join(pen.say(text::LIST_COMMA))) } }
                     (pen.list(difference.mistakes.iter().map(|mistake| mistake.what)))
                     p { strong { (pen.say(text::WHAT_TO_DO)) } }
@@ -193,8 +198,8 @@ fn marked(label: text::Text, url: &Marked, pen: Pen) -> Markup {
     }
 }
 
-fn warning(claim: &Claim, pen: Pen) -> Markup {
-    html! { @if let Some(warning) = claim.warning() { p role="alert" { (pen.words(warning.words())) } } }
+fn warning(warning: Option<UrlWarning>, pen: Pen) -> Markup {
+    html! { @if let Some(warning) = warning { p role="alert" { (pen.words(warning.words())) } } }
 }
 
 fn refusal(words: &str) -> Markup {
