@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::Layer;
 use tower::util::option_layer;
 
+use crate::allocator;
 use crate::api::{self, Api, ApiParts, Auth, Edge, RateLimit};
 use crate::credentials::{AccountCredentials, Journal, Keeper, Policy, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
@@ -23,7 +24,6 @@ use crate::metrics::Metrics;
 use crate::server::{self, Server};
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
-use crate::trace::Traces;
 use crate::wechat::WeChatClient;
 
 /// Why a gateway can't start.
@@ -66,8 +66,6 @@ pub struct App {
     public: TcpListener,
     internal: Option<TcpListener>,
     edge: Edge,
-    /// Where the gateway is traced.
-    traces: Option<Traces>,
     internal_routes: Router,
     api: Api,
     settings: Settings,
@@ -93,12 +91,11 @@ impl App {
         let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
         let store = shared_store(&settings)?;
         let client = Arc::new(
-            WeChatClient::new(&settings.wechat, metrics.wechat.clone())
-                .map_err(|error| StartError::setting("wechat", error))?,
+            WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())
+                .map_err(|error| StartError::setting(error.key(), error))?,
         );
         let replica = replica_name();
         let journal = Journal::start(Arc::clone(&store), &replica, &background, tasks_done.clone());
-        let traces = traces(&settings, &replica, &background, &tasks_done)?;
         let services = Services {
             store: Arc::clone(&store),
             journal,
@@ -106,7 +103,7 @@ impl App {
             tasks: tasks.clone(),
             cut_off: cut_off.clone(),
         };
-        let images = image_store::open(&settings.image_store, &tasks)
+        let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &tasks)
             .map_err(|error| StartError::setting(error.key, error.problem))?;
         let api = Api::new(ApiParts {
             directory: Arc::new(directory(&settings, &client, &services)?),
@@ -120,7 +117,7 @@ impl App {
                 cut_off.clone(),
             ),
             store,
-            auth: Auth::new(&settings.auth).map_err(|problem| StartError::setting("auth.jwt_key", problem))?,
+            auth: Auth::new(&settings.resolved.auth),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stop: stop.clone(),
@@ -140,8 +137,8 @@ impl App {
             server.request_timeout,
             server.trusted_proxies.clone(),
             metrics.http.clone(),
-            traces.clone(),
-            Some(api.clone()),
+            // It makes no span.
+            settings.telemetry.otlp_endpoint.is_none().then(|| api.clone()),
         );
         Ok(Self {
             public: listen("server.listen", server.listen).await?,
@@ -150,8 +147,7 @@ impl App {
                 None => None,
             },
             edge,
-            internal_routes: internal::router(&settings, api.clone(), metrics, client, console, traces.clone())?,
-            traces,
+            internal_routes: internal::router(&settings, api.clone(), metrics, client, console)?,
             api,
             settings,
             stop,
@@ -177,6 +173,15 @@ impl App {
     #[must_use]
     pub fn internal_address(&self) -> Option<SocketAddr> {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Does `work` at the end of the drain, when all renewals and uploads have ended. It has two seconds.
+    pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let tasks_done = self.tasks_done.clone();
+        self.background.spawn(async move {
+            tasks_done.cancelled().await;
+            work.await;
+        });
     }
 
     /// Serves until `stop` is cancelled, then drains: no new connections, requests, renewals and
@@ -223,11 +228,15 @@ impl App {
     fn start_background(&self) {
         for account in self.api.directory.all() {
             let keeper = Keeper::run(Arc::clone(&account.credentials), self.stop.clone());
-            match &self.traces {
-                None => self.background.spawn(keeper),
-                Some(traces) => self.background.spawn(traces.around(keeper)),
-            };
+            self.background.spawn(keeper);
         }
+        let stop = self.stop.clone();
+        self.background.spawn(async move {
+            let mut ticks = tokio::time::interval(allocator::TRIM_INTERVAL);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                allocator::trim();
+            }
+        });
         let (api, stop) = (self.api.clone(), self.stop.clone());
         self.background.spawn(async move {
             let mut ticks = tokio::time::interval(RateLimit::SWEEP_INTERVAL);
@@ -248,23 +257,11 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError> {
     Ok(match settings.credentials.backend {
         Backend::Memory => Arc::new(MemoryStore::default()),
-        Backend::Redis => {
-            Arc::new(RedisStore::new(&settings.redis).map_err(|error| StartError::setting("redis", error))?)
-        }
+        Backend::Redis => Arc::new(
+            RedisStore::new(&settings.resolved.redis, &settings.http_client.ca_file)
+                .map_err(|error| StartError::setting("redis", error))?,
+        ),
     })
-}
-
-fn traces(
-    settings: &Settings,
-    replica: &str,
-    background: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<Option<Traces>, StartError> {
-    let endpoint = settings.telemetry.otlp_endpoint.as_ref();
-    endpoint
-        .map(|endpoint| Traces::start(endpoint, replica, background, stop.clone()))
-        .transpose()
-        .map_err(|error| StartError::setting("telemetry.otlp_endpoint", error))
 }
 
 fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Services) -> Result<Directory, StartError> {
@@ -286,8 +283,9 @@ fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Service
     Directory::new(accounts.collect()).ok_or_else(|| StartError::setting("accounts", "there is none"))
 }
 
-/// This process's name in the journal: the host's, and something that tells its processes apart.
-fn replica_name() -> String {
+/// A name for this process, in the journal and in traces: the host's, and something that tells its processes apart.
+#[must_use]
+pub fn replica_name() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "wxgate".to_owned());
     format!("{host}-{:04x}", rand::random::<u16>())
 }

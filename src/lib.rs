@@ -16,13 +16,13 @@
 //! - [`picture`]: the kinds of picture, told from their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
 //! - [`flights`]: work that several callers want at once, done once
+//! - [`allocator`]: what glibc's allocator is told, so that a burst of uploads gives its memory back
 //!
 //! What the operator chose, and the world outside:
 //! - [`settings`]: file and environment, checked and parsed into real types
-//! - [`telemetry`]: the log
+//! - [`http_client`]: the one HTTP client: proxy, certificate authorities, errors without URLs
+//! - [`telemetry`]: the log; spans of requests and of the calls made for them, exported by OTLP
 //! - [`store`]: what replicas share, in Redis or in memory
-//! - [`wire`]: outgoing requests whose bodies are streamed within bounded buffers
-//! - [`trace`]: spans of requests and of the calls made for them, exported by OTLP
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3
 //!
@@ -53,6 +53,7 @@
 //! arrive. Renewing, adopting what another replica renewed, journaling and counting happen beside both.
 
 pub mod account;
+pub mod allocator;
 pub mod api;
 pub mod app;
 pub mod check;
@@ -63,6 +64,7 @@ pub mod flights;
 #[cfg(any(test, doc, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod http_client;
 pub mod image_store;
 pub mod internal;
 pub mod jssdk;
@@ -75,6 +77,4 @@ pub mod server;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
-pub mod trace;
 pub mod wechat;
-pub mod wire;

@@ -6,6 +6,7 @@
 //! the ratios hold on a machine that others use too. The same binary plays the other parts; see [`ROLES`].
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "the references have clients of their own")]
 #![allow(clippy::print_stderr, reason = "it is its way of showing progress")]
 #![allow(missing_docs, reason = "nobody depends on it")]
 

@@ -8,7 +8,7 @@ use super::X_API_KEY;
 use super::code::Code;
 use super::envelope::ApiError;
 use crate::secret::Secret;
-use crate::settings::{self, AuthMode, JwtAlgorithm};
+use crate::settings::{JwtAlgorithm, resolved};
 
 /// How callers of the upload route are known.
 pub enum Auth {
@@ -24,13 +24,14 @@ pub enum Auth {
 const LEEWAY: u64 = 30;
 
 impl Auth {
-    /// Reads the settings; an error says what is wrong with `auth.jwt_key`, without quoting it.
-    pub fn new(auth: &settings::Auth) -> Result<Self, String> {
-        Ok(match auth.mode {
-            AuthMode::None => Self::Open,
-            AuthMode::ApiKey => Self::ApiKey(auth.api_keys.iter().cloned().collect()),
-            AuthMode::Jwt => Self::Jwt(Box::new((decoding_key(auth)?, validation(auth)))),
-        })
+    /// What the settings ask for.
+    #[must_use]
+    pub fn new(auth: &resolved::Auth) -> Self {
+        match auth {
+            resolved::Auth::None => Self::Open,
+            resolved::Auth::ApiKeys(keys) => Self::ApiKey(keys.clone()),
+            resolved::Auth::Jwt(jwt) => Self::Jwt(Box::new((jwt.key.clone(), validation(jwt)))),
+        }
     }
 
     /// Lets the caller with these headers pass, or says how it should have shown itself.
@@ -85,26 +86,10 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn decoding_key(auth: &settings::Auth) -> Result<DecodingKey, String> {
-    let key = auth.jwt_key.expose().as_bytes();
-    let parsed = match auth.jwt_algorithm {
-        JwtAlgorithm::HS256 => Ok(DecodingKey::from_secret(key)),
-        JwtAlgorithm::RS256 => DecodingKey::from_rsa_pem(key),
-        JwtAlgorithm::ES256 => DecodingKey::from_ec_pem(key),
-        JwtAlgorithm::EdDSA => DecodingKey::from_ed_pem(key),
-    };
-    parsed.map_err(|_| {
-        format!(
-            "expected a public key in PEM for {:?} (the value is not shown)",
-            auth.jwt_algorithm
-        )
-    })
-}
-
 /// One algorithm, a lifetime, and the audience and issuer where they are set: a token that lacks a
 /// claim that is checked is refused, not excused.
-fn validation(auth: &settings::Auth) -> Validation {
-    let mut validation = Validation::new(match auth.jwt_algorithm {
+fn validation(jwt: &resolved::Jwt) -> Validation {
+    let mut validation = Validation::new(match jwt.algorithm {
         JwtAlgorithm::HS256 => Algorithm::HS256,
         JwtAlgorithm::RS256 => Algorithm::RS256,
         JwtAlgorithm::ES256 => Algorithm::ES256,
@@ -113,14 +98,14 @@ fn validation(auth: &settings::Auth) -> Validation {
     validation.leeway = LEEWAY;
     validation.validate_nbf = true;
     let mut required = vec!["exp"];
-    if auth.jwt_audience.is_empty() {
-        validation.validate_aud = false;
-    } else {
-        validation.set_audience(&[&auth.jwt_audience]);
+    if let Some(audience) = &jwt.audience {
+        validation.set_audience(&[audience]);
         required.push("aud");
+    } else {
+        validation.validate_aud = false;
     }
-    if !auth.jwt_issuer.is_empty() {
-        validation.set_issuer(&[&auth.jwt_issuer]);
+    if let Some(issuer) = &jwt.issuer {
+        validation.set_issuer(&[issuer]);
         required.push("iss");
     }
     validation.set_required_spec_claims(&required);

@@ -29,8 +29,7 @@ use super::metrics::HttpMetrics;
 use super::request_id::RequestId;
 use super::route::Route;
 use super::{Api, jssdk};
-use crate::telemetry::millis;
-use crate::trace::Traces;
+use crate::telemetry::{log_span, millis, request_answered, request_span};
 
 /// The client's address, behind trusted proxies.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +61,6 @@ struct Shared {
     request_timeout: Duration,
     trusted_proxies: Vec<IpNet>,
     metrics: HttpMetrics,
-    traces: Option<Traces>,
     signing: Option<Api>,
 }
 
@@ -78,7 +76,6 @@ impl Edge {
         request_timeout: Duration,
         trusted_proxies: Vec<IpNet>,
         metrics: HttpMetrics,
-        traces: Option<Traces>,
         signing: Option<Api>,
     ) -> Self {
         Self {
@@ -87,7 +84,6 @@ impl Edge {
                 request_timeout,
                 trusted_proxies,
                 metrics,
-                traces,
                 signing,
             }),
             peer: Ipv4Addr::UNSPECIFIED.into(),
@@ -112,8 +108,8 @@ impl Edge {
         let shared = &*self.shared;
         let api = shared.signing.as_ref()?;
         let is_ours = request.method() == Method::GET && Route::of(request.uri().path()) == Route::Sign;
-        // A span or a line in the log of every request is worth more than speed to who asks for it.
-        if !is_ours || shared.traces.is_some() || tracing::enabled!(Level::DEBUG) {
+        // A line in the log of every request is worth more than speed to who asks for it.
+        if !is_ours || tracing::enabled!(Level::DEBUG) {
             return None;
         }
         let started = Instant::now();
@@ -134,14 +130,12 @@ impl Edge {
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(Client(client));
         let (method, route) = (request.method().clone(), Route::of(request.uri().path()));
-        let span = tracing::info_span!("request", %id);
-
-        let traces = self.shared.traces.as_ref().filter(|_| !route.is_probe());
-        let server_span = traces.map(|traces| traces.request(route.label(), &method, request.headers(), id.as_str()));
-        let answer = match &server_span {
-            None => self.answer(request).instrument(span.clone()).await,
-            Some(server_span) => server_span.around(self.answer(request).instrument(span.clone())).await,
+        let span = if route.is_probe() {
+            log_span(id.as_str())
+        } else {
+            request_span(&method, route.label(), request.headers(), id.as_str())
         };
+        let answer = self.answer(request).instrument(span.clone()).await;
         let (mut response, failure) = match answer {
             Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
                 None => (response, None),
@@ -153,9 +147,7 @@ impl Edge {
 
         let took = started.elapsed();
         self.shared.metrics.observe(route, &method, response.status(), took);
-        if let Some(server_span) = server_span {
-            server_span.answered(response.status());
-        }
+        request_answered(&span, response.status());
         span.in_scope(|| log(route, &method, client, &response, failure.as_ref(), took));
         response
     }
@@ -256,7 +248,7 @@ mod tests {
 
     async fn ask(router: Router) -> (u16, serde_json::Value) {
         let metrics = HttpMetrics::register(&Registry::new()).unwrap();
-        let edge = Edge::new(router, Duration::from_secs(1), Vec::new(), metrics, None, None);
+        let edge = Edge::new(router, Duration::from_secs(1), Vec::new(), metrics, None);
         let response = edge
             .oneshot(Request::get("/").body(Body::empty()).unwrap())
             .await

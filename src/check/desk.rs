@@ -60,13 +60,14 @@ impl Desk {
         let redis = match settings.credentials.backend {
             Backend::Memory => None,
             Backend::Redis => {
-                let store = RedisStore::new(&settings.redis);
+                let store = RedisStore::new(&settings.resolved.redis, &settings.http_client.ca_file);
                 Some(store.map_err(|error| Finding::failed("redis", error.to_string()))?)
             }
         };
         let broken = |error: &dyn std::fmt::Display| Finding::failed("wechat", error.to_string());
         let metrics = WeChatMetrics::register(&Registry::new()).map_err(|error| broken(&error))?;
-        let client = WeChatClient::new(&settings.wechat, metrics).map_err(|error| broken(&error))?;
+        let client =
+            WeChatClient::new(&settings.wechat, &settings.http_client, metrics).map_err(|error| broken(&error))?;
         Ok(Self {
             redis,
             client,

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::{Finding, Options};
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
-use crate::settings::{self, ImageStoreBackend};
+use crate::settings::{Settings, resolved};
 
 const CHECK: &str = "image_store";
 
@@ -21,21 +21,22 @@ const LIMIT: Duration = Duration::from_secs(15);
 const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
 
-pub(super) async fn look(settings: &settings::ImageStore, options: Options) -> Finding {
+pub(super) async fn look(settings: &Settings, options: Options) -> Finding {
+    let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
-    let failed = |error: String| Finding::failed(CHECK, error).cure(cure(settings.backend));
-    let store = match image_store::open(settings, &tasks) {
+    let failed = |error: String| Finding::failed(CHECK, error).cure(cure(settings));
+    let store = match image_store::open(settings, http, &tasks) {
         Ok(open) => open.store,
         Err(error) => return failed(error.to_string()),
     };
-    let limit = match settings.backend {
-        ImageStoreBackend::Http => settings.http.timeout,
-        ImageStoreBackend::Local | ImageStoreBackend::S3 => LIMIT,
+    let limit = match settings {
+        resolved::ImageStore::Http(service) => service.timeout,
+        resolved::ImageStore::Local(_) | resolved::ImageStore::S3(_) => LIMIT,
     };
     let look = async {
-        match settings.backend {
-            ImageStoreBackend::Http => ask(&*store, options).await,
-            ImageStoreBackend::Local | ImageStoreBackend::S3 => rehearse(&*store).await,
+        match settings {
+            resolved::ImageStore::Http(_) => ask(&*store, options).await,
+            resolved::ImageStore::Local(_) | resolved::ImageStore::S3(_) => rehearse(&*store).await,
         }
     };
     let outcome = timeout(limit, look).await.unwrap_or(Err(StoreFailure::TimedOut));
@@ -53,26 +54,25 @@ pub(super) async fn look(settings: &settings::ImageStore, options: Options) -> F
 }
 
 /// What the store is, for people. It may have a password in it nowhere.
-fn place(settings: &settings::ImageStore) -> String {
-    match settings.backend {
-        ImageStoreBackend::Local => format!("the folder {}", settings.local.directory.display()),
-        ImageStoreBackend::Http => {
-            let host = settings.http.url.as_ref().and_then(|url| url.host_str());
-            format!("the upload service at {}", host.unwrap_or_default())
+fn place(settings: &resolved::ImageStore) -> String {
+    match settings {
+        resolved::ImageStore::Local(local) => format!("the folder {}", local.directory.display()),
+        resolved::ImageStore::Http(service) => {
+            format!("the upload service at {}", service.url.host_str().unwrap_or_default())
         }
-        ImageStoreBackend::S3 => format!("the bucket {}", settings.s3.bucket),
+        resolved::ImageStore::S3(s3) => format!("the bucket {}", s3.bucket),
     }
 }
 
-fn cure(backend: ImageStoreBackend) -> &'static str {
-    match backend {
-        ImageStoreBackend::Local => {
+fn cure(settings: &resolved::ImageStore) -> &'static str {
+    match settings {
+        resolved::ImageStore::Local(_) => {
             "make image_store.local.directory a folder that the gateway's user may write to, with room left on its disk"
         }
-        ImageStoreBackend::Http => {
+        resolved::ImageStore::Http(_) => {
             "is the service up, and does it take image_store.http.headers, field, success_pointer and url_pointer as they are?"
         }
-        ImageStoreBackend::S3 => {
+        resolved::ImageStore::S3(_) => {
             "look at image_store.s3: endpoint, region, bucket, path_style, and whether the key may put objects there"
         }
     }

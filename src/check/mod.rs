@@ -32,7 +32,7 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
     let (redis, wechat, images) = tokio::join!(
         redis::look(settings, desk.redis()),
         wechat::look(settings, &desk),
-        images::look(&settings.image_store, options),
+        images::look(settings, options),
     );
     let mut findings = own(settings);
     findings.extend(redis);

@@ -47,7 +47,7 @@ fn way_there(error: &CallError) -> &'static str {
             "is wechat.api_base_url WeChat's? A proxy in between, or a page to log in, may answer in its place"
         }
         _ => {
-            "look at DNS, the firewall and wechat.api_base_url; name another host of WeChat's in wechat.fallback_base_urls"
+            "look at DNS, the firewall, http_client.proxy and wechat.api_base_url; name another host of WeChat's in wechat.fallback_base_urls"
         }
     }
 }

@@ -4,12 +4,10 @@ use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::Request;
-
 use super::{ConfigArgs, Failure, block_on};
-use crate::settings::Settings;
-use crate::wire::Wire;
+use crate::http_client;
+use crate::settings::values::HttpProxy;
+use crate::settings::{HttpClient, Settings};
 
 /// The longest that the gateway may take to answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -25,9 +23,13 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
     let address = reachable(settings.server.listen);
     block_on(async {
         let failed = |why: &dyn Display| Failure::Running(format!("{address} does not answer: {why}"));
-        let wire = Wire::outbound(LIMIT).map_err(|error| failed(&error))?;
-        let request = Request::get(format!("http://{address}/healthz")).body(Body::empty());
-        let answer = wire.send(request.map_err(|error| failed(&error))?, LIMIT).await;
+        let direct = HttpClient {
+            proxy: HttpProxy::Never,
+            ..HttpClient::default()
+        };
+        let client = http_client::build(&direct, LIMIT).map_err(|error| failed(&error))?;
+        let request = client.get(format!("http://{address}/healthz"));
+        let answer = http_client::send(request, LIMIT).await;
         let status = answer.map_err(|error| failed(&error))?.status();
         if status.is_success() {
             Ok(())

@@ -110,6 +110,7 @@ impl DeskSandbox {
             ("WXGATE_APP_ID", account.app_id.to_string()),
             ("WXGATE_APP_SECRET", account.secret.expose().to_owned()),
             ("WXGATE__WECHAT__API_BASE_URL", format!("http://{}", self.address)),
+            ("WXGATE__HTTP_CLIENT__PROXY", "none".to_owned()),
             ("WXGATE__CREDENTIALS__BACKEND", "memory".to_owned()),
             ("WXGATE__IMAGE_STORE__BACKEND", "local".to_owned()),
         ];

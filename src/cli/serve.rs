@@ -5,9 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::sandbox::DeskSandbox;
 use super::{ConfigArgs, Failure, block_on, print};
-use crate::app::App;
+use crate::app::{App, replica_name};
 use crate::settings::Settings;
-use crate::telemetry;
+use crate::telemetry::{self, Traces};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -30,20 +30,24 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
             sources.overrides = sandbox.settings();
         }
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
-        telemetry::init(&settings.telemetry);
+        let traces = telemetry::init(&settings, &replica_name())
+            .map_err(|error| Failure::Settings(format!("telemetry.otlp_endpoint: {error}")))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
-        serve(settings, sandbox).await
+        serve(settings, sandbox, traces).await
     })
 }
 
-async fn serve(settings: Settings, sandbox: Option<DeskSandbox>) -> Result<(), Failure> {
+async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
     crate::server::raise_open_files();
     let stop = stop_on_signal()?;
     let page = sandbox.as_ref().map(DeskSandbox::page);
     let app = App::build(settings, page.unwrap_or_default()).await;
     let app = app.map_err(|error| Failure::Settings(error.to_string()))?;
+    if let Some(traces) = traces {
+        app.at_end(traces.flush());
+    }
     let address = app
         .public_address()
         .map_err(|error| Failure::Running(error.to_string()))?;

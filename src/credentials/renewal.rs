@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use opentelemetry::KeyValue;
+use tracing::Instrument;
 
 use super::Unavailable;
 use super::account::{AccountCredentials, Outcome};
@@ -13,7 +13,7 @@ use super::credential::Kind;
 use super::exchange::Claim;
 use super::lock;
 use crate::settings::TokenApi;
-use crate::trace;
+use crate::telemetry::{TRACES, traced};
 use crate::wechat::{CallError, ErrCode, Issued};
 
 /// What caused a renewal.
@@ -50,7 +50,7 @@ impl AccountCredentials {
     /// Renews `kind`, or waits for the renewal under way. It runs as a task of its own, so no caller
     /// that hangs up can cut it short (C11).
     pub(super) async fn renew(self: &Arc<Self>, kind: Kind, trigger: Trigger) -> Outcome {
-        let start = || trace::follow(Arc::clone(self).renewal(kind, trigger));
+        let start = || Arc::clone(self).renewal(kind, trigger).in_current_span();
         let (ticket, _) = self.slot(kind).flight.join(&(), &self.tasks, start);
         ticket
             .await
@@ -79,13 +79,14 @@ impl AccountCredentials {
                 Kind::JsapiTicket => self.renew_ticket(trigger).await,
             }
         };
-        let attributes = || {
-            [
-                KeyValue::new("wxgate.app_id", self.app_id.to_string()),
-                KeyValue::new("wxgate.trigger", trigger.label()),
-            ]
-        };
-        let outcome = trace::step("renew", kind.label(), attributes, renewing).await;
+        let span = tracing::info_span!(
+            target: TRACES,
+            "renew",
+            otel.name = format!("renew {}", kind.label()),
+            wxgate.app_id = self.app_id.as_str(),
+            wxgate.trigger = trigger.label(),
+        );
+        let outcome = traced(span, renewing).await;
         let result = match (&outcome, before) {
             (Err(_), _) => "failed",
             (Ok(now), Some(before)) if now.value == before.value => "unchanged",

@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 
 use super::Unavailable;
 use super::account::{AccountCredentials, Outcome, rejects_token};
 use super::credential::Credential;
 use crate::flights::Flights;
-use crate::trace;
 use crate::wechat::{CallError, ErrCode};
 
 /// One probe per account in this time.
@@ -46,7 +46,7 @@ impl AccountCredentials {
     /// The token, for a client that suspects that it is dead: probed, unless one was lately, and
     /// replaced where WeChat rejects it (C12).
     pub async fn verified_token(self: &Arc<Self>) -> Result<Arc<Credential>, Unavailable> {
-        let start = || trace::follow(Arc::clone(self).verification());
+        let start = || Arc::clone(self).verification().in_current_span();
         let (ticket, _) = self.suspicion.flight.join(&(), &self.tasks, start);
         ticket
             .await

@@ -2,35 +2,31 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use axum::http::{Method, Request, Response, StatusCode, Uri};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use hyper::body::Incoming;
+use reqwest::header::HeaderMap;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
+use url::Url;
 
-use super::form::{FieldName, Form};
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
-use crate::settings::{self, values::JsonPointer, values::Scalar};
-use crate::trace;
-use crate::wire::{BodyError, Pieces, Wire, WireError};
+use crate::http_client::{self, ReadError, SendError};
+use crate::settings::{self, resolved, values::JsonPointer, values::Scalar};
+use crate::telemetry;
 
 /// The longest answer that is read, in bytes: it holds little more than a URL.
 const MAX_ANSWER: usize = 64 * 1024;
 /// The longest that a connection may take to stand; an upload service is near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-const URL: &str = "image_store.http.url";
-const HEADERS: &str = "image_store.http.headers";
-
 /// An upload service.
 pub struct HttpStore {
-    wire: Wire,
+    http: Client,
     headers: HeaderMap,
-    url: Uri,
-    field: FieldName,
+    url: Url,
+    field: String,
     success_pointer: JsonPointer,
     success_value: Scalar,
     url_pointer: JsonPointer,
@@ -40,17 +36,13 @@ pub struct HttpStore {
 
 impl HttpStore {
     /// A client for the service that `settings` describe; nothing is sent yet.
-    pub fn open(settings: &settings::HttpStore) -> Result<Self, OpenError> {
-        let url = settings.url.clone();
-        let url = url.ok_or_else(|| OpenError::new(URL, "missing: the address where pictures are posted"))?;
-        let url = Uri::try_from(url.as_str()).map_err(|error| OpenError::new(URL, error.to_string()))?;
-        let wire = Wire::outbound(CONNECT_TIMEOUT.min(settings.timeout));
-        let wire = wire.map_err(|error| OpenError::new(URL, error.to_string()))?;
+    pub fn open(settings: &resolved::HttpStore, http: &settings::HttpClient) -> Result<Self, OpenError> {
+        let http = http_client::build(http, CONNECT_TIMEOUT.min(settings.timeout));
         Ok(Self {
-            wire,
-            headers: headers(settings)?,
-            url,
-            field: FieldName::new(&settings.field),
+            http: http.map_err(|error| OpenError::new(error.key(), error.to_string()))?,
+            headers: settings.headers.clone(),
+            url: settings.url.clone(),
+            field: escape_name(&settings.field),
             success_pointer: settings.success_pointer.clone(),
             success_value: settings.success_value.clone(),
             url_pointer: settings.url_pointer.clone(),
@@ -60,18 +52,14 @@ impl HttpStore {
     }
 
     async fn post(&self, picture: Picture) -> Result<String, StoreFailure> {
-        let form = Form::of(&self.field, &ImageName::random(picture.kind), picture);
-        let request = Request::post(self.url.clone()).header(CONTENT_TYPE, form.content_type);
-        let request = request.body(form.body);
-        let mut request = request.map_err(|error| StoreFailure::Broken(error.to_string()))?;
-        let headers = request.headers_mut();
-        headers.extend(self.headers.clone());
-        if let Some(length) = form.length {
-            headers.insert(CONTENT_LENGTH, length.into());
-        }
-        trace::inject(headers);
+        let mut headers = self.headers.clone();
+        telemetry::inject(&mut headers);
+        let form = Form::new()
+            .percent_encode_noop()
+            .part(self.field.clone(), part(picture)?);
+        let request = self.http.post(self.url.clone()).multipart(form).headers(headers);
         let conversation = async {
-            let answer = self.wire.send(request, self.timeout).await?;
+            let answer = http_client::send(request, self.timeout).await?;
             read(answer, self.timeout).await
         };
         let answer = timeout(self.timeout, conversation)
@@ -82,11 +70,9 @@ impl HttpStore {
 
     async fn ask(&self) -> Result<(), StoreFailure> {
         // A service that takes nothing but POST may well answer 404 or 405 to this: it is there.
-        let mut request = Request::new(Body::empty());
-        *request.method_mut() = Method::OPTIONS;
-        *request.uri_mut() = self.url.clone();
-        *request.headers_mut() = self.headers.clone();
-        let status = self.wire.send(request, self.timeout).await?.status();
+        let request = self.http.request(Method::OPTIONS, self.url.clone());
+        let request = request.headers(self.headers.clone());
+        let status = http_client::send(request, self.timeout).await?.status();
         let refuses = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if refuses || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) {
             return Err(answered_with(status));
@@ -138,30 +124,31 @@ impl ImageStore for HttpStore {
     }
 }
 
-/// The operator's headers, marked so that nothing prints their values.
-fn headers(settings: &settings::HttpStore) -> Result<HeaderMap, OpenError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &settings.headers {
-        let refuse = |problem| OpenError::new(HEADERS, format!("{name}: {problem}"));
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse("not the name of a header"))?;
-        if [CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
-            return Err(refuse("set by the upload itself, leave it out"));
-        }
-        let mut value = HeaderValue::from_str(value.expose())
-            .map_err(|_| refuse("its value (not shown) has characters that a header can't hold"))?;
-        value.set_sensitive(true);
-        headers.insert(header, value);
-    }
-    Ok(headers)
+/// `picture` as the form's file. With its length known, the request has a Content-Length.
+fn part(picture: Picture) -> Result<Part, StoreFailure> {
+    let body = Body::wrap_stream(picture.body);
+    let part = match picture.length {
+        Some(length) => Part::stream_with_length(body, length),
+        None => Part::stream(body),
+    };
+    part.file_name(ImageName::random(picture.kind).to_string())
+        .mime_str(picture.kind.media_type())
+        .map_err(|error| StoreFailure::Broken(error.to_string()))
+}
+
+/// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data"). reqwest's own ways
+/// write `name*=` for such names, which forms must not have (RFC 7578, section 4.2).
+fn escape_name(name: &str) -> String {
+    name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// Reads a good answer's JSON.
-async fn read(answer: Response<Incoming>, stall: Duration) -> Result<Value, StoreFailure> {
+async fn read(answer: Response, stall: Duration) -> Result<Value, StoreFailure> {
     let status = answer.status();
     if !status.is_success() {
         return Err(answered_with(status));
     }
-    let text = Pieces::of(answer.into_body(), stall).whole(MAX_ANSWER).await?;
+    let text = http_client::whole(answer, MAX_ANSWER, stall).await?;
     let text = text.ok_or_else(|| StoreFailure::Refused(format!("its answer is longer than {MAX_ANSWER} bytes")))?;
     serde_json::from_slice(&text).map_err(|_| StoreFailure::Refused("its answer is not JSON".to_owned()))
 }
@@ -182,20 +169,20 @@ fn describe(value: Option<&Value>) -> String {
     }
 }
 
-impl From<WireError> for StoreFailure {
-    fn from(error: WireError) -> Self {
+impl From<SendError> for StoreFailure {
+    fn from(error: SendError) -> Self {
         match error {
-            WireError::TimedOut => Self::TimedOut,
-            WireError::Connect(_) | WireError::Broken(_) => Self::Broken(error.to_string()),
+            SendError::TimedOut => Self::TimedOut,
+            SendError::Connect(_) | SendError::Broken(_) => Self::Broken(error.to_string()),
         }
     }
 }
 
-impl From<BodyError> for StoreFailure {
-    fn from(error: BodyError) -> Self {
+impl From<ReadError> for StoreFailure {
+    fn from(error: ReadError) -> Self {
         match error {
-            BodyError::Stalled => Self::TimedOut,
-            BodyError::CutOff => Self::Broken("its answer was cut off".to_owned()),
+            ReadError::Stalled => Self::TimedOut,
+            ReadError::CutOff => Self::Broken("its answer was cut off".to_owned()),
         }
     }
 }
@@ -203,16 +190,10 @@ impl From<BodyError> for StoreFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
 
     #[test]
-    fn the_operators_headers_are_never_printed() {
-        let settings = settings::HttpStore {
-            headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
-            ..Default::default()
-        };
-        let headers = headers(&settings).unwrap();
-        assert_eq!(headers["x-key"], "hunter2");
-        assert_eq!(format!("{headers:?}"), r#"{"x-key": Sensitive}"#);
+    fn field_name_can_not_end_its_line_or_its_quotes() {
+        assert_eq!(escape_name("文件[a b]"), "文件[a b]");
+        assert_eq!(escape_name("a\"; b\r\nc"), "a%22; b%0D%0Ac");
     }
 }

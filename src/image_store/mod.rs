@@ -1,12 +1,10 @@
 //! Where pictures go: a folder, an upload service or an S3-compatible store, behind one trait.
 
-mod form;
 mod http;
 mod local;
 mod name;
 mod s3;
 
-use std::error::Error;
 use std::future::ready;
 use std::io;
 use std::sync::Arc;
@@ -23,8 +21,7 @@ pub use self::local::LocalStore;
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
-use crate::settings::{self, ImageStoreBackend};
-use crate::wire;
+use crate::settings::{self, resolved};
 
 /// A picture on its way into a store.
 pub struct Picture {
@@ -38,9 +35,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The largest piece of a body, in bytes. It bounds what a store holds in memory: an HTTP
-    /// connection takes pieces until it has as many bytes, and the one that goes beyond.
-    pub const PIECE: usize = wire::PIECE;
+    /// The largest piece of a body, in bytes.
+    pub const PIECE: usize = 64 * 1024;
 }
 
 /// How a store failed.
@@ -105,19 +101,23 @@ pub struct OpenStore {
     pub local: Option<Arc<LocalStore>>,
 }
 
-/// Opens the store that `settings` choose. What outlives a put that is dropped runs on `tasks`, so that
-/// whoever drains the gateway can wait for it.
-pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<OpenStore, OpenError> {
-    let store: Arc<dyn ImageStore> = match settings.backend {
-        ImageStoreBackend::Local => {
-            let local = Arc::new(LocalStore::open(&settings.local, tasks)?);
+/// Opens the store that `settings` choose, over connections as `http` has them. What outlives a put that is
+/// dropped runs on `tasks`, so that the drain can wait for it.
+pub fn open(
+    settings: &resolved::ImageStore,
+    http: &settings::HttpClient,
+    tasks: &TaskTracker,
+) -> Result<OpenStore, OpenError> {
+    let store: Arc<dyn ImageStore> = match settings {
+        resolved::ImageStore::Local(settings) => {
+            let local = Arc::new(LocalStore::open(settings, tasks)?);
             return Ok(OpenStore {
                 store: Arc::clone(&local) as _,
                 local: Some(local),
             });
         }
-        ImageStoreBackend::Http => Arc::new(HttpStore::open(&settings.http)?),
-        ImageStoreBackend::S3 => Arc::new(S3Store::open(&settings.s3, tasks)?),
+        resolved::ImageStore::Http(settings) => Arc::new(HttpStore::open(settings, http)?),
+        resolved::ImageStore::S3(settings) => Arc::new(S3Store::open(settings, http, tasks)?),
     };
     Ok(OpenStore { store, local: None })
 }
@@ -125,15 +125,4 @@ pub fn open(settings: &settings::ImageStore, tasks: &TaskTracker) -> Result<Open
 /// The failure of a put whose body ended in `error`.
 fn body_failed(error: &io::Error) -> StoreFailure {
     StoreFailure::Broken(format!("the picture did not arrive whole: {error}"))
-}
-
-/// `error`, what caused it, what caused that, and so on.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// `error` and its causes in one line.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let texts: Vec<_> = chain(error).map(ToString::to_string).collect();
-    texts.join(": ")
 }

@@ -5,6 +5,7 @@
 //! one in a multipart upload. Each put is a task of its own on the store's tracker: dropping its
 //! future only tells it to stop, so that it can still take back what it began.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
-use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::client::{HttpError, HttpErrorKind};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt,
@@ -26,13 +27,16 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use crate::http_client;
 use crate::picture::Kind;
-use crate::settings;
+use crate::settings::{self, resolved};
 
 /// What is gathered at most: S3's smallest part, except for a last one.
 const PART: usize = 5 * 1024 * 1024;
 /// One request, one part up at most.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last part and the request that joins them, each with its retries.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 
@@ -50,22 +54,21 @@ struct Bucket {
 }
 
 impl S3Store {
-    /// A client for the bucket that `settings` describe; nothing is sent yet. Puts run on `tasks`.
-    pub fn open(settings: &settings::S3Store, tasks: &TaskTracker) -> Result<Self, OpenError> {
-        let missing = |key| OpenError::new(key, "missing");
-        if settings.bucket.is_empty() {
-            return Err(missing("image_store.s3.bucket"));
-        }
-        let base = settings.public_base_url.clone();
-        let base = base.ok_or_else(|| missing("image_store.s3.public_base_url"))?;
-        Path::parse(&settings.prefix).map_err(|error| OpenError::new("image_store.s3.prefix", error.to_string()))?;
-        let store = builder(settings)?
+    /// A client for the bucket that `settings` describe, over connections as `http` has them; nothing is sent
+    /// yet. Puts run on `tasks`.
+    pub fn open(
+        settings: &resolved::S3Store,
+        http: &settings::HttpClient,
+        tasks: &TaskTracker,
+    ) -> Result<Self, OpenError> {
+        let store = builder(settings)
+            .with_http_connector(Connector::new(http)?)
             .build()
             .map_err(|error| OpenError::new("image_store.s3", error.to_string()))?;
         let bucket = Bucket {
             store,
             prefix: settings.prefix.clone(),
-            base,
+            base: settings.public_base_url.clone(),
         };
         Ok(Self {
             bucket: Arc::new(bucket),
@@ -235,7 +238,26 @@ impl Bucket {
     }
 }
 
-fn builder(settings: &settings::S3Store) -> Result<AmazonS3Builder, OpenError> {
+/// Has `object_store` use the gateway's client, so that `[http_client]` holds for S3 as for all else.
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl Connector {
+    fn new(http: &settings::HttpClient) -> Result<Self, OpenError> {
+        let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT));
+        client
+            .map(Self)
+            .map_err(|error| OpenError::new(error.key(), error.to_string()))
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}
+
+fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
     let retries = RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
@@ -245,46 +267,51 @@ fn builder(settings: &settings::S3Store) -> Result<AmazonS3Builder, OpenError> {
         max_retries: 2,
         retry_timeout: REQUEST_TIMEOUT,
     };
-    let client = ClientOptions::new()
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_connect_timeout(Duration::from_secs(5));
     let mut builder = AmazonS3Builder::new()
-        .with_client_options(client)
         .with_retry(retries)
         .with_region(&settings.region)
         .with_bucket_name(&settings.bucket)
         .with_virtual_hosted_style_request(!settings.path_style);
     if let Some(endpoint) = &settings.endpoint {
-        let address = if settings.path_style {
-            endpoint.clone()
-        } else {
-            bucket_host(endpoint, &settings.bucket)?
-        };
-        builder = builder
-            .with_endpoint(address.as_str().trim_end_matches('/'))
-            .with_allow_http(endpoint.scheme() == "http");
+        builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
     }
-    // Without keys the machine's own role counts, as on EC2.
-    if !settings.access_key_id.is_blank() || !settings.secret_access_key.is_blank() {
-        builder = builder
-            .with_access_key_id(settings.access_key_id.expose())
-            .with_secret_access_key(settings.secret_access_key.expose());
+    match &settings.keys {
+        Some(keys) => builder
+            .with_access_key_id(keys.id.expose())
+            .with_secret_access_key(keys.secret.expose()),
+        None => with_role(builder),
     }
-    Ok(builder)
 }
 
-/// `endpoint` with the bucket before its host, as virtual-hosted requests want it.
-fn bucket_host(endpoint: &Url, bucket: &str) -> Result<Url, OpenError> {
-    let refuse = || {
-        OpenError::new(
-            "image_store.s3.path_style",
-            "false needs an endpoint whose host is a name",
-        )
-    };
-    let host = endpoint.domain().ok_or_else(refuse)?;
-    let mut url = endpoint.clone();
-    url.set_host(Some(&format!("{bucket}.{host}"))).map_err(|_| refuse())?;
-    Ok(url)
+/// Where the role of a container or a pod is told: variables that ECS and EKS set. On EC2 nothing is needed.
+const ROLE: [(&str, AmazonS3ConfigKey); 7] = [
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
+    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
+    ("AWS_ENDPOINT_URL_STS", AmazonS3ConfigKey::StsEndpoint),
+    (
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        AmazonS3ConfigKey::ContainerCredentialsFullUri,
+    ),
+    (
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        AmazonS3ConfigKey::ContainerAuthorizationTokenFile,
+    ),
+];
+
+/// The machine's role, if there are no keys. No other variable of AWS's is read: an endpoint or a key of another
+/// program's would be taken for ours.
+fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
+    ROLE.into_iter().fold(builder, |builder, (name, key)| {
+        match std::env::var(name).ok().filter(|value| !value.is_empty()) {
+            Some(value) => builder.with_config(key, value),
+            None => builder,
+        }
+    })
 }
 
 /// A picture's body, cut into parts.
@@ -335,9 +362,10 @@ fn stopped() -> StoreFailure {
 }
 
 fn failed(error: &object_store::Error) -> StoreFailure {
-    match super::chain(error).find_map(|error| error.downcast_ref::<HttpError>()) {
+    let mut chain = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
+    match chain.find_map(|error| error.downcast_ref::<HttpError>()) {
         Some(error) if error.kind() == HttpErrorKind::Timeout => StoreFailure::TimedOut,
-        Some(error) => StoreFailure::Broken(super::with_causes(error)),
+        Some(error) => StoreFailure::Broken(http_client::cause(error)),
         None => StoreFailure::Refused(answer(&error.to_string())),
     }
 }

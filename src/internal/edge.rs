@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::Next;
@@ -18,8 +18,7 @@ use tracing::Instrument;
 use super::answer::Refusal;
 use crate::api::{RequestId, SLOW, X_REQUEST_ID};
 use crate::server::Serves;
-use crate::telemetry::millis;
-use crate::trace::Traces;
+use crate::telemetry::{log_span, millis, request_answered, request_span};
 
 /// Who asked, for the log; handlers put it into the answer's extensions.
 #[derive(Clone)]
@@ -54,7 +53,7 @@ impl<S: Sync> FromRequestParts<S> for Address {
     }
 }
 
-pub(super) async fn observe(State(traces): State<Option<Traces>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id);
@@ -62,19 +61,16 @@ pub(super) async fn observe(State(traces): State<Option<Traces>>, mut request: R
     // Only known paths are named: any other may hold anything.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("pass-through", MatchedPath::as_str);
-    let span = tracing::info_span!("request", %id);
-
     // Monitoring asks all day long.
     let is_probe = method == Method::GET && matches!(route, "/metrics" | "/healthz" | "/readyz" | "/console");
-    let traces = traces.filter(|_| !is_probe);
-    let server_span = traces.map(|traces| traces.request(route, &method, request.headers(), id.as_str()));
+    let span = if is_probe {
+        log_span(id.as_str())
+    } else {
+        request_span(&method, route, request.headers(), id.as_str())
+    };
 
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let answer = answer.instrument(span.clone());
-    let answer = match &server_span {
-        None => answer.await,
-        Some(server_span) => server_span.around(answer).await,
-    };
+    let answer = answer.instrument(span.clone()).await;
     let mut response = answer.unwrap_or_else(|_| {
         tracing::error!(%id, route, "a panic");
         let mut response = Refusal::new(-1, "a bug in the gateway; see its log").into_response();
@@ -83,9 +79,7 @@ pub(super) async fn observe(State(traces): State<Option<Traces>>, mut request: R
     });
     response.headers_mut().insert(X_REQUEST_ID, id.header_value());
 
-    if let Some(server_span) = server_span {
-        server_span.answered(response.status());
-    }
+    request_answered(&span, response.status());
     let asked_by = response.extensions().get::<AskedBy>();
     let because = response.extensions().get::<Because>();
     let (client, because) = (

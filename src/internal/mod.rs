@@ -17,7 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -25,7 +25,6 @@ use crate::api::{self, Api};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::trace::Traces;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 
@@ -69,7 +68,6 @@ pub fn router(
     metrics: Metrics,
     wechat: Arc<WeChatClient>,
     console: Console,
-    traces: Option<Traces>,
 ) -> prometheus::Result<Router> {
     let internal = Internal(Arc::new(Parts {
         api: api.clone(),
@@ -89,7 +87,7 @@ pub fn router(
         .with_state(internal)
         .merge(api::health_router(api))
         .merge(console::router(console))
-        .layer(from_fn_with_state(traces, edge::observe));
+        .layer(from_fn(edge::observe));
     Ok(router)
 }
 

@@ -20,10 +20,10 @@ use super::edge::Because;
 use super::hop_headers::end_to_end;
 use super::lead::Lead;
 use super::token::params;
+use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
-use crate::trace::PROPAGATED;
-use crate::wechat::{CallBody, CallError, CallHead, Meaning};
-use crate::wire::{BodyError, Pieces};
+use crate::telemetry::PROPAGATED;
+use crate::wechat::{ApiPath, CallBody, CallError, CallHead, Meaning};
 
 /// Bodies up to this length are kept: of a request, to send it again; of an answer, to look into it.
 const SMALL: usize = 64 * 1024;
@@ -38,12 +38,15 @@ const MORE_TRIES: usize = 2;
 /// Passes a request through.
 pub(super) async fn pass_through(State(internal): State<Internal>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Some(refusal) = internal.refuses_to_pass(&parts) {
+    let Some(path) = ApiPath::parse(parts.uri.path()) else {
+        return Refusal::not_passed("no such path").into_response();
+    };
+    if let Some(refusal) = internal.refuses_to_pass(&parts, &path) {
         return refusal.into_response();
     }
     let exchange = Exchange {
-        token: token_of(&parts.uri),
-        head: call_head(&parts),
+        token: token_of(&path, &parts.uri),
+        head: call_head(&parts, path),
         internal: &internal,
     };
     exchange.run(body).await.unwrap_or_else(|error| {
@@ -53,14 +56,18 @@ pub(super) async fn pass_through(State(internal): State<Internal>, request: Requ
 }
 
 impl Internal {
-    fn refuses_to_pass(&self, call: &Parts) -> Option<Refusal> {
-        let path = percent_decode_str(call.uri.path()).decode_utf8_lossy();
-        let plain: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    /// Looks at the path as it came, and as it is `sent`.
+    fn refuses_to_pass(&self, call: &Parts, sent: &ApiPath) -> Option<Refusal> {
+        let came = percent_decode_str(call.uri.path()).decode_utf8_lossy();
+        let sent = percent_decode_str(sent.as_str()).decode_utf8_lossy();
+        let plain: Vec<_> = sent.split(['/', '\\']).filter(|part| !part.is_empty()).collect();
         match plain.as_slice() {
             _ if !self.proxy => Some("internal.proxy is off: this gateway passes nothing through"),
             _ if call.method == Method::CONNECT => Some("this gateway makes no tunnels"),
             // Whoever straightens it out arrives at another path than the one looked at here.
-            _ if plain.iter().any(|part| matches!(*part, "." | "..")) => Some("no such path; write it without dots"),
+            _ if came.split(['/', '\\']).any(|part| matches!(part, "." | "..")) => {
+                Some("no such path; write it without dots")
+            }
             // An odd spelling of what is answered here would fetch a token past the gateway, and kill its own.
             ["cgi-bin", "token" | "stable_token"] => {
                 Some("no such path; write /cgi-bin/token or /cgi-bin/stable_token")
@@ -77,16 +84,16 @@ impl Internal {
 }
 
 /// The token that a call carries, where that is beyond doubt.
-fn token_of(uri: &Uri) -> Option<Secret> {
+fn token_of(path: &ApiPath, uri: &Uri) -> Option<Secret> {
     // Those are users' tokens of another system, with a 40001 of its own that says nothing about ours.
-    let of_users = uri.path().trim_start_matches('/').starts_with("sns/");
+    let of_users = path.as_str().trim_start_matches('/').starts_with("sns/");
     // Of several WeChat may take any.
     let mut tokens = params(uri, TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !of_users);
     token.map(Secret::new).filter(|token| !token.is_blank())
 }
 
-fn call_head(parts: &Parts) -> CallHead {
+fn call_head(parts: &Parts, path: ApiPath) -> CallHead {
     let mut headers = end_to_end(&parts.headers);
     headers.remove(header::HOST);
     headers.remove(header::EXPECT);
@@ -97,7 +104,7 @@ fn call_head(parts: &Parts) -> CallHead {
     }
     CallHead {
         method: parts.method.clone(),
-        path: parts.uri.path().to_owned(),
+        path,
         query: parts.uri.query().map(str::to_owned),
         headers,
     }
@@ -115,7 +122,7 @@ struct Exchange<'a> {
 struct Answered {
     status: StatusCode,
     headers: HeaderMap,
-    body: Lead<BodyError>,
+    body: Lead<ReadError>,
 }
 
 /// What has become of a call's token.
@@ -162,7 +169,7 @@ impl Exchange<'_> {
         let stall = self.internal.wechat.stall_limit();
         let response = self.internal.wechat.forward(&self.head, body).await?;
         let (status, headers) = (response.status(), end_to_end(response.headers()));
-        let mut body = Lead::of(Pieces::of(response.into_body(), stall).boxed());
+        let mut body = Lead::of(http_client::chunks(response, stall).boxed());
         if self.token.is_some() && status == StatusCode::OK {
             let broken = |_| CallError::Interrupted("the answer broke off".to_owned());
             body.read_beyond(0, stall).await.map_err(broken)?;
@@ -203,7 +210,7 @@ impl Answered {
     }
 
     fn into_response(self) -> Response {
-        let broken = |error: BodyError| io::Error::other(format!("{error:?}"));
+        let broken = |error: ReadError| io::Error::other(format!("{error:?}"));
         let body = match self.body.into_body() {
             Ok(whole) => Body::from(whole),
             Err(stream) => Body::from_stream(stream.map_err(broken)),
@@ -245,7 +252,11 @@ mod tests {
 
     #[test]
     fn a_token_that_may_not_be_the_calls_is_left_alone() {
-        let token = |uri: &'static str| token_of(&Uri::from_static(uri)).map(|token| token.expose().to_owned());
+        let token = |uri: &'static str| {
+            let uri = Uri::from_static(uri);
+            let path = ApiPath::parse(uri.path()).unwrap();
+            token_of(&path, &uri).map(|token| token.expose().to_owned())
+        };
         assert_eq!(token("/cgi-bin/x?a=1&access_token=t%2D1").as_deref(), Some("t-1"));
         assert_eq!(token("/cgi-bin/x?access%5Ftoken=t").as_deref(), Some("t"));
         for uri in [

@@ -22,8 +22,7 @@ use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings;
 use crate::store::SharedStore;
-use crate::telemetry::millis;
-use crate::trace;
+use crate::telemetry::{call_span, millis, traced};
 use crate::wechat::{BodyProblem, CallError, MediaDownload, MediaId};
 
 /// The pause before a store that failed is tried again, on average; it doubles each time.
@@ -87,8 +86,8 @@ impl MediaRelay {
         let upload = || {
             let (line, source, media_id) = (Arc::clone(&self.line), Arc::clone(source), photo.1.clone());
             let upload = async move { line.carry(&*source, &media_id).await };
-            // In the caller's span: the log of the upload bears the request's id. And in its trace.
-            trace::follow(upload.in_current_span())
+            // In the caller's span: the log of the upload bears the request's id, and it belongs to its trace.
+            upload.in_current_span()
         };
         let (ticket, is_new) = self.flights.join(&photo, &self.tasks, upload);
         if !is_new {
@@ -198,7 +197,7 @@ impl Line {
         let put = self.store.put(Picture { kind, length, body });
         let stored = tokio::select! {
             biased;
-            stored = trace::call("image_store", "put", put) => stored.map_err(UploadError::Store),
+            stored = traced(call_span("image_store", "put"), put) => stored.map_err(UploadError::Store),
             late = late(overdue, &progress, self.store.time_limit()) => Err(late),
         };
         let bytes = match (progress.now(), &stored) {

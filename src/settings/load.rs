@@ -15,6 +15,7 @@ use super::layer::{KeyPath, Layer};
 use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
 use super::schema::Schema;
+use super::validate::Finding;
 use super::{Settings, environment, file, validate};
 
 /// Where settings come from. Not to be printed: the environment holds secrets.
@@ -64,11 +65,11 @@ impl Settings {
 
         match Self::deserialize(layer.document()) {
             Ok(settings) if whole => {
-                problems.extend(cross_problems(&settings, sources, &layer, &failed));
-                if problems.is_empty() {
-                    Ok(settings)
-                } else {
-                    Err(Problems::new(problems))
+                let (resolved, findings) = validate::check(&settings);
+                problems.extend(cross_problems(findings, sources, &layer, &failed));
+                match resolved {
+                    Some(resolved) if problems.is_empty() => Ok(Self { resolved, ..settings }),
+                    _ => Err(Problems::new(problems)),
                 }
             }
             Ok(_) => Err(Problems::new(problems)),
@@ -98,20 +99,24 @@ impl Settings {
 
 /// What is wrong between fields, except where one of them has been found wrong already: what stands
 /// in for it is a default that nobody chose.
-fn cross_problems(settings: &Settings, sources: &Sources, layer: &Layer, failed: &BTreeSet<KeyPath>) -> Vec<Problem> {
+fn cross_problems(
+    findings: Vec<Finding>,
+    sources: &Sources,
+    layer: &Layer,
+    failed: &BTreeSet<KeyPath>,
+) -> Vec<Problem> {
     let chosen = |path: &KeyPath| !failed.iter().any(|failed| failed.is_related(path));
     let file = sources.file.as_ref().map(|path| Place::File {
         path: path.clone(),
         line: None,
     });
-    validate::findings(settings)
+    findings
         .into_iter()
         .filter(|finding| finding.paths.iter().all(chosen))
         .map(|finding| {
-            let subject = finding.paths.first().map(ToString::to_string).unwrap_or_default();
             // Where the key itself is missing, what makes it necessary was written somewhere.
             let place = finding.paths.iter().find_map(|path| layer.place_of(path)).cloned();
-            Problem::new(place.or_else(|| file.clone()), subject, finding.text)
+            Problem::new(place.or_else(|| file.clone()), finding.subject(), finding.text)
         })
         .collect()
 }

@@ -10,6 +10,7 @@ mod layer;
 mod load;
 mod problem;
 mod reader;
+pub mod resolved;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub server: Server,
     /// The internal listener.
     pub internal: Internal,
+    /// Every outgoing HTTP connection.
+    pub http_client: HttpClient,
     /// How WeChat is reached.
     pub wechat: WeChat,
     /// The WeChat accounts; the first is the default one.
@@ -60,6 +63,9 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// What the program uses of the sections that come in several kinds. Loading makes it.
+    #[serde(skip)]
+    pub resolved: resolved::Resolved,
 }
 
 /// `[server]`: the public listener.
@@ -109,6 +115,18 @@ pub struct Client {
     pub secret: Secret,
     /// The accounts it may ask for; none given means all.
     pub app_ids: Vec<AppId>,
+}
+
+/// `[http_client]`: every outgoing HTTP connection, to WeChat and to the company's own services.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpClient {
+    /// The forward proxy: the environment's, none, or this one, with user and password where needed.
+    pub proxy: values::HttpProxy,
+    /// Hosts, domains and networks reached without it; `NO_PROXY` counts as well with the environment's.
+    pub no_proxy: Vec<values::DirectHost>,
+    /// Certificate authorities trusted beside the system's, a PEM bundle; for Redis too.
+    pub ca_file: values::CaFile,
 }
 
 /// `[wechat]`: how WeChat is reached.
@@ -325,7 +343,7 @@ pub struct S3Store {
     pub bucket: String,
     /// What every object's key begins with.
     pub prefix: String,
-    /// Access key id.
+    /// Access key id; without it and the secret, the machine's role counts.
     pub access_key_id: Secret,
     /// Secret access key.
     pub secret_access_key: Secret,

@@ -160,9 +160,11 @@ pub(super) fn check(path: &KeyPath, value: Value) -> Result<(), toml::de::Error>
 
 /// Whether the key at `path` takes secrets: they alone understand what was read from a file.
 pub(super) fn is_secret(path: &KeyPath) -> bool {
-    // A text that every type of secret takes; Redis URLs are the choosiest.
-    let content = Value::String("redis://localhost".to_owned());
-    check(path, Value::Table(Table::from_iter([(FROM_FILE.to_owned(), content)]))).is_ok()
+    // Every type of secret takes one of these texts; the URLs of Redis and of a proxy are the choosiest.
+    ["redis://localhost", "http://localhost"].into_iter().any(|text| {
+        let content = Value::String(text.to_owned());
+        check(path, Value::Table(Table::from_iter([(FROM_FILE.to_owned(), content)]))).is_ok()
+    })
 }
 
 /// What the single value at `path` should have been instead of `value`, without quoting that.

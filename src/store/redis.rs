@@ -12,14 +12,15 @@ use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline,
-    RedisFuture, RedisResult, TlsMode, Value,
+    RedisFuture, RedisResult, TlsCertificates, TlsMode, Value,
 };
 use tokio::time::{Instant, timeout};
 
 pub use servers::ServerFacts;
 
 use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture, is_blank};
-use crate::settings::{self, RedisMode};
+use crate::settings::resolved::{self, Servers};
+use crate::settings::values::{CaFile, HostPort};
 
 /// A [`SharedStore`] in Redis.
 ///
@@ -72,10 +73,12 @@ mod script {
 }
 
 impl RedisStore {
-    /// A store at the Redis that `settings` name. Nothing is connected yet.
-    pub fn new(settings: &settings::Redis) -> Result<Self, StoreError> {
+    /// A store at the Redis that `settings` name, whose certificate an authority in `ca_file` may have signed.
+    /// Nothing is connected yet.
+    pub fn new(settings: &resolved::Redis, ca_file: &CaFile) -> Result<Self, StoreError> {
+        let roots = ca_file.with_system_roots().map_err(StoreError)?;
         Ok(Self {
-            topology: Topology::new(settings).map_err(|error| failed(&error))?,
+            topology: Topology::new(settings, roots).map_err(|error| failed(&error))?,
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             connection: tokio::sync::Mutex::new(Connection::None),
@@ -154,10 +157,14 @@ fn failed(error: &redis::RedisError) -> StoreError {
 }
 
 impl Topology {
-    fn new(settings: &settings::Redis) -> RedisResult<Self> {
-        let info = settings.url.expose().into_connection_info()?;
+    fn new(settings: &resolved::Redis, roots: Option<Vec<u8>>) -> RedisResult<Self> {
+        let info = &settings.connection;
         let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-        let address = |node: &settings::values::HostPort| {
+        let certificates = roots.filter(|_| tls).map(|roots| TlsCertificates {
+            client_tls: None,
+            root_cert: Some(roots),
+        });
+        let address = |node: &HostPort| {
             let (host, port) = (node.host().to_owned(), node.port());
             if tls {
                 ConnectionAddr::TcpTls {
@@ -170,23 +177,23 @@ impl Topology {
                 ConnectionAddr::Tcp(host, port)
             }
         };
-        let (user, password) = (settings.username.as_str(), settings.password.expose());
-        let mut login = info.redis_settings().clone();
-        if !user.is_empty() {
-            login = login.set_username(user);
-        }
-        if !password.is_empty() {
-            login = login.set_password(password);
-        }
-        Ok(match settings.mode {
-            RedisMode::Standalone => Self::Standalone(Client::open(info.set_redis_settings(login))?),
-            RedisMode::Sentinel => {
-                let nodes = settings.nodes.iter().map(address);
-                let mut builder =
-                    SentinelClientBuilder::new(nodes, &settings.sentinel_service, SentinelServerType::Master)?
-                        .set_client_to_redis_db(login.db());
+        let login = info.redis_settings();
+        Ok(match &settings.servers {
+            Servers::Standalone => Self::Standalone(match certificates {
+                Some(certificates) => Client::build_with_tls(info.clone(), certificates)?,
+                None => Client::open(info.clone())?,
+            }),
+            Servers::Sentinel { nodes, service } => {
+                let nodes = nodes.iter().map(address);
+                let mut builder = SentinelClientBuilder::new(nodes, service, SentinelServerType::Master)?
+                    .set_client_to_redis_db(login.db());
                 if tls {
                     builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+                }
+                if let Some(certificates) = certificates {
+                    builder = builder
+                        .set_client_to_sentinel_certificates(certificates.clone())
+                        .set_client_to_redis_certificates(certificates);
                 }
                 if let Some(user) = login.username() {
                     builder = builder.set_client_to_redis_username(user);
@@ -196,16 +203,18 @@ impl Topology {
                 }
                 Self::Sentinel(tokio::sync::Mutex::new(builder.build()?))
             }
-            RedisMode::Cluster => {
-                let nodes = settings
-                    .nodes
+            Servers::Cluster { nodes } => {
+                let nodes = nodes
                     .iter()
                     .map(|node| Ok(address(node).into_connection_info()?.set_redis_settings(login.clone())));
                 let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;
-                let builder = ClusterClientBuilder::new(nodes)
+                let mut builder = ClusterClientBuilder::new(nodes)
                     .connection_timeout(settings.connect_timeout)
                     .response_timeout(settings.response_timeout)
                     .retries(2);
+                if let Some(certificates) = certificates {
+                    builder = builder.certs(certificates);
+                }
                 Self::Cluster(builder.build()?)
             }
         })

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use axum::http::{Response, StatusCode};
-use hyper::body::Incoming;
+use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{BodyProblem, CallError, ErrCode};
-use crate::wire::Pieces;
+use crate::http_client;
 
 /// The longest JSON answer that is read. A token answer has some 200 bytes.
 pub(super) const MAX_JSON: usize = 64 * 1024;
@@ -18,11 +17,11 @@ pub(super) struct Answer(Map<String, Value>);
 
 impl Answer {
     /// Reads the whole body of `response` and parses it; no piece of it may take longer than `stall`.
-    pub(super) async fn read(response: Response<Incoming>, stall: Duration) -> Result<Self, CallError> {
+    pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, CallError> {
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
-        let body = Pieces::of(response.into_body(), stall).whole(MAX_JSON).await?;
+        let body = http_client::whole(response, MAX_JSON, stall).await?;
         Self::parse(&body.ok_or(CallError::Body(BodyProblem::TooLong))?)
     }
 

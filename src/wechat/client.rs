@@ -1,13 +1,10 @@
 //! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings.
 
+use std::iter;
 use std::time::{Duration, SystemTime};
-use std::{io, iter};
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, DATE};
-use axum::http::{self, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::DATE;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -16,11 +13,11 @@ use super::media::{self, MediaDownload, MediaId};
 use super::metrics::{Api, WeChatMetrics};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
+use crate::http_client::{self, BuildError, SendError};
 use crate::secret::Secret;
 use crate::settings;
 use crate::settings::values::BaseUrl;
-use crate::trace;
-use crate::wire::{Wire, WireError};
+use crate::telemetry::{call_span, traced};
 
 /// A token or ticket as WeChat issued it.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ pub struct Issued {
 
 /// The one client for WeChat's API.
 pub struct WeChatClient {
-    pub(super) wire: Wire,
+    pub(super) http: Client,
     pub(super) bases: Vec<BaseUrl>,
     pub(super) timeout: Duration,
     /// The longest that a connection to one of the hosts, tried in turn, may take to stand.
@@ -44,17 +41,22 @@ pub struct WeChatClient {
 }
 
 impl WeChatClient {
-    /// A client for the hosts in `settings`.
-    pub fn new(settings: &settings::WeChat, metrics: WeChatMetrics) -> io::Result<Self> {
+    /// A client for the hosts in `settings`, over connections as `http` has them.
+    pub fn new(
+        settings: &settings::WeChat,
+        http: &settings::HttpClient,
+        metrics: WeChatMetrics,
+    ) -> Result<Self, BuildError> {
         let bases: Vec<_> = iter::once(&settings.api_base_url)
             .chain(&settings.fallback_base_urls)
             .cloned()
             .collect();
         let hosts = u32::try_from(bases.len()).unwrap_or(u32::MAX);
+        // A failed connection must be told from an answer that does not come: it is a reason to try the next
+        // host.
+        let connect_timeout = settings.connect_timeout.min(settings.timeout.mul_f64(0.9));
         Ok(Self {
-            // A connection that does not come about must be told from an answer that does not come: it
-            // is a reason to try the next host.
-            wire: Wire::inbound(settings.connect_timeout.min(settings.timeout.mul_f64(0.9)))?,
+            http: http_client::build(http, connect_timeout)?,
             bases,
             timeout: settings.timeout,
             connect_limit: settings.connect_timeout.saturating_mul(hosts),
@@ -133,90 +135,78 @@ impl WeChatClient {
             let call = Call::get("/cgi-bin/media/get", &query);
             media::open(self.send(&call).await?, self.timeout).await
         };
-        let download = trace::call("wechat", Api::Media.label(), download).await;
+        let download = traced(call_span("wechat", Api::Media.label()), download).await;
         self.metrics.observe(Api::Media, started, download.as_ref().err());
         download
     }
 
     /// Makes a call that answers JSON, within `wechat.timeout` and what hosts out of reach have cost before.
-    async fn json(&self, api: Api, call: &Call) -> Result<Answer, CallError> {
+    async fn json(&self, api: Api, call: &Call<'_>) -> Result<Answer, CallError> {
         let started = Instant::now();
         let call = async { Answer::read(self.send(call).await?, self.timeout).await };
         let limited = async {
             let answer = timeout(self.connect_limit + self.timeout, call).await;
             answer.unwrap_or(Err(CallError::TimedOut))
         };
-        let answer = trace::call("wechat", api.label(), limited).await;
+        let answer = traced(call_span("wechat", api.label()), limited).await;
         self.metrics.observe(api, started, answer.as_ref().err());
         answer
     }
 
     /// Sends to the first host that a connection can be made to. An answer, of whatever kind, is
     /// never a reason to ask another host: a token call must not be made twice.
-    async fn send(&self, call: &Call) -> Result<Response<Incoming>, CallError> {
+    async fn send(&self, call: &Call<'_>) -> Result<Response, CallError> {
         let mut last = String::new();
         for base in &self.bases {
-            let request = call.to(base).map_err(|error| unsendable(&error))?;
-            match self.wire.send(request, self.timeout).await {
+            match http_client::send(call.to(&self.http, base)?, self.timeout).await {
                 Ok(response) => return Ok(response),
-                Err(WireError::Connect(why)) => last = why,
-                Err(WireError::Broken(why)) => return Err(CallError::Interrupted(why)),
-                Err(WireError::TimedOut) => return Err(CallError::TimedOut),
+                Err(SendError::Connect(why)) => last = why,
+                Err(error) => return Err(error.into()),
             }
         }
         Err(CallError::Unreachable(last))
     }
 }
 
-/// A request that can't be made, for what is in it.
-pub(super) fn unsendable(error: &http::Error) -> CallError {
-    CallError::Interrupted(error.to_string())
+/// The failure of a request that no URL can be made for.
+pub(super) fn unsendable() -> CallError {
+    CallError::Interrupted("the request's URL can't be sent as it is".to_owned())
 }
 
 /// A call, for whichever host it is sent to.
-struct Call {
+struct Call<'a> {
+    path: &'static str,
     /// May hold a token or a secret.
-    path_and_query: String,
-    /// What is posted, where something is.
-    json: Option<String>,
+    query: &'a [(&'static str, &'a str)],
+    /// What is posted, if anything.
+    json: Option<&'a Value>,
 }
 
-impl Call {
-    fn get(path: &str, query: &[(&str, &str)]) -> Self {
-        let mut path_and_query = path.to_owned();
-        for (position, (name, value)) in query.iter().enumerate() {
-            path_and_query.push(if position == 0 { '?' } else { '&' });
-            path_and_query.push_str(name);
-            path_and_query.push('=');
-            path_and_query.extend(utf8_percent_encode(value, ESCAPED));
-        }
+impl<'a> Call<'a> {
+    fn get(path: &'static str, query: &'a [(&'static str, &'a str)]) -> Self {
         Self {
-            path_and_query,
+            path,
+            query,
             json: None,
         }
     }
 
-    fn post(path: &str, json: &Value) -> Self {
+    fn post(path: &'static str, json: &'a Value) -> Self {
         Self {
-            path_and_query: path.to_owned(),
-            json: Some(json.to_string()),
+            path,
+            query: &[],
+            json: Some(json),
         }
     }
 
-    fn to(&self, base: &BaseUrl) -> http::Result<Request<Body>> {
-        let request = Request::builder().uri(base.join(&self.path_and_query)?);
-        match &self.json {
-            None => request.body(Body::empty()),
-            Some(json) => request
-                .method(Method::POST)
-                .header(CONTENT_TYPE, "application/json")
-                .body(Body::from(json.clone())),
-        }
+    fn to(&self, http: &Client, base: &BaseUrl) -> Result<RequestBuilder, CallError> {
+        let url = base.join(self.path, None).ok_or_else(unsendable)?;
+        Ok(match self.json {
+            None => http.get(url).query(self.query),
+            Some(json) => http.post(url).json(json),
+        })
     }
 }
-
-/// What is escaped in a query: all that RFC 3986 does not call unreserved.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A life longer than any that WeChat gives, against an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;

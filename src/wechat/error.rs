@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use axum::http::StatusCode;
+use reqwest::StatusCode;
 
 use super::ErrCode;
-use crate::wire::BodyError;
+use crate::http_client::{ReadError, SendError};
 
 /// How a call to WeChat failed. None of the texts holds a URL, for its query may hold a token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,11 +35,21 @@ pub enum CallError {
     },
 }
 
-impl From<BodyError> for CallError {
-    fn from(error: BodyError) -> Self {
+impl From<SendError> for CallError {
+    fn from(error: SendError) -> Self {
         match error {
-            BodyError::CutOff => Self::Body(BodyProblem::CutOff),
-            BodyError::Stalled => Self::TimedOut,
+            SendError::Connect(why) => Self::Unreachable(why),
+            SendError::Broken(why) => Self::Interrupted(why),
+            SendError::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+impl From<ReadError> for CallError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::CutOff => Self::Body(BodyProblem::CutOff),
+            ReadError::Stalled => Self::TimedOut,
         }
     }
 }

@@ -3,30 +3,51 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, Response};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
-use hyper::body::Incoming;
+use reqwest::header::HeaderMap;
+use reqwest::{Body, Method, Response};
 use tokio::time::{Instant, sleep_until};
+use url::Url;
 
 use super::CallError;
 use super::client::{WeChatClient, unsendable};
 use super::metrics::Api;
-use crate::trace;
-use crate::wire::WireError;
+use crate::http_client::{self, SendError};
+use crate::telemetry::{call_span, traced};
 
 /// A call, but for its body.
 #[derive(Clone)]
 pub struct CallHead {
     /// Its method.
     pub method: Method,
-    /// Its path, escaped as it came.
-    pub path: String,
+    /// Its path.
+    pub path: ApiPath,
     /// Its query, escaped as it came; it may hold a token.
     pub query: Option<String>,
     /// Its headers, all of which are sent. `Host` is not among them.
     pub headers: HeaderMap,
+}
+
+/// A path as it is sent: dot segments resolved, `\\` as `/`, and escaped where it must be. Whatever is allowed
+/// or refused by its path must look at this one.
+#[derive(Clone)]
+pub struct ApiPath(String);
+
+impl ApiPath {
+    /// The path that is sent for `path`, which holds no query; `None` if no URL can hold it.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let url = Url::parse(&["http://wechat", slash, path].concat()).ok()?;
+        Some(Self(url.path().to_owned()))
+    }
+
+    /// The path, with a slash first.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A call's body.
@@ -44,10 +65,10 @@ impl WeChatClient {
     /// Makes the call that `head` and `body` are, and waits until its answer begins. It may take as
     /// long as it likes, but ends where nothing of the body moves for `wechat.timeout`, and where the
     /// answer does not begin within that time after the body.
-    pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response<Incoming>, CallError> {
+    pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);
-        let answer = trace::call("wechat", Api::PassThrough.label(), forwarded).await;
+        let answer = traced(call_span("wechat", Api::PassThrough.label()), forwarded).await;
         self.metrics.observe(Api::PassThrough, started, answer.as_ref().err());
         answer
     }
@@ -59,7 +80,7 @@ impl WeChatClient {
     }
 
     /// To the first host that a connection can be made to; a stream can only be sent to the first.
-    async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response<Incoming>, CallError> {
+    async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let (whole, mut stream) = match body {
             CallBody::Whole(bytes) => (Some(bytes), None),
             CallBody::Stream(stream) => (None, Some(stream)),
@@ -72,20 +93,17 @@ impl WeChatClient {
                 (None, Some(stream)) => progress.of(stream),
                 (None, None) => break,
             };
-            let url = match &head.query {
-                Some(query) => base.join(&format!("{}?{query}", head.path)),
-                None => base.join(&head.path),
-            };
-            let mut request = Request::new(body);
-            *request.method_mut() = head.method.clone();
-            *request.uri_mut() = url.map_err(|error| unsendable(&error.into()))?;
-            *request.headers_mut() = head.headers.clone();
-            let sending = self.wire.send(request, NO_LIMIT);
+            let url = base
+                .join(head.path.as_str(), head.query.as_deref())
+                .ok_or_else(unsendable)?;
+            let request = self.http.request(head.method.clone(), url);
+            let request = request.headers(head.headers.clone()).body(body);
+            let sending = http_client::send(request, NO_LIMIT);
             match progress.goes_on(self.connect_limit + self.timeout, sending).await {
                 Some(Ok(response)) => return Ok(response),
-                Some(Err(WireError::Connect(why))) => last = why,
-                Some(Err(WireError::Broken(why))) => return Err(CallError::Interrupted(why)),
-                Some(Err(WireError::TimedOut)) | None => return Err(CallError::TimedOut),
+                Some(Err(SendError::Connect(why))) => last = why,
+                Some(Err(error)) => return Err(error.into()),
+                None => return Err(CallError::TimedOut),
             }
         }
         Err(CallError::Unreachable(last))
@@ -110,7 +128,7 @@ impl Progress {
     /// `stream` as a body whose pieces are progress.
     fn of(&self, stream: BoxStream<'static, Result<Bytes, axum::Error>>) -> Body {
         let progress = self.clone();
-        Body::from_stream(stream.inspect(move |_| {
+        Body::wrap_stream(stream.inspect(move |_| {
             *progress.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }))
     }
@@ -128,6 +146,29 @@ impl Progress {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_is_the_one_that_is_sent() {
+        for (path, sent) in [
+            ("/cgi-bin/menu/create", "/cgi-bin/menu/create"),
+            ("/wxa/a%2Fb", "/wxa/a%2Fb"),
+            ("//cgi-bin//token", "//cgi-bin//token"),
+            ("/cgi-bin/x/../token", "/cgi-bin/token"),
+            ("/cgi-bin/%2e/x/%2E%2e/token", "/cgi-bin/token"),
+            ("/cgi-bin\\token", "/cgi-bin/token"),
+            ("/x/{y}", "/x/%7By%7D"),
+            ("*", "/*"),
+        ] {
+            let path = ApiPath::parse(path).unwrap();
+            assert_eq!(path.as_str(), sent);
+            assert_eq!(ApiPath::parse(sent).unwrap().as_str(), sent);
         }
     }
 }

@@ -3,15 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use axum::http::{Response, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
-use hyper::body::{Body, Incoming};
+use reqwest::{Response, StatusCode};
 
 use super::answer::{Answer, MAX_JSON};
 use super::{BodyProblem, CallError};
+use crate::http_client;
 use crate::picture::Kind;
-use crate::wire::Pieces;
 
 /// A media id as WeChat gives it: 1 to 512 characters of `[A-Za-z0-9_-]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -55,12 +54,12 @@ pub struct MediaDownload {
 
 /// Opens `response` as a media file. WeChat sends errors with status 200 and under any content type,
 /// and files under `text/plain`, so only the bytes tell: whatever begins with `{` is JSON.
-pub(super) async fn open(response: Response<Incoming>, stall: Duration) -> Result<MediaDownload, CallError> {
+pub(super) async fn open(response: Response, stall: Duration) -> Result<MediaDownload, CallError> {
     if response.status() != StatusCode::OK {
         return Err(CallError::Status(response.status()));
     }
-    let content_length = response.body().size_hint().exact();
-    let mut rest = Pieces::of(response.into_body(), stall).map_err(CallError::from).boxed();
+    let content_length = response.content_length();
+    let mut rest = http_client::chunks(response, stall).map_err(CallError::from).boxed();
     let mut head = rest.try_next().await?.unwrap_or_default();
     if head.len() < Kind::HEAD {
         head = gather(&mut rest, head.into(), Kind::HEAD).await?.freeze();

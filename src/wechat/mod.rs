@@ -11,6 +11,6 @@ mod metrics;
 pub use client::{Issued, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
 pub use error::{BodyProblem, CallError};
-pub use forward::{CallBody, CallHead};
+pub use forward::{ApiPath, CallBody, CallHead};
 pub use media::{MediaDownload, MediaId};
 pub use metrics::WeChatMetrics;

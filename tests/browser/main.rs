@@ -2,6 +2,10 @@
 //! A binary of its own: browsers keep a machine busy, and the stories of `it` look at the clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what the tests call with is no part of the gateway"
+)]
 
 #[path = "../it/docs/markdown.rs"]
 #[allow(dead_code, reason = "the READMEs' tables are looked at in `it`")]

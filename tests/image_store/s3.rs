@@ -24,7 +24,7 @@ use wxgate::picture::Kind;
 use wxgate::secret::Secret;
 use wxgate::settings;
 
-use crate::support::{Stored, files, large, picture};
+use crate::support::{Stored, direct, files, large, picture};
 
 const BUCKET: &str = "photos";
 const KEY_ID: &str = "test-key-id";
@@ -166,7 +166,9 @@ fn open(settings: settings::S3Store) -> Arc<dyn ImageStore> {
         s3: settings,
         ..Default::default()
     };
-    image_store::open(&settings, &TaskTracker::new()).unwrap().store
+    image_store::open(&settings.resolve().unwrap(), &direct(), &TaskTracker::new())
+        .unwrap()
+        .store
 }
 
 #[tokio::test]
@@ -195,7 +197,7 @@ async fn a_put_that_is_done_but_told_to_have_failed_takes_the_object_back() {
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.spoilt.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&server.settings(), &tasks).unwrap();
+        let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
         let put = store.put(picture(Kind::Jpeg, &large(length), true)).await;
         assert!(put.is_err(), "{put:?}");
         tasks.close();
@@ -228,7 +230,7 @@ async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.held.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&server.settings(), &tasks).unwrap();
+        let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
         tokio::select! {
             done = store.put(picture(Kind::Jpeg, &large(length), true)) => panic!("{done:?}"),
             () = server.tricks.holding.notified() => {}
@@ -296,25 +298,35 @@ fn what_is_missing_is_named() {
         public_base_url: Some(Url::parse("https://img.example.com").unwrap()),
         ..Default::default()
     };
-    let open = |settings| {
-        S3Store::open(&settings, &TaskTracker::new())
-            .map(drop)
-            .map_err(|e| e.to_string())
-    };
-    assert_eq!(open(complete.clone()), Ok(()));
+    let resolve = |settings: settings::S3Store| settings.resolve().map(drop).map_err(|e| e.to_string());
+    assert_eq!(resolve(complete.clone()), Ok(()));
     let without = settings::S3Store {
         bucket: String::new(),
         ..complete.clone()
     };
-    assert_eq!(open(without), Err("image_store.s3.bucket: missing".to_owned()));
+    let error = resolve(without).unwrap_err();
+    assert!(error.starts_with("image_store.s3.bucket: missing"), "{error}");
     let without = settings::S3Store {
         public_base_url: None,
         ..complete.clone()
     };
-    assert_eq!(open(without), Err("image_store.s3.public_base_url: missing".to_owned()));
+    let error = resolve(without).unwrap_err();
+    assert!(error.starts_with("image_store.s3.public_base_url: missing"), "{error}");
     let odd = settings::S3Store {
         prefix: "a//b".to_owned(),
         ..complete
     };
-    assert!(open(odd).unwrap_err().starts_with("image_store.s3.prefix: "));
+    assert!(resolve(odd).unwrap_err().starts_with("image_store.s3.prefix: "));
+}
+
+#[test]
+fn store_without_keys_is_built_for_the_machines_role() {
+    let keyless = settings::S3Store {
+        bucket: BUCKET.to_owned(),
+        public_base_url: Some(Url::parse("https://img.example.com").unwrap()),
+        ..Default::default()
+    };
+    let resolved = keyless.resolve().unwrap();
+    assert!(resolved.keys.is_none());
+    S3Store::open(&resolved, &direct(), &TaskTracker::new()).unwrap();
 }

@@ -81,7 +81,9 @@ impl Fixture {
 
     fn open(name: &'static str, settings: &settings::ImageStore, inside: Inside) -> Self {
         let tasks = TaskTracker::new();
-        let store = image_store::open(settings, &tasks).unwrap().store;
+        let store = image_store::open(&settings.resolve().unwrap(), &direct(), &tasks)
+            .unwrap()
+            .store;
         Self {
             store,
             name,
@@ -194,5 +196,13 @@ pub fn picture(kind: Kind, content: &[u8], announced: bool) -> Picture {
         kind,
         length,
         body: pieces(content).boxed(),
+    }
+}
+
+/// No proxy, whatever the environment says.
+pub fn direct() -> settings::HttpClient {
+    settings::HttpClient {
+        proxy: settings::values::HttpProxy::Never,
+        ..Default::default()
     }
 }

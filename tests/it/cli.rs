@@ -42,6 +42,24 @@ fn sign_prints_what_wechats_checker_prints() {
 }
 
 #[test]
+fn key_that_serve_could_not_use_is_refused_by_config_and_check_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gate.toml");
+    let settings = "accounts = [{ app_id = \"wx1\", app_secret = \"s\" }]\n[auth]\nmode = \"jwt\"\n\
+                    jwt_algorithm = \"RS256\"\njwt_key = \"-----BEGIN PUBLIC KEY-----\\nhunter2\\n-----END PUBLIC KEY-----\"\n";
+    std::fs::write(&file, settings).unwrap();
+    for command in ["config", "check", "serve"] {
+        let (code, out, err) = text(&wxgate(&[command, "--config", file.to_str().unwrap()]).output().unwrap());
+        assert_eq!((code, out.as_str()), (2, ""), "{command}");
+        assert!(
+            err.contains("gate.toml:5: auth.jwt_key: expected a public key in PEM for RS256"),
+            "{err}"
+        );
+        assert!(!err.contains("hunter2"), "{err}");
+    }
+}
+
+#[test]
 fn wrong_settings_are_all_told_at_once_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gate.toml");

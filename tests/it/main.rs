@@ -2,6 +2,10 @@
 //! One binary, a file per story.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what the tests call with is no part of the gateway"
+)]
 
 mod support;
 
@@ -19,6 +23,7 @@ mod deploy;
 mod docs;
 mod explain;
 mod http2;
+mod http_client;
 mod lock_holders;
 mod logs;
 mod memory;
@@ -31,6 +36,7 @@ mod redis_modes;
 mod redis_outages;
 mod rejection;
 mod renewal;
+mod s3_role;
 mod sdks;
 mod secrets;
 mod shared_store;

@@ -259,16 +259,30 @@ async fn what_is_not_wechats_is_not_passed() {
         "/cgi-bin/./token",
         "/cgi-bin/media/../token",
         "/cgi-bin/media/%2e%2E/token",
+        "/cgi-bin/%2E/token",
+        "/%2e./%2E%2e/cgi-bin/stable_token",
         "/x/..",
+        "/cgi-bin\\token",
+        "/cgi-bin\\stable_token?grant_type=client_credential",
+        "\\cgi-bin/token",
+        "/cgi-bin/media\\..\\token",
+        "/cgi-bin%5Ctoken",
+        "/cgi-bin%2ftoken",
+        "//cgi-bin///stable_token/",
+        "/cgi-bin/./stable%5Ftoken",
     ] {
         let mut client = Raw::connect(gateway.internal).await;
         client
             .send(format!("GET {path} HTTP/1.1\r\nHost: wxgate\r\n\r\n"))
             .await;
-        assert_eq!(client.answer().await.status, 404, "{path}");
+        // A path that begins otherwise is no HTTP.
+        let status = client.answer().await.status;
+        assert_eq!(status, if path.starts_with('/') { 404 } else { 400 }, "{path}");
     }
     assert_eq!(gateway.wechat.sandbox.calls(Api::Other), 0);
     assert_eq!(gateway.wechat.sandbox.calls(Api::Token), 0);
+    let stable = gateway.wechat.sandbox.calls(Api::StableToken);
+    assert!(stable <= 1, "the gateway's own: {stable}");
 
     let closed = Gateway::builder().set("internal.proxy", false).start().await;
     let token = closed.token().await;
@@ -359,6 +373,33 @@ async fn method_path_query_and_headers_arrive_as_they_were_but_for_the_connectio
         for name in ["x-mine", "te", "proxy-authorization", "transfer-encoding"] {
             assert!(!headers.contains_key(name), "{name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn path_stays_below_the_base_url() {
+    let (echo, url) = Echo::start().await;
+    let base = format!("{url}/wx");
+    let gateway = Gateway::builder().set("wechat.api_base_url", base).start().await;
+    for (asked, arrived) in [
+        ("/wxa/a?b=c", "/wx/wxa/a?b=c"),
+        ("//wxa//a", "/wx//wxa//a"),
+        ("/wxa\\a", "/wx/wxa/a"),
+        ("/wxa/%2F%3F%23?x='%23", "/wx/wxa/%2F%3F%23?x=%27%23"),
+    ] {
+        let mut client = Raw::connect(gateway.internal).await;
+        client
+            .send(format!("GET {asked} HTTP/1.1\r\nHost: wxgate\r\n\r\n"))
+            .await;
+        assert_eq!(client.answer().await.status, 200, "{asked}");
+        assert_eq!(echo.last().1, arrived);
+    }
+    for asked in ["/../cgi-bin/menu/get", "/%2e%2E/cgi-bin/menu/get", "/x\\..\\..\\menu"] {
+        let mut client = Raw::connect(gateway.internal).await;
+        client
+            .send(format!("GET {asked} HTTP/1.1\r\nHost: wxgate\r\n\r\n"))
+            .await;
+        assert_eq!(client.answer().await.status, 404, "{asked}");
     }
 }
 

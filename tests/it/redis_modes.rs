@@ -27,10 +27,19 @@ fn acl() -> Vec<&'static str> {
     rest.iter().copied().chain(commands.split(' ')).collect()
 }
 
-/// A gateway that trusts the authority and logs in as the user.
+/// A gateway whose system trusts the authority.
 fn builder(tls: &Tls) -> GatewayBuilder {
+    user().variable("SSL_CERT_FILE", tls.authority().display())
+}
+
+/// A gateway that trusts the authority by its settings.
+fn builder_with_ca_file(tls: &Tls) -> GatewayBuilder {
+    user().set("http_client.ca_file", tls.authority().display())
+}
+
+/// A gateway that logs in as the user.
+fn user() -> GatewayBuilder {
     Gateway::builder()
-        .variable("SSL_CERT_FILE", tls.authority().display())
         .set("credentials.backend", "redis")
         .set("credentials.adopt_interval", "200ms")
         .set("redis.username", "wxgate")
@@ -100,7 +109,7 @@ async fn a_sentinel_failover_under_traffic_is_not_felt() {
         free_address(),
         sentinel.address
     );
-    let builder = builder(&tls)
+    let builder = builder_with_ca_file(&tls)
         .set("redis.mode", "sentinel")
         .set("redis.url", "rediss://127.0.0.1/0")
         .set("redis.connect_timeout", "1s")
@@ -190,7 +199,7 @@ async fn a_cluster_of_three_serves_and_a_lost_node_is_not_felt() {
     // Two of the three are enough to find the others, and a silent one is passed by.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap();
-    let builder = builder(&tls)
+    let builder = builder_with_ca_file(&tls)
         .set("redis.mode", "cluster")
         .set("redis.url", "rediss://127.0.0.1")
         .set("redis.connect_timeout", "1s")

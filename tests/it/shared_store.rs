@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use wxgate::settings::Redis;
+use wxgate::settings::values::CaFile;
 use wxgate::store::{Claim, MemoryStore, RedisStore, SharedStore, lock_key};
 
 use crate::support::RedisServer;
@@ -16,7 +18,8 @@ const KEY: &str = "wxgate:test:a";
 fn client(redis: &RedisServer) -> Arc<dyn SharedStore> {
     let url = format!("redis://{}/0", redis.address);
     let settings = serde_json::from_value(serde_json::json!({ "url": url, "response_timeout": "10s" }));
-    Arc::new(RedisStore::new(&settings.unwrap()).unwrap())
+    let settings: Redis = settings.unwrap();
+    Arc::new(RedisStore::new(&settings.resolve().unwrap(), &CaFile::default()).unwrap())
 }
 
 /// Two replicas' stores; in memory there can be but one.

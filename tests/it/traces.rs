@@ -22,6 +22,12 @@ async fn upload_in_a_trace(gateway: &Caller, media_id: &str, trace: &str, flags:
     gateway.send(request).await
 }
 
+/// Drains the gateway, which exports its last spans.
+async fn end(gateway: &mut GatewayProcess) {
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
+}
+
 /// No call to WeChat so far has named a trace.
 fn assert_wechat_knows_of_no_trace(wechat: &SandboxHost) {
     let calls = wechat.sandbox.log();
@@ -36,13 +42,12 @@ fn assert_wechat_knows_of_no_trace(wechat: &SandboxHost) {
 #[tokio::test]
 async fn a_callers_trace_goes_on_to_the_image_store_and_never_to_wechat() {
     let (collector, images) = (Collector::start().await, ImageService::start().await);
-    let gateway = Gateway::builder()
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
         .set("telemetry.otlp_endpoint", collector.url())
         .set("image_store.backend", "http")
-        .set("image_store.http.url", images.url())
-        .start()
-        .await;
-    let wechat = gateway.wechat.clone();
+        .set("image_store.http.url", images.url());
+    let mut gateway = GatewayProcess::start(&builder, &wechat).await;
     let answer = upload_in_a_trace(&gateway, &wechat.takes_photo(TINY_PHOTO), TRACE, "01").await;
     assert_eq!(answer.code(), (200, 0), "{answer:?}");
     assert_eq!(gateway.sign("https://a.cn/p?q=private").await.status, 200);
@@ -50,7 +55,7 @@ async fn a_callers_trace_goes_on_to_the_image_store_and_never_to_wechat() {
     let passed = gateway.internal_request("GET", &passed);
     let passed = passed.header("traceparent", format!("00-{TRACE}-{CALLERS_SPAN}-01"));
     assert_eq!(gateway.send(passed.header("baggage", "user=7")).await.status, 200);
-    gateway.shut_down().await;
+    end(&mut gateway).await;
 
     let request = collector.span("POST /p/active/weChatOa/upload", Some(TRACE)).await;
     assert_eq!(hex::encode(&request.parent_span_id), CALLERS_SPAN);
@@ -103,7 +108,8 @@ async fn a_callers_trace_goes_on_to_the_image_store_and_never_to_wechat() {
 async fn failures_are_marked_and_what_the_caller_does_not_sample_stays_here() {
     let collector = Collector::start().await;
     let builder = Gateway::builder().set("telemetry.otlp_endpoint", format!("{}/", collector.url()));
-    let gateway = builder.start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let mut gateway = GatewayProcess::start(&builder, &wechat).await;
     gateway.until_ready().await;
     let unsampled = "1af7651916cd43dd8448eb211c80319c";
     let photo = gateway.wechat.takes_photo(TINY_PHOTO);
@@ -111,7 +117,7 @@ async fn failures_are_marked_and_what_the_caller_does_not_sample_stays_here() {
     gateway.wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet));
     let photo = gateway.wechat.takes_photo(TINY_PHOTO);
     assert_eq!(upload_in_a_trace(&gateway, &photo, TRACE, "01").await.status, 502);
-    gateway.shut_down().await;
+    end(&mut gateway).await;
 
     for name in ["wechat media_get", "POST /p/active/weChatOa/upload"] {
         let span = collector.span(name, Some(TRACE)).await;
@@ -148,9 +154,10 @@ async fn a_collector_that_refuses_is_told_of_once() {
     collector.refuse(true);
     let builder = Gateway::builder().set("telemetry.otlp_endpoint", collector.url());
     let gateway = GatewayProcess::start(&builder, &wechat).await;
+    // Each is sent up to four times.
     until("three batches are refused", || async {
         gateway.assert_signs().await;
-        collector.messages() >= 3
+        collector.messages() >= 12 && !gateway.logged("traces are dropped").is_empty()
     })
     .await;
     collector.refuse(false);
@@ -177,10 +184,67 @@ async fn a_collector_that_is_silent_holds_up_neither_requests_nor_the_drain() {
     let mut gateway = GatewayProcess::start(&builder, &wechat).await;
     gateway.until_ready().await;
     gateway.assert_signs().await;
-    gateway.signal("TERM");
-    assert!(gateway.ended().await.success());
+    end(&mut gateway).await;
     until("the log tells what was lost", || async {
         gateway.logged("could not be exported in time").len() == 1
     })
     .await;
+}
+
+#[tokio::test]
+async fn headers_and_compression_are_taken_from_the_standard_variables() {
+    let collector = Collector::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
+        .set("telemetry.otlp_endpoint", collector.url())
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=hunter2,x-scope=a%20b")
+        .variable("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+        // Neither of these moves the traces away from the endpoint that is set.
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let mut gateway = GatewayProcess::start(&builder, &wechat).await;
+    gateway.assert_signs().await;
+    end(&mut gateway).await;
+    collector.span("GET /wechat/jsSDK", None).await;
+    let headers = collector.headers();
+    assert_eq!(headers["x-api-key"], "hunter2");
+    assert_eq!(headers["x-scope"], "a b");
+    assert_eq!(headers["content-encoding"], "gzip");
+    assert!(gateway.logged("hunter2").is_empty());
+}
+
+#[tokio::test]
+async fn log_level_does_not_hide_traces_and_traces_add_no_line_to_the_log() {
+    let collector = Collector::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let silent = Gateway::builder()
+        .set("telemetry.otlp_endpoint", collector.url())
+        .set("telemetry.log_level", "info,wxgate::api=off,wxgate::traces=off");
+    let mut gateway = GatewayProcess::start(&silent, &wechat).await;
+    gateway.assert_signs().await;
+    end(&mut gateway).await;
+    collector.span("GET /wechat/jsSDK", None).await;
+
+    let builder = Gateway::builder().set("telemetry.log_level", "trace");
+    let traced = Gateway::builder()
+        .set("telemetry.log_level", "trace")
+        .set("telemetry.otlp_endpoint", collector.url());
+    let mut lines = Vec::new();
+    for builder in [builder, traced] {
+        let mut gateway = GatewayProcess::start(&builder, &wechat).await;
+        gateway.until_ready().await;
+        let refused = gateway.get("/wechat/jsSDK").await;
+        assert_eq!(refused.status, 400);
+        end(&mut gateway).await;
+        let id = refused.header("x-request-id");
+        let about_it = gateway.logged(id);
+        assert!(
+            !about_it.is_empty() && about_it.iter().all(|line| line.contains("\"id\"")),
+            "{about_it:#?}"
+        );
+        let others = gateway.log().into_iter().filter(|line| !line.contains("wxgate"));
+        assert_eq!(others.count(), 0);
+        lines.push(about_it.len());
+    }
+    assert_eq!(lines[0], lines[1]);
 }

@@ -1,5 +1,9 @@
 //! The sandbox over real sockets: WeChat's rules, every fault, the control API and the phone.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what the tests call with is no part of the gateway"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "clippy excuses tests, but not the functions that they share"

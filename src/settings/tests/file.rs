@@ -23,6 +23,11 @@ proxy = true
 operator_key = ""
 clients = []
 
+[http_client]
+proxy = ""
+no_proxy = []
+ca_file = ""
+
 [wechat]
 api_base_url = "https://api.weixin.qq.com"
 fallback_base_urls = []

@@ -4,7 +4,9 @@ mod cross_field;
 mod environment;
 mod example;
 mod file;
+mod http_client;
 mod mistakes;
+mod resolved;
 mod secrets;
 
 use std::path::PathBuf;

@@ -137,6 +137,11 @@ fn no_problem_shows_a_secret() {
         "redis.url = \"redis://:hunter2@r:port\"",
         "redis.url = \"redis://r?password=hunter2\"",
         "redis.nodes = [\"redis://:hunter2@r:1\"]",
+        "http_client.proxy = \"hunter2\"",
+        "http_client.proxy = \"ftp://u:hunter2@proxy\"",
+        "http_client.proxy = \"http://u:hunter2/@proxy\"",
+        "http_client.proxy = [\"hunter2\"]",
+        "http_client.no_proxy = [\"http://u:hunter2@a.cn\"]",
         "wechat.api_base_url = \"https://u:hunter2@a.cn\"",
         "image_store.http.url = \"ftp://a.cn?key=hunter2\"",
         "telemetry.otlp_endpoint = \"https://hunter2@a.cn\"",
@@ -170,6 +175,7 @@ fn no_problem_shows_a_secret() {
 fn no_problem_shows_a_variable_that_may_be_secret() {
     for name in [
         "REDIS",
+        "HTTP_CLIENT__PROXY",
         "REDIS__URL",
         "REDIS__PASSWRD",
         "ACCOUNTS",
@@ -195,6 +201,8 @@ fn masked_settings_show_no_secret() {
         [internal]
         operator_key = \"hunter2\"
         clients = [{ name = \"crm\", secret = \"hunter2\" }]
+        [http_client]
+        proxy = \"http://user:hunter2@proxy:3128\"
         [redis]
         url = \"redis://user:hunter2@r\"
         password = \"hunter2\"

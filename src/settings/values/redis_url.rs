@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use redis::IntoConnectionInfo;
+use redis::{ConnectionInfo, IntoConnectionInfo};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use url::Url;
@@ -20,18 +20,26 @@ const FRAGMENT: &str = "expected nothing after a `#`; in a password, write it as
                         instead (the value is not shown, it may hold a password)";
 
 /// A `redis://` or `rediss://` URL. It may hold a password, so it prints itself masked.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RedisUrl {
     whole: Secret,
+    /// The same, read.
+    info: ConnectionInfo,
     /// The same with what may be secret masked.
     masked: Url,
 }
 
 impl RedisUrl {
-    /// The URL with its password, for the line that connects.
+    /// The URL with its password.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.whole.expose()
+    }
+
+    /// The same for the client. It may print its password.
+    #[must_use]
+    pub fn connection_info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
     /// Whether connections are encrypted.
@@ -62,7 +70,8 @@ impl TryFrom<Secret> for RedisUrl {
             return Err(fault);
         }
         let known_scheme = text.starts_with("redis://") || text.starts_with("rediss://");
-        if !known_scheme || text.into_connection_info().is_err() {
+        let info = text.into_connection_info().map_err(|_| EXPECTED)?;
+        if !known_scheme {
             return Err(EXPECTED);
         }
         let url = Url::parse(text).map_err(|_| EXPECTED)?;
@@ -71,7 +80,7 @@ impl TryFrom<Secret> for RedisUrl {
             return Err(EXPECTED);
         }
         let masked = mask(url).ok_or(EXPECTED)?;
-        Ok(Self { whole, masked })
+        Ok(Self { whole, info, masked })
     }
 }
 

@@ -1,7 +1,5 @@
 //! URLs: where to connect to, who may call, what stored pictures are called.
 
-use axum::http::Uri;
-use axum::http::uri::InvalidUri;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -70,12 +68,18 @@ impl From<Origin> for String {
 pub struct BaseUrl(Url);
 
 impl BaseUrl {
-    /// The URL of `path_and_query` (`/cgi-bin/token?appid=…`) below this one: every byte as it is, or
-    /// an error where it holds one that no URL can, or is too long for one.
-    pub fn join(&self, path_and_query: &str) -> Result<Uri, InvalidUri> {
+    /// The URL of `path` and `query`, both escaped, below this one. `None` if a URL would have another path:
+    /// one that holds dot segments, say, or a character that is not escaped.
+    #[must_use]
+    pub fn join(&self, path: &str, query: Option<&str>) -> Option<Url> {
         // Without a slash it would make the host's name longer.
-        let slash = if path_and_query.starts_with('/') { "" } else { "/" };
-        Uri::try_from([self.as_str(), slash, path_and_query].concat())
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let mut url = Url::parse(&[self.as_str(), slash, path].concat()).ok()?;
+        let own_path = self.0.path().trim_end_matches('/');
+        let below = url.path().strip_prefix(own_path)?;
+        let as_given = below.strip_prefix(slash) == Some(path) && url.query().is_none() && url.fragment().is_none();
+        url.set_query(query);
+        as_given.then_some(url)
     }
 
     /// The URL itself, without a slash at its end.
@@ -243,14 +247,19 @@ mod tests {
             ("http://127.0.0.1:1/wx/", "http://127.0.0.1:1/wx/cgi-bin/token"),
         ] {
             let base = base(text).unwrap();
-            assert_eq!(base.join("/cgi-bin/token").unwrap(), url);
+            assert_eq!(base.join("/cgi-bin/token", None).unwrap().as_str(), url);
             assert_eq!(String::from(base), text.trim_end_matches('/'));
         }
         let base_url = base("http://a.cn").unwrap();
-        assert_eq!(base_url.join("/x%2fy?a=%7e&&b").unwrap(), "http://a.cn/x%2fy?a=%7e&&b");
-        assert_eq!(base_url.join(".evil.cn").unwrap(), "http://a.cn/.evil.cn");
-        assert!(base_url.join("/x y").is_err());
-        assert!(base_url.join(&format!("/{}", "x".repeat(70_000))).is_err());
+        let joined = |path, query| base_url.join(path, query).map(String::from);
+        assert_eq!(
+            joined("/x%2fy", Some("a=%7e&&b")).unwrap(),
+            "http://a.cn/x%2fy?a=%7e&&b"
+        );
+        assert_eq!(joined(".evil.cn", None).unwrap(), "http://a.cn/.evil.cn");
+        for path in ["/x y", "/x?y", "/x#y", "/a/../b", "/a/%2E%2e/b", "/a/./b", "/a\\b"] {
+            assert_eq!(joined(path, None), None, "{path}");
+        }
         for text in [
             "",
             "api.weixin.qq.com",

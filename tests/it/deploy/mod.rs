@@ -44,7 +44,7 @@ fn settings(text: &str, env: &[(String, String)]) -> Settings {
 /// Writes a secret into `directory`; what settings check of it holds.
 fn write_secret(directory: &Path, name: &str) {
     let secret = if name.contains("public_key") {
-        "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
+        include_str!("../rsa_public_key.pem")
     } else {
         "0123456789abcdef0123456789abcdef\n"
     };

@@ -19,7 +19,7 @@ impl Drop for Running {
 }
 
 /// What the settings check of a key.
-const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n";
+const PUBLIC_KEY: &str = include_str!("../rsa_public_key.pem");
 
 /// Writes a README's settings into `directory`, with the secrets that they name as files.
 fn write_settings(text: &str, directory: &Path) -> std::path::PathBuf {

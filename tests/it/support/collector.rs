@@ -1,5 +1,6 @@
 //! A collector of traces: takes OTLP over HTTP, keeps every span.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -29,6 +31,8 @@ pub struct Collector {
 struct Got {
     spans: Vec<Span>,
     messages: Vec<Bytes>,
+    /// Those of the last message.
+    headers: HeaderMap,
     /// Answers 503, and keeps nothing.
     refuses: bool,
 }
@@ -72,6 +76,11 @@ impl Collector {
         String::from_utf8_lossy(&self.got.lock().unwrap().messages.concat()).into_owned()
     }
 
+    /// The headers of the last message.
+    pub fn headers(&self) -> HeaderMap {
+        self.got.lock().unwrap().headers.clone()
+    }
+
     /// The spans so far.
     pub fn spans(&self) -> Vec<Span> {
         self.got.lock().unwrap().spans.clone()
@@ -93,6 +102,15 @@ impl Collector {
 async fn take(State(got): State<Arc<Mutex<Got>>>, headers: HeaderMap, message: Bytes) -> StatusCode {
     assert_eq!(headers["content-type"], "application/x-protobuf");
     let mut got = got.lock().unwrap();
+    let message = if headers
+        .get("content-encoding")
+        .is_some_and(|encoding| encoding == "gzip")
+    {
+        gunzip(&message)
+    } else {
+        message
+    };
+    got.headers = headers;
     got.messages.push(message.clone());
     if got.refuses {
         return StatusCode::SERVICE_UNAVAILABLE;
@@ -105,6 +123,12 @@ async fn take(State(got): State<Arc<Mutex<Got>>>, headers: HeaderMap, message: B
     });
     got.spans.extend(scopes.flat_map(|scope| scope.spans));
     StatusCode::OK
+}
+
+fn gunzip(message: &Bytes) -> Bytes {
+    let mut unzipped = Vec::new();
+    GzDecoder::new(&message[..]).read_to_end(&mut unzipped).unwrap();
+    unzipped.into()
 }
 
 /// An attribute of a span, as text; empty where it has none of that name.

@@ -53,6 +53,7 @@ impl Drop for SandboxHost {
 }
 
 /// What a gateway under test is made of.
+#[derive(Clone)]
 pub struct GatewayBuilder {
     sandbox: Option<Arc<SandboxHost>>,
     env: Vec<(String, String)>,
@@ -147,6 +148,7 @@ impl GatewayBuilder {
         let own = [
             ("WXGATE__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
             ("WXGATE__INTERNAL__LISTEN", "127.0.0.1:0".to_owned()),
+            ("WXGATE__HTTP_CLIENT__PROXY", "none".to_owned()),
             ("WXGATE__WECHAT__API_BASE_URL", wechat.url()),
             ("WXGATE__IMAGE_STORE__LOCAL__DIRECTORY", images.display().to_string()),
             ("WXGATE_APP_ID", account.app_id.to_string()),

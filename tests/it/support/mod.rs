@@ -3,6 +3,7 @@
 mod caller;
 mod collector;
 mod command;
+mod forward_proxy;
 mod gateway;
 mod image_service;
 mod internal;
@@ -11,6 +12,7 @@ mod process;
 mod proxy;
 mod raw;
 mod redis;
+mod s3;
 mod sentinel;
 mod small;
 mod tls;
@@ -25,15 +27,17 @@ use wxgate::sandbox::Fault;
 pub use caller::{Answer, Caller};
 pub use collector::{Collector, attribute};
 pub use command::Ran;
+pub use forward_proxy::{ForwardProxy, proxy_password_forms};
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use image_service::ImageService;
 pub use process::GatewayProcess;
 pub use proxy::Proxy;
 pub use raw::Raw;
 pub use redis::{RedisServer, connection, free_address};
+pub use s3::S3Server;
 pub use sentinel::Sentinel;
 pub use small::Small;
-pub use tls::{Tls, openssl};
+pub use tls::{Certificate, Tls, TlsFront, openssl};
 pub use traffic::Traffic;
 
 /// The longest that anything awaited may take on a busy machine.

@@ -1,9 +1,17 @@
-//! A company's own certificate authority, and a Redis server's certificate from it.
+//! A company's own certificate authority, a Redis server's certificate from it, and TLS before other servers.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The files of an authority that nobody else knows.
 pub struct Tls {
@@ -27,6 +35,34 @@ impl Tls {
         let sign = "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial";
         openssl(path, &format!("{sign} -days 2 -extfile names -out redis.pem"));
         Arc::new(Self { directory })
+    }
+
+    /// TLS before a server, with a certificate of the authority's.
+    pub async fn before(&self, server: SocketAddr, certificate: Certificate) -> TlsFront {
+        let (names, validity) = match certificate {
+            Certificate::Good => ("IP:127.0.0.1,DNS:api.weixin.test,DNS:s3.test", "-days 2"),
+            Certificate::OfAnotherName => ("DNS:another.test", "-days 2"),
+            Certificate::Expired => ("IP:127.0.0.1", "-startdate 20200101000000Z -enddate 20200102000000Z"),
+        };
+        let path = self.directory.path();
+        let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
+        write("front-names", &format!("subjectAltName = {names}\n"));
+        write(
+            "ca.cnf",
+            "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=any\n\
+             [any]\ncommonName=supplied\n",
+        );
+        write("index", "");
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(
+            path,
+            &format!("req -new {key} -subj /CN=front -keyout front.key -out front.csr"),
+        );
+        let sign = "ca -batch -rand_serial -config ca.cnf -cert ca.pem -keyfile ca.key -notext -in front.csr";
+        openssl(path, &format!("{sign} {validity} -extfile front-names -out front.pem"));
+        let chain = CertificateDer::from_pem_file(path.join("front.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(path.join("front.key")).unwrap();
+        TlsFront::start(server, chain, key).await
     }
 
     /// The authority's certificate, as `SSL_CERT_FILE` may name it.
@@ -58,6 +94,57 @@ impl Tls {
             .into_iter()
             .flat_map(|(name, value)| [name.to_owned(), value])
             .collect()
+    }
+}
+
+/// What is the matter with a server's certificate.
+#[derive(Clone, Copy)]
+pub enum Certificate {
+    /// Nothing, for who knows the authority.
+    Good,
+    Expired,
+    OfAnotherName,
+}
+
+/// TLS before a server that speaks none; it ends with the test.
+pub struct TlsFront {
+    pub address: SocketAddr,
+    _end: DropGuard,
+}
+
+impl TlsFront {
+    async fn start(server: SocketAddr, chain: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![chain], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let end = CancellationToken::new();
+        tokio::spawn(end.clone().run_until_cancelled_owned(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut client) = acceptor.accept(client).await else {
+                        return;
+                    };
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    let _ = copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        }));
+        Self {
+            address,
+            _end: end.drop_guard(),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
     }
 }
 

@@ -2,8 +2,11 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry_http::HeaderInjector;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// Headers of a trace, ours or a caller's, that are never sent to WeChat.
 pub const PROPAGATED: [&str; 3] = ["traceparent", "tracestate", "baggage"];
@@ -11,18 +14,25 @@ pub const PROPAGATED: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 /// The longest `tracestate` that is taken over, in bytes: what the standard asks for at least.
 const MAX_STATE: usize = 512;
 
-/// The context that these headers name; an empty one where they name none, or not as they should.
+/// The context that these headers name; an empty one if they name none, or a malformed one.
 pub(super) fn extract(headers: &HeaderMap) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Incoming(headers))
 }
 
-/// Adds to `headers` what ties a call to the trace that asks for it, where there is one.
+/// Adds the context of the current span to `headers`, if there is one that is traced.
 pub fn inject(headers: &mut HeaderMap) {
-    Context::map_current(|context| {
-        TraceContextPropagator::new().inject_context(context, &mut Outgoing(headers));
-    });
+    inject_context(&Span::current().context(), headers);
 }
 
+fn inject_context(context: &Context, headers: &mut HeaderMap) {
+    TraceContextPropagator::new().inject_context(context, &mut HeaderInjector(headers));
+    // The propagator sends an empty state too.
+    if headers.get("tracestate").is_some_and(HeaderValue::is_empty) {
+        headers.remove("tracestate");
+    }
+}
+
+/// Like opentelemetry-http's `HeaderExtractor`, but long values are ignored.
 struct Incoming<'a>(&'a HeaderMap);
 
 impl Extractor for Incoming<'_> {
@@ -33,19 +43,6 @@ impl Extractor for Incoming<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(HeaderName::as_str).collect()
-    }
-}
-
-struct Outgoing<'a>(&'a mut HeaderMap);
-
-impl Injector for Outgoing<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        let name = HeaderName::try_from(key);
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(&value))
-            && !value.is_empty()
-        {
-            self.0.insert(name, value);
-        }
     }
 }
 
@@ -62,9 +59,8 @@ mod tests {
             .into_iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
-        let _entered = extract(&headers).attach();
         let mut outgoing = HeaderMap::new();
-        inject(&mut outgoing);
+        inject_context(&extract(&headers), &mut outgoing);
         outgoing
     }
 

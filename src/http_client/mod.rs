@@ -1,0 +1,106 @@
+//! The one HTTP client: reqwest, with the proxy and the authorities of `[http_client]`, and with errors that
+//! name no URL, since a query may hold a token.
+//!
+//! Every client in the gateway is built here. Redirects are answers like any other, cookies are not kept, and
+//! bodies are streamed in both directions.
+
+mod body;
+mod error;
+
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
+use tokio::time::timeout;
+
+pub use body::{ReadError, chunks, whole};
+pub use error::{BuildError, SendError, cause};
+
+use crate::settings;
+use crate::settings::values::HttpProxy;
+
+/// How long a connection without requests is kept.
+const POOL_IDLE: Duration = Duration::from_mins(1);
+
+/// Link-local addresses, where a cloud tells a machine its role: no proxy can reach them for us.
+const LINK_LOCAL: &str = "169.254.0.0/16";
+
+/// A client whose connections are made within `connect_timeout` or fail: name look-up, proxy and TLS
+/// included. Of a host's addresses each gets an equal share of that time.
+pub fn build(settings: &settings::HttpClient, connect_timeout: Duration) -> Result<Client, BuildError> {
+    build_with(settings, connect_timeout, |builder| builder)
+}
+
+/// The same with more options.
+pub fn build_with(
+    settings: &settings::HttpClient,
+    connect_timeout: Duration,
+    options: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<Client, BuildError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the place where clients are built")]
+    let builder = Client::builder();
+    let mut builder = builder
+        .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(POOL_IDLE)
+        .redirect(Policy::none())
+        .referer(false)
+        .http1_only()
+        // Without this one, reqwest reads the environment by itself.
+        .no_proxy();
+    for proxy in proxies(settings)? {
+        builder = builder.proxy(proxy);
+    }
+    let certificates = settings.ca_file.certificates().map_err(BuildError::CaFile)?;
+    let certificates = certificates.iter().map(|der| Certificate::from_der(der));
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(BuildError::of)?;
+    let builder = builder.tls_certs_merge(certificates);
+    options(builder).build().map_err(BuildError::of)
+}
+
+fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, BuildError> {
+    let direct = settings.no_proxy.iter().map(settings::values::DirectHost::as_str);
+    let direct: Vec<&str> = direct.chain([LINK_LOCAL]).collect();
+    let direct = direct.join(",");
+    match &settings.proxy {
+        HttpProxy::Never => Ok(Vec::new()),
+        HttpProxy::Through(url) => {
+            let proxy = Proxy::all(url.expose()).map_err(|_| BuildError::Proxy)?;
+            Ok(vec![proxy.no_proxy(NoProxy::from_string(&direct))])
+        }
+        HttpProxy::Environment => {
+            let direct = [direct, variable("NO_PROXY").unwrap_or_default()].join(",");
+            Ok(environments_proxies(&direct))
+        }
+    }
+}
+
+/// The proxies that the environment names. As with other programs, a value that is none is passed over.
+fn environments_proxies(direct: &str) -> Vec<Proxy> {
+    let https = variable("HTTPS_PROXY").and_then(|url| Proxy::https(url).ok());
+    let http = variable("HTTP_PROXY").and_then(|url| Proxy::http(url).ok());
+    let all = variable("ALL_PROXY").and_then(|url| Proxy::all(url).ok());
+    let proxies = [https, http, all].into_iter().flatten();
+    proxies
+        .map(|proxy| proxy.no_proxy(NoProxy::from_string(direct)))
+        .collect()
+}
+
+/// A variable of the environment, in either spelling that is in use.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase()));
+    value.ok().filter(|value| !value.is_empty())
+}
+
+/// Sends `request` and waits at most `limit` for its answer to begin. See [`chunks`] and [`whole`] for its body.
+pub async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, SendError> {
+    let answer = timeout(limit, request.send()).await;
+    let answer = answer.map_err(|_| SendError::TimedOut)?.map_err(SendError::of)?;
+    // Only a proxy answers that: the request went no further.
+    if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        return Err(SendError::Connect(
+            "the proxy asks for another user or password".to_owned(),
+        ));
+    }
+    Ok(answer)
+}

@@ -1,0 +1,70 @@
+//! The sections that come in several kinds, as the program gets them: only the kind that is chosen, and its values
+//! checked and parsed. Loading makes them; whoever uses them has nothing left to check.
+
+mod auth;
+mod image_store;
+mod redis;
+
+use std::fmt;
+
+pub use auth::{Auth, Jwt};
+pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
+pub use redis::{Redis, Servers};
+
+use super::problem::{Problem, Problems};
+use super::validate::Findings;
+use super::{LocalStore, Settings};
+
+/// The resolved sections.
+#[derive(Clone)]
+pub struct Resolved {
+    /// Where pictures go.
+    pub image_store: ImageStore,
+    /// The Redis that replicas share.
+    pub redis: Redis,
+    /// Who may use the upload route.
+    pub auth: Auth,
+}
+
+impl Resolved {
+    pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
+        // Each of them, so that the problems of all are told.
+        let redis = redis::resolve(&settings.redis, findings);
+        let image_store = image_store::resolve(&settings.image_store, findings);
+        let auth = auth::resolve(&settings.auth, findings);
+        Some(Self {
+            image_store: image_store?,
+            redis,
+            auth: auth?,
+        })
+    }
+}
+
+/// What the default settings resolve to.
+impl Default for Resolved {
+    fn default() -> Self {
+        Self {
+            image_store: ImageStore::Local(LocalStore::default()),
+            redis: redis::resolve(&super::Redis::default(), &mut Findings::default()),
+            auth: Auth::None,
+        }
+    }
+}
+
+/// It says nothing that the sections do not say, and holds secrets in types that print them.
+impl fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolved")
+    }
+}
+
+/// Resolves one section without the others.
+fn alone<T>(resolve: impl FnOnce(&mut Findings) -> Option<T>) -> Result<T, Problems> {
+    let mut findings = Findings::default();
+    let resolved = resolve(&mut findings);
+    let problem = |finding: super::validate::Finding| Problem::new(None, finding.subject(), finding.text);
+    let problems: Vec<_> = findings.0.into_iter().map(problem).collect();
+    resolved
+        .filter(|_| problems.is_empty())
+        .ok_or_else(|| Problems::new(problems))
+}

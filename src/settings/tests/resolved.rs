@@ -1,0 +1,152 @@
+//! What loading makes of the sections that come in several kinds, and what it refuses for them.
+
+use super::{ACCOUNT, load_text, problems};
+use crate::secret::Secret;
+use crate::settings::Settings;
+use crate::settings::resolved::{Auth, ImageStore, Servers};
+
+// Public keys, made for these tests.
+pub(super) const ED25519: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAKbgOysGv+WMuoOdDZreAQg0Gt4ErqvRMIkfK21hsDb8=
+-----END PUBLIC KEY-----
+";
+const P256: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEkW4+EZAQVaTGfCqmFnI8wJSyWv2P
+6AU2n5TMWgEZWdoQpqVEPsHEW9KTZuZYDeeAoojcDyxf1MS7kPMhj6xvdw==
+-----END PUBLIC KEY-----
+";
+const P384: &str = "-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE4OjS7Fr9zd5H1sHnv6P17a+OIRx628V4
+iBUDD9AWNSUSEPxQ1qcIfSQm6DGZnh+zspHR0A7go7a4V+uJzNiJrgg3hwR3z/+b
+j5qh35jq5oNoW8WsQuY3jo9TNwbxyd5Y
+-----END PUBLIC KEY-----
+";
+const RSA_2048: &str = "-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAlMU4shDs7HgKUlvrwKSX
+A2RK9YRGth/V54sY3haBW2pSLwRISVT+ANiJ+nIqvkW//46XzQL8/D3vJPsaI4cU
+ceZo6yZjDPj+LPNQuYUZkIHRrGUzgrdinGxtMmfv04BG7zk8WhWCRtxkvVVtkf76
+LLMPzDC50OGzwQUnOaZT2+suWMwIlyCcj5vJU8YSH8UR4C9DJuBw8XmyK3ypSk2j
+Leop3OuYlDAmhoVgyni5AMR2iJ/c6F5X8EBwyYH8A5F5KriWXG67zUq+lj3m3Ugh
+k5KKYCoJ0G8RbPaIiEaBedg85JhyByO0kx4n0sEvY2MdGO2GTrezRC0PRCtwIR2F
+aQIDAQAB
+-----END PUBLIC KEY-----
+";
+const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDLPGFpatoY92EmP/FtQ1VM4LPM
+PB4E9NciU104b7a+8JKBvY9Wv7F0ylu7S1aLv0yYADGdaMuYrId5HwdVePKuXhHn
+Y3Xq4LamJOy6PxYwFLeTlDco3DxHl8HAuzTBR4JuOZx9SyuudmQMRJOBCs3SAime
+yR6XJhWmqDZPxbW+6wIDAQAB
+-----END PUBLIC KEY-----
+";
+
+fn loaded(text: &str) -> Settings {
+    load_text(&format!("{ACCOUNT}{text}")).expect(text)
+}
+
+fn jwt(algorithm: &str, key: &str) -> String {
+    format!("[auth]\nmode = \"jwt\"\njwt_algorithm = \"{algorithm}\"\njwt_key = \"\"\"\n{key}\"\"\"")
+}
+
+#[test]
+fn public_key_is_read_for_its_algorithm() {
+    for (algorithm, key) in [("EdDSA", ED25519), ("ES256", P256), ("RS256", RSA_2048)] {
+        let auth = loaded(&jwt(algorithm, key)).resolved.auth;
+        assert!(matches!(auth, Auth::Jwt(jwt) if format!("{:?}", jwt.algorithm) == algorithm));
+    }
+}
+
+#[test]
+fn key_that_can_verify_nothing_is_refused_with_its_place() {
+    let private = ED25519.replace("PUBLIC", "PRIVATE");
+    let cut = ED25519.replace("MCowBQYDK2VwAyEA", "");
+    for (algorithm, key, expected) in [
+        ("EdDSA", cut.as_str(), "a public key in PEM for EdDSA"),
+        ("EdDSA", "-----BEGIN PUBLIC KEY-----\n", "a public key in PEM for EdDSA"),
+        ("EdDSA", P256, "a public key in PEM for EdDSA"),
+        ("EdDSA", &private, "a public key, not a private one, in PEM for EdDSA"),
+        ("ES256", RSA_2048, "a public key in PEM for ES256"),
+        ("ES256", P384, "a public key on the curve P-256 in PEM for ES256"),
+        ("RS256", ED25519, "a public key in PEM for RS256"),
+        ("RS256", RSA_1024, "a public key of 2048 bits or more in PEM for RS256"),
+    ] {
+        let told = problems(&jwt(algorithm, key));
+        let line = format!("wxgate.toml:5: auth.jwt_key: expected {expected} (the value is not shown)");
+        assert_eq!(told, [line], "{key}");
+    }
+}
+
+const S3: &str = "image_store.backend = \"s3\"\n[image_store.s3]\nbucket = \"photos\"\n\
+                  public_base_url = \"https://img.example.com\"\n";
+
+fn s3_problem(more: &str) -> String {
+    let told = problems(&format!("{S3}{more}"));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    told[0].clone()
+}
+
+#[test]
+fn s3_without_keys_means_the_machines_role_and_one_key_is_a_mistake() {
+    let keys = |settings: Settings| match settings.resolved.image_store {
+        ImageStore::S3(s3) => s3.keys.map(|keys| (keys.id, keys.secret)),
+        _ => panic!("not S3"),
+    };
+    assert!(keys(loaded(S3)).is_none());
+    let both = format!("{S3}access_key_id = \"a\"\nsecret_access_key = \"s\"");
+    assert_eq!(keys(loaded(&both)), Some((Secret::new("a"), Secret::new("s"))));
+    assert_eq!(
+        s3_problem("access_key_id = \"hunter2\""),
+        "wxgate.toml:6: image_store.s3.secret_access_key: missing: image_store.s3.access_key_id is set; set both, or \
+         neither to use the machine's role"
+    );
+    let told = s3_problem("secret_access_key = \"hunter2\"");
+    assert!(
+        told.starts_with("wxgate.toml:6: image_store.s3.access_key_id: missing"),
+        "{told}"
+    );
+    assert!(!told.contains("hunter2"));
+}
+
+#[test]
+fn s3_prefix_begins_a_key() {
+    for prefix in ["a//b", "../", "./a"] {
+        let told = s3_problem(&format!("prefix = \"{prefix}\""));
+        assert!(
+            told.starts_with("wxgate.toml:6: image_store.s3.prefix: expected"),
+            "{told}"
+        );
+    }
+    loaded(&format!("{S3}prefix = \"h5/photo-\""));
+}
+
+#[test]
+fn s3_bucket_goes_before_the_endpoints_host_without_path_style() {
+    for endpoint in ["http://127.0.0.1:9000", "http://[::1]:9000"] {
+        let told = s3_problem(&format!("endpoint = \"{endpoint}\"\npath_style = false"));
+        assert!(
+            told.starts_with("wxgate.toml:7: image_store.s3.path_style: false needs"),
+            "{told}"
+        );
+        loaded(&format!("{S3}endpoint = \"{endpoint}\""));
+    }
+    let named = loaded(&format!(
+        "{S3}endpoint = \"https://s3.example.com\"\npath_style = false"
+    ));
+    let ImageStore::S3(s3) = named.resolved.image_store else {
+        panic!("not S3")
+    };
+    assert_eq!(s3.endpoint.unwrap().as_str(), "https://photos.s3.example.com/");
+}
+
+#[test]
+fn redis_mode_is_resolved_with_one_login() {
+    let settings = loaded(
+        "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], url = \"redis://old:word@r/3\", username = \"new\" }",
+    );
+    let redis = settings.resolved.redis;
+    assert!(matches!(redis.servers, Servers::Sentinel { nodes, service } if nodes.len() == 1 && service == "mymaster"));
+    let login = redis.connection.redis_settings();
+    assert_eq!(
+        (login.username(), login.password(), login.db()),
+        (Some("new"), Some("word"), 3)
+    );
+}

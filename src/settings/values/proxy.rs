@@ -1,0 +1,240 @@
+//! The forward proxy that outgoing connections use, and the hosts that are reached without it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::de::{Deserialize, Deserializer, Error};
+use serde::ser::{Serialize, Serializer};
+use url::Url;
+
+use crate::secret::{MASK, Secret};
+
+const EXPECTED: &str = "expected \"\" (the environment's proxy), \"none\", or a proxy's URL such as \
+                        \"http://user:password@proxy.example.com:3128\" (http, https or socks5h; no path; reserved \
+                        characters of user and password percent-encoded)";
+
+/// Which forward proxy outgoing connections use.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum HttpProxy {
+    /// The one that `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name, if any.
+    #[default]
+    Environment,
+    /// None, whatever the environment says.
+    Never,
+    /// This one.
+    Through(ProxyUrl),
+}
+
+/// A proxy's URL. It may hold a password, so it prints itself masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl {
+    whole: Secret,
+    masked: Url,
+}
+
+impl ProxyUrl {
+    /// The URL with its password, for the line that builds the client.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.whole.expose()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+        let (scheme, rest) = text.split_once("://")?;
+        if text.contains(odd) || !matches!(scheme, "http" | "https" | "socks5h") || rest.starts_with('/') {
+            return None;
+        }
+        let url = Url::parse(text).ok().filter(Url::has_host)?;
+        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        // The client reads it as an `http::Uri`, and would pass over one that is none.
+        if !bare || http::Uri::try_from(url.as_str()).is_err() {
+            return None;
+        }
+        let masked = mask(url.clone())?;
+        let whole = Secret::new(url);
+        Some(Self { whole, masked })
+    }
+}
+
+/// Masks the password, or a user without one, which is more often a password in the wrong place.
+fn mask(mut url: Url) -> Option<Url> {
+    if url.password().is_some() {
+        url.set_password(Some(MASK)).ok()?;
+    } else if !url.username().is_empty() {
+        url.set_username(MASK).ok()?;
+    }
+    Some(url)
+}
+
+impl HttpProxy {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Environment => "",
+            Self::Never => "none",
+            Self::Through(url) => url.masked.as_str(),
+        }
+    }
+}
+
+impl TryFrom<Secret> for HttpProxy {
+    type Error = &'static str;
+
+    fn try_from(text: Secret) -> Result<Self, Self::Error> {
+        match text.expose() {
+            "" => Ok(Self::Environment),
+            "none" => Ok(Self::Never),
+            url => ProxyUrl::parse(url).map(Self::Through).ok_or(EXPECTED),
+        }
+    }
+}
+
+impl fmt::Debug for HttpProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for HttpProxy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for HttpProxy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Secret::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
+
+/// A host, a domain with all its subdomains, or a network, reached without the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DirectHost(String);
+
+impl DirectHost {
+    /// As it stands in a `NO_PROXY` list.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for DirectHost {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let label = |label: &str| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        let name = text.strip_prefix('.').unwrap_or(&text);
+        let fits = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || name.split('.').all(label);
+        fits.then_some(Self(text)).ok_or(
+            "expected a host, a domain (its subdomains count too), an IP address or a network such as \"10.0.0.0/8\"; \
+             no scheme, no port, no `*`",
+        )
+    }
+}
+
+impl From<DirectHost> for String {
+    fn from(host: DirectHost) -> Self {
+        host.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxy(text: &str) -> Result<HttpProxy, &'static str> {
+        Secret::new(text).try_into()
+    }
+
+    #[test]
+    fn proxy_url_is_printed_masked_and_used_whole() {
+        for (text, used, masked) in [
+            ("http://proxy:3128", "http://proxy:3128/", "http://proxy:3128/"),
+            (
+                "http://user:hunter2%40@proxy:3128",
+                "http://user:hunter2%40@proxy:3128/",
+                "http://user:********@proxy:3128/",
+            ),
+            (
+                "https://hunter2@[::1]:1/",
+                "https://hunter2@[::1]:1/",
+                "https://********@[::1]:1/",
+            ),
+            (
+                "socks5h://u:hunter2@p:1080",
+                "socks5h://u:hunter2@p:1080",
+                "socks5h://u:********@p:1080",
+            ),
+        ] {
+            let proxy = proxy(text).unwrap();
+            let HttpProxy::Through(url) = &proxy else {
+                panic!("{text}")
+            };
+            assert_eq!(url.expose(), used);
+            assert_eq!(format!("{proxy:?}"), masked);
+            assert_eq!(serde_json::to_value(&proxy).unwrap(), masked);
+        }
+        assert_eq!(proxy("").unwrap(), HttpProxy::Environment);
+        assert_eq!(proxy("none").unwrap(), HttpProxy::Never);
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused() {
+        for text in [
+            "proxy:3128",
+            "None",
+            "ftp://proxy",
+            "socks5://proxy:1080",
+            "socks4://proxy:1080",
+            "http://",
+            "http:///proxy",
+            "http://pro xy",
+            "http://proxy/path",
+            "http://proxy?x",
+            "http://proxy#x",
+            "http://proxy:port",
+            "http://user:pa/ss@proxy",
+            "socks5h://",
+        ] {
+            assert!(proxy(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn direct_host_is_a_name_an_address_or_a_network() {
+        let direct = |text: &str| DirectHost::try_from(text.to_owned());
+        for text in [
+            "files",
+            ".corp.example.com",
+            "a.cn",
+            "10.1.2.3",
+            "10.0.0.0/8",
+            "::1",
+            "fd00::/8",
+        ] {
+            assert_eq!(direct(text).unwrap().as_str(), text);
+        }
+        for text in [
+            "",
+            ".",
+            "*",
+            "*.a.cn",
+            "http://a.cn",
+            "a.cn:80",
+            "a.cn,b.cn",
+            "a b",
+            "10.0.0.0/33",
+            "[::1]",
+        ] {
+            assert!(direct(text).is_err(), "{text}");
+        }
+    }
+}

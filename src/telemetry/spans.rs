@@ -1,0 +1,88 @@
+//! The spans that are exported, if there is a collector: of requests, and of the calls made for them.
+//!
+//! No span holds a URL, a query or a header: only names, statuses and the texts of errors, which the log has too.
+
+use std::fmt::Display;
+
+use axum::http::{HeaderMap, Method, StatusCode};
+use opentelemetry::trace::{Status, TraceContextExt};
+use tracing::{Instrument, Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::propagation::extract;
+
+/// The target of spans that are exported. Without a collector they are disabled, at the cost of one load each.
+pub const TRACES: &str = "wxgate::traces";
+
+/// The name of request spans; of the exported ones, the log shows only these.
+pub(super) const REQUEST: &str = "request";
+
+/// The methods that spans are named by.
+const KNOWN: [Method; 6] = [
+    Method::GET,
+    Method::POST,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::PUT,
+    Method::DELETE,
+];
+
+/// The span of a request, for the log and, if there is a collector, for the traces. There it is a child of the
+/// caller's span, if the headers name one.
+#[must_use]
+pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str) -> Span {
+    // A caller may send any method.
+    let method = if KNOWN.contains(method) {
+        method.as_str()
+    } else {
+        "_OTHER"
+    };
+    let name = || format!("{method} {route}");
+    let span = info_span!(target: TRACES, REQUEST, %id, otel.name = name(), otel.kind = "server");
+    if span.is_disabled() {
+        return log_span(id);
+    }
+    // Fails only without a collector.
+    let _ = span.set_parent(extract(headers));
+    span.set_attribute("http.route", route.to_owned());
+    span.set_attribute("http.request.method", method.to_owned());
+    span.set_attribute("wxgate.request_id", id.to_owned());
+    span
+}
+
+/// The span of a request that is never traced: a probe.
+#[must_use]
+pub fn log_span(id: &str) -> Span {
+    info_span!("request", %id)
+}
+
+/// The request of this span was answered. Ends it in the traces: an upload or a renewal that it has started may
+/// go on.
+pub fn request_answered(span: &Span, status: StatusCode) {
+    if span.metadata().is_none_or(|span| span.target() != TRACES) {
+        return;
+    }
+    span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.set_status(Status::error(""));
+    }
+    span.context().span().end();
+}
+
+/// The span of a call to another system, named `peer what`.
+#[must_use]
+pub fn call_span(peer: &str, what: &str) -> Span {
+    info_span!(target: TRACES, "call", otel.name = format!("{peer} {what}"), otel.kind = "client")
+}
+
+/// Does `work` in `span`, which is marked as failed if the work fails. The error's text goes into the span, so it
+/// must hold no secret.
+pub async fn traced<T, E: Display>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let outcome = work.instrument(span.clone()).await;
+    if let Err(error) = &outcome
+        && !span.is_disabled()
+    {
+        span.set_status(Status::error(error.to_string()));
+    }
+    outcome
+}

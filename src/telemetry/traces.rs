@@ -1,0 +1,142 @@
+//! Traces: exported in batches by OTLP over HTTP (`telemetry.otlp_endpoint`).
+//!
+//! A collector that is slow or gone costs spans, never a request.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::runtime::Tokio;
+use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
+use opentelemetry_sdk::trace::{BatchConfigBuilder, SdkTracerProvider};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
+use tracing_subscriber::registry::LookupSpan;
+use url::Url;
+
+use super::exporter::Reporting;
+use super::spans::TRACES;
+use crate::http_client::{self, BuildError};
+use crate::settings;
+
+/// How long a span waits for others.
+const GATHER: Duration = Duration::from_secs(1);
+/// The longest that a connection to the collector may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest that an export may take, with all its attempts.
+const SEND_LIMIT: Duration = Duration::from_secs(5);
+/// How long the last spans may take to reach the collector, once the gateway has drained.
+const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Why there can be no traces.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    /// The HTTP client could not be built.
+    #[error(transparent)]
+    Client(#[from] BuildError),
+    /// The endpoint, or a variable of OpenTelemetry's, can't be used.
+    #[error(transparent)]
+    Exporter(#[from] ExporterBuildError),
+}
+
+/// The export of traces, under way.
+pub struct Traces {
+    provider: SdkTracerProvider,
+}
+
+impl Traces {
+    /// Begins to export to the collector at `endpoint`, over connections as `http` has them, in a task of the
+    /// runtime. `instance` is this process's name.
+    pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, TracesError> {
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(http_client::build_with(http, CONNECT_TIMEOUT, |client| {
+                client.timeout(SEND_LIMIT)
+            })?)
+            .with_endpoint(traces_url(endpoint).as_str())
+            .with_protocol(Protocol::HttpBinary)
+            .with_timeout(SEND_LIMIT)
+            .build()?;
+        let batches = BatchConfigBuilder::default()
+            .with_scheduled_delay(GATHER)
+            .with_max_export_timeout(SEND_LIMIT)
+            .build();
+        let processor = BatchSpanProcessor::builder(Reporting::new(exporter), Tokio)
+            .with_batch_config(batches)
+            .build();
+        let resource = Resource::builder_empty()
+            .with_attributes([
+                KeyValue::new("service.name", "wxgate"),
+                KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+                KeyValue::new("service.instance.id", instance.to_owned()),
+            ])
+            .build();
+        let provider = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_span_processor(processor)
+            .build();
+        Ok(Self { provider })
+    }
+
+    /// What turns spans whose target is [`TRACES`] into OpenTelemetry's. Events are for the log alone.
+    pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let exported = FilterFn::new(|metadata| metadata.is_span() && metadata.target() == TRACES);
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer("wxgate"))
+            .with_context_activation(false)
+            .with_tracked_inactivity(false)
+            .with_location(false)
+            .with_threads(false)
+            .with_level(false)
+            .with_target(false)
+            .with_filter(exported.with_max_level_hint(LevelFilter::INFO))
+    }
+
+    /// Exports the last spans, within a time limit.
+    pub async fn flush(self) {
+        // It blocks its thread.
+        let flush = spawn_blocking(move || self.provider.shutdown());
+        match timeout(FLUSH_LIMIT, flush).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!("the last spans could not be exported: {error}"),
+            Ok(Err(_)) => tracing::warn!("the last spans could not be exported"),
+            Err(_) => tracing::warn!("the last spans could not be exported in time"),
+        }
+    }
+}
+
+/// OTLP's path below the collector's address, unless it is there already.
+fn traces_url(endpoint: &Url) -> Url {
+    let mut url = endpoint.clone();
+    if !url.path().ends_with("/v1/traces")
+        && let Ok(mut path) = url.path_segments_mut()
+    {
+        path.pop_if_empty().extend(["v1", "traces"]);
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_added_to_a_collectors_address_alone() {
+        for (endpoint, url) in [
+            ("http://collector:4318", "http://collector:4318/v1/traces"),
+            ("http://collector:4318/", "http://collector:4318/v1/traces"),
+            ("https://a.cn/otlp", "https://a.cn/otlp/v1/traces"),
+            ("https://a.cn/otlp/v1/traces", "https://a.cn/otlp/v1/traces"),
+        ] {
+            assert_eq!(traces_url(&endpoint.parse().unwrap()).as_str(), url);
+        }
+    }
+}
