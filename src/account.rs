@@ -27,6 +27,12 @@ impl TryFrom<String> for AppId {
         if value.is_empty() || value.len() > 64 || !value.bytes().all(allowed) {
             return Err("expected an AppID such as \"wx0123456789abcdef\" (1 to 64 letters, digits, _ or -)");
         }
+        if value.starts_with("ww") {
+            return Err(
+                "expected the AppID of a WeChat account, \"wx…\": one that begins with \"ww\" is a WeCom (企业微信) \
+                 corp's, whose tokens and tickets come from another API (qyapi.weixin.qq.com) that wxgate does not speak",
+            );
+        }
         Ok(Self(value.into()))
     }
 }

@@ -1,29 +1,45 @@
 //! `wxgate explain`: why WeChat says `invalid signature`.
 
+mod compared;
+
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{ConfigArgs, Failure, block_on, print};
 use crate::account::AppId;
 use crate::check::desk::Desk;
-use crate::jssdk::explain::{self, Claim, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict, Words};
+use crate::jssdk::explain::{
+    self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict, Words,
+};
 use crate::secret::Secret;
 use crate::settings::{Account, Settings};
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  What is wrong with this signature? The ticket comes from the gateway's settings:
+    wxgate explain --config wxgate.toml --url 'https://h5.example.com/p?x=1' \\
+      --nonce Wm3WZYTPz0wzccnW --timestamp 1414587457 --signature 0f9de62fce790f9a083d5c99e95740ceb90c27ed
+  Did the page send its own URL? The signing call, copied from the browser's network tab, needs no ticket:
+    wxgate explain --url 'https://h5.example.com/p?x=1' \\
+      --request 'https://gw.example.com/wechat/jsSDK?url=https%3A%2F%2Fh5.example.com%2Fp'")]
 pub(super) struct ExplainArgs {
     /// The page's whole URL, as the address bar has it
     #[arg(long)]
     url: String,
+    /// The signing call (…/wechat/jsSDK?url=…), as copied from the browser's network tab: a URL, a request line or a
+    /// curl command. Its `url` is compared with --url, byte by byte
+    #[arg(long, value_name = "URL")]
+    request: Option<String>,
     /// The nonceStr that the page passed to wx.config
-    #[arg(long)]
-    nonce: String,
+    #[arg(long, required_unless_present = "request", requires_all = ["timestamp", "signature"])]
+    nonce: Option<String>,
     /// The timestamp that the page passed to wx.config
-    #[arg(long)]
-    timestamp: String,
+    #[arg(long, required_unless_present = "request", requires = "nonce")]
+    timestamp: Option<String>,
     /// The signature that the page passed to wx.config
-    #[arg(long)]
-    signature: String,
+    #[arg(long, required_unless_present = "request", requires = "nonce")]
+    signature: Option<String>,
     /// The `jsapi_ticket`; given more than once, the first is the right one and the others are tried too
     #[arg(long = "ticket", value_name = "TICKET")]
     tickets: Vec<String>,
@@ -38,26 +54,58 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
-    let claim = Claim::new(&args.url, &args.nonce, &args.timestamp, &args.signature);
-    let claim = claim.map_err(|problem| Failure::Settings(problem.words().en.to_owned()))?;
+    let unusable = |problem: ClaimProblem| Failure::Settings(problem.words().en.to_owned());
+    let comparison = args
+        .request
+        .as_deref()
+        .map(|request| explain::compare(request, &args.url));
+    let comparison = comparison.transpose().map_err(unusable)?;
+    let claim = claim(args).transpose().map_err(unusable)?;
+    let explained = match claim {
+        Some(claim) => {
+            let tickets = tickets(args)?;
+            let verdict = explain::explain(&claim, &tickets);
+            Some((claim, verdict))
+        }
+        None => None,
+    };
+    if args.json {
+        let mut found = explained
+            .as_ref()
+            .map_or(json!({}), |(claim, verdict)| as_json(claim, verdict));
+        if let Some(comparison) = &comparison {
+            found["request"] = compared::as_json(comparison);
+        }
+        print(&found.to_string())?;
+    } else {
+        let texts = comparison.iter().map(compared::as_text);
+        let texts = texts.chain(explained.iter().map(|(claim, verdict)| as_text(claim, verdict)));
+        print(&texts.collect::<Vec<_>>().join("\n\n"))?;
+    }
+    let differs = !matches!(comparison, None | Some(Comparison::Same(_)));
+    match explained {
+        Some((_, Verdict::Unexplained)) if !differs => {
+            Err(Failure::Running("nothing known gives this signature".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the page passed to `wx.config`, where it is given.
+fn claim(args: &ExplainArgs) -> Option<Result<Claim, ClaimProblem>> {
+    let (nonce, timestamp) = (args.nonce.as_deref()?, args.timestamp.as_deref()?);
+    Some(Claim::new(&args.url, nonce, timestamp, args.signature.as_deref()?))
+}
+
+fn tickets(args: &ExplainArgs) -> Result<Tickets, Failure> {
     let mut given = args.tickets.iter().map(Secret::new);
-    let tickets = match given.next() {
-        Some(current) => Tickets {
+    match given.next() {
+        Some(current) => Ok(Tickets {
             current,
             others: given.collect(),
             tokens: Vec::new(),
-        },
-        None => tickets_of_the_gateway(args)?,
-    };
-    let verdict = explain::explain(&claim, &tickets);
-    if args.json {
-        print(&as_json(&claim, &verdict).to_string())?;
-    } else {
-        print(&as_text(&claim, &verdict))?;
-    }
-    match verdict {
-        Verdict::Right | Verdict::Explained { .. } => Ok(()),
-        Verdict::Unexplained => Err(Failure::Running("nothing known gives this signature".to_owned())),
+        }),
+        None => tickets_of_the_gateway(args),
     }
 }
 
@@ -100,6 +148,14 @@ fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Accoun
 }
 
 fn as_text(claim: &Claim, verdict: &Verdict) -> String {
+    let verdict = verdict_as_text(claim, verdict);
+    match claim.warning() {
+        Some(warning) => format!("{verdict}\nwarning: {}", warning.words().en),
+        None => verdict,
+    }
+}
+
+fn verdict_as_text(claim: &Claim, verdict: &Verdict) -> String {
     let list = |words: &[Words]| {
         let lines: Vec<String> = words.iter().map(|words| format!("- {}", words.en)).collect();
         lines.join("\n")
@@ -135,22 +191,28 @@ fn as_text(claim: &Claim, verdict: &Verdict) -> String {
 }
 
 fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
+    let (verdict, mistakes) = match verdict {
+        Verdict::Right => (json!({ "verdict": "right" }), [].as_slice()),
+        Verdict::Explained { mistakes, signed } => (
+            json!({ "verdict": "explained", "signed": signed.without_ticket() }),
+            mistakes.as_slice(),
+        ),
+        Verdict::Unexplained => {
+            let tried: Vec<_> = MISTAKES.iter().map(|mistake| mistake.name).collect();
+            (json!({ "verdict": "unexplained", "tried": tried }), [].as_slice())
+        }
+    };
+    let mut found = verdict;
+    found["mistakes"] = mistakes_as_json(mistakes);
+    found["expected"] = claim.without_ticket().into();
+    if let Some(warning) = claim.warning() {
+        found["warning"] = warning.words().en.into();
+    }
+    found
+}
+
+fn mistakes_as_json(mistakes: &[&Mistake]) -> Value {
     let mistake =
         |mistake: &&Mistake| json!({ "name": mistake.name, "what": mistake.what.en, "cure": mistake.cure.en });
-    let expected = claim.without_ticket();
-    match verdict {
-        Verdict::Right => json!({ "verdict": "right", "mistakes": [], "expected": expected }),
-        Verdict::Explained { mistakes, signed } => json!({
-            "verdict": "explained",
-            "mistakes": mistakes.iter().map(mistake).collect::<Vec<_>>(),
-            "signed": signed.without_ticket(),
-            "expected": expected,
-        }),
-        Verdict::Unexplained => json!({
-            "verdict": "unexplained",
-            "mistakes": [],
-            "tried": MISTAKES.iter().map(|mistake| mistake.name).collect::<Vec<_>>(),
-            "expected": expected,
-        }),
-    }
+    mistakes.iter().map(mistake).collect()
 }

@@ -50,7 +50,10 @@ enum Command {
     /// parameters, another ticket …), alone and in pairs. The ticket is --ticket, or with the gateway's settings
     /// the one that its cluster signs with. No ticket is ever printed.
     ///
-    /// Exit code: 0 if the signature is right or explained; 1 if nothing known gives it, or there is no
+    /// With --request, it also says what differs between the URL that the page had signed and the page's own, byte by
+    /// byte; the signature may then be left out.
+    ///
+    /// Exit code: 0 if the signature is right or explained, or the URLs were compared; 1 if nothing known gives it, or there is no
     /// ticket to be had; 2 if the command line or the settings are wrong.
     Explain(explain::ExplainArgs),
     /// Print the OpenAPI document

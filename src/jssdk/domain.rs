@@ -1,6 +1,10 @@
 //! The domains whose pages are signed.
 
+use std::borrow::Cow;
+
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use url::Host;
 
 use super::PageUrl;
 
@@ -50,28 +54,44 @@ impl JsDomain {
 }
 
 impl TryFrom<String> for JsDomain {
-    type Error = &'static str;
+    type Error = Cow<'static, str>;
 
     fn try_from(entry: String) -> Result<Self, Self::Error> {
         if entry.contains("://") {
-            return Err("expected a domain without a scheme, such as \"example.com\" or \"example.com/mp\"");
+            return Err("expected a domain without a scheme, such as \"example.com\" or \"example.com/mp\"".into());
         }
         let (host, path) = entry.split_at(entry.find('/').unwrap_or(entry.len()));
         if host.contains(':') {
-            return Err("expected a domain without a port, such as \"example.com\" or \"example.com/mp\"");
+            return Err("expected a domain without a port, such as \"example.com\" or \"example.com/mp\"".into());
+        }
+        if let Some(ascii) = ascii_form(host, path) {
+            return Err(format!("expected {ascii:?}: pages' URLs, which are compared with it, are in ASCII").into());
         }
         let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        let plain_path = !path
+        let plain_path = path
             .bytes()
-            .any(|b| b.is_ascii_control() || matches!(b, b' ' | b'?' | b'#' | b'*'));
+            .all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*'));
         if !host.split('.').all(label) || !plain_path {
-            return Err("expected a domain such as \"example.com\", or with a path such as \"example.com/mp\"");
+            return Err("expected a domain such as \"example.com\", or with a path such as \"example.com/mp\"".into());
         }
         Ok(Self {
             host: host.to_ascii_lowercase(),
             path: path.trim_end_matches('/').to_owned(),
         })
     }
+}
+
+/// What to write instead of a domain that is not in ASCII: the host's `xn--` form and the path percent-encoded, as browsers
+/// have them. `None` if it is in ASCII, or there is no such form.
+fn ascii_form(host: &str, path: &str) -> Option<String> {
+    if host.is_ascii() && path.is_ascii() {
+        return None;
+    }
+    let Ok(Host::Domain(host)) = Host::parse(host) else {
+        return None;
+    };
+    let ascii = format!("{host}{}", utf8_percent_encode(path, CONTROLS));
+    JsDomain::try_from(ascii.clone()).is_ok().then_some(ascii)
 }
 
 impl From<JsDomain> for String {
@@ -147,6 +167,31 @@ mod tests {
         ] {
             assert!(JsDomain::try_from(entry.to_owned()).is_err(), "{entry}");
         }
+    }
+
+    #[test]
+    fn unicode_entry_is_refused_with_its_ascii_form() {
+        let told = |entry: &str| JsDomain::try_from(entry.to_owned()).unwrap_err();
+        for (entry, ascii) in [
+            ("例子.cn", "xn--fsqu00a.cn"),
+            ("h5.例子.中国/mp", "h5.xn--fsqu00a.xn--fiqs8s/mp"),
+            ("Bücher.example", "xn--bcher-kva.example"),
+            ("例子。cn", "xn--fsqu00a.cn"),
+            ("example.com/活动", "example.com/%E6%B4%BB%E5%8A%A8"),
+        ] {
+            assert!(
+                told(entry).starts_with(&format!("expected \"{ascii}\"")),
+                "{}",
+                told(entry)
+            );
+            assert!(JsDomain::try_from(ascii.to_owned()).is_ok(), "{ascii}");
+        }
+        assert!(
+            told("例 子.cn").contains("such as \"example.com\""),
+            "{}",
+            told("例 子.cn")
+        );
+        assert!(told("https://例子.cn").contains("without a scheme"));
     }
 
     proptest! {

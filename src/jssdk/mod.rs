@@ -4,7 +4,9 @@ mod domain;
 pub mod explain;
 mod page_url;
 mod signature;
+mod warning;
 
 pub use domain::JsDomain;
 pub use page_url::{PageUrl, QueryParams, UrlProblem};
 pub use signature::{Nonce, sign, string1};
+pub use warning::UrlWarning;

@@ -28,9 +28,9 @@ pub enum UrlProblem {
     /// It is something else than an absolute URL.
     #[error("url must be absolute: http:// or https:// and a host, e.g. https://h5.example.com/page?a=1")]
     NotAbsolute,
-    /// It was encoded twice on its way here.
-    #[error("url is encoded twice: call encodeURIComponent(location.href.split('#')[0]) exactly once")]
-    EncodedTwice,
+    /// It was encoded this many times on its way here.
+    #[error("url is encoded {}, which is too often: call encodeURIComponent(location.href.split('#')[0]) exactly once", times(*.0))]
+    EncodedTooOften(usize),
     /// It holds what no browser's `location.href` holds.
     #[error("url holds bytes that no page's URL holds: send encodeURIComponent(location.href.split('#')[0])")]
     NotAPageUrl,
@@ -55,14 +55,7 @@ impl<'a> PageUrl<'a> {
         }
         let text = text.split('#').next().unwrap_or_default();
         let Some(rest) = strip_scheme(text) else {
-            let twice = ["http%3a", "https%3a"]
-                .iter()
-                .any(|head| starts_with_ignoring_case(text, head));
-            return Err(if twice {
-                UrlProblem::EncodedTwice
-            } else {
-                UrlProblem::NotAbsolute
-            });
+            return Err(times_encoded(text).map_or(UrlProblem::NotAbsolute, UrlProblem::EncodedTooOften));
         };
         // To the end whatever comes, which the compiler does many bytes at once: half of this function's time.
         if text.bytes().fold(false, |odd, b| odd | b.is_ascii_control()) {
@@ -94,16 +87,48 @@ impl<'a> PageUrl<'a> {
     }
 }
 
-fn starts_with_ignoring_case(text: &str, head: &str) -> bool {
-    text.get(..head.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(head))
+fn strip_ignoring_case<'a>(text: &'a str, head: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(head.len())?;
+    start.eq_ignore_ascii_case(head).then_some(rest)
 }
 
 fn strip_scheme(text: &str) -> Option<&str> {
-    let scheme = ["https://", "http://"]
+    ["https://", "http://"]
         .into_iter()
-        .find(|scheme| starts_with_ignoring_case(text, scheme))?;
-    Some(&text[scheme.len()..])
+        .find_map(|scheme| strip_ignoring_case(text, scheme))
+}
+
+/// How often a URL was encoded that is still encoded in `text`, after being decoded once.
+fn times_encoded(text: &str) -> Option<usize> {
+    let rest = ["https", "http"]
+        .into_iter()
+        .find_map(|scheme| strip_ignoring_case(text, scheme))?;
+    let (colon, rest) = strip_escaped(rest, ':', "3a")?;
+    let slash = strip_escaped(rest, '/', "2f").map_or(0, |(layers, _)| layers);
+    Some(colon.max(slash))
+        .filter(|layers| *layers > 0)
+        .map(|layers| layers + 1)
+}
+
+/// What follows `sign` at the start of `text`, and how often `sign` is escaped there: 0 for `:`, 1 for `%3A`, 2 for `%253A`.
+fn strip_escaped<'a>(text: &'a str, sign: char, digits: &str) -> Option<(usize, &'a str)> {
+    if let Some(rest) = text.strip_prefix(sign) {
+        return Some((0, rest));
+    }
+    let mut rest = text.strip_prefix('%')?;
+    let mut layers = 1;
+    while let Some(inner) = rest.strip_prefix("25") {
+        rest = inner;
+        layers += 1;
+    }
+    strip_ignoring_case(rest, digits).map(|rest| (layers, rest))
+}
+
+fn times(count: usize) -> String {
+    match count {
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
+    }
 }
 
 /// The host in `authority`, which is `[user@]host[:port]`; `None` where it is malformed. A
@@ -243,10 +268,27 @@ mod tests {
             ("https://#x", NotAbsolute),
             ("https://a.cn:x/", NotAbsolute),
             ("https://evil.cn\\@a.cn/", NotAbsolute),
-            ("https%3A%2F%2Fa.cn", EncodedTwice),
+            ("https%3A%2F%2Fa.cn", EncodedTooOften(2)),
+            ("HTTP%3a%2f%2fa.cn", EncodedTooOften(2)),
+            ("https%253A%252F%252Fa.cn", EncodedTooOften(3)),
+            ("https%2525253A%2525252F%2525252Fa.cn", EncodedTooOften(5)),
+            ("https:%2F%2Fa.cn", EncodedTooOften(2)),
+            ("https%25", NotAbsolute),
+            ("https:a.cn", NotAbsolute),
             ("https://a.cn/\n", NotAPageUrl),
         ] {
             assert_eq!(PageUrl::parse(text), Err(problem), "{text:.40}");
+        }
+    }
+
+    #[test]
+    fn message_says_how_often_a_url_was_encoded() {
+        for (text, words) in [
+            ("https%3A%2F%2Fa.cn", "url is encoded twice, "),
+            ("https%253A%252F%252Fa.cn", "url is encoded 3 times, "),
+        ] {
+            let told = PageUrl::parse(text).unwrap_err().to_string();
+            assert!(told.starts_with(words) && told.contains("exactly once"), "{told}");
         }
     }
 

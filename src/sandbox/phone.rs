@@ -29,6 +29,10 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
             file("text/javascript; charset=utf-8", include_str!("page/demo.js")),
         )
         .route(
+            "/sandbox/compare.js",
+            file("text/javascript; charset=utf-8", include_str!("page/compare.js")),
+        )
+        .route(
             "/sandbox/demo.css",
             file("text/css; charset=utf-8", include_str!("page/demo.css")),
         )

@@ -1,9 +1,11 @@
 //! What the operator writes: TOML and environment, checked at start and parsed into real types,
 //! so that later code can't meet nonsense. One struct per section; the field docs are the manual.
 
+mod bounds;
 mod defaults;
 mod environment;
 mod file;
+mod headers;
 mod layer;
 mod load;
 mod problem;

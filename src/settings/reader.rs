@@ -100,6 +100,10 @@ impl<'s> Reader<'s> {
 
     /// Reads a single value; `written` is how the operator wrote it.
     pub(super) fn single(&mut self, target: &Target<'_>, place: Place, value: Value, written: &str) {
+        let value = match value {
+            Value::String(text) if schema::is_secret(&target.path) => Value::String(trimmed(&text).to_owned()),
+            other => other,
+        };
         let compound = value.is_table() || value.is_array();
         if !compound && schema::check(&target.path, value.clone()).is_ok() {
             return self.add(target, Leaf { value, place });
@@ -123,11 +127,12 @@ impl<'s> Reader<'s> {
         };
         let wrong = match outcome {
             Ok(content) => {
-                let leaf = Leaf::from_file(content, place.clone());
-                match schema::check(&target.path, leaf.value.clone()) {
-                    Ok(()) => return self.add(target, leaf),
-                    Err(_) => format!("in the file: {}", schema::expectation(&target.path, &leaf.value)),
+                let leaf = Leaf::from_file(content.clone(), place.clone());
+                if schema::check(&target.path, leaf.value.clone()).is_ok() {
+                    return self.add(target, leaf);
                 }
+                let expected = schema::expectation(&target.path, &Value::String(content));
+                format!("in the file: {expected}")
             }
             Err(wrong) => wrong,
         };
@@ -203,7 +208,7 @@ fn may_be_shown(path: &KeyPath, written: &str) -> bool {
     !url_with_more && !swollen && !schema::is_secret(path)
 }
 
-/// The secret in a file, without the line's end that editors put behind it.
+/// The secret in a file, without what editors put around it.
 fn secret_from(file: &str) -> Result<String, String> {
     let content = read_text(Path::new(file)).map_err(|error| {
         if looks_like_path(file) {
@@ -211,11 +216,16 @@ fn secret_from(file: &str) -> Result<String, String> {
         }
         format!("expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}")
     })?;
-    let secret = content.trim_end_matches(['\n', '\r']);
+    let secret = trimmed(&content);
     if secret.is_empty() {
         return Err(format!("{file:?} is empty"));
     }
     Ok(secret.to_owned())
+}
+
+/// `secret` without what editors and copying put around it: white space and byte order marks.
+fn trimmed(secret: &str) -> &str {
+    secret.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 /// Whether this is certainly a path, and not a secret written where its path belongs: it says where

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use super::Settings;
 use super::layer::KeyPath;
 use super::resolved::Resolved;
 use super::values::KeyTemplate;
+use super::{Settings, bounds, headers};
 use crate::account::AppId;
 
 /// Something that does not fit together.
@@ -27,6 +27,8 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     findings.lock(settings);
     findings.media(settings);
     findings.rate_limit(settings);
+    findings.0.extend(bounds::findings(settings));
+    findings.0.extend(headers::findings(settings));
     let resolved = Resolved::of(settings, &mut findings);
     (resolved, findings.0)
 }

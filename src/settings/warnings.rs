@@ -1,11 +1,11 @@
 //! Settings that are allowed, and that an operator should know the risk of.
 
+mod secrets;
+
 use std::net::IpAddr;
 
+use super::values::BaseUrl;
 use super::{AuthMode, Backend, RedisMode, Settings, TokenApi};
-
-/// Shorter keys can be guessed.
-const SHORTEST_KEY: usize = 16;
 
 impl Settings {
     /// What is legal but risky, a sentence each, for the log at start.
@@ -16,11 +16,13 @@ impl Settings {
             self.late_adoption(),
             self.open_uploads(),
             self.plain_redis(),
-            self.short_operator_key(),
-            self.short_api_keys(),
+            self.plain_wechat(),
+            self.trusted_by_everybody(),
+            self.public_internal_listener(),
         ]
         .into_iter()
         .flatten()
+        .chain(secrets::warnings(self))
         .collect()
     }
 
@@ -70,25 +72,86 @@ impl Settings {
         })
     }
 
-    fn short_operator_key(&self) -> Option<String> {
-        let length = self.internal.operator_key.expose().chars().count();
-        (1..SHORTEST_KEY)
-            .contains(&length)
-            .then(|| format!("internal.operator_key is shorter than {SHORTEST_KEY} characters and may be guessed"))
+    fn plain_wechat(&self) -> Option<String> {
+        let wechat = &self.wechat;
+        let bases = std::iter::once(("api_base_url", &wechat.api_base_url))
+            .chain(wechat.fallback_base_urls.iter().map(|url| ("fallback_base_urls", url)));
+        let plain = |url: &BaseUrl| {
+            let host = url.as_str().strip_prefix("http://")?;
+            let host = host.split('/').next().unwrap_or_default();
+            let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+            (!is_loopback(name) && !is_loopback(host)).then(|| host.to_owned())
+        };
+        bases.into_iter().find_map(|(key, url)| {
+            let host = plain(url)?;
+            Some(format!(
+                "wechat.{key} reaches {host} over plain http, and the AppSecret and every token travel over it; use https"
+            ))
+        })
     }
 
-    fn short_api_keys(&self) -> Option<String> {
-        let short = self
-            .auth
-            .api_keys
-            .iter()
-            .any(|key| key.expose().chars().count() < SHORTEST_KEY);
-        (self.auth.mode == AuthMode::ApiKey && short)
-            .then(|| format!("a key of auth.api_keys is shorter than {SHORTEST_KEY} characters and may be guessed"))
+    fn trusted_by_everybody(&self) -> Option<String> {
+        let everything = self.server.trusted_proxies.iter().find(|net| net.prefix_len() == 0)?;
+        Some(format!(
+            "server.trusted_proxies has {everything}: whoever connects can claim any address in X-Forwarded-For, and rate \
+             limits and logs will believe it; name the networks of your proxies"
+        ))
+    }
+
+    fn public_internal_listener(&self) -> Option<String> {
+        let listen = self.internal.listen.filter(|listen| is_public(listen.ip()))?;
+        Some(format!(
+            "internal.listen is {listen}, a public address: metrics, the console and the shared token are open to whoever \
+             reaches it; listen on a private address or on loopback"
+        ))
     }
 }
 
 fn is_loopback(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Whether `ip` is an address of the Internet. 0.0.0.0 is not: a container has to listen there, and what reaches it is
+/// decided elsewhere.
+fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let shared = first == 100 && second & 0b1100_0000 == 64;
+            !(ip.is_unspecified() || ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared)
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_unspecified() || ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_internet_are_public() {
+        for (ip, public) in [
+            ("8.8.8.8", true),
+            ("2400:3200::1", true),
+            ("::ffff:8.8.8.8", true),
+            ("100.128.0.1", true),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("10.1.2.3", false),
+            ("172.16.0.1", false),
+            ("192.168.0.1", false),
+            ("169.254.1.1", false),
+            ("100.64.0.1", false),
+            ("fd00::1", false),
+            ("fe80::1", false),
+            ("::ffff:10.0.0.1", false),
+        ] {
+            assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
+        }
+    }
 }

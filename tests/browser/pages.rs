@@ -131,6 +131,34 @@ async fn every_page_can_be_read_and_used_by_everybody() {
     .await;
 }
 
+#[tokio::test]
+async fn demo_page_compares_the_signed_url_with_its_own() {
+    let gateway = gateway().await;
+    Chromium::tell(&[], async |chromium| {
+        open_demo(chromium, &gateway, "en").await;
+        let told = "document.querySelector('.compared:not([hidden])').innerText";
+        let same: String = chromium.eval(&format!("return {told}")).await;
+        assert!(same.contains("byte for byte"), "{same}");
+        // The page has moved on without being signed anew.
+        let moved = "history.pushState(null, '', '/?from=%E4%B8%AD#x'); dispatchEvent(new Event('popstate'));";
+        let other: String = chromium.eval(&format!("{moved} return {told}")).await;
+        let at = gateway.url("/").len();
+        assert!(other.contains(&format!("differ after {at} bytes")), "{other}");
+        let marks: Vec<String> = chromium
+            .eval("return [...document.querySelectorAll('.compared mark')].map((mark) => mark.textContent)")
+            .await;
+        assert_eq!(marks, ["", "?from=%E4%B8%AD"]);
+        let escapes: Value = chromium.eval("return marked('a%E4%B8c', 'a%E4%b8c')").await;
+        assert_eq!(escapes, serde_json::json!([["a%E4", "%B8", "c"], ["a%E4", "%b8", "c"]]));
+        let sent: Vec<Option<String>> = chromium
+            .eval("return ['/x?url=a%2Bb+c%23d&e', '/x?curl=a', '/x?url=%FF'].map(askedFor)")
+            .await;
+        assert_eq!(sent, [Some("a+b+c".to_owned()), None, None]);
+        assert_eq!(faults(chromium).await, Vec::<String>::new());
+    })
+    .await;
+}
+
 /// What takes the keyboard without showing that it has it.
 async fn unseen(chromium: &Chromium) -> Vec<String> {
     chromium

@@ -36,6 +36,13 @@ async fn callers_mistakes_are_told_in_their_words() {
             "URL_INVALID",
             "encoded twice",
         ),
+        (
+            "?url=https%25253A%25252F%25252Fa.cn",
+            400,
+            1002,
+            "URL_INVALID",
+            "encoded 3 times, which is too often",
+        ),
         ("?url=https://a.cn&appId=nobody", 404, 1004, "ACCOUNT_UNKNOWN", "appId"),
     ] {
         let answer = gateway.get(&format!("/wechat/jsSDK{query}")).await;

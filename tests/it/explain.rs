@@ -1,5 +1,7 @@
 //! `wxgate explain`, and the same as a form on the console.
 
+mod request;
+
 use wxgate::jssdk::sign;
 use wxgate::sandbox::{Api, SandboxConfig, TokenKind};
 

@@ -165,6 +165,7 @@ async fn the_demo_page_needs_nothing_from_elsewhere() {
     for (path, kind) in [
         ("/", "text/html; charset=utf-8"),
         ("/sandbox/demo.js", "text/javascript; charset=utf-8"),
+        ("/sandbox/compare.js", "text/javascript; charset=utf-8"),
         ("/sandbox/demo.css", "text/css; charset=utf-8"),
     ] {
         let answer = desk.get(path).await;

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
+use tracing::Level;
 use utoipa::{IntoParams, ToSchema};
 use validator::{Validate, ValidationError};
 
@@ -98,6 +99,11 @@ pub(super) async fn sign_page(
         let message = format!("{} is not under any of this account's js_domains", page.host());
         return Err(ApiError::new(Code::DomainNotAllowed, message));
     }
+    if tracing::enabled!(Level::DEBUG)
+        && let Some(warning) = page.warning()
+    {
+        tracing::debug!(host = page.host(), "{}", warning.words().en);
+    }
     let ticket = account.credentials.ticket().await?;
     Ok(signed(account, ticket.value.expose(), &page, id))
 }
@@ -120,7 +126,7 @@ impl From<UrlProblem> for ApiError {
     fn from(problem: UrlProblem) -> Self {
         let code = match problem {
             UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
-            UrlProblem::NotAbsolute | UrlProblem::EncodedTwice | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {
+            UrlProblem::NotAbsolute | UrlProblem::EncodedTooOften(_) | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {
                 Code::UrlInvalid
             }
         };

@@ -1,6 +1,6 @@
 //! The known mistakes, the frequent ones first.
 
-use super::{Claim, Signed, Tickets, Words, urls};
+use super::{Claim, Signed, Tickets, Words, escapes, urls};
 use crate::secret::Secret;
 
 /// A known mistake.
@@ -29,6 +29,14 @@ enum Change {
 }
 
 impl Mistake {
+    /// All that it may make of `url` alone.
+    pub(super) fn urls(&self, url: &str) -> Vec<String> {
+        match self.change {
+            Change::Url(change) => change(url),
+            Change::Fragment | Change::Ticket(_) | Change::Other(_) => Vec::new(),
+        }
+    }
+
     /// All that it may make of `signed`.
     pub(super) fn variants(&self, signed: &Signed, claim: &Claim, tickets: &Tickets) -> Vec<Signed> {
         let with_url = |url| Signed { url, ..signed.clone() };
@@ -52,7 +60,7 @@ impl Mistake {
 }
 
 /// How a page sends its URL.
-const SEND: Words = Words {
+pub(super) const SEND: Words = Words {
     en: "send encodeURIComponent(location.href.split('#')[0]), read at the moment when it is needed",
     zh: "传 encodeURIComponent(location.href.split('#')[0])，并在需要时才读取",
 };
@@ -92,7 +100,7 @@ macro_rules! mistakes {
 mistakes! {
     "fragment_kept", Change::Fragment,
         "the fragment (# and what follows) was signed too", "把 # 及其后的部分也签了", SEND;
-    "encoded_once_too_often", Change::Url(urls::encoded),
+    "encoded_once_too_often", Change::Url(escapes::encoded),
         "the URL was still encoded when it was signed: encoded once too often, or not decoded",
         "签名时网址仍是编码过的：多编码了一次，或没有解码", LEAVE;
     "html_escaped", Change::Url(urls::html_escaped),
@@ -141,11 +149,17 @@ mistakes! {
         "a port was added, left out or replaced by the server's own", "端口多了、少了，或换成了服务器自己的", FROM_BROWSER;
     "default_page", Change::Url(urls::other_index),
         "the directory's default page (index.html …) was added or left out", "多了或少了默认首页（index.html 等）", LEAVE;
-    "decoded", Change::Url(urls::decoded),
+    "decoded", Change::Url(escapes::decoded),
         "the URL was decoded once too often", "网址多解码了一次", LEAVE;
-    "escapes_rewritten", Change::Url(urls::escaped_otherwise),
+    "escapes_rewritten", Change::Url(escapes::escaped_otherwise),
         "the URL's escapes were written otherwise: raw characters escaped, or %e4 for %E4",
         "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE;
+    "plus_for_space", Change::Url(escapes::other_space),
+        "a blank was written otherwise: + for %20, or %20 for +, or a + was escaped as %2B",
+        "空格的写法变了：%20 与 + 互换，或把 + 转义成了 %2B", LEAVE;
+    "host_in_unicode", Change::Url(urls::other_host_form),
+        "the host was written in Unicode for its xn-- form, or the other way round",
+        "域名用了 Unicode 写法而不是 xn-- 形式（或反过来）", SEND;
     "query_rebuilt", Change::Url(urls::rebuilt_query),
         "the query was taken apart and put together otherwise: sorted, or with an = more or less",
         "查询参数被拆开重组过：排了序，或多了、少了等号", LEAVE;
@@ -153,6 +167,12 @@ mistakes! {
         "the URL was turned into lower case", "网址被转成了小写", LEAVE;
     "www", Change::Url(urls::other_www),
         "www. was added or left out", "多了或少了 www.", FROM_BROWSER;
+    "other_host", Change::Url(urls::other_host),
+        "another host was signed: another subdomain, or the server's own name",
+        "签的是另一个域名：别的子域名，或服务器自己的名字", FROM_BROWSER;
+    "other_path", Change::Url(urls::other_path),
+        "another path was signed: segments at its beginning or end are missing, as after a proxy's or a router's rewriting",
+        "签的是另一个路径：开头或末尾少了几段，常见于代理或前端路由改写之后", FROM_BROWSER;
     "white_space", Change::Url(urls::padded),
         "white space or quotes around the URL were signed too", "网址前后的空白或引号也被签了", LEAVE;
     "ticket_spoilt", Change::Ticket(spoilt),

@@ -3,13 +3,18 @@
 //! A mistake is data: its name, what to say about it, and what it makes of the right string. The ones that
 //! fit are found by trying, alone first and then in pairs, for SHA-1 tells nothing by itself.
 
+mod compare;
+mod escapes;
+mod marked;
 mod mistakes;
 mod urls;
 
-use super::PageUrl;
 use super::signature::hex_sha1;
+use super::{PageUrl, UrlWarning};
 use crate::secret::Secret;
 
+pub use compare::{Comparison, Difference, compare, refusal};
+pub use marked::Marked;
 pub use mistakes::{MISTAKES, Mistake};
 
 /// A text in the two languages of the project's readers.
@@ -42,6 +47,8 @@ pub enum ClaimProblem {
     Timestamp,
     /// The signature is not 40 hex digits.
     Signature,
+    /// The request is no signing call.
+    Request,
 }
 
 /// The tickets to try, and what may have been taken for one.
@@ -92,6 +99,11 @@ impl ClaimProblem {
                 en: "the signature has to be 40 hex digits (SHA-1); 32 digits would be MD5's, 64 SHA-256's",
                 zh: "signature 要填 40 位十六进制（SHA-1）；32 位是 MD5，64 位是 SHA-256",
             },
+            Self::Request => Words {
+                en: "the request has to be the URL of the signing call, as the browser's network tab has it: \
+                     https://…/wechat/jsSDK?url=…",
+                zh: "请求要填签名请求的网址，即浏览器“网络”面板里的 https://…/wechat/jsSDK?url=…",
+            },
         }
     }
 }
@@ -125,6 +137,12 @@ impl Claim {
     #[must_use]
     pub fn page(&self) -> &str {
         self.url.split('#').next().unwrap_or_default()
+    }
+
+    /// Why WeChat will refuse this page's signature even if it is right.
+    #[must_use]
+    pub fn warning(&self) -> Option<UrlWarning> {
+        PageUrl::parse(&self.url).ok()?.warning()
     }
 
     /// The string that should have been signed, without its ticket.
@@ -264,10 +282,15 @@ pub const OTHER_CAUSES: [Words; 4] = [
 ];
 
 /// What remains where no known mistake fits.
-pub const REMAINING_CAUSES: [Words; 2] = [
+pub const REMAINING_CAUSES: [Words; 3] = [
     Words {
         en: "the ticket was another one: of another account, replaced since, or of type wx_card",
         zh: "ticket 不是这一个：属于别的公众号、之后被换掉了，或是 wx_card 类型",
+    },
+    Words {
+        en: "the URL of another host or path was signed: give the signing call, copied from the browser's network tab, and the \
+             two URLs are compared byte by byte",
+        zh: "签的是另一个域名或路径的网址：把浏览器“网络”面板里的签名请求填进来，会逐字节比较两个网址",
     },
     Words {
         en: "url, nonce, timestamp and signature are not of one and the same call of wx.config: copy them again from the page, \

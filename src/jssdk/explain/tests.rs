@@ -79,6 +79,28 @@ fn known_answers() {
 }
 
 #[test]
+fn hosts_paths_and_blanks_written_otherwise_are_named() {
+    let signed = |url: &str| crate::jssdk::sign(TICKET, "Wm3WZYTPz0wzccnW", "1414587457", url);
+    for (page, url, name) in [
+        ("https://xn--fsqu00a.cn/p", "https://例子.cn/p", "host_in_unicode"),
+        (
+            "https://例子.cn:8443/p",
+            "https://xn--fsqu00a.cn:8443/p",
+            "host_in_unicode",
+        ),
+        ("https://a.cn/p?q=a%20b%20c", "https://a.cn/p?q=a+b+c", "plus_for_space"),
+        ("https://a.cn/p?q=a+b", "https://a.cn/p?q=a%20b", "plus_for_space"),
+        ("https://a.cn/p+q?q=a+b", "https://a.cn/p+q?q=a%2Bb", "plus_for_space"),
+        ("https://h5.a.cn/p?x", "https://m.a.cn/p?x", "other_host"),
+        ("https://h5.a.cn:8443/p", "https://localhost:8443/p", "other_host"),
+        ("https://a.cn/app/p/q?x", "https://a.cn/p/q?x", "other_path"),
+        ("https://a.cn/app/p/q?x", "https://a.cn/app/?x", "other_path"),
+    ] {
+        assert_eq!(found(page, &signed(url)), [name], "{page} {url}");
+    }
+}
+
+#[test]
 fn two_mistakes_at_once_are_found() {
     let (page, seen) = ("https://a.cn/p?x=1&from=singlemessage&isappinstalled=0#/r", tickets());
     let signed = |ticket: &str, url: &str| crate::jssdk::sign(ticket, "Wm3WZYTPz0wzccnW", "1414587457", url);

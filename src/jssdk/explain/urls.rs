@@ -1,94 +1,15 @@
-//! What happens to URLs on their way to being signed.
+//! What happens to a URL's parts on its way to being signed.
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-
-/// What `encodeURIComponent` leaves as it is, besides letters and digits.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
-
-/// What `URLEncoder`, `urlencode` and their like leave as it is.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
-const FORM_WITH_STAR: &AsciiSet = &FORM.remove(b'*');
-
-/// What `encodeURI` leaves as it is.
-const WHOLE: &AsciiSet = &COMPONENT
-    .remove(b';')
-    .remove(b',')
-    .remove(b'/')
-    .remove(b'?')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'&')
-    .remove(b'=')
-    .remove(b'+')
-    .remove(b'$')
-    .remove(b'#');
-
-fn encode(url: &str, set: &'static AsciiSet) -> String {
-    utf8_percent_encode(url, set).to_string()
-}
-
-/// `url` encoded as a whole, by the usual encoders.
-pub(super) fn encoded(url: &str) -> Vec<String> {
-    let mut variants = Vec::new();
-    for set in [COMPONENT, FORM, FORM_WITH_STAR, WHOLE] {
-        let once = encode(url, set);
-        variants.push(lower_case_escapes(&once));
-        variants.push(encode(&once, set));
-        variants.push(once);
-    }
-    variants
-}
-
-/// `url` decoded once, with and without a `+` for a space.
-pub(super) fn decoded(url: &str) -> Vec<String> {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
-    [decode(url), decode(&url.replace('+', "%20"))]
-        .into_iter()
-        .flatten()
-        .collect()
-}
-
-/// `url` with its escapes written otherwise: what is not ASCII escaped, or the digits in the other case.
-pub(super) fn escaped_otherwise(url: &str) -> Vec<String> {
-    let ascii = encode(url, CONTROLS);
-    let lower = lower_case_escapes(&ascii);
-    vec![change_escapes(url, str::to_ascii_uppercase), ascii, lower]
-}
-
-fn lower_case_escapes(url: &str) -> String {
-    change_escapes(url, str::to_ascii_lowercase)
-}
-
-fn change_escapes(url: &str, change: fn(&str) -> String) -> String {
-    let mut pieces = url.split('%');
-    let mut changed = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        changed.push('%');
-        match (piece.get(..2), piece.get(2..)) {
-            (Some(digits), Some(rest)) => changed.extend([change(digits).as_str(), rest]),
-            _ => changed.push_str(piece),
-        }
-    }
-    changed
-}
+use url::quirks::{domain_to_ascii, domain_to_unicode};
 
 /// A URL in parts: what stands before the host, host and port, path, query with its `?`.
-struct Parts<'a> {
-    scheme: &'a str,
-    host: &'a str,
-    path: &'a str,
-    query: &'a str,
+pub(super) struct Parts<'a> {
+    pub(super) scheme: &'a str,
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
 }
 
 impl fmt::Display for Parts<'_> {
@@ -103,7 +24,7 @@ impl fmt::Display for Parts<'_> {
     }
 }
 
-fn parts(url: &str) -> Parts<'_> {
+pub(super) fn parts(url: &str) -> Parts<'_> {
     let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
     let (rest, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -167,11 +88,7 @@ pub(super) fn other_index(url: &str) -> Vec<String> {
 
 /// A port more, another one, or none.
 pub(super) fn other_port(url: &str) -> Vec<String> {
-    let host = parts(url).host;
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
+    let (name, _) = name_and_port(parts(url).host);
     let ports = ["", ":80", ":443", ":8080", ":8443", ":3000", ":8000"].into_iter();
     ports.map(|port| with_host(url, &format!("{name}{port}"))).collect()
 }
@@ -184,6 +101,53 @@ pub(super) fn other_www(url: &str) -> Vec<String> {
         None => format!("www.{host}"),
     };
     vec![with_host(url, &other)]
+}
+
+/// The host in Unicode, or its `xn--` form.
+pub(super) fn other_host_form(url: &str) -> Vec<String> {
+    let (name, port) = name_and_port(parts(url).host);
+    let ascii = domain_to_ascii(name);
+    [domain_to_unicode(name), ascii]
+        .into_iter()
+        .filter(|form| !form.is_empty() && form != name)
+        .map(|form| with_host(url, &format!("{form}{port}")))
+        .collect()
+}
+
+/// Other hosts of the same site, and what a server behind a proxy calls itself.
+pub(super) fn other_host(url: &str) -> Vec<String> {
+    const SUBDOMAINS: [&str; 6] = ["m", "h5", "wap", "mobile", "wx", "app"];
+    let (name, port) = name_and_port(parts(url).host);
+    let mut names: Vec<String> = ["localhost", "127.0.0.1"].map(str::to_owned).into();
+    names.extend(SUBDOMAINS.iter().map(|sub| format!("{sub}.{name}")));
+    if let Some((_, parent)) = name.split_once('.').filter(|(_, parent)| parent.contains('.')) {
+        names.push(parent.to_owned());
+        names.extend(SUBDOMAINS.iter().map(|sub| format!("{sub}.{parent}")));
+        names.push(format!("www.{parent}"));
+    }
+    let hosts = names.iter().map(|name| format!("{name}{port}"));
+    hosts.map(|host| with_host(url, &host)).collect()
+}
+
+/// The path without its first segments, or without its last ones.
+pub(super) fn other_path(url: &str) -> Vec<String> {
+    const MOST: usize = 4;
+    let path = parts(url).path;
+    let from = path.match_indices('/').skip(1).take(MOST).map(|(at, _)| &path[at..]);
+    let up_to = path
+        .rmatch_indices('/')
+        .take(MOST)
+        .flat_map(|(at, _)| [&path[..=at], &path[..at]]);
+    let paths = from.chain(up_to).filter(|other| *other != path);
+    paths.map(|other| with_path(url, other)).collect()
+}
+
+/// A host's name, and its port with the colon.
+fn name_and_port(host: &str) -> (&str, &str) {
+    match host.rfind(':') {
+        Some(colon) if host[colon + 1..].bytes().all(|b| b.is_ascii_digit()) => host.split_at(colon),
+        _ => (host, ""),
+    }
 }
 
 /// All of it in lower case, or what stands before the path.

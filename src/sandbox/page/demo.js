@@ -21,6 +21,8 @@ const TEXTS = {
     sign: ['签名', '网关为当前页面签名'], config: ['wx.config', '微信核对签名与页面地址'],
     choose: ['选择照片', 'wx.chooseImage：拍照、相册或示例'], upload: ['wx.uploadImage', '照片先到微信，换回 serverId'],
     store: ['转存', '网关用 serverId 取回照片，存入图片库'],
+    sameUrl: '请求签名的网址与当前页面逐字节一致', otherUrl: '请求签名的网址与当前页面不一致（从第 {} 个字节之后），微信会报 invalid signature',
+    askedFor: '请求签名的网址', pageUrl: '当前页面的网址',
     noConnection: '连不上', noAnswer: '没有及时回答', notJson: '回答不是 JSON',
   },
   en: {
@@ -34,6 +36,8 @@ const TEXTS = {
     sign: ['Signature', 'The gateway signs this page'], config: ['wx.config', 'WeChat checks signature and page URL'],
     choose: ['Choose a photo', 'wx.chooseImage: camera, album or sample'], upload: ['wx.uploadImage', 'The photo goes to WeChat first, for a serverId'],
     store: ['Store', 'The gateway fetches it by serverId into the image store'],
+    sameUrl: 'The URL that was signed is the page\'s, byte for byte', otherUrl: 'The URL that was signed is not the page\'s (they differ after {} bytes): WeChat will say invalid signature',
+    askedFor: 'signed', pageUrl: 'the page\'s',
     noConnection: 'No connection', noAnswer: 'No answer in time', notJson: 'The answer is not JSON',
   },
 };
@@ -112,6 +116,9 @@ function draw(step) {
   part('path').textContent = step.request.path;
   fill(part('sent'), 'sent', step.request.body);
   fill(part('answer'), 'answer', step.answer);
+  const asked = step === SIGN ? askedFor(step.request.path) : null;
+  part('compared').hidden = asked === null;
+  if (asked !== null) showComparison(part('compared'), asked, location.href.split('#')[0], say);
   const trouble = part('trouble');
   trouble.hidden = state !== 'failed';
   if (state === 'failed') {
@@ -380,5 +387,7 @@ $('again').addEventListener('click', () => {
   frame('empty');
   run(0);
 });
+// The page's URL is another one then.
+addEventListener('popstate', () => draw(SIGN));
 speak(language);
 run(0);

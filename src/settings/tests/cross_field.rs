@@ -254,6 +254,24 @@ fn risky_pairs_are_warned_of() {
         ("internal.operator_key = \"short\"", "internal.operator_key"),
         ("auth = { mode = \"api_key\", api_keys = [\"short\"] }", "auth.api_keys"),
         ("credentials.adopt_interval = \"300s\"", "credentials.adopt_interval"),
+        (
+            "auth = { mode = \"jwt\", jwt_key = \"31 bytes are one too few for it\" }",
+            "auth.jwt_key",
+        ),
+        (
+            "wechat.api_base_url = \"http://wx-proxy.internal:8080/x\"",
+            "wechat.api_base_url",
+        ),
+        (
+            "wechat.fallback_base_urls = [\"http://10.0.0.1\"]",
+            "wechat.fallback_base_urls",
+        ),
+        (
+            "server.trusted_proxies = [\"10.0.0.0/8\", \"0.0.0.0/0\"]",
+            "server.trusted_proxies",
+        ),
+        ("server.trusted_proxies = [\"::/0\"]", "server.trusted_proxies"),
+        ("internal.listen = \"8.8.8.8:9090\"", "internal.listen"),
     ] {
         let told = warnings(text);
         assert!(told.len() == 1 && told[0].contains(key), "{told:?}");
@@ -263,6 +281,12 @@ fn risky_pairs_are_warned_of() {
         "credentials.backend = \"redis\"\nredis.url = \"redis://[::1]/0\"",
         "server.listen = \"0.0.0.0:8080\"\nauth = { mode = \"api_key\", api_keys = [\"long enough to be safe\"] }",
         "server.cors_allowed_origins = [\"*\"]",
+        "auth = { mode = \"jwt\", jwt_key = \"these are 32 bytes, just enough.\" }",
+        "wechat.api_base_url = \"http://127.0.0.1:8090\"",
+        "wechat.api_base_url = \"http://[::1]:8090/x\"",
+        "wechat.api_base_url = \"http://localhost\"",
+        "internal.listen = \"0.0.0.0:9090\"",
+        "internal.listen = \"10.0.0.1:9090\"",
     ] {
         assert_eq!(warnings(text), [""; 0]);
     }

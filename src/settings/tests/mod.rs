@@ -5,6 +5,7 @@ mod environment;
 mod example;
 mod file;
 mod http_client;
+mod mistakes;
 mod resolved;
 mod secrets;
 
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use super::{Settings, Sources};
 
 /// The least that loads: [`ACCOUNT`] comes first in a file, so that sections can follow.
-const ACCOUNT: &str = "accounts = [{ app_id = \"wx1\", app_secret = \"s\" }]\n";
+const ACCOUNT: &str = "accounts = [{ app_id = \"wx1\", app_secret = \"0123456789abcdef0123456789abcdef\" }]\n";
 
 /// A settings file that lives as long as the test.
 struct SettingsFile {

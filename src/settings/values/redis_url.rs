@@ -12,6 +12,13 @@ use crate::secret::{MASK, Secret};
 const EXPECTED: &str = "expected a Redis URL such as \"redis://127.0.0.1:6379/0\", or rediss:// for TLS \
                         (the value is not shown, it may hold a password)";
 
+const RAW_PASSWORD: &str = "expected a password without a raw `#`, `/` or `?`: percent-encode it (%23, %2F, %3F), or \
+                            give it as redis.password instead (the value is not shown, it may hold a password)";
+const INSECURE: &str = "expected no #insecure: the server's certificate is always checked; trust a private CA with \
+                        http_client.ca_file (the value is not shown, it may hold a password)";
+const FRAGMENT: &str = "expected nothing after a `#`; in a password, write it as %23, or give the password as redis.password \
+                        instead (the value is not shown, it may hold a password)";
+
 /// A `redis://` or `rediss://` URL. It may hold a password, so it prints itself masked.
 #[derive(Clone)]
 pub struct RedisUrl {
@@ -59,6 +66,9 @@ impl TryFrom<Secret> for RedisUrl {
 
     fn try_from(whole: Secret) -> Result<Self, Self::Error> {
         let text = whole.expose();
+        if let Some(fault) = fault(text) {
+            return Err(fault);
+        }
         let known_scheme = text.starts_with("redis://") || text.starts_with("rediss://");
         let info = text.into_connection_info().map_err(|_| EXPECTED)?;
         if !known_scheme {
@@ -72,6 +82,20 @@ impl TryFrom<Secret> for RedisUrl {
         let masked = mask(url).ok_or(EXPECTED)?;
         Ok(Self { whole, info, masked })
     }
+}
+
+/// What is most likely meant by a URL that can't be read, or that would be read otherwise than it is meant.
+fn fault(text: &str) -> Option<&'static str> {
+    let rest = text
+        .strip_prefix("redis://")
+        .or_else(|| text.strip_prefix("rediss://"))?;
+    let tail = &rest[rest.find(['/', '?', '#']).unwrap_or(rest.len())..];
+    if tail.contains('@') {
+        return Some(RAW_PASSWORD);
+    }
+    tail.ends_with("#insecure")
+        .then_some(INSECURE)
+        .or_else(|| tail.contains('#').then_some(FRAGMENT))
 }
 
 /// Masks the password, or a user without one, which is more often a password in the wrong place.
@@ -133,6 +157,32 @@ mod tests {
         assert!(url("rediss://r").unwrap().is_tls());
         assert!(!url("redis://r").unwrap().is_tls());
         assert_eq!(url("redis://[::1]:7/0").unwrap().host(), "[::1]");
+    }
+
+    #[test]
+    fn raw_characters_in_a_password_are_told() {
+        for text in [
+            "redis://:pa#ss@r:6379/0",
+            "redis://:pa/ss@r:6379/0",
+            "redis://:pa?ss@r:6379/0",
+            "rediss://u:12#34@r:6379",
+            "redis://u:12/34@r",
+        ] {
+            let told = url(text).unwrap_err();
+            assert!(
+                told.contains("percent-encode") && told.contains("redis.password"),
+                "{text}: {told}"
+            );
+        }
+        assert!(url("redis://:pa%23%2Fss@r:6379/0").is_ok());
+        assert!(url("redis://r#x").unwrap_err().contains("%23"));
+    }
+
+    #[test]
+    fn unchecked_certificates_are_refused() {
+        for text in ["rediss://r/#insecure", "rediss://:p@r:6379/0#insecure"] {
+            assert!(url(text).unwrap_err().contains("#insecure"), "{text}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn write_secret(directory: &Path, name: &str) {
     let secret = if name.contains("public_key") {
         include_str!("../rsa_public_key.pem")
     } else {
-        "a-secret-of-many-characters\n"
+        "0123456789abcdef0123456789abcdef\n"
     };
     std::fs::write(directory.join(name), secret).unwrap();
 }

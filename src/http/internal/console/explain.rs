@@ -11,11 +11,12 @@ use super::language::Language;
 use super::{Console, page, written};
 use crate::credentials::Kind;
 use crate::directory::Directory;
-use crate::jssdk::explain::{self, Claim, ClaimProblem, Tickets, Verdict};
+use crate::jssdk::explain::{self, Claim, ClaimProblem, Comparison, Tickets, Verdict};
 use crate::secret::Secret;
 
-/// The largest form: a page's URL of 8 KiB may be three times as long when it is escaped.
-pub(super) const MAX_FORM: usize = 32 * 1024;
+/// The largest form: a page's URL of 8 KiB may be three times as long when it is escaped, and so it stands in the signing
+/// call too.
+pub(super) const MAX_FORM: usize = 64 * 1024;
 
 /// Whose turn it is to sign thousands of strings.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
@@ -25,6 +26,7 @@ static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 #[serde(default)]
 pub(super) struct Asked {
     pub(super) url: String,
+    pub(super) request: String,
     pub(super) nonce: String,
     pub(super) timestamp: String,
     pub(super) signature: String,
@@ -39,7 +41,9 @@ pub(super) enum Found {
     Problem(ClaimProblem),
     /// There is no ticket now to compare with.
     NoTicket,
-    /// It was looked into.
+    /// The signing call was compared with the page.
+    Compared(Comparison),
+    /// The signature was looked into.
     Verdict(Claim, Verdict),
 }
 
@@ -48,7 +52,7 @@ impl Found {
         match self {
             Self::Unreadable | Self::Problem(_) => StatusCode::BAD_REQUEST,
             Self::NoTicket => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Verdict(..) => StatusCode::OK,
+            Self::Compared(_) | Self::Verdict(..) => StatusCode::OK,
         }
     }
 }
@@ -60,7 +64,7 @@ pub(super) async fn get_form(
 ) -> Response {
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
-    let page = page::explain_page(&console.app_ids(), &Asked::default(), None, language);
+    let page = page::explain_page(&console.app_ids(), &Asked::default(), &[], language);
     written(page, chosen)
 }
 
@@ -74,35 +78,55 @@ pub(super) async fn post_form(
             let found = look_into(&asked, &console.0.api.directory).await;
             (asked, found)
         }
-        Err(_) => (Asked::default(), Found::Unreadable),
+        Err(_) => (Asked::default(), vec![Found::Unreadable]),
     };
     let language = Language::of_headers(&headers);
-    let page = page::explain_page(&console.app_ids(), &asked, Some(&found), language);
-    (found.status(), written(page, None)).into_response()
+    let page = page::explain_page(&console.app_ids(), &asked, &found, language);
+    let status = found.iter().map(Found::status).max().unwrap_or_default();
+    (status, written(page, None)).into_response()
 }
 
-async fn look_into(asked: &Asked, directory: &Directory) -> Found {
-    let claim = match Claim::new(&asked.url, &asked.nonce, &asked.timestamp, &asked.signature) {
-        Ok(claim) => claim,
-        Err(problem) => return Found::Problem(problem),
-    };
-    let Some(tickets) = tickets(directory, &asked.app_id) else {
-        return Found::NoTicket;
-    };
+impl Asked {
+    /// Whether there is a signature to look into. A signing call alone is fine too.
+    fn has_claim(&self) -> bool {
+        let claim = [&self.nonce, &self.timestamp, &self.signature];
+        self.request.trim().is_empty() || claim.iter().any(|value| !value.trim().is_empty())
+    }
+}
+
+/// What came out: of the signing call, if there is one, then of the signature.
+async fn look_into(asked: &Asked, directory: &Directory) -> Vec<Found> {
+    let mut work: Vec<Box<dyn FnOnce() -> Found + Send>> = Vec::new();
+    if !asked.request.trim().is_empty() {
+        let (request, url) = (asked.request.clone(), asked.url.clone());
+        work.push(Box::new(move || {
+            explain::compare(&request, &url).map_or_else(Found::Problem, Found::Compared)
+        }));
+    }
+    if asked.has_claim() {
+        let claim = match Claim::new(&asked.url, &asked.nonce, &asked.timestamp, &asked.signature) {
+            Ok(claim) => claim,
+            Err(problem) => return vec![Found::Problem(problem)],
+        };
+        let Some(tickets) = tickets(directory, &asked.app_id) else {
+            return vec![Found::NoTicket];
+        };
+        work.push(Box::new(move || {
+            let verdict = explain::explain(&claim, &tickets);
+            Found::Verdict(claim, verdict)
+        }));
+    }
     // Thousands of strings are signed: nothing that a thread with requests should wait for, and one at a
     // time, since names are looked up and pictures written by the same few threads.
     let Ok(turn) = ONE_AT_A_TIME.acquire().await else {
-        return Found::Unreadable;
+        return vec![Found::Unreadable];
     };
-    let explained = tokio::task::spawn_blocking(move || {
-        let verdict = explain::explain(&claim, &tickets);
+    let found = tokio::task::spawn_blocking(move || {
+        let found = work.into_iter().map(|look| look()).collect();
         drop(turn);
-        (claim, verdict)
+        found
     });
-    match explained.await {
-        Ok((claim, verdict)) => Found::Verdict(claim, verdict),
-        Err(_) => Found::Unreadable,
-    }
+    found.await.unwrap_or_else(|_| vec![Found::Unreadable])
 }
 
 /// The ticket in use of `app_id`, or of the default account, and all that may have been taken for it.

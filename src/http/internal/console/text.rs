@@ -171,13 +171,20 @@ texts! {
     ACTION_UNREACHABLE: "连不上网关", "The gateway can't be reached";
 
     EXPLAIN: "为什么 invalid signature", "Why invalid signature?";
-    EXPLAIN_MORE: "填页面传给 wx.config 的值和页面网址，网关会用当前的 ticket 试出是哪里签错了。ticket 不会显示。", "Paste what the page passed to wx.config, and its URL: the gateway finds the mistake by trying, with the ticket in use, which is not shown.";
+    EXPLAIN_MORE: "填页面网址和页面传给 wx.config 的值，网关会用当前的 ticket 试出是哪里签错了，ticket 不会显示。也可以只填网址和签名请求，逐字节比较。", "Paste the page's URL and what the page passed to wx.config: the gateway finds the mistake by trying, with the ticket in use, which is not shown. Or paste the URL and the signing call alone, to have the two compared byte by byte.";
     EXPLAIN_ALONE: "在单独的页面里填写", "Fill it in on a page of its own";
     EXPLAIN_ASK: "查原因", "Find the mistake";
     FIELD_URL: "页面网址（地址栏里的完整网址）", "The page's URL, as the address bar has it";
     FIELD_NONCE: "随机串 nonceStr", "nonceStr";
     FIELD_TIMESTAMP: "时间戳 timestamp", "timestamp";
     FIELD_SIGNATURE: "签名 signature", "signature";
+    FIELD_REQUEST: "签名请求的网址（浏览器“网络”面板里的 …/wechat/jsSDK?url=…，可不填）", "The signing call's URL, as the browser's network tab has it: …/wechat/jsSDK?url=… (may be left out)";
+    REQUEST_SAME: "签名请求里的网址与页面网址逐字节一致", "The signing call asks for the page's own URL, byte for byte";
+    REQUEST_DIFFERS: "签名请求里的网址与页面网址不一致", "The signing call asks for another URL than the page's";
+    REQUEST_REFUSED: "签名请求里的网址无法签名", "The URL in the signing call can't be signed";
+    REQUEST_SIGNED: "请求里的网址", "asked for";
+    REQUEST_PAGE: "页面的网址", "the page's";
+    LIST_COMMA: "、", ", ";
     BACK: "返回控制台", "Back to the console";
     EXPLAIN_UNREADABLE: "表单没有读到，请重新填写。", "The form could not be read: please fill it in again.";
     EXPLAIN_NO_TICKET: "现在没有可用的 ticket，无法比较；原因见控制台。", "There is no ticket now to compare with; the console says why.";
@@ -231,7 +238,7 @@ mod tests {
     use crate::wechat::{ErrCode, Meaning};
 
     /// Names that are the same in both languages.
-    const NAMES: [&str; 3] = ["REDIS", "STORE_S3", "CALLS_OF"];
+    const NAMES: [&str; 4] = ["REDIS", "STORE_S3", "CALLS_OF", "LIST_COMMA"];
 
     #[test]
     fn every_text_is_there_in_both_languages() {

@@ -6,7 +6,10 @@ use super::{Pen, document, language_links};
 use crate::http::internal::console::explain::{Asked, Found};
 use crate::http::internal::console::language::Language;
 use crate::http::internal::console::text;
-use crate::jssdk::explain::{Claim, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict, Words};
+use crate::jssdk::explain::{
+    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict, Words,
+};
+use crate::jssdk::{UrlProblem, UrlWarning};
 
 const PATH: &str = "/console/explain";
 
@@ -36,7 +39,7 @@ pub(super) fn card(app_ids: &[String], pen: Pen) -> Markup {
 }
 
 /// The page of its own that answers, with the form as it was filled in.
-pub(super) fn page(app_ids: &[String], asked: &Asked, found: Option<&Found>, pen: Pen) -> Markup {
+pub(super) fn page(app_ids: &[String], asked: &Asked, found: &[Found], pen: Pen) -> Markup {
     let title = html! { "wxgate " (pen.say(text::EXPLAIN)) };
     let body = html! {
         header {
@@ -48,7 +51,7 @@ pub(super) fn page(app_ids: &[String], asked: &Asked, found: Option<&Found>, pen
             }
         }
         main #main tabindex="-1" {
-            @if let Some(found) = found { (answer(found, pen)) }
+            @for found in found { (answer(found, pen)) }
             section #explain.card { (form(app_ids, asked, pen)) }
         }
     };
@@ -56,11 +59,12 @@ pub(super) fn page(app_ids: &[String], asked: &Asked, found: Option<&Found>, pen
 }
 
 fn form(app_ids: &[String], asked: &Asked, pen: Pen) -> Markup {
+    // With a signing call alone, only it and the page's URL are needed.
     let field = |name: &str, label: text::Text, value: &str, mode: Option<&str>| {
         html! {
             div.field {
                 label for={ "explain-" (name) } { (pen.say(label)) }
-                input id={ "explain-" (name) } name=(name) value=(value) inputmode=[mode] required autocomplete="off"
+                input id={ "explain-" (name) } name=(name) value=(value) inputmode=[mode] required[name == "url"] autocomplete="off"
                     autocapitalize="off" spellcheck="false";
             }
         }
@@ -74,6 +78,7 @@ fn form(app_ids: &[String], asked: &Asked, pen: Pen) -> Markup {
                 (field("timestamp", text::FIELD_TIMESTAMP, &asked.timestamp, Some("numeric")))
             }
             (field("signature", text::FIELD_SIGNATURE, &asked.signature, None))
+            (field("request", text::FIELD_REQUEST, &asked.request, Some("url")))
             @if app_ids.len() > 1 {
                 div.field {
                     label for="explain-app_id" { "appId" }
@@ -92,16 +97,23 @@ fn answer(found: &Found, pen: Pen) -> Markup {
         Found::Unreadable => refusal(pen.say(text::EXPLAIN_UNREADABLE)),
         Found::Problem(problem) => refusal(pen.words(problem.words())),
         Found::NoTicket => refusal(pen.say(text::EXPLAIN_NO_TICKET)),
+        Found::Compared(comparison) => compared(comparison, pen),
         Found::Verdict(claim, Verdict::Right) => banner(
             "good",
             pen.say(text::EXPLAIN_RIGHT),
-            &html! { p { code { (claim.page()) } } p { (pen.say(text::EXPLAIN_STILL)) } (pen.list(OTHER_CAUSES)) },
+            &html! {
+                (warning(claim.warning(), pen))
+                p { code { (claim.page()) } }
+                p { (pen.say(text::EXPLAIN_STILL)) }
+                (pen.list(OTHER_CAUSES))
+            },
         ),
         Found::Verdict(claim, Verdict::Explained { mistakes, signed }) => explained(claim, mistakes, signed, pen),
-        Found::Verdict(_, Verdict::Unexplained) => banner(
+        Found::Verdict(claim, Verdict::Unexplained) => banner(
             "bad",
             pen.say(text::EXPLAIN_NOTHING),
             &html! {
+                (warning(claim.warning(), pen))
                 p { (pen.say(text::EXPLAIN_REMAINING)) }
                 (pen.list(REMAINING_CAUSES))
                 details {
@@ -133,15 +145,72 @@ fn explained(claim: &Claim, mistakes: &[&Mistake], signed: &Signed, pen: Pen) ->
     )
 }
 
+/// What a signing call asked for, against the page's URL.
+fn compared(comparison: &Comparison, pen: Pen) -> Markup {
+    match comparison {
+        Comparison::Refused(problem) => banner(
+            "bad",
+            pen.say(text::REQUEST_REFUSED),
+            &html! {
+                p { (pen.words(explain::refusal(problem))) }
+                @if let UrlProblem::Spilled(name) = problem { p { code { (name) } } }
+            },
+        ),
+        Comparison::Same(url) => banner(
+            "good",
+            pen.say(text::REQUEST_SAME),
+            &html! { (warning(comparison.warning(), pen)) p { code { (url) } } },
+        ),
+        Comparison::Different(difference) => {
+            let parts: Vec<&str> = difference.parts.iter().map(|part| pen.words(*part)).collect();
+            banner(
+                "warn",
+                pen.say(text::REQUEST_DIFFERS),
+                &html! {
+                    (warning(comparison.warning(), pen))
+                    p { strong { (parts.join(pen.say(text::LIST_COMMA))) } }
+                    (pen.list(difference.mistakes.iter().map(|mistake| mistake.what)))
+                    p { strong { (pen.say(text::WHAT_TO_DO)) } }
+                    (pen.list(difference.cures()))
+                    dl {
+                        (marked(text::REQUEST_SIGNED, &difference.signed, pen))
+                        (marked(text::REQUEST_PAGE, &difference.page, pen))
+                    }
+                },
+            )
+        }
+    }
+}
+
+/// A URL with its differing bytes marked, and written out in hex.
+fn marked(label: text::Text, url: &Marked, pen: Pen) -> Markup {
+    let Marked {
+        before,
+        differing,
+        after,
+    } = url;
+    html! {
+        dt { (pen.say(label)) }
+        dd {
+            code { (before) mark { (differing) } (after) }
+            @if !differing.is_empty() { " " small { code { (url.hex()) } } }
+        }
+    }
+}
+
+fn warning(warning: Option<UrlWarning>, pen: Pen) -> Markup {
+    html! { @if let Some(warning) = warning { p role="alert" { (pen.words(warning.words())) } } }
+}
+
 fn refusal(words: &str) -> Markup {
     html! { div.banner.bad role="alert" { span.lamp aria-hidden="true" {} div { h2 { (words) } } } }
 }
 
 fn banner(class: &str, title: &str, more: &Markup) -> Markup {
     html! {
-        section.banner.(class) aria-labelledby="answer" {
+        section.banner.(class) aria-label=(title) {
             span.lamp aria-hidden="true" {}
-            div { h2 #answer { (title) } (more) }
+            div { h2 { (title) } (more) }
         }
     }
 }

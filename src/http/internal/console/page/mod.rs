@@ -69,7 +69,7 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
 }
 
 /// The page about a signature: what was asked, and what came out.
-pub(super) fn explain_page(app_ids: &[String], asked: &Asked, found: Option<&Found>, language: Language) -> Markup {
+pub(super) fn explain_page(app_ids: &[String], asked: &Asked, found: &[Found], language: Language) -> Markup {
     let now = SystemTime::now();
     explain::page(app_ids, asked, found, Pen { language, now })
 }

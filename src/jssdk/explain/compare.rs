@@ -1,0 +1,337 @@
+//! The URL that a signing call asked for, against the URL of the page that made it.
+
+use super::marked::{Marked, mark};
+use super::mistakes::SEND;
+use super::urls::parts;
+use super::{ClaimProblem, MISTAKES, Mistake, Words};
+use crate::jssdk::{PageUrl, QueryParams, UrlProblem, UrlWarning};
+
+/// What the gateway makes of a signing call.
+#[derive(Debug)]
+pub enum Comparison {
+    /// It can't sign the URL as it was sent.
+    Refused(UrlProblem),
+    /// It signs the page's URL, this one, byte for byte.
+    Same(String),
+    /// It signs another URL.
+    Different(Box<Difference>),
+}
+
+/// Where two URLs differ.
+#[derive(Debug)]
+pub struct Difference {
+    /// The URL that is signed.
+    pub signed: Marked,
+    /// The page's URL.
+    pub page: Marked,
+    /// The parts that differ.
+    pub parts: Vec<Words>,
+    /// Known mistakes that make the one of the other: one, two in this order, or none.
+    pub mistakes: Vec<&'static Mistake>,
+}
+
+/// Compares the URL in `request`, as it is copied from a browser's network tab (a URL, a request line, a curl command), with
+/// the URL of `page`.
+pub fn compare(request: &str, page: &str) -> Result<Comparison, ClaimProblem> {
+    let query = query_of(request).ok_or(ClaimProblem::Request)?;
+    let page = page.trim();
+    let page = PageUrl::parse(page).map_err(|_| ClaimProblem::Url)?;
+    let params = match QueryParams::parse(query) {
+        Ok(params) => params,
+        Err(problem) => return Ok(Comparison::Refused(problem)),
+    };
+    let signed = match PageUrl::parse(&params.url) {
+        Ok(signed) => signed.as_str(),
+        Err(problem) => return Ok(Comparison::Refused(problem)),
+    };
+    let page = page.as_str();
+    if signed == page {
+        return Ok(Comparison::Same(signed.to_owned()));
+    }
+    let (signed_marked, page_marked) = mark(signed, page);
+    Ok(Comparison::Different(Box::new(Difference {
+        signed: signed_marked,
+        page: page_marked,
+        parts: differing_parts(signed, page),
+        mistakes: mistakes(signed, page),
+    })))
+}
+
+/// The query string of the signing call in `request`; `None` if there is none with a `url` in it.
+fn query_of(request: &str) -> Option<&str> {
+    let request = request.trim();
+    let first = request.split_whitespace().next().unwrap_or_default();
+    let is_line = ["GET", "HEAD", "POST", "OPTIONS", "curl"].contains(&first);
+    let url = if is_line {
+        request.split_whitespace().find(|word| word.contains('?'))?
+    } else {
+        request
+    };
+    let quotes = |c| matches!(c, '"' | '\'' | '`');
+    let (_, query) = url.trim_matches(quotes).split_once('?')?;
+    // No browser sends a fragment.
+    let query = query.split('#').next().unwrap_or_default();
+    query.split('&').any(|pair| pair.starts_with("url=")).then_some(query)
+}
+
+/// The mistakes that make `signed` of `page`.
+fn mistakes(signed: &str, page: &str) -> Vec<&'static Mistake> {
+    let alone = |url: &str| {
+        MISTAKES
+            .iter()
+            .find(|mistake| mistake.urls(url).iter().any(|url| url == signed))
+    };
+    if let Some(mistake) = alone(page) {
+        return vec![mistake];
+    }
+    let pair = MISTAKES.iter().find_map(|first| {
+        let second = first.urls(page).iter().find_map(|url| alone(url))?;
+        (second.name != first.name).then(|| vec![first, second])
+    });
+    pair.unwrap_or_default()
+}
+
+fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
+    const SCHEME: Words = Words {
+        en: "another scheme",
+        zh: "协议不同",
+    };
+    const HOST: Words = Words {
+        en: "another host or port",
+        zh: "域名或端口不同",
+    };
+    const PATH: Words = Words {
+        en: "another path",
+        zh: "路径不同",
+    };
+    const QUERY: Words = Words {
+        en: "another query",
+        zh: "查询参数不同",
+    };
+    let (signed, page) = (parts(signed), parts(page));
+    let pairs = [
+        (SCHEME, signed.scheme, page.scheme),
+        (HOST, signed.host, page.host),
+        (PATH, signed.path, page.path),
+        (QUERY, signed.query, page.query),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(_, signed, page)| signed != page)
+        .map(|(words, ..)| words)
+        .collect()
+}
+
+impl Comparison {
+    /// Why WeChat will refuse the signature of the URL that was asked for, whatever the page is.
+    #[must_use]
+    pub fn warning(&self) -> Option<UrlWarning> {
+        let signed = match self {
+            Self::Refused(_) => return None,
+            Self::Same(url) => url.clone(),
+            Self::Different(difference) => difference.signed.whole(),
+        };
+        PageUrl::parse(&signed).ok()?.warning()
+    }
+}
+
+impl Difference {
+    /// How many bytes are the same before the first difference.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        self.page.before.len()
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn cures(&self) -> Vec<Words> {
+        let mut cures: Vec<Words> = self.mistakes.iter().map(|mistake| mistake.cure).collect();
+        cures.dedup();
+        if cures.is_empty() {
+            cures.push(SEND);
+        }
+        cures
+    }
+}
+
+/// What to tell whoever sent a URL that can't be signed; the parameter that would be lost stands in `UrlProblem::Spilled`.
+#[must_use]
+pub fn refusal(problem: &UrlProblem) -> Words {
+    match problem {
+        UrlProblem::Missing => Words {
+            en: "the call's url is empty",
+            zh: "请求里的 url 是空的",
+        },
+        UrlProblem::Repeated => Words {
+            en: "the call has url more than once",
+            zh: "请求里的 url 出现了不止一次",
+        },
+        UrlProblem::TooLong => Words {
+            en: "the call's url is longer than 8192 bytes",
+            zh: "请求里的 url 超过 8192 字节",
+        },
+        UrlProblem::NotAbsolute => Words {
+            en: "the call's url is not absolute: it has to begin with http:// or https:// and a host",
+            zh: "请求里的 url 不完整：要以 http:// 或 https:// 加域名开头",
+        },
+        UrlProblem::EncodedTooOften(_) => Words {
+            en: "the call's url is encoded twice or more often: encodeURIComponent may be called only once, also where a \
+                 library (axios, a URLSearchParams) encodes parameters by itself",
+            zh: "请求里的 url 编码了两次或更多：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
+                 不要再自己编码",
+        },
+        UrlProblem::NotAPageUrl => Words {
+            en: "the call's url holds bytes that no page's URL holds",
+            zh: "请求里的 url 含有网址里不可能出现的字节",
+        },
+        UrlProblem::Spilled(_) => Words {
+            en: "the call's url was sent unencoded, so that a parameter of the page's would be lost: use encodeURIComponent",
+            zh: "请求里的 url 没有编码，页面自己的参数会丢失：请用 encodeURIComponent",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "https://h5.example.com/p?q=%E4%B8%AD&from=singlemessage";
+
+    fn encoded(url: &str) -> String {
+        percent_encoding::utf8_percent_encode(url, percent_encoding::NON_ALPHANUMERIC).to_string()
+    }
+
+    fn difference(signed: &str, page: &str) -> Difference {
+        match compare(&format!("/wechat/jsSDK?url={}", encoded(signed)), page).unwrap() {
+            Comparison::Different(difference) => *difference,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn request_is_taken_as_it_is_copied() {
+        let url = format!(
+            "https://gw.example.com/wechat/jsSDK?appId=wx1&url={}&_=1",
+            encoded(PAGE)
+        );
+        for request in [
+            url.clone(),
+            format!(" {url}\n"),
+            format!("GET {url} HTTP/1.1"),
+            format!("GET /wechat/jsSDK?url={} HTTP/1.1\r\nHost: x?y", encoded(PAGE)),
+            format!("curl '{url}' \\\n  -H 'accept: */*' --compressed"),
+            format!("\"{url}#fragment\""),
+        ] {
+            let same = compare(&request, &format!("{PAGE}#/route"));
+            assert!(
+                matches!(same, Ok(Comparison::Same(signed)) if signed == PAGE),
+                "{request}"
+            );
+        }
+        for request in ["", "https://gw.example.com/wechat/jsSDK", "/x?curl=1", "GET / HTTP/1.1"] {
+            assert_eq!(compare(request, PAGE).unwrap_err(), ClaimProblem::Request, "{request}");
+        }
+        assert_eq!(compare(&url, "example.com").unwrap_err(), ClaimProblem::Url);
+    }
+
+    #[test]
+    fn call_that_is_refused_says_why() {
+        for (query, problem) in [
+            (
+                format!("url={}", encoded(&encoded(PAGE))),
+                UrlProblem::EncodedTooOften(2),
+            ),
+            (format!("url={PAGE}"), UrlProblem::Spilled("from".to_owned())),
+            ("url=".to_owned(), UrlProblem::Missing),
+        ] {
+            let told = compare(&format!("/wechat/jsSDK?{query}"), PAGE);
+            assert!(
+                matches!(told, Ok(Comparison::Refused(found)) if found == problem),
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn difference_is_marked_by_whole_characters_and_escapes() {
+        for (signed, page, parts) in [
+            ("https://a.cn/|p|?x", "https://a.cn/|q|?x", "another path"),
+            ("https://|a|.cn/p", "https://|b|.cn/p", "another host or port"),
+            ("http||://a.cn/", "http|s|://a.cn/", "another scheme"),
+            (
+                "https://a.cn/p?x=1||",
+                "https://a.cn/p?x=1|&from=timeline|",
+                "another query",
+            ),
+            ("https://a.cn/?q=|%e4|%B8", "https://a.cn/?q=|%E4|%B8", "another query"),
+            (
+                "https://a.cn/?q=%E4|%B9|%AD",
+                "https://a.cn/?q=%E4|%B8|%AD",
+                "another query",
+            ),
+            ("https://a.cn/?q=|中|文", "https://a.cn/?q=|丰|文", "another query"),
+            ("https://a.cn/a|a|", "https://a.cn/a||", "another path"),
+        ] {
+            let found = difference(&signed.replace('|', ""), &page.replace('|', ""));
+            for (marked, expected) in [(&found.signed, signed), (&found.page, page)] {
+                let Marked {
+                    before,
+                    differing,
+                    after,
+                } = marked;
+                assert_eq!(format!("{before}|{differing}|{after}"), expected);
+            }
+            assert_eq!(found.parts[0].en, parts);
+        }
+    }
+
+    #[test]
+    fn mistake_behind_a_difference_is_named() {
+        for (signed, page, names) in [
+            (
+                "https://a.cn/p?x=1",
+                "https://a.cn/p?x=1&from=timeline",
+                vec!["share_parameters_missing"],
+            ),
+            ("http://a.cn/p", "https://a.cn/p/", vec!["other_scheme", "slash"]),
+            ("https://a.cn/?q=中", "https://a.cn/?q=%E4%B8%AD", vec!["decoded"]),
+            ("https://a.cn/one", "https://a.cn/two", vec![]),
+        ] {
+            let found: Vec<_> = difference(signed, page)
+                .mistakes
+                .iter()
+                .map(|mistake| mistake.name)
+                .collect();
+            assert_eq!(found, names, "{signed}");
+        }
+    }
+
+    #[test]
+    fn url_that_no_browser_has_is_warned_about_even_if_both_have_it() {
+        let warning =
+            |signed: &str, page: &str| compare(&format!("/?url={}", encoded(signed)), page).unwrap().warning();
+        let raw = "https://a.cn/中文";
+        assert_eq!(warning(raw, raw), Some(UrlWarning::NonAscii));
+        assert_eq!(
+            warning("https://a.cn/a b", "https://a.cn/a%20b"),
+            Some(UrlWarning::Blank)
+        );
+        assert_eq!(warning(PAGE, PAGE), None);
+    }
+
+    #[test]
+    fn long_urls_are_shortened_around_the_mark() {
+        let (long, more) = ("l".repeat(200), "中".repeat(100));
+        let found = difference(
+            &format!("https://a.cn/{long}x{more}"),
+            &format!("https://a.cn/{long}y{more}"),
+        );
+        let short = found.signed.shortened();
+        assert_eq!(short.before, format!("…{}", "l".repeat(60)));
+        assert_eq!(
+            (short.differing.as_str(), short.after.as_str()),
+            ("x", &*format!("{}…", "中".repeat(10)))
+        );
+        assert_eq!((found.at(), found.signed.hex()), (213, "78".to_owned()));
+    }
+}

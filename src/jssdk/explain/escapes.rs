@@ -1,0 +1,93 @@
+//! What happens to a URL's characters on its way to being signed.
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// What `encodeURIComponent` leaves as it is, besides letters and digits.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// What `URLEncoder`, `urlencode` and their like leave as it is.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+const FORM_WITH_STAR: &AsciiSet = &FORM.remove(b'*');
+
+/// What `encodeURI` leaves as it is.
+const WHOLE: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
+
+fn encode(url: &str, set: &'static AsciiSet) -> String {
+    utf8_percent_encode(url, set).to_string()
+}
+
+/// `url` encoded as a whole, by the usual encoders.
+pub(super) fn encoded(url: &str) -> Vec<String> {
+    let mut variants = Vec::new();
+    for set in [COMPONENT, FORM, FORM_WITH_STAR, WHOLE] {
+        let once = encode(url, set);
+        variants.push(lower_case_escapes(&once));
+        variants.push(encode(&once, set));
+        variants.push(once);
+    }
+    variants
+}
+
+/// `url` decoded once, with and without a `+` for a space.
+pub(super) fn decoded(url: &str) -> Vec<String> {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
+    [decode(url), decode(&url.replace('+', "%20"))]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// `url` with its escapes written otherwise: what is not ASCII escaped, or the digits in the other case.
+pub(super) fn escaped_otherwise(url: &str) -> Vec<String> {
+    let ascii = encode(url, CONTROLS);
+    let lower = lower_case_escapes(&ascii);
+    vec![change_escapes(url, str::to_ascii_uppercase), ascii, lower]
+}
+
+fn lower_case_escapes(url: &str) -> String {
+    change_escapes(url, str::to_ascii_lowercase)
+}
+
+fn change_escapes(url: &str, change: fn(&str) -> String) -> String {
+    let mut pieces = url.split('%');
+    let mut changed = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        changed.push('%');
+        match (piece.get(..2), piece.get(2..)) {
+            (Some(digits), Some(rest)) => changed.extend([change(digits).as_str(), rest]),
+            _ => changed.push_str(piece),
+        }
+    }
+    changed
+}
+
+/// Blanks and pluses written otherwise, in all of it or in the query.
+pub(super) fn other_space(url: &str) -> Vec<String> {
+    const FORMS: [(&str, &str); 4] = [("%20", "+"), ("+", "%20"), ("+", "%2B"), ("%2B", "+")];
+    let (page, query) = url.split_at(url.find('?').unwrap_or(url.len()));
+    FORMS
+        .iter()
+        .filter(|(from, _)| url.contains(from))
+        .flat_map(|(from, to)| [url.replace(from, to), format!("{page}{}", query.replace(from, to))])
+        .collect()
+}

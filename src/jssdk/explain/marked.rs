@@ -1,0 +1,109 @@
+//! Two texts with the place marked where they differ.
+
+/// A text with the place marked where it differs from another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// What is the same up to here.
+    pub before: String,
+    /// What differs; whole characters and whole escapes.
+    pub differing: String,
+    /// What is the same again.
+    pub after: String,
+}
+
+/// Marks where `a` and `b` differ: what is between their longest common head and their longest common tail.
+pub(super) fn mark(a: &str, b: &str) -> (Marked, Marked) {
+    let equal = |(a, b): &(u8, u8)| a == b;
+    let head = a.bytes().zip(b.bytes()).take_while(equal).count();
+    let head = start_of_unit(a, head).min(start_of_unit(b, head));
+    let tails = a[head..].bytes().rev().zip(b[head..].bytes().rev());
+    let tail = tails.take_while(equal).count();
+    let end = |text: &str| end_of_unit(text, text.len() - tail);
+    // The same number of bytes from the end in both.
+    let tail = (a.len() - end(a)).min(b.len() - end(b));
+    let marked = |text: &str| Marked {
+        before: text[..head].to_owned(),
+        differing: text[head..text.len() - tail].to_owned(),
+        after: text[text.len() - tail..].to_owned(),
+    };
+    (marked(a), marked(b))
+}
+
+/// The start of the character or escape that `at` is within.
+fn start_of_unit(text: &str, at: usize) -> usize {
+    let at = text.floor_char_boundary(at);
+    let escape = (1..=2).find(|back| at.checked_sub(*back).is_some_and(|start| is_escape(text, start)));
+    escape.map_or(at, |back| at - back)
+}
+
+/// The end of the character or escape that `at` is within.
+fn end_of_unit(text: &str, at: usize) -> usize {
+    let at = text.ceil_char_boundary(at);
+    let escape = (1..=2).find(|back| at.checked_sub(*back).is_some_and(|start| is_escape(text, start)));
+    escape.map_or(at, |back| at - back + 3)
+}
+
+/// Whether there is a `%XX` at `start`.
+fn is_escape(text: &str, start: usize) -> bool {
+    let digits = text.as_bytes().get(start + 1..start + 3);
+    text.as_bytes()[start] == b'%' && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+impl Marked {
+    /// The whole text.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        [self.before.as_str(), &self.differing, &self.after].concat()
+    }
+
+    /// The same for one line: of long texts only what is around the mark, with `…` for what was left out.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        const BEFORE: usize = 60;
+        const DIFFERING: usize = 120;
+        const AFTER: usize = 30;
+        let start = self
+            .before
+            .floor_char_boundary(self.before.len().saturating_sub(BEFORE));
+        let before = &self.before[start..];
+        Self {
+            before: format!("{}{before}", if start > 0 { "…" } else { "" }),
+            differing: cut(&self.differing, DIFFERING),
+            after: cut(&self.after, AFTER),
+        }
+    }
+
+    /// What differs as bytes in hex, the first ones.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        const MOST: usize = 16;
+        let bytes = self.differing.as_bytes();
+        let shown: Vec<String> = bytes.iter().take(MOST).map(|byte| format!("{byte:02x}")).collect();
+        let more = if bytes.len() > MOST { " …" } else { "" };
+        shown.join(" ") + more
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(most)])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn marks_leave_nothing_out(a in "https://a.cn/[a-c%14中丰é]{0,8}", b in "https://a.cn/[a-c%14中丰é]{0,8}") {
+            let (left, right) = mark(&a, &b);
+            prop_assert_eq!(left.whole(), a);
+            prop_assert_eq!(right.whole(), b);
+            prop_assert_eq!((left.before, left.after), (right.before, right.after));
+        }
+    }
+}

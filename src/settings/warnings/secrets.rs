@@ -1,0 +1,86 @@
+//! Secrets that can be guessed, that look mistaken, or that callers can't send. None is ever shown.
+
+use crate::secret::Secret;
+use crate::settings::{AuthMode, JwtAlgorithm, Settings};
+
+/// Shorter keys can be guessed.
+const SHORTEST_KEY: usize = 16;
+/// RFC 7518 wants as many bytes as the hash has: 32 for HS256.
+const SHORTEST_JWT_SECRET: usize = 32;
+/// What an AppSecret is: so many letters and digits.
+const APP_SECRET_LEN: usize = 32;
+
+/// What is worth a look about the secrets of `settings`.
+pub(super) fn warnings(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, account) in settings.accounts.iter().enumerate() {
+        warnings.extend(app_secret(i, account.app_secret.expose()));
+    }
+    for (i, client) in settings.internal.clients.iter().enumerate() {
+        warnings.extend(client_secret(i, &client.name, client.secret.expose()));
+    }
+    warnings.extend(short_operator_key(settings));
+    warnings.extend(short_api_keys(settings));
+    warnings.extend(short_jwt_secret(settings));
+    warnings
+}
+
+fn app_secret(index: usize, secret: &str) -> Option<String> {
+    if secret.len() == APP_SECRET_LEN && secret.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let key = format!("accounts[{index}].app_secret");
+    let begins_and_ends = |quotes: &(char, char)| secret.starts_with(quotes.0) || secret.ends_with(quotes.1);
+    let quoted = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')]
+        .iter()
+        .any(begins_and_ends);
+    Some(if quoted {
+        format!("{key} has quotes around it, which are taken for a part of the secret: remove them")
+    } else {
+        format!(
+            "{key} is not {APP_SECRET_LEN} letters and digits, as AppSecrets are: copy it again from WeChat's console if \
+             WeChat refuses it"
+        )
+    })
+}
+
+fn client_secret(index: usize, name: &str, secret: &str) -> Vec<String> {
+    let key = format!("internal.clients[{index}].secret ({name})");
+    let sent_as_it_is = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
+    let mut warnings = Vec::new();
+    if !secret.bytes().all(sent_as_it_is) {
+        warnings.push(format!(
+            "{key} has other characters than letters, digits, `.`, `_`, `~` and `-`: many SDKs put a secret into a URL without \
+             encoding it, and then it arrives as another one"
+        ));
+    }
+    warnings.extend(short(&key, secret));
+    warnings
+}
+
+fn short_operator_key(settings: &Settings) -> Option<String> {
+    let key = settings.internal.operator_key.expose();
+    short("internal.operator_key", key).filter(|_| !key.is_empty())
+}
+
+fn short_api_keys(settings: &Settings) -> Option<String> {
+    let mut keys = settings.auth.api_keys.iter().map(Secret::expose);
+    let short = keys.find_map(|key| short("a key of auth.api_keys", key));
+    short.filter(|_| settings.auth.mode == AuthMode::ApiKey)
+}
+
+fn short_jwt_secret(settings: &Settings) -> Option<String> {
+    let auth = &settings.auth;
+    let shared = auth.mode == AuthMode::Jwt && auth.jwt_algorithm == JwtAlgorithm::HS256;
+    (shared && auth.jwt_key.expose().len() < SHORTEST_JWT_SECRET).then(|| {
+        format!(
+            "auth.jwt_key is shorter than {SHORTEST_JWT_SECRET} bytes: whoever has a token can find it by trying, and sign \
+             tokens of their own"
+        )
+    })
+}
+
+fn short(key: &str, secret: &str) -> Option<String> {
+    let is_short = secret.chars().count() < SHORTEST_KEY;
+    is_short.then(|| format!("{key} is shorter than {SHORTEST_KEY} characters and may be guessed"))
+}
