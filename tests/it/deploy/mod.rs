@@ -3,6 +3,7 @@
 mod compose;
 mod image;
 mod kubernetes;
+mod last_stage;
 mod metrics;
 mod monitoring;
 mod systemd;
