@@ -6,6 +6,7 @@ mod kubernetes;
 mod last_stage;
 mod metrics;
 mod monitoring;
+mod nginx;
 mod systemd;
 
 use std::path::Path;
