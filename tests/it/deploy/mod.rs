@@ -7,6 +7,7 @@ mod last_stage;
 mod metrics;
 mod monitoring;
 mod nginx;
+mod overlay;
 mod systemd;
 
 use std::path::Path;
