@@ -1,6 +1,7 @@
 //! The files that build and deploy the gateway fit the gateway: settings, ports, paths, metrics, functions.
 
 mod compose;
+mod documents;
 mod image;
 mod kubernetes;
 mod last_stage;
