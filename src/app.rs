@@ -86,7 +86,7 @@ impl App {
     /// Builds the gateway that `settings` describe, and opens its listeners. `sandbox` are routes that
     /// only some gateways have: the sandbox's page.
     pub async fn build(settings: Settings, sandbox: Router) -> Result<Self, StartError> {
-        let metrics = Metrics::new()?;
+        let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
         let (stop, tasks_done) = (CancellationToken::new(), CancellationToken::new());
         let cut_off = CancellationToken::new();
         let (tasks, background) = (TaskTracker::new(), TaskTracker::new());

@@ -2,7 +2,7 @@
 //! gateway, so that two gateways can live in one process.
 
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGauge, Registry, TextEncoder};
+use prometheus::{IntGauge, Opts, Registry, TextEncoder};
 
 use crate::credentials::CredentialMetrics;
 use crate::media::UploadMetrics;
@@ -18,19 +18,23 @@ pub struct Metrics {
     pub credentials: CredentialMetrics,
     /// Uploads.
     pub uploads: UploadMetrics,
-    /// 1 while Redis answers.
-    pub redis_up: IntGauge,
+    /// 1 while Redis answers, 0 while it does not; absent if no Redis is used.
+    pub redis_up: Option<IntGauge>,
 }
 
 impl Metrics {
-    /// All metrics, at zero.
-    pub fn new() -> prometheus::Result<Self> {
+    /// All metrics, at zero; `redis` says whether replicas share their credentials in one.
+    pub fn new(redis: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let redis_up = IntGauge::new(
-            "wxgate_redis_up",
-            "1 while Redis answers, 0 while it does not or is not used",
-        )?;
-        registry.register(Box::new(redis_up.clone()))?;
+        let build_info = Opts::new("wxgate_build_info", "1, with the version as a label");
+        let build_info = IntGauge::with_opts(build_info.const_label("version", env!("CARGO_PKG_VERSION")))?;
+        build_info.set(1);
+        registry.register(Box::new(build_info))?;
+        let redis_up = IntGauge::new("wxgate_redis_up", "1 while Redis answers, 0 while it does not")?;
+        let redis_up = redis.then_some(redis_up);
+        if let Some(gauge) = &redis_up {
+            registry.register(Box::new(gauge.clone()))?;
+        }
         Ok(Self {
             wechat: WeChatMetrics::register(&registry)?,
             credentials: CredentialMetrics::register(&registry)?,

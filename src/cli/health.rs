@@ -1,10 +1,12 @@
 //! `wxgate health`: for a container's health check, where there is no curl.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{ConfigArgs, Failure, block_on};
+use axum::http::uri::Authority;
+use clap::Args;
+
+use super::{ConfigArgs, Failure, address, block_on};
 use crate::http_client;
 use crate::settings::values::HttpProxy;
 use crate::settings::{HttpClient, Settings};
@@ -12,15 +14,39 @@ use crate::settings::{HttpClient, Settings};
 /// The longest that the gateway may take to answer.
 const LIMIT: Duration = Duration::from_secs(3);
 
-pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
-    let settings = args.load().or_else(|failure| {
-        // Only the address matters here, and `serve --sandbox` needs no account.
-        let account = ["WXGATE_APP_ID", "WXGATE_APP_SECRET"].map(|name| (name.to_owned(), "health".to_owned()));
-        let mut sources = args.sources();
-        sources.overrides = account.into();
-        Settings::load(&sources).map_err(|_| failure)
-    })?;
-    let address = reachable(settings.server.listen);
+#[derive(Args)]
+pub(super) struct HealthArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The gateway or the sandbox to ask [default: the gateway at server.listen; no other setting is looked at]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    address: Option<Authority>,
+}
+
+fn host_and_port(text: &str) -> Result<Authority, &'static str> {
+    let address: Authority = text.parse().map_err(|_| "expected HOST:PORT")?;
+    if address.port_u16().is_none() || text.contains('@') {
+        return Err("expected HOST:PORT");
+    }
+    Ok(address)
+}
+
+impl HealthArgs {
+    fn address(&self) -> Result<String, Failure> {
+        if let Some(address) = &self.address {
+            return Ok(address.to_string());
+        }
+        // What else is wrong with the settings does not stop a gateway that serves.
+        let partial = Settings::load_partial(&self.config.sources());
+        match partial.problems_of("server.listen") {
+            Some(problems) => Err(Failure::Settings(problems.to_string())),
+            None => Ok(address::from_here(partial.settings.server.listen).to_string()),
+        }
+    }
+}
+
+pub(super) fn run(args: &HealthArgs) -> Result<(), Failure> {
+    let address = args.address()?;
     block_on(async {
         let failed = |why: &dyn Display| Failure::Running(format!("{address} does not answer: {why}"));
         let direct = HttpClient {
@@ -37,14 +63,4 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), Failure> {
             Err(Failure::Running(format!("{address} answers with HTTP status {status}")))
         }
     })
-}
-
-/// Where a listener on every address is reached from its own host.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, listen.port())
 }

@@ -1,5 +1,6 @@
 //! The commands of `wxgate`.
 
+mod address;
 mod check;
 mod explain;
 mod health;
@@ -59,10 +60,16 @@ enum Command {
     /// Print the OpenAPI document
     Openapi,
     /// Print the effective settings as TOML, secrets masked
+    ///
+    /// If they are incomplete or wrong, it prints what there is, then the problems to standard error. The values
+    /// of a file that is not valid TOML are left out.
+    ///
+    /// Exit code: 0 if the settings are complete and right; 2 if not.
     Config(ConfigArgs),
-    /// Ask the gateway that runs with these settings whether it lives (for container health checks)
-    #[command(hide = true)]
-    Health(ConfigArgs),
+    /// Ask a gateway or a sandbox whether it lives (for container health checks)
+    ///
+    /// Exit code: 0 if it answers /healthz; 1 if not; 2 if there is no address to ask.
+    Health(health::HealthArgs),
 }
 
 /// Where the settings come from.
@@ -110,7 +117,7 @@ pub fn main() -> ExitCode {
         Command::Sign(args) => print(&sign::run(&args)),
         Command::Explain(args) => explain::run(&args),
         Command::Openapi => openapi(),
-        Command::Config(args) => args.load().and_then(|settings| print(&settings.to_masked_toml())),
+        Command::Config(args) => config(&args),
         Command::Health(args) => health::run(&args),
     };
     match outcome {
@@ -138,6 +145,15 @@ fn print(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Running(error.to_string())),
         _ => Ok(()),
+    }
+}
+
+fn config(args: &ConfigArgs) -> Result<(), Failure> {
+    let partial = Settings::load_partial(&args.sources());
+    print(&partial.to_masked_toml())?;
+    match partial.problems {
+        Some(problems) => Err(Failure::Settings(problems.to_string())),
+        None => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::signal::stop_on_signal;
-use super::{Failure, block_on, print};
+use super::{Failure, address, block_on, print};
 use crate::account::AppId;
 use crate::sandbox::{Sandbox, SandboxAccount, SandboxConfig};
 use crate::secret::Secret;
@@ -86,9 +86,10 @@ pub(super) struct DeskSandbox {
 }
 
 impl DeskSandbox {
-    /// A sandbox with WeChat's own rules, on a free port of this host.
-    pub(super) async fn open() -> Result<Self, Failure> {
-        Self::listen(SandboxConfig::default(), (Ipv4Addr::LOCALHOST, 0).into()).await
+    /// A sandbox with WeChat's own rules; without an address on a free port of this host.
+    pub(super) async fn open(address: Option<SocketAddr>) -> Result<Self, Failure> {
+        let address = address.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+        Self::listen(SandboxConfig::default(), address).await
     }
 
     async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, Failure> {
@@ -109,7 +110,10 @@ impl DeskSandbox {
         let settings = [
             ("WXGATE_APP_ID", account.app_id.to_string()),
             ("WXGATE_APP_SECRET", account.secret.expose().to_owned()),
-            ("WXGATE__WECHAT__API_BASE_URL", format!("http://{}", self.address)),
+            (
+                "WXGATE__WECHAT__API_BASE_URL",
+                format!("http://{}", address::from_here(self.address)),
+            ),
             ("WXGATE__HTTP_CLIENT__PROXY", "none".to_owned()),
             ("WXGATE__CREDENTIALS__BACKEND", "memory".to_owned()),
             ("WXGATE__IMAGE_STORE__BACKEND", "local".to_owned()),
@@ -130,10 +134,10 @@ impl DeskSandbox {
     }
 
     fn introduction(&self) -> String {
-        let address = self.address;
+        let url = address::url(self.address);
         let mut lines = vec![
-            format!("WeChat sandbox: http://{address}  (set wechat.api_base_url to this)"),
-            format!("Control:        http://{address}/sandbox"),
+            format!("WeChat sandbox: {url}  (set wechat.api_base_url to this)"),
+            format!("Control:        {url}/sandbox"),
         ];
         for account in &self.sandbox.config().accounts {
             // Invented, or typed on this very command line: no secret to keep.

@@ -1,10 +1,12 @@
 //! `wxgate serve`: the gateway, against WeChat or against the sandbox.
 
+use std::net::SocketAddr;
+
 use clap::Args;
 
 use super::sandbox::DeskSandbox;
 use super::signal::stop_on_signal;
-use super::{ConfigArgs, Failure, block_on, print};
+use super::{ConfigArgs, Failure, address, block_on, print};
 use crate::app::{App, replica_name};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
@@ -17,13 +19,16 @@ pub(super) struct ServeArgs {
     /// Run against the built-in WeChat sandbox, with a demo page: no account, no Redis, no settings needed
     #[arg(long)]
     sandbox: bool,
+    /// Where that sandbox listens, for its control API [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDR", requires = "sandbox")]
+    sandbox_listen: Option<SocketAddr>,
 }
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     block_on(async {
         let mut sources = args.config.sources();
         let sandbox = if args.sandbox {
-            Some(DeskSandbox::open().await?)
+            Some(DeskSandbox::open(args.sandbox_listen).await?)
         } else {
             None
         };
@@ -55,11 +60,7 @@ async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
     if let Some(sandbox) = &sandbox {
-        print(&format!("The demo page: http://{address}/"))?;
-        print(&format!(
-            "The sandbox's faults and state: http://{}/sandbox",
-            sandbox.address()
-        ))?;
+        print(&introduction(address, sandbox.address()))?;
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {
@@ -68,4 +69,18 @@ async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<
     };
     tokio::join!(app.run(stop.clone()), fake_wechat);
     Ok(())
+}
+
+/// Where to find the demo page and the sandbox.
+fn introduction(public: SocketAddr, sandbox: SocketAddr) -> String {
+    let mut text = format!(
+        "The demo page: {}/\nThe sandbox's faults and state: {}/sandbox",
+        address::url(public),
+        address::url(sandbox)
+    );
+    // The gateway is to be reached from elsewhere, likely from outside a container.
+    if public.ip().is_unspecified() && sandbox.ip().is_loopback() {
+        text.push_str("  (on this host or in this container only; see --sandbox-listen)");
+    }
+    text
 }

@@ -112,7 +112,7 @@ async fn answer(
     deliveries: mpsc::Sender<Delivery>,
 ) -> Result<Response, Infallible> {
     let path = request.uri().path();
-    if path == "/" || path == "/sandbox" || path.starts_with("/sandbox/") {
+    if matches!(path, "/" | "/sandbox" | "/healthz") || path.starts_with("/sandbox/") {
         return router.oneshot(request.map(Body::new)).await;
     }
     let delivery = match read(request, peer).await {

@@ -47,6 +47,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -94,7 +95,11 @@ impl Sandbox {
     /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every
     /// connection ends at once. Fails only where the listener does.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
-        let router = self.phone_router().merge(control::router(self.clone()));
+        let control = control::router(self.clone());
+        let router = self
+            .phone_router()
+            .merge(control)
+            .route("/healthz", get(async || "ok\n"));
         connection::serve(self, router, listener, shutdown).await
     }
 

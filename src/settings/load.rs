@@ -44,9 +44,48 @@ impl Sources {
     }
 }
 
+/// A mistake of ours that no finding tells.
+const MISFIT: &str = "the settings do not fit together";
+
+/// As much of the settings as could be read.
+pub struct Partial {
+    /// What could be read, over the defaults. Nothing may run with it if there are problems, and it is not to be
+    /// printed: see [`Partial::to_masked_toml`].
+    pub settings: Settings,
+    /// What is wrong, if anything is.
+    pub problems: Option<Problems>,
+    /// The same without a file that is not well-formed.
+    printable: Option<Settings>,
+}
+
+impl Partial {
+    /// What could be read as TOML, secrets masked. Nothing of a file that is not well-formed is in it: where a
+    /// quote is missing, a value may be something else's, a secret's too.
+    #[must_use]
+    pub fn to_masked_toml(&self) -> String {
+        self.printable.as_ref().unwrap_or(&self.settings).to_masked_toml()
+    }
+
+    /// What is wrong with `key` itself.
+    #[must_use]
+    pub fn problems_of(&self, key: &str) -> Option<Problems> {
+        self.problems.as_ref()?.about(key)
+    }
+}
+
 impl Settings {
     /// Loads and checks settings.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        let partial = Self::load_partial(sources);
+        match partial.problems {
+            Some(problems) => Err(problems),
+            None => Ok(partial.settings),
+        }
+    }
+
+    /// Loads and checks settings, and answers what could be read even if something is wrong.
+    #[must_use]
+    pub fn load_partial(sources: &Sources) -> Partial {
         let schema = Schema::new();
         let (file, whole) = match &sources.file {
             Some(path) => file::read(&schema, path),
@@ -63,22 +102,30 @@ impl Settings {
             problems.extend(layer.lay_over(above.layer, &mut failed));
         }
 
-        match Self::deserialize(layer.document()) {
-            Ok(settings) if whole => {
-                let (resolved, findings) = validate::check(&settings);
-                problems.extend(cross_problems(findings, sources, &layer, &failed));
-                match resolved {
-                    Some(resolved) if problems.is_empty() => Ok(Self { resolved, ..settings }),
-                    _ => Err(Problems::new(problems)),
-                }
-            }
-            Ok(_) => Err(Problems::new(problems)),
+        let mut settings = Self::deserialize(layer.document()).unwrap_or_else(|_| {
             // Each value has been read alone before, so this is a mistake of ours; its message could
             // quote a secret.
-            Err(_) => {
-                problems.push(Problem::new(None, "", "the settings do not fit together"));
-                Err(Problems::new(problems))
+            problems.push(Problem::new(None, "", MISFIT));
+            Self::default()
+        });
+        if whole {
+            let (resolved, findings) = validate::check(&settings);
+            problems.extend(cross_problems(findings, sources, &layer, &failed));
+            match resolved {
+                Some(resolved) => settings.resolved = resolved,
+                // What cannot be resolved must not pass with the defaults of `resolved`.
+                None if problems.is_empty() => problems.push(Problem::new(None, "", MISFIT)),
+                None => {}
             }
+        }
+        let without_file = || Sources {
+            file: None,
+            ..sources.clone()
+        };
+        Partial {
+            settings,
+            problems: (!problems.is_empty()).then(|| Problems::new(problems)),
+            printable: (!whole).then(|| Self::load_partial(&without_file()).settings),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::account::AppId;
 use crate::jssdk::JsDomain;
 use crate::secret::Secret;
 
-pub use load::Sources;
+pub use load::{Partial, Sources};
 pub use problem::{Problem, Problems};
 
 /// Everything an operator can set, complete and checked.

@@ -63,6 +63,14 @@ impl Problems {
         Self(problems)
     }
 
+    /// The problems about `key` alone, if there are any.
+    pub(super) fn about(&self, key: &str) -> Option<Self> {
+        // A subject is the key, or the key and its value.
+        let is_about = |problem: &&Problem| problem.subject.split(' ').next() == Some(key);
+        let found: Vec<_> = self.0.iter().filter(is_about).cloned().collect();
+        (!found.is_empty()).then_some(Self(found))
+    }
+
     /// The problems, those of the file first, in its order.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()

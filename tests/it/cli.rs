@@ -50,12 +50,14 @@ fn key_that_serve_could_not_use_is_refused_by_config_and_check_too() {
     std::fs::write(&file, settings).unwrap();
     for command in ["config", "check", "serve"] {
         let (code, out, err) = text(&wxgate(&[command, "--config", file.to_str().unwrap()]).output().unwrap());
-        assert_eq!((code, out.as_str()), (2, ""), "{command}");
+        assert_eq!(code, 2, "{command}");
+        // `config` alone shows what there is, before the problem.
+        assert_eq!(out.is_empty(), command != "config", "{out}");
         assert!(
             err.contains("gate.toml:5: auth.jwt_key: expected a public key in PEM for RS256"),
             "{err}"
         );
-        assert!(!err.contains("hunter2"), "{err}");
+        assert!(!out.contains("hunter2") && !err.contains("hunter2"), "{out}{err}");
     }
 }
 
@@ -317,5 +319,123 @@ async fn serve_sandbox_needs_nothing_and_shows_the_page() {
     assert!(
         !docs.contains("https://"),
         "the page of the documents needs the internet: {docs}"
+    );
+}
+
+#[test]
+fn config_prints_what_there_is_then_the_problems() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gate.toml");
+    let config = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = wxgate(&["config", "--config", file.to_str().unwrap()]);
+        text_of(command.env("WXGATE__AUTH__API_KEYS", "very-secret-1"))
+    };
+    let (code, out, err) = config("[server]\nlisten = \"127.0.0.1:81\"\nrequest_timeout = \"soon\"\n");
+    assert_eq!(code, 2);
+    let shown: toml::Table = out.parse().unwrap();
+    assert_eq!(shown["server"]["listen"].as_str(), Some("127.0.0.1:81"));
+    // What is wrong is not in force, so the default is shown.
+    assert_eq!(shown["server"]["request_timeout"].as_str(), Some("30s"));
+    assert!(out.contains("********") && !(out + &err).contains("very-secret-1"));
+    assert!(
+        err.contains("server.request_timeout") && err.contains("accounts"),
+        "{err}"
+    );
+
+    // A quote is missing: what follows may be read as the value of another key.
+    let broken = "[redis]\nusername = \"\"\"\npassword = \"very-secret-2\"\n[server]\nlisten = \"127.0.0.1:82\"\n";
+    let (code, out, err) = config(broken);
+    assert_eq!(code, 2);
+    assert!(!(out.clone() + &err).contains("very-secret"), "{out}{err}");
+    assert!(err.contains("not valid TOML"), "{err}");
+    out.parse::<toml::Table>().unwrap();
+}
+
+fn text_of(command: &mut Command) -> (i32, String, String) {
+    text(&command.output().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_takes_the_address_alone_from_the_settings() {
+    let gateway = Gateway::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gate.toml");
+    let health = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        text_of(&mut wxgate(&["health", "--config", file.to_str().unwrap()]))
+    };
+    let listen = format!("[server]\nlisten = \"{}\"\n", gateway.address);
+    for mistakes in [
+        "request_timeout = \"soon\"\n[nonsense]\nx = 1\n",
+        "[auth]\nmode = \"jwt\"\n[[accounts]]\napp_secret_file = \"/no/such/file\"\n",
+        "shutdown_grace = \n",
+    ] {
+        assert_eq!(health(&format!("{listen}{mistakes}")).0, 0, "{mistakes}");
+    }
+    let (code, _, err) = health("[server]\nlisten = \"nowhere\"\n");
+    assert!(code == 2 && err.contains("server.listen"), "{err}");
+    assert!(!err.contains("accounts"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_asks_a_gateway_or_a_sandbox_at_the_address_given() {
+    let (gateway, wechat) = (
+        Gateway::start().await,
+        SandboxHost::start(SandboxConfig::default()).await,
+    );
+    let nobody = crate::support::free_address();
+    for (address, expected) in [
+        (gateway.address.to_string(), 0),
+        (format!("localhost:{}", wechat.address.port()), 0),
+        (nobody.to_string(), 1),
+        ("localhost".to_owned(), 2),
+        ("http://localhost:80".to_owned(), 2),
+        ("someone@localhost:80".to_owned(), 2),
+    ] {
+        let arguments = ["health", "--address", &address];
+        let mut command = wxgate(&arguments);
+        let (code, _, err) = text_of(command.env("WXGATE_CONFIG", "/no/such/file"));
+        assert_eq!(code, expected, "{address}: {err}");
+    }
+}
+
+/// As in a container, where the ports are published on the host's loopback.
+#[tokio::test]
+async fn serve_sandbox_on_every_address_prints_addresses_that_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let [public, sandbox] = [crate::support::free_address(), crate::support::free_address()].map(|at| at.port());
+    let lines = async |arguments: &[&str]| {
+        let mut child = wxgate(arguments)
+            .current_dir(directory.path())
+            .env("WXGATE__SERVER__LISTEN", format!("0.0.0.0:{public}"))
+            .env("WXGATE__INTERNAL__LISTEN", "")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let lines: Vec<_> = std::io::BufRead::lines(out).take(2).map(Result::unwrap).collect();
+        let mut statuses = Vec::new();
+        for line in &lines {
+            let url = line.split_once(": ").unwrap().1.split("  ").next().unwrap();
+            statuses.push(reqwest::get(url).await.unwrap().status().as_u16());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(statuses, [200, 200], "{lines:?}");
+        lines
+    };
+    let listen = format!("0.0.0.0:{sandbox}");
+    let opened = lines(&["serve", "--sandbox", "--sandbox-listen", &listen]).await;
+    assert_eq!(opened[0], format!("The demo page: http://localhost:{public}/"));
+    assert_eq!(
+        opened[1],
+        format!("The sandbox's faults and state: http://localhost:{sandbox}/sandbox")
+    );
+    let closed = lines(&["serve", "--sandbox"]).await;
+    assert!(
+        closed[1].contains("http://127.0.0.1:") && closed[1].contains("--sandbox-listen"),
+        "{closed:?}"
     );
 }

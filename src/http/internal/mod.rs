@@ -167,9 +167,9 @@ fn probes() -> Router<InternalState> {
 }
 
 async fn get_metrics(State(internal): State<Arc<Internal>>) -> Response {
-    let store = &internal.api.store;
-    let redis_up = store.is_shared() && store.health().error.is_none();
-    internal.metrics.redis_up.set(redis_up.into());
+    if let Some(redis_up) = &internal.metrics.redis_up {
+        redis_up.set(internal.api.store.health().error.is_none().into());
+    }
     match internal.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {

@@ -126,9 +126,10 @@ impl From<UrlProblem> for ApiError {
     fn from(problem: UrlProblem) -> Self {
         let code = match problem {
             UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
-            UrlProblem::NotAbsolute | UrlProblem::EncodedTooOften(_) | UrlProblem::NotAPageUrl | UrlProblem::Spilled(_) => {
-                Code::UrlInvalid
-            }
+            UrlProblem::NotAbsolute
+            | UrlProblem::EncodedTooOften(_)
+            | UrlProblem::NotAPageUrl
+            | UrlProblem::Spilled(_) => Code::UrlInvalid,
         };
         Self::new(code, problem.to_string())
     }

@@ -33,6 +33,7 @@ fn environment(service: &Value) -> Vec<(String, String)> {
         let value = value.as_str().unwrap();
         let value = match value.strip_prefix("${").map(|rest| rest.split(':').next().unwrap()) {
             None => value,
+            Some("WXGATE_SUBNET") => "10.183.0.0/24",
             Some("WXGATE_APP_ID") => "wx0123456789abcdef",
             Some("WXGATE_JS_DOMAINS") => "example.com,example.org",
             Some("WXGATE_PICTURES_URL") => "https://pictures.example.com/photos",
@@ -72,6 +73,9 @@ fn the_settings_load_with_the_secrets_that_the_script_writes() {
     let grace = settings.server.shutdown_grace.as_secs();
     assert_eq!(service["stop_grace_period"], "30s");
     assert!(grace + AFTER_GRACE < 30);
+    // Whoever comes by the published port is believed, and nobody from elsewhere.
+    let subnet = &compose["networks"]["default"]["ipam"]["config"][0]["subnet"];
+    assert_eq!(service["environment"]["WXGATE__SERVER__TRUSTED_PROXIES"], *subnet);
 
     // The store knows the very key that the gateway sends.
     let store: Value = serde_json::from_str(&std::fs::read_to_string(folder.path().join("s3.json")).unwrap()).unwrap();
@@ -130,10 +134,10 @@ fn nothing_starts_by_a_default_and_nothing_inner_is_published() {
         // The image of the gateway has its own; what only runs once needs none.
         let checked = name == "wxgate" || service["restart"].is_null() || service["healthcheck"].is_object();
         assert!(checked, "{name} has no health check");
-        for (_, value) in service["environment"].as_object().into_iter().flatten() {
-            let value = value.as_str().unwrap();
-            assert!(!value.contains(":-"), "{value} has a default");
-        }
+        assert!(
+            service["logging"]["options"]["max-size"].is_string(),
+            "{name} logs without end"
+        );
     }
     let wxgate = &compose["services"]["wxgate"];
     assert_eq!(wxgate["read_only"], true);
@@ -141,15 +145,114 @@ fn nothing_starts_by_a_default_and_nothing_inner_is_published() {
     assert!(texts(&compose["services"]["redis"]["networks"]) == ["internal"]);
     assert_eq!(compose["networks"]["internal"]["internal"], true);
 
-    // Each variable is asked for, and explained.
+    // Each variable is asked for or, if it says where on this host, has a default; all are explained.
     let (text, example) = (read("compose.yaml"), read("deploy/compose/env.example"));
     for variable in text.split("${").skip(1) {
-        let (name, why) = variable
-            .split_once(":?")
-            .unwrap_or_else(|| panic!("{variable} is not asked for"));
-        assert!(!why.starts_with('}'));
-        assert!(example.lines().any(|line| line == format!("{name}=")), "{name}");
+        let (name, rest) = variable.split_once(':').unwrap();
+        let rest = rest.split('}').next().unwrap();
+        let line = match rest.strip_prefix('-') {
+            Some(default) if name.ends_with("_PORT") || name.ends_with("_SUBNET") => format!("#{name}={default}"),
+            Some(_) => panic!("{name} has a default"),
+            None => format!("{name}="),
+        };
+        assert!(rest.len() > 1 && example.lines().any(|shown| shown == line), "{line}");
     }
     let ignored = read(".gitignore");
     assert!(ignored.lines().any(|line| line == "/secrets") && ignored.lines().any(|line| line == "/.env"));
+}
+
+#[test]
+fn nothing_that_stays_runs_as_root() {
+    let compose = yaml("compose.yaml");
+    for (name, service) in compose["services"].as_object().unwrap() {
+        assert_eq!(texts(&service["cap_drop"]), ["ALL"], "{name}");
+        assert_eq!(texts(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
+        // The gateway's image has a user of its own.
+        let user = service["user"].as_str().unwrap_or("65532");
+        let is_root = matches!(user.split(':').next(), Some("root" | "0"));
+        assert_eq!(is_root, name == "owners", "{name} runs as {user}");
+    }
+    // What makes the users owners of their volumes runs before them, ends, and reaches nobody.
+    let owners = &compose["services"]["owners"];
+    assert!(owners["restart"].is_null() && owners["network_mode"] == "none");
+    for (service, user, volume) in [("redis", "redis:redis", "redis"), ("store", "1000:1000", "store")] {
+        let service = &compose["services"][service];
+        let waits_for = &service["depends_on"]["owners"]["condition"];
+        assert_eq!(waits_for, "service_completed_successfully");
+        assert_eq!(
+            service["user"].as_str().unwrap().split(':').next(),
+            user.split(':').next()
+        );
+        assert_eq!(texts(&service["volumes"]), [format!("{volume}:/data")]);
+        let mounted = format!("{volume}:/{volume}");
+        assert!(texts(&owners["volumes"]).contains(&mounted.as_str()));
+        let command = owners["command"][0].as_str().unwrap();
+        assert!(command.contains(&format!("chown -R {user} /{volume}")), "{command}");
+    }
+}
+
+/// Redis itself takes the command, with the secret on its standard input.
+#[tokio::test]
+async fn redis_starts_by_its_command() {
+    let compose = yaml("compose.yaml");
+    let folder = tempfile::tempdir().unwrap();
+    make_secrets(folder.path());
+    let secret = std::fs::read_to_string(folder.path().join("redis_password")).unwrap();
+    let [shell, option, script] = texts(&compose["services"]["redis"]["command"])[..] else {
+        panic!("no script for a shell");
+    };
+    let address = crate::support::free_address();
+    let script = script
+        .replace("$$", "$")
+        .replace("/run/secrets", folder.path().to_str().unwrap())
+        .replace(
+            "--dir /data",
+            &format!(
+                "--dir {} --bind 127.0.0.1 --port {}",
+                folder.path().display(),
+                address.port()
+            ),
+        );
+    let mut server = Command::new(shell)
+        .args([option, &script])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let url = format!("redis://:{}@{address}", secret.trim());
+    let client = redis::Client::open(url).unwrap();
+    let answers = async || client.get_multiplexed_async_connection().await.is_ok();
+    crate::support::until("Redis answers", answers).await;
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut setting = async |name: &str| {
+        let answer: Vec<String> = redis::cmd("CONFIG")
+            .arg(&["GET", name])
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        answer[1].clone()
+    };
+    let told = [
+        setting("maxmemory").await,
+        setting("maxmemory-policy").await,
+        setting("appendonly").await,
+    ];
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(told, [(256 << 20).to_string().as_str(), "noeviction", "yes"]);
+}
+
+#[test]
+fn the_other_files_fit_the_gateway() {
+    let console = yaml("deploy/compose/console.yaml");
+    assert_eq!(texts(&console["services"]["wxgate"]["ports"]), ["127.0.0.1:9090:9090"]);
+    let sandbox = yaml("deploy/compose/sandbox.yaml")["services"]["sandbox"].clone();
+    let listen = texts(&sandbox["command"])[2];
+    let port = listen.rsplit_once(':').unwrap().1;
+    assert_eq!(texts(&sandbox["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+    let health = texts(&sandbox["healthcheck"]["test"]);
+    let expected = format!("127.0.0.1:{port}");
+    assert_eq!(
+        health[..],
+        ["CMD", "/usr/local/bin/wxgate", "health", "--address", &expected]
+    );
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::docs::markdown::read;
 
 /// The image's instructions, lines put together, comments left out.
-fn instructions() -> Vec<(String, String)> {
+pub(super) fn instructions() -> Vec<(String, String)> {
     let text = read("Dockerfile");
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let joined = lines.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
@@ -15,7 +15,7 @@ fn instructions() -> Vec<(String, String)> {
         .collect()
 }
 
-fn last(name: &str) -> String {
+pub(super) fn last(name: &str) -> String {
     let found = instructions().into_iter().rev().find(|(found, _)| found == name);
     found.unwrap_or_else(|| panic!("no {name}")).1
 }
@@ -72,6 +72,23 @@ fn it_runs_as_nobody_in_particular_and_listens_where_it_says() {
     );
     let images = settings.image_store.local.directory;
     assert!(images.starts_with(last("VOLUME")), "{images:?}");
+}
+
+#[test]
+fn it_builds_behind_mirrors_and_says_what_it_is() {
+    let (all, version) = (instructions(), env!("CARGO_PKG_VERSION"));
+    let base = all.iter().find(|(name, _)| name == "ARG").unwrap();
+    let from = all.iter().find(|(name, _)| name == "FROM").unwrap();
+    assert!(base.1.starts_with("RUST_IMAGE=rust:"), "{base:?}");
+    assert_eq!(from.1, "${RUST_IMAGE} AS build");
+    for (_, run) in all.iter().filter(|(_, run)| run.contains("cargo build")) {
+        assert!(run.starts_with("--mount=type=secret,id=cargo-config,"), "{run}");
+    }
+    assert!(last("SHELL").contains("pipefail"));
+    assert!(last("LABEL").contains(&format!("org.opencontainers.image.version=\"{version}\"")));
+    // Who pins the image pins this version.
+    let service = super::yaml("compose.yaml")["services"]["wxgate"]["image"].clone();
+    assert_eq!(service, format!("wxgate:{version}"));
 }
 
 /// The image is what `ldd` names, so it takes a libc that is linked at run time, and no plug-ins beside it.

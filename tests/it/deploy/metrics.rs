@@ -52,7 +52,7 @@ fn parse(text: &str) -> Exposed {
 }
 
 /// What the contract with operators names.
-const PROMISED: [(&str, &[&str]); 12] = [
+const PROMISED: [(&str, &[&str]); 13] = [
     ("wxgate_http_requests_total", &["route", "method", "status"]),
     ("wxgate_http_request_duration_seconds_bucket", &["route", "le"]),
     ("wxgate_wechat_requests_total", &["api", "outcome"]),
@@ -68,7 +68,19 @@ const PROMISED: [(&str, &[&str]); 12] = [
     ("wxgate_upload_bytes_total", &[]),
     ("wxgate_uploads_in_flight", &[]),
     ("wxgate_redis_up", &[]),
+    ("wxgate_build_info", &["version"]),
 ];
+
+#[tokio::test]
+async fn redis_metric_is_absent_without_redis() {
+    let gateway = Gateway::start().await;
+    let text = gateway.internal_get("/metrics").await;
+    let text = text.body.as_str().unwrap();
+    assert!(
+        text.contains("wxgate_build_info") && !text.contains("wxgate_redis_up"),
+        "{text}"
+    );
+}
 
 #[tokio::test]
 async fn every_promised_metric_is_exposed_with_its_labels() {
@@ -82,6 +94,8 @@ async fn every_promised_metric_is_exposed_with_its_labels() {
             "{name}"
         );
     }
+    let version = &exposed["wxgate_build_info"]["version"];
+    assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version:?}");
     let kinds = &exposed["wxgate_credential_expiry_timestamp_seconds"]["kind"];
     assert_eq!(kinds.iter().collect::<Vec<_>>(), ["access_token", "jsapi_ticket"]);
     // A signature takes well under a millisecond, a request thirty seconds at most: both lie inside.

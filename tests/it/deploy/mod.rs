@@ -1,10 +1,14 @@
 //! The files that build and deploy the gateway fit the gateway: settings, ports, paths, metrics, functions.
 
 mod compose;
+mod documents;
 mod image;
 mod kubernetes;
+mod last_stage;
 mod metrics;
 mod monitoring;
+mod nginx;
+mod overlay;
 mod systemd;
 
 use std::path::Path;

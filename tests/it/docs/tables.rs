@@ -30,7 +30,8 @@ fn the_code_tables_list_every_code() {
 
 #[tokio::test]
 async fn the_metric_tables_list_every_metric_with_its_labels() {
-    let gateway = Gateway::start().await;
+    let redis = RedisServer::start().await;
+    let gateway = Gateway::builder().redis(&redis).start().await;
     gateway.until_ready().await;
     let photo = gateway.wechat.takes_photo(&crate::support::photo("portrait.jpg"));
     assert_eq!(gateway.upload(&photo).await.status, 200);

@@ -261,7 +261,7 @@ mod tests {
 
         use crate::http::HttpMetrics;
 
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(false).unwrap();
         let took = Duration::ZERO;
         let http = HttpMetrics::register(metrics.registry()).unwrap();
         let (sign, upload) = (http.route("/wechat/jsSDK"), http.route("/p/active/weChatOa/upload"));
