@@ -11,6 +11,9 @@ pub enum BuildError {
     /// The proxy's URL can't be used; it is not shown, since it may hold a password.
     #[error("the proxy's URL can't be used")]
     Proxy,
+    /// A variable of the environment that names a proxy can't be used; its value may hold a password.
+    #[error("{0} in the environment is not a proxy's URL; correct it, or set http_client.proxy")]
+    Environment(&'static str),
     /// The file of certificate authorities can't be used.
     #[error("{0}")]
     CaFile(String),
@@ -28,7 +31,7 @@ impl BuildError {
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Proxy => "http_client.proxy",
+            Self::Proxy | Self::Environment(_) => "http_client.proxy",
             Self::CaFile(_) => "http_client.ca_file",
             Self::Tls(_) => "http_client",
         }

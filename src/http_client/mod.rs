@@ -10,7 +10,7 @@ mod error;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response};
 use tokio::time::timeout;
 
 pub use body::{ReadError, chunks, whole};
@@ -22,8 +22,8 @@ use crate::settings::values::HttpProxy;
 /// How long a connection without requests is kept.
 const POOL_IDLE: Duration = Duration::from_mins(1);
 
-/// Link-local addresses, where a cloud tells a machine its role: no proxy can reach them for us.
-const LINK_LOCAL: &str = "169.254.0.0/16";
+/// Addresses at which a cloud gives a machine its role: no proxy can reach them for us.
+const MACHINE_ROLE: [&str; 2] = ["169.254.0.0/16", "fd00:ec2::/32"];
 
 /// A client whose connections are made within `connect_timeout` or fail: name look-up, proxy and TLS
 /// included. Of a host's addresses each gets an equal share of that time.
@@ -60,7 +60,7 @@ pub fn build_with(
 
 fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, BuildError> {
     let direct = settings.no_proxy.iter().map(settings::values::DirectHost::as_str);
-    let direct: Vec<&str> = direct.chain([LINK_LOCAL]).collect();
+    let direct: Vec<&str> = direct.chain(MACHINE_ROLE).collect();
     let direct = direct.join(",");
     match &settings.proxy {
         HttpProxy::Never => Ok(Vec::new()),
@@ -69,38 +69,78 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, BuildError> {
             Ok(vec![proxy.no_proxy(NoProxy::from_string(&direct))])
         }
         HttpProxy::Environment => {
-            let direct = [direct, variable("NO_PROXY").unwrap_or_default()].join(",");
-            Ok(environments_proxies(&direct))
+            let exceptions = variable("NO_PROXY").unwrap_or_default();
+            let mut exceptions = exceptions.split(',').map(|entry| host_of(entry.trim()));
+            if exceptions.clone().any(|host| host == "*") {
+                return Ok(Vec::new());
+            }
+            let exceptions: String = exceptions.by_ref().flat_map(|host| [",", host]).collect();
+            environments_proxies(&(direct + &exceptions))
         }
     }
 }
 
-/// The proxies that the environment names. As with other programs, a value that is none is passed over.
-fn environments_proxies(direct: &str) -> Vec<Proxy> {
-    let https = variable("HTTPS_PROXY").and_then(|url| Proxy::https(url).ok());
-    let http = variable("HTTP_PROXY").and_then(|url| Proxy::http(url).ok());
-    let all = variable("ALL_PROXY").and_then(|url| Proxy::all(url).ok());
-    let proxies = [https, http, all].into_iter().flatten();
-    proxies
-        .map(|proxy| proxy.no_proxy(NoProxy::from_string(direct)))
-        .collect()
+/// The proxies that the environment names. One that can't be used is an error: without it, calls that have to
+/// leave through a proxy would leave directly.
+fn environments_proxies(direct: &str) -> Result<Vec<Proxy>, BuildError> {
+    type New = fn(String) -> reqwest::Result<Proxy>;
+    let variables: [(&'static str, New); 3] = [
+        ("HTTPS_PROXY", Proxy::https),
+        ("HTTP_PROXY", Proxy::http),
+        ("ALL_PROXY", Proxy::all),
+    ];
+    let mut proxies = Vec::new();
+    for (name, new) in variables {
+        if let Some(url) = variable(name) {
+            let proxy = new(url).map_err(|_| BuildError::Environment(name))?;
+            proxies.push(proxy.no_proxy(NoProxy::from_string(direct)));
+        }
+    }
+    Ok(proxies)
+}
+
+/// The host of an entry of `NO_PROXY`, in the form that [`NoProxy`] takes. A port is left out: the host is then
+/// reached directly on all ports.
+fn host_of(entry: &str) -> &str {
+    let entry = entry
+        .strip_prefix('*')
+        .filter(|rest| rest.starts_with('.'))
+        .unwrap_or(entry);
+    match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => entry,
+    }
 }
 
 /// A variable of the environment, in either spelling that is in use.
 fn variable(name: &str) -> Option<String> {
-    let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase()));
-    value.ok().filter(|value| !value.is_empty())
+    let spellings = [name.to_owned(), name.to_lowercase()];
+    let mut values = spellings.iter().filter_map(|name| std::env::var(name).ok());
+    values.find(|value| !value.is_empty())
 }
 
 /// Sends `request` and waits at most `limit` for its answer to begin. See [`chunks`] and [`whole`] for its body.
 pub async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, SendError> {
     let answer = timeout(limit, request.send()).await;
-    let answer = answer.map_err(|_| SendError::TimedOut)?.map_err(SendError::of)?;
-    // Only a proxy answers that: the request went no further.
-    if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        return Err(SendError::Connect(
-            "the proxy asks for another user or password".to_owned(),
-        ));
+    answer.map_err(|_| SendError::TimedOut)?.map_err(SendError::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_no_proxy_lose_their_star_and_their_port() {
+        for (entry, host) in [
+            ("*", "*"),
+            ("*.corp.cn", ".corp.cn"),
+            (".corp.cn", ".corp.cn"),
+            ("localhost:8080", "localhost"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("::1", "::1"),
+            ("fd00::/8", "fd00::/8"),
+        ] {
+            assert_eq!(host_of(entry), host);
+        }
     }
-    Ok(answer)
 }

@@ -24,6 +24,10 @@ use super::spans::TRACES;
 use crate::http_client::{self, BuildError};
 use crate::settings;
 
+/// Spans that may wait; at some 500 bytes each they take a megabyte.
+const QUEUE: usize = 2048;
+/// Spans sent at once.
+const BATCH: usize = 512;
 /// How long a span waits for others.
 const GATHER: Duration = Duration::from_secs(1);
 /// The longest that a connection to the collector may take.
@@ -62,7 +66,10 @@ impl Traces {
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(SEND_LIMIT)
             .build()?;
+        // Set here, since the SDK panics at some values that the environment may give.
         let batches = BatchConfigBuilder::default()
+            .with_max_queue_size(QUEUE)
+            .with_max_export_batch_size(BATCH)
             .with_scheduled_delay(GATHER)
             .with_max_export_timeout(SEND_LIMIT)
             .build();

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use wxgate::sandbox::{Api, SandboxConfig};
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{
     Certificate, ForwardProxy, Gateway, GatewayBuilder, GatewayProcess, ImageService, Ran, RedisServer, S3Server,
-    SandboxHost, Tls, TlsFront, proxy_password_forms, until,
+    SandboxHost, TINY_PHOTO, Tls, TlsFront, proxy_password_forms, until,
 };
 
 /// A WeChat that speaks TLS, with a certificate of a company's own authority.
@@ -139,7 +139,11 @@ async fn connections_through_a_proxy_are_used_again() {
 async fn wrong_password_for_the_proxy_is_told_and_not_shown() {
     let weixin = TlsWeChat::start(Certificate::Good).await;
     let proxy = weixin.proxy().await;
-    for base in ["https://api.weixin.test", "http://api.weixin.test"] {
+    for (base, cause) in [
+        ("https://api.weixin.test", "no connection to WeChat"),
+        // Without a tunnel the proxy's answer is an answer like any other.
+        ("http://api.weixin.test", "407 Proxy Authentication Required"),
+    ] {
         let builder = weixin
             .trusted()
             .set("wechat.api_base_url", base)
@@ -151,10 +155,7 @@ async fn wrong_password_for_the_proxy_is_told_and_not_shown() {
             .lines()
             .find(|line| line.starts_with("FAILED   wechat"))
             .unwrap();
-        assert!(
-            told.contains("no connection to WeChat") && told.contains("prox"),
-            "{told}"
-        );
+        assert!(told.contains(cause) && told.to_lowercase().contains("proxy"), "{told}");
         assert!(!format!("{check:?}").contains("hunter2"), "{check:?}");
     }
     assert!(proxy.refused() > 0);
@@ -200,17 +201,50 @@ async fn no_proxy_of_the_environment_counts_only_with_its_proxy() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let name = wechat.address.to_string();
     let proxy = ForwardProxy::start(&[(&name, wechat.address)]).await;
-    let environment = |builder: GatewayBuilder| {
-        builder
-            .variable("NO_PROXY", "127.0.0.1")
-            .variable("HTTP_PROXY", proxy.url())
-    };
-    for (proxy_setting, asked) in [("none".to_owned(), false), (String::new(), false), (proxy.url(), true)] {
-        let builder = environment(patient()).set("http_client.proxy", proxy_setting);
+    for (proxy_setting, exceptions, asked) in [
+        ("none".to_owned(), "127.0.0.1", false),
+        (String::new(), "127.0.0.1", false),
+        (String::new(), "*", false),
+        (String::new(), name.as_str(), false),
+        (proxy.url(), "127.0.0.1", true),
+    ] {
+        let builder = patient()
+            .variable("NO_PROXY", exceptions)
+            .variable("HTTP_PROXY", "")
+            .variable("http_proxy", proxy.url())
+            .set("http_client.proxy", proxy_setting);
         let check = builder.run(&wechat, &["check"]).await;
         assert_eq!(check.code, 0, "{check:?}");
-        assert_eq!(!proxy.asked().is_empty(), asked);
+        assert_eq!(!proxy.asked().is_empty(), asked, "{exceptions}");
     }
+}
+
+#[tokio::test]
+async fn proxy_of_the_environment_that_can_not_be_used_is_refused() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = patient()
+        .variable("HTTP_PROXY", "http://u:hunter2 x@h:1:::")
+        .set("http_client.proxy", "");
+    for command in ["serve", "check"] {
+        let ran = builder.run(&wechat, &[command]).await;
+        let told = format!("{}{}", ran.out, ran.err);
+        assert!(
+            ran.code != 0 && told.contains("HTTP_PROXY in the environment"),
+            "{told}"
+        );
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn answer_407_of_wechat_is_wechats() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = Gateway::builder().wechat(&wechat).start().await;
+    gateway.until_ready().await;
+    wechat.sandbox.inject(Fault::status(407).on(Api::MediaGet));
+    let photo = wechat.takes_photo(TINY_PHOTO);
+    let answer = gateway.upload(&photo).await;
+    assert_eq!((answer.status, &answer.body["code"]), (502, &2002.into()));
 }
 
 #[tokio::test]
