@@ -9,10 +9,10 @@ use futures_util::stream;
 use tokio::time::Instant;
 use wxgate::credentials::TokenCallError;
 use wxgate::image_store::StoreFailure;
-use wxgate::media::{Rejection, UploadError};
 use wxgate::picture::Kind;
 use wxgate::settings;
 use wxgate::store::MemoryStore;
+use wxgate::upload::{Rejection, UploadError};
 use wxgate::wechat::{BodyProblem, CallError, MediaDownload};
 
 use crate::fakes::{

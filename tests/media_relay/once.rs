@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 use wxgate::image_store::StoreFailure;
-use wxgate::media::UploadError;
 use wxgate::settings;
 use wxgate::store::{MemoryStore, SharedStore};
+use wxgate::upload::UploadError;
 
 use crate::fakes::{
     Behaviour, FakeStore, FakeWeChat, Gateway, LEASE_KEY, NoStore, PHOTO, URL_KEY, download_then, until,
