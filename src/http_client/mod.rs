@@ -1,8 +1,8 @@
-//! The one HTTP client: reqwest, with the proxy and the authorities of `[http_client]`, and with errors that
-//! name no URL, since a query may hold a token.
+//! The one HTTP client: reqwest, with the proxy and the certificate authorities of `[http_client]`, and with
+//! errors that contain no URL, since a query may hold a token.
 //!
-//! Every client in the gateway is built here. Redirects are answers like any other, cookies are not kept, and
-//! bodies are streamed in both directions.
+//! Every client in the gateway is built here. Redirects are not followed, cookies are not kept, and bodies are
+//! streamed in both directions.
 
 mod body;
 mod error;
@@ -19,14 +19,14 @@ pub use error::{BuildError, SendError, cause};
 use crate::settings;
 use crate::settings::values::HttpProxy;
 
-/// How long a connection without requests is kept.
+/// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_mins(1);
 
-/// Link-local addresses, where a cloud tells a machine its role: no proxy can reach them for us.
+/// Link-local addresses, at which a cloud serves a machine's role: a proxy can't reach them for us.
 const LINK_LOCAL: &str = "169.254.0.0/16";
 
-/// A client whose connections are made within `connect_timeout` or fail: name look-up, proxy and TLS
-/// included. Of a host's addresses each gets an equal share of that time.
+/// A client whose connections fail after `connect_timeout`, DNS, proxy and TLS included. Each of a host's
+/// addresses gets an equal share of that time.
 pub fn build(settings: &settings::HttpClient, connect_timeout: Duration) -> Result<Client, BuildError> {
     build_with(settings, connect_timeout, |builder| builder)
 }
@@ -46,7 +46,7 @@ pub fn build_with(
         .redirect(Policy::none())
         .referer(false)
         .http1_only()
-        // Without this one, reqwest reads the environment by itself.
+        // Otherwise reqwest reads the environment itself.
         .no_proxy();
     for proxy in proxies(settings)? {
         builder = builder.proxy(proxy);
@@ -70,13 +70,13 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, BuildError> {
         }
         HttpProxy::Environment => {
             let direct = [direct, variable("NO_PROXY").unwrap_or_default()].join(",");
-            Ok(environments_proxies(&direct))
+            Ok(proxies_of_environment(&direct))
         }
     }
 }
 
-/// The proxies that the environment names. As with other programs, a value that is none is passed over.
-fn environments_proxies(direct: &str) -> Vec<Proxy> {
+/// The proxies in the environment. As in other programs, invalid values are ignored.
+fn proxies_of_environment(direct: &str) -> Vec<Proxy> {
     let https = variable("HTTPS_PROXY").and_then(|url| Proxy::https(url).ok());
     let http = variable("HTTP_PROXY").and_then(|url| Proxy::http(url).ok());
     let all = variable("ALL_PROXY").and_then(|url| Proxy::all(url).ok());
@@ -86,7 +86,7 @@ fn environments_proxies(direct: &str) -> Vec<Proxy> {
         .collect()
 }
 
-/// A variable of the environment, in either spelling that is in use.
+/// An environment variable, in upper or lower case.
 fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase()));
     value.ok().filter(|value| !value.is_empty())
@@ -96,7 +96,7 @@ fn variable(name: &str) -> Option<String> {
 pub async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, SendError> {
     let answer = timeout(limit, request.send()).await;
     let answer = answer.map_err(|_| SendError::TimedOut)?.map_err(SendError::of)?;
-    // Only a proxy answers that: the request went no further.
+    // Only a proxy sends this status: the request went no further.
     if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         return Err(SendError::Connect(
             "the proxy asks for another user or password".to_owned(),
