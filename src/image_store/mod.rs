@@ -25,7 +25,7 @@ use crate::settings::{self, resolved};
 
 /// A picture to be stored.
 pub struct Picture {
-    /// Its kind, told from its bytes.
+    /// Its kind, recognised by its bytes.
     pub kind: Kind,
     /// Its length in bytes, if WeChat announced it; `body` then has that many or ends in an error.
     pub length: Option<u64>,

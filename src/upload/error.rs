@@ -18,8 +18,8 @@ pub enum UploadError {
     /// The image store failed, in each attempt.
     #[error(transparent)]
     Store(#[from] StoreFailure),
-    /// `media.max_concurrent` uploads are under way.
-    #[error("as many uploads as media.max_concurrent allows are under way")]
+    /// `media.max_concurrent` uploads are in progress.
+    #[error("media.max_concurrent uploads are in progress")]
     Overloaded {
         /// When to ask again.
         retry_after: Duration,

@@ -107,7 +107,7 @@ impl UploadMetrics {
         let metrics = Self {
             total,
             bytes: IntCounter::new("wxgate_upload_bytes_total", "Bytes of the pictures stored.")?,
-            in_flight: IntGauge::new("wxgate_uploads_in_flight", "Uploads under way.")?,
+            in_flight: IntGauge::new("wxgate_uploads_in_flight", "Uploads in progress.")?,
         };
         let collectors: [Box<dyn Collector>; 3] = [
             Box::new(metrics.total.clone()),

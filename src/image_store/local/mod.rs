@@ -178,7 +178,7 @@ mod tests {
             fs::write(path, "x").unwrap();
         }
         sweep(folder.path(), SystemTime::now() + Duration::from_mins(59));
-        assert!(left.exists(), "it may still be under way");
+        assert!(left.exists(), "its upload may still be running");
         sweep(folder.path(), SystemTime::now() + Duration::from_mins(61));
         assert!(!left.exists());
         assert!(stored.exists() && foreign.exists(), "only its own leftovers");

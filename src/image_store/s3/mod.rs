@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions};
+use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -153,19 +153,11 @@ impl Object {
         let (store, key) = (&self.bucket.store, &self.key);
         let part = parts.next().await?;
         if part.len() < PART {
-            let options = PutOptions {
-                attributes,
-                ..PutOptions::default()
-            };
             self.may_exist = true;
-            let put = store.put_opts(key, part.into(), options).await;
+            let put = store.put_opts(key, part.into(), attributes.into()).await;
             return put.map(drop).map_err(|error| failed(&error));
         }
-        let options = PutMultipartOptions {
-            attributes,
-            ..PutMultipartOptions::default()
-        };
-        let upload = store.put_multipart_opts(key, options).await;
+        let upload = store.put_multipart_opts(key, attributes.into()).await;
         let mut upload = upload.map_err(|error| failed(&error))?;
         let mut written = parts.send(part, &mut *upload).await;
         if written.is_ok() {
