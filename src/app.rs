@@ -21,10 +21,10 @@ use crate::http::public::{self, Api, Auth, RateLimit};
 use crate::http::serve::Server;
 use crate::http::{ApiError, HttpMetrics, internal};
 use crate::image_store;
-use crate::media::{MediaRelay, WeChatMedia};
 use crate::metrics::Metrics;
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
+use crate::upload::{MediaRelay, WeChatMedia};
 use crate::wechat::WeChatClient;
 
 /// Why a gateway can't start.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::account::AppId;
 use crate::credentials::AccountCredentials;
 use crate::jssdk::{JsDomain, PageUrl};
-use crate::media::MediaSource;
+use crate::upload::MediaSource;
 
 /// One account, with all that its requests need.
 pub struct Account {

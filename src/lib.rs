@@ -29,7 +29,7 @@
 //! What the gateway does; none of it knows HTTP's server side:
 //! - [`credentials`]: token and ticket: a cell that requests read without a lock, and the renewals
 //!   beside it
-//! - [`media`]: the pipe from WeChat to the image store
+//! - [`upload`]: the pipe from WeChat to the image store
 //! - [`directory`]: the accounts, each with its credentials, its media and its domains
 //!
 //! How the world gets in:
@@ -64,7 +64,6 @@ pub mod http;
 pub mod http_client;
 pub mod image_store;
 pub mod jssdk;
-pub mod media;
 pub mod metrics;
 pub mod picture;
 pub mod sandbox;
@@ -73,4 +72,5 @@ pub mod settings;
 pub mod single_flight;
 pub mod store;
 pub mod telemetry;
+pub mod upload;
 pub mod wechat;

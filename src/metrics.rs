@@ -5,7 +5,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Opts, Registry, TextEncoder};
 
 use crate::credentials::CredentialMetrics;
-use crate::media::UploadMetrics;
+use crate::upload::UploadMetrics;
 use crate::wechat::WeChatMetrics;
 
 /// The gateway's metrics.

@@ -1,4 +1,4 @@
-//! The kinds of picture that wxgate stores, told from their first bytes.
+//! The kinds of picture that wxgate stores, recognised by their first bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How many bytes [`Kind::sniff`] wants to see, unless the picture is shorter.
+    /// How many bytes [`Kind::sniff`] needs, unless the picture is shorter.
     pub const HEAD: usize = 64;
 
     /// Every kind, in the order of `media.allowed_types`.
@@ -58,10 +58,10 @@ impl Kind {
         }
     }
 
-    /// The kind that `head`, a body's first bytes, begins; `None` where it is none of ours.
+    /// The kind of picture that begins with `head`; `None` if it is none of these.
     ///
-    /// Own code because the marks alone are too weak here: the crates for this take any text
-    /// that begins with `BM` or `GIF` for a picture.
+    /// Our own code, because the crates for this look at magic numbers only: for them any text that begins
+    /// with `BM` or `GIF` is a picture.
     #[must_use]
     pub fn sniff(head: &[u8]) -> Option<Kind> {
         match head {
@@ -69,39 +69,24 @@ impl Kind {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Kind::Png),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
-            // File size, four reserved zero bytes, data offset, and a header size that exists.
-            [
-                b'B',
-                b'M',
-                _,
-                _,
-                _,
-                _,
-                0,
-                0,
-                0,
-                0,
-                _,
-                _,
-                _,
-                _,
-                12 | 40 | 52 | 56 | 64 | 108 | 124,
-                0,
-                0,
-                0,
-                ..,
-            ] => Some(Kind::Bmp),
+            [b'B', b'M', ..] => is_bmp(head).then_some(Kind::Bmp),
             _ => is_heic(head).then_some(Kind::Heic),
         }
     }
 }
 
-/// The longest `ftyp` box that is believed: real ones name a handful of brands. Any text that has `ftyp`
-/// in the right place would begin a longer one.
+/// A BMP after its mark: four reserved zero bytes behind the file size, and a header size that exists.
+fn is_bmp(head: &[u8]) -> bool {
+    let header_size = head.get(14..18);
+    head.get(6..10) == Some(&[0; 4]) && matches!(header_size, Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+}
+
+/// The longest `ftyp` box that is accepted: real ones list a handful of brands. In a text, the four bytes
+/// before `ftyp` would be a far greater length.
 const LARGEST_FTYP: usize = 512;
 
-/// An ISO base media file whose `ftyp` box names a HEVC image brand (ISO/IEC 23008-12): the major
-/// brand itself, or one of the compatible ones behind the neutral `mif1` and `msf1`.
+/// An ISO base media file whose `ftyp` box has an HEVC image brand (ISO/IEC 23008-12): as its major brand, or
+/// among the compatible ones if the major brand is the neutral `mif1` or `msf1`.
 fn is_heic(head: &[u8]) -> bool {
     const HEVC: [&[u8]; 6] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"];
     let Some((size, b"ftyp")) = head
@@ -126,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_with_a_box_in_it_is_no_picture() {
+    fn text_with_ftyp_in_it_is_not_a_picture() {
         // Found by a fuzzer.
         assert_eq!(Kind::sniff(b"[\0\0\x18ftypmif1\0ypmi\0\0\0heic"), None);
         assert_eq!(Kind::sniff(b"<!--ftypheic--><script>"), None);
@@ -134,14 +119,13 @@ mod tests {
     }
 
     proptest! {
-        /// What is JSON or a page to somebody is no picture to us, and the head decides alone.
         #[test]
         fn an_error_or_a_page_is_no_picture(first in "[{<\\[ \\n]", rest in prop::collection::vec(any::<u8>(), 0..80)) {
             prop_assert_eq!(Kind::sniff(&[first.as_bytes(), &rest].concat()), None);
         }
 
         #[test]
-        fn a_kind_shows_in_the_head(
+        fn head_is_enough_to_recognise_the_kind(
             start in prop::sample::select(vec![&b""[..], b"\xFF\xD8\xFF", b"GIF89a", b"BM", b"\0\0\0\x18ftypmif1", b"RIFF1234WEBP"]),
             rest in prop::collection::vec(any::<u8>(), 0..120),
         ) {

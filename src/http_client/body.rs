@@ -1,4 +1,4 @@
-//! Reading an answer's body: as a stream that may not stall, or whole up to a limit.
+//! Reading an answer's body: as a stream with a stall time-out, or whole up to a limit.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// How a body failed to arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadError {
-    /// It ended before its time.
+    /// It ended early.
     CutOff,
     /// No chunk of it came in time.
     Stalled,

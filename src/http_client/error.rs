@@ -1,4 +1,4 @@
-//! What can go wrong with a request, told without its URL.
+//! Errors of requests, without their URLs.
 
 use std::error::Error;
 use std::io;
@@ -8,7 +8,7 @@ use rustls::CertificateError;
 /// Why a client can't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The proxy's URL can't be used; it is not shown, since it may hold a password.
+    /// The proxy's URL can't be used. It is not shown, since it may contain a password.
     #[error("the proxy's URL can't be used")]
     Proxy,
     /// A variable of the environment that names a proxy can't be used; its value may hold a password.
@@ -38,7 +38,7 @@ impl BuildError {
     }
 }
 
-/// How a request failed before its answer began. No text holds a URL.
+/// How a request failed before its answer began. No text contains a URL.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// No connection could be made; the request was not sent.
@@ -63,7 +63,7 @@ impl SendError {
     }
 }
 
-/// The root of an error's chain, which names no URL; a certificate that is not accepted, in plain words.
+/// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.
 #[must_use]
 pub fn cause(error: &(dyn Error + 'static)) -> String {
     let mut root = error;
@@ -71,7 +71,7 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
         if let Some(rustls::Error::InvalidCertificate(problem)) = root.downcast_ref() {
             return certificate(problem);
         }
-        // What an io::Error wraps is not among its sources.
+        // `source()` of an io::Error skips the error that it wraps.
         let wrapped = root.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let next = wrapped
             .map(|inner| inner as &(dyn Error + 'static))

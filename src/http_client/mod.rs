@@ -1,8 +1,8 @@
-//! The one HTTP client: reqwest, with the proxy and the authorities of `[http_client]`, and with errors that
-//! name no URL, since a query may hold a token.
+//! The one HTTP client: reqwest, with the proxy and the certificate authorities of `[http_client]`, and with
+//! errors that contain no URL, since a query may hold a token.
 //!
-//! Every client in the gateway is built here. Redirects are answers like any other, cookies are not kept, and
-//! bodies are streamed in both directions.
+//! Every client in the gateway is built here. Redirects are not followed, cookies are not kept, and bodies are
+//! streamed in both directions.
 
 mod body;
 mod error;
@@ -19,14 +19,14 @@ pub use error::{BuildError, SendError, cause};
 use crate::settings;
 use crate::settings::values::HttpProxy;
 
-/// How long a connection without requests is kept.
+/// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_mins(1);
 
 /// Addresses at which a cloud gives a machine its role: no proxy can reach them for us.
 const MACHINE_ROLE: [&str; 2] = ["169.254.0.0/16", "fd00:ec2::/32"];
 
-/// A client whose connections are made within `connect_timeout` or fail: name look-up, proxy and TLS
-/// included. Of a host's addresses each gets an equal share of that time.
+/// A client whose connections fail after `connect_timeout`, DNS, proxy and TLS included. Each of a host's
+/// addresses gets an equal share of that time.
 pub fn build(settings: &settings::HttpClient, connect_timeout: Duration) -> Result<Client, BuildError> {
     build_with(settings, connect_timeout, |builder| builder)
 }
@@ -46,7 +46,7 @@ pub fn build_with(
         .redirect(Policy::none())
         .referer(false)
         .http1_only()
-        // Without this one, reqwest reads the environment by itself.
+        // Otherwise reqwest reads the environment itself.
         .no_proxy();
     for proxy in proxies(settings)? {
         builder = builder.proxy(proxy);
@@ -70,19 +70,19 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, BuildError> {
         }
         HttpProxy::Environment => {
             let exceptions = variable("NO_PROXY").unwrap_or_default();
-            let mut exceptions = exceptions.split(',').map(|entry| host_of(entry.trim()));
-            if exceptions.clone().any(|host| host == "*") {
+            let mut hosts: Vec<&str> = exceptions.split(',').map(|entry| host_of(entry.trim())).collect();
+            if hosts.contains(&"*") {
                 return Ok(Vec::new());
             }
-            let exceptions: String = exceptions.by_ref().flat_map(|host| [",", host]).collect();
-            environments_proxies(&(direct + &exceptions))
+            hosts.push(&direct);
+            proxies_of_environment(&hosts.join(","))
         }
     }
 }
 
 /// The proxies that the environment names. One that can't be used is an error: without it, calls that have to
 /// leave through a proxy would leave directly.
-fn environments_proxies(direct: &str) -> Result<Vec<Proxy>, BuildError> {
+fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, BuildError> {
     type New = fn(String) -> reqwest::Result<Proxy>;
     let variables: [(&'static str, New); 3] = [
         ("HTTPS_PROXY", Proxy::https),
@@ -112,7 +112,7 @@ fn host_of(entry: &str) -> &str {
     }
 }
 
-/// A variable of the environment, in either spelling that is in use.
+/// An environment variable, in upper or lower case.
 fn variable(name: &str) -> Option<String> {
     let spellings = [name.to_owned(), name.to_lowercase()];
     let mut values = spellings.iter().filter_map(|name| std::env::var(name).ok());

@@ -4,75 +4,55 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
-use url::Url;
 
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
 use crate::http_client::{self, ReadError, SendError};
-use crate::settings::{self, resolved, values::JsonPointer, values::Scalar};
+use crate::settings::{self, resolved, values::JsonPointer};
 use crate::telemetry;
 
-/// The longest answer that is read, in bytes: it holds little more than a URL.
+/// The longest answer that is read, in bytes: it has little more than a URL in it.
 const MAX_ANSWER: usize = 64 * 1024;
-/// The longest that a connection may take to stand; an upload service is near.
+/// The limit of making a connection; an upload service is near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An upload service.
 pub struct HttpStore {
     http: Client,
-    headers: HeaderMap,
-    url: Url,
-    field: String,
-    success_pointer: JsonPointer,
-    success_value: Scalar,
-    url_pointer: JsonPointer,
-    timeout: Duration,
-    attempts: u32,
+    settings: resolved::HttpStore,
 }
 
 impl HttpStore {
-    /// A client for the service that `settings` describe; nothing is sent yet.
+    /// A client for the service in `settings`; nothing is sent yet.
     pub fn open(settings: &resolved::HttpStore, http: &settings::HttpClient) -> Result<Self, OpenError> {
         let http = http_client::build(http, CONNECT_TIMEOUT.min(settings.timeout));
         Ok(Self {
             http: http.map_err(|error| OpenError::new(error.key(), error.to_string()))?,
-            headers: settings.headers.clone(),
-            url: settings.url.clone(),
-            field: escape_name(&settings.field),
-            success_pointer: settings.success_pointer.clone(),
-            success_value: settings.success_value.clone(),
-            url_pointer: settings.url_pointer.clone(),
-            timeout: settings.timeout,
-            attempts: settings.attempts,
+            settings: settings.clone(),
         })
     }
 
     async fn post(&self, picture: Picture) -> Result<String, StoreFailure> {
-        let mut headers = self.headers.clone();
+        let (url, limit) = (self.settings.url.clone(), self.settings.timeout);
+        let mut headers = self.settings.headers.clone();
         telemetry::inject(&mut headers);
         let form = Form::new()
             .percent_encode_noop()
-            .part(self.field.clone(), part(picture)?);
-        let request = self.http.post(self.url.clone()).multipart(form).headers(headers);
-        let conversation = async {
-            let answer = http_client::send(request, self.timeout).await?;
-            read(answer, self.timeout).await
-        };
-        let answer = timeout(self.timeout, conversation)
-            .await
-            .unwrap_or(Err(StoreFailure::TimedOut));
+            .part(escape_name(&self.settings.field), part(picture)?);
+        let request = self.http.post(url).multipart(form).headers(headers);
+        let exchange = async { read(http_client::send(request, limit).await?, limit).await };
+        let answer = timeout(limit, exchange).await.unwrap_or(Err(StoreFailure::TimedOut));
         self.stored_url(&answer?)
     }
 
     async fn ask(&self) -> Result<(), StoreFailure> {
-        // A service that takes nothing but POST may well answer 404 or 405 to this: it is there.
-        let request = self.http.request(Method::OPTIONS, self.url.clone());
-        let request = request.headers(self.headers.clone());
-        let status = http_client::send(request, self.timeout).await?.status();
+        // A service that accepts only POST may answer 404 or 405: that shows that it is up.
+        let request = self.http.request(Method::OPTIONS, self.settings.url.clone());
+        let request = request.headers(self.settings.headers.clone());
+        let status = http_client::send(request, self.settings.timeout).await?.status();
         let refuses = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if refuses || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) {
             return Err(answered_with(status));
@@ -80,28 +60,24 @@ impl HttpStore {
         Ok(())
     }
 
-    /// The picture's URL, if `answer` tells success.
+    /// The picture's URL, if `answer` reports success.
     fn stored_url(&self, answer: &Value) -> Result<String, StoreFailure> {
-        if !self.success_pointer.is_empty() {
-            let told = self.success_pointer.resolve(answer);
-            if !told.is_some_and(|told| self.success_value.matches(told)) {
-                let at = self.success_pointer.as_str();
-                return Err(StoreFailure::Refused(format!(
-                    "its answer has {} at {at}",
-                    describe(told)
-                )));
+        let refused = |found, pointer: &JsonPointer, but: &str| {
+            let found = describe(found);
+            StoreFailure::Refused(format!("its answer has {found} at {}{but}", pointer.as_str()))
+        };
+        let pointer = &self.settings.success_pointer;
+        if !pointer.is_empty() {
+            let found = pointer.resolve(answer);
+            if !found.is_some_and(|found| self.settings.success_value.matches(found)) {
+                return Err(refused(found, pointer, ""));
             }
         }
-        let found = self.url_pointer.resolve(answer);
+        let pointer = &self.settings.url_pointer;
+        let found = pointer.resolve(answer);
         match found.and_then(Value::as_str) {
             Some(url) if !url.trim().is_empty() => Ok(url.to_owned()),
-            _ => {
-                let at = self.url_pointer.as_str();
-                Err(StoreFailure::Refused(format!(
-                    "its answer has {} at {at}, not a URL",
-                    describe(found)
-                )))
-            }
+            _ => Err(refused(found, pointer, ", not a URL")),
         }
     }
 }
@@ -116,15 +92,15 @@ impl ImageStore for HttpStore {
     }
 
     fn attempts(&self) -> u32 {
-        self.attempts
+        self.settings.attempts
     }
 
     fn time_limit(&self) -> Duration {
-        self.timeout
+        self.settings.timeout
     }
 }
 
-/// `picture` as the form's file. With its length known, the request has a Content-Length.
+/// `picture` as the form's file. If its length is known, the request has a Content-Length.
 fn part(picture: Picture) -> Result<Part, StoreFailure> {
     let body = Body::wrap_stream(picture.body);
     let part = match picture.length {
@@ -136,13 +112,13 @@ fn part(picture: Picture) -> Result<Part, StoreFailure> {
         .map_err(|error| StoreFailure::Broken(error.to_string()))
 }
 
-/// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data"). reqwest's own ways
-/// write `name*=` for such names, which forms must not have (RFC 7578, section 4.2).
+/// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data"). reqwest itself writes
+/// `name*=` for such names, which forms must not have (RFC 7578, section 4.2).
 fn escape_name(name: &str) -> String {
     name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Reads a good answer's JSON.
+/// Reads the JSON of a successful answer.
 async fn read(answer: Response, stall: Duration) -> Result<Value, StoreFailure> {
     let status = answer.status();
     if !status.is_success() {
@@ -157,7 +133,7 @@ fn answered_with(status: StatusCode) -> StoreFailure {
     StoreFailure::Refused(format!("it answered with HTTP status {status}"))
 }
 
-/// What stands in an answer, without its texts: they could be anything, a secret too.
+/// A value of an answer for the log. Texts are left out: they could be secrets.
 fn describe(value: Option<&Value>) -> String {
     match value {
         None => "nothing".to_owned(),

@@ -23,56 +23,60 @@ pub use self::s3::S3Store;
 use crate::picture::Kind;
 use crate::settings::{self, resolved};
 
-/// A picture on its way into a store.
+/// A picture to be stored.
 pub struct Picture {
-    /// Its kind, told from its bytes.
+    /// Its kind, recognised by its bytes.
     pub kind: Kind,
-    /// Its length in bytes, where WeChat announced it; `body` then has that many or ends in an error.
+    /// Its length in bytes, if WeChat announced it; `body` then has that many or ends in an error.
     pub length: Option<u64>,
-    /// Its bytes, as they arrive, in pieces of at most [`Picture::PIECE`] bytes. An error in here
-    /// aborts the store's side: nothing may stay behind.
+    /// Its bytes as they arrive, in chunks of at most [`Picture::MAX_CHUNK`]. After an error in here the
+    /// store must leave nothing behind.
     pub body: BoxStream<'static, io::Result<Bytes>>,
 }
 
 impl Picture {
-    /// The largest piece of a body, in bytes.
-    pub const PIECE: usize = 64 * 1024;
+    /// The longest chunk of a body, in bytes.
+    ///
+    /// The HTTP client reads up to about 400 KiB at once. Its sending side stops taking chunks when it has that
+    /// much to send, and counts only after it took one: shorter chunks keep it from holding twice as much, for
+    /// each upload (M2). 64 KiB is also a good size of a write to a file.
+    pub const MAX_CHUNK: usize = 64 * 1024;
 }
 
 /// How a store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreFailure {
-    /// It could not be reached, or broke off.
+    /// It could not be reached, or the connection broke.
     #[error("the image store failed: {0}")]
     Broken(String),
     /// It did not answer in time.
     #[error("the image store did not answer in time")]
     TimedOut,
-    /// It answered, and refused; the text never quotes its answer's secrets or our headers.
+    /// It answered with a refusal; the text never quotes secrets in its answer, or our headers.
     #[error("the image store refused: {0}")]
     Refused(String),
 }
 
 /// A place for pictures.
 pub trait ImageStore: Send + Sync {
-    /// Stores `picture` whole under a new random name and answers its URL, or leaves nothing behind:
-    /// also where the future is dropped before it ends.
+    /// Stores `picture` whole under a new random name and returns its URL, or leaves nothing behind, also
+    /// if the future is dropped before it ends.
     fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>>;
 
-    /// Finds out whether pictures can be stored, as far as that goes without storing one. Says what
-    /// the store said; the caller sets the limit to the wait.
+    /// Checks whether pictures can be stored, as far as that is possible without storing one. The caller
+    /// limits the wait.
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>>;
 
-    /// Reads the picture at `url`, which this store has answered, and removes it; `None` where the store
-    /// has no way to do that.
+    /// Reads the picture at `url`, which this store has returned, and removes it; `None` if the store can't
+    /// do that.
     fn take_back<'a>(&'a self, _url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
         ready(Ok(None)).boxed()
     }
 
-    /// How often one picture is tried at most, each time with a fresh download.
+    /// The most attempts to store one picture, each with a fresh download.
     fn attempts(&self) -> u32;
 
-    /// How long a put may go on after it has taken the last of the body.
+    /// How long a put may take after it has received the end of the body.
     fn time_limit(&self) -> Duration;
 }
 
@@ -97,12 +101,12 @@ impl OpenError {
 pub struct OpenStore {
     /// The store.
     pub store: Arc<dyn ImageStore>,
-    /// The same, where it is a folder that the gateway serves itself.
+    /// The same store, if it is a folder that the gateway serves itself.
     pub local: Option<Arc<LocalStore>>,
 }
 
-/// Opens the store that `settings` choose, over connections as `http` has them. What outlives a put that is
-/// dropped runs on `tasks`, so that the drain can wait for it.
+/// Opens the store that `settings` choose, with connections according to `http`. The clean-up after a put that
+/// was dropped runs on `tasks`, so that the drain can wait for it.
 pub fn open(
     settings: &resolved::ImageStore,
     http: &settings::HttpClient,
@@ -122,7 +126,7 @@ pub fn open(
     Ok(OpenStore { store, local: None })
 }
 
-/// The failure of a put whose body ended in `error`.
+/// The failure of a put whose body ended with `error`.
 fn body_failed(error: &io::Error) -> StoreFailure {
     StoreFailure::Broken(format!("the picture did not arrive whole: {error}"))
 }

@@ -4,9 +4,8 @@ use std::fmt;
 
 use crate::picture::Kind;
 
-/// A picture's name: 32 lower-case hex digits, 128 random bits that nobody can guess, and the
-/// extension of its kind. Nothing that came from outside is in it, so it is safe in a path, a URL
-/// and a header as it is.
+/// A picture's name: 32 lower-case hex digits, which are 128 random bits that nobody can guess, and the
+/// extension of its kind. No input is in it, so it needs no escaping in a path, a URL or a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageName {
     text: String,
@@ -24,7 +23,7 @@ impl ImageName {
         Self { text, kind }
     }
 
-    /// Takes `text` for a name; `None` where [`ImageName::random`] can't have made it.
+    /// Parses `text`; `None` if [`ImageName::random`] can't have made it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (digits, rest) = text.split_at_checked(Self::DIGITS)?;
@@ -48,7 +47,7 @@ impl ImageName {
         &self.text
     }
 
-    /// The kind of the picture that bears it.
+    /// The kind of the picture.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_random_name_reads_back() {
+    fn random_name_parses_back() {
         for kind in Kind::ALL {
             let name = ImageName::random(kind);
             assert_eq!(ImageName::parse(name.as_str()), Some(name.clone()));
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_name() {
+    fn names_of_another_form_are_refused() {
         let digits = "0123456789abcdef0123456789abcdef";
         assert!(ImageName::parse(&format!("{digits}.jpg")).is_some());
         for text in [

@@ -1,4 +1,4 @@
-//! Reading WeChat's JSON answers, which are laxer than JSON and than their own documentation.
+//! Reading WeChat's JSON answers, which follow neither JSON nor their own documentation strictly.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{BodyProblem, CallError, ErrCode};
 use crate::http_client;
 
-/// The longest JSON answer that is read. A token answer has some 200 bytes.
+/// The longest JSON answer that is read, in bytes. A token answer has about 200.
 pub(super) const MAX_JSON: usize = 64 * 1024;
 
 /// An answer that is a JSON object without an error in it.
@@ -16,7 +16,7 @@ pub(super) const MAX_JSON: usize = 64 * 1024;
 pub(super) struct Answer(Map<String, Value>);
 
 impl Answer {
-    /// Reads the whole body of `response` and parses it; no piece of it may take longer than `stall`.
+    /// Reads the whole body of `response` and parses it; each chunk may take `stall` at most.
     pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, CallError> {
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
@@ -49,7 +49,7 @@ impl Answer {
         }
     }
 
-    /// The integer `name`, also where it is written as a string.
+    /// The integer `name`, also if it is written as a string.
     pub(super) fn integer(&self, name: &str) -> Option<i64> {
         match self.0.get(name)? {
             Value::Number(number) => number.as_i64(),
@@ -58,7 +58,7 @@ impl Answer {
         }
     }
 
-    /// The text `name`, where it is not blank.
+    /// The text `name`, if it is not blank.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str().filter(|text| !text.trim().is_empty())
     }
@@ -70,7 +70,7 @@ impl Answer {
 }
 
 impl CallError {
-    /// The refusal that `body`, an answer of any API, holds; `None` where it holds none.
+    /// The refusal in `body`, an answer of any API, if there is one.
     #[must_use]
     pub fn refusal_in(body: &[u8]) -> Option<Self> {
         Answer::parse(body).err().filter(|error| error.errcode().is_some())
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_errcode_is_a_refusal_however_it_is_written() {
+    fn errcode_is_a_refusal_as_number_and_as_string() {
         for body in [
             r#"{"errcode":40013,"errmsg":"invalid appid"}"#,
             r#"{"errcode":"40013","errmsg":"invalid appid"}"#,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_is_told_apart() {
+    fn bodies_that_are_not_objects_are_distinguished() {
         let problem = |body: &str| match Answer::parse(body.as_bytes()) {
             Err(CallError::Body(problem)) => problem,
             other => panic!("{other:?}"),
@@ -115,11 +115,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_is_too_odd(body in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn parsing_never_panics(body in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = Answer::parse(&body);
         }
 
-        /// An error is an error, whatever stands around it and whatever control characters within.
+        /// Whatever fields are beside it, and whatever control characters within.
         #[test]
         fn an_error_is_never_taken_for_a_success(
             code in any::<i64>().prop_filter("an error", |code| *code != 0),
@@ -144,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_arrives_as_it_was(token in "[ -~\\u{80}-\\u{ffff}]{1,40}") {
+        fn text_is_read_unchanged(token in "[ -~\\u{80}-\\u{ffff}]{1,40}") {
             let body = serde_json::json!({ "access_token": token }).to_string();
             let answer = Answer::parse(body.as_bytes()).unwrap();
             prop_assert_eq!(answer.text("access_token"), Some(token.as_str()).filter(|token| !token.trim().is_empty()));

@@ -24,9 +24,9 @@ use crate::telemetry::{call_span, traced};
 pub struct Issued {
     /// The token or ticket.
     pub value: Secret,
-    /// The life that WeChat gave it, counted from `asked_at`.
+    /// The life that WeChat gave it, from `asked_at`.
     pub expires_in: Duration,
-    /// When it was asked for. Lives count from here: too short by the call's time, never too long.
+    /// When it was asked for. Its life is counted from here: too short by the call's duration, never too long.
     pub asked_at: Instant,
 }
 
@@ -35,13 +35,13 @@ pub struct WeChatClient {
     pub(super) http: Client,
     pub(super) bases: Vec<BaseUrl>,
     pub(super) timeout: Duration,
-    /// The longest that a connection to one of the hosts, tried in turn, may take to stand.
+    /// The limit of making a connection to one of the hosts, tried in turn.
     pub(super) connect_limit: Duration,
     pub(super) metrics: WeChatMetrics,
 }
 
 impl WeChatClient {
-    /// A client for the hosts in `settings`, over connections as `http` has them.
+    /// A client for the hosts in `settings`, with connections according to `http`.
     pub fn new(
         settings: &settings::WeChat,
         http: &settings::HttpClient,
@@ -52,8 +52,8 @@ impl WeChatClient {
             .cloned()
             .collect();
         let hosts = u32::try_from(bases.len()).unwrap_or(u32::MAX);
-        // A failed connection must be told from an answer that does not come: it is a reason to try the next
-        // host.
+        // Shorter than the time-out of the call, so that it fails as a connection, after which the next host is
+        // tried, and not as a missing answer.
         let connect_timeout = settings.connect_timeout.min(settings.timeout.mul_f64(0.9));
         Ok(Self {
             http: http_client::build(http, connect_timeout)?,
@@ -64,7 +64,7 @@ impl WeChatClient {
         })
     }
 
-    /// `GET /cgi-bin/token`: a new token; the one before dies within five minutes.
+    /// `GET /cgi-bin/token`: a new token; the one before becomes invalid within five minutes.
     pub async fn classic_token(&self, app_id: &AppId, secret: &Secret) -> Result<Issued, CallError> {
         let query = [
             ("grant_type", "client_credential"),
@@ -98,8 +98,8 @@ impl WeChatClient {
         issued(&answer?, "access_token", asked_at)
     }
 
-    /// `GET /cgi-bin/ticket/getticket?type=jsapi`: the current ticket. Its life is always said to
-    /// be whole, however old it is.
+    /// `GET /cgi-bin/ticket/getticket?type=jsapi`: the current ticket. WeChat always reports its full life,
+    /// however old it is.
     pub async fn jsapi_ticket(&self, token: &Secret) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", "jsapi")];
         let asked_at = Instant::now();
@@ -108,16 +108,16 @@ impl WeChatClient {
         issued(&answer?, "ticket", asked_at)
     }
 
-    /// `GET /cgi-bin/get_api_domain_ip`: the cheapest call that needs a token, to learn whether WeChat
-    /// takes `token`.
+    /// `GET /cgi-bin/get_api_domain_ip`: the cheapest call that needs a token, to find out whether WeChat
+    /// accepts `token`.
     pub async fn probe(&self, token: &Secret) -> Result<(), CallError> {
         let query = [("access_token", token.expose())];
         let call = Call::get("/cgi-bin/get_api_domain_ip", &query);
         self.json(Api::Probe, &call).await.map(drop)
     }
 
-    /// WeChat's clock, to the second, as the `Date` of an answer tells it; `None` where it does not. Asked
-    /// without a token, so that no account and no quota is touched: a refusal has a date too.
+    /// WeChat's clock, to the second, from the `Date` header of an answer, if it has one. The call has no token,
+    /// so it counts against no quota: a refusal has a date too.
     pub async fn date(&self) -> Result<Option<SystemTime>, CallError> {
         let response = self.send(&Call::get("/cgi-bin/get_api_domain_ip", &[])).await?;
         if response.status() != StatusCode::OK {
@@ -140,7 +140,7 @@ impl WeChatClient {
         download
     }
 
-    /// Makes a call that answers JSON, within `wechat.timeout` and what hosts out of reach have cost before.
+    /// Makes a call that answers JSON, within `wechat.timeout` plus the time for unreachable hosts before.
     async fn json(&self, api: Api, call: &Call<'_>) -> Result<Answer, CallError> {
         let started = Instant::now();
         let call = async { Answer::read(self.send(call).await?, self.timeout).await };
@@ -153,8 +153,8 @@ impl WeChatClient {
         answer
     }
 
-    /// Sends to the first host that a connection can be made to. An answer, of whatever kind, is
-    /// never a reason to ask another host: a token call must not be made twice.
+    /// Sends to the first host that accepts a connection. An answer, even an error, is never a reason to try
+    /// another host: a token call must not be made twice.
     async fn send(&self, call: &Call<'_>) -> Result<Response, CallError> {
         let mut last = String::new();
         for base in &self.bases {
@@ -168,12 +168,12 @@ impl WeChatClient {
     }
 }
 
-/// The failure of a request that no URL can be made for.
+/// The failure of a request whose URL is not valid.
 pub(super) fn unsendable() -> CallError {
     CallError::Interrupted("the request's URL can't be sent as it is".to_owned())
 }
 
-/// A call, for whichever host it is sent to.
+/// A call, without the host.
 struct Call<'a> {
     path: &'static str,
     /// May hold a token or a secret.
@@ -208,13 +208,13 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A life longer than any that WeChat gives, against an overflow of the clock.
+/// Longer than any life that WeChat gives; prevents an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;
 
 fn issued(answer: &Answer, field: &str, asked_at: Instant) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
     let value = answer.text(field).ok_or_else(unexpected)?;
-    // Without a life, or with none left, it can't be kept: some caches then keep it for ever.
+    // Without a positive life it must not be used: a cache may keep such a value for ever.
     let seconds = answer
         .integer("expires_in")
         .filter(|seconds| *seconds > 0)

@@ -1,4 +1,4 @@
-//! What each `errcode` means to the gateway (WeChat's public error code page, and wire captures).
+//! What each `errcode` means to the gateway, from WeChat's public list of error codes and from captured answers.
 
 use std::fmt;
 
@@ -17,9 +17,9 @@ pub enum Meaning {
     MediaUnknown,
     /// A quota is used up: nothing helps before its minute or day is over.
     Quota,
-    /// Only an operator can mend it, and this is how.
+    /// Only an operator can fix it, as the text says.
     Operator(&'static str),
-    /// A code that no document lists.
+    /// A code that is not documented.
     Unlisted,
 }
 
@@ -53,7 +53,7 @@ impl ErrCode {
         }
     }
 
-    /// What it means on a call that asks for an access_token, where 40001 speaks of the AppSecret.
+    /// What it means on a call for an access_token: there 40001 is about the AppSecret.
     #[must_use]
     pub fn meaning_of_token_call(self) -> Meaning {
         match self {
@@ -62,7 +62,7 @@ impl ErrCode {
         }
     }
 
-    /// How an operator mends it; `None` for codes that an operator can't mend.
+    /// How an operator can fix it; `None` for other codes.
     fn cure(self) -> Option<&'static str> {
         Some(match self.0 {
             40013 => "no such AppID: correct app_id (it begins with wx)",

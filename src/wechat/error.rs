@@ -7,22 +7,22 @@ use reqwest::StatusCode;
 use super::ErrCode;
 use crate::http_client::{ReadError, SendError};
 
-/// How a call to WeChat failed. None of the texts holds a URL, for its query may hold a token.
+/// How a call to WeChat failed. No text has a URL in it, since a query may hold a token.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// No connection to any of WeChat's hosts could be made; WeChat never saw the request.
     #[error("no connection to WeChat: {0}")]
     Unreachable(String),
-    /// WeChat did not answer in time; it may have carried the request out.
+    /// WeChat did not answer in time; it may have executed the request.
     #[error("WeChat did not answer in time")]
     TimedOut,
-    /// The connection broke before the answer was complete; WeChat may have carried the request out.
+    /// The connection broke before the answer was complete; WeChat may have executed the request.
     #[error("the connection to WeChat broke: {0}")]
     Interrupted(String),
     /// WeChat answered with a status other than 200.
     #[error("WeChat answered with HTTP status {0}")]
     Status(StatusCode),
-    /// The body is not what the API promises.
+    /// The body is not as documented.
     #[error("WeChat's answer is unusable: {0}")]
     Body(BodyProblem),
     /// WeChat refused, with an `errcode` other than 0.
@@ -55,7 +55,7 @@ impl From<ReadError> for CallError {
 }
 
 impl CallError {
-    /// The `errcode`, where WeChat gave one.
+    /// The `errcode`, if WeChat sent one.
     #[must_use]
     pub fn errcode(&self) -> Option<ErrCode> {
         match self {
@@ -64,7 +64,7 @@ impl CallError {
         }
     }
 
-    /// The address that WeChat saw the call come from, where it refused because of it (40164).
+    /// The address that WeChat saw the call come from, if it refused because of it (40164).
     #[must_use]
     pub fn refused_address(&self) -> Option<IpAddr> {
         match self {
@@ -89,10 +89,10 @@ pub enum BodyProblem {
     /// It is longer than any answer of this API.
     #[error("body too long")]
     TooLong,
-    /// It lacks what the API promises, or is something else altogether.
+    /// It lacks a documented field, or is something else.
     #[error("not what the API promises")]
     Unexpected,
-    /// It is a link to a video, where a picture was asked for.
+    /// It is a link to a video.
     #[error("a video, not a picture")]
     Video,
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refused_address_is_read_from_every_form_of_the_message() {
+    fn refused_address_is_read_from_every_form_of_the_message() {
         let address = |code, message: &str| {
             let message = message.to_owned();
             CallError::Refused { code, message }.refused_address()

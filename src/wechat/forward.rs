@@ -1,5 +1,6 @@
-//! Calls that other systems make, passed through as they are.
+//! Calls of other systems, passed through unchanged.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub struct CallHead {
     pub headers: HeaderMap,
 }
 
-/// A path as it is sent: dot segments resolved, `\\` as `/`, and escaped where it must be. Whatever is allowed
-/// or refused by its path must look at this one.
+/// A path as it is sent: dot segments resolved, `\\` as `/`, and escaped if it must be. Rules that allow or
+/// refuse paths must look at this form.
 #[derive(Clone)]
 pub struct ApiPath(String);
 
@@ -50,21 +51,23 @@ impl ApiPath {
     }
 }
 
+/// A body that is still arriving.
+pub type BodyStream = BoxStream<'static, io::Result<Bytes>>;
+
 /// A call's body.
 pub enum CallBody {
-    /// Here as a whole, so that it can be sent again.
+    /// Completely received, so that it can be sent again.
     Whole(Bytes),
-    /// Still on its way.
-    Stream(BoxStream<'static, Result<Bytes, axum::Error>>),
+    /// Still arriving.
+    Stream(BodyStream),
 }
 
-/// Longer than any call: what limits one is that something must move.
+/// Longer than any call: a call is limited by the time in which nothing moves.
 const NO_LIMIT: Duration = Duration::from_hours(24);
 
 impl WeChatClient {
-    /// Makes the call that `head` and `body` are, and waits until its answer begins. It may take as
-    /// long as it likes, but ends where nothing of the body moves for `wechat.timeout`, and where the
-    /// answer does not begin within that time after the body.
+    /// Sends the call and waits until its answer begins. There is no limit to the whole, but the call fails if
+    /// no chunk of the body moves for `wechat.timeout`, or the answer does not begin within that time after it.
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);
@@ -73,13 +76,13 @@ impl WeChatClient {
         answer
     }
 
-    /// The longest wait for the next piece of a body.
+    /// The longest wait for the next chunk of a body.
     #[must_use]
     pub fn stall_limit(&self) -> Duration {
         self.timeout
     }
 
-    /// To the first host that a connection can be made to; a stream can only be sent to the first.
+    /// Sends to the first host that accepts a connection. A stream can be sent only once, so to the first host only.
     async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let (whole, mut stream) = match body {
             CallBody::Whole(bytes) => (Some(bytes), None),
@@ -87,10 +90,10 @@ impl WeChatClient {
         };
         let mut last = String::new();
         for base in &self.bases {
-            let progress = Progress::default();
+            let activity = LastActivity::default();
             let body = match (&whole, stream.take()) {
                 (Some(bytes), _) => Body::from(bytes.clone()),
-                (None, Some(stream)) => progress.of(stream),
+                (None, Some(stream)) => activity.watch(stream),
                 (None, None) => break,
             };
             let url = base
@@ -99,7 +102,7 @@ impl WeChatClient {
             let request = self.http.request(head.method.clone(), url);
             let request = request.headers(head.headers.clone()).body(body);
             let sending = http_client::send(request, NO_LIMIT);
-            match progress.goes_on(self.connect_limit + self.timeout, sending).await {
+            match activity.or_stalled(self.connect_limit + self.timeout, sending).await {
                 Some(Ok(response)) => return Ok(response),
                 Some(Err(SendError::Connect(why))) => last = why,
                 Some(Err(error)) => return Err(error.into()),
@@ -110,38 +113,38 @@ impl WeChatClient {
     }
 }
 
-/// When something of a body last moved.
+/// When a chunk of a body last moved.
 #[derive(Clone)]
-struct Progress(Arc<Mutex<Instant>>);
+struct LastActivity(Arc<Mutex<Instant>>);
 
-impl Default for Progress {
+impl Default for LastActivity {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 }
 
-impl Progress {
-    fn last(&self) -> Instant {
+impl LastActivity {
+    fn get(&self) -> Instant {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `stream` as a body whose pieces are progress.
-    fn of(&self, stream: BoxStream<'static, Result<Bytes, axum::Error>>) -> Body {
-        let progress = self.clone();
+    /// `stream` as a body whose chunks count as activity.
+    fn watch(&self, stream: BodyStream) -> Body {
+        let activity = self.clone();
         Body::wrap_stream(stream.inspect(move |_| {
-            *progress.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            *activity.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }))
     }
 
-    /// Waits for `work`; `None` where nothing has moved for `limit`.
-    async fn goes_on<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    /// Waits for `work`; `None` if there has been no activity for `limit`.
+    async fn or_stalled<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
         loop {
-            let ends = self.last() + limit;
+            let ends = self.get() + limit;
             tokio::select! {
                 outcome = &mut work => return Some(outcome),
                 () = sleep_until(ends) => {
-                    if self.last() + limit <= Instant::now() {
+                    if self.get() + limit <= Instant::now() {
                         return None;
                     }
                 }

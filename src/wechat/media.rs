@@ -20,7 +20,7 @@ impl MediaId {
     /// The longest that is accepted. Ids seen have 63 or 64 characters.
     pub const MAX_LEN: usize = 512;
 
-    /// Takes `text` for a media id; `None` where it can't be one.
+    /// Parses `text`; `None` if it can't be a media id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
@@ -41,19 +41,19 @@ impl fmt::Display for MediaId {
     }
 }
 
-/// A media file on its way: known not to be an error in JSON, and nothing else.
+/// A media file that is being downloaded. All that is known is that it is not an error in JSON.
 pub struct MediaDownload {
-    /// The length WeChat announced, in bytes.
+    /// The announced length in bytes.
     pub content_length: Option<u64>,
     /// The first bytes: [`crate::picture::Kind::HEAD`] at least, unless the file is shorter.
     pub head: Bytes,
-    /// What follows `head`. Each wait for the next piece ends after `wechat.timeout`; a body shorter
-    /// than announced ends with [`CallError::Body`].
+    /// What follows `head`. Each wait for the next chunk ends after `wechat.timeout`; a body shorter than
+    /// announced ends with [`CallError::Body`].
     pub rest: BoxStream<'static, Result<Bytes, CallError>>,
 }
 
 /// Opens `response` as a media file. WeChat sends errors with status 200 and under any content type,
-/// and files under `text/plain`, so only the bytes tell: whatever begins with `{` is JSON.
+/// and files under `text/plain`, so only the bytes decide: what begins with `{` is JSON.
 pub(super) async fn open(response: Response, stall: Duration) -> Result<MediaDownload, CallError> {
     if response.status() != StatusCode::OK {
         return Err(CallError::Status(response.status()));
@@ -85,8 +85,8 @@ async fn gather(
     enough: usize,
 ) -> Result<BytesMut, CallError> {
     while gathered.len() < enough {
-        let Some(piece) = rest.next().await else { break };
-        gathered.extend_from_slice(&piece?);
+        let Some(chunk) = rest.next().await else { break };
+        gathered.extend_from_slice(&chunk?);
     }
     Ok(gathered)
 }
@@ -107,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_media_id_is_kept_as_it_is_or_refused(text in "[A-Za-z0-9_-]{0,70}|\\PC{0,8}|[a-z]{510,514}") {
+        fn media_id_is_kept_unchanged_or_refused(text in "[A-Za-z0-9_-]{0,70}|\\PC{0,8}|[a-z]{510,514}") {
             let allowed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
             let id = MediaId::parse(&text);
             prop_assert_eq!(id.is_some(), allowed && (1..=512).contains(&text.len()));

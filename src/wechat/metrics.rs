@@ -1,4 +1,4 @@
-//! What is counted about calls to WeChat.
+//! The metrics of calls to WeChat.
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub struct WeChatMetrics {
 }
 
 impl WeChatMetrics {
-    /// Makes the metrics known to `registry`.
+    /// Registers the metrics in `registry`.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
             Opts::new("wxgate_wechat_requests_total", "Calls to WeChat, by API and outcome"),

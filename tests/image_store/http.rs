@@ -227,7 +227,7 @@ async fn the_form_is_what_upload_services_expect() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_success_is_a_refusal_that_says_why() {
+async fn answer_without_success_is_a_refusal_with_its_reason() {
     let service = UploadService::start().await;
     for (answer, why) in [
         ("refused", "its answer has 403 at /code"),
@@ -254,7 +254,7 @@ async fn an_answer_that_is_no_success_is_a_refusal_that_says_why() {
 }
 
 #[tokio::test]
-async fn success_and_url_are_found_where_the_operator_says() {
+async fn success_and_url_are_read_at_the_configured_pointers() {
     let service = UploadService::start().await;
     let url = "https://img.example.com/a.jpg";
     let quoted = service.settings_for("/answers/quoted");
@@ -312,7 +312,7 @@ async fn a_service_that_breaks_off_or_is_not_there_is_broken_and_no_secret_is_to
 }
 
 #[tokio::test]
-async fn a_service_that_wants_another_key_fails_the_probe() {
+async fn probe_fails_if_the_service_refuses_the_key() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/upload", listener.local_addr().unwrap());
     let settings = settings::HttpStore {

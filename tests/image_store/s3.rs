@@ -192,7 +192,7 @@ const LAST_REQUESTS: [(usize, Which); 2] = [
 ];
 
 #[tokio::test]
-async fn a_put_that_is_done_but_told_to_have_failed_takes_the_object_back() {
+async fn object_is_removed_if_s3_stored_it_but_reported_failure() {
     let server = S3Server::start().await;
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.spoilt.lock().unwrap() = Some(is_last);
@@ -207,7 +207,7 @@ async fn a_put_that_is_done_but_told_to_have_failed_takes_the_object_back() {
 }
 
 #[tokio::test]
-async fn a_picture_is_taken_back_whatever_its_prefix() {
+async fn picture_is_taken_back_with_any_prefix() {
     let server = S3Server::start().await;
     for prefix in ["", "h5/", "photo-", "h5/图 "] {
         let settings = settings::S3Store {
@@ -225,7 +225,7 @@ async fn a_picture_is_taken_back_whatever_its_prefix() {
 }
 
 #[tokio::test]
-async fn a_put_that_is_dropped_when_all_is_done_but_the_answer_takes_the_object_back() {
+async fn object_is_removed_if_the_put_is_dropped_before_the_answer() {
     let server = S3Server::start().await;
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.held.lock().unwrap() = Some(is_last);

@@ -182,9 +182,9 @@ pub fn large(length: usize) -> Vec<u8> {
 /// The pieces of `content`, as a download would bring them.
 pub fn pieces(content: &[u8]) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let content = Bytes::copy_from_slice(content);
-    let starts = (0..content.len()).step_by(Picture::PIECE);
+    let starts = (0..content.len()).step_by(Picture::MAX_CHUNK);
     stream::iter(starts.map(move |start| {
-        let end = content.len().min(start + Picture::PIECE);
+        let end = content.len().min(start + Picture::MAX_CHUNK);
         Ok(content.slice(start..end))
     }))
 }

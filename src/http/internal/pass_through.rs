@@ -138,7 +138,7 @@ enum Token {
 
 impl Exchange<'_> {
     async fn run(mut self, body: Body) -> Result<Response, CallError> {
-        let mut body = Lead::of(body.into_data_stream().boxed());
+        let mut body = Lead::of(body.into_data_stream().map_err(io::Error::other).boxed());
         body.read_beyond(SMALL, self.internal.wechat.stall_limit())
             .await
             .map_err(|_| CallError::Interrupted("the caller's own body did not arrive".to_owned()))?;

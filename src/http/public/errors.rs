@@ -5,7 +5,7 @@ use validator::ValidationErrors;
 use crate::credentials::{TokenCallError, Unavailable};
 use crate::http::{ApiError, Code};
 use crate::image_store::StoreFailure;
-use crate::media::UploadError;
+use crate::upload::UploadError;
 use crate::wechat::{BodyProblem, CallError, Meaning};
 
 impl From<Unavailable> for ApiError {

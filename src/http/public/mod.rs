@@ -35,8 +35,8 @@ use super::middleware::{Group, Kind, Stack};
 use super::{ApiError, Code};
 use crate::directory::Directory;
 use crate::image_store::LocalStore;
-use crate::media::MediaRelay;
 use crate::store::SharedStore;
+use crate::upload::MediaRelay;
 
 /// What the handlers need; they share one behind an [`Arc`].
 pub struct Api {

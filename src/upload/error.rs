@@ -4,26 +4,27 @@ use std::time::Duration;
 
 use crate::credentials::TokenCallError;
 use crate::image_store::StoreFailure;
+use crate::wechat::CallError;
 
 /// How an upload failed. `Clone`, because every caller that waited for it gets the same answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UploadError {
-    /// The picture could not be had from WeChat.
+    /// The picture could not be downloaded from WeChat.
     #[error(transparent)]
     WeChat(#[from] TokenCallError),
     /// WeChat sent something that is not stored.
     #[error("{0}")]
     Rejected(Rejection),
-    /// The image store failed, as often as it was tried.
+    /// The image store failed, in each attempt.
     #[error(transparent)]
     Store(#[from] StoreFailure),
-    /// `media.max_concurrent` uploads are under way.
-    #[error("as many uploads as media.max_concurrent allows are under way")]
+    /// `media.max_concurrent` uploads are in progress.
+    #[error("media.max_concurrent uploads are in progress")]
     Overloaded {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// Another replica has this very picture under way, and took longer than an upload may take.
+    /// Another replica is uploading the same picture, and has taken longer than an upload may take.
     #[error("another replica's upload of this picture did not end in time")]
     TimedOut,
     /// The upload ended without an outcome: a bug, or the process is ending.
@@ -31,10 +32,16 @@ pub enum UploadError {
     Lost,
 }
 
+impl From<CallError> for UploadError {
+    fn from(error: CallError) -> Self {
+        Self::WeChat(TokenCallError::Call(error))
+    }
+}
+
 /// Why something is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Its first bytes are those of no picture that `media.allowed_types` names.
+    /// Its first bytes are not those of a kind in `media.allowed_types`.
     #[error("not an allowed kind of picture")]
     NotAPicture,
     /// It is a video.

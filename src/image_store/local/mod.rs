@@ -1,13 +1,14 @@
 //! Pictures in a folder.
 //!
-//! A picture is written under a temporary name in the folder itself, flushed to the disk and renamed,
-//! so that a reader finds it whole or not at all. Files are opened, written and renamed on the
-//! runtime's blocking threads, in steps that can't be interrupted: each step owns the guard that
-//! removes the file, and hands it back at its end. A put that is dropped meanwhile leaves nobody to
-//! take the guard, and so no file.
+//! A picture is written under a temporary name in the folder itself, flushed to the disk and renamed, so that
+//! a reader finds it whole or not at all. Files are opened, written and renamed on the runtime's blocking
+//! threads, in steps that can't be interrupted. Each step owns the guard that removes the file on drop, and
+//! returns it at its end: if the put has been dropped meanwhile, so is the guard.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+mod draft;
+
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,15 +17,16 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use tokio_util::task::TaskTracker;
 
+use self::draft::Draft;
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
 use crate::settings::{self, values::PublicBase};
 
-/// How much of small pieces is gathered before it is written: enough to make the switch of threads cheap.
-const BLOCK: usize = 64 * 1024;
-/// After this time an unfinished file can only be a killed process's: an upload is long over.
+/// Short chunks are collected up to this length before they are written, since each write is a switch of threads.
+const BLOCK: usize = Picture::MAX_CHUNK;
+/// An unfinished file older than this belongs to a process that was killed: no upload takes so long.
 const ABANDONED: Duration = Duration::from_hours(1);
-/// A disk that takes longer to flush a picture and rename it is as good as broken.
+/// The limit of flushing a picture and renaming it; a disk that takes longer is broken.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 const DIRECTORY: &str = "image_store.local.directory";
@@ -37,8 +39,8 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Opens the folder, making it where it does not exist. Its files are written on `tasks`, where
-    /// what killed processes left in it is removed first.
+    /// Opens the folder, and creates it if it does not exist. Its files are written on `tasks`, on which
+    /// leftovers of killed processes are removed first.
     pub fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
         let directory = settings.directory.clone();
         let refuse = |what: &str, error: &io::Error| {
@@ -56,22 +58,21 @@ impl LocalStore {
         })
     }
 
-    /// The path of the URLs that it answers, up to the name.
+    /// The path of the URLs that it returns, without the name.
     #[must_use]
     pub fn public_path(&self) -> &str {
         self.base.path()
     }
 
-    /// Where the picture called `name` would be, and its kind; `None` where no picture has such a
-    /// name, so that nothing a client asks for leads out of the folder or to an unfinished file.
+    /// Where the picture called `name` would be, and its kind; `None` if it can't be a picture's name. So no
+    /// request leads out of the folder or to an unfinished file.
     #[must_use]
     pub fn locate(&self, name: &str) -> Option<(PathBuf, Kind)> {
         let name = ImageName::parse(name)?;
         Some((self.directory.join(name.as_str()), name.kind()))
     }
 
-    /// Runs `work` on a thread that may wait for the disk. A put that is dropped does not interrupt it,
-    /// but whoever drains the gateway waits for it.
+    /// Runs `work` on a blocking thread. Dropping the put does not interrupt it, but the drain waits for it.
     async fn step<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -87,14 +88,14 @@ impl LocalStore {
         let partial = self.directory.join(partial_name(&name));
         let mut draft = self.step(move || Draft::create(partial)).await?;
         let mut block = Vec::new();
-        while let Some(piece) = picture.body.next().await {
-            let piece = piece.map_err(|error| body_failed(&error))?;
-            if piece.len() < BLOCK / 2 && block.len() + piece.len() <= BLOCK {
-                block.extend_from_slice(&piece);
+        while let Some(chunk) = picture.body.next().await {
+            let chunk = chunk.map_err(|error| body_failed(&error))?;
+            if chunk.len() < BLOCK / 2 && block.len() + chunk.len() <= BLOCK {
+                block.extend_from_slice(&chunk);
                 continue;
             }
-            let gathered = std::mem::take(&mut block);
-            draft = self.step(move || draft.append(&gathered)?.append(&piece)).await?;
+            let collected = std::mem::take(&mut block);
+            draft = self.step(move || draft.append(&collected)?.append(&chunk)).await?;
         }
         let path = self.directory.join(name.as_str());
         let file = self.step(move || draft.append(&block)?.publish(path)).await?;
@@ -128,7 +129,7 @@ impl ImageStore for LocalStore {
     }
 
     fn attempts(&self) -> u32 {
-        // A disk that is full stays full: the second try is for an interrupted call.
+        // A disk that is full stays full: the second attempt is for an interrupted call.
         2
     }
 
@@ -148,60 +149,6 @@ fn is_partial(file_name: &str) -> bool {
     name.and_then(ImageName::parse).is_some()
 }
 
-/// A file on its way.
-struct Draft {
-    file: File,
-    unkept: Unkept,
-}
-
-impl Draft {
-    fn create(path: PathBuf) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        let unkept = Unkept(Some(path));
-        Ok(Self { file, unkept })
-    }
-
-    fn append(mut self, block: &[u8]) -> io::Result<Self> {
-        self.file.write_all(block)?;
-        Ok(self)
-    }
-
-    /// Makes the file last and shows it under its name; it still has to be kept.
-    fn publish(self, path: PathBuf) -> io::Result<Unkept> {
-        let Self { file, mut unkept } = self;
-        file.sync_all()?;
-        // The new name is an entry of the folder, which has to reach the disk too. Opened before there is
-        // a new name: nothing may fail between its making and its being known here.
-        let directory = path.parent().map(File::open).transpose()?;
-        if let Some(partial) = &unkept.0 {
-            fs::rename(partial, &path)?;
-        }
-        unkept.0 = Some(path);
-        directory.map_or(Ok(()), |directory| directory.sync_all())?;
-        Ok(unkept)
-    }
-}
-
-/// A file that is removed unless it is kept.
-struct Unkept(Option<PathBuf>);
-
-impl Unkept {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unkept {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            // A call that hardly ever waits, so the thread that drops may be one of the runtime's.
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "can't remove an unfinished picture");
-            }
-        }
-    }
-}
-
 /// Removes unfinished files that were last written long before `now`.
 fn sweep(directory: &Path, now: SystemTime) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -209,7 +156,7 @@ fn sweep(directory: &Path, now: SystemTime) {
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
         let age = modified.ok().and_then(|time| now.duration_since(time).ok());
         if age.is_some_and(|age| age > ABANDONED) && fs::remove_file(entry.path()).is_ok() {
-            tracing::info!(path = %entry.path().display(), "removed an unfinished picture that a killed process left");
+            tracing::info!(path = %entry.path().display(), "removed an unfinished picture of a killed process");
         }
     }
 }
@@ -219,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_process_left_is_swept_after_an_hour() {
+    fn leftovers_of_a_killed_process_are_removed_after_an_hour() {
         let folder = tempfile::tempdir().unwrap();
         let name = ImageName::random(Kind::Png);
         let (left, stored, foreign) = (
@@ -231,7 +178,7 @@ mod tests {
             fs::write(path, "x").unwrap();
         }
         sweep(folder.path(), SystemTime::now() + Duration::from_mins(59));
-        assert!(left.exists(), "it may still be under way");
+        assert!(left.exists(), "its upload may still be running");
         sweep(folder.path(), SystemTime::now() + Duration::from_mins(61));
         assert!(!left.exists());
         assert!(stored.exists() && foreign.exists(), "only its own leftovers");
@@ -263,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_cannot_be_made_is_named() {
+    async fn folder_that_cannot_be_created_is_named_in_the_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let settings = settings::LocalStore {
             directory: file.path().join("images"),

@@ -1,10 +1,9 @@
-//! A picture is stored once by the whole cluster: what is remembered, and whose turn it is.
+//! Stores each picture once in the whole cluster: remembered URLs, and leases on uploads.
 //!
-//! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other
-//! is a lease on the upload: short and renewed while the upload lives, so that a replica that dies
-//! is soon replaced, and one that takes long is not. Beside a URL a lease guards nothing, and is left
-//! to end by itself. A store that is out of reach only costs the "once" across replicas, never the
-//! upload.
+//! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other is a
+//! lease on the upload: short, and renewed while the upload runs, so that a replica that dies is soon
+//! replaced and a slow one is not. Once the URL is there, the lease guards nothing and is left to expire.
+//! If the shared store is unreachable, replicas may store a picture twice, but no upload fails.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,12 +19,12 @@ use crate::wechat::MediaId;
 
 /// Lease bounds: long enough for a slow Redis to renew, short enough that a crashed replica is soon replaced.
 const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=keys::MEDIA_LOCK_TTL;
-/// How long the first look at another replica's upload waits, on average; later ones wait longer.
-const FIRST_LOOK: Duration = Duration::from_millis(100);
-/// The longest time between two looks, on average.
-const RARE_LOOK: Duration = Duration::from_millis(400);
+/// The average pause before the first poll for another replica's result; it doubles each time.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+/// The longest such pause, on average.
+const MAX_POLL: Duration = Duration::from_millis(400);
 
-/// Where one picture's URL and lease stand in the shared store.
+/// The keys of one picture's URL and lease in the shared store.
 pub(super) struct Keys {
     url: String,
     lease: String,
@@ -42,9 +41,9 @@ impl Keys {
 
 /// Whose turn it is to upload a picture.
 pub(super) enum Turn<'a> {
-    /// Nobody's: it is stored, at this URL.
+    /// Nobody's: it is stored at this URL.
     Stored(Arc<str>),
-    /// Ours; without a lease where nothing is to be remembered.
+    /// Ours; without a lease if nothing is remembered.
     Ours(Option<Lease<'a>>),
 }
 
@@ -53,28 +52,28 @@ pub(super) struct Once {
     store: Arc<dyn SharedStore>,
     /// How long a URL is remembered; zero turns the memory, and with it the lease, off.
     remember_for: Duration,
-    /// How long a lease outlives its owner.
+    /// The time to live of a lease that is not renewed.
     lease: Duration,
-    /// The longest that another replica's upload is waited for.
-    patience: Duration,
-    /// Whether the store failed when it was last asked.
+    /// The longest wait for another replica's upload.
+    max_wait: Duration,
+    /// Whether the last operation on the store failed.
     down: AtomicBool,
 }
 
 impl Once {
-    /// `upload_limit` is the longest that one try of an upload may take, `patience` all of them.
+    /// `upload_limit` is the longest that one attempt of an upload may take, `max_wait` all of them.
     pub(super) fn new(
         store: Arc<dyn SharedStore>,
         remember_for: Duration,
         upload_limit: Duration,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Self {
         Self {
             store,
             remember_for,
             // It ends before the URL is forgotten.
             lease: upload_limit.clamp(*LEASE.start(), *LEASE.end()).min(remember_for),
-            patience,
+            max_wait,
             down: AtomicBool::default(),
         }
     }
@@ -84,36 +83,36 @@ impl Once {
         if self.remember_for.is_zero() {
             return None;
         }
-        let entry = self.heard(self.store.get(&keys.url).await)??;
+        let entry = self.answered(self.store.get(&keys.url).await)??;
         Some(entry.value).filter(|url| !is_blank(url)).map(Arc::from)
     }
 
-    /// Waits until the picture is stored or it is our turn to store it; `None` where another replica
-    /// has it under way for longer than an upload may take.
+    /// Waits until the picture is stored or it is our turn to store it; `None` if another replica has been
+    /// uploading it for longer than an upload may take.
     pub(super) async fn turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
-        let give_up = Instant::now() + self.patience;
-        let mut pause = FIRST_LOOK;
+        let give_up = Instant::now() + self.max_wait;
+        let mut pause = FIRST_POLL;
         loop {
             let turn = self.try_turn(keys).await;
             if turn.is_some() || Instant::now() >= give_up {
                 return turn;
             }
             sleep(jittered(pause)).await;
-            pause = (pause * 2).min(RARE_LOOK);
+            pause = (pause * 2).min(MAX_POLL);
         }
     }
 
-    /// `None` where another replica has the picture under way.
+    /// `None` if another replica is uploading the picture.
     async fn try_turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
         if self.remember_for.is_zero() {
             return Some(Turn::Ours(None));
         }
         let owner = hex::encode(rand::random::<[u8; 16]>());
         let claim = self.store.claim(&keys.url, &keys.lease, &owner, self.lease).await;
-        match self.heard(claim) {
+        match self.answered(claim) {
             Some(Claim::Made(url)) => Some(Turn::Stored(url.into())),
             Some(Claim::Theirs) => None,
-            // Out of reach: nobody can say that it is not ours.
+            // Unreachable: storing it twice is better than not at all.
             Some(Claim::Ours) | None => Some(Turn::Ours(Some(Lease {
                 once: self,
                 keys,
@@ -122,8 +121,8 @@ impl Once {
         }
     }
 
-    /// What the store answered, if it did. An outage is logged when it begins and when it ends.
-    fn heard<T>(&self, answer: Result<T, StoreError>) -> Option<T> {
+    /// The store's answer, if there is one. An outage is logged when it begins and when it ends.
+    fn answered<T>(&self, answer: Result<T, StoreError>) -> Option<T> {
         let was_down = self.down.swap(answer.is_err(), Ordering::Relaxed);
         match &answer {
             Err(error) if !was_down => tracing::warn!(
@@ -145,11 +144,11 @@ pub(super) struct Lease<'a> {
 }
 
 impl Lease<'_> {
-    /// Does `work` and keeps the lease for as long as that takes. What it stored is remembered; after a
-    /// failure the lease is given back.
+    /// Runs `work`, renewing the lease meanwhile. On success the URL is remembered; on failure the lease is
+    /// released.
     ///
-    /// Answers what is remembered: a replica that was frozen for longer than its lease finds the URL of
-    /// the one that took over, and all callers get that one.
+    /// Returns the URL that is remembered: a replica that was frozen for longer than its lease finds the
+    /// URL of the replica that took over, and all callers get that one.
     pub(super) async fn during<E>(self, work: impl Future<Output = Result<Arc<str>, E>>) -> Result<Arc<str>, E> {
         let done = tokio::select! {
             biased;
@@ -160,13 +159,13 @@ impl Lease<'_> {
         match done {
             Ok(url) => {
                 let ours = once.store.set_if_absent(&keys.url, &url, once.remember_for);
-                match once.heard(ours.await) {
+                match once.answered(ours.await) {
                     Some(false) => Ok(once.recall(keys).await.unwrap_or(url)),
                     Some(true) | None => Ok(url),
                 }
             }
             Err(error) => {
-                once.heard(once.store.compare_and_delete(&keys.lease, owner).await);
+                once.answered(once.store.compare_and_delete(&keys.lease, owner).await);
                 Err(error)
             }
         }
@@ -176,17 +175,17 @@ impl Lease<'_> {
         let (once, owner) = (self.once, self.owner.as_str());
         loop {
             sleep(once.lease / 3).await;
-            // Lost, to a restart of the store or a long freeze, or out of reach: the upload goes on all
-            // the same, and in the end the store settles which URL counts.
+            // The upload goes on even if the lease is lost (the store restarted, we were frozen) or the store
+            // is unreachable: in the end `set_if_absent` decides which URL counts.
             let renewed = once
                 .store
                 .compare_and_set(&self.keys.lease, Some(owner), owner, once.lease);
-            once.heard(renewed.await);
+            once.answered(renewed.await);
         }
     }
 }
 
-/// Between a half and one and a half of `pause`, so that those who failed together part.
+/// Between 0.5 and 1.5 times `pause`, so that those that failed together do not retry together.
 pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -17,10 +17,10 @@ use tokio_util::task::TaskTracker;
 use wxgate::account::AppId;
 use wxgate::credentials::TokenCallError;
 use wxgate::image_store::{ImageStore, Picture, StoreFailure};
-use wxgate::media::{MediaRelay, MediaSource, UploadError, UploadMetrics};
 use wxgate::picture::Kind;
 use wxgate::settings;
 use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
+use wxgate::upload::{MediaRelay, MediaSource, UploadError, UploadMetrics};
 use wxgate::wechat::{CallError, MediaDownload, MediaId};
 
 pub const PHOTO: &[u8] = include_bytes!("../fixtures/photos/portrait.jpg");
@@ -173,7 +173,7 @@ impl FakeStore {
         let mut content = Vec::new();
         while let Some(piece) = picture.body.next().await {
             let piece = piece.map_err(|error: io::Error| StoreFailure::Broken(error.to_string()))?;
-            assert!(piece.len() <= Picture::PIECE, "a piece of {} bytes", piece.len());
+            assert!(piece.len() <= Picture::MAX_CHUNK, "a chunk of {} bytes", piece.len());
             content.extend_from_slice(&piece);
         }
         if let Behaviour::Waits(permits) = &self.behaviour {
@@ -306,7 +306,7 @@ impl Gateway {
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        assert_eq!(self.relay.in_flight(), 0);
+        assert_eq!(self.in_flight(), 0.0);
     }
 
     /// A metric by its name and, where it has one, its `outcome`.
@@ -318,6 +318,10 @@ impl Gateway {
         };
         let metric = family.get_metric().iter().find(wanted).unwrap();
         metric.get_counter().get_value() + metric.get_gauge().get_value()
+    }
+
+    pub fn in_flight(&self) -> f64 {
+        self.metric("wxgate_uploads_in_flight", None)
     }
 
     pub fn count(&self, outcome: &str) -> f64 {

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 use wxgate::image_store::StoreFailure;
-use wxgate::media::UploadError;
 use wxgate::settings;
 use wxgate::store::{MemoryStore, SharedStore};
+use wxgate::upload::UploadError;
 
 use crate::fakes::{
     Behaviour, FakeStore, FakeWeChat, Gateway, LEASE_KEY, NoStore, PHOTO, URL_KEY, download_then, until,
@@ -56,7 +56,7 @@ async fn fifty_at_once_over_two_gateways_store_one_picture() {
 }
 
 #[tokio::test]
-async fn without_memory_callers_still_share_an_upload_under_way() {
+async fn callers_share_an_upload_in_flight_even_if_nothing_is_remembered() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let shared = Arc::new(MemoryStore::default());
     let forget = |media: &mut settings::Media| media.remember_for = Duration::ZERO;
@@ -88,7 +88,7 @@ async fn the_url_is_remembered_for_as_long_as_the_operator_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_stands_in_nobodys_way_once_the_url_is_forgotten() {
+async fn lease_does_not_block_uploads_after_the_url_is_forgotten() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let shared = Arc::new(MemoryStore::default());
     let soon = Duration::from_secs(2);
@@ -139,7 +139,7 @@ async fn a_replica_that_takes_long_keeps_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_replicas_upload_is_not_waited_for_without_end() {
+async fn wait_for_another_replicas_upload_is_limited() {
     let shared = Arc::new(MemoryStore::default());
     assert!(
         shared
@@ -153,7 +153,7 @@ async fn another_replicas_upload_is_not_waited_for_without_end() {
 }
 
 #[tokio::test]
-async fn a_shared_store_out_of_reach_stops_nobody() {
+async fn uploads_succeed_while_the_shared_store_is_unreachable() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let gateway = Gateway::build(&store, Arc::new(NoStore), |_| {});
     let urls = join_all((0..10).map(|_| gateway.upload(&wechat))).await;
@@ -211,7 +211,7 @@ async fn a_replica_that_waits_for_another_ones_failure_tries_for_itself() {
 }
 
 #[tokio::test]
-async fn a_blank_memory_is_none() {
+async fn blank_remembered_url_is_ignored() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let shared = Arc::new(MemoryStore::default());
     assert!(

@@ -1,4 +1,4 @@
-//! The stream between WeChat and the store: it checks what passes, and remembers what went wrong.
+//! The stream between WeChat and the store: checks length and limit of what passes, and records what went wrong.
 
 use std::io;
 use std::pin::Pin;
@@ -9,27 +9,26 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 
 use super::error::{Rejection, UploadError};
-use crate::credentials::TokenCallError;
 use crate::image_store::Picture;
 use crate::wechat::{BodyProblem, CallError, MediaDownload};
 
-/// A picture's bytes, as long as nothing is wrong with them.
-pub(super) struct Checked {
-    /// What of the source was read before, and has not been taken yet.
+/// A picture's bytes, until something is wrong with them.
+pub(super) struct CheckedBody {
+    /// The bytes that were read to sniff the kind, until they are passed on.
     head: Option<Bytes>,
     source: BoxStream<'static, Result<Bytes, CallError>>,
-    /// What of the source's last piece has not been handed over yet.
+    /// What is left of a chunk longer than [`Picture::MAX_CHUNK`].
     rest: Bytes,
     announced: Option<u64>,
     limit: u64,
     progress: Arc<Progress>,
 }
 
-impl Checked {
-    /// Watches over `download`, which may be `limit` bytes long, and the place to see how it goes.
+impl CheckedBody {
+    /// Checks `download` against `limit` in bytes; the second value shows how far it has come.
     pub(super) fn new(download: MediaDownload, limit: u64) -> (Self, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
-        let checked = Self {
+        let body = Self {
             head: Some(download.head),
             source: download.rest,
             rest: Bytes::new(),
@@ -37,101 +36,97 @@ impl Checked {
             limit,
             progress: Arc::clone(&progress),
         };
-        (checked, progress)
+        (body, progress)
     }
 
-    /// What is wrong with a picture of which `seen` bytes have come so far.
-    fn objection(&self, seen: u64) -> Option<UploadError> {
+    /// What is wrong with a picture of which `seen` bytes have arrived so far.
+    fn problem_after(&self, seen: u64) -> Option<UploadError> {
         if seen > self.limit {
             Some(UploadError::Rejected(Rejection::TooLarge { limit: self.limit }))
         } else if self.announced.is_some_and(|announced| seen > announced) {
-            Some(body(BodyProblem::Unexpected))
+            Some(CallError::Body(BodyProblem::Unexpected).into())
         } else {
             None
         }
     }
 
-    /// Takes what the source answered; the stage that this leads to.
-    fn take(&mut self, seen: u64, answer: Option<Result<Bytes, CallError>>) -> Stage {
-        match answer {
-            Some(Ok(piece)) => {
-                let seen = seen + piece.len() as u64;
-                if let Some(error) = self.objection(seen) {
-                    // Nothing of the piece may pass: a store that was told the length would take a
-                    // picture for whole that is not.
+    /// Takes the source's next item; returns the stage that follows.
+    fn take(&mut self, seen: u64, next: Option<Result<Bytes, CallError>>) -> Stage {
+        match next {
+            Some(Ok(chunk)) => {
+                let seen = seen + chunk.len() as u64;
+                if let Some(error) = self.problem_after(seen) {
+                    // Nothing of the chunk may pass: a store that knows the announced length would
+                    // think that the picture is complete.
                     return Stage::Failed(error);
                 }
-                self.rest = piece;
-                // A store that was told the length need not ask whether this was all.
+                self.rest = chunk;
+                // A store that knows the length does not poll again after the last byte.
                 if self.announced == Some(seen) {
                     Stage::Complete(seen)
                 } else {
-                    Stage::AtStore(seen)
+                    Stage::WaitingForStore(seen)
                 }
             }
-            Some(Err(error)) => Stage::Failed(UploadError::WeChat(TokenCallError::Call(error))),
+            Some(Err(error)) => Stage::Failed(error.into()),
             None if self.announced.is_some_and(|announced| seen < announced) => {
-                Stage::Failed(body(BodyProblem::CutOff))
+                Stage::Failed(CallError::Body(BodyProblem::CutOff).into())
             }
             None => Stage::Complete(seen),
         }
     }
 }
 
-fn body(problem: BodyProblem) -> UploadError {
-    UploadError::WeChat(TokenCallError::Call(CallError::Body(problem)))
-}
-
-impl Stream for Checked {
+impl Stream for CheckedBody {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         while this.rest.is_empty() {
             let seen = match &*this.progress.stage() {
-                Stage::AtSource(seen) | Stage::AtStore(seen) => *seen,
+                Stage::WaitingForWeChat(seen) | Stage::WaitingForStore(seen) => *seen,
                 Stage::Complete(_) => return Poll::Ready(None),
                 Stage::Failed(error) => return Poll::Ready(Some(Err(io::Error::other(error.to_string())))),
             };
-            *this.progress.stage() = Stage::AtSource(seen);
-            let answer = match this.head.take() {
+            *this.progress.stage() = Stage::WaitingForWeChat(seen);
+            let next = match this.head.take() {
                 Some(head) => Some(Ok(head)),
                 None => ready!(this.source.poll_next_unpin(cx)),
             };
-            let stage = this.take(seen, answer);
+            let stage = this.take(seen, next);
             *this.progress.stage() = stage;
         }
-        let length = this.rest.len().min(Picture::PIECE);
+        let length = this.rest.len().min(Picture::MAX_CHUNK);
         Poll::Ready(Some(Ok(this.rest.split_to(length))))
     }
 }
 
-/// How far a picture has come, for the one who waits for the store.
+/// How far a picture has come, for the task that waits for the store.
 #[derive(Default)]
 pub(super) struct Progress(Mutex<Stage>);
 
-/// Whose turn it is, with the bytes that WeChat has sent so far.
+/// Who is being waited for, with the number of bytes that WeChat has sent so far.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
-    /// WeChat is to send more.
-    AtSource(u64),
-    /// The store is to take what WeChat sent.
-    AtStore(u64),
+    /// WeChat has to send more.
+    WaitingForWeChat(u64),
+    /// The store has to take what WeChat sent.
+    WaitingForStore(u64),
     /// All of it has been handed to the store.
     Complete(u64),
-    /// It came to a bad end before it reached the store: the failure is not the store's.
+    /// It failed before it reached the store: the failure is not the store's.
     Failed(UploadError),
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        // The head has been read; it waits for the store to ask for it.
-        Stage::AtStore(0)
+        // The head has been read, and waits for the store to poll for it.
+        Stage::WaitingForStore(0)
     }
 }
 
 impl Progress {
-    /// The stage it is at.
+    /// A copy of the current stage.
     pub(super) fn now(&self) -> Stage {
         self.stage().clone()
     }
@@ -149,7 +144,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nothing_of_a_piece_that_is_too_much_passes() {
+    async fn chunk_beyond_the_length_is_not_passed_on() {
         let rest = [100, 100, 100].map(|length| Ok(Bytes::from(vec![0; length])));
         for announced in [None, Some(299)] {
             let download = MediaDownload {
@@ -157,10 +152,10 @@ mod tests {
                 head: Bytes::from_static(&[0; 50]),
                 rest: stream::iter(rest.clone()).boxed(),
             };
-            let (checked, progress) = Checked::new(download, 300);
-            let lengths: Vec<_> = checked
+            let (body, progress) = CheckedBody::new(download, 300);
+            let lengths: Vec<_> = body
                 .take(5)
-                .map(|piece| piece.map(|bytes| bytes.len()).ok())
+                .map(|chunk| chunk.map(|bytes| bytes.len()).ok())
                 .collect()
                 .await;
             assert_eq!(lengths, [Some(50), Some(100), Some(100), None, None]);

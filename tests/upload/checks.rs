@@ -9,10 +9,10 @@ use futures_util::stream;
 use tokio::time::Instant;
 use wxgate::credentials::TokenCallError;
 use wxgate::image_store::StoreFailure;
-use wxgate::media::{Rejection, UploadError};
 use wxgate::picture::Kind;
 use wxgate::settings;
 use wxgate::store::MemoryStore;
+use wxgate::upload::{Rejection, UploadError};
 use wxgate::wechat::{BodyProblem, CallError, MediaDownload};
 
 use crate::fakes::{
@@ -93,7 +93,7 @@ async fn what_is_not_an_allowed_picture_never_reaches_the_store() {
 type Case = (fn(usize) -> MediaDownload, fn(&CallError) -> bool);
 
 #[tokio::test]
-async fn a_body_that_breaks_off_aborts_the_store_and_names_wechat() {
+async fn body_that_is_cut_off_aborts_the_store_and_is_wechats_failure() {
     let cut_off = |error: &CallError| matches!(error, CallError::Body(BodyProblem::CutOff));
     let interrupted = |error: &CallError| matches!(error, CallError::Interrupted(_));
     let unexpected = |error: &CallError| matches!(error, CallError::Body(BodyProblem::Unexpected));
@@ -126,7 +126,7 @@ async fn a_body_that_breaks_off_aborts_the_store_and_names_wechat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_download_that_takes_too_long_ends_and_names_wechat() {
+async fn download_that_takes_too_long_is_wechats_failure() {
     let store = FakeStore::new(Behaviour::Good);
     let gateway = Gateway::new(&store);
     let drip = || {
@@ -153,7 +153,7 @@ async fn a_download_that_takes_too_long_ends_and_names_wechat() {
 }
 
 #[tokio::test]
-async fn success_is_not_believed_before_the_picture_is_whole() {
+async fn store_that_answers_before_the_end_of_the_picture_has_failed() {
     let store = FakeStore::new(Behaviour::Lies);
     let error = Gateway::new(&store)
         .upload(&FakeWeChat::sending(PHOTO))

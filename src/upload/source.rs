@@ -1,4 +1,4 @@
-//! Where the relay gets its pictures from.
+//! Where pictures come from: a trait, so that tests can do without WeChat.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::account::AppId;
-use crate::credentials::{AccountCredentials, TokenCallError};
+use crate::credentials::{AccountCredentials, Credential, TokenCallError};
 use crate::wechat::{MediaDownload, MediaId, WeChatClient};
 
 /// One account's media.
@@ -14,8 +14,8 @@ pub trait MediaSource: Send + Sync {
     /// The account they belong to.
     fn app_id(&self) -> &AppId;
 
-    /// Begins to download `media_id`. Ends by itself within a bounded time, and so does each wait for
-    /// the next piece of what it answers.
+    /// Starts to download `media_id`. This has a time limit of its own, and so has each wait for the next
+    /// chunk of the download.
     fn fetch<'a>(&'a self, media_id: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>>;
 }
 
@@ -39,9 +39,7 @@ impl MediaSource for WeChatMedia {
     }
 
     fn fetch<'a>(&'a self, media_id: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>> {
-        let call = move |token: Arc<crate::credentials::Credential>| async move {
-            self.client.media(&token.value, media_id).await
-        };
+        let call = move |token: Arc<Credential>| async move { self.client.media(&token.value, media_id).await };
         self.account.with_token(call).boxed()
     }
 }

@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wxgate::credentials::{TokenCallError, Unavailable};
 use wxgate::image_store::StoreFailure;
-use wxgate::media::UploadError;
 use wxgate::settings;
 use wxgate::store::{MemoryStore, SharedStore};
+use wxgate::upload::UploadError;
 use wxgate::wechat::{CallError, ErrCode};
 
 use crate::fakes::{
@@ -26,8 +26,7 @@ async fn a_caller_that_hangs_up_does_not_lose_the_photo() {
         _ = gateway.upload(&wechat) => panic!("the store waits"),
         () = until(|| store.puts() == 1) => {}
     }
-    assert_eq!(gateway.relay.in_flight(), 1);
-    assert_eq!(gateway.metric("wxgate_uploads_in_flight", None), 1.0);
+    assert_eq!(gateway.in_flight(), 1.0);
     store.let_go(1);
     gateway.drain().await;
     assert_eq!(store.stored(), [PHOTO]);
@@ -39,7 +38,7 @@ async fn a_caller_that_hangs_up_does_not_lose_the_photo() {
 }
 
 #[tokio::test]
-async fn an_upload_that_outlives_the_drain_is_cut_off_and_leaves_nothing() {
+async fn upload_that_outlives_the_drain_is_cancelled_and_leaves_nothing() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let shared = Arc::new(MemoryStore::default());
     let gateway = Gateway::build(&store, shared.clone(), |_| {});
@@ -57,7 +56,7 @@ async fn an_upload_that_outlives_the_drain_is_cut_off_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_failure_is_nobodys_memory() {
+async fn failure_is_not_remembered() {
     let calls = AtomicUsize::new(0);
     let wechat = FakeWeChat::new(move || {
         if calls.fetch_add(1, Ordering::SeqCst) == 0 {
@@ -83,7 +82,7 @@ async fn a_failure_is_nobodys_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_is_given_up_and_named() {
+async fn store_that_hangs_times_out_and_is_named() {
     let limits = [
         (Behaviour::Hangs, MEDIA_TIMEOUT),
         (
@@ -134,7 +133,7 @@ async fn a_store_that_goes_on_failing_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_full_gateway_says_so_at_once_but_still_joins_and_remembers() {
+async fn full_gateway_refuses_at_once_but_still_joins_and_recalls() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let one = |media: &mut settings::Media| media.max_concurrent = 1;
     let gateway = Gateway::build(&store, Arc::new(MemoryStore::default()), one);
@@ -142,7 +141,7 @@ async fn a_full_gateway_says_so_at_once_but_still_joins_and_remembers() {
     let known = gateway.upload_id(&wechat, "known").await.unwrap();
     let first = gateway.upload_id(&wechat, "first");
     let others = async {
-        until(|| gateway.relay.in_flight() == 1).await;
+        until(|| gateway.in_flight() > 0.0).await;
         let error = gateway.upload_id(&wechat, "second").await.unwrap_err();
         assert!(
             matches!(error, UploadError::Overloaded { retry_after } if !retry_after.is_zero()),
@@ -159,7 +158,7 @@ async fn a_full_gateway_says_so_at_once_but_still_joins_and_remembers() {
 }
 
 #[tokio::test]
-async fn a_bug_in_an_upload_leaves_nobody_waiting() {
+async fn panic_in_an_upload_is_an_error_for_every_caller() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Panics));
     let forget = |media: &mut settings::Media| media.remember_for = Duration::ZERO;
     let gateway = Gateway::build(&store, Arc::new(MemoryStore::default()), forget);
@@ -168,13 +167,13 @@ async fn a_bug_in_an_upload_leaves_nobody_waiting() {
     }
     assert!(matches!(gateway.upload(&wechat).await, Err(UploadError::Lost)));
     assert_eq!(
-        (wechat.downloads(), gateway.count("lost"), gateway.relay.in_flight()),
-        (2, 2.0, 0)
+        (wechat.downloads(), gateway.count("lost"), gateway.in_flight()),
+        (2, 2.0, 0.0)
     );
 }
 
 #[tokio::test]
-async fn no_token_is_no_upload() {
+async fn upload_without_a_token_fails() {
     let wechat = FakeWeChat::new(|| {
         Err(TokenCallError::Unavailable(Unavailable {
             reason: "backing off".to_owned(),

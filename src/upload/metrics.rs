@@ -1,4 +1,4 @@
-//! What uploads count.
+//! The metrics of uploads.
 
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
@@ -8,9 +8,6 @@ use crate::credentials::TokenCallError;
 use crate::image_store::StoreFailure;
 use crate::wechat::{CallError, ErrCode};
 
-/// WeChat's answer to a media id that is wrong, expired or another account's.
-const INVALID_MEDIA_ID: ErrCode = ErrCode(40007);
-
 /// How an upload ended, as the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -18,7 +15,7 @@ pub(super) enum Outcome {
     Stored,
     /// Stored before; its URL was remembered.
     Remembered,
-    /// Asked for while the same picture was under way: that one's outcome is counted beside it.
+    /// Asked for while the same picture was being uploaded, whose outcome is counted too.
     Joined,
     Rejected,
     NotFound,
@@ -60,11 +57,9 @@ impl Outcome {
             Outcome::Lost => "lost",
         }
     }
-}
 
-impl Outcome {
-    /// True where nothing is wrong with the gateway or what it depends on: the operator need not
-    /// read of it, and anybody could fill the log with it.
+    /// True if nothing is wrong with the gateway or what it depends on: the operator need not read about
+    /// it, and any client could fill the log with it.
     pub(super) fn is_callers_concern(self) -> bool {
         matches!(self, Outcome::Rejected | Outcome::NotFound | Outcome::Overloaded)
     }
@@ -76,7 +71,7 @@ impl From<&UploadError> for Outcome {
             UploadError::WeChat(TokenCallError::Unavailable(_)) => Outcome::Unavailable,
             UploadError::WeChat(TokenCallError::Call(call)) => match call {
                 CallError::TimedOut => Outcome::Timeout,
-                CallError::Refused { code, .. } if *code == INVALID_MEDIA_ID => Outcome::NotFound,
+                CallError::Refused { code, .. } if *code == ErrCode::INVALID_MEDIA_ID => Outcome::NotFound,
                 CallError::Unreachable(_)
                 | CallError::Interrupted(_)
                 | CallError::Status(_)
@@ -105,14 +100,14 @@ impl UploadMetrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let opts = Opts::new("wxgate_uploads_total", "Uploads asked for, by how they ended.");
         let total = IntCounterVec::new(opts, &["outcome"])?;
-        // Every outcome stands at 0 from the start, so that a rate has something to begin with.
+        // Every outcome is 0 from the start, so that a rate is right from the first one.
         for outcome in Outcome::ALL {
             total.with_label_values(&[outcome.label()]);
         }
         let metrics = Self {
             total,
             bytes: IntCounter::new("wxgate_upload_bytes_total", "Bytes of the pictures stored.")?,
-            in_flight: IntGauge::new("wxgate_uploads_in_flight", "Uploads under way.")?,
+            in_flight: IntGauge::new("wxgate_uploads_in_flight", "Uploads in progress.")?,
         };
         let collectors: [Box<dyn Collector>; 3] = [
             Box::new(metrics.total.clone()),
@@ -133,17 +128,17 @@ impl UploadMetrics {
         self.bytes.inc_by(bytes);
     }
 
-    /// Counts one more upload under way, until what it returns is dropped.
-    pub(super) fn under_way(&self) -> UnderWay {
+    /// Counts an upload as in flight until the guard is dropped.
+    pub(super) fn in_flight(&self) -> InFlight {
         self.in_flight.inc();
-        UnderWay(self.in_flight.clone())
+        InFlight(self.in_flight.clone())
     }
 }
 
-/// One upload under way.
-pub(super) struct UnderWay(IntGauge);
+/// An upload in flight.
+pub(super) struct InFlight(IntGauge);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }

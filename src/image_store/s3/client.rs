@@ -1,0 +1,95 @@
+//! The S3 client: `object_store` over the gateway's own connections, with keys or the machine's role.
+
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::{HttpClient, HttpConnector};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+
+use crate::http_client;
+use crate::image_store::OpenError;
+use crate::settings::{self, resolved};
+
+/// The limit of one request, which uploads at most one part.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The limit of making a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes `object_store` use the gateway's client, so that `[http_client]` applies to S3 too.
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl Connector {
+    fn new(http: &settings::HttpClient) -> Result<Self, OpenError> {
+        let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT));
+        client
+            .map(Self)
+            .map_err(|error| OpenError::new(error.key(), error.to_string()))
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}
+
+/// A client for the bucket in `settings`, with connections according to `http`.
+pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<AmazonS3, OpenError> {
+    let retries = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(2),
+            base: 2.0,
+        },
+        max_retries: 2,
+        retry_timeout: REQUEST_TIMEOUT,
+    };
+    let mut builder = AmazonS3Builder::new()
+        .with_retry(retries)
+        .with_region(&settings.region)
+        .with_bucket_name(&settings.bucket)
+        .with_virtual_hosted_style_request(!settings.path_style);
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
+    }
+    let builder = match &settings.keys {
+        Some(keys) => builder
+            .with_access_key_id(keys.id.expose())
+            .with_secret_access_key(keys.secret.expose()),
+        None => with_role(builder),
+    };
+    let built = builder.with_http_connector(Connector::new(http)?).build();
+    built.map_err(|error| OpenError::new("image_store.s3", error.to_string()))
+}
+
+/// The variables in which ECS and EKS describe the role of a container or a pod. EC2 needs none.
+const ROLE: [(&str, AmazonS3ConfigKey); 7] = [
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
+    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
+    ("AWS_ENDPOINT_URL_STS", AmazonS3ConfigKey::StsEndpoint),
+    (
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        AmazonS3ConfigKey::ContainerCredentialsFullUri,
+    ),
+    (
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        AmazonS3ConfigKey::ContainerAuthorizationTokenFile,
+    ),
+];
+
+/// Uses the machine's role. No other AWS variable is read: it could be an endpoint or a key that is meant for
+/// another program.
+fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
+    ROLE.into_iter().fold(builder, |builder, (name, key)| {
+        match std::env::var(name).ok().filter(|value| !value.is_empty()) {
+            Some(value) => builder.with_config(key, value),
+            None => builder,
+        }
+    })
+}

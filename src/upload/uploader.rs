@@ -1,0 +1,210 @@
+//! One upload: download from WeChat, check, store, with retries, at most once in the cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::check::{CheckedBody, Progress, Stage};
+use super::error::{Rejection, UploadError};
+use super::metrics::{Outcome, UploadMetrics};
+use super::once::{Keys, Once, Turn, jittered};
+use super::source::MediaSource;
+use crate::credentials::TokenCallError;
+use crate::image_store::{ImageStore, Picture, StoreFailure};
+use crate::picture::Kind;
+use crate::telemetry::{call_span, millis, traced};
+use crate::wechat::{BodyProblem, CallError, MediaDownload, MediaId};
+
+/// The average pause before the first retry after the store failed; it doubles each time.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// The longest such pause, on average.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// `Retry-After` when all permits are taken: an upload rarely takes longer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The result of an upload, for all its callers.
+pub(super) type UploadResult = Result<Arc<str>, UploadError>;
+
+/// What an upload needs.
+pub(super) struct Uploader {
+    pub(super) max_bytes: u64,
+    pub(super) allowed: Vec<Kind>,
+    pub(super) media_timeout: Duration,
+    pub(super) store: Arc<dyn ImageStore>,
+    pub(super) once: Once,
+    pub(super) permits: Semaphore,
+    pub(super) metrics: UploadMetrics,
+    pub(super) stop: CancellationToken,
+}
+
+impl Uploader {
+    /// One upload from beginning to end, counted and logged.
+    pub(super) async fn run(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
+        let counted = CountOnDrop::new(&self.metrics);
+        let result = self.find_or_upload(source, media_id).await;
+        match &result {
+            Ok((_, outcome)) => counted.end(*outcome),
+            Err(error) => {
+                let outcome = Outcome::from(error);
+                counted.end(outcome);
+                if outcome.is_callers_concern() {
+                    tracing::debug!(app_id = %source.app_id(), %media_id, %error, "upload refused");
+                } else {
+                    tracing::warn!(app_id = %source.app_id(), %media_id, %error, "upload failed");
+                }
+            }
+        }
+        result.map(|(url, _)| url)
+    }
+
+    /// The remembered URL; otherwise uploads, once it is this replica's turn.
+    async fn find_or_upload(
+        &self,
+        source: &dyn MediaSource,
+        media_id: &MediaId,
+    ) -> Result<(Arc<str>, Outcome), UploadError> {
+        let keys = Keys::of(source.app_id(), media_id);
+        let Ok(_permit) = self.permits.try_acquire() else {
+            // Even a full gateway can return what it remembers.
+            let full = UploadError::Overloaded {
+                retry_after: RETRY_AFTER,
+            };
+            let remembered = self.once.recall(&keys).await;
+            return remembered.map(|url| (url, Outcome::Remembered)).ok_or(full);
+        };
+        let _in_flight = self.metrics.in_flight();
+        let turn = self.stop.run_until_cancelled(self.once.turn(&keys)).await;
+        match turn.ok_or(UploadError::Lost)?.ok_or(UploadError::TimedOut)? {
+            Turn::Stored(url) => Ok((url, Outcome::Remembered)),
+            Turn::Ours(lease) => {
+                let work = async {
+                    let upload = self.upload_with_retries(source, media_id);
+                    let stored = self.stop.run_until_cancelled(upload).await;
+                    stored.unwrap_or(Err(UploadError::Lost))
+                };
+                let url = match lease {
+                    Some(lease) => lease.during(work).await?,
+                    None => work.await?,
+                };
+                Ok((url, Outcome::Stored))
+            }
+        }
+    }
+
+    /// Makes as many attempts as the store allows, each with a fresh download. Only the store's failures
+    /// are retried here: `credentials` and the WeChat client have retries of their own.
+    async fn upload_with_retries(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
+        let mut pause = RETRY_PAUSE;
+        for attempt in 1..self.store.attempts() {
+            match self.download_into_store(source, media_id).await {
+                Err(UploadError::Store(failure)) => {
+                    tracing::warn!(app_id = %source.app_id(), %media_id, attempt, %failure, "the image store failed, trying again");
+                }
+                outcome => return outcome,
+            }
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(MAX_RETRY_PAUSE);
+        }
+        self.download_into_store(source, media_id).await
+    }
+
+    /// One attempt: one download, streamed into the store.
+    async fn download_into_store(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
+        let began = Instant::now();
+        let download = source.fetch(media_id).await.map_err(reject_video)?;
+        let deadline = Instant::now() + self.media_timeout;
+        let kind = self.check_head(&download)?;
+        let length = download.content_length;
+        let (body, progress) = CheckedBody::new(download, self.max_bytes);
+        let body = body.boxed();
+        let put = self.store.put(Picture { kind, length, body });
+        let stored = tokio::select! {
+            biased;
+            stored = traced(call_span("image_store", "put"), put) => stored.map_err(UploadError::Store),
+            timed_out = time_out(deadline, &progress, self.store.time_limit()) => Err(timed_out),
+        };
+        let bytes = match (progress.now(), &stored) {
+            // Whatever the store says: the picture never reached it whole.
+            (Stage::Failed(error), _) => return Err(error),
+            // The store's time-out ran while it waited for WeChat.
+            (Stage::WaitingForWeChat(_), Err(UploadError::Store(StoreFailure::TimedOut))) => {
+                return Err(wechat_timed_out());
+            }
+            (Stage::Complete(bytes), _) => bytes,
+            (_, Ok(_)) => {
+                let early = "it answered before it had the whole picture".to_owned();
+                return Err(UploadError::Store(StoreFailure::Refused(early)));
+            }
+            (_, Err(_)) => 0,
+        };
+        let url = Arc::from(stored?);
+        self.metrics.count_bytes(bytes);
+        let ms = millis(began.elapsed());
+        tracing::debug!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
+        Ok(url)
+    }
+
+    /// The picture's kind, if its first bytes and its announced length allow it to be stored.
+    fn check_head(&self, download: &MediaDownload) -> Result<Kind, UploadError> {
+        let limit = self.max_bytes;
+        if download.head.is_empty() {
+            return Err(CallError::Body(BodyProblem::Empty).into());
+        }
+        if download.content_length.is_some_and(|length| length > limit) {
+            return Err(UploadError::Rejected(Rejection::TooLarge { limit }));
+        }
+        Kind::sniff(&download.head)
+            .filter(|kind| self.allowed.contains(kind))
+            .ok_or(UploadError::Rejected(Rejection::NotAPicture))
+    }
+}
+
+/// A video is not WeChat's failure: the caller asked for the wrong media.
+fn reject_video(error: TokenCallError) -> UploadError {
+    match error {
+        TokenCallError::Call(CallError::Body(BodyProblem::Video)) => UploadError::Rejected(Rejection::Video),
+        error => UploadError::WeChat(error),
+    }
+}
+
+fn wechat_timed_out() -> UploadError {
+    CallError::TimedOut.into()
+}
+
+/// Waits until the download, or after it the store, has used up its time, and blames the one that has.
+async fn time_out(deadline: Instant, progress: &Progress, store_limit: Duration) -> UploadError {
+    sleep_until(deadline).await;
+    match progress.now() {
+        Stage::WaitingForWeChat(_) => return wechat_timed_out(),
+        Stage::Complete(_) => sleep(store_limit).await,
+        Stage::WaitingForStore(_) | Stage::Failed(_) => {}
+    }
+    UploadError::Store(StoreFailure::TimedOut)
+}
+
+/// Counts the outcome of an upload, also if it panics or is dropped.
+struct CountOnDrop<'a> {
+    metrics: &'a UploadMetrics,
+    outcome: Outcome,
+}
+
+impl<'a> CountOnDrop<'a> {
+    fn new(metrics: &'a UploadMetrics) -> Self {
+        let outcome = Outcome::Lost;
+        Self { metrics, outcome }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for CountOnDrop<'_> {
+    fn drop(&mut self) {
+        self.metrics.count(self.outcome);
+    }
+}
