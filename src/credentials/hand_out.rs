@@ -6,12 +6,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio_util::task::TaskTracker;
 
-use super::credential::Credential;
+use super::credential::{Credential, Trigger};
 use super::parameters::Parameters;
 use super::renewal::Outcome;
 use super::report::Reports;
 use super::token::Token;
-use super::trigger::Trigger;
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::store::{SharedStore, keys};
@@ -19,7 +18,7 @@ use crate::wechat::CallError;
 
 /// How a token that somebody sends relates to this account.
 #[derive(Debug)]
-pub enum Ours {
+pub(crate) enum Ours {
     /// It is in use.
     Current(Arc<Credential>),
     /// It was, and its life is not over yet.

@@ -7,12 +7,11 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 use tokio::time::{Instant, sleep};
 
-use super::credential::Credential;
+use super::credential::{Credential, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::policy::Policy;
 use super::slot::{Slot, Stored};
-use super::trigger::Trigger;
 use crate::store::{SharedStore, StoreError};
 
 /// The lock on renewals of one account, for the whole cluster.

@@ -4,8 +4,8 @@
 //! A request reads a `Credential` with one atomic load. Everything else happens beside it. From the bottom up, each
 //! file or folder using only those above it:
 //!
-//! - `credential`, `error`, `jitter`, `trigger`, `policy`, `backoff`, `issuer`: what all the others speak of
-//! - `journal/`, `metrics`, `report`: what people learn
+//! - `credential`, `error`, `jitter`, `policy`, `backoff`, `issuer`: what all the others speak of
+//! - `journal/`, `report`: what people learn
 //! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
 //!   (`shared_entry`), and whether WeChat may have replaced it unseen (`unanswered_call`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common
@@ -24,7 +24,6 @@ mod issuer;
 mod jitter;
 mod journal;
 mod lock;
-mod metrics;
 mod parameters;
 mod policy;
 mod probe;
@@ -36,7 +35,6 @@ mod simulation;
 mod slot;
 mod ticket;
 mod token;
-mod trigger;
 
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind};
@@ -44,7 +42,7 @@ pub use error::{TokenCallError, Unavailable};
 pub(crate) use hand_out::Ours;
 pub(crate) use issuer::WeChatIssuer;
 pub(crate) use journal::{Event, Journal, JournalEntry};
-pub(crate) use metrics::CredentialMetrics;
 pub(crate) use parameters::{Parameters, Services};
 pub(crate) use policy::Policy;
-pub(crate) use refresher::Refresher;
+pub(crate) use refresher::keep_fresh;
+pub(crate) use report::CredentialMetrics;

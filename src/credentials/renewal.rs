@@ -8,18 +8,17 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::backoff::{Backoff, Severity};
-use super::credential::{Credential, Kind};
+use super::credential::{Credential, Kind, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::report::Reports;
-use super::trigger::Trigger;
 use crate::account::AppId;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
-pub type Outcome = Result<Arc<Credential>, Unavailable>;
+pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
 
 /// The renewals of one account's token or ticket.
 pub(super) struct Renewals {

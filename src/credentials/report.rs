@@ -3,12 +3,55 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::credential::{Credential, Kind};
+use prometheus::{
+    GaugeVec, IntCounterVec, IntGaugeVec, Registry, register_gauge_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry,
+};
+
+use super::credential::{Credential, Kind, Trigger};
 use super::journal::{Event, Journal, JournalEntry};
-use super::metrics::CredentialMetrics;
-use super::trigger::Trigger;
 use crate::account::AppId;
 use crate::wechat::{CallError, Meaning};
+
+/// The `wxgate_credential_…` metrics and `wxgate_token_calls_today`.
+#[derive(Clone)]
+pub(crate) struct CredentialMetrics {
+    refreshes: IntCounterVec,
+    expiry: GaugeVec,
+    foreign: IntCounterVec,
+    calls_today: IntGaugeVec,
+}
+
+impl CredentialMetrics {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            refreshes: register_int_counter_vec_with_registry!(
+                "wxgate_credential_refreshes_total",
+                "Renewals, by what caused them and how they ended",
+                &["app_id", "kind", "trigger", "outcome"],
+                registry
+            )?,
+            expiry: register_gauge_vec_with_registry!(
+                "wxgate_credential_expiry_timestamp_seconds",
+                "When the credential held here ends (Unix time)",
+                &["app_id", "kind"],
+                registry
+            )?,
+            foreign: register_int_counter_vec_with_registry!(
+                "wxgate_credential_foreign_invalidations_total",
+                "Tokens that another system replaced",
+                &["app_id"],
+                registry
+            )?,
+            calls_today: register_int_gauge_vec_with_registry!(
+                "wxgate_token_calls_today",
+                "Token calls of the whole cluster today (Beijing time)",
+                &["app_id"],
+                registry
+            )?,
+        })
+    }
+}
 
 /// Reports what happens to one account's credentials. Cheap to clone.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::credential::{Credential, Kind};
+use super::credential::{Credential, Kind, Trigger};
 use super::error::{Unavailable, rejects_token};
 use super::issuer::Issuer;
 use super::lock::{Claim, Lock};
@@ -15,7 +15,6 @@ use super::policy::Policy;
 use super::renewal::{Outcome, Renewals};
 use super::slot::{Slot, Stored};
 use super::token::Token;
-use super::trigger::Trigger;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 

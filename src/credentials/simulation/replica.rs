@@ -18,8 +18,8 @@ use crate::account::AppId;
 use crate::credentials::jitter::Jitter;
 use crate::credentials::slot::Slot;
 use crate::credentials::{
-    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Refresher, Services,
-    TokenCallError,
+    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Services, TokenCallError,
+    keep_fresh,
 };
 use crate::settings::{Credentials, values::KeyTemplate};
 use crate::store::{MemoryStore, SharedStore};
@@ -75,7 +75,7 @@ impl Replica {
             services,
         });
         let mut doings = JoinSet::new();
-        doings.spawn(Refresher::run(Arc::clone(&credentials), CancellationToken::new()));
+        doings.spawn(keep_fresh(Arc::clone(&credentials), CancellationToken::new()));
         doings.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
         Self {
             credentials,
@@ -111,7 +111,7 @@ impl Replica {
     }
 
     fn slot(&self) -> &Slot {
-        self.credentials.access_token().slot()
+        self.credentials.token.slot()
     }
 
     pub(super) fn usable_token(&self) -> Option<String> {

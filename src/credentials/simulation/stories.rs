@@ -14,7 +14,7 @@ async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let world = World::new(1);
     let replica = Replica::start(&world, 1);
     let credentials = &replica.credentials;
-    let (dead, token) = (credentials.token().await.unwrap(), credentials.access_token());
+    let (dead, token) = (credentials.token().await.unwrap(), &credentials.token);
     // Another thread reports it too, and has come this far.
     assert!(token.slot().begin_to_reject(&dead));
     let token = token.replace_rejected(&dead, &rejection()).await.unwrap();

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials::backoff::{Backoff, Severity};
-use crate::credentials::credential::{Credential, Kind};
+use crate::credentials::credential::{Credential, Kind, Trigger};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
 use crate::credentials::jitter::POLL;
 use crate::credentials::lock::{Claim, Lock};
@@ -20,7 +20,6 @@ use crate::credentials::policy::Policy;
 use crate::credentials::renewal::{Outcome, Renewals};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
-use crate::credentials::trigger::Trigger;
 use crate::wechat::CallError;
 use call::TokenCalls;
 
