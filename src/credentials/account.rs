@@ -129,7 +129,7 @@ impl AccountCredentials {
 
     /// How many token calls the whole cluster has made today (Beijing time).
     pub(crate) async fn token_calls_today(&self) -> u64 {
-        self.token.calls().count_today().await
+        self.token.budget().spent_by_all().await
     }
 
     fn slot(&self, kind: Kind) -> &Slot {

@@ -21,7 +21,8 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
             sleep(until_next_tick(&account)).await;
         }
     };
-    let work = async { tokio::join!(account.token.calls().learn_count(), ticks) };
+    // The day's count is read once, so that the metric does not begin at zero after a restart.
+    let work = async { tokio::join!(account.token.budget().spent_by_all(), ticks) };
     stop.run_until_cancelled(work).await;
 }
 
@@ -29,7 +30,7 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
 /// happens, and the next tick tries again.
 async fn tick(account: &AccountCredentials) {
     let (token, ticket) = (&account.token, &account.ticket);
-    token.calls().report_count();
+    token.report_count();
     token.slot().sync_with_store().await;
     if let Some(trigger) = token.due() {
         let _ = token.renew(trigger).await;

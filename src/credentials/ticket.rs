@@ -25,7 +25,8 @@ pub(super) struct Ticket {
     token: Arc<Token>,
     issuer: Arc<dyn Issuer>,
     lock: Lock,
-    asked: AskedMark,
+    store: Arc<dyn SharedStore>,
+    asked_key: String,
     policy: Policy,
     /// Ends calls to WeChat, so that the lock is still released.
     cut_off: CancellationToken,
@@ -45,18 +46,14 @@ impl From<Unavailable> for TicketFailure {
 
 impl Ticket {
     pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
-        let key = keys::ticket_asked(&parameters.app_id);
         Self {
             slot: parameters.slot(Kind::JsapiTicket),
             renewals: parameters.renewals(Kind::JsapiTicket),
             token,
             issuer: Arc::clone(&parameters.issuer),
             lock: parameters.lock(),
-            asked: AskedMark {
-                store: parameters.store(),
-                key,
-                ttl: parameters.policy.ticket_max_age.mul_f64(0.9),
-            },
+            store: parameters.store(),
+            asked_key: keys::ticket_asked(&parameters.app_id),
             policy: parameters.policy.clone(),
             cut_off: parameters.services.cut_off.clone(),
         }
@@ -154,7 +151,7 @@ impl Ticket {
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
         let ticket = self.slot.publish(seen, credential, issued.asked_at).await;
-        self.asked.set().await;
+        self.mark_as_asked().await;
         Ok(ticket)
     }
 
@@ -162,7 +159,7 @@ impl Ticket {
     /// same one: nothing to do before its mark ends.
     async fn asked_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let held = self.slot.usable().filter(|_| trigger == Trigger::Aged)?;
-        let mark = self.asked.left().await?;
+        let mark = self.mark_left().await?;
         let (value, expires_at) = (held.value.clone(), held.expires_at);
         let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
         let renew_at = renewed.renew_at.min(Instant::now() + mark);
@@ -183,23 +180,15 @@ impl Ticket {
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
         (Instant::now() >= held.renew_at).then_some(trigger)
     }
-}
-
-/// Marks in the shared store that a replica has asked WeChat for the ticket lately.
-struct AskedMark {
-    store: Arc<dyn SharedStore>,
-    key: String,
-    ttl: Duration,
-}
-
-impl AskedMark {
-    async fn set(&self) {
+    async fn mark_as_asked(&self) {
+        // A bit less than the age at which tickets are due, so that the mark is gone by then.
+        let ttl = self.policy.ticket_max_age.mul_f64(0.9);
         // If the store fails here, another replica makes one more call for the ticket.
-        let _ = self.store.set_if_absent(&self.key, "asked", self.ttl).await;
+        let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
     }
 
-    /// How long the mark lasts, if it is set.
-    async fn left(&self) -> Option<Duration> {
-        self.store.get(&self.key).await.ok()??.ttl
+    /// How long it is still marked that a replica has asked WeChat for the ticket lately, if it is.
+    async fn mark_left(&self) -> Option<Duration> {
+        self.store.get(&self.asked_key).await.ok()??.ttl
     }
 }

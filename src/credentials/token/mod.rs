@@ -10,9 +10,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::account::AppId;
 use crate::credentials::backoff::{Backoff, Severity};
 use crate::credentials::credential::{Credential, Kind, Trigger};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
+use crate::credentials::issuer::Issuer;
 use crate::credentials::jitter::POLL;
 use crate::credentials::lock::{Claim, Lock};
 use crate::credentials::parameters::Parameters;
@@ -21,7 +23,7 @@ use crate::credentials::renewal::{Outcome, Renewals};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
 use crate::wechat::CallError;
-use call::TokenCalls;
+use budget::Budget;
 
 /// A token that is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, was
 /// taken over by another system.
@@ -29,9 +31,12 @@ const YOUNG: Duration = Duration::from_mins(1);
 
 /// One account's token.
 pub(crate) struct Token {
+    app_id: AppId,
     slot: Slot,
     renewals: Renewals,
-    calls: TokenCalls,
+    issuer: Arc<dyn Issuer>,
+    budget: Budget,
+    unanswered: Arc<UnansweredCall>,
     lock: Lock,
     /// Spaces out renewals if another system replaces new tokens as fast as we obtain them.
     takeover_backoff: Backoff,
@@ -45,13 +50,17 @@ impl Token {
     pub(crate) fn new(parameters: &Parameters<'_>) -> Self {
         let unanswered = Arc::new(UnansweredCall::new(parameters.store(), &parameters.app_id));
         let slot = parameters.slot(Kind::AccessToken);
+        let (app_id, policy) = (parameters.app_id.clone(), parameters.policy.clone());
         Self {
             slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
             renewals: parameters.renewals(Kind::AccessToken),
-            calls: TokenCalls::new(parameters, unanswered),
+            issuer: Arc::clone(&parameters.issuer),
+            budget: Budget::new(parameters.store(), app_id.clone(), policy.daily_token_calls),
+            app_id,
+            unanswered,
             lock: parameters.lock(),
-            takeover_backoff: Backoff::new(parameters.policy.jitter.clone()),
-            policy: parameters.policy.clone(),
+            takeover_backoff: Backoff::new(policy.jitter.clone()),
+            policy,
             reports: parameters.reports(),
             cut_off: parameters.services.cut_off.clone(),
         }
@@ -65,8 +74,8 @@ impl Token {
         &self.renewals
     }
 
-    pub(crate) fn calls(&self) -> &TokenCalls {
-        &self.calls
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// The token; waits for it if there is none.
@@ -165,21 +174,21 @@ impl Token {
             Claim::Adopted(token) => return Ok(token),
             Claim::Locked(lease, seen) => (Some(lease), seen),
             // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
-            Claim::Alone(_) if self.calls.are_harmless() => (None, None),
+            Claim::Alone(_) if self.calls_are_harmless() => (None, None),
             Claim::Alone(error) => {
                 return Err(Unavailable::soon(format!(
                     "the shared store is down ({error}), and a classic token fetched without its lock may kill another replica's"
                 )));
             }
         };
-        let issuing = self.calls.issue(&self.slot, &self.renewals, lease.as_ref());
+        let issuing = self.issue(lease.as_ref());
         let issued = self.cut_off.run_until_cancelled(issuing).await;
         let outcome = match issued.unwrap_or_else(|| Err(Unavailable::shutting_down())) {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
                 let token = self.slot.publish(seen, credential, issued.asked_at).await;
-                self.calls.settle().await;
+                self.unanswered.settle().await;
                 Ok(token)
             }
             Err(unavailable) => Err(unavailable),
@@ -198,7 +207,7 @@ impl Token {
         let Some(held) = self.slot.usable() else {
             return Some(Trigger::Missing);
         };
-        if self.calls.went_unanswered() {
+        if self.unanswered.is_ours() {
             return Some(Trigger::Unanswered);
         }
         (Instant::now() >= held.renew_at).then_some(Trigger::Expiring)
