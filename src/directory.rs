@@ -7,7 +7,7 @@ use crate::credentials::AccountCredentials;
 use crate::jssdk::{JsDomain, PageUrl};
 use crate::media::MediaSource;
 
-/// One account, with all that its requests need.
+/// One account, with everything that its requests need.
 pub(crate) struct Account {
     /// Its token and ticket.
     pub(crate) credentials: Arc<AccountCredentials>,
@@ -18,12 +18,11 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account's name.
     pub(crate) fn app_id(&self) -> &AppId {
         self.credentials.app_id()
     }
 
-    /// True where this account signs `page`.
+    /// True if this account signs `page`.
     pub(crate) fn signs(&self, page: &PageUrl<'_>) -> bool {
         self.js_domains.is_empty() || self.js_domains.iter().any(|domain| domain.covers(page))
     }
@@ -36,7 +35,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// A directory of `accounts`; `None` where there are none.
+    /// `None` if there are no accounts.
     pub(crate) fn new(accounts: Vec<Account>) -> Option<Self> {
         let mut accounts = accounts.into_iter();
         Some(Self {
@@ -45,9 +44,8 @@ impl Directory {
         })
     }
 
-    /// The account that `app_id` names, or the default one where it names none.
-    ///
-    /// A company has a handful of accounts, so a walk through them is the fastest look-up.
+    /// The account that `app_id` names, or the default one for `None`. A linear search, because a company has a handful
+    /// of accounts.
     pub(crate) fn find(&self, app_id: Option<&str>) -> Option<&Account> {
         match app_id {
             None => Some(&self.default),
@@ -55,7 +53,6 @@ impl Directory {
         }
     }
 
-    /// Every account.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Account> {
         std::iter::once(&self.default).chain(&self.others)
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::credential::{Credential, Kind, Trigger};
 use super::error::{Unavailable, rejects_token};
 use super::issuer::Issuer;
-use super::lock::{Claim, Lock};
+use super::lock::{Acquisition, Lock};
 use super::parameters::Parameters;
 use super::policy::Policy;
 use super::renewal::{Outcome, Renewals};
@@ -112,11 +112,11 @@ impl Ticket {
     }
 
     async fn fetch(&self, trigger: Trigger, token: &Credential) -> Result<Arc<Credential>, TicketFailure> {
-        let (lease, seen) = match self.lock.claim(&self.slot, trigger).await? {
-            Claim::Adopted(ticket) => return Ok(ticket),
-            Claim::Locked(lease, seen) => (Some(lease), seen),
+        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await? {
+            Acquisition::Adopted(ticket) => return Ok(ticket),
+            Acquisition::Locked(lease, seen) => (Some(lease), seen),
             // Asking for the ticket invalidates nothing.
-            Claim::Alone(_) => (None, None),
+            Acquisition::Alone(_) => (None, None),
         };
         let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
             Ok(ticket)

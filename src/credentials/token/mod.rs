@@ -16,7 +16,7 @@ use crate::credentials::credential::{Credential, Kind, Trigger};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
 use crate::credentials::issuer::Issuer;
 use crate::credentials::jitter::POLL;
-use crate::credentials::lock::{Claim, Lock};
+use crate::credentials::lock::{Acquisition, Lock};
 use crate::credentials::parameters::Parameters;
 use crate::credentials::policy::Policy;
 use crate::credentials::renewal::{Outcome, Renewals};
@@ -170,12 +170,12 @@ impl Token {
     }
 
     async fn fetch(&self, trigger: Trigger) -> Outcome {
-        let (lease, seen) = match self.lock.claim(&self.slot, trigger).await? {
-            Claim::Adopted(token) => return Ok(token),
-            Claim::Locked(lease, seen) => (Some(lease), seen),
+        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await? {
+            Acquisition::Adopted(token) => return Ok(token),
+            Acquisition::Locked(lease, seen) => (Some(lease), seen),
             // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
-            Claim::Alone(_) if self.calls_are_harmless() => (None, None),
-            Claim::Alone(error) => {
+            Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
+            Acquisition::Alone(error) => {
                 return Err(Unavailable::soon(format!(
                     "the shared store is down ({error}), and a classic token fetched without its lock may kill another replica's"
                 )));
