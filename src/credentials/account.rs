@@ -1,30 +1,34 @@
 //! One account's credentials, as the rest of the gateway sees them.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
 
 use super::credential::{Credential, Kind, Trigger};
 use super::error::{TokenCallError, Unavailable};
-use super::hand_out::{HandOut, Ours};
 use super::parameters::Parameters;
 use super::policy::Policy;
 use super::probe::Probe;
+use super::report::Reports;
 use super::slot::Slot;
 use super::ticket::Ticket;
 use super::token::Token;
 use crate::account::AppId;
 use crate::secret::Secret;
+use crate::store::SharedStore;
 use crate::wechat::CallError;
 
 /// One account's token and ticket.
 pub(crate) struct AccountCredentials {
-    app_id: AppId,
+    pub(super) app_id: AppId,
     pub(super) policy: Policy,
     pub(super) token: Arc<Token>,
     pub(super) ticket: Arc<Ticket>,
     probe: Arc<Probe>,
-    hand_out: Arc<HandOut>,
+    pub(super) store: Arc<dyn SharedStore>,
+    pub(super) reports: Reports,
+    pub(super) tasks: TaskTracker,
 }
 
 /// A credential's state, for people and probes.
@@ -45,7 +49,9 @@ impl AccountCredentials {
             policy: parameters.policy.clone(),
             ticket: Arc::new(Ticket::new(parameters, Arc::clone(&token))),
             probe: Arc::new(Probe::new(parameters, Arc::clone(&token))),
-            hand_out: Arc::new(HandOut::new(parameters, Arc::clone(&token))),
+            store: parameters.store(),
+            reports: parameters.reports(),
+            tasks: parameters.services.tasks.clone(),
             token,
         })
     }
@@ -79,27 +85,6 @@ impl AccountCredentials {
     /// rejects it (C12).
     pub(crate) async fn verified_token(&self) -> Result<Arc<Credential>, Unavailable> {
         self.probe.verified_token().await
-    }
-
-    /// Notes that `client` was given `token`: in the journal once per client and token, and for the other replicas,
-    /// so that they recognise it when it comes back. `from` is the address of a holder of the AppSecret.
-    pub(crate) fn note_handed_out(&self, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
-        self.hand_out.note(token, client, from);
-    }
-
-    /// Whether `token` is or was this account's, in this replica or another one.
-    pub(crate) async fn recognise(&self, token: &Secret) -> Option<Ours> {
-        self.hand_out.recognise(token).await
-    }
-
-    /// The token to use in place of `rejected`, which a client has used and WeChat has rejected with `error`; `None`
-    /// if that token is none of ours.
-    pub(crate) async fn replacement_for(
-        &self,
-        rejected: &Secret,
-        error: &CallError,
-    ) -> Option<Result<Arc<Credential>, Unavailable>> {
-        self.hand_out.replacement_for(rejected, error).await
     }
 
     /// Renews a credential now, because an operator asks for it, without regard to back-off.

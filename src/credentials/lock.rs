@@ -73,7 +73,7 @@ impl Lock {
     }
 
     async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, StoreError> {
-        if let Some(credential) = slot.look(trigger).await? {
+        if let Some(credential) = slot.check_store(trigger).await? {
             return Ok(Some(Acquisition::Adopted(credential)));
         }
         let Some(lease) = self.try_take().await? else {

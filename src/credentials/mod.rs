@@ -12,8 +12,9 @@
 //! - `parameters`: what an account's credentials are made from
 //! - `token/`: how a token is obtained (`call`), counted (`budget`), lent and replaced
 //! - `ticket`: how a ticket is obtained
-//! - `probe`, `hand_out`: the token in other systems' hands
-//! - `account`: the front of it all; `refresher`: the background task for an account
+//! - `probe`: what a client's suspicion about its token leads to
+//! - `account`: what the gateway asks for; `hand_out`: the part of it about tokens in other systems' hands
+//! - `refresher`: the background task for an account
 
 mod account;
 mod backoff;

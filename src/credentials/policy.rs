@@ -9,7 +9,7 @@ use super::jitter::Jitter;
 use crate::secret::Secret;
 use crate::settings;
 
-/// The times that the settings give.
+/// The times from the settings.
 #[derive(Clone)]
 pub(crate) struct Policy {
     /// How long before its end a credential is renewed, unless its life is too short for that.

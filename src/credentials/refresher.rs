@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
 
-/// The shortest pause between two ticks: a renewal that is due and can't be had must not spin.
+/// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Keeps one account's credentials fresh until `stop` is cancelled: obtains them at the start, adopts what other

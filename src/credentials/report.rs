@@ -63,7 +63,7 @@ pub(super) struct Reports {
 
 impl Reports {
     pub(super) fn new(app_id: AppId, journal: Journal, metrics: CredentialMetrics) -> Self {
-        // From zero on, so that an alert sees the first one as an increase.
+        // Starts at zero, so that an alert sees the first one as an increase.
         metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
         Self {
             app_id,
@@ -179,7 +179,7 @@ impl Reports {
             .set(ends);
     }
 
-    /// So many token calls were made today.
+    /// The number of token calls made today.
     pub(super) fn token_calls(&self, calls: u64) {
         self.metrics
             .calls_today

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::credential::{Credential, Kind, Trigger};
-use super::error::{Unavailable, rejects_token};
+use super::error::{TokenCallError, Unavailable, rejects_token};
 use super::issuer::Issuer;
 use super::lock::{Acquisition, Lock};
 use super::parameters::Parameters;
@@ -30,18 +30,6 @@ pub(super) struct Ticket {
     policy: Policy,
     /// Ends calls to WeChat, so that the lock is still released.
     cut_off: CancellationToken,
-}
-
-/// Why there is no ticket.
-enum TicketFailure {
-    TokenRejected(CallError),
-    Unavailable(Unavailable),
-}
-
-impl From<Unavailable> for TicketFailure {
-    fn from(unavailable: Unavailable) -> Self {
-        Self::Unavailable(unavailable)
-    }
 }
 
 impl Ticket {
@@ -95,35 +83,31 @@ impl Ticket {
         self.renewals.measured(trigger, before, renewing).await
     }
 
-    /// Asks WeChat for the ticket, with a token that it accepts.
+    /// Asks WeChat for the ticket, with a token that it accepts. If the token has to be renewed for that, the lock is
+    /// free again by then.
     async fn fetch_with_token(&self, trigger: Trigger) -> Outcome {
-        let token = self.token.get().await?;
-        let error = match self.fetch(trigger, &token).await {
-            Err(TicketFailure::TokenRejected(error)) => error,
-            Err(TicketFailure::Unavailable(unavailable)) => return Err(unavailable),
-            Ok(ticket) => return Ok(ticket),
-        };
-        // The token's renewal needs the lock, which `fetch` has released by now.
-        let token = self.token.replace_rejected(&token, &error).await?;
-        self.fetch(trigger, &token).await.map_err(|failure| match failure {
-            TicketFailure::Unavailable(unavailable) => unavailable,
-            TicketFailure::TokenRejected(error) => self.renewals.failed(&error, ErrCode::meaning),
-        })
+        match self.token.lend(|token| self.fetch(trigger, token)).await {
+            Ok(outcome) => outcome,
+            Err(TokenCallError::Unavailable(unavailable)) => Err(unavailable),
+            Err(TokenCallError::Call(error)) => Err(self.renewals.failed(&error, ErrCode::meaning)),
+        }
     }
 
-    async fn fetch(&self, trigger: Trigger, token: &Credential) -> Result<Arc<Credential>, TicketFailure> {
-        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await? {
-            Acquisition::Adopted(ticket) => return Ok(ticket),
-            Acquisition::Locked(lease, seen) => (Some(lease), seen),
+    /// Adopts the ticket or asks WeChat for it, under the lock. A `CallError` means that WeChat rejects `token`.
+    async fn fetch(&self, trigger: Trigger, token: Arc<Credential>) -> Result<Outcome, CallError> {
+        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await {
+            Ok(Acquisition::Adopted(ticket)) => return Ok(Ok(ticket)),
+            Ok(Acquisition::Locked(lease, seen)) => (Some(lease), seen),
             // Asking for the ticket invalidates nothing.
-            Acquisition::Alone(_) => (None, None),
+            Ok(Acquisition::Alone(_)) => (None, None),
+            Err(unavailable) => return Ok(Err(unavailable)),
         };
         let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
-            Ok(ticket)
+            Ok(Ok(ticket))
         } else {
-            let asking = self.ask_for_ticket(token, seen);
+            let asking = self.ask_for_ticket(&token, seen);
             let asked = self.cut_off.run_until_cancelled(asking).await;
-            asked.unwrap_or_else(|| Err(Unavailable::shutting_down().into()))
+            asked.unwrap_or_else(|| Ok(Err(Unavailable::shutting_down())))
         };
         if let Some(lease) = lease {
             lease.release().await;
@@ -131,11 +115,11 @@ impl Ticket {
         outcome
     }
 
-    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<Arc<Credential>, TicketFailure> {
+    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<Outcome, CallError> {
         let issued = match self.issuer.ticket(&token.value).await {
             Ok(issued) => issued,
-            Err(error) if rejects_token(&error) => return Err(TicketFailure::TokenRejected(error)),
-            Err(error) => return Err(self.renewals.failed(&error, ErrCode::meaning).into()),
+            Err(error) if rejects_token(&error) => return Err(error),
+            Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning))),
         };
         self.renewals.succeeded();
         let held = self.slot.held().map(|held| (held.value.clone(), held.expires_at));
@@ -152,7 +136,7 @@ impl Ticket {
         let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
         let ticket = self.slot.publish(seen, credential, issued.asked_at).await;
         self.mark_as_asked().await;
-        Ok(ticket)
+        Ok(Ok(ticket))
     }
 
     /// If a ticket is only due because of its age, and another replica has asked WeChat about it lately and got the

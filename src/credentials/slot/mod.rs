@@ -129,7 +129,7 @@ impl Slot {
     }
 
     /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
-    pub(crate) async fn look(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
+    pub(crate) async fn check_store(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
         if let Some(credential) = self.obtained_since(trigger) {
             return Ok(Some(credential));
         }
@@ -161,7 +161,7 @@ impl Slot {
 
     /// True if `stored` is good, and was not in use here before (see [`history`]).
     fn is_current(&self, stored: &Stored) -> bool {
-        stored.expires_at.is_some_and(|ends| ends > Instant::now()) && !self.history.contains(&stored.value)
+        stored.expires_at.is_some_and(|ends| ends > Instant::now()) && self.history.find(&stored.value).is_none()
     }
 
     /// True if `stored` is to replace what is in use. If it ends sooner, it may be older or have been given a

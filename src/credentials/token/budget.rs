@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::account::AppId;
 use crate::store::{SharedStore, keys};
 
-/// WeChat allows so many `force_refresh` a day.
+/// WeChat allows this many `force_refresh` calls per day.
 const FORCED_PER_DAY: u64 = 20;
 
 /// The day's calls of one account.
@@ -63,7 +63,7 @@ impl Budget {
         self.note(day, calls.unwrap_or(0))
     }
 
-    /// Notes that at least so many calls were made on `day`; returns how many are known.
+    /// Notes that at least this many calls were made on `day`; returns how many are known.
     fn note(&self, day: &str, calls: u64) -> u64 {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.day != day {

@@ -166,7 +166,7 @@ impl Token {
         // Callers that are refused come again at once, which must not load the store. The pause comes before the
         // look, so that whoever joins meanwhile gets what is there by then.
         sleep(POLL).await;
-        self.slot.look(trigger).await.ok().flatten()
+        self.slot.check_store(trigger).await.ok().flatten()
     }
 
     async fn fetch(&self, trigger: Trigger) -> Outcome {
