@@ -41,7 +41,6 @@ pub(crate) struct Status {
 }
 
 impl AccountCredentials {
-    /// The credentials of one account; nothing is asked for yet.
     pub(crate) fn new(parameters: &Parameters<'_>) -> Arc<Self> {
         let token = Arc::new(Token::new(parameters));
         Arc::new(Self {
@@ -56,7 +55,6 @@ impl AccountCredentials {
         })
     }
 
-    /// The account's name.
     pub(crate) fn app_id(&self) -> &AppId {
         &self.app_id
     }
@@ -95,7 +93,6 @@ impl AccountCredentials {
         }
     }
 
-    /// A credential's state.
     pub(crate) fn status(&self, kind: Kind) -> Status {
         let renewals = match kind {
             Kind::AccessToken => self.token.renewals(),

@@ -91,7 +91,6 @@ impl Backoff {
         why
     }
 
-    /// Notes a success.
     pub(super) fn clear(&self) {
         *self.state() = None;
     }

@@ -9,9 +9,7 @@ use crate::secret::Secret;
 /// Which of an account's two credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `access_token`.
     AccessToken,
-    /// `jsapi_ticket`.
     JsapiTicket,
 }
 
@@ -31,20 +29,17 @@ impl Kind {
 /// An `access_token` or a `jsapi_ticket`. It never changes; a renewal makes another one.
 #[derive(Debug)]
 pub(crate) struct Credential {
-    /// The token or ticket itself.
     pub(crate) value: Secret,
     /// The first 8 hex digits of its SHA-256, which name it in logs.
     pub(crate) fingerprint: String,
     /// When this process obtained it.
     pub(crate) held_since: Instant,
-    /// When it ends.
     pub(crate) expires_at: Instant,
     /// When the refresher renews it, unless another replica was faster.
     pub(crate) renew_at: Instant,
 }
 
 impl Credential {
-    /// True until it ends.
     pub(crate) fn is_usable(&self) -> bool {
         Instant::now() < self.expires_at
     }
@@ -54,7 +49,6 @@ impl Credential {
         self.expires_at.saturating_duration_since(self.held_since)
     }
 
-    /// What is left of its life.
     pub(crate) fn remaining(&self) -> Duration {
         self.expires_at.saturating_duration_since(Instant::now())
     }

@@ -22,7 +22,6 @@ pub(crate) trait Issuer: Send + Sync {
     /// Makes a cheap call, to learn whether WeChat accepts `token`.
     fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>>;
 
-    /// Asks for the ticket.
     fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>>;
 }
 
@@ -35,7 +34,6 @@ pub(crate) struct WeChatIssuer {
 }
 
 impl WeChatIssuer {
-    /// The issuer of `account`'s credentials.
     pub(crate) fn new(client: Arc<WeChatClient>, account: &settings::Account) -> Self {
         Self {
             client,

@@ -15,12 +15,10 @@ pub(super) const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Jitter(Arc<Mutex<StdRng>>);
 
 impl Jitter {
-    /// An unpredictable stream.
     pub(crate) fn random() -> Self {
         Self::seeded(rand::random())
     }
 
-    /// The stream of `seed`.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }

@@ -19,13 +19,10 @@ use crate::store::{SharedStore, keys};
 
 /// What one account's credentials are made from.
 pub(crate) struct Parameters<'a> {
-    /// The account's name.
     pub(crate) app_id: AppId,
-    /// Who issues its credentials.
     pub(crate) issuer: Arc<dyn Issuer>,
     /// The names of its keys.
     pub(crate) settings: &'a settings::Credentials,
-    /// The times.
     pub(crate) policy: Policy,
     /// What the accounts of a gateway have in common.
     pub(crate) services: Services,

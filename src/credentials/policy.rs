@@ -35,7 +35,6 @@ pub(crate) struct Policy {
 const CONFIRMED: Duration = Duration::from_mins(5);
 
 impl Policy {
-    /// Reads the policy from the settings.
     pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
         let hosts = u32::try_from(1 + wechat.fallback_base_urls.len()).unwrap_or(u32::MAX);
         Self {

@@ -26,7 +26,6 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// All events.
     pub(crate) const ALL: [Event; 7] = [
         Event::Issued,
         Event::Renewed,
@@ -37,7 +36,6 @@ impl Event {
         Event::HandedOut,
     ];
 
-    /// Its name in the journal.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Event::Issued => "issued",
@@ -58,7 +56,6 @@ pub(crate) struct JournalEntry {
     pub(crate) time: SystemTime,
     /// The event's name; a newer replica may have written one that is not known here.
     pub(crate) event: String,
-    /// The credential's kind.
     pub(crate) kind: String,
     /// What names the credential.
     pub(crate) fingerprint: String,
