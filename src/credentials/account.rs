@@ -95,12 +95,12 @@ impl AccountCredentials {
 
     pub(crate) fn status(&self, kind: Kind) -> Status {
         let renewals = match kind {
-            Kind::AccessToken => self.token.renewals(),
-            Kind::JsapiTicket => self.ticket.renewals(),
+            Kind::AccessToken => &self.token.renewals,
+            Kind::JsapiTicket => &self.ticket.renewals,
         };
         Status {
             credential: self.slot(kind).usable(),
-            failing: renewals.refusal(),
+            failing: renewals.backoff.refusal(),
         }
     }
 
@@ -111,13 +111,13 @@ impl AccountCredentials {
 
     /// How many token calls the whole cluster has made today (Beijing time).
     pub(crate) async fn token_calls_today(&self) -> u64 {
-        self.token.budget().spent_by_all().await
+        self.token.budget.spent_by_all().await
     }
 
     fn slot(&self, kind: Kind) -> &Slot {
         match kind {
-            Kind::AccessToken => self.token.slot(),
-            Kind::JsapiTicket => self.ticket.slot(),
+            Kind::AccessToken => &self.token.slot,
+            Kind::JsapiTicket => &self.ticket.slot,
         }
     }
 }

@@ -57,7 +57,7 @@ impl AccountCredentials {
         if let Some(ours) = self.recognise_here(token) {
             return Some(ours);
         }
-        let slot = self.token.slot();
+        let slot = &self.token.slot;
         let stored = slot.read_shared().await.ok().flatten();
         if stored.as_ref().is_some_and(|stored| stored.value == *token) {
             // Another replica has just obtained it.
@@ -70,7 +70,7 @@ impl AccountCredentials {
     }
 
     fn recognise_here(&self, token: &Secret) -> Option<Ours> {
-        let slot = self.token.slot();
+        let slot = &self.token.slot;
         let held = slot.held().filter(|held| held.value == *token);
         let former = || slot.find_former(token);
         Some(match held {

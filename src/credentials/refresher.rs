@@ -22,7 +22,7 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
         }
     };
     // The day's count is read once, so that the metric does not begin at zero after a restart.
-    let work = async { tokio::join!(account.token.budget().spent_by_all(), ticks) };
+    let work = async { tokio::join!(account.token.budget.spent_by_all(), ticks) };
     stop.run_until_cancelled(work).await;
 }
 
@@ -31,11 +31,11 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
 async fn tick(account: &AccountCredentials) {
     let (token, ticket) = (&account.token, &account.ticket);
     token.report_count();
-    token.slot().sync_with_store().await;
+    token.slot.sync_with_store().await;
     if let Some(trigger) = token.due() {
         let _ = token.renew(trigger).await;
     }
-    ticket.slot().sync_with_store().await;
+    ticket.slot.sync_with_store().await;
     if let Some(trigger) = ticket.due() {
         let _ = ticket.renew(trigger).await;
     }
@@ -47,8 +47,8 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     let policy = &account.policy;
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
     let renewals = [
-        token.renewals().next_attempt(token.slot().usable()),
-        ticket.renewals().next_attempt(ticket.slot().usable()),
+        token.renewals.next_attempt(token.slot.usable()),
+        ticket.renewals.next_attempt(ticket.slot.usable()),
     ];
     renewals
         .into_iter()

@@ -1,7 +1,7 @@
 //! What people learn about credentials: the log, the journal and the metrics.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{
     GaugeVec, IntCounterVec, IntGaugeVec, Registry, register_gauge_vec_with_registry,
@@ -95,21 +95,16 @@ impl Reports {
         let fingerprint = &credential.fingerprint;
         tracing::debug!(app_id = %self.app_id, kind = kind.label(), credential = fingerprint, "adopted");
         self.note(JournalEntry {
-            fingerprint: fingerprint.clone(),
-            left: Some(credential.remaining()),
             reason: trigger.label().to_owned(),
-            ..JournalEntry::new(Event::Adopted, kind)
+            ..entry_about(credential, Event::Adopted, kind)
         });
     }
 
     /// WeChat rejected `token` with `error`.
     pub(super) fn rejected(&self, token: &Credential, error: &CallError) {
         tracing::info!(app_id = %self.app_id, token = token.fingerprint, %error, "WeChat rejected the access_token");
-        self.note(JournalEntry {
-            fingerprint: token.fingerprint.clone(),
-            left: Some(token.remaining()),
-            ..with_error(JournalEntry::new(Event::Rejected, Kind::AccessToken), error)
-        });
+        let entry = entry_about(token, Event::Rejected, Kind::AccessToken);
+        self.note(with_error(entry, error));
     }
 
     /// `token` died long before its end, and no replica of ours replaced it (C5).
@@ -125,10 +120,8 @@ impl Reports {
             left.as_secs()
         );
         self.note(JournalEntry {
-            fingerprint: token.fingerprint.clone(),
-            left: Some(left),
             reason: WHY.to_owned(),
-            ..JournalEntry::new(Event::ForeignInvalidation, Kind::AccessToken)
+            ..entry_about(token, Event::ForeignInvalidation, Kind::AccessToken)
         });
     }
 
@@ -146,11 +139,9 @@ impl Reports {
     /// `client` was given `token` for the first time; `from` is the address of a holder of the AppSecret.
     pub(super) fn handed_out(&self, token: &Credential, client: &str, from: Option<IpAddr>) {
         self.note(JournalEntry {
-            fingerprint: token.fingerprint.clone(),
-            left: Some(token.remaining()),
             client: Some(client.to_owned()),
             reason: from.map(|address| address.to_string()).unwrap_or_default(),
-            ..JournalEntry::new(Event::HandedOut, Kind::AccessToken)
+            ..entry_about(token, Event::HandedOut, Kind::AccessToken)
         });
     }
 
@@ -168,11 +159,8 @@ impl Reports {
 
     /// The credential in use ends in `remaining`.
     pub(super) fn expires_in(&self, kind: Kind, remaining: Duration) {
-        let ends = std::time::SystemTime::now() + remaining;
-        let ends = ends
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
+        let ends = SystemTime::now() + remaining;
+        let ends = ends.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         self.metrics
             .expiry
             .with_label_values(&[self.app_id.as_str(), kind.label()])
@@ -185,6 +173,15 @@ impl Reports {
             .calls_today
             .with_label_values(&[self.app_id.as_str()])
             .set(calls.cast_signed());
+    }
+}
+
+/// An entry that names `credential` and what is left of its life.
+fn entry_about(credential: &Credential, event: Event, kind: Kind) -> JournalEntry {
+    JournalEntry {
+        fingerprint: credential.fingerprint.clone(),
+        left: Some(credential.remaining()),
+        ..JournalEntry::new(event, kind)
     }
 }
 

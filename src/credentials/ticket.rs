@@ -20,8 +20,8 @@ use crate::wechat::{CallError, ErrCode};
 
 /// One account's ticket.
 pub(super) struct Ticket {
-    slot: Slot,
-    renewals: Renewals,
+    pub(super) slot: Slot,
+    pub(super) renewals: Renewals,
     token: Arc<Token>,
     issuer: Arc<dyn Issuer>,
     lock: Lock,
@@ -47,14 +47,6 @@ impl Ticket {
         }
     }
 
-    pub(super) fn slot(&self) -> &Slot {
-        &self.slot
-    }
-
-    pub(super) fn renewals(&self) -> &Renewals {
-        &self.renewals
-    }
-
     /// The ticket; waits for it if there is none.
     pub(super) async fn get(self: &Arc<Self>) -> Outcome {
         match self.slot.usable() {
@@ -74,7 +66,7 @@ impl Ticket {
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
         if trigger != Trigger::Operator
-            && let Some(refusal) = self.renewals.refusal()
+            && let Some(refusal) = self.renewals.backoff.refusal()
         {
             return Err(refusal);
         }
@@ -121,7 +113,7 @@ impl Ticket {
             Err(error) if rejects_token(&error) => return Err(error),
             Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning))),
         };
-        self.renewals.succeeded();
+        self.renewals.backoff.clear();
         let held = self.slot.held().map(|held| (held.value.clone(), held.expires_at));
         let stored = seen
             .as_ref()
@@ -154,7 +146,7 @@ impl Ticket {
 
     /// Why the refresher is to renew the ticket now, if it is.
     pub(super) fn due(&self) -> Option<Trigger> {
-        if self.renewals.refusal().is_some() {
+        if self.renewals.backoff.refusal().is_some() {
             return None;
         }
         let Some(held) = self.slot.usable() else {

@@ -108,7 +108,7 @@ impl Replica {
     }
 
     fn slot(&self) -> &Slot {
-        self.credentials.token.slot()
+        &self.credentials.token.slot
     }
 
     pub(super) fn usable_token(&self) -> Option<String> {

@@ -30,7 +30,7 @@ impl Token {
         }
         self.unanswered.settle().await;
         let why = Unavailable::soon("WeChat goes on issuing the token that it rejects");
-        Err(self.renewals.back_off(Severity::Passing, why))
+        Err(self.renewals.backoff.fail(Severity::Passing, why))
     }
 
     /// Exports today's count, as far as this process knows it.
@@ -64,7 +64,7 @@ impl Token {
         self.report_count();
         match issued {
             Ok(issued) => {
-                self.renewals.succeeded();
+                self.renewals.backoff.clear();
                 Ok(issued)
             }
             Err(error) => {
@@ -84,7 +84,7 @@ impl Token {
              look in the journal for who replaces the token"
         );
         tracing::error!(app_id = %self.app_id, "{reason}");
-        self.renewals.back_off(Severity::Quota, Unavailable::soon(reason))
+        self.renewals.backoff.fail(Severity::Quota, Unavailable::soon(reason))
     }
 }
 

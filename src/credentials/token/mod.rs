@@ -32,10 +32,10 @@ const YOUNG: Duration = Duration::from_mins(1);
 /// One account's token.
 pub(crate) struct Token {
     app_id: AppId,
-    slot: Slot,
-    renewals: Renewals,
+    pub(crate) slot: Slot,
+    pub(crate) renewals: Renewals,
     issuer: Arc<dyn Issuer>,
-    budget: Budget,
+    pub(crate) budget: Budget,
     unanswered: Arc<UnansweredCall>,
     lock: Lock,
     /// Spaces out renewals if another system replaces new tokens as fast as we obtain them.
@@ -64,18 +64,6 @@ impl Token {
             reports: parameters.reports(),
             cut_off: parameters.services.cut_off.clone(),
         }
-    }
-
-    pub(crate) fn slot(&self) -> &Slot {
-        &self.slot
-    }
-
-    pub(crate) fn renewals(&self) -> &Renewals {
-        &self.renewals
-    }
-
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.budget
     }
 
     /// The token; waits for it if there is none.
@@ -150,7 +138,7 @@ impl Token {
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
         if trigger != Trigger::Operator {
-            if let Some(refusal) = self.renewals.refusal() {
+            if let Some(refusal) = self.renewals.backoff.refusal() {
                 return Err(refusal);
             }
             if let Some(refusal) = self.takeover_backoff.refusal() {
@@ -201,7 +189,7 @@ impl Token {
 
     /// Why the refresher is to renew the token now, if it is.
     pub(crate) fn due(&self) -> Option<Trigger> {
-        if self.renewals.refusal().is_some() {
+        if self.renewals.backoff.refusal().is_some() {
             return None;
         }
         let Some(held) = self.slot.usable() else {
