@@ -31,7 +31,7 @@ pub(crate) struct AccountCredentials {
     pub(super) tasks: TaskTracker,
 }
 
-/// A credential's state, for people and probes.
+/// A credential's state, for the console and the health checks.
 #[derive(Debug)]
 pub(crate) struct Status {
     /// What is in use and has not ended.

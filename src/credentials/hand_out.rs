@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::store::keys;
 use crate::wechat::CallError;
 
-/// How a token that somebody sends relates to this account.
+/// How a token that a client sends relates to this account.
 #[derive(Debug)]
 pub(crate) enum Ours {
     /// It is in use.

@@ -31,7 +31,7 @@ pub(super) enum Acquisition {
     Adopted(Arc<Credential>),
     /// The lock is ours; this is what was stored when we got it.
     Locked(Lease, Option<Stored>),
-    /// The shared store is down, so nobody knows what the other replicas do.
+    /// The shared store is down, so it is not known what the other replicas do.
     Alone(StoreError),
 }
 

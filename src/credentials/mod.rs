@@ -1,11 +1,11 @@
 //! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of their end,
 //! replaced when WeChat rejects them.
 //!
-//! A request reads a `Credential` with one atomic load. Everything else happens beside it. From the bottom up, each
-//! file or folder using only those above it:
+//! A request reads a `Credential` with one atomic load. Everything else happens in the background. From the bottom up,
+//! each file or folder using only those above it:
 //!
-//! - `credential`, `error`, `jitter`, `policy`, `backoff`, `issuer`: what all the others speak of
-//! - `journal/`, `report`: what people learn
+//! - `credential`, `error`, `jitter`, `policy`, `backoff`, `issuer`: what all the others use
+//! - `journal/`, `report`: log, journal and metrics
 //! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
 //!   (`shared_entry`), and whether WeChat may have replaced it unseen (`unanswered_call`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common

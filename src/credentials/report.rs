@@ -1,4 +1,4 @@
-//! What people learn about credentials: the log, the journal and the metrics.
+//! What is reported about credentials: log, journal and metrics.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -125,7 +125,7 @@ impl Reports {
         });
     }
 
-    /// WeChat gave no credential; nobody tries again for `retry_in`.
+    /// WeChat gave no credential; the next attempt is in `retry_in`.
     pub(super) fn renewal_failed(&self, kind: Kind, error: &CallError, meaning: Meaning, retry_in: Duration) {
         let (app_id, label) = (&self.app_id, kind.label());
         if let Meaning::Operator(cure) = meaning {

@@ -12,7 +12,7 @@ use crate::settings;
 /// A row of the table: one kind of key.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name. `{app_id}` and the like stand for values.
+    /// Its name. Placeholders such as `{app_id}` are replaced by values.
     pub name: &'static str,
     /// What it holds.
     pub holds: Holds,
@@ -117,7 +117,7 @@ pub const FORCE_REFRESH_CALLS: Key = Key {
     written_by: "credentials, before a forced token call",
 };
 
-/// A token call whose answer nobody has seen.
+/// A token call whose outcome is not known.
 pub const TOKEN_CALL: Key = Key {
     name: "wxgate:token_call:{app_id}",
     holds: Holds::Text,

@@ -87,7 +87,7 @@ impl Slot {
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
-        // Also if it was known: whoever noted it may not have dropped it yet.
+        // Also if it was known: the thread that noted it may not have dropped it yet.
         self.clear_if_still(&dead.value);
         is_new
     }

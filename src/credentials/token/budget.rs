@@ -76,7 +76,7 @@ impl Budget {
         known.calls
     }
 
-    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when nobody knows
+    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when it is not known
     /// what the other replicas have used.
     pub(crate) async fn may_force(&self) -> bool {
         let last = keys::force_refresh(&self.app_id);

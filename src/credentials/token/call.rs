@@ -8,7 +8,7 @@ use crate::settings::TokenApi;
 use crate::wechat::{CallError, ErrCode, Issued};
 
 impl Token {
-    /// True if all replicas get the same token, so that a call replaces nobody's.
+    /// True if all replicas get the same token, so that a call invalidates no other replica's token.
     pub(super) fn calls_are_harmless(&self) -> bool {
         self.issuer.token_api() == TokenApi::Stable
     }

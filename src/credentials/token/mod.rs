@@ -152,7 +152,7 @@ impl Token {
     /// What another replica has obtained while this one backs off from a take-over.
     async fn obtained_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         // Callers that are refused come again at once, which must not load the store. The pause comes before the
-        // look, so that whoever joins meanwhile gets what is there by then.
+        // look, so that callers that join meanwhile get what is stored by then.
         sleep(POLL).await;
         self.slot.check_store(trigger).await.ok().flatten()
     }

@@ -30,7 +30,7 @@ pub struct RedisStore {
     health: Mutex<Health>,
 }
 
-/// How long nobody connects again after a failed connection.
+/// How long commands fail at once after a failed connection.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 enum State {
