@@ -14,7 +14,7 @@ use tower::Layer;
 use tower::util::option_layer;
 
 use crate::allocator;
-use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Refresher, Services, WeChatIssuer};
+use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, keep_fresh};
 use crate::directory::{Account, Directory};
 use crate::http::middleware::{Listener, Stack};
 use crate::http::public::{self, Api, Auth, RateLimit};
@@ -243,7 +243,7 @@ impl App {
 
     fn start_background(&self) {
         for account in self.api.directory.all() {
-            let refresher = Refresher::run(Arc::clone(&account.credentials), self.stop.clone());
+            let refresher = keep_fresh(Arc::clone(&account.credentials), self.stop.clone());
             self.background.spawn(refresher);
         }
         let stop = self.stop.clone();

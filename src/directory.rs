@@ -7,40 +7,36 @@ use crate::credentials::AccountCredentials;
 use crate::jssdk::{JsDomain, PageUrl};
 use crate::upload::MediaSource;
 
-/// One account, with all that its requests need.
-pub struct Account {
+/// One account, with everything that its requests need.
+pub(crate) struct Account {
     /// Its token and ticket.
-    pub credentials: Arc<AccountCredentials>,
+    pub(crate) credentials: Arc<AccountCredentials>,
     /// Its photos.
-    pub media: Arc<dyn MediaSource>,
+    pub(crate) media: Arc<dyn MediaSource>,
     /// The domains whose pages are signed; empty allows every page.
-    pub js_domains: Vec<JsDomain>,
+    pub(crate) js_domains: Vec<JsDomain>,
 }
 
 impl Account {
-    /// The account's name.
-    #[must_use]
-    pub fn app_id(&self) -> &AppId {
+    pub(crate) fn app_id(&self) -> &AppId {
         self.credentials.app_id()
     }
 
-    /// True where this account signs `page`.
-    #[must_use]
-    pub fn signs(&self, page: &PageUrl<'_>) -> bool {
+    /// True if this account signs `page`.
+    pub(crate) fn signs(&self, page: &PageUrl<'_>) -> bool {
         self.js_domains.is_empty() || self.js_domains.iter().any(|domain| domain.covers(page))
     }
 }
 
 /// The accounts in the settings' order; the first is the default one. Never empty.
-pub struct Directory {
+pub(crate) struct Directory {
     default: Account,
     others: Vec<Account>,
 }
 
 impl Directory {
-    /// A directory of `accounts`; `None` where there are none.
-    #[must_use]
-    pub fn new(accounts: Vec<Account>) -> Option<Self> {
+    /// `None` if there are no accounts.
+    pub(crate) fn new(accounts: Vec<Account>) -> Option<Self> {
         let mut accounts = accounts.into_iter();
         Some(Self {
             default: accounts.next()?,
@@ -48,19 +44,16 @@ impl Directory {
         })
     }
 
-    /// The account that `app_id` names, or the default one where it names none.
-    ///
-    /// A company has a handful of accounts, so a walk through them is the fastest look-up.
-    #[must_use]
-    pub fn find(&self, app_id: Option<&str>) -> Option<&Account> {
+    /// The account that `app_id` names, or the default one for `None`. A linear search, because a company has a handful
+    /// of accounts.
+    pub(crate) fn find(&self, app_id: Option<&str>) -> Option<&Account> {
         match app_id {
             None => Some(&self.default),
             Some(app_id) => self.all().find(|account| account.app_id().as_str() == app_id),
         }
     }
 
-    /// Every account.
-    pub fn all(&self) -> impl Iterator<Item = &Account> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Account> {
         std::iter::once(&self.default).chain(&self.others)
     }
 }

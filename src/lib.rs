@@ -15,7 +15,7 @@
 //! - [`account`]: the name of a WeChat account
 //! - [`picture`]: the kinds of picture, told from their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
-//! - [`single_flight`]: work that several callers want at the same time, done once
+//! - `single_flight`: work that several callers want at the same time, done once
 //! - [`allocator`]: what glibc's allocator is told, so that a burst of uploads gives its memory back
 //!
 //! What the operator chose, and the world outside:
@@ -30,7 +30,7 @@
 //! - [`credentials`]: token and ticket: a cell that requests read without a lock, and the renewals
 //!   beside it
 //! - [`upload`]: the pipe from WeChat to the image store
-//! - [`directory`]: the accounts, each with its credentials, its media and its domains
+//! - `directory`: the accounts, each with its credentials, its media and its domains
 //!
 //! How the world gets in:
 //! - [`metrics`]: the counters of the floors above in one registry
@@ -56,7 +56,7 @@ pub mod app;
 pub mod check;
 pub mod cli;
 pub mod credentials;
-pub mod directory;
+mod directory;
 #[cfg(any(test, doc, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -69,7 +69,7 @@ pub mod picture;
 pub mod sandbox;
 pub mod secret;
 pub mod settings;
-pub mod single_flight;
+mod single_flight;
 pub mod store;
 pub mod telemetry;
 pub mod upload;

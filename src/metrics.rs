@@ -15,7 +15,7 @@ pub struct Metrics {
     /// Calls to WeChat.
     pub wechat: WeChatMetrics,
     /// Tokens and tickets.
-    pub credentials: CredentialMetrics,
+    pub(crate) credentials: CredentialMetrics,
     /// Uploads.
     pub uploads: UploadMetrics,
     /// 1 while Redis answers, 0 while it does not; absent if no Redis is used.

@@ -67,7 +67,7 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Pending<V>>> {
-        // The map is whole between any two of its calls, so a poisoned lock is still good.
+        // Nothing can panic in the middle of a change, so the map behind a poisoned lock is sound.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

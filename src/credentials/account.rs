@@ -1,81 +1,77 @@
 //! One account's credentials, as the rest of the gateway sees them.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::credential::{Credential, Kind};
+use tokio_util::task::TaskTracker;
+
+use super::credential::{Credential, Kind, Trigger};
 use super::error::{TokenCallError, Unavailable};
-use super::hand_out::{HandOut, Ours};
 use super::parameters::Parameters;
 use super::policy::Policy;
 use super::probe::Probe;
+use super::report::Reports;
 use super::slot::Slot;
 use super::ticket::Ticket;
 use super::token::Token;
-use super::trigger::Trigger;
 use crate::account::AppId;
 use crate::secret::Secret;
+use crate::store::SharedStore;
 use crate::wechat::CallError;
 
 /// One account's token and ticket.
-pub struct AccountCredentials {
-    app_id: AppId,
-    policy: Policy,
-    token: Arc<Token>,
-    ticket: Arc<Ticket>,
+pub(crate) struct AccountCredentials {
+    pub(super) app_id: AppId,
+    pub(super) policy: Policy,
+    pub(super) token: Arc<Token>,
+    pub(super) ticket: Arc<Ticket>,
     probe: Arc<Probe>,
-    hand_out: Arc<HandOut>,
+    pub(super) store: Arc<dyn SharedStore>,
+    pub(super) reports: Reports,
+    pub(super) tasks: TaskTracker,
 }
 
-/// A credential's state, for people and probes.
+/// A credential's state, for the console and the health checks.
 #[derive(Debug)]
-pub struct Status {
+pub(crate) struct Status {
     /// What is in use and has not ended.
-    pub credential: Option<Arc<Credential>>,
+    pub(crate) credential: Option<Arc<Credential>>,
     /// Why none is being obtained now.
-    pub failing: Option<Unavailable>,
+    pub(crate) failing: Option<Unavailable>,
 }
 
 impl AccountCredentials {
-    /// The credentials of one account; nothing is asked for yet.
-    #[must_use]
-    pub fn new(parameters: &Parameters<'_>) -> Arc<Self> {
+    pub(crate) fn new(parameters: &Parameters<'_>) -> Arc<Self> {
         let token = Arc::new(Token::new(parameters));
         Arc::new(Self {
             app_id: parameters.app_id.clone(),
             policy: parameters.policy.clone(),
             ticket: Arc::new(Ticket::new(parameters, Arc::clone(&token))),
             probe: Arc::new(Probe::new(parameters, Arc::clone(&token))),
-            hand_out: Arc::new(HandOut::new(parameters, Arc::clone(&token))),
+            store: parameters.store(),
+            reports: parameters.reports(),
+            tasks: parameters.services.tasks.clone(),
             token,
         })
     }
 
-    /// The account's name.
-    #[must_use]
-    pub fn app_id(&self) -> &AppId {
+    pub(crate) fn app_id(&self) -> &AppId {
         &self.app_id
     }
 
-    /// Reads the ticket if it is warm, in place: the hot path of signing.
-    pub fn with_warm_ticket<T>(&self, read: impl FnOnce(&Credential) -> T) -> Option<T> {
-        self.ticket.slot().with_usable(read)
-    }
-
     /// The ticket; waits for it if there is none.
-    pub async fn ticket(&self) -> Result<Arc<Credential>, Unavailable> {
+    pub(crate) async fn ticket(&self) -> Result<Arc<Credential>, Unavailable> {
         self.ticket.get().await
     }
 
     /// The token; waits for it if there is none.
-    pub async fn token(&self) -> Result<Arc<Credential>, Unavailable> {
+    pub(crate) async fn token(&self) -> Result<Arc<Credential>, Unavailable> {
         self.token.get().await
     }
 
     /// Makes `call` with the current token. If WeChat rejects that token, another one is obtained, once for the
     /// whole cluster, and the call is made once more (C4).
-    pub async fn with_token<T, F, Fut>(&self, call: F) -> Result<T, TokenCallError>
+    pub(crate) async fn with_token<T, F, Fut>(&self, call: F) -> Result<T, TokenCallError>
     where
         F: Fn(Arc<Credential>) -> Fut + Send,
         Fut: Future<Output = Result<T, CallError>> + Send,
@@ -85,79 +81,43 @@ impl AccountCredentials {
 
     /// The token, for a client that suspects that it is dead: probed, unless one was lately, and replaced if WeChat
     /// rejects it (C12).
-    pub async fn verified_token(&self) -> Result<Arc<Credential>, Unavailable> {
+    pub(crate) async fn verified_token(&self) -> Result<Arc<Credential>, Unavailable> {
         self.probe.verified_token().await
     }
 
-    /// Notes that `client` was given `token`: in the journal once per client and token, and for the other replicas,
-    /// so that they recognise it when it comes back. `from` is the address of a holder of the AppSecret.
-    pub fn note_handed_out(&self, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
-        self.hand_out.note(token, client, from);
-    }
-
-    /// Whether `token` is or was this account's, in this replica or another one.
-    pub async fn recognise(&self, token: &Secret) -> Option<Ours> {
-        self.hand_out.recognise(token).await
-    }
-
-    /// The token to use in place of `rejected`, which a client has used and WeChat has rejected with `error`; `None`
-    /// if that token is none of ours.
-    pub async fn replacement_for(
-        &self,
-        rejected: &Secret,
-        error: &CallError,
-    ) -> Option<Result<Arc<Credential>, Unavailable>> {
-        self.hand_out.replacement_for(rejected, error).await
-    }
-
     /// Renews a credential now, because an operator asks for it, without regard to back-off.
-    pub async fn renew_now(&self, kind: Kind) -> Result<Arc<Credential>, Unavailable> {
+    pub(crate) async fn renew_now(&self, kind: Kind) -> Result<Arc<Credential>, Unavailable> {
         match kind {
             Kind::AccessToken => self.token.renew(Trigger::Operator).await,
             Kind::JsapiTicket => self.ticket.renew(Trigger::Operator).await,
         }
     }
 
-    /// A credential's state.
-    #[must_use]
-    pub fn status(&self, kind: Kind) -> Status {
+    pub(crate) fn status(&self, kind: Kind) -> Status {
         let renewals = match kind {
-            Kind::AccessToken => self.token.renewals(),
-            Kind::JsapiTicket => self.ticket.renewals(),
+            Kind::AccessToken => &self.token.renewals,
+            Kind::JsapiTicket => &self.ticket.renewals,
         };
         Status {
             credential: self.slot(kind).usable(),
-            failing: renewals.refusal(),
+            failing: renewals.backoff.refusal(),
         }
     }
 
     /// The values that were in use here and no longer are.
-    #[must_use]
-    pub fn former(&self, kind: Kind) -> Vec<Secret> {
+    pub(crate) fn former(&self, kind: Kind) -> Vec<Secret> {
         self.slot(kind).former_values()
     }
 
     /// How many token calls the whole cluster has made today (Beijing time).
-    pub async fn token_calls_today(&self) -> u64 {
-        self.token.calls().count_today().await
+    pub(crate) async fn token_calls_today(&self) -> u64 {
+        self.token.budget.spent_by_all().await
     }
 
     fn slot(&self, kind: Kind) -> &Slot {
         match kind {
-            Kind::AccessToken => self.token.slot(),
-            Kind::JsapiTicket => self.ticket.slot(),
+            Kind::AccessToken => &self.token.slot,
+            Kind::JsapiTicket => &self.ticket.slot,
         }
-    }
-
-    pub(super) fn access_token(&self) -> &Arc<Token> {
-        &self.token
-    }
-
-    pub(super) fn jsapi_ticket(&self) -> &Arc<Ticket> {
-        &self.ticket
-    }
-
-    pub(super) fn policy(&self) -> &Policy {
-        &self.policy
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::error::Unavailable;
 use super::jitter::Jitter;
 
-/// How hard a failure is, which decides how long nobody tries again.
+/// How severe a failure is; it decides the wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
     /// It may be over in a moment.
@@ -38,7 +38,7 @@ impl Severity {
 /// A failure this long after the wait of the one before counts as the first.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
-/// Counts failures in a row, and says until when nobody tries again.
+/// Counts failures in a row and refuses attempts until the wait is over.
 pub(super) struct Backoff {
     failing: Mutex<Option<Failing>>,
     jitter: Jitter,
@@ -62,7 +62,7 @@ impl Backoff {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to answer at once, while nobody is to try again.
+    /// The error to answer with at once until the wait is over.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
         let now = Instant::now();
         let state = self.state();
@@ -91,7 +91,6 @@ impl Backoff {
         why
     }
 
-    /// Notes a success.
     pub(super) fn clear(&self) {
         *self.state() = None;
     }

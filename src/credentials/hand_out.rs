@@ -4,22 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio_util::task::TaskTracker;
 
-use super::credential::Credential;
-use super::parameters::Parameters;
+use super::account::AccountCredentials;
+use super::credential::{Credential, Trigger};
 use super::renewal::Outcome;
-use super::report::Reports;
-use super::token::Token;
-use super::trigger::Trigger;
-use crate::account::AppId;
 use crate::secret::Secret;
-use crate::store::{SharedStore, keys};
+use crate::store::keys;
 use crate::wechat::CallError;
 
-/// How a token that somebody sends relates to this account.
+/// How a token that a client sends relates to this account.
 #[derive(Debug)]
-pub enum Ours {
+pub(crate) enum Ours {
     /// It is in use.
     Current(Arc<Credential>),
     /// It was, and its life is not over yet.
@@ -31,39 +26,20 @@ pub enum Ours {
 /// How much of a token's SHA-256 names it in the shared store: too much to be guessed.
 const NAME_BYTES: usize = 16;
 
-/// Hands out one account's token.
-pub(super) struct HandOut {
-    app_id: AppId,
-    token: Arc<Token>,
-    store: Arc<dyn SharedStore>,
-    reports: Reports,
-    tasks: TaskTracker,
-}
-
-impl HandOut {
-    pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
-        Self {
-            app_id: parameters.app_id.clone(),
-            token,
-            store: parameters.store(),
-            reports: parameters.reports(),
-            tasks: parameters.services.tasks.clone(),
-        }
-    }
-
+impl AccountCredentials {
     /// Notes that `client` was given `token`: in the journal once per client and token, and for the other replicas,
     /// so that they recognise it when it comes back. `from` is the address of a holder of the AppSecret.
-    pub(super) fn note(self: &Arc<Self>, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
-        let (hand_out, token) = (Arc::clone(self), Arc::clone(token));
+    pub(crate) fn note_handed_out(self: &Arc<Self>, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
+        let (account, token) = (Arc::clone(self), Arc::clone(token));
         self.tasks.spawn(async move {
-            if hand_out.mark(&token, &client).await {
-                hand_out.reports.handed_out(&token, &client, from);
+            if account.mark_handed_out(&token, &client).await {
+                account.reports.handed_out(&token, &client, from);
             }
         });
     }
 
     /// Marks `token` as handed out to `client`; true if that is to be noted in the journal.
-    async fn mark(&self, token: &Credential, client: &str) -> bool {
+    async fn mark_handed_out(&self, token: &Credential, client: &str) -> bool {
         let life = token.remaining();
         if life.is_zero() {
             return false;
@@ -77,11 +53,11 @@ impl HandOut {
     }
 
     /// Whether `token` is or was this account's, in this replica or another one.
-    pub(super) async fn recognise(&self, token: &Secret) -> Option<Ours> {
+    pub(crate) async fn recognise(&self, token: &Secret) -> Option<Ours> {
         if let Some(ours) = self.recognise_here(token) {
             return Some(ours);
         }
-        let slot = self.token.slot();
+        let slot = &self.token.slot;
         let stored = slot.read_shared().await.ok().flatten();
         if stored.as_ref().is_some_and(|stored| stored.value == *token) {
             // Another replica has just obtained it.
@@ -94,7 +70,7 @@ impl HandOut {
     }
 
     fn recognise_here(&self, token: &Secret) -> Option<Ours> {
-        let slot = self.token.slot();
+        let slot = &self.token.slot;
         let held = slot.held().filter(|held| held.value == *token);
         let former = || slot.find_former(token);
         Some(match held {
@@ -105,8 +81,8 @@ impl HandOut {
     }
 
     /// The token to use in place of `rejected`, which a client has used and WeChat has rejected with `error`; `None`
-    /// if that token is none of ours. One that is in use is dropped as in [`Token::lend`].
-    pub(super) async fn replacement_for(&self, rejected: &Secret, error: &CallError) -> Option<Outcome> {
+    /// if that token is none of ours. One that is in use is dropped as in [`AccountCredentials::with_token`].
+    pub(crate) async fn replacement_for(&self, rejected: &Secret, error: &CallError) -> Option<Outcome> {
         Some(match self.recognise(rejected).await? {
             Ours::Current(dead) => self.token.replace_rejected(&dead, error).await,
             Ours::Older | Ours::Ended => self.token.get().await,

@@ -12,7 +12,7 @@ use crate::wechat::{CallError, Issued, WeChatClient};
 
 /// Issues one account's credentials. A trait so that the state machine can be tested against a
 /// WeChat in simulated time.
-pub trait Issuer: Send + Sync {
+pub(crate) trait Issuer: Send + Sync {
     /// Which token API is called; it decides what may be done without the cluster's lock.
     fn token_api(&self) -> TokenApi;
 
@@ -22,12 +22,11 @@ pub trait Issuer: Send + Sync {
     /// Makes a cheap call, to learn whether WeChat accepts `token`.
     fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>>;
 
-    /// Asks for the ticket.
     fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>>;
 }
 
 /// One account at WeChat.
-pub struct WeChatIssuer {
+pub(crate) struct WeChatIssuer {
     client: Arc<WeChatClient>,
     app_id: AppId,
     secret: Secret,
@@ -35,9 +34,7 @@ pub struct WeChatIssuer {
 }
 
 impl WeChatIssuer {
-    /// The issuer of `account`'s credentials.
-    #[must_use]
-    pub fn new(client: Arc<WeChatClient>, account: &settings::Account) -> Self {
+    pub(crate) fn new(client: Arc<WeChatClient>, account: &settings::Account) -> Self {
         Self {
             client,
             app_id: account.app_id.clone(),

@@ -12,18 +12,14 @@ pub(super) const POLL: Duration = Duration::from_millis(50);
 
 /// Spreads out what replicas would otherwise do in step. Clones share one random stream.
 #[derive(Clone)]
-pub struct Jitter(Arc<Mutex<StdRng>>);
+pub(crate) struct Jitter(Arc<Mutex<StdRng>>);
 
 impl Jitter {
-    /// An unpredictable stream.
-    #[must_use]
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self::seeded(rand::random())
     }
 
-    /// The stream of `seed`.
-    #[must_use]
-    pub fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 

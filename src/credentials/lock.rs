@@ -7,12 +7,11 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 use tokio::time::{Instant, sleep};
 
-use super::credential::Credential;
+use super::credential::{Credential, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::policy::Policy;
 use super::slot::{Slot, Stored};
-use super::trigger::Trigger;
 use crate::store::{SharedStore, StoreError};
 
 /// The lock on renewals of one account, for the whole cluster.
@@ -26,13 +25,13 @@ pub(super) struct Lock {
     jitter: Jitter,
 }
 
-/// How a renewal goes on after a look at the shared store.
-pub(super) enum Claim {
+/// How a renewal goes on after [`Lock::acquire`].
+pub(super) enum Acquisition {
     /// Another replica or renewal has obtained one, and it is in use here now.
     Adopted(Arc<Credential>),
     /// The lock is ours; this is what was stored when we got it.
     Locked(Lease, Option<Stored>),
-    /// The shared store is down, so nobody knows what the other replicas do.
+    /// The shared store is down, so it is not known what the other replicas do.
     Alone(StoreError),
 }
 
@@ -57,46 +56,46 @@ impl Lock {
     }
 
     /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
-    pub(super) async fn claim(&self, slot: &Slot, trigger: Trigger) -> Result<Claim, Unavailable> {
+    pub(super) async fn acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Acquisition, Unavailable> {
         let give_up = Instant::now() + self.wait;
         loop {
-            match self.try_claim(slot, trigger).await {
-                Ok(Some(claim)) => return Ok(claim),
+            match self.try_acquire(slot, trigger).await {
+                Ok(Some(acquisition)) => return Ok(acquisition),
                 Ok(None) if Instant::now() < give_up => sleep(self.jitter.poll()).await,
                 Ok(None) => {
                     return Err(Unavailable::soon(
                         "another replica holds the lock and has published nothing yet",
                     ));
                 }
-                Err(error) => return Ok(Claim::Alone(error)),
+                Err(error) => return Ok(Acquisition::Alone(error)),
             }
         }
     }
 
-    async fn try_claim(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Claim>, StoreError> {
-        if let Some(credential) = slot.look(trigger).await? {
-            return Ok(Some(Claim::Adopted(credential)));
+    async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, StoreError> {
+        if let Some(credential) = slot.check_store(trigger).await? {
+            return Ok(Some(Acquisition::Adopted(credential)));
         }
-        let Some(lease) = self.try_acquire().await? else {
+        let Some(lease) = self.try_take().await? else {
             return Ok(None);
         };
         // Between the look and the lock, another replica may have published and released it.
-        let claim = match slot.read_shared().await {
+        let acquisition = match slot.read_shared().await {
             Ok(seen) => match slot
                 .adopt(trigger, seen.as_ref())
                 .or_else(|| slot.obtained_since(trigger))
             {
-                Some(credential) => Ok(Claim::Adopted(credential)),
-                None => return Ok(Some(Claim::Locked(lease, seen))),
+                Some(credential) => Ok(Acquisition::Adopted(credential)),
+                None => return Ok(Some(Acquisition::Locked(lease, seen))),
             },
             Err(error) => Err(error),
         };
         lease.release().await;
-        claim.map(Some)
+        acquisition.map(Some)
     }
 
     /// Tries to take the lock; `None` if it is held.
-    async fn try_acquire(&self) -> Result<Option<Lease>, StoreError> {
+    async fn try_take(&self) -> Result<Option<Lease>, StoreError> {
         let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
         // Counted from before the command, so that it never seems to last longer than it does.
         let ends_at = Instant::now() + self.ttl;

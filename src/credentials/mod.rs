@@ -1,19 +1,20 @@
 //! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of their end,
 //! replaced when WeChat rejects them.
 //!
-//! A request reads a `Credential` with one atomic load. Everything else happens beside it. From the bottom up, each
-//! file or folder using only those above it:
+//! A request reads a `Credential` with one atomic load. Everything else happens in the background. From the bottom up,
+//! each file or folder using only those above it:
 //!
-//! - `credential`, `error`, `jitter`, `trigger`, `policy`, `backoff`, `issuer`: what all the others speak of
-//! - `journal/`, `metrics`, `report`: what people learn
+//! - `credential`, `error`, `jitter`, `policy`, `backoff`, `issuer`: what all the others use
+//! - `journal/`, `report`: log, journal and metrics
 //! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
 //!   (`shared_entry`), and whether WeChat may have replaced it unseen (`unanswered_call`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common
 //! - `parameters`: what an account's credentials are made from
 //! - `token/`: how a token is obtained (`call`), counted (`budget`), lent and replaced
 //! - `ticket`: how a ticket is obtained
-//! - `probe`, `hand_out`: the token in other systems' hands
-//! - `account`: the front of it all; `refresher`: the background task for an account
+//! - `probe`: what a client's suspicion about its token leads to
+//! - `account`: what the gateway asks for; `hand_out`: the part of it about tokens in other systems' hands
+//! - `refresher`: the background task for an account
 
 mod account;
 mod backoff;
@@ -24,7 +25,6 @@ mod issuer;
 mod jitter;
 mod journal;
 mod lock;
-mod metrics;
 mod parameters;
 mod policy;
 mod probe;
@@ -36,7 +36,6 @@ mod simulation;
 mod slot;
 mod ticket;
 mod token;
-mod trigger;
 
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind};
@@ -44,7 +43,7 @@ pub use error::{TokenCallError, Unavailable};
 pub(crate) use hand_out::Ours;
 pub(crate) use issuer::WeChatIssuer;
 pub(crate) use journal::{Event, Journal, JournalEntry};
-pub(crate) use metrics::CredentialMetrics;
 pub(crate) use parameters::{Parameters, Services};
 pub(crate) use policy::Policy;
-pub(crate) use refresher::Refresher;
+pub(crate) use refresher::keep_fresh;
+pub(crate) use report::CredentialMetrics;

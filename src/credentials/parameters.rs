@@ -9,42 +9,38 @@ use super::credential::Kind;
 use super::issuer::Issuer;
 use super::journal::Journal;
 use super::lock::Lock;
-use super::metrics::CredentialMetrics;
 use super::policy::Policy;
 use super::renewal::Renewals;
-use super::report::Reports;
+use super::report::{CredentialMetrics, Reports};
 use super::slot::{SharedEntry, Slot};
 use crate::account::AppId;
 use crate::settings;
 use crate::store::{SharedStore, keys};
 
 /// What one account's credentials are made from.
-pub struct Parameters<'a> {
-    /// The account's name.
-    pub app_id: AppId,
-    /// Who issues its credentials.
-    pub issuer: Arc<dyn Issuer>,
+pub(crate) struct Parameters<'a> {
+    pub(crate) app_id: AppId,
+    pub(crate) issuer: Arc<dyn Issuer>,
     /// The names of its keys.
-    pub settings: &'a settings::Credentials,
-    /// The times.
-    pub policy: Policy,
+    pub(crate) settings: &'a settings::Credentials,
+    pub(crate) policy: Policy,
     /// What the accounts of a gateway have in common.
-    pub services: Services,
+    pub(crate) services: Services,
 }
 
 /// What the accounts of a gateway have in common.
 #[derive(Clone)]
-pub struct Services {
+pub(crate) struct Services {
     /// What the replicas share.
-    pub store: Arc<dyn SharedStore>,
+    pub(crate) store: Arc<dyn SharedStore>,
     /// Where events are noted.
-    pub journal: Journal,
+    pub(crate) journal: Journal,
     /// Where things are counted.
-    pub metrics: CredentialMetrics,
+    pub(crate) metrics: CredentialMetrics,
     /// Where renewals run, so that a drain waits for them.
-    pub tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     /// Cancelled to end their calls to WeChat, so that they still release the lock.
-    pub cut_off: CancellationToken,
+    pub(crate) cut_off: CancellationToken,
 }
 
 impl Parameters<'_> {

@@ -9,25 +9,25 @@ use super::jitter::Jitter;
 use crate::secret::Secret;
 use crate::settings;
 
-/// The times that the settings give.
+/// The times from the settings.
 #[derive(Clone)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// How long before its end a credential is renewed, unless its life is too short for that.
-    pub refresh_ahead: Duration,
+    pub(crate) refresh_ahead: Duration,
     /// WeChat is asked for the ticket at least this often.
-    pub ticket_max_age: Duration,
+    pub(crate) ticket_max_age: Duration,
     /// How often a replica looks for what another one renewed.
-    pub adopt_interval: Duration,
+    pub(crate) adopt_interval: Duration,
     /// How long the lock outlives a holder that died.
-    pub lock_ttl: Duration,
+    pub(crate) lock_ttl: Duration,
     /// The longest that a renewal waits for the lock.
-    pub lock_wait: Duration,
+    pub(crate) lock_wait: Duration,
     /// The longest a token call may take, all hosts together.
-    pub call_limit: Duration,
+    pub(crate) call_limit: Duration,
     /// Token calls per account, cluster and day; 0 means no limit.
-    pub daily_token_calls: u32,
+    pub(crate) daily_token_calls: u32,
     /// What keeps replicas from acting in step.
-    pub jitter: Jitter,
+    pub(crate) jitter: Jitter,
 }
 
 /// A ticket that WeChat returns after its life should have ended is good, because WeChat has just said so. It is kept
@@ -35,9 +35,7 @@ pub struct Policy {
 const CONFIRMED: Duration = Duration::from_mins(5);
 
 impl Policy {
-    /// Reads the policy from the settings.
-    #[must_use]
-    pub fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
+    pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
         let hosts = u32::try_from(1 + wechat.fallback_base_urls.len()).unwrap_or(u32::MAX);
         Self {
             refresh_ahead: credentials.refresh_ahead,

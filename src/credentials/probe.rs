@@ -1,6 +1,6 @@
-//! A client suspects that the token it was given is dead. The token is probed before anything is renewed: any
-//! number of suspicions cost the account one probe in ten seconds, whichever replicas they come to, and a renewal
-//! only if WeChat rejects the token (C12).
+//! A client suspects that the token it was given is dead. The token is probed before anything is renewed: however many
+//! clients report it, to whichever replicas, it costs the account one probe in ten seconds, and a renewal only if
+//! WeChat rejects the token (C12).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl Probe {
     }
 }
 
-/// Lets one replica probe in ten seconds, and tells the others what it has found.
+/// Lets one replica probe every ten seconds; the others read what it has found.
 struct ProbeGate {
     store: Arc<dyn SharedStore>,
     key: String,
@@ -109,7 +109,7 @@ struct ProbeGate {
 }
 
 impl ProbeGate {
-    /// True if this replica may probe; false if another one has lately, or is at it.
+    /// True if this replica may probe; false if another one has probed lately or is probing now.
     async fn enter(&self) -> bool {
         let may_enter = match self.store.set_if_absent(&self.key, RUNNING, keys::PROBE_TTL).await {
             Ok(is_first) => is_first,

@@ -8,37 +8,34 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
 
-/// The shortest pause between two ticks: a renewal that is due and can't be had must not spin.
+/// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Keeps one account's credentials fresh: obtains them at the start, adopts what other replicas have renewed, renews
-/// ahead of their end, and publishes what the shared store has lost.
-pub struct Refresher;
-
-impl Refresher {
-    /// Works until `stop` is cancelled. A renewal that is running goes on by itself.
-    pub async fn run(account: Arc<AccountCredentials>, stop: CancellationToken) {
-        let ticks = async {
-            loop {
-                tick(&account).await;
-                sleep(until_next_tick(&account)).await;
-            }
-        };
-        let work = async { tokio::join!(account.access_token().calls().learn_count(), ticks) };
-        stop.run_until_cancelled(work).await;
-    }
+/// Keeps one account's credentials fresh until `stop` is cancelled: obtains them at the start, adopts what other
+/// replicas have renewed, renews ahead of their end, and publishes what the shared store has lost. A renewal that is
+/// running when it stops goes on by itself.
+pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: CancellationToken) {
+    let ticks = async {
+        loop {
+            tick(&account).await;
+            sleep(until_next_tick(&account)).await;
+        }
+    };
+    // The day's count is read once, so that the metric does not begin at zero after a restart.
+    let work = async { tokio::join!(account.token.budget.spent_by_all(), ticks) };
+    stop.run_until_cancelled(work).await;
 }
 
 /// For token and ticket: a look at the shared store, and a renewal if one is due. A failure is logged where it
 /// happens, and the next tick tries again.
 async fn tick(account: &AccountCredentials) {
-    let (token, ticket) = (account.access_token(), account.jsapi_ticket());
-    token.calls().report_count();
-    token.slot().sync_with_store().await;
+    let (token, ticket) = (&account.token, &account.ticket);
+    token.report_count();
+    token.slot.sync_with_store().await;
     if let Some(trigger) = token.due() {
         let _ = token.renew(trigger).await;
     }
-    ticket.slot().sync_with_store().await;
+    ticket.slot.sync_with_store().await;
     if let Some(trigger) = ticket.due() {
         let _ = ticket.renew(trigger).await;
     }
@@ -46,12 +43,12 @@ async fn tick(account: &AccountCredentials) {
 
 /// Until the next look at the shared store, or the next renewal if that is sooner.
 fn until_next_tick(account: &AccountCredentials) -> Duration {
-    let (token, ticket) = (account.access_token(), account.jsapi_ticket());
-    let policy = account.policy();
+    let (token, ticket) = (&account.token, &account.ticket);
+    let policy = &account.policy;
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
     let renewals = [
-        token.renewals().next_attempt(token.slot().usable()),
-        ticket.renewals().next_attempt(ticket.slot().usable()),
+        token.renewals.next_attempt(token.slot.usable()),
+        ticket.renewals.next_attempt(ticket.slot.usable()),
     ];
     renewals
         .into_iter()

@@ -8,18 +8,17 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::backoff::{Backoff, Severity};
-use super::credential::{Credential, Kind};
+use super::credential::{Credential, Kind, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::report::Reports;
-use super::trigger::Trigger;
 use crate::account::AppId;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
-pub type Outcome = Result<Arc<Credential>, Unavailable>;
+pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
 
 /// The renewals of one account's token or ticket.
 pub(super) struct Renewals {
@@ -28,7 +27,7 @@ pub(super) struct Renewals {
     flight: Arc<SingleFlight<(), Outcome>>,
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     reports: Reports,
 }
 
@@ -81,27 +80,12 @@ impl Renewals {
         outcome
     }
 
-    /// What to answer at once, while nobody is to try again.
-    pub(super) fn refusal(&self) -> Option<Unavailable> {
-        self.backoff.refusal()
-    }
-
     /// When the refresher is to try next; `held` is what is in use.
     pub(super) fn next_attempt(&self, held: Option<Arc<Credential>>) -> Option<Duration> {
-        match self.refusal() {
+        match self.backoff.refusal() {
             Some(refusal) => Some(refusal.retry_after),
             None => held.map(|held| held.renew_at.saturating_duration_since(Instant::now())),
         }
-    }
-
-    /// WeChat gave a credential.
-    pub(super) fn succeeded(&self) {
-        self.backoff.clear();
-    }
-
-    /// WeChat's answer is no use, or nothing may be asked. Returns `why` with the wait that follows.
-    pub(super) fn back_off(&self, severity: Severity, why: Unavailable) -> Unavailable {
-        self.backoff.fail(severity, why)
     }
 
     /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9).

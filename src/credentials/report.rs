@@ -1,14 +1,57 @@
-//! What people learn about credentials: the log, the journal and the metrics.
+//! What is reported about credentials: log, journal and metrics.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::credential::{Credential, Kind};
+use prometheus::{
+    GaugeVec, IntCounterVec, IntGaugeVec, Registry, register_gauge_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry,
+};
+
+use super::credential::{Credential, Kind, Trigger};
 use super::journal::{Event, Journal, JournalEntry};
-use super::metrics::CredentialMetrics;
-use super::trigger::Trigger;
 use crate::account::AppId;
 use crate::wechat::{CallError, Meaning};
+
+/// The `wxgate_credential_…` metrics and `wxgate_token_calls_today`.
+#[derive(Clone)]
+pub(crate) struct CredentialMetrics {
+    refreshes: IntCounterVec,
+    expiry: GaugeVec,
+    foreign: IntCounterVec,
+    calls_today: IntGaugeVec,
+}
+
+impl CredentialMetrics {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            refreshes: register_int_counter_vec_with_registry!(
+                "wxgate_credential_refreshes_total",
+                "Renewals, by what caused them and how they ended",
+                &["app_id", "kind", "trigger", "outcome"],
+                registry
+            )?,
+            expiry: register_gauge_vec_with_registry!(
+                "wxgate_credential_expiry_timestamp_seconds",
+                "When the credential held here ends (Unix time)",
+                &["app_id", "kind"],
+                registry
+            )?,
+            foreign: register_int_counter_vec_with_registry!(
+                "wxgate_credential_foreign_invalidations_total",
+                "Tokens that another system replaced",
+                &["app_id"],
+                registry
+            )?,
+            calls_today: register_int_gauge_vec_with_registry!(
+                "wxgate_token_calls_today",
+                "Token calls of the whole cluster today (Beijing time)",
+                &["app_id"],
+                registry
+            )?,
+        })
+    }
+}
 
 /// Reports what happens to one account's credentials. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +63,7 @@ pub(super) struct Reports {
 
 impl Reports {
     pub(super) fn new(app_id: AppId, journal: Journal, metrics: CredentialMetrics) -> Self {
-        // From zero on, so that an alert sees the first one as an increase.
+        // Starts at zero, so that an alert sees the first one as an increase.
         metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
         Self {
             app_id,
@@ -52,21 +95,16 @@ impl Reports {
         let fingerprint = &credential.fingerprint;
         tracing::debug!(app_id = %self.app_id, kind = kind.label(), credential = fingerprint, "adopted");
         self.note(JournalEntry {
-            fingerprint: fingerprint.clone(),
-            left: Some(credential.remaining()),
             reason: trigger.label().to_owned(),
-            ..JournalEntry::new(Event::Adopted, kind)
+            ..entry_about(credential, Event::Adopted, kind)
         });
     }
 
     /// WeChat rejected `token` with `error`.
     pub(super) fn rejected(&self, token: &Credential, error: &CallError) {
         tracing::info!(app_id = %self.app_id, token = token.fingerprint, %error, "WeChat rejected the access_token");
-        self.note(JournalEntry {
-            fingerprint: token.fingerprint.clone(),
-            left: Some(token.remaining()),
-            ..with_error(JournalEntry::new(Event::Rejected, Kind::AccessToken), error)
-        });
+        let entry = entry_about(token, Event::Rejected, Kind::AccessToken);
+        self.note(with_error(entry, error));
     }
 
     /// `token` died long before its end, and no replica of ours replaced it (C5).
@@ -82,14 +120,12 @@ impl Reports {
             left.as_secs()
         );
         self.note(JournalEntry {
-            fingerprint: token.fingerprint.clone(),
-            left: Some(left),
             reason: WHY.to_owned(),
-            ..JournalEntry::new(Event::ForeignInvalidation, Kind::AccessToken)
+            ..entry_about(token, Event::ForeignInvalidation, Kind::AccessToken)
         });
     }
 
-    /// WeChat gave no credential; nobody tries again for `retry_in`.
+    /// WeChat gave no credential; the next attempt is in `retry_in`.
     pub(super) fn renewal_failed(&self, kind: Kind, error: &CallError, meaning: Meaning, retry_in: Duration) {
         let (app_id, label) = (&self.app_id, kind.label());
         if let Meaning::Operator(cure) = meaning {
@@ -103,11 +139,9 @@ impl Reports {
     /// `client` was given `token` for the first time; `from` is the address of a holder of the AppSecret.
     pub(super) fn handed_out(&self, token: &Credential, client: &str, from: Option<IpAddr>) {
         self.note(JournalEntry {
-            fingerprint: token.fingerprint.clone(),
-            left: Some(token.remaining()),
             client: Some(client.to_owned()),
             reason: from.map(|address| address.to_string()).unwrap_or_default(),
-            ..JournalEntry::new(Event::HandedOut, Kind::AccessToken)
+            ..entry_about(token, Event::HandedOut, Kind::AccessToken)
         });
     }
 
@@ -125,23 +159,29 @@ impl Reports {
 
     /// The credential in use ends in `remaining`.
     pub(super) fn expires_in(&self, kind: Kind, remaining: Duration) {
-        let ends = std::time::SystemTime::now() + remaining;
-        let ends = ends
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
+        let ends = SystemTime::now() + remaining;
+        let ends = ends.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         self.metrics
             .expiry
             .with_label_values(&[self.app_id.as_str(), kind.label()])
             .set(ends);
     }
 
-    /// So many token calls were made today.
+    /// The number of token calls made today.
     pub(super) fn token_calls(&self, calls: u64) {
         self.metrics
             .calls_today
             .with_label_values(&[self.app_id.as_str()])
             .set(calls.cast_signed());
+    }
+}
+
+/// An entry that names `credential` and what is left of its life.
+fn entry_about(credential: &Credential, event: Event, kind: Kind) -> JournalEntry {
+    JournalEntry {
+        fingerprint: credential.fingerprint.clone(),
+        left: Some(credential.remaining()),
+        ..JournalEntry::new(event, kind)
     }
 }
 

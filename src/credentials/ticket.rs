@@ -6,69 +6,45 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::credential::{Credential, Kind};
-use super::error::{Unavailable, rejects_token};
+use super::credential::{Credential, Kind, Trigger};
+use super::error::{TokenCallError, Unavailable, rejects_token};
 use super::issuer::Issuer;
-use super::lock::{Claim, Lock};
+use super::lock::{Acquisition, Lock};
 use super::parameters::Parameters;
 use super::policy::Policy;
 use super::renewal::{Outcome, Renewals};
 use super::slot::{Slot, Stored};
 use super::token::Token;
-use super::trigger::Trigger;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 
 /// One account's ticket.
 pub(super) struct Ticket {
-    slot: Slot,
-    renewals: Renewals,
+    pub(super) slot: Slot,
+    pub(super) renewals: Renewals,
     token: Arc<Token>,
     issuer: Arc<dyn Issuer>,
     lock: Lock,
-    asked: AskedMark,
+    store: Arc<dyn SharedStore>,
+    asked_key: String,
     policy: Policy,
     /// Ends calls to WeChat, so that the lock is still released.
     cut_off: CancellationToken,
 }
 
-/// Why there is no ticket.
-enum TicketFailure {
-    TokenRejected(CallError),
-    Unavailable(Unavailable),
-}
-
-impl From<Unavailable> for TicketFailure {
-    fn from(unavailable: Unavailable) -> Self {
-        Self::Unavailable(unavailable)
-    }
-}
-
 impl Ticket {
     pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
-        let key = keys::ticket_asked(&parameters.app_id);
         Self {
             slot: parameters.slot(Kind::JsapiTicket),
             renewals: parameters.renewals(Kind::JsapiTicket),
             token,
             issuer: Arc::clone(&parameters.issuer),
             lock: parameters.lock(),
-            asked: AskedMark {
-                store: parameters.store(),
-                key,
-                ttl: parameters.policy.ticket_max_age.mul_f64(0.9),
-            },
+            store: parameters.store(),
+            asked_key: keys::ticket_asked(&parameters.app_id),
             policy: parameters.policy.clone(),
             cut_off: parameters.services.cut_off.clone(),
         }
-    }
-
-    pub(super) fn slot(&self) -> &Slot {
-        &self.slot
-    }
-
-    pub(super) fn renewals(&self) -> &Renewals {
-        &self.renewals
     }
 
     /// The ticket; waits for it if there is none.
@@ -90,7 +66,7 @@ impl Ticket {
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
         if trigger != Trigger::Operator
-            && let Some(refusal) = self.renewals.refusal()
+            && let Some(refusal) = self.renewals.backoff.refusal()
         {
             return Err(refusal);
         }
@@ -99,35 +75,31 @@ impl Ticket {
         self.renewals.measured(trigger, before, renewing).await
     }
 
-    /// Asks WeChat for the ticket, with a token that it accepts.
+    /// Asks WeChat for the ticket, with a token that it accepts. If the token has to be renewed for that, the lock is
+    /// free again by then.
     async fn fetch_with_token(&self, trigger: Trigger) -> Outcome {
-        let token = self.token.get().await?;
-        let error = match self.fetch(trigger, &token).await {
-            Err(TicketFailure::TokenRejected(error)) => error,
-            Err(TicketFailure::Unavailable(unavailable)) => return Err(unavailable),
-            Ok(ticket) => return Ok(ticket),
-        };
-        // The token's renewal needs the lock, which `fetch` has released by now.
-        let token = self.token.replace_rejected(&token, &error).await?;
-        self.fetch(trigger, &token).await.map_err(|failure| match failure {
-            TicketFailure::Unavailable(unavailable) => unavailable,
-            TicketFailure::TokenRejected(error) => self.renewals.failed(&error, ErrCode::meaning),
-        })
+        match self.token.lend(|token| self.fetch(trigger, token)).await {
+            Ok(outcome) => outcome,
+            Err(TokenCallError::Unavailable(unavailable)) => Err(unavailable),
+            Err(TokenCallError::Call(error)) => Err(self.renewals.failed(&error, ErrCode::meaning)),
+        }
     }
 
-    async fn fetch(&self, trigger: Trigger, token: &Credential) -> Result<Arc<Credential>, TicketFailure> {
-        let (lease, seen) = match self.lock.claim(&self.slot, trigger).await? {
-            Claim::Adopted(ticket) => return Ok(ticket),
-            Claim::Locked(lease, seen) => (Some(lease), seen),
+    /// Adopts the ticket or asks WeChat for it, under the lock. A `CallError` means that WeChat rejects `token`.
+    async fn fetch(&self, trigger: Trigger, token: Arc<Credential>) -> Result<Outcome, CallError> {
+        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await {
+            Ok(Acquisition::Adopted(ticket)) => return Ok(Ok(ticket)),
+            Ok(Acquisition::Locked(lease, seen)) => (Some(lease), seen),
             // Asking for the ticket invalidates nothing.
-            Claim::Alone(_) => (None, None),
+            Ok(Acquisition::Alone(_)) => (None, None),
+            Err(unavailable) => return Ok(Err(unavailable)),
         };
         let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
-            Ok(ticket)
+            Ok(Ok(ticket))
         } else {
-            let asking = self.ask_for_ticket(token, seen);
+            let asking = self.ask_for_ticket(&token, seen);
             let asked = self.cut_off.run_until_cancelled(asking).await;
-            asked.unwrap_or_else(|| Err(Unavailable::shutting_down().into()))
+            asked.unwrap_or_else(|| Ok(Err(Unavailable::shutting_down())))
         };
         if let Some(lease) = lease {
             lease.release().await;
@@ -135,13 +107,13 @@ impl Ticket {
         outcome
     }
 
-    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<Arc<Credential>, TicketFailure> {
+    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<Outcome, CallError> {
         let issued = match self.issuer.ticket(&token.value).await {
             Ok(issued) => issued,
-            Err(error) if rejects_token(&error) => return Err(TicketFailure::TokenRejected(error)),
-            Err(error) => return Err(self.renewals.failed(&error, ErrCode::meaning).into()),
+            Err(error) if rejects_token(&error) => return Err(error),
+            Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning))),
         };
-        self.renewals.succeeded();
+        self.renewals.backoff.clear();
         let held = self.slot.held().map(|held| (held.value.clone(), held.expires_at));
         let stored = seen
             .as_ref()
@@ -155,15 +127,15 @@ impl Ticket {
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
         let ticket = self.slot.publish(seen, credential, issued.asked_at).await;
-        self.asked.set().await;
-        Ok(ticket)
+        self.mark_as_asked().await;
+        Ok(Ok(ticket))
     }
 
     /// If a ticket is only due because of its age, and another replica has asked WeChat about it lately and got the
     /// same one: nothing to do before its mark ends.
     async fn asked_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let held = self.slot.usable().filter(|_| trigger == Trigger::Aged)?;
-        let mark = self.asked.left().await?;
+        let mark = self.mark_left().await?;
         let (value, expires_at) = (held.value.clone(), held.expires_at);
         let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
         let renew_at = renewed.renew_at.min(Instant::now() + mark);
@@ -174,7 +146,7 @@ impl Ticket {
 
     /// Why the refresher is to renew the ticket now, if it is.
     pub(super) fn due(&self) -> Option<Trigger> {
-        if self.renewals.refusal().is_some() {
+        if self.renewals.backoff.refusal().is_some() {
             return None;
         }
         let Some(held) = self.slot.usable() else {
@@ -184,23 +156,15 @@ impl Ticket {
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
         (Instant::now() >= held.renew_at).then_some(trigger)
     }
-}
-
-/// Marks in the shared store that a replica has asked WeChat for the ticket lately.
-struct AskedMark {
-    store: Arc<dyn SharedStore>,
-    key: String,
-    ttl: Duration,
-}
-
-impl AskedMark {
-    async fn set(&self) {
+    async fn mark_as_asked(&self) {
+        // A bit less than the age at which tickets are due, so that the mark is gone by then.
+        let ttl = self.policy.ticket_max_age.mul_f64(0.9);
         // If the store fails here, another replica makes one more call for the ticket.
-        let _ = self.store.set_if_absent(&self.key, "asked", self.ttl).await;
+        let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
     }
 
-    /// How long the mark lasts, if it is set.
-    async fn left(&self) -> Option<Duration> {
-        self.store.get(&self.key).await.ok()??.ttl
+    /// How long it is still marked that a replica has asked WeChat for the ticket lately, if it is.
+    async fn mark_left(&self) -> Option<Duration> {
+        self.store.get(&self.asked_key).await.ok()??.ttl
     }
 }

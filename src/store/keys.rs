@@ -12,7 +12,7 @@ use crate::settings;
 /// A row of the table: one kind of key.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name. `{app_id}` and the like stand for values.
+    /// Its name. Placeholders such as `{app_id}` are replaced by values.
     pub name: &'static str,
     /// What it holds.
     pub holds: Holds,
@@ -27,9 +27,9 @@ pub struct Key {
 pub enum Holds {
     /// A string.
     Text,
-    /// A string that is counted up.
+    /// A number that is incremented.
     Counter,
-    /// A stream, each of whose entries is a set of fields.
+    /// A stream of entries, each a set of fields.
     Stream,
 }
 
@@ -38,15 +38,15 @@ pub enum Holds {
 pub enum Life {
     /// As long as the credential that it holds or is about.
     Credential,
-    /// What this setting says, or a part of it.
+    /// The time in this setting, or a part of it.
     Setting(&'static str),
-    /// So long at most.
+    /// This long at most.
     AtMost(Duration),
-    /// For ever; the stream keeps about so many of its last entries.
+    /// It does not expire; the stream keeps about this many entries.
     Entries(usize),
 }
 
-/// A day's count outlives the day.
+/// A day's count must outlive the day.
 pub(crate) const DAY_COUNT_TTL: Duration = Duration::from_hours(48);
 /// WeChat allows a `force_refresh` this often.
 pub(crate) const FORCE_REFRESH_TTL: Duration = Duration::from_secs(30);
@@ -56,7 +56,7 @@ pub(crate) const TOKEN_CALL_TTL: Duration = Duration::from_hours(2);
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
-/// What `wxgate check` writes goes away whatever becomes of the check.
+/// What `wxgate check` writes expires even if the check crashes.
 pub(crate) const CHECK_TTL: Duration = Duration::from_secs(10);
 /// The journal holds weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
@@ -117,7 +117,7 @@ pub const FORCE_REFRESH_CALLS: Key = Key {
     written_by: "credentials, before a forced token call",
 };
 
-/// A token call whose answer nobody has seen.
+/// A token call whose outcome is not known.
 pub const TOKEN_CALL: Key = Key {
     name: "wxgate:token_call:{app_id}",
     holds: Holds::Text,
@@ -173,7 +173,7 @@ pub const MEDIA_LOCK: Key = Key {
     written_by: "media, for the length of an upload",
 };
 
-/// What `wxgate check` tries its rights with.
+/// The key with which `wxgate check` tries its rights.
 pub const CHECK: Key = Key {
     name: "wxgate:check:{id}",
     holds: Holds::Text,
@@ -181,7 +181,7 @@ pub const CHECK: Key = Key {
     written_by: "check, which removes it again",
 };
 
-/// The table.
+/// Every row of the table.
 pub const ALL: [&Key; 15] = [
     &TOKEN,
     &TICKET,

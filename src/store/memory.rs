@@ -22,12 +22,12 @@ pub struct MemoryStore {
 struct State {
     values: HashMap<String, (String, Instant)>,
     streams: HashMap<String, Stream>,
-    /// When the map is next searched for what has ended.
+    /// When expired entries are next removed.
     sweep_at: Option<Instant>,
 }
 
-/// How often ended entries are swept out: rarely enough to cost nothing, often enough that
-/// remembered uploads of a busy gateway don't pile up.
+/// How often expired entries are removed: rarely enough to cost nothing, often enough that the remembered uploads of
+/// a busy gateway do not pile up.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 impl State {
@@ -44,7 +44,7 @@ impl State {
         self.values.insert(key.to_owned(), (value, now + ttl));
     }
 
-    /// What is at `key`, unless that is blank.
+    /// The value at `key`, unless it is blank.
     fn made(&self, key: &str) -> Option<&str> {
         let (value, _) = self.live(key)?;
         Some(value.as_str()).filter(|value| !is_blank(value))
@@ -69,12 +69,12 @@ impl State {
 
 impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change below is whole before anything can panic, so a poisoned lock is still good.
+        // Nothing can panic in the middle of a change, so the state behind a poisoned lock is sound.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Every operation here is done at once; the future only fits the trait.
+/// Every operation is done at once; the future is there for the trait.
 fn ready<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
     std::future::ready(Ok(value)).boxed()
 }

@@ -1,9 +1,8 @@
 //! What all replicas of a gateway share: a small key-value store, in Redis or in this process.
 //!
-//! Everything that is built on it (credentials, their lock, remembered uploads, the journal) needs
-//! only these operations. Each touches one key, or a key and its lock in one slot, so each works on
-//! Redis Cluster. Each is atomic on the server, or made of steps between which others' may come, so a
-//! replica that was frozen in between can do no harm.
+//! Credentials, their lock, remembered uploads and the journal need only these operations. Each touches one key, or a
+//! key and its lock in one slot, so each works on Redis Cluster. Each is atomic on the server, or safe if operations of
+//! other replicas come between its steps, so a replica that is frozen in between can do no harm.
 
 pub mod keys;
 mod memory;
@@ -17,17 +16,17 @@ use tokio::time::Instant;
 pub use self::memory::MemoryStore;
 pub use self::redis::{RedisStore, ServerFacts};
 
-/// The store could not be asked, or refused. Says why, without the value that was to be written.
+/// The store could not be reached, or refused the operation. Says why, without the value that was to be written.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// A value and how long it has left.
+/// A value and its remaining life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The value.
+    /// As it was written.
     pub value: String,
-    /// Its remaining life; `None` where it never ends.
+    /// `None` if it does not expire.
     pub ttl: Option<Duration>,
 }
 
@@ -36,13 +35,13 @@ pub struct Entry {
 pub enum Claim {
     /// The value exists.
     Made(String),
-    /// The lock is ours, and so is the work.
+    /// The caller holds the lock and is to make the value.
     Ours,
-    /// Somebody else holds the lock.
+    /// Another caller holds the lock.
     Theirs,
 }
 
-/// True for a value that can only be somebody's slip in redis-cli, and counts for none.
+/// True for a value that counts as none, because only a slip in redis-cli can have written it.
 pub(crate) fn is_blank(value: &str) -> bool {
     value.trim().is_empty()
 }
@@ -50,9 +49,9 @@ pub(crate) fn is_blank(value: &str) -> bool {
 /// Whether a store is up, and since when.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// Why the last operation failed; `None` where it went well.
+    /// Why the last operation failed; `None` if it succeeded.
     pub error: Option<StoreError>,
-    /// When `error` last came or went.
+    /// When the store last went up or down.
     pub since: Instant,
 }
 
@@ -79,7 +78,7 @@ impl Health {
     }
 }
 
-/// Shorthand for what every operation returns.
+/// What every operation returns.
 pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// A key-value store shared by all replicas.
@@ -87,10 +86,10 @@ pub trait SharedStore: Send + Sync {
     /// Reads `key`.
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>>;
 
-    /// Writes `value` only if there is nothing at `key`; tells whether it did.
+    /// Writes `value` only if there is nothing at `key`; true if it did.
     fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool>;
 
-    /// Writes `value` only if `key` still holds `expected` (`None`: nothing); tells whether it did.
+    /// Writes `value` only if `key` still holds `expected` (`None`: nothing); true if it did.
     fn compare_and_set<'a>(
         &'a self,
         key: &'a str,
@@ -99,18 +98,18 @@ pub trait SharedStore: Send + Sync {
         ttl: Duration,
     ) -> StoreFuture<'a, bool>;
 
-    /// Removes `key` only if it still holds `expected`; tells whether it did.
+    /// Removes `key` only if it still holds `expected`; true if it did.
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool>;
 
-    /// Reads `key`; where nothing (or only blanks) is there, takes `lock` for `owner` if it is free, and clears
-    /// the place of the blanks.
+    /// Reads `key`. If there is no value, or a blank one, removes the blank one and takes `lock` for `owner`, if it is
+    /// free.
     ///
-    /// `lock` is in the slot of `key`, as [`keys::MEDIA_LOCK`] is. Whoever makes the value writes it by
-    /// [`SharedStore::set_if_absent`] while `lock` is held, and may then let the lock end by itself: beside a value it
-    /// guards nothing.
+    /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that makes the value writes it by
+    /// [`SharedStore::set_if_absent`] while it holds `lock`, and may then let the lock expire: once there is a value,
+    /// it guards nothing.
     fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim>;
 
-    /// Adds one to the counter at `key`, which lives for `ttl` from its first count on.
+    /// Adds one to the counter at `key`, which lives for `ttl` from the first count.
     fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64>;
 
     /// Appends an entry to the stream at `key`, which keeps about the last `cap` entries.
@@ -119,12 +118,12 @@ pub trait SharedStore: Send + Sync {
     /// The last `count` entries of the stream at `key`, newest first.
     fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>>;
 
-    /// Asks whether the store answers at all.
+    /// An error if the store does not answer.
     fn ping(&self) -> StoreFuture<'_, ()>;
 
-    /// Whether the last operation went well, and since when.
+    /// Whether the store is up, as of the last operation.
     fn health(&self) -> Health;
 
-    /// True where other processes see the same store.
+    /// True if other processes see the same store.
     fn is_shared(&self) -> bool;
 }

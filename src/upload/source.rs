@@ -28,7 +28,7 @@ pub struct WeChatMedia {
 impl WeChatMedia {
     /// The media of `account`, fetched by `client`.
     #[must_use]
-    pub fn new(client: Arc<WeChatClient>, account: Arc<AccountCredentials>) -> Self {
+    pub(crate) fn new(client: Arc<WeChatClient>, account: Arc<AccountCredentials>) -> Self {
         Self { client, account }
     }
 }

@@ -8,7 +8,7 @@ use crate::credentials::credential::Kind;
 
 /// Something that happened to a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// WeChat issued it, and there was none before.
     Issued,
     /// WeChat issued it in place of another one.
@@ -26,8 +26,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// All events.
-    pub const ALL: [Event; 7] = [
+    pub(crate) const ALL: [Event; 7] = [
         Event::Issued,
         Event::Renewed,
         Event::Adopted,
@@ -37,9 +36,7 @@ impl Event {
         Event::HandedOut,
     ];
 
-    /// Its name in the journal.
-    #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Event::Issued => "issued",
             Event::Renewed => "renewed",
@@ -54,27 +51,26 @@ impl Event {
 
 /// An entry of an account's journal. Of those that were read, all texts come from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalEntry {
+pub(crate) struct JournalEntry {
     /// When it happened, by the clock of the replica that wrote it.
-    pub time: SystemTime,
+    pub(crate) time: SystemTime,
     /// The event's name; a newer replica may have written one that is not known here.
-    pub event: String,
-    /// The credential's kind.
-    pub kind: String,
+    pub(crate) event: String,
+    pub(crate) kind: String,
     /// What names the credential.
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
     /// Who wrote the entry.
-    pub replica: String,
+    pub(crate) replica: String,
     /// The life that WeChat gave.
-    pub life: Option<Duration>,
+    pub(crate) life: Option<Duration>,
     /// What was left of its life.
-    pub left: Option<Duration>,
+    pub(crate) left: Option<Duration>,
     /// WeChat's refusal.
-    pub errcode: Option<i64>,
+    pub(crate) errcode: Option<i64>,
     /// Who was given the token.
-    pub client: Option<String>,
+    pub(crate) client: Option<String>,
     /// What else there is to say, for people: WeChat's own words, a trigger, an address.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// The longest text that is read of a field, in characters.
@@ -82,8 +78,7 @@ const LONGEST: usize = 500;
 
 impl JournalEntry {
     /// An entry about `event`, which happened now.
-    #[must_use]
-    pub fn new(event: Event, kind: Kind) -> Self {
+    pub(crate) fn new(event: Event, kind: Kind) -> Self {
         Self {
             time: SystemTime::now(),
             event: event.label().to_owned(),
@@ -99,8 +94,7 @@ impl JournalEntry {
     }
 
     /// The event, if it is known here.
-    #[must_use]
-    pub fn event(&self) -> Option<Event> {
+    pub(crate) fn event(&self) -> Option<Event> {
         Event::ALL.into_iter().find(|event| event.label() == self.event)
     }
 
@@ -125,8 +119,7 @@ impl JournalEntry {
 
     /// Reads the stream's fields; `None` if there is no time among them. Entries of version 0.1 have their facts in
     /// `reason` alone.
-    #[must_use]
-    pub fn read(fields: &[(String, String)]) -> Option<Self> {
+    pub(crate) fn read(fields: &[(String, String)]) -> Option<Self> {
         let field = |name| {
             let found = fields.iter().find(|(field, _)| field == name);
             found.map(|(_, value)| value.chars().take(LONGEST).collect::<String>())

@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// Writes each account's journal to the shared store. Cheap to clone; writing never makes a renewal wait.
 #[derive(Clone)]
-pub struct Journal {
+pub(crate) struct Journal {
     replica: Arc<str>,
     queue: mpsc::Sender<Addressed>,
 }
@@ -36,8 +36,12 @@ struct Addressed {
 
 impl Journal {
     /// Starts the writer on `tasks`; once `stop` is cancelled it writes what is waiting and ends.
-    #[must_use]
-    pub fn start(store: Arc<dyn SharedStore>, replica: &str, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+    pub(crate) fn start(
+        store: Arc<dyn SharedStore>,
+        replica: &str,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         tasks.spawn(write(store, waiting, stop));
         Self {

@@ -1,11 +1,11 @@
-//! A switch between one replica and everything outside of it.
+//! The switch that freezes one replica, cuts it off or kills it.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Freezes a replica, cuts it off from the store, or kills it.
+/// What a replica's calls to the store and to WeChat pass through.
 pub(super) struct Gate(Mutex<State>);
 
 struct State {

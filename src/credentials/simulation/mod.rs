@@ -1,11 +1,10 @@
-//! The state machine in simulated time: replicas of one account, a shared store and a WeChat with
-//! classic tokens, the worst case, under seeded schedules of everything that can go wrong.
+//! The state machine in simulated time: replicas of one account, a shared store, and a WeChat with classic tokens
+//! (the worst case), under seeded schedules of everything that can go wrong.
 //!
-//! After each step it must hold that at most one token call is under way, that no replica serves an
-//! ended or rejected token, and that no newer token in the store is overwritten by an older one. After
-//! each schedule the replicas must come to agree on a token that WeChat accepts. A failing seed is
-//! printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation` replays it alone. `WXGATE_SIMULATION_SEEDS=10000`
-//! tries more of them, as a long run of `scripts/fuzz` does.
+//! After each step, at most one token call may be running, no replica may serve an expired or rejected token, and no
+//! newer token in the store may have been overwritten by an older one. After each schedule, the replicas must agree on
+//! a token that WeChat accepts. A failing seed is printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation`
+//! replays it alone. `WXGATE_SIMULATION_SEEDS=10000` tries more of them, as a long run of `scripts/fuzz` does.
 
 mod gate;
 mod replica;
@@ -27,7 +26,7 @@ use world::World;
 
 const STEPS: usize = 30;
 
-/// So many seeds are tried, unless `WXGATE_SIMULATION_SEEDS` says otherwise.
+/// How many seeds are tried, unless `WXGATE_SIMULATION_SEEDS` is set.
 const SEEDS: u64 = 2000;
 
 async fn run_schedule(seed: u64) {
@@ -43,8 +42,8 @@ async fn run_schedule(seed: u64) {
             Step::AnswersLost => world.lose_next_answer(),
             Step::StoreDown(time) => world.store_down_for(*time),
             Step::StoreEmptied => world.empty_store(),
-            Step::Frozen(which, time) => replicas[*which].freeze_for(*time),
-            Step::CutOff(which, time) => replicas[*which].cut_off_for(*time),
+            Step::Frozen(which, time) => replicas[*which].gate.freeze_for(*time),
+            Step::CutOff(which, time) => replicas[*which].gate.cut_off_for(*time),
             Step::OperatorRenews(which) => replicas[*which].operator_renews(),
             Step::Crashed(which) => {
                 replicas[*which].crash();

@@ -18,8 +18,8 @@ use crate::account::AppId;
 use crate::credentials::jitter::Jitter;
 use crate::credentials::slot::Slot;
 use crate::credentials::{
-    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Refresher, Services,
-    TokenCallError,
+    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Services, TokenCallError,
+    keep_fresh,
 };
 use crate::settings::{Credentials, values::KeyTemplate};
 use crate::store::{MemoryStore, SharedStore};
@@ -27,26 +27,32 @@ use crate::store::{MemoryStore, SharedStore};
 pub(super) struct Replica {
     pub(super) credentials: Arc<AccountCredentials>,
     world: Arc<World>,
-    gate: Arc<Gate>,
-    doings: JoinSet<()>,
+    pub(super) gate: Arc<Gate>,
+    tasks: JoinSet<()>,
 }
 
 impl Replica {
     pub(super) fn start(world: &Arc<World>, seed: u64) -> Self {
         let gate = Arc::new(Gate::open());
-        let store: Arc<dyn SharedStore> = Arc::new(SimulatedStore::new(Arc::clone(world), Arc::clone(&gate)));
-        let wechat = SimulatedWeChat::new(Arc::clone(world), Arc::clone(&gate));
-        let tasks = TaskTracker::new();
+        let store: Arc<dyn SharedStore> = Arc::new(SimulatedStore {
+            world: Arc::clone(world),
+            gate: Arc::clone(&gate),
+        });
+        let wechat = SimulatedWeChat {
+            world: Arc::clone(world),
+            gate: Arc::clone(&gate),
+        };
+        let tracker = TaskTracker::new();
         let services = Services {
             store,
             journal: Journal::start(
                 Arc::new(MemoryStore::default()),
                 "replica",
-                &tasks,
+                &tracker,
                 CancellationToken::new(),
             ),
             metrics: CredentialMetrics::register(&Registry::new()).unwrap(),
-            tasks,
+            tasks: tracker,
             cut_off: CancellationToken::new(),
         };
         let key = |name: &str| KeyTemplate::try_from(name.to_owned()).unwrap();
@@ -74,44 +80,35 @@ impl Replica {
             policy,
             services,
         });
-        let mut doings = JoinSet::new();
-        doings.spawn(Refresher::run(Arc::clone(&credentials), CancellationToken::new()));
-        doings.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep_fresh(Arc::clone(&credentials), CancellationToken::new()));
+        tasks.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
         Self {
             credentials,
             world: Arc::clone(world),
             gate,
-            doings,
+            tasks,
         }
     }
 
-    /// Makes a call with the token.
-    pub(super) async fn calls(&self) -> Result<(), TokenCallError> {
+    pub(super) async fn call(&self) -> Result<(), TokenCallError> {
         call(&self.credentials, &self.world).await
-    }
-
-    pub(super) fn freeze_for(&self, time: Duration) {
-        self.gate.freeze_for(time);
-    }
-
-    pub(super) fn cut_off_for(&self, time: Duration) {
-        self.gate.cut_off_for(time);
     }
 
     pub(super) fn crash(&mut self) {
         self.gate.kill();
-        self.doings.abort_all();
+        self.tasks.abort_all();
     }
 
     pub(super) fn operator_renews(&mut self) {
         let credentials = Arc::clone(&self.credentials);
-        self.doings.spawn(async move {
+        self.tasks.spawn(async move {
             let _ = credentials.renew_now(Kind::AccessToken).await;
         });
     }
 
     fn slot(&self) -> &Slot {
-        self.credentials.access_token().slot()
+        &self.credentials.token.slot
     }
 
     pub(super) fn usable_token(&self) -> Option<String> {
@@ -130,7 +127,7 @@ impl Replica {
     }
 }
 
-/// Calls made with the token, all the time; each may find that the token is dead.
+/// Calls made with the token all the time; each may find that WeChat rejects it.
 async fn traffic(credentials: Arc<AccountCredentials>, world: Arc<World>, gate: Arc<Gate>) {
     loop {
         sleep(Duration::from_millis(700)).await;

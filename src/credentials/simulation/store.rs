@@ -1,4 +1,4 @@
-//! The store as one replica reaches it, watched for newer tokens that are overwritten by older ones.
+//! The store as one replica reaches it, watched for newer tokens overwritten by older ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,12 @@ use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, S
 
 pub(super) const TOKEN_KEY: &str = "token";
 
-/// The store as one replica reaches it, watched for newer tokens overwritten by older ones.
 pub(super) struct SimulatedStore {
-    world: Arc<World>,
-    gate: Arc<Gate>,
+    pub(super) world: Arc<World>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl SimulatedStore {
-    pub(super) fn new(world: Arc<World>, gate: Arc<Gate>) -> Self {
-        Self { world, gate }
-    }
-
     /// Reaches the store, or fails to.
     async fn reach(&self) -> Result<Arc<MemoryStore>, StoreError> {
         self.gate.pass().await;

@@ -16,17 +16,12 @@ use crate::wechat::{CallError, ErrCode, Issued};
 
 const TICKET_LIFE: Duration = Duration::from_mins(1);
 
-/// WeChat as one replica reaches it.
 pub(super) struct SimulatedWeChat {
-    world: Arc<World>,
-    gate: Arc<Gate>,
+    pub(super) world: Arc<World>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl SimulatedWeChat {
-    pub(super) fn new(world: Arc<World>, gate: Arc<Gate>) -> Self {
-        Self { world, gate }
-    }
-
     async fn issue(&self) -> Result<Issued, CallError> {
         let asked_at = Instant::now();
         if self.world.is_wechat_down() {
@@ -79,7 +74,7 @@ impl Issuer for SimulatedWeChat {
     }
 }
 
-/// What WeChat says to a token that is not good.
+/// WeChat's answer to a token that is not good.
 pub(super) fn rejection() -> CallError {
     CallError::Refused {
         code: ErrCode::INVALID_CREDENTIAL,

@@ -1,4 +1,4 @@
-//! What is true about WeChat and the store, whatever the replicas think.
+//! The true state of WeChat and of the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,7 +15,6 @@ pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(40);
 pub(super) const LOCK_TTL: Duration = Duration::from_secs(6);
 const OVERLAP: Duration = Duration::from_secs(5);
 
-/// WeChat and the store.
 pub(super) struct World {
     truth: Mutex<Truth>,
     store: Mutex<Arc<MemoryStore>>,
@@ -23,11 +22,11 @@ pub(super) struct World {
 
 struct Truth {
     rng: StdRng,
-    /// The number of the newest token, and until when each number is good.
+    /// Tokens are numbered; this is the newest.
     newest: u64,
     good_until: BTreeMap<u64, Instant>,
-    calls_under_way: u32,
-    /// Until when nobody is to blame for two calls at once.
+    calls_running: u32,
+    /// Until when two calls at once are not a violation.
     locks_lost_until: Instant,
     wechat_down_until: Instant,
     lose_answer: bool,
@@ -42,7 +41,7 @@ impl World {
             rng: StdRng::seed_from_u64(seed),
             newest: 0,
             good_until: BTreeMap::new(),
-            calls_under_way: 0,
+            calls_running: 0,
             locks_lost_until: now,
             wechat_down_until: now,
             lose_answer: false,
@@ -59,18 +58,15 @@ impl World {
         self.truth.lock().unwrap()
     }
 
-    /// The store, as it is now.
     pub(super) fn store(&self) -> Arc<MemoryStore> {
         Arc::clone(&self.store.lock().unwrap())
     }
 
-    /// Takes as long as WeChat does.
     pub(super) async fn wechat_latency(&self) {
         let millis = self.truth().rng.random_range(1..400);
         sleep(Duration::from_millis(millis)).await;
     }
 
-    /// Takes as long as the store does.
     pub(super) async fn store_latency(&self) {
         let millis = self.truth().rng.random_range(0..5);
         sleep(Duration::from_millis(millis)).await;
@@ -86,13 +82,18 @@ impl World {
 
     /// A token call reaches WeChat.
     pub(super) fn begin_call(&self) {
-        self.truth().begin_call();
+        let mut truth = self.truth();
+        truth.calls_running += 1;
+        if truth.calls_running > 1 && truth.locks_lost_until < Instant::now() {
+            let violation = format!("{} token calls are running", truth.calls_running);
+            truth.violations.push(violation);
+        }
     }
 
     /// WeChat issues a token; returns its number, and true if the answer gets lost.
     pub(super) fn end_call(&self) -> (u64, bool) {
         let mut truth = self.truth();
-        truth.calls_under_way = truth.calls_under_way.saturating_sub(1);
+        truth.calls_running = truth.calls_running.saturating_sub(1);
         (truth.issue(), std::mem::take(&mut truth.lose_answer))
     }
 
@@ -123,7 +124,7 @@ impl World {
     /// Redis was restarted and has kept nothing, locks included.
     pub(super) fn empty_store(&self) {
         *self.store.lock().unwrap() = Arc::default();
-        // Whoever holds the lock goes on without it, and may be about to begin its call.
+        // The holder of the lock goes on without it, and may be about to begin its call.
         self.truth().locks_lost_until = Instant::now() + LOCK_TTL;
     }
 
@@ -148,7 +149,7 @@ impl World {
 }
 
 impl Truth {
-    /// A new token; the one before lives on for the overlap, older ones die.
+    /// Issues a token. The one before stays good for the overlap, older ones do not.
     fn issue(&mut self) -> u64 {
         let now = Instant::now();
         let before = self.newest;
@@ -159,14 +160,6 @@ impl Truth {
         }
         self.good_until.insert(self.newest, now + TOKEN_LIFE);
         self.newest
-    }
-
-    fn begin_call(&mut self) {
-        self.calls_under_way += 1;
-        if self.calls_under_way > 1 && self.locks_lost_until < Instant::now() {
-            let violation = format!("{} token calls are under way", self.calls_under_way);
-            self.violations.push(violation);
-        }
     }
 }
 

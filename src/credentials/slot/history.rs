@@ -40,11 +40,6 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True if `value` was in use here and no longer is.
-    pub(crate) fn contains(&self, value: &Secret) -> bool {
-        self.list().iter().any(|retired| retired.credential.value == *value)
-    }
-
     /// All values that were in use here.
     pub(crate) fn values(&self) -> Vec<Secret> {
         let list = self.list();

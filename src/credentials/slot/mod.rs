@@ -6,13 +6,13 @@ mod unanswered_call;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
-use crate::credentials::credential::{Cell, Credential, Kind};
+use crate::credentials::credential::{Credential, Kind, Trigger};
 use crate::credentials::journal::Event;
 use crate::credentials::policy::Policy;
 use crate::credentials::report::Reports;
-use crate::credentials::trigger::Trigger;
 use crate::secret::Secret;
 use crate::store::StoreError;
 
@@ -23,7 +23,8 @@ pub(crate) use unanswered_call::UnansweredCall;
 /// One account's token or ticket.
 pub(crate) struct Slot {
     kind: Kind,
-    cell: Cell,
+    /// What requests read: one atomic load, no lock.
+    cell: ArcSwapOption<Credential>,
     history: History,
     shared: SharedEntry,
     policy: Policy,
@@ -36,7 +37,7 @@ impl Slot {
     pub(crate) fn new(kind: Kind, shared: SharedEntry, policy: Policy, reports: Reports) -> Self {
         Self {
             kind,
-            cell: Cell::default(),
+            cell: ArcSwapOption::empty(),
             history: History::default(),
             shared,
             policy,
@@ -55,17 +56,12 @@ impl Slot {
 
     /// What is in use here, ended or not.
     pub(crate) fn held(&self) -> Option<Arc<Credential>> {
-        self.cell.held()
+        self.cell.load_full()
     }
 
     /// What is in use here and has not ended.
     pub(crate) fn usable(&self) -> Option<Arc<Credential>> {
-        self.cell.usable()
-    }
-
-    /// Reads what is in use and has not ended, without counting a reference: for the hot path.
-    pub(crate) fn with_usable<T>(&self, read: impl FnOnce(&Credential) -> T) -> Option<T> {
-        self.cell.with_usable(read)
+        self.held().filter(|credential| credential.is_usable())
     }
 
     /// The values that were in use here and no longer are.
@@ -91,8 +87,8 @@ impl Slot {
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
-        // Also if it was known: whoever noted it may not have dropped it yet.
-        self.cell.drop_if_still(&dead.value);
+        // Also if it was known: the thread that noted it may not have dropped it yet.
+        self.clear_if_still(&dead.value);
         is_new
     }
 
@@ -133,7 +129,7 @@ impl Slot {
     }
 
     /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
-    pub(crate) async fn look(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
+    pub(crate) async fn check_store(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
         if let Some(credential) = self.obtained_since(trigger) {
             return Ok(Some(credential));
         }
@@ -165,7 +161,7 @@ impl Slot {
 
     /// True if `stored` is good, and was not in use here before (see [`history`]).
     fn is_current(&self, stored: &Stored) -> bool {
-        stored.expires_at.is_some_and(|ends| ends > Instant::now()) && !self.history.contains(&stored.value)
+        stored.expires_at.is_some_and(|ends| ends > Instant::now()) && self.history.find(&stored.value).is_none()
     }
 
     /// True if `stored` is to replace what is in use. If it ends sooner, it may be older or have been given a
@@ -233,14 +229,21 @@ impl Slot {
     /// Uses `credential` from now on, unless it has been rejected meanwhile.
     pub(crate) fn put_into_use(&self, credential: &Arc<Credential>) {
         self.reports.expires_in(self.kind, credential.remaining());
-        let before = self.cell.hold(Arc::clone(credential));
+        let before = self.cell.swap(Some(Arc::clone(credential)));
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             self.history.supersede(before);
             // Whatever was rejected, this has replaced it.
             self.history.account_for_rejections();
         }
         if self.history.is_rejected(&credential.value) {
-            self.cell.drop_if_still(&credential.value);
+            self.clear_if_still(&credential.value);
+        }
+    }
+    /// Empties the cell, but only of `value`: a newer one stays.
+    fn clear_if_still(&self, value: &Secret) {
+        let held = self.cell.load();
+        if held.as_ref().is_some_and(|held| held.value == *value) {
+            self.cell.compare_and_swap(&held, None);
         }
     }
 }

@@ -14,7 +14,6 @@ pub(crate) struct SharedEntry {
     key: String,
 }
 
-/// What is stored there.
 pub(crate) struct Stored {
     pub(crate) value: Secret,
     /// When it ends; `None` if it is not to be used: blank, or without an end.

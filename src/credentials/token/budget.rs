@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::account::AppId;
 use crate::store::{SharedStore, keys};
 
-/// WeChat allows so many `force_refresh` a day.
+/// WeChat allows this many `force_refresh` calls per day.
 const FORCED_PER_DAY: u64 = 20;
 
 /// The day's calls of one account.
@@ -14,11 +14,11 @@ pub(crate) struct Budget {
     store: Arc<dyn SharedStore>,
     app_id: AppId,
     limit: u64,
-    /// This process's own count, for days when the shared store is down.
-    own: Mutex<Count>,
+    /// What this process knows, for times when the shared store is down.
+    known: Mutex<Count>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Count {
     day: String,
     calls: u64,
@@ -30,64 +30,53 @@ impl Budget {
             store,
             app_id,
             limit: limit.into(),
-            own: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
     /// Spends one call; an error with the day's calls if they are all spent.
     pub(crate) async fn spend(&self) -> Result<(), u64> {
         let day = today();
-        let key = self.key(&day);
-        let shared = self.shared_count(&key).await;
-        let spent = shared.max(self.spent_on(&day));
+        let spent = self.learn(&day).await;
         if self.limit > 0 && spent >= self.limit {
             return Err(spent);
         }
-        let calls = self
-            .store
-            .increment(&key, keys::DAY_COUNT_TTL)
-            .await
-            .unwrap_or(0)
-            .max(spent + 1);
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Count { day, calls };
+        let key = keys::token_calls(&self.app_id, &day);
+        let counted = self.store.increment(&key, keys::DAY_COUNT_TTL).await;
+        self.note(&day, counted.unwrap_or(0).max(spent + 1));
         Ok(())
     }
 
-    /// Learns what the cluster has spent before this process began.
-    pub(crate) async fn learn(&self) {
-        let (day, calls) = (today(), self.spent_by_all().await);
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.day != day || own.calls < calls {
-            *own = Count { day, calls };
-        }
-    }
-
-    /// How many calls the whole cluster has made today; this process's own if the store is down.
+    /// How many calls the whole cluster has made today; as far as this process knows if the store is down.
     pub(crate) async fn spent_by_all(&self) -> u64 {
-        let day = today();
-        self.shared_count(&self.key(&day)).await.max(self.spent_on(&day))
-    }
-
-    fn key(&self, day: &str) -> String {
-        keys::token_calls(&self.app_id, day)
-    }
-
-    async fn shared_count(&self, key: &str) -> u64 {
-        let entry = self.store.get(key).await.ok().flatten();
-        entry.and_then(|entry| entry.value.parse().ok()).unwrap_or(0)
+        self.learn(&today()).await
     }
 
     /// How many calls were made today, as far as this process knows.
     pub(crate) fn spent(&self) -> u64 {
-        self.spent_on(&today())
+        self.note(&today(), 0)
     }
 
-    fn spent_on(&self, day: &str) -> u64 {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.day == day { own.calls } else { 0 }
+    async fn learn(&self, day: &str) -> u64 {
+        let entry = self.store.get(&keys::token_calls(&self.app_id, day)).await;
+        let calls = entry.ok().flatten().and_then(|entry| entry.value.parse().ok());
+        self.note(day, calls.unwrap_or(0))
     }
 
-    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when nobody knows
+    /// Notes that at least this many calls were made on `day`; returns how many are known.
+    fn note(&self, day: &str, calls: u64) -> u64 {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.day != day {
+            *known = Count {
+                day: day.to_owned(),
+                calls,
+            };
+        }
+        known.calls = known.calls.max(calls);
+        known.calls
+    }
+
+    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when it is not known
     /// what the other replicas have used.
     pub(crate) async fn may_force(&self) -> bool {
         let last = keys::force_refresh(&self.app_id);

@@ -10,19 +10,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::account::AppId;
 use crate::credentials::backoff::{Backoff, Severity};
-use crate::credentials::credential::{Credential, Kind};
+use crate::credentials::credential::{Credential, Kind, Trigger};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
+use crate::credentials::issuer::Issuer;
 use crate::credentials::jitter::POLL;
-use crate::credentials::lock::{Claim, Lock};
+use crate::credentials::lock::{Acquisition, Lock};
 use crate::credentials::parameters::Parameters;
 use crate::credentials::policy::Policy;
 use crate::credentials::renewal::{Outcome, Renewals};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
-use crate::credentials::trigger::Trigger;
 use crate::wechat::CallError;
-use call::TokenCalls;
+use budget::Budget;
 
 /// A token that is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, was
 /// taken over by another system.
@@ -30,9 +31,12 @@ const YOUNG: Duration = Duration::from_mins(1);
 
 /// One account's token.
 pub(crate) struct Token {
-    slot: Slot,
-    renewals: Renewals,
-    calls: TokenCalls,
+    app_id: AppId,
+    pub(crate) slot: Slot,
+    pub(crate) renewals: Renewals,
+    issuer: Arc<dyn Issuer>,
+    pub(crate) budget: Budget,
+    unanswered: Arc<UnansweredCall>,
     lock: Lock,
     /// Spaces out renewals if another system replaces new tokens as fast as we obtain them.
     takeover_backoff: Backoff,
@@ -46,28 +50,20 @@ impl Token {
     pub(crate) fn new(parameters: &Parameters<'_>) -> Self {
         let unanswered = Arc::new(UnansweredCall::new(parameters.store(), &parameters.app_id));
         let slot = parameters.slot(Kind::AccessToken);
+        let (app_id, policy) = (parameters.app_id.clone(), parameters.policy.clone());
         Self {
             slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
             renewals: parameters.renewals(Kind::AccessToken),
-            calls: TokenCalls::new(parameters, unanswered),
+            issuer: Arc::clone(&parameters.issuer),
+            budget: Budget::new(parameters.store(), app_id.clone(), policy.daily_token_calls),
+            app_id,
+            unanswered,
             lock: parameters.lock(),
-            takeover_backoff: Backoff::new(parameters.policy.jitter.clone()),
-            policy: parameters.policy.clone(),
+            takeover_backoff: Backoff::new(policy.jitter.clone()),
+            policy,
             reports: parameters.reports(),
             cut_off: parameters.services.cut_off.clone(),
         }
-    }
-
-    pub(crate) fn slot(&self) -> &Slot {
-        &self.slot
-    }
-
-    pub(crate) fn renewals(&self) -> &Renewals {
-        &self.renewals
-    }
-
-    pub(crate) fn calls(&self) -> &TokenCalls {
-        &self.calls
     }
 
     /// The token; waits for it if there is none.
@@ -142,7 +138,7 @@ impl Token {
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
         if trigger != Trigger::Operator {
-            if let Some(refusal) = self.renewals.refusal() {
+            if let Some(refusal) = self.renewals.backoff.refusal() {
                 return Err(refusal);
             }
             if let Some(refusal) = self.takeover_backoff.refusal() {
@@ -156,31 +152,31 @@ impl Token {
     /// What another replica has obtained while this one backs off from a take-over.
     async fn obtained_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         // Callers that are refused come again at once, which must not load the store. The pause comes before the
-        // look, so that whoever joins meanwhile gets what is there by then.
+        // look, so that callers that join meanwhile get what is stored by then.
         sleep(POLL).await;
-        self.slot.look(trigger).await.ok().flatten()
+        self.slot.check_store(trigger).await.ok().flatten()
     }
 
     async fn fetch(&self, trigger: Trigger) -> Outcome {
-        let (lease, seen) = match self.lock.claim(&self.slot, trigger).await? {
-            Claim::Adopted(token) => return Ok(token),
-            Claim::Locked(lease, seen) => (Some(lease), seen),
+        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await? {
+            Acquisition::Adopted(token) => return Ok(token),
+            Acquisition::Locked(lease, seen) => (Some(lease), seen),
             // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
-            Claim::Alone(_) if self.calls.are_harmless() => (None, None),
-            Claim::Alone(error) => {
+            Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
+            Acquisition::Alone(error) => {
                 return Err(Unavailable::soon(format!(
                     "the shared store is down ({error}), and a classic token fetched without its lock may kill another replica's"
                 )));
             }
         };
-        let issuing = self.calls.issue(&self.slot, &self.renewals, lease.as_ref());
+        let issuing = self.issue(lease.as_ref());
         let issued = self.cut_off.run_until_cancelled(issuing).await;
         let outcome = match issued.unwrap_or_else(|| Err(Unavailable::shutting_down())) {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
                 let token = self.slot.publish(seen, credential, issued.asked_at).await;
-                self.calls.settle().await;
+                self.unanswered.settle().await;
                 Ok(token)
             }
             Err(unavailable) => Err(unavailable),
@@ -193,13 +189,13 @@ impl Token {
 
     /// Why the refresher is to renew the token now, if it is.
     pub(crate) fn due(&self) -> Option<Trigger> {
-        if self.renewals.refusal().is_some() {
+        if self.renewals.backoff.refusal().is_some() {
             return None;
         }
         let Some(held) = self.slot.usable() else {
             return Some(Trigger::Missing);
         };
-        if self.calls.went_unanswered() {
+        if self.unanswered.is_ours() {
             return Some(Trigger::Unanswered);
         }
         (Instant::now() >= held.renew_at).then_some(Trigger::Expiring)

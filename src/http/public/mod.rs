@@ -41,7 +41,7 @@ use crate::upload::MediaRelay;
 /// What the handlers need; they share one behind an [`Arc`].
 pub struct Api {
     /// The accounts.
-    pub directory: Arc<Directory>,
+    pub(crate) directory: Arc<Directory>,
     /// Carries photos into the store.
     pub relay: MediaRelay,
     /// What replicas share; asked for its health only.

@@ -1,23 +1,23 @@
-//! What Redis says of itself, and whether it lets us do what the gateway does: for `wxgate check`.
+//! What `wxgate check` asks: facts about the servers, and whether the gateway has the rights that it needs.
 
 use redis::Value;
 
 use super::RedisStore;
 use crate::store::StoreError;
 
-/// What one server says of itself, as far as it does.
+/// What one server reports about itself; `None` if it does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerFacts {
-    /// Its version.
+    /// `redis_version`.
     pub version: Option<String>,
-    /// Which keys it drops where its memory is full.
+    /// Which keys it evicts if its memory is full.
     pub maxmemory_policy: Option<String>,
-    /// Its memory's limit in bytes; 0 means none.
+    /// The limit of its memory in bytes; 0 means none.
     pub maxmemory: Option<u64>,
 }
 
 impl RedisStore {
-    /// Asks the servers about themselves: one, or a cluster's masters. A user may lack the right to ask.
+    /// Facts about the server, or about the masters of a cluster. A user may lack the right to ask.
     pub async fn servers(&self) -> Result<Vec<ServerFacts>, StoreError> {
         let answer: Value = self.run(redis::cmd("INFO")).await?;
         let mut texts = Vec::new();
@@ -50,7 +50,7 @@ impl ServerFacts {
     }
 }
 
-/// The texts in `value`: a cluster answers with one for each of its nodes.
+/// The texts in `value`: a cluster answers with one per node.
 fn gather_texts(value: Value, texts: &mut Vec<String>) {
     match value {
         Value::BulkString(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),

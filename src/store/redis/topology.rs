@@ -1,0 +1,167 @@
+//! Where Redis is, and how it is connected to: one server, sentinels or a cluster, with or without TLS.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisFuture,
+    RedisResult, TlsCertificates, TlsMode, Value,
+};
+
+use crate::settings::resolved::{Redis, Servers};
+use crate::settings::values::HostPort;
+
+/// The connect time-out that the client has for a sentinel; it can't be set.
+const SENTINEL_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub(super) enum Topology {
+    Standalone(Client),
+    Sentinel(tokio::sync::Mutex<SentinelClient>),
+    Cluster(ClusterClient),
+}
+
+impl Topology {
+    /// `roots` are the authorities that may have signed the servers' certificates; `None` means the system's.
+    pub(super) fn new(settings: &Redis, roots: Option<Vec<u8>>) -> RedisResult<Self> {
+        let certificates = roots.filter(|_| uses_tls(settings)).map(|roots| TlsCertificates {
+            client_tls: None,
+            root_cert: Some(roots),
+        });
+        Ok(match &settings.servers {
+            Servers::Standalone => Self::Standalone(match certificates {
+                Some(certificates) => Client::build_with_tls(settings.connection.clone(), certificates)?,
+                None => Client::open(settings.connection.clone())?,
+            }),
+            Servers::Sentinel { nodes, service } => {
+                let client = sentinel(settings, nodes, service, certificates)?;
+                Self::Sentinel(tokio::sync::Mutex::new(client))
+            }
+            Servers::Cluster { nodes } => Self::Cluster(cluster(settings, nodes, certificates)?),
+        })
+    }
+
+    /// The longest that connecting may take if one connection may take `limit`. One of several hosts may be dead: the
+    /// client waits for it at first, and again when it has learned of the others.
+    pub(super) fn limit(&self, limit: Duration) -> Duration {
+        match self {
+            Self::Standalone(_) => limit,
+            Self::Sentinel(_) | Self::Cluster(_) => 3 * limit.max(SENTINEL_TIMEOUT),
+        }
+    }
+
+    pub(super) async fn connect(&self, limit: Duration) -> RedisResult<Connection> {
+        // The store has its own time-out for answers.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(limit))
+            .set_response_timeout(None);
+        Ok(match self {
+            Self::Standalone(client) => {
+                Connection::Single(client.get_multiplexed_async_connection_with_config(&config).await?)
+            }
+            Self::Sentinel(client) => {
+                Connection::Single(client.lock().await.get_async_connection_with_config(&config).await?)
+            }
+            Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+        })
+    }
+}
+
+fn uses_tls(settings: &Redis) -> bool {
+    matches!(settings.connection.addr(), ConnectionAddr::TcpTls { .. })
+}
+
+fn address(node: &HostPort, tls: bool) -> ConnectionAddr {
+    let (host, port) = (node.host().to_owned(), node.port());
+    if tls {
+        ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: false,
+            tls_params: None,
+        }
+    } else {
+        ConnectionAddr::Tcp(host, port)
+    }
+}
+
+fn sentinel(
+    settings: &Redis,
+    nodes: &[HostPort],
+    service: &str,
+    certificates: Option<TlsCertificates>,
+) -> RedisResult<SentinelClient> {
+    let (tls, login) = (uses_tls(settings), settings.connection.redis_settings());
+    let nodes = nodes.iter().map(|node| address(node, tls));
+    let mut builder =
+        SentinelClientBuilder::new(nodes, service, SentinelServerType::Master)?.set_client_to_redis_db(login.db());
+    if tls {
+        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+    }
+    if let Some(certificates) = certificates {
+        builder = builder
+            .set_client_to_sentinel_certificates(certificates.clone())
+            .set_client_to_redis_certificates(certificates);
+    }
+    if let Some(user) = login.username() {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = login.password() {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    builder.build()
+}
+
+fn cluster(settings: &Redis, nodes: &[HostPort], certificates: Option<TlsCertificates>) -> RedisResult<ClusterClient> {
+    let (tls, login) = (uses_tls(settings), settings.connection.redis_settings());
+    let nodes = nodes.iter().map(|node| {
+        let info = address(node, tls).into_connection_info()?;
+        Ok(info.set_redis_settings(login.clone()))
+    });
+    let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;
+    let mut builder = ClusterClientBuilder::new(nodes)
+        .connection_timeout(settings.connect_timeout)
+        .response_timeout(settings.response_timeout)
+        .retries(2);
+    if let Some(certificates) = certificates {
+        builder = builder.certs(certificates);
+    }
+    builder.build()
+}
+
+/// A connection to one server or to a cluster.
+#[derive(Clone)]
+pub(super) enum Connection {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(command),
+            Self::Cluster(connection) => connection.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Single(connection) => connection.get_db(),
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
