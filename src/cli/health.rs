@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use axum::http::uri::Authority;
 use clap::Args;
+use http::uri::Authority;
 
 use super::{ConfigArgs, Failure, address, block_on};
 use crate::http_client;

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
-use axum::http::request::Parts;
+use http::HeaderMap;
+use http::request::Parts;
 use ipnet::IpNet;
 
 /// The client's address. The server puts the peer's into a request's extensions; behind trusted proxies, a
@@ -84,7 +84,7 @@ fn network(address: IpAddr, bits4: u32, bits6: u32) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! The code table: every way in which a request can fail, in one place. The HTTP status, the number
 //! and the name of a failure all come from here, and so does their documentation.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 
 /// A way in which a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 
 use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderValue};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{RefOr, Schema};
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Display;
 
-use axum::http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use opentelemetry::trace::{Status, TraceContextExt};
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;

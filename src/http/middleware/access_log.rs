@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::http::Method;
 use axum::response::Response;
+use http::Method;
 use tracing::Level;
 
 use crate::http::{ApiError, Code, RequestId};

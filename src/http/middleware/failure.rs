@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header};
 use pin_project_lite::pin_project;
 use tower::{BoxError, Layer, Service};
 
@@ -24,7 +24,7 @@ impl FailureLayer {
     }
 
     /// The answer to the request `id`. The failure stays in its extensions, for the access log.
-    fn finish<B>(self, id: RequestId, response: axum::http::Response<B>) -> Response
+    fn finish<B>(self, id: RequestId, response: http::Response<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
@@ -63,7 +63,7 @@ pub(super) struct Shape<S> {
 
 impl<S, B> Service<Request> for Shape<S>
 where
-    S: Service<Request, Response = axum::http::Response<B>>,
+    S: Service<Request, Response = http::Response<B>>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response;
@@ -94,7 +94,7 @@ pin_project! {
 
 impl<F, B, E> Future for Answer<F>
 where
-    F: Future<Output = Result<axum::http::Response<B>, E>>,
+    F: Future<Output = Result<http::Response<B>, E>>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Output = Result<Response, E>;

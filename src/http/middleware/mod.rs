@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::MatchedPath;
-use axum::http::{Extensions, HeaderMap};
 use axum::response::{IntoResponse, Response};
+use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -106,8 +106,8 @@ mod tests {
 
     use axum::Router;
     use axum::body::{Body, to_bytes};
-    use axum::http::Request;
     use axum::routing::get;
+    use http::Request;
     use prometheus::Registry;
     use tower::ServiceExt;
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::extract::Request;
-use axum::http::Response;
+use http::Response;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::header;
 use axum::response::IntoResponse;
+use http::header;
 use serde_json::json;
 use utoipa::openapi::{
     ContentBuilder, Ref, RefOr, Response, ResponseBuilder,

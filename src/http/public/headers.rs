@@ -1,6 +1,6 @@
 //! What a browser must not do with an answer.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::http::envelope::JSON;
 

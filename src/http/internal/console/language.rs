@@ -1,6 +1,6 @@
 //! Which language a reader gets.
 
-use axum::http::{HeaderMap, header};
+use http::{HeaderMap, header};
 
 /// The page's languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Language {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use http::HeaderValue;
 
     use super::*;
 
