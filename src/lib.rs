@@ -53,7 +53,7 @@
 pub mod account;
 pub mod allocator;
 pub mod app;
-pub mod check;
+pub(crate) mod check;
 pub mod cli;
 pub mod credentials;
 pub mod directory;
@@ -72,5 +72,5 @@ pub mod secret;
 pub mod settings;
 pub mod single_flight;
 pub mod store;
-pub mod telemetry;
+pub(crate) mod telemetry;
 pub mod wechat;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::sandbox::DeskSandbox;
+use super::sandbox::LocalSandbox;
 use super::signal::stop_on_signal;
 use super::{ConfigArgs, Failure, address, block_on, print};
 use crate::app::{App, AppParts, replica_name};
@@ -28,7 +28,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     block_on(async {
         let mut sources = args.config.sources();
         let sandbox = if args.sandbox {
-            Some(DeskSandbox::open(args.sandbox_listen).await?)
+            Some(LocalSandbox::open(args.sandbox_listen).await?)
         } else {
             None
         };
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
-        let page = sandbox.as_ref().map(DeskSandbox::page);
+        let page = sandbox.as_ref().map(LocalSandbox::page);
         let parts = AppParts {
             settings,
             replica,
@@ -52,7 +52,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     })
 }
 
-async fn serve(parts: AppParts, sandbox: Option<DeskSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
+async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
     raise_open_files();
     let stop = stop_on_signal()?;
     let app = App::build(parts).await;
@@ -77,14 +77,14 @@ async fn serve(parts: AppParts, sandbox: Option<DeskSandbox>, traces: Option<Tra
     Ok(())
 }
 
-/// Where to find the demo page and the sandbox.
+/// The URLs of the demo page and of the sandbox.
 fn introduction(public: SocketAddr, sandbox: SocketAddr) -> String {
     let mut text = format!(
         "The demo page: {}/\nThe sandbox's faults and state: {}/sandbox",
         address::url(public),
         address::url(sandbox)
     );
-    // The gateway is to be reached from elsewhere, likely from outside a container.
+    // The gateway is probably in a container, where loopback can't be reached from outside.
     if public.ip().is_unspecified() && sandbox.ip().is_loopback() {
         text.push_str("  (on this host or in this container only; see --sandbox-listen)");
     }

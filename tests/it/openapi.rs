@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-use wxgate::http::Code;
-use wxgate::http::public::openapi;
+use wxgate::http::{Code, openapi};
 
 use crate::support::Gateway;
 use crate::support::packages::{python_with, run};

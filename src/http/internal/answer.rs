@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Headers that belong to one connection and must not be passed on (RFC 9110, section 7.6.1).
 
-use http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 /// `headers` without those that are meant for the next hop only.
 pub(super) fn end_to_end(headers: &HeaderMap) -> HeaderMap {

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRef, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderMap, StatusCode, header};
 
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};

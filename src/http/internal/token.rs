@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Query, State};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;

@@ -1,4 +1,4 @@
-//! Gives every failure its body, in the shape of the listener, and every answer the listener's headers.
+//! Gives every failure its body, in the listener's shape, and every answer its request id and the listener's headers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 use pin_project_lite::pin_project;
 use tower::{BoxError, Layer, Service};
 
-use crate::http::{ApiError, RequestId};
+use crate::http::{ApiError, RequestId, X_REQUEST_ID};
 
 #[derive(Clone, Copy)]
 pub(super) struct FailureLayer {
@@ -33,7 +33,7 @@ impl FailureLayer {
             Some(error) => {
                 let mut shaped = (self.failure)(error, id);
                 shaped.extensions_mut().insert(error.clone());
-                // What inner layers have added, such as `Allow`, goes with it.
+                // Keep what inner layers have added, such as `Allow`.
                 for (name, value) in response.headers() {
                     if *name != header::CONTENT_LENGTH && !shaped.headers().contains_key(name) {
                         shaped.headers_mut().insert(name, HeaderValue::clone(value));
@@ -42,6 +42,7 @@ impl FailureLayer {
                 shaped
             }
         };
+        finished.headers_mut().insert(X_REQUEST_ID, id.header_value());
         (self.headers)(finished.headers_mut());
         finished
     }

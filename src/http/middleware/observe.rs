@@ -49,7 +49,7 @@ impl<S> Layer<S> for ObserveLayer {
 /// One route.
 struct Route {
     layer: ObserveLayer,
-    /// Known from the first request on, which says what path the route was registered under.
+    /// Set by the first request, which has the path that the route was registered under.
     metrics: OnceLock<RouteMetrics>,
 }
 

@@ -1,6 +1,6 @@
 //! The server: connections are accepted up to a limit, cut when they are too slow, and drained at the end.
 //!
-//! hyper speaks HTTP/1.1; what is not HTTP is refused by hyper itself. A request for HTTP/2 is one of those.
+//! hyper speaks HTTP/1.1, and itself refuses what is not HTTP/1.1.
 
 mod connection_limit;
 mod open_files;
@@ -42,7 +42,7 @@ pub struct Limits {
     /// How long a request's body may stall: while a handler waits for it, the body fails; after the answer, the
     /// connection ends. Longer than the time that routes give a whole body, so that they answer in their own words.
     pub body_stall: Duration,
-    /// How long a client may leave an answer untaken.
+    /// How long a client may read nothing of its answer.
     pub write_stall: Duration,
     /// The longest head of a request: a URL of 8 KiB, percent-encoded, and as much of other headers.
     pub head_bytes: usize,
@@ -60,7 +60,7 @@ impl Default for Limits {
     }
 }
 
-/// What serves a connection's requests.
+/// A service for a connection's requests.
 pub trait Serves:
     Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
@@ -102,7 +102,7 @@ impl Server {
                 connection.await;
                 drop(place);
             });
-            // Forget those that have ended.
+            // Free those that have ended.
             while tasks.try_join_next().is_some() {}
         }
         drop(listener);
@@ -112,7 +112,7 @@ impl Server {
         }
     }
 
-    /// Serves one connection until it ends. Errors are the client's: it went away, or spoke no HTTP/1.1.
+    /// Serves one connection until it ends. Errors are the client's: it hung up, or did not speak HTTP/1.1.
     fn serve_http1<S: Serves>(
         &self,
         stream: TcpStream,
@@ -162,7 +162,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: without a pause this would spin.
+                // Probably out of file descriptors: without a pause this would spin.
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(Duration::from_millis(100)).await;
             }

@@ -2,8 +2,8 @@
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 

@@ -1,6 +1,6 @@
 //! Which language a reader gets.
 
-use http::{HeaderMap, header};
+use axum::http::{HeaderMap, header};
 
 /// The page's languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Language {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use axum::http::HeaderValue;
 
     use super::*;
 

@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
-use http::{HeaderMap, HeaderName, StatusCode, header};
 use maud::Markup;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

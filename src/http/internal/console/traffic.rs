@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn counters_are_read_from_the_registry() {
-        use http::{Method, StatusCode};
+        use axum::http::{Method, StatusCode};
 
         use crate::http::HttpMetrics;
 
