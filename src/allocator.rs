@@ -1,23 +1,23 @@
-//! glibc's allocator, told how to treat the buffers of uploads. Other allocators need none of this.
+//! Tunes glibc's allocator for the buffers of uploads. Other allocators need none of this.
 //!
 //! Pictures pass through buffers of up to some 400 KiB. Taken from the kernel one by one, as glibc does at first,
 //! they cost a page fault for every 4 KiB: up to 1.8 times the processor time of an upload. Taken from the
-//! heap they cost nothing, but leave it full of holes, which glibc gives back only if it is asked to. And as soon
+//! heap they cost nothing, but fragment it, and glibc returns its free pages only if it is told to. And as soon
 //! as a part of 5 MiB for S3 is freed, glibc raises its thresholds, and such parts come from the heap too.
 
 use std::time::Duration;
 
-/// How often free memory is given back.
+/// How often free memory is returned to the kernel.
 pub const TRIM_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Fixes the thresholds: a part for S3 is given back when it is freed, smaller buffers stay in the heap. To be
+/// Fixes the thresholds, so that a part for S3 is unmapped when it is freed and smaller buffers stay in the heap. To be
 /// called at the start of a process.
 pub fn fix_thresholds() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::fix_thresholds();
 }
 
-/// Gives the heap's free pages back to the kernel. With some 60 MiB free it takes a few milliseconds.
+/// Returns the heap's free pages to the kernel. With some 60 MiB free it takes a few milliseconds.
 pub fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::trim();

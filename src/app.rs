@@ -1,4 +1,4 @@
-//! From settings to a running gateway, and from there to a drained one.
+//! Builds a gateway from settings, runs it and drains it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,16 +16,18 @@ use tower::util::option_layer;
 use crate::allocator;
 use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, keep_fresh};
 use crate::directory::{Account, Directory};
-use crate::http::middleware::{Listener, Stack};
 use crate::http::public::{self, Api, Auth, RateLimit};
 use crate::http::serve::Server;
-use crate::http::{ApiError, HttpMetrics, internal};
-use crate::image_store;
+use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
+use crate::image_store::{self, ImageStore};
 use crate::metrics::Metrics;
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
 use crate::upload::{MediaRelay, WeChatMedia};
 use crate::wechat::WeChatClient;
+
+/// How long what is cut off may take to clean up, and then how long the journal and the traces may take to end.
+const LAST_WORK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a gateway can't start.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +39,7 @@ pub enum StartError {
         key: &'static str,
         /// Its value.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A setting is well-formed but can't be used.
@@ -62,6 +64,16 @@ impl StartError {
     }
 }
 
+/// What a gateway is made from.
+pub struct AppParts {
+    /// What the operator chose.
+    pub settings: Settings,
+    /// This process's name, in the journal and on the console.
+    pub replica: String,
+    /// Routes that only some gateways have: the sandbox's page.
+    pub sandbox: Router,
+}
+
 /// A gateway whose listeners are open, and which serves once it is run.
 pub struct App {
     public: TcpListener,
@@ -70,6 +82,12 @@ pub struct App {
     internal_routes: Router,
     api: Arc<Api>,
     settings: Settings,
+    lifecycle: Lifecycle,
+}
+
+/// What ends when, and what is waited for.
+#[derive(Clone, Default)]
+struct Lifecycle {
     /// Cancelled to begin the drain.
     stop: CancellationToken,
     /// Cancelled to cut off the renewals and uploads that outlive the drain.
@@ -78,95 +96,51 @@ pub struct App {
     tasks_done: CancellationToken,
     /// Renewals and uploads.
     tasks: TaskTracker,
-    /// Refreshers, the journal's writer, sweeps.
+    /// Refreshing, the journal's writer, sweeps.
     background: TaskTracker,
 }
 
 impl App {
-    /// Builds the gateway that `settings` describe, and opens its listeners. `sandbox` are routes that
-    /// only some gateways have: the sandbox's page.
-    pub async fn build(settings: Settings, sandbox: Router) -> Result<Self, StartError> {
-        let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
-        let (stop, tasks_done) = (CancellationToken::new(), CancellationToken::new());
-        let cut_off = CancellationToken::new();
-        let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
-        let store = shared_store(&settings)?;
-        let client = Arc::new(
-            WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())
-                .map_err(|error| StartError::setting(error.key(), error))?,
-        );
-        let replica = replica_name();
-        let journal = Journal::start(Arc::clone(&store), &replica, &background, tasks_done.clone());
-        let services = Services {
-            store: Arc::clone(&store),
-            journal,
-            metrics: metrics.credentials.clone(),
-            tasks: tasks.clone(),
-            cut_off: cut_off.clone(),
-        };
-        let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &tasks)
-            .map_err(|error| StartError::setting(error.key, error.problem))?;
-        let api = Arc::new(Api {
-            directory: Arc::new(directory(&settings, &client, &services)?),
-            relay: MediaRelay::new(
-                &settings.media,
-                settings.wechat.media_timeout,
-                images.store,
-                Arc::clone(&store),
-                metrics.uploads.clone(),
-                tasks.clone(),
-                cut_off.clone(),
-            ),
-            store,
-            auth: Auth::new(&settings.resolved.auth),
-            jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
-            upload_limit: RateLimit::new(settings.rate_limit.upload()),
-            stopping: CancellationToken::new(),
-        });
-        let console = internal::ConsoleParts {
-            settings: &settings,
-            api: Arc::clone(&api),
-            metrics: metrics.clone(),
+    /// Builds the gateway that `parts` describe, and opens its listeners.
+    pub async fn build(parts: AppParts) -> Result<Self, StartError> {
+        let AppParts {
+            settings,
             replica,
+            sandbox,
+        } = parts;
+        let lifecycle = Lifecycle::default();
+        let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
+        let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &lifecycle.tasks)
+            .map_err(|error| StartError::setting(error.key, error.problem))?;
+        let wechat = WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())
+            .map_err(|error| StartError::setting(error.key(), error))?;
+        let builder = Builder {
+            settings: &settings,
+            replica,
+            wechat: Arc::new(wechat),
+            metrics,
+            lifecycle: &lifecycle,
         };
-        let console = internal::Console::start(console, &background, stop.clone());
-        let server = &settings.server;
-        let stack = Stack {
-            listener: Listener::Public,
-            failure: ApiError::envelope,
-            headers: public::add_security_headers,
-            trusted_proxies: server.trusted_proxies.clone().into(),
-            metrics: HttpMetrics::register(metrics.registry())?,
-        };
+        let api = Arc::new(builder.api(images.store)?);
+        let stack = builder.stack()?;
         let public_routes = public::Routes {
             api: Arc::clone(&api),
             local: images.local,
-            docs: server.docs,
+            docs: settings.server.docs,
             sandbox,
-            request_timeout: server.request_timeout,
-        };
-        let internal_routes = internal::Routes {
-            settings: &settings,
-            api: Arc::clone(&api),
-            metrics,
-            wechat: client,
-            console,
+            request_timeout: settings.server.request_timeout,
         };
         Ok(Self {
-            public: listen("server.listen", server.listen).await?,
+            public: listen("server.listen", settings.server.listen).await?,
             internal: match settings.internal.listen {
                 Some(address) => Some(listen("internal.listen", address).await?),
                 None => None,
             },
             public_routes: public_routes.around(&stack),
-            internal_routes: internal_routes.around(&stack)?,
+            internal_routes: builder.internal_routes(&api).around(&stack)?,
             api,
             settings,
-            stop,
-            cut_off,
-            tasks_done,
-            tasks,
-            background,
+            lifecycle,
         })
     }
 
@@ -175,12 +149,12 @@ impl App {
         self.public.local_addr()
     }
 
-    /// What the public listener serves, for whoever asks it without a socket.
+    /// What the public listener serves, for callers without a socket.
     pub fn service(&self) -> Router {
         self.public_routes.clone()
     }
 
-    /// The internal listener's address, where there is one.
+    /// The internal listener's address, if there is one.
     #[must_use]
     pub fn internal_address(&self) -> Option<SocketAddr> {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
@@ -188,8 +162,8 @@ impl App {
 
     /// Does `work` at the end of the drain, when all renewals and uploads have ended. It has two seconds.
     pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let tasks_done = self.tasks_done.clone();
-        self.background.spawn(async move {
+        let tasks_done = self.lifecycle.tasks_done.clone();
+        self.lifecycle.background.spawn(async move {
             tasks_done.cancelled().await;
             work.await;
         });
@@ -199,17 +173,16 @@ impl App {
     /// requests, renewals and uploads under way end within `server.shutdown_grace`, held locks are released.
     pub async fn run(self, stop: CancellationToken) {
         self.start_background();
-        let grace = self.settings.server.shutdown_grace;
+        let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
         // One budget of connections for both listeners.
         let server = Server::default();
         let cors = option_layer(public::cors(&self.settings.server.cors_allowed_origins));
         let public = cors.layer(self.public_routes);
-        let public = server.clone().serve(self.public, public, self.stop.clone(), grace);
+        let public = server.clone().serve(self.public, public, lifecycle.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
-                server
-                    .serve(listener, self.internal_routes, self.stop.clone(), grace)
-                    .await;
+                let stop = lifecycle.stop.clone();
+                server.serve(listener, self.internal_routes, stop, grace).await;
             }
         };
         let drain = async {
@@ -221,10 +194,31 @@ impl App {
                 sleep(delay).await;
             }
             tracing::info!("draining");
-            self.stop.cancel();
+            lifecycle.stop.cancel();
             Instant::now() + grace
         };
         let ((), (), end_of_grace) = tokio::join!(public, internal, drain);
+        lifecycle.drain_tasks(end_of_grace).await;
+        tracing::info!("drained");
+    }
+
+    fn start_background(&self) {
+        let Lifecycle { stop, background, .. } = &self.lifecycle;
+        for account in self.api.directory.all() {
+            background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
+        }
+        background.spawn(repeat(allocator::TRIM_INTERVAL, stop.clone(), allocator::trim));
+        let api = Arc::clone(&self.api);
+        background.spawn(repeat(RateLimit::SWEEP_INTERVAL, stop.clone(), move || {
+            api.jssdk_limit.sweep();
+            api.upload_limit.sweep();
+        }));
+    }
+}
+
+impl Lifecycle {
+    /// Waits for the renewals and uploads until `end_of_grace`, then for the rest of the background tasks.
+    async fn drain_tasks(&self, end_of_grace: Instant) {
         self.tasks.close();
         self.background.close();
         if timeout_at(end_of_grace, self.tasks.wait()).await.is_err() {
@@ -234,33 +228,122 @@ impl App {
             );
             self.cut_off.cancel();
             // What they began is removed, and their locks are released.
-            let _ = timeout(Duration::from_secs(2), self.tasks.wait()).await;
+            let _ = timeout(LAST_WORK_LIMIT, self.tasks.wait()).await;
         }
         self.tasks_done.cancel();
-        let _ = timeout(Duration::from_secs(2), self.background.wait()).await;
-        tracing::info!("drained");
+        let _ = timeout(LAST_WORK_LIMIT, self.background.wait()).await;
+    }
+}
+
+/// Calls `work` every `interval` until `stop` is cancelled.
+async fn repeat(interval: Duration, stop: CancellationToken, work: impl Fn()) {
+    let mut ticks = tokio::time::interval(interval);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        work();
+    }
+}
+
+/// Builds the parts of a gateway that need the same things.
+struct Builder<'a> {
+    settings: &'a Settings,
+    replica: String,
+    wechat: Arc<WeChatClient>,
+    metrics: Metrics,
+    lifecycle: &'a Lifecycle,
+}
+
+impl<'a> Builder<'a> {
+    fn api(&self, images: Arc<dyn ImageStore>) -> Result<Api, StartError> {
+        let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
+        let settings = self.settings;
+        let store = self.shared_store()?;
+        Ok(Api {
+            directory: Arc::new(self.directory(&store)?),
+            relay: MediaRelay::new(
+                &settings.media,
+                settings.wechat.media_timeout,
+                images,
+                Arc::clone(&store),
+                self.metrics.uploads.clone(),
+                tasks.clone(),
+                cut_off.clone(),
+            ),
+            store,
+            auth: Auth::new(&settings.resolved.auth),
+            jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
+            upload_limit: RateLimit::new(settings.rate_limit.upload()),
+            stopping: CancellationToken::new(),
+        })
     }
 
-    fn start_background(&self) {
-        for account in self.api.directory.all() {
-            let refresher = keep_fresh(Arc::clone(&account.credentials), self.stop.clone());
-            self.background.spawn(refresher);
+    fn shared_store(&self) -> Result<Arc<dyn SharedStore>, StartError> {
+        Ok(match self.settings.credentials.backend {
+            Backend::Memory => Arc::new(MemoryStore::default()),
+            Backend::Redis => Arc::new(
+                RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
+                    .map_err(|error| StartError::setting("redis", error))?,
+            ),
+        })
+    }
+
+    fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, StartError> {
+        let Lifecycle {
+            cut_off,
+            tasks_done,
+            tasks,
+            background,
+            ..
+        } = self.lifecycle;
+        let services = Services {
+            store: Arc::clone(store),
+            journal: Journal::start(Arc::clone(store), &self.replica, background, tasks_done.clone()),
+            metrics: self.metrics.credentials.clone(),
+            tasks: tasks.clone(),
+            cut_off: cut_off.clone(),
+        };
+        let policy = Policy::new(&self.settings.credentials, &self.settings.wechat);
+        let accounts = self.settings.accounts.iter().map(|account| {
+            let credentials = AccountCredentials::new(&Parameters {
+                app_id: account.app_id.clone(),
+                issuer: Arc::new(WeChatIssuer::new(Arc::clone(&self.wechat), account)),
+                settings: &self.settings.credentials,
+                policy: policy.clone(),
+                services: services.clone(),
+            });
+            Account {
+                media: Arc::new(WeChatMedia::new(Arc::clone(&self.wechat), Arc::clone(&credentials))),
+                credentials,
+                js_domains: account.js_domains.clone(),
+            }
+        });
+        Directory::new(accounts.collect()).ok_or_else(|| StartError::setting("accounts", "there is none"))
+    }
+
+    fn stack(&self) -> Result<Stack, StartError> {
+        Ok(Stack {
+            listener: Listener::Public,
+            failure: ApiError::envelope,
+            headers: public::add_security_headers,
+            trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
+            metrics: HttpMetrics::register(self.metrics.registry())?,
+        })
+    }
+
+    fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
+        let Lifecycle { stop, background, .. } = self.lifecycle;
+        let console = internal::ConsoleParts {
+            settings: self.settings,
+            api: Arc::clone(api),
+            metrics: self.metrics.clone(),
+            replica: self.replica,
+        };
+        internal::Routes {
+            settings: self.settings,
+            api: Arc::clone(api),
+            metrics: self.metrics,
+            wechat: self.wechat,
+            console: internal::Console::start(console, background, stop.clone()),
         }
-        let stop = self.stop.clone();
-        self.background.spawn(async move {
-            let mut ticks = tokio::time::interval(allocator::TRIM_INTERVAL);
-            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                allocator::trim();
-            }
-        });
-        let (api, stop) = (self.api.clone(), self.stop.clone());
-        self.background.spawn(async move {
-            let mut ticks = tokio::time::interval(RateLimit::SWEEP_INTERVAL);
-            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                api.jssdk_limit.sweep();
-                api.upload_limit.sweep();
-            }
-        });
     }
 }
 
@@ -270,36 +353,7 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
         .map_err(|source| StartError::Listen { key, address, source })
 }
 
-fn shared_store(settings: &Settings) -> Result<Arc<dyn SharedStore>, StartError> {
-    Ok(match settings.credentials.backend {
-        Backend::Memory => Arc::new(MemoryStore::default()),
-        Backend::Redis => Arc::new(
-            RedisStore::new(&settings.resolved.redis, &settings.http_client.ca_file)
-                .map_err(|error| StartError::setting("redis", error))?,
-        ),
-    })
-}
-
-fn directory(settings: &Settings, client: &Arc<WeChatClient>, services: &Services) -> Result<Directory, StartError> {
-    let policy = Policy::new(&settings.credentials, &settings.wechat);
-    let accounts = settings.accounts.iter().map(|account| {
-        let credentials = AccountCredentials::new(&Parameters {
-            app_id: account.app_id.clone(),
-            issuer: Arc::new(WeChatIssuer::new(Arc::clone(client), account)),
-            settings: &settings.credentials,
-            policy: policy.clone(),
-            services: services.clone(),
-        });
-        Account {
-            media: Arc::new(WeChatMedia::new(Arc::clone(client), Arc::clone(&credentials))),
-            credentials,
-            js_domains: account.js_domains.clone(),
-        }
-    });
-    Directory::new(accounts.collect()).ok_or_else(|| StartError::setting("accounts", "there is none"))
-}
-
-/// A name for this process, in the journal and in traces: the host's, and something that tells its processes apart.
+/// A name for this process, in the journal and in traces: the host's, and a random part, since a host may run several.
 #[must_use]
 pub fn replica_name() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "wxgate".to_owned());

@@ -2,7 +2,7 @@
 //! they are. `fuzz/` has a target for each; the tests here run them on their seeds, changed at random,
 //! so that no change to a parser waits for a fuzzer.
 
-use axum::http::{HeaderMap, HeaderValue};
+use ::http::{HeaderMap, HeaderValue};
 
 use crate::http::public::parse_upload;
 use crate::http::{self, RequestId};
@@ -120,7 +120,7 @@ pub fn client_address(data: &[u8]) {
     );
 }
 
-const X_FORWARDED_FOR: axum::http::HeaderName = axum::http::HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_FOR: ::http::HeaderName = ::http::HeaderName::from_static("x-forwarded-for");
 
 /// `api`: the id that a caller sends.
 pub fn request_id(data: &[u8]) {

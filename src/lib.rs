@@ -53,7 +53,7 @@
 pub mod account;
 pub mod allocator;
 pub mod app;
-pub mod check;
+pub(crate) mod check;
 pub mod cli;
 pub mod credentials;
 mod directory;
@@ -71,6 +71,6 @@ pub mod secret;
 pub mod settings;
 mod single_flight;
 pub mod store;
-pub mod telemetry;
+pub(crate) mod telemetry;
 pub mod upload;
 pub mod wechat;

@@ -1,4 +1,4 @@
-//! The command line: arguments in, library called, exit code out.
+//! The program: everything is in the library.
 
 use std::process::ExitCode;
 

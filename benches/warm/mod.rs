@@ -6,7 +6,7 @@ use axum::http::{Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use wxgate::app::App;
+use wxgate::app::{App, AppParts, replica_name};
 use wxgate::sandbox::{Sandbox, SandboxConfig};
 use wxgate::settings::{Settings, Sources};
 
@@ -35,7 +35,12 @@ pub async fn gateway() -> Router {
         ..Sources::default()
     };
     let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
-    let app = App::build(settings, Router::new()).await.unwrap();
+    let parts = AppParts {
+        settings,
+        replica: replica_name(),
+        sandbox: Router::new(),
+    };
+    let app = App::build(parts).await.unwrap();
     let service = app.service();
     tokio::spawn(app.run(CancellationToken::new()));
     // The first one waits for the ticket.

@@ -8,14 +8,14 @@ use crate::settings::Account;
 
 const CHECK: &str = "js_domains";
 
-pub(super) fn look(account: &Account) -> Vec<Finding> {
+pub(super) fn run(account: &Account) -> Vec<Finding> {
     let domains = &account.js_domains;
     let mut findings: Vec<Finding> = if domains.is_empty() {
         let cure = "list the JS接口安全域名 of the account's console in accounts.js_domains";
         vec![Finding::warning(CHECK, "empty: every page is signed, whoever's it is").cure(cure)]
     } else {
         let each = domains.iter().enumerate();
-        each.filter_map(|(at, domain)| oddity(domain, &domains[..at], domains))
+        each.filter_map(|(at, domain)| warning_for(domain, &domains[..at], domains))
             .collect()
     };
     if findings.is_empty() {
@@ -28,12 +28,12 @@ pub(super) fn look(account: &Account) -> Vec<Finding> {
         .collect()
 }
 
-/// What is odd about `domain`, which `before` precede among `all`.
-fn oddity(domain: &JsDomain, before: &[JsDomain], all: &[JsDomain]) -> Option<Finding> {
+/// A warning about `domain`, which `before` precede among `all`.
+fn warning_for(domain: &JsDomain, before: &[JsDomain], all: &[JsDomain]) -> Option<Finding> {
     let name = String::from(domain.clone());
     let wider = all.iter().find(|other| *other != domain && domain.is_under(other));
     let (message, cure) = if before.contains(domain) {
-        (format!("\"{name}\" stands there twice"), "leave it out once".to_owned())
+        (format!("\"{name}\" is listed twice"), "leave it out once".to_owned())
     } else if domain.host().parse::<IpAddr>().is_ok() {
         (
             format!("\"{name}\" is an IP address, which WeChat's console does not take: wx.config fails there"),
@@ -71,18 +71,18 @@ mod tests {
             js_domains: domains.collect(),
             ..Account::default()
         };
-        let findings = look(&account).into_iter();
+        let findings = run(&account).into_iter();
         findings.map(|finding| (finding.state, finding.message)).collect()
     }
 
     #[test]
-    fn sound_domains_are_fine() {
+    fn sound_domains_are_ok() {
         let fine = messages(&["example.com/mp", "h5.example.cn"]);
         assert_eq!(fine, [(State::Ok, "example.com/mp, h5.example.cn".to_owned())]);
     }
 
     #[test]
-    fn odd_ones_are_pointed_out() {
+    fn odd_domains_are_warned_about() {
         for (domains, part) in [
             (&[][..], "every page is signed"),
             (&["127.0.0.1"], "an IP address"),

@@ -1,4 +1,4 @@
-//! The image store: a tiny picture is written, read back and removed, as far as the store lets us.
+//! Checks the image store: a tiny picture is written, read back and removed, as far as the store allows.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ const CHECK: &str = "image_store";
 /// The longest that a tiny picture may take; an upload service has a limit of its own.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// One black dot, whole and valid: an upload service may well look.
+/// One black dot, a valid PNG: an upload service may check it.
 const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
 
-pub(super) async fn look(settings: &Settings, options: Options) -> Finding {
+pub(super) async fn run(settings: &Settings, options: Options) -> Finding {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
     let failed = |error: String| Finding::failed(CHECK, error).cure(cure(settings));
@@ -33,14 +33,14 @@ pub(super) async fn look(settings: &Settings, options: Options) -> Finding {
         resolved::ImageStore::Http(service) => service.timeout,
         resolved::ImageStore::Local(_) | resolved::ImageStore::S3(_) => LIMIT,
     };
-    let look = async {
+    let check = async {
         match settings {
             resolved::ImageStore::Http(_) => ask(&*store, options).await,
-            resolved::ImageStore::Local(_) | resolved::ImageStore::S3(_) => rehearse(&*store).await,
+            resolved::ImageStore::Local(_) | resolved::ImageStore::S3(_) => write_read_delete(&*store).await,
         }
     };
-    let outcome = timeout(limit, look).await.unwrap_or(Err(StoreFailure::TimedOut));
-    // What a store takes back after it was interrupted.
+    let outcome = timeout(limit, check).await.unwrap_or(Err(StoreFailure::TimedOut));
+    // Wait for what an interrupted store cleans up.
     tasks.close();
     let _ = timeout(Duration::from_secs(2), tasks.wait()).await;
     let place = place(settings);
@@ -53,7 +53,7 @@ pub(super) async fn look(settings: &Settings, options: Options) -> Finding {
     }
 }
 
-/// What the store is, for people. It may have a password in it nowhere.
+/// The store's place, for people. Must not contain credentials.
 fn place(settings: &resolved::ImageStore) -> String {
     match settings {
         resolved::ImageStore::Local(local) => format!("the folder {}", local.directory.display()),
@@ -78,7 +78,7 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
     }
 }
 
-/// Asks an upload service, which keeps whatever it is given, whether it is there.
+/// Whether an upload service answers. It keeps whatever it is given, so nothing is posted unless asked for.
 async fn ask(store: &dyn ImageStore, options: Options) -> Result<Finding, StoreFailure> {
     if options.upload {
         let url = store.put(dot()).await?;
@@ -92,7 +92,7 @@ async fn ask(store: &dyn ImageStore, options: Options) -> Result<Finding, StoreF
     Ok(Finding::ok(CHECK, message))
 }
 
-async fn rehearse(store: &dyn ImageStore) -> Result<Finding, StoreFailure> {
+async fn write_read_delete(store: &dyn ImageStore) -> Result<Finding, StoreFailure> {
     let url = store.put(dot()).await?;
     Ok(match store.take_back(&url).await {
         Ok(Some(bytes)) if bytes == DOT => {
@@ -105,7 +105,7 @@ async fn rehearse(store: &dyn ImageStore) -> Result<Finding, StoreFailure> {
             CHECK,
             format!("has taken a tiny picture, which could not be read back and removed ({error}): {url}"),
         )
-        .cure("nothing, where the key is meant to write only"),
+        .cure("nothing, if the key is meant to write only"),
     })
 }
 

@@ -1,38 +1,38 @@
-//! `wxgate check`: a look at everything that the gateway depends on, with what to do about each failure.
+//! `wxgate check`: checks everything that the gateway depends on, and says what to do about each failure.
 //!
-//! Looking does no harm: a running cluster's token is never replaced (see [`desk`]), and what is written
-//! to Redis or to an image store is removed again. Different dependencies are looked at side by side; each
-//! look has its limit, and the findings always stand in the same order.
+//! A check does no harm: a running cluster's token is never replaced (see [`credential_probe`]), and what is written
+//! to Redis or to an image store is removed again. Dependencies are checked concurrently, each within a time limit;
+//! the findings always have the same order.
 
-pub mod desk;
+mod credential_probe;
 mod domains;
 mod images;
 mod redis;
 mod report;
 mod wechat;
 
+pub use credential_probe::CredentialProbe;
 pub use report::{Finding, Report, State};
 
-use self::desk::Desk;
 use crate::settings::{Backend, Settings};
 
-/// What the operator may ask for besides.
+/// What else the operator asks for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Post a tiny picture to an upload service too, where it can't be removed again.
+    /// Post a tiny picture to an upload service too, although it can't be removed again.
     pub upload: bool,
 }
 
-/// Looks at everything that `settings` name.
+/// Checks everything that `settings` name.
 pub async fn run(settings: &Settings, options: Options) -> Report {
-    let desk = match Desk::open(settings) {
-        Ok(desk) => desk,
+    let probe = match CredentialProbe::open(settings) {
+        Ok(probe) => probe,
         Err(finding) => return Report::new(vec![finding]),
     };
     let (redis, wechat, images) = tokio::join!(
-        redis::look(settings, desk.redis()),
-        wechat::look(settings, &desk),
-        images::look(settings, options),
+        redis::run(settings, probe.redis()),
+        wechat::run(settings, &probe),
+        images::run(settings, options),
     );
     let mut findings = own(settings);
     findings.extend(redis);
@@ -41,7 +41,7 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
     Report::new(findings)
 }
 
-/// What the settings say by themselves.
+/// Findings about the settings alone.
 fn own(settings: &Settings) -> Vec<Finding> {
     let accounts = match settings.accounts.len() {
         1 => "1 account".to_owned(),
@@ -58,7 +58,7 @@ fn own(settings: &Settings) -> Vec<Finding> {
     let warnings = settings.warnings().into_iter();
     findings.extend(warnings.map(|warning| Finding::warning("settings", warning)));
     for account in &settings.accounts {
-        findings.extend(domains::look(account));
+        findings.extend(domains::run(account));
     }
     findings
 }

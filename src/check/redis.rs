@@ -1,4 +1,4 @@
-//! Redis: whether it answers, how fast, whether we may write, and whether it keeps what we write.
+//! Checks that Redis answers, how fast, that we may write, and that it keeps what we write.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError, keys};
 
 const CHECK: &str = "redis";
 
-/// The longest look at a Redis that answers, but slowly.
+/// The limit on all commands to a slow Redis.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How often it is pinged; the time in the middle counts.
+/// How many pings are sent; their median counts.
 const PINGS: usize = 5;
 /// A slower Redis makes every renewal, and every first upload of a picture, slow.
 const SLOW: Duration = Duration::from_millis(50);
 
-pub(super) async fn look(settings: &Settings, store: Option<&RedisStore>) -> Vec<Finding> {
+pub(super) async fn run(settings: &Settings, store: Option<&RedisStore>) -> Vec<Finding> {
     let Some(store) = store.filter(|_| settings.credentials.backend == Backend::Redis) else {
         return vec![not_used(settings)];
     };
     let mut findings = Vec::new();
-    let look = async {
+    let check = async {
         findings.push(reach(settings, store).await?);
         findings.push(rights(settings, store).await?);
         Ok(())
     };
-    let outcome = timeout(LIMIT, look).await;
+    let outcome = timeout(LIMIT, check).await;
     match outcome {
         Ok(Ok(())) => findings.push(memory(store).await),
         Ok(Err(failure)) => findings.push(failure),
@@ -74,7 +74,7 @@ fn refused(what: &str, settings: &Settings, error: &StoreError) -> Finding {
     Finding::failed(CHECK, format!("{what} {}: {error}", place(settings))).cure(cure(settings, error))
 }
 
-/// What to do about an error, by the code that Redis puts into it.
+/// What to do about an error, by its Redis error code.
 fn cure(settings: &Settings, StoreError(error): &StoreError) -> String {
     let has = |codes: &[&str]| codes.iter().any(|code| error.contains(code));
     if has(&["WRONGPASS", "NOAUTH", "AuthenticationFailed"]) {
@@ -135,7 +135,7 @@ async fn rights(settings: &Settings, store: &RedisStore) -> Result<Finding, Find
     for account in &settings.accounts {
         let app_id = &account.app_id;
         for name in [keys::token, keys::ticket, keys::lock] {
-            // Removes nothing, for nothing holds what was made up just now; yet it takes the right to.
+            // Removes nothing, since no key has this random value; but it needs the right to.
             store
                 .compare_and_delete(&name(credentials, app_id), &key)
                 .await
@@ -156,19 +156,19 @@ async fn write(store: &RedisStore, key: &str) -> Result<bool, StoreError> {
     let changed = store.compare_and_set(key, Some("1"), "2", keys::CHECK_TTL).await?;
     let counted = store.increment(key, keys::CHECK_TTL).await?;
     let removed = store.compare_and_delete(key, "3").await?;
-    // A counter that begins gets its life, by another command.
+    // A new counter gets its TTL by another command.
     store.increment(key, keys::CHECK_TTL).await?;
     store.compare_and_delete(key, "1").await?;
     store.try_append(key).await?;
     Ok(set && changed && counted == 3 && removed)
 }
 
-/// Whether it may drop what it was given to keep.
+/// Whether it may evict keys.
 async fn memory(store: &RedisStore) -> Finding {
     let servers = match store.servers().await {
         Ok(servers) => servers,
         Err(error) => {
-            let message = format!("its eviction policy is not for this user to see ({error})");
+            let message = format!("this user may not read its eviction policy ({error})");
             return Finding::ok(CHECK, message).cure("make sure that maxmemory-policy is noeviction");
         }
     };
@@ -179,16 +179,13 @@ async fn memory(store: &RedisStore) -> Finding {
         policy.is_some_and(|policy| policy != "noeviction")
     };
     let Some(server) = servers.iter().find(dropping) else {
-        return Finding::ok(
-            CHECK,
-            format!("Redis {version} drops no key before its time (noeviction)"),
-        );
+        return Finding::ok(CHECK, format!("Redis {version} evicts no keys (noeviction)"));
     };
     let policy = server.maxmemory_policy.as_deref().unwrap_or_default();
     let when = match server.maxmemory {
         Some(0) => "once maxmemory is set, which it is not",
         _ => "when its memory is full",
     };
-    let message = format!("Redis {version} has maxmemory-policy {policy}: it may drop credentials and locks {when}");
+    let message = format!("Redis {version} has maxmemory-policy {policy}: it may evict credentials and locks {when}");
     Finding::warning(CHECK, message).cure("a Redis of the gateway's own, or maxmemory-policy noeviction")
 }

@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! The findings of a check, for people and for programs.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::account::AppId;
 
-/// How one thing looks.
+/// The state of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -19,7 +19,6 @@ pub enum State {
 }
 
 impl State {
-    /// A mark that is told apart without colours.
     fn mark(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -29,15 +28,14 @@ impl State {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// What it is about: `settings`, `js_domains`, `redis`, `wechat`, `clock`, `account`, `image_store`.
     pub check: &'static str,
-    /// The account, where it is about one.
+    /// The account, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_id: Option<AppId>,
-    /// How it looks.
     pub state: State,
     /// What was seen. Holds no secret.
     pub message: String,
@@ -79,7 +77,7 @@ impl Finding {
         self
     }
 
-    /// What it is about, in a few words.
+    /// What it is about, with the account.
     #[must_use]
     pub fn subject(&self) -> String {
         match &self.app_id {
@@ -89,7 +87,7 @@ impl Finding {
     }
 }
 
-/// Everything that was found.
+/// All findings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The worst of the findings.

@@ -1,4 +1,4 @@
-//! WeChat: whether it answers, what time it has, and whether it takes each account.
+//! Checks that WeChat answers, that clocks agree, and that it accepts each account.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,28 +6,28 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::Finding;
-use super::desk::{Desk, Missing, Token};
+use super::credential_probe::{CredentialProbe, Missing, Token};
 use crate::settings::{Account, Settings, TokenApi};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
 const CHECK: &str = "account";
 
-/// So far apart clocks may be: WeChat tells its time in whole seconds, and the answer took a while.
+/// How far apart clocks may be: WeChat's time is in whole seconds, and its answer took a while.
 const TOLERATED: Duration = Duration::from_secs(5);
-/// So far apart, JSON Web Tokens and signed requests to an S3 store are refused, or soon will be.
+/// Above this, JSON Web Tokens and signed requests to S3 are refused, or soon will be.
 const TOO_FAR: Duration = Duration::from_mins(5);
 
-pub(super) async fn look(settings: &Settings, desk: &Desk) -> Vec<Finding> {
-    let accounts = settings.accounts.iter().map(|account| account_finding(account, desk));
-    let (mut findings, accounts) = tokio::join!(reach_and_clock(settings, desk), join_all(accounts));
+pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Finding> {
+    let accounts = settings.accounts.iter().map(|account| account_finding(account, probe));
+    let (mut findings, accounts) = tokio::join!(reach_and_clock(settings, probe), join_all(accounts));
     findings.extend(accounts);
     findings
 }
 
-async fn reach_and_clock(settings: &Settings, desk: &Desk) -> Vec<Finding> {
+async fn reach_and_clock(settings: &Settings, probe: &CredentialProbe) -> Vec<Finding> {
     let (asked, asked_at) = (Instant::now(), SystemTime::now());
     let host = settings.wechat.api_base_url.as_str();
-    match desk.client().date().await {
+    match probe.client().date().await {
         Ok(date) => {
             let took = asked.elapsed();
             let answers = format!("{host} answers in {} ms", took.as_millis());
@@ -40,7 +40,7 @@ async fn reach_and_clock(settings: &Settings, desk: &Desk) -> Vec<Finding> {
     }
 }
 
-/// What to do where WeChat can't be asked.
+/// What to do if WeChat can't be reached.
 fn way_there(error: &CallError) -> &'static str {
     match error {
         CallError::Status(_) | CallError::Body(_) => {
@@ -58,7 +58,7 @@ fn clock(date: Option<SystemTime>, now: SystemTime) -> Finding {
     let Some(date) = date else {
         return Finding::warning(CHECK, "not compared: WeChat's answer has no date");
     };
-    // The date was cut to its second.
+    // The date is truncated to seconds.
     let date = date + Duration::from_millis(500);
     let (apart, side) = match now.duration_since(date) {
         Ok(ahead) => (ahead, "ahead of"),
@@ -77,16 +77,16 @@ fn clock(date: Option<SystemTime>, now: SystemTime) -> Finding {
     finding.cure("set this host's clock by NTP (timedatectl, chronyc tracking)")
 }
 
-async fn account_finding(account: &Account, desk: &Desk) -> Finding {
-    let finding = match desk.token(account).await {
-        Ok(Token::InUse(token)) => match desk.client().probe(&token).await {
+async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding {
+    let finding = match probe.token(account).await {
+        Ok(Token::InUse(token)) => match probe.client().probe(&token).await {
             Ok(()) => Finding::ok(
                 CHECK,
                 "WeChat takes the classic token in use; AppSecret and IP list were not tried, for that takes a new token",
             ),
             Err(error) => refused(&error, ErrCode::meaning, "the classic token in use"),
         },
-        Ok(Token::Issued(token)) => match desk.client().jsapi_ticket(&token).await {
+        Ok(Token::Issued(token)) => match probe.client().jsapi_ticket(&token).await {
             Ok(_) => Finding::ok(CHECK, issued(account.token_api)),
             Err(error) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
         },
@@ -146,7 +146,7 @@ mod tests {
     use crate::check::State;
 
     #[test]
-    fn clocks_may_differ_by_seconds() {
+    fn clock_may_differ_by_seconds() {
         let date = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let seconds = Duration::from_secs;
         for (now, state, part) in [

@@ -1,4 +1,4 @@
-//! `wxgate check`: what the gateway depends on, looked at before it is needed.
+//! `wxgate check`: checks everything that the gateway depends on.
 
 use clap::Args;
 

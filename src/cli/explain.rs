@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigArgs, Failure, block_on, print};
 use crate::account::AppId;
-use crate::check::desk::Desk;
+use crate::check::CredentialProbe;
 use crate::jssdk::explain::{
     self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict, Words,
 };
@@ -91,7 +91,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     }
 }
 
-/// What the page passed to `wx.config`, where it is given.
+/// What the page passed to `wx.config`, if it is given.
 fn claim(args: &ExplainArgs) -> Option<Result<Claim, ClaimProblem>> {
     let (nonce, timestamp) = (args.nonce.as_deref()?, args.timestamp.as_deref()?);
     Some(Claim::new(&args.url, nonce, timestamp, args.signature.as_deref()?))
@@ -109,7 +109,7 @@ fn tickets(args: &ExplainArgs) -> Result<Tickets, Failure> {
     }
 }
 
-/// What the gateway's cluster signs with, and what may have been taken for it.
+/// The ticket that the gateway's cluster signs with, and what may have been mistaken for it.
 fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Tickets, Failure> {
     let settings = args.config.load().map_err(|failure| {
         Failure::Settings(format!(
@@ -117,17 +117,17 @@ fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Tickets, Failure> {
         ))
     })?;
     let account = chosen(&settings, args.app_id.as_deref())?;
-    let desk = Desk::open(&settings).map_err(|finding| Failure::Settings(finding.message))?;
+    let probe = CredentialProbe::open(&settings).map_err(|finding| Failure::Settings(finding.message))?;
     block_on(async {
         let no_ticket = |error| Failure::Running(format!("there is no ticket to compare with: {error}"));
         let mut tickets = Tickets {
-            current: desk.ticket(account).await.map_err(no_ticket)?,
+            current: probe.ticket(account).await.map_err(no_ticket)?,
             ..Tickets::default()
         };
         for other in &settings.accounts {
-            tickets.tokens.extend(desk.shared_token(&other.app_id).await);
+            tickets.tokens.extend(probe.shared_token(&other.app_id).await);
             if other.app_id != account.app_id {
-                tickets.others.extend(desk.ticket(other).await.ok());
+                tickets.others.extend(probe.ticket(other).await.ok());
             }
         }
         Ok(tickets)
@@ -162,7 +162,7 @@ fn verdict_as_text(claim: &Claim, verdict: &Verdict) -> String {
     };
     match verdict {
         Verdict::Right => format!(
-            "The signature is right for {}\nWhere WeChat still says \"invalid signature\":\n{}",
+            "The signature is right for {}\nIf WeChat still says \"invalid signature\":\n{}",
             claim.page(),
             list(&OTHER_CAUSES)
         ),

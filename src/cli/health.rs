@@ -1,10 +1,10 @@
-//! `wxgate health`: for a container's health check, where there is no curl.
+//! `wxgate health`: for health checks in containers without curl.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use axum::http::uri::Authority;
 use clap::Args;
+use http::uri::Authority;
 
 use super::{ConfigArgs, Failure, address, block_on};
 use crate::http_client;
@@ -36,7 +36,7 @@ impl HealthArgs {
         if let Some(address) = &self.address {
             return Ok(address.to_string());
         }
-        // What else is wrong with the settings does not stop a gateway that serves.
+        // A mistake elsewhere in the settings does not make a serving gateway unhealthy.
         let partial = Settings::load_partial(&self.config.sources());
         match partial.problems_of("server.listen") {
             Some(problems) => Err(Failure::Settings(problems.to_string())),

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::http::public;
+use crate::http;
 use crate::settings::{Settings, Sources};
 
 /// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
@@ -35,10 +35,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the WeChat sandbox alone, so that other programs can be tested against it
     Sandbox(sandbox::SandboxArgs),
-    /// Look at everything that the gateway depends on, and say what to do about each failure
+    /// Check everything that the gateway depends on, and say what to do about each failure
     ///
     /// A line each: the settings, Redis (time to answer, rights, eviction), WeChat, this host's clock, each
-    /// account, the image store. It harms nothing: no token in use is replaced, and what it writes it removes.
+    /// account, the image store. It does no harm: no token in use is replaced, and it removes what it writes.
     ///
     /// Exit code: 0 if all is well, warnings included; 1 if something failed; 2 if the settings or the
     /// command line are wrong.
@@ -132,10 +132,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where the command line speaks of failures"
-)]
+#[expect(clippy::print_stderr, reason = "the one place that prints failures")]
 fn complain(failure: &Failure) {
     eprintln!("wxgate: {failure}");
 }
@@ -158,14 +155,14 @@ fn config(args: &ConfigArgs) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
-    let document = public::openapi().to_pretty_json();
+    let document = http::openapi().to_pretty_json();
     print(&document.map_err(|error| Failure::Running(error.to_string()))?)
 }
 
 /// Runs `work` on a runtime, until it ends.
 ///
-/// On one processor, which is what most containers are given, tokio's scheduler for one thread: the one for
-/// several finds nobody to share its tasks with, and costs an upload a fifth more.
+/// On one processor, as in most containers, it is tokio's single-threaded one: there the other has no threads to
+/// balance between, and makes an upload a fifth slower.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut runtime = if processors == 1 {
@@ -175,7 +172,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     };
     let runtime = runtime
         .enable_all()
-        // They write pictures to a disk and look up names. Each costs memory; a disk is not faster for more.
+        // For files and DNS look-ups. Each thread costs memory, and more would not make a disk faster.
         .max_blocking_threads(16)
         .build();
     runtime

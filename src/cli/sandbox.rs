@@ -1,4 +1,4 @@
-//! `wxgate sandbox`: a WeChat on your desk, alone or inside `serve --sandbox`.
+//! The WeChat sandbox, alone (`wxgate sandbox`) or beside the gateway (`serve --sandbox`).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl SandboxArgs {
 pub(super) fn run(args: &SandboxArgs) -> Result<(), Failure> {
     block_on(async {
         let stop = stop_on_signal()?;
-        let sandbox = DeskSandbox::listen(args.config(), args.listen).await?;
+        let sandbox = LocalSandbox::listen(args.config(), args.listen).await?;
         print(&sandbox.introduction())?;
         sandbox.run(stop).await;
         Ok(())
@@ -79,14 +79,14 @@ pub(super) fn run(args: &SandboxArgs) -> Result<(), Failure> {
 }
 
 /// A sandbox that listens.
-pub(super) struct DeskSandbox {
+pub(super) struct LocalSandbox {
     sandbox: Sandbox,
     listener: TcpListener,
     address: SocketAddr,
 }
 
-impl DeskSandbox {
-    /// A sandbox with WeChat's own rules; without an address on a free port of this host.
+impl LocalSandbox {
+    /// A sandbox with WeChat's own rules, by default on a free port of loopback.
     pub(super) async fn open(address: Option<SocketAddr>) -> Result<Self, Failure> {
         let address = address.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
         Self::listen(SandboxConfig::default(), address).await
@@ -140,7 +140,7 @@ impl DeskSandbox {
             format!("Control:        {url}/sandbox"),
         ];
         for account in &self.sandbox.config().accounts {
-            // Invented, or typed on this very command line: no secret to keep.
+            // Not secret: a default, or typed on this command line.
             lines.push(format!(
                 "Account:        {} with AppSecret {}",
                 account.app_id,

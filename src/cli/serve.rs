@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::sandbox::DeskSandbox;
+use super::sandbox::LocalSandbox;
 use super::signal::stop_on_signal;
 use super::{ConfigArgs, Failure, address, block_on, print};
-use crate::app::{App, replica_name};
+use crate::app::{App, AppParts, replica_name};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
 use crate::telemetry::{self, Traces};
@@ -28,7 +28,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     block_on(async {
         let mut sources = args.config.sources();
         let sandbox = if args.sandbox {
-            Some(DeskSandbox::open(args.sandbox_listen).await?)
+            Some(LocalSandbox::open(args.sandbox_listen).await?)
         } else {
             None
         };
@@ -36,20 +36,26 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
             sources.overrides = sandbox.settings();
         }
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
-        let traces = telemetry::init(&settings, &replica_name())
+        let replica = replica_name();
+        let traces = telemetry::init(&settings, &replica)
             .map_err(|error| Failure::Settings(format!("telemetry.otlp_endpoint: {error}")))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
-        serve(settings, sandbox, traces).await
+        let page = sandbox.as_ref().map(LocalSandbox::page);
+        let parts = AppParts {
+            settings,
+            replica,
+            sandbox: page.unwrap_or_default(),
+        };
+        serve(parts, sandbox, traces).await
     })
 }
 
-async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
+async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
     raise_open_files();
     let stop = stop_on_signal()?;
-    let page = sandbox.as_ref().map(DeskSandbox::page);
-    let app = App::build(settings, page.unwrap_or_default()).await;
+    let app = App::build(parts).await;
     let app = app.map_err(|error| Failure::Settings(error.to_string()))?;
     if let Some(traces) = traces {
         app.at_end(traces.flush());
@@ -71,14 +77,14 @@ async fn serve(settings: Settings, sandbox: Option<DeskSandbox>, traces: Option<
     Ok(())
 }
 
-/// Where to find the demo page and the sandbox.
+/// The URLs of the demo page and of the sandbox.
 fn introduction(public: SocketAddr, sandbox: SocketAddr) -> String {
     let mut text = format!(
         "The demo page: {}/\nThe sandbox's faults and state: {}/sandbox",
         address::url(public),
         address::url(sandbox)
     );
-    // The gateway is to be reached from elsewhere, likely from outside a container.
+    // The gateway is probably in a container, where loopback can't be reached from outside.
     if public.ip().is_unspecified() && sandbox.ip().is_loopback() {
         text.push_str("  (on this host or in this container only; see --sandbox-listen)");
     }

@@ -1,4 +1,4 @@
-//! `wxgate sign`: a signature and how it comes about.
+//! `wxgate sign`: a signature and the string that it is made from.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 
 /// A token that the first SIGTERM, SIGINT or SIGHUP cancels. A SIGTERM or SIGINT after that ends the process at
-/// once, with exit code 1: whoever sends it does not want to wait for the drain.
+/// once, with exit code 1.
 pub(super) fn stop_on_signal() -> Result<CancellationToken, Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::Running(format!("signals can't be handled: {error}")));
     let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
@@ -29,6 +29,6 @@ async fn watch(mut terminate: Signal, mut interrupt: Signal, mut hang_up: Signal
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::warn!("a second signal: the drain is cut short");
+    tracing::warn!("second signal: exiting without waiting for the drain");
     process::exit(1);
 }

@@ -1,11 +1,11 @@
-//! Whose request it is: the address behind the proxies that the operator trusts.
+//! The client's address, behind the proxies that the operator trusts.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
-use axum::http::request::Parts;
+use http::HeaderMap;
+use http::request::Parts;
 use ipnet::IpNet;
 
 /// The client's address. The server puts the peer's into a request's extensions; behind trusted proxies, a
@@ -27,9 +27,9 @@ impl<S: Sync> FromRequestParts<S> for Client {
     }
 }
 
-/// The client's address. `X-Forwarded-For` is believed only as far as trusted proxies wrote it: from
-/// its end, each entry was added by the hop after it, so the first one that no trusted proxy has is
-/// the client. What stands before that anybody may have written.
+/// The client's address. `X-Forwarded-For` is believed only as far as trusted proxies wrote it: each entry was
+/// added by the hop after it, so from the end, the first address that is not a trusted proxy's is the client.
+/// Anybody may have written what precedes it.
 #[must_use]
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
@@ -37,8 +37,8 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     if trusted.is_empty() {
         return client;
     }
-    // As bytes: a list that is no text must not be passed over, for then the one before it, which
-    // anybody may have written, would be taken for the proxy's.
+    // As bytes: if a list that is not text were skipped, the one before it, which anybody may have written, would
+    // be taken for the proxy's.
     let lists = headers.get_all("x-forwarded-for").iter().rev();
     let mut hops = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
     while is_trusted(&client) {
@@ -62,19 +62,19 @@ fn parse_hop(bytes: &[u8]) -> Option<IpAddr> {
     address.map(|address: IpAddr| address.to_canonical())
 }
 
-/// The unit that is limited: an IPv4 address, or the /64 network that one IPv6 customer has.
+/// What a rate limit counts: an IPv4 address, or the /64 network that one IPv6 customer has.
 #[must_use]
 pub fn limited_unit(address: IpAddr) -> IpAddr {
     network(address, 32, 64)
 }
 
-/// The unit that is limited while there are too many of the finer ones: what one provider has.
+/// What it counts while there are too many of those: a provider's network.
 #[must_use]
 pub fn limited_neighbourhood(address: IpAddr) -> IpAddr {
     network(address, 16, 32)
 }
 
-/// The network of `address`, with as many bits as its family has here.
+/// The network of `address`, with this many bits for its family.
 fn network(address: IpAddr, bits4: u32, bits6: u32) -> IpAddr {
     match address {
         IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - bits4))).into(),
@@ -84,7 +84,7 @@ fn network(address: IpAddr, bits4: u32, bits6: u32) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn forwarded_for_is_believed_only_from_trusted_proxies() {
         assert_eq!(client("203.0.113.9", &["1.2.3.4"], &[]), "203.0.113.9");
         assert_eq!(client("203.0.113.9", &["1.2.3.4"], &["10.0.0.0/8"]), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &["6.6.6.6, 1.2.3.4"], &["10.0.0.0/8"]), "1.2.3.4");
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_customer_is_one_unit() {
+    fn ipv6_customer_is_limited_as_one() {
         let unit = |text: &str| limited_unit(text.parse().unwrap()).to_string();
         assert_eq!(unit("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(unit("192.0.2.7"), "192.0.2.7");
     }
 
     #[test]
-    fn every_spelling_of_an_address_is_read() {
+    fn address_is_read_in_every_spelling() {
         let behind = |list| client("10.0.0.1", &[list], &["10.0.0.0/8", "fd00::/8"]);
         for (list, address) in [
             ("2001:db8::1", "2001:db8::1"),
@@ -138,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(behind(list), address, "{list}");
         }
-        // Nothing is guessed, and nothing before it believed.
+        // An entry that can't be read is not skipped.
         for list in [
             "",
             ",",
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_no_text_hides_nobody() {
+    fn list_that_is_not_text_is_not_skipped() {
         let trusted = ["10.0.0.0/8"];
         assert_eq!(
             client_behind("10.0.0.1", &[b"6.6.6.6", b"\xff, 1.2.3.4"], &trusted),
@@ -163,9 +163,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client puts before it, what the trusted proxy wrote decides.
+        /// Whatever a client writes before it, the trusted proxy's entry decides.
         #[test]
-        fn what_a_client_writes_changes_nothing(
+        fn forged_entries_change_nothing(
             forged in prop::collection::vec("[ -~]{0,40}", 0..4),
             real: std::net::Ipv4Addr,
             port in prop::option::of(any::<u16>()),
@@ -182,18 +182,18 @@ mod tests {
             prop_assert_eq!(client("10.0.0.1", &lists, &["10.0.0.0/8"]), real.to_string());
         }
 
-        /// Bytes of any kind: the answer is the peer's address or one that stands in the list.
+        /// For any bytes, the answer is the peer's address or one from the list.
         #[test]
-        fn no_address_is_made_up(list in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn address_is_the_peers_or_from_the_list(list in prop::collection::vec(any::<u8>(), 0..60)) {
             let Ok(value) = HeaderValue::from_bytes(&list) else { return Ok(()) };
             let address = client_behind("10.0.0.1", &[value.as_bytes()], &["10.0.0.0/8"]);
             let named = String::from_utf8_lossy(&list).contains(address.as_str());
             prop_assert!(address == "10.0.0.1" || named || list.contains(&b':'), "{}", address);
         }
 
-        /// An IPv6 customer's addresses are one unit, another's are another.
+        /// An IPv6 customer's addresses are limited as one, another customer's apart.
         #[test]
-        fn a_unit_holds_one_customers_addresses(network: u64, one: u64, other: u64) {
+        fn ipv6_customers_are_limited_apart(network: u64, one: u64, other: u64) {
             let address = |host: u64| IpAddr::V6(Ipv6Addr::from_bits(u128::from(network) << 64 | u128::from(host)));
             let next = IpAddr::V6(Ipv6Addr::from_bits(u128::from(network ^ 1) << 64 | u128::from(one)));
             prop_assert_eq!(limited_unit(address(one)), limited_unit(address(other)));

@@ -1,56 +1,34 @@
-//! The code table: every way in which a request can fail, in one place. The HTTP status, the number
-//! and the name of a failure all come from here, and so does their documentation.
+//! The code table: every way in which a request can fail, with HTTP status, number and name. The documentation of
+//! failures is made from it too.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 
 /// A way in which a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "`Code::when` describes each")]
 pub enum Code {
-    /// A parameter or the body is missing or malformed.
     ParamInvalid,
-    /// The page's URL can't be signed as it was sent.
     UrlInvalid,
-    /// The page's host is not in `js_domains`.
     DomainNotAllowed,
-    /// No such `appId` here.
     AccountUnknown,
-    /// No or a wrong key or token on the upload route.
     Unauthorized,
-    /// Too many requests from one address.
     RateLimited,
-    /// The body is longer than 16 KiB.
     BodyTooLarge,
-    /// The body is not declared as JSON.
     BodyNotJson,
-    /// No such path.
     NotFound,
-    /// The path exists, but not with this method.
     MethodNotAllowed,
-    /// WeChat could not be reached, or broke off.
     WechatUnreachable,
-    /// WeChat did not answer in time.
     WechatTimedOut,
-    /// WeChat answered with a status other than 200.
     WechatStatus,
-    /// WeChat's body is empty, cut off or not what the API promises.
     WechatBody,
-    /// WeChat refused, with an `errcode`.
     WechatRefused,
-    /// The mediaId is wrong or has expired.
     MediaNotFound,
-    /// The media is not an allowed picture, or too large.
     MediaRejected,
-    /// The image store failed or refused.
     ImageStoreFailed,
-    /// The image store did not answer in time.
     ImageStoreTimedOut,
-    /// No usable credential is to be had now.
     CredentialUnavailable,
-    /// Too many uploads are under way.
     Overloaded,
-    /// The request took longer than `server.request_timeout`.
     RequestTimeout,
-    /// A bug.
     Internal,
 }
 

@@ -1,10 +1,10 @@
-//! The one shape of every answer.
+//! The envelope: the shape of every answer.
 
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -61,7 +61,7 @@ pub struct Failure {
     pub error: &'static str,
     /// What went wrong, for people.
     pub message: String,
-    /// WeChat's own code, where it gave one.
+    /// WeChat's own code, if it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 40164)]
     pub errcode: Option<i64>,
@@ -79,18 +79,18 @@ pub struct Failure {
 pub struct ApiError {
     /// Which row of the table.
     pub code: Code,
-    /// What the caller reads.
+    /// What the caller is told.
     pub message: String,
-    /// WeChat's own code, where it gave one.
+    /// WeChat's own code, if it gave one.
     pub errcode: Option<ErrCode>,
     /// When to come back.
     pub retry_after: Option<Duration>,
-    /// What the log gets besides, and the caller doesn't.
+    /// Logged, but not sent to the caller.
     pub detail: Option<String>,
 }
 
 impl ApiError {
-    /// A failure that `message` explains to the caller.
+    /// A failure with this `message` for the caller.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
@@ -102,13 +102,13 @@ impl ApiError {
         }
     }
 
-    /// A failure that the table's own words explain.
+    /// A failure with the table's message.
     #[must_use]
     pub fn plain(code: Code) -> Self {
         Self::new(code, code.when())
     }
 
-    /// Adds what only the log gets.
+    /// Adds a detail for the log.
     #[must_use]
     pub fn with_detail(self, detail: impl std::fmt::Display) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl ApiError {
         };
         let mut response = json(self.code.status(), &failure);
         if let Some(wait) = self.retry_after {
-            // Whole seconds, rounded up: a caller that obeys must not come too early.
+            // Whole seconds, rounded up, so that no caller comes too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response
                 .headers_mut()
@@ -163,7 +163,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// `body` as JSON, with the headers that every envelope has but for the request id.
+/// `body` as JSON, with every envelope's headers except the request id.
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     // Strings, numbers and structs of them can't fail to serialise.
     let text = serde_json::to_vec(body).unwrap_or_default();

@@ -1,20 +1,12 @@
-//! What is counted about requests.
+//! Metrics of requests.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use http::{Method, StatusCode};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-/// The methods that are counted by name. Methods are the caller's to invent; their number must stay bounded.
-const METHODS: [Method; 6] = [
-    Method::GET,
-    Method::POST,
-    Method::HEAD,
-    Method::OPTIONS,
-    Method::PUT,
-    Method::DELETE,
-];
+use crate::telemetry::KNOWN_METHODS;
 
 /// `wxgate_http_requests_total` and `wxgate_http_request_duration_seconds`.
 #[derive(Clone)]
@@ -24,7 +16,7 @@ pub struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Makes the metrics known to `registry`.
+    /// Registers the metrics with `registry`.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
             Opts::new(
@@ -50,7 +42,7 @@ impl HttpMetrics {
         Ok(Self { requests, duration })
     }
 
-    /// What is counted about requests of the route that `label` names.
+    /// The metrics of the route with this label.
     #[must_use]
     pub fn route(&self, label: &str) -> RouteMetrics {
         RouteMetrics {
@@ -62,12 +54,12 @@ impl HttpMetrics {
     }
 }
 
-/// The metrics of one route. Its usual series are looked up once: a look-up takes as long as a signature's SHA-1.
+/// The metrics of one route. The series of successful answers are looked up once: a look-up takes as long as a signature's SHA-1.
 pub struct RouteMetrics {
     label: String,
     requests: IntCounterVec,
     /// The counters of answers with status 200, by method.
-    ok: [OnceLock<IntCounter>; METHODS.len()],
+    ok: [OnceLock<IntCounter>; KNOWN_METHODS.len()],
     duration: Histogram,
 }
 
@@ -80,8 +72,8 @@ impl RouteMetrics {
 
     /// Counts a request.
     pub fn observe(&self, method: &Method, status: StatusCode, took: Duration) {
-        let known = METHODS.iter().position(|known| known == method);
-        let name = known.map_or("other", |index| METHODS[index].as_str());
+        let known = KNOWN_METHODS.iter().position(|known| known == method);
+        let name = known.map_or("other", |index| KNOWN_METHODS[index].as_str());
         let counter = || {
             self.requests
                 .with_label_values(&[self.label.as_str(), name, status.as_str()])

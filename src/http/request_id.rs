@@ -1,11 +1,11 @@
-//! The id that ties a request's answer, its log lines and the caller's own records together.
+//! The id that a request's answer, its log lines and the caller's own records share.
 
 use std::convert::Infallible;
 use std::fmt;
 
 use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderValue};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -42,7 +42,7 @@ impl RequestId {
         fine.then(|| Self::from_ascii(text))
     }
 
-    /// A new one.
+    /// A new random id.
     #[must_use]
     pub fn random() -> Self {
         let mut digits = [0; 32];
@@ -63,14 +63,14 @@ impl RequestId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in.
+        // Always ASCII, by construction.
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
     }
 
     /// The id as the value of a header.
     #[must_use]
     pub fn header_value(&self) -> HeaderValue {
-        // Only characters that a header may hold get in.
+        // Always valid in a header, by construction.
         HeaderValue::from_str(self.as_str()).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_callers_id_is_kept_where_it_is_fit_to_print() {
+    fn id_of_the_caller_is_kept_if_it_is_printable() {
         assert_eq!(of("a.b_C-9"), "a.b_C-9");
         let longest = "x".repeat(64);
         assert_eq!(of(&longest), longest);
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_is_the_callers_or_new_and_always_fit_to_print(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn id_is_the_callers_or_a_new_one_and_always_printable(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
             let id = RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]));
             prop_assert!((1..=64).contains(&id.as_str().len()));

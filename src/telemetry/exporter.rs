@@ -1,4 +1,4 @@
-//! An exporter that logs an outage once when it begins and once when it is over. The SDK's own logging, which
+//! An exporter that logs an outage when it begins and when it ends. The SDK's own logging, which
 //! would repeat it for each batch, is not compiled in.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -18,6 +18,7 @@ use tracing_subscriber::{Registry, fmt};
 use crate::settings::{LogFormat, Settings, Telemetry};
 
 pub use propagation::{PROPAGATED, inject};
+pub(crate) use spans::KNOWN_METHODS;
 pub use spans::{TRACES, call_span, request_answered, request_span, traced};
 pub use traces::{Traces, TracesError};
 
@@ -39,7 +40,7 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Trace
             .with(FilterFn::new(may_be_logged))
             .with(lines(*log_format))
             .init(),
-        // What the log does not want, the traces may.
+        // The log's filter must not apply to the traces.
         Some(traces) => Registry::default()
             .with(lines(*log_format).with_filter(filter.and(FilterFn::new(may_be_logged_beside_traces))))
             .with(traces.layer())
@@ -67,18 +68,18 @@ where
     }
 }
 
-/// Libraries print whole requests when they are asked to be talkative, and requests to WeChat hold
-/// the token in their query. So below `info` only our own words are let through.
+/// Below `info`, libraries log whole requests, and requests to WeChat have the token in their query. So at those levels
+/// only our own events are logged.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     metadata.target() != TRACES && (*metadata.level() <= Level::INFO || metadata.target().starts_with("wxgate"))
 }
 
-/// With traces, a request has one span, for both.
+/// With traces on, one span of a request serves both.
 fn may_be_logged_beside_traces(metadata: &Metadata<'_>) -> bool {
     may_be_logged(metadata) || (metadata.target() == TRACES && metadata.name() == spans::REQUEST)
 }
 
-/// `time` in milliseconds, as a number: `as_millis` gives one so long that it would be text in a JSON line.
+/// `time` in milliseconds: `as_millis` gives a u128, which would be a string in a JSON line.
 #[must_use]
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

@@ -1,6 +1,6 @@
-//! W3C trace context in headers.
+//! W3C trace context.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry_http::HeaderInjector;
@@ -11,15 +11,15 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 /// Headers of a trace, ours or a caller's, that are never sent to WeChat.
 pub const PROPAGATED: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
-/// The longest `tracestate` that is taken over, in bytes: what the standard asks for at least.
+/// The longest `tracestate` that is propagated, in bytes: the least that the standard demands.
 const MAX_STATE: usize = 512;
 
-/// The context that these headers name; an empty one if they name none, or a malformed one.
+/// The trace context of these headers; empty if there is none, or a malformed one.
 pub(super) fn extract(headers: &HeaderMap) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Incoming(headers))
 }
 
-/// Adds the context of the current span to `headers`, if there is one that is traced.
+/// Adds the context of the current span to `headers`, if it is traced.
 pub fn inject(headers: &mut HeaderMap) {
     inject_context(&Span::current().context(), headers);
 }
@@ -65,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn a_callers_trace_context_is_taken_over_and_passed_on() {
+    fn trace_context_of_the_caller_is_propagated() {
         let headers = passed_on(PARENT, "vendor=1");
         assert_eq!(headers["traceparent"], PARENT);
         assert_eq!(headers["tracestate"], "vendor=1");
     }
 
     #[test]
-    fn what_is_no_trace_context_is_nobodys_trace() {
+    fn malformed_trace_context_is_ignored() {
         for parent in [
             "",
             "nonsense",

@@ -4,21 +4,21 @@
 
 use std::fmt::Display;
 
-use axum::http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use opentelemetry::trace::{Status, TraceContextExt};
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::propagation::extract;
 
-/// The target of spans that are exported. Without a collector they are disabled, at the cost of one load each.
+/// The target of spans that are exported; without a collector they are disabled.
 pub const TRACES: &str = "wxgate::traces";
 
-/// The name of request spans; of the exported ones, the log shows only these.
+/// The name of request spans, the only exported spans that the log shows.
 pub(super) const REQUEST: &str = "request";
 
-/// The methods that spans are named by.
-const KNOWN: [Method; 6] = [
+/// The methods that spans and metrics name. A caller may send any other; their number must stay bounded.
+pub(crate) const KNOWN_METHODS: [Method; 6] = [
     Method::GET,
     Method::POST,
     Method::HEAD,
@@ -31,8 +31,7 @@ const KNOWN: [Method; 6] = [
 /// the headers name one.
 #[must_use]
 pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str) -> Option<Span> {
-    // A caller may send any method.
-    let method = if KNOWN.contains(method) {
+    let method = if KNOWN_METHODS.contains(method) {
         method.as_str()
     } else {
         "_OTHER"
@@ -50,8 +49,7 @@ pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str)
     Some(span)
 }
 
-/// The request of this span was answered. Ends it in the traces: an upload or a renewal that it has started may
-/// go on.
+/// Ends the span of a request that was answered, as an upload or a renewal within it may go on.
 pub fn request_answered(span: &Span, status: StatusCode) {
     if span.metadata().is_none_or(|span| span.target() != TRACES) {
         return;

@@ -1,6 +1,6 @@
 //! Traces: exported in batches by OTLP over HTTP (`telemetry.otlp_endpoint`).
 //!
-//! A collector that is slow or gone costs spans, never a request.
+//! A slow or missing collector costs spans, never a request.
 
 use std::time::Duration;
 
@@ -28,13 +28,13 @@ use crate::settings;
 const QUEUE: usize = 2048;
 /// Spans sent at once.
 const BATCH: usize = 512;
-/// How long a span waits for others.
+/// How long spans are gathered into a batch.
 const GATHER: Duration = Duration::from_secs(1);
-/// The longest that a connection to the collector may take.
+/// The limit on a connection to the collector.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest that an export may take, with all its attempts.
+/// The limit on an export, with all its attempts.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
-/// How long the last spans may take to reach the collector, once the gateway has drained.
+/// The limit on exporting the last spans, once the gateway has drained.
 const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Why there can be no traces.
@@ -48,7 +48,7 @@ pub enum TracesError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// The export of traces, under way.
+/// The running export of traces.
 pub struct Traces {
     provider: SdkTracerProvider,
 }
@@ -90,7 +90,7 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// What turns spans whose target is [`TRACES`] into OpenTelemetry's. Events are for the log alone.
+    /// The layer that turns spans whose target is [`TRACES`] into OpenTelemetry's; events are only logged.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -109,7 +109,7 @@ impl Traces {
 
     /// Exports the last spans, within a time limit.
     pub async fn flush(self) {
-        // It blocks its thread.
+        // It blocks.
         let flush = spawn_blocking(move || self.provider.shutdown());
         match timeout(FLUSH_LIMIT, flush).await {
             Ok(Ok(Ok(()))) => {}
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_is_added_to_a_collectors_address_alone() {
+    fn path_is_added_to_the_collectors_address_unless_it_is_there() {
         for (endpoint, url) in [
             ("http://collector:4318", "http://collector:4318/v1/traces"),
             ("http://collector:4318/", "http://collector:4318/v1/traces"),

@@ -165,7 +165,7 @@ async fn redis_keeps_other_keys_from_us() {
 }
 
 #[tokio::test]
-async fn redis_may_drop_what_it_keeps() {
+async fn redis_eviction_policy_is_warned_about() {
     let wechat = sandbox().await;
     let full = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
     for (options, expected) in [
@@ -191,7 +191,7 @@ async fn redis_may_drop_what_it_keeps() {
                 "+xrevrange",
                 "+ping",
             ][..],
-            ("ok", "not for this user to see"),
+            ("ok", "this user may not read its eviction policy"),
         ),
     ] {
         let redis = RedisServer::start_with(options).await;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-use wxgate::http::Code;
-use wxgate::http::public::openapi;
+use wxgate::http::{Code, openapi};
 
 use crate::support::Gateway;
 use crate::support::packages::{python_with, run};
@@ -76,8 +75,8 @@ async fn the_gateway_keeps_what_its_document_promises() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let scratch = tempfile::tempdir().unwrap();
-    // A URL of any length breaks the document; a huge one is refused before it reaches a route.
-    let refusals = "[checks.negative_data_rejection]\nexpected-statuses = [400, 401, 403, 404, 405, 406, 413, 414, 415, 422, 428, 431]\n";
+    // With 414 and 431, hyper refuses a URL that is longer than any route would read.
+    let refusals = "[checks.negative_data_rejection]\nexpected-statuses = [400, 404, 405, 414, 415, 431]\n";
     std::fs::write(scratch.path().join("schemathesis.toml"), refusals).unwrap();
     let mut schemathesis = Command::new(python_with("schemathesis").await);
     schemathesis

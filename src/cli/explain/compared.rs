@@ -1,4 +1,4 @@
-//! What a signing call asked for, against the page's URL, on the terminal.
+//! Prints how the URL of a signing call differs from the page's.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn difference_as_text(difference: &Difference) -> String {
     )
 }
 
-/// Two lines: the text, and below it what marks the place.
+/// Two lines: the text, and below it a mark under the place.
 fn marked(label: &str, text: &Marked) -> String {
     let Marked {
         before,

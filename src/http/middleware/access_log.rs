@@ -1,10 +1,10 @@
-//! A line in the log for each request.
+//! The access log.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::http::Method;
 use axum::response::Response;
+use http::Method;
 use tracing::Level;
 
 use crate::http::{ApiError, Code, RequestId};
@@ -13,12 +13,12 @@ use crate::telemetry::millis;
 /// A request that takes longer is worth a line in the log even if it succeeds.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Whose requests are logged.
+/// Which listener a request came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
-    /// Pages'.
+    /// For pages.
     Public,
-    /// The company's other services' and the operators'.
+    /// For the company's other services and operators.
     Internal,
 }
 
@@ -26,7 +26,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct AskedBy(pub String);
 
-/// Why a request came to nothing; as [`AskedBy`].
+/// Why a request failed; as [`AskedBy`].
 #[derive(Clone)]
 pub struct Because(pub String);
 
@@ -48,7 +48,7 @@ impl Line<'_> {
         let because = extensions.get::<Because>();
         let failed = match self.listener {
             Listener::Public => failure.is_some(),
-            // Whoever was given a token has to be known afterwards.
+            // It must be known afterwards who was given a token.
             Listener::Internal => asked_by.is_some() || because.is_some() || response.status().as_u16() >= 400,
         };
         let is_news = failed || self.took >= SLOW;

@@ -1,16 +1,16 @@
-//! Gives every failure its body, in the shape of the listener, and every answer the listener's headers.
+//! Gives every failure its body, in the listener's shape, and every answer its request id and the listener's headers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header};
 use pin_project_lite::pin_project;
 use tower::{BoxError, Layer, Service};
 
-use crate::http::{ApiError, RequestId};
+use crate::http::{ApiError, RequestId, X_REQUEST_ID};
 
 #[derive(Clone, Copy)]
 pub(super) struct FailureLayer {
@@ -24,7 +24,7 @@ impl FailureLayer {
     }
 
     /// The answer to the request `id`. The failure stays in its extensions, for the access log.
-    fn finish<B>(self, id: RequestId, response: axum::http::Response<B>) -> Response
+    fn finish<B>(self, id: RequestId, response: http::Response<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
@@ -33,7 +33,7 @@ impl FailureLayer {
             Some(error) => {
                 let mut shaped = (self.failure)(error, id);
                 shaped.extensions_mut().insert(error.clone());
-                // What inner layers have added, such as `Allow`, goes with it.
+                // Keep what inner layers have added, such as `Allow`.
                 for (name, value) in response.headers() {
                     if *name != header::CONTENT_LENGTH && !shaped.headers().contains_key(name) {
                         shaped.headers_mut().insert(name, HeaderValue::clone(value));
@@ -42,6 +42,7 @@ impl FailureLayer {
                 shaped
             }
         };
+        finished.headers_mut().insert(X_REQUEST_ID, id.header_value());
         (self.headers)(finished.headers_mut());
         finished
     }
@@ -63,7 +64,7 @@ pub(super) struct Shape<S> {
 
 impl<S, B> Service<Request> for Shape<S>
 where
-    S: Service<Request, Response = axum::http::Response<B>>,
+    S: Service<Request, Response = http::Response<B>>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response;
@@ -94,7 +95,7 @@ pin_project! {
 
 impl<F, B, E> Future for Answer<F>
 where
-    F: Future<Output = Result<axum::http::Response<B>, E>>,
+    F: Future<Output = Result<http::Response<B>, E>>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Output = Result<Response, E>;

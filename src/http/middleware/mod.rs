@@ -1,10 +1,9 @@
 //! The stack of layers around every route, the same for both listeners.
 
 mod access_log;
-mod client_address;
 mod failure;
+mod identity;
 mod observe;
-mod request_id;
 mod span;
 mod time_limit;
 
@@ -14,19 +13,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::MatchedPath;
-use axum::http::{Extensions, HeaderMap};
 use axum::response::{IntoResponse, Response};
+use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use access_log::{AskedBy, Because, Listener};
 
 use super::{ApiError, Code, HttpMetrics, RequestId};
 
-/// What the stack is made from. All that differs between the listeners is in the first three fields.
+/// What the stack is made from. The listeners differ in the first three fields only.
 #[derive(Clone)]
 pub struct Stack {
-    /// Whose requests these are, for the access log.
+    /// Which listener, for the access log.
     pub listener: Listener,
     /// Makes the body of a failure.
     pub failure: fn(&ApiError, RequestId) -> Response,
@@ -38,31 +38,30 @@ pub struct Stack {
     pub metrics: HttpMetrics,
 }
 
-/// How routes that belong together are treated.
+/// How a group of routes is treated.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
     /// The label in metrics and logs; without one, it is the path as it was registered.
     pub label: Option<&'static str>,
-    /// What happens within their requests.
+    /// How their requests are logged and traced.
     pub kind: Kind,
     /// The longest that a request may take.
     pub time_limit: Option<Duration>,
 }
 
-/// What happens within a request, as far as logs and traces are concerned.
+/// How requests are logged and traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Usually answered without a wait and without a log line: the span is for the level debug.
     Instant,
     /// Waits, for WeChat or a file, and may log.
     Waits,
-    /// Called by monitoring, all day long: not traced.
+    /// Called by monitoring all the time: not traced.
     Probe,
 }
 
 impl Group {
-    /// The label of a request with these extensions. A path that is not registered may hold anything, so it is
-    /// never a label.
+    /// The label of a request with these extensions. It is never the path itself, which may be anything.
     fn label<'a>(&self, extensions: &'a Extensions) -> &'a str {
         let matched = || extensions.get::<MatchedPath>().map(MatchedPath::as_str);
         self.label.or_else(matched).unwrap_or("pass-through")
@@ -74,12 +73,11 @@ impl Stack {
     /// looked up once.
     ///
     /// From the outside in: the id and the client's address come first, since all others use them. Metrics and
-    /// access log see the answer as it goes out, and their time is the whole time. The span holds everything that
-    /// a handler does. Failures get their body outside of what makes them: a panic, the time limit, a handler.
+    /// access log see the final answer and measure the whole time. The span holds everything that a handler does.
+    /// Failures get their body outside of what causes them: a panic, the time limit, a handler.
     pub fn around<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>, group: Group) -> Router<S> {
         routes.layer((
-            request_id::RequestIdLayer,
-            client_address::ClientAddressLayer::new(&self.trusted_proxies),
+            MapRequestLayer::new(identity::identify(Arc::clone(&self.trusted_proxies))),
             observe::ObserveLayer::new(self.listener, self.metrics.clone(), group),
             span::SpanLayer(group),
             failure::FailureLayer::new(self.failure, self.headers),
@@ -89,7 +87,7 @@ impl Stack {
     }
 }
 
-/// The failure that a panic ends in; its words are for the log.
+/// The failure for a panic, whose message goes to the log only.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 fn internal_error(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
@@ -106,8 +104,8 @@ mod tests {
 
     use axum::Router;
     use axum::body::{Body, to_bytes};
-    use axum::http::Request;
     use axum::routing::get;
+    use http::Request;
     use prometheus::Registry;
     use tower::ServiceExt;
 
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_answered_in_the_envelope_without_its_words() {
+    async fn panic_is_answered_in_the_envelope_without_its_message() {
         let boom = || async { assert!(Vec::<u8>::new().len() > 1, "inner words") };
         let (status, body, _) = ask(Router::new().route("/a/{id}", get(boom)), None).await;
         assert_eq!(
@@ -155,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_handler_that_hangs_is_cut_off_with_4003() {
+    async fn handler_that_hangs_is_cut_off_with_4003() {
         let routes = Router::new().route("/a/{id}", get(std::future::pending::<()>));
         let (status, body, _) = ask(routes, None).await;
         assert_eq!((status, &body["code"]), (504, &4003.into()));

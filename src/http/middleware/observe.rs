@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use axum::extract::Request;
-use axum::http::Method;
 use axum::response::Response;
+use http::Method;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
@@ -49,7 +49,7 @@ impl<S> Layer<S> for ObserveLayer {
 /// One route.
 struct Route {
     layer: ObserveLayer,
-    /// Known from the first request on, which says what path the route was registered under.
+    /// Set by the first request, which has the path that the route was registered under.
     metrics: OnceLock<RouteMetrics>,
 }
 

@@ -1,4 +1,4 @@
-//! The span that everything happens in that is done for a request: in the log, and in traces if they are on.
+//! The span of a request: in the log, and in traces if they are on.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -33,7 +33,7 @@ pub(super) struct InSpan<S> {
 }
 
 impl<S> InSpan<S> {
-    /// With traces, a request has one span for them and for the log.
+    /// With traces on, one span serves them and the log.
     fn span(&self, request: &Request) -> Span {
         let (id, group) = (RequestId::in_extensions(request.extensions()), self.group);
         let for_traces = || {

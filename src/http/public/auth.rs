@@ -1,6 +1,6 @@
 //! Who may use the upload route.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, header};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 
@@ -9,13 +9,13 @@ use crate::http::{ApiError, Code};
 use crate::secret::Secret;
 use crate::settings::{JwtAlgorithm, resolved};
 
-/// How callers of the upload route are known.
+/// How callers of the upload route are authenticated.
 pub enum Auth {
-    /// Everybody may.
+    /// Not at all.
     Open,
-    /// Holders of one of these keys.
+    /// By one of these keys.
     ApiKey(Vec<Secret>),
-    /// Bearers of a token that this key signed.
+    /// By a token that this key has signed.
     Jwt(Box<(DecodingKey, Validation)>),
 }
 
@@ -23,7 +23,7 @@ pub enum Auth {
 const LEEWAY: u64 = 30;
 
 impl Auth {
-    /// What the settings ask for.
+    /// As the settings say.
     #[must_use]
     pub fn new(auth: &resolved::Auth) -> Self {
         match auth {
@@ -33,14 +33,14 @@ impl Auth {
         }
     }
 
-    /// Lets the caller with these headers pass, or says how it should have shown itself.
+    /// Lets the caller with these headers pass, or says what it should have sent.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         match self {
             Self::Open => Ok(()),
             Self::ApiKey(keys) => {
                 let sent = only(headers, &X_API_KEY).or_else(|| bearer(headers));
                 let sent = Secret::new(sent.ok_or_else(|| refused("send your key in X-Api-Key or as a bearer token"))?);
-                // Every key is compared, so that the time taken does not tell which one came close.
+                // Every key is compared, so that the time taken does not show how much of one matched.
                 let matching = keys.iter().filter(|key| **key == sent).count();
                 if matching > 0 && !sent.is_blank() {
                     Ok(())
@@ -52,7 +52,7 @@ impl Auth {
                 let (key, validation) = verifier.as_ref();
                 let token = bearer(headers).ok_or_else(|| refused("send a JSON Web Token as a bearer token"))?;
                 match jsonwebtoken::decode::<Claims>(token, key, validation) {
-                    // The issuer demands what is not done here (RFC 7515, section 4.1.11).
+                    // The issuer demands an extension, and none is supported (RFC 7515, section 4.1.11).
                     Ok(token) if token.header.crit.is_some() => Err(refused("the token is not valid")),
                     Ok(_) => Ok(()),
                     Err(error) => Err(refused("the token is not valid").with_detail(error)),
@@ -70,8 +70,7 @@ fn refused(message: &str) -> ApiError {
     ApiError::new(Code::Unauthorized, message)
 }
 
-/// The value of the header `name`; none where it is sent twice, since a proxy on the way may have
-/// looked at the other one.
+/// The value of the header `name`; none if it was sent twice, since a proxy may have checked the other one.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -85,8 +84,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// One algorithm, a lifetime, and the audience and issuer where they are set: a token that lacks a
-/// claim that is checked is refused, not excused.
+/// Checks one algorithm, the lifetime, and audience and issuer if they are set. A token without a claim that is
+/// checked is refused.
 fn validation(jwt: &resolved::Jwt) -> Validation {
     let mut validation = Validation::new(match jwt.algorithm {
         JwtAlgorithm::HS256 => Algorithm::HS256,

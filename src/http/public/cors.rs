@@ -1,8 +1,8 @@
-//! Which origins' pages may call.
+//! CORS.
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::http::X_REQUEST_ID;
@@ -10,7 +10,7 @@ use crate::settings::values::Origin;
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// How long a browser may remember what a preflight request was answered.
+/// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Which origins' pages may call; `None` if none was configured. It goes around all other layers, so that a page

@@ -1,9 +1,9 @@
-//! The OpenAPI document: made from the routes and the code table, so it can't say anything else.
+//! The OpenAPI document, made from the routes and the code table, so that it can't differ from them.
 
 use std::collections::BTreeMap;
 
-use axum::http::header;
 use axum::response::IntoResponse;
+use http::header;
 use serde_json::json;
 use utoipa::openapi::{
     ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
@@ -43,8 +43,8 @@ impl Modify for Security {
     }
 }
 
-/// What the page may consist of: its own files, the pictures within its style sheet, and the styles
-/// that its script sets. It may try the routes of this gateway.
+/// The page may load its own files, the pictures within its style sheet, and the styles that its script sets, and call
+/// the routes of this gateway.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";

@@ -1,4 +1,4 @@
-//! What lower floors fail with, as rows of the code table.
+//! The errors of the other modules as rows of the code table.
 
 use validator::ValidationErrors;
 

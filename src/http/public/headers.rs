@@ -1,11 +1,11 @@
-//! What a browser must not do with an answer.
+//! Security headers.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::http::envelope::JSON;
 
-/// Adds the headers of every public answer. Pages, and pictures, say for themselves what they may load; JSON loads
-/// nothing; all else is nothing to look at.
+/// Adds the security headers of every public answer. JSON needs only one; pages and pictures set their own policy;
+/// anything else may load nothing.
 pub fn add_security_headers(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == JSON) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,24 +28,24 @@ pub enum Readiness {
 /// The state of one thing that the gateway depends on.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Component {
-    /// Its name: `store`, or an account's credential.
+    /// Its name: `redis`, `memory`, or an account's credential.
     #[schema(example = "wx0123456789abcdef access_token")]
     name: String,
     /// `up` or `down`.
     #[schema(example = "up")]
     status: &'static str,
-    /// Seconds since it came into this state, or since the credential was got.
+    /// Seconds since it came into this state, or since the credential was obtained.
     #[schema(example = 120)]
     age_seconds: u64,
     /// Seconds until the credential ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 6900)]
     expires_in_seconds: Option<u64>,
-    /// WeChat's own code, where it refuses to give the credential.
+    /// WeChat's own code, if it refuses to issue the credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 40164)]
     errcode: Option<i64>,
-    /// What is wrong, in words that are not for the public: on the internal listener only.
+    /// What is wrong; on the internal listener only.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }

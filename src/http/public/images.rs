@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
@@ -21,7 +21,7 @@ pub(super) fn documented() -> OpenApiRouter<Arc<LocalStore>> {
     OpenApiRouter::new().routes(routes!(get_image))
 }
 
-/// The route where the pictures of `store` are looked for: under the path of its public base URL.
+/// The route of the pictures of `store`: under the path of its public base URL.
 pub(super) fn router(store: Arc<LocalStore>) -> Router {
     let path = store.public_path().trim_end_matches('/');
     let path = format!("{}/{{name}}", if path.is_empty() { "/images" } else { path });
@@ -66,7 +66,7 @@ pub(super) async fn get_image(
     }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, mime);
-    // A picture must not act as a page, whatever a browser takes it for.
+    // A picture must not act as a page, even if a browser takes it for one.
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; sandbox"),

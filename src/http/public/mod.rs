@@ -42,9 +42,9 @@ use crate::upload::MediaRelay;
 pub struct Api {
     /// The accounts.
     pub(crate) directory: Arc<Directory>,
-    /// Carries photos into the store.
+    /// Brings photos into the image store.
     pub relay: MediaRelay,
-    /// What replicas share; asked for its health only.
+    /// What replicas share; used for its health only.
     pub store: Arc<dyn SharedStore>,
     /// Who may upload.
     pub auth: Auth,

@@ -1,4 +1,4 @@
-//! Requests per second and client address, in this process.
+//! Limits on requests per second and client address, in this process.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::http::client_address::{limited_neighbourhood, limited_unit};
 use crate::http::{ApiError, Code};
 use crate::settings::Rate;
 
-/// One route's limit; `None` inside where it is off.
+/// One route's limit; `None` if it is off.
 pub struct RateLimit(Option<RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>>);
 
 impl RateLimit {
-    /// The limit at `rate`; none where that is `None`.
+    /// A limit of `rate`.
     #[must_use]
     pub fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| RateLimiter::hashmap(Quota::per_second(rate.per_second).allow_burst(rate.burst))))
@@ -23,7 +23,7 @@ impl RateLimit {
     /// Counts a request from `client`.
     pub fn check(&self, client: IpAddr) -> Result<(), ApiError> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        let unit = if limiter.len() < Self::MOST_UNITS {
+        let unit = if limiter.len() < Self::MAX_KEYS {
             limited_unit(client)
         } else {
             limited_neighbourhood(client)
@@ -34,7 +34,7 @@ impl RateLimit {
         })
     }
 
-    /// Forgets the addresses that have been quiet, so that their number stays that of the active ones.
+    /// Drops the keys of addresses that have been quiet.
     pub fn sweep(&self) {
         if let Some(limiter) = &self.0 {
             limiter.retain_recent();
@@ -42,11 +42,11 @@ impl RateLimit {
         }
     }
 
-    /// Addresses remembered apart. Somebody with more of them, which IPv6 makes cheap, is limited
-    /// with the neighbours, so that memory has a bound (some 10 MB) and so has the somebody.
-    const MOST_UNITS: usize = 100_000;
+    /// Above this many keys, limit by /16 (IPv4) or /32 (IPv6), so that one client with many addresses can exhaust
+    /// neither memory (about 10 MB) nor its limit.
+    const MAX_KEYS: usize = 100_000;
 
-    /// How often [`RateLimit::sweep`] is worth calling.
+    /// How often to call [`RateLimit::sweep`].
     pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_bounded_however_many_addresses_somebody_has() {
+    fn memory_is_bounded_for_a_client_with_many_addresses() {
         let one = NonZeroU32::MIN;
         let limit = RateLimit::new(Some(Rate {
             per_second: one,
@@ -69,7 +69,7 @@ mod tests {
             .filter(|network| limit.check(address(*network)).is_err())
             .count();
         assert!(refused > 40_000, "the provider is limited as one: {refused}");
-        assert!(limit.0.as_ref().unwrap().len() <= RateLimit::MOST_UNITS + 1);
+        assert!(limit.0.as_ref().unwrap().len() <= RateLimit::MAX_KEYS + 1);
         assert!(limit.check([192, 0, 2, 1].into()).is_ok(), "others are not");
     }
 }

@@ -1,12 +1,12 @@
-//! `POST /p/active/weChatOa/upload`: from a photo in WeChat to a picture in the store.
+//! `POST /p/active/weChatOa/upload`: stores a photo from WeChat.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -22,7 +22,7 @@ use crate::wechat::MediaId;
 /// The longest body that is read. A media id has some 64 characters.
 const MAX_BODY: usize = 16 * 1024;
 
-/// How long a caller may take to send it.
+/// How long a caller may take to send the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The photo to fetch.
@@ -133,13 +133,13 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
 
 pub(crate) fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
     let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
-    // An object first: serde would take an array for a struct as well.
+    // An object first: serde would also read a struct from an array.
     let object: Map<String, Value> =
         serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be a JSON object: {error}")))?;
     let request = UploadRequest::deserialize(Value::Object(object)).map_err(|error| invalid(error.to_string()))?;
     request.validate()?;
     let media_id = request.media_id.as_deref().and_then(MediaId::parse);
-    // Validated, so there is one.
+    // Always there, since it was validated.
     let media_id = media_id.ok_or_else(|| ApiError::plain(Code::ParamInvalid))?;
     Ok((media_id, request.app_id.filter(|app_id| !app_id.is_empty())))
 }
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// JSON of any shape, often with the names that are looked for.
+    /// JSON of any shape, often with the fields' names.
     fn body() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -170,14 +170,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             if let Err(error) = parse(&bytes) {
                 prop_assert_eq!(error.code, Code::ParamInvalid);
             }
         }
 
         #[test]
-        fn what_is_read_is_what_stands_there(value in body()) {
+        fn fields_are_read_as_they_were_sent(value in body()) {
             match parse(value.to_string().as_bytes()) {
                 Ok((media_id, app_id)) => {
                     prop_assert_eq!(Some(media_id.as_str()), value["mediaId"].as_str());
@@ -189,7 +189,7 @@ mod tests {
         }
 
         #[test]
-        fn a_good_body_is_read(id in "[A-Za-z0-9_-]{1,512}", app_id in prop::option::of("wx[0-9a-f]{16}")) {
+        fn valid_body_is_read(id in "[A-Za-z0-9_-]{1,512}", app_id in prop::option::of("wx[0-9a-f]{16}")) {
             let (media_id, read) = parse(json!({ "mediaId": id, "appId": app_id }).to_string().as_bytes()).unwrap();
             prop_assert_eq!((media_id.as_str(), read), (id.as_str(), app_id));
         }

@@ -16,7 +16,7 @@ pub struct ConnectionLimit {
     warned_at: Arc<Mutex<Option<Instant>>>,
 }
 
-/// As many as the limit on open files allows.
+/// As many connections as the limit on open files allows.
 impl Default for ConnectionLimit {
     fn default() -> Self {
         Self::new(open_files::connections())
@@ -24,7 +24,7 @@ impl Default for ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    /// A flood must not fill the log as well.
+    /// So that a flood does not fill the log.
     const WARN_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
     /// A budget of `total` connections.
@@ -37,7 +37,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// Waits for a place; it is free again once the permit is dropped.
+    /// Waits for a place, which the permit holds.
     pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         if self.free.available_permits() == 0 && self.should_warn() {
             tracing::warn!(

@@ -1,17 +1,19 @@
 //! The server: connections are accepted up to a limit, cut when they are too slow, and drained at the end.
 //!
-//! hyper speaks HTTP/1.1; what is not HTTP is refused by hyper itself. A request for HTTP/2 is one of those.
+//! hyper speaks HTTP/1.1, and itself refuses what is not HTTP/1.1.
 
 mod connection_limit;
 mod open_files;
+mod request_body;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
-use hyper::body::{Body as _, Incoming};
+use futures_util::FutureExt;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,7 +24,6 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
-use tower_http::timeout::TimeoutBody;
 
 pub use connection_limit::ConnectionLimit;
 pub use open_files::raise_open_files;
@@ -38,10 +39,10 @@ pub struct Limits {
     pub head: Duration,
     /// The same for connections that are accepted when few places are left.
     pub head_when_nearly_full: Duration,
-    /// How long a request's body may stall while a handler waits for it. Longer than the time that routes give
-    /// a whole body, so that they answer in their own words.
+    /// How long a request's body may stall: while a handler waits for it, the body fails; after the answer, the
+    /// connection ends. Longer than the time that routes give a whole body, so that they answer in their own words.
     pub body_stall: Duration,
-    /// How long a client may leave an answer untaken.
+    /// How long a client may read nothing of its answer.
     pub write_stall: Duration,
     /// The longest head of a request: a URL of 8 KiB, percent-encoded, and as much of other headers.
     pub head_bytes: usize,
@@ -59,7 +60,7 @@ impl Default for Limits {
     }
 }
 
-/// What serves a connection's requests.
+/// A service for a connection's requests.
 pub trait Serves:
     Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
@@ -101,7 +102,7 @@ impl Server {
                 connection.await;
                 drop(place);
             });
-            // Forget those that have ended.
+            // Free those that have ended.
             while tasks.try_join_next().is_some() {}
         }
         drop(listener);
@@ -111,7 +112,7 @@ impl Server {
         }
     }
 
-    /// Serves one connection until it ends. Errors are the client's: it went away, or spoke no HTTP/1.1.
+    /// Serves one connection until it ends. Errors are the client's: it hung up, or did not speak HTTP/1.1.
     fn serve_http1<S: Serves>(
         &self,
         stream: TcpStream,
@@ -127,11 +128,19 @@ impl Server {
         } else {
             self.limits.head
         };
-        let body_stall = self.limits.body_stall;
+        let stall = self.limits.body_stall;
+        // Cancelled when the rest of a body has stalled after its answer.
+        let cut_off = CancellationToken::new();
+        let connection_cut_off = cut_off.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(|body| body_of(body, body_stall));
+            let (mut request, progress) = request_body::watched(request, stall);
             request.extensions_mut().insert(Client(peer.to_canonical()));
-            service.clone().oneshot(request)
+            let cut_off = cut_off.clone();
+            service.clone().oneshot(request).inspect(move |_| {
+                if let Some(progress) = progress {
+                    tokio::spawn(request_body::cut_off_when_stalled(progress, stall, cut_off));
+                }
+            })
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -140,18 +149,11 @@ impl Server {
             // A client that has sent its request and shut its side is still answered.
             .half_close(true)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        // Boxed, since each async block around it would hold it twice.
+        let connection = Box::pin(watcher.watch(connection));
         async move {
-            let _ = watcher.watch(connection).await;
+            let _ = connection_cut_off.run_until_cancelled(connection).await;
         }
-    }
-}
-
-/// A request's body, which fails if it stalls; most requests have none.
-fn body_of(body: Incoming, stall: Duration) -> Body {
-    if body.is_end_stream() {
-        Body::empty()
-    } else {
-        Body::new(TimeoutBody::new(stall, body))
     }
 }
 
@@ -160,7 +162,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: without a pause this would spin.
+                // Probably out of file descriptors: without a pause this would spin.
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(Duration::from_millis(100)).await;
             }

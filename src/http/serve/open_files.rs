@@ -2,11 +2,11 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Connections held at once where the limit on open files allows it.
+/// The most connections at once, if the limit on open files allows them.
 const CONNECTIONS: usize = 16_384;
 
-/// Takes as many open files as the system allows this process: the customary limit of 1024 is for
-/// programs that use `select`. Where that is refused, the limit stays as it is.
+/// Raises the limit on open files to the hard limit: the customary 1024 is for programs that use `select`. If that is
+/// refused, the limit stays as it is.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wxgate::account::AppId;
-use wxgate::app::App;
+use wxgate::app::{App, AppParts, replica_name};
 use wxgate::sandbox::{Sandbox, SandboxAccount, SandboxConfig, Upload};
 use wxgate::secret::Secret;
 use wxgate::settings::{Settings, Sources};
@@ -175,7 +175,12 @@ impl GatewayBuilder {
         };
         let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
         let more = self.demo_page.then(|| wechat.sandbox.phone_router());
-        let app = App::build(settings, more.unwrap_or_default()).await.unwrap();
+        let parts = AppParts {
+            settings,
+            replica: replica_name(),
+            sandbox: more.unwrap_or_default(),
+        };
+        let app = App::build(parts).await.unwrap();
         let (address, internal) = (app.public_address().unwrap(), app.internal_address().unwrap());
         let stop = CancellationToken::new();
         let running = tokio::spawn(app.run(stop.clone()));

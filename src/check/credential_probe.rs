@@ -1,9 +1,9 @@
-//! Tokens and tickets to look at or to look with, got without harm to anybody's.
+//! Gets a token or a ticket for a check without replacing anybody's.
 //!
-//! A plain `stable_token` call gives everybody the same token and replaces none. A classic call kills the
-//! token in use, so none is ever made here: a classic account is looked at with the token that stands in
-//! Redis. Where Redis holds none, `stable_token` helps again, for its tokens are apart from classic ones
-//! and neither kills the other. Without Redis nobody can tell what token is in use: then it is left alone.
+//! A plain `stable_token` call gives every caller the same token and replaces none. A classic call replaces the
+//! token in use, so none is ever made here: a classic account is checked with the token in Redis. If Redis holds
+//! none, `stable_token` is called, whose tokens are independent of classic ones. Without Redis, the token in use is
+//! unknown, and nothing is called.
 
 use prometheus::Registry;
 
@@ -14,14 +14,14 @@ use crate::settings::{self, Account, Backend, Settings, TokenApi};
 use crate::store::{RedisStore, SharedStore, keys};
 use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
-/// What is needed to get them.
-pub struct Desk {
+/// Gets tokens and tickets, from Redis or from WeChat.
+pub struct CredentialProbe {
     redis: Option<RedisStore>,
     client: WeChatClient,
     settings: settings::Credentials,
 }
 
-/// A token, and where it is from.
+/// A token and its origin.
 #[derive(Debug)]
 pub enum Token {
     /// Issued by WeChat just now: the AppSecret and this host's address are good.
@@ -30,23 +30,19 @@ pub enum Token {
     InUse(Secret),
 }
 
-/// Why there is no token or ticket to be had.
+/// Why there is no token or ticket.
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
-    /// WeChat gave no token.
     #[error(transparent)]
     NoToken(CallError),
-    /// WeChat gave no ticket.
     #[error(transparent)]
     NoTicket(CallError),
-    /// It is not asked, lest a token in use be killed.
+    /// WeChat was not asked, since that might replace the token in use.
     #[error("{0}")]
     LeftAlone(String),
 }
 
 impl Token {
-    /// The token itself.
-    #[must_use]
     pub fn value(&self) -> &Secret {
         match self {
             Self::Issued(value) | Self::InUse(value) => value,
@@ -54,8 +50,8 @@ impl Token {
     }
 }
 
-impl Desk {
-    /// A desk for the gateway that `settings` describe; nothing is asked yet.
+impl CredentialProbe {
+    /// A probe for the gateway that `settings` describe; it connects to nothing yet.
     pub fn open(settings: &Settings) -> Result<Self, Finding> {
         let redis = match settings.credentials.backend {
             Backend::Memory => None,
@@ -100,7 +96,7 @@ impl Desk {
     /// The ticket that the cluster signs with, or WeChat's current one.
     pub async fn ticket(&self, account: &Account) -> Result<Secret, Missing> {
         let key = keys::ticket(&self.settings, &account.app_id);
-        if let Ok(Some(ticket)) = self.standing(&key).await {
+        if let Ok(Some(ticket)) = self.stored(&key).await {
             return Ok(ticket);
         }
         let token = self.token(account).await?;
@@ -108,12 +104,12 @@ impl Desk {
         Ok(issued.map_err(Missing::NoTicket)?.value)
     }
 
-    /// The token that stands in Redis, where it can be seen.
+    /// The token in Redis, if it can be read.
     pub async fn shared_token(&self, app_id: &AppId) -> Option<Secret> {
-        self.standing(&keys::token(&self.settings, app_id)).await.ok().flatten()
+        self.stored(&keys::token(&self.settings, app_id)).await.ok().flatten()
     }
 
-    /// A classic account's token in use; `None` where it is sure that Redis holds none.
+    /// A classic account's token in use; `None` if Redis certainly holds none.
     async fn token_in_use(&self, account: &Account) -> Result<Option<Secret>, Missing> {
         let left_alone = |why: &str| {
             Missing::LeftAlone(format!(
@@ -123,11 +119,11 @@ impl Desk {
         if self.redis.is_none() {
             return Err(left_alone("credentials.backend is \"memory\""));
         }
-        let standing = self.standing(&keys::token(&self.settings, &account.app_id)).await;
-        standing.map_err(|()| left_alone("Redis does not tell whether one is in use"))
+        let stored = self.stored(&keys::token(&self.settings, &account.app_id)).await;
+        stored.map_err(|()| left_alone("Redis does not tell whether one is in use"))
     }
 
-    async fn standing(&self, key: &str) -> Result<Option<Secret>, ()> {
+    async fn stored(&self, key: &str) -> Result<Option<Secret>, ()> {
         let Some(redis) = &self.redis else { return Ok(None) };
         let entry = redis.get(key).await.map_err(drop)?;
         let value = entry.map(|entry| Secret::new(entry.value));
