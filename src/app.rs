@@ -10,8 +10,6 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Layer;
-use tower::util::option_layer;
 
 use crate::allocator;
 use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, keep_fresh};
@@ -176,9 +174,8 @@ impl App {
         let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
         // One budget of connections for both listeners.
         let server = Server::default();
-        let cors = option_layer(public::cors(&self.settings.server.cors_allowed_origins));
-        let public = cors.layer(self.public_routes);
-        let public = server.clone().serve(self.public, public, lifecycle.stop.clone(), grace);
+        let public = server.clone();
+        let public = public.serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
                 let stop = lifecycle.stop.clone();
@@ -324,6 +321,7 @@ impl<'a> Builder<'a> {
             listener: Listener::Public,
             failure: ApiError::envelope,
             headers: public::add_security_headers,
+            cors: public::cors(&self.settings.server.cors_allowed_origins),
             trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
             metrics: HttpMetrics::register(self.metrics.registry())?,
         })

@@ -45,6 +45,7 @@ async fn pages_of_allowed_origins_may_call_both_routes() {
         assert_eq!(answer.header("access-control-allow-credentials"), "");
         assert!(answer.header("vary").contains("origin"), "{answer:?}");
         assert_eq!(answer.header("access-control-max-age"), "3600");
+        assert!(!answer.header("x-request-id").is_empty(), "{answer:?}");
     }
 }
 

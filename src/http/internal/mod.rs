@@ -99,6 +99,7 @@ impl Routes<'_> {
             listener: Listener::Internal,
             failure: answer::failure,
             headers: no_more_headers,
+            cors: None,
             trusted_proxies: Arc::default(),
             ..stack.clone()
         };

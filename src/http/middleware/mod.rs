@@ -16,14 +16,15 @@ use axum::extract::MatchedPath;
 use axum::response::{IntoResponse, Response};
 use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
-use tower::util::MapRequestLayer;
+use tower::util::{MapRequestLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 
 pub use access_log::{AskedBy, Because, Listener};
 
 use super::{ApiError, Code, HttpMetrics, RequestId};
 
-/// What the stack is made from. The listeners differ in the first three fields only.
+/// What the stack is made from. The listeners differ in the first four fields only.
 #[derive(Clone)]
 pub struct Stack {
     /// Which listener, for the access log.
@@ -32,6 +33,8 @@ pub struct Stack {
     pub failure: fn(&ApiError, RequestId) -> Response,
     /// Adds the headers that every answer has.
     pub headers: fn(&mut HeaderMap),
+    /// Which origins' pages may call, if any.
+    pub cors: Option<CorsLayer>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
     /// Where requests are counted.
@@ -74,13 +77,15 @@ impl Stack {
     ///
     /// From the outside in: the id and the client's address come first, since all others use them. Metrics and
     /// access log see the final answer and measure the whole time. The span holds everything that a handler does.
-    /// Failures get their body outside of what causes them: a panic, the time limit, a handler.
+    /// Failures get their body outside of what causes them: a panic, the time limit, a handler. CORS is between the
+    /// two, so that a page can read failures too.
     pub fn around<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>, group: Group) -> Router<S> {
         routes.layer((
             MapRequestLayer::new(identity::identify(Arc::clone(&self.trusted_proxies))),
             observe::ObserveLayer::new(self.listener, self.metrics.clone(), group),
             span::SpanLayer(group),
             failure::FailureLayer::new(self.failure, self.headers),
+            option_layer(self.cors.clone()),
             CatchPanicLayer::custom(internal_error as fn(Box<dyn Any + Send>) -> Response),
             time_limit::TimeLimitLayer(group.time_limit),
         ))
@@ -117,6 +122,7 @@ mod tests {
             listener: Listener::Public,
             failure: ApiError::envelope,
             headers: |_| {},
+            cors: None,
             trusted_proxies: Arc::default(),
             metrics: HttpMetrics::register(registry).unwrap(),
         }

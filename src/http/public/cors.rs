@@ -13,8 +13,7 @@ pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
-/// Which origins' pages may call; `None` if none was configured. It goes around all other layers, so that a page
-/// can read failures too.
+/// Which origins' pages may call; `None` if none was configured.
 #[must_use]
 pub fn cors(allowed: &[Origin]) -> Option<CorsLayer> {
     let origins = if allowed.iter().any(Origin::is_any) {
