@@ -3,7 +3,7 @@
 use jsonwebtoken::DecodingKey;
 
 use crate::secret::Secret;
-use crate::settings::validate::Findings;
+use crate::settings::validate::findings::Findings;
 use crate::settings::{self, AuthMode, JwtAlgorithm};
 
 /// How callers of the upload route are known.
@@ -39,7 +39,7 @@ pub(super) fn resolve(auth: &settings::Auth, findings: &mut Findings) -> Option<
     findings.require(!blank, &["auth.api_keys"], text);
     Some(match auth.mode {
         AuthMode::None => Auth::None,
-        AuthMode::ApiKey => Auth::ApiKeys(auth.api_keys.iter().cloned().collect()),
+        AuthMode::ApiKey => Auth::ApiKeys(auth.api_keys.clone()),
         AuthMode::Jwt => {
             let keys = ["auth.jwt_key", "auth.jwt_algorithm", "auth.mode"];
             let key = decoding_key(&auth.jwt_key, auth.jwt_algorithm);

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::alone;
 use crate::secret::Secret;
-use crate::settings::validate::Findings;
+use crate::settings::validate::findings::Findings;
 use crate::settings::values::{JsonPointer, Scalar};
 use crate::settings::{self, ImageStoreBackend, LocalStore, Problems};
 

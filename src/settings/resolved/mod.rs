@@ -12,7 +12,7 @@ pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, Servers};
 
 use super::problem::{Problem, Problems};
-use super::validate::Findings;
+use super::validate::findings::{Finding, Findings};
 use super::{LocalStore, Settings};
 
 /// The resolved sections.
@@ -62,7 +62,7 @@ impl fmt::Debug for Resolved {
 fn alone<T>(resolve: impl FnOnce(&mut Findings) -> Option<T>) -> Result<T, Problems> {
     let mut findings = Findings::default();
     let resolved = resolve(&mut findings);
-    let problem = |finding: super::validate::Finding| Problem::new(None, finding.subject(), finding.text);
+    let problem = |finding: Finding| Problem::new(None, finding.keys[0].as_str(), finding.text);
     let problems: Vec<_> = findings.0.into_iter().map(problem).collect();
     resolved
         .filter(|_| problems.is_empty())

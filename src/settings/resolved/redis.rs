@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::ConnectionInfo;
 
 use super::alone;
-use crate::settings::validate::Findings;
+use crate::settings::validate::findings::Findings;
 use crate::settings::values::HostPort;
 use crate::settings::{self, Problems, RedisMode};
 

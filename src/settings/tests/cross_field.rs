@@ -40,7 +40,7 @@ fn accounts_are_complete_and_differ() {
         [
             "wxgate.toml:3: accounts[0].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
             "wxgate.toml:4: accounts[1].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
-            "wxgate.toml:5: accounts[1].app_id: accounts[0] has the same AppID; each account stands here once",
+            "wxgate.toml:5: accounts[1].app_id: accounts[0] has the same AppID; list each account once",
             "wxgate.toml:6: accounts[2].app_id: missing: every account needs its AppID",
             "wxgate.toml:6: accounts[2].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
         ]
