@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_masked_wherever_it_is_printed() {
+    fn secret_is_masked_wherever_it_is_printed() {
         let secret = Secret::new("hunter2-hunter2");
         assert_eq!(format!("{secret:?}"), MASK);
         assert_eq!(serde_json::to_string(&secret).unwrap(), format!("\"{MASK}\""));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_the_head_of_the_sha_256() {
+    fn fingerprint_is_the_start_of_the_sha_256() {
         assert_eq!(Secret::new("abc").fingerprint(), "ba7816bf");
     }
 }

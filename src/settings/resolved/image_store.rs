@@ -36,13 +36,13 @@ pub struct HttpStore {
     pub url: Url,
     /// The name of the file's form field.
     pub field: String,
-    /// Headers sent along, marked so that nothing prints their values.
+    /// Headers sent along, marked as sensitive so that their values are not printed.
     pub headers: HeaderMap,
-    /// Where in the answer success is told; empty: the status alone tells.
+    /// Where the answer reports success; if it is empty, only the status counts.
     pub success_pointer: JsonPointer,
-    /// What is there on success.
+    /// What the answer has there on success.
     pub success_value: Scalar,
-    /// Where in the answer the picture's URL is.
+    /// Where the answer has the picture's URL.
     pub url_pointer: JsonPointer,
     /// The longest one upload may take.
     pub timeout: Duration,
@@ -55,17 +55,17 @@ pub struct HttpStore {
 pub struct S3Store {
     /// The store's address, if it is not AWS; without `path_style` its host begins with the bucket.
     pub endpoint: Option<Url>,
-    /// Region.
+    /// The region that requests are signed for.
     pub region: String,
-    /// Bucket.
+    /// Its name.
     pub bucket: String,
     /// What every object's key begins with; a key once a name is appended.
     pub prefix: String,
-    /// The keys to sign with; without them the machine's role counts.
+    /// The keys to sign with; without them the machine's role is used.
     pub keys: Option<AccessKeys>,
     /// Whether the bucket is in the path rather than in the host name.
     pub path_style: bool,
-    /// The URL answered is this plus the object's key.
+    /// The returned URL is this plus the object's key.
     pub public_base_url: Url,
 }
 
@@ -109,7 +109,7 @@ fn http(http: &settings::HttpStore, findings: &mut Findings) -> Option<HttpStore
         findings,
         "http.url_pointer",
         pointed,
-        "the place of the picture's URL in the answer",
+        "the location of the picture's URL in the answer",
     );
     needs(
         findings,
@@ -143,7 +143,7 @@ fn headers(http: &settings::HttpStore, findings: &mut Findings) -> HeaderMap {
             "expected a header's name, such as Authorization",
         );
         let own = BODY_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
-        let text = "this header is not for settings: it tells of the body, picture by picture";
+        let text = "this header can't be set: it describes the body, which differs from picture to picture";
         findings.require(!own, &[&key], text);
         let value = HeaderValue::from_str(value.expose());
         let text = "expected a header's value, one line of text (it is not shown, it may be secret)";
@@ -218,7 +218,7 @@ fn keys(s3: &settings::S3Store, findings: &mut Findings) -> Option<AccessKeys> {
     })
 }
 
-/// `endpoint` with the bucket before its host, as virtual-hosted requests want it.
+/// `endpoint` with the bucket before its host, as virtual-hosted requests need it.
 fn bucket_host(endpoint: &Url, bucket: &str) -> Option<Url> {
     let host = endpoint.domain()?;
     let mut url = endpoint.clone();
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operators_headers_are_never_printed() {
+    fn header_values_are_never_printed() {
         let settings = settings::HttpStore {
             url: Some(Url::parse("http://files/up").unwrap()),
             headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),

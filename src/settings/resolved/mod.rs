@@ -1,5 +1,5 @@
-//! The sections that come in several kinds, as the program gets them: only the kind that is chosen, and its values
-//! checked and parsed. Loading makes them; whoever uses them has nothing left to check.
+//! The sections that come in several kinds, as the program gets them: only the kind that is chosen, its values
+//! checked and parsed. Loading makes them; code that uses them has nothing left to check.
 
 mod auth;
 mod image_store;
@@ -28,7 +28,7 @@ pub struct Resolved {
 
 impl Resolved {
     pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
-        // Each of them, so that the problems of all are told.
+        // All three before the first `?`, so that the problems of all are reported.
         let redis = redis::resolve(&settings.redis, findings);
         let image_store = image_store::resolve(&settings.image_store, findings);
         let auth = auth::resolve(&settings.auth, findings);
@@ -51,7 +51,7 @@ impl Default for Resolved {
     }
 }
 
-/// It says nothing that the sections do not say, and holds secrets in types that print them.
+/// Omits everything: it repeats the sections, and holds secrets in types that print them.
 impl fmt::Debug for Resolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Resolved")

@@ -66,10 +66,10 @@ fn clients(settings: &Settings, findings: &mut Findings) {
     let names: Vec<_> = clients.iter().map(|c| c.name.as_str()).collect();
     for (i, client) in clients.iter().enumerate() {
         let key = format!("internal.clients[{i}].name");
-        let text = "expected a name of 1 to 32 letters, digits, `_` or `-`: journal and metrics show it";
+        let text = "expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and metrics show it";
         findings.require(is_name(names[i]), &[&key], text);
         if let Some(first) = earlier(&names, i) {
-            let text = format!("internal.clients[{first}] has the same name; nobody could tell them apart");
+            let text = format!("internal.clients[{first}] has the same name; they could not be told apart");
             findings.require(false, &[&key, &format!("internal.clients[{first}].name")], text);
         }
         let key = format!("internal.clients[{i}].secret");
@@ -136,7 +136,7 @@ fn rate_limit(settings: &Settings, findings: &mut Findings) {
     ];
     for (route, per_second, burst) in routes {
         let rate_key = format!("rate_limit.{route}_per_second");
-        let text = format!("limits nothing alone; set {rate_key} too");
+        let text = format!("has no effect alone; set {rate_key} too");
         let key = format!("rate_limit.{route}_burst");
         findings.require(burst == 0 || per_second > 0, &[&key, &rate_key], text);
     }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_endless_and_nonsense_are_refused() {
+    fn amounts_out_of_range_are_refused() {
         for text in ["", "5", "-5s", "s", "366days", "99999999999999999999days"] {
             assert_eq!(PositiveDuration::parse(text), None, "{text}");
             assert_eq!(DurationOrZero::parse(text), None, "{text}");

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_and_a_port_are_told_apart() {
+    fn host_and_port_are_split() {
         for (text, host, port) in [
             ("redis-1:6379", "redis-1", 6379),
             ("10.0.0.1:1", "10.0.0.1", 1),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_address_is_refused() {
+    fn incomplete_address_is_refused() {
         for text in [
             "",
             "redis",

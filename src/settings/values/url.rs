@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::as_text::AsText;
+use crate::secret::MASK;
 
 /// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently
 /// correct white space and missing slashes.
@@ -18,9 +19,19 @@ fn parse_http(text: &str) -> Option<Url> {
     (!authority.contains('@')).then_some(url)
 }
 
+/// Masks the password, or a user without one, which is more often a password in the wrong place.
+pub(super) fn mask_login(mut url: Url) -> Option<Url> {
+    if url.password().is_some() {
+        url.set_password(Some(MASK)).ok()?;
+    } else if !url.username().is_empty() {
+        url.set_username(MASK).ok()?;
+    }
+    Some(url)
+}
+
 /// The origin of a page, or `*` for any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Origin(String);
 
 impl Origin {
@@ -55,12 +66,6 @@ impl TryFrom<String> for Origin {
             return Err(EXPECTED);
         }
         Ok(Self(url.origin().ascii_serialization()))
-    }
-}
-
-impl From<Origin> for String {
-    fn from(origin: Origin) -> Self {
-        origin.0
     }
 }
 
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_written_as_browsers_send_it() {
+    fn origin_is_normalized_as_browsers_send_it() {
         assert_eq!(
             origin("https://H5.example.com:443").unwrap().as_str(),
             "https://h5.example.com"
@@ -238,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_joined_to_a_base_with_one_slash() {
+    fn path_is_joined_to_a_base_url_with_one_slash() {
         for (text, url) in [
             ("https://api.weixin.qq.com", "https://api.weixin.qq.com/cgi-bin/token"),
             ("https://api.weixin.qq.com/", "https://api.weixin.qq.com/cgi-bin/token"),
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_called_by_path_or_by_url() {
+    fn public_base_is_a_path_or_a_url() {
         for (text, joined, path) in [
             ("/images", "/images/a.jpg", "/images"),
             ("/a/b/", "/a/b/a.jpg", "/a/b"),
