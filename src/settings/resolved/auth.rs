@@ -3,8 +3,8 @@
 use jsonwebtoken::DecodingKey;
 
 use crate::secret::Secret;
+use crate::settings::sections::{self, AuthMode, JwtAlgorithm};
 use crate::settings::validate::findings::Findings;
-use crate::settings::{self, AuthMode, JwtAlgorithm};
 
 /// How callers of the upload route are authenticated.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct Jwt {
     pub issuer: Option<String>,
 }
 
-pub(super) fn resolve(auth: &settings::Auth, findings: &mut Findings) -> Option<Auth> {
+pub(super) fn resolve(auth: &sections::Auth, findings: &mut Findings) -> Option<Auth> {
     let given = auth.mode != AuthMode::ApiKey || !auth.api_keys.is_empty();
     let text = "missing: auth.mode \"api_key\" needs at least one key";
     findings.require(given, &["auth.api_keys", "auth.mode"], text);

@@ -8,9 +8,10 @@ use url::Url;
 
 use super::alone;
 use crate::secret::Secret;
+use crate::settings::problem::Problems;
+use crate::settings::sections::{self, ImageStoreBackend, LocalStore};
 use crate::settings::validate::findings::Findings;
 use crate::settings::values::{JsonPointer, Scalar};
-use crate::settings::{self, ImageStoreBackend, LocalStore, Problems};
 
 /// What the paths of the gateway's own routes begin with.
 const OWN_ROUTES: [&str; 6] = ["wechat", "p", "healthz", "readyz", "docs", "openapi.json"];
@@ -78,7 +79,7 @@ pub struct AccessKeys {
     pub secret: Secret,
 }
 
-pub(super) fn resolve(store: &settings::ImageStore, findings: &mut Findings) -> Option<ImageStore> {
+pub(super) fn resolve(store: &sections::ImageStore, findings: &mut Findings) -> Option<ImageStore> {
     Some(match store.backend {
         ImageStoreBackend::Local => ImageStore::Local(local(&store.local, findings)),
         ImageStoreBackend::Http => ImageStore::Http(http(&store.http, findings)?),
@@ -97,7 +98,7 @@ fn local(local: &LocalStore, findings: &mut Findings) -> LocalStore {
     local.clone()
 }
 
-fn http(http: &settings::HttpStore, findings: &mut Findings) -> Option<HttpStore> {
+fn http(http: &sections::HttpStore, findings: &mut Findings) -> Option<HttpStore> {
     let pointed = !http.url_pointer.is_empty();
     needs(
         findings,
@@ -132,7 +133,7 @@ fn http(http: &settings::HttpStore, findings: &mut Findings) -> Option<HttpStore
     })
 }
 
-fn headers(http: &settings::HttpStore, findings: &mut Findings) -> HeaderMap {
+fn headers(http: &sections::HttpStore, findings: &mut Findings) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &http.headers {
         let key = format!("image_store.http.headers.{name}");
@@ -156,7 +157,7 @@ fn headers(http: &settings::HttpStore, findings: &mut Findings) -> HeaderMap {
     headers
 }
 
-fn s3(s3: &settings::S3Store, findings: &mut Findings) -> Option<S3Store> {
+fn s3(s3: &sections::S3Store, findings: &mut Findings) -> Option<S3Store> {
     let based = s3.public_base_url.is_some();
     needs(findings, "s3.bucket", !s3.bucket.trim().is_empty(), "a bucket");
     needs(findings, "s3.region", !s3.region.trim().is_empty(), "a region");
@@ -194,7 +195,7 @@ fn s3(s3: &settings::S3Store, findings: &mut Findings) -> Option<S3Store> {
     })
 }
 
-fn keys(s3: &settings::S3Store, findings: &mut Findings) -> Option<AccessKeys> {
+fn keys(s3: &sections::S3Store, findings: &mut Findings) -> Option<AccessKeys> {
     let (id, secret) = (&s3.access_key_id, &s3.secret_access_key);
     for (missing, key, other) in [
         (
@@ -233,21 +234,21 @@ fn needs(findings: &mut Findings, key: &str, present: bool, what: &str) {
     findings.require(present, &[&format!("image_store.{key}"), "image_store.backend"], text);
 }
 
-impl settings::ImageStore {
+impl sections::ImageStore {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<ImageStore, Problems> {
         alone(|findings| resolve(self, findings))
     }
 }
 
-impl settings::HttpStore {
+impl sections::HttpStore {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<HttpStore, Problems> {
         alone(|findings| http(self, findings))
     }
 }
 
-impl settings::S3Store {
+impl sections::S3Store {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<S3Store, Problems> {
         alone(|findings| s3(self, findings))
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn header_values_are_never_printed() {
-        let settings = settings::HttpStore {
+        let settings = sections::HttpStore {
             url: Some(Url::parse("http://files/up").unwrap()),
             headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
             ..Default::default()

@@ -12,8 +12,8 @@ pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, Servers};
 
 use super::problem::{Problem, Problems};
+use super::sections::{self, LocalStore};
 use super::validate::findings::{Finding, Findings};
-use super::{LocalStore, Settings};
 
 /// The resolved sections.
 #[derive(Clone)]
@@ -27,11 +27,16 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
+    pub(super) fn of(
+        redis: &sections::Redis,
+        image_store: &sections::ImageStore,
+        auth: &sections::Auth,
+        findings: &mut Findings,
+    ) -> Option<Self> {
         // All three before the first `?`, so that the problems of all are reported.
-        let redis = redis::resolve(&settings.redis, findings);
-        let image_store = image_store::resolve(&settings.image_store, findings);
-        let auth = auth::resolve(&settings.auth, findings);
+        let redis = redis::resolve(redis, findings);
+        let image_store = image_store::resolve(image_store, findings);
+        let auth = auth::resolve(auth, findings);
         Some(Self {
             image_store: image_store?,
             redis,
@@ -45,7 +50,7 @@ impl Default for Resolved {
     fn default() -> Self {
         Self {
             image_store: ImageStore::Local(LocalStore::default()),
-            redis: redis::resolve(&super::Redis::default(), &mut Findings::default()),
+            redis: redis::resolve(&sections::Redis::default(), &mut Findings::default()),
             auth: Auth::None,
         }
     }

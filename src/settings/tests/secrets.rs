@@ -68,6 +68,16 @@ fn later_layer_replaces_a_secret_in_either_form() {
     assert_eq!(settings.auth.api_keys.len(), 2);
 }
 
+/// Headers are secrets each by itself; there is no file for all of them.
+#[test]
+fn headers_file_is_an_unknown_key() {
+    let problems = env_problems(&[("WXGATE__IMAGE_STORE__HTTP__HEADERS_FILE", "{ x = 'hunter2' }")]);
+    assert!(
+        problems.len() == 1 && problems[0].contains("unknown key"),
+        "{problems:?}"
+    );
+}
+
 #[test]
 fn secret_in_both_forms_in_one_layer_is_refused() {
     let file = SettingsFile::new("").with("a", "x");
