@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// An AppID: 1 to 64 characters of `[A-Za-z0-9_-]`, so that it can stand in a Redis key, a metric
-/// label and a URL as it is. The empty one exists only until the settings are validated.
+/// An AppID: 1 to 64 characters of `[A-Za-z0-9_-]`, so that it needs no escaping in a Redis key, a metric
+/// label or a URL. The empty one exists only until the settings are validated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct AppId(Arc<str>);

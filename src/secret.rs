@@ -3,22 +3,18 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What stands in place of a secret wherever settings are printed.
+/// What is printed instead of a secret.
 pub const MASK: &str = "********";
-
-/// The key of the one-entry table by which the settings loader hands over the content of an
-/// `x_file`; only a [`Secret`] understands it, so only secrets have an `x_file`.
-pub(crate) const FROM_FILE: &str = "$file-content";
 
 /// A value that must never reach a log, an error, a metric, a key name or `wxgate config`.
 ///
 /// `Debug` and `Serialize` print a mask, `Display` does not exist, the memory is wiped on drop,
-/// and `==` takes the same time wherever the first difference lies.
+/// and `==` takes constant time.
 #[derive(Clone, Default)]
 pub struct Secret(SecretString);
 
@@ -34,14 +30,14 @@ impl Secret {
         self.0.expose_secret()
     }
 
-    /// True where there is nothing in it, or only white space.
+    /// True if it is empty or white space only.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.expose().trim().is_empty()
     }
 
     /// The first 8 hex digits of the value's SHA-256: enough to tell two tokens apart in a log,
-    /// no help in guessing one.
+    /// useless for guessing one.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.expose().as_bytes());
@@ -70,49 +66,14 @@ impl Serialize for Secret {
     }
 }
 
+/// What a [`Secret`] says of a value of another type; no other type of setting says the same.
+pub(crate) const EXPECTED: &str = "expected a string in quotes (the value is not shown, it may be secret)";
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretVisitor)
-    }
-}
-
-/// Reads a string and, unlike serde's own visitor, never repeats what it was given instead.
-struct SecretVisitor;
-
-const EXPECTED: &str = "expected a string in quotes (the value is not shown, it may be secret)";
-
-impl<'de> Visitor<'de> for SecretVisitor {
-    type Value = Secret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(EXPECTED)
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Secret, E> {
-        Ok(Secret::new(value))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
-        match map.next_entry::<String, String>() {
-            Ok(Some((key, content))) if key == FROM_FILE => Ok(Secret::new(content)),
-            _ => Err(de::Error::custom(EXPECTED)),
-        }
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
-        Err(E::custom(EXPECTED))
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(E::custom(EXPECTED))
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(E::custom(EXPECTED))
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(E::custom(EXPECTED))
+        // serde's own error would quote the value.
+        let text = String::deserialize(deserializer).map_err(|_| D::Error::custom(EXPECTED))?;
+        Ok(Self::new(text))
     }
 }
 
@@ -121,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_masked_wherever_it_is_printed() {
+    fn secret_is_masked_wherever_it_is_printed() {
         let secret = Secret::new("hunter2-hunter2");
         assert_eq!(format!("{secret:?}"), MASK);
         assert_eq!(serde_json::to_string(&secret).unwrap(), format!("\"{MASK}\""));
@@ -130,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_the_head_of_the_sha_256() {
+    fn fingerprint_is_the_start_of_the_sha_256() {
         assert_eq!(Secret::new("abc").fingerprint(), "ba7816bf");
     }
 }

@@ -1,9 +1,9 @@
-//! What is wrong with the settings, told to the operator.
+//! What is wrong with the settings, as the operator reads it.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting was written. The order is the one problems are listed in.
+/// Where a setting was written. Problems are listed in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     File { path: PathBuf, line: Option<usize> },
@@ -20,12 +20,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong: where it stands, which key it is about, and what is expected. It never
-/// holds a value that may be secret.
+/// One thing that is wrong: its place, the key, and what is expected. It never holds a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     place: Option<Place>,
-    /// The key, with its value as written where that may be shown.
+    /// The key, with its value as written if that may be shown.
     subject: String,
     text: String,
 }
@@ -57,15 +56,15 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Orders `problems` by where they stand.
+    /// Orders `problems` by place.
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| (a.place.is_none(), &a.place).cmp(&(b.place.is_none(), &b.place)));
         Self(problems)
     }
 
-    /// The problems about `key` alone, if there are any.
+    /// The problems about `key` itself, if there are any.
     pub(super) fn about(&self, key: &str) -> Option<Self> {
-        // A subject is the key, or the key and its value.
+        // A subject is a key, or a key and its value.
         let is_about = |problem: &&Problem| problem.subject.split(' ').next() == Some(key);
         let found: Vec<_> = self.0.iter().filter(is_about).cloned().collect();
         (!found.is_empty()).then_some(Self(found))

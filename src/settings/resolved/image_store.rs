@@ -8,9 +8,10 @@ use url::Url;
 
 use super::alone;
 use crate::secret::Secret;
-use crate::settings::validate::Findings;
+use crate::settings::problem::Problems;
+use crate::settings::sections::{self, ImageStoreBackend, LocalStore};
+use crate::settings::validate::findings::Findings;
 use crate::settings::values::{JsonPointer, Scalar};
-use crate::settings::{self, ImageStoreBackend, LocalStore, Problems};
 
 /// What the paths of the gateway's own routes begin with.
 const OWN_ROUTES: [&str; 6] = ["wechat", "p", "healthz", "readyz", "docs", "openapi.json"];
@@ -36,13 +37,13 @@ pub struct HttpStore {
     pub url: Url,
     /// The name of the file's form field.
     pub field: String,
-    /// Headers sent along, marked so that nothing prints their values.
+    /// Headers sent along, marked as sensitive so that their values are not printed.
     pub headers: HeaderMap,
-    /// Where in the answer success is told; empty: the status alone tells.
+    /// Where the answer reports success; if it is empty, only the status counts.
     pub success_pointer: JsonPointer,
-    /// What is there on success.
+    /// What the answer has there on success.
     pub success_value: Scalar,
-    /// Where in the answer the picture's URL is.
+    /// Where the answer has the picture's URL.
     pub url_pointer: JsonPointer,
     /// The longest one upload may take.
     pub timeout: Duration,
@@ -55,17 +56,17 @@ pub struct HttpStore {
 pub struct S3Store {
     /// The store's address, if it is not AWS; without `path_style` its host begins with the bucket.
     pub endpoint: Option<Url>,
-    /// Region.
+    /// The region that requests are signed for.
     pub region: String,
-    /// Bucket.
+    /// Its name.
     pub bucket: String,
     /// What every object's key begins with; a key once a name is appended.
     pub prefix: String,
-    /// The keys to sign with; without them the machine's role counts.
+    /// The keys to sign with; without them the machine's role is used.
     pub keys: Option<AccessKeys>,
     /// Whether the bucket is in the path rather than in the host name.
     pub path_style: bool,
-    /// The URL answered is this plus the object's key.
+    /// The returned URL is this plus the object's key.
     pub public_base_url: Url,
 }
 
@@ -78,7 +79,7 @@ pub struct AccessKeys {
     pub secret: Secret,
 }
 
-pub(super) fn resolve(store: &settings::ImageStore, findings: &mut Findings) -> Option<ImageStore> {
+pub(super) fn resolve(store: &sections::ImageStore, findings: &mut Findings) -> Option<ImageStore> {
     Some(match store.backend {
         ImageStoreBackend::Local => ImageStore::Local(local(&store.local, findings)),
         ImageStoreBackend::Http => ImageStore::Http(http(&store.http, findings)?),
@@ -97,7 +98,7 @@ fn local(local: &LocalStore, findings: &mut Findings) -> LocalStore {
     local.clone()
 }
 
-fn http(http: &settings::HttpStore, findings: &mut Findings) -> Option<HttpStore> {
+fn http(http: &sections::HttpStore, findings: &mut Findings) -> Option<HttpStore> {
     let pointed = !http.url_pointer.is_empty();
     needs(
         findings,
@@ -109,7 +110,7 @@ fn http(http: &settings::HttpStore, findings: &mut Findings) -> Option<HttpStore
         findings,
         "http.url_pointer",
         pointed,
-        "the place of the picture's URL in the answer",
+        "the location of the picture's URL in the answer",
     );
     needs(
         findings,
@@ -132,7 +133,7 @@ fn http(http: &settings::HttpStore, findings: &mut Findings) -> Option<HttpStore
     })
 }
 
-fn headers(http: &settings::HttpStore, findings: &mut Findings) -> HeaderMap {
+fn headers(http: &sections::HttpStore, findings: &mut Findings) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &http.headers {
         let key = format!("image_store.http.headers.{name}");
@@ -143,7 +144,7 @@ fn headers(http: &settings::HttpStore, findings: &mut Findings) -> HeaderMap {
             "expected a header's name, such as Authorization",
         );
         let own = BODY_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
-        let text = "this header is not for settings: it tells of the body, picture by picture";
+        let text = "this header can't be set: it describes the body, which differs from picture to picture";
         findings.require(!own, &[&key], text);
         let value = HeaderValue::from_str(value.expose());
         let text = "expected a header's value, one line of text (it is not shown, it may be secret)";
@@ -156,7 +157,7 @@ fn headers(http: &settings::HttpStore, findings: &mut Findings) -> HeaderMap {
     headers
 }
 
-fn s3(s3: &settings::S3Store, findings: &mut Findings) -> Option<S3Store> {
+fn s3(s3: &sections::S3Store, findings: &mut Findings) -> Option<S3Store> {
     let based = s3.public_base_url.is_some();
     needs(findings, "s3.bucket", !s3.bucket.trim().is_empty(), "a bucket");
     needs(findings, "s3.region", !s3.region.trim().is_empty(), "a region");
@@ -194,7 +195,7 @@ fn s3(s3: &settings::S3Store, findings: &mut Findings) -> Option<S3Store> {
     })
 }
 
-fn keys(s3: &settings::S3Store, findings: &mut Findings) -> Option<AccessKeys> {
+fn keys(s3: &sections::S3Store, findings: &mut Findings) -> Option<AccessKeys> {
     let (id, secret) = (&s3.access_key_id, &s3.secret_access_key);
     for (missing, key, other) in [
         (
@@ -218,7 +219,7 @@ fn keys(s3: &settings::S3Store, findings: &mut Findings) -> Option<AccessKeys> {
     })
 }
 
-/// `endpoint` with the bucket before its host, as virtual-hosted requests want it.
+/// `endpoint` with the bucket before its host, as virtual-hosted requests need it.
 fn bucket_host(endpoint: &Url, bucket: &str) -> Option<Url> {
     let host = endpoint.domain()?;
     let mut url = endpoint.clone();
@@ -233,21 +234,21 @@ fn needs(findings: &mut Findings, key: &str, present: bool, what: &str) {
     findings.require(present, &[&format!("image_store.{key}"), "image_store.backend"], text);
 }
 
-impl settings::ImageStore {
+impl sections::ImageStore {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<ImageStore, Problems> {
         alone(|findings| resolve(self, findings))
     }
 }
 
-impl settings::HttpStore {
+impl sections::HttpStore {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<HttpStore, Problems> {
         alone(|findings| http(self, findings))
     }
 }
 
-impl settings::S3Store {
+impl sections::S3Store {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<S3Store, Problems> {
         alone(|findings| s3(self, findings))
@@ -259,8 +260,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operators_headers_are_never_printed() {
-        let settings = settings::HttpStore {
+    fn header_values_are_never_printed() {
+        let settings = sections::HttpStore {
             url: Some(Url::parse("http://files/up").unwrap()),
             headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
             ..Default::default()

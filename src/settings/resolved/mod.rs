@@ -1,5 +1,5 @@
-//! The sections that come in several kinds, as the program gets them: only the kind that is chosen, and its values
-//! checked and parsed. Loading makes them; whoever uses them has nothing left to check.
+//! The sections that come in several kinds, as the program gets them: only the kind that is chosen, its values
+//! checked and parsed. Loading makes them; code that uses them has nothing left to check.
 
 mod auth;
 mod image_store;
@@ -12,8 +12,8 @@ pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, Servers};
 
 use super::problem::{Problem, Problems};
-use super::validate::Findings;
-use super::{LocalStore, Settings};
+use super::sections::{self, LocalStore};
+use super::validate::findings::{Finding, Findings};
 
 /// The resolved sections.
 #[derive(Clone)]
@@ -27,11 +27,16 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
-        // Each of them, so that the problems of all are told.
-        let redis = redis::resolve(&settings.redis, findings);
-        let image_store = image_store::resolve(&settings.image_store, findings);
-        let auth = auth::resolve(&settings.auth, findings);
+    pub(super) fn of(
+        redis: &sections::Redis,
+        image_store: &sections::ImageStore,
+        auth: &sections::Auth,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        // All three before the first `?`, so that the problems of all are reported.
+        let redis = redis::resolve(redis, findings);
+        let image_store = image_store::resolve(image_store, findings);
+        let auth = auth::resolve(auth, findings);
         Some(Self {
             image_store: image_store?,
             redis,
@@ -45,13 +50,13 @@ impl Default for Resolved {
     fn default() -> Self {
         Self {
             image_store: ImageStore::Local(LocalStore::default()),
-            redis: redis::resolve(&super::Redis::default(), &mut Findings::default()),
+            redis: redis::resolve(&sections::Redis::default(), &mut Findings::default()),
             auth: Auth::None,
         }
     }
 }
 
-/// It says nothing that the sections do not say, and holds secrets in types that print them.
+/// Omits everything: it repeats the sections, and holds secrets in types that print them.
 impl fmt::Debug for Resolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Resolved")
@@ -62,7 +67,7 @@ impl fmt::Debug for Resolved {
 fn alone<T>(resolve: impl FnOnce(&mut Findings) -> Option<T>) -> Result<T, Problems> {
     let mut findings = Findings::default();
     let resolved = resolve(&mut findings);
-    let problem = |finding: super::validate::Finding| Problem::new(None, finding.subject(), finding.text);
+    let problem = |finding: Finding| Problem::new(None, finding.keys[0].as_str(), finding.text);
     let problems: Vec<_> = findings.0.into_iter().map(problem).collect();
     resolved
         .filter(|_| problems.is_empty())

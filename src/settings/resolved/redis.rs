@@ -5,9 +5,10 @@ use std::time::Duration;
 use redis::ConnectionInfo;
 
 use super::alone;
-use crate::settings::validate::Findings;
+use crate::settings::problem::Problems;
+use crate::settings::sections::{self, RedisMode};
+use crate::settings::validate::findings::Findings;
 use crate::settings::values::HostPort;
-use crate::settings::{self, Problems, RedisMode};
 
 /// How Redis is reached.
 #[derive(Clone)]
@@ -41,7 +42,7 @@ pub enum Servers {
     },
 }
 
-pub(super) fn resolve(redis: &settings::Redis, findings: &mut Findings) -> Redis {
+pub(super) fn resolve(redis: &sections::Redis, findings: &mut Findings) -> Redis {
     let reachable = redis.mode == RedisMode::Standalone || !redis.nodes.is_empty();
     let text = "missing: redis.mode \"sentinel\" and \"cluster\" need addresses, \"host:port\"";
     findings.require(reachable, &["redis.nodes", "redis.mode"], text);
@@ -65,7 +66,7 @@ pub(super) fn resolve(redis: &settings::Redis, findings: &mut Findings) -> Redis
 }
 
 /// `redis.url` with the login that goes before its own.
-fn connection(redis: &settings::Redis) -> ConnectionInfo {
+fn connection(redis: &sections::Redis) -> ConnectionInfo {
     let info = redis.url.connection_info();
     let mut login = info.redis_settings().clone();
     if !redis.username.is_empty() {
@@ -77,7 +78,7 @@ fn connection(redis: &settings::Redis) -> ConnectionInfo {
     info.clone().set_redis_settings(login)
 }
 
-impl settings::Redis {
+impl sections::Redis {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<Redis, Problems> {
         alone(|findings| Some(resolve(self, findings)))

@@ -1,13 +1,13 @@
-//! Fields against each other.
+//! Checks of fields against each other.
 
 use super::resolved::ED25519;
 use super::{ACCOUNT, SettingsFile, env_problems, load, load_text, problems};
 
 /// The one problem of this text after an account, without its place.
 fn problem(text: &str) -> String {
-    let told = problems(text);
-    let [one] = told.as_slice() else {
-        panic!("expected one problem: {told:#?}")
+    let found = problems(text);
+    let [one] = found.as_slice() else {
+        panic!("expected one problem: {found:#?}")
     };
     let (place, problem) = one.split_once(": ").unwrap();
     assert!(place.starts_with("wxgate.toml"), "{one}");
@@ -23,7 +23,7 @@ fn warnings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_account_is_needed() {
+fn account_is_required() {
     let text = "accounts: no account is set: add [[accounts]] with app_id and app_secret, or set WXGATE_APP_ID and \
                 WXGATE_APP_SECRET";
     assert_eq!(load(None, &[]).unwrap_err(), [text]);
@@ -32,15 +32,15 @@ fn an_account_is_needed() {
 
 #[test]
 fn accounts_are_complete_and_differ() {
-    let told =
+    let found =
         load_text("[[accounts]]\napp_id = \"a\"\napp_secret = \" \"\n[[accounts]]\napp_id = \"a\"\n[[accounts]]")
             .unwrap_err();
     assert_eq!(
-        told,
+        found,
         [
             "wxgate.toml:3: accounts[0].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
             "wxgate.toml:4: accounts[1].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
-            "wxgate.toml:5: accounts[1].app_id: accounts[0] has the same AppID; each account stands here once",
+            "wxgate.toml:5: accounts[1].app_id: accounts[0] has the same AppID; list each account once",
             "wxgate.toml:6: accounts[2].app_id: missing: every account needs its AppID",
             "wxgate.toml:6: accounts[2].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",
         ]
@@ -53,9 +53,9 @@ fn redis_keys_keep_accounts_and_kinds_apart() {
     let second =
         "[[accounts]]\napp_id = \"wx1\"\napp_secret = \"s\"\n[[accounts]]\napp_id = \"wx2\"\napp_secret = \"s\"\n";
     load_text(second).unwrap();
-    let told = load_text(&format!("{second}[credentials]\nlock_key = \"lock\"")).unwrap_err();
+    let found = load_text(&format!("{second}[credentials]\nlock_key = \"lock\"")).unwrap_err();
     assert_eq!(
-        told,
+        found,
         [
             "wxgate.toml:8: credentials.lock_key: expected {app_id} in it: with several accounts, one would overwrite the other's"
         ]
@@ -67,19 +67,19 @@ fn redis_keys_keep_accounts_and_kinds_apart() {
 }
 
 #[test]
-fn the_lock_outlives_a_call() {
-    let told =
+fn lock_ttl_must_exceed_the_longest_call() {
+    let found =
         problem("credentials.lock_ttl = \"11s\"\nwechat.fallback_base_urls = [\"https://a.cn\", \"https://b.cn\"]");
     assert!(
-        told.starts_with("credentials.lock_ttl: expected more than 11s: one call to WeChat may take that long"),
-        "{told}"
+        found.starts_with("credentials.lock_ttl: expected more than 11s: one call to WeChat may take that long"),
+        "{found}"
     );
     loads("credentials.lock_ttl = \"11001ms\"\nwechat.fallback_base_urls = [\"https://a.cn\", \"https://b.cn\"]");
     loads("credentials.lock_ttl = \"8s\"");
 }
 
 #[test]
-fn what_follows_from_a_bad_value_is_not_told() {
+fn consequences_of_a_refused_value_are_not_reported() {
     // With the default in its place, the lock would be too short.
     assert_eq!(
         problems("credentials.lock_ttl = \"1 aeon\"\nwechat.timeout = \"40s\"").len(),
@@ -107,22 +107,22 @@ fn redis_modes_need_addresses() {
 }
 
 #[test]
-fn uploads_need_kinds_and_places() {
+fn media_needs_types_and_concurrency() {
     assert!(problem("media.allowed_types = []").starts_with("media.allowed_types: expected at least one"));
     assert!(problem("media.max_concurrent = 0").starts_with("media.max_concurrent: expected 1 or more"));
 }
 
 #[test]
-fn the_image_store_in_use_is_complete() {
-    let told =
+fn image_store_in_use_must_be_complete() {
+    let found =
         problems("image_store = { backend = \"http\", http = { url_pointer = \"\", attempts = 11, field = \"\" } }");
     assert_eq!(
-        told,
+        found,
         [
             "wxgate.toml:2: image_store.http.url: missing: image_store.backend \"http\" needs the address to post \
              pictures to",
-            "wxgate.toml:2: image_store.http.url_pointer: missing: image_store.backend \"http\" needs the place of the \
-             picture's URL in the answer",
+            "wxgate.toml:2: image_store.http.url_pointer: missing: image_store.backend \"http\" needs the location of \
+             the picture's URL in the answer",
             "wxgate.toml:2: image_store.http.field: missing: image_store.backend \"http\" needs the name of the file's \
              form field",
             "wxgate.toml:2: image_store.http.attempts: expected a number from 1 to 10",
@@ -137,17 +137,17 @@ fn the_image_store_in_use_is_complete() {
 }
 
 #[test]
-fn headers_are_valid_and_not_the_bodys() {
-    let told = problems(
+fn image_store_headers_are_valid_and_do_not_describe_the_body() {
+    let found = problems(
         "[image_store]\nbackend = \"http\"\n[image_store.http]\nurl = \"http://files/\"\n[image_store.http.headers]\n\
          \"a b\" = \"x\"\nContent-Type = \"x\"\nX-Key = \"line\\nline\"",
     );
     assert_eq!(
-        told,
+        found,
         [
             "wxgate.toml:7: image_store.http.headers.\"a b\": expected a header's name, such as Authorization",
-            "wxgate.toml:8: image_store.http.headers.content-type: this header is not for settings: it tells of the body, \
-         picture by picture",
+            "wxgate.toml:8: image_store.http.headers.content-type: this header can't be set: it describes the body, which \
+         differs from picture to picture",
             "wxgate.toml:9: image_store.http.headers.x-key: expected a header's value, one line of text (it is not shown, it \
          may be secret)",
         ]
@@ -155,7 +155,7 @@ fn headers_are_valid_and_not_the_bodys() {
 }
 
 #[test]
-fn pictures_do_not_hide_the_gateways_routes() {
+fn public_base_url_does_not_shadow_own_routes() {
     for path in [
         "/wechat",
         "/p/images",
@@ -165,36 +165,36 @@ fn pictures_do_not_hide_the_gateways_routes() {
         "/openapi.json",
         "https://h5.example.com/p",
     ] {
-        let told = problem(&format!("image_store.local.public_base_url = \"{path}\""));
-        assert!(told.starts_with("image_store.local.public_base_url: /"), "{told}");
+        let found = problem(&format!("image_store.local.public_base_url = \"{path}\""));
+        assert!(found.starts_with("image_store.local.public_base_url: /"), "{found}");
     }
     loads("image_store.local.public_base_url = \"/photos/p\"");
     loads("image_store.local.public_base_url = \"https://img.example.com\"");
 }
 
 #[test]
-fn clients_are_named_and_known() {
-    let told = problems(
+fn clients_have_names_secrets_and_known_accounts() {
+    let found = problems(
         "internal.clients = [{ name = \"crm\", secret = \"a\" }, { name = \"crm\" }, { name = \"a b\", secret = \"s\", \
          app_ids = [\"wx1\", \"wx9\"] }]",
     );
-    let told: Vec<_> = told
+    let found: Vec<_> = found
         .iter()
         .map(|line| line.strip_prefix("wxgate.toml:2: internal.").unwrap())
         .collect();
     assert_eq!(
-        told,
+        found,
         [
-            "clients[1].name: internal.clients[0] has the same name; nobody could tell them apart",
+            "clients[1].name: internal.clients[0] has the same name; they could not be told apart",
             "clients[1].secret: missing: every client needs a secret of its own (secret or secret_file)",
-            "clients[2].name: expected a name of 1 to 32 letters, digits, `_` or `-`: journal and metrics show it",
+            "clients[2].name: expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and metrics show it",
             "clients[2].app_ids[1]: wx9 is not among [[accounts]]",
         ]
     );
 }
 
 #[test]
-fn auth_has_what_its_mode_needs() {
+fn auth_mode_has_its_keys() {
     assert!(problem("auth.mode = \"api_key\"").starts_with("auth.api_keys: missing"));
     assert!(problem("auth.api_keys = [\"a\", \" \"]").starts_with("auth.api_keys: one of the keys is empty"));
     assert!(problem("auth.mode = \"jwt\"").starts_with("auth.jwt_key: missing"));
@@ -207,11 +207,11 @@ fn auth_has_what_its_mode_needs() {
 }
 
 #[test]
-fn a_burst_needs_a_rate() {
-    let told = problem("rate_limit.upload_burst = 5");
+fn burst_needs_a_rate() {
+    let found = problem("rate_limit.upload_burst = 5");
     assert_eq!(
-        told,
-        "rate_limit.upload_burst: limits nothing alone; set rate_limit.upload_per_second too"
+        found,
+        "rate_limit.upload_burst: has no effect alone; set rate_limit.upload_per_second too"
     );
     let limits = load_text(&format!(
         "{ACCOUNT}rate_limit = {{ jssdk_per_second = 3, upload_per_second = 1, upload_burst = 9 }}"
@@ -228,7 +228,7 @@ fn a_burst_needs_a_rate() {
 }
 
 #[test]
-fn the_listeners_differ() {
+fn listeners_do_not_share_a_port() {
     assert_eq!(
         problem("internal.listen = \"127.0.0.1:8080\""),
         "internal.listen: 127.0.0.1:8080 is taken by server.listen (127.0.0.1:8080); give it a port of its own"
@@ -239,7 +239,7 @@ fn the_listeners_differ() {
 }
 
 #[test]
-fn risky_pairs_are_warned_of() {
+fn risky_settings_are_warned_about() {
     assert_eq!(warnings(""), [""; 0]);
     for (text, key) in [
         ("server.listen = \"0.0.0.0:8080\"", "auth.mode"),
@@ -273,8 +273,8 @@ fn risky_pairs_are_warned_of() {
         ("server.trusted_proxies = [\"::/0\"]", "server.trusted_proxies"),
         ("internal.listen = \"8.8.8.8:9090\"", "internal.listen"),
     ] {
-        let told = warnings(text);
-        assert!(told.len() == 1 && told[0].contains(key), "{told:?}");
+        let found = warnings(text);
+        assert!(found.len() == 1 && found[0].contains(key), "{found:?}");
     }
     for text in [
         "credentials.backend = \"redis\"\nredis.url = \"rediss://r/0\"",

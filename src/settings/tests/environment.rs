@@ -1,4 +1,4 @@
-//! The environment: over the file, and text all of it.
+//! The environment: it overrides the file, and all of it is text.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn with(env: &[(&str, &str)]) -> Settings {
 }
 
 #[test]
-fn the_environment_wins_over_the_file() {
+fn environment_overrides_file() {
     let file = SettingsFile::new(&format!(
         "{ACCOUNT}[server]\nlisten = \"127.0.0.1:1\"\nrequest_timeout = \"7s\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::/0\"]"
     ));
@@ -30,7 +30,7 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
-fn a_text_becomes_what_its_key_wants() {
+fn variable_is_read_as_its_key_requires() {
     let settings = with(&[
         ("WXGATE__SERVER__DOCS", "false"),
         ("WXGATE__MEDIA__MAX_CONCURRENT", "3"),
@@ -60,7 +60,7 @@ fn a_text_becomes_what_its_key_wants() {
 }
 
 #[test]
-fn account_1_needs_no_file() {
+fn first_account_needs_no_file() {
     let env = [
         ("WXGATE_APP_ID", "wx7"),
         ("WXGATE_APP_SECRET", "00123"),
@@ -74,7 +74,7 @@ fn account_1_needs_no_file() {
 }
 
 #[test]
-fn account_1_of_the_file_can_be_overridden_in_part() {
+fn first_account_of_the_file_can_be_overridden_in_part() {
     let settings = with(&[
         ("WXGATE_APP_SECRET", "other"),
         ("WXGATE__ACCOUNTS__0__TOKEN_API", "classic"),
@@ -85,7 +85,7 @@ fn account_1_of_the_file_can_be_overridden_in_part() {
 }
 
 #[test]
-fn further_accounts_can_be_added_one_after_the_other() {
+fn further_accounts_are_numbered_without_gaps() {
     let settings = with(&[
         ("WXGATE__ACCOUNTS__1__APP_ID", "wx2"),
         ("WXGATE__ACCOUNTS__1__APP_SECRET", "s2"),
@@ -104,7 +104,7 @@ fn further_accounts_can_be_added_one_after_the_other() {
 
 #[test]
 fn unknown_variables_are_refused() {
-    let told = env_problems(&[
+    let found = env_problems(&[
         ("WXGATE__SERVER__LISEN", "a secret"),
         ("WXGATE__LISTEN", "a secret"),
         ("WXGATE__APP_SECRET", "a secret"),
@@ -122,12 +122,12 @@ fn unknown_variables_are_refused() {
         "WXGATE__SERVER__LISEN: server.lisen: unknown key; did you mean WXGATE__SERVER__LISTEN?",
         "WXGATE__SERVER__LISTEN__PORT: server.listen.port: unknown key",
     ];
-    assert_eq!(told, expected.map(|line| format!("environment variable {line}")));
+    assert_eq!(found, expected.map(|line| format!("environment variable {line}")));
 }
 
 #[test]
-fn bad_values_are_told_with_their_variable() {
-    let told = env_problems(&[
+fn refused_values_are_reported_with_their_variable() {
+    let found = env_problems(&[
         ("WXGATE__MEDIA__MAX_CONCURRENT", "-1"),
         ("WXGATE__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,x"),
         ("WXGATE__SERVER__DOCS", "no"),
@@ -145,11 +145,11 @@ fn bad_values_are_told_with_their_variable() {
          \"10.0.0.0/8\", or \"10.0.0.7/32\" for one address",
         "WXGATE__TELEMETRY__LOG_LEVEL: telemetry.log_level: expected UTF-8",
     ];
-    assert_eq!(told, expected.map(|line| format!("environment variable {line}")));
+    assert_eq!(found, expected.map(|line| format!("environment variable {line}")));
 }
 
 #[test]
-fn the_same_key_twice_is_refused() {
+fn duplicate_key_is_refused() {
     assert_eq!(
         env_problems(&[("WXGATE_APP_ID", "wx1"), ("WXGATE__ACCOUNTS__0__APP_ID", "wx2")]),
         [

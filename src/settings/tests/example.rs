@@ -1,4 +1,4 @@
-//! The example file and the code say the same.
+//! The example file and the code agree.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::settings::{Account, Client, Settings};
 
 const EXAMPLE: &str = include_str!("../../../config/wxgate.example.toml");
 
-/// Keys that are switched off in the example are comments without a space.
-fn switched_on(example: &str) -> String {
+/// The example with its keys that are commented out, `#key`, uncommented. `# text` is a comment.
+fn uncommented(example: &str) -> String {
     let line = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
         _ => line.to_owned(),
@@ -34,7 +34,7 @@ fn keys(table: &Table, path: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_example_holds_the_defaults() {
+fn example_has_the_defaults() {
     let mut settings = load_text(EXAMPLE).unwrap();
     assert_eq!(settings.accounts.len(), 1);
     assert_eq!(settings.accounts[0].token_api, Account::default().token_api);
@@ -44,8 +44,8 @@ fn the_example_holds_the_defaults() {
 }
 
 #[test]
-fn what_is_switched_off_in_the_example_can_be_switched_on() {
-    let settings = load_text(&switched_on(EXAMPLE)).unwrap();
+fn commented_keys_of_the_example_can_be_uncommented() {
+    let settings = load_text(&uncommented(EXAMPLE)).unwrap();
     assert_eq!(settings.internal.clients[0].name, "crm");
     assert_eq!(
         settings.internal.clients[0].app_ids,
@@ -54,7 +54,7 @@ fn what_is_switched_off_in_the_example_can_be_switched_on() {
 }
 
 #[test]
-fn the_example_and_the_code_have_the_same_keys() {
+fn example_has_every_key_of_the_code() {
     let mut in_code = BTreeSet::new();
     let mut settings = Settings::default();
     settings.accounts.push(Account::default());
@@ -62,16 +62,21 @@ fn the_example_and_the_code_have_the_same_keys() {
     keys(&settings.to_masked_toml().parse().unwrap(), "", &mut in_code);
 
     let mut in_example = BTreeSet::new();
-    keys(&switched_on(EXAMPLE).parse().unwrap(), "", &mut in_example);
-    assert_eq!(in_example, in_code);
+    keys(&uncommented(EXAMPLE).parse().unwrap(), "", &mut in_example);
+    let missing: Vec<_> = in_code.difference(&in_example).collect();
+    let unknown: Vec<_> = in_example.difference(&in_code).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "config/wxgate.example.toml lacks {missing:?}, and has {unknown:?} too many"
+    );
 }
 
 #[test]
-fn every_key_of_the_example_is_commented() {
+fn example_explains_every_key() {
     let section_or_key = |line: &&str| !line.is_empty() && !line.starts_with("# ") && *line != "#";
     let lines: Vec<_> = EXAMPLE.lines().collect();
     for (i, line) in lines.iter().enumerate().filter(|(_, line)| section_or_key(line)) {
-        // A comment may speak of several keys that follow it.
+        // A comment may describe several keys that follow it.
         let above = lines[..i]
             .iter()
             .rev()

@@ -1,4 +1,4 @@
-//! The file: what is wrong in it is told with its line, all at once.
+//! The file: everything wrong in it is reported at once, with its line.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{ACCOUNT, SettingsFile, load, load_text, problems};
 use crate::settings::{Settings, Sources};
 
 #[test]
-fn the_defaults_are_the_contracts() {
+fn defaults_are_as_documented() {
     let contract = r#"[server]
 listen = "127.0.0.1:8080"
 request_timeout = "30s"
@@ -121,7 +121,7 @@ otlp_endpoint = ""
 }
 
 #[test]
-fn a_file_is_laid_over_the_defaults() {
+fn file_overrides_defaults() {
     let settings = load_text(&format!(
         "{ACCOUNT}[media]\nmax_bytes = \"1MiB\"\nremember_for = \"0s\"\n"
     ))
@@ -132,7 +132,7 @@ fn a_file_is_laid_over_the_defaults() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn missing_file_is_reported() {
     let problems = load(
         Some("/nonexistent/wxgate.toml".into()),
         &[("WXGATE__SERVER__DOCS", "perhaps")],
@@ -148,8 +148,8 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_line() {
-    let told = load_text(
+fn mistakes_are_all_reported_with_their_lines() {
+    let found = load_text(
         r#"listen = "127.0.0.1:1"
 
 [server]
@@ -208,34 +208,34 @@ app_secret = "s"
         "27: accounts[1].app_id: missing: every account needs its AppID",
         "28: accounts[1].app-id: unknown key; did you mean accounts[1].app_id?",
     ];
-    assert_eq!(told.unwrap_err(), expected.map(|line| format!("wxgate.toml:{line}")));
+    assert_eq!(found.unwrap_err(), expected.map(|line| format!("wxgate.toml:{line}")));
 }
 
 #[test]
-fn broken_toml_is_told_beside_other_mistakes() {
-    let told = problems("[server]\ndocs = yes please\nlisen = 1\n[media\nmax_concurrent = 1 2\n");
+fn toml_errors_are_reported_with_other_mistakes() {
+    let found = problems("[server]\ndocs = yes please\nlisen = 1\n[media\nmax_concurrent = 1 2\n");
     assert_eq!(
-        told[0],
+        found[0],
         "wxgate.toml:3: not valid TOML: string values must be quoted, expected literal string"
     );
     assert!(
-        told.contains(&"wxgate.toml:4: server.lisen: unknown key; did you mean server.listen?".to_owned()),
-        "{told:?}"
+        found.contains(&"wxgate.toml:4: server.lisen: unknown key; did you mean server.listen?".to_owned()),
+        "{found:?}"
     );
     assert!(
-        told.contains(&"wxgate.toml:5: not valid TOML: unclosed table, expected `]`".to_owned()),
-        "{told:?}"
+        found.contains(&"wxgate.toml:5: not valid TOML: unclosed table, expected `]`".to_owned()),
+        "{found:?}"
     );
 }
 
-/// The commonest quotes to be missing: those around an address. What comes of it looks like a date.
+/// The quotes that are forgotten most often. Without them, an address begins like a date.
 #[test]
-fn what_only_begins_as_a_date_is_refused() {
+fn unquoted_address_is_refused() {
     for address in ["0:8080", "10:80", "0.0.0.0:8080", "2026-11"] {
-        let told = problems(&format!("server.listen = {address}"));
-        assert!(told[0].starts_with("wxgate.toml:2: not valid TOML: "), "{told:?}");
+        let found = problems(&format!("server.listen = {address}"));
+        assert!(found[0].starts_with("wxgate.toml:2: not valid TOML: "), "{found:?}");
         assert_eq!(
-            told[1..],
+            found[1..],
             [
                 "wxgate.toml:2: server.listen: expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""
             ]
@@ -244,7 +244,7 @@ fn what_only_begins_as_a_date_is_refused() {
 }
 
 #[test]
-fn a_list_or_a_table_where_a_value_belongs_is_refused() {
+fn value_of_the_wrong_shape_is_refused() {
     assert_eq!(
         problems("server.listen = [\"a\"]"),
         ["wxgate.toml:2: server.listen: expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""]
@@ -263,9 +263,9 @@ fn a_list_or_a_table_where_a_value_belongs_is_refused() {
     );
 }
 
-/// Every kind of value says what it expects, in our words.
+/// In our words, not serde's.
 #[test]
-fn every_key_says_what_it_expects() {
+fn keys_all_say_what_they_expect() {
     fn try_all(table: &toml::Table, path: &str) {
         for (key, value) in table {
             let path = format!("{path}{key}");
@@ -277,12 +277,12 @@ fn every_key_says_what_it_expects() {
                 toml::Value::Array(_) => "5",
                 _ => "[]",
             };
-            let told = problems(&format!("{path} = {wrong}"));
+            let found = problems(&format!("{path} = {wrong}"));
             assert!(
-                told[0].starts_with(&format!("wxgate.toml:2: {path}: expected ")),
-                "{told:?}"
+                found[0].starts_with(&format!("wxgate.toml:2: {path}: expected ")),
+                "{found:?}"
             );
-            assert!(!told[0].contains("another value"), "{told:?}");
+            assert!(!found[0].contains("another value"), "{found:?}");
         }
     }
     let mut sample: toml::Table = Settings::default().to_masked_toml().parse().unwrap();
@@ -291,7 +291,7 @@ fn every_key_says_what_it_expects() {
 }
 
 #[test]
-fn a_file_that_is_not_text_or_far_too_large_is_refused() {
+fn file_that_is_binary_or_too_large_is_refused() {
     let file = SettingsFile::new("");
     std::fs::write(file.path_of("wxgate.toml"), b"\xff\xfe").unwrap();
     assert_eq!(
@@ -316,7 +316,7 @@ fn masked_settings_load_again() {
     assert_eq!(load_text(&masked).unwrap().to_masked_toml(), masked);
 }
 
-/// Lines as operators write them, well and badly.
+/// Lines as operators write them, right and wrong.
 fn line() -> impl Strategy<Value = String> {
     let key = prop_oneof![
         Just("server.listen"),
@@ -353,13 +353,13 @@ fn line() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_file_makes_loading_panic(lines in prop::collection::vec(line(), 0..8), noise in "\\PC{0,30}") {
+    fn loading_never_panics_on_a_file(lines in prop::collection::vec(line(), 0..8), noise in "\\PC{0,30}") {
         let _ = load_text(&format!("{}{noise}", lines.concat()));
         let _ = load_text(&format!("{noise}{}", lines.concat()));
     }
 
     #[test]
-    fn no_variable_makes_loading_panic(
+    fn loading_never_panics_on_a_variable(
         name in "(SERVER|ACCOUNTS|REDIS|INTERNAL|X|0|1|9{20}|)(__(LISTEN|0|7|CLIENTS|URL_FILE|TRUSTED_PROXIES|APP_ID|_FILE|)){0,3}",
         text in "\\PC{0,20}|\\[\\PC{0,9}|\\{\\PC{0,9}",
     ) {

@@ -24,10 +24,10 @@ fn direct_hosts_may_come_from_the_environment() {
 }
 
 #[test]
-fn proxy_that_can_not_be_used_is_refused_without_showing_it() {
-    let told = env_problems(&[("WXGATE__HTTP_CLIENT__PROXY", "ftp://user:hunter2@proxy")]);
+fn invalid_proxy_is_refused_without_showing_it() {
+    let found = env_problems(&[("WXGATE__HTTP_CLIENT__PROXY", "ftp://user:hunter2@proxy")]);
     assert_eq!(
-        told,
+        found,
         [
             "environment variable WXGATE__HTTP_CLIENT__PROXY: http_client.proxy: expected \"\" (the environment's proxy), \
              \"none\", or a proxy's URL such as \"http://user:password@proxy.example.com:3128\" (http, https or socks5h; \
@@ -44,7 +44,7 @@ fn proxy_that_can_not_be_used_is_refused_without_showing_it() {
 }
 
 #[test]
-fn authorities_that_can_not_be_used_are_refused() {
+fn unusable_ca_file_is_refused() {
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let cut_off = "-----BEGIN CERTIFICATE-----\nAAAA\n";
@@ -58,8 +58,8 @@ fn authorities_that_can_not_be_used_are_refused() {
     ] {
         let file = SettingsFile::new("").with("ca.pem", content);
         let text = format!("{ACCOUNT}http_client.ca_file = {:?}", file.path_of("ca.pem"));
-        let told = file.with("wxgate.toml", &text).load(&[]).unwrap_err();
-        assert_eq!(told, [format!("wxgate.toml:2: http_client.ca_file: {problem}")]);
+        let found = file.with("wxgate.toml", &text).load(&[]).unwrap_err();
+        assert_eq!(found, [format!("wxgate.toml:2: http_client.ca_file: {problem}")]);
     }
     assert_eq!(
         problems("http_client.ca_file = \"/nonexistent.pem\""),

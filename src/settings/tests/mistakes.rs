@@ -1,4 +1,4 @@
-//! Values of the right shape that nobody can mean, or that do not do what is meant.
+//! Values of the right shape that must be mistakes.
 
 use super::{ACCOUNT, SettingsFile, load_text, problems};
 
@@ -38,10 +38,10 @@ fn byte_order_mark_and_blanks_around_an_app_secret_are_cut() {
     assert_eq!(settings.redis.username, " not a secret ");
     let blank = SettingsFile::new("").with("secret", "\u{feff} \n");
     let env = [("WXGATE__REDIS__PASSWORD_FILE", &*blank.path_of("secret"))];
-    let told = blank.load(&env).unwrap_err();
+    let found = blank.load(&env).unwrap_err();
     assert!(
-        told.iter().any(|line| line.ends_with("\"secret\" is empty")),
-        "{told:?}"
+        found.iter().any(|line| line.ends_with("\"secret\" is empty")),
+        "{found:?}"
     );
 }
 
@@ -83,15 +83,15 @@ fn client_secret_that_sdks_garble_or_others_guess_is_warned_about() {
         "a+secret+of+its+own",
         "秘密秘密秘密秘密秘密秘密秘密秘密",
     ] {
-        let told = warnings(secret);
+        let found = warnings(secret);
         assert!(
-            told.len() == 1 && told[0].contains("(crm)") && told[0].contains("SDKs"),
-            "{told:?}"
+            found.len() == 1 && found[0].contains("(crm)") && found[0].contains("SDKs"),
+            "{found:?}"
         );
-        assert!(!told[0].contains(secret), "{told:?}");
+        assert!(!found[0].contains(secret), "{found:?}");
     }
-    let told = warnings("short");
-    assert!(told.len() == 1 && told[0].contains("shorter than 16"), "{told:?}");
+    let found = warnings("short");
+    assert!(found.len() == 1 && found[0].contains("shorter than 16"), "{found:?}");
 }
 
 #[test]
@@ -107,13 +107,13 @@ fn example_client_secret_can_be_sent() {
 
 #[test]
 fn wecom_app_id_is_refused_with_the_reason() {
-    let told = load_text(&format!(
+    let found = load_text(&format!(
         "accounts = [{{ app_id = \"ww0123456789abcdef\", app_secret = {APP_SECRET:?} }}]"
     ));
-    let told = told.unwrap_err();
+    let found = found.unwrap_err();
     assert!(
-        told[0].contains("accounts[0].app_id") && told[0].contains("企业微信"),
-        "{told:?}"
+        found[0].contains("accounts[0].app_id") && found[0].contains("企业微信"),
+        "{found:?}"
     );
 }
 
@@ -132,21 +132,21 @@ fn unicode_js_domain_is_refused_with_its_ascii_form() {
 }
 
 #[test]
-fn raw_characters_in_a_redis_password_are_told_from_a_file_too() {
-    let told = problems("redis.url = \"redis://:hunter#2@r:6379/0\"");
+fn raw_characters_in_a_redis_password_are_explained_from_a_file_too() {
+    let found = problems("redis.url = \"redis://:hunter#2@r:6379/0\"");
     assert!(
-        told[0].contains("redis.url: expected a password without a raw `#`"),
-        "{told:?}"
+        found[0].contains("redis.url: expected a password without a raw `#`"),
+        "{found:?}"
     );
     let file = SettingsFile::new(ACCOUNT).with("url", "redis://:hunter/2@r:6379/0\n");
-    let told = file
+    let found = file
         .load(&[("WXGATE__REDIS__URL_FILE", &file.path_of("url"))])
         .unwrap_err();
     assert!(
-        told[0].contains("in the file: expected a password without a raw"),
-        "{told:?}"
+        found[0].contains("in the file: expected a password without a raw"),
+        "{found:?}"
     );
-    assert!(!told[0].contains("hunter"), "{told:?}");
+    assert!(!found[0].contains("hunter"), "{found:?}");
 }
 
 #[test]
@@ -165,16 +165,16 @@ fn keys_that_no_header_can_carry_are_refused() {
             "auth.api_keys",
         ),
     ] {
-        let told = problems(text);
+        let found = problems(text);
         assert!(
-            told.len() == 1 && told[0].contains(key) && told[0].contains("header"),
-            "{told:?}"
+            found.len() == 1 && found[0].contains(key) && found[0].contains("header"),
+            "{found:?}"
         );
     }
 }
 
 #[test]
-fn absurd_amounts_are_refused_with_their_bounds() {
+fn amounts_out_of_bounds_are_refused_with_their_bounds() {
     for (text, key, bounds) in [
         (
             "server.request_timeout = \"100h\"",
@@ -228,10 +228,10 @@ fn absurd_amounts_are_refused_with_their_bounds() {
             "1ms to 1day",
         ),
     ] {
-        let told = problems(text);
+        let found = problems(text);
         assert!(
-            told.iter().any(|line| line.contains(key) && line.contains(bounds)),
-            "{text}: {told:?}"
+            found.iter().any(|line| line.contains(key) && line.contains(bounds)),
+            "{text}: {found:?}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Settings as an operator meets them: files and variables in, settings or problems out.
+//! Settings as an operator sees them: files and variables in, settings or problems out.
 
 mod cross_field;
 mod environment;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use super::{Settings, Sources};
 
-/// The least that loads: [`ACCOUNT`] comes first in a file, so that sections can follow.
+/// The least that loads. It comes first in a file, so that sections can follow.
 const ACCOUNT: &str = "accounts = [{ app_id = \"wx1\", app_secret = \"0123456789abcdef0123456789abcdef\" }]\n";
 
 /// A settings file that lives as long as the test.

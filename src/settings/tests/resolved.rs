@@ -1,4 +1,4 @@
-//! What loading makes of the sections that come in several kinds, and what it refuses for them.
+//! The sections that come in several kinds: what they resolve to, and what is refused.
 
 use super::{ACCOUNT, load_text, problems};
 use crate::secret::Secret;
@@ -69,9 +69,9 @@ fn key_that_can_verify_nothing_is_refused_with_its_place() {
         ("RS256", ED25519, "a public key in PEM for RS256"),
         ("RS256", RSA_1024, "a public key of 2048 bits or more in PEM for RS256"),
     ] {
-        let told = problems(&jwt(algorithm, key));
+        let found = problems(&jwt(algorithm, key));
         let line = format!("wxgate.toml:5: auth.jwt_key: expected {expected} (the value is not shown)");
-        assert_eq!(told, [line], "{key}");
+        assert_eq!(found, [line], "{key}");
     }
 }
 
@@ -79,9 +79,9 @@ const S3: &str = "image_store.backend = \"s3\"\n[image_store.s3]\nbucket = \"pho
                   public_base_url = \"https://img.example.com\"\n";
 
 fn s3_problem(more: &str) -> String {
-    let told = problems(&format!("{S3}{more}"));
-    assert_eq!(told.len(), 1, "{told:#?}");
-    told[0].clone()
+    let found = problems(&format!("{S3}{more}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found[0].clone()
 }
 
 #[test]
@@ -98,21 +98,21 @@ fn s3_without_keys_means_the_machines_role_and_one_key_is_a_mistake() {
         "wxgate.toml:6: image_store.s3.secret_access_key: missing: image_store.s3.access_key_id is set; set both, or \
          neither to use the machine's role"
     );
-    let told = s3_problem("secret_access_key = \"hunter2\"");
+    let found = s3_problem("secret_access_key = \"hunter2\"");
     assert!(
-        told.starts_with("wxgate.toml:6: image_store.s3.access_key_id: missing"),
-        "{told}"
+        found.starts_with("wxgate.toml:6: image_store.s3.access_key_id: missing"),
+        "{found}"
     );
-    assert!(!told.contains("hunter2"));
+    assert!(!found.contains("hunter2"));
 }
 
 #[test]
 fn s3_prefix_begins_a_key() {
     for prefix in ["a//b", "../", "./a"] {
-        let told = s3_problem(&format!("prefix = \"{prefix}\""));
+        let found = s3_problem(&format!("prefix = \"{prefix}\""));
         assert!(
-            told.starts_with("wxgate.toml:6: image_store.s3.prefix: expected"),
-            "{told}"
+            found.starts_with("wxgate.toml:6: image_store.s3.prefix: expected"),
+            "{found}"
         );
     }
     loaded(&format!("{S3}prefix = \"h5/photo-\""));
@@ -121,10 +121,10 @@ fn s3_prefix_begins_a_key() {
 #[test]
 fn s3_bucket_goes_before_the_endpoints_host_without_path_style() {
     for endpoint in ["http://127.0.0.1:9000", "http://[::1]:9000"] {
-        let told = s3_problem(&format!("endpoint = \"{endpoint}\"\npath_style = false"));
+        let found = s3_problem(&format!("endpoint = \"{endpoint}\"\npath_style = false"));
         assert!(
-            told.starts_with("wxgate.toml:7: image_store.s3.path_style: false needs"),
-            "{told}"
+            found.starts_with("wxgate.toml:7: image_store.s3.path_style: false needs"),
+            "{found}"
         );
         loaded(&format!("{S3}endpoint = \"{endpoint}\""));
     }

@@ -6,7 +6,7 @@ use crate::settings::{Settings, Sources};
 const MARKER: &str = "hunter2";
 
 #[test]
-fn a_secret_can_stand_in_a_file() {
+fn secret_is_read_from_a_file() {
     let file = SettingsFile::new("")
         .with("app", "0012\n")
         .with("keys", "\none \r\n\ntwo\n")
@@ -37,7 +37,7 @@ fn a_secret_can_stand_in_a_file() {
 }
 
 #[test]
-fn a_later_layer_wins_in_either_form() {
+fn later_layer_replaces_a_secret_in_either_form() {
     let file = SettingsFile::new("").with("a", "from-file").with("k", "one\ntwo\n");
     let as_file = format!(
         "{ACCOUNT}redis.password_file = {:?}\nauth.api_keys_file = {:?}",
@@ -68,8 +68,18 @@ fn a_later_layer_wins_in_either_form() {
     assert_eq!(settings.auth.api_keys.len(), 2);
 }
 
+/// Headers are secrets each by itself; there is no file for all of them.
 #[test]
-fn both_forms_in_one_layer_are_refused() {
+fn headers_file_is_an_unknown_key() {
+    let problems = env_problems(&[("WXGATE__IMAGE_STORE__HTTP__HEADERS_FILE", "{ x = 'hunter2' }")]);
+    assert!(
+        problems.len() == 1 && problems[0].contains("unknown key"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn secret_in_both_forms_in_one_layer_is_refused() {
     let file = SettingsFile::new("").with("a", "x");
     let text = format!(
         "{ACCOUNT}[redis]\npassword = \"p\"\npassword_file = {:?}\n",
@@ -82,7 +92,7 @@ fn both_forms_in_one_layer_are_refused() {
 }
 
 #[test]
-fn a_secret_file_that_does_not_serve_is_named() {
+fn unusable_secret_file_is_reported() {
     let file = SettingsFile::new("").with("empty", "\n").with("url", "http://x");
     let env = [
         ("WXGATE__AUTH__JWT_KEY_FILE", "/nonexistent/jwt"),
@@ -104,13 +114,13 @@ fn a_secret_file_that_does_not_serve_is_named() {
          or rediss:// for TLS (the value is not shown, it may hold a password)",
         "WXGATE__SERVER__LISTEN_FILE: server.listen_file: unknown key",
     ];
-    let told = file.with("wxgate.toml", ACCOUNT).load(&env).unwrap_err();
-    assert_eq!(told, expected.map(|line| format!("environment variable {line}")));
+    let found = file.with("wxgate.toml", ACCOUNT).load(&env).unwrap_err();
+    assert_eq!(found, expected.map(|line| format!("environment variable {line}")));
 }
 
-/// Whatever an operator gets wrong around a secret, its text stays out of the message.
+/// Whatever mistake an operator makes near a secret, its text is not in the message.
 #[test]
-fn no_problem_shows_a_secret() {
+fn problems_never_show_a_secret() {
     let texts = [
         // In the wrong type, or the wrong place.
         "redis = \"hunter2\"",
@@ -166,13 +176,13 @@ fn no_problem_shows_a_secret() {
         "auth.api_keys = [\"hunter2\", \"\"]",
     ];
     for text in texts {
-        let told = load_text(text).expect_err(text);
-        assert!(!told.iter().any(|line| line.contains(MARKER)), "{text}\n{told:#?}");
+        let found = load_text(text).expect_err(text);
+        assert!(!found.iter().any(|line| line.contains(MARKER)), "{text}\n{found:#?}");
     }
 }
 
 #[test]
-fn no_problem_shows_a_variable_that_may_be_secret() {
+fn problems_never_show_a_variable_that_may_be_secret() {
     for name in [
         "REDIS",
         "HTTP_CLIENT__PROXY",
@@ -187,8 +197,8 @@ fn no_problem_shows_a_variable_that_may_be_secret() {
         "INTERNAL__CLIENTS__0",
         "X",
     ] {
-        let told = env_problems(&[(&format!("WXGATE__{name}"), MARKER)]);
-        assert!(!told.iter().any(|line| line.contains(MARKER)), "{told:#?}");
+        let found = env_problems(&[(&format!("WXGATE__{name}"), MARKER)]);
+        assert!(!found.iter().any(|line| line.contains(MARKER)), "{found:#?}");
     }
 }
 
@@ -221,19 +231,19 @@ fn masked_settings_show_no_secret() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_are_refused_not_replaced() {
+fn non_utf_8_bytes_are_refused_not_replaced() {
     let env = vec![(
         "WXGATE_APP_SECRET".to_owned(),
         String::from_utf8_lossy(b"hunter2\xff").into_owned(),
     )];
-    let told = Settings::load(&Sources {
+    let found = Settings::load(&Sources {
         env,
         ..Sources::default()
     })
     .unwrap_err()
     .to_string();
     assert_eq!(
-        told,
+        found,
         "environment variable WXGATE_APP_SECRET: accounts[0].app_secret: expected UTF-8"
     );
 }

@@ -1,4 +1,4 @@
-//! Certificate authorities that are trusted beside the system's.
+//! Certificate authorities that are trusted in addition to the system's.
 
 use std::path::PathBuf;
 

@@ -29,7 +29,7 @@ impl TryFrom<String> for KeyTemplate {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        // Redis itself takes any bytes, but a key nobody can type into redis-cli is a slip.
+        // Redis itself takes any bytes, but a key that can't be typed into redis-cli is a mistake.
         let odd = |c: char| c.is_whitespace() || c.is_control();
         if text.is_empty() || text.contains(odd) || text.replace(APP_ID, "").contains(['{', '}']) {
             return Err("expected a Redis key such as \"wxgate:token:{app_id}\" \
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_account_is_filled_in() {
+    fn app_id_is_filled_in() {
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
         let named = template("token:{app_id}:{app_id}").unwrap();
         assert_eq!(named.fill(&app_id), "token:wx1:wx1");
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_mean_is_refused() {
+    fn invalid_template_is_refused() {
         for text in ["", "a b", "a\n", "{appid}", "{app_id", "a}", "{{app_id}}"] {
             assert!(template(text).is_err(), "{text}");
         }

@@ -6,7 +6,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// A level, or a filter such as `wxgate=debug,info`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct LogFilter(String);
 
 impl LogFilter {
@@ -39,18 +39,12 @@ impl TryFrom<String> for LogFilter {
     }
 }
 
-impl From<LogFilter> for String {
-    fn from(filter: LogFilter) -> Self {
-        filter.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_filters_are_told_from_slips() {
+    fn misspelt_level_is_refused() {
         for text in [
             "info",
             "OFF",

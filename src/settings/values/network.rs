@@ -1,75 +1,58 @@
 //! Network addresses.
 
 use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-/// An address to listen on, such as `127.0.0.1:8080`; for serde's `with`.
-pub mod address {
-    use std::net::SocketAddr;
+use super::as_text::AsText;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+/// An address to listen on, such as `127.0.0.1:8080`.
+pub struct Address;
 
-    const EXPECTED: &str = "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+impl AsText for Address {
+    type Value = SocketAddr;
 
-    /// Reads an address.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| D::Error::custom(EXPECTED))
+    const EXPECTED: &'static str = "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+
+    fn parse(text: &str) -> Option<SocketAddr> {
+        text.parse().ok()
     }
 
-    /// Writes an address.
-    pub fn serialize<S: Serializer>(address: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(address)
+    fn print(address: &SocketAddr) -> String {
+        address.to_string()
     }
 }
 
-/// An address to listen on, or `""` for none; for serde's `with`.
-pub mod optional_address {
-    use std::net::SocketAddr;
+/// An address to listen on, or `""` for none.
+pub struct OptionalAddress;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+impl AsText for OptionalAddress {
+    type Value = Option<SocketAddr>;
 
-    const EXPECTED: &str =
+    const EXPECTED: &'static str =
         "expected an address and a port such as \"127.0.0.1:9090\" or \"[::]:9090\", or \"\" to turn the listener off";
 
-    /// Reads an address.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
-        let text = String::deserialize(deserializer)?;
+    fn parse(text: &str) -> Option<Option<SocketAddr>> {
         if text.is_empty() {
-            return Ok(None);
+            return Some(None);
         }
-        text.parse().map(Some).map_err(|_| D::Error::custom(EXPECTED))
+        text.parse().ok().map(Some)
     }
 
-    /// Writes an address.
-    pub fn serialize<S: Serializer>(address: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
-        match address {
-            Some(address) => serializer.collect_str(address),
-            None => serializer.serialize_str(""),
-        }
+    fn print(address: &Option<SocketAddr>) -> String {
+        address.map_or_else(String::new, |address| address.to_string())
     }
 }
 
-/// Networks in CIDR notation; for serde's `with`.
-pub mod networks {
-    use ipnet::IpNet;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
+/// Reads networks in CIDR notation; for serde's `deserialize_with`.
+pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     const EXPECTED: &str = "expected a network such as \"10.0.0.0/8\", or \"10.0.0.7/32\" for one address";
-
-    /// Reads networks.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-        Vec::<String>::deserialize(deserializer)?
-            .iter()
-            .map(|text| text.parse().map_err(|_| D::Error::custom(EXPECTED)))
-            .collect()
-    }
-
-    /// Writes networks.
-    pub fn serialize<S: Serializer>(networks: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
-        networks.serialize(serializer)
-    }
+    Vec::<String>::deserialize(deserializer)?
+        .iter()
+        .map(|text| text.parse().map_err(|_| D::Error::custom(EXPECTED)))
+        .collect()
 }
 
 /// A host and a port, such as `redis-1:6379` or `[::1]:6379`.
@@ -99,7 +82,7 @@ impl HostPort {
         let host = match host.strip_prefix('[') {
             Some(bracketed) => bracketed
                 .strip_suffix(']')
-                .filter(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok())?,
+                .filter(|ip| ip.parse::<Ipv6Addr>().is_ok())?,
             None => Some(host).filter(|host| is_host_name(host))?,
         };
         Some(Self {
@@ -144,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_and_a_port_are_told_apart() {
+    fn host_and_port_are_split() {
         for (text, host, port) in [
             ("redis-1:6379", "redis-1", 6379),
             ("10.0.0.1:1", "10.0.0.1", 1),
@@ -157,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_address_is_refused() {
+    fn incomplete_address_is_refused() {
         for text in [
             "",
             "redis",

@@ -1,15 +1,15 @@
-//! Places in a JSON answer, and what is looked for there.
+//! Where to look in a JSON answer, and for what.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A JSON Pointer (RFC 6901); the empty one points at the whole document.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct JsonPointer(String);
 
 impl JsonPointer {
-    /// What stands there, if anything.
+    /// The value there, if any.
     #[must_use]
     pub fn resolve<'v>(&self, document: &'v Value) -> Option<&'v Value> {
         document.pointer(&self.0)
@@ -40,12 +40,6 @@ impl TryFrom<String> for JsonPointer {
     }
 }
 
-impl From<JsonPointer> for String {
-    fn from(pointer: JsonPointer) -> Self {
-        pointer.0
-    }
-}
-
 /// A text, a number, true or false.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a text, a number, true or false")]
@@ -61,7 +55,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// Whether `value` is written the same: `0` and `"0"` are, since services differ in their quotes.
+    /// Whether `value` has the same text: `0` and `"0"` do, since services differ in whether they quote numbers.
     #[must_use]
     pub fn matches(&self, value: &Value) -> bool {
         let own = match self {
@@ -90,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pointer_finds_its_place() {
+    fn json_pointer_finds_its_value() {
         let pointer = |text: &str| JsonPointer::try_from(text.to_owned());
         let document = json!({ "data": [{ "url": "u" }], "a/b": 1 });
         assert_eq!(pointer("/data/0/url").unwrap().resolve(&document), Some(&json!("u")));

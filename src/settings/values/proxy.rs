@@ -8,7 +8,8 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use url::Url;
 
-use crate::secret::{MASK, Secret};
+use super::url::mask_login;
+use crate::secret::Secret;
 
 const EXPECTED: &str = "expected \"\" (the environment's proxy), \"none\", or a proxy's URL such as \
                         \"http://user:password@proxy.example.com:3128\" (http, https or socks5h; no path; reserved \
@@ -48,24 +49,14 @@ impl ProxyUrl {
         }
         let url = Url::parse(text).ok().filter(Url::has_host)?;
         let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-        // The client reads it as an `http::Uri`, and would pass over one that is none.
+        // The client parses it as an `http::Uri`, and would ignore what is not one.
         if !bare || http::Uri::try_from(url.as_str()).is_err() {
             return None;
         }
-        let masked = mask(url.clone())?;
+        let masked = mask_login(url.clone())?;
         let whole = Secret::new(url);
         Some(Self { whole, masked })
     }
-}
-
-/// Masks the password, or a user without one, which is more often a password in the wrong place.
-fn mask(mut url: Url) -> Option<Url> {
-    if url.password().is_some() {
-        url.set_password(Some(MASK)).ok()?;
-    } else if !url.username().is_empty() {
-        url.set_username(MASK).ok()?;
-    }
-    Some(url)
 }
 
 impl HttpProxy {
@@ -110,11 +101,11 @@ impl<'de> Deserialize<'de> for HttpProxy {
 
 /// A host, a domain with all its subdomains, or a network, reached without the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct DirectHost(String);
 
 impl DirectHost {
-    /// As it stands in a `NO_PROXY` list.
+    /// As in a `NO_PROXY` list.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -137,12 +128,6 @@ impl TryFrom<String> for DirectHost {
             "expected a host, a domain (its subdomains count too), an IP address or a network such as \"10.0.0.0/8\"; \
              no scheme, no port, no `*`",
         )
-    }
-}
-
-impl From<DirectHost> for String {
-    fn from(host: DirectHost) -> Self {
-        host.0
     }
 }
 
@@ -187,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused() {
+    fn invalid_proxy_is_refused() {
         for text in [
             "proxy:3128",
             "None",

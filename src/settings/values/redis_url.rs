@@ -7,7 +7,8 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use url::Url;
 
-use crate::secret::{MASK, Secret};
+use super::url::mask_login;
+use crate::secret::Secret;
 
 const EXPECTED: &str = "expected a Redis URL such as \"redis://127.0.0.1:6379/0\", or rediss:// for TLS \
                         (the value is not shown, it may hold a password)";
@@ -23,7 +24,7 @@ const FRAGMENT: &str = "expected nothing after a `#`; in a password, write it as
 #[derive(Clone)]
 pub struct RedisUrl {
     whole: Secret,
-    /// The same, read.
+    /// The same, parsed.
     info: ConnectionInfo,
     /// The same with what may be secret masked.
     masked: Url,
@@ -36,7 +37,7 @@ impl RedisUrl {
         self.whole.expose()
     }
 
-    /// The same for the client. It may print its password.
+    /// The same for the client. Its `Debug` may print the password.
     #[must_use]
     pub fn connection_info(&self) -> &ConnectionInfo {
         &self.info
@@ -75,16 +76,16 @@ impl TryFrom<Secret> for RedisUrl {
             return Err(EXPECTED);
         }
         let url = Url::parse(text).map_err(|_| EXPECTED)?;
-        // Nothing else means anything there, least of all a password.
+        // Nothing else has a meaning there, and it may be a password.
         if url.query_pairs().any(|(name, _)| name != "protocol") {
             return Err(EXPECTED);
         }
-        let masked = mask(url).ok_or(EXPECTED)?;
+        let masked = mask_login(url).ok_or(EXPECTED)?;
         Ok(Self { whole, info, masked })
     }
 }
 
-/// What is most likely meant by a URL that can't be read, or that would be read otherwise than it is meant.
+/// The likely mistake in a URL that can't be parsed, or that would be parsed differently than intended.
 fn fault(text: &str) -> Option<&'static str> {
     let rest = text
         .strip_prefix("redis://")
@@ -96,16 +97,6 @@ fn fault(text: &str) -> Option<&'static str> {
     tail.ends_with("#insecure")
         .then_some(INSECURE)
         .or_else(|| tail.contains('#').then_some(FRAGMENT))
-}
-
-/// Masks the password, or a user without one, which is more often a password in the wrong place.
-fn mask(mut url: Url) -> Option<Url> {
-    if url.password().is_some() {
-        url.set_password(Some(MASK)).ok()?;
-    } else if !url.username().is_empty() {
-        url.set_username(MASK).ok()?;
-    }
-    Some(url)
 }
 
 impl fmt::Debug for RedisUrl {
@@ -135,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_secret_is_masked() {
+    fn login_is_masked() {
         for (text, masked) in [
             ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
             ("redis://:hunter2@r", "redis://:********@r"),
@@ -153,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told() {
+    fn scheme_and_host_are_parsed() {
         assert!(url("rediss://r").unwrap().is_tls());
         assert!(!url("redis://r").unwrap().is_tls());
         assert_eq!(url("redis://[::1]:7/0").unwrap().host(), "[::1]");
     }
 
     #[test]
-    fn raw_characters_in_a_password_are_told() {
+    fn raw_characters_in_a_password_are_explained() {
         for text in [
             "redis://:pa#ss@r:6379/0",
             "redis://:pa/ss@r:6379/0",
@@ -168,10 +159,10 @@ mod tests {
             "rediss://u:12#34@r:6379",
             "redis://u:12/34@r",
         ] {
-            let told = url(text).unwrap_err();
+            let error = url(text).unwrap_err();
             assert!(
-                told.contains("percent-encode") && told.contains("redis.password"),
-                "{text}: {told}"
+                error.contains("percent-encode") && error.contains("redis.password"),
+                "{text}: {error}"
             );
         }
         assert!(url("redis://:pa%23%2Fss@r:6379/0").is_ok());

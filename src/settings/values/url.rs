@@ -1,10 +1,13 @@
-//! URLs: where to connect to, who may call, what stored pictures are called.
+//! URLs: where to connect to, who may call, what the URLs of pictures begin with.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would mend
-/// white space and missing slashes in silence.
+use super::as_text::AsText;
+use crate::secret::MASK;
+
+/// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently
+/// correct white space and missing slashes.
 fn parse_http(text: &str) -> Option<Url> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
     let (scheme, rest) = text.split_once("://")?;
@@ -16,9 +19,19 @@ fn parse_http(text: &str) -> Option<Url> {
     (!authority.contains('@')).then_some(url)
 }
 
-/// The origin of a page, or `*` for every one.
+/// Masks the password, or a user without one, which is more often a password in the wrong place.
+pub(super) fn mask_login(mut url: Url) -> Option<Url> {
+    if url.password().is_some() {
+        url.set_password(Some(MASK)).ok()?;
+    } else if !url.username().is_empty() {
+        url.set_username(MASK).ok()?;
+    }
+    Some(url)
+}
+
+/// The origin of a page, or `*` for any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Origin(String);
 
 impl Origin {
@@ -39,13 +52,13 @@ impl TryFrom<String> for Origin {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const EXPECTED: &str = "expected an origin such as \"https://h5.example.com\" (scheme, host and, where it is not \
-                                the usual one, port; nothing after them), or \"*\" for every one";
+        const EXPECTED: &str = "expected an origin such as \"https://h5.example.com\" (scheme, host and, if it is not the \
+                                default, port; nothing after them), or \"*\" for any";
         if text == "*" {
             return Ok(Self(text));
         }
         let url = parse_http(&text).ok_or(EXPECTED)?;
-        // A star in a host would be taken for a host's name, and match nothing.
+        // A star in a host would be taken literally, and match nothing.
         let bare = text
             .split_once("://")
             .is_some_and(|(_, rest)| !rest.contains(['/', '?', '#', '*']));
@@ -56,13 +69,7 @@ impl TryFrom<String> for Origin {
     }
 }
 
-impl From<Origin> for String {
-    fn from(origin: Origin) -> Self {
-        origin.0
-    }
-}
-
-/// Scheme, host and, where an API stands below one, a path: what API paths are appended to.
+/// Scheme, host and, if the API is below one, a path: what API paths are appended to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BaseUrl(Url);
@@ -123,7 +130,7 @@ impl PublicBase {
         format!("{}/{name}", self.text)
     }
 
-    /// The path alone: `/images`, or empty where a URL has none.
+    /// The path alone: `/images`, or empty if the URL has none.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.text[self.path_at..]
@@ -139,7 +146,7 @@ impl PublicBase {
             .find('/')
             .map_or(text.len(), |slash| authority_at + slash);
         let path = &text[path_at..];
-        // The path becomes a route, so it may hold nothing that a router or a browser reads otherwise.
+        // The path becomes a route, so it may hold nothing that a router or a browser interprets.
         let plain = |segment: &str| {
             let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
             segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")
@@ -174,28 +181,24 @@ impl From<PublicBase> for String {
     }
 }
 
-/// An http(s) URL without user info, or `""` for none; for serde's `with`.
-pub mod optional_url {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use url::Url;
+/// An http(s) URL without user info, or `""` for none.
+pub struct OptionalUrl;
 
-    const EXPECTED: &str =
+impl AsText for OptionalUrl {
+    type Value = Option<Url>;
+
+    const EXPECTED: &'static str =
         "expected a URL such as \"https://files.internal/upload\" (http or https, no user), or \"\" for none";
 
-    /// Reads a URL.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
-        let text = String::deserialize(deserializer)?;
+    fn parse(text: &str) -> Option<Option<Url>> {
         if text.is_empty() {
-            return Ok(None);
+            return Some(None);
         }
-        super::parse_http(&text)
-            .map(Some)
-            .ok_or_else(|| D::Error::custom(EXPECTED))
+        parse_http(text).map(Some)
     }
 
-    /// Writes a URL.
-    pub fn serialize<S: Serializer>(url: &Option<Url>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(url.as_ref().map_or("", Url::as_str))
+    fn print(url: &Option<Url>) -> String {
+        url.as_ref().map_or_else(String::new, Url::to_string)
     }
 }
 
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_written_as_browsers_send_it() {
+    fn origin_is_normalized_as_browsers_send_it() {
         assert_eq!(
             origin("https://H5.example.com:443").unwrap().as_str(),
             "https://h5.example.com"
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_joined_to_a_base_with_one_slash() {
+    fn path_is_joined_to_a_base_url_with_one_slash() {
         for (text, url) in [
             ("https://api.weixin.qq.com", "https://api.weixin.qq.com/cgi-bin/token"),
             ("https://api.weixin.qq.com/", "https://api.weixin.qq.com/cgi-bin/token"),
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_called_by_path_or_by_url() {
+    fn public_base_is_a_path_or_a_url() {
         for (text, joined, path) in [
             ("/images", "/images/a.jpg", "/images"),
             ("/a/b/", "/a/b/a.jpg", "/a/b"),

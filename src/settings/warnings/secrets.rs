@@ -1,16 +1,16 @@
-//! Secrets that can be guessed, that look mistaken, or that callers can't send. None is ever shown.
+//! Secrets that can be guessed, look wrong, or can't be sent by callers. None is ever shown.
 
 use crate::secret::Secret;
 use crate::settings::{AuthMode, JwtAlgorithm, Settings};
 
 /// Shorter keys can be guessed.
 const SHORTEST_KEY: usize = 16;
-/// RFC 7518 wants as many bytes as the hash has: 32 for HS256.
+/// RFC 7518 requires as many bytes as the hash has: 32 for HS256.
 const SHORTEST_JWT_SECRET: usize = 32;
-/// What an AppSecret is: so many letters and digits.
+/// The length of an AppSecret, which is letters and digits.
 const APP_SECRET_LEN: usize = 32;
 
-/// What is worth a look about the secrets of `settings`.
+/// Warnings about the secrets of `settings`.
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     for (i, account) in settings.accounts.iter().enumerate() {
@@ -35,7 +35,7 @@ fn app_secret(index: usize, secret: &str) -> Option<String> {
         .iter()
         .any(begins_and_ends);
     Some(if quoted {
-        format!("{key} has quotes around it, which are taken for a part of the secret: remove them")
+        format!("{key} has quotes around it, which are part of the secret then: remove them")
     } else {
         format!(
             "{key} is not {APP_SECRET_LEN} letters and digits, as AppSecrets are: copy it again from WeChat's console if \
@@ -51,7 +51,7 @@ fn client_secret(index: usize, name: &str, secret: &str) -> Vec<String> {
     if !secret.bytes().all(sent_as_it_is) {
         warnings.push(format!(
             "{key} has other characters than letters, digits, `.`, `_`, `~` and `-`: many SDKs put a secret into a URL without \
-             encoding it, and then it arrives as another one"
+             encoding it, which changes it"
         ));
     }
     warnings.extend(short(&key, secret));
@@ -74,8 +74,8 @@ fn short_jwt_secret(settings: &Settings) -> Option<String> {
     let shared = auth.mode == AuthMode::Jwt && auth.jwt_algorithm == JwtAlgorithm::HS256;
     (shared && auth.jwt_key.expose().len() < SHORTEST_JWT_SECRET).then(|| {
         format!(
-            "auth.jwt_key is shorter than {SHORTEST_JWT_SECRET} bytes: whoever has a token can find it by trying, and sign \
-             tokens of their own"
+            "auth.jwt_key is shorter than {SHORTEST_JWT_SECRET} bytes: anybody who has a token can find it by brute force, and sign \
+             tokens"
         )
     })
 }

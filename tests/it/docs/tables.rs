@@ -178,8 +178,16 @@ fn settings_tables_list_every_key_with_its_default() {
     defaults(&settings.to_masked_toml().parse().unwrap(), "", &mut in_code);
     for document in Document::both("settings") {
         let documented = documented_settings(&document);
-        let keys = |settings: &BTreeMap<String, String>| settings.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(&documented), keys(&in_code), "{}", document.name);
+        let keys_only_in = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| {
+            let keys = these.keys().filter(|key| !those.contains_key(*key));
+            keys.cloned().collect::<Vec<_>>()
+        };
+        let (missing, unknown) = (keys_only_in(&in_code, &documented), keys_only_in(&documented, &in_code));
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "{} lacks {missing:?}, and has {unknown:?} too many",
+            document.name
+        );
 
         // A duration can be written in several ways, so the documented defaults are loaded, not compared as text.
         let mut file = "accounts = [{ app_id = \"wx1\", app_secret = \"s\" }]\n".to_owned();

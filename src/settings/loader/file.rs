@@ -4,10 +4,11 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::layer::KeyPath;
-use super::problem::{Place, Problem};
-use super::reader::{Reader, Source, read_text};
+use super::path::KeyPath;
+use super::reader::{Reader, Source};
 use super::schema::Schema;
+use super::secret_file::read_text;
+use crate::settings::problem::{Place, Problem};
 
 /// The text of a TOML file.
 struct TomlFile<'t> {
@@ -41,8 +42,8 @@ impl Source for TomlFile<'_> {
     }
 }
 
-/// Reads the file at `path`. The second answer is false where parts of it could not be read at all,
-/// so that nothing may be concluded from what is missing.
+/// Reads the file at `path`. The second value is false if it is not well-formed, so that nothing
+/// follows from what is missing.
 pub(super) fn read<'s>(schema: &'s Schema, path: &Path) -> (Reader<'s>, bool) {
     let mut reader = Reader::new(schema);
     let text = match read_text(path) {
@@ -67,7 +68,7 @@ pub(super) fn read<'s>(schema: &'s Schema, path: &Path) -> (Reader<'s>, bool) {
         // The message alone: the error as a whole would quote the line, secrets and all.
         .map(|error| (file.place(error.span().unwrap_or_default().start), error.message()))
         .collect();
-    // What follows on the same line is mostly an echo.
+    // Further errors on the same line mostly follow from the first.
     broken.dedup_by(|(place, _), (earlier, _)| place == earlier);
     for (place, message) in broken {
         let text = format!("not valid TOML: {message}");

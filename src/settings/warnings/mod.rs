@@ -1,4 +1,4 @@
-//! Settings that are allowed, and that an operator should know the risk of.
+//! Settings that are allowed, but risky.
 
 mod secrets;
 
@@ -33,7 +33,7 @@ impl Settings {
             .any(|account| account.token_api == TokenApi::Classic);
         (classic && self.credentials.backend == Backend::Memory).then(|| {
             "credentials.backend is \"memory\" and an account's token_api is \"classic\": a second replica would \
-             kill this one's access_token; run one replica only, or set credentials.backend = \"redis\""
+             invalidate this one's access_token; run one replica only, or set credentials.backend = \"redis\""
                 .to_owned()
         })
     }
@@ -51,8 +51,8 @@ impl Settings {
         let listen = self.server.listen;
         (self.auth.mode == AuthMode::None && !listen.ip().is_loopback()).then(|| {
             format!(
-                "auth.mode is \"none\" and server.listen is {listen}: whoever reaches that address can upload; \
-                 set auth.mode, or keep the route behind a proxy that knows its callers"
+                "auth.mode is \"none\" and server.listen is {listen}: anybody who reaches that address can upload; \
+                 set auth.mode, or keep the route behind a proxy that authenticates callers"
             )
         })
     }
@@ -66,8 +66,8 @@ impl Settings {
         let far = hosts.into_iter().find(|host| !is_loopback(host))?;
         (self.credentials.backend == Backend::Redis && !redis.url.is_tls()).then(|| {
             format!(
-                "the connection to Redis at {far} is not encrypted, and credentials travel over it; use rediss:// in \
-                 redis.url unless the network is yours alone"
+                "the connection to Redis at {far} is not encrypted, and credentials are sent over it; use rediss:// in \
+                 redis.url unless the network is private"
             )
         })
     }
@@ -85,7 +85,7 @@ impl Settings {
         bases.into_iter().find_map(|(key, url)| {
             let host = plain(url)?;
             Some(format!(
-                "wechat.{key} reaches {host} over plain http, and the AppSecret and every token travel over it; use https"
+                "wechat.{key} reaches {host} over plain http, and the AppSecret and every token are sent over it; use https"
             ))
         })
     }
@@ -93,15 +93,15 @@ impl Settings {
     fn trusted_by_everybody(&self) -> Option<String> {
         let everything = self.server.trusted_proxies.iter().find(|net| net.prefix_len() == 0)?;
         Some(format!(
-            "server.trusted_proxies has {everything}: whoever connects can claim any address in X-Forwarded-For, and rate \
-             limits and logs will believe it; name the networks of your proxies"
+            "server.trusted_proxies has {everything}: anybody who connects can claim any address in X-Forwarded-For, and rate \
+             limits and logs will trust it; name the networks of your proxies"
         ))
     }
 
     fn public_internal_listener(&self) -> Option<String> {
         let listen = self.internal.listen.filter(|listen| is_public(listen.ip()))?;
         Some(format!(
-            "internal.listen is {listen}, a public address: metrics, the console and the shared token are open to whoever \
+            "internal.listen is {listen}, a public address: metrics, the console and the shared token are open to anybody who \
              reaches it; listen on a private address or on loopback"
         ))
     }
@@ -112,7 +112,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Whether `ip` is an address of the Internet. 0.0.0.0 is not: a container has to listen there, and what reaches it is
+/// Whether `ip` is an address of the Internet. 0.0.0.0 is not: a container has to listen there, and what can reach it is
 /// decided elsewhere.
 fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {

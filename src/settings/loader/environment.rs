@@ -4,10 +4,10 @@
 use toml::Value;
 use toml::de::DeValue;
 
-use super::layer::KeyPath;
-use super::problem::{Place, Problem};
+use super::path::KeyPath;
 use super::reader::{Reader, Source};
 use super::schema::{self, Schema, Shape, Target};
+use crate::settings::problem::{Place, Problem};
 
 const PREFIX: &str = "WXGATE__";
 
@@ -33,7 +33,7 @@ impl Source for Variable<'_> {
 }
 
 /// Reads the variables that are meant for wxgate. Kubernetes adds `WXGATE_PORT` and the like for a
-/// service of that name, so only two underscores make a setting, besides account 1's three names.
+/// service of that name, so settings have two underscores, except for the three names of the first account.
 pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Reader<'s> {
     let mut reader = Reader::new(schema);
     for (name, text) in variables {
@@ -70,8 +70,8 @@ fn find<'s>(reader: &mut Reader<'s>, variable: &Variable<'_>, keys: &str) -> Opt
     Some(target)
 }
 
-/// Reads a variable as what its key wants: a text where that is right (so that the secret 00123
-/// stays 00123), else a TOML value; in lists, values with commas between.
+/// Reads a variable as its key requires: as text if that is valid (so that the secret 00123
+/// stays 00123), else as a TOML value; for lists, values separated by commas.
 fn read_variable(reader: &mut Reader<'_>, variable: &Variable<'_>, target: &Target<'_>) {
     let Variable { text, .. } = *variable;
     let place = variable.place(0);
@@ -118,7 +118,7 @@ fn single(target: &Target<'_>, text: &str) -> Value {
         },
         _ => return as_text,
     };
-    // Where neither is right, the text says best what was expected.
+    // If neither is valid, the error for the text is the clearest.
     if schema::check(&target.path, value.clone()).is_ok() {
         value
     } else {

@@ -1,14 +1,14 @@
-//! What keys there are and what they take, learnt from [`Settings`] itself: the keys from how it is
-//! written out, the values by trying. So there is no list of fields to keep in step.
+//! What keys there are and what they take, learnt from [`Settings`] itself: the keys by serialising the defaults, the
+//! values by deserialising them. So there is no list of fields to keep in step.
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::layer::KeyPath;
-use super::{Account, Client, Settings};
-use crate::secret::FROM_FILE;
+use super::path::KeyPath;
+use crate::secret;
+use crate::settings::{Account, Client, Settings};
 
-/// What stands at a key.
+/// What a key takes.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'s> {
     /// A table with keys of ours.
@@ -36,7 +36,7 @@ impl<'s> Shape<'s> {
         }
     }
 
-    /// What stands at `key` in a table of this shape.
+    /// What `key` takes in a table of this shape.
     fn child(self, key: &str) -> Option<Self> {
         match self {
             Self::Section(table) => table.get(key).map(Self::of),
@@ -90,7 +90,7 @@ impl Target<'_> {
         })
     }
 
-    /// The keys that were probably meant by `key`, which is unknown here: a near one, else the same
+    /// The keys that were probably meant by `key`, which is unknown here: a similar one, else the same
     /// one in other sections.
     pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<KeyPath> {
         // The time it takes grows with the key's length.
@@ -153,18 +153,17 @@ fn everywhere(key: &str, section: &Table, path: &KeyPath) -> Vec<KeyPath> {
     found
 }
 
-/// Whether `value` alone, at `path`, makes settings; the error is serde's and may quote the value.
+/// Whether settings that hold only `value`, at `path`, are valid; the error is serde's and may quote the value.
 pub(super) fn check(path: &KeyPath, value: Value) -> Result<(), toml::de::Error> {
     Settings::deserialize(path.document(value)).map(|_| ())
 }
 
-/// Whether the key at `path` takes secrets: they alone understand what was read from a file.
+/// Whether the key at `path` takes a secret, or a list of them. Secrets alone refuse other types in these words.
 pub(super) fn is_secret(path: &KeyPath) -> bool {
-    // Every type of secret takes one of these texts; the URLs of Redis and of a proxy are the choosiest.
-    ["redis://localhost", "http://localhost"].into_iter().any(|text| {
-        let content = Value::String(text.to_owned());
-        check(path, Value::Table(Table::from_iter([(FROM_FILE.to_owned(), content)]))).is_ok()
-    })
+    let wrong = Value::Boolean(true);
+    [wrong.clone(), Value::Array(vec![wrong])]
+        .into_iter()
+        .any(|value| check(path, value).is_err_and(|error| error.message() == secret::EXPECTED))
 }
 
 /// What the single value at `path` should have been instead of `value`, without quoting that.
@@ -173,7 +172,7 @@ pub(super) fn expectation(path: &KeyPath, value: &Value) -> String {
     let (text, text_fits) = match value {
         Value::String(text) => (text.clone(), "another text"),
         Value::Table(_) | Value::Array(_) => (String::new(), "a single value"),
-        // A date that could not be read is an empty one, and toml panics where that is written.
+        // toml represents a date that could not be read as an empty one, and panics if that is written.
         Value::Datetime(_) => ("a date".to_owned(), "a text, in quotes"),
         other => (other.to_string(), "a text, in quotes"),
     };

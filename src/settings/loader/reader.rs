@@ -1,42 +1,37 @@
-//! Turns what a source says into single values, each checked alone.
+//! Splits a source into single values, each checked alone.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::layer::{KeyPath, Layer, Leaf};
-use super::problem::{Place, Problem};
+use super::layer::{Layer, Leaf};
+use super::path::KeyPath;
 use super::schema::{self, Schema, Shape, Target};
-
-/// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
-const LARGEST_FILE: u64 = 1024 * 1024;
+use super::secret_file;
+use crate::settings::problem::{Place, Problem};
 
 /// A text with values in it.
 pub(super) trait Source {
     /// The place of what begins at `offset`.
     fn place(&self, offset: usize) -> Place;
 
-    /// How a key is spelt in such a source.
+    /// How a key is spelt in this kind of source.
     fn spell(&self, path: &KeyPath) -> String;
 
     /// The whole text.
     fn text(&self) -> &str;
 }
 
-/// Reads one source; collects its values and what is wrong with them.
+/// Reads one source: collects its values and what is wrong with them.
 pub(super) struct Reader<'s> {
     pub(super) schema: &'s Schema,
     pub(super) layer: Layer,
     pub(super) problems: Vec<Problem>,
-    /// The paths of values that were found wrong and dropped.
+    /// The paths of values that were refused.
     pub(super) failed: BTreeSet<KeyPath>,
-    /// Whether problems may show values: not where the source is so broken that a value may not be
-    /// what the operator meant it to be, but the rest of a line, or of the file, with secrets in it.
+    /// Whether problems may show values. Not if the source is not well-formed: a value may then be the rest of a
+    /// line, or of the file, with secrets in it.
     pub(super) shows_values: bool,
 }
 
@@ -84,10 +79,10 @@ impl<'s> Reader<'s> {
     fn entry(&mut self, source: &dyn Source, list: &Target<'_>, index: usize, value: &Spanned<DeValue<'_>>) {
         let Some(target) = list.index(index) else { return };
         if matches!(target.shape, Shape::Section(_)) {
-            // So that the entry exists even where nothing in it is right.
+            // So that the entry exists even if nothing in it is valid.
             let place = source.place(value.span().start);
             let value = Value::Table(Table::new());
-            self.add(&target, Leaf { value, place });
+            self.add(&target, value, place);
         }
         self.value(source, &target, value);
     }
@@ -95,18 +90,20 @@ impl<'s> Reader<'s> {
     /// Begins a list that replaces what earlier layers have at its path.
     pub(super) fn begin_list(&mut self, target: &Target<'_>, place: Place) {
         let value = Value::Array(Vec::new());
-        self.add(target, Leaf { value, place });
+        self.add(target, value, place);
     }
 
     /// Reads a single value; `written` is how the operator wrote it.
     pub(super) fn single(&mut self, target: &Target<'_>, place: Place, value: Value, written: &str) {
         let value = match value {
-            Value::String(text) if schema::is_secret(&target.path) => Value::String(trimmed(&text).to_owned()),
+            Value::String(text) if schema::is_secret(&target.path) => {
+                Value::String(secret_file::trimmed(&text).to_owned())
+            }
             other => other,
         };
         let compound = value.is_table() || value.is_array();
         if !compound && schema::check(&target.path, value.clone()).is_ok() {
-            return self.add(target, Leaf { value, place });
+            return self.add(target, value, place);
         }
         let shown = !compound && self.shows_values && may_be_shown(&target.path, written);
         let subject = if shown {
@@ -118,28 +115,51 @@ impl<'s> Reader<'s> {
         self.fail(&target.path, Problem::new(Some(place), subject, expected));
     }
 
-    /// Reads the file that holds a secret.
+    /// Reads the file that holds a secret, or a list of them, one per line.
     pub(super) fn secret_file(&mut self, target: &Target<'_>, place: Place, file: &Value) {
-        let subject = format!("{}_file", target.path);
         let outcome = match file.as_str() {
-            Some(file) => secret_from(file),
+            Some(file) => secret_file::read(file),
             None => Err("expected the path of a file, in quotes".to_owned()),
         };
-        let wrong = match outcome {
+        match outcome {
+            Ok(content) if matches!(target.shape, Shape::List) => self.secret_lines(target, &place, &content),
             Ok(content) => {
-                let leaf = Leaf::from_file(content.clone(), place.clone());
-                if schema::check(&target.path, leaf.value.clone()).is_ok() {
-                    return self.add(target, leaf);
+                let value = Value::String(content);
+                if schema::check(&target.path, value.clone()).is_ok() {
+                    return self.add(target, value, place);
                 }
-                let expected = schema::expectation(&target.path, &Value::String(content));
-                format!("in the file: {expected}")
+                let expected = schema::expectation(&target.path, &value);
+                self.bad_secret_file(target, place, format!("in the file: {expected}"));
             }
-            Err(wrong) => wrong,
-        };
-        self.fail(&target.path, Problem::new(Some(place), subject, wrong));
+            Err(wrong) => self.bad_secret_file(target, place, wrong),
+        }
     }
 
-    /// Notes that there is something else than the table or list that stands at `target`.
+    fn secret_lines(&mut self, list: &Target<'_>, place: &Place, content: &str) {
+        let value = Value::Array(Vec::new());
+        let place = || place.clone();
+        self.add_leaf(
+            list,
+            Leaf {
+                value,
+                place: place(),
+                from_file: true,
+            },
+        );
+        let lines = content.lines().map(str::trim).filter(|line| !line.is_empty());
+        for (i, line) in lines.enumerate() {
+            if let Some(target) = list.index(i) {
+                self.add(&target, Value::String(line.to_owned()), place());
+            }
+        }
+    }
+
+    fn bad_secret_file(&mut self, target: &Target<'_>, place: Place, text: String) {
+        let subject = format!("{}_file", target.path);
+        self.fail(&target.path, Problem::new(Some(place), subject, text));
+    }
+
+    /// Reports that the value is not the table or list that `target` takes.
     pub(super) fn wrong_shape(&mut self, target: &Target<'_>, place: Place) {
         let path = &target.path;
         let expected = match target.shape {
@@ -147,11 +167,11 @@ impl<'s> Reader<'s> {
             Shape::Records(_) => format!("expected a list of tables, `[[{path}]]`"),
             Shape::List | Shape::Single => "expected a list such as `[\"…\", \"…\"]`".to_owned(),
         };
-        // The value is not shown: `redis = "…"` may well hold the password.
+        // The value is not shown: `redis = "…"` may hold the password.
         self.fail(path, Problem::new(Some(place), path.to_string(), expected));
     }
 
-    /// Notes a key that does not exist. Its value is not shown: it may be a secret's, misspelt.
+    /// Reports a key that does not exist. Its value is not shown: the key may be a secret's, misspelt.
     pub(super) fn unknown(&mut self, source: &dyn Source, table: &Target<'_>, key: &str, place: Place) {
         let meant: Vec<_> = table
             .suggest(self.schema, key)
@@ -172,7 +192,18 @@ impl<'s> Reader<'s> {
         self.problems.push(problem);
     }
 
-    fn add(&mut self, target: &Target<'_>, leaf: Leaf) {
+    fn add(&mut self, target: &Target<'_>, value: Value, place: Place) {
+        self.add_leaf(
+            target,
+            Leaf {
+                value,
+                place,
+                from_file: false,
+            },
+        );
+    }
+
+    fn add_leaf(&mut self, target: &Target<'_>, leaf: Leaf) {
         let place = leaf.place.clone();
         if let Err(earlier) = self.layer.add(target.path.clone(), leaf) {
             let text = format!("given twice, here and at {earlier}");
@@ -181,7 +212,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// The value without its place; what a list or a table holds does not matter where it is used.
+/// The value without its place. Lists and tables become empty: what they hold does not matter here.
 fn plain(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
@@ -198,53 +229,11 @@ fn plain(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Whether a value may stand in a message: not where secrets are expected, not where it looks like a
-/// URL that carries one, and not where it is long or has lines, which no value of ours is or has: it
-/// may have swallowed a secret that stands behind it.
+/// Whether a message may show a value: not if secrets are expected there, if it looks like a URL that carries one, or
+/// if it is long or has several lines. No valid value does, and it may include a secret that follows it.
 fn may_be_shown(path: &KeyPath, written: &str) -> bool {
     const LONGEST: usize = 100;
     let url_with_more = written.contains(['@', '?']);
-    let swollen = written.len() > LONGEST || written.contains(char::is_control);
-    !url_with_more && !swollen && !schema::is_secret(path)
-}
-
-/// The secret in a file, without what editors put around it.
-fn secret_from(file: &str) -> Result<String, String> {
-    let content = read_text(Path::new(file)).map_err(|error| {
-        if looks_like_path(file) {
-            return format!("can't read {file:?}: {error}");
-        }
-        format!("expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}")
-    })?;
-    let secret = trimmed(&content);
-    if secret.is_empty() {
-        return Err(format!("{file:?} is empty"));
-    }
-    Ok(secret.to_owned())
-}
-
-/// `secret` without what editors and copying put around it: white space and byte order marks.
-fn trimmed(secret: &str) -> &str {
-    secret.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
-}
-
-/// Whether this is certainly a path, and not a secret written where its path belongs: it says where
-/// it starts, ends like a file's name, or leads into a folder that exists.
-fn looks_like_path(file: &str) -> bool {
-    let path = Path::new(file);
-    let rooted = path.is_absolute() || file.starts_with("./") || file.starts_with("../");
-    let short_word = |text: &str| text.len() <= 6 && text.bytes().all(|b| b.is_ascii_alphabetic());
-    let named = path.extension().and_then(OsStr::to_str).is_some_and(short_word);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    rooted || named || folder.is_some_and(Path::is_dir)
-}
-
-/// Reads a text file, up to [`LARGEST_FILE`].
-pub(super) fn read_text(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(file)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(text)
+    let too_long = written.len() > LONGEST || written.contains(char::is_control);
+    !url_with_more && !too_long && !schema::is_secret(path)
 }

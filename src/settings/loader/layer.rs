@@ -1,0 +1,123 @@
+//! Settings as single values, each with the place where it was written: what one source gives, and
+//! what several give together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::{Table, Value};
+
+use super::path::{KeyPath, Step};
+use crate::settings::problem::{Place, Problem};
+
+/// A value and where it was written. An empty list or table is at the path of a list, or of a list's entry, that was
+/// written as a whole; its entries follow as leaves of their own.
+pub(super) struct Leaf {
+    pub(super) value: Value,
+    pub(super) place: Place,
+    /// Whether this is a list whose entries came from a secret file. A later layer replaces it as a whole.
+    pub(super) from_file: bool,
+}
+
+/// The values that one source gives, or several together. Secrets are here unmasked, so neither this
+/// nor a leaf can be printed.
+#[derive(Default)]
+pub(super) struct Layer(BTreeMap<KeyPath, Leaf>);
+
+impl Layer {
+    /// Adds a value; if there is one at its path already, returns the place of that one.
+    pub(super) fn add(&mut self, path: KeyPath, leaf: Leaf) -> Result<(), Place> {
+        if let Some(earlier) = self.0.get(&path) {
+            return Err(earlier.place.clone());
+        }
+        self.0.insert(path, leaf);
+        Ok(())
+    }
+
+    /// Lays `later` over this layer. `failed` holds the paths of values that were refused: they are missing
+    /// here, which is no gap in a list.
+    pub(super) fn lay_over(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (path, leaf) in later.0 {
+            let file = path
+                .ancestors()
+                .find(|above| self.0.get(above).is_some_and(|leaf| leaf.from_file));
+            if let Some(file) = file {
+                self.remove(&file);
+            }
+            if let Some(before) = self.gap_before(&path, failed) {
+                let text =
+                    format!("there is no {before} before it: entries of a list are numbered from 0, without gaps");
+                problems.push(Problem::new(Some(leaf.place), path.to_string(), text));
+                failed.insert(path);
+                continue;
+            }
+            self.remove(&path);
+            self.0.insert(path, leaf);
+        }
+        problems
+    }
+
+    /// Removes what is at `path` or under it.
+    fn remove(&mut self, path: &KeyPath) {
+        self.0.retain(|old, _| !old.starts_with(path));
+    }
+
+    /// The entry that is missing before one on the way to `path`.
+    fn gap_before(&self, path: &KeyPath, failed: &BTreeSet<KeyPath>) -> Option<KeyPath> {
+        let prefixes = (1..=path.0.len()).map(|len| &path.0[..len]);
+        prefixes
+            .filter_map(|prefix| match prefix.split_last()? {
+                (Step::Index(index), list) if *index > 0 => Some(KeyPath(list.to_vec()).index(index - 1)),
+                _ => None,
+            })
+            .find(|before| {
+                let given = self.under(before).next().is_some();
+                let found_wrong = failed.iter().any(|path| path.starts_with(before));
+                !given && !found_wrong
+            })
+    }
+
+    /// What is at `path` or under it, in order.
+    fn under<'a>(&'a self, path: &'a KeyPath) -> impl Iterator<Item = (&'a KeyPath, &'a Leaf)> {
+        self.0.range(path.clone()..).take_while(|(at, _)| at.starts_with(path))
+    }
+
+    /// Where the value at `path` was written, or else what is nearest to it.
+    pub(super) fn place_of<'a>(&'a self, path: &'a KeyPath) -> Option<&'a Place> {
+        let inside = self.under(path).next().map(|(_, leaf)| leaf);
+        let above = || path.ancestors().find_map(|above| self.0.get(&above));
+        inside.or_else(above).map(|leaf| &leaf.place)
+    }
+
+    /// The whole as one document.
+    pub(super) fn document(&self) -> Value {
+        let leaves: Vec<_> = self
+            .0
+            .iter()
+            .map(|(path, leaf)| (path.0.as_slice(), &leaf.value))
+            .collect();
+        assemble(&leaves)
+    }
+}
+
+/// Puts together what is under one path; the leaves' paths are relative to it, and sorted.
+fn assemble(leaves: &[(&[Step], &Value)]) -> Value {
+    let own = leaves.first().filter(|(path, _)| path.is_empty());
+    let inner = &leaves[usize::from(own.is_some())..];
+    let mut whole = match (own, inner.first()) {
+        (Some((_, value)), _) => (*value).clone(),
+        (None, Some(([Step::Index(_), ..], _))) => Value::Array(Vec::new()),
+        _ => Value::Table(Table::new()),
+    };
+    for group in inner.chunk_by(|(a, _), (b, _)| a.first() == b.first()) {
+        let below: Vec<_> = group.iter().map(|(path, value)| (&path[1..], *value)).collect();
+        match (&mut whole, group[0].0.first()) {
+            (Value::Table(table), Some(Step::Key(key))) => {
+                table.insert(key.clone(), assemble(&below));
+            }
+            // If an entry was refused, the later ones move up.
+            (Value::Array(list), Some(Step::Index(_))) => list.push(assemble(&below)),
+            _ => {}
+        }
+    }
+    whole
+}

@@ -1,0 +1,50 @@
+//! Files that hold a secret, and what may surround a secret wherever it is written.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// The secret in a file, without what editors put around it. The error does not repeat what may be the secret itself.
+pub(super) fn read(file: &str) -> Result<String, String> {
+    let content = read_text(Path::new(file)).map_err(|error| {
+        if looks_like_path(file) {
+            return format!("can't read {file:?}: {error}");
+        }
+        format!("expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}")
+    })?;
+    let secret = trimmed(&content);
+    if secret.is_empty() {
+        return Err(format!("{file:?} is empty"));
+    }
+    Ok(secret.to_owned())
+}
+
+/// `secret` without what editors and copying put around it: white space and byte order marks.
+pub(super) fn trimmed(secret: &str) -> &str {
+    secret.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+/// Whether this is certainly a path, and not a secret in the wrong place: it is absolute or begins with a dot, has a
+/// file's extension, or leads into a folder that exists.
+fn looks_like_path(file: &str) -> bool {
+    let path = Path::new(file);
+    let rooted = path.is_absolute() || file.starts_with("./") || file.starts_with("../");
+    let short_word = |text: &str| text.len() <= 6 && text.bytes().all(|b| b.is_ascii_alphabetic());
+    let named = path.extension().and_then(OsStr::to_str).is_some_and(short_word);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    rooted || named || folder.is_some_and(Path::is_dir)
+}
+
+/// Reads a text file, up to [`LARGEST_FILE`].
+pub(super) fn read_text(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(file)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
+}

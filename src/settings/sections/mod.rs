@@ -1,0 +1,29 @@
+//! The sections of the settings file, each with its defaults beside its fields.
+//!
+//! To add a setting: its field, its default and, if it can be wrong together with others, a check in `validate`;
+//! the code that uses it; `config/wxgate.example.toml` and `docs/reference/settings.md` in both languages. Tests name
+//! the documents that are still missing.
+
+mod account;
+mod auth;
+mod credentials;
+mod http_client;
+mod image_store;
+mod media;
+mod rate_limit;
+mod redis;
+mod server;
+mod telemetry;
+mod wechat;
+
+pub use account::{Account, TokenApi};
+pub use auth::{Auth, AuthMode, JwtAlgorithm};
+pub use credentials::{Backend, Credentials};
+pub use http_client::HttpClient;
+pub use image_store::{HttpStore, ImageStore, ImageStoreBackend, LocalStore, S3Store};
+pub use media::Media;
+pub use rate_limit::{Rate, RateLimit};
+pub use redis::{Redis, RedisMode};
+pub use server::{Client, Internal, Server};
+pub use telemetry::{LogFormat, Telemetry};
+pub use wechat::WeChat;

@@ -1,0 +1,92 @@
+//! `[server]` and `[internal]`: the two listeners.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::account::AppId;
+use crate::secret::Secret;
+use crate::settings::values::{self, AsText};
+
+/// `[server]`: the public listener.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address and port to listen on.
+    #[serde(with = "values::Address")]
+    pub listen: SocketAddr,
+    /// The longest a request may take before it is answered with 4003.
+    #[serde(with = "values::PositiveDuration")]
+    pub request_timeout: Duration,
+    /// How long requests in flight may continue after SIGTERM.
+    #[serde(with = "values::PositiveDuration")]
+    pub shutdown_grace: Duration,
+    /// How long the gateway still serves after SIGTERM, with `/readyz` at 503, before the drain begins.
+    #[serde(with = "values::DurationOrZero")]
+    pub shutdown_delay: Duration,
+    /// Proxies whose `X-Forwarded-For` is trusted.
+    #[serde(deserialize_with = "values::networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may call the two business routes; `*` allows all of them.
+    pub cors_allowed_origins: Vec<values::Origin>,
+    /// Whether `/docs` and `/openapi.json` are served.
+    pub docs: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8080),
+            request_timeout: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(15),
+            shutdown_delay: Duration::ZERO,
+            trusted_proxies: Vec::new(),
+            cors_allowed_origins: Vec::new(),
+            docs: true,
+        }
+    }
+}
+
+/// `[internal]`: the listener for operators and for the company's other services.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Internal {
+    /// Address and port to listen on; `""` turns the listener off.
+    #[serde(with = "values::OptionalAddress")]
+    pub listen: Option<SocketAddr>,
+    /// Whether other WeChat API paths are passed through.
+    pub proxy: bool,
+    /// Authorises the operator's actions; if it is empty, they are disabled.
+    pub operator_key: Secret,
+    /// Services that may ask for the shared token, besides those that hold the AppSecret.
+    pub clients: Vec<Client>,
+}
+
+impl Default for Internal {
+    fn default() -> Self {
+        Self {
+            listen: Some(loopback(9090)),
+            proxy: true,
+            operator_key: Secret::default(),
+            clients: Vec::new(),
+        }
+    }
+}
+
+/// `[[internal.clients]]`: one service that may ask for the shared token.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Client {
+    /// Its name in the journal and in metrics.
+    pub name: String,
+    /// What it sends as `secret`.
+    pub secret: Secret,
+    /// The accounts it may ask for; an empty list means all.
+    pub app_ids: Vec<AppId>,
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}

@@ -1,0 +1,184 @@
+//! Checks that need more than one field to be decided, or a section as a whole.
+
+mod bounds;
+pub(super) mod findings;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use super::Settings;
+use super::resolved::Resolved;
+use super::values::KeyTemplate;
+use crate::account::AppId;
+use crate::secret::Secret;
+use findings::{Finding, Findings};
+
+/// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
+pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
+    let mut findings = Findings::default();
+    listeners(settings, &mut findings);
+    http_client(settings, &mut findings);
+    accounts(settings, &mut findings);
+    clients(settings, &mut findings);
+    redis_keys(settings, &mut findings);
+    lock(settings, &mut findings);
+    media(settings, &mut findings);
+    rate_limit(settings, &mut findings);
+    header_keys(settings, &mut findings);
+    bounds::check(settings, &mut findings);
+    let resolved = Resolved::of(&settings.redis, &settings.image_store, &settings.auth, &mut findings);
+    (resolved, findings.0)
+}
+
+fn listeners(settings: &Settings, findings: &mut Findings) {
+    let public = settings.server.listen;
+    if let Some(internal) = settings.internal.listen {
+        let text = format!("{internal} is taken by server.listen ({public}); give it a port of its own");
+        findings.require(!collide(public, internal), &["internal.listen", "server.listen"], text);
+    }
+}
+
+fn http_client(settings: &Settings, findings: &mut Findings) {
+    let problem = settings.http_client.ca_file.certificates().err();
+    findings.require(problem.is_none(), &["http_client.ca_file"], problem.unwrap_or_default());
+}
+
+fn accounts(settings: &Settings, findings: &mut Findings) {
+    let text = "no account is set: add [[accounts]] with app_id and app_secret, or set WXGATE_APP_ID and \
+                WXGATE_APP_SECRET";
+    findings.require(!settings.accounts.is_empty(), &["accounts"], text);
+    let ids: Vec<_> = settings.accounts.iter().map(|a| a.app_id.as_str()).collect();
+    for (i, account) in settings.accounts.iter().enumerate() {
+        let key = format!("accounts[{i}].app_id");
+        findings.require(!ids[i].is_empty(), &[&key], "missing: every account needs its AppID");
+        if let Some(first) = earlier(&ids, i) {
+            let text = format!("accounts[{first}] has the same AppID; list each account once");
+            findings.require(false, &[&key, &format!("accounts[{first}].app_id")], text);
+        }
+        let key = format!("accounts[{i}].app_secret");
+        let text = "missing: every account needs its AppSecret (app_secret or app_secret_file)";
+        findings.require(!account.app_secret.is_blank(), &[&key], text);
+    }
+}
+
+fn clients(settings: &Settings, findings: &mut Findings) {
+    let clients = &settings.internal.clients;
+    let names: Vec<_> = clients.iter().map(|c| c.name.as_str()).collect();
+    for (i, client) in clients.iter().enumerate() {
+        let key = format!("internal.clients[{i}].name");
+        let text = "expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and metrics show it";
+        findings.require(is_name(names[i]), &[&key], text);
+        if let Some(first) = earlier(&names, i) {
+            let text = format!("internal.clients[{first}] has the same name; they could not be told apart");
+            findings.require(false, &[&key, &format!("internal.clients[{first}].name")], text);
+        }
+        let key = format!("internal.clients[{i}].secret");
+        let text = "missing: every client needs a secret of its own (secret or secret_file)";
+        findings.require(!client.secret.is_blank(), &[&key], text);
+        for (j, id) in client.app_ids.iter().enumerate() {
+            let known = settings.accounts.iter().any(|account| account.app_id == *id);
+            let key = format!("internal.clients[{i}].app_ids[{j}]");
+            findings.require(known, &[&key, "accounts"], format!("{id} is not among [[accounts]]"));
+        }
+    }
+}
+
+fn redis_keys(settings: &Settings, findings: &mut Findings) {
+    let credentials = &settings.credentials;
+    let templates = [
+        ("credentials.token_key", &credentials.token_key),
+        ("credentials.ticket_key", &credentials.ticket_key),
+        ("credentials.lock_key", &credentials.lock_key),
+    ];
+    for (i, (key, template)) in templates.iter().enumerate() {
+        let apart = settings.accounts.len() < 2 || template.names_account();
+        let text = "expected {app_id} in it: with several accounts, one would overwrite the other's";
+        findings.require(apart, &[key], text);
+        for (other_key, other) in &templates[..i] {
+            let text = format!("is the same Redis key as {other_key}; each needs its own");
+            findings.require(!coincide(template, other, settings), &[key, other_key], text);
+        }
+    }
+}
+
+fn lock(settings: &Settings, findings: &mut Findings) {
+    let wechat = &settings.wechat;
+    let hosts = u32::try_from(1 + wechat.fallback_base_urls.len()).unwrap_or(u32::MAX);
+    let connecting = wechat.connect_timeout.saturating_mul(hosts);
+    let longest = wechat.timeout.saturating_add(connecting);
+    let keys = [
+        "credentials.lock_ttl",
+        "wechat.timeout",
+        "wechat.connect_timeout",
+        "wechat.fallback_base_urls",
+    ];
+    let text = format!(
+        "expected more than {}: one call to WeChat may take that long (wechat.timeout, plus \
+         wechat.connect_timeout for each base URL), and the lock must outlive it",
+        humantime::format_duration(longest)
+    );
+    findings.require(settings.credentials.lock_ttl > longest, &keys, text);
+}
+
+fn media(settings: &Settings, findings: &mut Findings) {
+    let media = &settings.media;
+    let text = "expected at least one kind of picture, or nothing can be uploaded";
+    findings.require(!media.allowed_types.is_empty(), &["media.allowed_types"], text);
+    let text = "expected 1 or more, or nothing can be uploaded";
+    findings.require(media.max_concurrent > 0, &["media.max_concurrent"], text);
+}
+
+fn rate_limit(settings: &Settings, findings: &mut Findings) {
+    let limits = &settings.rate_limit;
+    let routes = [
+        ("jssdk", limits.jssdk_per_second, limits.jssdk_burst),
+        ("upload", limits.upload_per_second, limits.upload_burst),
+    ];
+    for (route, per_second, burst) in routes {
+        let rate_key = format!("rate_limit.{route}_per_second");
+        let text = format!("has no effect alone; set {rate_key} too");
+        let key = format!("rate_limit.{route}_burst");
+        findings.require(burst == 0 || per_second > 0, &[&key, &rate_key], text);
+    }
+}
+
+/// Keys that callers send in a header.
+fn header_keys(settings: &Settings, findings: &mut Findings) {
+    let can_be_sent = |key: &Secret| key.expose().bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    let operator_key = can_be_sent(&settings.internal.operator_key);
+    let api_keys = settings.auth.api_keys.iter().all(can_be_sent);
+    for (key, fits) in [("internal.operator_key", operator_key), ("auth.api_keys", api_keys)] {
+        let text = "expected ASCII, on one line: callers send the key in a header, which carries nothing else (it is not \
+                    shown)";
+        findings.require(fits, &[key], text);
+    }
+}
+
+/// The index of an earlier entry that equals the one at `index`. Empty ones count as missing, which is reported
+/// separately.
+fn earlier(entries: &[&str], index: usize) -> Option<usize> {
+    let entry = entries[index];
+    entries[..index]
+        .iter()
+        .position(|earlier| *earlier == entry && !entry.is_empty())
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=32).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    // Port 0 lets the system choose a free one.
+    a.port() == b.port() && a.port() != 0 && overlap
+}
+
+fn coincide(a: &KeyTemplate, b: &KeyTemplate, settings: &Settings) -> bool {
+    let keys = |template: &KeyTemplate| -> HashSet<String> {
+        let none = AppId::default();
+        let ids = settings.accounts.iter().map(|account| &account.app_id).chain([&none]);
+        ids.map(|id| template.fill(id)).collect()
+    };
+    !keys(a).is_disjoint(&keys(b))
+}
