@@ -28,7 +28,7 @@ pub(super) enum Client {
 
 /// Why a caller does not get a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stranger {
+pub(super) enum AuthError {
     /// The secret is nobody's.
     WrongSecret,
     /// It is a client's, who may not ask for this account.
@@ -48,7 +48,7 @@ impl Clients {
 
     /// Tells who at `address` shows `secret` for the account `app_id`. All secrets are compared,
     /// each in constant time, so that the time taken tells nothing.
-    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<Client, Stranger> {
+    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<Client, AuthError> {
         let of_account = self
             .accounts
             .iter()
@@ -59,8 +59,8 @@ impl Clients {
         match named.iter().find(allowed) {
             Some(client) => Ok(Client::Named(client.name.clone())),
             None if is_holder => Ok(Client::AppSecret(address)),
-            None if named.is_empty() => Err(Stranger::WrongSecret),
-            None => Err(Stranger::NotForThisAccount),
+            None if named.is_empty() => Err(AuthError::WrongSecret),
+            None => Err(AuthError::NotForThisAccount),
         }
     }
 }

@@ -4,10 +4,11 @@ mod answer;
 mod clients;
 mod console;
 mod hop_headers;
-mod lead;
 mod metrics;
 mod operator;
 mod pass_through;
+mod peeked_body;
+mod state;
 mod ticket;
 mod token;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRef, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,57 +24,14 @@ use axum::routing::{get, post};
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
 use crate::metrics::Metrics;
-use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 
-pub use console::{Console, ConsoleParts};
 use metrics::InternalMetrics;
+use state::{Internal, InternalState};
 
-/// What the handlers need. Cheap to clone; each handler asks for the part that it uses.
-#[derive(Clone)]
-struct InternalState {
-    internal: Arc<Internal>,
-    api: Arc<Api>,
-    console: Console,
-}
-
-impl FromRef<InternalState> for Arc<Internal> {
-    fn from_ref(state: &InternalState) -> Self {
-        Arc::clone(&state.internal)
-    }
-}
-
-impl FromRef<InternalState> for Arc<Api> {
-    fn from_ref(state: &InternalState) -> Self {
-        Arc::clone(&state.api)
-    }
-}
-
-impl FromRef<InternalState> for Console {
-    fn from_ref(state: &InternalState) -> Self {
-        state.console.clone()
-    }
-}
-
-/// What the shared credential and the pass-through need.
-struct Internal {
-    api: Arc<Api>,
-    metrics: Metrics,
-    /// What is counted on this listener.
-    counted: InternalMetrics,
-    /// Passes calls through.
-    wechat: Arc<WeChatClient>,
-    /// Whether it does.
-    proxy: bool,
-    /// Who may ask for the token.
-    clients: Clients,
-    /// Which one they were given.
-    handed_out: HandedOut,
-    /// Opens the operator's actions; empty leaves them closed.
-    operator_key: Secret,
-}
+pub use console::{Console, ConsoleParts};
 
 /// What the internal listener's routes are made from.
 pub struct Routes<'a> {

@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Internal;
 use super::answer::{no_store, whole_seconds};
+use super::state::Internal;
 use crate::credentials::Kind;
-use crate::http::middleware::{AskedBy, Because};
+use crate::http::middleware::{ClientName, FailureReason};
 use crate::http::public::bearer;
 use crate::secret::Secret;
 
@@ -53,10 +53,10 @@ impl Internal {
     async fn renew(&self, app_id: &str, kind: Kind, headers: &HeaderMap) -> Response {
         if let Some((reason, refusal)) = self.refuse_stranger(headers) {
             self.counted.refused(reason);
-            return (axum::Extension(Because(reason.to_owned())), refusal).into_response();
+            return (axum::Extension(FailureReason(reason.to_owned())), refusal).into_response();
         }
         let answer = self.renew_as_operator(app_id, kind).await;
-        (axum::Extension(AskedBy("operator".to_owned())), answer).into_response()
+        (axum::Extension(ClientName("operator".to_owned())), answer).into_response()
     }
 
     /// What whoever does not have the operator's key is answered, and why.

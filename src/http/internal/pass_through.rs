@@ -15,12 +15,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::Internal;
 use super::answer::Refusal;
 use super::hop_headers::end_to_end;
-use super::lead::Lead;
+use super::peeked_body::PeekedBody;
+use super::state::Internal;
 use super::token::params;
-use crate::http::middleware::Because;
+use crate::http::middleware::FailureReason;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
 use crate::telemetry::PROPAGATED;
@@ -45,13 +45,13 @@ pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request:
     if let Some(refusal) = internal.refuses_to_pass(&parts, &path) {
         return refusal.into_response();
     }
-    let exchange = Exchange {
+    let exchange = ProxiedCall {
         token: token_of(&path, &parts.uri),
         head: call_head(&parts, path),
         internal: &internal,
     };
     exchange.run(body).await.unwrap_or_else(|error| {
-        let because = Because(error.to_string());
+        let because = FailureReason(error.to_string());
         (axum::Extension(because), Refusal::from(error)).into_response()
     })
 }
@@ -112,7 +112,7 @@ fn call_head(parts: &Parts, path: ApiPath) -> CallHead {
 }
 
 /// One request on its way through.
-struct Exchange<'a> {
+struct ProxiedCall<'a> {
     internal: &'a Internal,
     head: CallHead,
     /// The token that it carries.
@@ -123,7 +123,7 @@ struct Exchange<'a> {
 struct Answered {
     status: StatusCode,
     headers: HeaderMap,
-    body: Lead<ReadError>,
+    body: PeekedBody<ReadError>,
 }
 
 /// What has become of a call's token.
@@ -136,9 +136,9 @@ enum Token {
     Lost,
 }
 
-impl Exchange<'_> {
+impl ProxiedCall<'_> {
     async fn run(mut self, body: Body) -> Result<Response, CallError> {
-        let mut body = Lead::of(body.into_data_stream().boxed());
+        let mut body = PeekedBody::of(body.into_data_stream().boxed());
         body.read_beyond(SMALL, self.internal.wechat.stall_limit())
             .await
             .map_err(|_| CallError::Interrupted("the caller's own body did not arrive".to_owned()))?;
@@ -170,7 +170,7 @@ impl Exchange<'_> {
         let stall = self.internal.wechat.stall_limit();
         let response = self.internal.wechat.forward(&self.head, body).await?;
         let (status, headers) = (response.status(), end_to_end(response.headers()));
-        let mut body = Lead::of(http_client::chunks(response, stall).boxed());
+        let mut body = PeekedBody::of(http_client::chunks(response, stall).boxed());
         if self.token.is_some() && status == StatusCode::OK {
             let broken = |_| CallError::Interrupted("the answer broke off".to_owned());
             body.read_beyond(0, stall).await.map_err(broken)?;

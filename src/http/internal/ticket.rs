@@ -7,13 +7,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Internal;
 use super::answer::{Refusal, no_store};
 use super::pass_through;
+use super::state::Internal;
 use super::token::param;
 use crate::credentials::Ours;
 use crate::directory::Account;
-use crate::http::middleware::Because;
+use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
 /// `GET /cgi-bin/ticket/getticket`. Only the ticket for pages is kept here; any other type is WeChat's
@@ -29,7 +29,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
     }
     let Some(account) = internal.account_of(&token).await else {
         internal.counted.refused("wrong_token");
-        let because = Because("wrong_token: 40001".to_owned());
+        let because = FailureReason("wrong_token: 40001".to_owned());
         let refusal = Refusal::new(
             40001,
             "invalid credential, access_token is not one that this gateway handed out",

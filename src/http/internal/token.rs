@@ -11,13 +11,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::Internal;
 use super::answer::{Refusal, no_store};
-use super::clients::{Client, Stranger};
+use super::clients::{AuthError, Client};
+use super::state::Internal;
 use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::http::Client as Caller;
-use crate::http::middleware::{AskedBy, Because};
+use crate::http::middleware::{ClientName, FailureReason};
 use crate::secret::Secret;
 
 /// The longest body of a token call: it has some 150 bytes.
@@ -94,11 +94,11 @@ impl Internal {
             Ok(admitted) => admitted,
             Err((reason, refusal)) => {
                 self.counted.refused(reason);
-                let because = Because(format!("{reason}: {}", refusal.errcode()));
+                let because = FailureReason(format!("{reason}: {}", refusal.errcode()));
                 return (axum::Extension(because), refusal).into_response();
             }
         };
-        let asked_by = AskedBy(client.name().to_owned());
+        let asked_by = ClientName(client.name().to_owned());
         let force = call.force_refresh == Some(true);
         let answer = match self.token_for(account, &client, force).await {
             Ok(answer) => answer,
@@ -127,9 +127,9 @@ impl Internal {
             return Err(("malformed", Refusal::new(41004, "appsecret missing")));
         }
         let client = self.clients.identify(account.app_id(), &call.secret, address);
-        let client = client.map_err(|stranger| match stranger {
-            Stranger::WrongSecret => ("wrong_secret", Refusal::new(40125, "invalid appsecret")),
-            Stranger::NotForThisAccount => (
+        let client = client.map_err(|error| match error {
+            AuthError::WrongSecret => ("wrong_secret", Refusal::new(40125, "invalid appsecret")),
+            AuthError::NotForThisAccount => (
                 "not_for_this_account",
                 Refusal::new(40125, "invalid appsecret: this client may not ask for this account"),
             ),
@@ -161,7 +161,7 @@ impl Internal {
     /// The answer where no credential is to be had.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Response {
         self.counted.refused("unavailable");
-        let because = Because(unavailable.reason.clone());
+        let because = FailureReason(unavailable.reason.clone());
         (axum::Extension(because), Refusal::from(unavailable)).into_response()
     }
 }

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use access_log::{AskedBy, Because, Listener};
+pub use access_log::{ClientName, FailureReason, Listener};
 
 use super::{ApiError, Code, HttpMetrics, RequestId};
 

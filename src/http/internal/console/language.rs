@@ -2,6 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 
+use crate::words::Words;
+
 /// The page's languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
@@ -27,6 +29,25 @@ impl Language {
             Self::Chinese => "zh-CN",
             Self::English => "en",
         }
+    }
+
+    /// `words` in this language.
+    pub(super) fn text(self, words: Words) -> &'static str {
+        match self {
+            Self::Chinese => words.zh,
+            Self::English => words.en,
+        }
+    }
+
+    /// `words` with each `{}` replaced by the next of `values`.
+    pub(super) fn format(self, words: Words, values: &[&str]) -> String {
+        let mut pieces = self.text(words).split("{}");
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (piece, value) in pieces.zip(values) {
+            text.push_str(value);
+            text.push_str(piece);
+        }
+        text
     }
 
     /// The language that a range such as `zh-TW` or `en` asks for.
@@ -105,5 +126,15 @@ mod tests {
         assert_eq!(Language::of_headers(&headers), Language::English);
         assert_eq!(Language::chosen(Some("x=1&lang=zh")), Some(Language::Chinese));
         assert_eq!(Language::chosen(Some("lang=fr")), None);
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_order() {
+        let words = Words {
+            zh: "{}甲{}乙",
+            en: "a {} b {}",
+        };
+        assert_eq!(Language::Chinese.format(words, &["1", "2"]), "1甲2乙");
+        assert_eq!(Language::English.format(words, &["{}", "2"]), "a {} b 2");
     }
 }

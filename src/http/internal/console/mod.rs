@@ -4,95 +4,30 @@
 //! `view` gathers plain data, `page` writes it down in the words of `text`.
 
 mod explain;
+mod finding;
 mod language;
+mod localizer;
 mod page;
+mod response;
+mod state;
 mod text;
 mod time;
 mod timeline;
 mod traffic;
 mod view;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use maud::Markup;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::http::public::Api;
-use crate::metrics::Metrics;
-use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 use language::Language;
-use traffic::Traffic;
+use response::localized;
 use view::View;
 
-/// What the page is made from. Cheap to clone.
-#[derive(Clone)]
-pub struct Console(Arc<Parts>);
-
-struct Parts {
-    api: Arc<Api>,
-    metrics: Metrics,
-    traffic: Traffic,
-    /// This process's name, as in the journal.
-    replica: String,
-    started: Instant,
-    actions_open: bool,
-    image_store: ImageStoreBackend,
-    daily_token_calls: u64,
-    token_apis: HashMap<String, TokenApi>,
-}
-
-/// What a console is made from.
-pub struct ConsoleParts<'a> {
-    /// The settings of the gateway that it shows.
-    pub settings: &'a Settings,
-    /// What the public listener's handlers need.
-    pub api: Arc<Api>,
-    /// What it shows of the last hour.
-    pub metrics: Metrics,
-    /// This process's name, as in the journal.
-    pub replica: String,
-}
-
-impl Console {
-    /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
-    #[must_use]
-    pub fn start(parts: ConsoleParts<'_>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
-        let settings = parts.settings;
-        let accounts = settings.accounts.iter();
-        let console = Self(Arc::new(Parts {
-            api: parts.api,
-            metrics: parts.metrics,
-            traffic: Traffic::default(),
-            replica: parts.replica,
-            started: Instant::now(),
-            actions_open: !settings.internal.operator_key.is_blank(),
-            image_store: settings.image_store.backend,
-            daily_token_calls: settings.credentials.daily_token_calls.into(),
-            token_apis: accounts
-                .map(|account| (account.app_id.to_string(), account.token_api))
-                .collect(),
-        }));
-        let recording = Arc::clone(&console.0);
-        tasks.spawn(async move { recording.traffic.record_all(recording.metrics.clone(), stop).await });
-        console
-    }
-
-    /// The accounts, the default one first.
-    fn app_ids(&self) -> Vec<String> {
-        let accounts = self.0.api.directory.all();
-        accounts.map(|account| account.app_id().to_string()).collect()
-    }
-}
+pub use state::{Console, ConsoleParts};
 
 /// The page and its files.
 pub(super) fn routes<S>() -> Router<S>
@@ -128,24 +63,7 @@ async fn get_console(State(console): State<Console>, RawQuery(query): RawQuery, 
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let view = View::gather(&console.0).await;
-    written(page::page(&view, language), chosen)
-}
-
-/// A page, and the reader's choice of a language, where it was made just now.
-fn written(page: Markup, chosen: Option<Language>) -> Response {
-    let page = Html(page.into_string());
-    match chosen {
-        None => page.into_response(),
-        Some(language) => ([(header::SET_COOKIE, remember(language))], page).into_response(),
-    }
-}
-
-fn remember(language: Language) -> String {
-    let (code, year) = (language.code(), Duration::from_hours(8760).as_secs());
-    format!(
-        "{}={code}; Path=/console; Max-Age={year}; SameSite=Lax; HttpOnly",
-        language::COOKIE
-    )
+    localized(page::page(&view, language), chosen)
 }
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame, in nobody's cache.

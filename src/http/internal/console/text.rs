@@ -1,41 +1,14 @@
-//! Every text of the page, in both languages side by side.
+//! Every text of the page, in both languages side by side. Each `{}` is filled in order; both languages have the same
+//! number of them.
 
-use super::language::Language;
-
-/// A text in both languages. `{}` are places to fill, in order; both languages have the same number.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Text {
-    zh: &'static str,
-    en: &'static str,
-}
-
-impl Text {
-    /// As it is.
-    pub(super) fn plain(self, language: Language) -> &'static str {
-        match language {
-            Language::Chinese => self.zh,
-            Language::English => self.en,
-        }
-    }
-
-    /// With its places filled.
-    pub(super) fn fill(self, language: Language, values: &[&str]) -> String {
-        let mut pieces = self.plain(language).split("{}");
-        let mut filled = pieces.next().unwrap_or_default().to_owned();
-        for (piece, value) in pieces.zip(values) {
-            filled.push_str(value);
-            filled.push_str(piece);
-        }
-        filled
-    }
-}
+use crate::words::Words;
 
 macro_rules! texts {
     ($($name:ident: $zh:literal, $en:literal;)*) => {
-        $(pub(super) const $name: Text = Text { zh: $zh, en: $en };)*
+        $(pub(super) const $name: Words = Words { zh: $zh, en: $en };)*
 
         #[cfg(test)]
-        const ALL: &[(&str, Text)] = &[$((stringify!($name), $name)),*];
+        const ALL: &[(&str, Words)] = &[$((stringify!($name), $name)),*];
     };
 }
 
@@ -213,7 +186,7 @@ texts! {
 }
 
 /// What an operator can do about a refusal.
-pub(super) fn cure(errcode: i64) -> Option<Text> {
+pub(super) fn cure(errcode: i64) -> Option<Words> {
     Some(match errcode {
         -1 => CURE_BUSY,
         40001 | 40125 => CURE_SECRET,
@@ -261,15 +234,5 @@ mod tests {
             let needs_one = matches!(meaning, Meaning::Operator(_) | Meaning::Quota | Meaning::Busy);
             assert!(!needs_one || cure(errcode).is_some(), "{errcode}");
         }
-    }
-
-    #[test]
-    fn places_are_filled_in_order() {
-        let text = Text {
-            zh: "{}甲{}乙",
-            en: "a {} b {}",
-        };
-        assert_eq!(text.fill(Language::Chinese, &["1", "2"]), "1甲2乙");
-        assert_eq!(text.fill(Language::English, &["{}", "2"]), "a {} b 2");
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn unix(time: SystemTime) -> u64 {
 }
 
 /// A span in its two largest units: `1 h 52 min`. The page's script writes countdowns the same way.
-pub(super) fn span(length: Duration, language: Language) -> String {
+pub(super) fn duration(length: Duration, language: Language) -> String {
     let seconds = length.as_secs();
     let counts = [seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
     let first = counts.iter().position(|count| *count > 0).unwrap_or(3);
@@ -82,8 +82,8 @@ mod tests {
         ];
         for (seconds, english, chinese) in cases {
             let length = Duration::from_secs(seconds);
-            assert_eq!(span(length, Language::English), english);
-            assert_eq!(span(length, Language::Chinese), chinese);
+            assert_eq!(duration(length, Language::English), english);
+            assert_eq!(duration(length, Language::Chinese), chinese);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the page says, in both languages.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::credentials::Event;
@@ -83,11 +83,11 @@ fn a_healthy_gateway_is_said_to_be_so() {
     for language in BOTH {
         let page = html(&view, language);
         for text in [text::STATE_FINE, text::ALIVE, text::JOURNAL_EMPTY, text::OPERATOR_MORE] {
-            assert!(page.contains(text.plain(language)), "{page}");
+            assert!(page.contains(language.text(text)), "{page}");
         }
         assert!(page.contains(&format!("<html lang=\"{}\"", language.tag())));
-        assert!(!page.contains(text::FOREIGN_TITLE.plain(language)));
-        assert!(page.contains(&text::CALLS_OF.fill(language, &["12", "500"])));
+        assert!(!page.contains(language.text(text::FOREIGN_TITLE)));
+        assert!(page.contains(&language.format(text::CALLS_OF, &["12", "500"])));
     }
 }
 
@@ -104,9 +104,12 @@ fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
             text::FOREIGN_RESET,
             text::EVENT_FOREIGN,
         ] {
-            assert!(page.contains(text.plain(language)), "{page}");
+            assert!(page.contains(language.text(text)), "{page}");
         }
-        assert!(page.contains(&time::span(Duration::from_mins(90), language)), "{page}");
+        assert!(
+            page.contains(&time::duration(Duration::from_mins(90), language)),
+            "{page}"
+        );
     }
 }
 
@@ -136,13 +139,13 @@ fn journal_facts_are_shown_in_both_languages() {
     ]);
     for language in BOTH {
         let page = html(&view, language);
-        let two_hours = time::span(Duration::from_hours(2), language);
+        let two_hours = time::duration(Duration::from_hours(2), language);
         let shown = [
-            text::VALID_FOR.fill(language, &[&two_hours]),
-            text::REFUSED_WITH.fill(language, &["40001"]),
-            text::REFUSED_WITH.fill(language, &["40164"]),
-            text::HANDED_TO.fill(language, &["AppSecret"]),
-            text::WITH_APP_SECRET.fill(language, &["203.0.113.7"]),
+            language.format(text::VALID_FOR, &[&two_hours]),
+            language.format(text::REFUSED_WITH, &["40001"]),
+            language.format(text::REFUSED_WITH, &["40164"]),
+            language.format(text::HANDED_TO, &["AppSecret"]),
+            language.format(text::WITH_APP_SECRET, &["203.0.113.7"]),
             "<span class=\"reason\" lang=\"en\">invalid ip</span>".to_owned(),
         ];
         for shown in shown {
@@ -166,7 +169,7 @@ fn journal_entries_of_version_0_1_are_shown_as_written() {
     ]);
     for language in BOTH {
         let page = html(&view, language);
-        assert!(page.contains(text::FOREIGN_TITLE.plain(language)), "{page}");
+        assert!(page.contains(language.text(text::FOREIGN_TITLE)), "{page}");
         for written in ["for 7199 s", foreign, refused, asked] {
             assert!(
                 page.contains(&format!("lang=\"en\">{written}</span>")),
@@ -220,10 +223,10 @@ fn what_can_t_be_renewed_says_why_and_what_to_do() {
     for language in BOTH {
         let page = html(&view, language);
         assert!(
-            page.contains("203.0.113.7") && page.contains(text::CURE_IP.plain(language)),
+            page.contains("203.0.113.7") && page.contains(language.text(text::CURE_IP)),
             "{page}"
         );
-        assert!(page.contains(&text::PROBLEM_NO_CREDENTIAL.fill(language, &[APP_ID, "access_token"])));
+        assert!(page.contains(&language.format(text::PROBLEM_NO_CREDENTIAL, &[APP_ID, "access_token"])));
     }
 }
 

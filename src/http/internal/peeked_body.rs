@@ -7,7 +7,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::time::timeout;
 
 /// What was read, and what has not yet come.
-pub(super) struct Lead<E> {
+pub(super) struct PeekedBody<E> {
     head: BytesMut,
     rest: Option<BoxStream<'static, Result<Bytes, E>>>,
 }
@@ -16,7 +16,7 @@ pub(super) struct Lead<E> {
 #[derive(Debug)]
 pub(super) struct Incomplete;
 
-impl<E: Send + 'static> Lead<E> {
+impl<E: Send + 'static> PeekedBody<E> {
     /// Nothing of `body` has been read.
     pub(super) fn of(body: BoxStream<'static, Result<Bytes, E>>) -> Self {
         Self {
