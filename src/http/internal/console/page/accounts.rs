@@ -8,6 +8,7 @@ use crate::http::internal::console::text;
 use crate::http::internal::console::time;
 use crate::http::internal::console::view::{AccountView, CredentialView, Failing, Held, View};
 use crate::settings::TokenApi;
+use crate::wechat::{ErrCode, Meaning};
 
 pub(super) fn accounts(view: &View, loc: Localizer) -> Markup {
     html! {
@@ -85,14 +86,31 @@ fn failing_view(failing: &Failing, class: &str, loc: Localizer) -> Markup {
     html! {
         div class={ "trouble " (class) } {
             p { strong { (loc.text(text::FAILING_BECAUSE)) } " " span lang="en" { (failing.reason) } }
-            @if let Some(cure) = failing.errcode.and_then(text::cure) {
-                p { strong { (loc.text(text::WHAT_TO_DO)) } " " (loc.text(cure)) }
+            @if let Some(cure) = failing.errcode.and_then(|code| cure(code, loc)) {
+                p { strong { (loc.text(text::WHAT_TO_DO)) } " " (cure) }
             }
             @if let Some(wait) = failing.retry_after {
                 p.more { (loc.format(text::RETRY_IN, &[&loc.duration(wait)])) }
             }
         }
     }
+}
+
+/// What an operator can do about a refusal, as a sentence.
+fn cure(errcode: i64, loc: Localizer) -> Option<String> {
+    match ErrCode(errcode).meaning_of_token_call() {
+        Meaning::Operator(cure) => Some(sentence(loc.text(cure))),
+        Meaning::Quota => Some(loc.text(text::CURE_QUOTA).to_owned()),
+        Meaning::Busy => Some(loc.text(text::CURE_BUSY).to_owned()),
+        Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => None,
+    }
+}
+
+/// English cures are also part of log lines, so they have neither a capital nor a full stop.
+fn sentence(cure: &str) -> String {
+    let (first, rest) = cure.split_at_checked(1).unwrap_or(("", cure));
+    let stop = if cure.ends_with('。') { "" } else { "." };
+    format!("{}{rest}{stop}", first.to_ascii_uppercase())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of a bar")]
@@ -113,5 +131,30 @@ fn calls(account: &AccountView, loc: Localizer) -> Markup {
             }
             @if account.calls_limit > 0 { (chart::bar(share, None, class, loc.text(text::CALLS_TODAY))) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::http::internal::console::language::Language;
+
+    #[test]
+    fn every_cure_is_a_sentence_in_both_languages() {
+        let now = SystemTime::now();
+        let cures_in = |language| (-1..100_000).filter_map(move |code| cure(code, Localizer { language, now }));
+        let (english, chinese) = (cures_in(Language::English), cures_in(Language::Chinese));
+        let mut number = 0;
+        for (en, zh) in english.zip(chinese) {
+            number += 1;
+            assert!(
+                en.starts_with(|c: char| c.is_ascii_uppercase()) && en.ends_with('.'),
+                "{en}"
+            );
+            assert!(zh.ends_with('。') && !zh.ends_with("。。"), "{zh}");
+        }
+        assert!(number >= 20, "{number}");
     }
 }
