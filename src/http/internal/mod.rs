@@ -33,7 +33,7 @@ use state::{Internal, InternalState};
 
 pub use console::{Console, ConsoleParts};
 
-/// What the internal listener's routes are made from.
+/// The parts that the internal listener's routes are built from.
 pub struct Routes<'a> {
     /// The settings.
     pub settings: &'a Settings,
@@ -47,7 +47,7 @@ pub struct Routes<'a> {
     pub console: Console,
 }
 
-/// The longest that a page of the console may take; WeChat's own limits hold for what waits for WeChat.
+/// Time limit of a console page. What waits for WeChat has the limits of the calls to WeChat.
 const CONSOLE_LIMIT: Duration = Duration::from_secs(30);
 
 impl Routes<'_> {
@@ -90,10 +90,10 @@ impl Routes<'_> {
     }
 }
 
-/// What handlers answer goes out as it is: much of it is WeChat's.
+/// Adds no headers to responses, since many of them are WeChat's own.
 fn no_more_headers(_: &mut HeaderMap) {}
 
-/// The token and the ticket, where WeChat has them.
+/// The token and the ticket, under WeChat's own paths.
 fn shared_credential() -> Router<InternalState> {
     Router::new()
         .route("/cgi-bin/token", get(token::get_token).fallback(token::requires_get))
@@ -107,7 +107,7 @@ fn shared_credential() -> Router<InternalState> {
         )
 }
 
-/// Nested, so that nothing below this path gets on to the pass-through.
+/// Nested, so that no request below this path reaches the pass-through.
 fn operators_actions() -> Router<InternalState> {
     let actions = Router::new()
         .route("/{app_id}/access_token/renew", post(operator::renew_token))

@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::wechat::WeChatClient;
 
-/// What the handlers need. Cheap to clone; each handler asks for the part that it uses.
+/// The router's state. Cheap to clone; each handler extracts the part that it uses.
 #[derive(Clone)]
 pub(super) struct InternalState {
     pub(super) internal: Arc<Internal>,

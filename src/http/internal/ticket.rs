@@ -16,8 +16,8 @@ use crate::directory::Account;
 use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
-/// `GET /cgi-bin/ticket/getticket`. Only the ticket for pages is kept here; any other type is WeChat's
-/// to answer.
+/// `GET /cgi-bin/ticket/getticket`. The gateway has only the ticket for pages; WeChat answers for any
+/// other type.
 pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
     if param(request.uri(), "type") != "jsapi" {
         return pass_through::pass_through(State(internal), request).await;
@@ -42,7 +42,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
                 "errcode": 0,
                 "errmsg": "ok",
                 "ticket": ticket.value.expose(),
-                // Some caches take 0 for "never ends".
+                // Some caches treat 0 as "never expires".
                 "expires_in": ticket.remaining().as_secs().max(1),
             });
             no_store(StatusCode::OK, &body)
@@ -52,8 +52,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
 }
 
 impl Internal {
-    /// The account that `token` belongs to, where it was handed out by any replica and its life is
-    /// not over.
+    /// The account that `token` belongs to, if any replica handed it out and it has not expired.
     async fn account_of(&self, token: &Secret) -> Option<&Account> {
         for account in self.api.directory.all() {
             match account.credentials.recognise(token).await {

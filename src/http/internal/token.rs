@@ -20,13 +20,13 @@ use crate::http::Client as Caller;
 use crate::http::middleware::{ClientName, FailureReason};
 use crate::secret::Secret;
 
-/// The longest body of a token call: it has some 150 bytes.
+/// The longest accepted body of a token call; a usual one has about 150 bytes.
 const MAX_BODY: usize = 16 * 1024;
 
-/// The longest that it may take to arrive.
+/// The longest that the body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a token call says; what it leaves out is empty, as WeChat sees it.
+/// The parameters of a token call. Missing ones are empty, as WeChat treats them.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TokenCall {
@@ -36,7 +36,7 @@ struct TokenCall {
     force_refresh: Option<bool>,
 }
 
-/// The query's parameter of this name, decoded; empty where there is none.
+/// The query's parameter of this name, decoded; empty if there is none.
 pub(super) fn param(uri: &Uri, name: &str) -> String {
     params(uri, name).into_iter().next().unwrap_or_default()
 }
@@ -74,16 +74,16 @@ fn stable_call(body: &Bytes) -> Result<TokenCall, Refusal> {
     if body.trim_ascii().is_empty() {
         return Err(Refusal::new(44002, "empty post data: send JSON"));
     }
-    // The parser's own words could quote the secret.
+    // The parser's own message could quote the secret.
     serde_json::from_slice(body).map_err(|_| Refusal::new(47001, "data format error: expected JSON as for WeChat"))
 }
 
-/// A wrong method on a route that WeChat allows only GET on.
+/// The response to another method on a route that WeChat allows only GET on.
 pub(super) async fn requires_get() -> Refusal {
     Refusal::new(43001, "require GET method")
 }
 
-/// A wrong method on a route that WeChat allows only POST on.
+/// The response to another method on a route that WeChat allows only POST on.
 pub(super) async fn requires_post() -> Refusal {
     Refusal::new(43002, "require POST method")
 }
@@ -107,7 +107,7 @@ impl Internal {
         (axum::Extension(asked_by), answer).into_response()
     }
 
-    /// Checks a call, in WeChat's order; refuses it with a word for the metric.
+    /// Checks a call in WeChat's order. An error has the reason for the metric and the response.
     fn admit(&self, call: &TokenCall, Caller(address): Caller) -> Result<(&Account, Client), (&'static str, Refusal)> {
         let account = self.api.directory.find(Some(&call.appid));
         if account.is_none() && !call.appid.is_empty() {
@@ -140,7 +140,7 @@ impl Internal {
     async fn token_for(&self, account: &Account, client: &Client, force: bool) -> Result<Response, Unavailable> {
         let (app_id, credentials) = (account.app_id(), &account.credentials);
         let mut token = credentials.token().await?;
-        if force || self.handed_out.lately(app_id, client, &token.fingerprint) {
+        if force || self.handed_out.recently(app_id, client, &token.fingerprint) {
             token = credentials.verified_token().await?;
         }
         if self.handed_out.note(app_id, client, &token.fingerprint) {
@@ -152,13 +152,13 @@ impl Internal {
         }
         let body = json!({
             "access_token": token.value.expose(),
-            // Some caches take 0 for "never ends".
+            // Some caches treat 0 as "never expires".
             "expires_in": token.remaining().as_secs().max(1),
         });
         Ok(no_store(StatusCode::OK, &body))
     }
 
-    /// The answer where no credential is to be had.
+    /// The response if no credential is available.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Response {
         self.counted.refused("unavailable");
         let because = FailureReason(unavailable.reason.clone());

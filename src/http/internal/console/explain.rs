@@ -1,4 +1,4 @@
-//! The form that says why WeChat answers `invalid signature`, and its answer.
+//! `/console/explain`: why WeChat answers `invalid signature`.
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, RawQuery, State};
@@ -16,11 +16,11 @@ use crate::directory::Directory;
 use crate::jssdk::explain::{self, Claim, Tickets};
 use crate::secret::Secret;
 
-/// The largest form: a page's URL of 8 KiB may be three times as long when it is escaped, and so it stands in the signing
-/// call too.
+/// The largest form. A page's URL of 8 KiB may be three times as long when escaped, and the signing call contains it
+/// too.
 pub(super) const MAX_FORM: usize = 64 * 1024;
 
-/// Whose turn it is to sign thousands of strings.
+/// At most one signature is looked into at a time: each computes thousands of hashes.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 pub(super) async fn get_form(
@@ -52,7 +52,7 @@ pub(super) async fn post_form(
     (status, localized(page, None)).into_response()
 }
 
-/// What came out: of the signing call, if there is one, then of the signature.
+/// The findings about the signing call, if there is one, then about the signature.
 async fn look_into(asked: &ExplainRequest, directory: &Directory) -> Vec<Finding> {
     let mut work: Vec<Box<dyn FnOnce() -> Finding + Send>> = Vec::new();
     if !asked.request.trim().is_empty() {
@@ -74,8 +74,8 @@ async fn look_into(asked: &ExplainRequest, directory: &Directory) -> Vec<Finding
             Finding::Verdict(claim, verdict)
         }));
     }
-    // Thousands of strings are signed: nothing that a thread with requests should wait for, and one at a
-    // time, since names are looked up and pictures written by the same few threads.
+    // Too slow for a thread that serves requests; and one at a time, since DNS look-ups and the local image
+    // store use the same few blocking threads.
     let Ok(turn) = ONE_AT_A_TIME.acquire().await else {
         return vec![Finding::Unreadable];
     };
@@ -87,7 +87,8 @@ async fn look_into(asked: &ExplainRequest, directory: &Directory) -> Vec<Finding
     found.await.unwrap_or_else(|_| vec![Finding::Unreadable])
 }
 
-/// The ticket in use of `app_id`, or of the default account, and all that may have been taken for it.
+/// The current ticket of `app_id`, or of the default account, and every other value that may have been used in
+/// its place.
 fn tickets(directory: &Directory, app_id: &str) -> Option<Tickets> {
     let asked = Some(app_id).filter(|app_id| !app_id.is_empty());
     let account = &directory.find(asked)?.credentials;

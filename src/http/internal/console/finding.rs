@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::jssdk::explain::{Claim, ClaimProblem, Comparison, Verdict};
 
-/// What was typed.
+/// The submitted form.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ExplainRequest {
@@ -17,13 +17,13 @@ pub(super) struct ExplainRequest {
     pub(super) app_id: String,
 }
 
-/// What is answered.
+/// A result shown above the form.
 pub(super) enum Finding {
-    /// The form can't be read.
+    /// The form could not be parsed.
     Unreadable,
-    /// What was typed can't be right.
+    /// A field is invalid.
     Problem(ClaimProblem),
-    /// There is no ticket now to compare with.
+    /// There is no current ticket to compare with.
     NoTicket,
     /// The signing call was compared with the page.
     Compared(Comparison),
@@ -42,7 +42,7 @@ impl Finding {
 }
 
 impl ExplainRequest {
-    /// Whether there is a signature to look into. A signing call alone is fine too.
+    /// Whether to look into a signature. A signing call without one is enough.
     pub(super) fn has_claim(&self) -> bool {
         let claim = [&self.nonce, &self.timestamp, &self.signature];
         self.request.trim().is_empty() || claim.iter().any(|value| !value.trim().is_empty())

@@ -1,4 +1,4 @@
-//! Which language a reader gets.
+//! The languages of the console, and which one a reader gets.
 
 use axum::http::{HeaderMap, header};
 
@@ -58,13 +58,13 @@ impl Language {
             .find(|language| primary.eq_ignore_ascii_case(language.code()))
     }
 
-    /// What the query chooses, if it does.
+    /// The language that the query chooses, if any.
     pub(super) fn chosen(query: Option<&str>) -> Option<Self> {
         let code = query?.split('&').find_map(|pair| pair.strip_prefix("lang="))?;
         Self::of_range(code)
     }
 
-    /// What an earlier choice or the browser asks for; English for those who say nothing.
+    /// The language of an earlier choice or of the browser; English by default.
     pub(super) fn of_headers(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let remembered = text(header::COOKIE).and_then(|cookies| {
@@ -77,7 +77,7 @@ impl Language {
             .unwrap_or(Self::English)
     }
 
-    /// The one with the greatest weight in an `Accept-Language`; the first of equals.
+    /// The language with the highest weight in an `Accept-Language`; the first of equal ones.
     fn preferred(accept: &str) -> Option<Self> {
         let mut best = None;
         for item in accept.split(',') {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_browser_s_wish_is_weighed() {
+    fn accept_language_weights_are_respected() {
         let cases = [
             ("zh-CN,zh;q=0.9,en;q=0.8", Some(Language::Chinese)),
             ("en-GB,en;q=0.9,zh;q=0.8", Some(Language::English)),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_remembered_over_the_browser_s_wish() {
+    fn cookie_overrides_accept_language() {
         let mut headers = HeaderMap::new();
         assert_eq!(Language::of_headers(&headers), Language::English);
         headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("zh"));

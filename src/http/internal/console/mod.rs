@@ -1,7 +1,7 @@
-//! `/console`: the operator's page. Written on the server, in Chinese or English, from nothing but
-//! its own files; a little script keeps it fresh and presses the operator's buttons.
+//! `/console`: the operator's page, rendered on the server in Chinese or English. It loads no file from elsewhere;
+//! a small script refreshes it and sends the operator's actions.
 //!
-//! `view` gathers plain data, `page` writes it down in the words of `text`.
+//! `view` gathers plain data, `page` renders it with the texts of `text`.
 
 mod explain;
 mod finding;
@@ -54,7 +54,7 @@ where
             file("text/javascript; charset=utf-8", include_str!("console.js")),
         )
         .route("/console/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
-        // Not WeChat's, so nothing to pass through.
+        // Not a path of WeChat's, so it must not be passed through.
         .route("/console/{*path}", get(async || StatusCode::NOT_FOUND))
         .layer(map_response(with_security_headers))
 }
@@ -66,7 +66,7 @@ async fn get_console(State(console): State<Console>, RawQuery(query): RawQuery, 
     localized(page::page(&view, language), chosen)
 }
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame, in nobody's cache.
+/// No foreign or inline content, no framing, no caching.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,

@@ -8,7 +8,7 @@ use maud::Markup;
 
 use super::language::{self, Language};
 
-/// A page, and the reader's choice of a language, where it was made just now.
+/// A page as a response, with the cookie for the language if the reader has just chosen one.
 pub(super) fn localized(page: Markup, chosen: Option<Language>) -> Response {
     let page = Html(page.into_string());
     match chosen {

@@ -12,7 +12,7 @@ use crate::http::public::Api;
 use crate::metrics::Metrics;
 use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 
-/// What the page is made from. Cheap to clone.
+/// The console's state. Cheap to clone.
 #[derive(Clone)]
 pub struct Console(pub(super) Arc<Parts>);
 
@@ -29,13 +29,13 @@ pub(super) struct Parts {
     pub(super) token_apis: HashMap<String, TokenApi>,
 }
 
-/// What a console is made from.
+/// The parts that a console is built from.
 pub struct ConsoleParts<'a> {
-    /// The settings of the gateway that it shows.
+    /// The gateway's settings.
     pub settings: &'a Settings,
     /// What the public listener's handlers need.
     pub api: Arc<Api>,
-    /// What it shows of the last hour.
+    /// The gateway's metrics.
     pub metrics: Metrics,
     /// This process's name, as in the journal.
     pub replica: String,

@@ -1,4 +1,4 @@
-//! Each account: its token, its ticket, its day's calls.
+//! Each account: its token, its ticket, and today's token calls.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! The form for `invalid signature`, and what came out.
+//! The form about `invalid signature`, and the findings.
 
 use std::time::SystemTime;
 
@@ -21,19 +21,19 @@ fn list(words: impl IntoIterator<Item = Words>, loc: Localizer) -> Markup {
     html! { ul.points { @for words in words { li { (loc.text(words)) } } } }
 }
 
-/// The form as a card of the console's.
+/// The form as a card on the console.
 pub(super) fn card(app_ids: &[String], loc: Localizer) -> Markup {
     html! {
         section #explain.card aria-labelledby="explain-title" {
             h2 #explain-title { (loc.text(text::EXPLAIN)) }
-            // Without a script the console reloads itself as a whole, typed or not.
+            // Without the script the console reloads as a whole, which would lose what was typed.
             noscript { p { a href=(PATH) { (loc.text(text::EXPLAIN_ALONE)) } } }
             (form(app_ids, &ExplainRequest::default(), loc))
         }
     }
 }
 
-/// The page of its own that answers, with the form as it was filled in.
+/// The separate page with the findings, and the form as it was filled in.
 pub(in super::super) fn page(
     app_ids: &[String],
     asked: &ExplainRequest,
@@ -149,7 +149,7 @@ fn explained(claim: &Claim, mistakes: &[&Mistake], signed: &Signed, loc: Localiz
     )
 }
 
-/// What a signing call asked for, against the page's URL.
+/// A signing call's URL compared with the page's.
 fn compared(comparison: &Comparison, loc: Localizer) -> Markup {
     match comparison {
         Comparison::Refused(problem) => banner(

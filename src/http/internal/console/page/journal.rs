@@ -1,4 +1,4 @@
-//! What happened: the timeline, and the box about systems that kill the token.
+//! The timeline, and the warning about other systems that invalidate the token.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::http::internal::console::time;
 use crate::http::internal::console::timeline::{Entry, Line};
 use crate::http::internal::console::view::View;
 
-/// The box about foreign invalidations, where there were any this week.
+/// The warning about foreign invalidations, if there were any this week.
 pub(super) fn foreign(view: &View, loc: Localizer) -> Markup {
     if view.foreign.is_empty() {
         return Markup::default();
@@ -123,8 +123,8 @@ fn name_of(entry: &Entry, loc: Localizer) -> &str {
     })
 }
 
-/// The facts in the reader's language, and what was written for people where that adds to them: WeChat's own words,
-/// or all there is to an entry of version 0.1.
+/// The facts in the reader's language, then the entry's own text if it adds something: WeChat's message, or the
+/// whole sentence in an entry of version 0.1.
 fn reason(entry: &Entry, loc: Localizer) -> Markup {
     let (fact, written) = (fact(entry, loc), entry.noted.reason.as_str());
     let adds = fact.is_none() || entry.noted.errcode.is_some();

@@ -1,5 +1,5 @@
-//! The page: its frame, the banner, the operator's corner. Everything from outside goes through
-//! maud, which escapes it.
+//! The console's page: header, banner and operator's card. All values from outside go through maud, which escapes
+//! them.
 
 mod accounts;
 mod chart;
@@ -42,7 +42,7 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
     document(&title, &more, &body, loc)
 }
 
-/// For the browser's tab.
+/// The first character of the title, for the browser's tab.
 fn title_icon(state: State) -> &'static str {
     match state {
         State::Fine => "●",
@@ -51,7 +51,7 @@ fn title_icon(state: State) -> &'static str {
     }
 }
 
-/// What the script replaces with its newer self.
+/// The part that the script replaces when it refreshes the page.
 fn fresh(view: &View, loc: Localizer) -> Markup {
     html! {
         div #fresh data-now=(time::unix(view.now)) {
@@ -131,7 +131,7 @@ fn problem_text(problem: &Problem, loc: Localizer) -> String {
     }
 }
 
-/// Never replaced by the script: it holds what the operator types.
+/// Never replaced by the script, since the operator types here.
 fn operator(view: &View, loc: Localizer) -> Markup {
     html! {
         section #operator.card aria-labelledby="operator-title" {

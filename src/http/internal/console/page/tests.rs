@@ -1,4 +1,4 @@
-//! What the page says, in both languages.
+//! The page's content, in both languages.
 
 use std::time::{Duration, SystemTime};
 
@@ -77,7 +77,7 @@ fn html(view: &View, language: Language) -> String {
 }
 
 #[test]
-fn a_healthy_gateway_is_said_to_be_so() {
+fn healthy_gateway_is_shown_as_healthy() {
     let view = view(&[]);
     assert_eq!(view.state, State::Fine);
     for language in BOTH {
@@ -92,7 +92,7 @@ fn a_healthy_gateway_is_said_to_be_so() {
 }
 
 #[test]
-fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
+fn foreign_invalidation_is_shown_with_what_to_do() {
     let now = SystemTime::now();
     let view = view(&[entry(now, 600, "foreign_invalidation", &[("left_s", "5400")])]);
     assert_eq!(view.state, State::Degraded);
@@ -180,7 +180,7 @@ fn journal_entries_of_version_0_1_are_shown_as_written() {
 }
 
 #[test]
-fn nothing_from_outside_becomes_markup() {
+fn untrusted_text_is_escaped() {
     let script = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>";
     let now = SystemTime::now();
     let mut entries = vec![
@@ -210,7 +210,7 @@ fn nothing_from_outside_becomes_markup() {
 }
 
 #[test]
-fn what_can_t_be_renewed_says_why_and_what_to_do() {
+fn failed_renewal_is_shown_with_reason_and_cure() {
     let mut view = view(&[]);
     view.accounts[0].credentials[0].held = None;
     view.accounts[0].credentials[0].failing = Some(Failing {
@@ -228,7 +228,7 @@ fn what_can_t_be_renewed_says_why_and_what_to_do() {
 }
 
 #[test]
-fn the_banner_tells_degraded_from_down() {
+fn banner_distinguishes_degraded_from_down() {
     let mut view = view(&[]);
     view.store.error = Some("connection refused".to_owned());
     view.accounts[0].calls_today = 450;
@@ -244,7 +244,7 @@ fn the_banner_tells_degraded_from_down() {
 }
 
 #[test]
-fn without_an_operator_s_key_there_are_no_buttons() {
+fn buttons_need_an_operator_key() {
     let mut view = view(&[]);
     let buttons = |view: &View, language| html(view, language).matches("data-action=").count();
     assert_eq!(buttons(&view, Language::English), 2);

@@ -1,4 +1,4 @@
-//! What the gateway depends on, and what it did.
+//! The state of the dependencies, and the traffic.
 
 use maud::{Markup, html};
 
@@ -46,7 +46,7 @@ fn store(view: &View, loc: Localizer) -> Markup {
     }
 }
 
-/// Something whose state shows in how the calls to it went.
+/// A dependency whose state is derived from recent calls to it.
 fn called(name: &str, what: Option<&str>, recent: Recent, loc: Localizer) -> Markup {
     let (class, word) = match recent.working {
         None => ("idle", text::QUIET),
@@ -86,7 +86,7 @@ pub(super) fn traffic(view: &View, loc: Localizer) -> Markup {
     }
 }
 
-/// A number, and its last hour as a picture.
+/// A number, and a chart of its last hour.
 fn tile(view: &View, loc: Localizer, name: Words, counter: fn(&Counts) -> u64, class: &str, more: &str) -> Markup {
     let values = view.hour.per_minute(counter);
     let peak = values.iter().copied().max().unwrap_or(0).to_string();
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped() {
+    fn digits_are_grouped_in_threes() {
         let plain = |n| grouped(n).replace('\u{202f}', " ");
         assert_eq!([0, 999, 1000, 1_234_567].map(plain), ["0", "999", "1 000", "1 234 567"]);
     }
