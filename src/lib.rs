@@ -13,6 +13,7 @@
 //! The ground, which knows nothing else of the house:
 //! - [`secret`]: a string that can't be printed
 //! - [`account`]: the name of a WeChat account
+//! - [`words`]: a text in English and Chinese
 //! - [`picture`]: the kinds of picture, told from their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
 //! - `single_flight`: work that several callers want at the same time, done once
@@ -74,3 +75,4 @@ pub mod store;
 pub(crate) mod telemetry;
 pub mod upload;
 pub mod wechat;
+pub mod words;

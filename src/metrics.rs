@@ -1,5 +1,5 @@
-//! Every metric of the gateway, each defined on the floor that counts it, in one registry per
-//! gateway, so that two gateways can live in one process.
+//! All metrics of the gateway, each defined by the module that counts it, in one registry per gateway, so that
+//! one process can run several gateways.
 
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Opts, Registry, TextEncoder};
@@ -23,7 +23,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics, at zero; `redis` says whether replicas share their credentials in one.
+    /// All metrics, at zero; `redis` says whether Redis is used.
     pub fn new(redis: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let build_info = Opts::new("wxgate_build_info", "1, with the version as a label");
@@ -44,7 +44,7 @@ impl Metrics {
         })
     }
 
-    /// Where floors above this one make their own metrics known.
+    /// For the metrics of modules that depend on this one.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry

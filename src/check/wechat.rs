@@ -125,7 +125,7 @@ fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Fi
 
 fn cure(meaning: Meaning) -> &'static str {
     match meaning {
-        Meaning::Operator(cure) => cure,
+        Meaning::Operator(cure) => cure.en,
         Meaning::Busy => "WeChat is busy: try again in a minute",
         Meaning::Quota => {
             "the quota is used up: wait for the next minute, or for midnight in Beijing, and find out who uses it"

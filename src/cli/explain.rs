@@ -9,10 +9,11 @@ use super::{ConfigArgs, Failure, block_on, print};
 use crate::account::AppId;
 use crate::check::CredentialProbe;
 use crate::jssdk::explain::{
-    self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict, Words,
+    self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict,
 };
 use crate::secret::Secret;
 use crate::settings::{Account, Settings};
+use crate::words::Words;
 
 #[derive(Args)]
 #[command(after_help = "\

@@ -129,7 +129,7 @@ impl Reports {
     pub(super) fn renewal_failed(&self, kind: Kind, error: &CallError, meaning: Meaning, retry_in: Duration) {
         let (app_id, label) = (&self.app_id, kind.label());
         if let Meaning::Operator(cure) = meaning {
-            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {error}. What to do: {cure}");
+            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {error}. What to do: {}", cure.en);
         } else {
             tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {error}");
         }

@@ -1,7 +1,7 @@
 //! URLs that can be signed, and whose signature WeChat will refuse all the same.
 
 use super::PageUrl;
-use super::explain::Words;
+use crate::words::Words;
 
 /// What `url` holds that no browser's `location.href` does. It is signed byte for byte as it was sent, but WeChat checks
 /// the signature against the URL that it has open, where these characters are written otherwise.

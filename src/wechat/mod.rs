@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod cure;
 mod errcode;
 mod error;
 mod forward;

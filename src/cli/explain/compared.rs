@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::jssdk::explain::{Comparison, Difference, Marked, Words};
+use crate::jssdk::explain::{Comparison, Difference, Marked};
+use crate::words::Words;
 
 pub(super) fn as_text(comparison: &Comparison) -> String {
     let text = match comparison {

@@ -1,4 +1,4 @@
-//! Answers in WeChat's own shape: HTTP 200 and JSON, errors included.
+//! Responses in WeChat's own format: HTTP 200 and JSON, errors included.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::credentials::Unavailable;
 use crate::http::{ApiError, Code, RequestId};
 use crate::wechat::CallError;
 
-/// An error in WeChat's shape.
+/// An error in WeChat's format.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -21,7 +21,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// WeChat's own `errcode`, with words of ours: WeChat's would send the reader to WeChat's console.
+    /// WeChat's `errcode` with a message of ours: WeChat's would send the reader to WeChat's console.
     pub(super) fn new(errcode: i64, errmsg: impl Into<String>) -> Self {
         Self {
             status: StatusCode::OK,
@@ -31,7 +31,7 @@ impl Refusal {
         }
     }
 
-    /// The gateway passes no such path through.
+    /// The gateway does not pass this path through.
     pub(super) fn not_passed(errmsg: impl Into<String>) -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
@@ -44,7 +44,7 @@ impl Refusal {
     }
 }
 
-/// The body of a failure that no handler of this listener has shaped: a panic, or a time limit.
+/// The response to a failure outside the handlers: a panic, or a time limit.
 pub(super) fn failure(error: &ApiError, _: RequestId) -> Response {
     let words = match error.code {
         Code::Internal => "a bug in the gateway; see its log",
@@ -57,8 +57,8 @@ pub(super) fn failure(error: &ApiError, _: RequestId) -> Response {
     .into_response()
 }
 
-/// No credential is to be had: for an SDK, WeChat is busy. The reason may hold WeChat's `errmsg`,
-/// which is for the log.
+/// No credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`,
+/// which belongs in the log only.
 impl From<&Unavailable> for Refusal {
     fn from(unavailable: &Unavailable) -> Self {
         let errmsg = match unavailable.errcode {
@@ -95,12 +95,12 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// `wait` in whole seconds, rounded up: a caller that obeys must not come too early.
+/// `wait` in whole seconds, rounded up, so that a caller that obeys does not retry too early.
 pub(super) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// `body` as JSON that nobody is to keep.
+/// `body` as JSON that must not be cached.
 pub(super) fn no_store(status: StatusCode, body: &impl Serialize) -> Response {
     let headers = [
         (

@@ -1,4 +1,4 @@
-//! Who may ask for the shared token, and what each was given lately.
+//! Which clients may ask for the shared token, and which token each of them got last.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,27 +11,27 @@ use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings::{self, Settings};
 
-/// Everybody who may ask.
+/// The accounts and clients whose secrets are accepted.
 pub(super) struct Clients {
     accounts: Vec<(AppId, Secret)>,
     clients: Vec<settings::Client>,
 }
 
-/// Somebody who has shown a right secret.
+/// A caller with a valid secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Client {
-    /// One that the settings name.
+    /// One of `internal.clients`.
     Named(String),
-    /// A holder of the account's AppSecret. There may be many, told apart by their addresses.
+    /// A holder of the account's AppSecret. There may be many, distinguished by address.
     AppSecret(IpAddr),
 }
 
-/// Why a caller does not get a token.
+/// Why a caller is refused a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stranger {
-    /// The secret is nobody's.
+pub(super) enum AuthError {
+    /// The secret is unknown.
     WrongSecret,
-    /// It is a client's, who may not ask for this account.
+    /// The client may not ask for this account.
     NotForThisAccount,
 }
 
@@ -46,9 +46,9 @@ impl Clients {
         }
     }
 
-    /// Tells who at `address` shows `secret` for the account `app_id`. All secrets are compared,
-    /// each in constant time, so that the time taken tells nothing.
-    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<Client, Stranger> {
+    /// Identifies the caller at `address` by `secret`, for the account `app_id`. All secrets are compared,
+    /// each in constant time, so that timing reveals nothing.
+    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<Client, AuthError> {
         let of_account = self
             .accounts
             .iter()
@@ -59,15 +59,15 @@ impl Clients {
         match named.iter().find(allowed) {
             Some(client) => Ok(Client::Named(client.name.clone())),
             None if is_holder => Ok(Client::AppSecret(address)),
-            None if named.is_empty() => Err(Stranger::WrongSecret),
-            None => Err(Stranger::NotForThisAccount),
+            None if named.is_empty() => Err(AuthError::WrongSecret),
+            None => Err(AuthError::NotForThisAccount),
         }
     }
 }
 
 impl Client {
-    /// The name in the journal and the log. Holders of the AppSecret share one: under addresses that
-    /// come and go, the journal would hold little else.
+    /// The name in the journal and the log. Holders of the AppSecret share one: with an
+    /// entry for each changing address, the journal would hold little else.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Named(name) => name,
@@ -76,13 +76,13 @@ impl Client {
     }
 }
 
-/// A client that asks again for the same token within this time suspects that it is dead.
-const SUSPICIOUS: Duration = Duration::from_mins(1);
+/// A client that asks again for the same token within this time probably found it invalid.
+const REPEAT_WINDOW: Duration = Duration::from_mins(1);
 
 /// How many clients are remembered: far more than a company has systems.
-const REMEMBERED: usize = 4096;
+const CAPACITY: usize = 4096;
 
-/// Which token each client was given last.
+/// The token that each client got last.
 #[derive(Default)]
 pub(super) struct HandedOut(Mutex<HashMap<(AppId, Client), Given>>);
 
@@ -92,21 +92,21 @@ struct Given {
 }
 
 impl HandedOut {
-    /// True where `client` was given the token that `fingerprint` names, less than a minute ago.
-    pub(super) fn lately(&self, app_id: &AppId, client: &Client, fingerprint: &str) -> bool {
+    /// True if `client` got the token with this fingerprint less than a minute ago.
+    pub(super) fn recently(&self, app_id: &AppId, client: &Client, fingerprint: &str) -> bool {
         let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = given.get(&(app_id.clone(), client.clone()));
-        last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < SUSPICIOUS)
+        last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < REPEAT_WINDOW)
     }
 
-    /// Notes that `client` is given the token that `fingerprint` names; true where that is news.
+    /// Records that `client` gets the token with this fingerprint; true if its last one was another.
     pub(super) fn note(&self, app_id: &AppId, client: &Client, fingerprint: &str) -> bool {
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (app_id.clone(), client.clone());
-        if given.len() >= REMEMBERED && !given.contains_key(&key) {
-            given.retain(|_, given| given.at.elapsed() < SUSPICIOUS);
-            if given.len() >= REMEMBERED {
-                // Forgetting costs little: a suspicion that goes unnoticed once.
+        if given.len() >= CAPACITY && !given.contains_key(&key) {
+            given.retain(|_, given| given.at.elapsed() < REPEAT_WINDOW);
+            if given.len() >= CAPACITY {
+                // This costs little: one repeated request goes unnoticed.
                 given.clear();
             }
         }
@@ -130,26 +130,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn asking_again_within_a_minute_is_noticed_per_client_and_token() {
+    async fn repeated_request_within_a_minute_is_noticed_per_client_and_token() {
         let handed_out = HandedOut::default();
         let (crm, shop) = (Client::Named("crm".to_owned()), Client::Named("shop".to_owned()));
-        assert!(!handed_out.lately(&app_id(), &crm, "a"));
+        assert!(!handed_out.recently(&app_id(), &crm, "a"));
         assert!(handed_out.note(&app_id(), &crm, "a"));
-        assert!(handed_out.lately(&app_id(), &crm, "a"));
-        assert!(!handed_out.lately(&app_id(), &crm, "b"));
-        assert!(!handed_out.lately(&app_id(), &shop, "a"));
+        assert!(handed_out.recently(&app_id(), &crm, "a"));
+        assert!(!handed_out.recently(&app_id(), &crm, "b"));
+        assert!(!handed_out.recently(&app_id(), &shop, "a"));
         assert!(!handed_out.note(&app_id(), &crm, "a"));
-        tokio::time::advance(SUSPICIOUS).await;
-        assert!(!handed_out.lately(&app_id(), &crm, "a"));
+        tokio::time::advance(REPEAT_WINDOW).await;
+        assert!(!handed_out.recently(&app_id(), &crm, "a"));
     }
 
     #[test]
-    fn the_memory_is_bounded() {
+    fn remembered_clients_are_bounded() {
         let handed_out = HandedOut::default();
-        for number in 0..u32::try_from(3 * REMEMBERED).unwrap() {
+        for number in 0..u32::try_from(3 * CAPACITY).unwrap() {
             let client = Client::AppSecret(Ipv4Addr::from_bits(number).into());
             assert!(handed_out.note(&app_id(), &client, "a"));
-            assert!(handed_out.0.lock().unwrap().len() <= REMEMBERED);
+            assert!(handed_out.0.lock().unwrap().len() <= CAPACITY);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted on the internal listener.
+//! The metrics of the internal listener.
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
@@ -9,7 +9,7 @@ pub struct InternalMetrics {
 }
 
 impl InternalMetrics {
-    /// Makes the metrics known to `registry`.
+    /// Registers the metrics in `registry`.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let refusals = IntCounterVec::new(
             Opts::new(

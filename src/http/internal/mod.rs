@@ -4,10 +4,11 @@ mod answer;
 mod clients;
 mod console;
 mod hop_headers;
-mod lead;
 mod metrics;
 mod operator;
 mod pass_through;
+mod peeked_body;
+mod state;
 mod ticket;
 mod token;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRef, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,59 +24,16 @@ use axum::routing::{get, post};
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
 use crate::metrics::Metrics;
-use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 
-pub use console::{Console, ConsoleParts};
 use metrics::InternalMetrics;
+use state::{Internal, InternalState};
 
-/// What the handlers need. Cheap to clone; each handler asks for the part that it uses.
-#[derive(Clone)]
-struct InternalState {
-    internal: Arc<Internal>,
-    api: Arc<Api>,
-    console: Console,
-}
+pub use console::{Console, ConsoleParts};
 
-impl FromRef<InternalState> for Arc<Internal> {
-    fn from_ref(state: &InternalState) -> Self {
-        Arc::clone(&state.internal)
-    }
-}
-
-impl FromRef<InternalState> for Arc<Api> {
-    fn from_ref(state: &InternalState) -> Self {
-        Arc::clone(&state.api)
-    }
-}
-
-impl FromRef<InternalState> for Console {
-    fn from_ref(state: &InternalState) -> Self {
-        state.console.clone()
-    }
-}
-
-/// What the shared credential and the pass-through need.
-struct Internal {
-    api: Arc<Api>,
-    metrics: Metrics,
-    /// What is counted on this listener.
-    counted: InternalMetrics,
-    /// Passes calls through.
-    wechat: Arc<WeChatClient>,
-    /// Whether it does.
-    proxy: bool,
-    /// Who may ask for the token.
-    clients: Clients,
-    /// Which one they were given.
-    handed_out: HandedOut,
-    /// Opens the operator's actions; empty leaves them closed.
-    operator_key: Secret,
-}
-
-/// What the internal listener's routes are made from.
+/// The parts that the internal listener's routes are built from.
 pub struct Routes<'a> {
     /// The settings.
     pub settings: &'a Settings,
@@ -89,7 +47,7 @@ pub struct Routes<'a> {
     pub console: Console,
 }
 
-/// The longest that a page of the console may take; WeChat's own limits hold for what waits for WeChat.
+/// Time limit of a console page. What waits for WeChat has the limits of the calls to WeChat.
 const CONSOLE_LIMIT: Duration = Duration::from_secs(30);
 
 impl Routes<'_> {
@@ -133,10 +91,10 @@ impl Routes<'_> {
     }
 }
 
-/// What handlers answer goes out as it is: much of it is WeChat's.
+/// Adds no headers to responses, since many of them are WeChat's own.
 fn no_more_headers(_: &mut HeaderMap) {}
 
-/// The token and the ticket, where WeChat has them.
+/// The token and the ticket, under WeChat's own paths.
 fn shared_credential() -> Router<InternalState> {
     Router::new()
         .route("/cgi-bin/token", get(token::get_token).fallback(token::requires_get))
@@ -150,7 +108,7 @@ fn shared_credential() -> Router<InternalState> {
         )
 }
 
-/// Nested, so that nothing below this path gets on to the pass-through.
+/// Nested, so that no request below this path reaches the pass-through.
 fn operators_actions() -> Router<InternalState> {
     let actions = Router::new()
         .route("/{app_id}/access_token/renew", post(operator::renew_token))

@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Internal;
 use super::answer::{no_store, whole_seconds};
+use super::state::Internal;
 use crate::credentials::Kind;
-use crate::http::middleware::{AskedBy, Because};
+use crate::http::middleware::{ClientName, FailureReason};
 use crate::http::public::bearer;
 use crate::secret::Secret;
 
@@ -32,7 +32,7 @@ pub(super) async fn renew_ticket(
     internal.renew(&app_id, Kind::JsapiTicket, &headers).await
 }
 
-/// Anything else below `/credentials`. It must not be passed through to WeChat, operator's key and all.
+/// Anything else below `/credentials`. It must not be passed through to WeChat, for it may carry the operator's key.
 pub(super) async fn no_such_action() -> Response {
     failure(
         StatusCode::NOT_FOUND,
@@ -51,16 +51,16 @@ fn failure(status: StatusCode, message: &str) -> Response {
 
 impl Internal {
     async fn renew(&self, app_id: &str, kind: Kind, headers: &HeaderMap) -> Response {
-        if let Some((reason, refusal)) = self.refuse_stranger(headers) {
+        if let Some((reason, refusal)) = self.refusal_without_key(headers) {
             self.counted.refused(reason);
-            return (axum::Extension(Because(reason.to_owned())), refusal).into_response();
+            return (axum::Extension(FailureReason(reason.to_owned())), refusal).into_response();
         }
         let answer = self.renew_as_operator(app_id, kind).await;
-        (axum::Extension(AskedBy("operator".to_owned())), answer).into_response()
+        (axum::Extension(ClientName("operator".to_owned())), answer).into_response()
     }
 
-    /// What whoever does not have the operator's key is answered, and why.
-    fn refuse_stranger(&self, headers: &HeaderMap) -> Option<(&'static str, Response)> {
+    /// The reason and the response if the request does not have the operator's key.
+    fn refusal_without_key(&self, headers: &HeaderMap) -> Option<(&'static str, Response)> {
         if self.operator_key.is_blank() {
             let message = "the operator's actions are closed: set internal.operator_key to open them";
             return Some(("operator_closed", failure(StatusCode::FORBIDDEN, message)));

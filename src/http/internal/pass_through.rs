@@ -1,8 +1,7 @@
 //! The pass-through: every other path of WeChat's API, as the caller sent it and as WeChat answers.
 //!
-//! One thing is done beside passing bytes on: where WeChat rejects the token of a call, and it was
-//! one of ours, another one is got (C4), and a call whose body is still at hand is made once more
-//! with it.
+//! One thing is done besides passing bytes on: if WeChat rejects the token of a call, and the token is
+//! one of ours, another one is obtained (C4), and the call is retried with it if its body was kept.
 
 use std::io;
 use std::sync::Arc;
@@ -15,26 +14,26 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::Internal;
 use super::answer::Refusal;
 use super::hop_headers::end_to_end;
-use super::lead::Lead;
+use super::peeked_body::PeekedBody;
+use super::state::Internal;
 use super::token::params;
-use crate::http::middleware::Because;
+use crate::http::middleware::FailureReason;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
 use crate::telemetry::PROPAGATED;
 use crate::wechat::{ApiPath, CallBody, CallError, CallHead, Meaning};
 
-/// Bodies up to this length are kept: of a request, to send it again; of an answer, to look into it.
+/// Bodies up to this length are kept: of a request, to retry it; of a response, to look for an error.
 const SMALL: usize = 64 * 1024;
 
 /// The parameter that carries a token.
 const TOKEN: &str = "access_token";
 
-/// A call with an older token is made again with the current one, and that may turn out to be dead
-/// only then.
-const MORE_TRIES: usize = 2;
+/// Retries after a rejected token: a call with an older token is retried with the current one, which may turn
+/// out to be invalid too.
+const MAX_RETRIES: usize = 2;
 
 /// Passes a request through.
 pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request: Request) -> Response {
@@ -45,19 +44,19 @@ pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request:
     if let Some(refusal) = internal.refuses_to_pass(&parts, &path) {
         return refusal.into_response();
     }
-    let exchange = Exchange {
+    let exchange = ProxiedCall {
         token: token_of(&path, &parts.uri),
         head: call_head(&parts, path),
         internal: &internal,
     };
     exchange.run(body).await.unwrap_or_else(|error| {
-        let because = Because(error.to_string());
+        let because = FailureReason(error.to_string());
         (axum::Extension(because), Refusal::from(error)).into_response()
     })
 }
 
 impl Internal {
-    /// Looks at the path as it came, and as it is `sent`.
+    /// Checks the path as it was received, and as it would be `sent`.
     fn refuses_to_pass(&self, call: &Parts, sent: &ApiPath) -> Option<Refusal> {
         let came = percent_decode_str(call.uri.path()).decode_utf8_lossy();
         let sent = percent_decode_str(sent.as_str()).decode_utf8_lossy();
@@ -65,15 +64,15 @@ impl Internal {
         match plain.as_slice() {
             _ if !self.proxy => Some("internal.proxy is off: this gateway passes nothing through"),
             _ if call.method == Method::CONNECT => Some("this gateway makes no tunnels"),
-            // Whoever straightens it out arrives at another path than the one looked at here.
+            // A server that normalises the path would use another one than was checked here.
             _ if came.split(['/', '\\']).any(|part| matches!(part, "." | "..")) => {
                 Some("no such path; write it without dots")
             }
-            // An odd spelling of what is answered here would fetch a token past the gateway, and kill its own.
+            // Another spelling of a route of ours would fetch a token behind the gateway's back and end its own.
             ["cgi-bin", "token" | "stable_token"] => {
                 Some("no such path; write /cgi-bin/token or /cgi-bin/stable_token")
             }
-            // A slip of an operator's, or a wrong port, must not carry a key to WeChat.
+            // A mistyped path or a wrong port must not send a key to WeChat.
             [
                 "credentials" | "console" | "metrics" | "healthz" | "readyz" | "p" | "wechat",
                 ..,
@@ -84,11 +83,11 @@ impl Internal {
     }
 }
 
-/// The token that a call carries, where that is beyond doubt.
+/// The token that a call carries, if that is unambiguous.
 fn token_of(path: &ApiPath, uri: &Uri) -> Option<Secret> {
-    // Those are users' tokens of another system, with a 40001 of its own that says nothing about ours.
+    // Those are users' tokens (OAuth); a 40001 there says nothing about the account's token.
     let of_users = path.as_str().trim_start_matches('/').starts_with("sns/");
-    // Of several WeChat may take any.
+    // With several, WeChat may use any of them.
     let mut tokens = params(uri, TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !of_users);
     token.map(Secret::new).filter(|token| !token.is_blank())
@@ -98,7 +97,7 @@ fn call_head(parts: &Parts, path: ApiPath) -> CallHead {
     let mut headers = end_to_end(&parts.headers);
     headers.remove(header::HOST);
     headers.remove(header::EXPECT);
-    // A compressed answer could not be looked into.
+    // An error in a compressed response could not be read.
     headers.remove(header::ACCEPT_ENCODING);
     for name in PROPAGATED {
         headers.remove(name);
@@ -111,34 +110,34 @@ fn call_head(parts: &Parts, path: ApiPath) -> CallHead {
     }
 }
 
-/// One request on its way through.
-struct Exchange<'a> {
+/// A request that is passed through.
+struct ProxiedCall<'a> {
     internal: &'a Internal,
     head: CallHead,
     /// The token that it carries.
     token: Option<Secret>,
 }
 
-/// What WeChat answers, with as much of the body as had to be read.
+/// WeChat's response, with as much of the body as had to be read.
 struct Answered {
     status: StatusCode,
     headers: HeaderMap,
-    body: Lead<ReadError>,
+    body: PeekedBody<ReadError>,
 }
 
-/// What has become of a call's token.
+/// The state of a call's token after the response.
 enum Token {
-    /// WeChat took it, or it is none of ours.
+    /// WeChat accepted it, or it is not ours.
     Untouched,
-    /// WeChat rejected it, and this one is good in its place.
+    /// WeChat rejected it, and this one replaces it.
     Replaced(Secret),
-    /// WeChat rejected it, and there is no other one now.
+    /// WeChat rejected it, and no other one is available.
     Lost,
 }
 
-impl Exchange<'_> {
+impl ProxiedCall<'_> {
     async fn run(mut self, body: Body) -> Result<Response, CallError> {
-        let mut body = Lead::of(body.into_data_stream().map_err(io::Error::other).boxed());
+        let mut body = PeekedBody::of(body.into_data_stream().map_err(io::Error::other).boxed());
         body.read_beyond(SMALL, self.internal.wechat.stall_limit())
             .await
             .map_err(|_| CallError::Interrupted("the caller's own body did not arrive".to_owned()))?;
@@ -147,30 +146,30 @@ impl Exchange<'_> {
             Err(stream) => (CallBody::Stream(stream), None),
         };
         let mut answer = self.call(first).await?;
-        for _ in 0..MORE_TRIES {
-            let renewed = self.heal(answer.rejection()).await;
+        for _ in 0..MAX_RETRIES {
+            let renewed = self.replace_token(answer.rejection()).await;
             let (Token::Replaced(token), Some(whole)) = (renewed, &again) else {
                 return Ok(answer.into_response());
             };
             tracing::info!(
                 token = token.fingerprint(),
-                "WeChat rejected the token of a call that is passed through; it is made once more with this one"
+                "WeChat rejected the token of a call that is passed through; it is retried with this one"
             );
             self.head.query = self.head.query.map(|query| with_token(&query, &token));
             self.token = Some(token);
             answer = self.call(CallBody::Whole(whole.clone())).await?;
         }
-        // One that is rejected even then is dropped too; the caller sees what WeChat says.
-        self.heal(answer.rejection()).await;
+        // A token that is rejected even then is replaced too; the caller gets WeChat's response.
+        self.replace_token(answer.rejection()).await;
         Ok(answer.into_response())
     }
 
-    /// Makes the call. What may be an error is read, anything else is left to stream.
+    /// Makes the call. A body that may be an error is read; any other is streamed.
     async fn call(&self, body: CallBody) -> Result<Answered, CallError> {
         let stall = self.internal.wechat.stall_limit();
         let response = self.internal.wechat.forward(&self.head, body).await?;
         let (status, headers) = (response.status(), end_to_end(response.headers()));
-        let mut body = Lead::of(http_client::chunks(response, stall).boxed());
+        let mut body = PeekedBody::of(http_client::chunks(response, stall).boxed());
         if self.token.is_some() && status == StatusCode::OK {
             let broken = |_| CallError::Interrupted("the answer broke off".to_owned());
             body.read_beyond(0, stall).await.map_err(broken)?;
@@ -181,8 +180,8 @@ impl Exchange<'_> {
         Ok(Answered { status, headers, body })
     }
 
-    /// Where WeChat has rejected a token of ours with `error`, sees to another one.
-    async fn heal(&self, error: Option<CallError>) -> Token {
+    /// Obtains another token if WeChat has rejected one of ours with `error`.
+    async fn replace_token(&self, error: Option<CallError>) -> Token {
         let (Some(token), Some(error)) = (&self.token, error) else {
             return Token::Untouched;
         };
@@ -197,7 +196,7 @@ impl Exchange<'_> {
 }
 
 impl Answered {
-    /// WeChat's rejection of the call's token, where it is one.
+    /// The error, if WeChat rejected the call's token.
     fn rejection(&self) -> Option<CallError> {
         let body = self.body.head();
         let may_be = self.body.is_whole() && body.trim_ascii_start().first() == Some(&b'{');
@@ -223,7 +222,7 @@ impl Answered {
     }
 }
 
-/// `query` with `token` in place of its own; every other byte as it was.
+/// `query` with its token replaced by `token`; every other byte is unchanged.
 fn with_token(query: &str, token: &Secret) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if percent_decode_str(name).eq(TOKEN.bytes()) => {
@@ -239,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_token_is_exchanged() {
+    fn token_is_replaced_and_the_rest_of_the_query_kept() {
         let query = "a=%7e&access_token=old&type=a+b&access_tokens=1&=&b";
         assert_eq!(
             with_token(query, &Secret::new("n-w_1")),
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_may_not_be_the_calls_is_left_alone() {
+    fn ambiguous_or_users_token_is_left_alone() {
         let token = |uri: &'static str| {
             let uri = Uri::from_static(uri);
             let path = ApiPath::parse(uri.path()).unwrap();

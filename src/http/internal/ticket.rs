@@ -7,17 +7,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Internal;
 use super::answer::{Refusal, no_store};
 use super::pass_through;
+use super::state::Internal;
 use super::token::param;
 use crate::credentials::Ours;
 use crate::directory::Account;
-use crate::http::middleware::Because;
+use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
-/// `GET /cgi-bin/ticket/getticket`. Only the ticket for pages is kept here; any other type is WeChat's
-/// to answer.
+/// `GET /cgi-bin/ticket/getticket`. The gateway has only the ticket for pages; WeChat answers for any
+/// other type.
 pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
     if param(request.uri(), "type") != "jsapi" {
         return pass_through::pass_through(State(internal), request).await;
@@ -29,7 +29,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
     }
     let Some(account) = internal.account_of(&token).await else {
         internal.counted.refused("wrong_token");
-        let because = Because("wrong_token: 40001".to_owned());
+        let because = FailureReason("wrong_token: 40001".to_owned());
         let refusal = Refusal::new(
             40001,
             "invalid credential, access_token is not one that this gateway handed out",
@@ -42,7 +42,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
                 "errcode": 0,
                 "errmsg": "ok",
                 "ticket": ticket.value.expose(),
-                // Some caches take 0 for "never ends".
+                // Some caches treat 0 as "never expires".
                 "expires_in": ticket.remaining().as_secs().max(1),
             });
             no_store(StatusCode::OK, &body)
@@ -52,8 +52,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
 }
 
 impl Internal {
-    /// The account that `token` belongs to, where it was handed out by any replica and its life is
-    /// not over.
+    /// The account that `token` belongs to, if any replica handed it out and it has not expired.
     async fn account_of(&self, token: &Secret) -> Option<&Account> {
         for account in self.api.directory.all() {
             match account.credentials.recognise(token).await {

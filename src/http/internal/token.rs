@@ -11,22 +11,22 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::Internal;
 use super::answer::{Refusal, no_store};
-use super::clients::{Client, Stranger};
+use super::clients::{AuthError, Client};
+use super::state::Internal;
 use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::http::Client as Caller;
-use crate::http::middleware::{AskedBy, Because};
+use crate::http::middleware::{ClientName, FailureReason};
 use crate::secret::Secret;
 
-/// The longest body of a token call: it has some 150 bytes.
+/// The longest accepted body of a token call; a usual one has about 150 bytes.
 const MAX_BODY: usize = 16 * 1024;
 
-/// The longest that it may take to arrive.
+/// The longest that the body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a token call says; what it leaves out is empty, as WeChat sees it.
+/// The parameters of a token call. Missing ones are empty, as WeChat treats them.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TokenCall {
@@ -36,7 +36,7 @@ struct TokenCall {
     force_refresh: Option<bool>,
 }
 
-/// The query's parameter of this name, decoded; empty where there is none.
+/// The query's parameter of this name, decoded; empty if there is none.
 pub(super) fn param(uri: &Uri, name: &str) -> String {
     params(uri, name).into_iter().next().unwrap_or_default()
 }
@@ -74,16 +74,16 @@ fn stable_call(body: &Bytes) -> Result<TokenCall, Refusal> {
     if body.trim_ascii().is_empty() {
         return Err(Refusal::new(44002, "empty post data: send JSON"));
     }
-    // The parser's own words could quote the secret.
+    // The parser's own message could quote the secret.
     serde_json::from_slice(body).map_err(|_| Refusal::new(47001, "data format error: expected JSON as for WeChat"))
 }
 
-/// A wrong method on a route that WeChat allows only GET on.
+/// The response to another method on a route that WeChat allows only GET on.
 pub(super) async fn requires_get() -> Refusal {
     Refusal::new(43001, "require GET method")
 }
 
-/// A wrong method on a route that WeChat allows only POST on.
+/// The response to another method on a route that WeChat allows only POST on.
 pub(super) async fn requires_post() -> Refusal {
     Refusal::new(43002, "require POST method")
 }
@@ -94,11 +94,11 @@ impl Internal {
             Ok(admitted) => admitted,
             Err((reason, refusal)) => {
                 self.counted.refused(reason);
-                let because = Because(format!("{reason}: {}", refusal.errcode()));
+                let because = FailureReason(format!("{reason}: {}", refusal.errcode()));
                 return (axum::Extension(because), refusal).into_response();
             }
         };
-        let asked_by = AskedBy(client.name().to_owned());
+        let asked_by = ClientName(client.name().to_owned());
         let force = call.force_refresh == Some(true);
         let answer = match self.token_for(account, &client, force).await {
             Ok(answer) => answer,
@@ -107,7 +107,7 @@ impl Internal {
         (axum::Extension(asked_by), answer).into_response()
     }
 
-    /// Checks a call, in WeChat's order; refuses it with a word for the metric.
+    /// Checks a call in WeChat's order. An error has the reason for the metric and the response.
     fn admit(&self, call: &TokenCall, Caller(address): Caller) -> Result<(&Account, Client), (&'static str, Refusal)> {
         let account = self.api.directory.find(Some(&call.appid));
         if account.is_none() && !call.appid.is_empty() {
@@ -127,9 +127,9 @@ impl Internal {
             return Err(("malformed", Refusal::new(41004, "appsecret missing")));
         }
         let client = self.clients.identify(account.app_id(), &call.secret, address);
-        let client = client.map_err(|stranger| match stranger {
-            Stranger::WrongSecret => ("wrong_secret", Refusal::new(40125, "invalid appsecret")),
-            Stranger::NotForThisAccount => (
+        let client = client.map_err(|error| match error {
+            AuthError::WrongSecret => ("wrong_secret", Refusal::new(40125, "invalid appsecret")),
+            AuthError::NotForThisAccount => (
                 "not_for_this_account",
                 Refusal::new(40125, "invalid appsecret: this client may not ask for this account"),
             ),
@@ -140,7 +140,7 @@ impl Internal {
     async fn token_for(&self, account: &Account, client: &Client, force: bool) -> Result<Response, Unavailable> {
         let (app_id, credentials) = (account.app_id(), &account.credentials);
         let mut token = credentials.token().await?;
-        if force || self.handed_out.lately(app_id, client, &token.fingerprint) {
+        if force || self.handed_out.recently(app_id, client, &token.fingerprint) {
             token = credentials.verified_token().await?;
         }
         if self.handed_out.note(app_id, client, &token.fingerprint) {
@@ -152,16 +152,16 @@ impl Internal {
         }
         let body = json!({
             "access_token": token.value.expose(),
-            // Some caches take 0 for "never ends".
+            // Some caches treat 0 as "never expires".
             "expires_in": token.remaining().as_secs().max(1),
         });
         Ok(no_store(StatusCode::OK, &body))
     }
 
-    /// The answer where no credential is to be had.
+    /// The response if no credential is available.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Response {
         self.counted.refused("unavailable");
-        let because = Because(unavailable.reason.clone());
+        let because = FailureReason(unavailable.reason.clone());
         (axum::Extension(because), Refusal::from(unavailable)).into_response()
     }
 }

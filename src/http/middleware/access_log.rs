@@ -24,11 +24,11 @@ pub enum Listener {
 
 /// Who asked; handlers of the internal listener put it into the answer's extensions.
 #[derive(Clone)]
-pub struct AskedBy(pub String);
+pub struct ClientName(pub String);
 
-/// Why a request failed; as [`AskedBy`].
+/// Why a request failed; as [`ClientName`].
 #[derive(Clone)]
-pub struct Because(pub String);
+pub struct FailureReason(pub String);
 
 /// A request that was answered.
 pub(super) struct Line<'a> {
@@ -44,8 +44,8 @@ impl Line<'_> {
     /// Writes the line, if its level is on. The span that ties it to the request is only made then.
     pub(super) fn write(&self, response: &Response) {
         let extensions = response.extensions();
-        let (failure, asked_by) = (extensions.get::<ApiError>(), extensions.get::<AskedBy>());
-        let because = extensions.get::<Because>();
+        let (failure, asked_by) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
+        let because = extensions.get::<FailureReason>();
         let failed = match self.listener {
             Listener::Public => failure.is_some(),
             // It must be known afterwards who was given a token.
@@ -82,8 +82,8 @@ impl Line<'_> {
     fn write_internal(
         &self,
         is_news: bool,
-        asked_by: Option<&AskedBy>,
-        because: Option<&Because>,
+        asked_by: Option<&ClientName>,
+        because: Option<&FailureReason>,
         response: &Response,
     ) {
         let Self {
@@ -93,8 +93,8 @@ impl Line<'_> {
             ..
         } = self;
         let (status, ms) = (response.status().as_u16(), millis(self.took));
-        let client = asked_by.map(|AskedBy(name)| name.as_str());
-        let because = because.map(|Because(why)| why.as_str());
+        let client = asked_by.map(|ClientName(name)| name.as_str());
+        let because = because.map(|FailureReason(why)| why.as_str());
         if is_news {
             tracing::info!(route, %method, status, ms, %address, client, because, "internal");
         } else {

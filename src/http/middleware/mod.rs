@@ -20,7 +20,7 @@ use tower::util::{MapRequestLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
-pub use access_log::{AskedBy, Because, Listener};
+pub use access_log::{ClientName, FailureReason, Listener};
 
 use super::{ApiError, Code, HttpMetrics, RequestId};
 

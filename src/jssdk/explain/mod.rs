@@ -12,19 +12,11 @@ mod urls;
 use super::signature::hex_sha1;
 use super::{PageUrl, UrlWarning};
 use crate::secret::Secret;
+use crate::words::Words;
 
 pub use compare::{Comparison, Difference, compare, refusal};
 pub use marked::Marked;
 pub use mistakes::{MISTAKES, Mistake};
-
-/// A text in the two languages of the project's readers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Words {
-    /// English.
-    pub en: &'static str,
-    /// Chinese.
-    pub zh: &'static str,
-}
 
 /// What the page passed to `wx.config`, and its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

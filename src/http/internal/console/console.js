@@ -1,6 +1,5 @@
 'use strict';
-// Keeps the page fresh, counts down, and presses the operator's buttons. Without it the page can be
-// read just as well.
+// Refreshes the page, counts down, and sends the operator's actions. The page is readable without it.
 
 const REFRESH_MS = 5_000;
 const TIMEOUT_MS = 10_000;
@@ -15,7 +14,7 @@ function readClock() {
   ahead = Number($('fresh').dataset.now) - Date.now() / 1000;
 }
 
-// As the server writes spans.
+// Formats durations as the server does.
 const UNITS = document.querySelector('.tools').dataset.units.split('|');
 function span(seconds) {
   const counts = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
@@ -60,7 +59,7 @@ async function refresh() {
   }
 }
 
-// Text that somebody is marking must not go away under the mouse.
+// Do not replace text that the reader is selecting.
 function isSelecting() {
   const selection = getSelection();
   return !selection.isCollapsed && $('fresh').contains(selection.anchorNode);
@@ -85,11 +84,11 @@ function pause() {
   if (!paused) refresh();
 }
 
-// The operator's key: in this tab only.
+// The operator's key is kept in this tab only.
 const KEY = 'wxgate-operator-key';
 const remember = {
   get: () => { try { return sessionStorage.getItem(KEY) || ''; } catch { return ''; } },
-  set: (key) => { try { sessionStorage.setItem(KEY, key); } catch { /* Forbidden: it stays in the field. */ } },
+  set: (key) => { try { sessionStorage.setItem(KEY, key); } catch { /* Storage is disabled: the key stays in the field. */ } },
 };
 
 function setUpActions(form) {

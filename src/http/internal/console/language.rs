@@ -1,6 +1,8 @@
-//! Which language a reader gets.
+//! The languages of the console, and which one a reader gets.
 
 use axum::http::{HeaderMap, header};
+
+use crate::words::Words;
 
 /// The page's languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,25 @@ impl Language {
         }
     }
 
+    /// `words` in this language.
+    pub(super) fn text(self, words: Words) -> &'static str {
+        match self {
+            Self::Chinese => words.zh,
+            Self::English => words.en,
+        }
+    }
+
+    /// `words` with each `{}` replaced by the next of `values`.
+    pub(super) fn format(self, words: Words, values: &[&str]) -> String {
+        let mut pieces = self.text(words).split("{}");
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (piece, value) in pieces.zip(values) {
+            text.push_str(value);
+            text.push_str(piece);
+        }
+        text
+    }
+
     /// The language that a range such as `zh-TW` or `en` asks for.
     fn of_range(range: &str) -> Option<Self> {
         let primary = range.split('-').next().unwrap_or_default().trim();
@@ -37,13 +58,13 @@ impl Language {
             .find(|language| primary.eq_ignore_ascii_case(language.code()))
     }
 
-    /// What the query chooses, if it does.
+    /// The language that the query chooses, if any.
     pub(super) fn chosen(query: Option<&str>) -> Option<Self> {
         let code = query?.split('&').find_map(|pair| pair.strip_prefix("lang="))?;
         Self::of_range(code)
     }
 
-    /// What an earlier choice or the browser asks for; English for those who say nothing.
+    /// The language of an earlier choice or of the browser; English by default.
     pub(super) fn of_headers(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let remembered = text(header::COOKIE).and_then(|cookies| {
@@ -56,7 +77,7 @@ impl Language {
             .unwrap_or(Self::English)
     }
 
-    /// The one with the greatest weight in an `Accept-Language`; the first of equals.
+    /// The language with the highest weight in an `Accept-Language`; the first of equal ones.
     fn preferred(accept: &str) -> Option<Self> {
         let mut best = None;
         for item in accept.split(',') {
@@ -81,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_browser_s_wish_is_weighed() {
+    fn accept_language_weights_are_respected() {
         let cases = [
             ("zh-CN,zh;q=0.9,en;q=0.8", Some(Language::Chinese)),
             ("en-GB,en;q=0.9,zh;q=0.8", Some(Language::English)),
@@ -96,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_remembered_over_the_browser_s_wish() {
+    fn cookie_overrides_accept_language() {
         let mut headers = HeaderMap::new();
         assert_eq!(Language::of_headers(&headers), Language::English);
         headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("zh"));
@@ -105,5 +126,15 @@ mod tests {
         assert_eq!(Language::of_headers(&headers), Language::English);
         assert_eq!(Language::chosen(Some("x=1&lang=zh")), Some(Language::Chinese));
         assert_eq!(Language::chosen(Some("lang=fr")), None);
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_order() {
+        let words = Words {
+            zh: "{}甲{}乙",
+            en: "a {} b {}",
+        };
+        assert_eq!(Language::Chinese.format(words, &["1", "2"]), "1甲2乙");
+        assert_eq!(Language::English.format(words, &["{}", "2"]), "a {} b 2");
     }
 }

@@ -1,41 +1,14 @@
-//! Every text of the page, in both languages side by side.
+//! Every text of the page, in both languages side by side. Each `{}` is filled in order; both languages have the same
+//! number of them.
 
-use super::language::Language;
-
-/// A text in both languages. `{}` are places to fill, in order; both languages have the same number.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Text {
-    zh: &'static str,
-    en: &'static str,
-}
-
-impl Text {
-    /// As it is.
-    pub(super) fn plain(self, language: Language) -> &'static str {
-        match language {
-            Language::Chinese => self.zh,
-            Language::English => self.en,
-        }
-    }
-
-    /// With its places filled.
-    pub(super) fn fill(self, language: Language, values: &[&str]) -> String {
-        let mut pieces = self.plain(language).split("{}");
-        let mut filled = pieces.next().unwrap_or_default().to_owned();
-        for (piece, value) in pieces.zip(values) {
-            filled.push_str(value);
-            filled.push_str(piece);
-        }
-        filled
-    }
-}
+use crate::words::Words;
 
 macro_rules! texts {
     ($($name:ident: $zh:literal, $en:literal;)*) => {
-        $(pub(super) const $name: Text = Text { zh: $zh, en: $en };)*
+        $(pub(super) const $name: Words = Words { zh: $zh, en: $en };)*
 
         #[cfg(test)]
-        const ALL: &[(&str, Text)] = &[$((stringify!($name), $name)),*];
+        const ALL: &[(&str, Words)] = &[$((stringify!($name), $name)),*];
     };
 }
 
@@ -197,45 +170,13 @@ texts! {
     EXPLAIN_SIGNED: "实际签的", "signed";
     EXPLAIN_EXPECTED: "应当签的", "should be";
 
-    CURE_APP_ID: "没有这个 AppID：改正 app_id（以 wx 开头）。", "No such AppID: correct app_id (it begins with wx).";
-    CURE_SECRET: "AppSecret 不对、已重置，或属于别的账号：从微信后台重新复制。", "The AppSecret is wrong, was reset, or is another account's: copy it again from WeChat's console.";
-    CURE_IP: "把上面的地址加进微信后台的 IP 白名单（设置与开发 → 开发接口管理），最多 10 分钟生效。", "Add the address named above to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes.";
-    CURE_FROZEN_SECRET: "AppSecret 被冻结：在微信后台解冻。", "The AppSecret is frozen: unfreeze it in WeChat's console.";
-    CURE_PERMISSION: "账号没有这个接口的权限：完成认证，或查看后台的“接口权限”。", "The account lacks this API: verify the account (认证), or look at 接口权限 in its console.";
-    CURE_BANNED: "这个接口被封禁：看微信后台的通知。", "The API is banned for this account: read the notice in its console.";
-    CURE_ADDRESS: "主机把微信解析到了停用的地址：删掉 hosts 或 DNS 里写死的地址。", "This host resolves WeChat to a retired address: remove pinned addresses from its hosts file or DNS.";
-    CURE_OWNER: "账号被冻结、迁移、注销或处罚：需要账号所有者处理。", "The account is frozen, moved, cancelled or punished: its owner must act.";
-    CURE_PLATFORM: "这是第三方平台的 AppID：改用公众号自己的。", "This AppID is a third-party platform's: use the account's own.";
-    CURE_CONFIRM: "管理员需在微信里确认这个地址，或把它加进 IP 白名单。", "An administrator must confirm this address in WeChat, or add it to the IP list.";
-    CURE_BLOCKED: "管理员拒绝了这个地址，它会被封一段时间：把它加进 IP 白名单。", "An administrator refused this address, so it is blocked for a while: add it to the IP list.";
     CURE_QUOTA: "微信的调用次数已用完：等它恢复，并在日志里看谁在反复取 token。", "WeChat's quota is used up: wait, and look in the journal for who keeps fetching tokens.";
     CURE_BUSY: "微信繁忙：网关会自己再试。", "WeChat is busy: the gateway tries again by itself.";
-}
-
-/// What an operator can do about a refusal.
-pub(super) fn cure(errcode: i64) -> Option<Text> {
-    Some(match errcode {
-        -1 => CURE_BUSY,
-        40001 | 40125 => CURE_SECRET,
-        40013 => CURE_APP_ID,
-        40164 => CURE_IP,
-        40243 => CURE_FROZEN_SECRET,
-        45009 | 45011 => CURE_QUOTA,
-        48001 | 50001 => CURE_PERMISSION,
-        48004 => CURE_BANNED,
-        48017 => CURE_ADDRESS,
-        50002 | 50004 | 50007 => CURE_OWNER,
-        61024 => CURE_PLATFORM,
-        89501 | 89503 => CURE_CONFIRM,
-        89506 | 89507 => CURE_BLOCKED,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wechat::{ErrCode, Meaning};
 
     /// Names that are the same in both languages.
     const NAMES: [&str; 4] = ["REDIS", "STORE_S3", "CALLS_OF", "LIST_COMMA"];
@@ -252,24 +193,5 @@ mod tests {
                 assert!(is_chinese(text.zh), "{name}: {}", text.zh);
             }
         }
-    }
-
-    #[test]
-    fn every_refusal_that_an_operator_can_mend_has_its_cure() {
-        for errcode in -1..100_000 {
-            let meaning = ErrCode(errcode).meaning_of_token_call();
-            let needs_one = matches!(meaning, Meaning::Operator(_) | Meaning::Quota | Meaning::Busy);
-            assert!(!needs_one || cure(errcode).is_some(), "{errcode}");
-        }
-    }
-
-    #[test]
-    fn places_are_filled_in_order() {
-        let text = Text {
-            zh: "{}甲{}乙",
-            en: "a {} b {}",
-        };
-        assert_eq!(text.fill(Language::Chinese, &["1", "2"]), "1甲2乙");
-        assert_eq!(text.fill(Language::English, &["{}", "2"]), "a {} b 2");
     }
 }

@@ -1,5 +1,5 @@
-//! Times and spans as people read them. WeChat's day begins at midnight in Beijing, so that is the
-//! page's clock.
+//! Times and durations for people. WeChat's quotas reset at midnight in Beijing, so the page uses that
+//! time zone.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,14 +7,14 @@ use super::language::Language;
 
 /// `SystemTime` in Beijing, as `2026-01-31` and `14:05:09`.
 pub(super) fn beijing(time: SystemTime) -> (String, String) {
-    // Only times near a year 10000 can't be written.
+    // Fails only near the year 10000.
     let shifted = time.checked_add(Duration::from_hours(8)).unwrap_or(UNIX_EPOCH);
     let text = humantime::format_rfc3339_seconds(shifted).to_string();
     let (date, time) = text.split_once('T').unwrap_or((&text, ""));
     (date.to_owned(), time.trim_end_matches('Z').to_owned())
 }
 
-/// The day in Beijing, and the hour and minute where that is today.
+/// The time of day in Beijing, with the date unless that is today.
 pub(super) fn short(time: SystemTime, now: SystemTime) -> String {
     let ((date, clock), (today, _)) = (beijing(time), beijing(now));
     if date == today {
@@ -34,8 +34,8 @@ pub(super) fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// A span in its two largest units: `1 h 52 min`. The page's script writes countdowns the same way.
-pub(super) fn span(length: Duration, language: Language) -> String {
+/// A duration in its two largest units: `1 h 52 min`. The page's script formats countdowns the same way.
+pub(super) fn duration(length: Duration, language: Language) -> String {
     let seconds = length.as_secs();
     let counts = [seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
     let first = counts.iter().position(|count| *count > 0).unwrap_or(3);
@@ -47,7 +47,7 @@ pub(super) fn span(length: Duration, language: Language) -> String {
     words.join(" ")
 }
 
-/// A long span without what is left over of its minutes.
+/// `length` rounded to the minute if it is ten minutes or more.
 pub(super) fn to_the_minute(length: Duration) -> Duration {
     let seconds = length.as_secs();
     Duration::from_secs(if seconds < 600 {
@@ -57,7 +57,7 @@ pub(super) fn to_the_minute(length: Duration) -> Duration {
     })
 }
 
-/// Day, hour, minute and second.
+/// The units day, hour, minute and second.
 pub(super) fn units(language: Language) -> [&'static str; 4] {
     match language {
         Language::Chinese => ["天", "小时", "分", "秒"],
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_show_two_units() {
+    fn durations_show_two_units() {
         let cases = [
             (5, "5 s", "5 秒"),
             (125, "2 min 5 s", "2 分 5 秒"),
@@ -82,19 +82,19 @@ mod tests {
         ];
         for (seconds, english, chinese) in cases {
             let length = Duration::from_secs(seconds);
-            assert_eq!(span(length, Language::English), english);
-            assert_eq!(span(length, Language::Chinese), chinese);
+            assert_eq!(duration(length, Language::English), english);
+            assert_eq!(duration(length, Language::Chinese), chinese);
         }
     }
 
     #[test]
-    fn long_spans_are_rounded_to_the_minute() {
+    fn long_durations_are_rounded_to_the_minute() {
         let rounded = [599, 7199, 7229].map(|seconds| to_the_minute(Duration::from_secs(seconds)).as_secs());
         assert_eq!(rounded, [599, 7200, 7200]);
     }
 
     #[test]
-    fn the_clock_is_beijing_s() {
+    fn times_are_shown_in_beijing_time() {
         let evening = humantime::parse_rfc3339("2026-01-31T16:30:00Z").unwrap();
         assert_eq!(beijing(evening), ("2026-02-01".to_owned(), "00:30:00".to_owned()));
         assert_eq!(short(evening, evening), "00:30:00");

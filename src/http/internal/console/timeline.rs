@@ -1,21 +1,21 @@
-//! The journal as the console reads it: entries from the shared store, newest first, runs folded.
+//! The journal's entries for the timeline: newest first, repetitions folded into one line.
 
 use std::time::SystemTime;
 
 use super::time;
 use crate::credentials::{Event, JournalEntry};
 
-/// One entry of an account's journal. All texts come from outside.
+/// An entry of an account's journal. All its texts are untrusted.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) app_id: String,
-    /// What happened; `None` if it is something that a newer replica has written.
+    /// The event; `None` if it is unknown, as one written by a newer replica.
     pub(super) event: Option<Event>,
     pub(super) noted: JournalEntry,
 }
 
 impl Entry {
-    /// Reads an entry of the stream; `None` if it has no time to be shown at.
+    /// Reads an entry of the stream; `None` if it has no time.
     pub(super) fn read(app_id: &str, fields: &[(String, String)]) -> Option<Self> {
         let noted = JournalEntry::read(fields)?;
         Some(Self {
@@ -49,7 +49,7 @@ impl Entry {
     }
 }
 
-/// One line of the timeline: an entry, or several of a kind in a row.
+/// A line of the timeline: an entry, or several equal ones in a row.
 #[derive(Debug)]
 pub(super) struct Line {
     /// The newest of them.
@@ -107,7 +107,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn runs_are_folded_but_foreign_invalidations_are_not() {
+    fn repetitions_are_folded_but_foreign_invalidations_are_not() {
         let now = humantime::parse_rfc3339("2026-01-31T10:00:00Z").unwrap();
         let busy = [("errcode", "-1"), ("reason", "system error")];
         let entries = vec![

@@ -1,11 +1,11 @@
-//! What the page shows, gathered from the gateway as plain data. No secret gets in here.
+//! The data that the page shows. It contains no secret.
 
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use super::Parts;
+use super::state::Parts;
 use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::credentials::{Event, Kind, Unavailable};
@@ -13,7 +13,7 @@ use crate::directory::Account;
 use crate::settings::{ImageStoreBackend, TokenApi};
 use crate::store::keys;
 
-/// Everything on the page.
+/// All data of the page.
 pub(super) struct View {
     pub(super) now: SystemTime,
     pub(super) state: State,
@@ -27,7 +27,7 @@ pub(super) struct View {
     pub(super) outcomes: Outcomes,
     pub(super) foreign: Vec<Entry>,
     pub(super) timeline: Vec<Line>,
-    /// False where the journal of some account could not be read.
+    /// False if the journal of some account could not be read.
     pub(super) journal_read: bool,
     pub(super) replica: String,
     pub(super) uptime: Duration,
@@ -35,7 +35,7 @@ pub(super) struct View {
     pub(super) actions_open: bool,
 }
 
-/// The whole gateway in a word.
+/// The state of the whole gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Fine,
@@ -43,7 +43,7 @@ pub(super) enum State {
     Down,
 }
 
-/// Something that needs looking at.
+/// A problem that an operator should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
     Draining,
@@ -79,39 +79,39 @@ pub(super) struct CredentialView {
     pub(super) failing: Option<Failing>,
 }
 
-/// A credential that is alive.
+/// A valid credential.
 pub(super) struct Held {
     pub(super) fingerprint: String,
     pub(super) remaining: Duration,
-    /// Its whole life, as far as that is known.
+    /// Its whole lifetime, as far as that is known.
     pub(super) life: Duration,
     pub(super) renews_in: Duration,
-    /// The replica that got it from WeChat, and when, where the journal still tells.
+    /// The replica that obtained it from WeChat, and when, if the journal still has it.
     pub(super) origin: Option<(String, SystemTime)>,
     pub(super) since: SystemTime,
 }
 
-/// Why no credential is being got.
+/// Why no credential can be obtained.
 pub(super) struct Failing {
     pub(super) reason: String,
     pub(super) errcode: Option<i64>,
-    /// When it is tried again; `None` where that is any moment.
+    /// The time until the next attempt; `None` if it may come at any moment.
     pub(super) retry_after: Option<Duration>,
 }
 
 /// How long the page waits for the shared store.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Entries read per account; a page, not an archive.
+/// Entries read per account.
 const ENTRIES: usize = 400;
 
 /// Lines of the timeline at most.
 const LINES: usize = 120;
 
-/// How far back foreign invalidations are pointed out.
+/// How long foreign invalidations are shown in the warning.
 pub(super) const WEEK: Duration = Duration::from_hours(168);
 
-/// So long a foreign invalidation keeps the banner from saying that all is well.
+/// How long a foreign invalidation counts as a problem in the banner.
 const DAY: Duration = Duration::from_hours(24);
 
 impl View {
@@ -162,7 +162,7 @@ impl View {
         view
     }
 
-    /// Finds what needs looking at, and what that means for the whole.
+    /// Determines the problems, and from them the state of the whole.
     pub(super) fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
         let mut add = |is_so: bool, problem: Problem| problems.extend(is_so.then_some(problem));
@@ -203,16 +203,16 @@ impl View {
 }
 
 pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
-    // An entry of the future, by another replica's clock, is new.
+    // Another replica's clock may be ahead.
     now.duration_since(entry.noted.time).unwrap_or_default()
 }
 
-/// An account, and its journal where that can be read.
+/// An account, and its journal if that can be read.
 async fn gather_account(console: &Parts, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
     let app_id = account.app_id().to_string();
     let key = keys::journal(account.app_id());
-    let journal = timeout(PATIENCE, console.api.store.newest(&key, ENTRIES));
-    let calls = timeout(PATIENCE, account.credentials.token_calls_today());
+    let journal = timeout(STORE_TIMEOUT, console.api.store.newest(&key, ENTRIES));
+    let calls = timeout(STORE_TIMEOUT, account.credentials.token_calls_today());
     let (journal, calls) = tokio::join!(journal, calls);
     let journal = journal.ok().and_then(Result::ok);
     let journal = journal.map(|entries| -> Vec<Entry> {
@@ -265,7 +265,7 @@ fn backing_off(unavailable: Unavailable) -> Failing {
     }
 }
 
-/// Why there is none, if that was noted and nothing was obtained since.
+/// The last failure in the journal, if nothing was obtained since.
 fn last_failure(kind: Kind, journal: &[Entry]) -> Option<Failing> {
     let failed = |entry: &Entry| entry.event == Some(Event::RenewalFailed);
     let newest = journal

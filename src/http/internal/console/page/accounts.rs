@@ -1,37 +1,39 @@
-//! Each account: its token, its ticket, its day's calls.
+//! Each account: its token, its ticket, and today's token calls.
 
 use maud::{Markup, html};
 
-use super::{Pen, chart};
+use super::chart;
+use crate::http::internal::console::localizer::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
 use crate::http::internal::console::view::{AccountView, CredentialView, Failing, Held, View};
 use crate::settings::TokenApi;
+use crate::wechat::{ErrCode, Meaning};
 
-pub(super) fn accounts(view: &View, pen: Pen) -> Markup {
+pub(super) fn accounts(view: &View, loc: Localizer) -> Markup {
     html! {
         section #accounts aria-labelledby="accounts-title" {
-            h2 #accounts-title { (pen.say(text::ACCOUNTS)) }
-            @for account in &view.accounts { (one(account, pen)) }
+            h2 #accounts-title { (loc.text(text::ACCOUNTS)) }
+            @for account in &view.accounts { (one(account, loc)) }
         }
     }
 }
 
-fn one(account: &AccountView, pen: Pen) -> Markup {
+fn one(account: &AccountView, loc: Localizer) -> Markup {
     let api = match account.token_api {
         TokenApi::Stable => text::API_STABLE,
         TokenApi::Classic => text::API_CLASSIC,
     };
     html! {
         article.card.account {
-            h3 { code { (account.app_id) } " " span.tag { (pen.say(api)) } }
-            div.pair { @for credential in &account.credentials { (credential_view(credential, pen)) } }
-            (calls(account, pen))
+            h3 { code { (account.app_id) } " " span.tag { (loc.text(api)) } }
+            div.pair { @for credential in &account.credentials { (credential_view(credential, loc)) } }
+            (calls(account, loc))
         }
     }
 }
 
-fn credential_view(credential: &CredentialView, pen: Pen) -> Markup {
+fn credential_view(credential: &CredentialView, loc: Localizer) -> Markup {
     let (class, word) = match (&credential.held, &credential.failing) {
         (Some(_), None) => ("good", text::ALIVE),
         (Some(_), Some(_)) => ("warn", text::RETRYING),
@@ -39,63 +41,80 @@ fn credential_view(credential: &CredentialView, pen: Pen) -> Markup {
     };
     html! {
         section.credential {
-            h4 { (credential.kind.label()) " " span class={ "pill " (class) } { (pen.say(word)) } }
+            h4 { (credential.kind.label()) " " span class={ "pill " (class) } { (loc.text(word)) } }
             @match &credential.held {
-                Some(held) => (held_view(held, credential.kind.label(), class, pen)),
-                None if credential.failing.is_none() => p.more { (pen.say(text::FETCHING)) },
+                Some(held) => (held_view(held, credential.kind.label(), class, loc)),
+                None if credential.failing.is_none() => p.more { (loc.text(text::FETCHING)) },
                 None => {}
             }
-            @if let Some(failing) = &credential.failing { (failing_view(failing, class, pen)) }
+            @if let Some(failing) = &credential.failing { (failing_view(failing, class, loc)) }
         }
     }
 }
 
-fn held_view(held: &Held, kind: &str, class: &str, pen: Pen) -> Markup {
+fn held_view(held: &Held, kind: &str, class: &str, loc: Localizer) -> Markup {
     let share = |part: std::time::Duration| part.as_secs_f64() / held.life.as_secs_f64().max(1.0);
     let left = share(held.remaining);
-    let label = pen.fill(text::LIFE_BAR, &[kind, &format!("{:.0}", left * 100.0)]);
-    let ends = pen.now + held.remaining;
+    let label = loc.format(text::LIFE_BAR, &[kind, &format!("{:.0}", left * 100.0)]);
+    let ends = loc.now + held.remaining;
     html! {
         p.left {
-            strong data-ends=(time::unix(ends)) { (pen.span(held.remaining)) } " "
-            span.more { (pen.fill(text::UNTIL, &[&time::short(ends, pen.now)])) }
+            strong data-ends=(time::unix(ends)) { (loc.duration(held.remaining)) } " "
+            span.more { (loc.format(text::UNTIL, &[&time::short(ends, loc.now)])) }
         }
         (chart::bar(left, Some(share(held.remaining.saturating_sub(held.renews_in))), class, &label))
         dl {
-            dt { (pen.say(text::FINGERPRINT)) }
+            dt { (loc.text(text::FINGERPRINT)) }
             dd { code { (held.fingerprint) } }
-            dt { (pen.say(text::RENEWED_BY)) }
+            dt { (loc.text(text::RENEWED_BY)) }
             dd {
                 @match &held.origin {
-                    Some((replica, at)) => { code { (replica) } " · " (pen.time(*at)) }
-                    None => (pen.fill(text::TAKEN_OVER, &[&time::short(held.since, pen.now)])),
+                    Some((replica, at)) => { code { (replica) } " · " (loc.time(*at)) }
+                    None => (loc.format(text::TAKEN_OVER, &[&time::short(held.since, loc.now)])),
                 }
             }
-            dt { (pen.say(text::NEXT_RENEWAL)) }
+            dt { (loc.text(text::NEXT_RENEWAL)) }
             dd {
-                @if held.renews_in.is_zero() { (pen.say(text::ANY_MOMENT)) }
-                @else { (pen.fill(text::IN_SPAN, &[&pen.span(held.renews_in)])) }
+                @if held.renews_in.is_zero() { (loc.text(text::ANY_MOMENT)) }
+                @else { (loc.format(text::IN_SPAN, &[&loc.duration(held.renews_in)])) }
             }
         }
     }
 }
 
-fn failing_view(failing: &Failing, class: &str, pen: Pen) -> Markup {
+fn failing_view(failing: &Failing, class: &str, loc: Localizer) -> Markup {
     html! {
         div class={ "trouble " (class) } {
-            p { strong { (pen.say(text::FAILING_BECAUSE)) } " " span lang="en" { (failing.reason) } }
-            @if let Some(cure) = failing.errcode.and_then(text::cure) {
-                p { strong { (pen.say(text::WHAT_TO_DO)) } " " (pen.say(cure)) }
+            p { strong { (loc.text(text::FAILING_BECAUSE)) } " " span lang="en" { (failing.reason) } }
+            @if let Some(cure) = failing.errcode.and_then(|code| cure(code, loc)) {
+                p { strong { (loc.text(text::WHAT_TO_DO)) } " " (cure) }
             }
             @if let Some(wait) = failing.retry_after {
-                p.more { (pen.fill(text::RETRY_IN, &[&pen.span(wait)])) }
+                p.more { (loc.format(text::RETRY_IN, &[&loc.duration(wait)])) }
             }
         }
     }
+}
+
+/// What an operator can do about a refusal, as a sentence.
+fn cure(errcode: i64, loc: Localizer) -> Option<String> {
+    match ErrCode(errcode).meaning_of_token_call() {
+        Meaning::Operator(cure) => Some(sentence(loc.text(cure))),
+        Meaning::Quota => Some(loc.text(text::CURE_QUOTA).to_owned()),
+        Meaning::Busy => Some(loc.text(text::CURE_BUSY).to_owned()),
+        Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => None,
+    }
+}
+
+/// English cures are also part of log lines, so they have neither a capital nor a full stop.
+fn sentence(cure: &str) -> String {
+    let (first, rest) = cure.split_at_checked(1).unwrap_or(("", cure));
+    let stop = if cure.ends_with('。') { "" } else { "." };
+    format!("{}{rest}{stop}", first.to_ascii_uppercase())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of a bar")]
-fn calls(account: &AccountView, pen: Pen) -> Markup {
+fn calls(account: &AccountView, loc: Localizer) -> Markup {
     let (calls, limit) = (account.calls_today, account.calls_limit);
     let share = calls as f64 / limit.max(1) as f64;
     let class = match share {
@@ -106,11 +125,36 @@ fn calls(account: &AccountView, pen: Pen) -> Markup {
     let (calls, limit) = (calls.to_string(), limit.to_string());
     html! {
         div.calls {
-            p { span.more { (pen.say(text::CALLS_TODAY)) } " "
-                @if account.calls_limit == 0 { strong { (pen.fill(text::CALLS_UNLIMITED, &[&calls])) } }
-                @else { strong { (pen.fill(text::CALLS_OF, &[&calls, &limit])) } }
+            p { span.more { (loc.text(text::CALLS_TODAY)) } " "
+                @if account.calls_limit == 0 { strong { (loc.format(text::CALLS_UNLIMITED, &[&calls])) } }
+                @else { strong { (loc.format(text::CALLS_OF, &[&calls, &limit])) } }
             }
-            @if account.calls_limit > 0 { (chart::bar(share, None, class, pen.say(text::CALLS_TODAY))) }
+            @if account.calls_limit > 0 { (chart::bar(share, None, class, loc.text(text::CALLS_TODAY))) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::http::internal::console::language::Language;
+
+    #[test]
+    fn every_cure_is_a_sentence_in_both_languages() {
+        let now = SystemTime::now();
+        let cures_in = |language| (-1..100_000).filter_map(move |code| cure(code, Localizer { language, now }));
+        let (english, chinese) = (cures_in(Language::English), cures_in(Language::Chinese));
+        let mut number = 0;
+        for (en, zh) in english.zip(chinese) {
+            number += 1;
+            assert!(
+                en.starts_with(|c: char| c.is_ascii_uppercase()) && en.ends_with('.'),
+                "{en}"
+            );
+            assert!(zh.ends_with('。') && !zh.ends_with("。。"), "{zh}");
+        }
+        assert!(number >= 20, "{number}");
     }
 }

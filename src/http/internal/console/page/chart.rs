@@ -1,4 +1,4 @@
-//! Bars and small charts. Their sizes are SVG attributes, for the page's policy allows no inline
+//! Bars and small charts. Their sizes are SVG attributes, since the page's policy allows no inline
 //! style.
 
 use maud::{Markup, html};
@@ -16,7 +16,7 @@ pub(super) fn bar(full: f64, mark: Option<f64>, class: &str, label: &str) -> Mar
     }
 }
 
-/// Several parts of a whole beside each other; the classes `part-0`, `part-1`, … give their colours.
+/// Several parts of a whole side by side; each part has a class, which gives its colour.
 pub(super) fn shares(parts: &[(&str, u64)], label: &str) -> Markup {
     let whole = ratio_base(parts.iter().map(|(_, n)| n).sum());
     let mut x = 0.0;
@@ -53,12 +53,12 @@ pub(super) fn per_minute(values: &[u64], class: &str, label: &str) -> Markup {
     }
 }
 
-/// What can be divided by.
+/// A divisor, never 0.
 fn ratio_base(whole: u64) -> f64 {
     approximate(whole.max(1))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a picture needs no 16 digits")]
+#[expect(clippy::cast_precision_loss, reason = "a chart needs no 16 digits")]
 fn approximate(n: u64) -> f64 {
     n as f64
 }

@@ -1,76 +1,80 @@
-//! The form for `invalid signature`, and what came out.
+//! The form about `invalid signature`, and the findings.
+
+use std::time::SystemTime;
 
 use maud::{Markup, html};
 
-use super::{Pen, document, language_links};
-use crate::http::internal::console::explain::{Asked, Found};
+use super::frame::{document, language_links};
+use crate::http::internal::console::finding::{ExplainRequest, Finding};
 use crate::http::internal::console::language::Language;
+use crate::http::internal::console::localizer::Localizer;
 use crate::http::internal::console::text;
 use crate::jssdk::explain::{
-    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict, Words,
+    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
 };
 use crate::jssdk::{UrlProblem, UrlWarning};
+use crate::words::Words;
 
 const PATH: &str = "/console/explain";
 
-impl Pen {
-    fn words(self, words: Words) -> &'static str {
-        match self.language {
-            Language::Chinese => words.zh,
-            Language::English => words.en,
-        }
-    }
-
-    fn list(self, words: impl IntoIterator<Item = Words>) -> Markup {
-        html! { ul.points { @for words in words { li { (self.words(words)) } } } }
-    }
+fn list(words: impl IntoIterator<Item = Words>, loc: Localizer) -> Markup {
+    html! { ul.points { @for words in words { li { (loc.text(words)) } } } }
 }
 
-/// The form as a card of the console's.
-pub(super) fn card(app_ids: &[String], pen: Pen) -> Markup {
+/// The form as a card on the console.
+pub(super) fn card(app_ids: &[String], loc: Localizer) -> Markup {
     html! {
         section #explain.card aria-labelledby="explain-title" {
-            h2 #explain-title { (pen.say(text::EXPLAIN)) }
-            // Without a script the console reloads itself as a whole, typed or not.
-            noscript { p { a href=(PATH) { (pen.say(text::EXPLAIN_ALONE)) } } }
-            (form(app_ids, &Asked::default(), pen))
+            h2 #explain-title { (loc.text(text::EXPLAIN)) }
+            // Without the script the console reloads as a whole, which would lose what was typed.
+            noscript { p { a href=(PATH) { (loc.text(text::EXPLAIN_ALONE)) } } }
+            (form(app_ids, &ExplainRequest::default(), loc))
         }
     }
 }
 
-/// The page of its own that answers, with the form as it was filled in.
-pub(super) fn page(app_ids: &[String], asked: &Asked, found: &[Found], pen: Pen) -> Markup {
-    let title = html! { "wxgate " (pen.say(text::EXPLAIN)) };
+/// The separate page with the findings, and the form as it was filled in.
+pub(in super::super) fn page(
+    app_ids: &[String],
+    asked: &ExplainRequest,
+    found: &[Finding],
+    language: Language,
+) -> Markup {
+    let loc = Localizer {
+        language,
+        now: SystemTime::now(),
+    };
+    let title = html! { "wxgate " (loc.text(text::EXPLAIN)) };
     let body = html! {
         header {
             img.logo src="/console/icon.svg" width="40" height="40" alt="";
-            h1 { "wxgate " span { (pen.say(text::EXPLAIN)) } }
+            h1 { "wxgate " span { (loc.text(text::EXPLAIN)) } }
             div.tools {
-                a.quiet href="/console" { (pen.say(text::BACK)) }
-                (language_links(PATH, pen))
+                a.quiet href="/console" { (loc.text(text::BACK)) }
+                (language_links(PATH, loc))
             }
         }
         main #main tabindex="-1" {
-            @for found in found { (answer(found, pen)) }
-            section #explain.card { (form(app_ids, asked, pen)) }
+            @for found in found { (answer(found, loc)) }
+            section #explain.card { (form(app_ids, asked, loc)) }
         }
     };
-    document(&title, &html! {}, &body, pen)
+    document(&title, &html! {}, &body, loc)
 }
 
-fn form(app_ids: &[String], asked: &Asked, pen: Pen) -> Markup {
+fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
     // With a signing call alone, only it and the page's URL are needed.
-    let field = |name: &str, label: text::Text, value: &str, mode: Option<&str>| {
+    let field = |name: &str, label: Words, value: &str, mode: Option<&str>| {
         html! {
             div.field {
-                label for={ "explain-" (name) } { (pen.say(label)) }
+                label for={ "explain-" (name) } { (loc.text(label)) }
                 input id={ "explain-" (name) } name=(name) value=(value) inputmode=[mode] required[name == "url"] autocomplete="off"
                     autocapitalize="off" spellcheck="false";
             }
         }
     };
     html! {
-        p #explain-more.more { (pen.say(text::EXPLAIN_MORE)) }
+        p #explain-more.more { (loc.text(text::EXPLAIN_MORE)) }
         form action=(PATH) method="post" aria-describedby="explain-more" {
             (field("url", text::FIELD_URL, &asked.url, Some("url")))
             div.fields {
@@ -87,94 +91,94 @@ fn form(app_ids: &[String], asked: &Asked, pen: Pen) -> Markup {
                     }
                 }
             }
-            button type="submit" { (pen.say(text::EXPLAIN_ASK)) }
+            button type="submit" { (loc.text(text::EXPLAIN_ASK)) }
         }
     }
 }
 
-fn answer(found: &Found, pen: Pen) -> Markup {
+fn answer(found: &Finding, loc: Localizer) -> Markup {
     match found {
-        Found::Unreadable => refusal(pen.say(text::EXPLAIN_UNREADABLE)),
-        Found::Problem(problem) => refusal(pen.words(problem.words())),
-        Found::NoTicket => refusal(pen.say(text::EXPLAIN_NO_TICKET)),
-        Found::Compared(comparison) => compared(comparison, pen),
-        Found::Verdict(claim, Verdict::Right) => banner(
+        Finding::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
+        Finding::Problem(problem) => refusal(loc.text(problem.words())),
+        Finding::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
+        Finding::Compared(comparison) => compared(comparison, loc),
+        Finding::Verdict(claim, Verdict::Right) => banner(
             "good",
-            pen.say(text::EXPLAIN_RIGHT),
+            loc.text(text::EXPLAIN_RIGHT),
             &html! {
-                (warning(claim.warning(), pen))
+                (warning(claim.warning(), loc))
                 p { code { (claim.page()) } }
-                p { (pen.say(text::EXPLAIN_STILL)) }
-                (pen.list(OTHER_CAUSES))
+                p { (loc.text(text::EXPLAIN_STILL)) }
+                (list(OTHER_CAUSES, loc))
             },
         ),
-        Found::Verdict(claim, Verdict::Explained { mistakes, signed }) => explained(claim, mistakes, signed, pen),
-        Found::Verdict(claim, Verdict::Unexplained) => banner(
+        Finding::Verdict(claim, Verdict::Explained { mistakes, signed }) => explained(claim, mistakes, signed, loc),
+        Finding::Verdict(claim, Verdict::Unexplained) => banner(
             "bad",
-            pen.say(text::EXPLAIN_NOTHING),
+            loc.text(text::EXPLAIN_NOTHING),
             &html! {
-                (warning(claim.warning(), pen))
-                p { (pen.say(text::EXPLAIN_REMAINING)) }
-                (pen.list(REMAINING_CAUSES))
+                (warning(claim.warning(), loc))
+                p { (loc.text(text::EXPLAIN_REMAINING)) }
+                (list(REMAINING_CAUSES, loc))
                 details {
-                    summary { (pen.say(text::EXPLAIN_TRIED)) }
-                    (pen.list(MISTAKES.iter().map(|mistake| mistake.what)))
+                    summary { (loc.text(text::EXPLAIN_TRIED)) }
+                    (list(MISTAKES.iter().map(|mistake| mistake.what), loc))
                 }
             },
         ),
     }
 }
 
-fn explained(claim: &Claim, mistakes: &[&Mistake], signed: &Signed, pen: Pen) -> Markup {
+fn explained(claim: &Claim, mistakes: &[&Mistake], signed: &Signed, loc: Localizer) -> Markup {
     let mut cures: Vec<Words> = mistakes.iter().map(|mistake| mistake.cure).collect();
     cures.dedup();
     banner(
         "warn",
-        pen.say(text::EXPLAIN_FOUND),
+        loc.text(text::EXPLAIN_FOUND),
         &html! {
-            (pen.list(mistakes.iter().map(|mistake| mistake.what)))
-            p { strong { (pen.say(text::WHAT_TO_DO)) } }
-            (pen.list(cures))
+            (list(mistakes.iter().map(|mistake| mistake.what), loc))
+            p { strong { (loc.text(text::WHAT_TO_DO)) } }
+            (list(cures, loc))
             dl {
-                dt { (pen.say(text::EXPLAIN_SIGNED)) }
+                dt { (loc.text(text::EXPLAIN_SIGNED)) }
                 dd { code { (signed.without_ticket()) } }
-                dt { (pen.say(text::EXPLAIN_EXPECTED)) }
+                dt { (loc.text(text::EXPLAIN_EXPECTED)) }
                 dd { code { (claim.without_ticket()) } }
             }
         },
     )
 }
 
-/// What a signing call asked for, against the page's URL.
-fn compared(comparison: &Comparison, pen: Pen) -> Markup {
+/// A signing call's URL compared with the page's.
+fn compared(comparison: &Comparison, loc: Localizer) -> Markup {
     match comparison {
         Comparison::Refused(problem) => banner(
             "bad",
-            pen.say(text::REQUEST_REFUSED),
+            loc.text(text::REQUEST_REFUSED),
             &html! {
-                p { (pen.words(explain::refusal(problem))) }
+                p { (loc.text(explain::refusal(problem))) }
                 @if let UrlProblem::Spilled(name) = problem { p { code { (name) } } }
             },
         ),
         Comparison::Same(url) => banner(
             "good",
-            pen.say(text::REQUEST_SAME),
-            &html! { (warning(comparison.warning(), pen)) p { code { (url) } } },
+            loc.text(text::REQUEST_SAME),
+            &html! { (warning(comparison.warning(), loc)) p { code { (url) } } },
         ),
         Comparison::Different(difference) => {
-            let parts: Vec<&str> = difference.parts.iter().map(|part| pen.words(*part)).collect();
+            let parts: Vec<&str> = difference.parts.iter().map(|part| loc.text(*part)).collect();
             banner(
                 "warn",
-                pen.say(text::REQUEST_DIFFERS),
+                loc.text(text::REQUEST_DIFFERS),
                 &html! {
-                    (warning(comparison.warning(), pen))
-                    p { strong { (parts.join(pen.say(text::LIST_COMMA))) } }
-                    (pen.list(difference.mistakes.iter().map(|mistake| mistake.what)))
-                    p { strong { (pen.say(text::WHAT_TO_DO)) } }
-                    (pen.list(difference.cures()))
+                    (warning(comparison.warning(), loc))
+                    p { strong { (parts.join(loc.text(text::LIST_COMMA))) } }
+                    (list(difference.mistakes.iter().map(|mistake| mistake.what), loc))
+                    p { strong { (loc.text(text::WHAT_TO_DO)) } }
+                    (list(difference.cures(), loc))
                     dl {
-                        (marked(text::REQUEST_SIGNED, &difference.signed, pen))
-                        (marked(text::REQUEST_PAGE, &difference.page, pen))
+                        (marked(text::REQUEST_SIGNED, &difference.signed, loc))
+                        (marked(text::REQUEST_PAGE, &difference.page, loc))
                     }
                 },
             )
@@ -183,14 +187,14 @@ fn compared(comparison: &Comparison, pen: Pen) -> Markup {
 }
 
 /// A URL with its differing bytes marked, and written out in hex.
-fn marked(label: text::Text, url: &Marked, pen: Pen) -> Markup {
+fn marked(label: Words, url: &Marked, loc: Localizer) -> Markup {
     let Marked {
         before,
         differing,
         after,
     } = url;
     html! {
-        dt { (pen.say(label)) }
+        dt { (loc.text(label)) }
         dd {
             code { (before) mark { (differing) } (after) }
             @if !differing.is_empty() { " " small { code { (url.hex()) } } }
@@ -198,18 +202,18 @@ fn marked(label: text::Text, url: &Marked, pen: Pen) -> Markup {
     }
 }
 
-fn warning(warning: Option<UrlWarning>, pen: Pen) -> Markup {
-    html! { @if let Some(warning) = warning { p role="alert" { (pen.words(warning.words())) } } }
+fn warning(warning: Option<UrlWarning>, loc: Localizer) -> Markup {
+    html! { @if let Some(warning) = warning { p role="alert" { (loc.text(warning.words())) } } }
 }
 
 fn refusal(words: &str) -> Markup {
-    html! { div.banner.bad role="alert" { span.lamp aria-hidden="true" {} div { h2 { (words) } } } }
+    html! { div.banner.bad role="alert" { span.status-dot aria-hidden="true" {} div { h2 { (words) } } } }
 }
 
 fn banner(class: &str, title: &str, more: &Markup) -> Markup {
     html! {
         section.banner.(class) aria-label=(title) {
-            span.lamp aria-hidden="true" {}
+            span.status-dot aria-hidden="true" {}
             div { h2 { (title) } (more) }
         }
     }

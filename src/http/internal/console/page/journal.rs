@@ -1,37 +1,37 @@
-//! What happened: the timeline, and the box about systems that kill the token.
+//! The timeline, and the warning about other systems that invalidate the token.
 
 use std::net::IpAddr;
 
 use maud::{Markup, html};
 
-use super::Pen;
 use crate::credentials::Event;
+use crate::http::internal::console::localizer::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
 use crate::http::internal::console::timeline::{Entry, Line};
 use crate::http::internal::console::view::View;
 
-/// The box about foreign invalidations, where there were any this week.
-pub(super) fn foreign(view: &View, pen: Pen) -> Markup {
+/// The warning about foreign invalidations, if there were any this week.
+pub(super) fn foreign(view: &View, loc: Localizer) -> Markup {
     if view.foreign.is_empty() {
         return Markup::default();
     }
     html! {
         section #foreign.foreign aria-labelledby="foreign-title" {
-            h2 #foreign-title { (icon(Some(Event::ForeignInvalidation))) (pen.say(text::FOREIGN_TITLE)) }
-            @for account in &view.accounts { (of_account(view, &account.app_id, pen)) }
-            p { (pen.say(text::FOREIGN_WHY)) }
-            h3 { (pen.say(text::WHAT_TO_DO)) }
+            h2 #foreign-title { (icon(Some(Event::ForeignInvalidation))) (loc.text(text::FOREIGN_TITLE)) }
+            @for account in &view.accounts { (of_account(view, &account.app_id, loc)) }
+            p { (loc.text(text::FOREIGN_WHY)) }
+            h3 { (loc.text(text::WHAT_TO_DO)) }
             ol {
-                li { (pen.say(text::FOREIGN_FIND)) }
-                li { (pen.say(text::FOREIGN_ASK)) }
-                li { (pen.say(text::FOREIGN_RESET)) }
+                li { (loc.text(text::FOREIGN_FIND)) }
+                li { (loc.text(text::FOREIGN_ASK)) }
+                li { (loc.text(text::FOREIGN_RESET)) }
             }
         }
     }
 }
 
-fn of_account(view: &View, app_id: &str, pen: Pen) -> Markup {
+fn of_account(view: &View, app_id: &str, loc: Localizer) -> Markup {
     let mut times = view
         .foreign
         .iter()
@@ -40,30 +40,30 @@ fn of_account(view: &View, app_id: &str, pen: Pen) -> Markup {
     let Some(last) = times.next() else {
         return Markup::default();
     };
-    let (last, count) = (time::short(last, pen.now), times.count() + 1);
+    let (last, count) = (time::short(last, loc.now), times.count() + 1);
     html! {
         p { strong {
-            @if count == 1 { (pen.fill(text::FOREIGN_ONE, &[app_id, &last])) }
-            @else { (pen.fill(text::FOREIGN_MANY, &[app_id, &count.to_string(), &last])) }
+            @if count == 1 { (loc.format(text::FOREIGN_ONE, &[app_id, &last])) }
+            @else { (loc.format(text::FOREIGN_MANY, &[app_id, &count.to_string(), &last])) }
         } }
     }
 }
 
-pub(super) fn timeline(view: &View, pen: Pen) -> Markup {
+pub(super) fn timeline(view: &View, loc: Localizer) -> Markup {
     let many_accounts = view.accounts.len() > 1;
     html! {
         section #journal.card aria-labelledby="journal-title" {
-            h2 #journal-title { (pen.say(text::JOURNAL)) }
+            h2 #journal-title { (loc.text(text::JOURNAL)) }
             @if !view.journal_read {
-                p.trouble.warn { (pen.say(text::JOURNAL_UNREAD)) }
+                p.trouble.warn { (loc.text(text::JOURNAL_UNREAD)) }
             } @else if view.timeline.is_empty() {
-                p.more { (pen.say(text::JOURNAL_EMPTY)) }
+                p.more { (loc.text(text::JOURNAL_EMPTY)) }
             } @else {
-                p.more { (pen.say(text::JOURNAL_MORE)) }
+                p.more { (loc.text(text::JOURNAL_MORE)) }
             }
             @for day in view.timeline.chunk_by(|a, b| day_of(a) == day_of(b)) {
-                h3 { (day_name(&day[0], pen)) }
-                ol { @for line in day { (line_view(line, many_accounts, pen)) } }
+                h3 { (day_name(&day[0], loc)) }
+                ol { @for line in day { (line_view(line, many_accounts, loc)) } }
             }
         }
     }
@@ -73,17 +73,17 @@ fn day_of(line: &Line) -> String {
     time::beijing(line.entry.noted.time).0
 }
 
-fn day_name(line: &Line, pen: Pen) -> String {
+fn day_name(line: &Line, loc: Localizer) -> String {
     let day = day_of(line);
-    let (today, _) = time::beijing(pen.now);
+    let (today, _) = time::beijing(loc.now);
     if day == today {
-        format!("{} · {day}", pen.say(text::TODAY))
+        format!("{} · {day}", loc.text(text::TODAY))
     } else {
         day
     }
 }
 
-fn line_view(line: &Line, many_accounts: bool, pen: Pen) -> Markup {
+fn line_view(line: &Line, many_accounts: bool, loc: Localizer) -> Markup {
     let (entry, noted) = (&line.entry, &line.entry.noted);
     let (_, clock) = time::beijing(noted.time);
     html! {
@@ -91,13 +91,13 @@ fn line_view(line: &Line, many_accounts: bool, pen: Pen) -> Markup {
             time datetime=(time::machine(noted.time)) { (clock) }
             (icon(entry.event))
             p.what {
-                strong { (name_of(entry, pen)) } " "
+                strong { (name_of(entry, loc)) } " "
                 span.kind { (noted.kind) } " "
-                @if let Some(client) = &noted.client { (pen.fill(text::HANDED_TO, &[client])) " " }
+                @if let Some(client) = &noted.client { (loc.format(text::HANDED_TO, &[client])) " " }
                 @if line.count > 1 {
-                    span.tag { (pen.fill(text::TIMES, &[&line.count.to_string(), &time::short(line.since, noted.time)])) }
+                    span.tag { (loc.format(text::TIMES, &[&line.count.to_string(), &time::short(line.since, noted.time)])) }
                 }
-                (reason(entry, pen))
+                (reason(entry, loc))
             }
             p.who {
                 @if many_accounts { code { (entry.app_id) } " " }
@@ -108,11 +108,11 @@ fn line_view(line: &Line, many_accounts: bool, pen: Pen) -> Markup {
     }
 }
 
-fn name_of(entry: &Entry, pen: Pen) -> &str {
+fn name_of(entry: &Entry, loc: Localizer) -> &str {
     let Some(event) = entry.event else {
         return &entry.noted.event;
     };
-    pen.say(match event {
+    loc.text(match event {
         Event::Issued => text::EVENT_ISSUED,
         Event::Renewed => text::EVENT_RENEWED,
         Event::Adopted => text::EVENT_ADOPTED,
@@ -123,10 +123,10 @@ fn name_of(entry: &Entry, pen: Pen) -> &str {
     })
 }
 
-/// The facts in the reader's language, and what was written for people where that adds to them: WeChat's own words,
-/// or all there is to an entry of version 0.1.
-fn reason(entry: &Entry, pen: Pen) -> Markup {
-    let (fact, written) = (fact(entry, pen), entry.noted.reason.as_str());
+/// The facts in the reader's language, then the entry's own text if it adds something: WeChat's message, or the
+/// whole sentence in an entry of version 0.1.
+fn reason(entry: &Entry, loc: Localizer) -> Markup {
+    let (fact, written) = (fact(entry, loc), entry.noted.reason.as_str());
     let adds = fact.is_none() || entry.noted.errcode.is_some();
     html! {
         @if let Some(fact) = &fact { span.reason { (fact) } }
@@ -134,20 +134,20 @@ fn reason(entry: &Entry, pen: Pen) -> Markup {
     }
 }
 
-fn fact(entry: &Entry, pen: Pen) -> Option<String> {
+fn fact(entry: &Entry, loc: Localizer) -> Option<String> {
     let noted = &entry.noted;
-    let about = |text, length| pen.fill(text, &[&pen.span(time::to_the_minute(length))]);
+    let about = |text, length| loc.format(text, &[&loc.duration(time::to_the_minute(length))]);
     match entry.event? {
         Event::Issued | Event::Renewed => noted.life.map(|life| about(text::VALID_FOR, life)),
         Event::ForeignInvalidation => noted.left.map(|left| about(text::FOREIGN_LOST, left)),
-        Event::Adopted => Some(pen.say(text::ADOPTED_MORE).to_owned()),
+        Event::Adopted => Some(loc.text(text::ADOPTED_MORE).to_owned()),
         Event::Rejected | Event::RenewalFailed => {
             let code = noted.errcode?.to_string();
-            Some(pen.fill(text::REFUSED_WITH, &[&code]))
+            Some(loc.format(text::REFUSED_WITH, &[&code]))
         }
         Event::HandedOut => {
             let address: IpAddr = noted.reason.parse().ok()?;
-            Some(pen.fill(text::WITH_APP_SECRET, &[&address.to_string()]))
+            Some(loc.format(text::WITH_APP_SECRET, &[&address.to_string()]))
         }
     }
 }

@@ -1,113 +1,49 @@
-//! The page: its frame, the banner, the operator's corner. Everything from outside goes through
-//! maud, which escapes it.
+//! The console's page: header, banner and operator's card. All values from outside go through maud, which escapes
+//! them.
 
 mod accounts;
 mod chart;
-mod explain;
+pub(super) mod explain;
+mod frame;
 mod journal;
 mod traffic;
 
-use std::time::SystemTime;
+use maud::{Markup, html};
 
-use maud::{DOCTYPE, Markup, html};
-
-use super::explain::{Asked, Found};
 use super::language::Language;
-use super::text::{self, Text};
+use super::localizer::Localizer;
+use super::text;
 use super::time;
 use super::view::{AccountView, Problem, State, View};
 use crate::credentials::Kind;
-
-/// A language to write in, and the moment that the page is about.
-#[derive(Clone, Copy)]
-struct Pen {
-    language: Language,
-    now: SystemTime,
-}
-
-impl Pen {
-    fn say(self, text: Text) -> &'static str {
-        text.plain(self.language)
-    }
-
-    fn fill(self, text: Text, values: &[&str]) -> String {
-        text.fill(self.language, values)
-    }
-
-    fn span(self, length: std::time::Duration) -> String {
-        time::span(length, self.language)
-    }
-
-    /// A time of day, with the day where that is not today.
-    fn time(self, at: SystemTime) -> Markup {
-        html! { time datetime=(time::machine(at)) { (time::short(at, self.now)) } }
-    }
-}
+use frame::{document, language_links};
 
 /// The whole page.
 pub(super) fn page(view: &View, language: Language) -> Markup {
-    let pen = Pen {
+    let loc = Localizer {
         language,
         now: view.now,
     };
-    let title = html! { (mark(view.state)) " wxgate " (pen.say(text::TITLE)) };
+    let title = html! { (title_icon(view.state)) " wxgate " (loc.text(text::TITLE)) };
     let more = html! {
         script src="/console/console.js" defer {}
         noscript { meta http-equiv="refresh" content="15"; }
     };
     let app_ids: Vec<String> = view.accounts.iter().map(|account| account.app_id.clone()).collect();
     let body = html! {
-        a.skip href="#main" { (pen.say(text::SKIP)) }
-        (header(pen))
+        a.skip href="#main" { (loc.text(text::SKIP)) }
+        (header(loc))
         main #main tabindex="-1" {
-            (fresh(view, pen))
-            (explain::card(&app_ids, pen))
-            (operator(view, pen))
+            (fresh(view, loc))
+            (explain::card(&app_ids, loc))
+            (operator(view, loc))
         }
     };
-    document(&title, &more, &body, pen)
+    document(&title, &more, &body, loc)
 }
 
-/// The page about a signature: what was asked, and what came out.
-pub(super) fn explain_page(app_ids: &[String], asked: &Asked, found: &[Found], language: Language) -> Markup {
-    let now = SystemTime::now();
-    explain::page(app_ids, asked, found, Pen { language, now })
-}
-
-/// The frame of every page.
-fn document(title: &Markup, more: &Markup, body: &Markup, pen: Pen) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang=(pen.language.tag()) {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                link rel="icon" type="image/svg+xml" href="/console/icon.svg";
-                link rel="stylesheet" href="/console/console.css";
-                (more)
-            }
-            body { (body) }
-        }
-    }
-}
-
-/// The same page in either language.
-fn language_links(path: &str, pen: Pen) -> Markup {
-    html! {
-        nav aria-label=(pen.say(text::OTHER_LANGUAGE)) {
-            @for (language, name) in [(Language::Chinese, "中文"), (Language::English, "EN")] {
-                @let current = (language == pen.language).then_some("true");
-                a href={ (path) "?lang=" (language.code()) } lang=(language.tag())
-                    hreflang=(language.tag()) aria-current=[current] { (name) }
-            }
-        }
-    }
-}
-
-/// For the browser's tab.
-fn mark(state: State) -> &'static str {
+/// The first character of the title, for the browser's tab.
+fn title_icon(state: State) -> &'static str {
     match state {
         State::Fine => "●",
         State::Degraded => "▲",
@@ -115,46 +51,46 @@ fn mark(state: State) -> &'static str {
     }
 }
 
-/// What the script replaces with its newer self.
-fn fresh(view: &View, pen: Pen) -> Markup {
+/// The part that the script replaces when it refreshes the page.
+fn fresh(view: &View, loc: Localizer) -> Markup {
     html! {
         div #fresh data-now=(time::unix(view.now)) {
-            (banner(view, pen))
+            (banner(view, loc))
             div.columns {
                 div.first {
-                    (journal::foreign(view, pen))
-                    (accounts::accounts(view, pen))
+                    (journal::foreign(view, loc))
+                    (accounts::accounts(view, loc))
                 }
                 div.side {
-                    (traffic::dependencies(view, pen))
-                    (traffic::traffic(view, pen))
+                    (traffic::dependencies(view, loc))
+                    (traffic::traffic(view, loc))
                 }
-                (journal::timeline(view, pen))
+                (journal::timeline(view, loc))
             }
         }
     }
 }
 
-fn header(pen: Pen) -> Markup {
-    let [day, hour, minute, second] = time::units(pen.language);
+fn header(loc: Localizer) -> Markup {
+    let [day, hour, minute, second] = time::units(loc.language);
     html! {
         header {
             img.logo src="/console/icon.svg" width="40" height="40" alt="";
-            h1 { "wxgate " span { (pen.say(text::TITLE)) } }
+            h1 { "wxgate " span { (loc.text(text::TITLE)) } }
             div.tools data-units={ (day) "|" (hour) "|" (minute) "|" (second) } {
-                button #pause.quiet type="button" aria-pressed="false" data-resume=(pen.say(text::RESUME)) hidden {
-                    (pen.say(text::PAUSE))
+                button #pause.quiet type="button" aria-pressed="false" data-resume=(loc.text(text::RESUME)) hidden {
+                    (loc.text(text::PAUSE))
                 }
-                a.quiet href="#operator" { (pen.say(text::OPERATOR)) }
-                (language_links("/console", pen))
+                a.quiet href="#operator" { (loc.text(text::OPERATOR)) }
+                (language_links("/console", loc))
             }
         }
         p #announcement.unseen role="status" {}
-        p #stale.stale role="alert" hidden data-text=(pen.say(text::STALE)) {}
+        p #stale.stale role="alert" hidden data-text=(loc.text(text::STALE)) {}
     }
 }
 
-fn banner(view: &View, pen: Pen) -> Markup {
+fn banner(view: &View, loc: Localizer) -> Markup {
     let (class, words) = match view.state {
         State::Fine => ("banner good", text::STATE_FINE),
         State::Degraded => ("banner warn", text::STATE_DEGRADED),
@@ -163,65 +99,65 @@ fn banner(view: &View, pen: Pen) -> Markup {
     let (_, clock) = time::beijing(view.now);
     html! {
         section #banner class=(class) aria-labelledby="state" {
-            span.lamp aria-hidden="true" {}
+            span.status-dot aria-hidden="true" {}
             div {
-                h2 #state { (pen.say(words)) }
+                h2 #state { (loc.text(words)) }
                 @if view.problems.is_empty() {
-                    p { (pen.say(text::STATE_FINE_MORE)) }
+                    p { (loc.text(text::STATE_FINE_MORE)) }
                 } @else {
-                    ul { @for problem in &view.problems { li { (problem_text(problem, pen)) } } }
+                    ul { @for problem in &view.problems { li { (problem_text(problem, loc)) } } }
                 }
             }
             p.about {
-                span { (pen.fill(text::UPDATED, &[&clock])) }
-                span { (pen.say(text::REPLICA)) " " code { (view.replica) } }
-                span { "wxgate " (env!("CARGO_PKG_VERSION")) ", " (pen.fill(text::UPTIME, &[&pen.span(view.uptime)])) }
+                span { (loc.format(text::UPDATED, &[&clock])) }
+                span { (loc.text(text::REPLICA)) " " code { (view.replica) } }
+                span { "wxgate " (env!("CARGO_PKG_VERSION")) ", " (loc.format(text::UPTIME, &[&loc.duration(view.uptime)])) }
             }
         }
     }
 }
 
-fn problem_text(problem: &Problem, pen: Pen) -> String {
+fn problem_text(problem: &Problem, loc: Localizer) -> String {
     match problem {
-        Problem::Draining => pen.say(text::PROBLEM_DRAINING).to_owned(),
-        Problem::NoCredential { app_id, kind } => pen.fill(text::PROBLEM_NO_CREDENTIAL, &[app_id, kind.label()]),
-        Problem::Failing { app_id, kind } => pen.fill(text::PROBLEM_FAILING, &[app_id, kind.label()]),
-        Problem::StoreDown => pen.say(text::PROBLEM_STORE).to_owned(),
-        Problem::WeChatDown => pen.say(text::PROBLEM_WECHAT).to_owned(),
-        Problem::ImagesDown => pen.say(text::PROBLEM_IMAGES).to_owned(),
-        Problem::CallsSpent { app_id } => pen.fill(text::PROBLEM_CALLS_SPENT, &[app_id]),
-        Problem::CallsNearlySpent { app_id } => pen.fill(text::PROBLEM_CALLS_NEARLY, &[app_id]),
-        Problem::Foreign { app_id } => pen.fill(text::PROBLEM_FOREIGN, &[app_id]),
+        Problem::Draining => loc.text(text::PROBLEM_DRAINING).to_owned(),
+        Problem::NoCredential { app_id, kind } => loc.format(text::PROBLEM_NO_CREDENTIAL, &[app_id, kind.label()]),
+        Problem::Failing { app_id, kind } => loc.format(text::PROBLEM_FAILING, &[app_id, kind.label()]),
+        Problem::StoreDown => loc.text(text::PROBLEM_STORE).to_owned(),
+        Problem::WeChatDown => loc.text(text::PROBLEM_WECHAT).to_owned(),
+        Problem::ImagesDown => loc.text(text::PROBLEM_IMAGES).to_owned(),
+        Problem::CallsSpent { app_id } => loc.format(text::PROBLEM_CALLS_SPENT, &[app_id]),
+        Problem::CallsNearlySpent { app_id } => loc.format(text::PROBLEM_CALLS_NEARLY, &[app_id]),
+        Problem::Foreign { app_id } => loc.format(text::PROBLEM_FOREIGN, &[app_id]),
     }
 }
 
-/// Never replaced by the script: it holds what the operator types.
-fn operator(view: &View, pen: Pen) -> Markup {
+/// Never replaced by the script, since the operator types here.
+fn operator(view: &View, loc: Localizer) -> Markup {
     html! {
         section #operator.card aria-labelledby="operator-title" {
-            h2 #operator-title { (pen.say(text::OPERATOR)) }
+            h2 #operator-title { (loc.text(text::OPERATOR)) }
             @if view.actions_open {
-                p.more { (pen.say(text::OPERATOR_MORE)) }
-                noscript { p.more { (pen.say(text::OPERATOR_SCRIPT)) } }
-                (operator_form(&view.accounts, pen))
+                p.more { (loc.text(text::OPERATOR_MORE)) }
+                noscript { p.more { (loc.text(text::OPERATOR_SCRIPT)) } }
+                (operator_form(&view.accounts, loc))
             } @else {
-                p.more { (pen.say(text::OPERATOR_CLOSED)) }
+                p.more { (loc.text(text::OPERATOR_CLOSED)) }
             }
         }
     }
 }
 
-fn operator_form(accounts: &[AccountView], pen: Pen) -> Markup {
+fn operator_form(accounts: &[AccountView], loc: Localizer) -> Markup {
     html! {
-        form #actions autocomplete="off" data-working=(pen.say(text::ACTION_WORKING)) data-done=(pen.say(text::ACTION_DONE))
-            data-unchanged=(pen.say(text::ACTION_UNCHANGED))
-            data-wrong=(pen.say(text::ACTION_WRONG_KEY)) data-failed=(pen.say(text::ACTION_FAILED))
-            data-unreachable=(pen.say(text::ACTION_UNREACHABLE)) {
+        form #actions autocomplete="off" data-working=(loc.text(text::ACTION_WORKING)) data-done=(loc.text(text::ACTION_DONE))
+            data-unchanged=(loc.text(text::ACTION_UNCHANGED))
+            data-wrong=(loc.text(text::ACTION_WRONG_KEY)) data-failed=(loc.text(text::ACTION_FAILED))
+            data-unreachable=(loc.text(text::ACTION_UNREACHABLE)) {
             div.key {
-                label for="key" { (pen.say(text::KEY)) }
+                label for="key" { (loc.text(text::KEY)) }
                 // No name: it is never part of a form's data.
                 input #key type="password" autocomplete="off" spellcheck="false";
-                button #forget.quiet type="button" { (pen.say(text::FORGET)) }
+                button #forget.quiet type="button" { (loc.text(text::FORGET)) }
             }
             ul {
                 @for account in accounts {
@@ -229,7 +165,7 @@ fn operator_form(accounts: &[AccountView], pen: Pen) -> Markup {
                         code { (account.app_id) }
                         @for kind in Kind::ALL {
                             button type="button" disabled data-action={ "/credentials/" (account.app_id) "/" (kind.label()) "/renew" } {
-                                (pen.say(match kind {
+                                (loc.text(match kind {
                                     Kind::AccessToken => text::RENEW_TOKEN,
                                     Kind::JsapiTicket => text::RENEW_TICKET,
                                 }))

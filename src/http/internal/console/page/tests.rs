@@ -1,6 +1,6 @@
-//! What the page says, in both languages.
+//! The page's content, in both languages.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::credentials::Event;
@@ -77,22 +77,22 @@ fn html(view: &View, language: Language) -> String {
 }
 
 #[test]
-fn a_healthy_gateway_is_said_to_be_so() {
+fn healthy_gateway_is_shown_as_healthy() {
     let view = view(&[]);
     assert_eq!(view.state, State::Fine);
     for language in BOTH {
         let page = html(&view, language);
         for text in [text::STATE_FINE, text::ALIVE, text::JOURNAL_EMPTY, text::OPERATOR_MORE] {
-            assert!(page.contains(text.plain(language)), "{page}");
+            assert!(page.contains(language.text(text)), "{page}");
         }
         assert!(page.contains(&format!("<html lang=\"{}\"", language.tag())));
-        assert!(!page.contains(text::FOREIGN_TITLE.plain(language)));
-        assert!(page.contains(&text::CALLS_OF.fill(language, &["12", "500"])));
+        assert!(!page.contains(language.text(text::FOREIGN_TITLE)));
+        assert!(page.contains(&language.format(text::CALLS_OF, &["12", "500"])));
     }
 }
 
 #[test]
-fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
+fn foreign_invalidation_is_shown_with_what_to_do() {
     let now = SystemTime::now();
     let view = view(&[entry(now, 600, "foreign_invalidation", &[("left_s", "5400")])]);
     assert_eq!(view.state, State::Degraded);
@@ -104,9 +104,12 @@ fn a_foreign_invalidation_stands_out_and_says_what_to_do() {
             text::FOREIGN_RESET,
             text::EVENT_FOREIGN,
         ] {
-            assert!(page.contains(text.plain(language)), "{page}");
+            assert!(page.contains(language.text(text)), "{page}");
         }
-        assert!(page.contains(&time::span(Duration::from_mins(90), language)), "{page}");
+        assert!(
+            page.contains(&time::duration(Duration::from_mins(90), language)),
+            "{page}"
+        );
     }
 }
 
@@ -136,13 +139,13 @@ fn journal_facts_are_shown_in_both_languages() {
     ]);
     for language in BOTH {
         let page = html(&view, language);
-        let two_hours = time::span(Duration::from_hours(2), language);
+        let two_hours = time::duration(Duration::from_hours(2), language);
         let shown = [
-            text::VALID_FOR.fill(language, &[&two_hours]),
-            text::REFUSED_WITH.fill(language, &["40001"]),
-            text::REFUSED_WITH.fill(language, &["40164"]),
-            text::HANDED_TO.fill(language, &["AppSecret"]),
-            text::WITH_APP_SECRET.fill(language, &["203.0.113.7"]),
+            language.format(text::VALID_FOR, &[&two_hours]),
+            language.format(text::REFUSED_WITH, &["40001"]),
+            language.format(text::REFUSED_WITH, &["40164"]),
+            language.format(text::HANDED_TO, &["AppSecret"]),
+            language.format(text::WITH_APP_SECRET, &["203.0.113.7"]),
             "<span class=\"reason\" lang=\"en\">invalid ip</span>".to_owned(),
         ];
         for shown in shown {
@@ -166,7 +169,7 @@ fn journal_entries_of_version_0_1_are_shown_as_written() {
     ]);
     for language in BOTH {
         let page = html(&view, language);
-        assert!(page.contains(text::FOREIGN_TITLE.plain(language)), "{page}");
+        assert!(page.contains(language.text(text::FOREIGN_TITLE)), "{page}");
         for written in ["for 7199 s", foreign, refused, asked] {
             assert!(
                 page.contains(&format!("lang=\"en\">{written}</span>")),
@@ -177,7 +180,7 @@ fn journal_entries_of_version_0_1_are_shown_as_written() {
 }
 
 #[test]
-fn nothing_from_outside_becomes_markup() {
+fn untrusted_text_is_escaped() {
     let script = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>";
     let now = SystemTime::now();
     let mut entries = vec![
@@ -207,7 +210,7 @@ fn nothing_from_outside_becomes_markup() {
 }
 
 #[test]
-fn what_can_t_be_renewed_says_why_and_what_to_do() {
+fn failed_renewal_is_shown_with_reason_and_cure() {
     let mut view = view(&[]);
     view.accounts[0].credentials[0].held = None;
     view.accounts[0].credentials[0].failing = Some(Failing {
@@ -219,16 +222,13 @@ fn what_can_t_be_renewed_says_why_and_what_to_do() {
     assert_eq!(view.state, State::Down);
     for language in BOTH {
         let page = html(&view, language);
-        assert!(
-            page.contains("203.0.113.7") && page.contains(text::CURE_IP.plain(language)),
-            "{page}"
-        );
-        assert!(page.contains(&text::PROBLEM_NO_CREDENTIAL.fill(language, &[APP_ID, "access_token"])));
+        assert!(page.contains("203.0.113.7") && page.contains("白名单"), "{page}");
+        assert!(page.contains(&language.format(text::PROBLEM_NO_CREDENTIAL, &[APP_ID, "access_token"])));
     }
 }
 
 #[test]
-fn the_banner_tells_degraded_from_down() {
+fn banner_distinguishes_degraded_from_down() {
     let mut view = view(&[]);
     view.store.error = Some("connection refused".to_owned());
     view.accounts[0].calls_today = 450;
@@ -244,7 +244,7 @@ fn the_banner_tells_degraded_from_down() {
 }
 
 #[test]
-fn without_an_operator_s_key_there_are_no_buttons() {
+fn buttons_need_an_operator_key() {
     let mut view = view(&[]);
     let buttons = |view: &View, language| html(view, language).matches("data-action=").count();
     assert_eq!(buttons(&view, Language::English), 2);

@@ -1,14 +1,16 @@
-//! What the gateway depends on, and what it did.
+//! The state of the dependencies, and the traffic.
 
 use maud::{Markup, html};
 
-use super::{Pen, chart};
-use crate::http::internal::console::text::{self, Text};
+use super::chart;
+use crate::http::internal::console::localizer::Localizer;
+use crate::http::internal::console::text;
 use crate::http::internal::console::traffic::{Counts, Outcomes, Recent};
 use crate::http::internal::console::view::View;
 use crate::settings::ImageStoreBackend;
+use crate::words::Words;
 
-pub(super) fn dependencies(view: &View, pen: Pen) -> Markup {
+pub(super) fn dependencies(view: &View, loc: Localizer) -> Markup {
     let (backend, images) = &view.images;
     let backend = match backend {
         ImageStoreBackend::Local => text::STORE_LOCAL,
@@ -17,35 +19,35 @@ pub(super) fn dependencies(view: &View, pen: Pen) -> Markup {
     };
     html! {
         section #dependencies.card aria-labelledby="dependencies-title" {
-            h2 #dependencies-title { (pen.say(text::DEPENDENCIES)) }
+            h2 #dependencies-title { (loc.text(text::DEPENDENCIES)) }
             ul {
-                (store(view, pen))
-                (called(pen.say(text::WECHAT), None, view.wechat, pen))
-                (called(pen.say(text::IMAGE_STORE), Some(pen.say(backend)), *images, pen))
+                (store(view, loc))
+                (called(loc.text(text::WECHAT), None, view.wechat, loc))
+                (called(loc.text(text::IMAGE_STORE), Some(loc.text(backend)), *images, loc))
             }
         }
     }
 }
 
-fn store(view: &View, pen: Pen) -> Markup {
+fn store(view: &View, loc: Localizer) -> Markup {
     let store = &view.store;
     let name = if store.shared { text::REDIS } else { text::MEMORY };
     let (class, word) = up_or_down(store.error.is_none());
     html! {
         li {
-            span.name { (pen.say(name)) }
-            span class={ "pill " (class) } { (pen.say(word)) }
+            span.name { (loc.text(name)) }
+            span class={ "pill " (class) } { (loc.text(word)) }
             @if let Some(error) = &store.error { p.trouble.bad lang="en" { (error) } }
             p.more {
-                @if store.shared { (pen.fill(text::SINCE_SPAN, &[&pen.span(store.since)])) }
-                @else { (pen.say(text::MEMORY_MORE)) }
+                @if store.shared { (loc.format(text::SINCE_SPAN, &[&loc.duration(store.since)])) }
+                @else { (loc.text(text::MEMORY_MORE)) }
             }
         }
     }
 }
 
-/// Something whose state shows in how the calls to it went.
-fn called(name: &str, what: Option<&str>, recent: Recent, pen: Pen) -> Markup {
+/// A dependency whose state is derived from recent calls to it.
+fn called(name: &str, what: Option<&str>, recent: Recent, loc: Localizer) -> Markup {
     let (class, word) = match recent.working {
         None => ("idle", text::QUIET),
         Some(working) => up_or_down(working),
@@ -53,49 +55,49 @@ fn called(name: &str, what: Option<&str>, recent: Recent, pen: Pen) -> Markup {
     html! {
         li {
             span.name { (name) @if let Some(what) = what { " " span.tag { (what) } } }
-            span class={ "pill " (class) } { (pen.say(word)) }
+            span class={ "pill " (class) } { (loc.text(word)) }
             p.more {
                 @if recent.working.is_some() {
-                    (pen.fill(text::LAST_HOUR, &[&recent.good.to_string(), &recent.bad.to_string()]))
-                } @else { (pen.say(text::NOT_CALLED)) }
+                    (loc.format(text::LAST_HOUR, &[&recent.good.to_string(), &recent.bad.to_string()]))
+                } @else { (loc.text(text::NOT_CALLED)) }
             }
         }
     }
 }
 
-fn up_or_down(is_up: bool) -> (&'static str, Text) {
+fn up_or_down(is_up: bool) -> (&'static str, Words) {
     if is_up { ("good", text::UP) } else { ("bad", text::DOWN) }
 }
 
-pub(super) fn traffic(view: &View, pen: Pen) -> Markup {
+pub(super) fn traffic(view: &View, loc: Localizer) -> Markup {
     let counts = &view.counts;
-    let not_signed = pen.fill(text::NOT_SIGNED, &[&counts.not_signed.to_string()]);
-    let not_uploaded = pen.fill(text::NOT_UPLOADED, &[&counts.not_uploaded.to_string()]);
-    let errors_more = pen.say(text::ERRORS_MORE);
+    let not_signed = loc.format(text::NOT_SIGNED, &[&counts.not_signed.to_string()]);
+    let not_uploaded = loc.format(text::NOT_UPLOADED, &[&counts.not_uploaded.to_string()]);
+    let errors_more = loc.text(text::ERRORS_MORE);
     html! {
         section #traffic.card aria-labelledby="traffic-title" {
-            h2 #traffic-title { (pen.say(text::TRAFFIC)) }
-            p.more { (pen.say(text::TRAFFIC_MORE)) }
-            (tile(view, pen, text::SIGNATURES, |counts| counts.signed, "calm", &not_signed))
-            (tile(view, pen, text::UPLOADS, |counts| counts.uploaded, "calm", &not_uploaded))
-            (outcomes(&view.outcomes, pen))
-            (tile(view, pen, text::ERRORS, |counts| counts.errors, "bad", errors_more))
+            h2 #traffic-title { (loc.text(text::TRAFFIC)) }
+            p.more { (loc.text(text::TRAFFIC_MORE)) }
+            (tile(view, loc, text::SIGNATURES, |counts| counts.signed, "calm", &not_signed))
+            (tile(view, loc, text::UPLOADS, |counts| counts.uploaded, "calm", &not_uploaded))
+            (outcomes(&view.outcomes, loc))
+            (tile(view, loc, text::ERRORS, |counts| counts.errors, "bad", errors_more))
         }
     }
 }
 
-/// A number, and its last hour as a picture.
-fn tile(view: &View, pen: Pen, name: Text, counter: fn(&Counts) -> u64, class: &str, more: &str) -> Markup {
+/// A number, and a chart of its last hour.
+fn tile(view: &View, loc: Localizer, name: Words, counter: fn(&Counts) -> u64, class: &str, more: &str) -> Markup {
     let values = view.hour.per_minute(counter);
     let peak = values.iter().copied().max().unwrap_or(0).to_string();
     let sum = values.iter().sum::<u64>().to_string();
-    let label = pen.fill(text::CHART, &[pen.say(name), &peak, &sum]);
+    let label = loc.format(text::CHART, &[loc.text(name), &peak, &sum]);
     html! {
         div.tile {
-            h3 { (pen.say(name)) }
+            h3 { (loc.text(name)) }
             p.number { (grouped(counter(&view.counts))) }
             (chart::per_minute(&values, class, &label))
-            p.more.notes { span { (more) } span { (pen.fill(text::PEAK, &[&peak])) } }
+            p.more.notes { span { (more) } span { (loc.format(text::PEAK, &[&peak])) } }
         }
     }
 }
@@ -113,17 +115,21 @@ fn grouped(n: u64) -> String {
     grouped
 }
 
-fn outcomes(outcomes: &Outcomes, pen: Pen) -> Markup {
+fn outcomes(outcomes: &Outcomes, loc: Localizer) -> Markup {
     let parts: Vec<_> = outcomes
         .iter()
-        .map(|(outcome, n)| (describe(outcome, pen), *n))
+        .map(|(outcome, n)| (describe(outcome, loc), *n))
         .collect();
     let legend = parts.iter().map(|((_, name), n)| format!("{name} {n}"));
-    let label = format!("{}: {}", pen.say(text::OUTCOMES), legend.collect::<Vec<_>>().join(", "));
+    let label = format!(
+        "{}: {}",
+        loc.text(text::OUTCOMES),
+        legend.collect::<Vec<_>>().join(", ")
+    );
     let shares: Vec<_> = parts.iter().map(|((class, _), n)| (*class, *n)).collect();
     html! {
         @if parts.is_empty() {
-            p.more { (pen.say(text::NO_UPLOADS)) }
+            p.more { (loc.text(text::NO_UPLOADS)) }
         } @else {
             (chart::shares(&shares, &label))
             ul.legend {
@@ -136,7 +142,7 @@ fn outcomes(outcomes: &Outcomes, pen: Pen) -> Markup {
 }
 
 /// An outcome's colour and name.
-fn describe(outcome: &str, pen: Pen) -> (&'static str, &str) {
+fn describe(outcome: &str, loc: Localizer) -> (&'static str, &str) {
     let (class, name) = match outcome {
         "stored" => ("part-stored", text::OUTCOME_STORED),
         "remembered" => ("part-remembered", text::OUTCOME_REMEMBERED),
@@ -151,7 +157,7 @@ fn describe(outcome: &str, pen: Pen) -> (&'static str, &str) {
         "lost" => ("part-lost", text::OUTCOME_LOST),
         other => return ("part-lost", other),
     };
-    (class, pen.say(name))
+    (class, loc.text(name))
 }
 
 #[cfg(test)]
@@ -159,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped() {
+    fn digits_are_grouped_in_threes() {
         let plain = |n| grouped(n).replace('\u{202f}', " ");
         assert_eq!([0, 999, 1000, 1_234_567].map(plain), ["0", "999", "1 000", "1 234 567"]);
     }

@@ -1,4 +1,4 @@
-//! A body whose beginning has been read, and which then goes on as a stream.
+//! A body whose beginning can be read before it is passed on as a stream.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::time::timeout;
 
-/// What was read, and what has not yet come.
-pub(super) struct Lead<E> {
+/// What has been read, and the rest as a stream.
+pub(super) struct PeekedBody<E> {
     head: BytesMut,
     rest: Option<BoxStream<'static, Result<Bytes, E>>>,
 }
 
-/// A body broke off, or no piece of it came in time.
+/// The body broke off, or no chunk of it arrived in time.
 #[derive(Debug)]
 pub(super) struct Incomplete;
 
-impl<E: Send + 'static> Lead<E> {
-    /// Nothing of `body` has been read.
+impl<E: Send + 'static> PeekedBody<E> {
+    /// `body`, of which nothing has been read.
     pub(super) fn of(body: BoxStream<'static, Result<Bytes, E>>) -> Self {
         Self {
             head: BytesMut::new(),
@@ -25,8 +25,8 @@ impl<E: Send + 'static> Lead<E> {
         }
     }
 
-    /// Reads on until more than `length` bytes are here, or the body ends. No piece of it may take
-    /// longer than `stall`.
+    /// Reads until more than `length` bytes are here, or the body ends. No chunk may take longer than
+    /// `stall`.
     pub(super) async fn read_beyond(&mut self, length: usize, stall: Duration) -> Result<(), Incomplete> {
         while let Some(rest) = self.rest.as_mut().filter(|_| self.head.len() <= length) {
             match timeout(stall, rest.next()).await {
@@ -43,7 +43,7 @@ impl<E: Send + 'static> Lead<E> {
         &self.head
     }
 
-    /// True where nothing more will come.
+    /// True if the whole body has been read.
     pub(super) fn is_whole(&self) -> bool {
         self.rest.is_none()
     }

@@ -1,0 +1,78 @@
+//! What an operator can do about a refusal of WeChat's.
+
+use crate::words::Words;
+
+/// For 40125, and for 40001 on a token call.
+pub(super) const WRONG_SECRET: Words = Words {
+    en: "the AppSecret is wrong, was reset, or belongs to another account: copy it again from the account's console",
+    zh: "AppSecret 不对、已重置，或属于别的账号：从微信后台重新复制。",
+};
+
+/// How an operator can fix what WeChat refuses with `errcode`; `None` for other codes.
+pub(super) fn of(errcode: i64) -> Option<Words> {
+    let (en, zh) = match errcode {
+        40125 => return Some(WRONG_SECRET),
+        40013 => (
+            "no such AppID: correct app_id (it begins with wx)",
+            "没有这个 AppID：改正 app_id（以 wx 开头）。",
+        ),
+        40164 => (
+            "add the address named here to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes",
+            "把上面的地址加进微信后台的 IP 白名单（设置与开发 → 开发接口管理），最多 10 分钟生效。",
+        ),
+        40243 => (
+            "the AppSecret is frozen (AppSecret已被冻结): unfreeze it in the account's console",
+            "AppSecret 被冻结：在微信后台解冻。",
+        ),
+        48001 => (
+            "the account lacks this API: verify the account (认证) or look at 接口权限 in its console",
+            "账号没有这个接口的权限：完成认证，或查看后台的“接口权限”。",
+        ),
+        48004 => (
+            "the API is banned for this account: read the notice in its console",
+            "这个接口被封禁：看微信后台的通知。",
+        ),
+        48017 => (
+            "this host resolves WeChat to a retired address: remove pinned addresses from the hosts file or DNS",
+            "主机把微信解析到了停用的地址：删掉 hosts 或 DNS 里写死的地址。",
+        ),
+        50001 => (
+            "the account lacks the permission: look at 接口权限 in its console",
+            "账号没有这个接口的权限：查看后台的“接口权限”。",
+        ),
+        50002 => (
+            "the account is frozen, migrated or cancelled: its owner must act",
+            "账号被冻结、迁移或注销：需要账号所有者处理。",
+        ),
+        50004 => (
+            "the account may not use the token API (punishment): its owner must act",
+            "账号受到处罚，不能使用 token 接口：需要账号所有者处理。",
+        ),
+        50007 => (
+            "the account is frozen (账号已冻结): its owner must act",
+            "账号已冻结：需要账号所有者处理。",
+        ),
+        61024 => (
+            "this AppID is a third-party platform's: use the AppID of the account itself",
+            "这是第三方平台的 AppID：改用公众号自己的。",
+        ),
+        89501 => (
+            "an administrator must answer the pending confirmation of this address in WeChat",
+            "管理员需在微信里确认这个地址。",
+        ),
+        89503 => (
+            "an administrator must confirm this address in WeChat, or add it to the IP list",
+            "管理员需在微信里确认这个地址，或把它加进 IP 白名单。",
+        ),
+        89506 => (
+            "an administrator refused this address twice: it is blocked for 24 hours; add it to the IP list",
+            "管理员两次拒绝了这个地址，它会被封 24 小时：把它加进 IP 白名单。",
+        ),
+        89507 => (
+            "an administrator refused this address: it is blocked for one hour; add it to the IP list",
+            "管理员拒绝了这个地址，它会被封一小时：把它加进 IP 白名单。",
+        ),
+        _ => return None,
+    };
+    Some(Words { en, zh })
+}

@@ -1,0 +1,10 @@
+//! A text for people, in the two languages of the project's readers.
+
+/// The same text in English and in Chinese.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// English.
+    pub en: &'static str,
+    /// Chinese.
+    pub zh: &'static str,
+}
