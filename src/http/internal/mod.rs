@@ -23,6 +23,7 @@ use axum::routing::{get, post};
 
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
+use super::{ApiError, Code};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::wechat::WeChatClient;
@@ -123,6 +124,7 @@ fn probes() -> Router<InternalState> {
         .route("/metrics", get(get_metrics))
         .route("/healthz", get(health::get_health))
         .route("/readyz", get(health::get_detailed_readiness))
+        .method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed))
 }
 
 async fn get_metrics(State(internal): State<Arc<Internal>>) -> Response {

@@ -1,12 +1,19 @@
 //! Certificate authorities that are trusted in addition to the system's.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use pem::Pem;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
+
+/// The largest file that is read, in bytes. A system's whole bundle has some 200 KiB.
+const LARGEST_FILE: u64 = 4 * 1024 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The path of a PEM bundle; empty means none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +33,9 @@ impl CaFile {
             return Ok(Vec::new());
         }
         let path = format!("\"{}\"", self.0.display());
-        let pem = std::fs::read(&self.0).map_err(|error| format!("can't read {path}: {error}"))?;
-        let certificates = CertificateDer::pem_slice_iter(&pem)
+        let pem = read(&self.0).map_err(|error| format!("can't read {path}: {error}"))?;
+        let pem = pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&pem);
+        let certificates = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| format!("{path} is not well-formed PEM"))?;
         if certificates.is_empty() {
@@ -62,6 +70,15 @@ impl From<PathBuf> for CaFile {
     fn from(path: PathBuf) -> Self {
         Self(path)
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other("it is larger than 4 MiB"));
+    }
+    Ok(bytes)
 }
 
 fn is_usable(certificate: &CertificateDer<'static>) -> bool {

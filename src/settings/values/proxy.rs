@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use url::Url;
@@ -14,6 +15,9 @@ use crate::secret::Secret;
 const EXPECTED: &str = "expected \"\" (the environment's proxy), \"none\", or a proxy's URL such as \
                         \"http://user:password@proxy.example.com:3128\" (http, https or socks5h; no path; reserved \
                         characters of user and password percent-encoded)";
+
+/// The longest user and the longest password that SOCKS takes, in bytes (RFC 1929).
+const MAX_SOCKS_LOGIN: usize = 255;
 
 /// Which forward proxy outgoing connections use.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -51,6 +55,10 @@ impl ProxyUrl {
         let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
         // The client parses it as an `http::Uri`, and would ignore what is not one.
         if !bare || http::Uri::try_from(url.as_str()).is_err() {
+            return None;
+        }
+        let fits_socks = |text: &str| percent_decode_str(text).count() <= MAX_SOCKS_LOGIN;
+        if scheme == "socks5h" && !(fits_socks(url.username()) && url.password().is_none_or(fits_socks)) {
             return None;
         }
         let masked = mask_login(url.clone())?;
@@ -188,6 +196,7 @@ mod tests {
             "http://proxy:port",
             "http://user:pa/ss@proxy",
             "socks5h://",
+            &format!("socks5h://u:{}@p", "x".repeat(256)),
         ] {
             assert!(proxy(text).is_err(), "{text}");
         }
