@@ -26,7 +26,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct AskedBy(pub String);
 
-/// Why a request failed; as [`AskedBy`].
+/// Why a request came to nothing; as [`AskedBy`].
 #[derive(Clone)]
 pub struct Because(pub String);
 

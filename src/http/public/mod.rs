@@ -42,7 +42,7 @@ use crate::store::SharedStore;
 pub struct Api {
     /// The accounts.
     pub directory: Arc<Directory>,
-    /// Brings photos into the image store.
+    /// Carries photos into the store.
     pub relay: MediaRelay,
     /// What replicas share; used for its health only.
     pub store: Arc<dyn SharedStore>,

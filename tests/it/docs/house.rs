@@ -26,14 +26,11 @@ fn name(text: &str) -> &str {
 #[test]
 fn floors_use_only_floors_above_them_in_the_map() {
     let library = read("src/lib.rs");
-    let map = library.lines().filter_map(|line| line.strip_prefix("//! - [`"));
-    let map: Vec<&str> = map.map(name).collect();
+    let map = library.lines().filter_map(|line| line.strip_prefix("//! - "));
+    let map: Vec<&str> = map.map(|line| name(line.trim_start_matches(['[', '`']))).collect();
     let mut modules: Vec<&str> = library
         .lines()
-        .filter_map(|line| {
-            line.strip_prefix("pub mod ")
-                .or_else(|| line.strip_prefix("pub(crate) mod "))
-        })
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "))
         .map(name)
         .collect();
     let mut sorted = map.clone();
