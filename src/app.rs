@@ -17,7 +17,7 @@ use crate::directory::{Account, Directory};
 use crate::http::public::{self, Api, Auth, RateLimit};
 use crate::http::serve::Server;
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
-use crate::image_store::{self, ImageStore};
+use crate::image_store;
 use crate::metrics::Metrics;
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
@@ -250,7 +250,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn api(&self, images: Arc<dyn ImageStore>) -> Result<Api, StartError> {
+    fn api(&self, images: Arc<dyn image_store::ImageStore>) -> Result<Api, StartError> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
         let store = self.shared_store()?;

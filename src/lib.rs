@@ -39,7 +39,7 @@
 //! - [`app`]: settings in, running gateway out, drained at the end
 //!
 //! Beside them, and on top:
-//! - [`check`]: a look at everything that the gateway depends on
+//! - `check`: a look at everything that the gateway depends on
 //! - [`sandbox`]: a WeChat that runs on your desk; it shares names and signature with the gateway,
 //!   and nothing else
 //! - [`cli`]: the commands
@@ -54,7 +54,7 @@
 pub mod account;
 pub mod allocator;
 pub mod app;
-pub(crate) mod check;
+mod check;
 pub mod cli;
 pub mod credentials;
 mod directory;
@@ -72,7 +72,7 @@ pub mod secret;
 pub mod settings;
 mod single_flight;
 pub mod store;
-pub(crate) mod telemetry;
+mod telemetry;
 pub mod upload;
 pub mod wechat;
 pub mod words;

@@ -1,7 +1,7 @@
 //! The HTTP server: what both listeners share, and the routes of each.
 //!
-//! Both listeners speak HTTP/1.1. [`serve`] accepts connections, [`middleware`] builds the one stack of layers
-//! around all routes, [`public`] and [`internal`] hold the routes.
+//! Both listeners speak HTTP/1.1. [`serve`] accepts connections, `middleware` builds the one stack of layers
+//! around all routes, `public` and `internal` hold the routes.
 
 mod client_address;
 mod code;

@@ -30,13 +30,7 @@ fn floors_use_only_floors_above_them_in_the_map() {
     let map: Vec<&str> = map.map(|line| name(line.trim_start_matches(['[', '`']))).collect();
     let mut modules: Vec<&str> = library
         .lines()
-        .filter_map(|line| {
-            let line = line
-                .strip_prefix("pub ")
-                .or_else(|| line.strip_prefix("pub(crate) "))
-                .unwrap_or(line);
-            line.strip_prefix("mod ")
-        })
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "))
         .map(name)
         .collect();
     let mut sorted = map.clone();
