@@ -23,7 +23,7 @@ pub(super) struct Account {
 pub(super) struct Quotas {
     day: u64,
     used: HashMap<Api, u64>,
-    cleared: (u64, u64),
+    cleared: (String, u64),
 }
 
 /// How often a month the counters may be set back.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::clock::http_date;
 use super::fault::End;
 
 /// What is sent, and how.
@@ -128,7 +127,8 @@ impl Delivery {
         for (name, value) in &answer.headers {
             line(name, value);
         }
-        line("Date", &http_date(self.unix));
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(self.unix);
+        line("Date", &httpdate::fmt_http_date(date));
         match self.framing {
             Framing::Length(off) => {
                 let length = i64::try_from(length).unwrap_or(i64::MAX).saturating_add(off).max(0);

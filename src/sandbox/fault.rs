@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -307,14 +308,19 @@ fn closed() -> End {
 }
 
 /// By hand rather than as an untagged enum, whose errors don't say what is wrong.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Fault>, D::Error> {
+fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let list = match Value::deserialize(deserializer)? {
         Value::Array(list) => list,
         one => vec![one],
     };
-    let fault = |value| serde_json::from_value(value).map_err(serde::de::Error::custom);
-    list.into_iter().map(fault).collect()
+    let read = |value| serde_json::from_value(value).map_err(serde::de::Error::custom);
+    list.into_iter().map(read).collect()
 }
+
+/// One rule, or a list of them.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Rules(#[serde(deserialize_with = "one_or_many")] pub(super) Vec<Rule>);
 
 fn text_or_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     match Value::deserialize(deserializer)? {

@@ -29,7 +29,6 @@ mod delivery;
 mod errmsg;
 mod exchange;
 mod fault;
-mod gzip;
 mod media;
 mod multipart;
 mod phone;

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 /// A request, read to its end.
@@ -40,15 +39,10 @@ impl Request {
 
 /// The parameter `name` of the query string `query`, decoded as a form; empty where there is none.
 pub(super) fn param<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let Some((_, value)) = { pairs }.find(|(key, _)| percent_decode_str(key).eq(name.bytes())) else {
-        return Cow::Borrowed("");
-    };
-    if value.contains('+') {
-        let spaced = value.replace('+', " ");
-        return percent_decode_str(&spaced).decode_utf8_lossy().into_owned().into();
-    }
-    percent_decode_str(value).decode_utf8_lossy()
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs
+        .find(|(key, _)| key == name)
+        .map_or_else(Cow::default, |(_, value)| value)
 }
 
 #[cfg(test)]

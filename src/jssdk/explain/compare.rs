@@ -3,7 +3,7 @@
 use super::marked::{Marked, mark};
 use super::mistakes::SEND;
 use super::urls::parts;
-use super::{ClaimProblem, MISTAKES, Mistake, Words};
+use super::{ClaimProblem, Mistake, Words, find_mistakes};
 use crate::jssdk::{PageUrl, QueryParams, UrlProblem, UrlWarning};
 
 /// What the gateway makes of a signing call.
@@ -49,11 +49,13 @@ pub fn compare(request: &str, page: &str) -> Result<Comparison, ClaimProblem> {
         return Ok(Comparison::Same(signed.to_owned()));
     }
     let (signed_marked, page_marked) = mark(signed, page);
+    let url_variants = |mistake: &Mistake, url: &String| mistake.urls(url);
+    let found = find_mistakes(&page.to_owned(), url_variants, |url| url == signed);
     Ok(Comparison::Different(Box::new(Difference {
         signed: signed_marked,
         page: page_marked,
         parts: differing_parts(signed, page),
-        mistakes: mistakes(signed, page),
+        mistakes: found.map(|(mistakes, _)| mistakes).unwrap_or_default(),
     })))
 }
 
@@ -72,23 +74,6 @@ fn query_of(request: &str) -> Option<&str> {
     // No browser sends a fragment.
     let query = query.split('#').next().unwrap_or_default();
     query.split('&').any(|pair| pair.starts_with("url=")).then_some(query)
-}
-
-/// The mistakes that make `signed` of `page`.
-fn mistakes(signed: &str, page: &str) -> Vec<&'static Mistake> {
-    let alone = |url: &str| {
-        MISTAKES
-            .iter()
-            .find(|mistake| mistake.urls(url).iter().any(|url| url == signed))
-    };
-    if let Some(mistake) = alone(page) {
-        return vec![mistake];
-    }
-    let pair = MISTAKES.iter().find_map(|first| {
-        let second = first.urls(page).iter().find_map(|url| alone(url))?;
-        (second.name != first.name).then(|| vec![first, second])
-    });
-    pair.unwrap_or_default()
 }
 
 fn differing_parts(signed: &str, page: &str) -> Vec<Words> {

@@ -208,44 +208,45 @@ impl Signed {
     }
 }
 
-/// Finds what was signed where `claim` should have been, with `tickets.current`.
+/// Finds what was signed instead of what `claim` should have been, with `tickets.current`.
 #[must_use]
 pub fn explain(claim: &Claim, tickets: &Tickets) -> Verdict {
     let right = claim.right(&tickets.current);
-    if right.signature() == claim.signature {
+    let is_found = |signed: &Signed| signed.signature() == claim.signature;
+    if is_found(&right) {
         return Verdict::Right;
     }
-    let found = |signed: &Signed| signed.signature() == claim.signature;
-    let alone: Vec<(&Mistake, Signed)> = variants(&right, claim, tickets).collect();
-    if let Some((mistake, signed)) = alone.iter().find(|(_, signed)| found(signed)) {
-        return Verdict::Explained {
-            mistakes: vec![mistake],
-            signed: Box::new(signed.clone()),
-        };
+    let variants = |mistake: &Mistake, signed: &Signed| mistake.variants(signed, claim, tickets);
+    match find_mistakes(&right, variants, is_found) {
+        Some((mistakes, signed)) => Verdict::Explained {
+            mistakes,
+            signed: Box::new(signed),
+        },
+        None => Verdict::Unexplained,
     }
-    for (first, signed) in &alone {
-        let more = variants(signed, claim, tickets).filter(|(second, _)| second.name != first.name);
-        if let Some((second, signed)) = more.into_iter().find(|(_, signed)| found(signed)) {
-            return Verdict::Explained {
-                mistakes: vec![first, second],
-                signed: Box::new(signed),
-            };
-        }
-    }
-    Verdict::Unexplained
 }
 
-/// What each mistake makes of `signed`.
-fn variants(
-    signed: &Signed,
-    claim: &Claim,
-    tickets: &Tickets,
-) -> impl Iterator<Item = (&'static Mistake, Signed)> + use<> {
-    let each = MISTAKES.iter().flat_map(|mistake| {
-        let variants = mistake.variants(signed, claim, tickets).into_iter();
-        variants.map(move |signed| (mistake, signed))
-    });
-    each.collect::<Vec<_>>().into_iter()
+/// The known mistakes that turn `right` into what `is_found` accepts, and that: one mistake if one is enough, else two
+/// different ones in the order in which they were made. `variants` is what a mistake may make of something.
+fn find_mistakes<T>(
+    right: &T,
+    variants: impl Fn(&Mistake, &T) -> Vec<T>,
+    is_found: impl Fn(&T) -> bool,
+) -> Option<(Vec<&'static Mistake>, T)> {
+    let all = |from: &T| -> Vec<(&'static Mistake, T)> {
+        let of_one = |mistake| variants(mistake, from).into_iter().map(move |made| (mistake, made));
+        MISTAKES.iter().flat_map(of_one).collect()
+    };
+    let mut alone = all(right);
+    if let Some(at) = alone.iter().position(|(_, made)| is_found(made)) {
+        let (mistake, made) = alone.swap_remove(at);
+        return Some((vec![mistake], made));
+    }
+    alone.iter().find_map(|(first, made)| {
+        let mut seconds = all(made).into_iter();
+        let (second, made) = seconds.find(|(second, made)| second.name != first.name && is_found(made))?;
+        Some((vec![*first, second], made))
+    })
 }
 
 /// What else makes WeChat say `invalid signature`, where the signature is right for its URL.
