@@ -43,7 +43,6 @@
 //! - [`sandbox`]: a WeChat that runs on your desk; it shares names and signature with the gateway,
 //!   and nothing else
 //! - [`cli`]: the commands
-//! - [`fuzzing`]: what a fuzzer calls; no part of the program
 //!
 //! # Two paths
 //!
@@ -58,9 +57,6 @@ mod check;
 pub mod cli;
 pub mod credentials;
 mod directory;
-#[cfg(any(test, doc, fuzzing))]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod http;
 pub mod http_client;
 pub mod image_store;

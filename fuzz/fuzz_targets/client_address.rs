@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wxgate::fuzzing::client_address(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wxgate_fuzz::client_address(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wxgate::fuzzing::js_domain(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wxgate_fuzz::js_domain(data));

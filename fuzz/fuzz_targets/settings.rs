@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wxgate::fuzzing::settings(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wxgate_fuzz::settings(data));

@@ -14,8 +14,6 @@ mod request_id;
 pub mod serve;
 
 pub(crate) use client_address::Client;
-#[cfg(any(test, doc, fuzzing))]
-pub(crate) use client_address::client_address;
 pub use code::Code;
 pub use envelope::Envelope;
 pub(crate) use envelope::{ApiError, X_REQUEST_ID};
@@ -23,3 +21,9 @@ pub(crate) use metrics::HttpMetrics;
 pub(crate) use middleware::{Listener, Stack};
 pub use public::openapi;
 pub use request_id::RequestId;
+
+// For the fuzz targets, which are a crate of their own.
+#[doc(hidden)]
+pub use client_address::client_address;
+#[doc(hidden)]
+pub use public::upload::parse as parse_upload;

@@ -10,7 +10,7 @@ pub(super) mod health;
 mod images;
 mod rate_limit;
 mod sign;
-mod upload;
+pub(super) mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,6 @@ pub(crate) use auth::bearer;
 pub use cors::cors;
 pub use headers::add_security_headers;
 pub use rate_limit::RateLimit;
-#[cfg(any(test, doc, fuzzing))]
-pub(crate) use upload::parse as parse_upload;
 
 use super::middleware::{Group, Kind, Stack};
 use super::{ApiError, Code};

@@ -131,7 +131,8 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-pub(crate) fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
+/// Reads the body of an upload: the photo's id, and the account if it is given.
+pub fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
     let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
     // An object first: serde would also read a struct from an array.
     let object: Map<String, Value> =
