@@ -47,7 +47,7 @@ FROM scratch
 LABEL org.opencontainers.image.title="wxgate" \
     org.opencontainers.image.description="A gateway between a company's H5 pages and WeChat" \
     org.opencontainers.image.licenses="MIT OR Apache-2.0" \
-    org.opencontainers.image.version="0.1.0"
+    org.opencontainers.image.version="0.2.0"
 COPY --from=build /image /
 # Not from /image: --chown leaves a folder alone that exists already.
 COPY --from=build --chown=65532:65532 /volume/data /data

@@ -22,7 +22,7 @@
 //! What the operator chose, and the world outside:
 //! - [`settings`]: file and environment, checked and parsed into real types
 //! - [`http_client`]: the one HTTP client: proxy, certificate authorities, errors without URLs
-//! - [`telemetry`]: the log; spans of requests and of the calls made for them, exported by OTLP
+//! - `telemetry`: the log; spans of requests and of the calls made for them, exported by OTLP
 //! - [`store`]: what replicas share, in Redis or in memory
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3

@@ -5,7 +5,7 @@ use tokio::process::Command;
 use crate::support::packages::{INSTALLATION, npm, run, sources};
 
 #[tokio::test]
-async fn the_script_is_what_the_compiler_makes_of_the_typescript() {
+async fn client_script_is_compiled_from_the_typescript() {
     let installed = npm("h5").await;
     let client = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/h5");
     for (file, from) in [

@@ -18,7 +18,7 @@ async fn told_at_once(phone: Phone, gateway: &Caller) -> Told {
 }
 
 #[tokio::test]
-async fn a_page_of_another_domain() {
+async fn page_of_another_domain_is_refused_with_1003() {
     let gateway = builder()
         .file("[[accounts]]\njs_domains = [\"example.org\"]\n")
         .start()
@@ -30,7 +30,7 @@ async fn a_page_of_another_domain() {
 
 /// The gateway's list is wrong, WeChat's own is right.
 #[tokio::test]
-async fn a_domain_that_wechat_refuses() {
+async fn domain_refused_by_wechat_is_reported() {
     let mut config = SandboxConfig::default();
     config.accounts[0].js_domains = vec!["example.org".to_owned().try_into().unwrap()];
     let wechat = SandboxHost::start(config).await;
@@ -41,7 +41,7 @@ async fn a_domain_that_wechat_refuses() {
 }
 
 #[tokio::test]
-async fn a_photo_that_has_expired() {
+async fn expired_photo_is_reported() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let expired = wechat.takes_photo(TINY_PHOTO);
     wechat.sandbox.advance(Duration::from_hours(73));
@@ -66,7 +66,7 @@ async fn a_photo_that_has_expired() {
 }
 
 #[tokio::test]
-async fn an_upload_without_a_key_and_one_with_it() {
+async fn upload_needs_its_api_key() {
     let keyed = builder()
         .set("auth.mode", "api_key")
         .set("auth.api_keys", "a-key-of-many-characters");
@@ -92,7 +92,7 @@ async fn an_upload_without_a_key_and_one_with_it() {
 }
 
 #[tokio::test]
-async fn a_gateway_out_of_reach() {
+async fn unreachable_gateway_is_reported() {
     let gateway = gateway().await;
     let caller = (*gateway).clone();
     gateway.shut_down().await;
@@ -103,14 +103,14 @@ async fn a_gateway_out_of_reach() {
 
 /// The browser does not let the page see the answer.
 #[tokio::test]
-async fn an_origin_that_is_not_allowed() {
+async fn origin_that_is_not_allowed_is_reported() {
     let gateway = Gateway::start().await;
     let told = told_at_once(Phone::android(), &gateway).await;
     assert_eq!(told.failure(), ("NO_CONNECTION", -2));
 }
 
 #[tokio::test]
-async fn a_gateway_without_a_credential() {
+async fn missing_credential_is_reported() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     wechat.sandbox.inject(Fault::errcode(40164).on(Api::StableToken));
     let gateway = builder().wechat(&wechat).start().await;
@@ -120,7 +120,7 @@ async fn a_gateway_without_a_credential() {
 }
 
 #[tokio::test]
-async fn a_browser_that_is_not_wechat() {
+async fn browser_other_than_wechat_is_reported() {
     let gateway = gateway().await;
     let told = told_at_once(Phone::plain_browser(), &gateway).await;
     assert_eq!(told.failure(), ("NOT_IN_WECHAT", -1));

@@ -32,17 +32,17 @@ async fn takes_a_photo(phone: Phone) {
 }
 
 #[tokio::test]
-async fn a_photo_taken_on_android_is_stored_and_shown() {
+async fn photo_from_android_is_stored_and_shown() {
     takes_a_photo(Phone::android()).await;
 }
 
 #[tokio::test]
-async fn a_photo_taken_on_an_iphone_is_stored_and_shown() {
+async fn photo_from_an_iphone_is_stored_and_shown() {
     takes_a_photo(Phone::iphone()).await;
 }
 
 #[tokio::test]
-async fn a_user_who_cancels_is_told_nothing() {
+async fn cancelled_choice_shows_no_message() {
     let gateway = gateway().await;
     Phone::android()
         .cancels()
@@ -59,7 +59,7 @@ async fn a_user_who_cancels_is_told_nothing() {
 
 /// The gateway has one place for uploads, and somebody else's photo keeps it.
 #[tokio::test]
-async fn a_busy_moment_passes_unnoticed_and_a_busy_minute_costs_a_tap() {
+async fn client_retries_a_short_overload_and_reports_a_long_one() {
     // The other photo keeps its place for as long as the story takes.
     let gateway = builder()
         .set("wechat.timeout", "5m")

@@ -7,7 +7,7 @@ use super::phone::Phone;
 use crate::markdown::Document;
 
 #[tokio::test]
-async fn the_page_stores_a_photo_and_tells_what_goes_wrong() {
+async fn readme_page_stores_a_photo_and_reports_failures() {
     for readme in Document::both("README") {
         let html = readme.blocks_in("html").concat();
         let says = |name: &str| {

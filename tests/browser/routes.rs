@@ -20,7 +20,7 @@ async fn goes_to(chromium: &Chromium, route: &str) {
 
 /// A page with routes behind `#` is signed once.
 #[tokio::test]
-async fn fragment_routes_change_nothing() {
+async fn fragment_routes_need_no_new_signature() {
     for phone in [Phone::android(), Phone::iphone()] {
         let gateway = gateway().await;
         phone
@@ -36,7 +36,7 @@ async fn fragment_routes_change_nothing() {
 }
 
 #[tokio::test]
-async fn on_android_each_history_route_is_signed() {
+async fn history_routes_are_each_signed_on_android() {
     let gateway = gateway().await;
     Phone::android()
         .opens(&gateway, "/p", async |chromium| {
@@ -50,7 +50,7 @@ async fn on_android_each_history_route_is_signed() {
 }
 
 #[tokio::test]
-async fn on_ios_the_landing_url_stays_the_signed_one() {
+async fn landing_url_stays_signed_on_ios() {
     let gateway = gateway().await;
     Phone::iphone()
         .opens(&gateway, "/p?entry=1", async |chromium| {
@@ -64,7 +64,7 @@ async fn on_ios_the_landing_url_stays_the_signed_one() {
 
 /// WeChat's script tells `wx.ready` nothing of a second `wx.config`, so a refusal is easily missed.
 #[tokio::test]
-async fn a_refusal_at_a_later_route_is_told() {
+async fn refusal_at_a_later_route_is_reported() {
     let gateway = gateway().await;
     Phone::android()
         .opens(&gateway, "/p", async |chromium| {
@@ -81,7 +81,7 @@ async fn a_refusal_at_a_later_route_is_told() {
 
 /// WeChat appends parameters of its own to a page that was shared.
 #[tokio::test]
-async fn a_shared_page_is_signed_as_it_is() {
+async fn shared_page_is_signed_with_its_share_parameters() {
     let gateway = gateway().await;
     let path = "/p?a=1&b=%E7%85%A7%20%2F%2B&from=singlemessage&isappinstalled=0#/a";
     Phone::android()

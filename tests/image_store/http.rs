@@ -201,7 +201,7 @@ async fn put(settings: &settings::HttpStore) -> Result<String, StoreFailure> {
 }
 
 #[tokio::test]
-async fn the_form_is_what_upload_services_expect() {
+async fn upload_form_has_the_documented_layout() {
     let service = UploadService::start().await;
     let settings = settings::HttpStore {
         field: "upfile".to_owned(),
@@ -268,7 +268,7 @@ async fn success_and_url_are_read_at_the_configured_pointers() {
 }
 
 #[tokio::test]
-async fn a_service_that_does_not_answer_times_out() {
+async fn silent_upload_service_times_out() {
     let service = UploadService::start().await;
     let settings = settings::HttpStore {
         timeout: Duration::from_millis(200),
@@ -279,7 +279,7 @@ async fn a_service_that_does_not_answer_times_out() {
 }
 
 #[tokio::test]
-async fn a_service_that_breaks_off_or_is_not_there_is_broken_and_no_secret_is_told() {
+async fn broken_upload_service_is_reported_without_secrets() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/upload?key=hunter2-hunter2", listener.local_addr().unwrap());
     let settings = settings::HttpStore {
@@ -345,7 +345,7 @@ fn assert_broken(put: &Result<String, StoreFailure>) {
 }
 
 #[test]
-fn settings_that_cannot_work_are_named_without_their_secrets() {
+fn unusable_settings_are_reported_without_secrets() {
     let with = |name: &str, value: &str| {
         let settings = settings::HttpStore {
             url: Some(Url::parse("http://localhost/upload").unwrap()),

@@ -172,7 +172,7 @@ fn open(settings: settings::S3Store) -> Arc<dyn ImageStore> {
 }
 
 #[tokio::test]
-async fn a_server_that_is_unavailable_for_a_moment_is_asked_again() {
+async fn put_is_retried_while_the_server_is_unavailable() {
     let server = S3Server::start().await;
     server.tricks.unavailable.store(2, Ordering::SeqCst);
     let content = large(100_000);
@@ -258,7 +258,7 @@ fn objects(server: &S3Server) -> usize {
 }
 
 #[tokio::test]
-async fn a_refusal_names_its_code_and_no_key() {
+async fn refusal_is_reported_with_its_code_and_without_keys() {
     let server = S3Server::start().await;
     let settings = settings::S3Store {
         secret_access_key: Secret::new("wrong"),
@@ -280,7 +280,7 @@ async fn a_refusal_names_its_code_and_no_key() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_a_broken_store() {
+async fn unreachable_server_is_a_broken_store() {
     let server = S3Server::start().await;
     let settings = server.settings();
     drop(server);
@@ -292,7 +292,7 @@ async fn a_server_that_is_not_there_is_a_broken_store() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_settings_are_named() {
     let complete = settings::S3Store {
         bucket: BUCKET.to_owned(),
         public_base_url: Some(Url::parse("https://img.example.com").unwrap()),

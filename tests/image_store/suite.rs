@@ -43,7 +43,7 @@ async fn photos_are_stored_byte_for_byte_under_random_names() {
 }
 
 #[tokio::test]
-async fn a_probe_succeeds_and_leaves_nothing_behind() {
+async fn probe_succeeds_and_leaves_nothing_behind() {
     for fixture in Fixture::all().await {
         fixture.store.probe().await.unwrap();
         fixture.assert_empty().await;
@@ -51,7 +51,7 @@ async fn a_probe_succeeds_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_picture_that_is_taken_back_is_gone() {
+async fn picture_is_gone_after_removal() {
     let content = large(1000);
     for fixture in Fixture::all().await {
         let url = fixture.store.put(picture(Kind::Png, &content, true)).await.unwrap();
@@ -86,7 +86,7 @@ async fn large_pictures_are_stored_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_picture_that_breaks_off_leaves_nothing_behind() {
+async fn truncated_picture_leaves_nothing_behind() {
     for fixture in Fixture::all().await {
         for sent in [0, 3, 100_000, 6 * MIB] {
             for announced in [None, Some(12 * MIB as u64)] {
@@ -104,7 +104,7 @@ async fn a_picture_that_breaks_off_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_put_that_is_dropped_leaves_nothing_behind() {
+async fn dropped_put_leaves_nothing_behind() {
     for fixture in Fixture::all().await {
         for sent in [0, 100_000, 6 * MIB] {
             // Says when the store has taken all there is and waits for more.
@@ -134,7 +134,7 @@ async fn a_put_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_put_that_is_dropped_late_leaves_the_picture_or_nothing() {
+async fn put_dropped_late_leaves_the_whole_picture_or_nothing() {
     // Small enough that every step it waits for is met by one of the polls.
     let content = large(1000);
     for fixture in Fixture::all().await {

@@ -9,7 +9,7 @@ use axum::http::{Request, Response};
 use tokio::time::Instant;
 use wxgate::http::serve::{ConnectionLimit, Limits};
 
-use crate::support::{Gateway, GatewayProcess, LIMIT, Raw, SOON, SandboxHost, Small};
+use crate::support::{BareServer, Gateway, GatewayProcess, LIMIT, Raw, SOON, SandboxHost};
 
 const UPLOAD: &str = "POST /p/active/weChatOa/upload HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -19,7 +19,7 @@ fn millis(count: u64) -> Duration {
 }
 
 #[tokio::test]
-async fn a_body_that_dawdles_is_cut_after_ten_seconds() {
+async fn slow_body_is_cut_after_ten_seconds() {
     let gateway = Gateway::start().await;
     let start = Instant::now();
     let mut client = Raw::connect(gateway.address).await;
@@ -32,7 +32,7 @@ async fn a_body_that_dawdles_is_cut_after_ten_seconds() {
 }
 
 #[test]
-fn default_limits_let_a_proxy_idle_and_cut_a_head_that_never_ends() {
+fn default_limits_keep_idle_proxies_and_cut_endless_heads() {
     let limits = Limits::default();
     assert!((75..=90).contains(&limits.head.as_secs()), "{limits:?}");
     assert!(limits.head_when_nearly_full < limits.head);
@@ -40,12 +40,12 @@ fn default_limits_let_a_proxy_idle_and_cut_a_head_that_never_ends() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_cut() {
+async fn endless_head_is_cut() {
     let limits = Limits {
         head: millis(1_000),
         ..Limits::default()
     };
-    let server = Small::start(limits).await;
+    let server = BareServer::start(limits).await;
     let drip = || std::iter::repeat_n("x", 200);
     let mut first = Raw::connect(server.address).await;
     first.send("GET /a HTTP/1.1\r\nx-slow: ").await;
@@ -59,12 +59,12 @@ async fn a_head_that_never_ends_is_cut() {
 
 /// A proxy keeps idle connections for a minute, and loses a request that it sends while we hang up.
 #[tokio::test]
-async fn an_idle_connection_lives_as_long_as_a_head_may_take() {
+async fn idle_connection_is_closed_after_the_head_timeout() {
     let limits = Limits {
         head: millis(4_000),
         ..Limits::default()
     };
-    let server = Small::start(limits).await;
+    let server = BareServer::start(limits).await;
     let mut client = Raw::connect(server.address).await;
     for pause in [0, 400, 2_500, 2_500] {
         client.idle(millis(pause)).await;
@@ -76,7 +76,7 @@ async fn an_idle_connection_lives_as_long_as_a_head_may_take() {
         head: millis(100),
         ..Limits::default()
     };
-    let server = Small::start(limits).await;
+    let server = BareServer::start(limits).await;
     assert!(
         Raw::connect(server.address).await.is_cut_within(SOON).await,
         "without a word"
@@ -84,12 +84,12 @@ async fn an_idle_connection_lives_as_long_as_a_head_may_take() {
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_fails_for_whoever_reads_it() {
+async fn stalled_body_fails_for_its_reader() {
     let limits = Limits {
         body_stall: millis(100),
         ..Limits::default()
     };
-    let server = Small::start(limits).await;
+    let server = BareServer::start(limits).await;
     let mut client = Raw::connect(server.address).await;
     client
         .send("POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")
@@ -101,7 +101,7 @@ async fn a_body_that_stalls_fails_for_whoever_reads_it() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_is_given_up() {
+async fn unread_response_is_abandoned() {
     let limits = Limits {
         write_stall: millis(200),
         ..Limits::default()
@@ -118,7 +118,7 @@ async fn an_answer_that_nobody_takes_is_given_up() {
         });
         async { Ok::<_, Infallible>(Response::new(Body::from_stream(body))) }
     });
-    let server = Small::serving(limits, service).await;
+    let server = BareServer::serving(limits, service).await;
     let mut client = Raw::connect(server.address).await;
     client.send(HEALTH).await;
     let given_up = async { while pieces.recv().await.is_some() {} };
@@ -126,7 +126,7 @@ async fn an_answer_that_nobody_takes_is_given_up() {
 }
 
 #[tokio::test]
-async fn heads_too_large_are_refused() {
+async fn oversized_heads_are_refused() {
     let gateway = Gateway::start().await;
     let huge_header = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(200_000));
     let huge_path = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(100_000));
@@ -151,7 +151,7 @@ async fn heads_too_large_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused() {
+async fn bytes_that_are_not_http_are_refused() {
     let gateway = Gateway::start().await;
     for bytes in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS client"[..],
@@ -174,7 +174,7 @@ async fn what_is_no_http_is_refused() {
 }
 
 #[tokio::test]
-async fn no_second_request_can_be_smuggled_in_a_body() {
+async fn request_smuggling_in_a_body_is_impossible() {
     let gateway = Gateway::start().await;
     let smuggled = "GET /wechat/jsSDK HTTP/1.1\r\nhost: a\r\n\r\n";
     // Two lengths that contradict each other, and codings that nobody agrees on: no request at all.
@@ -221,7 +221,7 @@ async fn no_second_request_can_be_smuggled_in_a_body() {
 
 /// A body's reader may be slower than the answer, as WeChat may be at the other end of the pass-through.
 #[tokio::test]
-async fn unread_body_is_no_request_and_ends_the_connection() {
+async fn unread_body_is_never_parsed_as_a_request() {
     let service = tower::service_fn(async |request: Request<Body>| {
         tokio::spawn(async move {
             let _unread = request.into_body();
@@ -233,7 +233,7 @@ async fn unread_body_is_no_request_and_ends_the_connection() {
         body_stall: millis(1_500),
         ..Limits::default()
     };
-    let server = Small::serving(limits, service).await;
+    let server = BareServer::serving(limits, service).await;
     let mut client = Raw::connect(server.address).await;
     client
         .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n")
@@ -262,7 +262,7 @@ async fn pipelined_requests_are_answered_in_turn() {
 }
 
 #[tokio::test]
-async fn who_has_said_all_is_still_answered() {
+async fn half_closed_client_is_answered() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let photo = gateway.wechat.takes_photo(crate::support::TINY_PHOTO);
@@ -282,7 +282,7 @@ async fn who_has_said_all_is_still_answered() {
 }
 
 #[tokio::test]
-async fn an_early_answer_reaches_a_client_that_is_still_sending() {
+async fn early_response_reaches_a_client_that_is_still_sending() {
     let gateway = Gateway::start().await;
     let mut client = Raw::connect(gateway.address).await;
     client.send(format!("{UPLOAD}content-length: 100000\r\n\r\n")).await;
@@ -291,11 +291,11 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place_on_any_listener() {
+async fn connections_above_the_limit_wait_on_both_listeners() {
     let budget = ConnectionLimit::new(3);
     let (one, other) = (
-        Small::with_connections(budget.clone()).await,
-        Small::with_connections(budget).await,
+        BareServer::with_connections(budget.clone()).await,
+        BareServer::with_connections(budget).await,
     );
     let mut held = Vec::new();
     // Each listener keeps one place for the connection that it accepts next.

@@ -263,27 +263,27 @@ impl Issuer {
 }
 
 #[tokio::test]
-async fn hs256_stands_every_attack() {
+async fn hs256_rejects_forged_tokens() {
     stands_every_attack(Algorithm::HS256).await;
 }
 
 #[tokio::test]
-async fn rs256_stands_every_attack() {
+async fn rs256_rejects_forged_tokens() {
     stands_every_attack(Algorithm::RS256).await;
 }
 
 #[tokio::test]
-async fn es256_stands_every_attack() {
+async fn es256_rejects_forged_tokens() {
     stands_every_attack(Algorithm::ES256).await;
 }
 
 #[tokio::test]
-async fn eddsa_stands_every_attack() {
+async fn eddsa_rejects_forged_tokens() {
     stands_every_attack(Algorithm::EdDSA).await;
 }
 
 #[tokio::test]
-async fn only_the_very_key_opens() {
+async fn api_key_must_match_exactly() {
     let gateway = Gateway::builder()
         .set("auth.mode", "api_key")
         .set(

@@ -57,7 +57,7 @@ fn with_redis(redis: &RedisServer) -> GatewayBuilder {
 }
 
 #[tokio::test]
-async fn everything_is_fine_and_nothing_is_left_behind() {
+async fn check_passes_and_leaves_nothing_behind() {
     let (wechat, redis) = (sandbox().await, RedisServer::start().await);
     let builder = with_redis(&redis).set("accounts.0.js_domains", "h5.example.com");
     let ran = builder.run(&wechat, &["check"]).await;
@@ -103,7 +103,7 @@ async fn the_same_as_json() {
 }
 
 #[tokio::test]
-async fn in_memory_there_is_no_redis_to_fail() {
+async fn check_skips_redis_with_the_memory_backend() {
     let ran = patient().run(&sandbox().await, &["check"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(matches!(lines(&ran, "redis")[..], [("warning", text)] if text.contains("not used")));
@@ -133,7 +133,7 @@ async fn redis_is_down() {
 }
 
 #[tokio::test]
-async fn redis_lets_nobody_in_or_nobody_write() {
+async fn redis_without_login_or_write_permission_fails_the_check() {
     let reader = ["--user", "reader", "on", ">its-password", "~*", "+@read", "+ping"];
     let redis = RedisServer::start_with(&reader).await;
     let wechat = sandbox().await;
@@ -154,7 +154,7 @@ async fn redis_lets_nobody_in_or_nobody_write() {
 }
 
 #[tokio::test]
-async fn redis_keeps_other_keys_from_us() {
+async fn redis_acl_on_other_keys_is_reported() {
     let narrow = ["--user", "narrow", "on", "nopass", "~wxgate:*", "+@all"];
     let redis = RedisServer::start_with(&narrow).await;
     let narrow = with_redis(&redis)
@@ -207,7 +207,7 @@ async fn redis_eviction_policy_is_warned_about() {
 }
 
 #[tokio::test]
-async fn every_refusal_of_wechats_has_its_cure() {
+async fn every_wechat_refusal_comes_with_advice() {
     for (code, seen, cure) in [
         (40164, "40164 invalid ip", "add 127.0.0.1 to the account's IP list"),
         (40125, "40125", "copy it again"),
@@ -232,7 +232,7 @@ async fn every_refusal_of_wechats_has_its_cure() {
 }
 
 #[tokio::test]
-async fn the_sandbox_s_own_refusals_are_told_too() {
+async fn sandbox_refusals_are_reported() {
     let config = SandboxConfig {
         allowed_ips: vec!["10.9.8.7".parse().unwrap()],
         ..SandboxConfig::default()
@@ -261,7 +261,7 @@ async fn wechat_is_out_of_reach() {
 }
 
 #[tokio::test]
-async fn the_clock_is_compared() {
+async fn clock_is_compared_with_wechats() {
     let wechat = sandbox().await;
     wechat.sandbox.advance(Duration::from_hours(1));
     let ran = patient().run(&wechat, &["check"]).await;
@@ -269,7 +269,7 @@ async fn the_clock_is_compared() {
 }
 
 #[tokio::test]
-async fn the_folder_cannot_be_written_to() {
+async fn folder_without_write_permission_fails_the_check() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside = file.path().join("images");
     let builder = patient().set("image_store.local.directory", inside.display());
@@ -290,7 +290,7 @@ fn with_service(url: &str) -> GatewayBuilder {
 }
 
 #[tokio::test]
-async fn the_upload_service_is_asked_and_a_picture_posted_only_on_demand() {
+async fn upload_service_gets_a_picture_only_on_demand() {
     let (wechat, service) = (sandbox().await, ImageService::start().await);
     let builder = with_service(&service.url());
     let ran = builder.run(&wechat, &["check"]).await;
@@ -307,7 +307,7 @@ async fn the_upload_service_is_asked_and_a_picture_posted_only_on_demand() {
 }
 
 #[tokio::test]
-async fn the_upload_service_is_down_or_refuses() {
+async fn failing_upload_service_fails_the_check() {
     let wechat = sandbox().await;
     let down = with_service(&format!("http://{}/upload", free_address()));
     let ran = down.run(&wechat, &["check"]).await;
@@ -322,7 +322,7 @@ async fn the_upload_service_is_down_or_refuses() {
 }
 
 #[tokio::test]
-async fn a_running_cluster_s_classic_token_is_looked_at_and_left_alone() {
+async fn classic_token_of_a_running_cluster_is_not_replaced() {
     let (wechat, redis) = (sandbox().await, RedisServer::start().await);
     let builder = || with_redis(&redis).classic();
     let app_id = wechat.account().app_id;
@@ -353,7 +353,7 @@ async fn a_running_cluster_s_classic_token_is_looked_at_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_classic_token_that_cannot_be_seen_is_left_alone_too() {
+async fn classic_token_in_an_unreachable_redis_is_not_replaced() {
     let wechat = sandbox().await;
     let ran = patient().classic().run(&wechat, &["check"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -384,7 +384,7 @@ async fn a_classic_token_that_cannot_be_seen_is_left_alone_too() {
 }
 
 #[tokio::test]
-async fn a_dependency_that_says_nothing_holds_nothing_up_for_long() {
+async fn silent_dependency_delays_the_check_only_briefly() {
     let wechat = sandbox().await;
     wechat.sandbox.inject(Fault::Stall);
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

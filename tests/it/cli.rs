@@ -42,7 +42,7 @@ fn sign_prints_what_wechats_checker_prints() {
 }
 
 #[test]
-fn key_that_serve_could_not_use_is_refused_by_config_and_check_too() {
+fn unusable_jwt_key_is_refused_by_config_and_check() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gate.toml");
     let settings = "accounts = [{ app_id = \"wx1\", app_secret = \"s\" }]\n[auth]\nmode = \"jwt\"\n\
@@ -62,7 +62,7 @@ fn key_that_serve_could_not_use_is_refused_by_config_and_check_too() {
 }
 
 #[test]
-fn wrong_settings_are_all_told_at_once_with_exit_code_2() {
+fn settings_problems_are_all_listed_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gate.toml");
     std::fs::write(
@@ -115,14 +115,14 @@ fn help_explains_every_command() {
 }
 
 #[tokio::test]
-async fn a_process_drains_on_sigterm() {
+async fn sigterm_drains() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
     drains_on_sigterm(process, &wechat).await;
 }
 
 #[tokio::test]
-async fn a_process_on_one_processor_serves_and_drains() {
+async fn single_processor_serves_and_drains() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = GatewayProcess::start_on_one_processor(&Gateway::builder().redis(&redis), &wechat).await;
@@ -199,7 +199,7 @@ async fn second_sigterm_ends_the_drain_at_once() {
 }
 
 #[tokio::test]
-async fn shutdown_delay_serves_on_and_is_not_ready() {
+async fn shutdown_delay_keeps_serving_while_not_ready() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder().set("server.shutdown_delay", "3s");
     let mut process = GatewayProcess::start(&builder, &wechat).await;
@@ -216,7 +216,7 @@ async fn shutdown_delay_serves_on_and_is_not_ready() {
 
 /// An upload that WeChat never ends, and its caller, are waited for together: `shutdown_grace`, once.
 #[tokio::test]
-async fn a_drain_is_over_when_the_grace_is() {
+async fn drain_ends_with_the_grace() {
     let grace = Duration::from_secs(5);
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder()
@@ -283,13 +283,13 @@ async fn serve_sandbox_and_health_take_any_settings() {
 }
 
 #[test]
-fn a_bare_wxgate_serves_with_the_file_that_the_environment_names() {
+fn command_without_arguments_serves_with_wxgate_config() {
     let (code, _, problem) = text(&wxgate(&[]).env("WXGATE_CONFIG", "/no/such/file").output().unwrap());
     assert!(code == 2 && problem.contains("/no/such/file"), "{problem}");
 }
 
 #[tokio::test]
-async fn serve_sandbox_needs_nothing_and_shows_the_page() {
+async fn serve_sandbox_needs_no_settings_and_serves_the_demo_page() {
     let directory = tempfile::tempdir().unwrap();
     let address = crate::support::free_address();
     let mut child = wxgate(&["serve", "--sandbox"])
@@ -323,7 +323,7 @@ async fn serve_sandbox_needs_nothing_and_shows_the_page() {
 }
 
 #[test]
-fn config_prints_what_there_is_then_the_problems() {
+fn config_prints_incomplete_settings_then_the_problems() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gate.toml");
     let config = |text: &str| {
@@ -357,7 +357,7 @@ fn text_of(command: &mut Command) -> (i32, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_takes_the_address_alone_from_the_settings() {
+async fn health_reads_only_the_address_from_the_settings() {
     let gateway = Gateway::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gate.toml");

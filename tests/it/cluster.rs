@@ -63,7 +63,7 @@ async fn two_gateways_share_one_token_and_one_ticket() {
 }
 
 #[tokio::test]
-async fn a_photo_is_stored_once_by_two_gateways() {
+async fn photo_is_stored_once_by_two_gateways() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let images = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ async fn a_photo_is_stored_once_by_two_gateways() {
 }
 
 #[tokio::test]
-async fn a_credential_that_cannot_be_trusted_is_not_used() {
+async fn untrustworthy_shared_credential_is_not_used() {
     for spoil in ["SET key ''", "SET key '   '", "SET key stale-token"] {
         let redis = RedisServer::start().await;
         let wechat = SandboxHost::start(SandboxConfig::default()).await;

@@ -21,7 +21,7 @@ fn assert_failure(answer: &Answer, status: u16, code: i64, error: &str) {
 }
 
 #[tokio::test]
-async fn callers_mistakes_are_told_in_their_words() {
+async fn caller_mistakes_are_answered_with_clear_messages() {
     let gateway = Gateway::start().await;
     for (query, status, code, error, message) in [
         ("", 400, 1001, "PARAM_INVALID", "url不能為空"),
@@ -115,7 +115,7 @@ async fn upload_bodies_are_checked_in_the_tables_order() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods_get_the_envelope_too() {
+async fn unknown_paths_and_methods_are_answered_in_the_envelope() {
     let gateway = Gateway::start().await;
     for path in [
         "/",
@@ -142,7 +142,7 @@ async fn unknown_paths_and_methods_get_the_envelope_too() {
 }
 
 #[tokio::test]
-async fn a_callers_request_id_comes_back() {
+async fn request_id_of_the_caller_is_returned() {
     let gateway = Gateway::start().await;
     let answer = gateway
         .send(
@@ -165,7 +165,7 @@ async fn a_callers_request_id_comes_back() {
 }
 
 #[tokio::test]
-async fn uploads_need_a_key_where_one_is_set() {
+async fn uploads_need_a_key_if_one_is_configured() {
     let gateway = Gateway::builder()
         .set("auth.mode", "api_key")
         .set("auth.api_keys", "first-key,second-key")
@@ -197,7 +197,7 @@ async fn uploads_need_a_key_where_one_is_set() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_told_when_to_come_back() {
+async fn rate_limited_requests_get_retry_after() {
     let gateway = Gateway::builder()
         .set("rate_limit.jssdk_per_second", 1)
         .set("rate_limit.jssdk_burst", 2)
@@ -298,7 +298,7 @@ async fn each_failure_of_wechats_media_call_has_its_code() {
 }
 
 #[tokio::test]
-async fn pictures_too_large_are_refused() {
+async fn oversized_pictures_are_refused() {
     let gateway = Gateway::builder().set("media.max_bytes", PHOTO.len()).start().await;
     let fits = gateway.wechat.takes_photo(PHOTO);
     assert_eq!(gateway.upload(&fits).await.code(), (200, 0));
@@ -307,7 +307,7 @@ async fn pictures_too_large_are_refused() {
 }
 
 #[tokio::test]
-async fn an_image_store_that_fails_is_told_apart_from_wechat() {
+async fn image_store_failures_have_their_own_code() {
     let nobody = crate::support::free_address();
     let gateway = Gateway::builder()
         .set("image_store.backend", "http")
@@ -334,7 +334,7 @@ async fn an_image_store_that_fails_is_told_apart_from_wechat() {
 }
 
 #[tokio::test]
-async fn without_a_credential_both_routes_say_when_to_come_back() {
+async fn missing_credential_is_answered_with_retry_after() {
     let wechat = crate::support::SandboxHost::start(wxgate::sandbox::SandboxConfig::default()).await;
     wechat.sandbox.inject(Fault::errcode(40164).on(Api::StableToken));
     let gateway = Gateway::builder().wechat(&wechat).start().await;
@@ -352,7 +352,7 @@ async fn without_a_credential_both_routes_say_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_full_gateway_says_so_at_once() {
+async fn overloaded_gateway_refuses_at_once() {
     let gateway = Gateway::builder().set("media.max_concurrent", 1).start().await;
     gateway.until_ready().await;
     let sandbox = &gateway.wechat.sandbox;
@@ -377,7 +377,7 @@ async fn a_full_gateway_says_so_at_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_cut_off() {
+async fn request_timeout_is_answered_with_4003() {
     let gateway = Gateway::builder().set("server.request_timeout", "300ms").start().await;
     gateway.until_ready().await;
     let photo = gateway.wechat.takes_photo(PHOTO);

@@ -17,7 +17,7 @@ async fn asks(gateway: &Caller) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_cold_stampede_costs_one_token_call_and_one_ticket_call() {
+async fn cold_start_under_load_makes_one_token_and_one_ticket_call() {
     for (token_api, api) in [("stable", Api::StableToken), ("classic", Api::Token)] {
         let redis = RedisServer::start().await;
         let wechat = SandboxHost::start(SandboxConfig::default()).await;
@@ -49,7 +49,7 @@ async fn a_cold_stampede_costs_one_token_call_and_one_ticket_call() {
 }
 
 #[tokio::test]
-async fn a_renewal_ends_though_all_its_callers_hang_up() {
+async fn renewal_finishes_after_all_callers_hang_up() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let held = wechat.sandbox.inject(HELD.on(Api::StableToken));
@@ -76,7 +76,7 @@ async fn a_renewal_ends_though_all_its_callers_hang_up() {
 }
 
 #[tokio::test]
-async fn without_redis_stable_tokens_are_fetched_alone() {
+async fn stable_token_is_fetched_without_redis_at_a_cold_start() {
     let nobody = free_address();
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = || {
@@ -93,7 +93,7 @@ async fn without_redis_stable_tokens_are_fetched_alone() {
 }
 
 #[tokio::test]
-async fn without_redis_no_classic_token_is_risked() {
+async fn classic_token_is_not_fetched_without_redis_at_a_cold_start() {
     let nobody = free_address();
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder().wechat(&wechat).classic();

@@ -19,7 +19,7 @@ fn text(answer: &Answer) -> &str {
 }
 
 #[tokio::test]
-async fn the_page_speaks_chinese_and_english() {
+async fn console_is_in_chinese_and_english() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let chinese = page(&gateway, "zh-CN,zh;q=0.9,en;q=0.5").await;
@@ -38,7 +38,7 @@ async fn the_page_speaks_chinese_and_english() {
 }
 
 #[tokio::test]
-async fn the_page_lets_nothing_in_from_elsewhere() {
+async fn console_forbids_foreign_content() {
     let gateway = Gateway::start().await;
     for path in ["", "/console.css", "/console.js", "/icon.svg", "/nothing"] {
         let answer = gateway.internal_get(&format!("{CONSOLE}{path}")).await;
@@ -61,7 +61,7 @@ async fn the_page_lets_nothing_in_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_foreign_invalidation_stands_out_with_redis_and_in_memory() {
+async fn foreign_invalidation_is_highlighted_on_the_console() {
     let redis = RedisServer::start().await;
     let in_memory = Gateway::builder();
     let in_redis = Gateway::builder().set("credentials.backend", "redis");
@@ -107,7 +107,7 @@ async fn a_foreign_invalidation_stands_out_with_redis_and_in_memory() {
 }
 
 #[tokio::test]
-async fn what_wechat_says_is_escaped_and_what_to_do_is_said() {
+async fn wechat_texts_are_escaped_and_come_with_advice() {
     let wechat = crate::support::SandboxHost::start(SandboxConfig::default()).await;
     wechat.sandbox.inject(Fault::Errcode {
         code: 40164,
@@ -129,7 +129,7 @@ async fn what_wechat_says_is_escaped_and_what_to_do_is_said() {
 }
 
 #[tokio::test]
-async fn the_operator_s_buttons_need_a_key_to_be_set() {
+async fn operator_buttons_need_a_configured_key() {
     let closed = Gateway::start().await;
     assert!(!text(&page(&closed, "en").await).contains("data-action"));
     let key = "an-operator-s-key-of-some-length";
@@ -162,7 +162,7 @@ async fn signatures_and_uploads_are_counted() {
 }
 
 #[tokio::test]
-async fn without_redis_the_page_says_so() {
+async fn console_says_that_there_is_no_redis() {
     let redis = RedisServer::start().await;
     let builder = Gateway::builder().set("credentials.backend", "redis");
     let gateway = builder.set("redis.url", redis.url()).start().await;

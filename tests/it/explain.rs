@@ -41,7 +41,7 @@ async fn explain(signature: &str, more: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn the_right_signature_is_said_to_be_right() {
+async fn right_signature_is_recognised() {
     let ran = explain(&sign("the-right-ticket", NONCE, TIMESTAMP, SIGNED), &[]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
@@ -57,7 +57,7 @@ async fn the_right_signature_is_said_to_be_right() {
 }
 
 #[tokio::test]
-async fn a_mistake_is_named_with_its_cure() {
+async fn mistake_is_named_with_advice() {
     let ran = explain(&sign("the-right-ticket", NONCE, TIMESTAMP, PAGE), &[]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     for part in [
@@ -90,7 +90,7 @@ async fn a_mistake_is_named_with_its_cure() {
 }
 
 #[tokio::test]
-async fn what_nothing_explains_ends_with_1_and_bad_input_with_2() {
+async fn unexplained_signature_exits_with_1_and_bad_input_with_2() {
     let ran = explain(&"0".repeat(40), &[]).await;
     assert!(
         ran.code == 1 && ran.out.contains("Tried") && ran.out.contains("www."),
@@ -120,7 +120,7 @@ async fn what_nothing_explains_ends_with_1_and_bad_input_with_2() {
 }
 
 #[tokio::test]
-async fn with_settings_the_ticket_is_the_cluster_s() {
+async fn ticket_comes_from_the_cluster_of_the_settings() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = || Gateway::builder().redis(&redis).classic();
@@ -172,7 +172,7 @@ async fn with_settings_the_ticket_is_the_cluster_s() {
 }
 
 #[tokio::test]
-async fn without_redis_wechat_is_asked_as_harmlessly_as_by_check() {
+async fn ticket_is_fetched_harmlessly_without_redis() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let signature = "0".repeat(40);
     let ran = Gateway::builder().run(&wechat, &arguments(&signature)).await;
@@ -216,7 +216,7 @@ fn filled<'a>(url: &'a str, signature: &'a str) -> [(&'static str, &'a str); 4] 
 }
 
 #[tokio::test]
-async fn the_console_has_a_form_that_works_without_a_script() {
+async fn console_form_works_without_javascript() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     for path in ["/console", "/console/explain"] {
@@ -277,7 +277,7 @@ async fn the_console_has_a_form_that_works_without_a_script() {
 }
 
 #[tokio::test]
-async fn bad_input_is_refused_in_clear_words() {
+async fn bad_input_is_refused_with_clear_messages() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let answer = ask(&gateway, &filled("<script>alert(1)</script>", "x"), "en").await;

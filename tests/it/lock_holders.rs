@@ -39,7 +39,7 @@ fn current(wechat: &SandboxHost, app_id: &AppId) -> String {
 }
 
 #[tokio::test]
-async fn others_go_on_when_the_holder_is_killed_in_the_middle_of_its_call() {
+async fn lock_of_a_killed_holder_is_taken_over() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     wechat.sandbox.inject(HELD.on(Api::Token).once());
@@ -68,7 +68,7 @@ async fn others_go_on_when_the_holder_is_killed_in_the_middle_of_its_call() {
 }
 
 #[tokio::test]
-async fn a_holder_that_was_frozen_in_its_call_takes_what_is_newer_and_leaves_others_locks_alone() {
+async fn frozen_holder_adopts_the_newer_token_and_releases_no_foreign_lock() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
@@ -105,7 +105,7 @@ async fn a_holder_that_was_frozen_in_its_call_takes_what_is_newer_and_leaves_oth
 }
 
 #[tokio::test]
-async fn a_token_that_is_published_too_late_is_not_written_over_the_newer_one() {
+async fn late_publication_does_not_overwrite_a_newer_token() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     let wire = Proxy::start(redis.address).await;
@@ -143,7 +143,7 @@ async fn a_token_that_is_published_too_late_is_not_written_over_the_newer_one() 
 }
 
 #[tokio::test]
-async fn a_holder_whose_lock_ran_out_before_its_call_does_not_make_it() {
+async fn holder_with_an_expired_lock_makes_no_call() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     let wire = Proxy::start(redis.address).await;
@@ -168,7 +168,7 @@ async fn a_holder_whose_lock_ran_out_before_its_call_does_not_make_it() {
 }
 
 #[tokio::test]
-async fn a_token_that_a_killed_replica_replaced_is_not_called_foreign() {
+async fn token_replaced_by_a_killed_replica_is_not_reported_as_foreign() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     let short_life = Fault::ExpiresIn { value: 4.into() };
@@ -193,7 +193,7 @@ async fn a_token_that_a_killed_replica_replaced_is_not_called_foreign() {
 }
 
 #[tokio::test]
-async fn a_holder_that_is_told_to_end_ends_its_call_first() {
+async fn holder_finishes_its_call_before_it_exits() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
@@ -211,7 +211,7 @@ async fn a_holder_that_is_told_to_end_ends_its_call_first() {
 }
 
 #[tokio::test]
-async fn a_holder_that_may_not_end_its_call_releases_the_lock_all_the_same() {
+async fn holder_cut_off_by_the_grace_releases_its_lock() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     wechat.sandbox.inject(HELD.on(Api::Token).once());

@@ -22,7 +22,7 @@ async fn line(process: &GatewayProcess, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn json_lines_tell_id_route_status_and_time() {
+async fn json_access_log_has_id_route_status_and_time() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder().set("telemetry.log_level", "wxgate=debug,info");
     let process = GatewayProcess::start(&builder, &wechat).await;
@@ -63,7 +63,7 @@ async fn json_lines_tell_id_route_status_and_time() {
 }
 
 #[tokio::test]
-async fn the_internal_listener_logs_likewise() {
+async fn internal_listener_has_the_same_access_log() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder().set("telemetry.log_level", "debug");
     let process = GatewayProcess::start(&builder, &wechat).await;
@@ -98,7 +98,7 @@ async fn the_internal_listener_logs_likewise() {
 }
 
 #[tokio::test]
-async fn text_lines_tell_the_same_to_people() {
+async fn text_access_log_has_the_same_fields() {
     let (public, internal) = (free_address().to_string(), free_address().to_string());
     let directory = tempfile::tempdir().unwrap();
     let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_wxgate"))

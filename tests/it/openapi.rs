@@ -57,7 +57,7 @@ fn every_route_parameter_and_code_is_in_the_document() {
 }
 
 #[tokio::test]
-async fn the_gateway_serves_the_document_unless_it_is_told_not_to() {
+async fn openapi_document_is_served_unless_turned_off() {
     let gateway = Gateway::start().await;
     let served = gateway.get("/openapi.json").await;
     assert_eq!(served.body, serde_json::to_value(openapi()).unwrap());
@@ -71,7 +71,7 @@ async fn the_gateway_serves_the_document_unless_it_is_told_not_to() {
 /// answer has a status and a shape that the document names, none is a 5xx, and what the document
 /// calls wrong is refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_gateway_keeps_what_its_document_promises() {
+async fn responses_match_the_openapi_document() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let scratch = tempfile::tempdir().unwrap();

@@ -58,7 +58,7 @@ async fn real_photos_arrive_byte_for_byte_and_are_served_as_what_they_are() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_photo_is_served_and_one_that_is_not_there_refused_in_the_envelope() {
+async fn ranges_are_served_or_refused_in_the_envelope() {
     let gateway = Gateway::start().await;
     let bytes = photo("portrait.jpg");
     let url = gateway.upload(&gateway.wechat.takes_photo(&bytes)).await.body["data"].clone();
@@ -78,7 +78,7 @@ async fn a_part_of_a_photo_is_served_and_one_that_is_not_there_refused_in_the_en
 
 /// Headers say what they like: names, types and encodings from WeChat reach nothing.
 #[tokio::test]
-async fn what_headers_claim_changes_nothing() {
+async fn picture_kind_is_read_from_bytes_and_not_from_headers() {
     let gateway = Gateway::start().await;
     let bytes = photo("portrait.jpg");
     let headers = |name: &str, value: &str| Fault::Headers {
@@ -130,7 +130,7 @@ async fn what_headers_claim_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_whole_picture_leaves_nothing_behind() {
+async fn incomplete_picture_leaves_nothing_behind() {
     let gateway = Gateway::builder().set("wechat.timeout", "700ms").start().await;
     gateway.until_ready().await;
     let bytes = photo("portrait.jpg");
@@ -202,7 +202,7 @@ fn plain_text() -> Fault {
 
 /// Announced or not, the size is what counts.
 #[tokio::test]
-async fn the_largest_picture_fits_and_one_byte_more_does_not() {
+async fn picture_of_max_bytes_fits_and_one_byte_more_does_not() {
     const MAX: usize = 300_000;
     let gateway = Gateway::builder().set("media.max_bytes", MAX).start().await;
     let picture = |size: usize| {
@@ -247,7 +247,7 @@ async fn uploads_are_counted() {
 
 /// An upload service's own time limit ends while it waits for WeChat: that is no failure of the service's.
 #[tokio::test]
-async fn a_slow_wechat_is_not_blamed_on_the_upload_service() {
+async fn slow_wechat_is_not_reported_as_a_store_failure() {
     let service = ImageService::start().await;
     let gateway = Gateway::builder()
         .set("image_store.backend", "http")

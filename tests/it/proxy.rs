@@ -42,7 +42,7 @@ async fn media_goes_up_and_down_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_call_with_a_dead_token_of_ours_is_made_once_more() {
+async fn call_with_a_dead_shared_token_is_repeated_once() {
     let gateway = Gateway::start().await;
     let app_id = gateway.wechat.account().app_id;
     for (turn, expired) in [(1, false), (2, true)] {
@@ -72,7 +72,7 @@ async fn a_call_with_a_dead_token_of_ours_is_made_once_more() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_not_sent_twice_but_the_next_token_is_good() {
+async fn large_body_is_not_repeated_but_the_token_is_renewed() {
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;
     gateway
@@ -96,7 +96,7 @@ async fn a_large_body_is_not_sent_twice_but_the_next_token_is_good() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_of_ours_is_wechats_concern() {
+async fn unknown_token_is_passed_through_to_wechat() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let answer = gateway.calls_wechat("somebody-elses").await;
@@ -113,7 +113,7 @@ async fn a_token_that_is_none_of_ours_is_wechats_concern() {
 
 /// What WeChat rejects must be what was sent, or a good token is dropped for it.
 #[tokio::test]
-async fn no_good_token_is_blamed_for_another_one() {
+async fn valid_token_is_not_renewed_for_anothers_error() {
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;
     gateway
@@ -144,7 +144,7 @@ async fn no_good_token_is_blamed_for_another_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_another_replica_handed_out_is_healed_too() {
+async fn token_of_another_replica_is_renewed() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
@@ -163,7 +163,7 @@ async fn a_token_that_another_replica_handed_out_is_healed_too() {
 }
 
 #[tokio::test]
-async fn errors_of_wechat_pass_untouched_whatever_they_look_like() {
+async fn wechat_errors_pass_through_unchanged() {
     let gateway = Gateway::start().await;
     let token = gateway.token().await;
     for (status, body) in [
@@ -198,7 +198,7 @@ async fn errors_of_wechat_pass_untouched_whatever_they_look_like() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_never_looks_whole() {
+async fn truncated_body_is_never_passed_as_complete() {
     let gateway = Gateway::start().await;
     let token = gateway.token().await;
     let photo = photo("portrait.jpg");
@@ -215,7 +215,7 @@ async fn a_body_that_breaks_off_never_looks_whole() {
 }
 
 #[tokio::test]
-async fn a_wechat_out_of_reach_or_silent_is_a_bad_gateway_in_its_own_shape() {
+async fn unreachable_wechat_is_answered_in_wechats_format() {
     let nowhere = format!("http://{}", free_address());
     let gateway = Gateway::builder().set("wechat.api_base_url", nowhere).start().await;
     let answer = gateway.calls_wechat("any").await;
@@ -239,7 +239,7 @@ async fn a_wechat_out_of_reach_or_silent_is_a_bad_gateway_in_its_own_shape() {
 }
 
 #[tokio::test]
-async fn what_is_not_wechats_is_not_passed() {
+async fn other_paths_are_not_passed_through() {
     let gateway = Gateway::start().await;
     for path in [
         "/cgi-bin/token/",
@@ -296,7 +296,7 @@ async fn what_is_not_wechats_is_not_passed() {
 }
 
 #[tokio::test]
-async fn a_ticket_of_another_type_is_wechats() {
+async fn ticket_of_another_type_is_passed_through() {
     let gateway = Gateway::start().await;
     let token = gateway.token().await;
     let calls = gateway.wechat.sandbox.calls(Api::GetTicket);
@@ -343,7 +343,7 @@ async fn answer(State(echo): State<Echo>, request: Request) -> Response {
 }
 
 #[tokio::test]
-async fn method_path_query_and_headers_arrive_as_they_were_but_for_the_connections_own() {
+async fn request_passes_through_without_hop_by_hop_headers() {
     let (echo, url) = Echo::start().await;
     let gateway = Gateway::builder().set("wechat.api_base_url", &url).start().await;
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
@@ -420,7 +420,7 @@ async fn a_large_upload_streams_and_keeps_its_length() {
 }
 
 #[tokio::test]
-async fn a_slow_stream_may_take_longer_than_the_time_out() {
+async fn steady_stream_may_outlast_the_timeout() {
     let (_, url) = Echo::start().await;
     let builder = Gateway::builder()
         .set("wechat.api_base_url", &url)

@@ -15,7 +15,7 @@ fn component(answer: &Answer, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn readyz_tells_ready_from_degraded_from_unready() {
+async fn readyz_distinguishes_ready_degraded_and_unready() {
     let mut redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let refused = wechat.sandbox.inject(Fault::errcode(40125).on(Api::StableToken));
@@ -138,7 +138,7 @@ async fn live_through_everything(gateway: &Caller, secrets: &mut BTreeSet<String
 }
 
 #[tokio::test]
-async fn no_secret_is_ever_told() {
+async fn secrets_never_appear_in_answers_and_logs() {
     const PASSWORD: &str = "redis-password-5e1f";
     let mut redis = RedisServer::start_with(&["--requirepass", PASSWORD]).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;

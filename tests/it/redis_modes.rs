@@ -54,7 +54,7 @@ async fn until_all_say(processes: &[GatewayProcess], status: &str) {
 }
 
 #[tokio::test]
-async fn one_server() {
+async fn standalone_redis_over_tls_serves_two_replicas() {
     let tls = Tls::new();
     let redis = RedisServer::start_with_tls(&tls, &acl()).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
@@ -87,7 +87,7 @@ async fn one_server() {
 }
 
 #[tokio::test]
-async fn a_sentinel_failover_under_traffic_is_not_felt() {
+async fn sentinel_failover_under_traffic_fails_no_request() {
     let tls = Tls::new();
     let mut master = RedisServer::start_with_tls(&tls, &acl()).await;
     let port = master.address.port().to_string();
@@ -191,7 +191,7 @@ async fn home(nodes: &[RedisServer], key: &str) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn a_cluster_of_three_serves_and_a_lost_node_is_not_felt() {
+async fn cluster_serves_through_the_loss_of_a_node() {
     let tls = Tls::new();
     let mut nodes = cluster(&tls).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;

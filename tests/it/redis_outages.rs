@@ -34,7 +34,7 @@ fn redis_component(answer: &Answer) -> &serde_json::Value {
 }
 
 #[tokio::test]
-async fn redis_that_comes_back_empty_is_given_what_is_still_valid() {
+async fn valid_credentials_are_republished_to_an_empty_redis() {
     let mut redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
@@ -71,7 +71,7 @@ async fn redis_that_comes_back_empty_is_given_what_is_still_valid() {
 }
 
 #[tokio::test]
-async fn redis_that_comes_back_from_an_old_snapshot_is_put_right() {
+async fn old_redis_snapshot_is_overwritten() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
@@ -101,7 +101,7 @@ async fn redis_that_comes_back_from_an_old_snapshot_is_put_right() {
 }
 
 #[tokio::test]
-async fn a_frozen_redis_slows_no_signature_down() {
+async fn frozen_redis_does_not_slow_signatures() {
     // As long as nobody waits for Redis, nobody waits as long as this.
     const PATIENCE: Duration = Duration::from_secs(3);
     let redis = RedisServer::start().await;
@@ -171,20 +171,20 @@ async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
 }
 
 #[tokio::test]
-async fn a_read_only_redis_is_survived() {
+async fn read_only_redis_is_tolerated() {
     let redis = RedisServer::start().await;
     redis.refuse_writes().await;
     assert_survives_without_writes(&redis, "REPLICAOF NO ONE").await;
 }
 
 #[tokio::test]
-async fn a_full_redis_is_survived() {
+async fn full_redis_is_tolerated() {
     let redis = RedisServer::start_with(&["--maxmemory", "100kb", "--maxmemory-policy", "noeviction"]).await;
     assert_survives_without_writes(&redis, "CONFIG SET maxmemory 0").await;
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_survived_until_it_is_right() {
+async fn wrong_redis_password_is_tolerated_until_corrected() {
     let redis = RedisServer::start_with(&["--requirepass", "somebody-elses"]).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = builder(&redis, &wechat)
@@ -240,7 +240,7 @@ async fn at_rest(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> G
 }
 
 #[tokio::test]
-async fn an_upload_asks_redis_twice_and_one_that_was_just_remembered_once() {
+async fn upload_makes_two_redis_round_trips_and_a_repeat_one() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = at_rest(&redis, &wechat).await;
@@ -258,7 +258,7 @@ async fn an_upload_asks_redis_twice_and_one_that_was_just_remembered_once() {
 }
 
 #[tokio::test]
-async fn signing_costs_redis_and_wechat_nothing() {
+async fn signing_makes_no_redis_or_wechat_call() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = at_rest(&redis, &wechat).await;

@@ -15,7 +15,7 @@ fn no_overlap() -> SandboxConfig {
 }
 
 #[tokio::test]
-async fn a_foreign_take_over_during_a_hundred_uploads_costs_one_renewal() {
+async fn foreign_takeover_during_a_hundred_uploads_costs_one_renewal() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
@@ -75,7 +75,7 @@ async fn a_foreign_take_over_during_a_hundred_uploads_costs_one_renewal() {
 }
 
 #[tokio::test]
-async fn a_replica_that_adopted_the_cure_does_not_report_the_same_death_later() {
+async fn replica_that_adopted_the_new_token_does_not_report_the_old_one() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
@@ -107,7 +107,7 @@ async fn a_replica_that_adopted_the_cure_does_not_report_the_same_death_later() 
 }
 
 #[tokio::test]
-async fn two_clusters_that_fight_over_a_classic_token_are_stopped_by_the_days_limit() {
+async fn fight_over_a_classic_token_is_stopped_by_the_daily_limit() {
     let wechat = SandboxHost::start(no_overlap()).await;
     let builder = Gateway::builder().classic().set("credentials.daily_token_calls", 5);
     let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
@@ -150,7 +150,7 @@ async fn two_clusters_that_fight_over_a_classic_token_are_stopped_by_the_days_li
 }
 
 #[tokio::test]
-async fn the_days_limit_is_one_for_the_whole_cluster() {
+async fn daily_limit_is_shared_by_the_cluster() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
@@ -175,7 +175,7 @@ async fn the_days_limit_is_one_for_the_whole_cluster() {
 }
 
 #[tokio::test]
-async fn force_refresh_is_for_a_rejected_token_that_wechat_gives_back_and_not_twice_in_30_s() {
+async fn force_refresh_needs_a_rejected_token_and_30_s_between() {
     let redis = RedisServer::start().await;
     // WeChat itself would let it be forced at any time.
     let wechat = SandboxHost::start(SandboxConfig {

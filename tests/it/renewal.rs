@@ -88,7 +88,7 @@ async fn calls_in_4s(expires_in: serde_json::Value) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn lives_that_wechat_shortens_make_no_loop() {
+async fn shortened_lives_cause_no_renewal_loop() {
     // Three quarters of a life between two calls, and what a busy machine adds.
     let (one, five, text) = tokio::join!(calls_in_4s(1.into()), calls_in_4s(5.into()), calls_in_4s("3".into()));
     assert!((4..=8).contains(&one.0) && (4..=8).contains(&one.1), "{one:?}");
@@ -103,7 +103,7 @@ async fn lives_that_wechat_shortens_make_no_loop() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_asked_about_once_per_max_age_for_the_whole_cluster() {
+async fn ticket_is_fetched_once_per_max_age_by_the_cluster() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
@@ -152,7 +152,7 @@ async fn a_ticket_is_asked_about_once_per_max_age_for_the_whole_cluster() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_never_empty() {
+async fn empty_ticket_is_never_used() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     for ticket in [serde_json::Value::Null, "".into(), " \n".into()] {
         let set = [("ticket".to_owned(), ticket.clone())].into_iter().collect();
@@ -182,7 +182,7 @@ async fn a_ticket_is_never_empty() {
 }
 
 #[tokio::test]
-async fn an_older_services_token_is_shared_and_not_replaced() {
+async fn token_of_an_older_service_is_adopted() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig {
         token_overlap: Some(Duration::ZERO),

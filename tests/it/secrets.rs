@@ -313,7 +313,7 @@ async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &s
 }
 
 #[tokio::test]
-async fn with_an_upload_service_tokens_and_json() {
+async fn no_secret_is_logged_with_an_upload_service_and_json() {
     let (redis, service, jwt) = (start_redis().await, ImageService::start().await, jwt());
     let builder = builder(&redis, "json")
         .set("image_store.backend", "http")
@@ -332,7 +332,7 @@ async fn with_an_upload_service_tokens_and_json() {
 }
 
 #[tokio::test]
-async fn with_a_broken_s3_store_keys_and_text() {
+async fn no_secret_is_logged_with_a_broken_s3_store_and_text() {
     let redis = start_redis().await;
     let builder = builder(&redis, "text")
         .set("image_store.backend", "s3")

@@ -40,7 +40,7 @@ async fn at(store: &Arc<dyn SharedStore>, key: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_value_is_made_by_one_and_found_by_the_others() {
+async fn value_is_created_by_one_and_found_by_the_others() {
     let (_redis, pairs) = both_kinds().await;
     let lock = lock_of(KEY);
     for [ours, theirs] in pairs {
@@ -60,7 +60,7 @@ async fn a_value_is_made_by_one_and_found_by_the_others() {
 }
 
 #[tokio::test]
-async fn a_blank_value_is_made_anew() {
+async fn blank_value_is_created_again() {
     let (_redis, pairs) = both_kinds().await;
     let lock = lock_of(KEY);
     for [ours, theirs] in pairs {
@@ -73,7 +73,7 @@ async fn a_blank_value_is_made_anew() {
 }
 
 #[tokio::test]
-async fn what_is_made_is_found_in_a_redis_that_takes_no_writes() {
+async fn stored_value_is_readable_from_a_read_only_redis() {
     let redis = RedisServer::start().await;
     let store = client(&redis);
     let lock = lock_of(KEY);
@@ -90,7 +90,7 @@ async fn what_is_made_is_found_in_a_redis_that_takes_no_writes() {
 
 /// Claimers and makers of many values, over two connections, with nothing to keep them in step.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_all_who_claim_at_any_time_one_makes_the_value() {
+async fn concurrent_claims_have_one_winner() {
     let (_redis, pairs) = both_kinds().await;
     for stores in pairs {
         let mut claimers = JoinSet::new();

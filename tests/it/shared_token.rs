@@ -28,7 +28,7 @@ async fn refusals(gateway: &Gateway, reason: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn the_token_and_the_ticket_come_in_wechats_own_shapes() {
+async fn token_and_ticket_are_answered_in_wechats_format() {
     let gateway = Gateway::builder().file(CLIENTS).start().await;
     gateway.until_ready().await;
     let account = gateway.wechat.account();
@@ -58,7 +58,7 @@ async fn the_token_and_the_ticket_come_in_wechats_own_shapes() {
 }
 
 #[tokio::test]
-async fn expires_in_is_what_is_really_left() {
+async fn expires_in_is_the_remaining_life() {
     let config = SandboxConfig {
         token_ttl: Duration::from_secs(20),
         ..SandboxConfig::default()
@@ -78,7 +78,7 @@ async fn expires_in_is_what_is_really_left() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_wechats() {
+async fn refusals_have_wechats_errcodes() {
     let gateway = Gateway::builder().file(CLIENTS).start().await;
     let account = gateway.wechat.account();
     let (id, secret) = (account.app_id.as_str(), account.secret.expose());
@@ -117,7 +117,7 @@ async fn every_refusal_is_wechats() {
 }
 
 #[tokio::test]
-async fn a_client_gets_the_token_of_its_own_account_only() {
+async fn client_is_limited_to_its_own_accounts() {
     let config = SandboxConfig::with_accounts(vec![account("wx1", "secret-of-wx1"), account("wx2", "secret-of-wx2")]);
     let wechat = SandboxHost::start(config).await;
     let file = r#"
@@ -150,7 +150,7 @@ app_ids = ["wx2"]
 }
 
 #[tokio::test]
-async fn without_a_credential_wechat_is_busy_and_the_answer_says_when_to_come_back() {
+async fn missing_credential_is_answered_with_errcode_minus_one_and_retry_after() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     wechat.sandbox.inject(Fault::errcode(40164).on(Api::StableToken));
     let gateway = Gateway::builder().wechat(&wechat).start().await;
@@ -161,7 +161,7 @@ async fn without_a_credential_wechat_is_busy_and_the_answer_says_when_to_come_ba
 }
 
 #[tokio::test]
-async fn one_dead_token_and_twenty_callers_cost_one_probe_and_one_token_call() {
+async fn dead_token_reported_by_twenty_callers_costs_one_probe_and_one_renewal() {
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;
     let calls = gateway.wechat.sandbox.calls(Api::StableToken);
@@ -180,7 +180,7 @@ async fn one_dead_token_and_twenty_callers_cost_one_probe_and_one_token_call() {
 }
 
 #[tokio::test]
-async fn a_suspicion_of_a_good_token_renews_nothing_and_is_probed_once() {
+async fn report_against_a_valid_token_costs_one_probe_and_no_renewal() {
     let gateway = Gateway::start().await;
     let token = gateway.token().await;
     for _ in 0..5 {
@@ -192,7 +192,7 @@ async fn a_suspicion_of_a_good_token_renews_nothing_and_is_probed_once() {
 }
 
 #[tokio::test]
-async fn who_asks_for_the_first_time_suspects_nothing_unless_it_forces() {
+async fn first_request_of_a_client_is_no_report_unless_forced() {
     let gateway = Gateway::builder().file(CLIENTS).start().await;
     let app_id = gateway.wechat.account().app_id;
     let token = gateway.token().await;
@@ -206,7 +206,7 @@ async fn who_asks_for_the_first_time_suspects_nothing_unless_it_forces() {
 }
 
 #[tokio::test]
-async fn a_probe_that_wechat_does_not_answer_renews_nothing() {
+async fn unanswered_probe_renews_nothing() {
     let gateway = Gateway::start().await;
     let token = gateway.token().await;
     gateway
@@ -219,7 +219,7 @@ async fn a_probe_that_wechat_does_not_answer_renews_nothing() {
 }
 
 #[tokio::test]
-async fn replicas_share_one_probe_and_its_finding() {
+async fn probe_result_is_shared_between_replicas() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
@@ -240,7 +240,7 @@ async fn replicas_share_one_probe_and_its_finding() {
 }
 
 #[tokio::test]
-async fn a_token_gets_its_ticket_from_any_replica_even_from_one_that_never_held_it() {
+async fn ticket_is_answered_by_a_replica_that_never_held_the_token() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = || {
@@ -270,7 +270,7 @@ async fn a_token_gets_its_ticket_from_any_replica_even_from_one_that_never_held_
 }
 
 #[tokio::test]
-async fn the_journal_tells_once_who_was_given_which_token() {
+async fn journal_records_each_hand_out_once() {
     let redis = RedisServer::start().await;
     let gateway = Gateway::builder().redis(&redis).file(CLIENTS).start().await;
     let app_id = gateway.wechat.account().app_id;
@@ -344,7 +344,7 @@ async fn secrets_and_queries_are_not_logged() {
 }
 
 #[tokio::test]
-async fn an_operator_renews_at_his_word() {
+async fn operator_can_renew_by_hand() {
     let key = "open-sesame-open-sesame";
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder()
@@ -388,7 +388,7 @@ async fn an_operator_renews_at_his_word() {
 }
 
 #[tokio::test]
-async fn without_a_key_the_operators_actions_are_closed() {
+async fn operator_actions_are_closed_without_a_key() {
     let gateway = Gateway::start().await;
     for key in ["", "anything"] {
         let answer = gateway.operator_renews("access_token", key).await;

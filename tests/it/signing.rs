@@ -161,7 +161,7 @@ const AWKWARD: [(&str, &str); 26] = [
 ];
 
 #[tokio::test]
-async fn every_awkward_page_is_signed_as_its_browser_knows_it() {
+async fn awkward_urls_are_signed_as_browsers_write_them() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let ticket = gateway
@@ -180,7 +180,7 @@ async fn every_awkward_page_is_signed_as_its_browser_knows_it() {
 }
 
 #[tokio::test]
-async fn the_answer_is_what_wx_config_wants() {
+async fn response_has_the_fields_of_wx_config() {
     let gateway = Gateway::start().await;
     let page = "https://h5.example.com/photo?id=7";
     let (first, second) = (gateway.sign(page).await, gateway.sign(page).await);
@@ -206,7 +206,7 @@ async fn the_answer_is_what_wx_config_wants() {
 }
 
 #[tokio::test]
-async fn an_unencoded_url_is_signed_where_nothing_of_it_was_lost() {
+async fn unencoded_url_is_signed_if_nothing_was_lost() {
     let gateway = Gateway::start().await;
     for (query, page) in [
         ("url=https://a.cn/p", "https://a.cn/p"),
@@ -289,7 +289,7 @@ proptest::proptest! {
 
     /// No query makes the parsers panic.
     #[test]
-    fn any_query_is_survived(query in ".{0,200}") {
+    fn arbitrary_queries_do_not_panic(query in ".{0,200}") {
         if let Ok(params) = wxgate::jssdk::QueryParams::parse(&query) {
             let _ = PageUrl::parse(&params.url);
         }

@@ -40,7 +40,7 @@ fn assert_wechat_knows_of_no_trace(wechat: &SandboxHost) {
 }
 
 #[tokio::test]
-async fn a_callers_trace_goes_on_to_the_image_store_and_never_to_wechat() {
+async fn trace_context_goes_to_the_image_store_and_never_to_wechat() {
     let (collector, images) = (Collector::start().await, ImageService::start().await);
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder()
@@ -105,7 +105,7 @@ async fn a_callers_trace_goes_on_to_the_image_store_and_never_to_wechat() {
 }
 
 #[tokio::test]
-async fn failures_are_marked_and_what_the_caller_does_not_sample_stays_here() {
+async fn failed_spans_are_marked_and_unsampled_traces_are_not_exported() {
     let collector = Collector::start().await;
     let builder = Gateway::builder().set("telemetry.otlp_endpoint", format!("{}/", collector.url()));
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
@@ -132,7 +132,7 @@ async fn failures_are_marked_and_what_the_caller_does_not_sample_stays_here() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_nobody_is_told_of_a_trace() {
+async fn no_trace_is_exported_without_an_endpoint() {
     let images = ImageService::start().await;
     let gateway = Gateway::builder()
         .set("image_store.backend", "http")
@@ -146,7 +146,7 @@ async fn without_an_endpoint_nobody_is_told_of_a_trace() {
 }
 
 #[tokio::test]
-async fn a_collector_that_refuses_is_told_of_once() {
+async fn refusing_collector_is_logged_once() {
     let (collector, wechat) = (
         Collector::start().await,
         SandboxHost::start(SandboxConfig::default()).await,
@@ -176,7 +176,7 @@ async fn a_collector_that_refuses_is_told_of_once() {
 
 /// Connections to this are made, by the kernel, and nothing ever answers.
 #[tokio::test]
-async fn a_collector_that_is_silent_holds_up_neither_requests_nor_the_drain() {
+async fn silent_collector_delays_neither_requests_nor_the_drain() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
@@ -216,7 +216,7 @@ async fn headers_and_compression_are_taken_from_the_standard_variables() {
 }
 
 #[tokio::test]
-async fn log_level_does_not_hide_traces_and_traces_add_no_line_to_the_log() {
+async fn log_level_and_traces_are_independent() {
     let collector = Collector::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let silent = Gateway::builder()

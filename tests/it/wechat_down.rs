@@ -54,7 +54,7 @@ async fn calls_are_backed_off_while_wechat_is_down_and_it_recovers_by_itself() {
 }
 
 #[tokio::test]
-async fn an_operators_error_comes_with_its_cure() {
+async fn errors_for_operators_come_with_advice() {
     for (code, cure) in [
         (40164, "IP白名单"),
         (40125, "AppSecret"),
@@ -80,7 +80,7 @@ async fn an_operators_error_comes_with_its_cure() {
 }
 
 #[tokio::test]
-async fn what_is_still_valid_is_served_while_wechat_is_down() {
+async fn valid_credentials_are_served_while_wechat_is_down() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = Gateway::builder()
         .wechat(&wechat)
@@ -100,7 +100,7 @@ async fn what_is_still_valid_is_served_while_wechat_is_down() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_made_good_soon_and_is_nobody_elses_doing() {
+async fn lost_token_response_is_retried_soon_and_not_reported_as_foreign() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig {
         token_overlap: Some(Duration::ZERO),
@@ -142,7 +142,7 @@ async fn a_lost_answer_is_made_good_soon_and_is_nobody_elses_doing() {
 }
 
 #[tokio::test]
-async fn another_host_is_for_connections_that_fail_and_never_for_answers() {
+async fn fallback_host_is_used_only_if_connecting_fails() {
     let (wechat, fallback) = tokio::join!(
         SandboxHost::start(SandboxConfig::default()),
         SandboxHost::start(SandboxConfig::default())

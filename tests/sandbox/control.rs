@@ -37,7 +37,7 @@ async fn faults_are_set_listed_and_cleared() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_control_call_is_said() {
+async fn bad_control_call_is_explained() {
     let desk = Desk::new().await;
     for (body, said) in [
         (json!({"fault": {"kind": "errcode"}}), "missing field `code`"),

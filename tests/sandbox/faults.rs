@@ -69,7 +69,7 @@ async fn errcodes_come_with_wechats_texts_or_with_given_ones() {
 }
 
 #[tokio::test]
-async fn rules_meet_as_many_calls_as_they_say() {
+async fn rule_applies_to_the_given_number_of_calls() {
     let desk = Desk::new().await;
     desk.sandbox.inject(Fault::errcode(-1).on(Api::Token).times(2).after(1));
     let mut codes = Vec::new();
@@ -89,7 +89,7 @@ async fn rules_meet_as_many_calls_as_they_say() {
 }
 
 #[tokio::test]
-async fn a_rule_meets_an_account_by_its_token_too() {
+async fn rule_for_an_account_applies_to_its_tokens() {
     let desk = Desk::new().await;
     let token = desk.token().await;
     desk.sandbox
@@ -100,7 +100,7 @@ async fn a_rule_meets_an_account_by_its_token_too() {
 }
 
 #[tokio::test]
-async fn a_proxy_may_answer_in_wechats_place() {
+async fn fault_can_answer_as_a_proxy() {
     let desk = Desk::new().await;
     let board = &desk.sandbox;
     board.inject(Rule::from(Fault::status(502)).once());
@@ -260,7 +260,7 @@ async fn json_can_be_other_than_promised() {
 }
 
 #[tokio::test]
-async fn faults_add_up() {
+async fn faults_can_be_combined() {
     let desk = Desk::new().await;
     let rule = Fault::errcode(40001)
         .on(Api::Token)

@@ -20,7 +20,7 @@ use crate::fakes::{
 };
 
 #[tokio::test]
-async fn a_picture_of_exactly_the_limit_is_fine() {
+async fn picture_of_exactly_the_limit_is_accepted() {
     for announced in [Some(PHOTO.len()), None] {
         let store = FakeStore::new(Behaviour::Good);
         let limit = |media: &mut settings::Media| media.max_bytes = PHOTO.len() as u64;
@@ -53,7 +53,7 @@ async fn one_byte_too_many_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
-async fn what_is_not_an_allowed_picture_never_reaches_the_store() {
+async fn disallowed_picture_never_reaches_the_store() {
     const SVG: &[u8] = b"<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>";
     const GZIP: &[u8] = &[0x1F, 0x8B, 0x08, 0, 0, 0, 0, 0, 0, 3, 0xFF, 0xD8, 0xFF];
     const PNG: &[u8] = include_bytes!("../fixtures/photos/portrait.png");

@@ -19,7 +19,7 @@ use crate::fakes::{
 };
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_does_not_lose_the_photo() {
+async fn photo_is_stored_after_the_caller_hangs_up() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let gateway = Gateway::new(&store);
     tokio::select! {
@@ -103,7 +103,7 @@ async fn store_that_hangs_times_out_and_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_for_a_moment_is_tried_again_with_a_fresh_download() {
+async fn transient_store_failure_is_retried_with_a_fresh_download() {
     let failures = vec![StoreFailure::TimedOut, StoreFailure::Broken("reset".to_owned())];
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::failing(failures));
     let gateway = Gateway::new(&store);
@@ -120,7 +120,7 @@ async fn a_store_that_fails_for_a_moment_is_tried_again_with_a_fresh_download() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_goes_on_failing_is_given_up() {
+async fn persistent_store_failure_ends_after_all_attempts() {
     let refused = || StoreFailure::Refused("HTTP status 507".to_owned());
     let (wechat, store) = (
         FakeWeChat::sending(PHOTO),

@@ -17,7 +17,7 @@ use crate::fakes::{
 };
 
 #[tokio::test]
-async fn a_photo_is_stored_byte_for_byte_once_and_remembered() {
+async fn photo_is_stored_once_and_remembered() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let gateway = Gateway::new(&store);
     let url = gateway.upload(&wechat).await.unwrap();
@@ -75,7 +75,7 @@ async fn callers_share_an_upload_in_flight_even_if_nothing_is_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_url_is_remembered_for_as_long_as_the_operator_says() {
+async fn url_is_remembered_for_remember_for() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let shared = Arc::new(MemoryStore::default());
     let gateway = Gateway::build(&store, shared.clone(), |_| {});
@@ -103,7 +103,7 @@ async fn lease_does_not_block_uploads_after_the_url_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_dies_is_replaced_when_its_lease_ends() {
+async fn lease_of_a_dead_replica_is_taken_over() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let shared = Arc::new(MemoryStore::default());
     // What the dead one left: no URL, and a lease that nobody renews.
@@ -121,7 +121,7 @@ async fn a_replica_that_dies_is_replaced_when_its_lease_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_takes_long_keeps_its_lease() {
+async fn slow_upload_keeps_its_lease() {
     let shared: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
     let slow = FakeWeChat::new(|| {
         let wait = tokio::time::sleep(Duration::from_secs(25));
@@ -162,7 +162,7 @@ async fn uploads_succeed_while_the_shared_store_is_unreachable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_was_frozen_answers_the_url_of_the_one_that_took_over() {
+async fn frozen_replica_answers_the_url_of_its_successor() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::waiting());
     let shared = Arc::new(MemoryStore::default());
     let gateway = Gateway::build(&store, shared.clone(), |_| {});
@@ -188,7 +188,7 @@ async fn a_replica_that_was_frozen_answers_the_url_of_the_one_that_took_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_waits_for_another_ones_failure_tries_for_itself() {
+async fn waiting_replica_uploads_after_anothers_failure() {
     let shared: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
     let failing = FakeStore::failing((0..3).map(|_| StoreFailure::TimedOut).collect());
     let good = FakeStore::new(Behaviour::Good);

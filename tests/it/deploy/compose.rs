@@ -114,7 +114,7 @@ fn secrets_are_random_and_written_once() {
 }
 
 #[test]
-fn nothing_starts_by_a_default_and_nothing_inner_is_published() {
+fn compose_pins_images_and_publishes_no_internal_port() {
     let compose = yaml("compose.yaml");
     for (name, service) in compose["services"].as_object().unwrap() {
         let image = service["image"].as_str().unwrap();
@@ -162,7 +162,7 @@ fn nothing_starts_by_a_default_and_nothing_inner_is_published() {
 }
 
 #[test]
-fn nothing_that_stays_runs_as_root() {
+fn long_running_services_do_not_run_as_root() {
     let compose = yaml("compose.yaml");
     for (name, service) in compose["services"].as_object().unwrap() {
         assert_eq!(texts(&service["cap_drop"]), ["ALL"], "{name}");
@@ -242,7 +242,7 @@ async fn redis_starts_by_its_command() {
 }
 
 #[test]
-fn the_other_files_fit_the_gateway() {
+fn console_and_sandbox_files_match_the_gateway() {
     let console = yaml("deploy/compose/console.yaml");
     assert_eq!(texts(&console["services"]["wxgate"]["ports"]), ["127.0.0.1:9090:9090"]);
     let sandbox = yaml("deploy/compose/sandbox.yaml")["services"]["sandbox"].clone();

@@ -221,7 +221,7 @@ fn promtool_is_called_as_shown() {
 }
 
 #[test]
-fn what_needs_an_engine_names_what_there_is() {
+fn documented_commands_name_existing_services() {
     let compose = yaml("compose.yaml");
     for line in commands(&both()[0])
         .into_iter()

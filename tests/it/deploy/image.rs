@@ -28,7 +28,7 @@ pub(super) fn environment() -> Vec<(String, String)> {
 }
 
 #[test]
-fn it_runs_the_binary_that_it_holds_with_commands_that_exist() {
+fn image_runs_its_binary_with_existing_commands() {
     let copied = instructions().into_iter().filter(|(name, _)| name == "RUN");
     assert!(copied.into_iter().any(|(_, run)| run.contains("/image/usr/local/bin/")));
     let entry: Vec<String> = serde_json::from_str(&last("ENTRYPOINT")).unwrap();
@@ -49,7 +49,7 @@ fn it_runs_the_binary_that_it_holds_with_commands_that_exist() {
 }
 
 #[test]
-fn it_runs_as_nobody_in_particular_and_listens_where_it_says() {
+fn image_runs_unprivileged_and_listens_on_the_exposed_ports() {
     let (user, _) = last("USER")
         .split_once(':')
         .map(|(user, group)| (user.to_owned(), group.to_owned()))
@@ -75,7 +75,7 @@ fn it_runs_as_nobody_in_particular_and_listens_where_it_says() {
 }
 
 #[test]
-fn it_builds_behind_mirrors_and_says_what_it_is() {
+fn image_builds_behind_mirrors_and_carries_labels() {
     let (all, version) = (instructions(), env!("CARGO_PKG_VERSION"));
     let base = all.iter().find(|(name, _)| name == "ARG").unwrap();
     let from = all.iter().find(|(name, _)| name == "FROM").unwrap();
@@ -93,7 +93,7 @@ fn it_builds_behind_mirrors_and_says_what_it_is() {
 
 /// The image is what `ldd` names, so it takes a libc that is linked at run time, and no plug-ins beside it.
 #[test]
-fn it_holds_every_library_that_the_binary_is_linked_to() {
+fn image_contains_every_linked_library() {
     let output = Command::new("ldd").arg(env!("CARGO_BIN_EXE_wxgate")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let libraries: Vec<_> = text.split_whitespace().filter(|word| word.starts_with('/')).collect();

@@ -115,7 +115,7 @@ fn two_replicas_are_one_service_and_restricted() {
 }
 
 #[test]
-fn the_internal_listener_is_for_some_and_the_public_one_for_all() {
+fn network_policy_restricts_the_internal_listener_only() {
     let policy = manifest("networkpolicy");
     let rules = policy["spec"]["ingress"].as_array().unwrap();
     let of = |port: &str| {

@@ -69,7 +69,7 @@ fn assemble(root: &Path, is_root: bool) -> std::path::PathBuf {
 }
 
 #[test]
-fn it_holds_what_the_binary_needs_and_belongs_to_whom_it_runs_as() {
+fn last_stage_has_what_the_binary_needs_with_the_right_owner() {
     let root = tempfile::tempdir().unwrap();
     let is_root = std::fs::metadata(root.path()).unwrap().uid() == 0;
     let stage = assemble(root.path(), is_root);

@@ -105,7 +105,7 @@ async fn alerts_and_panels_ask_for_metrics_that_are_exposed() {
 }
 
 #[test]
-fn the_reader_of_expressions_sees_what_is_asked_for() {
+fn expression_reader_finds_metrics_and_labels() {
     let expression = "sum by (route) (rate(wxgate_a_total{status=~\"5..\"}[5m])) / on (instance) wxgate_b";
     assert_eq!(
         asked_for(expression),
@@ -158,7 +158,7 @@ fn the_operators_rules_are_the_same() {
 
 /// Prometheus' own tool (the package "prometheus"), which `scripts/test` installs.
 #[test]
-fn promtool_finds_the_rules_right_and_sees_them_fire() {
+fn promtool_accepts_the_rules_and_their_tests() {
     for arguments in [["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]] {
         let output = Command::new("promtool")
             .args(arguments)

@@ -199,7 +199,7 @@ async fn pages_and_uploads_get_through_by_tls() {
 }
 
 #[tokio::test]
-async fn a_forged_address_changes_nothing() {
+async fn forged_forwarded_for_is_ignored_behind_nginx() {
     let gateway = Gateway::builder()
         .set("server.trusted_proxies", "127.0.0.1/32")
         .set("rate_limit.jssdk_per_second", "1")
@@ -217,7 +217,7 @@ async fn a_forged_address_changes_nothing() {
 }
 
 #[tokio::test]
-async fn pictures_are_read_by_name_and_nothing_else_reaches_the_store() {
+async fn nginx_passes_only_picture_names_to_the_store() {
     let (address, asked) = store().await;
     let gateway = Gateway::start().await;
     let nginx = Nginx::start(gateway.address, address).await;

@@ -26,7 +26,7 @@ fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 }
 
 #[test]
-fn the_example_changes_what_has_to_be_changed() {
+fn example_overlay_replaces_every_placeholder() {
     let Some(objects) = built(&project(FOLDER)) else { return };
     let deployment = only(&objects, "Deployment");
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
@@ -64,7 +64,7 @@ fn the_example_changes_what_has_to_be_changed() {
 }
 
 #[test]
-fn the_operators_part_is_added_by_the_line_that_is_shown() {
+fn operator_component_is_added_by_the_documented_line() {
     let folder = tempfile::tempdir().unwrap();
     let copied = Command::new("cp")
         .arg("-r")

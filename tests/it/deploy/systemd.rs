@@ -18,7 +18,7 @@ fn values(key: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_settings_load_with_the_credentials_that_are_handed_over() {
+fn systemd_settings_load_with_their_credentials() {
     let folder = tempfile::tempdir().unwrap();
     for credential in values("LoadCredential") {
         let (name, path) = credential.split_once(':').unwrap();
@@ -41,7 +41,7 @@ fn the_settings_load_with_the_credentials_that_are_handed_over() {
 
 /// systemd itself, where it is at hand (the package "systemd"), finds no mistake and little that is left open.
 #[test]
-fn systemd_finds_nothing_wrong_with_it() {
+fn unit_passes_systemd_analyze() {
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("wxgate.service");
     std::fs::write(&unit, read(UNIT).replace("/usr/local/bin/wxgate", "/bin/true")).unwrap();

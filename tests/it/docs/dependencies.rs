@@ -72,7 +72,7 @@ fn split_outside_parentheses<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn what_is_shipped_is_what_deny_toml_allows() {
+fn shipped_dependencies_have_licences_that_deny_toml_allows() {
     let deny: toml::Table = read("deny.toml").parse().unwrap();
     let allowed: BTreeSet<&str> = deny["licenses"]["allow"]
         .as_array()

@@ -142,7 +142,7 @@ fn copy(from: &Path, to: &Path) {
 /// There may be no engine here to build the image with. What it would stumble over first is a file
 /// that .dockerignore keeps out, or a manifest that names a file which is not copied.
 #[test]
-fn the_image_finds_what_it_is_built_from() {
+fn docker_build_context_has_every_source() {
     let (dockerfile, ignored) = (read("Dockerfile"), read(".dockerignore"));
     let copied = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
     let copied = copied.filter(|line| !line.starts_with("--from"));

@@ -59,7 +59,7 @@ fn assert_test_exists(test: &str, sources: &[Source]) {
 }
 
 #[test]
-fn claims_about_security_name_what_holds_them() {
+fn security_claims_name_existing_tests() {
     let (text, sources) = (read("SECURITY.md"), sources());
     let spans = code_spans(&text);
     let tests: Vec<_> = spans

@@ -105,7 +105,7 @@ impl Seen {
 }
 
 #[test]
-fn the_search_finds_a_secret_however_it_is_written() {
+fn search_finds_secrets_in_every_encoding() {
     let secrets = [Secret::new("it", "s3+cr/et=5&7f3a")];
     let leaks = |text: &str| {
         let mut seen = Seen::default();

@@ -1,5 +1,6 @@
 //! What the stories have in common.
 
+mod bare_server;
 mod caller;
 mod collector;
 mod command;
@@ -14,7 +15,6 @@ mod raw;
 mod redis;
 mod s3;
 mod sentinel;
-mod small;
 mod tls;
 mod traffic;
 
@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep};
 use wxgate::account::AppId;
 use wxgate::sandbox::Fault;
 
+pub use bare_server::BareServer;
 pub use caller::{Answer, Caller};
 pub use collector::{Collector, attribute};
 pub use command::Ran;
@@ -36,7 +37,6 @@ pub use raw::Raw;
 pub use redis::{RedisServer, connection, free_address};
 pub use s3::S3Server;
 pub use sentinel::Sentinel;
-pub use small::Small;
 pub use tls::{Certificate, Tls, TlsFront, openssl};
 pub use traffic::Traffic;
 

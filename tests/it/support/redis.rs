@@ -211,7 +211,7 @@ pub fn free_address() -> SocketAddr {
 }
 
 #[test]
-fn no_two_tests_are_given_the_same_address() {
+fn addresses_are_unique_per_test() {
     let given: std::collections::HashSet<_> = std::iter::repeat_with(free_address).take(1000).collect();
     assert_eq!(given.len(), 1000);
 }

@@ -11,13 +11,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use wxgate::http::serve::{ConnectionLimit, Limits, Server, Serves};
 
 /// A server with limits of the test's own.
-pub struct Small {
+pub struct BareServer {
     /// Where it listens.
     pub address: SocketAddr,
     _end: DropGuard,
 }
 
-impl Small {
+impl BareServer {
     /// Answers every request with its path and body, until it is dropped.
     pub async fn start(limits: Limits) -> Self {
         Self::serving(limits, echo()).await

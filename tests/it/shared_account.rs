@@ -93,7 +93,7 @@ impl Company {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_of_a_company_without_a_failed_call() {
+async fn systems_sharing_an_account_have_no_failed_call_in_a_day() {
     let redis = RedisServer::start().await;
     let config = SandboxConfig {
         token_ttl: LIFE,

@@ -42,14 +42,14 @@ async fn assert_one_client(gateway: &Gateway, forwarded: impl Fn(usize) -> Vec<S
 }
 
 #[tokio::test]
-async fn nobody_is_believed_who_is_not_trusted() {
+async fn forwarded_for_from_untrusted_peers_is_ignored() {
     let gateway = limited().start().await;
     gateway.until_ready().await;
     assert_one_client(&gateway, |number| vec![format!("203.0.113.{number}")]).await;
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
+async fn clients_behind_a_trusted_proxy_have_their_own_rate_limits() {
     let gateway = limited()
         .set("server.trusted_proxies", "127.0.0.0/8,10.0.0.0/8")
         .start()
@@ -79,7 +79,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
 }
 
 #[tokio::test]
-async fn who_comes_back_when_told_to_gets_through() {
+async fn retry_after_the_announced_time_succeeds() {
     let gateway = limited().start().await;
     gateway.until_ready().await;
     let mut refused = sign(&gateway, &[]).await;

@@ -22,7 +22,7 @@ async fn preflight(gateway: &Gateway, origin: &str, path: &str, method: &str, he
 }
 
 #[tokio::test]
-async fn pages_of_allowed_origins_may_call_both_routes() {
+async fn allowed_origins_may_call_both_routes() {
     let gateway = for_origins("https://h5.example.com,https://shop.example.com")
         .start()
         .await;
@@ -50,7 +50,7 @@ async fn pages_of_allowed_origins_may_call_both_routes() {
 }
 
 #[tokio::test]
-async fn pages_can_read_failures_and_when_to_come_back() {
+async fn cors_exposes_failures_and_retry_after() {
     let gateway = for_origins(PAGE)
         .set("auth.mode", "api_key")
         .set("auth.api_keys", "a-key-that-is-long-enough");
@@ -81,7 +81,7 @@ async fn pages_can_read_failures_and_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_may_not() {
+async fn other_origins_are_refused() {
     let gateway = for_origins(PAGE).start().await;
     for origin in [
         "https://evil.cn",
@@ -106,7 +106,7 @@ async fn pages_of_other_origins_may_not() {
 }
 
 #[tokio::test]
-async fn a_star_lets_every_page_read_and_none_with_cookies() {
+async fn cors_wildcard_disallows_credentials() {
     let gateway = for_origins("*").start().await;
     for origin in [PAGE, "https://evil.cn", "null"] {
         let answer = gateway
@@ -118,7 +118,7 @@ async fn a_star_lets_every_page_read_and_none_with_cookies() {
 }
 
 #[tokio::test]
-async fn browsers_are_told_what_they_must_not_do() {
+async fn security_headers_are_set() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
     let picture = gateway.upload_new_photo().await;
