@@ -6,7 +6,7 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use url::Host;
 
-use super::PageUrl;
+use super::page_url::PageUrl;
 
 /// One entry of an account's `js_domains`, as in WeChat's console (JS接口安全域名): `example.com`
 /// covers that host and all below it, `example.com/mp` only their pages under that path.

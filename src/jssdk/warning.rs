@@ -1,6 +1,6 @@
 //! URLs that can be signed, and whose signature WeChat will refuse all the same.
 
-use super::PageUrl;
+use super::page_url::PageUrl;
 use crate::words::Words;
 
 /// What `url` holds that no browser's `location.href` does. It is signed byte for byte as it was sent, but WeChat checks

@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::Sandbox;
 use super::answer::Answer;
 use super::delivery::{Connection, Delivery, Payload};
 use super::exchange::exchange;
+use super::handle::Sandbox;
 use super::request::Request;
 
 /// The largest body of an upload.

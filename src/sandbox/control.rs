@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::fault::Rules;
+use super::handle::{Sandbox, UnknownAccount};
 use super::state::{CallRecord, SandboxState};
 use super::switchboard::{RuleId, RuleState};
 use super::tokens::Kill;
-use super::{Sandbox, UnknownAccount};
 use crate::account::AppId;
 
 /// The routes under `/sandbox`, which the help text lists.

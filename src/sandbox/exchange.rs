@@ -8,11 +8,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use super::Sandbox;
 use super::answer::{Answer, Body, Fields};
 use super::api::Api;
 use super::delivery::{Delivery, Framing, Payload};
 use super::fault::{End, Fault};
+use super::handle::Sandbox;
 use super::request::Request;
 use super::switchboard::Strike;
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_http::cors::CorsLayer;
 
-use super::Sandbox;
 use super::connection::LARGEST_BODY;
+use super::handle::Sandbox;
 use super::media::Upload;
 use super::multipart;
 use super::request::param;

@@ -1,10 +1,13 @@
 //! The URL that a signing call asked for, against the URL of the page that made it.
 
+use super::claim::ClaimProblem;
 use super::marked::{Marked, mark};
-use super::mistakes::SEND;
+use super::mistakes::{Mistake, SEND};
+use super::search::find_mistakes;
 use super::urls::parts;
-use super::{ClaimProblem, Mistake, Words, find_mistakes};
-use crate::jssdk::{PageUrl, QueryParams, UrlProblem, UrlWarning};
+use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
+use crate::jssdk::warning::UrlWarning;
+use crate::words::Words;
 
 /// What the gateway makes of a signing call.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
 //! The known mistakes, the frequent ones first.
 
-use super::{Claim, Signed, Tickets, Words, escapes, urls};
+use super::claim::{Claim, Tickets};
+use super::signed::Signed;
+use super::{escapes, urls};
 use crate::secret::Secret;
+use crate::words::Words;
 
 /// A known mistake.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::secret::Secret;
 
 const TICKET: &str = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";
 
