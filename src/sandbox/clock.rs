@@ -1,10 +1,10 @@
-//! The sandbox's clock: tokio's, so that a paused one moves it, plus what was added by hand.
+//! The sandbox's clock: tokio's, which tests can pause, plus what [`Clock::advance`] added.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Tells the time since 1970 and the instant that lives are counted by.
+/// Gives the time since 1970, and the instant by which lifetimes are measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     origin: Instant,
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_china_s() {
+    fn china_time_is_utc_plus_8() {
         for (unix, time) in [
             (0, "19700101 08:00:00"),
             (951_753_599, "20000228 23:59:59"),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_paused_clock_and_a_hand_both_move_it() {
+    async fn clock_moves_with_tokios_and_by_advance() {
         let mut clock = Clock::start();
         let (unix, now) = (clock.unix(), clock.now());
         tokio::time::advance(Duration::from_secs(10)).await;

@@ -1,4 +1,4 @@
-//! The control API: what tests in other programs do to a sandbox, over HTTP.
+//! The control API: how tests in other programs control a sandbox, over HTTP.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .with_state(sandbox)
 }
 
-/// What went wrong with a control call, in words.
+/// Why a control call was refused.
 struct Failure(StatusCode, String);
 
 impl Failure {
@@ -95,7 +95,7 @@ async fn remove_fault(State(sandbox): State<Sandbox>, Path(id): Path<RuleId>) ->
     ))
 }
 
-/// How far the sandbox's clock goes ahead.
+/// How far the sandbox's clock moves forward.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Advance {

@@ -1,4 +1,4 @@
-//! One call from its request to its delivery: count it, strike it, carry it out, write it down.
+//! One call from its request to its delivery: count it, look for faults, carry it out, log it.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn wait_before_operation(strike: &Strike) {
 }
 
 impl Fault {
-    /// What is sent in place of the operation's answer, for the faults that prevent it.
+    /// For a fault that prevents the operation: what is sent instead of its answer.
     fn stand_in(&self) -> Option<Payload> {
         let answer = |status, body: &str| Answer::new(status, Body::Bytes(Bytes::from(body.to_owned())));
         Some(match self {
@@ -75,7 +75,7 @@ impl Fault {
         })
     }
 
-    /// Alters what is sent, or how.
+    /// Changes what is sent, or how.
     fn spoil(&self, delivery: &mut Delivery, strike: &Strike) {
         match self {
             Self::LostAnswer { end } => delivery.payload = Payload::Nothing(*end),
@@ -122,7 +122,7 @@ impl Fault {
 
     fn spoil_fields(&self, fields: &mut Fields) {
         match self {
-            // An error has none, and gets none.
+            // An error has no `expires_in`, and does not get one.
             Self::ExpiresIn { value } if fields.get("expires_in").is_some() => fields.replace("expires_in", value),
             Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
             Self::NumbersAsStrings => {

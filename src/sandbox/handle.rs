@@ -1,4 +1,4 @@
-//! The handle by which tests in the same process, and the control API, look at a sandbox and steer it.
+//! The handle with which tests in the same process, and the control API, inspect and control a sandbox.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::verify::ConfigResult;
 use crate::account::AppId;
 use crate::secret::Secret;
 
-/// A sandbox: a handle, cheap to clone, by which tests in the same process look at it and steer it.
+/// A handle to a sandbox, cheap to clone, to inspect and control it.
 #[derive(Clone)]
 pub struct Sandbox {
     config: Arc<SandboxConfig>,
@@ -32,7 +32,7 @@ pub struct Sandbox {
 pub struct UnknownAccount;
 
 impl Sandbox {
-    /// A fresh one.
+    /// A new sandbox.
     #[must_use]
     pub fn new(config: SandboxConfig) -> Self {
         let config = Arc::new(config.within_reason());
@@ -43,29 +43,29 @@ impl Sandbox {
         }
     }
 
-    /// What it was started with.
+    /// The configuration that it was created with.
     #[must_use]
     pub fn config(&self) -> &SandboxConfig {
         &self.config
     }
 
-    /// Adds a rule, behind those in force.
+    /// Adds a rule after those in force.
     pub fn inject(&self, rule: impl Into<Rule>) -> RuleId {
         self.state().board.add(rule.into())
     }
 
-    /// Ends a rule, and lets go of what it holds; false where there is no such rule.
+    /// Removes a rule and releases what it holds; false if there is no such rule.
     #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn remove_fault(&self, id: RuleId) -> bool {
         self.state().board.remove(id)
     }
 
-    /// Ends all rules, and lets go of what they hold.
+    /// Removes all rules and releases what they hold.
     pub fn clear_faults(&self) {
         self.state().board.clear();
     }
 
-    /// How many calls of `api` have arrived, good or bad.
+    /// How many calls of `api` have arrived, successful or not.
     #[must_use]
     pub fn calls(&self, api: Api) -> u64 {
         self.state().calls(api, None)
@@ -77,7 +77,7 @@ impl Sandbox {
         self.state().calls(api, Some(app_id))
     }
 
-    /// The last calls that were answered, the oldest first.
+    /// The last calls that were answered, oldest first.
     #[must_use]
     pub fn log(&self) -> Vec<CallRecord> {
         self.state().log()
@@ -89,7 +89,7 @@ impl Sandbox {
         self.state().view()
     }
 
-    /// The account's newest token of this kind, if it is good.
+    /// The account's newest token of this kind, if it is valid.
     #[must_use]
     pub fn current_token(&self, app_id: &AppId, kind: TokenKind) -> Option<Secret> {
         let issued = self.with_account(app_id, |account, _, now| account.tokens.current(kind, now));
@@ -106,35 +106,35 @@ impl Sandbox {
         ticket.ok().flatten()
     }
 
-    /// Another system fetches a classic token, which supersedes the current one. It is not counted
-    /// as a call.
+    /// Simulates another system that fetches a classic token, which supersedes the current one. It is not counted as a
+    /// call.
     pub fn foreign_token(&self, app_id: &AppId) -> Result<Secret, UnknownAccount> {
         self.with_account(app_id, |account, rules, now| account.tokens.classic(rules, now).token)
     }
 
-    /// Kills the account's good tokens, overlap and all.
+    /// Invalidates the account's valid tokens, including those in their overlap.
     pub fn kill_token(&self, app_id: &AppId, kill: Kill) -> Result<(), UnknownAccount> {
         self.with_account(app_id, |account, _, now| account.tokens.kill(kill, now))
     }
 
-    /// Kills the account's tickets: none issued before verifies any more.
+    /// Invalidates the account's tickets: none issued before verifies any more.
     pub fn kill_tickets(&self, app_id: &AppId) -> Result<(), UnknownAccount> {
         self.with_account(app_id, |account, _, _| account.tickets.kill())
     }
 
-    /// A user uploads a file of any kind: its media id.
+    /// Simulates a user who uploads a file of any kind; returns its media id.
     pub fn upload_media(&self, app_id: &AppId, upload: Upload) -> Result<String, UnknownAccount> {
         self.with_account(app_id, |account, rules, now| account.media.add(upload, rules, now))
     }
 
-    /// What the WeChat app says to a page's `wx.config`. `config` holds `appId`, `timestamp`,
+    /// What the WeChat app answers to a page's `wx.config`. `config` holds `appId`, `timestamp`,
     /// `nonceStr`, `signature` and the page's `url`.
     #[must_use]
     pub fn verify(&self, config: &Map<String, Value>) -> ConfigResult {
         self.state().wechat.verify(config)
     }
 
-    /// Moves the sandbox's clock ahead, and nobody else's.
+    /// Moves the sandbox's own clock forward.
     pub fn advance(&self, by: Duration) {
         self.state().wechat.clock.advance(by);
     }
@@ -145,7 +145,7 @@ impl Sandbox {
         self.state().wechat.clock.unix()
     }
 
-    /// Forgets everything: credentials, media, counts, faults, the log, the clock's advance.
+    /// Clears everything: credentials, media, counts, faults, the log, the clock's advance.
     pub fn reset(&self) {
         *self.state() = State::new(Arc::clone(&self.config));
     }
@@ -161,7 +161,7 @@ impl Sandbox {
         Ok(act(account, &self.config, now))
     }
 
-    /// The state is whole between any two statements, so a panic elsewhere leaves it usable.
+    /// The state is consistent between any two statements, so it is usable after a panic elsewhere.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

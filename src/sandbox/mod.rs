@@ -1,22 +1,20 @@
-//! A WeChat that runs on your desk: the server API with its real rules and texts, the phone's side
-//! of the JS-SDK, a demo page, and a switch for everything that can go wrong.
+//! A simulated WeChat: the server API with its real rules and texts, the phone's side of the JS-SDK, a demo page, and
+//! faults to inject.
 //!
-//! `wxgate sandbox` listens, and `GET /sandbox` there explains the control API; tests in the same
-//! process steer a [`Sandbox`] directly. It uses nothing of the gateway but signatures, names and
-//! secrets.
+//! `wxgate sandbox` serves it, and `GET /sandbox` there explains the control API; tests in the same process use a
+//! [`Sandbox`] directly. Of the gateway it uses only signatures, names and secrets.
 //!
-//! Where WeChat documents nothing, it behaves so:
-//! - `force_refresh` too soon or too often answers the current token, as without it.
-//! - A stable token that was renewed in its last minutes lives them out beside the new one.
-//! - A ticket is replaced after its ttl and verifies for twice as long; its `expires_in` never
-//!   shrinks; no access token has anything to do with its life.
-//! - Only the two token calls look at the caller's address.
+//! What WeChat does not document is implemented like this:
+//! - `force_refresh` too soon or too often returns the current token, as without it.
+//! - A stable token that was renewed in its last minutes stays valid for them beside the new one.
+//! - A ticket is replaced after its ttl and verifies for twice as long; its `expires_in` never decreases; it does not
+//!   depend on any access token.
+//! - Only the two token calls check the caller's address.
 //! - Days and months begin at midnight in China.
 //!
-//! From the ground up: `clock`, `tokens`, `tickets` and `media` are the state machines; `wechat`
-//! answers calls with them; `fault` and `switchboard` say what goes wrong; `exchange` puts both
-//! together; `delivery` and `connection` write it onto the wire; `phone` and `control` are the
-//! sandbox's own routes.
+//! From the bottom: `clock`, `tokens`, `tickets` and `media` are the state machines; `wechat` answers calls with them;
+//! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `delivery` and `connection` send the
+//! answer; `handle` is the API for tests; `phone` and `control` are the sandbox's own routes.
 
 mod account;
 mod answer;
@@ -60,8 +58,8 @@ pub use tokens::{Kill, TokenKind};
 pub use verify::ConfigResult;
 
 impl Sandbox {
-    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every
-    /// connection ends at once. Fails only where the listener does.
+    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every connection is closed at
+    /// once. Fails only if the listener does.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let control = control::router(self.clone());
         let router = self
@@ -71,8 +69,8 @@ impl Sandbox {
         connection::serve(self, router, listener, shutdown).await
     }
 
-    /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, for a
-    /// gateway that runs against this sandbox. The control API is not among them.
+    /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, without the control API, for
+    /// a gateway that runs against this sandbox.
     pub fn phone_router(&self) -> Router {
         phone::router(self.clone())
     }

@@ -1,4 +1,4 @@
-//! A request as the API sees it: read whole, parameters decoded.
+//! A complete request, with decoded parameters.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-/// A request, read to its end.
+/// A complete request.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) method: Method,
@@ -16,12 +16,12 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) peer: IpAddr,
-    /// The caller wants no second answer on this connection.
+    /// Whether the caller wants the connection closed after the answer.
     pub(super) last: bool,
 }
 
 impl Request {
-    /// The query parameter of this name, decoded; empty where there is none, as WeChat sees it.
+    /// The query parameter of this name, decoded; empty if it is missing, which WeChat does not distinguish.
     pub(super) fn param(&self, name: &str) -> Cow<'_, str> {
         param(&self.query, name)
     }
@@ -37,7 +37,7 @@ impl Request {
     }
 }
 
-/// The parameter `name` of the query string `query`, decoded as a form; empty where there is none.
+/// The parameter `name` of the query string `query`, decoded as a form; empty if it is missing.
 pub(super) fn param<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
     let mut pairs = url::form_urlencoded::parse(query.as_bytes());
     pairs

@@ -2,7 +2,7 @@
 
 use crate::words::Words;
 
-/// What else makes WeChat say `invalid signature`, where the signature is right for its URL.
+/// Other causes of `invalid signature` if the signature is right for its URL.
 pub const OTHER_CAUSES: [Words; 4] = [
     Words {
         en: "the page is another one: WeChat checks the URL that it has open. Compare this URL, character by character, with \
@@ -27,7 +27,7 @@ pub const OTHER_CAUSES: [Words; 4] = [
     },
 ];
 
-/// What remains where no known mistake fits.
+/// Causes that remain if no known mistake fits.
 pub const REMAINING_CAUSES: [Words; 3] = [
     Words {
         en: "the ticket was another one: of another account, replaced since, or of type wx_card",

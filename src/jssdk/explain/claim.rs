@@ -9,41 +9,41 @@ use crate::words::Words;
 /// What the page passed to `wx.config`, and its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The page's whole URL, its fragment too where it is known.
+    /// The page's whole URL, with its fragment if that is known.
     url: String,
     nonce: String,
     timestamp: String,
     pub(super) signature: String,
 }
 
-/// Why a claim can't be looked into.
+/// Why a claim can't be explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimProblem {
-    /// The URL is no page's.
+    /// The URL is not a page's URL.
     Url,
     /// There is no nonce.
     Nonce,
-    /// The timestamp is no number.
+    /// The timestamp is not a number.
     Timestamp,
     /// The signature is not 40 hex digits.
     Signature,
-    /// The request is no signing call.
+    /// The request is not a signing call.
     Request,
 }
 
-/// The tickets to try, and what may have been taken for one.
+/// The tickets to try, and what may have been used instead of one.
 #[derive(Debug, Clone, Default)]
 pub struct Tickets {
-    /// The one that is right.
+    /// The right one.
     pub current: Secret,
-    /// The one before, other accounts' ones.
+    /// The previous one, and other accounts' tickets.
     pub others: Vec<Secret>,
     /// Access tokens.
     pub tokens: Vec<Secret>,
 }
 
 impl ClaimProblem {
-    /// What to tell whoever made the claim.
+    /// The explanation for the user.
     #[must_use]
     pub fn words(self) -> Words {
         match self {
@@ -73,7 +73,7 @@ impl ClaimProblem {
 }
 
 impl Claim {
-    /// A claim as people paste it: white space around the values is theirs.
+    /// A claim as people paste it: white space around the values is ignored.
     pub fn new(url: &str, nonce: &str, timestamp: &str, signature: &str) -> Result<Self, ClaimProblem> {
         let [url, nonce, timestamp, signature] = [url, nonce, timestamp, signature].map(str::trim);
         if url.len() > PageUrl::MAX_LEN || PageUrl::parse(url).is_err() {
@@ -97,7 +97,7 @@ impl Claim {
         })
     }
 
-    /// The URL that is to be signed.
+    /// The URL to sign.
     #[must_use]
     pub fn page(&self) -> &str {
         self.url.split('#').next().unwrap_or_default()
@@ -115,7 +115,7 @@ impl Claim {
         self.right(&Secret::default()).without_ticket()
     }
 
-    /// The fragment with its `#`, where the claim has one.
+    /// The fragment with its `#`, if the claim has one.
     pub(super) fn fragment(&self) -> Option<&str> {
         self.url.find('#').map(|at| &self.url[at..])
     }

@@ -4,7 +4,7 @@ use super::claim::{Claim, Tickets};
 use super::mistakes::{MISTAKES, Mistake};
 use super::signed::Signed;
 
-/// What came out.
+/// The result.
 #[derive(Debug)]
 pub enum Verdict {
     /// It is the right signature for this URL.
@@ -16,7 +16,7 @@ pub enum Verdict {
         /// What was signed.
         signed: Box<Signed>,
     },
-    /// Nothing known gives this signature.
+    /// No known mistake gives this signature.
     Unexplained,
 }
 

@@ -3,12 +3,12 @@
 use crate::jssdk::signature::hex_sha1;
 use crate::secret::Secret;
 
-/// What was signed: `string1`, in parts.
+/// `string1` in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// The names of ticket, nonce, timestamp and URL.
     pub(super) names: [&'static str; 4],
-    /// In which order they stand.
+    /// The order of the four fields.
     pub(super) order: [usize; 4],
     pub(super) ticket: Secret,
     pub(super) nonce: String,
@@ -31,7 +31,7 @@ impl Signed {
         })
     }
 
-    /// Its signature.
+    /// The signature.
     #[must_use]
     pub fn signature(&self) -> String {
         let signature = hex_sha1(self.string1(self.ticket.expose()));
@@ -42,7 +42,7 @@ impl Signed {
         }
     }
 
-    /// `string1` for people: everything but the ticket.
+    /// `string1` to show: without the ticket.
     #[must_use]
     pub fn without_ticket(&self) -> String {
         self.string1("…").collect()
