@@ -14,10 +14,10 @@
 //! - [`secret`]: a string that can't be printed
 //! - [`account`]: the name of a WeChat account
 //! - [`words`]: a text in English and Chinese
-//! - [`picture`]: the kinds of picture, told from their bytes
+//! - [`picture`]: the kinds of picture, recognised by their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
 //! - `single_flight`: work that several callers want at the same time, done once
-//! - [`allocator`]: what glibc's allocator is told, so that a burst of uploads gives its memory back
+//! - [`allocator`]: settings of glibc's allocator, so that memory is returned after a burst of uploads
 //!
 //! What the operator chose, and the world outside:
 //! - [`settings`]: file and environment, checked and parsed into real types

@@ -7,7 +7,7 @@ use clap::Args;
 use super::sandbox::LocalSandbox;
 use super::signal::stop_on_signal;
 use super::{ConfigArgs, Failure, address, block_on, print};
-use crate::app::{App, AppParts, replica_name};
+use crate::app::{App, AppParts, StartError, replica_name};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
 use crate::telemetry::{self, Traces};
@@ -38,7 +38,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
         let replica = replica_name();
         let traces = telemetry::init(&settings, &replica)
-            .map_err(|error| Failure::Settings(format!("telemetry.otlp_endpoint: {error}")))?;
+            .map_err(|error| Failure::Settings(format!("{}: {error}", error.key())))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
@@ -56,7 +56,11 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     raise_open_files();
     let stop = stop_on_signal()?;
     let app = App::build(parts).await;
-    let app = app.map_err(|error| Failure::Settings(error.to_string()))?;
+    let app = app.map_err(|error| match error {
+        StartError::Setting { .. } => Failure::Settings(error.to_string()),
+        // Another process may give the port back: worth another try.
+        StartError::Listen { .. } | StartError::Metrics(_) => Failure::Running(error.to_string()),
+    })?;
     if let Some(traces) = traces {
         app.at_end(traces.flush());
     }

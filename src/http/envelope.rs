@@ -38,7 +38,7 @@ pub struct Envelope<T> {
 impl<T: Serialize> Envelope<T> {
     /// `data` in a successful answer to the request `id`.
     pub fn ok(data: T, id: RequestId) -> Response<Body> {
-        json(
+        no_store(
             StatusCode::OK,
             &Self {
                 code: 0,
@@ -143,13 +143,11 @@ impl ApiError {
             data: None,
             trace_id: id,
         };
-        let mut response = json(self.code.status(), &failure);
+        let mut response = no_store(self.code.status(), &failure);
         if let Some(wait) = self.retry_after {
-            // Whole seconds, rounded up, so that no caller comes too early.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, seconds.max(1).into());
+                .insert(header::RETRY_AFTER, whole_seconds(wait).into());
         }
         response
     }
@@ -163,8 +161,13 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// `body` as JSON, with every envelope's headers except the request id.
-fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+/// `wait` in whole seconds, rounded up, so that a caller that obeys does not retry too early.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// `body` as JSON that must not be cached.
+pub(super) fn no_store(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     // Strings, numbers and structs of them can't fail to serialise.
     let text = serde_json::to_vec(body).unwrap_or_default();
     let mut response = Response::new(Body::from(text));

@@ -1,6 +1,6 @@
 //! Every Redis key of the program: its name, what it holds, how long it lives and who writes it.
 //!
-//! All modules take their key names from here, and a test compares this table with the one in the READMEs. No name
+//! All modules take their key names from here, and a test compares this table with docs/reference/redis.md. No name
 //! holds a secret: a token is named by a part of its SHA-256. Each operation of the store touches one key, or a key
 //! and its lock, which the braces in the lock's name keep in one slot of a Redis Cluster.
 
@@ -162,7 +162,7 @@ pub const MEDIA: Key = Key {
     name: "wxgate:media:{app_id}:{media_id}",
     holds: Holds::Text,
     life: Life::Setting("media.remember_for"),
-    written_by: "media, after an upload",
+    written_by: "upload, after an upload",
 };
 
 /// The lease on storing a picture: a random owner. The outer braces are part of the name.
@@ -170,7 +170,7 @@ pub const MEDIA_LOCK: Key = Key {
     name: "wxgate:media-lock:{wxgate:media:{app_id}:{media_id}}",
     holds: Holds::Text,
     life: Life::AtMost(MEDIA_LOCK_TTL),
-    written_by: "media, for the length of an upload",
+    written_by: "upload, for the length of an upload",
 };
 
 /// The key with which `wxgate check` tries its rights.

@@ -48,6 +48,17 @@ pub enum TracesError {
     Exporter(#[from] ExporterBuildError),
 }
 
+impl TracesError {
+    /// The setting to look at.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Client(error) => error.key(),
+            Self::Exporter(_) => "telemetry.otlp_endpoint",
+        }
+    }
+}
+
 /// The running export of traces.
 pub struct Traces {
     provider: SdkTracerProvider,

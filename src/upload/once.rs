@@ -61,18 +61,18 @@ pub(super) struct Once {
 }
 
 impl Once {
-    /// `upload_limit` is the longest that one attempt of an upload may take, `max_wait` all of them.
+    /// A lease lasts `media_timeout`, within [`LEASE`]. All attempts together may take `max_wait`.
     pub(super) fn new(
         store: Arc<dyn SharedStore>,
         remember_for: Duration,
-        upload_limit: Duration,
+        media_timeout: Duration,
         max_wait: Duration,
     ) -> Self {
         Self {
             store,
             remember_for,
             // It ends before the URL is forgotten.
-            lease: upload_limit.clamp(*LEASE.start(), *LEASE.end()).min(remember_for),
+            lease: media_timeout.clamp(*LEASE.start(), *LEASE.end()).min(remember_for),
             max_wait,
             down: AtomicBool::default(),
         }

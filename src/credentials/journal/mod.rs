@@ -68,8 +68,11 @@ async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>
     let mut unwritten = VecDeque::new();
     loop {
         let stopping = stop.is_cancelled();
-        while let Ok(addressed) = queue.try_recv() {
-            unwritten.push_back(addressed);
+        // While entries wait for the store, the channel is left to fill up: that bounds them.
+        if stopping || unwritten.is_empty() {
+            while let Ok(addressed) = queue.try_recv() {
+                unwritten.push_back(addressed);
+            }
         }
         while let Some(Addressed { app_id, entry }) = unwritten.front() {
             let (key, fields) = (keys::journal(app_id), entry.fields());
@@ -81,7 +84,6 @@ async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>
         if stopping {
             return;
         }
-        // While entries wait for the store, the channel is left to fill up: that bounds them.
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(RETRY), if !unwritten.is_empty() => {}

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use serde_json::json;
 
 use crate::credentials::Unavailable;
+use crate::http::envelope::{no_store, whole_seconds};
 use crate::http::{ApiError, Code, RequestId};
 use crate::wechat::CallError;
 
@@ -62,7 +62,7 @@ pub(super) fn failure(error: &ApiError, _: RequestId) -> Response {
 impl From<&Unavailable> for Refusal {
     fn from(unavailable: &Unavailable) -> Self {
         let errmsg = match unavailable.errcode {
-            Some(code) => format!("no credential is to be had now: WeChat refuses with {code}; see the gateway's log"),
+            Some(code) => format!("no credential is available now: WeChat refuses with {code}; see the gateway's log"),
             None => "no credential is to be had now; see the gateway's log".to_owned(),
         };
         Self {
@@ -93,22 +93,4 @@ impl IntoResponse for Refusal {
         }
         response
     }
-}
-
-/// `wait` in whole seconds, rounded up, so that a caller that obeys does not retry too early.
-pub(super) fn whole_seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
-/// `body` as JSON that must not be cached.
-pub(super) fn no_store(status: StatusCode, body: &impl Serialize) -> Response {
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        ),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    // Strings, numbers and structs of them can't fail to serialise.
-    (status, headers, serde_json::to_vec(body).unwrap_or_default()).into_response()
 }

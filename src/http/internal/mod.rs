@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -28,7 +28,6 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
-
 use metrics::InternalMetrics;
 use state::{Internal, InternalState};
 
@@ -133,9 +132,6 @@ async fn get_metrics(State(internal): State<Arc<Internal>>) -> Response {
     }
     match internal.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics can't be rendered");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+        Err(error) => ApiError::plain(Code::Internal).with_detail(error).into_response(),
     }
 }

@@ -7,9 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::answer::{no_store, whole_seconds};
 use super::state::Internal;
 use crate::credentials::Kind;
+use crate::http::envelope::{no_store, whole_seconds};
 use crate::http::middleware::{ClientName, FailureReason};
 use crate::http::public::bearer;
 use crate::secret::Secret;

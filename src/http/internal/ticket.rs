@@ -7,12 +7,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::answer::{Refusal, no_store};
+use super::answer::Refusal;
 use super::pass_through;
 use super::state::Internal;
 use super::token::param;
 use crate::credentials::Ours;
 use crate::directory::Account;
+use crate::http::envelope::no_store;
 use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 

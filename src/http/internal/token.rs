@@ -11,12 +11,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::answer::{Refusal, no_store};
+use super::answer::Refusal;
 use super::clients::{AuthError, Client};
 use super::state::Internal;
 use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::http::Client as Caller;
+use crate::http::envelope::no_store;
 use crate::http::middleware::{ClientName, FailureReason};
 use crate::secret::Secret;
 

@@ -145,7 +145,7 @@ mistakes! {
         "the parameters of the login (code, state) were left out, so the URL before the redirect was signed",
         "漏掉了授权登录返回的 code、state，签的是跳转之前的网址",
         Words {
-            en: "sign when the page is open, after the redirect: location.href.split('#')[0]",
+            en: "sign after the redirect, when the page has loaded: location.href.split('#')[0]",
             zh: "等跳转完成、页面打开后再签名：location.href.split('#')[0]",
         };
     "port", Change::Url(urls::other_port),

@@ -79,7 +79,7 @@ impl Default for Internal {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Client {
-    /// Its name in the journal and in metrics.
+    /// Its name in the journal and in the log.
     pub name: String,
     /// What it sends as `secret`.
     pub secret: Secret,

@@ -187,7 +187,7 @@ fn clients_have_names_secrets_and_known_accounts() {
         [
             "clients[1].name: internal.clients[0] has the same name; they could not be told apart",
             "clients[1].secret: missing: every client needs a secret of its own (secret or secret_file)",
-            "clients[2].name: expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and metrics show it",
+            "clients[2].name: expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and the log show it",
             "clients[2].app_ids[1]: wx9 is not among [[accounts]]",
         ]
     );

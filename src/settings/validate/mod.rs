@@ -66,7 +66,7 @@ fn clients(settings: &Settings, findings: &mut Findings) {
     let names: Vec<_> = clients.iter().map(|c| c.name.as_str()).collect();
     for (i, client) in clients.iter().enumerate() {
         let key = format!("internal.clients[{i}].name");
-        let text = "expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and metrics show it";
+        let text = "expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and the log show it";
         findings.require(is_name(names[i]), &[&key], text);
         if let Some(first) = earlier(&names, i) {
             let text = format!("internal.clients[{first}] has the same name; they could not be told apart");
