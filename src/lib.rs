@@ -40,7 +40,7 @@
 //!
 //! Beside them, and on top:
 //! - `check`: a look at everything that the gateway depends on
-//! - [`sandbox`]: a WeChat that runs on your desk; it shares names and signature with the gateway,
+//! - [`sandbox`]: a simulated WeChat; it shares names and signature with the gateway,
 //!   and nothing else
 //! - [`cli`]: the commands
 //!

@@ -5,18 +5,18 @@
  * the router: it keeps the URL that the page was opened at.
  */
 
-/** iOS checks signatures against this URL for as long as the page lives, whatever a router does to `location`. */
+/** iOS checks signatures against this URL until the page is closed, even if a router changes `location`. */
 const LANDING_URL = location.href;
 
 const ATTEMPTS = 3;
-/** Of one request. The gateway itself gives up after 30 s (`server.request_timeout`). */
+/** Time-out of one request. The gateway's own is 30 s (`server.request_timeout`). */
 const REQUEST_LIMIT_MS = 40_000;
-/** The longest that a user is kept waiting for another attempt. */
+/** The longest wait before another attempt. */
 const LONGEST_WAIT_MS = 5_000;
 /** How long the WeChat app may take to check a signature. */
 const CONFIG_LIMIT_MS = 15_000;
 
-/** What is used of WeChat's script: the global `wx`, or the default export of weixin-js-sdk. */
+/** The part of WeChat's script that is used: the global `wx`, or the default export of weixin-js-sdk. */
 export interface WeChatScript {
   config(options: { appId: string; timestamp: number; nonceStr: string; signature: string; jsApiList: any[] }): void;
   ready(callback: () => void): void;
@@ -27,7 +27,7 @@ export interface WeChatScript {
 }
 
 export interface Options {
-  /** The gateway's address, such as `https://wxgate.example.com`; `''` where it has the page's own origin. */
+  /** The gateway's address, such as `https://wxgate.example.com`; `''` if it has the page's own origin. */
   gateway: string;
   /** WeChat's script; the global `wx` if left out. */
   wx?: WeChatScript;
@@ -35,7 +35,7 @@ export interface Options {
   appId?: string;
   /** APIs of WeChat's that the page uses besides those of this module. */
   jsApiList?: string[];
-  /** Headers of the upload, read each time: `() => ({ Authorization: 'Bearer …' })` where `[auth]` asks for one. */
+  /** Headers of the upload, read each time: `() => ({ Authorization: 'Bearer …' })` if `[auth]` requires one. */
   headers?: () => Record<string, string>;
 }
 
@@ -44,21 +44,21 @@ export interface PickOptions {
   sourceType?: ('album' | 'camera')[];
 }
 
-/** What can go wrong without an answer of the gateway's. These codes are negative; the gateway's are positive. */
+/** Failures without an answer from the gateway. These codes are negative; the gateway's are positive. */
 const OWN_CODES = {
-  /** The page is open in another browser, where no callback of WeChat's script is ever called. */
+  /** The page is open in another browser, in which WeChat's script never calls a callback. */
   NOT_IN_WECHAT: -1,
   /** The gateway can't be reached, does not answer, or does not allow the page's origin. */
   NO_CONNECTION: -2,
-  /** Something else answered in its place, such as a proxy. */
+  /** Something else answered instead of it, such as a proxy. */
   NO_ENVELOPE: -3,
-  /** WeChat did not accept `wx.config`; the message is what it says. */
+  /** WeChat refused `wx.config`; the message is WeChat's. */
   CONFIG_REFUSED: -4,
-  /** WeChat could not do what it was asked; the message is what it says. */
+  /** A call of WeChat's script failed; the message is WeChat's. */
   WECHAT_FAILED: -5,
 };
 
-/** After these another photo has to be chosen. */
+/** After these errors the user has to choose a photo again. */
 const PHOTO_IS_LOST = ['MEDIA_NOT_FOUND', 'MEDIA_REJECTED'];
 
 interface Envelope {
@@ -70,25 +70,25 @@ interface Envelope {
   traceId?: string;
 }
 
-/** Every failure of this module. What to tell the user follows from `code` or `error` alone. */
+/** Every failure of this module. `code` or `error` alone decides what to tell the user. */
 export class WxgateError extends Error {
   readonly name = 'WxgateError';
   /** The gateway's code, see its docs/reference/http.md; negative if the failure is not the gateway's. */
   readonly code: number;
   /** The code's name, such as `MEDIA_NOT_FOUND` or `NO_CONNECTION`. */
   readonly error: string;
-  /** WeChat's own code, where it gave the gateway one. */
+  /** WeChat's own code, if WeChat gave the gateway one. */
   readonly errcode?: number;
-  /** Finds the request in the gateway's log. */
+  /** Identifies the request in the gateway's log. */
   readonly traceId?: string;
-  /** The photo that is already with WeChat: `store()` it again, and the user need not choose it again. */
+  /** The photo that WeChat already has: call `store()` with it, so that the user need not choose it again. */
   mediaId?: string;
-  /** How soon it is worth trying again, in milliseconds; left out where trying again does not help. */
+  /** When to try again, in milliseconds; undefined if trying again does not help. */
   readonly retryAfterMs?: number;
 
   constructor(failure: Omit<Envelope, 'data'>, retryAfterMs?: number) {
     super(failure.message);
-    // Where classes are compiled to functions, `instanceof` does not work for errors without this.
+    // If classes are compiled to functions, `instanceof` does not work for errors without this.
     Object.setPrototypeOf(this, WxgateError.prototype);
     this.code = failure.code;
     this.error = failure.error;
@@ -124,9 +124,9 @@ export class Wxgate {
   }
 
   /**
-   * Has the page signed and the signature checked by WeChat. Ask as often as you like: it works only where the URL is
-   * another one than before. Before an API of WeChat's is used at a new route of a single-page app, it has to be asked
-   * again; `pickAndUpload()` does that itself.
+   * Has the page signed, and the signature checked by WeChat. Call it as often as you like: it does something only if the
+   * URL has changed. In a single-page app, call it before using an API of WeChat's at a new route; `pickAndUpload()` does
+   * that itself.
    */
   config(): Promise<void> {
     if (!isInWeChat()) return Promise.reject(own('NOT_IN_WECHAT', 'the page is not open in WeChat'));
@@ -139,7 +139,7 @@ export class Wxgate {
     return this.configured.done;
   }
 
-  /** Lets the user take or choose a photo, and has it stored: the stored picture's URL; null where the user cancels. */
+  /** Lets the user take or choose a photo and has it stored. Returns the stored picture's URL; null if the user cancels. */
   async pickAndUpload(options: PickOptions = {}): Promise<string | null> {
     await this.config();
     const { sizeType = ['compressed'], sourceType = ['camera', 'album'] } = options;
@@ -149,7 +149,7 @@ export class Wxgate {
     return uploaded && this.store(uploaded.serverId);
   }
 
-  /** Has a photo stored that is already with WeChat: the stored picture's URL. The same photo is stored once. */
+  /** Has a photo stored that WeChat already has. Returns the stored picture's URL. The same photo is stored only once. */
   async store(mediaId: string): Promise<string> {
     const { appId, gateway, headers } = this.options;
     try {
@@ -179,7 +179,7 @@ export class Wxgate {
     await checked(this.wx, { ...(signed as any), jsApiList: apis });
   }
 
-  /** The answer's `data`. Both routes may be asked again, so failures that pass are tried again by themselves. */
+  /** Returns the answer's `data`. Both routes can be called again safely, so transient failures are retried. */
   private async call(path: string, options: RequestInit = {}): Promise<unknown> {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -193,9 +193,9 @@ export class Wxgate {
   }
 }
 
-/** One request. Only failures that may pass say when to try again: lost connections, and what comes with Retry-After. */
+/** One request. Only transient failures say when to try again: lost connections, and answers with Retry-After. */
 async function once(url: string, options: RequestInit, attempt: number): Promise<unknown> {
-  // Later each time, and not all phones at once.
+  // Exponential back-off with jitter, so that not all phones retry at once.
   const soon = 500 * 2 ** (attempt - 1) * (0.5 + Math.random());
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), REQUEST_LIMIT_MS);
@@ -225,7 +225,7 @@ function envelope(text: string): Envelope | null {
   }
 }
 
-/** Calls an API of WeChat's; null where the user cancels. */
+/** Calls an API of WeChat's; null if the user cancels. */
 function ask(api: (options: any) => void, options: object): Promise<any> {
   return new Promise((resolve, reject) => {
     api({
@@ -245,10 +245,10 @@ function checked(wx: WeChatScript, signed: Parameters<WeChatScript['config']>[0]
     const refuse = (why: string) => settle(() => reject(own('CONFIG_REFUSED', why)));
     const timer = setTimeout(() => refuse('config:no answer'), CONFIG_LIMIT_MS);
 
-    // Before wx.config, for the script forgets what it can't tell at once. After a refusal it calls both, this one first.
+    // Before wx.config, because the script drops a result without a callback. After a refusal it calls both, this one first.
     wx.error((result: { errMsg: string }) => refuse(result.errMsg));
-    // Once one wx.config of the page has been answered, wx.ready calls back at once and knows nothing of later ones. So
-    // then an API tells: until the signature has been checked, it is refused.
+    // After the page's first wx.config has been answered, wx.ready calls back at once and ignores later ones. Then only
+    // calling an API shows the result: it is refused until the signature has been checked.
     let before = true;
     let again = false;
     wx.ready(() => { if (before) again = true; else settle(resolve); });
