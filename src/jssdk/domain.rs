@@ -6,10 +6,10 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use url::Host;
 
-use super::PageUrl;
+use super::page_url::PageUrl;
 
-/// One entry of an account's `js_domains`, as in WeChat's console (JS接口安全域名): `example.com`
-/// covers that host and all below it, `example.com/mp` only their pages under that path.
+/// One entry of an account's `js_domains`, as in WeChat's console (JS接口安全域名): `example.com` covers that host and all
+/// its subdomains, `example.com/mp` only their pages under that path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JsDomain {
@@ -19,7 +19,7 @@ pub struct JsDomain {
 }
 
 impl JsDomain {
-    /// True where `page` is under this domain.
+    /// Whether `page` is under this domain.
     #[must_use]
     pub fn covers(&self, page: &PageUrl<'_>) -> bool {
         self.covers_host(page.host()) && self.covers_path(page.path())
@@ -31,7 +31,7 @@ impl JsDomain {
         &self.host
     }
 
-    /// True where `other` covers every page that this one covers.
+    /// Whether `other` covers every page that this one covers.
     #[must_use]
     pub fn is_under(&self, other: &Self) -> bool {
         other.covers_host(&self.host) && other.covers_path(&self.path)
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_covers_itself_and_all_below_it() {
+    fn domain_covers_its_host_and_all_subdomains() {
         for url in [
             "http://example.com",
             "https://example.com:8443/a",
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_covers_only_pages_under_it() {
+    fn domain_with_a_path_covers_only_pages_under_it() {
         for url in [
             "https://example.com/mp",
             "https://example.com/mp/",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_ports_and_stars_are_refused() {
+    fn malformed_entries_are_refused() {
         for entry in [
             "https://example.com",
             "example.com:443",
@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_survives_being_written_and_read(entry in "([a-z0-9_-]{1,4}\\.){0,2}[a-zA-Z0-9]{1,4}(/[a-z/%]{0,6})?|\\PC{0,12}") {
+        fn entry_is_unchanged_by_a_round_trip(entry in "([a-z0-9_-]{1,4}\\.){0,2}[a-zA-Z0-9]{1,4}(/[a-z/%]{0,6})?|\\PC{0,12}") {
             if let Ok(domain) = JsDomain::try_from(entry) {
                 let written = String::from(domain.clone());
                 prop_assert!(!domain.host().contains(':'), "{}", written);
@@ -205,9 +205,8 @@ mod tests {
             }
         }
 
-        /// A domain covers hosts that end with it at a dot, and no other.
         #[test]
-        fn only_hosts_at_or_below_a_domain_are_covered(
+        fn domain_covers_only_its_host_and_subdomains(
             domain in "[a-c]{1,2}\\.[a-c]{1,2}", before in "([a-c]{0,2}[.@-]?){0,3}", after in "[.a-c:@0-9]{0,3}",
         ) {
             let url = format!("https://{before}{domain}{after}/x");

@@ -1,7 +1,7 @@
 //! The JS-SDK signature: page URL, nonce, SHA-1. Pure functions, no I/O.
 
 mod domain;
-pub mod explain;
+pub(crate) mod explain;
 mod page_url;
 mod signature;
 mod warning;

@@ -27,7 +27,7 @@ impl Nonce {
     }
 }
 
-/// What is signed, in pieces: the four values raw, in the order of their names.
+/// The pieces of `string1`: the four values unencoded, in the order of their names.
 fn pieces<'a>(ticket: &'a str, nonce: &'a str, timestamp: &'a str, url: &'a str) -> [&'a str; 8] {
     [
         "jsapi_ticket=",
@@ -41,7 +41,7 @@ fn pieces<'a>(ticket: &'a str, nonce: &'a str, timestamp: &'a str, url: &'a str)
     ]
 }
 
-/// What is signed, in one piece.
+/// The string that is signed.
 #[must_use]
 pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
     pieces(ticket, nonce, timestamp, url).concat()

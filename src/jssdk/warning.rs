@@ -1,24 +1,24 @@
-//! URLs that can be signed, and whose signature WeChat will refuse all the same.
+//! URLs that can be signed, but whose signature WeChat will refuse.
 
-use super::PageUrl;
+use super::page_url::PageUrl;
 use crate::words::Words;
 
-/// What `url` holds that no browser's `location.href` does. It is signed byte for byte as it was sent, but WeChat checks
-/// the signature against the URL that it has open, where these characters are written otherwise.
+/// What `url` has that no browser's `location.href` has. It is signed byte for byte as it was sent, but WeChat checks the
+/// signature against the URL that is open, in which these characters are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UrlWarning {
     /// The host is in Unicode.
     UnicodeHost,
-    /// There is a character beyond ASCII after the host.
+    /// There is a non-ASCII character after the host.
     NonAscii,
-    /// There is a blank.
+    /// There is a space.
     Blank,
     /// There is a `"`, `<` or `>`.
     Unescaped,
 }
 
 impl UrlWarning {
-    /// What to tell whoever sent the URL.
+    /// The warning for the caller.
     #[must_use]
     pub fn words(self) -> Words {
         match self {
@@ -29,19 +29,19 @@ impl UrlWarning {
                      encodeURIComponent(location.href.split('#')[0])",
             },
             Self::NonAscii => Words {
-                en: "the URL holds raw characters beyond ASCII, and WeChat will refuse its signature: location.href has them \
+                en: "the URL has unencoded non-ASCII characters, and WeChat will refuse its signature: location.href has them \
                      percent-encoded (%E4%B8%AD). It was decoded once too often, or sent without encodeURIComponent",
                 zh: "网址里有未转义的非 ASCII 字符，微信会拒绝它的签名：location.href 里是 %E4%B8%AD 这样的转义。\
                      网址多解码了一次，或没有经过 encodeURIComponent",
             },
             Self::Blank => Words {
-                en: "the URL holds a blank, and WeChat will refuse its signature: location.href has %20 or + there. It was \
+                en: "the URL has a space, and WeChat will refuse its signature: location.href has %20 or + there. It was \
                      decoded once too often, or sent without encodeURIComponent",
                 zh: "网址里有空格，微信会拒绝它的签名：location.href 里是 %20 或 +。网址多解码了一次，或没有经过 \
                      encodeURIComponent",
             },
             Self::Unescaped => Words {
-                en: "the URL holds a raw \", < or >, and WeChat will refuse its signature: location.href has %22, %3C or %3E \
+                en: "the URL has an unencoded \", < or >, and WeChat will refuse its signature: location.href has %22, %3C or %3E \
                      there. It was decoded once too often, or sent without encodeURIComponent",
                 zh: "网址里有未转义的双引号、< 或 >，微信会拒绝它的签名：location.href 里是 %22、%3C 或 %3E。\
                      网址多解码了一次，或没有经过 encodeURIComponent",
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_that_no_browser_leaves_raw_are_warned_about() {
+    fn url_with_characters_that_browsers_encode_has_a_warning() {
         for (url, warning) in [
             ("https://a.cn/p?x=%E4%B8%AD+%20%22", None),
             ("https://a.cn/p?x='{}|^`[]\\", None),

@@ -9,7 +9,7 @@ use super::media::Media;
 use super::tickets::Tickets;
 use super::tokens::Tokens;
 
-/// An account and all that WeChat knows of it.
+/// An account and everything that WeChat keeps for it.
 pub(super) struct Account {
     pub(super) config: SandboxAccount,
     pub(super) tokens: Tokens,
@@ -18,15 +18,15 @@ pub(super) struct Account {
     pub(super) quotas: Quotas,
 }
 
-/// Calls made today, by API, and how often they were set back this month.
+/// Calls made today, by API, and how often the counters were reset this month.
 #[derive(Default)]
 pub(super) struct Quotas {
     day: u64,
     used: HashMap<Api, u64>,
-    cleared: (u64, u64),
+    cleared: (String, u64),
 }
 
-/// How often a month the counters may be set back.
+/// How often the counters may be reset per month.
 const CLEARS_PER_MONTH: u64 = 10;
 
 impl Account {
@@ -42,7 +42,7 @@ impl Account {
 }
 
 impl Quotas {
-    /// Counts a call; false where none is left today.
+    /// Counts a call; false if the day's quota is used up.
     pub(super) fn spend(&mut self, api: Api, rules: &SandboxConfig, clock: &Clock) -> bool {
         self.begin_day(clock);
         let used = self.used.entry(api).or_default();
@@ -56,7 +56,7 @@ impl Quotas {
         self.used.get(&api).copied().unwrap_or_default()
     }
 
-    /// Sets all counters back; false where that was done too often this month.
+    /// Resets all counters; false if that was done too often this month.
     pub(super) fn clear(&mut self, clock: &Clock) -> bool {
         let month = clock.month();
         let times = if self.cleared.0 == month { self.cleared.1 } else { 0 };

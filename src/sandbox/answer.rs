@@ -1,4 +1,4 @@
-//! An answer before it is on the wire: status, headers in order and spelling, body.
+//! An answer before it is sent: status, headers in their order and spelling, body.
 
 use std::borrow::Cow;
 
@@ -12,17 +12,17 @@ pub(super) const JSON: &str = "application/json; encoding=utf-8";
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Names as they are spelled on the wire; `Date`, `Connection` and the length come with sending.
+    /// Names as they are spelled on the wire. `Date`, `Connection` and the length are added when it is sent.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Body,
-    /// Whether the connection ends with it.
+    /// Whether the connection is closed after it.
     pub(super) close: bool,
 }
 
-/// What it says.
+/// The body of an answer.
 #[derive(Debug, Clone)]
 pub(super) enum Body {
-    /// A JSON object, kept apart so that faults can reach into it.
+    /// A JSON object, as fields so that faults can change them.
     Json(Fields),
     /// Anything else.
     Bytes(Bytes),
@@ -39,7 +39,7 @@ impl Fields {
         self
     }
 
-    /// An answer that says how it went before it says anything else.
+    /// The fields of a success that starts with `errcode` 0.
     pub(super) fn ok() -> Self {
         Self::default().with("errcode", 0).with("errmsg", "ok")
     }
@@ -48,7 +48,7 @@ impl Fields {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// Sets the field of this name, or removes it where `value` is null.
+    /// Sets the field of this name, or removes it if `value` is null.
     pub(super) fn replace(&mut self, name: &str, value: &Value) {
         match self.0.iter().position(|(field, _)| field == name) {
             Some(at) if value.is_null() => drop(self.0.remove(at)),
@@ -85,7 +85,7 @@ impl Answer {
         Self::new(200, Body::Json(fields)).header("Content-Type", JSON)
     }
 
-    /// This status, and nothing else.
+    /// This status with an empty body.
     pub(super) fn empty(status: u16) -> Self {
         Self::new(status, Body::Bytes(Bytes::new()))
     }
@@ -120,7 +120,7 @@ impl Answer {
         }
     }
 
-    /// In a word how it went, for the log.
+    /// The outcome in a word, for the log.
     pub(super) fn outcome(&self) -> String {
         if self.status != 200 {
             return format!("status {}", self.status);

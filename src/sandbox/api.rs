@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
 
-/// One of WeChat's APIs. Faults and counts go by these names.
+/// One of WeChat's APIs. Faults and counts use these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Api {
@@ -27,7 +27,7 @@ pub enum Api {
     ClearQuotaV2,
     /// `POST /cgi-bin/openapi/quota/get`.
     QuotaGet,
-    /// `POST /cgi-bin/message/custom/send`: stands for the many calls that only need a token.
+    /// `POST /cgi-bin/message/custom/send`: an example of the many calls that only need a token.
     CustomSend,
     /// Any other path: 404.
     Other,

@@ -9,34 +9,34 @@ use crate::account::AppId;
 use crate::jssdk::JsDomain;
 use crate::secret::Secret;
 
-/// A sandbox's accounts and rules. The defaults are WeChat's own numbers, with one account. Lives
-/// count in whole seconds, from one second to ten years.
+/// A sandbox's accounts and rules. The defaults are WeChat's own numbers, with one account. Lifetimes are limited to
+/// between one second and ten years.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
     /// The accounts; a phone that names none uses the first.
     pub accounts: Vec<SandboxAccount>,
-    /// How long a token lives.
+    /// The lifetime of a token.
     pub token_ttl: Duration,
-    /// How long a classic token outlives its successor, and how long before its end a stable one is
-    /// renewed. By default 5 minutes, but at most a quarter of `token_ttl`.
+    /// How long a classic token stays valid after its successor is issued, and how long before it expires a stable one
+    /// is replaced. By default 5 minutes, but at most a quarter of `token_ttl`.
     pub token_overlap: Option<Duration>,
     /// The `expires_in` of a ticket: it is replaced after this time and verifies for twice as long.
     pub ticket_ttl: Duration,
-    /// How long a media id is good.
+    /// How long a media id is valid.
     pub media_ttl: Duration,
-    /// How many bytes of media are kept; beyond it the oldest are forgotten.
+    /// How many bytes of media are kept; above that the oldest are dropped.
     pub media_capacity: usize,
     /// Whether `media/get` closes the connection after a file, as WeChat documents it.
     pub media_closes_connection: bool,
     /// Calls of `/cgi-bin/token` per account and day.
     pub daily_token_calls: u64,
-    /// Calls of other APIs per account and day, where WeChat's documented numbers don't suit.
+    /// Calls of other APIs per account and day; for an API not listed, WeChat's documented number.
     pub daily_calls: BTreeMap<Api, u64>,
     /// Least time between two tokens by `force_refresh`.
     pub force_refresh_interval: Duration,
     /// Tokens by `force_refresh` per account and day.
     pub daily_force_refreshes: u64,
-    /// The addresses that may fetch tokens; none given means all.
+    /// The addresses that may fetch tokens; all if empty.
     pub allowed_ips: Vec<IpAddr>,
 }
 
@@ -47,7 +47,7 @@ pub struct SandboxAccount {
     pub app_id: AppId,
     /// Its AppSecret.
     pub secret: Secret,
-    /// The domains whose pages pass `wx.config`; none given means all, as with a test account.
+    /// The domains whose pages pass `wx.config`; all if empty, as with a test account.
     pub js_domains: Vec<JsDomain>,
 }
 
@@ -71,7 +71,7 @@ impl SandboxConfig {
         }
     }
 
-    /// The same with every life between a second and ten years, so that no sum overflows.
+    /// The same with every lifetime between a second and ten years, so that no sum overflows.
     pub(super) fn within_reason(mut self) -> Self {
         const LONGEST: Duration = Duration::from_hours(87840);
         for life in [&mut self.token_ttl, &mut self.ticket_ttl, &mut self.media_ttl] {
@@ -106,7 +106,7 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxAccount {
-    /// An account whose pages may be anywhere.
+    /// An account whose pages may be on any domain.
     #[must_use]
     pub fn new(app_id: AppId, secret: Secret) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl SandboxAccount {
 }
 
 impl Default for SandboxAccount {
-    /// The account of a sandbox that was told of none. Its AppSecret is no secret.
+    /// The account of a sandbox that is given none. Its AppSecret is public.
     fn default() -> Self {
         // The text is a valid AppID; an empty one would only refuse every call.
         let app_id = AppId::try_from("wx5a4db0c0ffee0001".to_owned()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The sandbox's listener. An HTTP library reads each request; WeChat's answers are then written by
-//! hand over the connection taken back from it, everything else is answered by the library.
+//! The sandbox's listener. hyper reads each request and answers the sandbox's own routes. For WeChat's routes the
+//! connection is taken back from hyper, and [`Delivery`] writes the answer byte for byte.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -23,22 +23,22 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::Sandbox;
 use super::answer::Answer;
 use super::delivery::{Connection, Delivery, Payload};
 use super::exchange::exchange;
+use super::handle::Sandbox;
 use super::request::Request;
 
 /// The largest body of an upload.
 pub(super) const LARGEST_BODY: usize = 20 * 1024 * 1024;
-/// Room for the form around it.
+/// Allowance for the multipart form around it.
 const FORM: usize = 64 * 1024;
 /// The longest wait for a request's headers, on an idle connection too.
 const IDLE: Duration = Duration::from_secs(75);
-/// The pause when the system has no room for another connection.
-const NO_ROOM: Duration = Duration::from_millis(20);
+/// The pause when the process has too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Serves until `shutdown`, and then ends every connection at once: a sandbox has nobody to spare.
+/// Serves until `shutdown`, then closes every connection at once: no graceful drain, because nothing depends on it.
 pub(super) async fn serve(
     sandbox: Sandbox,
     router: Router,
@@ -54,12 +54,12 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                // Small answers, at once; without it they are only slower.
+                // Send small answers at once. If this fails they are only slower.
                 _ = stream.set_nodelay(true);
                 let connection = connection(sandbox.clone(), router.clone(), stream, peer.ip());
                 connections.spawn(shutdown.clone().run_until_cancelled_owned(connection));
             }
-            Err(error) if is_passing(&error) => tokio::time::sleep(NO_ROOM).await,
+            Err(error) if is_transient(&error) => tokio::time::sleep(ACCEPT_PAUSE).await,
             Err(error) => break Err(error),
         }
     };
@@ -69,8 +69,8 @@ pub(super) async fn serve(
     result
 }
 
-/// The caller left before it was accepted, or the process has too many files open just now.
-fn is_passing(error: &io::Error) -> bool {
+/// Whether accepting may succeed later: the client left before it was accepted, or too many files are open.
+fn is_transient(error: &io::Error) -> bool {
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
@@ -96,14 +96,15 @@ async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, pee
         let parts = http.into_parts();
         stream = parts.io.into_inner();
         let ended = Delivery::send(delivery, &mut stream).await == Connection::Ended;
-        // What a client sends before it has its answer is not waited for: none of ours does that.
+        // Pipelined requests are not supported: no client of ours sends one before it has its answer.
         if ended || !parts.read_buf.is_empty() {
             return;
         }
     }
 }
 
-/// Answers what is the sandbox's own; what is WeChat's goes to `deliveries`, and this never ends.
+/// Answers requests to the sandbox's own routes. For WeChat's routes it sends the answer to `deliveries` and never
+/// completes, because `connection` drops it and writes the answer itself.
 async fn answer(
     sandbox: Sandbox,
     router: Router,
@@ -123,12 +124,12 @@ async fn answer(
             Delivery::new(Payload::Answer(answer), sandbox.unix_time())
         }
     };
-    // Nobody receives it only where the connection is gone.
+    // This fails only if the connection is closed.
     _ = deliveries.send(delivery).await;
     pending().await
 }
 
-/// Reads the request to its end; the status to refuse it with where that fails.
+/// Reads the whole request; on failure, returns the status to refuse it with.
 async fn read(request: http::Request<Incoming>, peer: IpAddr) -> Result<Request, u16> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, LARGEST_BODY + FORM).collect().await;

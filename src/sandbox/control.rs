@@ -1,4 +1,4 @@
-//! The control API: what tests in other programs do to a sandbox, over HTTP.
+//! The control API: how tests in other programs control a sandbox, over HTTP.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::fault::Rule;
+use super::fault::Rules;
+use super::handle::{Sandbox, UnknownAccount};
 use super::state::{CallRecord, SandboxState};
 use super::switchboard::{RuleId, RuleState};
 use super::tokens::Kill;
-use super::{Sandbox, UnknownAccount};
 use crate::account::AppId;
 
 /// The routes under `/sandbox`, which the help text lists.
@@ -37,7 +37,7 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .with_state(sandbox)
 }
 
-/// What went wrong with a control call, in words.
+/// Why a control call was refused.
 struct Failure(StatusCode, String);
 
 impl Failure {
@@ -74,16 +74,8 @@ async fn faults(State(sandbox): State<Sandbox>) -> Json<Vec<RuleState>> {
     Json(sandbox.snapshot().faults)
 }
 
-/// One rule, or a list of them.
 async fn add_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, Failure> {
-    let rules = match parse::<Value>(&body)? {
-        Value::Array(list) => list,
-        one => vec![one],
-    };
-    let rules: Vec<Rule> = rules
-        .into_iter()
-        .map(|rule| serde_json::from_value(rule).map_err(|error| bad_request(&error)))
-        .collect::<Result<_, _>>()?;
+    let Rules(rules) = parse(&body)?;
     let ids: Vec<RuleId> = rules.into_iter().map(|rule| sandbox.inject(rule)).collect();
     Ok(Json(json!({ "ids": ids })))
 }
@@ -103,7 +95,7 @@ async fn remove_fault(State(sandbox): State<Sandbox>, Path(id): Path<RuleId>) ->
     ))
 }
 
-/// How far the sandbox's clock goes ahead.
+/// How far the sandbox's clock moves forward.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Advance {
@@ -150,9 +142,5 @@ fn done() -> Json<Value> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| bad_request(&error))
-}
-
-fn bad_request(error: &serde_json::Error) -> Failure {
-    Failure::new(StatusCode::BAD_REQUEST, error.to_string())
+    serde_json::from_slice(body).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.to_string()))
 }

@@ -1,9 +1,9 @@
-//! An answer's way onto the wire, byte for byte, with what may go wrong on it. Written by hand
-//! because an HTTP library takes care, rightly, that none of this ever happens.
+//! Writes an answer to the connection byte for byte, with faults. Written by hand because an HTTP library rightly
+//! prevents all of these faults.
 
 use std::fmt::Write as _;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::clock::http_date;
 use super::fault::End;
 
 /// What is sent, and how.
@@ -21,9 +20,9 @@ pub(super) struct Delivery {
     /// Seconds since 1970, for `Date`.
     pub(super) unix: u64,
     pub(super) payload: Payload,
-    /// The connection ends with it, whatever it is.
+    /// Whether the connection is closed after it in any case.
     pub(super) last: bool,
-    /// Nothing of the body, as for HEAD.
+    /// Whether the body is omitted, as for HEAD.
     pub(super) head_only: bool,
     pub(super) framing: Framing,
     pub(super) delay: Duration,
@@ -36,29 +35,29 @@ pub(super) struct Delivery {
 #[derive(Debug)]
 pub(super) enum Payload {
     Answer(Answer),
-    /// These bytes, and the end.
+    /// These bytes, then the connection is closed.
     Raw(Bytes),
-    /// Only the end.
+    /// No answer; the connection ends in this way.
     Nothing(End),
 }
 
-/// How the caller knows where the body ends.
+/// How the caller finds the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// By its length, which is off by this much.
+    /// By `Content-Length`, which is wrong by this many bytes.
     Length(i64),
     Chunked,
     UntilClose,
 }
 
-/// What has become of the connection.
+/// Whether the connection can be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connection {
     Reusable,
     Ended,
 }
 
-/// The longest that a silent connection is kept.
+/// How long a stalled connection is kept at most.
 const SILENCE: Duration = Duration::from_hours(1);
 
 impl Delivery {
@@ -76,7 +75,7 @@ impl Delivery {
         }
     }
 
-    /// Sends it. A caller that has gone is no error here.
+    /// Sends it. It is not an error if the caller has closed the connection.
     pub(super) async fn send(mut self, stream: &mut TcpStream) -> Connection {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
@@ -112,7 +111,7 @@ impl Delivery {
         }
     }
 
-    /// Whether it says so; a connection that breaks does not.
+    /// Whether the answer has `Connection: close`. One that is cut does not announce that.
     fn closes(&self, answer: &Answer) -> bool {
         self.last || answer.close || self.framing == Framing::UntilClose
     }
@@ -128,7 +127,8 @@ impl Delivery {
         for (name, value) in &answer.headers {
             line(name, value);
         }
-        line("Date", &http_date(self.unix));
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(self.unix);
+        line("Date", &httpdate::fmt_http_date(date));
         match self.framing {
             Framing::Length(off) => {
                 let length = i64::try_from(length).unwrap_or(i64::MAX).saturating_add(off).max(0);
@@ -145,7 +145,7 @@ impl Delivery {
         let sent = self.cut.map_or(body.len(), |(after, _)| after.min(body.len()));
         let body = &body[..sent];
         let piece = self.drip.map_or(sent, |(bytes, _)| bytes).max(1);
-        // Small answers leave in one packet with their head, as WeChat's do.
+        // Small answers are sent in one packet with their head, as WeChat does.
         let mut out = head.into_bytes();
         for chunk in body.chunks(piece) {
             if self.framing == Framing::Chunked {
@@ -171,12 +171,12 @@ impl Delivery {
 async fn end(stream: &mut TcpStream, how: End) -> io::Result<Connection> {
     match how {
         End::Close => stream.shutdown().await?,
-        // Closing then sends RST in place of FIN.
+        // Closing then sends RST instead of FIN.
         End::Reset => stream.set_zero_linger()?,
         End::Stall => {
             let mut ignored = [0; 1024];
             let silence = async { while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {} };
-            // Either way it is over.
+            // The connection ends whether the client closed it or the time is up.
             _ = tokio::time::timeout(SILENCE, silence).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Error texts as WeChat sends them, decorations included: none of them is fit to be matched on.
+//! Error texts as WeChat sends them, with their variable parts, so that nothing can match on a whole text.
 
 use std::net::IpAddr;
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_carry_wechats_decorations() {
+    fn errmsg_has_wechats_variable_parts() {
         let peer = IpAddr::from([47, 107, 115, 102]);
         let at = |code, api| errmsg(code, api, peer, 0x6aac_005a);
         assert!(at(40013, Api::Token).starts_with("invalid appid rid: 6aac005a-"));

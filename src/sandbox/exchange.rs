@@ -1,16 +1,18 @@
-//! One call from its request to its delivery: count it, strike it, carry it out, write it down.
+//! One call from its request to its delivery: count it, look for faults, carry it out, log it.
 
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use super::Sandbox;
 use super::answer::{Answer, Body, Fields};
 use super::api::Api;
 use super::delivery::{Delivery, Framing, Payload};
 use super::fault::{End, Fault};
-use super::gzip;
+use super::handle::Sandbox;
 use super::request::Request;
 use super::switchboard::Strike;
 
@@ -55,7 +57,7 @@ async fn wait_before_operation(strike: &Strike) {
 }
 
 impl Fault {
-    /// What is sent in place of the operation's answer, for the faults that prevent it.
+    /// For a fault that prevents the operation: what is sent instead of its answer.
     fn stand_in(&self) -> Option<Payload> {
         let answer = |status, body: &str| Answer::new(status, Body::Bytes(Bytes::from(body.to_owned())));
         Some(match self {
@@ -73,7 +75,7 @@ impl Fault {
         })
     }
 
-    /// Alters what is sent, or how.
+    /// Changes what is sent, or how.
     fn spoil(&self, delivery: &mut Delivery, strike: &Strike) {
         match self {
             Self::LostAnswer { end } => delivery.payload = Payload::Nothing(*end),
@@ -106,7 +108,8 @@ impl Fault {
                 }
             }
             (Self::Gzip, body) => {
-                *body = Body::Bytes(gzip::stored(&body.to_bytes()));
+                // Writing to memory can't fail.
+                *body = Body::Bytes(gzip(&body.to_bytes()).unwrap_or_default());
                 answer.set_header("Content-Encoding", Some("gzip".to_owned()));
             }
             (Self::ControlCharacters, Body::Json(fields)) => {
@@ -119,7 +122,7 @@ impl Fault {
 
     fn spoil_fields(&self, fields: &mut Fields) {
         match self {
-            // An error has none, and gets none.
+            // An error has no `expires_in`, and does not get one.
             Self::ExpiresIn { value } if fields.get("expires_in").is_some() => fields.replace("expires_in", value),
             Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
             Self::NumbersAsStrings => {
@@ -130,6 +133,12 @@ impl Fault {
             _ => {}
         }
     }
+}
+
+fn gzip(data: &[u8]) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(data)?;
+    encoder.finish().map(Bytes::from)
 }
 
 /// `json`, an object, with raw control characters at the end of its `errmsg` or, without one, in a

@@ -1,21 +1,22 @@
-//! What can go wrong on purpose. One type for tests in Rust and for the control API in JSON.
+//! The faults to inject. One type for tests in Rust and for the control API in JSON.
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::api::Api;
 use crate::account::AppId;
 
-/// One thing that goes wrong with an answer. Several on one [`Rule`] apply in turn, so that, say,
-/// an error can come as `text/plain`, late, and byte by byte.
+/// One thing that goes wrong with an answer. Several on one [`Rule`] apply in order, so that an error can, for example,
+/// be sent as `text/plain`, late, and byte by byte.
 ///
-/// In JSON the name stands in `kind`: `{"kind":"errcode","code":40001}`.
+/// In JSON the name is in `kind`: `{"kind":"errcode","code":40001}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    // In place of the operation, which is not carried out.
+    // Instead of the operation, which is not carried out.
     /// WeChat refuses, in HTTP 200.
     Errcode {
         /// The `errcode`.
@@ -24,7 +25,7 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
-    /// Some proxy answers with this HTTP status.
+    /// A proxy answers with this HTTP status.
     Status {
         /// The status.
         status: u16,
@@ -40,19 +41,19 @@ pub enum Fault {
         #[serde(default = "wechat_json")]
         content_type: String,
     },
-    /// HTTP 200 and nothing in it.
+    /// HTTP 200 with an empty body.
     Empty,
-    /// A redirect elsewhere.
+    /// A redirect.
     Redirect {
-        /// Where to.
+        /// The `Location` header.
         location: String,
         /// The status.
         #[serde(default = "found")]
         status: u16,
     },
-    /// Exactly these bytes on the wire, whatever they are, and then the connection closes.
+    /// Exactly these bytes, unchecked, then the connection closes.
     Raw {
-        /// The bytes. In JSON a string, or a list of numbers where it is no UTF-8.
+        /// The bytes. In JSON a string, or a list of numbers if they are not UTF-8.
         #[serde(deserialize_with = "text_or_bytes")]
         bytes: Vec<u8>,
     },
@@ -63,80 +64,80 @@ pub enum Fault {
     /// Nothing is carried out and no answer ever comes.
     Stall,
 
-    // The operation is carried out, and its answer is lost or late.
+    // The operation is carried out, but its answer is lost or late.
     /// The operation is carried out, but its answer never arrives.
     LostAnswer {
-        /// How the caller notices.
+        /// How the connection ends.
         #[serde(default)]
         end: End,
     },
-    /// The answer comes late.
+    /// The answer is late.
     Delay {
-        /// How late.
+        /// By how many milliseconds.
         millis: u64,
-        /// Whether the operation is carried out only then, rather than at once.
+        /// Whether the operation is also delayed, rather than carried out at once.
         #[serde(default)]
         before_operation: bool,
     },
-    /// The answer comes when this fault's rule is removed, and not before.
+    /// The answer is sent only when this fault's rule is removed.
     Hold {
-        /// Whether the operation is carried out only then, rather than at once.
+        /// Whether the operation is also delayed, rather than carried out at once.
         #[serde(default)]
         before_operation: bool,
     },
 
-    // The answer's content is altered, be it a success or an error.
-    /// Another `expires_in`: short, 0, negative, a string; `null` leaves it out.
+    // The content of the answer is changed, whether it is a success or an error.
+    /// Another `expires_in`: short, 0, negative, a string; `null` removes it.
     ExpiresIn {
-        /// What stands there instead.
+        /// The new value.
         value: Value,
     },
-    /// These JSON fields are set, or left out where `null`.
+    /// These JSON fields are set, or removed if `null`.
     Fields {
         /// By name.
         set: Map<String, Value>,
     },
-    /// Every number in the JSON is a string, `errcode` too.
+    /// Every number in the JSON becomes a string, `errcode` too.
     NumbersAsStrings,
-    /// The JSON holds raw control characters inside a string, which JSON forbids.
+    /// The JSON has raw control characters in a string, which JSON forbids.
     ControlCharacters,
-    /// Another `Content-Type`; `null` leaves it out.
+    /// Another `Content-Type`; `null` removes it.
     ContentType {
-        /// What stands there instead.
+        /// The new value.
         value: Option<String>,
     },
-    /// Headers are replaced or added, unchecked: line breaks in a value go onto the wire.
+    /// Headers are replaced or added, unchecked: line breaks in a value are sent.
     Headers {
         /// By name.
         set: std::collections::BTreeMap<String, String>,
     },
-    /// The body is compressed, asked for or not.
+    /// The body is compressed, whether the caller accepts that or not.
     Gzip,
 
-    // The answer is right, and its way over the wire is not.
-    /// The body ends after so many bytes, short of its `Content-Length`.
+    // The answer is right, but it is sent wrongly.
+    /// The body ends before its `Content-Length`.
     Cut {
-        /// Bytes of the body that are sent.
+        /// How many bytes of the body are sent.
         after: usize,
-        /// How the connection ends then; `stall` leaves it open.
+        /// How the connection then ends; `stall` leaves it open.
         #[serde(default = "closed")]
         end: End,
     },
-    /// The body comes in small pieces.
+    /// The body is sent in small pieces.
     Drip {
-        /// Bytes in a piece.
+        /// Bytes per piece.
         bytes: usize,
-        /// The pause after each.
+        /// The pause after each piece.
         millis: u64,
     },
-    /// `Content-Length` is off by so much; then the connection closes.
+    /// `Content-Length` is wrong; the connection closes after the body.
     WrongLength {
-        /// What is added to the true length.
+        /// Added to the true length.
         off_by: i64,
     },
-    /// The body is chunked, so that no length is announced.
+    /// The body is chunked, without `Content-Length`.
     Chunked,
-    /// No length at all: the body ends where the connection closes.
+    /// No length at all: the body ends when the connection closes.
     NoLength,
 }
 
@@ -149,15 +150,15 @@ pub enum End {
     Reset,
     /// TCP FIN.
     Close,
-    /// Not at all: it stays open and silent.
+    /// It stays open and silent.
     Stall,
 }
 
-/// Which calls a fault meets, and how often.
+/// Which calls the faults apply to, and how often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The API; none means all.
+    /// The API; all if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<Api>,
     /// Only calls about this account.
@@ -166,13 +167,13 @@ pub struct Rule {
     /// Only calls with this `media_id` in their query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_id: Option<String>,
-    /// What goes wrong; in JSON one, or a list that applies in turn.
+    /// The faults; in JSON one, or a list that applies in order.
     #[serde(alias = "fault", deserialize_with = "one_or_many")]
     pub faults: Vec<Fault>,
-    /// How many calls it meets; none means all.
+    /// How many calls it applies to; all if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
-    /// How many calls it lets pass before.
+    /// How many calls it skips first.
     #[serde(default)]
     pub skip: u64,
 }
@@ -193,7 +194,7 @@ impl Fault {
         }
     }
 
-    /// The answer comes `delay` late; the operation is carried out at once.
+    /// The answer is late by `delay`; the operation is carried out at once.
     #[must_use]
     pub fn delay(delay: Duration) -> Self {
         Self::Delay {
@@ -202,7 +203,7 @@ impl Fault {
         }
     }
 
-    /// The operation is carried out and its answer lost in a reset.
+    /// The operation is carried out, and a reset takes the place of its answer.
     #[must_use]
     pub fn lost_answer() -> Self {
         Self::LostAnswer { end: End::Reset }
@@ -238,41 +239,41 @@ impl Fault {
 }
 
 impl Rule {
-    /// Adds a fault, to apply after those before it.
+    /// Adds a fault, which applies after the others.
     #[must_use]
     pub fn and(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// Meets this many calls.
+    /// Applies to this many calls.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Meets one call.
+    /// Applies to one call.
     #[must_use]
     pub fn once(self) -> Self {
         self.times(1)
     }
 
-    /// Lets this many calls pass before.
+    /// Skips this many calls first.
     #[must_use]
     pub fn after(mut self, skip: u64) -> Self {
         self.skip = skip;
         self
     }
 
-    /// Meets only calls about this account.
+    /// Applies only to calls about this account.
     #[must_use]
     pub fn for_account(mut self, app_id: AppId) -> Self {
         self.app_id = Some(app_id);
         self
     }
 
-    /// Meets only calls with this `media_id`.
+    /// Applies only to calls with this `media_id`.
     #[must_use]
     pub fn for_media(mut self, media_id: impl Into<String>) -> Self {
         self.media_id = Some(media_id.into());
@@ -306,15 +307,20 @@ fn closed() -> End {
     End::Close
 }
 
-/// By hand rather than as an untagged enum, whose errors don't say what is wrong.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Fault>, D::Error> {
+/// By hand instead of an untagged enum, whose errors do not say what is wrong.
+fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let list = match Value::deserialize(deserializer)? {
         Value::Array(list) => list,
         one => vec![one],
     };
-    let fault = |value| serde_json::from_value(value).map_err(serde::de::Error::custom);
-    list.into_iter().map(fault).collect()
+    let read = |value| serde_json::from_value(value).map_err(serde::de::Error::custom);
+    list.into_iter().map(read).collect()
 }
+
+/// One rule, or a list of them.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Rules(#[serde(deserialize_with = "one_or_many")] pub(super) Vec<Rule>);
 
 fn text_or_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     match Value::deserialize(deserializer)? {

@@ -1,4 +1,4 @@
-//! Temporary media: what phones and services uploaded, until it is too old or too much.
+//! Temporary media: uploaded files, until they expire or exceed the capacity.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,7 +9,7 @@ use super::config::SandboxConfig;
 use super::random;
 use crate::picture;
 
-/// A file on its way in.
+/// A file to upload.
 #[derive(Debug, Clone)]
 pub struct Upload {
     bytes: Bytes,
@@ -18,7 +18,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// A file whose bytes tell its type.
+    /// A file whose type is detected from its bytes.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self {
             bytes: bytes.into(),
@@ -27,14 +27,14 @@ impl Upload {
         }
     }
 
-    /// Gives it this `Content-Type`, true or not.
+    /// Sets its `Content-Type`, which need not be true.
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
         self
     }
 
-    /// Has `media/get` call it so, unchecked, rather than by its media id.
+    /// Sets the name that `media/get` gives it, unchecked, instead of one made from its media id.
     #[must_use]
     pub fn filename(mut self, filename: impl Into<String>) -> Self {
         self.filename = Some(filename.into());
@@ -42,7 +42,7 @@ impl Upload {
     }
 }
 
-/// A file as `media/get` gives it back.
+/// A file as `media/get` returns it.
 #[derive(Debug, Clone)]
 pub(super) struct File {
     pub(super) bytes: Bytes,
@@ -60,7 +60,7 @@ pub(super) struct Media {
 }
 
 impl Media {
-    /// Keeps a file and names it.
+    /// Stores a file and returns its media id.
     pub(super) fn add(&mut self, upload: Upload, rules: &SandboxConfig, now: Instant) -> String {
         self.forget_old(now, rules);
         let id = random::media_id();
@@ -81,7 +81,7 @@ impl Media {
         id
     }
 
-    /// The file of this name, unless it is too old.
+    /// The file with this media id, unless it has expired.
     pub(super) fn get(&self, id: &str, rules: &SandboxConfig, now: Instant) -> Option<&File> {
         self.files.get(id).filter(|file| now < file.uploaded + rules.media_ttl)
     }
@@ -104,7 +104,7 @@ impl Media {
     }
 }
 
-/// The media type of a file that came without one.
+/// The media type of a file that was uploaded without one.
 fn type_of(bytes: &[u8]) -> &'static str {
     picture::Kind::sniff(bytes).map_or("application/octet-stream", picture::Kind::media_type)
 }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_good_for_three_days() {
+    fn file_expires_after_three_days() {
         let (mut media, rules, t0) = (Media::default(), SandboxConfig::default(), Instant::now());
         let id = media.add(file(1), &rules, t0);
         assert_eq!(id.len(), 64);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_it_is_too_much() {
+    fn oldest_files_are_dropped_above_the_capacity() {
         let rules = SandboxConfig {
             media_capacity: 10,
             ..SandboxConfig::default()

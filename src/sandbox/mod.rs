@@ -1,22 +1,20 @@
-//! A WeChat that runs on your desk: the server API with its real rules and texts, the phone's side
-//! of the JS-SDK, a demo page, and a switch for everything that can go wrong.
+//! A simulated WeChat: the server API with its real rules and texts, the phone's side of the JS-SDK, a demo page, and
+//! faults to inject.
 //!
-//! `wxgate sandbox` listens, and `GET /sandbox` there explains the control API; tests in the same
-//! process steer a [`Sandbox`] directly. It uses nothing of the gateway but signatures, names and
-//! secrets.
+//! `wxgate sandbox` serves it, and `GET /sandbox` there explains the control API; tests in the same process use a
+//! [`Sandbox`] directly. Of the gateway it uses only signatures, names and secrets.
 //!
-//! Where WeChat documents nothing, it behaves so:
-//! - `force_refresh` too soon or too often answers the current token, as without it.
-//! - A stable token that was renewed in its last minutes lives them out beside the new one.
-//! - A ticket is replaced after its ttl and verifies for twice as long; its `expires_in` never
-//!   shrinks; no access token has anything to do with its life.
-//! - Only the two token calls look at the caller's address.
+//! What WeChat does not document is implemented like this:
+//! - `force_refresh` too soon or too often returns the current token, as without it.
+//! - A stable token that was renewed in its last minutes stays valid for them beside the new one.
+//! - A ticket is replaced after its ttl and verifies for twice as long; its `expires_in` never decreases; it does not
+//!   depend on any access token.
+//! - Only the two token calls check the caller's address.
 //! - Days and months begin at midnight in China.
 //!
-//! From the ground up: `clock`, `tokens`, `tickets` and `media` are the state machines; `wechat`
-//! answers calls with them; `fault` and `switchboard` say what goes wrong; `exchange` puts both
-//! together; `delivery` and `connection` write it onto the wire; `phone` and `control` are the
-//! sandbox's own routes.
+//! From the bottom: `clock`, `tokens`, `tickets` and `media` are the state machines; `wechat` answers calls with them;
+//! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `delivery` and `connection` send the
+//! answer; `handle` is the API for tests; `phone` and `control` are the sandbox's own routes.
 
 mod account;
 mod answer;
@@ -29,7 +27,7 @@ mod delivery;
 mod errmsg;
 mod exchange;
 mod fault;
-mod gzip;
+mod handle;
 mod media;
 mod multipart;
 mod phone;
@@ -43,57 +41,25 @@ mod verify;
 mod wechat;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use serde_json::{Map, Value};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use crate::account::AppId;
-use crate::secret::Secret;
-use account::Account;
-use state::State;
-use tickets::TicketKind;
 
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};
 pub use fault::{End, Fault, Rule};
+pub use handle::{Sandbox, UnknownAccount};
 pub use media::Upload;
 pub use state::{AccountState, CallRecord, CredentialState, SandboxState};
 pub use switchboard::{RuleId, RuleState};
 pub use tokens::{Kill, TokenKind};
 pub use verify::ConfigResult;
 
-/// A sandbox: a handle, cheap to clone, by which tests in the same process look at it and steer it.
-#[derive(Clone)]
-pub struct Sandbox {
-    config: Arc<SandboxConfig>,
-    state: Arc<Mutex<State>>,
-}
-
-/// No such account in this sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the sandbox has no such account")]
-pub struct UnknownAccount;
-
 impl Sandbox {
-    /// A fresh one.
-    #[must_use]
-    pub fn new(config: SandboxConfig) -> Self {
-        let config = Arc::new(config.within_reason());
-        let state = State::new(Arc::clone(&config));
-        Self {
-            config,
-            state: Arc::new(Mutex::new(state)),
-        }
-    }
-
-    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every
-    /// connection ends at once. Fails only where the listener does.
+    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every connection is closed at
+    /// once. Fails only if the listener does.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let control = control::router(self.clone());
         let router = self
@@ -103,132 +69,9 @@ impl Sandbox {
         connection::serve(self, router, listener, shutdown).await
     }
 
-    /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, for a
-    /// gateway that runs against this sandbox. The control API is not among them.
+    /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, without the control API, for
+    /// a gateway that runs against this sandbox.
     pub fn phone_router(&self) -> Router {
         phone::router(self.clone())
-    }
-
-    /// What it was started with.
-    #[must_use]
-    pub fn config(&self) -> &SandboxConfig {
-        &self.config
-    }
-
-    /// Adds a rule, behind those in force.
-    pub fn inject(&self, rule: impl Into<Rule>) -> RuleId {
-        self.state().board.add(rule.into())
-    }
-
-    /// Ends a rule, and lets go of what it holds; false where there is no such rule.
-    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
-    pub fn remove_fault(&self, id: RuleId) -> bool {
-        self.state().board.remove(id)
-    }
-
-    /// Ends all rules, and lets go of what they hold.
-    pub fn clear_faults(&self) {
-        self.state().board.clear();
-    }
-
-    /// How many calls of `api` have arrived, good or bad.
-    #[must_use]
-    pub fn calls(&self, api: Api) -> u64 {
-        self.state().calls(api, None)
-    }
-
-    /// How many of them were about this account.
-    #[must_use]
-    pub fn calls_for(&self, app_id: &AppId, api: Api) -> u64 {
-        self.state().calls(api, Some(app_id))
-    }
-
-    /// The last calls that were answered, the oldest first.
-    #[must_use]
-    pub fn log(&self) -> Vec<CallRecord> {
-        self.state().log()
-    }
-
-    /// The whole state, as `GET /sandbox/state` shows it.
-    #[must_use]
-    pub fn snapshot(&self) -> SandboxState {
-        self.state().view()
-    }
-
-    /// The account's newest token of this kind, if it is good.
-    #[must_use]
-    pub fn current_token(&self, app_id: &AppId, kind: TokenKind) -> Option<Secret> {
-        let issued = self.with_account(app_id, |account, _, now| account.tokens.current(kind, now));
-        issued.ok().flatten().map(|issued| issued.token)
-    }
-
-    /// The account's newest `jsapi` ticket, if there is one that verifies.
-    #[must_use]
-    pub fn current_ticket(&self, app_id: &AppId) -> Option<Secret> {
-        let ticket = self.with_account(app_id, |account, rules, now| {
-            let mut living = account.tickets.living(TicketKind::Jsapi, rules.ticket_ttl, now);
-            living.next().map(|(ticket, _)| ticket.clone())
-        });
-        ticket.ok().flatten()
-    }
-
-    /// Another system fetches a classic token, which supersedes the current one. It is not counted
-    /// as a call.
-    pub fn foreign_token(&self, app_id: &AppId) -> Result<Secret, UnknownAccount> {
-        self.with_account(app_id, |account, rules, now| account.tokens.classic(rules, now).token)
-    }
-
-    /// Kills the account's good tokens, overlap and all.
-    pub fn kill_token(&self, app_id: &AppId, kill: Kill) -> Result<(), UnknownAccount> {
-        self.with_account(app_id, |account, _, now| account.tokens.kill(kill, now))
-    }
-
-    /// Kills the account's tickets: none issued before verifies any more.
-    pub fn kill_tickets(&self, app_id: &AppId) -> Result<(), UnknownAccount> {
-        self.with_account(app_id, |account, _, _| account.tickets.kill())
-    }
-
-    /// A user uploads a file of any kind: its media id.
-    pub fn upload_media(&self, app_id: &AppId, upload: Upload) -> Result<String, UnknownAccount> {
-        self.with_account(app_id, |account, rules, now| account.media.add(upload, rules, now))
-    }
-
-    /// What the WeChat app says to a page's `wx.config`. `config` holds `appId`, `timestamp`,
-    /// `nonceStr`, `signature` and the page's `url`.
-    #[must_use]
-    pub fn verify(&self, config: &Map<String, Value>) -> ConfigResult {
-        self.state().wechat.verify(config)
-    }
-
-    /// Moves the sandbox's clock ahead, and nobody else's.
-    pub fn advance(&self, by: Duration) {
-        self.state().wechat.clock.advance(by);
-    }
-
-    /// The sandbox's time, in seconds since 1970.
-    #[must_use]
-    pub fn unix_time(&self) -> u64 {
-        self.state().wechat.clock.unix()
-    }
-
-    /// Forgets everything: credentials, media, counts, faults, the log, the clock's advance.
-    pub fn reset(&self) {
-        *self.state() = State::new(Arc::clone(&self.config));
-    }
-
-    fn with_account<T>(
-        &self,
-        app_id: &AppId,
-        act: impl FnOnce(&mut Account, &SandboxConfig, Instant) -> T,
-    ) -> Result<T, UnknownAccount> {
-        let mut state = self.state();
-        let now = state.wechat.clock.now();
-        let account = state.wechat.account(app_id.as_str()).ok_or(UnknownAccount)?;
-        Ok(act(account, &self.config, now))
-    }
-
-    /// The state is whole between any two statements, so a panic elsewhere leaves it usable.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

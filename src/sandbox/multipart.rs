@@ -1,4 +1,5 @@
-//! The little of `multipart/form-data` (RFC 7578) that an upload needs, over a body read whole.
+//! The part of `multipart/form-data` (RFC 7578) that an upload needs, on a complete body. Not `multer`: it would be two
+//! more crates, and it is asynchronous, while WeChat's answers are made under the sandbox's lock.
 
 use bytes::Bytes;
 
@@ -11,7 +12,7 @@ pub(super) struct Part {
     pub(super) bytes: Bytes,
 }
 
-/// The parts of `body`, as far as it is well formed; none where `content_type` is not multipart.
+/// The parts of `body` up to the first malformed one; none if `content_type` is not `multipart/form-data`.
 pub(super) fn parts(content_type: &str, body: &Bytes) -> Vec<Part> {
     let Some(boundary) = boundary(content_type) else {
         return Vec::new();
@@ -46,7 +47,7 @@ fn boundary(content_type: &str) -> Option<&str> {
     parameter(parameters, "boundary").filter(|boundary| !boundary.is_empty())
 }
 
-/// `None` where the part has no name: a form's part must have one.
+/// `None` if the part has no name, which a form requires.
 fn part(head: &[u8], bytes: Bytes) -> Option<Part> {
     let head = String::from_utf8_lossy(head);
     let header = |name: &str| {
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_has_no_parts() {
+    fn malformed_or_truncated_form_has_no_parts() {
         for (content_type, body) in [
             ("text/plain; boundary=xYz", "--xYz\r\n\r\n\r\n--xYz--"),
             ("multipart/form-data", "--\r\n\r\n\r\n--"),

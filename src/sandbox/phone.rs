@@ -1,4 +1,4 @@
-//! The routes of the phone's side: the demo page, and what the WeChat app does for a page.
+//! The phone's routes: the demo page, and what the WeChat app does for a page.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_http::cors::CorsLayer;
 
-use super::Sandbox;
 use super::connection::LARGEST_BODY;
+use super::handle::Sandbox;
 use super::media::Upload;
 use super::multipart;
 use super::request::param;
@@ -58,17 +58,16 @@ fn static_file(content_type: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// A body that may be too large or break off; then it counts as empty, for a phone has no answer
-/// for that.
+/// A body. If it is too large or incomplete, it counts as empty, because a phone has no error for that.
 type AnyBody = Result<Bytes, BytesRejection>;
 
-/// `wx.config`. Anything but a JSON object lacks every parameter.
+/// `wx.config`. A body that is not a JSON object counts as one without parameters.
 async fn verify(State(sandbox): State<Sandbox>, body: AnyBody) -> Json<ConfigResult> {
     let config: Map<String, Value> = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
     Json(sandbox.verify(&config))
 }
 
-/// What `wx.uploadImage` calls back with.
+/// The result of `wx.uploadImage`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Uploaded {

@@ -1,4 +1,4 @@
-//! Names and secrets in WeChat's shapes, all from the thread's cryptographic generator.
+//! Names and secrets in WeChat's formats, from the thread's cryptographic generator.
 
 use rand::RngExt;
 
@@ -19,13 +19,13 @@ pub(super) fn media_id() -> String {
     text(64)
 }
 
-/// What WeChat adds to an `errmsg` to find the call again: the time and 64 random bits.
+/// The request id that WeChat appends to an `errmsg`: the time and 64 random bits.
 pub(super) fn rid(unix: u64) -> String {
     let (a, b): (u32, u32) = rand::rng().random();
     format!("{:08x}-{a:08x}-{b:08x}", unix & 0xffff_ffff)
 }
 
-/// The older mark of the same kind: six characters and eight digits.
+/// The older id of the same kind: six characters and eight digits.
 pub(super) fn hint() -> String {
     let number = rand::rng().random_range(0..100_000_000);
     let mark = text(6).replace(['-', '_'], "x");

@@ -1,14 +1,13 @@
-//! A request as the API sees it: read whole, parameters decoded.
+//! A complete request, with decoded parameters.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-/// A request, read to its end.
+/// A complete request.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) method: Method,
@@ -17,12 +16,12 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) peer: IpAddr,
-    /// The caller wants no second answer on this connection.
+    /// Whether the caller wants the connection closed after the answer.
     pub(super) last: bool,
 }
 
 impl Request {
-    /// The query parameter of this name, decoded; empty where there is none, as WeChat sees it.
+    /// The query parameter of this name, decoded; empty if it is missing, which WeChat does not distinguish.
     pub(super) fn param(&self, name: &str) -> Cow<'_, str> {
         param(&self.query, name)
     }
@@ -38,17 +37,12 @@ impl Request {
     }
 }
 
-/// The parameter `name` of the query string `query`, decoded as a form; empty where there is none.
+/// The parameter `name` of the query string `query`, decoded as a form; empty if it is missing.
 pub(super) fn param<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let Some((_, value)) = { pairs }.find(|(key, _)| percent_decode_str(key).eq(name.bytes())) else {
-        return Cow::Borrowed("");
-    };
-    if value.contains('+') {
-        let spaced = value.replace('+', " ");
-        return percent_decode_str(&spaced).decode_utf8_lossy().into_owned().into();
-    }
-    percent_decode_str(value).decode_utf8_lossy()
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs
+        .find(|(key, _)| key == name)
+        .map_or_else(Cow::default, |(_, value)| value)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! All that a sandbox holds, behind its one lock: WeChat, the faults, and what was called.
+//! The state of a sandbox behind its one lock: WeChat, the faults, and the log of calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::wechat::WeChat;
 use crate::account::AppId;
 use crate::secret::Secret;
 
-/// What the lock guards.
+/// The state that the lock guards.
 pub(super) struct State {
     pub(super) wechat: WeChat,
     pub(super) board: Switchboard,
@@ -39,13 +39,13 @@ pub struct CallRecord {
     pub method: String,
     /// The path, without its query.
     pub path: String,
-    /// The account that it was about, as far as it said.
+    /// The account that it was about, if it named one.
     pub app_id: Option<AppId>,
     /// What WeChat answered: `ok`, `errcode 40001`, `status 500`, `no answer`.
     pub outcome: String,
-    /// The kinds of fault that met it.
+    /// The kinds of fault that applied to it.
     pub faults: Vec<String>,
-    /// The request's headers, but for those that carry credentials.
+    /// The request's headers, except those that carry credentials.
     pub headers: BTreeMap<String, String>,
 }
 
@@ -67,13 +67,13 @@ pub struct SandboxState {
 pub struct AccountState {
     /// Its AppID.
     pub app_id: AppId,
-    /// The newest classic token, if it is good.
+    /// The newest classic token, if it is valid.
     pub classic_token: Option<CredentialState>,
-    /// The newest stable token, if it is good.
+    /// The newest stable token, if it is valid.
     pub stable_token: Option<CredentialState>,
     /// The `jsapi` tickets that still verify, newest first.
     pub jsapi_tickets: Vec<CredentialState>,
-    /// The `wx_card` tickets that still live, newest first.
+    /// The `wx_card` tickets that still verify, newest first.
     pub wx_card_tickets: Vec<CredentialState>,
     /// How many media files there are.
     pub media: usize,
@@ -86,7 +86,7 @@ pub struct AccountState {
 pub struct CredentialState {
     /// The first 8 hex digits of its SHA-256.
     pub fingerprint: String,
-    /// The seconds that it really has left.
+    /// The seconds until it really expires.
     pub seconds_left: u64,
 }
 
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// Counts a call and says what goes wrong with it.
+    /// Counts a call and returns the faults to apply to it.
     pub(super) fn arrive(&mut self, api: Api, request: &Request) -> Strike {
         let app_id = self.app_id_of(request);
         *self.calls.entry((api, app_id.clone())).or_default() += 1;
@@ -112,7 +112,7 @@ impl State {
         self.board.strike(api, app_id, &request.param("media_id"))
     }
 
-    /// Writes a call down with its answer.
+    /// Logs a call with its answer.
     pub(super) fn record(&mut self, api: Api, request: &Request, payload: &Payload, faults: &[Fault]) {
         self.last_number += 1;
         let record = CallRecord {
@@ -140,7 +140,7 @@ impl State {
         self.log.iter().cloned().collect()
     }
 
-    /// Calls that arrived, of `api` and about `app_id` where these are given.
+    /// How many calls of `api` arrived: those about `app_id` if it is given.
     pub(super) fn calls(&self, api: Api, app_id: Option<&AppId>) -> u64 {
         self.calls
             .iter()

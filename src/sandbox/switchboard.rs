@@ -23,7 +23,7 @@ struct Entry {
     seen: u64,
     hits: u64,
     released: CancellationToken,
-    /// Lets go of what [`Fault::Hold`] holds, however the entry goes.
+    /// Releases what [`Fault::Hold`] holds when the entry is dropped.
     _release: DropGuard,
 }
 
@@ -32,22 +32,22 @@ struct Entry {
 pub struct RuleState {
     /// Its name.
     pub id: RuleId,
-    /// What it says.
+    /// The rule itself.
     #[serde(flatten)]
     pub rule: Rule,
-    /// How many calls it has met.
+    /// How many calls it has applied to.
     pub hits: u64,
 }
 
-/// What goes wrong with one call.
+/// The faults to apply to one call.
 #[derive(Debug, Default)]
 pub(super) struct Strike {
     pub(super) faults: Vec<Fault>,
-    /// Fires when the rule is gone.
+    /// Cancelled when the rule is removed.
     pub(super) released: CancellationToken,
 }
 
-/// Rules kept; beyond it those that are used up are forgotten.
+/// Above this many rules, those that are used up are dropped.
 const KEPT: usize = 256;
 
 impl Switchboard {
@@ -87,8 +87,7 @@ impl Switchboard {
         self.entries.iter().map(state).collect()
     }
 
-    /// What meets this call: the first rule that it falls under, lets no call pass any more, and is
-    /// not used up.
+    /// The faults for this call: those of the first rule that covers it, has skipped enough calls, and is not used up.
     pub(super) fn strike(&mut self, api: Api, app_id: Option<&str>, media_id: &str) -> Strike {
         for entry in &mut self.entries {
             if !entry.has_hits_left() || !entry.rule.covers(api, app_id, media_id) {
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_can_be_for_one_account_or_one_file() {
+    fn rule_can_cover_one_account_or_one_file() {
         let mut board = Switchboard::default();
         board.add(Rule::from(Fault::errcode(1)).for_account(AppId::try_from("wx2".to_owned()).unwrap()));
         assert_eq!(code(&mut board, Api::Token), 0);
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rule_holds_is_let_go_with_it() {
+    fn held_answers_are_released_when_their_rule_is_removed() {
         let mut board = Switchboard::default();
         board.add(Rule::from(Fault::Hold { before_operation: true }).once());
         let released = board.strike(Api::Token, None, "").released;
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn used_up_rules_do_not_pile_up() {
+    fn used_up_rules_are_dropped() {
         let mut board = Switchboard::default();
         for _ in 0..10 * KEPT {
             board.add(Rule::from(Fault::errcode(1)).once());

@@ -1,6 +1,5 @@
-//! One account's tickets. WeChat's real rule is unpublished; this is the one that fits all reports:
-//! a ticket is answered for its ttl, always with the whole ttl as `expires_in`, and verifies for
-//! twice as long, whatever becomes of the access tokens.
+//! One account's tickets. WeChat's rule is unpublished; this one fits all reports: a ticket is returned for its ttl,
+//! always with the whole ttl as `expires_in`, and verifies for twice as long, independently of the access tokens.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 use super::random;
 use crate::secret::Secret;
 
-/// The two kinds of ticket, never to be mixed.
+/// The two kinds of ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TicketKind {
@@ -68,7 +67,7 @@ impl Tickets {
             .filter(|(_, left)| !left.is_zero())
     }
 
-    /// Ends every ticket now, as if all had been replaced long ago.
+    /// Invalidates every ticket, as if all had been replaced long ago.
     pub(super) fn kill(&mut self) {
         *self = Self::default();
     }
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_answered_for_its_ttl_and_verifies_for_twice_as_long() {
+    fn ticket_is_returned_for_its_ttl_and_verifies_for_twice_as_long() {
         use TicketKind::Jsapi;
         let (mut tickets, t0) = (Tickets::default(), Instant::now());
         let a = tickets.get(Jsapi, TTL, t0);
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_kinds_are_different_tickets() {
+    fn ticket_kinds_are_different_tickets() {
         let (mut tickets, t0) = (Tickets::default(), Instant::now());
         let jsapi = tickets.get(TicketKind::Jsapi, TTL, t0);
         let card = tickets.get(TicketKind::WxCard, TTL, t0);

@@ -1,4 +1,4 @@
-//! One account's access tokens: who replaces whom, and when each dies.
+//! One account's access tokens: which replaces which, and when each becomes invalid.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::config::SandboxConfig;
 use super::random;
 use crate::secret::Secret;
 
-/// The two kinds of token. They are isolated: neither kills the other.
+/// The two kinds of token. They are independent: neither invalidates the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
@@ -20,19 +20,19 @@ pub enum TokenKind {
     Stable,
 }
 
-/// How a token is made to die before its time.
+/// How tokens are invalidated before they expire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kill {
-    /// Which kind; none given means both.
+    /// Which kind; both if `None`.
     pub kind: Option<TokenKind>,
-    /// Whether the dead token answers 42001 (expired) rather than 40001 (superseded).
+    /// Whether the invalid token is refused with 42001 (expired) rather than 40001 (superseded).
     pub expired: bool,
-    /// Whether `stable_token` goes on answering the dead token until `force_refresh`.
+    /// Whether `stable_token` keeps returning the invalid token until `force_refresh`.
     pub still_answered: bool,
 }
 
-/// What a token is worth now.
+/// Whether a token is valid now, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Good,
@@ -52,21 +52,21 @@ struct Token {
     value: Secret,
     kind: TokenKind,
     expires_at: Instant,
-    /// When and how it ends before `expires_at`.
+    /// When and why it becomes invalid before `expires_at`.
     ended: Option<(Instant, Standing)>,
 }
 
-/// Every token that is good, and the last dead ones, newest first.
+/// Every valid token and the last invalid ones, newest first.
 #[derive(Default)]
 pub(super) struct Tokens {
     issued: VecDeque<Token>,
-    /// `stable_token` answers its last token though it is dead.
+    /// Whether `stable_token` returns its last token although it is invalid.
     stuck: bool,
     last_forced: Option<Instant>,
     forced_on: (u64, u64),
 }
 
-/// At most two of a kind are good at once; the rest are kept to tell 42001 from 40001.
+/// At most two of a kind are valid at a time; the others are kept to distinguish 42001 from 40001.
 const REMEMBERED: usize = 64;
 
 impl Token {
@@ -97,8 +97,8 @@ impl Token {
 }
 
 impl Tokens {
-    /// `GET /cgi-bin/token`: always a new one. The one before lives on for the overlap, older ones
-    /// die at once.
+    /// `GET /cgi-bin/token`: always a new one. The previous one stays valid for the overlap, older ones become invalid
+    /// at once.
     pub(super) fn classic(&mut self, rules: &SandboxConfig, now: Instant) -> Issued {
         for (age, token) in self.of(TokenKind::Classic).enumerate() {
             let at = if age == 0 { now + rules.overlap() } else { now };
@@ -107,8 +107,8 @@ impl Tokens {
         self.issue(TokenKind::Classic, rules, now)
     }
 
-    /// `POST /cgi-bin/stable_token`: the current one, or a new one when it is in its last minutes;
-    /// it then lives out its time beside the new one.
+    /// `POST /cgi-bin/stable_token`: the current one, or a new one in the current one's last minutes, when both are
+    /// valid.
     pub(super) fn stable(&mut self, rules: &SandboxConfig, now: Instant) -> Issued {
         let stuck = self.stuck;
         let current = self
@@ -122,8 +122,8 @@ impl Tokens {
         }
     }
 
-    /// The same with `force_refresh`: kills what there is. What WeChat answers when it is asked too
-    /// soon or too often is not documented; here the current token stays, as without it.
+    /// The same with `force_refresh`: invalidates the current one. What WeChat answers if this is called too soon or too
+    /// often is not documented; here the call then behaves as without `force_refresh`.
     pub(super) fn stable_forced(&mut self, rules: &SandboxConfig, now: Instant, day: u64) -> Issued {
         let too_soon = self
             .last_forced
@@ -145,7 +145,7 @@ impl Tokens {
         Some(token.standing(now))
     }
 
-    /// The newest token of this kind, and its seconds, if it is good.
+    /// The newest token of this kind with its remaining seconds, if it is valid.
     pub(super) fn current(&self, kind: TokenKind, now: Instant) -> Option<Issued> {
         let newest = self.issued.iter().find(|token| token.kind == kind)?;
         (newest.standing(now) == Standing::Good).then(|| newest.answer(now))
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_classic_token_outlives_its_successor_by_the_overlap_and_not_two() {
+    fn classic_token_stays_valid_for_the_overlap_after_its_successor_only() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let a = tokens.classic(&rules(), t0);
         let b = tokens.classic(&rules(), t0);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_classic_token_replaced_in_its_last_minutes_still_expires_on_time() {
+    fn classic_token_replaced_in_its_last_minutes_expires_on_time() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let a = tokens.classic(&rules(), t0);
         tokens.classic(&rules(), t0 + 7100 * SECOND);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stable_token_stays_until_its_last_minutes_and_then_lives_them_out() {
+    fn stable_token_is_replaced_in_its_last_minutes_and_stays_valid_for_them() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let a = tokens.stable(&rules(), t0);
         let again = tokens.stable(&rules(), t0 + 6855 * SECOND);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_kinds_never_kill_each_other() {
+    fn token_kinds_do_not_invalidate_each_other() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let stable = tokens.stable(&rules(), t0);
         let classic = tokens.classic(&rules(), t0);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn force_refresh_kills_at_once_but_not_too_often() {
+    fn force_refresh_invalidates_at_once_within_its_limits() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let a = tokens.stable(&rules(), t0);
         let b = tokens.stable_forced(&rules(), t0, 1);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_token_dies_as_told() {
+    fn killed_token_is_refused_as_requested() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let classic = tokens.classic(&rules(), t0);
         let stable = tokens.stable(&rules(), t0);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_token_can_go_on_being_answered_until_forced() {
+    fn killed_token_can_be_returned_until_force_refresh() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let a = tokens.stable(&rules(), t0);
         tokens.kill(
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn short_lives_scale_the_overlap_down() {
+    fn overlap_is_shorter_for_short_lived_tokens() {
         let rules = SandboxConfig {
             token_ttl: 8 * SECOND,
             ..rules()
@@ -328,14 +328,14 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_dead_tokens_are_remembered() {
+    fn invalid_tokens_are_remembered_up_to_a_limit() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let stable = tokens.stable(&rules(), t0);
         for _ in 0..3 * REMEMBERED {
             tokens.classic(&rules(), t0);
         }
         assert_eq!(tokens.issued.len(), REMEMBERED);
-        // A good token is never forgotten, however many others come and go.
+        // A valid token is never forgotten, however many others are issued.
         assert_eq!(standing(&tokens, &stable, t0), Standing::Good);
     }
 }

@@ -1,5 +1,4 @@
-//! What the WeChat app does with `wx.config`: it checks the signature against the page that it
-//! really shows.
+//! `wx.config` as the WeChat app handles it: it checks the signature against the page that is open.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,11 +8,11 @@ use super::tickets::TicketKind;
 use super::wechat::WeChat;
 use crate::jssdk::{PageUrl, sign};
 
-/// What the page's `wx.ready` or `wx.error` is told.
+/// The result that the page's `wx.ready` or `wx.error` gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigResult {
-    /// `config:ok`, or why not.
+    /// `config:ok`, or the reason of the failure.
     pub err_msg: String,
     /// The URL that was checked; on failure only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +28,7 @@ impl ConfigResult {
 }
 
 impl WeChat {
-    /// Checks what a page gave to `wx.config`, with the page's own `url` beside it.
+    /// Checks what a page passed to `wx.config`; `config` also holds the page's `url`.
     pub(super) fn verify(&mut self, config: &Map<String, Value>) -> ConfigResult {
         let given = |name: &str| match config.get(name) {
             Some(Value::String(text)) => text.clone(),

@@ -1,4 +1,4 @@
-//! WeChat's answers: one function per API, over the whole state, with WeChat's order of checks.
+//! WeChat's answers: one function per API, on the whole state, with the checks in WeChat's order.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::tokens::{Issued, Standing};
 use crate::picture;
 use crate::secret::Secret;
 
-/// Everything that WeChat knows.
+/// WeChat's whole state.
 pub(super) struct WeChat {
     pub(super) rules: Arc<SandboxConfig>,
     pub(super) clock: Clock,
@@ -47,7 +47,7 @@ impl WeChat {
         }
     }
 
-    /// Carries the call out.
+    /// Executes the call.
     pub(super) fn answer(&mut self, api: Api, request: &Request) -> Answer {
         let outcome = match api.refuses(&request.method) {
             Some(code) => Err(Refusal(code)),
@@ -81,7 +81,7 @@ impl WeChat {
             .find(|account| account.config.app_id.as_str() == app_id)
     }
 
-    /// The account that a call is about, by its token, its `appid` or its body, good or not.
+    /// The account that a call names by its token, its `appid` or its body, valid or not.
     pub(super) fn account_named_by(&mut self, request: &Request) -> Option<&mut Account> {
         let token = Secret::new(request.param("access_token"));
         if !token.is_blank() {
@@ -169,7 +169,7 @@ impl WeChat {
         Ok(issue(account, &rules, &clock))
     }
 
-    /// The account whose good token the call carries, once it has paid for the call.
+    /// The account whose valid token the call has, after counting the call against its quota.
     fn caller(&mut self, api: Api, request: &Request) -> Result<&mut Account, Refusal> {
         let token = request.param("access_token");
         if token.is_empty() {
@@ -277,8 +277,8 @@ impl WeChat {
         clear(account, &clock)
     }
 
-    /// Needs no token, for that quota may be gone too. The documentation's table says body, its
-    /// example says query; both do.
+    /// Needs no token, because the quota for tokens may be used up too. WeChat's documentation has the parameters in the
+    /// body in its table and in the query in its example; both work here.
     fn clear_quota_v2(&mut self, request: &Request) -> Outcome {
         let clock = self.clock;
         let body = request.object().unwrap_or_default();

@@ -159,15 +159,12 @@ async fn ticket_comes_from_the_cluster_of_the_settings() {
     );
     assert_eq!(wechat.sandbox.log().len(), calls, "Redis has it all");
 
-    // The token itself, taken for a ticket.
+    // The token itself, used as a ticket.
     let app_id = wechat.account().app_id;
     let token = redis.value(&crate::support::token_key(&app_id)).await.unwrap();
     let signature = sign(&token, NONCE, TIMESTAMP, SIGNED);
     let ran = builder().run(&wechat, &self::arguments(&signature)).await;
-    assert!(
-        ran.code == 0 && ran.out.contains("an access_token was taken"),
-        "{ran:?}"
-    );
+    assert!(ran.code == 0 && ran.out.contains("an access_token was used"), "{ran:?}");
     assert!(!ran.out.contains(&token), "{ran:?}");
 }
 
@@ -332,7 +329,7 @@ async fn older_tickets_and_other_accounts_are_tried() {
     for (wrong, words) in [
         (&older, "another ticket was used"),
         (&another, "another ticket was used"),
-        (&token, "an access_token was taken"),
+        (&token, "an access_token was used"),
     ] {
         let signature = sign(wrong.expose(), NONCE, TIMESTAMP, SIGNED);
         let answer = ask(&gateway, &filled(SIGNED, &signature), "en").await;

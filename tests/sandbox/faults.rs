@@ -373,8 +373,7 @@ async fn a_body_can_be_compressed() {
     let answer = desk.try_token().await.unwrap();
     assert_eq!(answer.headers()["content-encoding"], "gzip");
     let body = answer.bytes().await.unwrap();
-    assert!(body.starts_with(&[0x1f, 0x8b, 8]));
-    let json: Value = serde_json::from_slice(&body[15..body.len() - 8]).unwrap();
+    let json: Value = serde_json::from_reader(flate2::read::GzDecoder::new(&body[..])).unwrap();
     assert_eq!(json["expires_in"], 7200);
 }
 

@@ -1,15 +1,18 @@
-//! The URL that a signing call asked for, against the URL of the page that made it.
+//! Compares the URL that a signing call has with the URL of the page that made the call.
 
+use super::claim::ClaimProblem;
 use super::marked::{Marked, mark};
-use super::mistakes::SEND;
+use super::mistakes::{Mistake, SEND};
+use super::search::find_mistakes;
 use super::urls::parts;
-use super::{ClaimProblem, MISTAKES, Mistake, Words};
-use crate::jssdk::{PageUrl, QueryParams, UrlProblem, UrlWarning};
+use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
+use crate::jssdk::warning::UrlWarning;
+use crate::words::Words;
 
-/// What the gateway makes of a signing call.
+/// What the gateway does with a signing call.
 #[derive(Debug)]
 pub enum Comparison {
-    /// It can't sign the URL as it was sent.
+    /// It refuses the URL as it was sent.
     Refused(UrlProblem),
     /// It signs the page's URL, this one, byte for byte.
     Same(String),
@@ -26,7 +29,7 @@ pub struct Difference {
     pub page: Marked,
     /// The parts that differ.
     pub parts: Vec<Words>,
-    /// Known mistakes that make the one of the other: one, two in this order, or none.
+    /// Known mistakes that turn the page's URL into the signed one: one, two in this order, or none.
     pub mistakes: Vec<&'static Mistake>,
 }
 
@@ -49,11 +52,13 @@ pub fn compare(request: &str, page: &str) -> Result<Comparison, ClaimProblem> {
         return Ok(Comparison::Same(signed.to_owned()));
     }
     let (signed_marked, page_marked) = mark(signed, page);
+    let url_variants = |mistake: &Mistake, url: &String| mistake.urls(url);
+    let found = find_mistakes(&page.to_owned(), url_variants, |url| url == signed);
     Ok(Comparison::Different(Box::new(Difference {
         signed: signed_marked,
         page: page_marked,
         parts: differing_parts(signed, page),
-        mistakes: mistakes(signed, page),
+        mistakes: found.map(|(mistakes, _)| mistakes).unwrap_or_default(),
     })))
 }
 
@@ -69,26 +74,9 @@ fn query_of(request: &str) -> Option<&str> {
     };
     let quotes = |c| matches!(c, '"' | '\'' | '`');
     let (_, query) = url.trim_matches(quotes).split_once('?')?;
-    // No browser sends a fragment.
+    // A browser sends no fragment.
     let query = query.split('#').next().unwrap_or_default();
     query.split('&').any(|pair| pair.starts_with("url=")).then_some(query)
-}
-
-/// The mistakes that make `signed` of `page`.
-fn mistakes(signed: &str, page: &str) -> Vec<&'static Mistake> {
-    let alone = |url: &str| {
-        MISTAKES
-            .iter()
-            .find(|mistake| mistake.urls(url).iter().any(|url| url == signed))
-    };
-    if let Some(mistake) = alone(page) {
-        return vec![mistake];
-    }
-    let pair = MISTAKES.iter().find_map(|first| {
-        let second = first.urls(page).iter().find_map(|url| alone(url))?;
-        (second.name != first.name).then(|| vec![first, second])
-    });
-    pair.unwrap_or_default()
 }
 
 fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
@@ -123,7 +111,7 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
 }
 
 impl Comparison {
-    /// Why WeChat will refuse the signature of the URL that was asked for, whatever the page is.
+    /// Why WeChat will refuse the signature of the call's URL on any page.
     #[must_use]
     pub fn warning(&self) -> Option<UrlWarning> {
         let signed = match self {
@@ -154,7 +142,7 @@ impl Difference {
     }
 }
 
-/// What to tell whoever sent a URL that can't be signed; the parameter that would be lost stands in `UrlProblem::Spilled`.
+/// The explanation of a URL that can't be signed; the parameter that would be lost is in `UrlProblem::Spilled`.
 #[must_use]
 pub fn refusal(problem: &UrlProblem) -> Words {
     match problem {
@@ -175,13 +163,13 @@ pub fn refusal(problem: &UrlProblem) -> Words {
             zh: "请求里的 url 不完整：要以 http:// 或 https:// 加域名开头",
         },
         UrlProblem::EncodedTooOften(_) => Words {
-            en: "the call's url is encoded twice or more often: encodeURIComponent may be called only once, also where a \
-                 library (axios, a URLSearchParams) encodes parameters by itself",
+            en: "the call's url is encoded twice or more often: encodeURIComponent may be called only once, also if a \
+                 library (axios, URLSearchParams) encodes parameters by itself",
             zh: "请求里的 url 编码了两次或更多：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
                  不要再自己编码",
         },
         UrlProblem::NotAPageUrl => Words {
-            en: "the call's url holds bytes that no page's URL holds",
+            en: "the call's url has bytes that no page's URL has",
             zh: "请求里的 url 含有网址里不可能出现的字节",
         },
         UrlProblem::Spilled(_) => Words {
@@ -209,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn request_is_taken_as_it_is_copied() {
+    fn request_is_accepted_in_every_form_that_a_browser_copies() {
         let url = format!(
             "https://gw.example.com/wechat/jsSDK?appId=wx1&url={}&_=1",
             encoded(PAGE)
@@ -307,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn url_that_no_browser_has_is_warned_about_even_if_both_have_it() {
+    fn url_that_no_browser_has_is_warned_about_even_if_both_are_equal() {
         let warning =
             |signed: &str, page: &str| compare(&format!("/?url={}", encoded(signed)), page).unwrap().warning();
         let raw = "https://a.cn/中文";

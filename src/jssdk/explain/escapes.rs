@@ -1,8 +1,8 @@
-//! What happens to a URL's characters on its way to being signed.
+//! What mistakes make of a URL's characters.
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What `encodeURIComponent` leaves as it is, besides letters and digits.
+/// What `encodeURIComponent` leaves unencoded, besides letters and digits.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -14,11 +14,11 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// What `URLEncoder`, `urlencode` and their like leave as it is.
+/// What `URLEncoder`, `urlencode` and similar functions leave unencoded.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 const FORM_WITH_STAR: &AsciiSet = &FORM.remove(b'*');
 
-/// What `encodeURI` leaves as it is.
+/// What `encodeURI` leaves unencoded.
 const WHOLE: &AsciiSet = &COMPONENT
     .remove(b';')
     .remove(b',')
@@ -57,7 +57,7 @@ pub(super) fn decoded(url: &str) -> Vec<String> {
         .collect()
 }
 
-/// `url` with its escapes written otherwise: what is not ASCII escaped, or the digits in the other case.
+/// `url` with other escapes: non-ASCII characters escaped, or hex digits in the other case.
 pub(super) fn escaped_otherwise(url: &str) -> Vec<String> {
     let ascii = encode(url, CONTROLS);
     let lower = lower_case_escapes(&ascii);
@@ -81,7 +81,7 @@ fn change_escapes(url: &str, change: fn(&str) -> String) -> String {
     changed
 }
 
-/// Blanks and pluses written otherwise, in all of it or in the query.
+/// Spaces and pluses encoded in another way, in the whole URL or in the query.
 pub(super) fn other_space(url: &str) -> Vec<String> {
     const FORMS: [(&str, &str); 4] = [("%20", "+"), ("+", "%20"), ("+", "%2B"), ("%2B", "+")];
     let (page, query) = url.split_at(url.find('?').unwrap_or(url.len()));

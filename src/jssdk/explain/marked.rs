@@ -1,17 +1,17 @@
-//! Two texts with the place marked where they differ.
+//! Marks the place where two texts differ.
 
-/// A text with the place marked where it differs from another one.
+/// A text, with the place marked where it differs from another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
     /// What is the same up to here.
     pub before: String,
-    /// What differs; whole characters and whole escapes.
+    /// What differs: whole characters and whole escapes.
     pub differing: String,
     /// What is the same again.
     pub after: String,
 }
 
-/// Marks where `a` and `b` differ: what is between their longest common head and their longest common tail.
+/// Marks what is between the longest common prefix and the longest common suffix of `a` and `b`.
 pub(super) fn mark(a: &str, b: &str) -> (Marked, Marked) {
     let equal = |(a, b): &(u8, u8)| a == b;
     let head = a.bytes().zip(b.bytes()).take_while(equal).count();
@@ -56,7 +56,7 @@ impl Marked {
         [self.before.as_str(), &self.differing, &self.after].concat()
     }
 
-    /// The same for one line: of long texts only what is around the mark, with `…` for what was left out.
+    /// Shortened to one line: long texts keep only what is around the mark, with `…` for the rest.
     #[must_use]
     pub fn shortened(&self) -> Self {
         const BEFORE: usize = 60;
@@ -73,7 +73,7 @@ impl Marked {
         }
     }
 
-    /// What differs as bytes in hex, the first ones.
+    /// The first bytes of what differs, in hex.
     #[must_use]
     pub fn hex(&self) -> String {
         const MOST: usize = 16;
@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn marks_leave_nothing_out(a in "https://a.cn/[a-c%14中丰é]{0,8}", b in "https://a.cn/[a-c%14中丰é]{0,8}") {
+        fn marked_parts_add_up_to_the_texts(a in "https://a.cn/[a-c%14中丰é]{0,8}", b in "https://a.cn/[a-c%14中丰é]{0,8}") {
             let (left, right) = mark(&a, &b);
             prop_assert_eq!(left.whole(), a);
             prop_assert_eq!(right.whole(), b);

@@ -1,7 +1,10 @@
 //! The known mistakes, the frequent ones first.
 
-use super::{Claim, Signed, Tickets, Words, escapes, urls};
+use super::claim::{Claim, Tickets};
+use super::signed::Signed;
+use super::{escapes, urls};
 use crate::secret::Secret;
+use crate::words::Words;
 
 /// A known mistake.
 #[derive(Debug)]
@@ -15,7 +18,7 @@ pub struct Mistake {
     change: Change,
 }
 
-/// What a mistake makes of the string that should have been signed.
+/// How a mistake changes the string that should have been signed.
 #[derive(Debug)]
 enum Change {
     /// Another URL.
@@ -29,7 +32,7 @@ enum Change {
 }
 
 impl Mistake {
-    /// All that it may make of `url` alone.
+    /// What it may make of `url` alone.
     pub(super) fn urls(&self, url: &str) -> Vec<String> {
         match self.change {
             Change::Url(change) => change(url),
@@ -37,7 +40,7 @@ impl Mistake {
         }
     }
 
-    /// All that it may make of `signed`.
+    /// What it may make of `signed`.
     pub(super) fn variants(&self, signed: &Signed, claim: &Claim, tickets: &Tickets) -> Vec<Signed> {
         let with_url = |url| Signed { url, ..signed.clone() };
         let with_ticket = |ticket| Signed {
@@ -64,7 +67,7 @@ pub(super) const SEND: Words = Words {
     en: "send encodeURIComponent(location.href.split('#')[0]), read at the moment when it is needed",
     zh: "传 encodeURIComponent(location.href.split('#')[0])，并在需要时才读取",
 };
-/// What nobody may do in between.
+/// What the code between page and gateway has to do.
 const LEAVE: Words = Words {
     en: "sign the URL byte for byte as the page has sent it: decode the parameter once, and neither parse, complete nor \
          rewrite it, also not in a proxy",
@@ -121,7 +124,7 @@ mistakes! {
     "slash", Change::Url(urls::other_slash),
         "a slash at the path's end was added or is missing", "路径末尾多了或少了斜杠", LEAVE;
     "access_token", Change::Ticket(|_, tickets| tickets.tokens.clone()),
-        "an access_token was taken for the jsapi_ticket", "把 access_token 当成了 jsapi_ticket",
+        "an access_token was used as the jsapi_ticket", "把 access_token 当成了 jsapi_ticket",
         Words {
             en: "get the ticket with the token: GET /cgi-bin/ticket/getticket?type=jsapi",
             zh: "用 token 去取 ticket：GET /cgi-bin/ticket/getticket?type=jsapi",
@@ -152,16 +155,16 @@ mistakes! {
     "decoded", Change::Url(escapes::decoded),
         "the URL was decoded once too often", "网址多解码了一次", LEAVE;
     "escapes_rewritten", Change::Url(escapes::escaped_otherwise),
-        "the URL's escapes were written otherwise: raw characters escaped, or %e4 for %E4",
+        "the URL's escapes were changed: raw characters escaped, or %e4 for %E4",
         "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE;
     "plus_for_space", Change::Url(escapes::other_space),
-        "a blank was written otherwise: + for %20, or %20 for +, or a + was escaped as %2B",
+        "a space was encoded in another way: + for %20, or %20 for +, or a + was escaped as %2B",
         "空格的写法变了：%20 与 + 互换，或把 + 转义成了 %2B", LEAVE;
     "host_in_unicode", Change::Url(urls::other_host_form),
-        "the host was written in Unicode for its xn-- form, or the other way round",
+        "the host was in Unicode instead of its xn-- form, or the other way round",
         "域名用了 Unicode 写法而不是 xn-- 形式（或反过来）", SEND;
     "query_rebuilt", Change::Url(urls::rebuilt_query),
-        "the query was taken apart and put together otherwise: sorted, or with an = more or less",
+        "the query was parsed and written again: sorted, or with an = added or removed",
         "查询参数被拆开重组过：排了序，或多了、少了等号", LEAVE;
     "lower_case", Change::Url(urls::lower_case),
         "the URL was turned into lower case", "网址被转成了小写", LEAVE;
@@ -182,10 +185,10 @@ mistakes! {
             zh: "读取裸的 ticket：会序列化成 JSON 的 Redis 客户端会给它加上引号",
         };
     "field_names", Change::Other(renamed),
-        "a field was named otherwise in the string, such as nonceStr for noncestr",
+        "a field had another name in the string, such as nonceStr for noncestr",
         "签名原文里的字段名写错了，例如把 noncestr 写成 nonceStr", STRING1;
     "field_order", Change::Other(reordered),
-        "the fields stood in another order", "字段顺序不对", STRING1;
+        "the fields were in another order", "字段顺序不对", STRING1;
     "swapped", Change::Other(|signed| vec![Signed {
             nonce: signed.timestamp.clone(),
             timestamp: signed.nonce.clone(),

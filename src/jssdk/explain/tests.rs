@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::secret::Secret;
 
 const TICKET: &str = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";
 
@@ -30,9 +31,9 @@ fn found(url: &str, signature: &str) -> Vec<&'static str> {
     }
 }
 
-/// Signatures that were computed elsewhere, for what goes wrong with `http://mp.weixin.qq.com?params=value`.
+/// Signatures that were computed elsewhere, mostly for mistakes with `http://mp.weixin.qq.com?params=value`.
 #[test]
-fn known_answers() {
+fn signatures_computed_elsewhere_are_explained() {
     let page = "http://mp.weixin.qq.com?params=value";
     for (url, signature, names) in [
         (page, "0f9de62fce790f9a083d5c99e95740ceb90c27ed", "right"),
@@ -79,7 +80,7 @@ fn known_answers() {
 }
 
 #[test]
-fn hosts_paths_and_blanks_written_otherwise_are_named() {
+fn changed_hosts_paths_and_spaces_are_explained() {
     let signed = |url: &str| crate::jssdk::sign(TICKET, "Wm3WZYTPz0wzccnW", "1414587457", url);
     for (page, url, name) in [
         ("https://xn--fsqu00a.cn/p", "https://例子.cn/p", "host_in_unicode"),
@@ -101,7 +102,7 @@ fn hosts_paths_and_blanks_written_otherwise_are_named() {
 }
 
 #[test]
-fn two_mistakes_at_once_are_found() {
+fn two_mistakes_are_found_together() {
     let (page, seen) = ("https://a.cn/p?x=1&from=singlemessage&isappinstalled=0#/r", tickets());
     let signed = |ticket: &str, url: &str| crate::jssdk::sign(ticket, "Wm3WZYTPz0wzccnW", "1414587457", url);
     assert_eq!(
@@ -123,7 +124,7 @@ fn two_mistakes_at_once_are_found() {
 }
 
 #[test]
-fn a_claim_that_cannot_be_is_refused_with_its_reason() {
+fn invalid_claim_is_refused_with_its_reason() {
     let signature = "0f9de62fce790f9a083d5c99e95740ceb90c27ed";
     let good = ["https://a.cn/", "abc", "1", signature];
     for (at, bad, problem) in [
@@ -148,7 +149,7 @@ fn a_claim_that_cannot_be_is_refused_with_its_reason() {
 }
 
 #[test]
-fn everything_is_said_in_both_languages_and_no_ticket_is() {
+fn explanations_are_in_both_languages_and_without_tickets() {
     let chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
     let mut names = std::collections::BTreeSet::new();
     for mistake in MISTAKES {
@@ -173,7 +174,7 @@ fn everything_is_said_in_both_languages_and_no_ticket_is() {
     assert!(!format!("{right:?}").contains(TICKET));
 }
 
-/// Pages' URLs, simple and odd.
+/// Page URLs, common and unusual.
 fn any_url() -> impl Strategy<Value = String> {
     let scheme = prop_oneof![Just("https://"), Just("http://"), Just("HTTPS://")];
     let host = "(www\\.)?[a-zA-Z0-9]{1,8}\\.(cn|com)";
@@ -194,7 +195,6 @@ fn any_url() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Whatever was signed by a known mistake, what is named gives the same signature.
     #[test]
     fn every_mistake_with_any_url_is_explained(url in any_url()) {
         let right = claim(&url, &"0".repeat(40));

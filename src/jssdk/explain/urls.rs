@@ -1,10 +1,10 @@
-//! What happens to a URL's parts on its way to being signed.
+//! What mistakes make of a URL's parts.
 
 use std::fmt;
 
 use url::quirks::{domain_to_ascii, domain_to_unicode};
 
-/// A URL in parts: what stands before the host, host and port, path, query with its `?`.
+/// A URL in parts: scheme with `://`, host and port, path, query with its `?`.
 pub(super) struct Parts<'a> {
     pub(super) scheme: &'a str,
     pub(super) host: &'a str,
@@ -54,7 +54,7 @@ pub(super) fn other_scheme(url: &str) -> Vec<String> {
     vec![with_scheme(url, if secure { "http://" } else { "https://" })]
 }
 
-/// A slash more or less at the path's end.
+/// A slash added to the end of the path, or removed.
 pub(super) fn other_slash(url: &str) -> Vec<String> {
     let path = parts(url).path;
     let other = match path.strip_suffix('/') {
@@ -64,7 +64,7 @@ pub(super) fn other_slash(url: &str) -> Vec<String> {
     vec![with_path(url, &other), format!("{url}/")]
 }
 
-/// The directory's page named, or not.
+/// The directory's default page added or removed.
 pub(super) fn other_index(url: &str) -> Vec<String> {
     const PAGES: [&str; 7] = [
         "index.html",
@@ -86,14 +86,14 @@ pub(super) fn other_index(url: &str) -> Vec<String> {
     paths.iter().map(|path| with_path(url, path)).collect()
 }
 
-/// A port more, another one, or none.
+/// A port added, replaced or removed.
 pub(super) fn other_port(url: &str) -> Vec<String> {
     let (name, _) = name_and_port(parts(url).host);
     let ports = ["", ":80", ":443", ":8080", ":8443", ":3000", ":8000"].into_iter();
     ports.map(|port| with_host(url, &format!("{name}{port}"))).collect()
 }
 
-/// `www.` more or less.
+/// `www.` added or removed.
 pub(super) fn other_www(url: &str) -> Vec<String> {
     let host = parts(url).host;
     let other = match host.strip_prefix("www.") {
@@ -114,7 +114,7 @@ pub(super) fn other_host_form(url: &str) -> Vec<String> {
         .collect()
 }
 
-/// Other hosts of the same site, and what a server behind a proxy calls itself.
+/// Other hosts of the same site, and the name that a server behind a proxy has for itself.
 pub(super) fn other_host(url: &str) -> Vec<String> {
     const SUBDOMAINS: [&str; 6] = ["m", "h5", "wap", "mobile", "wx", "app"];
     let (name, port) = name_and_port(parts(url).host);
@@ -150,7 +150,7 @@ fn name_and_port(host: &str) -> (&str, &str) {
     }
 }
 
-/// All of it in lower case, or what stands before the path.
+/// In lower case as a whole, or up to the path.
 pub(super) fn lower_case(url: &str) -> Vec<String> {
     let Parts { scheme, host, .. } = parts(url);
     let host_only = with_host(&with_scheme(url, &scheme.to_lowercase()), &host.to_lowercase());
@@ -172,7 +172,7 @@ pub(super) fn origin(url: &str) -> Vec<String> {
     vec![format!("{scheme}{host}"), format!("{scheme}{host}/")]
 }
 
-/// Without what stands before the path, or before the host.
+/// Without scheme and host, or without the scheme.
 pub(super) fn relative(url: &str) -> Vec<String> {
     let path = parts(url).path.to_owned();
     let without_scheme = with_scheme(url, "");
@@ -197,7 +197,7 @@ pub(super) fn cut_at_ampersand(url: &str) -> Vec<String> {
         .collect()
 }
 
-/// What WeChat appends to the URL of a page that is shared or opened from a chat.
+/// Parameters that WeChat appends to the URL of a page that is shared or opened from a chat.
 const SHARE: [&str; 12] = [
     "from",
     "isappinstalled",
@@ -220,7 +220,7 @@ pub(super) fn without_share_parameters(url: &str) -> Vec<String> {
     variants
 }
 
-/// What comes back from logging in by WeChat.
+/// Without the parameters that WeChat's login appends.
 pub(super) fn without_login_parameters(url: &str) -> Vec<String> {
     let names = ["code", "state"];
     vec![
@@ -256,8 +256,8 @@ pub(super) fn with_share_parameters(url: &str) -> Vec<String> {
     variants
 }
 
-/// The query taken apart and put together otherwise: sorted, with an `=` after every name or after none
-/// that has no value, without what is empty.
+/// The query parsed and written again: sorted, with an `=` after every name or without one after names that have no value,
+/// without empty parameters.
 pub(super) fn rebuilt_query(url: &str) -> Vec<String> {
     let Some((page, query)) = url.split_once('?') else {
         return vec![format!("{url}?"), format!("{url}&")];
@@ -289,7 +289,7 @@ pub(super) fn rebuilt_query(url: &str) -> Vec<String> {
     variants
 }
 
-/// White space at either end, and the line's end of a command line.
+/// White space at either end, a line break, or quotes.
 pub(super) fn padded(url: &str) -> Vec<String> {
     vec![
         format!("{url} "),
@@ -300,7 +300,7 @@ pub(super) fn padded(url: &str) -> Vec<String> {
     ]
 }
 
-/// `&` as HTML writes it, or the other way round.
+/// `&` as HTML or JSON escapes it, or unescaped.
 pub(super) fn html_escaped(url: &str) -> Vec<String> {
     vec![
         url.replace('&', "&amp;"),

@@ -84,8 +84,8 @@ async fn signing_call_and_signature_are_explained_together() {
 async fn url_that_no_browser_has_is_warned_about() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     for (url, words) in [
-        ("https://h5.example.com/中文", "beyond ASCII"),
-        ("https://h5.example.com/a b", "a blank"),
+        ("https://h5.example.com/中文", "non-ASCII"),
+        ("https://h5.example.com/a b", "a space"),
         ("https://例子.cn/", "xn--"),
     ] {
         let signature = sign("a-ticket", NONCE, TIMESTAMP, url);

@@ -1,0 +1,135 @@
+//! What a page claims to have signed, and the tickets to check it with.
+
+use super::signed::Signed;
+use crate::jssdk::page_url::PageUrl;
+use crate::jssdk::warning::UrlWarning;
+use crate::secret::Secret;
+use crate::words::Words;
+
+/// What the page passed to `wx.config`, and its URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The page's whole URL, with its fragment if that is known.
+    url: String,
+    nonce: String,
+    timestamp: String,
+    pub(super) signature: String,
+}
+
+/// Why a claim can't be explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimProblem {
+    /// The URL is not a page's URL.
+    Url,
+    /// There is no nonce.
+    Nonce,
+    /// The timestamp is not a number.
+    Timestamp,
+    /// The signature is not 40 hex digits.
+    Signature,
+    /// The request is not a signing call.
+    Request,
+}
+
+/// The tickets to try, and what may have been used instead of one.
+#[derive(Debug, Clone, Default)]
+pub struct Tickets {
+    /// The right one.
+    pub current: Secret,
+    /// The previous one, and other accounts' tickets.
+    pub others: Vec<Secret>,
+    /// Access tokens.
+    pub tokens: Vec<Secret>,
+}
+
+impl ClaimProblem {
+    /// The explanation for the user.
+    #[must_use]
+    pub fn words(self) -> Words {
+        match self {
+            Self::Url => Words {
+                en: "the URL has to be the page's whole address, as location.href has it: http:// or https://, and a host",
+                zh: "网址要填页面的完整地址（location.href），以 http:// 或 https:// 开头",
+            },
+            Self::Nonce => Words {
+                en: "the nonce is missing: the nonceStr that the page passed to wx.config",
+                zh: "缺少 nonce：填页面传给 wx.config 的 nonceStr",
+            },
+            Self::Timestamp => Words {
+                en: "the timestamp has to be the number that the page passed to wx.config",
+                zh: "timestamp 要填页面传给 wx.config 的数字",
+            },
+            Self::Signature => Words {
+                en: "the signature has to be 40 hex digits (SHA-1); 32 digits would be MD5's, 64 SHA-256's",
+                zh: "signature 要填 40 位十六进制（SHA-1）；32 位是 MD5，64 位是 SHA-256",
+            },
+            Self::Request => Words {
+                en: "the request has to be the URL of the signing call, as the browser's network tab has it: \
+                     https://…/wechat/jsSDK?url=…",
+                zh: "请求要填签名请求的网址，即浏览器“网络”面板里的 https://…/wechat/jsSDK?url=…",
+            },
+        }
+    }
+}
+
+impl Claim {
+    /// A claim as people paste it: white space around the values is ignored.
+    pub fn new(url: &str, nonce: &str, timestamp: &str, signature: &str) -> Result<Self, ClaimProblem> {
+        let [url, nonce, timestamp, signature] = [url, nonce, timestamp, signature].map(str::trim);
+        if url.len() > PageUrl::MAX_LEN || PageUrl::parse(url).is_err() {
+            return Err(ClaimProblem::Url);
+        }
+        if nonce.is_empty() || nonce.len() > 256 {
+            return Err(ClaimProblem::Nonce);
+        }
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        if !(1..=19).contains(&timestamp.len()) || !digits(timestamp) {
+            return Err(ClaimProblem::Timestamp);
+        }
+        if signature.len() != 40 || !signature.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(ClaimProblem::Signature);
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            nonce: nonce.to_owned(),
+            timestamp: timestamp.to_owned(),
+            signature: signature.to_owned(),
+        })
+    }
+
+    /// The URL to sign.
+    #[must_use]
+    pub fn page(&self) -> &str {
+        self.url.split('#').next().unwrap_or_default()
+    }
+
+    /// Why WeChat will refuse this page's signature even if it is right.
+    #[must_use]
+    pub fn warning(&self) -> Option<UrlWarning> {
+        PageUrl::parse(&self.url).ok()?.warning()
+    }
+
+    /// The string that should have been signed, without its ticket.
+    #[must_use]
+    pub fn without_ticket(&self) -> String {
+        self.right(&Secret::default()).without_ticket()
+    }
+
+    /// The fragment with its `#`, if the claim has one.
+    pub(super) fn fragment(&self) -> Option<&str> {
+        self.url.find('#').map(|at| &self.url[at..])
+    }
+
+    /// What should have been signed, with this ticket.
+    pub(super) fn right(&self, ticket: &Secret) -> Signed {
+        Signed {
+            names: Signed::NAMES,
+            order: [0, 1, 2, 3],
+            ticket: ticket.clone(),
+            nonce: self.nonce.clone(),
+            timestamp: self.timestamp.clone(),
+            url: self.page().to_owned(),
+            upper_case: false,
+        }
+    }
+}
