@@ -94,3 +94,32 @@ async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::credentials::credential::Kind;
+    use crate::settings;
+    use crate::settings::values::CaFile;
+    use crate::store::RedisStore;
+
+    #[tokio::test(start_paused = true)]
+    async fn queue_is_bounded_while_the_store_is_down() {
+        // Nothing listens there.
+        let redis: settings::Redis = serde_json::from_value(json!({ "url": "redis://127.0.0.1:1/0" })).unwrap();
+        let store = RedisStore::new(&redis.resolve().unwrap(), &CaFile::default()).unwrap();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let journal = Journal::start(Arc::new(store), "a", &tasks, stop.clone());
+        let app_id = AppId::try_from("wx0123456789abcdef".to_owned()).unwrap();
+        for _ in 0..4 {
+            for _ in 0..WAITING {
+                journal.note(&app_id, JournalEntry::new(Event::Issued, Kind::AccessToken));
+            }
+            tokio::time::sleep(2 * RETRY).await;
+        }
+        assert_eq!(journal.queue.capacity(), 0, "what is more than the queue holds is lost");
+        stop.cancel();
+    }
+}
