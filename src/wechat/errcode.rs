@@ -35,14 +35,8 @@ impl ErrCode {
     pub const INVALID_MEDIA_ID: Self = Self(40007);
     /// No such AppID.
     pub const INVALID_APPID: Self = Self(40013);
-    /// A malformed access_token.
-    pub const INVALID_ACCESS_TOKEN: Self = Self(40014);
-    /// The AppSecret is wrong.
-    pub const INVALID_APPSECRET: Self = Self(40125);
     /// The caller's address is not on the account's IP list.
     pub const IP_NOT_LISTED: Self = Self(40164);
-    /// The access_token has expired.
-    pub const ACCESS_TOKEN_EXPIRED: Self = Self(42001);
 
     /// What it means on a call that is made with an access_token.
     #[must_use]
