@@ -3,14 +3,13 @@
 //! It signs pages for `wx.config` (`GET /wechat/jsSDK`), brings photos from WeChat into the company's
 //! image store (`POST /p/active/weChatOa/upload`), and keeps each account's one `access_token` and
 //! `jsapi_ticket` for all its replicas. `README.md` tells how to use it, `docs/architecture.md` walks
-//! through a request and a renewal; this page is the map of the house.
+//! through a request and a renewal; this page is the map of its modules.
 //!
-//! # Floors
+//! # Layers
 //!
-//! From the ground up. A floor uses only floors above it in this list, never one below; a test holds
-//! them to it.
+//! From the lowest layer up. A module uses only modules listed before it; a test checks this.
 //!
-//! The ground, which knows nothing else of the house:
+//! Base types, which use nothing else of this crate:
 //! - [`secret`]: a string that can't be printed
 //! - [`account`]: the name of a WeChat account
 //! - [`words`]: a text in English and Chinese
@@ -19,7 +18,7 @@
 //! - `single_flight`: work that several callers want at the same time, done once
 //! - [`allocator`]: settings of glibc's allocator, so that memory is returned after a burst of uploads
 //!
-//! What the operator chose, and the world outside:
+//! Settings and outside services:
 //! - [`settings`]: file and environment, checked and parsed into real types
 //! - [`http_client`]: the one HTTP client: proxy, certificate authorities, errors without URLs
 //! - `telemetry`: the log; spans of requests and of the calls made for them, exported by OTLP
@@ -27,18 +26,18 @@
 //! - [`wechat`]: WeChat's API as types: one client, a function per call, what each `errcode` means
 //! - [`image_store`]: where pictures go: a folder, an upload service, S3
 //!
-//! What the gateway does; none of it knows HTTP's server side:
+//! What the gateway does; none of it depends on the HTTP server:
 //! - [`credentials`]: token and ticket: a cell that requests read without a lock, and the renewals
 //!   beside it
 //! - [`upload`]: the pipe from WeChat to the image store
 //! - `directory`: the accounts, each with its credentials, its media and its domains
 //!
-//! How the world gets in:
-//! - [`metrics`]: the counters of the floors above in one registry
+//! The server:
+//! - [`metrics`]: the counters of the modules above in one registry
 //! - [`http`]: the server, the layers around every route, the routes of both listeners, the one table of codes
 //! - [`app`]: settings in, running gateway out, drained at the end
 //!
-//! Beside them, and on top:
+//! Commands, and the sandbox:
 //! - `check`: a look at everything that the gateway depends on
 //! - [`sandbox`]: a simulated WeChat; it shares names and signature with the gateway,
 //!   and nothing else

@@ -23,7 +23,7 @@ pub struct CredentialProbe {
 
 /// A token and its origin.
 #[derive(Debug)]
-pub enum Token {
+pub enum ProbedToken {
     /// Issued by WeChat just now: the AppSecret and this host's address are good.
     Issued(Secret),
     /// In use by the cluster.
@@ -42,7 +42,7 @@ pub enum Missing {
     LeftAlone(String),
 }
 
-impl Token {
+impl ProbedToken {
     pub fn value(&self) -> &Secret {
         match self {
             Self::Issued(value) | Self::InUse(value) => value,
@@ -80,17 +80,17 @@ impl CredentialProbe {
     }
 
     /// A token of `account`'s.
-    pub async fn token(&self, account: &Account) -> Result<Token, Missing> {
+    pub async fn token(&self, account: &Account) -> Result<ProbedToken, Missing> {
         if account.token_api == TokenApi::Classic
             && let Some(token) = self.token_in_use(account).await?
         {
-            return Ok(Token::InUse(token));
+            return Ok(ProbedToken::InUse(token));
         }
         let issued = self
             .client
             .stable_token(&account.app_id, &account.app_secret, false)
             .await;
-        Ok(Token::Issued(issued.map_err(Missing::NoToken)?.value))
+        Ok(ProbedToken::Issued(issued.map_err(Missing::NoToken)?.value))
     }
 
     /// The ticket that the cluster signs with, or WeChat's current one.

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::Finding;
-use super::credential_probe::{CredentialProbe, Missing, Token};
+use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
 use crate::settings::{Account, Settings, TokenApi};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
@@ -79,14 +79,14 @@ fn clock(date: Option<SystemTime>, now: SystemTime) -> Finding {
 
 async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding {
     let finding = match probe.token(account).await {
-        Ok(Token::InUse(token)) => match probe.client().probe(&token).await {
+        Ok(ProbedToken::InUse(token)) => match probe.client().probe(&token).await {
             Ok(()) => Finding::ok(
                 CHECK,
                 "WeChat takes the classic token in use; AppSecret and IP list were not tried, for that takes a new token",
             ),
             Err(error) => refused(&error, ErrCode::meaning, "the classic token in use"),
         },
-        Ok(Token::Issued(token)) => match probe.client().jsapi_ticket(&token).await {
+        Ok(ProbedToken::Issued(token)) => match probe.client().jsapi_ticket(&token).await {
             Ok(_) => Finding::ok(CHECK, issued(account.token_api)),
             Err(error) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
         },

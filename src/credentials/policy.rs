@@ -36,14 +36,13 @@ const CONFIRMED: Duration = Duration::from_mins(5);
 
 impl Policy {
     pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
-        let hosts = u32::try_from(1 + wechat.fallback_base_urls.len()).unwrap_or(u32::MAX);
         Self {
             refresh_ahead: credentials.refresh_ahead,
             ticket_max_age: credentials.ticket_max_age,
             adopt_interval: credentials.adopt_interval,
             lock_ttl: credentials.lock_ttl,
             lock_wait: credentials.lock_wait,
-            call_limit: wechat.connect_timeout.saturating_mul(hosts) + wechat.timeout,
+            call_limit: wechat.call_limit(),
             daily_token_calls: credentials.daily_token_calls,
             jitter: Jitter::random(),
         }

@@ -11,15 +11,15 @@ use ipnet::IpNet;
 /// The client's address. The server puts the peer's into a request's extensions; behind trusted proxies, a
 /// layer replaces it.
 #[derive(Debug, Clone, Copy)]
-pub struct Client(pub IpAddr);
+pub struct ClientAddress(pub IpAddr);
 
-impl Default for Client {
+impl Default for ClientAddress {
     fn default() -> Self {
         Self(Ipv4Addr::UNSPECIFIED.into())
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Client {
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {

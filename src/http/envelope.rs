@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::code::Code;
 use super::request_id::RequestId;
 use crate::wechat::ErrCode;
-
-/// The header that carries the request id, both ways.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The content type of every envelope.
 pub(super) const JSON: &str = "application/json; charset=utf-8";

@@ -13,14 +13,14 @@ pub(crate) mod public;
 mod request_id;
 pub mod serve;
 
-pub(crate) use client_address::Client;
+pub(crate) use client_address::ClientAddress;
 pub use code::Code;
+pub(crate) use envelope::ApiError;
 pub use envelope::Envelope;
-pub(crate) use envelope::{ApiError, X_REQUEST_ID};
 pub(crate) use metrics::HttpMetrics;
 pub(crate) use middleware::{Listener, Stack};
 pub use public::openapi;
-pub use request_id::RequestId;
+pub use request_id::{RequestId, X_REQUEST_ID};
 
 // For the fuzz targets, which are a crate of their own.
 #[doc(hidden)]

@@ -5,11 +5,12 @@ use std::fmt;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{RefOr, Schema};
 
-use super::envelope::X_REQUEST_ID;
+/// The header that carries the request id, both ways.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// 1 to 64 characters of `[A-Za-z0-9._-]`: the caller's, or 32 random hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]

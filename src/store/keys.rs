@@ -135,7 +135,7 @@ pub const PROBE: Key = Key {
 
 /// A token that clients were given.
 pub const HANDED_OUT: Key = Key {
-    name: "wxgate:handed_out:{app_id}:{fingerprint}",
+    name: "wxgate:handed_out:{app_id}:{token_hash}",
     holds: Holds::Text,
     life: Life::Credential,
     written_by: "credentials, when a client is given the token",
@@ -143,7 +143,7 @@ pub const HANDED_OUT: Key = Key {
 
 /// The journal has noted that this client was given that token.
 pub const HANDED_OUT_TO: Key = Key {
-    name: "wxgate:handed_out:{app_id}:{fingerprint}:{client}",
+    name: "wxgate:handed_out:{app_id}:{token_hash}:{client}",
     holds: Holds::Text,
     life: Life::Credential,
     written_by: "credentials, when a client is given the token",
@@ -242,12 +242,12 @@ pub(crate) fn probe(app_id: &AppId) -> String {
     PROBE.of_account(app_id)
 }
 
-pub(crate) fn handed_out(app_id: &AppId, fingerprint: &str) -> String {
-    HANDED_OUT.of_account(app_id).replace("{fingerprint}", fingerprint)
+pub(crate) fn handed_out(app_id: &AppId, token_hash: &str) -> String {
+    HANDED_OUT.of_account(app_id).replace("{token_hash}", token_hash)
 }
 
-pub(crate) fn handed_out_to(app_id: &AppId, fingerprint: &str, client: &str) -> String {
-    let name = HANDED_OUT_TO.of_account(app_id).replace("{fingerprint}", fingerprint);
+pub(crate) fn handed_out_to(app_id: &AppId, token_hash: &str, client: &str) -> String {
+    let name = HANDED_OUT_TO.of_account(app_id).replace("{token_hash}", token_hash);
     name.replace("{client}", client)
 }
 

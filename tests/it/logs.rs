@@ -93,7 +93,7 @@ async fn internal_listener_has_the_same_access_log() {
         assert_eq!((&line["status"], &line["method"]), (&200.into(), &"GET".into()));
         assert_eq!(line["address"], "127.0.0.1");
         assert!(line["ms"].is_u64(), "{line}");
-        assert_eq!(line["because"].is_string(), id == "a-refusal", "{line}");
+        assert_eq!(line["reason"].is_string(), id == "a-refusal", "{line}");
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Clients {
 
 /// A caller with a valid secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Client {
+pub(super) enum TokenClient {
     /// One of `internal.clients`.
     Named(String),
     /// A holder of the account's AppSecret. There may be many, distinguished by address.
@@ -48,7 +48,7 @@ impl Clients {
 
     /// Identifies the caller at `address` by `secret`, for the account `app_id`. All secrets are compared,
     /// each in constant time, so that timing reveals nothing.
-    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<Client, AuthError> {
+    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<TokenClient, AuthError> {
         let of_account = self
             .accounts
             .iter()
@@ -57,15 +57,15 @@ impl Clients {
         let named: Vec<_> = self.clients.iter().filter(|client| client.secret == *secret).collect();
         let allowed = |client: &&&settings::Client| client.app_ids.is_empty() || client.app_ids.contains(app_id);
         match named.iter().find(allowed) {
-            Some(client) => Ok(Client::Named(client.name.clone())),
-            None if is_holder => Ok(Client::AppSecret(address)),
+            Some(client) => Ok(TokenClient::Named(client.name.clone())),
+            None if is_holder => Ok(TokenClient::AppSecret(address)),
             None if named.is_empty() => Err(AuthError::WrongSecret),
             None => Err(AuthError::NotForThisAccount),
         }
     }
 }
 
-impl Client {
+impl TokenClient {
     /// The name in the journal and the log. Holders of the AppSecret share one: with an
     /// entry for each changing address, the journal would hold little else.
     pub(super) fn name(&self) -> &str {
@@ -84,7 +84,7 @@ const CAPACITY: usize = 4096;
 
 /// The token that each client got last.
 #[derive(Default)]
-pub(super) struct HandedOut(Mutex<HashMap<(AppId, Client), Given>>);
+pub(super) struct HandedOut(Mutex<HashMap<(AppId, TokenClient), Given>>);
 
 struct Given {
     fingerprint: String,
@@ -93,14 +93,14 @@ struct Given {
 
 impl HandedOut {
     /// True if `client` got the token with this fingerprint less than a minute ago.
-    pub(super) fn recently(&self, app_id: &AppId, client: &Client, fingerprint: &str) -> bool {
+    pub(super) fn recently(&self, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
         let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = given.get(&(app_id.clone(), client.clone()));
         last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < REPEAT_WINDOW)
     }
 
     /// Records that `client` gets the token with this fingerprint; true if its last one was another.
-    pub(super) fn note(&self, app_id: &AppId, client: &Client, fingerprint: &str) -> bool {
+    pub(super) fn note(&self, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
         let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (app_id.clone(), client.clone());
         if given.len() >= CAPACITY && !given.contains_key(&key) {
@@ -132,7 +132,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn repeated_request_within_a_minute_is_noticed_per_client_and_token() {
         let handed_out = HandedOut::default();
-        let (crm, shop) = (Client::Named("crm".to_owned()), Client::Named("shop".to_owned()));
+        let (crm, shop) = (
+            TokenClient::Named("crm".to_owned()),
+            TokenClient::Named("shop".to_owned()),
+        );
         assert!(!handed_out.recently(&app_id(), &crm, "a"));
         assert!(handed_out.note(&app_id(), &crm, "a"));
         assert!(handed_out.recently(&app_id(), &crm, "a"));
@@ -147,7 +150,7 @@ mod tests {
     fn remembered_clients_are_bounded() {
         let handed_out = HandedOut::default();
         for number in 0..u32::try_from(3 * CAPACITY).unwrap() {
-            let client = Client::AppSecret(Ipv4Addr::from_bits(number).into());
+            let client = TokenClient::AppSecret(Ipv4Addr::from_bits(number).into());
             assert!(handed_out.note(&app_id(), &client, "a"));
             assert!(handed_out.0.lock().unwrap().len() <= CAPACITY);
         }

@@ -44,14 +44,14 @@ pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request:
     if let Some(refusal) = internal.refuses_to_pass(&parts, &path) {
         return refusal.into_response();
     }
-    let exchange = ProxiedCall {
+    let call = ProxiedCall {
         token: token_of(&path, &parts.uri),
         head: call_head(&parts, path),
         internal: &internal,
     };
-    exchange.run(body).await.unwrap_or_else(|error| {
-        let because = FailureReason(error.to_string());
-        (axum::Extension(because), Refusal::from(error)).into_response()
+    call.run(body).await.unwrap_or_else(|error| {
+        let reason = FailureReason(error.to_string());
+        (axum::Extension(reason), Refusal::from(error)).into_response()
     })
 }
 
@@ -126,7 +126,7 @@ struct Answered {
 }
 
 /// The state of a call's token after the response.
-enum Token {
+enum TokenState {
     /// WeChat accepted it, or it is not ours.
     Untouched,
     /// WeChat rejected it, and this one replaces it.
@@ -148,7 +148,7 @@ impl ProxiedCall<'_> {
         let mut answer = self.call(first).await?;
         for _ in 0..MAX_RETRIES {
             let renewed = self.replace_token(answer.rejection()).await;
-            let (Token::Replaced(token), Some(whole)) = (renewed, &again) else {
+            let (TokenState::Replaced(token), Some(whole)) = (renewed, &again) else {
                 return Ok(answer.into_response());
             };
             tracing::info!(
@@ -181,17 +181,17 @@ impl ProxiedCall<'_> {
     }
 
     /// Obtains another token if WeChat has rejected one of ours with `error`.
-    async fn replace_token(&self, error: Option<CallError>) -> Token {
+    async fn replace_token(&self, error: Option<CallError>) -> TokenState {
         let (Some(token), Some(error)) = (&self.token, error) else {
-            return Token::Untouched;
+            return TokenState::Untouched;
         };
         for account in self.internal.api.directory.all() {
             if let Some(outcome) = account.credentials.replacement_for(token, &error).await {
                 let renewed = outcome.ok().filter(|renewed| renewed.value != *token);
-                return renewed.map_or(Token::Lost, |renewed| Token::Replaced(renewed.value.clone()));
+                return renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()));
             }
         }
-        Token::Untouched
+        TokenState::Untouched
     }
 }
 

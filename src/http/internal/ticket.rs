@@ -30,12 +30,12 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
     }
     let Some(account) = internal.account_of(&token).await else {
         internal.counted.refused("wrong_token");
-        let because = FailureReason("wrong_token: 40001".to_owned());
+        let reason = FailureReason("wrong_token: 40001".to_owned());
         let refusal = Refusal::new(
             40001,
             "invalid credential, access_token is not one that this gateway handed out",
         );
-        return (axum::Extension(because), refusal).into_response();
+        return (axum::Extension(reason), refusal).into_response();
     };
     match account.credentials.ticket().await {
         Ok(ticket) => {

@@ -12,11 +12,11 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::answer::Refusal;
-use super::clients::{AuthError, Client};
+use super::clients::{AuthError, TokenClient};
 use super::state::Internal;
 use crate::credentials::Unavailable;
 use crate::directory::Account;
-use crate::http::Client as Caller;
+use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
 use crate::http::middleware::{ClientName, FailureReason};
 use crate::secret::Secret;
@@ -50,7 +50,7 @@ pub(super) fn params(uri: &Uri, name: &str) -> Vec<String> {
 }
 
 /// `GET /cgi-bin/token`
-pub(super) async fn get_token(State(internal): State<Arc<Internal>>, caller: Caller, uri: Uri) -> Response {
+pub(super) async fn get_token(State(internal): State<Arc<Internal>>, caller: ClientAddress, uri: Uri) -> Response {
     let call = TokenCall {
         grant_type: param(&uri, "grant_type"),
         appid: param(&uri, "appid"),
@@ -61,7 +61,11 @@ pub(super) async fn get_token(State(internal): State<Arc<Internal>>, caller: Cal
 }
 
 /// `POST /cgi-bin/stable_token`
-pub(super) async fn get_stable_token(State(internal): State<Arc<Internal>>, caller: Caller, body: Body) -> Response {
+pub(super) async fn get_stable_token(
+    State(internal): State<Arc<Internal>>,
+    caller: ClientAddress,
+    body: Body,
+) -> Response {
     let Ok(Ok(body)) = timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await else {
         return Refusal::new(47001, "the body is too long, or did not arrive").into_response();
     };
@@ -90,26 +94,30 @@ pub(super) async fn requires_post() -> Refusal {
 }
 
 impl Internal {
-    async fn hand_out(&self, call: &TokenCall, caller: Caller) -> Response {
+    async fn hand_out(&self, call: &TokenCall, caller: ClientAddress) -> Response {
         let (account, client) = match self.admit(call, caller) {
             Ok(admitted) => admitted,
             Err((reason, refusal)) => {
                 self.counted.refused(reason);
-                let because = FailureReason(format!("{reason}: {}", refusal.errcode()));
-                return (axum::Extension(because), refusal).into_response();
+                let failure = FailureReason(format!("{reason}: {}", refusal.errcode()));
+                return (axum::Extension(failure), refusal).into_response();
             }
         };
-        let asked_by = ClientName(client.name().to_owned());
+        let client_name = ClientName(client.name().to_owned());
         let force = call.force_refresh == Some(true);
         let answer = match self.token_for(account, &client, force).await {
             Ok(answer) => answer,
             Err(unavailable) => self.unavailable(&unavailable),
         };
-        (axum::Extension(asked_by), answer).into_response()
+        (axum::Extension(client_name), answer).into_response()
     }
 
     /// Checks a call in WeChat's order. An error has the reason for the metric and the response.
-    fn admit(&self, call: &TokenCall, Caller(address): Caller) -> Result<(&Account, Client), (&'static str, Refusal)> {
+    fn admit(
+        &self,
+        call: &TokenCall,
+        ClientAddress(address): ClientAddress,
+    ) -> Result<(&Account, TokenClient), (&'static str, Refusal)> {
         let account = self.api.directory.find(Some(&call.appid));
         if account.is_none() && !call.appid.is_empty() {
             return Err((
@@ -138,7 +146,7 @@ impl Internal {
         Ok((account, client))
     }
 
-    async fn token_for(&self, account: &Account, client: &Client, force: bool) -> Result<Response, Unavailable> {
+    async fn token_for(&self, account: &Account, client: &TokenClient, force: bool) -> Result<Response, Unavailable> {
         let (app_id, credentials) = (account.app_id(), &account.credentials);
         let mut token = credentials.token().await?;
         if force || self.handed_out.recently(app_id, client, &token.fingerprint) {
@@ -146,8 +154,8 @@ impl Internal {
         }
         if self.handed_out.note(app_id, client, &token.fingerprint) {
             let from = match client {
-                Client::Named(_) => None,
-                Client::AppSecret(address) => Some(*address),
+                TokenClient::Named(_) => None,
+                TokenClient::AppSecret(address) => Some(*address),
             };
             credentials.note_handed_out(&token, client.name().to_owned(), from);
         }
@@ -162,7 +170,7 @@ impl Internal {
     /// The response if no credential is available.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Response {
         self.counted.refused("unavailable");
-        let because = FailureReason(unavailable.reason.clone());
-        (axum::Extension(because), Refusal::from(unavailable)).into_response()
+        let reason = FailureReason(unavailable.reason.clone());
+        (axum::Extension(reason), Refusal::from(unavailable)).into_response()
     }
 }

@@ -44,12 +44,12 @@ impl Line<'_> {
     /// Writes the line, if its level is on. The span that ties it to the request is only made then.
     pub(super) fn write(&self, response: &Response) {
         let extensions = response.extensions();
-        let (failure, asked_by) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
-        let because = extensions.get::<FailureReason>();
+        let (failure, client_name) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
+        let reason = extensions.get::<FailureReason>();
         let failed = match self.listener {
             Listener::Public => failure.is_some(),
             // It must be known afterwards who was given a token.
-            Listener::Internal => asked_by.is_some() || because.is_some() || response.status().as_u16() >= 400,
+            Listener::Internal => client_name.is_some() || reason.is_some() || response.status().as_u16() >= 400,
         };
         let is_news = failed || self.took >= SLOW;
         if !is_news && !tracing::enabled!(Level::DEBUG) {
@@ -59,7 +59,7 @@ impl Line<'_> {
         if let Some(failure) = failure {
             self.write_failure(failure, response);
         } else if self.listener == Listener::Internal {
-            self.write_internal(is_news, asked_by, because, response);
+            self.write_internal(is_news, client_name, reason, response);
         } else {
             self.write_success(response);
         }
@@ -82,8 +82,8 @@ impl Line<'_> {
     fn write_internal(
         &self,
         is_news: bool,
-        asked_by: Option<&ClientName>,
-        because: Option<&FailureReason>,
+        client_name: Option<&ClientName>,
+        reason: Option<&FailureReason>,
         response: &Response,
     ) {
         let Self {
@@ -93,10 +93,10 @@ impl Line<'_> {
             ..
         } = self;
         let (status, ms) = (response.status().as_u16(), millis(self.took));
-        let client = asked_by.map(|ClientName(name)| name.as_str());
-        let because = because.map(|FailureReason(why)| why.as_str());
+        let client = client_name.map(|ClientName(name)| name.as_str());
+        let reason = reason.map(|FailureReason(why)| why.as_str());
         if is_news {
-            tracing::info!(route, %method, status, ms, %address, client, because, "internal");
+            tracing::info!(route, %method, status, ms, %address, client, reason, "internal");
         } else {
             tracing::debug!(route, %method, status, ms, %address, "internal");
         }

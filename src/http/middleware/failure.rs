@@ -49,34 +49,34 @@ impl FailureLayer {
 }
 
 impl<S> Layer<S> for FailureLayer {
-    type Service = Shape<S>;
+    type Service = FailureService<S>;
 
-    fn layer(&self, inner: S) -> Shape<S> {
-        Shape { inner, layer: *self }
+    fn layer(&self, inner: S) -> FailureService<S> {
+        FailureService { inner, layer: *self }
     }
 }
 
 #[derive(Clone)]
-pub(super) struct Shape<S> {
+pub(super) struct FailureService<S> {
     inner: S,
     layer: FailureLayer,
 }
 
-impl<S, B> Service<Request> for Shape<S>
+impl<S, B> Service<Request> for FailureService<S>
 where
     S: Service<Request, Response = http::Response<B>>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response;
     type Error = S::Error;
-    type Future = Answer<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Answer {
+        ResponseFuture {
             id: RequestId::in_extensions(request.extensions()),
             layer: self.layer,
             inner: self.inner.call(request),
@@ -85,7 +85,7 @@ where
 }
 
 pin_project! {
-    pub(super) struct Answer<F> {
+    pub(super) struct ResponseFuture<F> {
         #[pin]
         inner: F,
         layer: FailureLayer,
@@ -93,7 +93,7 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for Answer<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<http::Response<B>, E>>,
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,

@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use super::Group;
 use super::access_log::{Line, Listener};
 use crate::http::metrics::RouteMetrics;
-use crate::http::{Client, HttpMetrics, RequestId};
+use crate::http::{ClientAddress, HttpMetrics, RequestId};
 
 #[derive(Clone)]
 pub(super) struct ObserveLayer {
@@ -70,7 +70,7 @@ pub(super) struct Observe<S> {
 impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Request> for Observe<S> {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answer<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -78,7 +78,7 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
 
     fn call(&mut self, request: Request) -> Self::Future {
         self.route.metrics(&request);
-        Answer {
+        ResponseFuture {
             route: Arc::clone(&self.route),
             started: Instant::now(),
             method: request.method().clone(),
@@ -90,18 +90,18 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
 }
 
 pin_project! {
-    pub(super) struct Answer<F> {
+    pub(super) struct ResponseFuture<F> {
         #[pin]
         inner: F,
         route: Arc<Route>,
         started: Instant,
         method: Method,
         id: RequestId,
-        client: Client,
+        client: ClientAddress,
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
+impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

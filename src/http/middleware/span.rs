@@ -51,7 +51,7 @@ impl<S> InSpan<S> {
 impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Request> for InSpan<S> {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answer<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -60,18 +60,18 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
     fn call(&mut self, request: Request) -> Self::Future {
         let span = self.span(&request);
         let inner = self.inner.call(request).instrument(span);
-        Answer { inner }
+        ResponseFuture { inner }
     }
 }
 
 pin_project! {
-    pub(super) struct Answer<F> {
+    pub(super) struct ResponseFuture<F> {
         #[pin]
         inner: Instrumented<F>,
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
+impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

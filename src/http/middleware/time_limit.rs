@@ -35,7 +35,7 @@ pub(super) struct TimeLimit<S> {
 impl<S: Service<Request, Response = Response>> Service<Request> for TimeLimit<S> {
     type Response = Response;
     type Error = S::Error;
-    type Future = Answer<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -44,8 +44,8 @@ impl<S: Service<Request, Response = Response>> Service<Request> for TimeLimit<S>
     fn call(&mut self, request: Request) -> Self::Future {
         let inner = self.inner.call(request);
         match self.limit {
-            None => Answer::Unlimited { inner },
-            Some(limit) => Answer::Limited {
+            None => ResponseFuture::Unlimited { inner },
+            Some(limit) => ResponseFuture::Limited {
                 inner: timeout(limit, inner),
             },
         }
@@ -54,13 +54,13 @@ impl<S: Service<Request, Response = Response>> Service<Request> for TimeLimit<S>
 
 pin_project! {
     #[project = Projected]
-    pub(super) enum Answer<F> {
+    pub(super) enum ResponseFuture<F> {
         Unlimited { #[pin] inner: F },
         Limited { #[pin] inner: Timeout<F> },
     }
 }
 
-impl<F, E> Future for Answer<F>
+impl<F, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response, E>>,
 {

@@ -14,7 +14,7 @@ use validator::{Validate, ValidationError};
 use super::docs::SigningFailures;
 use super::{Api, unknown_account};
 use crate::directory::Account;
-use crate::http::{ApiError, Client, Code, Envelope, RequestId};
+use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
 use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, sign};
 
 /// What the page sends. Made from the raw query by [`QueryParams`], since signing must not change a byte of `url`.
@@ -86,7 +86,7 @@ pub(super) async fn sign_page(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
     id: RequestId,
-    client: Client,
+    client: ClientAddress,
 ) -> Result<Response, ApiError> {
     api.jssdk_limit.check(client.0)?;
     let query = SignQuery::parse(query.as_deref().unwrap_or_default())?;

@@ -16,7 +16,7 @@ use validator::{Validate, ValidationError};
 
 use super::docs::UploadFailures;
 use super::{Api, unknown_account};
-use crate::http::{ApiError, Client, Code, Envelope, RequestId};
+use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
 use crate::wechat::MediaId;
 
 /// The longest body that is read. A media id has some 64 characters.
@@ -83,7 +83,7 @@ fn check_media_id(text: &str) -> Result<(), ValidationError> {
 pub(super) async fn upload_photo(
     State(api): State<Arc<Api>>,
     id: RequestId,
-    client: Client,
+    client: ClientAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();

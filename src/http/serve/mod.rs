@@ -28,7 +28,7 @@ use tower::{Service, ServiceExt};
 pub use connection_limit::ConnectionLimit;
 pub use open_files::raise_open_files;
 
-use super::Client;
+use super::ClientAddress;
 
 /// What a connection may cost.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ impl Server {
         let connection_cut_off = cut_off.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut request, progress) = request_body::watched(request, stall);
-            request.extensions_mut().insert(Client(peer.to_canonical()));
+            request.extensions_mut().insert(ClientAddress(peer.to_canonical()));
             let cut_off = cut_off.clone();
             service.clone().oneshot(request).inspect(move |_| {
                 if let Some(progress) = progress {

@@ -36,3 +36,13 @@ impl Default for WeChat {
         }
     }
 }
+
+impl WeChat {
+    /// The longest that one call to WeChat can take: each host may use up its time to connect, and then the answer may
+    /// take `timeout`. The lock of a renewal must outlive such a call.
+    pub(crate) fn call_limit(&self) -> Duration {
+        let hosts = u32::try_from(1 + self.fallback_base_urls.len()).unwrap_or(u32::MAX);
+        let connecting = self.connect_timeout.saturating_mul(hosts);
+        self.timeout.saturating_add(connecting)
+    }
+}

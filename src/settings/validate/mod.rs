@@ -102,10 +102,7 @@ fn redis_keys(settings: &Settings, findings: &mut Findings) {
 }
 
 fn lock(settings: &Settings, findings: &mut Findings) {
-    let wechat = &settings.wechat;
-    let hosts = u32::try_from(1 + wechat.fallback_base_urls.len()).unwrap_or(u32::MAX);
-    let connecting = wechat.connect_timeout.saturating_mul(hosts);
-    let longest = wechat.timeout.saturating_add(connecting);
+    let longest = settings.wechat.call_limit();
     let keys = [
         "credentials.lock_ttl",
         "wechat.timeout",

@@ -24,7 +24,7 @@ fn name(text: &str) -> &str {
 }
 
 #[test]
-fn floors_use_only_floors_above_them_in_the_map() {
+fn modules_use_only_modules_before_them_in_the_map() {
     let library = read("src/lib.rs");
     let map = library.lines().filter_map(|line| line.strip_prefix("//! - "));
     let map: Vec<&str> = map.map(|line| name(line.trim_start_matches(['[', '`']))).collect();
@@ -38,7 +38,7 @@ fn floors_use_only_floors_above_them_in_the_map() {
     modules.sort_unstable();
     assert_eq!(sorted, modules, "the map in src/lib.rs lists every module once");
 
-    for (floor, module) in map.iter().enumerate() {
+    for (place, module) in map.iter().enumerate() {
         let file = project(&format!("src/{module}.rs"));
         let path = if file.exists() {
             file
@@ -50,7 +50,7 @@ fn floors_use_only_floors_above_them_in_the_map() {
             for used in code.split("crate::").skip(1).map(name) {
                 let below = map.iter().position(|module| *module == used);
                 assert!(
-                    below.is_some_and(|at| at <= floor),
+                    below.is_some_and(|at| at <= place),
                     "{module} uses {used}, which the map shows after it"
                 );
             }
