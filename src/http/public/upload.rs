@@ -87,7 +87,7 @@ pub(super) async fn upload_photo(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    api.auth.check(&parts.headers)?;
+    api.auth.load().check(&parts.headers)?;
     api.upload_limit.check(client.0)?;
     if !is_json(&parts.headers) {
         return Err(ApiError::new(Code::BodyNotJson, "send the body as application/json"));
