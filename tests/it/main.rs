@@ -25,6 +25,7 @@ mod explain;
 mod fuzz_targets;
 mod http2;
 mod http_client;
+mod internal_tls;
 mod journal;
 mod lock_holders;
 mod logs;

@@ -21,6 +21,8 @@ docs = true
 [internal]
 listen = "127.0.0.1:9090"
 proxy = true
+tls_certificate_file = ""
+tls_key_file = ""
 operator_key = ""
 clients = []
 
