@@ -46,6 +46,12 @@ impl Clients {
         }
     }
 
+    /// The account's AppSecret.
+    pub(super) fn app_secret(&self, app_id: &AppId) -> Option<&Secret> {
+        let account = self.accounts.iter().find(|(id, _)| id == app_id);
+        account.map(|(_, secret)| secret)
+    }
+
     /// Identifies the caller at `address` by `secret`, for the account `app_id`. All secrets are compared,
     /// each in constant time, so that timing reveals nothing.
     pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<TokenClient, AuthError> {

@@ -1,9 +1,58 @@
-//! Headers that belong to one connection and must not be passed on (RFC 9110, section 7.6.1).
+//! Which headers are passed on, in both directions.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// `headers` without the hop-by-hop ones.
-pub(super) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+use crate::telemetry::PROPAGATED;
+
+/// Headers that are not WeChat's business: keys, and who calls from where.
+const PRIVATE: [&str; 14] = [
+    "authorization",
+    "cookie",
+    "x-api-key",
+    "x-wx-appid",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "referer",
+    "origin",
+    // What the HTTP client sets itself.
+    "host",
+    "expect",
+];
+
+/// The headers of a call that go to WeChat.
+pub(super) fn of_call(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = end_to_end(headers);
+    // An error in a compressed answer could not be read.
+    headers.remove(header::ACCEPT_ENCODING);
+    for name in PRIVATE.into_iter().chain(PROPAGATED) {
+        headers.remove(name);
+    }
+    let forwarded = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
+    let forwarded: Vec<HeaderName> = headers.keys().filter(forwarded).cloned().collect();
+    for name in forwarded {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// The headers of WeChat's answer that go to the caller. A browser that shows it runs nothing in it.
+pub(super) fn of_answer(headers: &HeaderMap) -> HeaderMap {
+    let mut passed = end_to_end(headers);
+    // With both, the chunks count (RFC 9112, section 6.3); the length may be another one.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        passed.remove(header::CONTENT_LENGTH);
+    }
+    passed.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    passed.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    passed
+}
+
+/// `headers` without those that belong to one connection (RFC 9110, section 7.6.1).
+fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
