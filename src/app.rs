@@ -84,6 +84,7 @@ pub struct App {
     api: Arc<Api>,
     settings: Arc<Settings>,
     lifecycle: Lifecycle,
+    server: Server,
 }
 
 /// What ends when, and what is waited for.
@@ -146,6 +147,10 @@ impl App {
             api,
             settings,
             lifecycle,
+            server: Server {
+                malformed: Some(stack.metrics.malformed()),
+                ..Server::default()
+            },
         })
     }
 
@@ -180,7 +185,7 @@ impl App {
         self.start_background();
         let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
         // One budget of connections for both listeners.
-        let server = Server::default();
+        let server = self.server;
         let public = server.clone();
         let tls = self.internal_tls;
         let server = Server { tls, ..server };

@@ -32,7 +32,7 @@ pub use connection_limit::ConnectionLimit;
 pub use open_files::raise_open_files;
 pub use tls::Tls;
 
-use super::ClientAddress;
+use super::{ClientAddress, MalformedRequests};
 
 /// What a connection may cost.
 #[derive(Debug, Clone)]
@@ -92,6 +92,20 @@ pub struct Server {
     pub connections: ConnectionLimit,
     /// If it is set, the listener speaks TLS and nothing else.
     pub tls: Option<Tls>,
+    /// Where requests are counted that hyper refuses, if they are.
+    pub malformed: Option<MalformedRequests>,
+}
+
+/// The listener's address that a connection came to. Requests in absolute form have it in their extensions: whether
+/// they are meant for this server can't be told from their `Host`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalAddress(pub(crate) SocketAddr);
+
+/// The two ends of a connection.
+#[derive(Clone, Copy)]
+struct Ends {
+    peer: IpAddr,
+    local: Option<LocalAddress>,
 }
 
 impl Server {
@@ -106,6 +120,10 @@ impl Server {
             })
             .await
         {
+            let ends = Ends {
+                peer: peer.ip().to_canonical(),
+                local: stream.local_addr().map(LocalAddress).ok(),
+            };
             let stream = self.prepare(stream);
             let (server, service, watcher) = (self.clone(), service.clone(), graceful.watcher());
             if let Some(tls) = self.tls.clone() {
@@ -113,12 +131,12 @@ impl Server {
                 tasks.spawn(async move {
                     let handshake = tls.accept(stream, server.limits.handshake);
                     if let Some(Some(stream)) = stop.run_until_cancelled(handshake).await {
-                        server.serve_http1(stream, peer.ip(), service, watcher).await;
+                        server.serve_http1(stream, ends, service, watcher).await;
                     }
                     drop(place);
                 });
             } else {
-                let connection = server.serve_http1(stream, peer.ip(), service, watcher);
+                let connection = server.serve_http1(stream, ends, service, watcher);
                 tasks.spawn(async move {
                     connection.await;
                     drop(place);
@@ -146,7 +164,7 @@ impl Server {
     fn serve_http1<S, IO>(
         &self,
         stream: IO,
-        peer: IpAddr,
+        Ends { peer, local }: Ends,
         service: S,
         watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + use<S, IO>
@@ -165,7 +183,10 @@ impl Server {
         let connection_cut_off = cut_off.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut request, progress) = request_body::watched(request, stall);
-            request.extensions_mut().insert(ClientAddress(peer.to_canonical()));
+            request.extensions_mut().insert(ClientAddress(peer));
+            if let Some(local) = local.filter(|_| request.uri().authority().is_some()) {
+                request.extensions_mut().insert(local);
+            }
             let cut_off = cut_off.clone();
             service.clone().oneshot(request).inspect(move |_| {
                 if let Some(progress) = progress {
@@ -182,8 +203,18 @@ impl Server {
             .serve_connection(TokioIo::new(stream), service);
         // Boxed, since each async block around it would hold it twice.
         let connection = Box::pin(watcher.watch(connection));
+        let malformed = self.malformed.clone();
         async move {
-            let _ = connection_cut_off.run_until_cancelled(connection).await;
+            let ended = connection_cut_off.run_until_cancelled(connection).await;
+            if let Some(Err(error)) = ended
+                && error.is_parse()
+            {
+                // hyper has answered it, or hung up. The error does not quote the request.
+                tracing::debug!(client = %peer, %error, "a malformed request was refused");
+                if let Some(malformed) = malformed {
+                    malformed.count(&error);
+                }
+            }
         }
     }
 }

@@ -63,6 +63,9 @@ pub struct Internal {
     pub tls_certificate_file: PathBuf,
     /// The certificate's key in PEM.
     pub tls_key_file: PathBuf,
+    /// What the bodies of all calls that are passed through may hold in memory.
+    #[serde(with = "values::Size")]
+    pub proxy_buffer: u64,
     /// Authorises the operator's actions; if it is empty, they are disabled.
     pub operator_key: Secret,
     /// Services that may ask for the shared token, besides those that hold the AppSecret.
@@ -76,6 +79,7 @@ impl Default for Internal {
             proxy: true,
             tls_certificate_file: PathBuf::new(),
             tls_key_file: PathBuf::new(),
+            proxy_buffer: 64 * bytesize::MIB,
             operator_key: Secret::default(),
             clients: Vec::new(),
         }

@@ -46,6 +46,7 @@ impl BareServer {
             limits,
             connections,
             tls,
+            ..Server::default()
         };
         tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
         Self {
