@@ -13,6 +13,7 @@ use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
@@ -187,7 +188,9 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         // For files and DNS look-ups. Each thread costs memory, and more would not make a disk faster.
         .max_blocking_threads(16)
         .build();
-    runtime
-        .map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?
-        .block_on(work)
+    let runtime = runtime.map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A file system that hangs would keep its thread for ever, and dropping the runtime would wait for that.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
 }
