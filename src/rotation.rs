@@ -84,9 +84,7 @@ fn take_over(api: &Api, files: &SecretFiles) {
         return;
     };
     api.settings.store(Arc::clone(&now));
-    if reread.replaced.iter().any(|key| key.starts_with("auth.")) {
-        api.auth.store(Arc::new(Auth::new(&now.resolved.auth)));
-    }
+    api.auth.store(Arc::new(Auth::new(&now.resolved.auth)));
     for key in &reread.replaced {
         tracing::info!("{key}_file: the secret has changed; it is used from now on");
     }

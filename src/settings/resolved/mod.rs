@@ -13,6 +13,7 @@ pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, Servers};
 pub use tls::{TlsFiles, TlsPem};
 
+use super::Settings;
 use super::problem::{Problem, Problems};
 use super::sections::{self, LocalStore};
 use super::validate::findings::{Finding, Findings};
@@ -31,18 +32,12 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    pub(super) fn of(
-        redis: &sections::Redis,
-        image_store: &sections::ImageStore,
-        auth: &sections::Auth,
-        internal: &sections::Internal,
-        findings: &mut Findings,
-    ) -> Option<Self> {
+    pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
         // All before the first `?`, so that the problems of all are reported.
-        let redis = redis::resolve(redis, findings);
-        let image_store = image_store::resolve(image_store, findings);
-        let auth = auth::resolve(auth, findings);
-        let internal_tls = tls::resolve(internal, findings);
+        let redis = redis::resolve(&settings.redis, findings);
+        let image_store = image_store::resolve(&settings.image_store, findings);
+        let auth = auth::resolve(&settings.auth, findings);
+        let internal_tls = tls::resolve(&settings.internal, findings);
         Some(Self {
             image_store: image_store?,
             redis,

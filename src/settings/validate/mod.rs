@@ -26,14 +26,7 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     rate_limit(settings, &mut findings);
     header_keys(settings, &mut findings);
     bounds::check(settings, &mut findings);
-    let Settings {
-        redis,
-        image_store,
-        auth,
-        internal,
-        ..
-    } = settings;
-    let resolved = Resolved::of(redis, image_store, auth, internal, &mut findings);
+    let resolved = Resolved::of(settings, &mut findings);
     (resolved, findings.0)
 }
 
