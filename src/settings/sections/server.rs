@@ -60,6 +60,9 @@ pub struct Internal {
     pub proxy: bool,
     /// Authorises the operator's actions; if it is empty, they are disabled.
     pub operator_key: Secret,
+    /// The least life that a caller is told with the token or the ticket.
+    #[serde(with = "values::DurationOrZero")]
+    pub min_expires_in: Duration,
     /// Services that may ask for the shared token, besides those that hold the AppSecret.
     pub clients: Vec<Client>,
 }
@@ -70,6 +73,7 @@ impl Default for Internal {
             listen: Some(loopback(9090)),
             proxy: true,
             operator_key: Secret::default(),
+            min_expires_in: Duration::ZERO,
             clients: Vec::new(),
         }
     }
@@ -85,6 +89,17 @@ pub struct Client {
     pub secret: Secret,
     /// The accounts it may ask for; an empty list means all.
     pub app_ids: Vec<AppId>,
+    /// The least life that it is told; zero: as `internal.min_expires_in` says.
+    #[serde(with = "values::DurationOrZero")]
+    pub min_expires_in: Duration,
+}
+
+impl Client {
+    /// Whether it may ask for the account `app_id`.
+    #[must_use]
+    pub fn may_use(&self, app_id: &AppId) -> bool {
+        self.app_ids.is_empty() || self.app_ids.contains(app_id)
+    }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -22,6 +22,7 @@ docs = true
 listen = "127.0.0.1:9090"
 proxy = true
 operator_key = ""
+min_expires_in = "0s"
 clients = []
 
 [http_client]
