@@ -14,6 +14,7 @@ use super::report::Reports;
 use super::slot::Slot;
 use super::ticket::Ticket;
 use super::token::Token;
+use super::told_lives::ToldLives;
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::store::SharedStore;
@@ -29,6 +30,7 @@ pub(crate) struct AccountCredentials {
     pub(super) store: Arc<dyn SharedStore>,
     pub(super) reports: Reports,
     pub(super) tasks: TaskTracker,
+    pub(super) told_lives: ToldLives,
 }
 
 /// A credential's state, for the console and the health checks.
@@ -51,6 +53,7 @@ impl AccountCredentials {
             store: parameters.store(),
             reports: parameters.reports(),
             tasks: parameters.services.tasks.clone(),
+            told_lives: ToldLives::default(),
             token,
         })
     }

@@ -133,7 +133,7 @@ pub const PROBE: Key = Key {
     written_by: "credentials, when a client suspects that its token is dead",
 };
 
-/// A token that clients were given.
+/// A token that clients were given. It lives for as long as the longest life that one of them was told.
 pub const HANDED_OUT: Key = Key {
     name: "wxgate:handed_out:{app_id}:{token_hash}",
     holds: Holds::Text,

@@ -14,7 +14,9 @@ use crate::settings::{self, Settings};
 /// The accounts and clients whose secrets are accepted.
 pub(super) struct Clients {
     accounts: Vec<(AppId, Secret)>,
-    clients: Vec<settings::Client>,
+    named: Vec<settings::Client>,
+    /// The least life that a caller is told, unless its own setting says another.
+    min_expires_in: Duration,
 }
 
 /// A caller with a valid secret.
@@ -42,7 +44,8 @@ impl Clients {
             accounts: accounts
                 .map(|account| (account.app_id.clone(), account.app_secret.clone()))
                 .collect(),
-            clients: settings.internal.clients.clone(),
+            named: settings.internal.clients.clone(),
+            min_expires_in: settings.internal.min_expires_in,
         }
     }
 
@@ -54,14 +57,32 @@ impl Clients {
             .iter()
             .filter(|(id, right)| right == secret && id == app_id);
         let is_holder = of_account.count() > 0;
-        let named: Vec<_> = self.clients.iter().filter(|client| client.secret == *secret).collect();
-        let allowed = |client: &&&settings::Client| client.app_ids.is_empty() || client.app_ids.contains(app_id);
-        match named.iter().find(allowed) {
+        let named: Vec<_> = self.named.iter().filter(|client| client.secret == *secret).collect();
+        match named.iter().find(|client| client.may_use(app_id)) {
             Some(client) => Ok(TokenClient::Named(client.name.clone())),
             None if is_holder => Ok(TokenClient::AppSecret(address)),
             None if named.is_empty() => Err(AuthError::WrongSecret),
             None => Err(AuthError::NotForThisAccount),
         }
+    }
+
+    /// The least life that `client` is told with a token.
+    pub(super) fn min_life(&self, client: &TokenClient) -> Duration {
+        let own = self.named.iter().find(|known| match client {
+            TokenClient::Named(name) => known.name == *name,
+            TokenClient::AppSecret(_) => false,
+        });
+        let own = own.map(|client| client.min_expires_in);
+        own.filter(|own| !own.is_zero()).unwrap_or(self.min_expires_in)
+    }
+
+    /// The least life that is told with a ticket of `app_id`. A token does not say which client sends it, so it is the
+    /// longest of any that may.
+    pub(super) fn min_ticket_life(&self, app_id: &AppId) -> Duration {
+        let clients = self.named.iter().filter(|client| client.may_use(app_id));
+        clients
+            .map(|client| client.min_expires_in)
+            .fold(self.min_expires_in, Duration::max)
     }
 }
 

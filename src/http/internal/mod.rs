@@ -6,8 +6,11 @@ mod console;
 mod hop_headers;
 mod metrics;
 mod operator;
+mod parameters;
 mod pass_through;
 mod peeked_body;
+mod replacement;
+mod spelling;
 mod state;
 mod ticket;
 mod token;
@@ -20,6 +23,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tower::Layer;
+use tower::util::MapRequestLayer;
 
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
@@ -29,6 +34,7 @@ use crate::settings::Settings;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 use metrics::InternalMetrics;
+use spelling::{STABLE_TOKEN, TICKET, TOKEN};
 use state::{Internal, InternalState};
 
 pub use console::{Console, ConsoleParts};
@@ -87,7 +93,10 @@ impl Routes<'_> {
             .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
             .merge(stack.around(probes(), group(None, Kind::Probe, None)))
             .merge(stack.around(console::routes(), group(None, Kind::Probe, Some(CONSOLE_LIMIT))));
-        Ok(router.with_state(state))
+        let router = router.with_state(state);
+        // Around the router, since inside of it the route has been chosen already.
+        let straight = MapRequestLayer::new(spelling::straighten).layer(router);
+        Ok(Router::new().fallback_service(straight))
     }
 }
 
@@ -97,14 +106,21 @@ fn no_more_headers(_: &mut HeaderMap) {}
 /// The token and the ticket, under WeChat's own paths.
 fn shared_credential() -> Router<InternalState> {
     Router::new()
-        .route("/cgi-bin/token", get(token::get_token).fallback(token::requires_get))
         .route(
-            "/cgi-bin/stable_token",
+            TOKEN,
+            get(token::get_token)
+                .post(token::get_token)
+                .fallback(token::requires_get),
+        )
+        .route(
+            STABLE_TOKEN,
             post(token::get_stable_token).fallback(token::requires_post),
         )
         .route(
-            "/cgi-bin/ticket/getticket",
-            get(ticket::get_ticket).fallback(token::requires_get),
+            TICKET,
+            get(ticket::get_ticket)
+                .post(ticket::get_ticket)
+                .fallback(token::requires_get),
         )
 }
 

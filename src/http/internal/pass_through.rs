@@ -1,7 +1,8 @@
 //! The pass-through: every other path of WeChat's API, as the caller sent it and as WeChat answers.
 //!
-//! One thing is done besides passing bytes on: if WeChat rejects the token of a call, and the token is
-//! one of ours, another one is obtained (C4), and the call is retried with it if its body was kept.
+//! One thing is done besides passing bytes on: a token of ours that is not the current one is replaced before the call
+//! goes out ([`super::replacement`]). If WeChat rejects the current one, another one is obtained (C4), and the call is
+//! retried with it if its body was kept.
 
 use std::io;
 use std::sync::Arc;
@@ -9,16 +10,16 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, TryStreamExt};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::answer::Refusal;
 use super::hop_headers::end_to_end;
 use super::peeked_body::PeekedBody;
+use super::replacement::{token_of, with_token};
 use super::state::Internal;
-use super::token::params;
 use crate::http::middleware::FailureReason;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
@@ -27,9 +28,6 @@ use crate::wechat::{ApiPath, CallBody, CallError, CallHead, Meaning};
 
 /// Bodies up to this length are kept: of a request, to retry it; of a response, to look for an error.
 const SMALL: usize = 64 * 1024;
-
-/// The parameter that carries a token.
-const TOKEN: &str = "access_token";
 
 /// Retries after a rejected token: a call with an older token is retried with the current one, which may turn
 /// out to be invalid too.
@@ -83,16 +81,6 @@ impl Internal {
     }
 }
 
-/// The token that a call carries, if that is unambiguous.
-fn token_of(path: &ApiPath, uri: &Uri) -> Option<Secret> {
-    // Those are users' tokens (OAuth); a 40001 there says nothing about the account's token.
-    let of_users = path.as_str().trim_start_matches('/').starts_with("sns/");
-    // With several, WeChat may use any of them.
-    let mut tokens = params(uri, TOKEN);
-    let token = tokens.pop().filter(|_| tokens.is_empty() && !of_users);
-    token.map(Secret::new).filter(|token| !token.is_blank())
-}
-
 fn call_head(parts: &Parts, path: ApiPath) -> CallHead {
     let mut headers = end_to_end(&parts.headers);
     headers.remove(header::HOST);
@@ -141,7 +129,17 @@ impl ProxiedCall<'_> {
         body.read_beyond(SMALL, self.internal.wechat.stall_limit())
             .await
             .map_err(|_| CallError::Interrupted("the caller's own body did not arrive".to_owned()))?;
-        let (first, again) = match body.into_body() {
+        let mut body = body.into_body();
+        let (head, token) = (&mut self.head, self.token.take());
+        self.token = match self
+            .internal
+            .replace_former_token(head, token, body.as_mut().ok())
+            .await
+        {
+            Ok(token) => token,
+            Err(unavailable) => return Ok(self.internal.unavailable(&unavailable)),
+        };
+        let (first, again) = match body {
             Ok(whole) => (CallBody::Whole(whole.clone()), Some(whole)),
             Err(stream) => (CallBody::Stream(stream), None),
         };
@@ -185,13 +183,12 @@ impl ProxiedCall<'_> {
         let (Some(token), Some(error)) = (&self.token, error) else {
             return TokenState::Untouched;
         };
-        for account in self.internal.api.directory.all() {
-            if let Some(outcome) = account.credentials.replacement_for(token, &error).await {
-                let renewed = outcome.ok().filter(|renewed| renewed.value != *token);
-                return renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()));
-            }
-        }
-        TokenState::Untouched
+        let Some((account, ours)) = self.internal.owner_of(token).await else {
+            return TokenState::Untouched;
+        };
+        let renewed = account.credentials.replacement_for(&ours, &error).await;
+        let renewed = renewed.ok().filter(|renewed| renewed.value != *token);
+        renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()))
     }
 }
 
@@ -219,54 +216,5 @@ impl Answered {
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
-    }
-}
-
-/// `query` with its token replaced by `token`; every other byte is unchanged.
-fn with_token(query: &str, token: &Secret) -> String {
-    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if percent_decode_str(name).eq(TOKEN.bytes()) => {
-            format!("{name}={}", utf8_percent_encode(token.expose(), NON_ALPHANUMERIC))
-        }
-        _ => pair.to_owned(),
-    });
-    pairs.collect::<Vec<_>>().join("&")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn token_is_replaced_and_the_rest_of_the_query_kept() {
-        let query = "a=%7e&access_token=old&type=a+b&access_tokens=1&=&b";
-        assert_eq!(
-            with_token(query, &Secret::new("n-w_1")),
-            "a=%7e&access_token=n%2Dw%5F1&type=a+b&access_tokens=1&=&b"
-        );
-        assert_eq!(
-            with_token("access%5ftoken=old", &Secret::new("new")),
-            "access%5ftoken=new"
-        );
-    }
-
-    #[test]
-    fn ambiguous_or_users_token_is_left_alone() {
-        let token = |uri: &'static str| {
-            let uri = Uri::from_static(uri);
-            let path = ApiPath::parse(uri.path()).unwrap();
-            token_of(&path, &uri).map(|token| token.expose().to_owned())
-        };
-        assert_eq!(token("/cgi-bin/x?a=1&access_token=t%2D1").as_deref(), Some("t-1"));
-        assert_eq!(token("/cgi-bin/x?access%5Ftoken=t").as_deref(), Some("t"));
-        for uri in [
-            "/cgi-bin/x",
-            "/cgi-bin/x?access_token=",
-            "/cgi-bin/x?access_token=t&access_token=t",
-            "/sns/userinfo?access_token=t&openid=o",
-            "//sns/auth?access_token=t",
-        ] {
-            assert_eq!(token(uri), None, "{uri}");
-        }
     }
 }
