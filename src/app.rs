@@ -304,6 +304,7 @@ impl<'a> Builder<'a> {
                 app_id: account.app_id.clone(),
                 issuer: Arc::new(WeChatIssuer::new(Arc::clone(&self.wechat), account)),
                 settings: &self.settings.credentials,
+                signs_pages: account.jsapi,
                 policy: policy.clone(),
                 services: services.clone(),
             });

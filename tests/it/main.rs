@@ -47,5 +47,6 @@ mod shared_routes;
 mod shared_store;
 mod shared_token;
 mod signing;
+mod tickets;
 mod traces;
 mod wechat_down;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Kill, SandboxConfig};
 
-use crate::support::{Answer, Gateway, RedisServer, SandboxHost, account, until};
+use crate::support::{Answer, Gateway, GatewayProcess, RedisServer, SandboxHost, account, until};
 
 fn assert_hands_out(gateway: &Gateway, answer: &Answer) {
     assert_eq!(answer.body["access_token"], gateway.good_token(), "{answer:?}");
@@ -194,4 +194,19 @@ async fn ticket_for_another_systems_token_is_wechats_to_answer() {
         .await;
     assert!((counted - 1.0).abs() < 0.1);
     assert!(closed.wechat.sandbox.calls(Api::GetTicket) <= 1, "the gateway's own");
+}
+
+#[tokio::test]
+async fn client_secret_that_sdks_can_not_send_is_warned_about() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
+        .set("internal.clients.0.name", "crm")
+        .set("internal.clients.0.secret", "of+its/own,plus=signs");
+    let ran = builder.run(&wechat, &["check"]).await;
+    let told = |line: &str| line.starts_with("warning") && line.contains("internal.clients[0].secret (crm)");
+    assert!(ran.out.lines().any(told), "{}", ran.out);
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    let logged = process.logged("internal.clients[0].secret (crm)");
+    assert!(logged.len() == 1 && logged[0].contains("WARN"), "{logged:?}");
+    assert!(!ran.out.contains("of+its") && process.logged("of+its").is_empty());
 }

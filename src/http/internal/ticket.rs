@@ -16,8 +16,8 @@ use crate::http::envelope::no_store;
 use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
-/// `GET /cgi-bin/ticket/getticket`, or `POST` with the parameters in the query or in a form. The gateway has only the
-/// ticket for pages, and only for tokens that it handed out; WeChat answers for any other.
+/// `GET /cgi-bin/ticket/getticket`, or `POST` with the parameters in the query or in a form. The gateway answers for
+/// tokens that it handed out, about tickets that it keeps; WeChat answers for any other.
 pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let form = match parameters::read(body).await {
@@ -26,24 +26,33 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
     };
     let param = |name| parameters::param(&parts.uri, &form, name);
     let (kind, token) = (param("type"), Secret::new(param("access_token")));
-    if kind == "jsapi" && token.is_blank() {
+    let is_kept = matches!(kind.as_str(), "jsapi" | "wx_card");
+    if is_kept && token.is_blank() {
         return Refusal::new(41001, "access_token missing").into_response();
     }
-    if kind == "jsapi"
-        && let Some((account, _)) = internal.owner_of(&token).await
-    {
-        return internal.ticket_of(account).await;
-    }
-    if kind == "jsapi" && !internal.proxy {
-        return internal.refuse_token();
+    if is_kept {
+        match internal.owner_of(&token).await {
+            Some((account, _)) => {
+                if let Some(answer) = internal.ticket_of(account, &kind).await {
+                    return answer;
+                }
+            }
+            None if !internal.proxy => return internal.refuse_token(),
+            None => {}
+        }
     }
     let request = Request::from_parts(parts, form.into());
     pass_through::pass_through(State(internal), request).await
 }
 
 impl Internal {
-    async fn ticket_of(&self, account: &Account) -> Response {
-        match account.credentials.ticket().await {
+    /// The account's ticket of this type; `None` if it keeps none.
+    async fn ticket_of(&self, account: &Account, kind: &str) -> Option<Response> {
+        let ticket = match kind {
+            "jsapi" => account.credentials.ticket().await?,
+            _ => account.credentials.card_ticket().await,
+        };
+        Some(match ticket {
             Ok(ticket) => {
                 // Some caches treat 0 as "never expires".
                 let least = self.clients.min_ticket_life(account.app_id()).as_secs().max(1);
@@ -56,7 +65,7 @@ impl Internal {
                 no_store(StatusCode::OK, &body)
             }
             Err(unavailable) => self.unavailable(&unavailable),
-        }
+        })
     }
 
     /// The response to a token of somebody else's, if WeChat can't be asked about it.

@@ -41,6 +41,7 @@ media_timeout = "30s"
 app_id = "wx1"
 app_secret = "********"
 token_api = "stable"
+jsapi = true
 js_domains = []
 
 [credentials]
