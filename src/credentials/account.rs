@@ -127,6 +127,13 @@ impl AccountCredentials {
         }
     }
 
+    /// Ends the back-off: what made calls fail may have changed.
+    pub(crate) fn retry_now(&self) {
+        self.token.renewals.backoff.clear();
+        self.page_ticket.renewals.backoff.clear();
+        self.card_ticket.renewals.backoff.clear();
+    }
+
     pub(crate) fn status(&self, kind: Kind) -> Status {
         let renewals = match kind {
             Kind::AccessToken => &self.token.renewals,

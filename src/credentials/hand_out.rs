@@ -28,18 +28,6 @@ pub(crate) enum Ours {
     Former,
 }
 
-/// Who is given a token.
-pub(crate) struct Recipient {
-    /// Its name in the journal.
-    pub(crate) client: String,
-    /// The address of a holder of the AppSecret.
-    pub(crate) from: Option<IpAddr>,
-    /// The least life that it may be told.
-    pub(crate) min_life: Duration,
-    /// Whether it had another token, or none, before.
-    pub(crate) is_first_time: bool,
-}
-
 /// How much of a token's SHA-256 names it in the shared store: too much to be guessed.
 const NAME_BYTES: usize = 16;
 
@@ -47,25 +35,33 @@ const NAME_BYTES: usize = 16;
 const ATTEMPTS: usize = 3;
 
 impl AccountCredentials {
-    /// Gives `token` to `recipient`: returns the life to tell it. All replicas recognise the token for that long.
-    pub(crate) fn hand_out(self: &Arc<Self>, token: &Arc<Credential>, recipient: Recipient) -> Duration {
+    /// The life to tell with `token`, which is `min_life` at least. All replicas recognise the token for that long.
+    pub(crate) fn tell_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
         // Some caches treat 0 as "never expires".
-        let least = recipient.min_life.max(Duration::from_secs(1));
+        let least = min_life.max(Duration::from_secs(1));
         let told = token.remaining().max(least);
-        let (name, until) = (name(&token.value), Instant::now() + told);
-        self.told_lives.extend(&name, until);
+        let (name, account) = (name(&token.value), Arc::clone(self));
+        self.told_lives.extend(&name, Instant::now() + told);
+        if let Some(until) = self.told_lives.unshared(&name) {
+            self.tasks.spawn(async move {
+                // If the store fails here, the next client that is told shares it.
+                if account.share_told_life(&name, until).await.is_ok() {
+                    account.told_lives.shared(&name, until);
+                }
+            });
+        }
+        told
+    }
+
+    /// Notes in the journal that `client` was given `token`, once per client and token. `from` is the address of a holder
+    /// of the AppSecret.
+    pub(crate) fn note_handed_out(self: &Arc<Self>, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
         let (account, token) = (Arc::clone(self), Arc::clone(token));
         self.tasks.spawn(async move {
-            if let Some(until) = account.told_lives.unshared(&name)
-                && account.share_told_life(&name, until).await.is_ok()
-            {
-                account.told_lives.shared(&name, until);
-            }
-            if recipient.is_first_time && account.is_new_to_journal(&token, &name, &recipient.client).await {
-                account.reports.handed_out(&token, &recipient.client, recipient.from);
+            if account.is_new_to_journal(&token, &client).await {
+                account.reports.handed_out(&token, &client, from);
             }
         });
-        told
     }
 
     /// Marks the token with this name in the shared store, for as long as it was said to live. A mark that lives longer
@@ -93,8 +89,8 @@ impl AccountCredentials {
     }
 
     /// True if the journal of no replica has noted yet that `client` was given `token`.
-    async fn is_new_to_journal(&self, token: &Credential, name: &str, client: &str) -> bool {
-        let key = keys::handed_out_to(&self.app_id, name, client);
+    async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
+        let key = keys::handed_out_to(&self.app_id, &name(&token.value), client);
         let life = token.remaining();
         // If the store fails here, the journal has one more entry.
         !life.is_zero() && self.store.set_if_absent(&key, "told", life).await.unwrap_or(true)

@@ -42,7 +42,7 @@ mod told_lives;
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind};
 pub use error::{TokenCallError, Unavailable};
-pub(crate) use hand_out::{Ours, Recipient};
+pub(crate) use hand_out::Ours;
 pub(crate) use issuer::WeChatIssuer;
 pub(crate) use journal::{Event, Journal, JournalEntry};
 pub(crate) use parameters::{Parameters, Services};

@@ -153,9 +153,7 @@ async fn card_ticket_is_kept_for_the_cluster_once_somebody_asks() {
     let three = start().await;
     assert_eq!(asks_for_card_ticket(&three, &token).await.body["ticket"], ticket);
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 2);
-    // WeChat answers about other types, and for other systems' tokens.
-    let other = format!("/cgi-bin/ticket/getticket?access_token={token}&type=other");
-    assert_eq!(one.internal_get(&other).await.body["errcode"], 40097);
+    // WeChat answers for other systems' tokens.
     assert_eq!(asks_for_card_ticket(&one, "nobodys").await.body["errcode"], 40001);
 }
 

@@ -9,15 +9,10 @@ use tokio::time::Instant;
 
 use crate::account::AppId;
 use crate::secret::Secret;
-use crate::settings::{self, Settings};
+use crate::settings::CurrentSettings;
 
-/// The accounts and clients whose secrets are accepted.
-pub(super) struct Clients {
-    accounts: Vec<(AppId, Secret)>,
-    named: Vec<settings::Client>,
-    /// The least life that a caller is told, unless its own setting says another.
-    min_expires_in: Duration,
-}
+/// The accounts and clients of the settings, whose secrets are accepted.
+pub(super) struct Clients(pub(super) CurrentSettings);
 
 /// A caller with a valid secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,26 +33,22 @@ pub(super) enum AuthError {
 }
 
 impl Clients {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let accounts = settings.accounts.iter();
-        Self {
-            accounts: accounts
-                .map(|account| (account.app_id.clone(), account.app_secret.clone()))
-                .collect(),
-            named: settings.internal.clients.clone(),
-            min_expires_in: settings.internal.min_expires_in,
-        }
+    /// The account's AppSecret.
+    pub(super) fn app_secret(&self, app_id: &AppId) -> Option<Secret> {
+        self.0.load().app_secret(app_id).cloned()
     }
 
     /// Identifies the caller at `address` by `secret`, for the account `app_id`. All secrets are compared,
     /// each in constant time, so that timing reveals nothing.
     pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<TokenClient, AuthError> {
-        let of_account = self
+        let settings = self.0.load();
+        let of_account = settings
             .accounts
             .iter()
-            .filter(|(id, right)| right == secret && id == app_id);
+            .filter(|account| account.app_secret == *secret && account.app_id == *app_id);
         let is_holder = of_account.count() > 0;
-        let named: Vec<_> = self.named.iter().filter(|client| client.secret == *secret).collect();
+        let clients = settings.internal.clients.iter();
+        let named: Vec<_> = clients.filter(|client| client.secret == *secret).collect();
         match named.iter().find(|client| client.may_use(app_id)) {
             Some(client) => Ok(TokenClient::Named(client.name.clone())),
             None if is_holder => Ok(TokenClient::AppSecret(address)),
@@ -68,21 +59,23 @@ impl Clients {
 
     /// The least life that `client` is told with a token.
     pub(super) fn min_life(&self, client: &TokenClient) -> Duration {
-        let own = self.named.iter().find(|known| match client {
+        let internal = &self.0.load().internal;
+        let own = internal.clients.iter().find(|known| match client {
             TokenClient::Named(name) => known.name == *name,
             TokenClient::AppSecret(_) => false,
         });
         let own = own.map(|client| client.min_expires_in);
-        own.filter(|own| !own.is_zero()).unwrap_or(self.min_expires_in)
+        own.filter(|own| !own.is_zero()).unwrap_or(internal.min_expires_in)
     }
 
     /// The least life that is told with a ticket of `app_id`. A token does not say which client sends it, so it is the
     /// longest of any that may.
     pub(super) fn min_ticket_life(&self, app_id: &AppId) -> Duration {
-        let clients = self.named.iter().filter(|client| client.may_use(app_id));
+        let internal = &self.0.load().internal;
+        let clients = internal.clients.iter().filter(|client| client.may_use(app_id));
         clients
             .map(|client| client.min_expires_in)
-            .fold(self.min_expires_in, Duration::max)
+            .fold(internal.min_expires_in, Duration::max)
     }
 }
 

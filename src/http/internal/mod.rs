@@ -3,13 +3,11 @@
 mod answer;
 mod clients;
 mod console;
-mod hop_headers;
 mod metrics;
 mod operator;
+mod owner;
 mod parameters;
 mod pass_through;
-mod peeked_body;
-mod replacement;
 mod spelling;
 mod state;
 mod ticket;
@@ -21,8 +19,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
@@ -34,6 +34,7 @@ use crate::settings::Settings;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 use metrics::InternalMetrics;
+use pass_through::{Hosts, refuse_other_targets};
 use spelling::{STABLE_TOKEN, TICKET, TOKEN};
 use state::{Internal, InternalState};
 
@@ -74,9 +75,10 @@ impl Routes<'_> {
                 metrics: self.metrics,
                 wechat: self.wechat,
                 proxy: self.settings.internal.proxy,
-                clients: Clients::new(self.settings),
+                clients: Clients(Arc::clone(&self.api.settings)),
                 handed_out: HandedOut::default(),
-                operator_key: self.settings.internal.operator_key.clone(),
+                signed_in: HandedOut::default(),
+                proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
             }),
             api: self.api,
             console: self.console,
@@ -86,10 +88,13 @@ impl Routes<'_> {
             kind,
             time_limit,
         };
-        let pass_through = Router::new().fallback(pass_through::pass_through);
+        let targets = from_fn_with_state(Hosts::new(&self.settings.wechat.api_base_url), refuse_other_targets);
+        let pass_through = Router::new()
+            .fallback(pass_through::pass_through)
+            .layer(targets.clone());
         let router = stack
             .around(pass_through, group(Some("pass-through"), Kind::Waits, None))
-            .merge(stack.around(shared_credential(), group(None, Kind::Waits, None)))
+            .merge(stack.around(shared_credential().layer(targets), group(None, Kind::Waits, None)))
             .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
             .merge(stack.around(probes(), group(None, Kind::Probe, None)))
             .merge(stack.around(console::routes(), group(None, Kind::Probe, Some(CONSOLE_LIMIT))));
@@ -98,6 +103,12 @@ impl Routes<'_> {
         let straight = MapRequestLayer::new(spelling::straighten).layer(router);
         Ok(Router::new().fallback_service(straight))
     }
+}
+
+/// Room for the bodies of calls that are passed through.
+fn proxy_buffer(bytes: u64) -> Arc<Semaphore> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
 }
 
 /// Adds no headers to responses, since many of them are WeChat's own.

@@ -1,37 +1,102 @@
-//! The parameters of a call for the token or the ticket: in its query, or in the form that it posts.
+//! The parameters of calls, in a query or in a form. Some values are exchanged; every other byte stays as it came.
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::answer::Refusal;
+use crate::secret::Secret;
 
-/// The longest accepted body of a call; a usual one has about 150 bytes.
+/// The longest accepted body of a call for the token or the ticket; a usual one has about 150 bytes.
 const MAX_BODY: usize = 16 * 1024;
 
 /// The longest that the body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// All values of `name` in a query or a form, decoded.
-pub(super) fn values(encoded: &[u8], name: &str) -> Vec<String> {
-    let named = form_urlencoded::parse(encoded).filter(|(key, _)| key == name);
-    named.map(|(_, value)| value.into_owned()).collect()
+/// What is escaped in a value: all but what never needs it.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The values of the parameters called `name`, decoded.
+pub(super) fn values(text: &str, name: &str) -> Vec<String> {
+    let pairs = form_urlencoded::parse(text.as_bytes()).filter(|(key, _)| key == name);
+    pairs.map(|(_, value)| value.into_owned()).collect()
+}
+
+/// `text` with `value` in each parameter called `name`.
+pub(super) fn replaced(text: &str, name: &str, value: &Secret) -> String {
+    let pairs = text.split('&').map(|pair| {
+        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+        if percent_decode_str(key).eq(name.bytes()) {
+            format!("{key}={}", escaped(value))
+        } else {
+            pair.to_owned()
+        }
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// `query` with `value` as the parameter `name`, in its place if it is there already.
+pub(super) fn with(query: Option<&str>, name: &str, value: &Secret) -> String {
+    match query.filter(|query| !query.is_empty()) {
+        Some(query) if !values(query, name).is_empty() => replaced(query, name, value),
+        Some(query) => format!("{query}&{name}={}", escaped(value)),
+        None => format!("{name}={}", escaped(value)),
+    }
+}
+
+fn escaped(value: &Secret) -> impl std::fmt::Display {
+    utf8_percent_encode(value.expose(), ESCAPED)
 }
 
 /// The first value of `name` that is not blank, in the query or else in the form; empty if there is none.
-pub(super) fn param(uri: &Uri, form: &[u8], name: &str) -> String {
-    let query = uri.query().unwrap_or_default().as_bytes();
-    let mut found = [query, form].into_iter().flat_map(|encoded| values(encoded, name));
+pub(super) fn param(uri: &Uri, form: &str, name: &str) -> String {
+    let query = uri.query().unwrap_or_default();
+    let mut found = [query, form].into_iter().flat_map(|text| values(text, name));
     found.find(|value| !value.trim().is_empty()).unwrap_or_default()
 }
 
-/// The whole body of a call.
+/// The whole body of a call for the token or the ticket.
 pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
     match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) | Err(_) => Err(Refusal::new(47001, "the body is too long, or did not arrive")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_is_replaced_and_the_rest_kept() {
+        let new = Secret::new("n-w_1 ~/");
+        let query = "a=%7e&access_token=old&type=a+b&access_tokens=1&=&b";
+        assert_eq!(
+            replaced(query, "access_token", &new),
+            "a=%7e&access_token=n-w_1%20~%2F&type=a+b&access_tokens=1&=&b"
+        );
+        assert_eq!(
+            replaced("access%5ftoken=old", "access_token", &new),
+            "access%5ftoken=n-w_1%20~%2F"
+        );
+        assert_eq!(replaced("s=1&s&s=3", "s", &Secret::new("x")), "s=x&s=x&s=x");
+    }
+
+    #[test]
+    fn value_is_added_where_there_is_none() {
+        let with = |query| with(query, "t", &Secret::new("1"));
+        assert_eq!(with(None), "t=1");
+        assert_eq!(with(Some("")), "t=1");
+        assert_eq!(with(Some("a=b&")), "a=b&&t=1");
+        assert_eq!(with(Some("a&t=&b")), "a&t=1&b");
+    }
+
+    #[test]
+    fn values_are_decoded() {
+        assert_eq!(values("a=1&%61=b+c%2D&A=2&a", "a"), ["1", "b c-", ""]);
     }
 }

@@ -20,10 +20,11 @@ use crate::secret::Secret;
 /// tokens that it handed out, about tickets that it keeps; WeChat answers for any other.
 pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let form = match parameters::read(body).await {
-        Ok(form) => form,
+    let body = match parameters::read(body).await {
+        Ok(body) => body,
         Err(refusal) => return refusal.into_response(),
     };
+    let form = String::from_utf8_lossy(&body);
     let param = |name| parameters::param(&parts.uri, &form, name);
     let (kind, token) = (param("type"), Secret::new(param("access_token")));
     let is_kept = matches!(kind.as_str(), "jsapi" | "wx_card");
@@ -41,7 +42,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
             None => {}
         }
     }
-    let request = Request::from_parts(parts, form.into());
+    let request = Request::from_parts(parts, body.into());
     pass_through::pass_through(State(internal), request).await
 }
 

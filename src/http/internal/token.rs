@@ -13,7 +13,7 @@ use super::answer::Refusal;
 use super::clients::{AuthError, TokenClient};
 use super::parameters;
 use super::state::Internal;
-use crate::credentials::{Recipient, Unavailable};
+use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
@@ -52,6 +52,7 @@ pub(super) async fn get_token(
         Ok(form) => form,
         Err(refusal) => return refusal.into_response(),
     };
+    let form = String::from_utf8_lossy(&form);
     let param = |name| parameters::param(&uri, &form, name);
     let call = TokenCall {
         grant_type: param("grant_type"),
@@ -153,18 +154,17 @@ impl Internal {
         if force || self.handed_out.recently(app_id, client, &token.fingerprint) {
             token = credentials.verified_token().await?;
         }
-        let recipient = Recipient {
-            client: client.name().to_owned(),
-            from: match client {
+        if self.handed_out.note(app_id, client, &token.fingerprint) {
+            let from = match client {
                 TokenClient::Named(_) => None,
                 TokenClient::AppSecret(address) => Some(*address),
-            },
-            min_life: self.clients.min_life(client),
-            is_first_time: self.handed_out.note(app_id, client, &token.fingerprint),
-        };
+            };
+            credentials.note_handed_out(&token, client.name().to_owned(), from);
+        }
+        let life = credentials.tell_life(&token, self.clients.min_life(client));
         let body = json!({
             "access_token": token.value.expose(),
-            "expires_in": credentials.hand_out(&token, recipient).as_secs(),
+            "expires_in": life.as_secs(),
         });
         Ok(no_store(StatusCode::OK, &body))
     }
