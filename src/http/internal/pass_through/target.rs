@@ -66,6 +66,23 @@ pub(in crate::http::internal) async fn refuse_other_targets(
 /// What a mistyped path or a wrong port must not send to WeChat: the first segments of wxgate's own routes.
 const OWN: [&str; 7] = ["credentials", "console", "metrics", "healthz", "readyz", "p", "wechat"];
 
+/// Paths that take an AppSecret rather than a token.
+const TAKE_SECRET: [&str; 3] = [
+    "/sns/oauth2/access_token",
+    "/sns/jscode2session",
+    "/cgi-bin/clear_quota/v2",
+];
+
+/// True for paths that take an AppSecret.
+pub(super) fn takes_secret(path: &ApiPath) -> bool {
+    TAKE_SECRET.into_iter().any(|taking| path.is(taking))
+}
+
+/// True for calls with users' tokens (OAuth): a 40001 there says nothing about the account's token.
+pub(super) fn is_of_users(path: &ApiPath) -> bool {
+    path.is_below("sns")
+}
+
 impl Internal {
     /// The path that `call` is passed to.
     pub(super) fn path_of(&self, call: &Parts) -> Result<ApiPath, Refusal> {
