@@ -71,7 +71,7 @@ impl Routes<'_> {
                 proxy: self.settings.internal.proxy,
                 clients: Clients::new(self.settings),
                 handed_out: HandedOut::default(),
-                signed_in: HandedOut::default(),
+                tokens_put_in: HandedOut::default(),
                 proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
                 operator_key: self.settings.internal.operator_key.clone(),
             }),

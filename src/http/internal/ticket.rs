@@ -13,21 +13,30 @@ use super::state::Internal;
 use super::token::param;
 use crate::credentials::Ours;
 use crate::directory::Account;
+use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
 use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
 /// `GET /cgi-bin/ticket/getticket`. The gateway has only the ticket for pages; WeChat answers for any
 /// other type.
-pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
+pub(super) async fn get_ticket(
+    State(internal): State<Arc<Internal>>,
+    ClientAddress(caller): ClientAddress,
+    request: Request,
+) -> Response {
     if param(request.uri(), "type") != "jsapi" {
         return pass_through::pass_through(State(internal), request).await;
     }
     let token = Secret::new(param(request.uri(), "access_token"));
-    drop(request);
     if token.is_blank() {
-        return Refusal::new(41001, "access_token missing").into_response();
+        return match internal.signed_in(request.headers(), caller) {
+            Ok(Some((account, _))) => internal.ticket_of(account).await,
+            Ok(None) => Refusal::new(41001, "access_token missing").into_response(),
+            Err(refusal) => refusal.into_response(),
+        };
     }
+    drop(request);
     let Some(account) = internal.account_of(&token).await else {
         internal.counted.refused("wrong_token");
         let reason = FailureReason("wrong_token: 40001".to_owned());
@@ -37,22 +46,26 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
         );
         return (axum::Extension(reason), refusal).into_response();
     };
-    match account.credentials.ticket().await {
-        Ok(ticket) => {
-            let body = json!({
-                "errcode": 0,
-                "errmsg": "ok",
-                "ticket": ticket.value.expose(),
-                // Some caches treat 0 as "never expires".
-                "expires_in": ticket.remaining().as_secs().max(1),
-            });
-            no_store(StatusCode::OK, &body)
-        }
-        Err(unavailable) => internal.unavailable(&unavailable),
-    }
+    internal.ticket_of(account).await
 }
 
 impl Internal {
+    async fn ticket_of(&self, account: &Account) -> Response {
+        match account.credentials.ticket().await {
+            Ok(ticket) => {
+                let body = json!({
+                    "errcode": 0,
+                    "errmsg": "ok",
+                    "ticket": ticket.value.expose(),
+                    // Some caches treat 0 as "never expires".
+                    "expires_in": ticket.remaining().as_secs().max(1),
+                });
+                no_store(StatusCode::OK, &body)
+            }
+            Err(unavailable) => self.unavailable(&unavailable),
+        }
+    }
+
     /// The account that `token` belongs to, if any replica handed it out and it has not expired.
     async fn account_of(&self, token: &Secret) -> Option<&Account> {
         for account in self.api.directory.all() {
