@@ -10,7 +10,6 @@ use super::console::Console;
 use super::metrics::InternalMetrics;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
-use crate::secret::Secret;
 use crate::wechat::WeChatClient;
 
 /// The router's state. Cheap to clone; each handler extracts the part that it uses.
@@ -57,6 +56,4 @@ pub(super) struct Internal {
     pub(super) tokens_put_in: HandedOut,
     /// Room for bodies that are passed through, in bytes.
     pub(super) proxy_buffer: Arc<Semaphore>,
-    /// Opens the operator's actions; empty leaves them closed.
-    pub(super) operator_key: Secret,
 }

@@ -85,11 +85,7 @@ impl Internal {
                 Err(_) => return Err(self.refuse("wrong_secret", Refusal::new(40125, "invalid appsecret"))),
             }
         }
-        Ok(self
-            .clients
-            .app_secret(account.app_id())
-            .filter(|_| is_clients)
-            .cloned())
+        Ok(self.clients.app_secret(account.app_id()).filter(|_| is_clients))
     }
 
     /// True if one of `secrets` is a client's, whatever its accounts.
