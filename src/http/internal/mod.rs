@@ -77,7 +77,7 @@ impl Routes<'_> {
                 proxy: self.settings.internal.proxy,
                 clients: Clients(Arc::clone(&self.api.settings)),
                 handed_out: HandedOut::default(),
-                signed_in: HandedOut::default(),
+                tokens_put_in: HandedOut::default(),
                 proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
             }),
             api: self.api,

@@ -12,13 +12,18 @@ use super::parameters;
 use super::pass_through;
 use super::state::Internal;
 use crate::directory::Account;
+use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
 use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
 /// `GET /cgi-bin/ticket/getticket`, or `POST` with the parameters in the query or in a form. The gateway answers for
 /// tokens that it handed out, about tickets that it keeps; WeChat answers for any other.
-pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
+pub(super) async fn get_ticket(
+    State(internal): State<Arc<Internal>>,
+    ClientAddress(caller): ClientAddress,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let body = match parameters::read(body).await {
         Ok(body) => body,
@@ -27,13 +32,18 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
     let form = String::from_utf8_lossy(&body);
     let param = |name| parameters::param(&parts.uri, &form, name);
     let (kind, token) = (param("type"), Secret::new(param("access_token")));
-    let is_kept = matches!(kind.as_str(), "jsapi" | "wx_card");
-    if is_kept && token.is_blank() {
-        return Refusal::new(41001, "access_token missing").into_response();
-    }
-    if is_kept {
-        match internal.owner_of(&token).await {
-            Some((account, _)) => {
+    if matches!(kind.as_str(), "jsapi" | "wx_card") {
+        let account = if token.is_blank() {
+            match internal.signed_in(&parts.headers, caller) {
+                Ok(Some((account, _))) => Some(account),
+                Ok(None) => return Refusal::new(41001, "access_token missing").into_response(),
+                Err(refusal) => return refusal.into_response(),
+            }
+        } else {
+            internal.owner_of(&token).await.map(|(account, _)| account)
+        };
+        match account {
+            Some(account) => {
                 if let Some(answer) = internal.ticket_of(account, &kind).await {
                     return answer;
                 }

@@ -58,11 +58,11 @@ pub struct Internal {
     pub listen: Option<SocketAddr>,
     /// Whether other WeChat API paths are passed through.
     pub proxy: bool,
+    /// Authorises the operator's actions; if it is empty, they are disabled.
+    pub operator_key: Secret,
     /// What the bodies of all calls that are passed through may hold in memory.
     #[serde(with = "values::Size")]
     pub proxy_buffer: u64,
-    /// Authorises the operator's actions; if it is empty, they are disabled.
-    pub operator_key: Secret,
     /// The least life that a caller is told with the token or the ticket.
     #[serde(with = "values::DurationOrZero")]
     pub min_expires_in: Duration,
@@ -75,8 +75,8 @@ impl Default for Internal {
         Self {
             listen: Some(loopback(9090)),
             proxy: true,
-            proxy_buffer: 64 * bytesize::MIB,
             operator_key: Secret::default(),
+            proxy_buffer: 64 * bytesize::MIB,
             min_expires_in: Duration::ZERO,
             clients: Vec::new(),
         }

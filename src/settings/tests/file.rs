@@ -22,6 +22,7 @@ docs = true
 listen = "127.0.0.1:9090"
 proxy = true
 operator_key = ""
+proxy_buffer = "64MiB"
 min_expires_in = "0s"
 clients = []
 

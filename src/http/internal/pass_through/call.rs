@@ -13,7 +13,8 @@ use futures_util::stream::{StreamExt, TryStreamExt};
 
 use super::body::{Received, SMALL};
 use super::peeked_body::PeekedBody;
-use super::{Internal, headers, parameters, secrets};
+use super::target::{is_of_users, takes_secret};
+use super::{Internal, headers, parameters};
 use crate::http::ClientAddress;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
@@ -78,7 +79,7 @@ impl<'a> ProxiedCall<'a> {
 
     /// True if its path is one for an account's token.
     pub(super) fn takes_account_token(&self) -> bool {
-        !is_of_users(&self.head.path) && !secrets::takes_secret(&self.head.path)
+        !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
     }
 
     pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
@@ -167,11 +168,6 @@ pub(super) fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
     let mut tokens = parameters::values(query, TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !is_of_users(path));
     token.map(Secret::new).filter(|token| !token.is_blank())
-}
-
-/// True for calls with users' tokens (OAuth): a 40001 there says nothing about the account's token.
-fn is_of_users(path: &ApiPath) -> bool {
-    path.is_below("sns")
 }
 
 #[cfg(test)]
