@@ -24,6 +24,8 @@ proxy = true
 tls_certificate_file = ""
 tls_key_file = ""
 operator_key = ""
+proxy_buffer = "64MiB"
+min_expires_in = "0s"
 clients = []
 
 [http_client]
@@ -42,6 +44,7 @@ media_timeout = "30s"
 app_id = "wx1"
 app_secret = "********"
 token_api = "stable"
+jsapi = true
 js_domains = []
 
 [credentials]
