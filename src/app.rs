@@ -276,10 +276,19 @@ impl<'a> Builder<'a> {
     fn shared_store(&self) -> Result<Arc<dyn SharedStore>, StartError> {
         Ok(match self.settings.credentials.backend {
             Backend::Memory => Arc::new(MemoryStore::default()),
-            Backend::Redis => Arc::new(
-                RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
-                    .map_err(|error| StartError::setting("redis", error))?,
-            ),
+            Backend::Redis => {
+                let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
+                    .map_err(|error| StartError::setting("redis", error))?;
+                let store = Arc::new(store);
+                let Lifecycle { background, stop, .. } = self.lifecycle;
+                let (watched, interval, stop) = (
+                    Arc::clone(&store),
+                    self.settings.credentials.adopt_interval,
+                    stop.clone(),
+                );
+                background.spawn(async move { watched.watch(interval, stop).await });
+                store
+            }
         })
     }
 

@@ -56,8 +56,8 @@ pub(crate) const TOKEN_CALL_TTL: Duration = Duration::from_hours(2);
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
-/// What `wxgate check` writes expires even if the check crashes.
-pub(crate) const CHECK_TTL: Duration = Duration::from_secs(10);
+/// What is written to try the store's operations expires even if the process crashes.
+pub(crate) const CHECK_TTL: Duration = Duration::from_mins(1);
 /// The journal holds weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
@@ -173,12 +173,12 @@ pub const MEDIA_LOCK: Key = Key {
     written_by: "upload, for the length of an upload",
 };
 
-/// The key with which `wxgate check` tries its rights.
+/// The key with which a gateway, and `wxgate check`, try whether Redis takes their commands.
 pub const CHECK: Key = Key {
     name: "wxgate:check:{id}",
     holds: Holds::Text,
     life: Life::AtMost(CHECK_TTL),
-    written_by: "check, which removes it again",
+    written_by: "store and check, which remove it again",
 };
 
 /// Every row of the table.

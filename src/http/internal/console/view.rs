@@ -140,7 +140,7 @@ impl View {
             accounts,
             store: StoreView {
                 shared: console.api.store.is_shared(),
-                error: health.error.map(|error| error.0),
+                error: health.error.map(|error| error.message),
                 since: health.since.elapsed(),
             },
             wechat: hour.recent(|counts| counts.wechat_answered, |counts| counts.wechat_failed),
