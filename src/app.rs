@@ -19,6 +19,7 @@ use crate::http::serve::Server;
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
 use crate::metrics::Metrics;
+use crate::replicas::Replicas;
 use crate::settings::{Backend, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
 use crate::upload::{MediaRelay, WeChatMedia};
@@ -338,11 +339,14 @@ impl<'a> Builder<'a> {
 
     fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
+        let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
+        let (marked, end) = (Arc::clone(&replicas), self.lifecycle.tasks_done.clone());
+        background.spawn(async move { marked.keep_marked(end).await });
         let console = internal::ConsoleParts {
             settings: self.settings,
             api: Arc::clone(api),
             metrics: self.metrics.clone(),
-            replica: self.replica,
+            replicas,
         };
         internal::Routes {
             settings: self.settings,

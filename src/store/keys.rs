@@ -58,6 +58,10 @@ pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
 /// What is written to try the store's operations expires even if the process crashes.
 pub(crate) const CHECK_TTL: Duration = Duration::from_mins(1);
+/// A replica that crashed is not shown for longer.
+pub(crate) const REPLICA_TTL: Duration = Duration::from_secs(15);
+/// The names of replicas that are kept.
+pub(crate) const REPLICA_ENTRIES: usize = 200;
 /// The journal holds weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
@@ -173,6 +177,22 @@ pub const MEDIA_LOCK: Key = Key {
     written_by: "upload, for the length of an upload",
 };
 
+/// A replica that lives: its version, and when it started.
+pub const REPLICA: Key = Key {
+    name: "wxgate:replica:{replica}",
+    holds: Holds::Text,
+    life: Life::AtMost(REPLICA_TTL),
+    written_by: "replicas, every few seconds; removed at a clean end",
+};
+
+/// The names of the replicas that have started lately, and of those that still run.
+pub const REPLICAS: Key = Key {
+    name: "wxgate:replicas",
+    holds: Holds::Stream,
+    life: Life::Entries(REPLICA_ENTRIES),
+    written_by: "replicas, at the start and every hour",
+};
+
 /// The key with which a gateway, and `wxgate check`, try whether Redis takes their commands.
 pub const CHECK: Key = Key {
     name: "wxgate:check:{id}",
@@ -182,7 +202,7 @@ pub const CHECK: Key = Key {
 };
 
 /// Every row of the table.
-pub const ALL: [&Key; 15] = [
+pub const ALL: [&Key; 17] = [
     &TOKEN,
     &TICKET,
     &LOCK,
@@ -197,6 +217,8 @@ pub const ALL: [&Key; 15] = [
     &JOURNAL,
     &MEDIA,
     &MEDIA_LOCK,
+    &REPLICA,
+    &REPLICAS,
     &CHECK,
 ];
 
@@ -263,6 +285,10 @@ pub(crate) fn media_lock(app_id: &AppId, media_id: &str) -> String {
     MEDIA_LOCK.of_account(app_id).replace("{media_id}", media_id)
 }
 
+pub(crate) fn replica(name: &str) -> String {
+    REPLICA.name.replace("{replica}", name)
+}
+
 pub(crate) fn check(id: u64) -> String {
     CHECK.name.replace("{id}", &format!("{id:016x}"))
 }
@@ -292,6 +318,7 @@ mod tests {
             handed_out_to(&app_id, "ba7816bf", "crm"),
             journal(&app_id),
             media(&app_id, "m-1"),
+            replica("gw-1"),
             check(1),
         ];
         for name in names {

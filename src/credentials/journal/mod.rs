@@ -136,7 +136,7 @@ impl Writer {
             }
             Err(error) if error.is_about_value() => {
                 if self.unwritable.insert(app_id.clone()) {
-                    tracing::warn!(%app_id, key, "the journal can't be written: {error}. What to do: {}", error.cure);
+                    tracing::warn!(%app_id, "the journal can't be written: {error}. What to do: {}", error.cure);
                 }
                 true
             }

@@ -13,8 +13,8 @@ use crate::store::{StoreError, StoreFault};
 /// The longest text of a server that is shown, in characters.
 const LONGEST: usize = 200;
 
-/// What a command that was sent came back with.
-pub(super) fn refusal(operation: Operation, error: &RedisError, servers: &Servers) -> StoreError {
+/// What a command on `key` came back with.
+pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError, servers: &Servers) -> StoreError {
     let command = operation.command();
     let Some(text) = reply(error) else {
         let message = match error.kind() {
@@ -28,7 +28,11 @@ pub(super) fn refusal(operation: Operation, error: &RedisError, servers: &Server
         };
     };
     let (fault, cure) = meaning(operation, error, &text, servers);
-    StoreError::new(fault, format!("Redis refused {command}: {text}"), cure)
+    let message = match fault {
+        StoreFault::WrongType => format!("{key} is of another type: {text}"),
+        _ => format!("Redis refused {command}: {text}"),
+    };
+    StoreError::new(fault, message, cure)
 }
 
 /// Why no connection could be made.

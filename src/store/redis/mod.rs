@@ -107,7 +107,7 @@ impl RedisStore {
     ) -> Result<T, StoreError> {
         let result = match reply {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.explain(operation, &error).await),
+            Ok(Err(error)) => Err(self.explain(operation, key, &error).await),
             Err(error) => Err(error),
         };
         let outcome = match &result {
@@ -120,8 +120,8 @@ impl RedisStore {
         result
     }
 
-    async fn explain(&self, operation: Operation, error: &RedisError) -> StoreError {
-        let error = explain::refusal(operation, error, &self.settings.servers);
+    async fn explain(&self, operation: Operation, key: &str, error: &RedisError) -> StoreError {
+        let error = explain::refusal(operation, key, error, &self.settings.servers);
         // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
         // changed password, a new one is the only remedy that a client has.
         if matches!(
