@@ -68,7 +68,7 @@ impl Replicas {
 
     /// Renews this process's mark until `end` is cancelled, and removes it then. If the store fails, the next round
     /// tries again.
-    pub(crate) async fn keep_marked(&self, end: CancellationToken) {
+    pub(crate) async fn keep_marked(self: Arc<Self>, end: CancellationToken) {
         let (key, mark) = (keys::replica(&self.own.name), self.own.mark());
         let rounds = async {
             let mut announced: Option<Instant> = None;

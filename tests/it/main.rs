@@ -40,6 +40,7 @@ mod redis_outages;
 mod redis_values;
 mod rejection;
 mod renewal;
+mod rotation;
 mod s3_role;
 mod sdks;
 mod secrets;

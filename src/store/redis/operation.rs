@@ -26,7 +26,7 @@ pub(super) enum Operation {
     Append,
     Newest,
     /// What only `wxgate check` asks.
-    Inspect,
+    Diagnose,
 }
 
 impl Operation {
@@ -35,7 +35,7 @@ impl Operation {
         match self {
             Self::SetIfAbsent => "SET",
             Self::Append => "XADD",
-            Self::Inspect => "PING or INFO",
+            Self::Diagnose => "PING or INFO",
             Self::Get | Self::CompareAndSet | Self::CompareAndDelete | Self::Increment | Self::Newest => "EVAL",
         }
     }
@@ -48,7 +48,7 @@ impl Operation {
             Self::CompareAndDelete => "GET, DEL",
             Self::Increment => "INCR, PEXPIRE",
             Self::Newest => "XREVRANGE",
-            Self::SetIfAbsent | Self::Append | Self::Inspect => "",
+            Self::SetIfAbsent | Self::Append | Self::Diagnose => "",
         }
     }
 

@@ -20,7 +20,7 @@ pub struct ServerFacts {
 impl RedisStore {
     /// Facts about the server, or about the masters of a cluster. A user may lack the right to ask.
     pub async fn servers(&self) -> Result<Vec<ServerFacts>, StoreError> {
-        let answer: Value = self.run(Operation::Inspect, "", redis::cmd("INFO")).await?;
+        let answer: Value = self.run(Operation::Diagnose, "", redis::cmd("INFO")).await?;
         let mut texts = Vec::new();
         gather_texts(answer, &mut texts);
         let facts = texts.iter().map(|text| ServerFacts::read(text));
@@ -29,7 +29,7 @@ impl RedisStore {
 
     /// An error if it does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let _pong: String = self.run(Operation::Inspect, "", redis::cmd("PING")).await?;
+        let _pong: String = self.run(Operation::Diagnose, "", redis::cmd("PING")).await?;
         Ok(())
     }
 }

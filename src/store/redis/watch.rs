@@ -1,5 +1,6 @@
 //! Tries every operation from time to time, so that what fails is known whether or not anybody asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -11,7 +12,7 @@ use crate::store::{SharedStore, StoreError, StoreFault, keys};
 
 impl RedisStore {
     /// Tries every operation every `interval` until `stop` is cancelled.
-    pub async fn watch(&self, interval: Duration, stop: CancellationToken) {
+    pub async fn watch(self: Arc<Self>, interval: Duration, stop: CancellationToken) {
         let key = keys::check(rand::random());
         let rounds = async {
             loop {
