@@ -30,9 +30,9 @@ fn held(kind: Kind) -> CredentialView {
     }
 }
 
-fn replica(name: &str, age: u64) -> Replica {
+fn replica(name: &str, now: SystemTime, age: u64) -> Replica {
     Replica {
-        since: SystemTime::now() - Duration::from_secs(age),
+        since: now - Duration::from_secs(age),
         name: name.to_owned(),
         version: format!("0.2.{age}"),
     }
@@ -49,8 +49,9 @@ fn view(entries: &[Entry]) -> View {
         .iter()
         .filter(|entry| entry.event == Some(Event::ForeignInvalidation))
         .cloned();
+    let now = SystemTime::now();
     let mut view = View {
-        now: SystemTime::now(),
+        now,
         state: State::Fine,
         problems: Vec::new(),
         accounts: vec![AccountView {
@@ -74,7 +75,7 @@ fn view(entries: &[Entry]) -> View {
         timeline: timeline::fold(entries.to_vec(), 100),
         journal_read: true,
         replica: "gw-1".to_owned(),
-        replicas: Some(vec![replica("gw-1", 60), replica("gw-2", 7200)]),
+        replicas: Some(vec![replica("gw-1", now, 60), replica("gw-2", now, 7200)]),
         uptime: Duration::from_mins(1),
         actions_open: true,
     };
