@@ -20,6 +20,7 @@ use crate::http::serve::Server;
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
 use crate::metrics::Metrics;
+use crate::replicas::Replicas;
 use crate::rotation;
 use crate::settings::{Backend, CurrentSettings, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
@@ -291,10 +292,14 @@ impl<'a> Builder<'a> {
     fn shared_store(&self) -> Result<Arc<dyn SharedStore>, StartError> {
         Ok(match self.settings.credentials.backend {
             Backend::Memory => Arc::new(MemoryStore::default()),
-            Backend::Redis => Arc::new(
-                RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
-                    .map_err(|error| StartError::setting("redis", error))?,
-            ),
+            Backend::Redis => {
+                let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
+                    .map_err(|error| StartError::setting("redis", error))?;
+                let (store, interval) = (Arc::new(store), self.settings.credentials.adopt_interval);
+                let Lifecycle { background, stop, .. } = self.lifecycle;
+                background.spawn(Arc::clone(&store).watch(interval, stop.clone()));
+                store
+            }
         })
     }
 
@@ -349,11 +354,13 @@ impl<'a> Builder<'a> {
 
     fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
+        let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
+        background.spawn(Arc::clone(&replicas).keep_marked(self.lifecycle.tasks_done.clone()));
         let console = internal::ConsoleParts {
             settings: self.settings,
             api: Arc::clone(api),
             metrics: self.metrics.clone(),
-            replica: self.replica,
+            replicas,
         };
         internal::Routes {
             settings: self.settings,

@@ -108,7 +108,7 @@ fn report(api: &Api) -> ReadinessReport {
         age_seconds: health.since.elapsed().as_secs(),
         expires_in_seconds: None,
         errcode: None,
-        problem: health.error.map(|error| error.0),
+        problem: health.error.map(|error| error.message),
     }];
     let mut accounts_up = 0;
     let mut credentials_down = 0;

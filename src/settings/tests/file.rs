@@ -21,6 +21,7 @@ docs = true
 [internal]
 listen = "127.0.0.1:9090"
 proxy = true
+proxy_buffer = "64MiB"
 operator_key = ""
 proxy_buffer = "64MiB"
 min_expires_in = "0s"
@@ -64,6 +65,8 @@ nodes = []
 sentinel_service = "mymaster"
 username = ""
 password = ""
+sentinel_username = ""
+sentinel_password = ""
 connect_timeout = "1s"
 response_timeout = "1s"
 
