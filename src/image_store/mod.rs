@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::StatusCode;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -46,15 +47,40 @@ impl Picture {
 /// How a store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreFailure {
-    /// It could not be reached, or the connection broke.
+    /// It failed in a way that may pass: it could not be reached, the connection broke, or it said that it can't now.
     #[error("the image store failed: {0}")]
     Broken(String),
     /// It did not answer in time.
     #[error("the image store did not answer in time")]
     TimedOut,
-    /// It answered with a refusal; the text never quotes secrets in its answer, or our headers.
+    /// It answered with a refusal, and would again; the text has no secret of ours in it.
     #[error("the image store refused: {0}")]
     Refused(String),
+}
+
+impl StoreFailure {
+    /// Whether another attempt may succeed.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Broken(_) | Self::TimedOut => true,
+            Self::Refused(_) => false,
+        }
+    }
+
+    /// What an answer with `status` means, other than success; `text` says more about it.
+    fn answered(status: StatusCode, text: String) -> Self {
+        let passes = [
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::TOO_EARLY,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        if status.is_server_error() || passes.contains(&status) {
+            Self::Broken(text)
+        } else {
+            Self::Refused(text)
+        }
+    }
 }
 
 /// A place for pictures.

@@ -230,8 +230,14 @@ async fn upload_form_has_the_documented_layout() {
 async fn answer_without_success_is_a_refusal_with_its_reason() {
     let service = UploadService::start().await;
     for (answer, why) in [
-        ("refused", "its answer has 403 at /code"),
-        ("no-code", "its answer has nothing at /code"),
+        (
+            "refused",
+            "its answer has 403 at /code, not image_store.http.success_value; it says: \"********\"",
+        ),
+        (
+            "no-code",
+            "its answer has nothing at /code, not image_store.http.success_value",
+        ),
         ("blank", "its answer has a blank text at /data, not a URL"),
         ("null", "its answer has null at /data, not a URL"),
         ("object", "its answer has an object at /data, not a URL"),
@@ -239,7 +245,6 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
         ("html", "its answer is not JSON"),
         ("cut-off", "its answer is not JSON"),
         ("endless", "its answer is longer than 65536 bytes"),
-        ("500", "it answered with HTTP status 500 Internal Server Error"),
         ("redirect", "it answered with HTTP status 307 Temporary Redirect"),
         ("see-other", "it answered with HTTP status 303 See Other"),
         ("nowhere", "it answered with HTTP status 404 Not Found"),
@@ -250,6 +255,13 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
             "{answer}: {put:?}"
         );
     }
+    // What may pass is no refusal.
+    let put = put(&service.settings_for("/answers/500")).await;
+    let why = "it answered with HTTP status 500 Internal Server Error";
+    assert!(
+        matches!(&put, Err(StoreFailure::Broken(text)) if text == why),
+        "{put:?}"
+    );
     assert_eq!(service.everything().await, Vec::<String>::new());
 }
 
