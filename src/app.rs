@@ -119,11 +119,10 @@ impl App {
             metrics,
             lifecycle: &lifecycle,
         };
-        let api = Arc::new(builder.api(images.store)?);
+        let api = Arc::new(builder.api(images)?);
         let stack = builder.stack()?;
         let public_routes = public::Routes {
             api: Arc::clone(&api),
-            local: images.local,
             docs: settings.server.docs,
             sandbox,
             request_timeout: settings.server.request_timeout,
@@ -204,6 +203,9 @@ impl App {
         for account in self.api.directory.all() {
             background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
         }
+        if let Some(local) = &self.api.local {
+            background.spawn(Arc::clone(local).watch(stop.clone()));
+        }
         background.spawn(repeat(allocator::TRIM_INTERVAL, stop.clone(), allocator::trim));
         let api = Arc::clone(&self.api);
         background.spawn(repeat(RateLimit::SWEEP_INTERVAL, stop.clone(), move || {
@@ -250,7 +252,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn api(&self, images: Arc<dyn image_store::ImageStore>) -> Result<Api, StartError> {
+    fn api(&self, images: image_store::OpenStore) -> Result<Api, StartError> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
         let store = self.shared_store()?;
@@ -259,13 +261,14 @@ impl<'a> Builder<'a> {
             relay: MediaRelay::new(
                 &settings.media,
                 settings.wechat.media_timeout,
-                images,
+                images.store,
                 Arc::clone(&store),
                 self.metrics.uploads.clone(),
                 tasks.clone(),
                 cut_off.clone(),
             ),
             store,
+            local: images.local,
             auth: Auth::new(&settings.resolved.auth),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),

@@ -18,7 +18,7 @@ use futures_util::stream::BoxStream;
 use tokio_util::task::TaskTracker;
 
 pub use self::http::HttpStore;
-pub use self::local::LocalStore;
+pub use self::local::{FolderHealth, LocalStore, StoredPicture};
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
