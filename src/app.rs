@@ -109,6 +109,7 @@ impl App {
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
         let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &lifecycle.tasks)
+            .await
             .map_err(|error| StartError::setting(error.key, error.problem))?;
         let wechat = WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())
             .map_err(|error| StartError::setting(error.key(), error))?;

@@ -31,7 +31,7 @@ pub(super) async fn run(settings: &Settings, options: Options) -> Vec<Finding> {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
     let failed = |error: String| vec![Finding::failed(CHECK, error).cure(cure(settings))];
-    let store = match image_store::open(settings, http, &tasks) {
+    let store = match image_store::open(settings, http, &tasks).await {
         Ok(open) => open.store,
         Err(error) => return failed(error.to_string()),
     };

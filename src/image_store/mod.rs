@@ -133,14 +133,14 @@ pub struct OpenStore {
 
 /// Opens the store that `settings` choose, with connections according to `http`. The clean-up after a put that
 /// was dropped runs on `tasks`, so that the drain can wait for it.
-pub fn open(
+pub async fn open(
     settings: &resolved::ImageStore,
     http: &settings::HttpClient,
     tasks: &TaskTracker,
 ) -> Result<OpenStore, OpenError> {
     let store: Arc<dyn ImageStore> = match settings {
         resolved::ImageStore::Local(settings) => {
-            let local = Arc::new(LocalStore::open(settings, tasks)?);
+            let local = Arc::new(LocalStore::open(settings, tasks).await?);
             return Ok(OpenStore {
                 store: Arc::clone(&local) as _,
                 local: Some(local),

@@ -349,6 +349,32 @@ async fn probe_fails_if_the_service_refuses_the_key() {
     }
 }
 
+/// A proxy with a limit on bodies answers as soon as it has read the head, and reads on for a while.
+#[tokio::test]
+async fn early_refusal_is_no_broken_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/upload", listener.local_addr().unwrap());
+    let settings = settings::HttpStore {
+        url: Some(Url::parse(&url).unwrap()),
+        ..Default::default()
+    };
+    let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
+    let serve = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 1024]).await;
+        let answer = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        socket.write_all(answer).await.unwrap();
+        while socket.read(&mut [0; 8192]).await.is_ok_and(|read| read > 0) {}
+    };
+    let content = large(12 * 1024 * 1024);
+    let (put, ()) = tokio::join!(store.put(picture(Kind::Jpeg, &content, true)), serve);
+    let why = "it answered with HTTP status 413 Payload Too Large";
+    assert!(
+        matches!(&put, Err(StoreFailure::Refused(text)) if text == why),
+        "{put:?}"
+    );
+}
+
 fn assert_broken(put: &Result<String, StoreFailure>) {
     let Err(StoreFailure::Broken(text)) = put else {
         panic!("{put:?}")

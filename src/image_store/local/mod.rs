@@ -51,25 +51,31 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// Opens the folder, and creates it if it does not exist. Its files are written on `tasks`.
-    pub fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
-        let directory = settings.directory.clone();
-        let refuse = |what: &str, error: &io::Error| {
-            OpenError::new(DIRECTORY, format!("{what} {}: {error}", directory.display()))
-        };
-        let created = DirBuilder::new().recursive(true).mode(MODE).create(&directory);
-        created.map_err(|error| refuse("can't make the folder", &error))?;
-        let probe = directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
-        let disk = Disk::new(tasks);
-        let probe = Draft::create(probe, disk.clone());
-        probe
-            .map_err(|error| refuse("can't write to the folder", &error))?
-            .discard();
-        Ok(Self {
-            directory,
+    pub async fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
+        let store = Self {
+            directory: settings.directory.clone(),
             base: settings.public_base_url.clone(),
-            disk,
+            disk: Disk::new(tasks),
             watched: Watched::good(),
-        })
+        };
+        let refuse = |what: &str, error: &io::Error| {
+            OpenError::new(DIRECTORY, format!("{what} {}: {error}", store.directory.display()))
+        };
+        let directory = store.directory.clone();
+        let create = move || DirBuilder::new().recursive(true).mode(MODE).create(directory);
+        let created = store.disk.run(TIME_LIMIT, create).await;
+        created.map_err(|error| refuse("can't make the folder", &error))?;
+        let written = store.write_nothing().await;
+        written.map_err(|error| refuse("can't write to the folder", &error))?;
+        Ok(store)
+    }
+
+    /// Creates a file and removes it.
+    async fn write_nothing(&self) -> io::Result<()> {
+        let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
+        let disk = self.disk.clone();
+        let write = move || Draft::create(partial, disk).map(Draft::discard);
+        self.disk.run(TIME_LIMIT, write).await
     }
 
     /// The path of the URLs that it returns, without the name.
@@ -150,10 +156,7 @@ impl ImageStore for LocalStore {
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
-        let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
-        let disk = self.disk.clone();
-        self.step(move || Draft::create(partial, disk).map(Draft::discard))
-            .boxed()
+        async { self.write_nothing().await.map_err(|error| failed(&error)) }.boxed()
     }
 
     fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
@@ -219,7 +222,7 @@ mod tests {
             directory: directory.clone(),
             ..Default::default()
         };
-        let store = LocalStore::open(&settings, &TaskTracker::new()).unwrap();
+        let store = LocalStore::open(&settings, &TaskTracker::new()).await.unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "the probe is gone");
         let name = "0123456789abcdef0123456789abcdef.heic";
         assert_eq!(store.locate(name), Some((directory.join(name), Kind::Heic)));
@@ -244,6 +247,7 @@ mod tests {
             ..Default::default()
         };
         let error = LocalStore::open(&settings, &TaskTracker::new())
+            .await
             .err()
             .unwrap()
             .to_string();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{LocalStore, is_partial};
@@ -15,7 +15,7 @@ use super::{LocalStore, is_partial};
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How often leftovers are looked for, if that is quick.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// A folder of many names takes long to read: this many times as long, nobody does.
+/// How many times as long as a sweep took is waited before the next: a folder of many names takes long to read.
 const SWEEP_PAUSE: u32 = 100;
 /// The limit of one look.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -64,21 +64,30 @@ impl Watched {
 impl LocalStore {
     /// Looks after the folder until `stop` is cancelled.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let mut looks = tokio::time::interval(INTERVAL);
-        let mut next_sweep = Instant::now();
-        while stop.run_until_cancelled(looks.tick()).await.is_some() {
-            self.look().await;
-            let began = Instant::now();
-            if began >= next_sweep {
-                let directory = self.directory.clone();
-                let sweep = move || sweep(&directory, SystemTime::now());
-                let swept = stop.run_until_cancelled(self.disk.run(SWEEP_LIMIT, sweep)).await;
-                if let Some(Err(error)) = swept {
-                    tracing::debug!(%error, "can't look for unfinished pictures");
-                }
-                next_sweep = Instant::now() + SWEEP_INTERVAL.max(began.elapsed() * SWEEP_PAUSE);
+        let looks = async {
+            let mut ticks = interval(INTERVAL);
+            loop {
+                ticks.tick().await;
+                self.look().await;
             }
+        };
+        let sweeps = async {
+            loop {
+                let pause = SWEEP_INTERVAL.max(self.sweep().await * SWEEP_PAUSE);
+                sleep(pause).await;
+            }
+        };
+        stop.run_until_cancelled(async { tokio::join!(looks, sweeps) }).await;
+    }
+
+    /// Removes leftovers; returns how long that took.
+    async fn sweep(&self) -> Duration {
+        let (directory, began) = (self.directory.clone(), Instant::now());
+        let sweep = move || sweep(&directory, SystemTime::now());
+        if let Err(error) = self.disk.run(SWEEP_LIMIT, sweep).await {
+            tracing::debug!(%error, "can't look for unfinished pictures");
         }
+        began.elapsed()
     }
 
     async fn look(&self) {
@@ -124,7 +133,6 @@ fn sweep(directory: &Path, now: SystemTime) -> io::Result<()> {
 mod tests {
     use std::fs::File;
 
-    use tokio::time::sleep;
     use tokio_util::task::TaskTracker;
 
     use super::super::partial_name;
@@ -140,7 +148,7 @@ mod tests {
             directory: folder.path().to_owned(),
             ..Default::default()
         };
-        let store = Arc::new(LocalStore::open(&settings, &TaskTracker::new()).unwrap());
+        let store = Arc::new(LocalStore::open(&settings, &TaskTracker::new()).await.unwrap());
         let stop = CancellationToken::new();
         let watching = tokio::spawn(Arc::clone(&store).watch(stop.clone()));
         sleep(Duration::from_secs(10)).await;
