@@ -20,6 +20,7 @@ use tokio::runtime::Builder;
 
 use crate::http;
 use crate::settings::{Settings, Sources};
+use crate::telemetry;
 
 /// How long work on a disk may go on when all else has ended.
 const LAST_WORK_LIMIT: Duration = Duration::from_secs(1);
@@ -114,6 +115,7 @@ pub fn main() -> ExitCode {
     } else {
         Cli::parse()
     };
+    let end_of_log = FlushLog;
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
@@ -124,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config(&args),
         Command::Health(args) => health::run(&args),
     };
+    drop(end_of_log);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -133,6 +136,15 @@ pub fn main() -> ExitCode {
                 Failure::Running(_) => ExitCode::from(1),
             }
         }
+    }
+}
+
+/// Writes the rest of the log when it is dropped, after a panic too.
+struct FlushLog;
+
+impl Drop for FlushLog {
+    fn drop(&mut self) {
+        telemetry::flush_log();
     }
 }
 
