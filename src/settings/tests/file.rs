@@ -89,10 +89,13 @@ field = "file"
 success_pointer = "/code"
 success_value = 0
 url_pointer = "/data"
+public_base_url = ""
 timeout = "30s"
 attempts = 3
 
 [image_store.http.headers]
+
+[image_store.http.fields]
 
 [image_store.s3]
 endpoint = ""
@@ -102,6 +105,8 @@ prefix = ""
 access_key_id = ""
 secret_access_key = ""
 path_style = true
+bucket_endpoint = false
+acl = ""
 public_base_url = ""
 
 [auth]
