@@ -111,33 +111,8 @@ fn issued(api: TokenApi) -> &'static str {
 }
 
 fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Finding {
-    let cure = match error.errcode().map(meaning) {
-        None => way_there(error).to_owned(),
-        Some(meaning) => match error.refused_address() {
-            Some(address) => format!(
-                "add {address} to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes"
-            ),
-            None => cure(meaning).to_owned(),
-        },
-    };
+    let cure = error.cure(meaning).unwrap_or_else(|| way_there(error).to_owned());
     Finding::failed(CHECK, format!("{what}: {error}")).cure(cure)
-}
-
-fn cure(meaning: Meaning) -> &'static str {
-    match meaning {
-        Meaning::Operator(cure) => cure.en,
-        Meaning::Busy => "WeChat is busy: try again in a minute",
-        Meaning::Quota => {
-            "the quota is used up: wait for the next minute, or for midnight in Beijing, and find out who uses it"
-        }
-        Meaning::TokenRejected => {
-            "a running gateway gets another one with its next call; where this lasts, another system fetches tokens with \
-             this AppSecret"
-        }
-        Meaning::MediaUnknown | Meaning::Unlisted => {
-            "look this errcode up in WeChat's list of return codes (全局返回码)"
-        }
-    }
 }
 
 #[cfg(test)]

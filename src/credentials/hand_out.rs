@@ -10,7 +10,7 @@ use super::credential::{Credential, Trigger};
 use super::renewal::Outcome;
 use crate::secret::Secret;
 use crate::store::keys;
-use crate::wechat::CallError;
+use crate::wechat::TokenRejection;
 
 /// How a token that a client sends relates to this account.
 #[derive(Debug)]
@@ -80,11 +80,13 @@ impl AccountCredentials {
         })
     }
 
-    /// The token to use in place of `rejected`, which a client has used and WeChat has rejected with `error`; `None`
-    /// if that token is none of ours. One that is in use is dropped as in [`AccountCredentials::with_token`].
-    pub(crate) async fn replacement_for(&self, rejected: &Secret, error: &CallError) -> Option<Outcome> {
+    /// The token to use in place of `rejected`, which a client has used and WeChat has rejected; `None` if that token is
+    /// none of ours. One that is in use is dropped as in [`AccountCredentials::with_token`], or probed first if the
+    /// rejection is not certain.
+    pub(crate) async fn replacement_for(&self, rejected: &Secret, rejection: &TokenRejection) -> Option<Outcome> {
         Some(match self.recognise(rejected).await? {
-            Ours::Current(dead) => self.token.replace_rejected(&dead, error).await,
+            Ours::Current(dead) if rejection.is_certain => self.token.replace_rejected(&dead, &rejection.error).await,
+            Ours::Current(_) => self.verified_token().await,
             Ours::Older | Ours::Ended => self.token.get().await,
         })
     }

@@ -10,6 +10,7 @@
 mod support;
 
 mod abuse;
+mod advice;
 mod auth;
 mod check;
 mod cli;
@@ -31,6 +32,8 @@ mod logs;
 mod memory;
 mod metric_labels;
 mod openapi;
+mod photo_refusals;
+mod photo_retries;
 mod photos;
 mod proxy;
 mod readiness;

@@ -23,7 +23,7 @@ use crate::http::middleware::FailureReason;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
 use crate::telemetry::PROPAGATED;
-use crate::wechat::{ApiPath, CallBody, CallError, CallHead, Meaning};
+use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
 /// Bodies up to this length are kept: of a request, to retry it; of a response, to look for an error.
 const SMALL: usize = 64 * 1024;
@@ -180,13 +180,13 @@ impl ProxiedCall<'_> {
         Ok(Answered { status, headers, body })
     }
 
-    /// Obtains another token if WeChat has rejected one of ours with `error`.
-    async fn replace_token(&self, error: Option<CallError>) -> TokenState {
-        let (Some(token), Some(error)) = (&self.token, error) else {
+    /// Obtains another token if WeChat has rejected one of ours.
+    async fn replace_token(&self, rejection: Option<TokenRejection>) -> TokenState {
+        let (Some(token), Some(rejection)) = (&self.token, rejection) else {
             return TokenState::Untouched;
         };
         for account in self.internal.api.directory.all() {
-            if let Some(outcome) = account.credentials.replacement_for(token, &error).await {
+            if let Some(outcome) = account.credentials.replacement_for(token, &rejection).await {
                 let renewed = outcome.ok().filter(|renewed| renewed.value != *token);
                 return renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()));
             }
@@ -196,17 +196,11 @@ impl ProxiedCall<'_> {
 }
 
 impl Answered {
-    /// The error, if WeChat rejected the call's token.
-    fn rejection(&self) -> Option<CallError> {
+    /// WeChat's refusal of the call's token, if the answer is one.
+    fn rejection(&self) -> Option<TokenRejection> {
         let body = self.body.head();
         let may_be = self.body.is_whole() && body.trim_ascii_start().first() == Some(&b'{');
-        let error = may_be.then(|| CallError::refusal_in(body)).flatten()?;
-        let rejects = |error: &CallError| {
-            error
-                .errcode()
-                .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
-        };
-        Some(error).filter(rejects)
+        may_be.then(|| TokenRejection::in_answer(&self.headers, body)).flatten()
     }
 
     fn into_response(self) -> Response {
