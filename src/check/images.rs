@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::{Finding, Options};
+use crate::http_client::certificate_cure;
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings::{Settings, resolved};
@@ -24,7 +25,10 @@ const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00
 pub(super) async fn run(settings: &Settings, options: Options) -> Finding {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
-    let failed = |error: String| Finding::failed(CHECK, error).cure(cure(settings));
+    let failed = |error: String| {
+        let cure = certificate_cure(&error).unwrap_or_else(|| cure(settings));
+        Finding::failed(CHECK, error).cure(cure)
+    };
     let store = match image_store::open(settings, http, &tasks) {
         Ok(open) => open.store,
         Err(error) => return failed(error.to_string()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::Finding;
+use crate::http_client::certificate_cure;
 use crate::settings::{Backend, RedisMode, Settings, TokenApi};
 use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError, keys};
 
@@ -76,6 +77,9 @@ fn refused(what: &str, settings: &Settings, error: &StoreError) -> Finding {
 
 /// What to do about an error, by its Redis error code.
 fn cure(settings: &Settings, StoreError(error): &StoreError) -> String {
+    if let Some(cure) = certificate_cure(error) {
+        return cure.to_owned();
+    }
     let has = |codes: &[&str]| codes.iter().any(|code| error.contains(code));
     if has(&["WRONGPASS", "NOAUTH", "AuthenticationFailed"]) {
         return "correct redis.username and redis.password, or the ones in redis.url".to_owned();

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Finding;
 use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
+use crate::http_client::certificate_cure;
 use crate::settings::{Account, Settings, TokenApi};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
@@ -42,6 +43,9 @@ async fn reach_and_clock(settings: &Settings, probe: &CredentialProbe) -> Vec<Fi
 
 /// What to do if WeChat can't be reached.
 fn way_there(error: &CallError) -> &'static str {
+    if let Some(cure) = certificate_cure(&error.to_string()) {
+        return cure;
+    }
     match error {
         CallError::Status(_) | CallError::Body(_) => {
             "is wechat.api_base_url WeChat's? A proxy in between, or a page to log in, may answer in its place"

@@ -12,6 +12,7 @@ mod support;
 mod abuse;
 mod advice;
 mod auth;
+mod certificates;
 mod check;
 mod cli;
 mod client_address;

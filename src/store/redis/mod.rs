@@ -14,6 +14,7 @@ pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
 use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture, is_blank};
+use crate::http_client::certificate_problem;
 use crate::settings::resolved;
 use crate::settings::values::CaFile;
 
@@ -134,14 +135,8 @@ impl RedisStore {
 
 /// The error of Redis or of the client. Neither quotes values, but a server's text is not to be trusted.
 fn failed(error: &redis::RedisError) -> StoreError {
-    StoreError(
-        error
-            .to_string()
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(200)
-            .collect(),
-    )
+    let text = certificate_problem(error).unwrap_or_else(|| error.to_string());
+    StoreError(text.chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
 fn eval(script: &str, keys: &[&str]) -> Cmd {
