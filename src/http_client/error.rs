@@ -65,9 +65,6 @@ impl SendError {
 /// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.
 #[must_use]
 pub fn cause(error: &(dyn Error + 'static)) -> String {
-    if let Some(problem) = certificate_problem(error) {
-        return problem;
-    }
     let root = chain(error).last().unwrap_or(error);
-    root.to_string()
+    certificate_problem(error).unwrap_or_else(|| root.to_string())
 }

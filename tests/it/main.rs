@@ -23,6 +23,7 @@ mod console;
 mod cors;
 mod deploy;
 mod docs;
+mod drain;
 mod explain;
 mod fuzz_targets;
 mod http2;
