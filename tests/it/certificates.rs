@@ -1,4 +1,5 @@
-//! A certificate that is not accepted is told in plain words, whoever's it is, with what to do and without other advice.
+//! A certificate that is not accepted is explained for every kind of client: what is wrong and what to do, without other
+//! advice.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -63,10 +63,14 @@ async fn answer_that_may_be_a_refusal_is_probed_before_the_token_is_dropped() {
         body: REFUSALS[1].to_owned(),
         content_type: "text/plain".to_owned(),
     };
+    let token = gateway.token().await;
     let rule = gateway.wechat.sandbox.inject(doubtful.on(Api::MediaGet));
     for _ in 0..3 {
         let answer = gateway.upload_new_photo().await;
         assert_eq!(answer.code(), (422, 2006), "{answer:?}");
+        let path = format!("/cgi-bin/media/get?access_token={token}&media_id=any");
+        let passed = gateway.internal_get(&path).await;
+        assert_eq!(passed.body["errcode"], 40001, "{passed:?}");
     }
     gateway.wechat.sandbox.remove_fault(rule);
     assert_token_untouched(&gateway, 1).await;
