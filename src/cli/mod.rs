@@ -22,6 +22,9 @@ use crate::http;
 use crate::settings::{Settings, Sources};
 use crate::telemetry;
 
+/// How long work on a disk may go on when all else has ended.
+const LAST_WORK_LIMIT: Duration = Duration::from_secs(1);
+
 /// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
 /// from WeChat into the company's image store, and keeps the account's one `access_token`.
 #[derive(Parser)]
@@ -190,7 +193,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         .build();
     let runtime = runtime.map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?;
     let outcome = runtime.block_on(work);
-    // A file system that hangs would keep its thread for ever, and dropping the runtime would wait for that.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    // A disk that does not answer keeps its threads: they must not keep the process.
+    runtime.shutdown_timeout(LAST_WORK_LIMIT);
     outcome
 }

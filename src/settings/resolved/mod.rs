@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use auth::{Auth, Jwt};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
-pub use redis::{Redis, Servers};
+pub use redis::{Redis, SentinelLogin, Servers};
 pub use tls::{TlsFiles, TlsPem};
 
 use super::Settings;
