@@ -23,6 +23,8 @@ listen = "127.0.0.1:9090"
 proxy = true
 proxy_buffer = "64MiB"
 operator_key = ""
+proxy_buffer = "64MiB"
+min_expires_in = "0s"
 clients = []
 
 [http_client]
@@ -41,6 +43,7 @@ media_timeout = "30s"
 app_id = "wx1"
 app_secret = "********"
 token_api = "stable"
+jsapi = true
 js_domains = []
 
 [credentials]
@@ -86,10 +89,13 @@ field = "file"
 success_pointer = "/code"
 success_value = 0
 url_pointer = "/data"
+public_base_url = ""
 timeout = "30s"
 attempts = 3
 
 [image_store.http.headers]
+
+[image_store.http.fields]
 
 [image_store.s3]
 endpoint = ""
@@ -99,6 +105,8 @@ prefix = ""
 access_key_id = ""
 secret_access_key = ""
 path_style = true
+bucket_endpoint = false
+acl = ""
 public_base_url = ""
 
 [auth]
