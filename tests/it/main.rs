@@ -10,8 +10,10 @@
 mod support;
 
 mod abuse;
+mod advice;
 mod auth;
 mod buckets;
+mod certificates;
 mod check;
 mod cli;
 mod client_address;
@@ -22,6 +24,7 @@ mod console;
 mod cors;
 mod deploy;
 mod docs;
+mod drain;
 mod explain;
 mod fuzz_targets;
 mod http2;
@@ -32,6 +35,8 @@ mod logs;
 mod memory;
 mod metric_labels;
 mod openapi;
+mod photo_refusals;
+mod photo_retries;
 mod photos;
 mod picture_folder;
 mod proxy;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{ACCOUNT, SettingsFile, load, load_text, problems};
 use crate::settings::{Settings, Sources};
 
-/// The contract's section 2, as far as it is built.
+/// The defaults, as the reference lists them.
 const DOCUMENTED: &str = r#"[server]
 listen = "127.0.0.1:8080"
 request_timeout = "30s"
