@@ -16,7 +16,8 @@ pub(super) async fn exposed() -> Exposed {
         SandboxHost::start(SandboxConfig::default()).await,
     );
     wechat.sandbox.inject(Fault::errcode(-1).on(Api::StableToken).once());
-    let gateway = Gateway::builder().wechat(&wechat).redis(&redis).start().await;
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis);
+    let gateway = builder.set("internal.proxy_buffer", "64KiB").start().await;
     gateway.until_ready().await;
     gateway.assert_signs().await;
     assert_eq!(gateway.upload_new_photo().await.status, 200);
@@ -25,6 +26,10 @@ pub(super) async fn exposed() -> Exposed {
     let photo = wechat.takes_photo(TINY_PHOTO);
     assert_eq!(gateway.upload(&photo).await.status, 502);
     gateway.asks_for_token(wechat.account().app_id.as_str(), "wrong").await;
+    let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![1; 70_000])]);
+    let long = gateway.internal_request("POST", "/cgi-bin/menu/create");
+    let long = long.body(reqwest::Body::wrap_stream(chunks));
+    assert_eq!(gateway.send(long).await.status, 503);
     until("all is counted", || async {
         gateway.metric("wxgate_uploads_total{outcome=\"wechat_error\"}").await > 0.5
     })
