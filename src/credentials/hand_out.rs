@@ -123,8 +123,8 @@ impl AccountCredentials {
         Some(Ours::Former)
     }
 
-    /// The token to use in place of `rejected`, which is one of `ours` and which WeChat has rejected. One that is in use
-    /// is dropped as in [`AccountCredentials::with_token`], or probed first if the rejection is not certain.
+    /// The token to use in place of a token of `ours` that WeChat has rejected. One that is in use is dropped as in
+    /// [`AccountCredentials::with_token`], or probed first if the rejection is not certain.
     pub(crate) async fn replacement_for(&self, ours: &Ours, rejection: &TokenRejection) -> Outcome {
         match ours {
             Ours::Current(dead) if rejection.is_certain => self.token.replace_rejected(dead, &rejection.error).await,
