@@ -323,6 +323,7 @@ impl<'a> Builder<'a> {
                     Arc::clone(&self.current),
                 )),
                 settings: &self.settings.credentials,
+                signs_pages: account.jsapi,
                 policy: policy.clone(),
                 services: services.clone(),
             });

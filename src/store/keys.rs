@@ -77,6 +77,14 @@ pub const TICKET: Key = Key {
     written_by: "credentials, after a renewal, or if Redis has lost it",
 };
 
+/// The account's ticket for cards.
+pub const CARD_TICKET: Key = Key {
+    name: "wxgate:card_ticket:{app_id}",
+    holds: Holds::Text,
+    life: Life::Credential,
+    written_by: "credentials, after a renewal, from the first time that a client asks for it",
+};
+
 /// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
 pub const LOCK: Key = Key {
     name: "weChatApiToken:{app_id}",
@@ -91,6 +99,14 @@ pub const TICKET_ASKED: Key = Key {
     holds: Holds::Text,
     life: Life::Setting("credentials.ticket_max_age"),
     written_by: "credentials, after a call for the ticket",
+};
+
+/// WeChat was asked for the ticket for cards lately.
+pub const CARD_TICKET_ASKED: Key = Key {
+    name: "wxgate:ticket_asked:{app_id}:wx_card",
+    holds: Holds::Text,
+    life: Life::Setting("credentials.ticket_max_age"),
+    written_by: "credentials, after a call for the ticket for cards",
 };
 
 /// The day's token calls of all replicas.
@@ -133,7 +149,7 @@ pub const PROBE: Key = Key {
     written_by: "credentials, when a client suspects that its token is dead",
 };
 
-/// A token that clients were given.
+/// A token that clients were given. It lives for as long as the longest life that one of them was told.
 pub const HANDED_OUT: Key = Key {
     name: "wxgate:handed_out:{app_id}:{token_hash}",
     holds: Holds::Text,
@@ -182,11 +198,13 @@ pub const CHECK: Key = Key {
 };
 
 /// Every row of the table.
-pub const ALL: [&Key; 15] = [
+pub const ALL: [&Key; 17] = [
     &TOKEN,
     &TICKET,
+    &CARD_TICKET,
     &LOCK,
     &TICKET_ASKED,
+    &CARD_TICKET_ASKED,
     &TOKEN_CALLS,
     &FORCE_REFRESH,
     &FORCE_REFRESH_CALLS,
@@ -214,12 +232,20 @@ pub(crate) fn ticket(settings: &settings::Credentials, app_id: &AppId) -> String
     settings.ticket_key.fill(app_id)
 }
 
+pub(crate) fn card_ticket(app_id: &AppId) -> String {
+    CARD_TICKET.of_account(app_id)
+}
+
 pub(crate) fn lock(settings: &settings::Credentials, app_id: &AppId) -> String {
     settings.lock_key.fill(app_id)
 }
 
 pub(crate) fn ticket_asked(app_id: &AppId) -> String {
     TICKET_ASKED.of_account(app_id)
+}
+
+pub(crate) fn card_ticket_asked(app_id: &AppId) -> String {
+    CARD_TICKET_ASKED.of_account(app_id)
 }
 
 pub(crate) fn token_calls(app_id: &AppId, day: &str) -> String {
@@ -282,7 +308,9 @@ mod tests {
             token(&settings, &app_id),
             ticket(&settings, &app_id),
             lock(&settings, &app_id),
+            card_ticket(&app_id),
             ticket_asked(&app_id),
+            card_ticket_asked(&app_id),
             token_calls(&app_id, "2026-01-31"),
             force_refresh(&app_id),
             force_refresh_calls(&app_id, "2026-01-31"),

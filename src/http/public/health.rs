@@ -113,7 +113,8 @@ fn report(api: &Api) -> ReadinessReport {
     let mut accounts_up = 0;
     let mut credentials_down = 0;
     for account in api.directory.all() {
-        let credentials = Kind::ALL.map(|kind| credential(account, kind));
+        let kinds = account.credentials.kinds().iter();
+        let credentials: Vec<_> = kinds.map(|kind| credential(account, *kind)).collect();
         let down = credentials
             .iter()
             .filter(|credential| credential.status != "up")

@@ -63,6 +63,9 @@ pub struct Internal {
     /// What the bodies of all calls that are passed through may hold in memory.
     #[serde(with = "values::Size")]
     pub proxy_buffer: u64,
+    /// The least life that a caller is told with the token or the ticket.
+    #[serde(with = "values::DurationOrZero")]
+    pub min_expires_in: Duration,
     /// Services that may ask for the shared token, besides those that hold the AppSecret.
     pub clients: Vec<Client>,
 }
@@ -74,6 +77,7 @@ impl Default for Internal {
             proxy: true,
             operator_key: Secret::default(),
             proxy_buffer: 64 * bytesize::MIB,
+            min_expires_in: Duration::ZERO,
             clients: Vec::new(),
         }
     }
@@ -89,6 +93,17 @@ pub struct Client {
     pub secret: Secret,
     /// The accounts it may ask for; an empty list means all.
     pub app_ids: Vec<AppId>,
+    /// The least life that it is told; zero: as `internal.min_expires_in` says.
+    #[serde(with = "values::DurationOrZero")]
+    pub min_expires_in: Duration,
+}
+
+impl Client {
+    /// Whether it may ask for the account `app_id`.
+    #[must_use]
+    pub fn may_use(&self, app_id: &AppId) -> bool {
+        self.app_ids.is_empty() || self.app_ids.contains(app_id)
+    }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -23,6 +23,7 @@ listen = "127.0.0.1:9090"
 proxy = true
 operator_key = ""
 proxy_buffer = "64MiB"
+min_expires_in = "0s"
 clients = []
 
 [http_client]
@@ -41,6 +42,7 @@ media_timeout = "30s"
 app_id = "wx1"
 app_secret = "********"
 token_api = "stable"
+jsapi = true
 js_domains = []
 
 [credentials]

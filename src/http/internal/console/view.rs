@@ -224,7 +224,9 @@ async fn gather_account(console: &Parts, account: &Account, now: SystemTime) -> 
     let known = journal.as_deref().unwrap_or_default();
     let view = AccountView {
         token_api: console.token_apis.get(&app_id).copied().unwrap_or_default(),
-        credentials: Kind::ALL.map(|kind| credential(account, kind, known, now)).into(),
+        credentials: (account.credentials.kinds().iter())
+            .map(|kind| credential(account, *kind, known, now))
+            .collect(),
         calls_today: calls.unwrap_or_default(),
         calls_limit: console.daily_token_calls,
         app_id,

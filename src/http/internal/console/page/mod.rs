@@ -163,11 +163,11 @@ fn operator_form(accounts: &[AccountView], loc: Localizer) -> Markup {
                 @for account in accounts {
                     li {
                         code { (account.app_id) }
-                        @for kind in Kind::ALL {
+                        @for kind in account.credentials.iter().map(|credential| credential.kind) {
                             button type="button" disabled data-action={ "/credentials/" (account.app_id) "/" (kind.label()) "/renew" } {
                                 (loc.text(match kind {
                                     Kind::AccessToken => text::RENEW_TOKEN,
-                                    Kind::JsapiTicket => text::RENEW_TICKET,
+                                    Kind::JsapiTicket | Kind::CardTicket => text::RENEW_TICKET,
                                 }))
                             }
                         }

@@ -47,7 +47,7 @@ fn view(entries: &[Entry]) -> View {
         accounts: vec![AccountView {
             app_id: APP_ID.to_owned(),
             token_api: TokenApi::Stable,
-            credentials: Kind::ALL.map(held).into(),
+            credentials: [Kind::AccessToken, Kind::JsapiTicket].map(held).into(),
             calls_today: 12,
             calls_limit: 500,
         }],
