@@ -56,8 +56,12 @@ pub(crate) const TOKEN_CALL_TTL: Duration = Duration::from_hours(2);
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
-/// What `wxgate check` writes expires even if the check crashes.
-pub(crate) const CHECK_TTL: Duration = Duration::from_secs(10);
+/// What is written to try the store's operations expires even if the process crashes.
+pub(crate) const CHECK_TTL: Duration = Duration::from_mins(1);
+/// A replica that crashed is not shown for longer.
+pub(crate) const REPLICA_TTL: Duration = Duration::from_secs(15);
+/// The names of replicas that are kept.
+pub(crate) const REPLICA_ENTRIES: usize = 200;
 /// The journal holds weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
@@ -189,16 +193,32 @@ pub const MEDIA_LOCK: Key = Key {
     written_by: "upload, for the length of an upload",
 };
 
-/// The key with which `wxgate check` tries its rights.
+/// A replica that lives: its version, and when it started.
+pub const REPLICA: Key = Key {
+    name: "wxgate:replica:{replica}",
+    holds: Holds::Text,
+    life: Life::AtMost(REPLICA_TTL),
+    written_by: "replicas, every few seconds; removed at a clean end",
+};
+
+/// The names of the replicas that have started lately, and of those that still run.
+pub const REPLICAS: Key = Key {
+    name: "wxgate:replicas",
+    holds: Holds::Stream,
+    life: Life::Entries(REPLICA_ENTRIES),
+    written_by: "replicas, at the start and every hour",
+};
+
+/// The key with which a gateway, and `wxgate check`, try whether Redis takes their commands.
 pub const CHECK: Key = Key {
     name: "wxgate:check:{id}",
     holds: Holds::Text,
     life: Life::AtMost(CHECK_TTL),
-    written_by: "check, which removes it again",
+    written_by: "store and check, which remove it again",
 };
 
 /// Every row of the table.
-pub const ALL: [&Key; 17] = [
+pub const ALL: [&Key; 19] = [
     &TOKEN,
     &TICKET,
     &CARD_TICKET,
@@ -215,6 +235,8 @@ pub const ALL: [&Key; 17] = [
     &JOURNAL,
     &MEDIA,
     &MEDIA_LOCK,
+    &REPLICA,
+    &REPLICAS,
     &CHECK,
 ];
 
@@ -289,6 +311,10 @@ pub(crate) fn media_lock(app_id: &AppId, media_id: &str) -> String {
     MEDIA_LOCK.of_account(app_id).replace("{media_id}", media_id)
 }
 
+pub(crate) fn replica(name: &str) -> String {
+    REPLICA.name.replace("{replica}", name)
+}
+
 pub(crate) fn check(id: u64) -> String {
     CHECK.name.replace("{id}", &format!("{id:016x}"))
 }
@@ -320,6 +346,7 @@ mod tests {
             handed_out_to(&app_id, "ba7816bf", "crm"),
             journal(&app_id),
             media(&app_id, "m-1"),
+            replica("gw-1"),
             check(1),
         ];
         for name in names {

@@ -104,6 +104,8 @@ fn redis_modes_need_addresses() {
     let sentinel = "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], sentinel_service = \"\" }";
     assert!(problem(sentinel).starts_with("redis.sentinel_service: missing: "));
     loads("redis = { mode = \"cluster\", nodes = [\"r:6379\"] }");
+    let half = "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], sentinel_username = \"u\" }";
+    assert!(problem(half).starts_with("redis.sentinel_password: missing: "));
 }
 
 #[test]

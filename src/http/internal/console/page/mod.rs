@@ -6,6 +6,7 @@ mod chart;
 pub(super) mod explain;
 mod frame;
 mod journal;
+mod replicas;
 mod traffic;
 
 use maud::{Markup, html};
@@ -63,6 +64,7 @@ fn fresh(view: &View, loc: Localizer) -> Markup {
                 }
                 div.side {
                     (traffic::dependencies(view, loc))
+                    (replicas::replicas(view, loc))
                     (traffic::traffic(view, loc))
                 }
                 (journal::timeline(view, loc))
