@@ -321,7 +321,7 @@ impl<'a> Builder<'a> {
             listener: Listener::Public,
             failure: ApiError::envelope,
             headers: public::add_security_headers,
-            cors: public::cors(&self.settings.server.cors_allowed_origins),
+            cors: public::cors(&self.settings.server),
             trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
             metrics: HttpMetrics::register(self.metrics.registry())?,
         })

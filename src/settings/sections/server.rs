@@ -31,6 +31,10 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins whose pages may call the two business routes; `*` allows all of them.
     pub cors_allowed_origins: Vec<values::Origin>,
+    /// Request headers that those pages may send, besides the gateway's own and those of traces.
+    pub cors_allowed_headers: Vec<values::HeaderName>,
+    /// Whether those pages may send cookies; not together with `*`.
+    pub cors_allow_credentials: bool,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
 }
@@ -44,6 +48,8 @@ impl Default for Server {
             shutdown_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),
             cors_allowed_origins: Vec::new(),
+            cors_allowed_headers: Vec::new(),
+            cors_allow_credentials: false,
             docs: true,
         }
     }

@@ -207,6 +207,19 @@ fn auth_mode_has_its_keys() {
 }
 
 #[test]
+fn cors_credentials_need_named_origins() {
+    let text = "[server]\ncors_allow_credentials = true\ncors_allowed_origins = ";
+    loads(&format!("{text}[\"https://a.cn\"]"));
+    let found = problem(&format!("{text}[\"https://a.cn\", \"*\"]"));
+    assert!(
+        found.starts_with("server.cors_allow_credentials: can't be true while server.cors_allowed_origins has \"*\""),
+        "{found}"
+    );
+    assert!(problem("server.cors_allowed_headers = [\"*\"]").contains("expected the name of a header"));
+    assert!(problem("server.cors_allowed_headers = [\"x y\"]").contains("expected the name of a header"));
+}
+
+#[test]
 fn burst_needs_a_rate() {
     let found = problem("rate_limit.upload_burst = 5");
     assert_eq!(

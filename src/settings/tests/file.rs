@@ -16,6 +16,8 @@ shutdown_grace = "15s"
 shutdown_delay = "0s"
 trusted_proxies = []
 cors_allowed_origins = []
+cors_allowed_headers = []
+cors_allow_credentials = false
 docs = true
 
 [internal]

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use super::Settings;
 use super::resolved::Resolved;
-use super::values::KeyTemplate;
+use super::values::{KeyTemplate, Origin};
 use crate::account::AppId;
 use crate::secret::Secret;
 use findings::{Finding, Findings};
@@ -17,6 +17,7 @@ use findings::{Finding, Findings};
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     let mut findings = Findings::default();
     listeners(settings, &mut findings);
+    cors(settings, &mut findings);
     http_client(settings, &mut findings);
     accounts(settings, &mut findings);
     clients(settings, &mut findings);
@@ -36,6 +37,16 @@ fn listeners(settings: &Settings, findings: &mut Findings) {
         let text = format!("{internal} is taken by server.listen ({public}); give it a port of its own");
         findings.require(!collide(public, internal), &["internal.listen", "server.listen"], text);
     }
+}
+
+/// With `*`, cookies would be sent for any page that a user opens.
+fn cors(settings: &Settings, findings: &mut Findings) {
+    let server = &settings.server;
+    let any = server.cors_allowed_origins.iter().any(Origin::is_any);
+    let text = "can't be true while server.cors_allowed_origins has \"*\", or any page could use a user's cookies; name \
+                the origins of your pages";
+    let keys = ["server.cors_allow_credentials", "server.cors_allowed_origins"];
+    findings.require(!(any && server.cors_allow_credentials), &keys, text);
 }
 
 fn http_client(settings: &Settings, findings: &mut Findings) {

@@ -4,6 +4,7 @@
 mod amount;
 mod as_text;
 mod ca_file;
+mod header;
 mod key_template;
 mod log_filter;
 mod network;
@@ -15,6 +16,7 @@ mod url;
 pub use amount::{DurationOrZero, PositiveDuration, Size};
 pub use as_text::AsText;
 pub use ca_file::CaFile;
+pub use header::HeaderName;
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
 pub use network::{Address, HostPort, OptionalAddress, networks};
