@@ -204,6 +204,9 @@ impl App {
         for account in self.api.directory.all() {
             background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
         }
+        if let Some(keys) = self.api.auth.key_set() {
+            background.spawn(Arc::clone(keys).keep_fresh(stop.clone()));
+        }
         background.spawn(repeat(allocator::TRIM_INTERVAL, stop.clone(), allocator::trim));
         let api = Arc::clone(&self.api);
         background.spawn(repeat(RateLimit::SWEEP_INTERVAL, stop.clone(), move || {
@@ -266,7 +269,7 @@ impl<'a> Builder<'a> {
                 cut_off.clone(),
             ),
             store,
-            auth: Auth::new(&settings.resolved.auth),
+            auth: Auth::new(settings).map_err(|error| StartError::setting(error.key(), error))?,
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stopping: CancellationToken::new(),

@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use auth::Auth;
-pub(crate) use auth::bearer;
+pub(crate) use auth::{KeySet, bearer};
 pub use cors::cors;
 pub use headers::add_security_headers;
 pub use rate_limit::RateLimit;

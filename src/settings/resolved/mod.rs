@@ -7,7 +7,7 @@ mod redis;
 
 use std::fmt;
 
-pub use auth::{Auth, Jwt};
+pub use auth::{Auth, Jwt, JwtKeys};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, Servers};
 

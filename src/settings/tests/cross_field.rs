@@ -272,6 +272,10 @@ fn risky_settings_are_warned_about() {
             "auth.jwt_key",
         ),
         (
+            "auth = { mode = \"jwt\", jwt_algorithm = \"HS384\", jwt_key = \"these are 32 bytes, just enough.\" }",
+            "auth.jwt_key is shorter than 48 bytes",
+        ),
+        (
             "wechat.api_base_url = \"http://wx-proxy.internal:8080/x\"",
             "wechat.api_base_url",
         ),

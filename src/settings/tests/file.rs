@@ -105,6 +105,8 @@ mode = "none"
 api_keys = []
 jwt_algorithm = "HS256"
 jwt_key = ""
+jwt_jwks_url = ""
+jwt_cookie = ""
 jwt_audience = ""
 jwt_issuer = ""
 

@@ -47,6 +47,10 @@ fn cors(settings: &Settings, findings: &mut Findings) {
                 the origins of your pages";
     let keys = ["server.cors_allow_credentials", "server.cors_allowed_origins"];
     findings.require(!(any && server.cors_allow_credentials), &keys, text);
+    let text = "can't be used while server.cors_allowed_origins has \"*\", or any page could upload with a user's cookie; \
+                name the origins of your pages";
+    let keys = ["auth.jwt_cookie", "server.cors_allowed_origins"];
+    findings.require(!any || settings.auth.jwt_cookie.name().is_none(), &keys, text);
 }
 
 fn http_client(settings: &Settings, findings: &mut Findings) {

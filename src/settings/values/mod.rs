@@ -16,14 +16,15 @@ mod url;
 pub use amount::{DurationOrZero, PositiveDuration, Size};
 pub use as_text::AsText;
 pub use ca_file::CaFile;
-pub use header::HeaderName;
+pub use header::{CookieName, HeaderName};
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
+pub(super) use network::is_loopback;
 pub use network::{Address, HostPort, OptionalAddress, networks};
 pub use pointer::{JsonPointer, Scalar};
 pub use proxy::{DirectHost, HttpProxy, ProxyUrl};
 pub use redis_url::RedisUrl;
-pub use url::{BaseUrl, OptionalUrl, Origin, PublicBase};
+pub use url::{BaseUrl, KeySetUrl, OptionalUrl, Origin, PublicBase};
 
 /// The value of a default that is written as text in the code.
 #[expect(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::as_text::AsText;
+use super::network::is_loopback;
 use crate::secret::MASK;
 
 /// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently
@@ -202,6 +203,27 @@ impl AsText for OptionalUrl {
     }
 }
 
+/// Where public keys are published: an https URL, or an http one of this machine; `""` for none. Whoever could
+/// change the answer on its way could sign tokens.
+pub struct KeySetUrl;
+
+impl AsText for KeySetUrl {
+    type Value = Option<Url>;
+
+    const EXPECTED: &'static str = "expected an https URL such as \"https://login.example.com/.well-known/jwks.json\" \
+                                    (no user; http only for 127.0.0.1, [::1] and localhost), or \"\" for none";
+
+    fn parse(text: &str) -> Option<Option<Url>> {
+        let url = OptionalUrl::parse(text)?;
+        let is_safe = |url: &Url| url.scheme() == "https" || url.host_str().is_some_and(is_loopback);
+        url.as_ref().is_none_or(is_safe).then_some(url)
+    }
+
+    fn print(url: &Option<Url>) -> String {
+        OptionalUrl::print(url)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +297,28 @@ mod tests {
             "redis://a",
         ] {
             assert!(base(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn key_set_is_fetched_by_https_or_from_this_machine() {
+        for text in [
+            "",
+            "https://login.example.com/jwks.json?tenant=a",
+            "http://127.0.0.1:8081/jwks.json",
+            "http://[::1]/k",
+            "http://localhost/k",
+        ] {
+            assert!(KeySetUrl::parse(text).is_some(), "{text}");
+        }
+        for text in [
+            "http://login.example.com/jwks.json",
+            "http://localhost.example.com/k",
+            "http://10.0.0.1/k",
+            "https://user:word@login.example.com/k",
+            "file:///etc/keys",
+        ] {
+            assert!(KeySetUrl::parse(text).is_none(), "{text}");
         }
     }
 
