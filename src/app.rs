@@ -125,6 +125,7 @@ impl App {
             api: Arc::clone(&api),
             local: images.local,
             docs: settings.server.docs,
+            base_path: settings.server.base_path.clone(),
             sandbox,
             request_timeout: settings.server.request_timeout,
         };

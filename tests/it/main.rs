@@ -11,6 +11,7 @@ mod support;
 
 mod abuse;
 mod auth;
+mod base_path;
 mod check;
 mod cli;
 mod client_address;

@@ -21,6 +21,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+use super::base_path::also_below;
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
 use super::{ApiError, Code};
@@ -81,13 +82,20 @@ impl Routes<'_> {
             time_limit,
         };
         let pass_through = Router::new().fallback(pass_through::pass_through);
-        let router = stack
-            .around(pass_through, group(Some("pass-through"), Kind::Waits, None))
-            .merge(stack.around(shared_credential(), group(None, Kind::Waits, None)))
+        let pass_through = stack.around(pass_through, group(Some("pass-through"), Kind::Waits, None));
+        let routes = stack
+            .around(shared_credential(), group(None, Kind::Waits, None))
             .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
             .merge(stack.around(probes(), group(None, Kind::Probe, None)))
-            .merge(stack.around(console::routes(), group(None, Kind::Probe, Some(CONSOLE_LIMIT))));
-        Ok(router.with_state(state))
+            .merge(stack.around(
+                console::routes(&self.settings.internal.base_path),
+                group(None, Kind::Probe, Some(CONSOLE_LIMIT)),
+            ));
+        Ok(also_below(
+            &self.settings.internal.base_path,
+            routes.with_state(state.clone()),
+            pass_through.with_state(state),
+        ))
     }
 }
 

@@ -9,16 +9,24 @@ use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use http::header;
+use utoipa::openapi::Server;
 use utoipa_swagger_ui::Config;
 
 use crate::http::{ApiError, Code};
+use crate::settings::values::BasePath;
 
 /// The page, what it loads, and the document.
-pub(super) fn router() -> Router {
-    let document = Json(super::openapi());
+pub(super) fn router(base_path: &BasePath) -> Router {
+    let base = base_path.as_str();
+    let mut document = super::openapi();
+    if !base.is_empty() {
+        document.servers = Some(vec![Server::new(base)]);
+    }
+    let document = Json(document);
+    let page = format!("{base}/docs/");
     Router::new()
         .route("/openapi.json", get(async move || document))
-        .route("/docs", get(async || Redirect::to("/docs/")))
+        .route("/docs", get(async move || Redirect::to(&page)))
         .route("/docs/", file("text/html", include_str!("docs_page/index.html")))
         .route("/docs/page.css", file("text/css", include_str!("docs_page/page.css")))
         .route(

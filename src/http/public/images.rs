@@ -15,15 +15,17 @@ use utoipa_axum::routes;
 
 use crate::http::{ApiError, Code, envelope};
 use crate::image_store::LocalStore;
+use crate::settings::values::BasePath;
 
 /// The route as it is documented, under the default `image_store.local.public_base_url`.
 pub(super) fn documented() -> OpenApiRouter<Arc<LocalStore>> {
     OpenApiRouter::new().routes(routes!(get_image))
 }
 
-/// The route of the pictures of `store`: under the path of its public base URL.
-pub(super) fn router(store: Arc<LocalStore>) -> Router {
-    let path = store.public_path().trim_end_matches('/');
+/// The route of the pictures of `store`: under the path of its public base URL, without `base_path`.
+pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
+    let path = store.public_path();
+    let path = base_path.rest_of(path).unwrap_or(path).trim_end_matches('/');
     let path = format!("{}/{{name}}", if path.is_empty() { "/images" } else { path });
     Router::new()
         .route(&path, axum::routing::get(get_image))

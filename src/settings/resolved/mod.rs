@@ -11,6 +11,7 @@ pub use auth::{Auth, Jwt, JwtKeys};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, Servers};
 
+use super::Settings;
 use super::problem::{Problem, Problems};
 use super::sections::{self, LocalStore};
 use super::validate::findings::{Finding, Findings};
@@ -27,16 +28,11 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    pub(super) fn of(
-        redis: &sections::Redis,
-        image_store: &sections::ImageStore,
-        auth: &sections::Auth,
-        findings: &mut Findings,
-    ) -> Option<Self> {
+    pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
         // All three before the first `?`, so that the problems of all are reported.
-        let redis = redis::resolve(redis, findings);
-        let image_store = image_store::resolve(image_store, findings);
-        let auth = auth::resolve(auth, findings);
+        let redis = redis::resolve(&settings.redis, findings);
+        let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, findings);
+        let auth = auth::resolve(&settings.auth, findings);
         Some(Self {
             image_store: image_store?,
             redis,

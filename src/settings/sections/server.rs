@@ -35,6 +35,8 @@ pub struct Server {
     pub cors_allowed_headers: Vec<values::HeaderName>,
     /// Whether those pages may send cookies; not together with `*`.
     pub cors_allow_credentials: bool,
+    /// The path under which pages reach the gateway, if a proxy publishes it below one.
+    pub base_path: values::BasePath,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
 }
@@ -50,6 +52,7 @@ impl Default for Server {
             cors_allowed_origins: Vec::new(),
             cors_allowed_headers: Vec::new(),
             cors_allow_credentials: false,
+            base_path: values::BasePath::default(),
             docs: true,
         }
     }
@@ -66,6 +69,8 @@ pub struct Internal {
     pub proxy: bool,
     /// Authorises the operator's actions; if it is empty, they are disabled.
     pub operator_key: Secret,
+    /// The path under which people reach the console, if a proxy publishes it below one.
+    pub base_path: values::BasePath,
     /// Services that may ask for the shared token, besides those that hold the AppSecret.
     pub clients: Vec<Client>,
 }
@@ -76,6 +81,7 @@ impl Default for Internal {
             listen: Some(loopback(9090)),
             proxy: true,
             operator_key: Secret::default(),
+            base_path: values::BasePath::default(),
             clients: Vec::new(),
         }
     }

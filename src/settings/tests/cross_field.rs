@@ -207,6 +207,24 @@ fn auth_mode_has_its_keys() {
 }
 
 #[test]
+fn base_path_hides_no_route() {
+    loads("server.base_path = \"/wechat\"\ninternal.base_path = \"/ops/wxgate\"");
+    let found = problem("server.base_path = \"/docs/wx\"");
+    assert_eq!(
+        found,
+        "server.base_path: /docs belongs to the gateway's own routes; expected another path such as \"/wxgate\""
+    );
+    assert!(problem("internal.base_path = \"/console\"").starts_with("internal.base_path: /console belongs"));
+    assert!(problem("server.base_path = \"wxgate/\"").contains("expected a path such as \"/wxgate\""));
+    // Pictures would be below the documents, with the base path or without it.
+    let found = problem("server.base_path = \"/wx\"\nimage_store.local.public_base_url = \"/wx/docs\"");
+    assert!(
+        found.starts_with("image_store.local.public_base_url: /docs belongs"),
+        "{found}"
+    );
+}
+
+#[test]
 fn cors_credentials_need_named_origins() {
     let text = "[server]\ncors_allow_credentials = true\ncors_allowed_origins = ";
     loads(&format!("{text}[\"https://a.cn\"]"));

@@ -18,12 +18,14 @@ trusted_proxies = []
 cors_allowed_origins = []
 cors_allowed_headers = []
 cors_allow_credentials = false
+base_path = ""
 docs = true
 
 [internal]
 listen = "127.0.0.1:9090"
 proxy = true
 operator_key = ""
+base_path = ""
 clients = []
 
 [http_client]

@@ -17,6 +17,7 @@ use findings::{Finding, Findings};
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     let mut findings = Findings::default();
     listeners(settings, &mut findings);
+    base_paths(settings, &mut findings);
     cors(settings, &mut findings);
     http_client(settings, &mut findings);
     accounts(settings, &mut findings);
@@ -27,7 +28,7 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     rate_limit(settings, &mut findings);
     header_keys(settings, &mut findings);
     bounds::check(settings, &mut findings);
-    let resolved = Resolved::of(&settings.redis, &settings.image_store, &settings.auth, &mut findings);
+    let resolved = Resolved::of(settings, &mut findings);
     (resolved, findings.0)
 }
 
@@ -36,6 +37,23 @@ fn listeners(settings: &Settings, findings: &mut Findings) {
     if let Some(internal) = settings.internal.listen {
         let text = format!("{internal} is taken by server.listen ({public}); give it a port of its own");
         findings.require(!collide(public, internal), &["internal.listen", "server.listen"], text);
+    }
+}
+
+/// Routes that take whatever is below them would take what is below the base path too.
+fn base_paths(settings: &Settings, findings: &mut Findings) {
+    let listeners = [
+        ("server.base_path", &settings.server.base_path, ["docs"].as_slice()),
+        (
+            "internal.base_path",
+            &settings.internal.base_path,
+            &["console", "credentials"],
+        ),
+    ];
+    for (key, path, taken) in listeners {
+        let first = path.as_str().split('/').nth(1).unwrap_or_default();
+        let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/wxgate\"");
+        findings.require(!taken.contains(&first), &[key], text);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod amount;
 mod as_text;
+mod base_path;
 mod ca_file;
 mod header;
 mod key_template;
@@ -15,6 +16,7 @@ mod url;
 
 pub use amount::{DurationOrZero, PositiveDuration, Size};
 pub use as_text::AsText;
+pub use base_path::BasePath;
 pub use ca_file::CaFile;
 pub use header::{CookieName, HeaderName};
 pub use key_template::KeyTemplate;

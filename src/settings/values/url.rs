@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::as_text::AsText;
+use super::base_path::BasePath;
 use super::network::is_loopback;
 use crate::secret::MASK;
 
@@ -137,6 +138,19 @@ impl PublicBase {
         &self.text[self.path_at..]
     }
 
+    /// The same with `base` before its path, unless it has that already or names a host.
+    #[must_use]
+    pub fn below(&self, base: &BasePath) -> Self {
+        let is_path = self.path_at == 0;
+        if !is_path || base.rest_of(&self.text).is_some() {
+            return self.clone();
+        }
+        Self {
+            text: format!("{}{}", base.as_str(), self.text),
+            path_at: 0,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim_end_matches('/');
         let authority_at = match parse_http(text) {
@@ -147,22 +161,26 @@ impl PublicBase {
             .find('/')
             .map_or(text.len(), |slash| authority_at + slash);
         let path = &text[path_at..];
-        // The path becomes a route, so it may hold nothing that a router or a browser interprets.
-        let plain = |segment: &str| {
-            let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-            segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")
-        };
-        let plain_path = path.split('/').skip(1).all(plain);
         let rooted = if authority_at == 0 {
             path_at == 0 && !path.is_empty()
         } else {
             true
         };
-        (rooted && plain_path && !text.contains(['?', '#'])).then(|| Self {
+        (rooted && is_plain_path(path) && !text.contains(['?', '#'])).then(|| Self {
             text: text.to_owned(),
             path_at,
         })
     }
+}
+
+/// Whether each segment of `path` is plain: the path becomes a route, so it may hold nothing that a router or a browser
+/// interprets.
+pub(super) fn is_plain_path(path: &str) -> bool {
+    let plain = |segment: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+        segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")
+    };
+    path.split('/').skip(1).all(plain)
 }
 
 impl TryFrom<String> for PublicBase {

@@ -31,7 +31,7 @@ pub(super) async fn get_form(
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let page = page::page(&console.app_ids(), &ExplainRequest::default(), &[], language);
-    localized(page, chosen)
+    localized(&console, page, chosen)
 }
 
 pub(super) async fn post_form(
@@ -49,7 +49,7 @@ pub(super) async fn post_form(
     let language = Language::of_headers(&headers);
     let page = page::page(&console.app_ids(), &asked, &found, language);
     let status = found.iter().map(Finding::status).max().unwrap_or_default();
-    (status, localized(page, None)).into_response()
+    (status, localized(&console, page, None)).into_response()
 }
 
 /// The findings about the signing call, if there is one, then about the signature.

@@ -27,14 +27,17 @@ use language::Language;
 use response::localized;
 use view::View;
 
+use crate::settings::values::BasePath;
+
 pub use state::{Console, ConsoleParts};
 
 /// The page and its files.
-pub(super) fn routes<S>() -> Router<S>
+pub(super) fn routes<S>(base_path: &BasePath) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     Console: FromRef<S>,
 {
+    let console = format!("{}/console", base_path.as_str());
     let file = |kind, content| get(async move || ([(header::CONTENT_TYPE, kind)], content));
     Router::new()
         .route("/console", get(get_console))
@@ -44,7 +47,7 @@ where
                 .post(explain::post_form)
                 .layer(DefaultBodyLimit::max(explain::MAX_FORM)),
         )
-        .route("/console/", get(async || Redirect::permanent("/console")))
+        .route("/console/", get(async move || Redirect::permanent(&console)))
         .route(
             "/console/console.css",
             file("text/css; charset=utf-8", include_str!("console.css")),
@@ -63,7 +66,7 @@ async fn get_console(State(console): State<Console>, RawQuery(query): RawQuery, 
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let view = View::gather(&console.0).await;
-    localized(page::page(&view, language), chosen)
+    localized(&console, page::page(&view, language), chosen)
 }
 
 /// No foreign or inline content, no framing, no caching.

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::traffic::Traffic;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
+use crate::settings::values::BasePath;
 use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 
 /// The console's state. Cheap to clone.
@@ -24,6 +25,8 @@ pub(super) struct Parts {
     pub(super) replica: String,
     pub(super) started: Instant,
     pub(super) actions_open: bool,
+    /// The path before `/console` in the browser.
+    pub(super) base_path: BasePath,
     pub(super) image_store: ImageStoreBackend,
     pub(super) daily_token_calls: u64,
     pub(super) token_apis: HashMap<String, TokenApi>,
@@ -54,6 +57,7 @@ impl Console {
             replica: parts.replica,
             started: Instant::now(),
             actions_open: !settings.internal.operator_key.is_blank(),
+            base_path: settings.internal.base_path.clone(),
             image_store: settings.image_store.backend,
             daily_token_calls: settings.credentials.daily_token_calls.into(),
             token_apis: accounts
