@@ -8,6 +8,7 @@ use crate::http::ApiError;
 use crate::settings::values::Origin;
 
 /// The cookie that may hold the token.
+#[derive(Clone)]
 pub(super) struct TokenCookie {
     name: String,
     /// The origins whose pages may use it, besides the request's own host.

@@ -19,6 +19,7 @@ use crate::settings::resolved::{Jwt, JwtKeys};
 const LEEWAY: u64 = 30;
 
 /// Checks the token of a request.
+#[derive(Clone)]
 pub struct JwtVerifier {
     keys: Keys,
     validation: Validation,
@@ -26,6 +27,7 @@ pub struct JwtVerifier {
 }
 
 /// What a token may be signed with.
+#[derive(Clone)]
 enum Keys {
     /// One key, from the settings.
     Fixed(DecodingKey),
@@ -46,6 +48,15 @@ impl JwtVerifier {
             validation: validation(jwt),
             cookie: jwt.cookie.as_deref().map(|name| TokenCookie::new(name, origins)),
         })
+    }
+
+    /// The same with the key of `jwt`, if it is a fixed one.
+    pub(super) fn with_key_of(&self, jwt: &Jwt) -> Self {
+        let mut verifier = self.clone();
+        if let JwtKeys::Fixed(key) = &jwt.keys {
+            verifier.keys = Keys::Fixed(key.clone());
+        }
+        verifier
     }
 
     pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {

@@ -18,6 +18,7 @@ use jwt::JwtVerifier;
 pub(crate) use key_set::KeySet;
 
 /// How callers of the upload route are authenticated.
+#[derive(Clone)]
 pub enum Auth {
     /// Not at all.
     Open,
@@ -35,6 +36,16 @@ impl Auth {
             resolved::Auth::ApiKeys(keys) => Self::ApiKey(keys.clone()),
             resolved::Auth::Jwt(jwt) => Self::Jwt(Box::new(JwtVerifier::new(jwt, settings)?)),
         })
+    }
+
+    /// The same with the keys of `auth`, which are all that ever changes. Published keys are no secrets, and are kept.
+    #[must_use]
+    pub fn with_secrets_of(&self, auth: &resolved::Auth) -> Self {
+        match (self, auth) {
+            (Self::ApiKey(_), resolved::Auth::ApiKeys(keys)) => Self::ApiKey(keys.clone()),
+            (Self::Jwt(verifier), resolved::Auth::Jwt(jwt)) => Self::Jwt(Box::new(verifier.with_key_of(jwt))),
+            _ => self.clone(),
+        }
     }
 
     /// The published keys that tokens are verified with, if they are published.
