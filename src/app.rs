@@ -285,9 +285,7 @@ impl<'a> Builder<'a> {
             ),
             store,
             settings: Arc::clone(&self.current),
-            auth: ArcSwap::from_pointee(
-                Auth::new(settings).map_err(|error| StartError::setting(error.key(), error))?,
-            ),
+            auth: ArcSwap::from_pointee(Auth::new(settings).map_err(|error| StartError::setting(error.key(), error))?),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stopping: CancellationToken::new(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -27,6 +27,7 @@ use super::answer::Answer;
 use super::delivery::{Connection, Delivery, Payload};
 use super::exchange::exchange;
 use super::handle::Sandbox;
+use super::phone;
 use super::request::Request;
 
 /// The largest body of an upload.
@@ -113,6 +114,10 @@ async fn answer(
     deliveries: mpsc::Sender<Delivery>,
 ) -> Result<Response, Infallible> {
     let path = request.uri().path();
+    if is_of_a_foreign_page(request.headers()) && !phone::is_route(path) {
+        let text = "the sandbox takes no calls from pages of another origin, but for the phone's routes\n";
+        return Ok((http::StatusCode::FORBIDDEN, text).into_response());
+    }
     if matches!(path, "/" | "/sandbox" | "/healthz") || path.starts_with("/sandbox/") {
         return router.oneshot(request.map(Body::new)).await;
     }
@@ -127,6 +132,17 @@ async fn answer(
     // This fails only if the connection is closed.
     _ = deliveries.send(delivery).await;
     pending().await
+}
+
+/// Whether a browser sent the request for a page that is not the sandbox's own. A page that a developer has open must
+/// not end the tokens of a sandbox on the same machine.
+fn is_of_a_foreign_page(headers: &http::HeaderMap) -> bool {
+    let Some(origin) = headers.get(http::header::ORIGIN) else {
+        return false;
+    };
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    authority.is_none_or(|(_, authority)| Some(authority) != host)
 }
 
 /// Reads the whole request; on failure, returns the status to refuse it with.

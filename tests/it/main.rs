@@ -24,6 +24,7 @@ mod deploy;
 mod docs;
 mod explain;
 mod fuzz_targets;
+mod hosts;
 mod http2;
 mod http_client;
 mod journal;

@@ -93,7 +93,7 @@ impl Routes<'_> {
             .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
             .merge(stack.around(probes(), group(None, Kind::Probe, None)))
             .merge(stack.around(
-                console::routes(&self.settings.internal.base_path),
+                console::routes(&self.settings.internal),
                 group(None, Kind::Probe, Some(CONSOLE_LIMIT)),
             ));
         Ok(also_below(

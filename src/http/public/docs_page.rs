@@ -1,12 +1,14 @@
 //! `/docs`: the OpenAPI document as a page. The script that draws it is Swagger UI's; the page around it is ours, since
 //! Swagger UI's own can't be read on a phone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::response::{IntoResponse, Json, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use http::header;
 use utoipa::openapi::Server;
@@ -22,7 +24,9 @@ pub(super) fn router(base_path: &BasePath) -> Router {
     if !base.is_empty() {
         document.servers = Some(vec![Server::new(base)]);
     }
-    let document = Json(document);
+    // A `Bytes` is shared by all who read it; JSON would be written anew for each, and kept for those who read slowly.
+    let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let document = ([(header::CONTENT_TYPE, "application/json")], document);
     let page = format!("{base}/docs/");
     Router::new()
         .route("/openapi.json", get(async move || document))
@@ -45,7 +49,13 @@ fn file(kind: &'static str, text: &'static str) -> MethodRouter {
 async fn swagger_ui(name: Result<Path<String>, PathRejection>) -> Response {
     let file = |Path(name): Path<String>| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("/openapi.json")));
     match name.map(file) {
-        Ok(Ok(Some(file))) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
+        Ok(Ok(Some(file))) => {
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => Bytes::from(bytes),
+            };
+            ([(header::CONTENT_TYPE, file.content_type)], bytes).into_response()
+        }
         _ => ApiError::plain(Code::NotFound).into_response(),
     }
 }

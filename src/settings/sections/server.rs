@@ -74,6 +74,8 @@ pub struct Internal {
     pub operator_key: Secret,
     /// The path under which people reach the console, if a proxy publishes it below one.
     pub base_path: values::BasePath,
+    /// The names under which people reach the console, besides addresses and `localhost`; an empty list means any.
+    pub allowed_hosts: Vec<values::HostPattern>,
     /// Services that may ask for the shared token, besides those that hold the AppSecret.
     pub clients: Vec<Client>,
 }
@@ -86,6 +88,7 @@ impl Default for Internal {
             proxy_buffer: 64 * bytesize::MIB,
             operator_key: Secret::default(),
             base_path: values::BasePath::default(),
+            allowed_hosts: Vec::new(),
             clients: Vec::new(),
         }
     }

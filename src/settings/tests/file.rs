@@ -26,6 +26,7 @@ listen = "127.0.0.1:9090"
 proxy = true
 operator_key = ""
 base_path = ""
+allowed_hosts = []
 clients = []
 
 [http_client]

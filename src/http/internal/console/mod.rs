@@ -3,6 +3,7 @@
 //!
 //! `view` gathers plain data, `page` renders it with the texts of `text`.
 
+mod allowed_hosts;
 mod explain;
 mod finding;
 mod language;
@@ -14,6 +15,7 @@ mod text;
 mod time;
 mod timeline;
 mod traffic;
+mod turns;
 mod view;
 
 use axum::Router;
@@ -22,22 +24,23 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use language::Language;
 use response::localized;
 use view::View;
 
-use crate::settings::values::BasePath;
+use crate::settings;
 
 pub use state::{Console, ConsoleParts};
 
 /// The page and its files.
-pub(super) fn routes<S>(base_path: &BasePath) -> Router<S>
+pub(super) fn routes<S>(settings: &settings::Internal) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     Console: FromRef<S>,
 {
-    let console = format!("{}/console", base_path.as_str());
+    let console = format!("{}/console", settings.base_path.as_str());
     let file = |kind, content| get(async move || ([(header::CONTENT_TYPE, kind)], content));
     Router::new()
         .route("/console", get(get_console))
@@ -59,6 +62,9 @@ where
         .route("/console/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
         // Not a path of WeChat's, so it must not be passed through.
         .route("/console/{*path}", get(async || StatusCode::NOT_FOUND))
+        .layer(ValidateRequestHeaderLayer::custom(allowed_hosts::check(
+            &settings.allowed_hosts,
+        )))
         .layer(map_response(with_security_headers))
 }
 

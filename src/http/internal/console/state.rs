@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::traffic::Traffic;
+use super::turns::Turns;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
 use crate::settings::values::BasePath;
@@ -21,6 +22,7 @@ pub(super) struct Parts {
     pub(super) api: Arc<Api>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
+    pub(super) explaining: Turns,
     /// This process's name, as in the journal.
     pub(super) replica: String,
     pub(super) started: Instant,
@@ -54,6 +56,7 @@ impl Console {
             api: parts.api,
             metrics: parts.metrics,
             traffic: Traffic::default(),
+            explaining: Turns::default(),
             replica: parts.replica,
             started: Instant::now(),
             actions_open: !settings.internal.operator_key.is_blank(),

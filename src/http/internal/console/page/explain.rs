@@ -98,6 +98,7 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
 fn answer(found: &Finding, loc: Localizer) -> Markup {
     match found {
         Finding::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
+        Finding::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
         Finding::Problem(problem) => refusal(loc.text(problem.words())),
         Finding::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
         Finding::Compared(comparison) => compared(comparison, loc),
