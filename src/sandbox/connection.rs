@@ -26,8 +26,8 @@ use tower::ServiceExt;
 use super::answer::Answer;
 use super::delivery::{Connection, Delivery, Payload};
 use super::exchange::exchange;
+use super::foreign_page;
 use super::handle::Sandbox;
-use super::phone;
 use super::request::Request;
 
 /// The largest body of an upload.
@@ -114,7 +114,7 @@ async fn answer(
     deliveries: mpsc::Sender<Delivery>,
 ) -> Result<Response, Infallible> {
     let path = request.uri().path();
-    if is_of_a_foreign_page(request.headers()) && !phone::is_route(path) {
+    if foreign_page::is_refused(path, request.headers()) {
         let text = "the sandbox takes no calls from pages of another origin, but for the phone's routes\n";
         return Ok((http::StatusCode::FORBIDDEN, text).into_response());
     }
@@ -132,17 +132,6 @@ async fn answer(
     // This fails only if the connection is closed.
     _ = deliveries.send(delivery).await;
     pending().await
-}
-
-/// Whether a browser sent the request for a page that is not the sandbox's own. A page that a developer has open must
-/// not end the tokens of a sandbox on the same machine.
-fn is_of_a_foreign_page(headers: &http::HeaderMap) -> bool {
-    let Some(origin) = headers.get(http::header::ORIGIN) else {
-        return false;
-    };
-    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-    authority.is_none_or(|(_, authority)| Some(authority) != host)
 }
 
 /// Reads the whole request; on failure, returns the status to refuse it with.

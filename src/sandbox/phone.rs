@@ -45,12 +45,6 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .with_state(sandbox)
 }
 
-/// Whether `path` is one of these, which pages of any origin may use.
-pub(super) fn is_route(path: &str) -> bool {
-    let file = path.strip_prefix("/sandbox/").unwrap_or_default();
-    path == "/" || matches!(file, "demo.js" | "compare.js" | "demo.css" | "verify" | "upload")
-}
-
 fn static_file(content_type: &'static str, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, content_type),

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::url::is_plain_path;
-
 /// A path such as `/wxgate`, with a slash at its beginning and none at its end; or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -42,6 +40,16 @@ impl From<BasePath> for String {
     fn from(path: BasePath) -> Self {
         path.0
     }
+}
+
+/// Whether each segment of `path` is plain: the path becomes a route, so it may hold nothing that a router or a browser
+/// interprets.
+pub(super) fn is_plain_path(path: &str) -> bool {
+    let plain = |segment: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+        segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")
+    };
+    path.split('/').skip(1).all(plain)
 }
 
 #[cfg(test)]

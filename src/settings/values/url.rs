@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::as_text::AsText;
-use super::base_path::BasePath;
+use super::base_path::{BasePath, is_plain_path};
 use super::network::is_loopback;
 use crate::secret::MASK;
 
@@ -183,16 +183,6 @@ impl PublicBase {
             path_at,
         })
     }
-}
-
-/// Whether each segment of `path` is plain: the path becomes a route, so it may hold nothing that a router or a browser
-/// interprets.
-pub(super) fn is_plain_path(path: &str) -> bool {
-    let plain = |segment: &str| {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-        segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")
-    };
-    path.split('/').skip(1).all(plain)
 }
 
 impl TryFrom<String> for PublicBase {
