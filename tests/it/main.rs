@@ -32,6 +32,7 @@ mod lock_holders;
 mod logs;
 mod memory;
 mod metric_labels;
+mod open_files;
 mod openapi;
 mod photos;
 mod proxy;

@@ -59,3 +59,26 @@ async fn swagger_ui(name: Result<Path<String>, PathRejection>) -> Response {
         _ => ApiError::plain(Code::NotFound).into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// However many read it, and however slowly.
+    #[tokio::test]
+    async fn document_is_one_shared_copy() {
+        let router = router(&BasePath::default());
+        let read = async || {
+            let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            to_bytes(response.into_body(), usize::MAX).await.unwrap()
+        };
+        let (one, other) = (read().await, read().await);
+        assert!(one.len() > 10_000);
+        assert_eq!(one.as_ptr(), other.as_ptr());
+    }
+}
