@@ -76,7 +76,7 @@ impl Story {
     }
 
     /// When the flood has gone, everybody is served again.
-    async fn end(self, flood: Vec<Raw>) {
+    async fn end(&self, flood: Vec<Raw>) {
         drop(flood);
         for address in [self.gateway.address, self.gateway.internal] {
             let mut client = Raw::connect(address).await;
