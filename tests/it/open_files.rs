@@ -60,15 +60,17 @@ impl Story {
         }
     }
 
-    /// How many connections wait, since the gateway has not accepted them.
+    /// How many files the gateway has open.
     fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.gateway.id()))
             .unwrap()
             .count()
     }
 
-    fn assert_told_once(&self) {
-        let told = self.gateway.logged("as many connections as the listeners may hold");
+    async fn assert_told_once(&self) {
+        let full = "as many connections as the listeners may hold";
+        until("it is logged", || async { !self.gateway.logged(full).is_empty() }).await;
+        let told = self.gateway.logged(full);
         assert_eq!(told.len(), 1, "{told:?}");
         for bad in ["can't be accepted", "Too many open files", "os error 24"] {
             assert_eq!(self.gateway.logged(bad), [""; 0]);
@@ -111,7 +113,7 @@ async fn slow_readers_of_a_picture_leave_files_for_uploads() {
     })
     .await;
     story.assert_page_is_served().await;
-    story.assert_told_once();
+    story.assert_told_once().await;
     story.end(readers).await;
 }
 
@@ -126,7 +128,7 @@ async fn idle_connections_on_both_listeners_leave_files_for_uploads() {
     })
     .await;
     story.assert_page_is_served().await;
-    story.assert_told_once();
+    story.assert_told_once().await;
     let mut late = Raw::connect(story.gateway.internal).await;
     late.send(HEALTH).await;
     assert!(late.is_silent_for(SOON / 10).await, "it waits for a place");

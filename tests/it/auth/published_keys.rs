@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use wxgate::sandbox::SandboxConfig;
 
 use super::{AUDIENCE, ISSUER, Issuer, claims, is_let_in, upload};
-use crate::support::{Gateway, GatewayBuilder, SandboxHost, free_address, until};
+use crate::support::{Gateway, GatewayBuilder, GatewayProcess, SandboxHost, free_address, until};
 
 /// A login that publishes keys at `/jwks.json`; it ends with the test.
 struct Login {
@@ -273,6 +273,39 @@ async fn login_that_does_not_answer_holds_no_request_for_long() {
     };
     let (let_in, ()) = tokio::join!(waiting, asked);
     assert!(!let_in);
+}
+
+#[tokio::test]
+async fn login_that_is_away_is_logged_once_and_without_its_query() {
+    let issuer = Issuer::new(Algorithm::ES256);
+    let login = Login::away();
+    let builder = login.gateway(Algorithm::ES256);
+    let builder = builder.set("auth.jwt_jwks_url", format!("{}?tenant=hunter2", login.url()));
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    for _ in 0..3 {
+        let request = gateway.request("POST", super::UPLOAD).json(&json!({ "mediaId": "x" }));
+        let answer = gateway.send(request.bearer_auth(issuer.sign_as("one"))).await;
+        assert_eq!(answer.code(), (401, 1005), "{answer:?}");
+        assert!(
+            answer.body["message"]
+                .as_str()
+                .unwrap()
+                .contains("could not be fetched"),
+            "{answer:?}"
+        );
+    }
+    until("it is logged", || async {
+        !gateway.logged("auth.jwt_jwks_url").is_empty()
+    })
+    .await;
+    let told = gateway.logged("auth.jwt_jwks_url");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("WARN") && told[0].contains("no connection"),
+        "{told:?}"
+    );
+    assert_eq!(gateway.logged("hunter2"), [""; 0]);
 }
 
 #[tokio::test]

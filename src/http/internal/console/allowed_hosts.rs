@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use crate::settings::values::HostPattern;
 
 /// What [`tower_http::validate_request`] asks. An empty list allows any name.
+#[expect(clippy::result_large_err, reason = "the signature is tower-http's")]
 pub(super) fn check(allowed: &[HostPattern]) -> impl Fn(&mut Request) -> Result<(), Response> + Clone + use<> {
     let allowed: Arc<[HostPattern]> = allowed.into();
     move |request| {

@@ -22,13 +22,19 @@ use crate::http_client::{self, BuildError};
 use crate::settings::HttpClient;
 use crate::single_flight::SingleFlight;
 
-/// How often the keys are fetched while nothing else makes us, so that a key that was withdrawn is not accepted for
-/// long.
-const REFRESH: Duration = Duration::from_mins(10);
+/// How often keys are fetched.
+struct Pace {
+    /// While nothing else makes us, so that a key that was withdrawn is not accepted for long.
+    refresh: Duration,
+    /// The least time between two fetches after the first. Tokens with a made-up `kid` must not become requests to the
+    /// login.
+    pause: Duration,
+}
 
-/// The least time between two fetches after the first. Tokens with a made-up `kid` must not become requests to the
-/// login.
-const PAUSE: Duration = Duration::from_secs(30);
+const PACE: Pace = Pace {
+    refresh: Duration::from_mins(10),
+    pause: Duration::from_secs(30),
+};
 
 /// How long a fetch may take: its connection, and the whole.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -44,7 +50,7 @@ pub(crate) struct KeySet {
     fetches: Arc<SingleFlight<(), ()>>,
     tasks: TaskTracker,
     fetched_again: Mutex<Option<Instant>>,
-    pause: Duration,
+    pace: Pace,
     failing: AtomicBool,
 }
 
@@ -73,7 +79,7 @@ impl KeySet {
             fetches: Arc::default(),
             tasks: TaskTracker::new(),
             fetched_again: Mutex::new(None),
-            pause: PAUSE,
+            pace: PACE,
             failing: AtomicBool::new(false),
         })
     }
@@ -87,7 +93,7 @@ impl KeySet {
         self.known(id).ok_or_else(|| {
             if self.keys.load().is_empty() {
                 let message = "the token can't be checked now: the keys of the login could not be fetched";
-                return refused(message).with_retry_after(self.pause);
+                return refused(message).with_retry_after(self.pace.pause);
             }
             refused("the token is not valid").with_detail("no published key has its kid")
         })
@@ -102,12 +108,12 @@ impl KeySet {
         let _ = first.await;
         loop {
             // Without keys nobody can upload.
-            let pause = if self.keys.load().is_empty() {
-                self.pause
+            let wait = if self.keys.load().is_empty() {
+                self.pace.pause
             } else {
-                REFRESH
+                self.pace.refresh
             };
-            let sleep = tokio::time::sleep(pause);
+            let sleep = tokio::time::sleep(wait);
             if stop.run_until_cancelled(sleep).await.is_none() {
                 return;
             }
@@ -125,7 +131,7 @@ impl KeySet {
         found.map(|found| found.key.clone())
     }
 
-    /// Fetches the keys unless that was done within [`PAUSE`]. Callers at the same time share one fetch.
+    /// Fetches the keys unless that was done a moment ago. Callers at the same time share one fetch.
     async fn fetch_again(self: &Arc<Self>) {
         let this = Arc::clone(self);
         let (fetched, _) = self.fetches.join_or_start(&(), &self.tasks, async move || {
@@ -138,7 +144,7 @@ impl KeySet {
 
     fn may_fetch_again(&self) -> bool {
         let mut fetched = self.fetched_again.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = fetched.is_none_or(|at| at.elapsed() >= self.pause);
+        let may = fetched.is_none_or(|at| at.elapsed() >= self.pace.pause);
         if may {
             *fetched = Some(Instant::now());
         }
@@ -266,4 +272,65 @@ fn public_key(key: Value, algorithm: Algorithm) -> Option<PublicKey> {
 /// Whether it is an RSA key of less than 2048 bits.
 fn is_short_rsa(key: &DecodingKey) -> bool {
     matches!(key.kind(), DecodingKeyKind::RsaModulusExponent { n, .. } if n.len() < 2048 / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use serde_json::json;
+
+    use super::*;
+    use crate::settings::values::HttpProxy;
+
+    fn set(ids: &[&str]) -> String {
+        let x = "KbgOysGv-WMuoOdDZreAQg0Gt4ErqvRMIkfK21hsDb8";
+        let keys = ids
+            .iter()
+            .map(|id| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": x }));
+        json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
+    }
+
+    #[tokio::test]
+    async fn withdrawn_key_is_forgotten_with_the_next_refresh() {
+        let published = Arc::new(Mutex::new(set(&["one", "two"])));
+        let answer = Arc::clone(&published);
+        let router = Router::new().route("/", get(async move || answer.lock().unwrap().clone()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let stop = CancellationToken::new();
+        let serve = crate::http::serve::serve(listener, router, stop.clone(), Duration::from_secs(1));
+        let serving = tokio::spawn(serve);
+        let settings = HttpClient {
+            proxy: HttpProxy::Never,
+            ..HttpClient::default()
+        };
+        let mut keys = KeySet::new(&url, Algorithm::EdDSA, &settings).unwrap();
+        keys.pace = Pace {
+            refresh: Duration::from_millis(30),
+            pause: Duration::from_millis(10),
+        };
+        let keys = Arc::new(keys);
+        let fresh = tokio::spawn(Arc::clone(&keys).keep_fresh(stop.clone()));
+        let until = async |known: &[&str]| {
+            let all = || known.iter().all(|id| keys.known(Some(id)).is_some()) && keys.keys.load().len() == known.len();
+            let poll = async {
+                while !all() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(20), poll).await.unwrap();
+        };
+        until(&["one", "two"]).await;
+        *published.lock().unwrap() = set(&["two", "three"]);
+        until(&["two", "three"]).await;
+        assert!(keys.known(Some("one")).is_none());
+        // Nothing useful is no withdrawal.
+        *published.lock().unwrap() = set(&[]);
+        assert!(keys.find(Some("four")).await.is_err());
+        until(&["two", "three"]).await;
+        stop.cancel();
+        fresh.await.unwrap();
+        serving.await.unwrap();
+    }
 }
