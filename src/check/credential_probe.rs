@@ -100,7 +100,7 @@ impl CredentialProbe {
             return Ok(ticket);
         }
         let token = self.token(account).await?;
-        let issued = self.client.jsapi_ticket(token.value()).await;
+        let issued = self.client.ticket(token.value(), "jsapi").await;
         Ok(issued.map_err(Missing::NoTicket)?.value)
     }
 

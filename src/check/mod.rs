@@ -39,7 +39,7 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
     let mut findings = own(settings);
     findings.extend(redis);
     findings.extend(wechat);
-    findings.push(images);
+    findings.extend(images);
     findings.extend(login);
     Report::new(findings)
 }

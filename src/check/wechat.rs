@@ -86,8 +86,9 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
             ),
             Err(error) => refused(&error, ErrCode::meaning, "the classic token in use"),
         },
-        Ok(ProbedToken::Issued(token)) => match probe.client().jsapi_ticket(&token).await {
-            Ok(_) => Finding::ok(CHECK, issued(account.token_api)),
+        Ok(ProbedToken::Issued(_)) if !account.jsapi => Finding::ok(CHECK, issued(account)),
+        Ok(ProbedToken::Issued(token)) => match probe.client().ticket(&token, "jsapi").await {
+            Ok(_) => Finding::ok(CHECK, issued(account)),
             Err(error) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
         },
         Err(Missing::NoToken(error)) => refused(&error, ErrCode::meaning_of_token_call, "no access_token"),
@@ -100,14 +101,13 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
     finding.about(&account.app_id)
 }
 
-fn issued(api: TokenApi) -> &'static str {
-    match api {
-        TokenApi::Stable => "WeChat takes AppID, AppSecret and this host's address, and gives a ticket",
-        TokenApi::Classic => {
-            "WeChat takes AppID, AppSecret and this host's address, and gives a ticket (asked by stable_token, which \
-             leaves classic tokens alone)"
-        }
-    }
+fn issued(account: &Account) -> String {
+    let ticket = if account.jsapi { ", and gives a ticket" } else { "" };
+    let how = match account.token_api {
+        TokenApi::Stable => "",
+        TokenApi::Classic => " (asked by stable_token, which leaves classic tokens alone)",
+    };
+    format!("WeChat takes AppID, AppSecret and this host's address{ticket}{how}")
 }
 
 fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Finding {

@@ -95,13 +95,13 @@ impl Uploader {
         }
     }
 
-    /// Makes as many attempts as the store allows, each with a fresh download. Only the store's failures
-    /// are retried here: `credentials` and the WeChat client have retries of their own.
+    /// Makes as many attempts as the store allows, each with a fresh download. Only failures of the store that may
+    /// pass are retried here: `credentials` and the WeChat client have retries of their own.
     async fn upload_with_retries(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let mut pause = RETRY_PAUSE;
         for attempt in 1..self.store.attempts() {
             match self.download_into_store(source, media_id).await {
-                Err(UploadError::Store(failure)) => {
+                Err(UploadError::Store(failure)) if failure.may_pass() => {
                     tracing::warn!(app_id = %source.app_id(), %media_id, attempt, %failure, "the image store failed, trying again");
                 }
                 outcome => return outcome,

@@ -98,10 +98,10 @@ impl WeChatClient {
         issued(&answer?, "access_token", asked_at)
     }
 
-    /// `GET /cgi-bin/ticket/getticket?type=jsapi`: the current ticket. WeChat always reports its full life,
-    /// however old it is.
-    pub async fn jsapi_ticket(&self, token: &Secret) -> Result<Issued, CallError> {
-        let query = [("access_token", token.expose()), ("type", "jsapi")];
+    /// `GET /cgi-bin/ticket/getticket`: the current ticket of this type, `jsapi` or `wx_card`. WeChat always reports its
+    /// full life, however old it is.
+    pub async fn ticket(&self, token: &Secret, ticket_type: &str) -> Result<Issued, CallError> {
+        let query = [("access_token", token.expose()), ("type", ticket_type)];
         let asked_at = Instant::now();
         let call = Call::get("/cgi-bin/ticket/getticket", &query);
         let answer = self.json(Api::Ticket, &call).await;

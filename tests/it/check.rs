@@ -154,6 +154,20 @@ async fn redis_without_login_or_write_permission_fails_the_check() {
 }
 
 #[tokio::test]
+async fn journal_of_another_type_is_warned_about() {
+    let (redis, wechat) = (RedisServer::start().await, sandbox().await);
+    let app_id = wechat.account().app_id;
+    redis.command::<()>(&format!("SET wxgate:journal:{app_id} x")).await;
+    let ran = with_redis(&redis).run(&wechat, &["check"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let told = format!("wxgate:journal:{app_id} is of another type");
+    assert!(
+        ran.out.contains(&told) && ran.out.contains("remove or rename"),
+        "{ran:?}"
+    );
+}
+
+#[tokio::test]
 async fn redis_acl_on_other_keys_is_reported() {
     let narrow = ["--user", "narrow", "on", "nopass", "~wxgate:*", "+@all"];
     let redis = RedisServer::start_with(&narrow).await;

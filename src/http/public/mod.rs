@@ -48,6 +48,8 @@ pub struct Api {
     pub relay: MediaRelay,
     /// What replicas share; used for its health only.
     pub store: Arc<dyn SharedStore>,
+    /// The image store, if the gateway serves it itself.
+    pub local: Option<Arc<LocalStore>>,
     /// The settings in use.
     pub settings: CurrentSettings,
     /// Who may upload.
@@ -64,8 +66,6 @@ pub struct Api {
 pub struct Routes {
     /// What the handlers need.
     pub api: Arc<Api>,
-    /// The image store, if the gateway serves it itself.
-    pub local: Option<Arc<LocalStore>>,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
     /// The path under which pages reach the gateway.
@@ -122,8 +122,8 @@ impl Routes {
             .merge(around(with_api(uploading()), group(None, Kind::Waits, limit)))
             .merge(around(with_api(probes()), group(None, Kind::Probe, None)))
             .merge(around(self.sandbox, group(Some("/sandbox"), Kind::Waits, limit)));
-        if let Some(store) = self.local {
-            let images = images::router(store, &self.base_path);
+        if let Some(store) = &self.api.local {
+            let images = images::router(Arc::clone(store), &self.base_path);
             router = router.merge(around(images, group(Some("/images"), Kind::Waits, limit)));
         }
         if self.docs {

@@ -9,7 +9,7 @@ use std::fmt;
 
 pub use auth::{Auth, Jwt, JwtKeys};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
-pub use redis::{Redis, Servers};
+pub use redis::{Redis, SentinelLogin, Servers};
 
 use super::Settings;
 use super::problem::{Problem, Problems};

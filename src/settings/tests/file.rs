@@ -24,6 +24,8 @@ docs = true
 listen = "127.0.0.1:9090"
 proxy = true
 operator_key = ""
+proxy_buffer = "64MiB"
+min_expires_in = "0s"
 base_path = ""
 allowed_hosts = []
 clients = []
@@ -44,6 +46,7 @@ media_timeout = "30s"
 app_id = "wx1"
 app_secret = "********"
 token_api = "stable"
+jsapi = true
 js_domains = []
 
 [credentials]
@@ -65,6 +68,8 @@ nodes = []
 sentinel_service = "mymaster"
 username = ""
 password = ""
+sentinel_username = ""
+sentinel_password = ""
 connect_timeout = "1s"
 response_timeout = "1s"
 
@@ -87,10 +92,13 @@ field = "file"
 success_pointer = "/code"
 success_value = 0
 url_pointer = "/data"
+public_base_url = ""
 timeout = "30s"
 attempts = 3
 
 [image_store.http.headers]
+
+[image_store.http.fields]
 
 [image_store.s3]
 endpoint = ""
@@ -100,6 +108,8 @@ prefix = ""
 access_key_id = ""
 secret_access_key = ""
 path_style = true
+bucket_endpoint = false
+acl = ""
 public_base_url = ""
 
 [auth]

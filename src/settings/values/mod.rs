@@ -25,9 +25,10 @@ pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
 pub(super) use network::is_loopback;
 pub use network::{Address, HostPort, OptionalAddress, networks};
-pub use pointer::{JsonPointer, Scalar};
+pub use pointer::{JsonPointer, Scalar, UrlPlace};
 pub use proxy::{DirectHost, HttpProxy, ProxyUrl};
 pub use redis_url::RedisUrl;
+pub(crate) use url::parse_http;
 pub use url::{BaseUrl, KeySetUrl, OptionalUrl, Origin, PublicBase};
 
 /// The value of a default that is written as text in the code.

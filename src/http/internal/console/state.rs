@@ -11,6 +11,7 @@ use super::traffic::Traffic;
 use super::turns::Turns;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
+use crate::replicas::Replicas;
 use crate::settings::values::BasePath;
 use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 
@@ -23,8 +24,7 @@ pub(super) struct Parts {
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
     pub(super) explaining: Turns,
-    /// This process's name, as in the journal.
-    pub(super) replica: String,
+    pub(super) replicas: Arc<Replicas>,
     pub(super) started: Instant,
     pub(super) actions_open: bool,
     /// The path before `/console` in the browser.
@@ -42,8 +42,8 @@ pub struct ConsoleParts<'a> {
     pub api: Arc<Api>,
     /// The gateway's metrics.
     pub metrics: Metrics,
-    /// This process's name, as in the journal.
-    pub replica: String,
+    /// This process and the others.
+    pub(crate) replicas: Arc<Replicas>,
 }
 
 impl Console {
@@ -57,7 +57,7 @@ impl Console {
             metrics: parts.metrics,
             traffic: Traffic::default(),
             explaining: Turns::default(),
-            replica: parts.replica,
+            replicas: parts.replicas,
             started: Instant::now(),
             actions_open: !settings.internal.operator_key.is_blank(),
             base_path: settings.internal.base_path.clone(),

@@ -13,7 +13,8 @@ use futures_util::stream::{StreamExt, TryStreamExt};
 
 use super::body::{Received, SMALL};
 use super::peeked_body::PeekedBody;
-use super::{Internal, headers, parameters, secrets};
+use super::target::{is_of_users, takes_secret};
+use super::{Internal, headers, parameters};
 use crate::http::ClientAddress;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
@@ -28,7 +29,7 @@ const MAX_RETRIES: usize = 2;
 
 /// A request that is passed through.
 pub(super) struct ProxiedCall<'a> {
-    internal: &'a Internal,
+    pub(super) internal: &'a Internal,
     pub(super) head: CallHead,
     /// The account's token that it carries, if that is unambiguous.
     pub(super) token: Option<Secret>,
@@ -78,7 +79,7 @@ impl<'a> ProxiedCall<'a> {
 
     /// True if its path is one for an account's token.
     pub(super) fn takes_account_token(&self) -> bool {
-        !is_of_users(&self.head.path) && !secrets::takes_secret(&self.head.path)
+        !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
     }
 
     pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
@@ -126,13 +127,12 @@ impl<'a> ProxiedCall<'a> {
         let (Some(token), Some(error)) = (&self.token, error) else {
             return TokenState::Untouched;
         };
-        for account in self.internal.api.directory.all() {
-            if let Some(outcome) = account.credentials.replacement_for(token, &error).await {
-                let renewed = outcome.ok().filter(|renewed| renewed.value != *token);
-                return renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()));
-            }
-        }
-        TokenState::Untouched
+        let Some((account, ours)) = self.internal.owner_of(token).await else {
+            return TokenState::Untouched;
+        };
+        let renewed = account.credentials.replacement_for(&ours, &error).await;
+        let renewed = renewed.ok().filter(|renewed| renewed.value != *token);
+        renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()))
     }
 }
 
@@ -163,16 +163,11 @@ impl Answered {
     }
 }
 
-/// The account's token in `query`. With several, WeChat may use any of them.
-fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
+/// The account's token in `query`, or in a form. With several, WeChat may use any of them.
+pub(super) fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
     let mut tokens = parameters::values(query, TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !is_of_users(path));
     token.map(Secret::new).filter(|token| !token.is_blank())
-}
-
-/// True for calls with users' tokens (OAuth): a 40001 there says nothing about the account's token.
-fn is_of_users(path: &ApiPath) -> bool {
-    path.is_below("sns")
 }
 
 #[cfg(test)]
