@@ -33,6 +33,11 @@ impl GatewayProcess {
         Self::run(command, builder, wechat).await
     }
 
+    /// The same by another command, whose last argument is the binary.
+    pub async fn start_by(command: Command, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
+        Self::run(command, builder, wechat).await
+    }
+
     async fn run(mut wxgate: Command, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
         let images = tempfile::tempdir().unwrap();
         let mut child = wxgate
