@@ -1,5 +1,5 @@
-//! What goes wrong, drawn from a seed. The gateways, Redis, WeChat and the stores each have faults of their own, one at a
-//! time, so up to four things fail at once and always two gateways serve.
+//! What goes wrong, drawn from a seed. The gateways, Redis, WeChat, the stores and the clocks each have faults of their own, one
+//! at a time, so up to five things fail at once and always two gateways serve.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +30,11 @@ struct Player {
 impl Faults {
     pub fn start(world: &Arc<World>, model: &Arc<Model>, seed: u64) -> Self {
         let stop = CancellationToken::new();
-        let players = (0..4).map(|number: u64| {
+        let players = (0..5).map(|number: u64| {
             let mut player = Player {
                 world: Arc::clone(world),
                 model: Arc::clone(model),
-                rng: StdRng::seed_from_u64(seed.wrapping_mul(4) + number),
+                rng: StdRng::seed_from_u64(seed.wrapping_mul(5) + number),
             };
             let stop = stop.clone();
             tokio::spawn(async move {
@@ -47,7 +47,8 @@ impl Faults {
                         0 => player.disturbs_a_gateway().await,
                         1 => player.disturbs_redis().await,
                         2 => player.disturbs_wechat().await,
-                        _ => player.disturbs_a_store().await,
+                        3 => player.disturbs_a_store().await,
+                        _ => player.steps_a_clock().await,
                     }
                 }
             })
@@ -229,6 +230,17 @@ impl Player {
             door.set(Passage::Open);
         }
         self.world.service.fails(false);
+        self.model.ended(window);
+    }
+
+    /// Ahead, and back again. Certificates are valid for two days, so not further.
+    async fn steps_a_clock(&mut self) {
+        let (index, time) = (self.rng.random_range(0..GATEWAYS), self.millis(2000..12000));
+        let ahead = Duration::from_secs(self.rng.random_range(60..36_000));
+        let window = self.model.begins("a gateway's wall clock steps ahead and back", &[]);
+        self.world.gateways[index].set_clock(ahead);
+        sleep(time).await;
+        self.world.gateways[index].set_clock(Duration::ZERO);
         self.model.ended(window);
     }
 }

@@ -43,6 +43,8 @@ pub struct World {
 /// A gateway that comes back at the same addresses.
 pub struct Replica {
     pub caller: Caller,
+    /// Its wall clock: how far it is ahead of the machine's, as libfaketime reads it. Timers don't follow it.
+    clock: tempfile::NamedTempFile,
     addresses: [SocketAddr; 2],
     process: tokio::sync::Mutex<Option<GatewayProcess>>,
     /// The logs of processes that have ended.
@@ -101,6 +103,10 @@ impl World {
         };
         let [public, internal] = replica.addresses;
         builder
+            .variable("LD_PRELOAD", fake_clock())
+            .variable("FAKETIME_TIMESTAMP_FILE", replica.clock.path().display())
+            .variable("FAKETIME_CACHE_DURATION", 1)
+            .variable("DONT_FAKE_MONOTONIC", 1)
             .set("server.listen", public)
             .set("internal.listen", internal)
             .set("internal.clients.0.name", "crm")
@@ -194,12 +200,20 @@ impl World {
 impl Replica {
     fn new(wechat: &Arc<SandboxHost>) -> Self {
         let addresses = [free_address(), free_address()];
-        Self {
+        let replica = Self {
+            clock: tempfile::NamedTempFile::new().unwrap(),
             caller: Caller::new(addresses[0], addresses[1], wechat),
             addresses,
             process: tokio::sync::Mutex::new(None),
             logs: Mutex::default(),
-        }
+        };
+        replica.set_clock(Duration::ZERO);
+        replica
+    }
+
+    /// Steps its wall clock.
+    pub fn set_clock(&self, ahead: Duration) {
+        std::fs::write(self.clock.path(), format!("+{}s", ahead.as_secs())).unwrap();
     }
 
     /// Resident memory in KiB and open files, if it runs.
@@ -230,6 +244,15 @@ impl Replica {
         }
         self.logs.lock().unwrap().extend(process.log());
     }
+}
+
+/// The library that gives a process a wall clock of its own.
+fn fake_clock() -> String {
+    let found = ["x86_64", "aarch64"]
+        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists());
+    found.expect("libfaketime is not installed: run scripts/test, which installs what the tests need")
 }
 
 /// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up.

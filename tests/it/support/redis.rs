@@ -114,6 +114,7 @@ impl RedisServer {
     }
 
     /// What it is, `master` or `slave`; `None` if it does not answer soon.
+    #[allow(dead_code, reason = "only in the soak it changes")]
     pub async fn role(&self) -> Option<String> {
         let client = match &self.tls {
             None => redis::Client::open(self.url()),
