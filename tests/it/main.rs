@@ -38,6 +38,7 @@ mod redis_modes;
 mod redis_outages;
 mod rejection;
 mod renewal;
+mod rotation;
 mod s3_role;
 mod sdks;
 mod secrets;

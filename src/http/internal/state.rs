@@ -9,7 +9,6 @@ use super::console::Console;
 use super::metrics::InternalMetrics;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
-use crate::secret::Secret;
 use crate::wechat::WeChatClient;
 
 /// The router's state. Cheap to clone; each handler extracts the part that it uses.
@@ -52,6 +51,4 @@ pub(super) struct Internal {
     pub(super) clients: Clients,
     /// Which one they were given.
     pub(super) handed_out: HandedOut,
-    /// Opens the operator's actions; empty leaves them closed.
-    pub(super) operator_key: Secret,
 }
