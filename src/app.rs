@@ -83,6 +83,7 @@ pub struct App {
     api: Arc<Api>,
     settings: Arc<Settings>,
     lifecycle: Lifecycle,
+    server: Server,
 }
 
 /// What ends when, and what is waited for.
@@ -144,6 +145,10 @@ impl App {
             api,
             settings,
             lifecycle,
+            server: Server {
+                malformed: Some(stack.metrics.malformed()),
+                ..Server::default()
+            },
         })
     }
 
@@ -178,7 +183,7 @@ impl App {
         self.start_background();
         let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
         // One budget of connections for both listeners.
-        let server = Server::default();
+        let server = self.server;
         let public = server.clone();
         let public = public.serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
         let internal = async {

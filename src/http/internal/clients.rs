@@ -33,6 +33,11 @@ pub(super) enum AuthError {
 }
 
 impl Clients {
+    /// The account's AppSecret.
+    pub(super) fn app_secret(&self, app_id: &AppId) -> Option<Secret> {
+        self.0.load().app_secret(app_id).cloned()
+    }
+
     /// Identifies the caller at `address` by `secret`, for the account `app_id`. All secrets are compared,
     /// each in constant time, so that timing reveals nothing.
     pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<TokenClient, AuthError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use tokio::sync::Semaphore;
 
 use super::clients::{Clients, HandedOut};
 use super::console::Console;
@@ -51,4 +52,8 @@ pub(super) struct Internal {
     pub(super) clients: Clients,
     /// Which one they were given.
     pub(super) handed_out: HandedOut,
+    /// Which one was put into their calls.
+    pub(super) signed_in: HandedOut,
+    /// Room for bodies that are passed through, in bytes.
+    pub(super) proxy_buffer: Arc<Semaphore>,
 }
