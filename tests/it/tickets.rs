@@ -35,20 +35,12 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     let gateway = builder.set("credentials.adopt_interval", "50ms").start().await;
     gateway.until_it_says("ready").await;
     let ready = gateway.get("/readyz").await.body;
-    let names: Vec<_> = ready["components"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| &one["name"])
-        .collect();
+    let components = ready["components"].as_array().unwrap().iter();
+    let names: Vec<_> = components.filter_map(|one| one["name"].as_str()).collect();
+    let names: Vec<_> = names.into_iter().filter(|name| name.starts_with("wx")).collect();
     assert_eq!(
         names,
-        [
-            "memory",
-            "wxpages access_token",
-            "wxpages jsapi_ticket",
-            "wxmini access_token"
-        ]
+        ["wxpages access_token", "wxpages jsapi_ticket", "wxmini access_token"]
     );
 
     let sign = async |query: &str| {
