@@ -133,6 +133,7 @@ impl App {
         let public_routes = public::Routes {
             api: Arc::clone(&api),
             docs: settings.server.docs,
+            base_path: settings.server.base_path.clone(),
             sandbox,
             request_timeout: settings.server.request_timeout,
         };
@@ -219,6 +220,9 @@ impl App {
         for account in self.api.directory.all() {
             background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
         }
+        if let Some(keys) = self.api.auth.load().key_set() {
+            background.spawn(Arc::clone(keys).keep_fresh(stop.clone()));
+        }
         if let Some(local) = &self.api.local {
             background.spawn(Arc::clone(local).watch(stop.clone()));
         }
@@ -296,7 +300,7 @@ impl<'a> Builder<'a> {
             store,
             local: images.local,
             settings: Arc::clone(&self.current),
-            auth: ArcSwap::from_pointee(Auth::new(&settings.resolved.auth)),
+            auth: ArcSwap::from_pointee(Auth::new(settings).map_err(|error| StartError::setting(error.key(), error))?),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stopping: CancellationToken::new(),
@@ -360,7 +364,7 @@ impl<'a> Builder<'a> {
             listener: Listener::Public,
             failure: ApiError::envelope,
             headers: public::add_security_headers,
-            cors: public::cors(&self.settings.server.cors_allowed_origins),
+            cors: public::cors(&self.settings.server),
             trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
             metrics: HttpMetrics::register(self.metrics.registry())?,
         })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::http::public::{Api, Auth};
+use crate::http::public::Api;
 use crate::http::serve::Tls;
 use crate::settings::SecretFiles;
 use crate::settings::resolved::TlsFiles;
@@ -84,7 +84,8 @@ fn take_over(api: &Api, files: &SecretFiles) {
         return;
     };
     api.settings.store(Arc::clone(&now));
-    api.auth.store(Arc::new(Auth::new(&now.resolved.auth)));
+    api.auth
+        .store(Arc::new(api.auth.load().with_secrets_of(&now.resolved.auth)));
     for key in &reread.replaced {
         tracing::info!("{key}_file: the secret has changed; it is used from now on");
     }

@@ -54,6 +54,7 @@ pub fn request() -> Request<Body> {
     let mut request = Request::get(format!("/wechat/jsSDK?{QUERY}"))
         .body(Body::empty())
         .unwrap();
+    request.headers_mut().insert("host", "h5.example.com".parse().unwrap());
     request
         .headers_mut()
         .insert("user-agent", "Mozilla/5.0 MicroMessenger".parse().unwrap());

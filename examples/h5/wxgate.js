@@ -87,14 +87,15 @@ export class Wxgate {
     }
     /** Has a photo stored that WeChat already has. Returns the stored picture's URL. The same photo is stored only once. */
     async store(mediaId) {
-        const { appId, gateway, headers } = this.options;
+        const { appId, credentials, gateway, headers } = this.options;
         try {
             const stored = await this.call('/p/active/weChatOa/upload', {
                 method: 'POST',
                 headers: { ...(headers && headers()), 'Content-Type': 'application/json' },
+                credentials,
                 body: JSON.stringify({ mediaId, appId }),
             });
-            return new URL(stored, gateway || location.href).href;
+            return new URL(stored, new URL(gateway, location.href)).href;
         }
         catch (error) {
             if (error instanceof WxgateError && !PHOTO_IS_LOST.includes(error.error))

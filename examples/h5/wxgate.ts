@@ -27,7 +27,10 @@ export interface WeChatScript {
 }
 
 export interface Options {
-  /** The gateway's address, such as `https://wxgate.example.com`; `''` if it has the page's own origin. */
+  /**
+   * The gateway's address, such as `https://wxgate.example.com`. If it has the page's own origin: `''`, or its
+   * `server.base_path`, such as `/wxgate`.
+   */
   gateway: string;
   /** WeChat's script; the global `wx` if left out. */
   wx?: WeChatScript;
@@ -37,6 +40,8 @@ export interface Options {
   jsApiList?: string[];
   /** Headers of the upload, read each time: `() => ({ Authorization: 'Bearer …' })` if `[auth]` requires one. */
   headers?: () => Record<string, string>;
+  /** `'include'` if the upload needs the user's cookie (`auth.jwt_cookie`) and the gateway has another origin. */
+  credentials?: RequestCredentials;
 }
 
 export interface PickOptions {
@@ -151,14 +156,15 @@ export class Wxgate {
 
   /** Has a photo stored that WeChat already has. Returns the stored picture's URL. The same photo is stored only once. */
   async store(mediaId: string): Promise<string> {
-    const { appId, gateway, headers } = this.options;
+    const { appId, credentials, gateway, headers } = this.options;
     try {
       const stored = await this.call('/p/active/weChatOa/upload', {
         method: 'POST',
         headers: { ...(headers && headers()), 'Content-Type': 'application/json' },
+        credentials,
         body: JSON.stringify({ mediaId, appId }),
       });
-      return new URL(stored as string, gateway || location.href).href;
+      return new URL(stored as string, new URL(gateway, location.href)).href;
     } catch (error) {
       if (error instanceof WxgateError && !PHOTO_IS_LOST.includes(error.error)) error.mediaId = mediaId;
       throw error;

@@ -7,6 +7,7 @@
 mod credential_probe;
 mod domains;
 mod images;
+mod login;
 mod redis;
 mod report;
 mod wechat;
@@ -29,15 +30,17 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
         Ok(probe) => probe,
         Err(finding) => return Report::new(vec![finding]),
     };
-    let (redis, wechat, images) = tokio::join!(
+    let (redis, wechat, images, login) = tokio::join!(
         redis::run(settings, probe.redis()),
         wechat::run(settings, &probe),
         images::run(settings, options),
+        login::run(settings),
     );
     let mut findings = own(settings);
     findings.extend(redis);
     findings.extend(wechat);
     findings.extend(images);
+    findings.extend(login);
     Report::new(findings)
 }
 

@@ -31,7 +31,8 @@ impl State {
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is about: `settings`, `js_domains`, `redis`, `wechat`, `clock`, `account`, `image_store`.
+    /// What it is about: `settings`, `js_domains`, `redis`, `wechat`, `clock`, `account`, `image_store`,
+    /// `auth`.
     pub check: &'static str,
     /// The account, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use super::{ConfigArgs, Failure, address, block_on, print};
 use crate::app::{App, AppParts, StartError, replica_name};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
+use crate::settings::values::BasePath;
 use crate::telemetry::{self, Traces};
 
 #[derive(Args)]
@@ -55,6 +56,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
 async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
     raise_open_files();
     let stop = stop_on_signal()?;
+    let base_path = parts.settings.server.base_path.clone();
     let app = App::build(parts).await;
     let app = app.map_err(|error| match error {
         StartError::Setting { .. } => Failure::Settings(error.to_string()),
@@ -70,7 +72,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
     if let Some(sandbox) = &sandbox {
-        print(&introduction(address, sandbox.address()))?;
+        print(&introduction(address, &base_path, sandbox.address()))?;
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {
@@ -82,10 +84,11 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
 }
 
 /// The URLs of the demo page and of the sandbox.
-fn introduction(public: SocketAddr, sandbox: SocketAddr) -> String {
+fn introduction(public: SocketAddr, base_path: &BasePath, sandbox: SocketAddr) -> String {
     let mut text = format!(
-        "The demo page: {}/\nThe sandbox's faults and state: {}/sandbox",
+        "The demo page: {}{}/\nThe sandbox's faults and state: {}/sandbox",
         address::url(public),
+        base_path.as_str(),
         address::url(sandbox)
     );
     // The gateway is probably in a container, where loopback can't be reached from outside.

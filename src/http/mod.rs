@@ -3,6 +3,7 @@
 //! Both listeners speak HTTP/1.1. [`serve`] accepts connections, `middleware` builds the one stack of layers
 //! around all routes, `public` and `internal` hold the routes.
 
+mod base_path;
 mod client_address;
 mod code;
 mod envelope;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,6 +26,7 @@ use tower::ServiceExt;
 use super::answer::Answer;
 use super::delivery::{Connection, Delivery, Payload};
 use super::exchange::exchange;
+use super::foreign_page;
 use super::handle::Sandbox;
 use super::request::Request;
 
@@ -113,6 +114,10 @@ async fn answer(
     deliveries: mpsc::Sender<Delivery>,
 ) -> Result<Response, Infallible> {
     let path = request.uri().path();
+    if foreign_page::is_refused(path, request.headers()) {
+        let text = "the sandbox takes no calls from pages of another origin, but for the phone's routes\n";
+        return Ok((http::StatusCode::FORBIDDEN, text).into_response());
+    }
     if matches!(path, "/" | "/sandbox" | "/healthz") || path.starts_with("/sandbox/") {
         return router.oneshot(request.map(Body::new)).await;
     }

@@ -84,7 +84,11 @@ impl Page {
 
 /// Opens the demo page and has its sample photo taken.
 async fn open_demo(chromium: &Chromium, gateway: &Gateway, language: &str) {
-    chromium.open(&gateway.url("/")).await;
+    open_demo_at(chromium, &gateway.url("/"), language).await;
+}
+
+async fn open_demo_at(chromium: &Chromium, url: &str, language: &str) {
+    chromium.open(url).await;
     let speaks = format!("localStorage.setItem('language', '{language}'); location.reload()");
     chromium.eval::<()>(&speaks).await;
     chromium
@@ -127,6 +131,26 @@ async fn every_page_can_be_read_and_used_by_everybody() {
             }
         }
         assert!(found.is_empty(), "{}", found.join("\n"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn demo_page_stays_below_its_base_path() {
+    let gateway = Gateway::builder().demo_page().set("server.base_path", "/h5/wxgate");
+    let gateway = gateway.start().await;
+    gateway.until_ready().await;
+    Chromium::tell(&[], async |chromium| {
+        let url = gateway.url("/h5/wxgate/");
+        open_demo_at(chromium, &url, "en").await;
+        chromium
+            .until("document.querySelector('#frame[data-state=stored]')")
+            .await;
+        let loaded: Vec<String> = chromium
+            .eval("return performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.startsWith('http'))")
+            .await;
+        assert!(loaded.len() >= 7, "{loaded:?}");
+        assert!(loaded.iter().all(|loaded| loaded.starts_with(&url)), "{loaded:?}");
     })
     .await;
 }

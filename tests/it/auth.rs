@@ -1,16 +1,19 @@
 //! Who may upload, attacked: every forged, stale or misdirected token or key is 401 and 1005.
 
+mod cookie;
+mod published_keys;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Gateway, openssl};
+use crate::support::{Answer, Gateway, GatewayBuilder, openssl};
 
 const UPLOAD: &str = "/p/active/weChatOa/upload";
 const AUDIENCE: &str = "wxgate";
 const ISSUER: &str = "https://login.example.com";
-const SHARED: &str = "a shared secret of more than 32 bytes";
+const SHARED: &str = "a shared secret of more than the 64 bytes that HS512 asks for, and more";
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
@@ -56,18 +59,19 @@ struct Issuer {
 impl Issuer {
     fn new(algorithm: Algorithm) -> Self {
         let made = match algorithm {
-            Algorithm::RS256 => "RSA -pkeyopt rsa_keygen_bits:2048",
             Algorithm::ES256 => "EC -pkeyopt ec_paramgen_curve:P-256",
+            Algorithm::ES384 => "EC -pkeyopt ec_paramgen_curve:P-384",
             Algorithm::EdDSA => "ED25519",
-            _ => return Self::shared(),
+            _ if algorithm.family() == AlgorithmFamily::Hmac => return Self::shared(algorithm, SHARED),
+            _ => "RSA -pkeyopt rsa_keygen_bits:2048",
         };
         let directory = tempfile::tempdir().unwrap();
         openssl(directory.path(), &format!("genpkey -out key.pem -algorithm {made}"));
         openssl(directory.path(), "pkey -in key.pem -pubout -out public.pem");
         let private = std::fs::read(directory.path().join("key.pem")).unwrap();
-        let signing = match algorithm {
-            Algorithm::RS256 => EncodingKey::from_rsa_pem(&private),
-            Algorithm::ES256 => EncodingKey::from_ec_pem(&private),
+        let signing = match algorithm.family() {
+            AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(&private),
+            AlgorithmFamily::Ec => EncodingKey::from_ec_pem(&private),
             _ => EncodingKey::from_ed_pem(&private),
         };
         Self {
@@ -77,11 +81,11 @@ impl Issuer {
         }
     }
 
-    fn shared() -> Self {
+    fn shared(algorithm: Algorithm, secret: &str) -> Self {
         Self {
-            algorithm: Algorithm::HS256,
-            signing: EncodingKey::from_secret(SHARED.as_bytes()),
-            public: SHARED.to_owned(),
+            algorithm,
+            signing: EncodingKey::from_secret(secret.as_bytes()),
+            public: secret.to_owned(),
         }
     }
 
@@ -89,14 +93,13 @@ impl Issuer {
         encode(&Header::new(self.algorithm), claims, &self.signing).unwrap()
     }
 
-    async fn gateway(&self) -> Gateway {
-        let gateway = Gateway::builder()
+    fn builder(&self) -> GatewayBuilder {
+        Gateway::builder()
             .set("auth.mode", "jwt")
             .set("auth.jwt_algorithm", format!("{:?}", self.algorithm))
             .set("auth.jwt_key", &self.public)
             .set("auth.jwt_audience", AUDIENCE)
-            .set("auth.jwt_issuer", ISSUER);
-        gateway.start().await
+            .set("auth.jwt_issuer", ISSUER)
     }
 }
 
@@ -106,7 +109,11 @@ fn upload(gateway: &Gateway) -> reqwest::RequestBuilder {
 
 /// Past the check WeChat is asked, and knows no such media.
 async fn is_let_in(gateway: &Gateway, token: &str) -> bool {
-    let answer = gateway.send(upload(gateway).bearer_auth(token)).await;
+    passes(gateway, upload(gateway).bearer_auth(token)).await
+}
+
+async fn passes(gateway: &Gateway, request: reqwest::RequestBuilder) -> bool {
+    let answer = gateway.send(request).await;
     let let_in = answer.code() == (404, 2005);
     if !let_in {
         assert_refused(&answer);
@@ -149,7 +156,7 @@ fn forged(issuer: &Issuer, stranger: &Issuer) -> Vec<(String, String)> {
         tokens.push((format!("alg {none:?}"), format!("{head}.{body}.{signature}")));
     }
     for other in [
-        "HS256", "HS384", "HS512", "RS256", "RS384", "PS256", "ES256", "ES384", "EdDSA",
+        "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA",
     ] {
         if other != format!("{:?}", issuer.algorithm) {
             let head = with_head(json!({ "alg": other, "typ": "JWT" }));
@@ -162,7 +169,7 @@ fn forged(issuer: &Issuer, stranger: &Issuer) -> Vec<(String, String)> {
         ("PEM without its end", issuer.public.trim_end()),
     ] {
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-            if issuer.algorithm != Algorithm::HS256 {
+            if issuer.algorithm.family() != AlgorithmFamily::Hmac {
                 let key = EncodingKey::from_secret(secret.as_bytes());
                 let token = encode(&Header::new(algorithm), &claims(), &key).unwrap();
                 tokens.push((format!("{algorithm:?} with the {what}"), token));
@@ -192,6 +199,9 @@ fn misdirected() -> Vec<(&'static str, Value)> {
         ("another issuer", json!({ "iss": "https://login.example.com.evil.cn" })),
         ("an issuer with a slash", json!({ "iss": format!("{ISSUER}/") })),
         ("no issuer", json!({ "iss": null })),
+        ("a list of issuers", json!({ "iss": [ISSUER] })),
+        ("an issuer among others", json!({ "iss": ["else", ISSUER] })),
+        ("an issuer of a kind", json!({ "iss": { "name": ISSUER } })),
         ("expired", json!({ "exp": now() - 60 })),
         ("expired long ago", json!({ "exp": 0 })),
         ("expired before time", json!({ "exp": -1 })),
@@ -203,7 +213,7 @@ fn misdirected() -> Vec<(&'static str, Value)> {
 
 async fn assert_attacks_are_refused(algorithm: Algorithm) {
     let (issuer, stranger) = (Issuer::new(algorithm), Issuer::new_stranger(algorithm));
-    let gateway = issuer.gateway().await;
+    let gateway = issuer.builder().start().await;
     for (what, claims) in [
         ("in order", claims()),
         ("one audience of several", but(&json!({ "aud": ["else", AUDIENCE] }))),
@@ -253,28 +263,41 @@ impl Issuer {
     /// One with another key for the same algorithm.
     fn new_stranger(algorithm: Algorithm) -> Self {
         match algorithm {
-            Algorithm::HS256 => Self {
-                signing: EncodingKey::from_secret(b"another secret of more than 32 bytes"),
-                ..Self::shared()
-            },
+            _ if algorithm.family() == AlgorithmFamily::Hmac => Self::shared(
+                algorithm,
+                "another secret of more than the 64 bytes that HS512 asks for, and more",
+            ),
             _ => Self::new(algorithm),
         }
     }
 }
 
 #[tokio::test]
-async fn hs256_rejects_forged_tokens() {
-    assert_attacks_are_refused(Algorithm::HS256).await;
+async fn shared_secret_rejects_forged_tokens() {
+    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+        assert_attacks_are_refused(algorithm).await;
+    }
 }
 
 #[tokio::test]
-async fn rs256_rejects_forged_tokens() {
-    assert_attacks_are_refused(Algorithm::RS256).await;
+async fn rsa_key_rejects_forged_tokens() {
+    for algorithm in [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512] {
+        assert_attacks_are_refused(algorithm).await;
+    }
 }
 
 #[tokio::test]
-async fn es256_rejects_forged_tokens() {
-    assert_attacks_are_refused(Algorithm::ES256).await;
+async fn rsa_pss_key_rejects_forged_tokens() {
+    for algorithm in [Algorithm::PS256, Algorithm::PS384, Algorithm::PS512] {
+        assert_attacks_are_refused(algorithm).await;
+    }
+}
+
+#[tokio::test]
+async fn elliptic_curve_key_rejects_forged_tokens() {
+    for algorithm in [Algorithm::ES256, Algorithm::ES384] {
+        assert_attacks_are_refused(algorithm).await;
+    }
 }
 
 #[tokio::test]

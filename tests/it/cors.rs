@@ -50,6 +50,40 @@ async fn allowed_origins_may_call_both_routes() {
 }
 
 #[tokio::test]
+async fn trace_headers_and_configured_headers_are_allowed() {
+    let gateway = for_origins(PAGE)
+        .set("server.cors_allowed_headers", "X-Tenant,x-env")
+        .start()
+        .await;
+    let sent = "content-type,authorization,x-api-key,x-request-id,traceparent,tracestate,baggage,x-tenant,x-env";
+    for (path, method) in [(SIGN, "GET"), (UPLOAD, "POST")] {
+        let answer = preflight(&gateway, PAGE, path, method, sent).await;
+        let allowed = answer.header("access-control-allow-headers").to_owned();
+        let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
+        for header in sent.split(',') {
+            assert!(allowed.contains(&header), "{header}: {answer:?}");
+        }
+        assert!(!allowed.contains(&"x-else") && !allowed.contains(&"*"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_allowed_to_named_origins_if_configured() {
+    let gateway = for_origins(PAGE)
+        .set("server.cors_allow_credentials", true)
+        .start()
+        .await;
+    let answer = preflight(&gateway, PAGE, UPLOAD, "POST", "content-type").await;
+    assert_eq!(answer.header("access-control-allow-credentials"), "true", "{answer:?}");
+    assert_eq!(answer.header("access-control-allow-origin"), PAGE);
+    let answer = gateway.send(gateway.request("GET", SIGN).header("origin", PAGE)).await;
+    assert_eq!(answer.header("access-control-allow-credentials"), "true", "{answer:?}");
+    assert_eq!(answer.header("access-control-allow-origin"), PAGE);
+    let answer = preflight(&gateway, "https://evil.cn", UPLOAD, "POST", "content-type").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "", "{answer:?}");
+}
+
+#[tokio::test]
 async fn cors_exposes_failures_and_retry_after() {
     let gateway = for_origins(PAGE)
         .set("auth.mode", "api_key")

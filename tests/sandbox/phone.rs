@@ -159,6 +159,33 @@ async fn pages_of_any_origin_may_ask() {
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
 }
 
+/// But not the rest: a page that a developer has open could end the tokens.
+#[tokio::test]
+async fn pages_of_other_origins_may_not_call_wechat_or_the_control_api() {
+    let desk = Desk::new().await;
+    let ask = async |method: reqwest::Method, path: &str, origin: &str| {
+        let request = desk.client.request(method, desk.url(path)).header("Origin", origin);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let own = format!("http://{}", desk.address);
+    let token = format!("/cgi-bin/token?grant_type=client_credential&appid={APP}&secret={SECRET}");
+    let kill = format!("/sandbox/accounts/{APP}/kill_token");
+    for origin in ["https://evil.cn", "null", "http://localhost:1"] {
+        for (method, path) in [
+            (reqwest::Method::POST, "/sandbox/reset"),
+            (reqwest::Method::POST, kill.as_str()),
+            (reqwest::Method::GET, "/sandbox/state"),
+            (reqwest::Method::GET, token.as_str()),
+        ] {
+            assert_eq!(ask(method, path, origin).await, 403, "{origin} {path}");
+        }
+        assert_eq!(ask(reqwest::Method::POST, "/sandbox/verify", origin).await, 200);
+        assert_eq!(ask(reqwest::Method::GET, "/sandbox/demo.js", origin).await, 200);
+    }
+    assert_eq!(ask(reqwest::Method::GET, "/sandbox/state", &own).await, 200);
+    assert_eq!(ask(reqwest::Method::GET, &token, &own).await, 200);
+}
+
 #[tokio::test]
 async fn the_demo_page_needs_nothing_from_elsewhere() {
     let desk = Desk::new().await;

@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
+use super::base_path::also_below;
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
 use super::{ApiError, Code};
@@ -92,16 +93,20 @@ impl Routes<'_> {
         let pass_through = Router::new()
             .fallback(pass_through::pass_through)
             .layer(targets.clone());
+        let pass_through = stack.around(pass_through, group(Some("pass-through"), Kind::Waits, None));
         let router = stack
-            .around(pass_through, group(Some("pass-through"), Kind::Waits, None))
-            .merge(stack.around(shared_credential().layer(targets), group(None, Kind::Waits, None)))
+            .around(shared_credential().layer(targets), group(None, Kind::Waits, None))
             .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
             .merge(stack.around(probes(), group(None, Kind::Probe, None)))
-            .merge(stack.around(console::routes(), group(None, Kind::Probe, Some(CONSOLE_LIMIT))));
-        let router = router.with_state(state);
+            .merge(stack.around(
+                console::routes(&self.settings.internal),
+                group(None, Kind::Probe, Some(CONSOLE_LIMIT)),
+            ))
+            .merge(pass_through);
         // Around the router, since inside of it the route has been chosen already.
-        let straight = MapRequestLayer::new(spelling::straighten).layer(router);
-        Ok(Router::new().fallback_service(straight))
+        let straight = MapRequestLayer::new(spelling::straighten).layer(router.with_state(state));
+        let straight = Router::new().fallback_service(straight);
+        Ok(also_below(&self.settings.internal.base_path, Router::new(), straight))
     }
 }
 

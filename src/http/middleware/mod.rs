@@ -6,19 +6,21 @@ mod identity;
 mod observe;
 mod span;
 mod time_limit;
+mod well_formed;
 
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::MatchedPath;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 use tower::util::{MapRequestLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 pub use access_log::{ClientName, FailureReason, Listener};
 
@@ -77,8 +79,8 @@ impl Stack {
     ///
     /// From the outside in: the id and the client's address come first, since all others use them. Metrics and
     /// access log see the final answer and measure the whole time. The span holds everything that a handler does.
-    /// Failures get their body outside of what causes them: a panic, the time limit, a handler. CORS is between the
-    /// two, so that a page can read failures too.
+    /// Failures get their body outside of what causes them: a panic, a malformed request, the time limit, a handler.
+    /// CORS is between the two, so that a page can read failures too.
     pub fn around<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>, group: Group) -> Router<S> {
         routes.layer((
             MapRequestLayer::new(identity::identify(Arc::clone(&self.trusted_proxies))),
@@ -87,6 +89,7 @@ impl Stack {
             failure::FailureLayer::new(self.failure, self.headers),
             option_layer(self.cors.clone()),
             CatchPanicLayer::custom(internal_error as fn(Box<dyn Any + Send>) -> Response),
+            ValidateRequestHeaderLayer::custom(well_formed::check as fn(&mut Request) -> Result<(), Response>),
             time_limit::TimeLimitLayer(group.time_limit),
         ))
     }
@@ -136,7 +139,8 @@ mod tests {
             time_limit: Some(Duration::from_secs(1)),
         };
         let routes = stack(&registry).around(routes, group);
-        let request = Request::get("/a/1").body(Body::empty()).unwrap();
+        let request = Request::get("/a/1").header("host", "a").body(Body::empty());
+        let request = request.unwrap();
         let response = routes.oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let id = response.headers()[X_REQUEST_ID].to_str().unwrap().to_owned();

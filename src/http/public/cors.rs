@@ -6,17 +6,32 @@ use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::http::X_REQUEST_ID;
-use crate::settings::values::Origin;
+use crate::settings::Server;
+use crate::settings::values::{self, Origin};
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What pages may send. Libraries for traces add the last three to every request, and a browser sends none of a
+/// request's headers if it may not send all of them.
+const REQUEST_HEADERS: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    header::AUTHORIZATION,
+    X_API_KEY,
+    X_REQUEST_ID,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+];
 
 /// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
-/// Which origins' pages may call; `None` if none was configured.
+/// Which origins' pages may call, and with what; `None` if no origin was configured.
 #[must_use]
-pub fn cors(allowed: &[Origin]) -> Option<CorsLayer> {
-    let origins = if allowed.iter().any(Origin::is_any) {
+pub fn cors(server: &Server) -> Option<CorsLayer> {
+    let allowed = &server.cors_allowed_origins;
+    let any = allowed.iter().any(Origin::is_any);
+    let origins = if any {
         AllowOrigin::any()
     } else {
         AllowOrigin::list(
@@ -25,10 +40,18 @@ pub fn cors(allowed: &[Origin]) -> Option<CorsLayer> {
                 .filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok()),
         )
     };
+    let more = server
+        .cors_allowed_headers
+        .iter()
+        .map(values::HeaderName::name)
+        .cloned();
+    let headers: Vec<HeaderName> = REQUEST_HEADERS.into_iter().chain(more).collect();
     let layer = CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, X_REQUEST_ID, X_API_KEY])
+        .allow_headers(headers)
+        // Validated settings never have both, and the layer would panic.
+        .allow_credentials(server.cors_allow_credentials && !any)
         .expose_headers([X_REQUEST_ID, header::RETRY_AFTER])
         .max_age(PREFLIGHT_MAX_AGE);
     (!allowed.is_empty()).then_some(layer)

@@ -38,7 +38,9 @@ impl Modify for Security {
         components.add_security_scheme("api_key", key);
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An API key, or a JSON Web Token, as `auth.mode` has it"));
+            .description(Some(
+                "An API key, or a JSON Web Token, as `auth.mode` has it; the token may also be in the cookie `auth.jwt_cookie`",
+            ));
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     }
 }

@@ -1,24 +1,36 @@
 //! `/docs`: the OpenAPI document as a page. The script that draws it is Swagger UI's; the page around it is ours, since
 //! Swagger UI's own can't be read on a phone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::response::{IntoResponse, Json, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use http::header;
+use utoipa::openapi::Server;
 use utoipa_swagger_ui::Config;
 
 use crate::http::{ApiError, Code};
+use crate::settings::values::BasePath;
 
 /// The page, what it loads, and the document.
-pub(super) fn router() -> Router {
-    let document = Json(super::openapi());
+pub(super) fn router(base_path: &BasePath) -> Router {
+    let base = base_path.as_str();
+    let mut document = super::openapi();
+    if !base.is_empty() {
+        document.servers = Some(vec![Server::new(base)]);
+    }
+    // A `Bytes` is shared by all who read it; JSON would be written anew for each, and kept for those who read slowly.
+    let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let document = ([(header::CONTENT_TYPE, "application/json")], document);
+    let page = format!("{base}/docs/");
     Router::new()
         .route("/openapi.json", get(async move || document))
-        .route("/docs", get(async || Redirect::to("/docs/")))
+        .route("/docs", get(async move || Redirect::to(&page)))
         .route("/docs/", file("text/html", include_str!("docs_page/index.html")))
         .route("/docs/page.css", file("text/css", include_str!("docs_page/page.css")))
         .route(
@@ -37,7 +49,36 @@ fn file(kind: &'static str, text: &'static str) -> MethodRouter {
 async fn swagger_ui(name: Result<Path<String>, PathRejection>) -> Response {
     let file = |Path(name): Path<String>| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("/openapi.json")));
     match name.map(file) {
-        Ok(Ok(Some(file))) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
+        Ok(Ok(Some(file))) => {
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => Bytes::from(bytes),
+            };
+            ([(header::CONTENT_TYPE, file.content_type)], bytes).into_response()
+        }
         _ => ApiError::plain(Code::NotFound).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// However many read it, and however slowly.
+    #[tokio::test]
+    async fn document_is_one_shared_copy() {
+        let router = router(&BasePath::default());
+        let read = async || {
+            let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            to_bytes(response.into_body(), usize::MAX).await.unwrap()
+        };
+        let (one, other) = (read().await, read().await);
+        assert!(one.len() > 10_000);
+        assert_eq!(one.as_ptr(), other.as_ptr());
     }
 }

@@ -25,16 +25,18 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use auth::Auth;
-pub(crate) use auth::bearer;
+pub(crate) use auth::{KeySet, bearer};
 pub use cors::cors;
 pub use headers::add_security_headers;
 pub use rate_limit::RateLimit;
 
+use super::base_path::also_below;
 use super::middleware::{Group, Kind, Stack};
 use super::{ApiError, Code};
 use crate::directory::Directory;
 use crate::image_store::LocalStore;
 use crate::settings::CurrentSettings;
+use crate::settings::values::BasePath;
 use crate::store::SharedStore;
 use crate::upload::MediaRelay;
 
@@ -66,6 +68,8 @@ pub struct Routes {
     pub api: Arc<Api>,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
+    /// The path under which pages reach the gateway.
+    pub base_path: BasePath,
     /// Routes that only some gateways have: the sandbox's page.
     pub sandbox: Router,
     /// The longest that a request may take.
@@ -113,21 +117,20 @@ impl Routes {
             stack.around(routes, group)
         };
         let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
-        let mut router = stack
-            .around(unknown, group(Some("other"), Kind::Waits, None))
-            .merge(around(with_api(signing()), group(None, Kind::Instant, limit)))
+        let unknown = stack.around(unknown, group(Some("other"), Kind::Waits, None));
+        let mut router = around(with_api(signing()), group(None, Kind::Instant, limit))
             .merge(around(with_api(uploading()), group(None, Kind::Waits, limit)))
             .merge(around(with_api(probes()), group(None, Kind::Probe, None)))
             .merge(around(self.sandbox, group(Some("/sandbox"), Kind::Waits, limit)));
         if let Some(store) = &self.api.local {
-            let images = images::router(Arc::clone(store));
+            let images = images::router(Arc::clone(store), &self.base_path);
             router = router.merge(around(images, group(Some("/images"), Kind::Waits, limit)));
         }
         if self.docs {
-            let page = docs_page::router().layer(map_response(docs::with_policy));
+            let page = docs_page::router(&self.base_path).layer(map_response(docs::with_policy));
             router = router.merge(around(page, group(Some("/docs"), Kind::Waits, limit)));
         }
-        router
+        also_below(&self.base_path, router, unknown)
     }
 }
 

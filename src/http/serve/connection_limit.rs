@@ -1,5 +1,6 @@
 //! How many connections may be open at once, on all listeners of a process together.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,26 @@ use super::open_files;
 pub struct ConnectionLimit {
     free: Arc<Semaphore>,
     total: usize,
-    warned_at: Arc<Mutex<Option<Instant>>>,
+    /// The log lines about a full budget, and about connections that can't be accepted.
+    full: Arc<SeldomLine>,
+    refused: Arc<SeldomLine>,
+}
+
+/// A line that is logged once a minute at most, so that a flood does not fill the log.
+#[derive(Debug, Default)]
+struct SeldomLine(Mutex<Option<Instant>>);
+
+impl SeldomLine {
+    const AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+    fn is_due(&self) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = logged.is_none_or(|at| at.elapsed() >= Self::AGAIN_AFTER);
+        if is_due {
+            *logged = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 /// As many connections as the limit on open files allows.
@@ -24,39 +44,35 @@ impl Default for ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    /// So that a flood does not fill the log.
-    const WARN_AGAIN_AFTER: Duration = Duration::from_mins(1);
-
     /// A budget of `total` connections.
     #[must_use]
     pub fn new(total: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(total)),
             total,
-            warned_at: Arc::default(),
+            full: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
     /// Waits for a place, which the permit holds.
     pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        if self.free.available_permits() == 0 && self.should_warn() {
+        if self.free.available_permits() == 0 && self.full.is_due() {
             tracing::warn!(
                 connections = self.total,
                 "as many connections as the listeners may hold are open; new ones wait until some end. If they are \
-                 all real, add replicas, or raise the limit on open files if that is below 22,000"
+                 all real, add replicas, or raise the limit on open files if that is below 44,000"
             );
         }
         // The semaphore is never closed.
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
-    fn should_warn(&self) -> bool {
-        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let should = warned_at.is_none_or(|at| at.elapsed() >= Self::WARN_AGAIN_AFTER);
-        if should {
-            *warned_at = Some(Instant::now());
+    /// Notes that the system gives no connection: probably it is out of open files.
+    pub(super) fn warn_of_refusal(&self, error: &io::Error) {
+        if self.refused.is_due() {
+            tracing::warn!(%error, "connections can't be accepted now; if files are lacking, raise the limit on open files");
         }
-        should
     }
 
     /// True while less than an eighth of the places is free.

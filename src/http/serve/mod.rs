@@ -115,7 +115,7 @@ impl Server {
         while let Some((place, stream, peer)) = stop
             .run_until_cancelled(async {
                 let place = self.connections.acquire().await;
-                let (stream, peer) = accept(&listener).await;
+                let (stream, peer) = self.accept(&listener).await;
                 (place, stream, peer)
             })
             .await
@@ -149,6 +149,19 @@ impl Server {
         if timeout(grace, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were still under way when server.shutdown_grace ended; they are cut off");
             tasks.shutdown().await;
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
+        loop {
+            match listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    self.connections.warn_of_refusal(&error);
+                    // Without a pause this would spin.
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
         }
     }
 
@@ -214,19 +227,6 @@ impl Server {
                 if let Some(malformed) = malformed {
                     malformed.count(&error);
                 }
-            }
-        }
-    }
-}
-
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) => {
-                // Probably out of file descriptors: without a pause this would spin.
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(Duration::from_millis(100)).await;
             }
         }
     }

@@ -16,9 +16,13 @@ pub fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
-/// As many connections as leave a quarter of the open files to pictures, Redis and WeChat.
+/// As many connections as leave a quarter of the open files to Redis, WeChat and uploads, even if each of them reads a
+/// picture of the local store, which is an open file too.
 pub(super) fn connections() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let most = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX);
+    let most = usize::try_from(files / 4 * 3 / FILES_EACH).unwrap_or(usize::MAX);
     most.clamp(16, CONNECTIONS)
 }
+
+/// The open files of a connection: its socket, and the picture that it reads.
+const FILES_EACH: u64 = 2;

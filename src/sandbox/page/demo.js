@@ -4,7 +4,9 @@
 // the WeChat app.
 
 const query = new URLSearchParams(location.search);
-const GATEWAY = (query.get('gateway') || '').replace(/\/+$/, '');
+// The folder that the page is in: a proxy may publish it below a path.
+const HERE = new URL('.', location.href).href.replace(/\/$/, '');
+const GATEWAY = (query.get('gateway') || HERE).replace(/\/+$/, '');
 const APP_ID = query.get('appId') || '';
 const PAGE_URL = location.href.split('#')[0];
 const TIMEOUT_MS = 40_000;
@@ -213,7 +215,7 @@ async function callGateway(step, method, path, options) {
 }
 
 async function callPhone(step, path, options) {
-  const answer = await call(step, 'POST', '', path, options);
+  const answer = await call(step, 'POST', HERE, path, options);
   if (/:ok$/.test(answer.errMsg)) return answer;
   const code = /错误码：(\d+)/.exec(answer.errMsg)?.[1];
   throw new Problem(answer.errMsg, code ?? answer.errMsg);
@@ -238,7 +240,7 @@ const WORK = {
   async store() {
     const json = { mediaId: photo.serverId, ...(APP_ID && { appId: APP_ID }) };
     const url = await callGateway(STORE, 'POST', '/p/active/weChatOa/upload', { json });
-    await showStored(photo, new URL(url, GATEWAY || location.href).href);
+    await showStored(photo, new URL(url, GATEWAY).href);
   },
 };
 

@@ -1,9 +1,10 @@
-//! `[auth]`: how callers are authenticated, with the key that JSON Web Tokens are verified with.
+//! `[auth]`: how callers are authenticated, with the keys that JSON Web Tokens are verified with.
 
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
+use url::Url;
 
 use crate::secret::Secret;
-use crate::settings::sections::{self, AuthMode, JwtAlgorithm};
+use crate::settings::sections::{self, AuthMode};
 use crate::settings::validate::findings::Findings;
 
 /// How callers of the upload route are authenticated.
@@ -20,14 +21,25 @@ pub enum Auth {
 /// What makes a JSON Web Token valid.
 #[derive(Clone)]
 pub struct Jwt {
-    /// The key that verifies it.
-    pub key: DecodingKey,
+    /// The keys that verify it.
+    pub keys: JwtKeys,
     /// The one algorithm accepted.
-    pub algorithm: JwtAlgorithm,
+    pub algorithm: Algorithm,
+    /// The cookie that it may be in, besides the header.
+    pub cookie: Option<String>,
     /// The audience it must name.
     pub audience: Option<String>,
     /// The issuer it must name.
     pub issuer: Option<String>,
+}
+
+/// Where the keys come from.
+#[derive(Clone)]
+pub enum JwtKeys {
+    /// From the settings: one.
+    Fixed(DecodingKey),
+    /// From this address, as a JSON Web Key Set.
+    Published(Url),
 }
 
 pub(super) fn resolve(auth: &sections::Auth, findings: &mut Findings) -> Option<Auth> {
@@ -40,16 +52,13 @@ pub(super) fn resolve(auth: &sections::Auth, findings: &mut Findings) -> Option<
     Some(match auth.mode {
         AuthMode::None => Auth::None,
         AuthMode::ApiKey => Auth::ApiKeys(auth.api_keys.clone()),
-        AuthMode::Jwt => {
-            let keys = ["auth.jwt_key", "auth.jwt_algorithm", "auth.mode"];
-            let key = decoding_key(&auth.jwt_key, auth.jwt_algorithm);
-            Auth::Jwt(Jwt {
-                key: key.map_err(|problem| findings.require(false, &keys, problem)).ok()?,
-                algorithm: auth.jwt_algorithm,
-                audience: non_empty(&auth.jwt_audience),
-                issuer: non_empty(&auth.jwt_issuer),
-            })
-        }
+        AuthMode::Jwt => Auth::Jwt(Jwt {
+            keys: jwt_keys(auth, findings)?,
+            algorithm: auth.jwt_algorithm,
+            cookie: auth.jwt_cookie.name().map(str::to_owned),
+            audience: non_empty(&auth.jwt_audience),
+            issuer: non_empty(&auth.jwt_issuer),
+        }),
     })
 }
 
@@ -57,40 +66,67 @@ fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn decoding_key(key: &Secret, algorithm: JwtAlgorithm) -> Result<DecodingKey, String> {
+fn jwt_keys(auth: &sections::Auth, findings: &mut Findings) -> Option<JwtKeys> {
+    let algorithm = auth.jwt_algorithm;
+    let Some(url) = &auth.jwt_jwks_url else {
+        let keys = ["auth.jwt_key", "auth.jwt_algorithm", "auth.mode"];
+        let key = decoding_key(&auth.jwt_key, algorithm);
+        let key = key.map_err(|problem| findings.require(false, &keys, problem)).ok()?;
+        return Some(JwtKeys::Fixed(key));
+    };
+    let text = "can't be used together with auth.jwt_key; set one of the two";
+    findings.require(auth.jwt_key.is_blank(), &["auth.jwt_jwks_url", "auth.jwt_key"], text);
+    let text = format!(
+        "holds public keys, and {algorithm:?} needs a shared secret; set auth.jwt_algorithm to what your login signs with, \
+         such as \"RS256\""
+    );
+    let shared = algorithm.family() == AlgorithmFamily::Hmac;
+    findings.require(!shared, &["auth.jwt_jwks_url", "auth.jwt_algorithm"], text);
+    Some(JwtKeys::Published(url.clone()))
+}
+
+fn decoding_key(key: &Secret, algorithm: Algorithm) -> Result<DecodingKey, String> {
     if key.is_blank() {
-        return Err("missing: auth.mode \"jwt\" needs the shared secret, or the public key in PEM".to_owned());
+        let missing =
+            "missing: auth.mode \"jwt\" needs the shared secret, or the public key in PEM, or auth.jwt_jwks_url";
+        return Err(missing.to_owned());
     }
     let text = key.expose();
     let is_pem = text.trim_start().starts_with("-----BEGIN");
     let unfit = |what: &str| format!("expected {what} in PEM for {algorithm:?} (the value is not shown)");
-    let parse = match algorithm {
+    let parse = match algorithm.family() {
         // A public key is public: anybody could sign tokens with it.
-        JwtAlgorithm::HS256 if is_pem => {
-            return Err("expected a shared secret for HS256, not a key in PEM".to_owned());
+        AlgorithmFamily::Hmac if is_pem => {
+            return Err(format!("expected a shared secret for {algorithm:?}, not a key in PEM"));
         }
-        JwtAlgorithm::HS256 => return Ok(DecodingKey::from_secret(text.as_bytes())),
+        AlgorithmFamily::Hmac => return Ok(DecodingKey::from_secret(text.as_bytes())),
         _ if !is_pem => {
             let expected = "expected a public key in PEM (\"-----BEGIN PUBLIC KEY-----\") for auth.jwt_algorithm";
             return Err(expected.to_owned());
         }
         // The library accepts it, and then refuses every token.
         _ if text.contains("PRIVATE KEY-----") => return Err(unfit("a public key, not a private one,")),
-        JwtAlgorithm::RS256 => DecodingKey::from_rsa_pem,
-        JwtAlgorithm::ES256 => DecodingKey::from_ec_pem,
-        JwtAlgorithm::EdDSA => DecodingKey::from_ed_pem,
+        AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem,
+        AlgorithmFamily::Ec => DecodingKey::from_ec_pem,
+        AlgorithmFamily::Ed => DecodingKey::from_ed_pem,
     };
     let parsed = parse(text.as_bytes()).map_err(|_| unfit("a public key"))?;
     let length = parsed.try_get_as_bytes().map_or(0, <[u8]>::len);
     match algorithm {
         // The same is true for keys of the wrong size.
-        JwtAlgorithm::RS256 if length < RSA_2048 => Err(unfit("a public key of 2048 bits or more")),
-        JwtAlgorithm::ES256 if !P256_POINT.contains(&length) => Err(unfit("a public key on the curve P-256")),
+        Algorithm::ES256 if !is_point(length, 32) => Err(unfit("a public key on the curve P-256")),
+        Algorithm::ES384 if !is_point(length, 48) => Err(unfit("a public key on the curve P-384")),
+        _ if algorithm.family() == AlgorithmFamily::Rsa && length < RSA_2048 => {
+            Err(unfit("a public key of 2048 bits or more"))
+        }
         _ => Ok(parsed),
     }
 }
 
 /// The bytes of the shortest RSA key that is accepted: a modulus of 2048 bits and its encoding.
 const RSA_2048: usize = 2048 / 8 + 4;
-/// The bytes of a point on P-256, compressed or not.
-const P256_POINT: [usize; 2] = [1 + 32, 1 + 2 * 32];
+
+/// Whether a point whose coordinates have `coordinate` bytes takes `length` bytes, compressed or not.
+fn is_point(length: usize, coordinate: usize) -> bool {
+    length == 1 + coordinate || length == 1 + 2 * coordinate
+}

@@ -8,7 +8,7 @@ mod tls;
 
 use std::fmt;
 
-pub use auth::{Auth, Jwt};
+pub use auth::{Auth, Jwt, JwtKeys};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, SentinelLogin, Servers};
 pub use tls::{TlsFiles, TlsPem};
@@ -35,7 +35,7 @@ impl Resolved {
     pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
         // All before the first `?`, so that the problems of all are reported.
         let redis = redis::resolve(&settings.redis, findings);
-        let image_store = image_store::resolve(&settings.image_store, findings);
+        let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, findings);
         let auth = auth::resolve(&settings.auth, findings);
         let internal_tls = tls::resolve(&settings.internal, findings);
         Some(Self {

@@ -1,8 +1,11 @@
 //! `[auth]`: who may use the upload route; the jsSDK route is public.
 
+use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::secret::Secret;
+use crate::settings::values::{self, AsText};
 
 /// `[auth]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -13,9 +16,14 @@ pub struct Auth {
     /// The keys, in `X-Api-Key` or as a bearer token.
     pub api_keys: Vec<Secret>,
     /// The one algorithm accepted.
-    pub jwt_algorithm: JwtAlgorithm,
+    pub jwt_algorithm: Algorithm,
     /// The shared secret, or the public key in PEM.
     pub jwt_key: Secret,
+    /// Instead of `jwt_key`: where the public keys are published, as a JSON Web Key Set.
+    #[serde(with = "values::KeySetUrl")]
+    pub jwt_jwks_url: Option<Url>,
+    /// The cookie that the token may be in too; if it is empty, none.
+    pub jwt_cookie: values::CookieName,
     /// The audience that a token must name; if it is empty, any.
     pub jwt_audience: String,
     /// The issuer that a token must name; if it is empty, any.
@@ -33,15 +41,4 @@ pub enum AuthMode {
     ApiKey,
     /// By a JSON Web Token.
     Jwt,
-}
-
-/// The algorithm that JSON Web Tokens are signed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are RFC 7518's and RFC 8037's")]
-pub enum JwtAlgorithm {
-    #[default]
-    HS256,
-    RS256,
-    ES256,
-    EdDSA,
 }

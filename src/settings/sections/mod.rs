@@ -17,7 +17,7 @@ mod telemetry;
 mod wechat;
 
 pub use account::{Account, TokenApi};
-pub use auth::{Auth, AuthMode, JwtAlgorithm};
+pub use auth::{Auth, AuthMode};
 pub use credentials::{Backend, Credentials};
 pub use http_client::HttpClient;
 pub use image_store::{HttpStore, ImageStore, ImageStoreBackend, LocalStore, S3Store};

@@ -32,6 +32,12 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins whose pages may call the two business routes; `*` allows all of them.
     pub cors_allowed_origins: Vec<values::Origin>,
+    /// Request headers that those pages may send, besides the gateway's own and those of traces.
+    pub cors_allowed_headers: Vec<values::HeaderName>,
+    /// Whether those pages may send cookies; not together with `*`.
+    pub cors_allow_credentials: bool,
+    /// The path under which pages reach the gateway, if a proxy publishes it below one.
+    pub base_path: values::BasePath,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
 }
@@ -45,6 +51,9 @@ impl Default for Server {
             shutdown_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),
             cors_allowed_origins: Vec::new(),
+            cors_allowed_headers: Vec::new(),
+            cors_allow_credentials: false,
+            base_path: values::BasePath::default(),
             docs: true,
         }
     }
@@ -71,6 +80,10 @@ pub struct Internal {
     /// The least life that a caller is told with the token or the ticket.
     #[serde(with = "values::DurationOrZero")]
     pub min_expires_in: Duration,
+    /// The path under which people reach the console, if a proxy publishes it below one.
+    pub base_path: values::BasePath,
+    /// The names under which people reach the console, besides addresses and `localhost`; an empty list means any.
+    pub allowed_hosts: Vec<values::HostPattern>,
     /// Services that may ask for the shared token, besides those that hold the AppSecret.
     pub clients: Vec<Client>,
 }
@@ -85,6 +98,8 @@ impl Default for Internal {
             operator_key: Secret::default(),
             proxy_buffer: 64 * bytesize::MIB,
             min_expires_in: Duration::ZERO,
+            base_path: values::BasePath::default(),
+            allowed_hosts: Vec::new(),
             clients: Vec::new(),
         }
     }

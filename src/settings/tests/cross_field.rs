@@ -209,6 +209,37 @@ fn auth_mode_has_its_keys() {
 }
 
 #[test]
+fn base_path_hides_no_route() {
+    loads("server.base_path = \"/wechat\"\ninternal.base_path = \"/ops/wxgate\"");
+    let found = problem("server.base_path = \"/docs/wx\"");
+    assert_eq!(
+        found,
+        "server.base_path: /docs belongs to the gateway's own routes; expected another path such as \"/wxgate\""
+    );
+    assert!(problem("internal.base_path = \"/console\"").starts_with("internal.base_path: /console belongs"));
+    assert!(problem("server.base_path = \"wxgate/\"").contains("expected a path such as \"/wxgate\""));
+    // Pictures would be below the documents, with the base path or without it.
+    let found = problem("server.base_path = \"/wx\"\nimage_store.local.public_base_url = \"/wx/docs\"");
+    assert!(
+        found.starts_with("image_store.local.public_base_url: /docs belongs"),
+        "{found}"
+    );
+}
+
+#[test]
+fn cors_credentials_need_named_origins() {
+    let text = "[server]\ncors_allow_credentials = true\ncors_allowed_origins = ";
+    loads(&format!("{text}[\"https://a.cn\"]"));
+    let found = problem(&format!("{text}[\"https://a.cn\", \"*\"]"));
+    assert!(
+        found.starts_with("server.cors_allow_credentials: can't be true while server.cors_allowed_origins has \"*\""),
+        "{found}"
+    );
+    assert!(problem("server.cors_allowed_headers = [\"*\"]").contains("expected the name of a header"));
+    assert!(problem("server.cors_allowed_headers = [\"x y\"]").contains("expected the name of a header"));
+}
+
+#[test]
 fn burst_needs_a_rate() {
     let found = problem("rate_limit.upload_burst = 5");
     assert_eq!(
@@ -320,6 +351,10 @@ fn risky_settings_are_warned_about() {
         (
             "auth = { mode = \"jwt\", jwt_key = \"31 bytes are one too few for it\" }",
             "auth.jwt_key",
+        ),
+        (
+            "auth = { mode = \"jwt\", jwt_algorithm = \"HS384\", jwt_key = \"these are 32 bytes, just enough.\" }",
+            "auth.jwt_key is shorter than 48 bytes",
         ),
         (
             "wechat.api_base_url = \"http://wx-proxy.internal:8080/x\"",

@@ -15,6 +15,9 @@ shutdown_grace = "15s"
 shutdown_delay = "0s"
 trusted_proxies = []
 cors_allowed_origins = []
+cors_allowed_headers = []
+cors_allow_credentials = false
+base_path = ""
 docs = true
 
 [internal]
@@ -25,6 +28,8 @@ tls_key_file = ""
 operator_key = ""
 proxy_buffer = "64MiB"
 min_expires_in = "0s"
+base_path = ""
+allowed_hosts = []
 clients = []
 
 [http_client]
@@ -114,6 +119,8 @@ mode = "none"
 api_keys = []
 jwt_algorithm = "HS256"
 jwt_key = ""
+jwt_jwks_url = ""
+jwt_cookie = ""
 jwt_audience = ""
 jwt_issuer = ""
 

@@ -3,7 +3,7 @@
 use super::{ACCOUNT, load_text, problems};
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::settings::resolved::{Auth, ImageStore, Servers};
+use crate::settings::resolved::{Auth, ImageStore, JwtKeys, Servers};
 
 // Public keys, made for these tests.
 pub(super) const ED25519: &str = "-----BEGIN PUBLIC KEY-----
@@ -49,7 +49,14 @@ fn jwt(algorithm: &str, key: &str) -> String {
 
 #[test]
 fn public_key_is_read_for_its_algorithm() {
-    for (algorithm, key) in [("EdDSA", ED25519), ("ES256", P256), ("RS256", RSA_2048)] {
+    for (algorithm, key) in [
+        ("EdDSA", ED25519),
+        ("ES256", P256),
+        ("ES384", P384),
+        ("RS256", RSA_2048),
+        ("RS512", RSA_2048),
+        ("PS384", RSA_2048),
+    ] {
         let auth = loaded(&jwt(algorithm, key)).resolved.auth;
         assert!(matches!(auth, Auth::Jwt(jwt) if format!("{:?}", jwt.algorithm) == algorithm));
     }
@@ -67,12 +74,61 @@ fn key_that_can_verify_nothing_is_refused_with_its_place() {
         ("ES256", RSA_2048, "a public key in PEM for ES256"),
         ("ES256", P384, "a public key on the curve P-256 in PEM for ES256"),
         ("RS256", ED25519, "a public key in PEM for RS256"),
+        ("ES384", P256, "a public key on the curve P-384 in PEM for ES384"),
         ("RS256", RSA_1024, "a public key of 2048 bits or more in PEM for RS256"),
+        ("PS512", RSA_1024, "a public key of 2048 bits or more in PEM for PS512"),
     ] {
         let found = problems(&jwt(algorithm, key));
         let line = format!("wxgate.toml:5: auth.jwt_key: expected {expected} (the value is not shown)");
         assert_eq!(found, [line], "{key}");
     }
+}
+
+#[test]
+fn published_keys_take_the_place_of_a_key() {
+    let text =
+        |more: &str| format!("[auth]\nmode = \"jwt\"\njwt_jwks_url = \"https://login.example.com/jwks.json\"\n{more}");
+    let auth = loaded(&text("jwt_algorithm = \"RS256\"\njwt_cookie = \"sso\""))
+        .resolved
+        .auth;
+    let Auth::Jwt(jwt) = auth else { panic!("not JWT") };
+    assert!(matches!(jwt.keys, JwtKeys::Published(url) if url.path() == "/jwks.json"));
+    assert_eq!(jwt.cookie.as_deref(), Some("sso"));
+    let found = problems(&text(&format!(
+        "jwt_algorithm = \"EdDSA\"\njwt_key = \"\"\"\n{ED25519}\"\"\""
+    )));
+    assert_eq!(
+        found,
+        ["wxgate.toml:4: auth.jwt_jwks_url: can't be used together with auth.jwt_key; set one of the two"]
+    );
+    let found = problems(&text(""));
+    assert!(
+        found.len() == 1 && found[0].contains("auth.jwt_jwks_url: holds public keys, and HS256 needs a shared secret"),
+        "{found:?}"
+    );
+    let found = problems("auth.jwt_jwks_url = \"http://login.example.com/jwks.json\"");
+    assert!(
+        found.len() == 1 && found[0].contains("expected an https URL"),
+        "{found:?}"
+    );
+    let found = problems("auth.jwt_algorithm = \"none\"");
+    assert!(found.len() == 1 && found[0].contains("expected"), "{found:?}");
+}
+
+#[test]
+fn token_in_a_cookie_needs_named_origins() {
+    let text = "auth.jwt_cookie = \"sso\"\nserver.cors_allowed_origins = ";
+    loaded(&format!("{text}[\"https://a.cn\"]"));
+    let found = problems(&format!("{text}[\"*\"]"));
+    assert!(
+        found.len() == 1 && found[0].contains("auth.jwt_cookie: can't be used while server.cors_allowed_origins has"),
+        "{found:?}"
+    );
+    let found = problems("auth.jwt_cookie = \"a b\"");
+    assert!(
+        found.len() == 1 && found[0].contains("expected the name of a cookie"),
+        "{found:?}"
+    );
 }
 
 const S3: &str = "image_store.backend = \"s3\"\n[image_store.s3]\nbucket = \"photos\"\n\

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use super::Settings;
 use super::resolved::Resolved;
-use super::values::KeyTemplate;
+use super::values::{KeyTemplate, Origin};
 use crate::account::AppId;
 use crate::secret::Secret;
 use findings::{Finding, Findings};
@@ -17,6 +17,8 @@ use findings::{Finding, Findings};
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     let mut findings = Findings::default();
     listeners(settings, &mut findings);
+    base_paths(settings, &mut findings);
+    cors(settings, &mut findings);
     http_client(settings, &mut findings);
     accounts(settings, &mut findings);
     clients(settings, &mut findings);
@@ -36,6 +38,37 @@ fn listeners(settings: &Settings, findings: &mut Findings) {
         let text = format!("{internal} is taken by server.listen ({public}); give it a port of its own");
         findings.require(!collide(public, internal), &["internal.listen", "server.listen"], text);
     }
+}
+
+/// Routes that take whatever is below them would take what is below the base path too.
+fn base_paths(settings: &Settings, findings: &mut Findings) {
+    let listeners = [
+        ("server.base_path", &settings.server.base_path, ["docs"].as_slice()),
+        (
+            "internal.base_path",
+            &settings.internal.base_path,
+            &["console", "credentials"],
+        ),
+    ];
+    for (key, path, taken) in listeners {
+        let first = path.as_str().split('/').nth(1).unwrap_or_default();
+        let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/wxgate\"");
+        findings.require(!taken.contains(&first), &[key], text);
+    }
+}
+
+/// With `*`, cookies would be sent for any page that a user opens.
+fn cors(settings: &Settings, findings: &mut Findings) {
+    let server = &settings.server;
+    let any = server.cors_allowed_origins.iter().any(Origin::is_any);
+    let text = "can't be true while server.cors_allowed_origins has \"*\", or any page could use a user's cookies; name \
+                the origins of your pages";
+    let keys = ["server.cors_allow_credentials", "server.cors_allowed_origins"];
+    findings.require(!(any && server.cors_allow_credentials), &keys, text);
+    let text = "can't be used while server.cors_allowed_origins has \"*\", or any page could upload with a user's cookie; \
+                name the origins of your pages";
+    let keys = ["auth.jwt_cookie", "server.cors_allowed_origins"];
+    findings.require(!any || settings.auth.jwt_cookie.name().is_none(), &keys, text);
 }
 
 fn http_client(settings: &Settings, findings: &mut Findings) {

@@ -3,7 +3,10 @@
 
 mod amount;
 mod as_text;
+mod base_path;
 mod ca_file;
+mod header;
+mod host_pattern;
 mod key_template;
 mod log_filter;
 mod network;
@@ -15,15 +18,19 @@ mod url;
 
 pub use amount::{DurationOrZero, PositiveDuration, Size};
 pub use as_text::AsText;
+pub use base_path::BasePath;
 pub use ca_file::CaFile;
+pub use header::{CookieName, HeaderName};
+pub use host_pattern::HostPattern;
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
+pub(super) use network::is_loopback;
 pub use network::{Address, HostPort, OptionalAddress, networks};
 pub use pointer::{JsonPointer, Scalar, UrlPlace};
 pub use proxy::{DirectHost, HttpProxy, ProxyUrl};
 pub use redis_url::RedisUrl;
 pub(crate) use url::parse_http;
-pub use url::{BaseUrl, OptionalUrl, Origin, PublicBase};
+pub use url::{BaseUrl, KeySetUrl, OptionalUrl, Origin, PublicBase};
 
 /// The value of a default that is written as text in the code.
 #[expect(

@@ -1,7 +1,7 @@
 //! Network addresses.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
@@ -90,6 +90,12 @@ impl HostPort {
             port,
         })
     }
+}
+
+/// Whether `host`, a name or an address with or without brackets, is this machine.
+pub(in crate::settings) fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn is_host_name(host: &str) -> bool {

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::as_text::AsText;
+use super::base_path::{BasePath, is_plain_path};
+use super::network::is_loopback;
 use crate::secret::MASK;
 
 /// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently
@@ -148,6 +150,19 @@ impl PublicBase {
         &self.text[self.path_at..]
     }
 
+    /// The same with `base` before its path, unless it has that already or names a host.
+    #[must_use]
+    pub fn below(&self, base: &BasePath) -> Self {
+        let is_path = self.path_at == 0;
+        if !is_path || base.rest_of(&self.text).is_some() {
+            return self.clone();
+        }
+        Self {
+            text: format!("{}{}", base.as_str(), self.text),
+            path_at: 0,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim_end_matches('/');
         let authority_at = match parse_http(text) {
@@ -158,18 +173,12 @@ impl PublicBase {
             .find('/')
             .map_or(text.len(), |slash| authority_at + slash);
         let path = &text[path_at..];
-        // The path becomes a route, so it may hold nothing that a router or a browser interprets.
-        let plain = |segment: &str| {
-            let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-            segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")
-        };
-        let plain_path = path.split('/').skip(1).all(plain);
         let rooted = if authority_at == 0 {
             path_at == 0 && !path.is_empty()
         } else {
             true
         };
-        (rooted && plain_path && !text.contains(['?', '#'])).then(|| Self {
+        (rooted && is_plain_path(path) && !text.contains(['?', '#'])).then(|| Self {
             text: text.to_owned(),
             path_at,
         })
@@ -211,6 +220,27 @@ impl AsText for OptionalUrl {
 
     fn print(url: &Option<Url>) -> String {
         url.as_ref().map_or_else(String::new, Url::to_string)
+    }
+}
+
+/// Where public keys are published: an https URL, or an http one of this machine; `""` for none. Whoever could
+/// change the answer on its way could sign tokens.
+pub struct KeySetUrl;
+
+impl AsText for KeySetUrl {
+    type Value = Option<Url>;
+
+    const EXPECTED: &'static str = "expected an https URL such as \"https://login.example.com/.well-known/jwks.json\" \
+                                    (no user; http only for 127.0.0.1, [::1] and localhost), or \"\" for none";
+
+    fn parse(text: &str) -> Option<Option<Url>> {
+        let url = OptionalUrl::parse(text)?;
+        let is_safe = |url: &Url| url.scheme() == "https" || url.host_str().is_some_and(is_loopback);
+        url.as_ref().is_none_or(is_safe).then_some(url)
+    }
+
+    fn print(url: &Option<Url>) -> String {
+        OptionalUrl::print(url)
     }
 }
 
@@ -287,6 +317,28 @@ mod tests {
             "redis://a",
         ] {
             assert!(base(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn key_set_is_fetched_by_https_or_from_this_machine() {
+        for text in [
+            "",
+            "https://login.example.com/jwks.json?tenant=a",
+            "http://127.0.0.1:8081/jwks.json",
+            "http://[::1]/k",
+            "http://localhost/k",
+        ] {
+            assert!(KeySetUrl::parse(text).is_some(), "{text}");
+        }
+        for text in [
+            "http://login.example.com/jwks.json",
+            "http://localhost.example.com/k",
+            "http://10.0.0.1/k",
+            "https://user:word@login.example.com/k",
+            "file:///etc/keys",
+        ] {
+            assert!(KeySetUrl::parse(text).is_none(), "{text}");
         }
     }
 

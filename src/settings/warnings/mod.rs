@@ -5,7 +5,7 @@ mod secrets;
 
 use std::net::IpAddr;
 
-use super::values::BaseUrl;
+use super::values::{BaseUrl, is_loopback};
 use super::{AuthMode, Backend, RedisMode, Settings, TokenApi};
 
 impl Settings {
@@ -107,11 +107,6 @@ impl Settings {
              reaches it; listen on a private address or on loopback"
         ))
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Whether `ip` is an address of the Internet. 0.0.0.0 is not: a container has to listen there, and what can reach it is

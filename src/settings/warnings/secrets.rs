@@ -1,12 +1,12 @@
 //! Secrets that can be guessed, look wrong, or can't be sent by callers. None is ever shown.
 
+use jsonwebtoken::Algorithm;
+
 use crate::secret::Secret;
-use crate::settings::{AuthMode, JwtAlgorithm, Settings};
+use crate::settings::{AuthMode, Settings};
 
 /// Shorter keys can be guessed.
 const SHORTEST_KEY: usize = 16;
-/// RFC 7518 requires as many bytes as the hash has: 32 for HS256.
-const SHORTEST_JWT_SECRET: usize = 32;
 /// The length of an AppSecret, which is letters and digits.
 const APP_SECRET_LEN: usize = 32;
 
@@ -71,11 +71,18 @@ fn short_api_keys(settings: &Settings) -> Option<String> {
 
 fn short_jwt_secret(settings: &Settings) -> Option<String> {
     let auth = &settings.auth;
-    let shared = auth.mode == AuthMode::Jwt && auth.jwt_algorithm == JwtAlgorithm::HS256;
-    (shared && auth.jwt_key.expose().len() < SHORTEST_JWT_SECRET).then(|| {
+    // RFC 7518, section 3.2, requires as many bytes as the hash has.
+    let shortest = match auth.jwt_algorithm {
+        Algorithm::HS256 => 32,
+        Algorithm::HS384 => 48,
+        Algorithm::HS512 => 64,
+        _ => return None,
+    };
+    (auth.mode == AuthMode::Jwt && auth.jwt_key.expose().len() < shortest).then(|| {
         format!(
-            "auth.jwt_key is shorter than {SHORTEST_JWT_SECRET} bytes: anybody who has a token can find it by brute force, and sign \
-             tokens"
+            "auth.jwt_key is shorter than {shortest} bytes, which {:?} requires: anybody who has a token may find it by brute \
+             force, and sign tokens",
+            auth.jwt_algorithm
         )
     })
 }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -12,14 +11,14 @@ use axum::response::{IntoResponse, Response};
 use reqwest::Method;
 
 use crate::docs::markdown::read;
-use crate::support::{Gateway, free_address, openssl, photo, until};
+use crate::support::{Gateway, NginxProcess, free_address, openssl, photo};
 
 const PAGES: &str = "wxgate.example.com";
 const PICTURES: &str = "pictures.example.com";
 
-/// nginx with the example's servers; killed, by its id, when the test ends.
+/// nginx with the example's servers.
 struct Nginx {
-    child: Child,
+    _process: NginxProcess,
     folder: tempfile::TempDir,
     plain: SocketAddr,
     tls: SocketAddr,
@@ -45,43 +44,20 @@ impl Nginx {
                 assert!(text.contains(from), "{from} is not in the example");
                 text.replace(from, to)
             });
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary = temporary.map(|name| format!("{name}_temp_path {};\n", path.join(name).display()));
-        let whole = format!(
-            "daemon off;\nmaster_process off;\npid {}/pid;\nevents {{}}\nhttp {{\n{}{servers}\n}}\n",
-            path.display(),
-            temporary.concat()
-        );
-        std::fs::write(path.join("nginx.conf"), whole).unwrap();
-        let binary = ["/usr/sbin/nginx", "nginx"]
-            .into_iter()
-            .find(|name| Path::new(name).exists());
-        let child = Command::new(binary.unwrap_or("nginx"))
-            .arg("-p")
-            .arg(path)
-            .args(["-c", "nginx.conf", "-e", "error.log"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = child.expect("nginx can't be started: run scripts/test, which installs what the tests need");
+        let nginx = NginxProcess::start(path, &servers, tls).await;
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([authority])
             .resolve(PAGES, tls)
             .resolve(PICTURES, tls)
             .redirect(reqwest::redirect::Policy::none());
-        let nginx = Self {
-            child,
+        Self {
+            _process: nginx,
             plain,
             tls,
             client: client.build().unwrap(),
             folder,
-        };
-        until("nginx listens", || async {
-            tokio::net::TcpStream::connect(tls).await.is_ok()
-        })
-        .await;
-        nginx
+        }
     }
 
     fn request(&self, method: Method, host: &str, path: &str) -> reqwest::RequestBuilder {
@@ -95,13 +71,6 @@ impl Nginx {
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("wxgate.log")).unwrap()
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

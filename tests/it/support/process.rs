@@ -33,6 +33,14 @@ impl GatewayProcess {
         Self::run(command, builder, wechat).await
     }
 
+    /// The same with at most `files` open files.
+    pub async fn start_with_open_files(files: usize, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_wxgate")]);
+        Self::run(command, builder, wechat).await
+    }
+
     async fn run(mut wxgate: Command, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
         let images = tempfile::tempdir().unwrap();
         let mut child = wxgate

@@ -2,15 +2,15 @@
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
 
 use super::finding::{ExplainRequest, Finding};
 use super::language::Language;
 use super::page::explain as page;
 use super::response::localized;
 use super::state::Console;
+use super::turns::Turns;
 use crate::credentials::Kind;
 use crate::directory::Directory;
 use crate::jssdk::explain::{self, Claim, Tickets};
@@ -20,9 +20,6 @@ use crate::secret::Secret;
 /// too.
 pub(super) const MAX_FORM: usize = 64 * 1024;
 
-/// At most one signature is looked into at a time: each computes thousands of hashes.
-static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
-
 pub(super) async fn get_form(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
@@ -31,7 +28,7 @@ pub(super) async fn get_form(
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let page = page::page(&console.app_ids(), &ExplainRequest::default(), &[], language);
-    localized(page, chosen)
+    localized(&console, page, chosen)
 }
 
 pub(super) async fn post_form(
@@ -41,7 +38,7 @@ pub(super) async fn post_form(
 ) -> Response {
     let (asked, found) = match asked {
         Ok(Form(asked)) => {
-            let found = look_into(&asked, &console.0.api.directory).await;
+            let found = look_into(&asked, &console.0.api.directory, &console.0.explaining).await;
             (asked, found)
         }
         Err(_) => (ExplainRequest::default(), vec![Finding::Unreadable]),
@@ -49,11 +46,12 @@ pub(super) async fn post_form(
     let language = Language::of_headers(&headers);
     let page = page::page(&console.app_ids(), &asked, &found, language);
     let status = found.iter().map(Finding::status).max().unwrap_or_default();
-    (status, localized(page, None)).into_response()
+    let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, "1")]);
+    (status, retry_after, localized(&console, page, None)).into_response()
 }
 
 /// The findings about the signing call, if there is one, then about the signature.
-async fn look_into(asked: &ExplainRequest, directory: &Directory) -> Vec<Finding> {
+async fn look_into(asked: &ExplainRequest, directory: &Directory, turns: &Turns) -> Vec<Finding> {
     let mut work: Vec<Box<dyn FnOnce() -> Finding + Send>> = Vec::new();
     if !asked.request.trim().is_empty() {
         let (request, url) = (asked.request.clone(), asked.url.clone());
@@ -74,10 +72,8 @@ async fn look_into(asked: &ExplainRequest, directory: &Directory) -> Vec<Finding
             Finding::Verdict(claim, verdict)
         }));
     }
-    // Too slow for a thread that serves requests; and one at a time, since DNS look-ups and the local image
-    // store use the same few blocking threads.
-    let Ok(turn) = ONE_AT_A_TIME.acquire().await else {
-        return vec![Finding::Unreadable];
+    let Some(turn) = turns.take().await else {
+        return vec![Finding::Busy];
     };
     let found = tokio::task::spawn_blocking(move || {
         let found = work.into_iter().map(|look| look()).collect();

@@ -21,6 +21,8 @@ pub(super) struct ExplainRequest {
 pub(super) enum Finding {
     /// The form could not be parsed.
     Unreadable,
+    /// Too many are being looked into.
+    Busy,
     /// A field is invalid.
     Problem(ClaimProblem),
     /// There is no current ticket to compare with.
@@ -35,7 +37,7 @@ impl Finding {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Unreadable | Self::Problem(_) => StatusCode::BAD_REQUEST,
-            Self::NoTicket => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::NoTicket => StatusCode::SERVICE_UNAVAILABLE,
             Self::Compared(_) | Self::Verdict(..) => StatusCode::OK,
         }
     }

@@ -1,4 +1,4 @@
-//! Texts, times and durations in the reader's language.
+//! Texts, times and durations in the reader's language, and links from the reader's page.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,11 +8,14 @@ use super::language::Language;
 use super::time;
 use crate::words::Words;
 
-/// The language to write in, and the time that the page was made at.
+/// The language to write in, the time that the page was made at, and where the page is.
 #[derive(Clone, Copy)]
 pub(super) struct Localizer {
     pub(super) language: Language,
     pub(super) now: SystemTime,
+    /// The way from the page to the console's files. Links are relative, so that they work below any path at which a
+    /// proxy publishes the console.
+    pub(super) files: &'static str,
 }
 
 impl Localizer {
@@ -26,6 +29,11 @@ impl Localizer {
 
     pub(super) fn duration(self, duration: Duration) -> String {
         time::duration(duration, self.language)
+    }
+
+    /// The link to a file of the console's.
+    pub(super) fn file(self, name: &str) -> String {
+        format!("{}{name}", self.files)
     }
 
     /// A time of day, with the date unless that is today.

@@ -3,6 +3,7 @@
 //!
 //! `view` gathers plain data, `page` renders it with the texts of `text`.
 
+mod allowed_hosts;
 mod explain;
 mod finding;
 mod language;
@@ -14,6 +15,7 @@ mod text;
 mod time;
 mod timeline;
 mod traffic;
+mod turns;
 mod view;
 
 use axum::Router;
@@ -22,19 +24,23 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use language::Language;
 use response::localized;
 use view::View;
 
+use crate::settings;
+
 pub use state::{Console, ConsoleParts};
 
 /// The page and its files.
-pub(super) fn routes<S>() -> Router<S>
+pub(super) fn routes<S>(settings: &settings::Internal) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     Console: FromRef<S>,
 {
+    let console = format!("{}/console", settings.base_path.as_str());
     let file = |kind, content| get(async move || ([(header::CONTENT_TYPE, kind)], content));
     Router::new()
         .route("/console", get(get_console))
@@ -44,7 +50,7 @@ where
                 .post(explain::post_form)
                 .layer(DefaultBodyLimit::max(explain::MAX_FORM)),
         )
-        .route("/console/", get(async || Redirect::permanent("/console")))
+        .route("/console/", get(async move || Redirect::permanent(&console)))
         .route(
             "/console/console.css",
             file("text/css; charset=utf-8", include_str!("console.css")),
@@ -56,6 +62,9 @@ where
         .route("/console/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
         // Not a path of WeChat's, so it must not be passed through.
         .route("/console/{*path}", get(async || StatusCode::NOT_FOUND))
+        .layer(ValidateRequestHeaderLayer::custom(allowed_hosts::check(
+            &settings.allowed_hosts,
+        )))
         .layer(map_response(with_security_headers))
 }
 
@@ -63,7 +72,7 @@ async fn get_console(State(console): State<Console>, RawQuery(query): RawQuery, 
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let view = View::gather(&console.0).await;
-    localized(page::page(&view, language), chosen)
+    localized(&console, page::page(&view, language), chosen)
 }
 
 /// No foreign or inline content, no framing, no caching.

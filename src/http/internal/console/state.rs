@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::traffic::Traffic;
+use super::turns::Turns;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
+use crate::settings::values::BasePath;
 use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 
 /// The console's state. Cheap to clone.
@@ -21,9 +23,12 @@ pub(super) struct Parts {
     pub(super) api: Arc<Api>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
+    pub(super) explaining: Turns,
     pub(super) replicas: Arc<Replicas>,
     pub(super) started: Instant,
     pub(super) actions_open: bool,
+    /// The path before `/console` in the browser.
+    pub(super) base_path: BasePath,
     pub(super) image_store: ImageStoreBackend,
     pub(super) daily_token_calls: u64,
     pub(super) token_apis: HashMap<String, TokenApi>,
@@ -51,9 +56,11 @@ impl Console {
             api: parts.api,
             metrics: parts.metrics,
             traffic: Traffic::default(),
+            explaining: Turns::default(),
             replicas: parts.replicas,
             started: Instant::now(),
             actions_open: !settings.internal.operator_key.is_blank(),
+            base_path: settings.internal.base_path.clone(),
             image_store: settings.image_store.backend,
             daily_token_calls: settings.credentials.daily_token_calls.into(),
             token_apis: accounts

@@ -164,6 +164,7 @@ texts! {
     LIST_COMMA: "、", ", ";
     BACK: "返回控制台", "Back to the console";
     EXPLAIN_UNREADABLE: "表单没有读到，请重新填写。", "The form could not be read: please fill it in again.";
+    EXPLAIN_BUSY: "正在查的签名太多，请稍后再试。", "Too many signatures are being looked into: try again in a moment.";
     EXPLAIN_NO_TICKET: "现在没有可用的 ticket，无法比较；原因见控制台。", "There is no ticket now to compare with; the console says why.";
     EXPLAIN_RIGHT: "这个网址的签名是正确的", "The signature is right for this URL";
     EXPLAIN_STILL: "如果微信仍报 invalid signature：", "Where WeChat still says invalid signature:";

@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use self::conditional::{Content, Wanted};
 use crate::http::{ApiError, Code, envelope};
 use crate::image_store::{LocalStore, StoredPicture};
+use crate::settings::values::BasePath;
 
 /// When to ask again if the disk does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -28,9 +29,10 @@ pub(super) fn documented() -> OpenApiRouter<Arc<LocalStore>> {
     OpenApiRouter::new().routes(routes!(get_image))
 }
 
-/// The route of the pictures of `store`: under the path of its public base URL.
-pub(super) fn router(store: Arc<LocalStore>) -> Router {
-    let path = store.public_path().trim_end_matches('/');
+/// The route of the pictures of `store`: under the path of its public base URL, without `base_path`.
+pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
+    let path = store.public_path();
+    let path = base_path.rest_of(path).unwrap_or(path).trim_end_matches('/');
     let path = format!("{}/{{name}}", if path.is_empty() { "/images" } else { path });
     Router::new()
         .route(&path, axum::routing::get(get_image))

@@ -10,6 +10,7 @@ use super::alone;
 use crate::settings::problem::Problems;
 use crate::settings::sections::{self, ImageStoreBackend, LocalStore};
 use crate::settings::validate::findings::Findings;
+use crate::settings::values::BasePath;
 
 /// What the paths of the gateway's own routes begin with.
 const OWN_ROUTES: [&str; 6] = ["wechat", "p", "healthz", "readyz", "docs", "openapi.json"];
@@ -25,23 +26,32 @@ pub enum ImageStore {
     S3(Box<S3Store>),
 }
 
-pub(super) fn resolve(store: &sections::ImageStore, findings: &mut Findings) -> Option<ImageStore> {
+pub(super) fn resolve(
+    store: &sections::ImageStore,
+    base_path: &BasePath,
+    findings: &mut Findings,
+) -> Option<ImageStore> {
     Some(match store.backend {
-        ImageStoreBackend::Local => ImageStore::Local(local(&store.local, findings)),
+        ImageStoreBackend::Local => ImageStore::Local(local(&store.local, base_path, findings)),
         ImageStoreBackend::Http => ImageStore::Http(Box::new(http::resolve(&store.http, findings)?)),
         ImageStoreBackend::S3 => ImageStore::S3(Box::new(s3::resolve(&store.s3, findings)?)),
     })
 }
 
-fn local(local: &LocalStore, findings: &mut Findings) -> LocalStore {
-    let first = local.public_base_url.path().split('/').nth(1).unwrap_or_default();
+fn local(local: &LocalStore, base_path: &BasePath, findings: &mut Findings) -> LocalStore {
+    let path = local.public_base_url.path();
+    let route = base_path.rest_of(path).unwrap_or(path);
+    let first = route.split('/').nth(1).unwrap_or_default();
     let keys = ["image_store.local.public_base_url", "image_store.backend"];
     let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/images\"");
     findings.require(!OWN_ROUTES.contains(&first), &keys, text);
     let named = !local.directory.as_os_str().is_empty();
     let keys = ["image_store.local.directory", "image_store.backend"];
     findings.require(named, &keys, "missing: image_store.backend \"local\" needs a folder");
-    local.clone()
+    LocalStore {
+        public_base_url: local.public_base_url.below(base_path),
+        ..local.clone()
+    }
 }
 
 /// Requires a key of the store in use.
@@ -54,7 +64,7 @@ fn needs(findings: &mut Findings, key: &str, present: bool, what: &str) {
 impl sections::ImageStore {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<ImageStore, Problems> {
-        alone(|findings| resolve(self, findings))
+        alone(|findings| resolve(self, &BasePath::default(), findings))
     }
 }
 

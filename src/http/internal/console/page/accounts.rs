@@ -141,7 +141,10 @@ mod tests {
     #[test]
     fn every_cure_is_a_sentence_in_both_languages() {
         let now = SystemTime::now();
-        let cures_in = |language| (-1..100_000).map(move |code| cure(code, Localizer { language, now }));
+        let cures_in = |language| {
+            let files = "";
+            (-1..100_000).map(move |code| cure(code, Localizer { language, now, files }))
+        };
         let (english, chinese) = (cures_in(Language::English), cures_in(Language::Chinese));
         let mut different = BTreeSet::new();
         for (en, zh) in english.zip(chinese) {

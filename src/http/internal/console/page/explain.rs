@@ -15,8 +15,6 @@ use crate::jssdk::explain::{
 use crate::jssdk::{UrlProblem, UrlWarning};
 use crate::words::Words;
 
-const PATH: &str = "/console/explain";
-
 fn list(words: impl IntoIterator<Item = Words>, loc: Localizer) -> Markup {
     html! { ul.points { @for words in words { li { (loc.text(words)) } } } }
 }
@@ -27,7 +25,7 @@ pub(super) fn card(app_ids: &[String], loc: Localizer) -> Markup {
         section #explain.card aria-labelledby="explain-title" {
             h2 #explain-title { (loc.text(text::EXPLAIN)) }
             // Without the script the console reloads as a whole, which would lose what was typed.
-            noscript { p { a href=(PATH) { (loc.text(text::EXPLAIN_ALONE)) } } }
+            noscript { p { a href=(loc.file("explain")) { (loc.text(text::EXPLAIN_ALONE)) } } }
             (form(app_ids, &ExplainRequest::default(), loc))
         }
     }
@@ -43,15 +41,16 @@ pub(in super::super) fn page(
     let loc = Localizer {
         language,
         now: SystemTime::now(),
+        files: "",
     };
     let title = html! { "wxgate " (loc.text(text::EXPLAIN)) };
     let body = html! {
         header {
-            img.logo src="/console/icon.svg" width="40" height="40" alt="";
+            img.logo src=(loc.file("icon.svg")) width="40" height="40" alt="";
             h1 { "wxgate " span { (loc.text(text::EXPLAIN)) } }
             div.tools {
-                a.quiet href="/console" { (loc.text(text::BACK)) }
-                (language_links(PATH, loc))
+                a.quiet href="../console" { (loc.text(text::BACK)) }
+                (language_links(loc))
             }
         }
         main #main tabindex="-1" {
@@ -75,7 +74,7 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
     };
     html! {
         p #explain-more.more { (loc.text(text::EXPLAIN_MORE)) }
-        form action=(PATH) method="post" aria-describedby="explain-more" {
+        form action=(loc.file("explain")) method="post" aria-describedby="explain-more" {
             (field("url", text::FIELD_URL, &asked.url, Some("url")))
             div.fields {
                 (field("nonce", text::FIELD_NONCE, &asked.nonce, None))
@@ -99,6 +98,7 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
 fn answer(found: &Finding, loc: Localizer) -> Markup {
     match found {
         Finding::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
+        Finding::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
         Finding::Problem(problem) => refusal(loc.text(problem.words())),
         Finding::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
         Finding::Compared(comparison) => compared(comparison, loc),

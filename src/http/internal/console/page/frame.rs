@@ -16,8 +16,8 @@ pub(super) fn document(title: &Markup, more: &Markup, body: &Markup, loc: Locali
                 meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
-                link rel="icon" type="image/svg+xml" href="/console/icon.svg";
-                link rel="stylesheet" href="/console/console.css";
+                link rel="icon" type="image/svg+xml" href=(loc.file("icon.svg"));
+                link rel="stylesheet" href=(loc.file("console.css"));
                 (more)
             }
             body { (body) }
@@ -26,12 +26,12 @@ pub(super) fn document(title: &Markup, more: &Markup, body: &Markup, loc: Locali
 }
 
 /// The same page in either language.
-pub(super) fn language_links(path: &str, loc: Localizer) -> Markup {
+pub(super) fn language_links(loc: Localizer) -> Markup {
     html! {
         nav aria-label=(loc.text(text::OTHER_LANGUAGE)) {
             @for (language, name) in [(Language::Chinese, "中文"), (Language::English, "EN")] {
                 @let current = (language == loc.language).then_some("true");
-                a href={ (path) "?lang=" (language.code()) } lang=(language.tag())
+                a href={ "?lang=" (language.code()) } lang=(language.tag())
                     hreflang=(language.tag()) aria-current=[current] { (name) }
             }
         }

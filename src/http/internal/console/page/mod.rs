@@ -24,10 +24,11 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
     let loc = Localizer {
         language,
         now: view.now,
+        files: "console/",
     };
     let title = html! { (title_icon(view.state)) " wxgate " (loc.text(text::TITLE)) };
     let more = html! {
-        script src="/console/console.js" defer {}
+        script src=(loc.file("console.js")) defer {}
         noscript { meta http-equiv="refresh" content="15"; }
     };
     let app_ids: Vec<String> = view.accounts.iter().map(|account| account.app_id.clone()).collect();
@@ -77,14 +78,14 @@ fn header(loc: Localizer) -> Markup {
     let [day, hour, minute, second] = time::units(loc.language);
     html! {
         header {
-            img.logo src="/console/icon.svg" width="40" height="40" alt="";
+            img.logo src=(loc.file("icon.svg")) width="40" height="40" alt="";
             h1 { "wxgate " span { (loc.text(text::TITLE)) } }
             div.tools data-units={ (day) "|" (hour) "|" (minute) "|" (second) } {
                 button #pause.quiet type="button" aria-pressed="false" data-resume=(loc.text(text::RESUME)) hidden {
                     (loc.text(text::PAUSE))
                 }
                 a.quiet href="#operator" { (loc.text(text::OPERATOR)) }
-                (language_links("/console", loc))
+                (language_links(loc))
             }
         }
         p #announcement.unseen role="status" {}
@@ -166,7 +167,7 @@ fn operator_form(accounts: &[AccountView], loc: Localizer) -> Markup {
                     li {
                         code { (account.app_id) }
                         @for kind in account.credentials.iter().map(|credential| credential.kind) {
-                            button type="button" disabled data-action={ "/credentials/" (account.app_id) "/" (kind.label()) "/renew" } {
+                            button type="button" disabled data-action={ "credentials/" (account.app_id) "/" (kind.label()) "/renew" } {
                                 (loc.text(match kind {
                                     Kind::AccessToken => text::RENEW_TOKEN,
                                     Kind::JsapiTicket | Kind::CardTicket => text::RENEW_TICKET,

@@ -1,0 +1,30 @@
+//! Checks that the keys of the company's login can be fetched.
+
+use super::Finding;
+use crate::http::public::KeySet;
+use crate::settings::Settings;
+use crate::settings::resolved::{Auth, JwtKeys};
+
+const CHECK: &str = "auth";
+
+/// `None` unless the keys are published.
+pub(super) async fn run(settings: &Settings) -> Option<Finding> {
+    let Auth::Jwt(jwt) = &settings.resolved.auth else {
+        return None;
+    };
+    let JwtKeys::Published(url) = &jwt.keys else {
+        return None;
+    };
+    let keys = match KeySet::new(url, jwt.algorithm, &settings.http_client) {
+        Ok(keys) => keys,
+        Err(error) => return Some(Finding::failed(CHECK, error.to_string())),
+    };
+    let host = keys.host();
+    Some(match keys.count().await {
+        Ok(count) => Finding::ok(CHECK, format!("public keys for {:?} at {host}: {count}", jwt.algorithm)),
+        Err(problem) => Finding::failed(CHECK, format!("the login's keys at {host}: {problem}")).cure(
+            "look at auth.jwt_jwks_url (open it in a browser: it answers {\"keys\":[…]}), auth.jwt_algorithm, the firewall \
+             and http_client.proxy",
+        ),
+    })
+}

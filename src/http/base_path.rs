@@ -1,0 +1,34 @@
+//! Routes below a base path, for proxies that hand on a request's path as it is. Proxies that strip the base path
+//! reach the same routes without it.
+
+use axum::Router;
+use axum::extract::Request;
+use http::Uri;
+use tower::util::MapRequest;
+
+use crate::settings::values::BasePath;
+
+/// `routes`, and `rest` for all other paths, each with and without `base`.
+pub(super) fn also_below(base: &BasePath, routes: Router, rest: Router) -> Router {
+    let all = routes.clone().merge(rest);
+    if base.as_str().is_empty() {
+        return all;
+    }
+    let base = base.clone();
+    routes.fallback_service(MapRequest::new(all, move |request| without(&base, request)))
+}
+
+/// `request` without `base` at the beginning of its path.
+fn without(base: &BasePath, mut request: Request) -> Request {
+    let whole = request.uri().path_and_query();
+    let rest = whole.and_then(|whole| base.rest_of(whole.as_str())?.parse().ok());
+    if let Some(rest) = rest {
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = Some(rest);
+        // Only its path has changed, so it is still valid.
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}

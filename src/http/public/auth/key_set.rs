@@ -1,0 +1,336 @@
+//! The public keys of a company's login, as it publishes them (JSON Web Key Set, RFC 7517).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::StatusCode;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::refused;
+use crate::http::ApiError;
+use crate::http_client::{self, BuildError};
+use crate::settings::HttpClient;
+use crate::single_flight::SingleFlight;
+
+/// How often keys are fetched.
+struct Pace {
+    /// While nothing else makes us, so that a key that was withdrawn is not accepted for long.
+    refresh: Duration,
+    /// The least time between two fetches after the first. Tokens with a made-up `kid` must not become requests to the
+    /// login.
+    pause: Duration,
+}
+
+const PACE: Pace = Pace {
+    refresh: Duration::from_mins(10),
+    pause: Duration::from_secs(30),
+};
+
+/// How long a fetch may take: its connection, and the whole.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+const FETCH_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest answer that is read. A key with its chain of certificates has some 6 KiB.
+const LARGEST_SET: usize = 256 * 1024;
+
+/// The published keys, cached.
+pub(crate) struct KeySet {
+    source: Source,
+    keys: ArcSwap<Vec<PublicKey>>,
+    fetches: Arc<SingleFlight<(), ()>>,
+    tasks: TaskTracker,
+    fetched_again: Mutex<Option<Instant>>,
+    pace: Pace,
+    failing: AtomicBool,
+}
+
+/// Where the keys are, and which of them count.
+struct Source {
+    client: Client,
+    url: Url,
+    algorithm: Algorithm,
+}
+
+struct PublicKey {
+    id: Option<String>,
+    key: DecodingKey,
+}
+
+impl KeySet {
+    /// The keys at `url` that verify `algorithm`. None is fetched yet.
+    pub(crate) fn new(url: &Url, algorithm: Algorithm, settings: &HttpClient) -> Result<Self, BuildError> {
+        Ok(Self {
+            source: Source {
+                client: http_client::build(settings, CONNECT_LIMIT)?,
+                url: url.clone(),
+                algorithm,
+            },
+            keys: ArcSwap::default(),
+            fetches: Arc::default(),
+            tasks: TaskTracker::new(),
+            fetched_again: Mutex::new(None),
+            pace: PACE,
+            failing: AtomicBool::new(false),
+        })
+    }
+
+    /// The key for a token with this `kid`. If it is not among the known ones, they are fetched again.
+    pub(super) async fn find(self: &Arc<Self>, id: Option<&str>) -> Result<DecodingKey, ApiError> {
+        if let Some(key) = self.known(id) {
+            return Ok(key);
+        }
+        self.fetch_again().await;
+        self.known(id).ok_or_else(|| {
+            if self.keys.load().is_empty() {
+                let message = "the token can't be checked now: the keys of the login could not be fetched";
+                return refused(message).with_retry_after(self.pace.pause);
+            }
+            refused("the token is not valid").with_detail("no published key has its kid")
+        })
+    }
+
+    /// Fetches the keys now and then until `stop` is cancelled.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
+        let this = Arc::clone(&self);
+        let (first, _) = self
+            .fetches
+            .join_or_start(&(), &self.tasks, async move || this.fetch().await);
+        let _ = first.await;
+        loop {
+            // Without keys nobody can upload.
+            let wait = if self.keys.load().is_empty() {
+                self.pace.pause
+            } else {
+                self.pace.refresh
+            };
+            let sleep = tokio::time::sleep(wait);
+            if stop.run_until_cancelled(sleep).await.is_none() {
+                return;
+            }
+            self.fetch_again().await;
+        }
+    }
+
+    /// A set of one key needs no `kid`.
+    fn known(&self, id: Option<&str>) -> Option<DecodingKey> {
+        let keys = self.keys.load();
+        let found = match keys.as_slice() {
+            [one] if id.is_none() || one.id.is_none() => Some(one),
+            keys => keys.iter().find(|key| id.is_some() && key.id.as_deref() == id),
+        };
+        found.map(|found| found.key.clone())
+    }
+
+    /// Fetches the keys unless that was done a moment ago. Callers at the same time share one fetch.
+    async fn fetch_again(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let (fetched, _) = self.fetches.join_or_start(&(), &self.tasks, async move || {
+            if this.may_fetch_again() {
+                this.fetch().await;
+            }
+        });
+        let _ = fetched.await;
+    }
+
+    fn may_fetch_again(&self) -> bool {
+        let mut fetched = self.fetched_again.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = fetched.is_none_or(|at| at.elapsed() >= self.pace.pause);
+        if may {
+            *fetched = Some(Instant::now());
+        }
+        may
+    }
+
+    /// Replaces the keys by those published now. If that fails, the known ones go on being accepted.
+    async fn fetch(&self) {
+        let (host, known) = (self.source.host(), self.keys.load().len());
+        match self.source.fetch().await {
+            Ok(keys) => {
+                if self.failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(
+                        host,
+                        keys = keys.len(),
+                        "auth.jwt_jwks_url: the keys can be fetched again"
+                    );
+                }
+                self.keys.store(Arc::new(keys));
+            }
+            Err(problem) if !self.failing.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(
+                    host,
+                    known,
+                    "auth.jwt_jwks_url: the keys of the login can't be fetched: {problem}. The known keys go on being \
+                     accepted; tokens with a new one are refused. `wxgate check` tries it again"
+                );
+            }
+            Err(problem) => tracing::debug!(host, "auth.jwt_jwks_url: {problem}"),
+        }
+    }
+
+    /// How many keys are published now; the error says what is wrong.
+    pub(crate) async fn count(&self) -> Result<usize, String> {
+        self.source.fetch().await.map(|keys| keys.len())
+    }
+
+    /// The host that publishes the keys.
+    pub(crate) fn host(&self) -> &str {
+        self.source.host()
+    }
+}
+
+impl Source {
+    fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    async fn fetch(&self) -> Result<Vec<PublicKey>, String> {
+        let body = timeout(FETCH_LIMIT, self.download()).await;
+        let body = body.map_err(|_| format!("no answer within {} s", FETCH_LIMIT.as_secs()))??;
+        let set: Set =
+            serde_json::from_slice(&body).map_err(|_| "the answer is not a JSON Web Key Set (RFC 7517)".to_owned())?;
+        // One by one: a key of a new kind must not make the others useless.
+        let keys: Vec<_> = set
+            .keys
+            .into_iter()
+            .filter_map(|key| public_key(key, self.algorithm))
+            .collect();
+        if keys.is_empty() {
+            return Err(format!(
+                "none of the keys is for {:?} (auth.jwt_algorithm)",
+                self.algorithm
+            ));
+        }
+        Ok(keys)
+    }
+
+    async fn download(&self) -> Result<Vec<u8>, String> {
+        let request = self.client.get(self.url.clone());
+        let answer = http_client::send(request, FETCH_LIMIT)
+            .await
+            .map_err(|error| error.to_string())?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("the answer has status {}", answer.status().as_u16()));
+        }
+        let body = http_client::whole(answer, LARGEST_SET, FETCH_LIMIT).await;
+        let body = body.map_err(|_| "the answer broke off".to_owned())?;
+        body.ok_or_else(|| format!("the answer is longer than {} KiB", LARGEST_SET / 1024))
+    }
+}
+
+/// A key set, before its keys are looked at.
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Value>,
+}
+
+/// The key, if it is one that verifies `algorithm`.
+fn public_key(key: Value, algorithm: Algorithm) -> Option<PublicKey> {
+    let Jwk {
+        common,
+        algorithm: parameters,
+    } = serde_json::from_value(key).ok()?;
+    let is_for_signatures = common
+        .public_key_use
+        .is_none_or(|purpose| purpose == PublicKeyUse::Signature)
+        && common
+            .key_operations
+            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    let expected = KeyAlgorithm::from(algorithm);
+    if !is_for_signatures || common.key_algorithm.is_some_and(|given| given != expected) {
+        return None;
+    }
+    let key = match (algorithm, &parameters) {
+        (Algorithm::ES256, AlgorithmParameters::EllipticCurve(point)) if point.curve == EllipticCurve::P256 => {
+            DecodingKey::from_ec_components(&point.x, &point.y)
+        }
+        (Algorithm::ES384, AlgorithmParameters::EllipticCurve(point)) if point.curve == EllipticCurve::P384 => {
+            DecodingKey::from_ec_components(&point.x, &point.y)
+        }
+        (Algorithm::EdDSA, AlgorithmParameters::OctetKeyPair(pair)) if pair.curve == EllipticCurve::Ed25519 => {
+            DecodingKey::from_ed_components(&pair.x)
+        }
+        (_, AlgorithmParameters::RSA(rsa)) => DecodingKey::from_rsa_components(&rsa.n, &rsa.e),
+        _ => return None,
+    };
+    let key = key
+        .ok()
+        .filter(|key| key.family() == algorithm.family() && !is_short_rsa(key))?;
+    let id = common.key_id;
+    Some(PublicKey { id, key })
+}
+
+/// Whether it is an RSA key of less than 2048 bits.
+fn is_short_rsa(key: &DecodingKey) -> bool {
+    matches!(key.kind(), DecodingKeyKind::RsaModulusExponent { n, .. } if n.len() < 2048 / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use serde_json::json;
+
+    use super::*;
+    use crate::settings::values::HttpProxy;
+
+    fn set(ids: &[&str]) -> String {
+        let x = "KbgOysGv-WMuoOdDZreAQg0Gt4ErqvRMIkfK21hsDb8";
+        let keys = ids
+            .iter()
+            .map(|id| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "x": x }));
+        json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
+    }
+
+    #[tokio::test]
+    async fn withdrawn_key_is_forgotten_with_the_next_refresh() {
+        let published = Arc::new(Mutex::new(set(&["one", "two"])));
+        let answer = Arc::clone(&published);
+        let router = Router::new().route("/", get(async move || answer.lock().unwrap().clone()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let stop = CancellationToken::new();
+        let serve = crate::http::serve::serve(listener, router, stop.clone(), Duration::from_secs(1));
+        let serving = tokio::spawn(serve);
+        let settings = HttpClient {
+            proxy: HttpProxy::Never,
+            ..HttpClient::default()
+        };
+        let mut keys = KeySet::new(&url, Algorithm::EdDSA, &settings).unwrap();
+        keys.pace = Pace {
+            refresh: Duration::from_millis(30),
+            pause: Duration::from_millis(10),
+        };
+        let keys = Arc::new(keys);
+        let fresh = tokio::spawn(Arc::clone(&keys).keep_fresh(stop.clone()));
+        let until = async |known: &[&str]| {
+            let all = || known.iter().all(|id| keys.known(Some(id)).is_some()) && keys.keys.load().len() == known.len();
+            let poll = async {
+                while !all() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(20), poll).await.unwrap();
+        };
+        until(&["one", "two"]).await;
+        *published.lock().unwrap() = set(&["two", "three"]);
+        until(&["two", "three"]).await;
+        assert!(keys.known(Some("one")).is_none());
+        // Nothing useful is no withdrawal.
+        *published.lock().unwrap() = set(&[]);
+        assert!(keys.find(Some("four")).await.is_err());
+        until(&["two", "three"]).await;
+        stop.cancel();
+        fresh.await.unwrap();
+        serving.await.unwrap();
+    }
+}

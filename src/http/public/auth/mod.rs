@@ -1,0 +1,98 @@
+//! Who may use the upload route.
+
+mod cookie;
+mod jwt;
+mod key_set;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, header};
+
+use super::cors::X_API_KEY;
+use crate::http::{ApiError, Code};
+use crate::http_client::BuildError;
+use crate::secret::Secret;
+use crate::settings::{Settings, resolved};
+use jwt::JwtVerifier;
+
+pub(crate) use key_set::KeySet;
+
+/// How callers of the upload route are authenticated.
+#[derive(Clone)]
+pub enum Auth {
+    /// Not at all.
+    Open,
+    /// By one of these keys.
+    ApiKey(Vec<Secret>),
+    /// By a JSON Web Token.
+    Jwt(Box<JwtVerifier>),
+}
+
+impl Auth {
+    /// As the settings say.
+    pub fn new(settings: &Settings) -> Result<Self, BuildError> {
+        Ok(match &settings.resolved.auth {
+            resolved::Auth::None => Self::Open,
+            resolved::Auth::ApiKeys(keys) => Self::ApiKey(keys.clone()),
+            resolved::Auth::Jwt(jwt) => Self::Jwt(Box::new(JwtVerifier::new(jwt, settings)?)),
+        })
+    }
+
+    /// The same with the keys of `auth`, which are all that ever changes. Published keys are no secrets, and are kept.
+    #[must_use]
+    pub fn with_secrets_of(&self, auth: &resolved::Auth) -> Self {
+        match (self, auth) {
+            (Self::ApiKey(_), resolved::Auth::ApiKeys(keys)) => Self::ApiKey(keys.clone()),
+            (Self::Jwt(verifier), resolved::Auth::Jwt(jwt)) => Self::Jwt(Box::new(verifier.with_key_of(jwt))),
+            _ => self.clone(),
+        }
+    }
+
+    /// The published keys that tokens are verified with, if they are published.
+    #[must_use]
+    pub(crate) fn key_set(&self) -> Option<&Arc<KeySet>> {
+        match self {
+            Self::Open | Self::ApiKey(_) => None,
+            Self::Jwt(verifier) => verifier.key_set(),
+        }
+    }
+
+    /// Lets the caller with these headers pass, or says what it should have sent.
+    pub async fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        match self {
+            Self::Open => Ok(()),
+            Self::ApiKey(keys) => check_key(keys, headers),
+            Self::Jwt(verifier) => verifier.check(headers).await,
+        }
+    }
+}
+
+fn check_key(keys: &[Secret], headers: &HeaderMap) -> Result<(), ApiError> {
+    let sent = only(headers, &X_API_KEY).or_else(|| bearer(headers));
+    let sent = Secret::new(sent.ok_or_else(|| refused("send your key in X-Api-Key or as a bearer token"))?);
+    // Every key is compared, so that the time taken does not show how much of one matched.
+    let matching = keys.iter().filter(|key| **key == sent).count();
+    if matching > 0 && !sent.is_blank() {
+        Ok(())
+    } else {
+        Err(refused("the key is not valid"))
+    }
+}
+
+fn refused(message: impl Into<String>) -> ApiError {
+    ApiError::new(Code::Unauthorized, message)
+}
+
+/// The value of the header `name`; none if it was sent twice, since a proxy may have checked the other one.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+/// The bearer token among `headers`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = only(headers, &header::AUTHORIZATION)?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
