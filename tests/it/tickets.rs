@@ -35,20 +35,12 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     let gateway = builder.set("credentials.adopt_interval", "50ms").start().await;
     gateway.until_it_says("ready").await;
     let ready = gateway.get("/readyz").await.body;
-    let names: Vec<_> = ready["components"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| &one["name"])
-        .collect();
+    let components = ready["components"].as_array().unwrap().iter();
+    let names: Vec<_> = components.filter_map(|one| one["name"].as_str()).collect();
+    let names: Vec<_> = names.into_iter().filter(|name| name.starts_with("wx")).collect();
     assert_eq!(
         names,
-        [
-            "memory",
-            "wxpages access_token",
-            "wxpages jsapi_ticket",
-            "wxmini access_token"
-        ]
+        ["wxpages access_token", "wxpages jsapi_ticket", "wxmini access_token"]
     );
 
     let sign = async |query: &str| {
@@ -67,8 +59,8 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     let page = gateway.internal_get("/console?lang=en").await.body;
     let page = page.as_str().unwrap();
     assert!(page.contains("All is well"));
-    assert!(page.contains("/credentials/wxmini/access_token/renew"));
-    assert!(!page.contains("/credentials/wxmini/jsapi_ticket/renew"));
+    assert!(page.contains("credentials/wxmini/access_token/renew"));
+    assert!(!page.contains("credentials/wxmini/jsapi_ticket/renew"));
     let renew = gateway.internal_request("POST", "/credentials/wxmini/jsapi_ticket/renew");
     assert_eq!(gateway.send(renew.bearer_auth(KEY)).await.status, 404);
 
