@@ -45,6 +45,7 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
         names,
         [
             "memory",
+            "image_store",
             "wxpages access_token",
             "wxpages jsapi_ticket",
             "wxmini access_token"
@@ -67,8 +68,8 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     let page = gateway.internal_get("/console?lang=en").await.body;
     let page = page.as_str().unwrap();
     assert!(page.contains("All is well"));
-    assert!(page.contains("/credentials/wxmini/access_token/renew"));
-    assert!(!page.contains("/credentials/wxmini/jsapi_ticket/renew"));
+    assert!(page.contains("credentials/wxmini/access_token/renew"));
+    assert!(!page.contains("credentials/wxmini/jsapi_ticket/renew"));
     let renew = gateway.internal_request("POST", "/credentials/wxmini/jsapi_ticket/renew");
     assert_eq!(gateway.send(renew.bearer_auth(KEY)).await.status, 404);
 
