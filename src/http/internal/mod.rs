@@ -89,7 +89,7 @@ impl Routes<'_> {
             kind,
             time_limit,
         };
-        let targets = from_fn_with_state(Hosts::new(&self.settings.wechat.api_base_url), refuse_other_targets);
+        let targets = from_fn_with_state(Hosts::new(self.settings), refuse_other_targets);
         let pass_through = Router::new()
             .fallback(pass_through::pass_through)
             .layer(targets.clone());

@@ -1,18 +1,20 @@
-//! Which requests may be passed at all: their method, their host, their path.
+//! Which requests may be passed at all: their host, their path.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::http::uri::Scheme;
-use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Internal;
 use crate::http::internal::answer::Refusal;
 use crate::http::serve::LocalAddress;
-use crate::settings::values::BaseUrl;
+use crate::settings::Settings;
+use crate::settings::values::{BaseUrl, HostPattern};
 use crate::wechat::ApiPath;
 
 /// The hosts for which this listener answers requests in absolute form, as a forward proxy gets them: WeChat's and
@@ -20,11 +22,16 @@ use crate::wechat::ApiPath;
 #[derive(Clone)]
 pub(in crate::http::internal) struct Hosts {
     wechat: BaseUrl,
+    /// The names in `internal.allowed_hosts`.
+    names: Arc<[HostPattern]>,
 }
 
 impl Hosts {
-    pub(in crate::http::internal) fn new(wechat: &BaseUrl) -> Self {
-        Self { wechat: wechat.clone() }
+    pub(in crate::http::internal) fn new(settings: &Settings) -> Self {
+        Self {
+            wechat: settings.wechat.api_base_url.clone(),
+            names: settings.internal.allowed_hosts.as_slice().into(),
+        }
     }
 
     /// True if `uri` names no host, or one of these.
@@ -37,7 +44,10 @@ impl Hosts {
         // A program that is told to use a proxy may ask it for http://api.weixin.qq.com.
         let is_wechat = host.eq_ignore_ascii_case(self.wechat.host())
             && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == self.wechat.port());
-        is_wechat || local.is_some_and(|LocalAddress(local)| is_own(host, port.unwrap_or(scheme_port), *local))
+        let is_named = self.names.iter().any(|name| name.matches(host));
+        is_wechat
+            || is_named
+            || local.is_some_and(|LocalAddress(local)| is_own(host, port.unwrap_or(scheme_port), *local))
     }
 }
 
@@ -50,19 +60,18 @@ fn is_own(host: &str, port: u16, local: SocketAddr) -> bool {
     is_host && port == local.port()
 }
 
-/// A layer that refuses what is meant for another server, tunnels, and TRACE, which would show a caller's headers.
+/// A layer that refuses what is meant for another server.
 pub(in crate::http::internal) async fn refuse_other_targets(
     State(hosts): State<Hosts>,
     request: Request,
     next: Next,
 ) -> Response {
-    let refusal = match *request.method() {
-        Method::CONNECT => Refusal::not_passed("this gateway makes no tunnels"),
-        Method::TRACE => Refusal::not_passed("TRACE is not passed").with_status(StatusCode::METHOD_NOT_ALLOWED),
-        _ if hosts.include(request.uri(), request.extensions().get()) => return next.run(request).await,
-        _ => Refusal::not_passed("this gateway is no proxy for other hosts than WeChat's (wechat.api_base_url)"),
-    };
-    refusal.because("not a target of this gateway").into_response()
+    if hosts.include(request.uri(), request.extensions().get()) {
+        return next.run(request).await;
+    }
+    Refusal::not_passed("this gateway is no proxy for other hosts than WeChat's (wechat.api_base_url)")
+        .because("not a target of this gateway")
+        .into_response()
 }
 
 /// What a mistyped path or a wrong port must not send to WeChat: the first segments of wxgate's own routes.
