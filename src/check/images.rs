@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::{Finding, Options};
-use crate::http_client;
+use crate::http_client::{self, certificate_cure};
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings::{self, Settings, resolved};
@@ -30,7 +30,10 @@ const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00
 pub(super) async fn run(settings: &Settings, options: Options) -> Vec<Finding> {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
-    let failed = |error: String| vec![Finding::failed(CHECK, error).cure(cure(settings))];
+    let failed = |error: String| {
+        let cure = certificate_cure(&error).map_or_else(|| cure(settings).to_owned(), str::to_owned);
+        vec![Finding::failed(CHECK, error).cure(cure)]
+    };
     let store = match image_store::open(settings, http, &tasks).await {
         Ok(open) => open.store,
         Err(error) => return failed(error.to_string()),

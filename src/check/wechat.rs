@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Finding;
 use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
+use crate::http_client::certificate_cure;
 use crate::settings::{Account, Settings, TokenApi};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
@@ -42,6 +43,9 @@ async fn reach_and_clock(settings: &Settings, probe: &CredentialProbe) -> Vec<Fi
 
 /// What to do if WeChat can't be reached.
 fn way_there(error: &CallError) -> &'static str {
+    if let Some(cure) = certificate_cure(&error.to_string()) {
+        return cure;
+    }
     match error {
         CallError::Status(_) | CallError::Body(_) => {
             "is wechat.api_base_url WeChat's? A proxy in between, or a page to log in, may answer in its place"
@@ -111,33 +115,8 @@ fn issued(account: &Account) -> String {
 }
 
 fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Finding {
-    let cure = match error.errcode().map(meaning) {
-        None => way_there(error).to_owned(),
-        Some(meaning) => match error.refused_address() {
-            Some(address) => format!(
-                "add {address} to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes"
-            ),
-            None => cure(meaning).to_owned(),
-        },
-    };
+    let cure = error.cure(meaning).unwrap_or_else(|| way_there(error).to_owned());
     Finding::failed(CHECK, format!("{what}: {error}")).cure(cure)
-}
-
-fn cure(meaning: Meaning) -> &'static str {
-    match meaning {
-        Meaning::Operator(cure) => cure.en,
-        Meaning::Busy => "WeChat is busy: try again in a minute",
-        Meaning::Quota => {
-            "the quota is used up: wait for the next minute, or for midnight in Beijing, and find out who uses it"
-        }
-        Meaning::TokenRejected => {
-            "a running gateway gets another one with its next call; where this lasts, another system fetches tokens with \
-             this AppSecret"
-        }
-        Meaning::MediaUnknown | Meaning::Unlisted => {
-            "look this errcode up in WeChat's list of return codes (全局返回码)"
-        }
-    }
 }
 
 #[cfg(test)]

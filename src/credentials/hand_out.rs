@@ -15,7 +15,7 @@ use super::credential::{Credential, Trigger};
 use super::renewal::Outcome;
 use crate::secret::Secret;
 use crate::store::{StoreError, keys};
-use crate::wechat::CallError;
+use crate::wechat::TokenRejection;
 
 /// How a token that a client sends relates to this account.
 #[derive(Debug)]
@@ -123,11 +123,12 @@ impl AccountCredentials {
         Some(Ours::Former)
     }
 
-    /// The token to use in place of `rejected`, which is one of `ours` and which WeChat has rejected with `error`. One
-    /// that is in use is dropped as in [`AccountCredentials::with_token`].
-    pub(crate) async fn replacement_for(&self, ours: &Ours, error: &CallError) -> Outcome {
+    /// The token to use in place of a token of `ours` that WeChat has rejected. One that is in use is dropped as in
+    /// [`AccountCredentials::with_token`], or probed first if the rejection is not certain.
+    pub(crate) async fn replacement_for(&self, ours: &Ours, rejection: &TokenRejection) -> Outcome {
         match ours {
-            Ours::Current(dead) => self.token.replace_rejected(dead, error).await,
+            Ours::Current(dead) if rejection.is_certain => self.token.replace_rejected(dead, &rejection.error).await,
+            Ours::Current(_) => self.verified_token().await,
             Ours::Shared | Ours::Former => self.token.get().await,
         }
     }

@@ -211,7 +211,7 @@ fn misdirected() -> Vec<(&'static str, Value)> {
     ]
 }
 
-async fn stands_every_attack(algorithm: Algorithm) {
+async fn assert_attacks_are_refused(algorithm: Algorithm) {
     let (issuer, stranger) = (Issuer::new(algorithm), Issuer::new_stranger(algorithm));
     let gateway = issuer.builder().start().await;
     for (what, claims) in [
@@ -275,34 +275,34 @@ impl Issuer {
 #[tokio::test]
 async fn shared_secret_rejects_forged_tokens() {
     for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-        stands_every_attack(algorithm).await;
+        assert_attacks_are_refused(algorithm).await;
     }
 }
 
 #[tokio::test]
 async fn rsa_key_rejects_forged_tokens() {
     for algorithm in [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512] {
-        stands_every_attack(algorithm).await;
+        assert_attacks_are_refused(algorithm).await;
     }
 }
 
 #[tokio::test]
 async fn rsa_pss_key_rejects_forged_tokens() {
     for algorithm in [Algorithm::PS256, Algorithm::PS384, Algorithm::PS512] {
-        stands_every_attack(algorithm).await;
+        assert_attacks_are_refused(algorithm).await;
     }
 }
 
 #[tokio::test]
 async fn elliptic_curve_key_rejects_forged_tokens() {
     for algorithm in [Algorithm::ES256, Algorithm::ES384] {
-        stands_every_attack(algorithm).await;
+        assert_attacks_are_refused(algorithm).await;
     }
 }
 
 #[tokio::test]
 async fn eddsa_rejects_forged_tokens() {
-    stands_every_attack(Algorithm::EdDSA).await;
+    assert_attacks_are_refused(Algorithm::EdDSA).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use wxgate::sandbox::{Api, End, Fault, Rule, Upload};
 
 use crate::support::{Gateway, ImageService, photo};
 
-/// What stands in the gateway's folder, but for the test's own files.
+/// The files in the gateway's folder, except the test's own.
 fn stored(gateway: &Gateway) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(gateway.images.path())
         .unwrap()

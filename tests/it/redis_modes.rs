@@ -166,13 +166,13 @@ async fn cluster(tls: &Arc<Tls>) -> Vec<RedisServer> {
             .command::<()>(&format!("CLUSTER MEET {} {}", address.ip(), address.port()))
             .await;
     }
-    until_it_stands(&nodes).await;
+    until_cluster_is_up(&nodes).await;
     nodes
 }
 
-async fn until_it_stands(nodes: &[RedisServer]) {
+async fn until_cluster_is_up(nodes: &[RedisServer]) {
     for node in nodes {
-        until("the cluster stands", || async {
+        until("the cluster is up", || async {
             let info: String = node.command("CLUSTER INFO").await;
             info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
         })
@@ -240,7 +240,7 @@ async fn cluster_serves_through_the_loss_of_a_node() {
     until_all_say(&processes, "degraded").await;
     signing.goes_on(50).await;
     nodes[lost].revive().await;
-    until_it_stands(&nodes).await;
+    until_cluster_is_up(&nodes).await;
     until_all_say(&processes, "ready").await;
     until("the token is published again", || async {
         nodes[lost].value(&token_key(&app_id)).await == token

@@ -70,8 +70,11 @@ impl MediaSource for FakeWeChat {
 pub fn download(content: &'static [u8], announced: Option<usize>) -> MediaDownload {
     let (head, rest) = content.split_at(content.len().min(Kind::HEAD));
     MediaDownload {
+        started: Instant::now(),
+        content_type: None,
         content_length: announced.map(|length| length as u64),
         head: Bytes::from_static(head),
+        may_be_rejection: false,
         rest: stream::iter(rest.chunks(10_000).map(|piece| Ok(Bytes::from_static(piece)))).boxed(),
     }
 }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::{ACCOUNT, SettingsFile, load, load_text, problems};
 use crate::settings::{Settings, Sources};
 
-/// As the documents have them.
-const DEFAULTS: &str = r#"[server]
+/// The defaults, as the reference lists them.
+const DOCUMENTED: &str = r#"[server]
 listen = "127.0.0.1:8080"
 request_timeout = "30s"
 shutdown_grace = "15s"
@@ -23,6 +23,8 @@ docs = true
 [internal]
 listen = "127.0.0.1:9090"
 proxy = true
+tls_certificate_file = ""
+tls_key_file = ""
 operator_key = ""
 proxy_buffer = "64MiB"
 min_expires_in = "0s"
@@ -136,7 +138,7 @@ otlp_endpoint = ""
 
 #[test]
 fn defaults_are_as_documented() {
-    assert_eq!(load_text(ACCOUNT).unwrap().to_masked_toml(), DEFAULTS);
+    assert_eq!(load_text(ACCOUNT).unwrap().to_masked_toml(), DOCUMENTED);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod host_pattern;
 mod key_template;
 mod log_filter;
 mod network;
+pub(super) mod pem_file;
 mod pointer;
 mod proxy;
 mod redis_url;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redis::{ErrorKind, RedisError};
 
 use super::operation::{COMMANDS, Operation};
-use crate::http_client::cause;
+use crate::http_client::{cause, certificate_cure, certificate_problem};
 use crate::settings::resolved::Servers;
 use crate::store::{StoreError, StoreFault};
 
@@ -37,6 +37,11 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError, serve
 
 /// Why no connection could be made.
 pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError {
+    if let Some(text) = certificate_problem(error) {
+        let cure = certificate_cure(&text).unwrap_or_default();
+        let wrong = text.trim_end_matches(cure).trim_end_matches("; ");
+        return StoreError::new(StoreFault::Unreachable, format!("no connection: {wrong}"), cure);
+    }
     let text = reply(error).unwrap_or_else(|| root(error));
     if is_login(error) {
         return StoreError::new(
@@ -46,9 +51,7 @@ pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError
         );
     }
     let message = format!("no connection: {text}");
-    let cure = if text.contains("certificate") {
-        CERTIFICATE_CURE.to_owned()
-    } else if is_of_another_mode(&text) {
+    let cure = if is_of_another_mode(&text) {
         WRONG_MODE_CURE.to_owned()
     } else {
         unreachable_cure(servers)
@@ -76,8 +79,6 @@ pub(super) fn is_login(error: &RedisError) -> bool {
 const LOGIN_CURE: &str = "correct redis.username and redis.password, or the ones in redis.url";
 const SENTINEL_LOGIN_CURE: &str = "correct redis.sentinel_username and redis.sentinel_password: the sentinels have a \
                                    login of their own";
-const CERTIFICATE_CURE: &str = "correct the certificate of the Redis server; a private authority's own certificate \
-                                goes into http_client.ca_file";
 const WRONG_MODE_CURE: &str = "redis.mode does not fit this server";
 
 fn meaning(operation: Operation, error: &RedisError, text: &str, servers: &Servers) -> (StoreFault, String) {
@@ -172,11 +173,14 @@ fn unreachable_cure(servers: &Servers) -> String {
     cure.to_owned()
 }
 
-/// The server's own words, if it answered. It quotes the arguments of an unknown command, which may be secret.
+/// The server's own words, if it answered, without the arguments of an unknown command, which may be secret, and without
+/// the name of a script.
 fn reply(error: &RedisError) -> Option<String> {
     error.code()?;
     let text = error.to_string();
-    Some(clean(text.split(", with args").next().unwrap_or_default()))
+    let text = text.split(", with args").next().unwrap_or_default();
+    let text = text.split(" script: ").next().unwrap_or_default();
+    Some(clean(text.trim_end_matches('.')))
 }
 
 /// The root cause, which is not from the server.

@@ -21,7 +21,8 @@ pub(super) async fn exposed() -> Exposed {
     gateway.until_ready().await;
     gateway.assert_signs().await;
     assert_eq!(gateway.upload_new_photo().await.status, 200);
-    wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet).once());
+    // Both calls for it fail.
+    wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet).times(2));
     let photo = wechat.takes_photo(TINY_PHOTO);
     assert_eq!(gateway.upload(&photo).await.status, 502);
     gateway.asks_for_token(wechat.account().app_id.as_str(), "wrong").await;

@@ -58,9 +58,9 @@ impl RedisServer {
     }
 
     async fn answers(&mut self) {
-        let (address, child) = (self.address, std::cell::RefCell::new(&mut self.child));
+        let (address, child) = (self.address, std::sync::Mutex::new(&mut self.child));
         until("redis-server answers", || async {
-            let ended = child.borrow_mut().try_wait().unwrap();
+            let ended = child.lock().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "redis-server ended at once: {ended:?}");
             tokio::net::TcpStream::connect(address).await.is_ok()
         })
@@ -113,6 +113,21 @@ impl RedisServer {
         command.query_async(&mut self.connection().await).await.unwrap()
     }
 
+    /// What it is, `master` or `slave`; `None` if it does not answer soon.
+    #[allow(dead_code, reason = "only in the soak it changes")]
+    pub async fn role(&self) -> Option<String> {
+        let client = match &self.tls {
+            None => redis::Client::open(self.url()),
+            Some(tls) => redis::Client::build_with_tls(self.url(), tls.trust()),
+        };
+        let asked = async {
+            let mut connection = client.ok()?.get_multiplexed_async_connection().await.ok()?;
+            let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut connection).await.ok()?;
+            redis::from_redis_value(role.into_iter().next()?).ok()
+        };
+        tokio::time::timeout(super::SOON, asked).await.ok().flatten()
+    }
+
     /// Makes it a replica, of nobody: it reads and does not write, until `REPLICAOF NO ONE`.
     pub async fn refuse_writes(&self) {
         let nobody = free_address();
@@ -154,7 +169,7 @@ impl RedisServer {
             .collect()
     }
 
-    /// How often `event` stands in the journal of `app_id`.
+    /// How often `event` is in the journal of `app_id`.
     pub async fn journaled(&self, app_id: &wxgate::account::AppId, event: &str) -> usize {
         let journal = self.journal(app_id).await;
         journal.iter().filter(|[noted, ..]| noted == event).count()

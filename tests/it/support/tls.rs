@@ -22,24 +22,34 @@ impl Tls {
     pub fn new() -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        std::fs::write(path.join("names"), "subjectAltName = IP:127.0.0.1\n").unwrap();
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         openssl(
             path,
             &format!("req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"),
         );
+        let tls = Self { directory };
+        tls.issue("redis", "IP:127.0.0.1");
+        Arc::new(tls)
+    }
+
+    /// Issues a certificate for `names`, as OpenSSL writes them: its file and its key's.
+    pub fn issue(&self, file: &str, names: &str) -> [PathBuf; 2] {
+        let path = self.directory.path();
+        std::fs::write(path.join("names"), format!("subjectAltName = {names}\n")).unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         openssl(
             path,
-            &format!("req -new {key} -subj /CN=redis -keyout redis.key -out redis.csr"),
+            &format!("req -new {key} -subj /CN={file} -keyout {file}.key -out {file}.csr"),
         );
-        let sign = "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial";
-        openssl(path, &format!("{sign} -days 2 -extfile names -out redis.pem"));
-        Arc::new(Self { directory })
+        let sign = format!("x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial");
+        openssl(path, &format!("{sign} -days 2 -extfile names -out {file}.pem"));
+        ["pem", "key"].map(|kind| path.join(format!("{file}.{kind}")))
     }
 
     /// TLS before a server, with a certificate of the authority's.
     pub async fn before(&self, server: SocketAddr, certificate: Certificate) -> TlsFront {
         let (names, validity) = match certificate {
+            Certificate::AuthoritysOwn => return self.before_with(server, "ca").await,
             Certificate::Good => ("IP:127.0.0.1,DNS:api.weixin.test,DNS:s3.test", "-days 2"),
             Certificate::OfAnotherName => ("DNS:another.test", "-days 2"),
             Certificate::Expired => ("IP:127.0.0.1", "-startdate 20200101000000Z -enddate 20200102000000Z"),
@@ -60,8 +70,13 @@ impl Tls {
         );
         let sign = "ca -batch -rand_serial -config ca.cnf -cert ca.pem -keyfile ca.key -notext -in front.csr";
         openssl(path, &format!("{sign} {validity} -extfile front-names -out front.pem"));
-        let chain = CertificateDer::from_pem_file(path.join("front.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(path.join("front.key")).unwrap();
+        self.before_with(server, "front").await
+    }
+
+    async fn before_with(&self, server: SocketAddr, name: &str) -> TlsFront {
+        let file = |extension: &str| self.directory.path().join(format!("{name}.{extension}"));
+        let chain = CertificateDer::from_pem_file(file("pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
         TlsFront::start(server, chain, key).await
     }
 
@@ -104,6 +119,8 @@ pub enum Certificate {
     Good,
     Expired,
     OfAnotherName,
+    /// It is the authority's, as a self-signed one is.
+    AuthoritysOwn,
 }
 
 /// TLS before a server that speaks none; it ends with the test.

@@ -175,8 +175,6 @@ texts! {
     EXPLAIN_SIGNED: "实际签的", "signed";
     EXPLAIN_EXPECTED: "应当签的", "should be";
 
-    CURE_QUOTA: "微信的调用次数已用完：等它恢复，并在日志里看谁在反复取 token。", "WeChat's quota is used up: wait, and look in the journal for who keeps fetching tokens.";
-    CURE_BUSY: "微信繁忙：网关会自己再试。", "WeChat is busy: the gateway tries again by itself.";
 }
 
 #[cfg(test)]

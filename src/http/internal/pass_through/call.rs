@@ -18,7 +18,7 @@ use super::{Internal, headers, parameters};
 use crate::http::ClientAddress;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
-use crate::wechat::{ApiPath, CallBody, CallError, CallHead, Meaning};
+use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
 /// The parameter that carries a token.
 pub(super) const TOKEN: &str = "access_token";
@@ -85,7 +85,7 @@ impl<'a> ProxiedCall<'a> {
     pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
         let again = match &received.body {
             CallBody::Whole(whole) => Some(whole.clone()),
-            CallBody::Stream(_) => None,
+            CallBody::Stream(..) => None,
         };
         let mut answer = self.call(received.body).await?;
         for _ in 0..MAX_RETRIES {
@@ -122,32 +122,26 @@ impl<'a> ProxiedCall<'a> {
         Ok(Answered { status, headers, body })
     }
 
-    /// Obtains another token if WeChat has rejected one of ours with `error`.
-    async fn replace_token(&self, error: Option<CallError>) -> TokenState {
-        let (Some(token), Some(error)) = (&self.token, error) else {
+    /// Obtains another token if WeChat has rejected one of ours.
+    async fn replace_token(&self, rejection: Option<TokenRejection>) -> TokenState {
+        let (Some(token), Some(rejection)) = (&self.token, rejection) else {
             return TokenState::Untouched;
         };
         let Some((account, ours)) = self.internal.owner_of(token).await else {
             return TokenState::Untouched;
         };
-        let renewed = account.credentials.replacement_for(&ours, &error).await;
+        let renewed = account.credentials.replacement_for(&ours, &rejection).await;
         let renewed = renewed.ok().filter(|renewed| renewed.value != *token);
         renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()))
     }
 }
 
 impl Answered {
-    /// The error, if WeChat rejected the call's token.
-    fn rejection(&self) -> Option<CallError> {
+    /// WeChat's refusal of the call's token, if the answer is one.
+    fn rejection(&self) -> Option<TokenRejection> {
         let body = self.body.head();
         let may_be = self.body.is_whole() && body.trim_ascii_start().first() == Some(&b'{');
-        let error = may_be.then(|| CallError::refusal_in(body)).flatten()?;
-        let rejects = |error: &CallError| {
-            error
-                .errcode()
-                .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
-        };
-        Some(error).filter(rejects)
+        may_be.then(|| TokenRejection::in_answer(&self.headers, body)).flatten()
     }
 
     fn into_response(self) -> Response {

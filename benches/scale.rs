@@ -1,0 +1,186 @@
+//! How load grows with gateways, accounts and remembered pictures: Redis commands, renewals, how soon a replica adopts a
+//! new token, memory.
+//!
+//! `cargo bench --bench scale` starts gateways of its own, a redis-server and the sandbox on loopback; it takes some seven
+//! minutes once it is built.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "what it calls with is no part of the gateway")]
+
+#[path = "../tests/it/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]
+mod support;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use wxgate::sandbox::{Api, Kill, SandboxAccount, SandboxConfig};
+
+use support::{Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, account};
+
+/// How long Redis is watched.
+const WATCH: Duration = Duration::from_secs(20);
+const ACCOUNTS: usize = 1000;
+const PICTURES: usize = 1_000_000;
+
+#[tokio::main]
+async fn main() {
+    println!("| gateways | Redis commands/s, idle | token calls for the start | adopted by all others after |");
+    println!("| ---: | ---: | ---: | ---: |");
+    for gateways in [1, 2, 4] {
+        replicas(gateways).await;
+    }
+    println!();
+    many_accounts().await;
+    println!();
+    many_pictures().await;
+}
+
+fn builder(redis: &RedisServer) -> GatewayBuilder {
+    Gateway::builder().redis(redis)
+}
+
+/// What Redis is asked per second while nobody calls.
+async fn commands_per_second(redis: &RedisServer) -> f64 {
+    let processed = async || {
+        let stats: String = redis.command("INFO stats").await;
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_commands_processed:"));
+        line.unwrap().trim().parse::<f64>().unwrap()
+    };
+    let (before, begun) = (processed().await, Instant::now());
+    sleep(WATCH).await;
+    // The first INFO, and the handshake of the second one's connection.
+    (processed().await - before - 2.0).max(0.0) / begun.elapsed().as_secs_f64()
+}
+
+async fn replicas(number: usize) {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateways = GatewayProcess::start_many(&builder(&redis), &wechat, number).await;
+    for gateway in &gateways {
+        gateway.until_ready().await;
+    }
+    let calls = wechat.sandbox.calls(Api::StableToken);
+    let commands = commands_per_second(&redis).await;
+    let adopted = if number > 1 {
+        let worst = worst_adoption(&gateways, &wechat).await;
+        format!("{:.1} s at most, of 3", worst.as_secs_f64())
+    } else {
+        String::new()
+    };
+    println!("| {number} | {commands:.1} | {calls} | {adopted} |");
+}
+
+/// The longest that the other gateways went on with a token that the first one had replaced.
+async fn worst_adoption(gateways: &[GatewayProcess], wechat: &SandboxHost) -> Duration {
+    let app_id = wechat.account().app_id;
+    let series = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");
+    let mut worst = Duration::ZERO;
+    for _ in 0..3 {
+        // Tokens that die in quick succession are renewed with growing pauses.
+        sleep(Duration::from_secs(20)).await;
+        wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+        assert_eq!(gateways[0].upload_new_photo().await.code(), (200, 0));
+        let (renewed, begun) = (gateways[0].metric(&series).await, Instant::now());
+        for gateway in &gateways[1..] {
+            while (gateway.metric(&series).await - renewed).abs() > 0.9 {
+                assert!(begun.elapsed() < support::LIMIT, "it is never adopted");
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        worst = worst.max(begun.elapsed());
+    }
+    worst
+}
+
+async fn many_accounts() {
+    let accounts: Vec<SandboxAccount> = (0..ACCOUNTS)
+        .map(|number| account(&format!("wx{number:016x}"), &format!("{number:032x}")))
+        .collect();
+    let mut file = String::new();
+    for account in &accounts {
+        let (app_id, secret) = (&account.app_id, account.secret.expose());
+        write!(file, "[[accounts]]\napp_id = \"{app_id}\"\napp_secret = \"{secret}\"\n").unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.toml");
+    std::fs::write(&path, file).unwrap();
+    // Lives short enough to see renewals, which are due after three quarters of them.
+    let life = Duration::from_mins(2);
+    let wechat = SandboxHost::start(SandboxConfig {
+        token_ttl: life,
+        ticket_ttl: life,
+        ..SandboxConfig::with_accounts(accounts)
+    })
+    .await;
+    let redis = RedisServer::start().await;
+    let begun = Instant::now();
+    let settings = builder(&redis).variable("WXGATE_CONFIG", path.display());
+    let gateway = GatewayProcess::start(&settings, &wechat).await;
+    let listening = begun.elapsed();
+    let issued = async || wechat.sandbox.calls(Api::GetTicket);
+    while issued().await < ACCOUNTS as u64 {
+        assert!(
+            begun.elapsed() < Duration::from_mins(2),
+            "{} tickets only",
+            issued().await
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+    println!("{ACCOUNTS} accounts in one gateway:");
+    println!(
+        "- listening after {} ms, every account ready after {:.1} s, {} MiB resident",
+        listening.as_millis(),
+        begun.elapsed().as_secs_f64(),
+        gateway.memory("VmRSS:") / 1024
+    );
+    println!("- Redis commands/s, idle: {:.0}", commands_per_second(&redis).await);
+    let (mut most, mut renewed, mut last) = (0, 0, wechat.sandbox.calls(Api::StableToken));
+    for _ in 0..150 {
+        sleep(Duration::from_secs(1)).await;
+        let calls = wechat.sandbox.calls(Api::StableToken);
+        most = most.max(calls - last);
+        renewed += calls - last;
+        last = calls;
+    }
+    println!("- token calls in 150 s, with lives of two minutes: {renewed}; in the busiest second {most}");
+}
+
+async fn many_pictures() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let memory = async || {
+        let info: String = redis.command("INFO memory").await;
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        line.unwrap().trim().parse::<usize>().unwrap()
+    };
+    let before = memory().await;
+    let mut connection = redis.connection().await;
+    for batch in 0..PICTURES / 10_000 {
+        let mut pipe = redis::pipe();
+        for number in batch * 10_000..(batch + 1) * 10_000 {
+            // As long as WeChat's ids and a store's URLs are.
+            let key = format!("wxgate:media:{app_id}:{number:0>64}");
+            let url = format!("https://images.example.com/{number:0>32}.jpg");
+            pipe.cmd("SET").arg(key).arg(url).arg("EX").arg(72 * 3600).ignore();
+        }
+        pipe.query_async::<()>(&mut connection).await.unwrap();
+    }
+    let each = (memory().await - before) / PICTURES;
+    let gateway = GatewayProcess::start(&builder(&redis), &wechat).await;
+    gateway.until_ready().await;
+    let begun = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+    println!("{PICTURES} remembered pictures:");
+    println!("- {each} bytes of Redis each");
+    println!(
+        "- an upload meanwhile: {:.2} ms",
+        begun.elapsed().as_secs_f64() * 1e3 / 200.0
+    );
+}

@@ -1,0 +1,71 @@
+//! Everything fails in turn, and the cluster keeps its promises: three gateways, Redis with a replica under a sentinel,
+//! WeChat with token lives of a minute, an upload service and an S3 server, pages, photos and other systems' SDKs. Faults
+//! drawn from a seed come and go; a model says after each minute and at the end what must be true.
+//!
+//! Two minutes belong to `scripts/test`; `scripts/soak` runs longer ones, and the same seed again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what the tests call with is no part of the gateway"
+)]
+
+#[path = "../it/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]
+mod support;
+
+mod door;
+mod faults;
+mod load;
+mod model;
+mod pictures;
+mod sdk;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use faults::Faults;
+use load::Load;
+use model::Model;
+use world::World;
+
+/// How long the load goes on after the last fault. Every photo has to be stored by its end.
+const SETTLING: Duration = Duration::from_secs(25);
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cluster_keeps_its_promises_while_everything_fails_in_turn() {
+    let minutes = number("WXGATE_SOAK_MINUTES").unwrap_or(2).max(1);
+    let seed = number("WXGATE_SOAK_SEED").unwrap_or_else(|| rand::random_range(0..1_000_000));
+    println!("soak: {minutes} minutes, seed {seed}");
+    let model = Arc::new(Model::new());
+    let world = Arc::new(World::start().await);
+    let load = Load::start(&world, &model, seed);
+    let faults = Faults::start(&world, &model, seed);
+    let begun = Instant::now();
+    for minute in 1..=minutes {
+        let end = Duration::from_secs(60 * minute);
+        if minute == minutes {
+            sleep(end.saturating_sub(begun.elapsed() + SETTLING)).await;
+            faults.end().await;
+            sleep(end.saturating_sub(begun.elapsed())).await;
+            load.end().await;
+            world.assert_nothing_is_left().await;
+            println!("{}", model.line(minute, &world).await);
+            break;
+        }
+        sleep(end.saturating_sub(begun.elapsed())).await;
+        println!("{}", model.line(minute, &world).await);
+        model.assert_kept(seed);
+    }
+    model.assert_complete(&world, minutes, seed).await;
+    println!("{}", model.report());
+}

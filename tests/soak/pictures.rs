@@ -1,0 +1,80 @@
+//! The two image stores, and what is in them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+
+/// What identifies a picture's bytes.
+pub type Sum = [u8; 32];
+
+pub fn sum(bytes: &[u8]) -> Sum {
+    Sha256::digest(bytes).into()
+}
+
+/// A company's upload service: multipart in, JSON out.
+#[derive(Clone, Default)]
+pub struct Service(Arc<Mutex<Inside>>);
+
+#[derive(Default)]
+struct Inside {
+    pictures: HashMap<String, Sum>,
+    fails: bool,
+}
+
+impl Service {
+    pub async fn start() -> (Self, SocketAddr) {
+        let service = Self::default();
+        let router = Router::new()
+            .route("/upload", post(take))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(service.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (service, address)
+    }
+
+    /// Whether it answers 503 from now on.
+    pub fn fails(&self, fails: bool) {
+        self.0.lock().unwrap().fails = fails;
+    }
+
+    pub fn at(&self, url: &str) -> Option<Sum> {
+        self.0.lock().unwrap().pictures.get(url).copied()
+    }
+
+    /// How many pictures have these bytes.
+    pub fn copies(&self, sum: &Sum) -> usize {
+        self.0
+            .lock()
+            .unwrap()
+            .pictures
+            .values()
+            .filter(|held| *held == sum)
+            .count()
+    }
+}
+
+async fn take(State(service): State<Service>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    let mut inside = service.0.lock().unwrap();
+    if inside.fails {
+        return (StatusCode::SERVICE_UNAVAILABLE, "{}".to_owned());
+    }
+    let content_type = headers["content-type"].to_str().unwrap();
+    let boundary = content_type.split_once("boundary=").unwrap().1.trim_matches('"');
+    let find = |text: &[u8]| body.windows(text.len()).position(|window| window == text);
+    let (Some(head), Some(end)) = (find(b"\r\n\r\n"), find(format!("\r\n--{boundary}--").as_bytes())) else {
+        return (StatusCode::BAD_REQUEST, "{}".to_owned());
+    };
+    let url = format!("http://pictures.test/{}", inside.pictures.len());
+    inside.pictures.insert(url.clone(), sum(&body[head + 4..end]));
+    (StatusCode::OK, format!(r#"{{"code":0,"data":"{url}"}}"#))
+}

@@ -1,0 +1,126 @@
+//! Other systems' SDKs: they keep a token for as long as they were told, and call WeChat through the gateway.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::load::Client;
+use crate::model::Excuse;
+use crate::world::CLIENT_SECRET;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Asks with `GET /cgi-bin/token`; repeats a call once with a new token if WeChat rejects it.
+    Classic,
+    /// Asks with `stable_token`, and repeats nothing.
+    Stable,
+    /// Uploads files, which are too large for the gateway to repeat.
+    Uploader,
+}
+
+pub struct Sdk {
+    client: Client,
+    kind: Kind,
+    /// The token, and until when it is used.
+    token: Option<(String, Instant)>,
+}
+
+impl Sdk {
+    pub fn new(client: Client, kind: Kind) -> Self {
+        Self {
+            client,
+            kind,
+            token: None,
+        }
+    }
+
+    pub async fn calls_wechat(&mut self) {
+        let begun = Instant::now();
+        let Some(token) = self.token(begun).await else { return };
+        let Some(mut body) = self.call(&token).await else {
+            return;
+        };
+        if self.kind == Kind::Classic && matches!(errcode(&body), 40001 | 40014 | 42001) {
+            self.token = None;
+            let Some(token) = self.token(begun).await else { return };
+            let Some(again) = self.call(&token).await else { return };
+            body = again;
+        }
+        let model = &self.client.model;
+        model.counts.sdk_calls.fetch_add(1, Ordering::Relaxed);
+        if errcode(&body) != 0 {
+            let excuses: &[Excuse] = match self.kind {
+                Kind::Uploader => &[Excuse::WeChatFails, Excuse::TokenDied],
+                Kind::Classic | Kind::Stable => &[Excuse::WeChatFails],
+            };
+            model.failed(excuses, begun, &format!("{:?}: {body}", self.kind));
+            self.token = None;
+        }
+    }
+
+    /// The token that it has, or a new one.
+    async fn token(&mut self, begun: Instant) -> Option<String> {
+        if let Some((token, until)) = &self.token
+            && Instant::now() < *until
+        {
+            return Some(token.clone());
+        }
+        let account = self.client.world.wechat.account();
+        let (app_id, http) = (account.app_id.to_string(), self.client.http.clone());
+        let classic = self.kind == Kind::Classic;
+        let sent = self.client.sends("a token", |world, index| {
+            let internal = world.gateways[index].caller.internal;
+            if classic {
+                let query = format!("grant_type=client_credential&appid={app_id}&secret={CLIENT_SECRET}");
+                http.get(format!("http://{internal}/cgi-bin/token?{query}"))
+            } else {
+                let body = json!({"grant_type": "client_credential", "appid": app_id, "secret": CLIENT_SECRET});
+                http.post(format!("http://{internal}/cgi-bin/stable_token")).json(&body)
+            }
+        });
+        let (_, body, _) = sent.await?;
+        let (Some(token), Some(life)) = (body["access_token"].as_str(), body["expires_in"].as_u64()) else {
+            self.client
+                .model
+                .failed(&[Excuse::WeChatFails], begun, &format!("a token: {body}"));
+            return None;
+        };
+        self.client.model.is_secret(token);
+        self.token = Some((token.to_owned(), Instant::now() + Duration::from_secs(life)));
+        Some(token.to_owned())
+    }
+
+    async fn call(&mut self, token: &str) -> Option<Value> {
+        let (http, kind) = (self.client.http.clone(), self.kind);
+        let sent = self.client.sends("a call", |world, index| {
+            let internal = world.gateways[index].caller.internal;
+            if kind == Kind::Uploader {
+                let mut file = vec![0x5A; 100_000];
+                file[..4].copy_from_slice(b"\xFF\xD8\xFF\xE0");
+                let part = reqwest::multipart::Part::bytes(file).file_name("photo.jpg");
+                let form = reqwest::multipart::Form::new().part("media", part);
+                let url = format!("http://{internal}/cgi-bin/media/upload?access_token={token}&type=image");
+                http.post(url).multipart(form)
+            } else {
+                http.get(format!("http://{internal}/cgi-bin/getcallbackip?access_token={token}"))
+            }
+        });
+        let (status, body, _) = sent.await?;
+        Some(if status == 200 {
+            body
+        } else {
+            json!({ "errcode": status })
+        })
+    }
+}
+
+fn errcode(body: &Value) -> i64 {
+    // An answer that is no object, such as a proxy's page, is none of WeChat's.
+    if body.is_object() {
+        body["errcode"].as_i64().unwrap_or(0)
+    } else {
+        -1
+    }
+}
