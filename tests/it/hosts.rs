@@ -40,7 +40,7 @@ async fn missing_or_repeated_host_is_refused() {
 }
 
 #[tokio::test]
-async fn trace_and_connect_are_refused_on_both_listeners() {
+async fn trace_is_refused_on_both_listeners() {
     let gateway = Gateway::start().await;
     let secret = "cookie: session=of-a-user\r\n";
     for (address, paths) in [
@@ -59,8 +59,6 @@ async fn trace_and_connect_are_refused_on_both_listeners() {
             assert_eq!(answer.status, 405, "{path}: {answer:?}");
             assert!(!answer.body.contains("of-a-user"), "{answer:?}");
         }
-        let connect = "CONNECT api.weixin.qq.com:443 HTTP/1.1\r\nhost: api.weixin.qq.com:443\r\n";
-        assert_eq!(status(address, connect).await, 405);
     }
 }
 
@@ -115,7 +113,7 @@ async fn console_answers_only_to_allowed_hosts() {
 async fn explain_refuses_more_than_a_few_at_once() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
-    let page = format!("https://a.cn/{}", "%E4%B8%AD/".repeat(700));
+    let page = format!("https://a.cn/{}", "%E4%B8%AD/".repeat(20));
     let form = format!(
         "url={}&nonce=n&timestamp=1414587457&signature={}",
         encode_uri_component(&page),
