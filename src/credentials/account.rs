@@ -94,13 +94,12 @@ impl AccountCredentials {
     }
 
     pub(crate) fn status(&self, kind: Kind) -> Status {
-        let renewals = match kind {
-            Kind::AccessToken => &self.token.renewals,
-            Kind::JsapiTicket => &self.ticket.renewals,
-        };
         Status {
             credential: self.slot(kind).usable(),
-            failing: renewals.backoff.refusal(),
+            failing: match kind {
+                Kind::AccessToken => self.token.refusal(),
+                Kind::JsapiTicket => self.ticket.renewals.backoff.refusal(),
+            },
         }
     }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
+use super::error::Unavailable;
+use super::slot::Slot;
 
 /// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -46,11 +48,18 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     let (token, ticket) = (&account.token, &account.ticket);
     let policy = &account.policy;
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
-    let renewals = [
-        token.renewals.next_attempt(token.slot.usable()),
-        ticket.renewals.next_attempt(ticket.slot.usable()),
+    let next_attempt = |refusal: Option<Unavailable>, slot: &Slot| match refusal {
+        Some(refusal) => Some(refusal.retry_after),
+        None => {
+            let held = slot.usable()?;
+            Some(held.renew_at.saturating_duration_since(Instant::now()))
+        }
+    };
+    let attempts = [
+        next_attempt(token.refusal(), &token.slot),
+        next_attempt(ticket.renewals.backoff.refusal(), &ticket.slot),
     ];
-    renewals
+    attempts
         .into_iter()
         .flatten()
         .fold(look, Duration::min)

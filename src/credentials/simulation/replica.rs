@@ -130,7 +130,7 @@ impl Replica {
 /// Calls made with the token all the time; each may find that WeChat rejects it.
 async fn traffic(credentials: Arc<AccountCredentials>, world: Arc<World>, gate: Arc<Gate>) {
     loop {
-        sleep(Duration::from_millis(700)).await;
+        sleep(world.traffic_pause).await;
         gate.pass().await;
         let _ = call(&credentials, &world).await;
     }

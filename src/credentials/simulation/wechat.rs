@@ -1,4 +1,4 @@
-//! WeChat with classic tokens, the worst case, as one replica reaches it.
+//! WeChat as one replica reaches it: with classic tokens, the worst case, or with stable ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +22,14 @@ pub(super) struct SimulatedWeChat {
 }
 
 impl SimulatedWeChat {
-    async fn issue(&self) -> Result<Issued, CallError> {
+    async fn issue(&self, forced: bool) -> Result<Issued, CallError> {
         let asked_at = Instant::now();
         if self.world.is_wechat_down() {
             return Err(CallError::Unreachable("simulated".to_owned()));
         }
         self.world.begin_call();
         self.world.wechat_latency().await;
-        let (number, lost) = self.world.end_call();
+        let (number, lost) = self.world.end_call(forced);
         // A replica that freezes in the middle of the call has its answer when it wakes up.
         self.gate.pass().await;
         if lost {
@@ -45,11 +45,11 @@ impl SimulatedWeChat {
 
 impl Issuer for SimulatedWeChat {
     fn token_api(&self) -> TokenApi {
-        TokenApi::Classic
+        self.world.token_api
     }
 
-    fn token(&self, _: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
-        self.issue().boxed()
+    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
+        self.issue(force_refresh).boxed()
     }
 
     fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>> {

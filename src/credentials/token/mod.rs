@@ -22,6 +22,7 @@ use crate::credentials::policy::Policy;
 use crate::credentials::renewal::{Outcome, Renewals};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
+use crate::store::SharedStore;
 use crate::wechat::CallError;
 use budget::Budget;
 
@@ -38,8 +39,11 @@ pub(crate) struct Token {
     pub(crate) budget: Budget,
     unanswered: Arc<UnansweredCall>,
     lock: Lock,
-    /// Spaces out renewals if another system replaces new tokens as fast as we obtain them.
-    takeover_backoff: Backoff,
+    /// Spaces out token calls while WeChat rejects what it has issued just now: another system replaces our tokens
+    /// as fast as we obtain them, or WeChat goes on issuing the token that it rejects. Only a token that stays good
+    /// for a while ends it, not the answer to a call.
+    rejections: Backoff,
+    store: Arc<dyn SharedStore>,
     policy: Policy,
     reports: Reports,
     /// Ends calls to WeChat, so that the lock is still released.
@@ -59,7 +63,8 @@ impl Token {
             app_id,
             unanswered,
             lock: parameters.lock(),
-            takeover_backoff: Backoff::new(policy.jitter.clone()),
+            rejections: Backoff::new(policy.jitter.clone()),
+            store: parameters.store(),
             policy,
             reports: parameters.reports(),
             cut_off: parameters.services.cut_off.clone(),
@@ -109,7 +114,7 @@ impl Token {
                 return Ok(token);
             }
         }
-        Err(Unavailable::soon("WeChat goes on issuing the token that it rejects"))
+        Err(Unavailable::reissued())
     }
 
     /// Drops `dead` everywhere, but only if it is still the one in use.
@@ -119,10 +124,9 @@ impl Token {
         }
         self.reports.rejected(dead, error);
         if dead.held_since.elapsed() < YOUNG.min(dead.life() / 10) {
-            let why = Unavailable::soon("new access_tokens are rejected at once");
-            self.takeover_backoff.fail(Severity::Takeover, why);
+            self.back_off_from_rejection(Severity::Takeover).await;
         } else {
-            self.takeover_backoff.clear();
+            self.rejections.clear();
         }
         self.slot.remove_shared(dead).await;
     }
@@ -141,7 +145,7 @@ impl Token {
             if let Some(refusal) = self.renewals.backoff.refusal() {
                 return Err(refusal);
             }
-            if let Some(refusal) = self.takeover_backoff.refusal() {
+            if let Some(refusal) = self.rejections.refusal() {
                 return self.obtained_by_another(trigger).await.ok_or(refusal);
             }
         }
@@ -149,7 +153,7 @@ impl Token {
         self.renewals.measured(trigger, before, self.fetch(trigger)).await
     }
 
-    /// What another replica has obtained while this one backs off from a take-over.
+    /// What another replica has obtained while this one backs off from rejections.
     async fn obtained_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         // Callers that are refused come again at once, which must not load the store. The pause comes before the
         // look, so that callers that join meanwhile get what is stored by then.
@@ -169,7 +173,7 @@ impl Token {
                 )));
             }
         };
-        let issuing = self.issue(lease.as_ref());
+        let issuing = self.issue(trigger, lease.as_ref());
         let issued = self.cut_off.run_until_cancelled(issuing).await;
         let outcome = match issued.unwrap_or_else(|| Err(Unavailable::shutting_down())) {
             Ok(issued) => {
@@ -187,9 +191,14 @@ impl Token {
         outcome
     }
 
+    /// Why no token is called for now, if that is so.
+    pub(crate) fn refusal(&self) -> Option<Unavailable> {
+        self.renewals.backoff.refusal().or_else(|| self.rejections.refusal())
+    }
+
     /// Why the refresher is to renew the token now, if it is.
     pub(crate) fn due(&self) -> Option<Trigger> {
-        if self.renewals.backoff.refusal().is_some() {
+        if self.refusal().is_some() {
             return None;
         }
         let Some(held) = self.slot.usable() else {
