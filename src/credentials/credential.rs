@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::secret::Secret;
@@ -52,6 +53,12 @@ impl Credential {
     pub(crate) fn remaining(&self) -> Duration {
         self.expires_at.saturating_duration_since(Instant::now())
     }
+}
+
+/// What names a token in the shared store: so much of its SHA-256 that it can't be guessed.
+pub(super) fn name_in_store(token: &Secret) -> String {
+    let digest = Sha256::digest(token.expose().as_bytes());
+    hex::encode(&digest[..16])
 }
 
 /// What caused a renewal.

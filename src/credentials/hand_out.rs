@@ -3,10 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::account::AccountCredentials;
-use super::credential::{Credential, Trigger};
+use super::credential::{Credential, Trigger, name_in_store};
 use super::renewal::Outcome;
 use crate::secret::Secret;
 use crate::store::keys;
@@ -22,9 +20,6 @@ pub(crate) enum Ours {
     /// Its life is over.
     Ended,
 }
-
-/// How much of a token's SHA-256 names it in the shared store: too much to be guessed.
-const NAME_BYTES: usize = 16;
 
 impl AccountCredentials {
     /// Notes that `client` was given `token`: in the journal once per client and token, and for the other replicas,
@@ -44,11 +39,10 @@ impl AccountCredentials {
         if life.is_zero() {
             return false;
         }
-        let name = name(&token.value);
-        // If the store fails here, a client gets a 40001 at worst, and the journal one more entry.
-        let key = keys::handed_out(&self.app_id, &name);
-        let _ = self.store.set_if_absent(&key, "handed out", life).await;
-        let key = keys::handed_out_to(&self.app_id, &name, client);
+        // Those that this gateway has issued are marked already; this is for those of an older service.
+        self.token.mark_as_ours(token).await;
+        let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);
+        // If the store fails here, the journal gets one more entry.
         self.store.set_if_absent(&key, "told", life).await.unwrap_or(true)
     }
 
@@ -64,7 +58,7 @@ impl AccountCredentials {
             slot.adopt(Trigger::Expiring, stored.as_ref());
             return self.recognise_here(token).or(Some(Ours::Older));
         }
-        let key = keys::handed_out(&self.app_id, &name(token));
+        let key = keys::handed_out(&self.app_id, &name_in_store(token));
         let mark = self.store.get(&key).await.ok().flatten();
         mark.map(|_| Ours::Older)
     }
@@ -88,10 +82,4 @@ impl AccountCredentials {
             Ours::Older | Ours::Ended => self.token.get().await,
         })
     }
-}
-
-/// What names `token` in the shared store.
-fn name(token: &Secret) -> String {
-    let digest = Sha256::digest(token.expose().as_bytes());
-    hex::encode(&digest[..NAME_BYTES])
 }

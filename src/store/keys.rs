@@ -143,12 +143,12 @@ pub const PROBE: Key = Key {
     written_by: "credentials, when a client suspects that its token is dead",
 };
 
-/// A token that clients were given.
+/// A token that clients may have been given.
 pub const HANDED_OUT: Key = Key {
     name: "wxgate:handed_out:{app_id}:{token_hash}",
     holds: Holds::Text,
     life: Life::Credential,
-    written_by: "credentials, when a client is given the token",
+    written_by: "credentials, before the token is published",
 };
 
 /// The journal has noted that this client was given that token.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::AppId;
 use crate::credentials::backoff::{Backoff, Severity};
-use crate::credentials::credential::{Credential, Kind, Trigger};
+use crate::credentials::credential::{Credential, Kind, Trigger, name_in_store};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
 use crate::credentials::issuer::Issuer;
 use crate::credentials::jitter::POLL;
@@ -22,7 +22,7 @@ use crate::credentials::policy::Policy;
 use crate::credentials::renewal::{Outcome, Renewals};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
-use crate::store::SharedStore;
+use crate::store::{SharedStore, keys};
 use crate::wechat::CallError;
 use budget::Budget;
 
@@ -179,6 +179,7 @@ impl Token {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
+                self.mark_as_ours(&credential).await;
                 let token = self.slot.publish(seen, credential, issued.asked_at).await;
                 self.unanswered.settle().await;
                 Ok(token)
@@ -189,6 +190,14 @@ impl Token {
             lease.release().await;
         }
         outcome
+    }
+
+    /// Marks `token` in the shared store, so that every replica recognises it when a client comes back with it: before
+    /// anybody can be given it, since it may die at once.
+    pub(crate) async fn mark_as_ours(&self, token: &Credential) {
+        let key = keys::handed_out(&self.app_id, &name_in_store(&token.value));
+        // If the store fails here, a client gets a 40001 at worst.
+        let _ = self.store.set_if_absent(&key, "handed out", token.remaining()).await;
     }
 
     /// Why no token is called for now, if that is so.
