@@ -29,13 +29,15 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
         Ok(probe) => probe,
         Err(finding) => return Report::new(vec![finding]),
     };
-    let (redis, wechat, images) = tokio::join!(
+    let (redis, foreign, wechat, images) = tokio::join!(
         redis::run(settings, probe.redis()),
+        probe.foreign_entries(&settings.accounts),
         wechat::run(settings, &probe),
         images::run(settings, options),
     );
     let mut findings = own(settings);
     findings.extend(redis);
+    findings.extend(foreign);
     findings.extend(wechat);
     findings.push(images);
     Report::new(findings)

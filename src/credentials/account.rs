@@ -11,7 +11,7 @@ use super::parameters::Parameters;
 use super::policy::Policy;
 use super::probe::Probe;
 use super::report::Reports;
-use super::slot::Slot;
+use super::slot::{ForeignEntry, Slot};
 use super::ticket::Ticket;
 use super::token::Token;
 use crate::account::AppId;
@@ -38,6 +38,8 @@ pub(crate) struct Status {
     pub(crate) credential: Option<Arc<Credential>>,
     /// Why none is being obtained now.
     pub(crate) failing: Option<Unavailable>,
+    /// Why it is not shared with the other replicas, if another program's value is in the way.
+    pub(crate) foreign_entry: Option<Arc<ForeignEntry>>,
 }
 
 impl AccountCredentials {
@@ -100,6 +102,7 @@ impl AccountCredentials {
                 Kind::AccessToken => self.token.refusal(),
                 Kind::JsapiTicket => self.ticket.renewals.backoff.refusal(),
             },
+            foreign_entry: self.slot(kind).foreign_entry(),
         }
     }
 

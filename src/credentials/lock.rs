@@ -11,7 +11,7 @@ use super::credential::{Credential, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::policy::Policy;
-use super::slot::{Slot, Stored};
+use super::slot::{NotShared, Slot, Stored};
 use crate::store::{SharedStore, StoreError};
 
 /// The lock on renewals of one account, for the whole cluster.
@@ -31,8 +31,8 @@ pub(super) enum Acquisition {
     Adopted(Arc<Credential>),
     /// The lock is ours; this is what was stored when we got it.
     Locked(Lease, Option<Stored>),
-    /// The shared store is down, so it is not known what the other replicas do.
-    Alone(StoreError),
+    /// It is not known what the other replicas do: the shared store is down, or holds another program's value.
+    Alone(NotShared),
 }
 
 /// The lock, held. Only its owner can release it; otherwise it ends after `lock_ttl`.
@@ -58,9 +58,11 @@ impl Lock {
     /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
     pub(super) async fn acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Acquisition, Unavailable> {
         let give_up = Instant::now() + self.wait;
+        let mut is_first_wait = true;
         loop {
             match self.try_acquire(slot, trigger).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
+                Ok(None) if std::mem::take(&mut is_first_wait) => self.limit_if_endless().await,
                 Ok(None) if Instant::now() < give_up => sleep(self.jitter.poll()).await,
                 Ok(None) => {
                     return Err(Unavailable::soon(
@@ -72,7 +74,7 @@ impl Lock {
         }
     }
 
-    async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, StoreError> {
+    async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, NotShared> {
         if let Some(credential) = slot.check_store(trigger).await? {
             return Ok(Some(Acquisition::Adopted(credential)));
         }
@@ -92,6 +94,17 @@ impl Lock {
         };
         lease.release().await;
         acquisition.map(Some)
+    }
+
+    /// No gateway takes the lock without a life; whoever has written it so might never release it.
+    async fn limit_if_endless(&self) {
+        if let Ok(true) = self.store.expire_if_endless(&self.key, self.ttl).await {
+            tracing::warn!(
+                key = self.key,
+                ttl = ?self.ttl,
+                "the lock on renewals had no TTL, so no gateway has written it; it has one now, and ends with it"
+            );
+        }
     }
 
     /// Tries to take the lock; `None` if it is held.

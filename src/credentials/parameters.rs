@@ -62,7 +62,7 @@ impl Parameters<'_> {
             Kind::AccessToken => keys::token(self.settings, &self.app_id),
             Kind::JsapiTicket => keys::ticket(self.settings, &self.app_id),
         };
-        let shared = SharedEntry::new(self.store(), key);
+        let shared = SharedEntry::new(self.store(), kind, key);
         Slot::new(kind, shared, self.policy.clone(), self.reports())
     }
 

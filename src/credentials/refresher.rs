@@ -48,20 +48,16 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     let (token, ticket) = (&account.token, &account.ticket);
     let policy = &account.policy;
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
-    let next_attempt = |refusal: Option<Unavailable>, slot: &Slot| match refusal {
-        Some(refusal) => Some(refusal.retry_after),
-        None => {
-            let held = slot.usable()?;
-            Some(held.renew_at.saturating_duration_since(Instant::now()))
-        }
+    let until_renewal = |slot: &Slot| {
+        let held = slot.usable()?;
+        Some(held.renew_at.saturating_duration_since(Instant::now()))
     };
-    let attempts = [
-        next_attempt(token.refusal(), &token.slot),
-        next_attempt(ticket.renewals.backoff.refusal(), &ticket.slot),
-    ];
-    attempts
+    let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
+    let token_attempt = until_retry(token.refusal()).or_else(|| until_renewal(&token.slot));
+    let ticket_attempt = until_retry(ticket.renewals.backoff.refusal()).or_else(|| until_renewal(&ticket.slot));
+    token_attempt
         .into_iter()
-        .flatten()
+        .chain(ticket_attempt)
         .fold(look, Duration::min)
         .max(SHORTEST_PAUSE)
 }

@@ -13,8 +13,9 @@ use super::lock::{Acquisition, Lock};
 use super::parameters::Parameters;
 use super::policy::Policy;
 use super::renewal::{Outcome, Renewals};
-use super::slot::{Slot, Stored};
+use super::slot::{NotShared, Slot, Stored};
 use super::token::Token;
+use crate::settings::TokenApi;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 
@@ -90,6 +91,9 @@ impl Ticket {
         let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await {
             Ok(Acquisition::Adopted(ticket)) => return Ok(Ok(ticket)),
             Ok(Acquisition::Locked(lease, seen)) => (Some(lease), seen),
+            Ok(Acquisition::Alone(why @ NotShared::Foreign(_))) if self.issuer.token_api() == TokenApi::Classic => {
+                return Ok(Err(Unavailable::soon(why.to_string())));
+            }
             // Asking for the ticket invalidates nothing.
             Ok(Acquisition::Alone(_)) => (None, None),
             Err(unavailable) => return Ok(Err(unavailable)),

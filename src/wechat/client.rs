@@ -211,9 +211,13 @@ impl<'a> Call<'a> {
 /// Longer than any life that WeChat gives; prevents an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;
 
+/// The longest token or ticket, in bytes. WeChat promises 512; one that is much longer fits in no URL.
+pub const MAX_CREDENTIAL: usize = 1024;
+
 fn issued(answer: &Answer, field: &str, asked_at: Instant) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
-    let value = answer.text(field).ok_or_else(unexpected)?;
+    let value = answer.text(field).filter(|value| value.len() <= MAX_CREDENTIAL);
+    let value = value.ok_or_else(unexpected)?;
     // Without a positive life it must not be used: a cache may keep such a value for ever.
     let seconds = answer
         .integer("expires_in")

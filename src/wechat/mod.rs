@@ -9,7 +9,7 @@ mod forward;
 mod media;
 mod metrics;
 
-pub use client::{Issued, WeChatClient};
+pub use client::{Issued, MAX_CREDENTIAL, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
 pub use error::{BodyProblem, CallError};
 pub use forward::{ApiPath, CallBody, CallHead};

@@ -22,6 +22,7 @@ mod cors;
 mod deploy;
 mod docs;
 mod explain;
+mod foreign_values;
 mod fuzz_targets;
 mod http2;
 mod http_client;

@@ -167,10 +167,9 @@ impl Token {
             Acquisition::Locked(lease, seen) => (Some(lease), seen),
             // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
             Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
-            Acquisition::Alone(error) => {
-                return Err(Unavailable::soon(format!(
-                    "the shared store is down ({error}), and a classic token fetched without its lock may kill another replica's"
-                )));
+            Acquisition::Alone(why) => {
+                let why = format!("{why}. A classic token fetched alone may kill the one that others use");
+                return Err(Unavailable::soon(why));
             }
         };
         let issuing = self.issue(trigger, lease.as_ref());

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
-use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFuture, is_blank};
+use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFuture, is_blank};
 use crate::settings::resolved;
 use crate::settings::values::CaFile;
 
@@ -42,6 +42,19 @@ enum State {
 /// Lua scripts, because reading and writing must be one step on the server.
 mod script {
     pub const GET: &str = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
+    /// The type, then what [`GET`] returns. `TYPE` is asked only of another program's value, so a user need not have
+    /// the right to it.
+    pub const INSPECT: &str = "\
+        local value = redis.pcall('GET', KEYS[1]) \
+        if type(value) == 'table' then \
+          if not string.find(value.err, 'WRONGTYPE', 1, true) then return value end \
+          local kind = redis.pcall('TYPE', KEYS[1]) \
+          return {kind.ok or 'other', false, -1} \
+        end \
+        return {'string', value, redis.call('PTTL', KEYS[1])}";
+    pub const EXPIRE_IF_ENDLESS: &str = "\
+        if redis.call('PTTL', KEYS[1]) == -1 then return redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
+        return 0";
     pub const COMPARE_AND_SET: &str = "\
         local now = redis.call('GET', KEYS[1]) \
         if (ARGV[1] == 'absent' and not now) or (ARGV[1] == 'equals' and now == ARGV[2]) then \
@@ -176,6 +189,30 @@ impl SharedStore for RedisStore {
             // PTTL returns -1 if the key does not expire.
             let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
             Ok(value.map(|value| Entry { value, ttl }))
+        }
+        .boxed()
+    }
+
+    fn inspect<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Found> {
+        async move {
+            let (kind, value, ttl): (String, Option<Vec<u8>>, i64) = self.run(eval(script::INSPECT, &[key])).await?;
+            Ok(match value {
+                Some(value) => Found::Bytes {
+                    value,
+                    ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
+                },
+                None if kind == "string" => Found::Nothing,
+                None => Found::OtherType(kind),
+            })
+        }
+        .boxed()
+    }
+
+    fn expire_if_endless<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
+        async move {
+            let mut command = eval(script::EXPIRE_IF_ENDLESS, &[key]);
+            command.arg(millis(ttl));
+            self.run(command).await
         }
         .boxed()
     }
