@@ -3,10 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::error::Unavailable;
 use super::jitter::Jitter;
+use crate::clock::Moment;
 
 /// How severe a failure is; it decides the wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +53,7 @@ pub(super) struct Backoff {
 
 struct Failing {
     failures: u32,
-    until: Instant,
+    until: Moment,
     /// With the whole wait as `retry_after`.
     why: Unavailable,
 }
@@ -79,11 +78,11 @@ impl Backoff {
 
     /// The error to answer with at once until the wait is over.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
-        let now = Instant::now();
+        let now = Moment::now();
         let state = self.state();
         let failing = state.as_ref().filter(|failing| now < failing.until)?;
         Some(Unavailable {
-            retry_after: failing.until - now,
+            retry_after: failing.until.saturating_duration_since(now),
             ..failing.why.clone()
         })
     }
@@ -105,7 +104,7 @@ impl Backoff {
         };
         *state = Some(Failing {
             failures: failures + 1,
-            until: Instant::now() + wait,
+            until: Moment::now() + wait,
             why: why.clone(),
         });
         why
@@ -126,7 +125,7 @@ impl Backoff {
         let so_far = state.as_ref().map_or(0, |failing| failing.failures);
         *state = Some(Failing {
             failures: so_far.max(failures),
-            until: Instant::now() + wait,
+            until: Moment::now() + wait,
             why: why.clone(),
         });
         why
@@ -144,9 +143,9 @@ mod tests {
     /// How many calls 5 s of failures allow when traffic tries all the time.
     async fn calls_in_5s(severity: Severity) -> u32 {
         let backoff = Backoff::new(Jitter::random());
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Moment::now() + Duration::from_secs(5);
         let mut calls = 0;
-        while Instant::now() < end {
+        while Moment::now() < end {
             if backoff.refusal().is_none() {
                 calls += 1;
                 backoff.fail(severity, Unavailable::soon("test"));

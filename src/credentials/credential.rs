@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
+use crate::clock::Moment;
 use crate::secret::Secret;
 
 /// Which of an account's two credentials.
@@ -34,15 +34,15 @@ pub(crate) struct Credential {
     /// The first 8 hex digits of its SHA-256, which name it in logs.
     pub(crate) fingerprint: String,
     /// When this process obtained it.
-    pub(crate) held_since: Instant,
-    pub(crate) expires_at: Instant,
+    pub(crate) held_since: Moment,
+    pub(crate) expires_at: Moment,
     /// When the refresher renews it, unless another replica was faster.
-    pub(crate) renew_at: Instant,
+    pub(crate) renew_at: Moment,
 }
 
 impl Credential {
     pub(crate) fn is_usable(&self) -> bool {
-        Instant::now() < self.expires_at
+        Moment::now() < self.expires_at
     }
 
     /// Its whole life here.
@@ -51,7 +51,7 @@ impl Credential {
     }
 
     pub(crate) fn remaining(&self) -> Duration {
-        self.expires_at.saturating_duration_since(Instant::now())
+        self.expires_at.saturating_duration_since(Moment::now())
     }
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::distr::Alphanumeric;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::credential::{Credential, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::policy::Policy;
 use super::slot::{NotShared, Slot, Stored};
+use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError};
 
 /// The lock on renewals of one account, for the whole cluster.
@@ -41,7 +42,7 @@ pub(super) struct Lease {
     key: String,
     owner: String,
     /// When it may have ended, by this process's clock.
-    ends_at: Instant,
+    ends_at: Moment,
 }
 
 impl Lock {
@@ -57,13 +58,13 @@ impl Lock {
 
     /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
     pub(super) async fn acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Acquisition, Unavailable> {
-        let give_up = Instant::now() + self.wait;
+        let give_up = Moment::now() + self.wait;
         let mut is_first_wait = true;
         loop {
             match self.try_acquire(slot, trigger).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
                 Ok(None) if std::mem::take(&mut is_first_wait) => self.limit_if_endless().await,
-                Ok(None) if Instant::now() < give_up => sleep(self.jitter.poll()).await,
+                Ok(None) if Moment::now() < give_up => sleep(self.jitter.poll()).await,
                 Ok(None) => {
                     return Err(Unavailable::soon(
                         "another replica holds the lock and has published nothing yet",
@@ -111,7 +112,7 @@ impl Lock {
     async fn try_take(&self) -> Result<Option<Lease>, StoreError> {
         let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
         // Counted from before the command, so that it never seems to last longer than it does.
-        let ends_at = Instant::now() + self.ttl;
+        let ends_at = Moment::now() + self.ttl;
         let taken = self.store.set_if_absent(&self.key, &owner, self.ttl).await?;
         Ok(taken.then(|| Lease {
             store: Arc::clone(&self.store),
@@ -125,7 +126,7 @@ impl Lock {
 impl Lease {
     /// True if the lock surely lasts for `time` from now. A holder that was frozen sees here that its time is over.
     pub(super) fn lasts_for(&self, time: Duration) -> bool {
-        Instant::now() + time < self.ends_at
+        Moment::now() + time < self.ends_at
     }
 
     /// Releases the lock if it is still ours. If the store fails, the lock ends by itself.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
 use super::error::Unavailable;
 use super::slot::Slot;
+use crate::clock::Moment;
 
 /// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -50,7 +51,7 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
     let until_renewal = |slot: &Slot| {
         let held = slot.usable()?;
-        Some(held.renew_at.saturating_duration_since(Instant::now()))
+        Some(held.renew_at.saturating_duration_since(Moment::now()))
     };
     let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
     let token_attempt = until_retry(token.refusal()).or_else(|| until_renewal(&token.slot));

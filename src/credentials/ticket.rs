@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::credential::{Credential, Kind, Trigger};
@@ -15,6 +14,7 @@ use super::policy::Policy;
 use super::renewal::{Outcome, Renewals};
 use super::slot::{NotShared, Slot, Stored};
 use super::token::Token;
+use crate::clock::Moment;
 use crate::settings::TokenApi;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
@@ -142,7 +142,7 @@ impl Ticket {
         let mark = self.mark_left().await?;
         let (value, expires_at) = (held.value.clone(), held.expires_at);
         let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
-        let renew_at = renewed.renew_at.min(Instant::now() + mark);
+        let renew_at = renewed.renew_at.min(Moment::now() + mark);
         let ticket = Arc::new(Credential { renew_at, ..renewed });
         self.slot.put_into_use(&ticket);
         Some(ticket)
@@ -158,7 +158,7 @@ impl Ticket {
         };
         let by_age = held.remaining() > self.policy.refresh_ahead;
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
-        (Instant::now() >= held.renew_at).then_some(trigger)
+        (Moment::now() >= held.renew_at).then_some(trigger)
     }
     async fn mark_as_asked(&self) {
         // A bit less than the age at which tickets are due, so that the mark is gone by then.

@@ -13,6 +13,7 @@ use super::media::{self, MediaDownload, MediaId};
 use super::metrics::{Api, WeChatMetrics};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
+use crate::clock::Moment;
 use crate::http_client::{self, BuildError, SendError};
 use crate::secret::Secret;
 use crate::settings;
@@ -27,7 +28,7 @@ pub struct Issued {
     /// The life that WeChat gave it, from `asked_at`.
     pub expires_in: Duration,
     /// When it was asked for. Its life is counted from here: too short by the call's duration, never too long.
-    pub asked_at: Instant,
+    pub asked_at: Moment,
 }
 
 /// The one client for WeChat's API.
@@ -71,7 +72,7 @@ impl WeChatClient {
             ("appid", app_id.as_str()),
             ("secret", secret.expose()),
         ];
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         let answer = self.json(Api::Token, &Call::get("/cgi-bin/token", &query)).await;
         issued(&answer?, "access_token", asked_at)
     }
@@ -92,7 +93,7 @@ impl WeChatClient {
         if force_refresh {
             body["force_refresh"] = true.into();
         }
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         let call = Call::post("/cgi-bin/stable_token", &body);
         let answer = self.json(Api::StableToken, &call).await;
         issued(&answer?, "access_token", asked_at)
@@ -102,7 +103,7 @@ impl WeChatClient {
     /// however old it is.
     pub async fn jsapi_ticket(&self, token: &Secret) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", "jsapi")];
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         let call = Call::get("/cgi-bin/ticket/getticket", &query);
         let answer = self.json(Api::Ticket, &call).await;
         issued(&answer?, "ticket", asked_at)
@@ -214,7 +215,7 @@ const MAX_LIFE: i64 = 30 * 24 * 3600;
 /// The longest token or ticket, in bytes. WeChat promises 512; one that is much longer fits in no URL.
 pub const MAX_CREDENTIAL: usize = 1024;
 
-fn issued(answer: &Answer, field: &str, asked_at: Instant) -> Result<Issued, CallError> {
+fn issued(answer: &Answer, field: &str, asked_at: Moment) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
     let value = answer.text(field).filter(|value| value.len() <= MAX_CREDENTIAL);
     let value = value.ok_or_else(unexpected)?;

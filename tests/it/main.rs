@@ -46,5 +46,6 @@ mod shared_account;
 mod shared_store;
 mod shared_token;
 mod signing;
+mod suspension;
 mod traces;
 mod wechat_down;

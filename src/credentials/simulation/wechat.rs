@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::world::{TOKEN_LIFE, World};
+use crate::clock::Moment;
 use crate::credentials::issuer::Issuer;
 use crate::secret::Secret;
 use crate::settings::TokenApi;
@@ -23,7 +23,7 @@ pub(super) struct SimulatedWeChat {
 
 impl SimulatedWeChat {
     async fn issue(&self, forced: bool) -> Result<Issued, CallError> {
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         if self.world.is_wechat_down() {
             return Err(CallError::Unreachable("simulated".to_owned()));
         }
@@ -59,7 +59,7 @@ impl Issuer for SimulatedWeChat {
 
     fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>> {
         async move {
-            let asked_at = Instant::now();
+            let asked_at = Moment::now();
             self.world.wechat_latency().await;
             if !self.world.accepts(token.expose()) {
                 return Err(rejection());

@@ -7,8 +7,8 @@ mod unanswered_call;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use tokio::time::Instant;
 
+use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind, Trigger};
 use crate::credentials::journal::Event;
 use crate::credentials::policy::Policy;
@@ -165,7 +165,7 @@ impl Slot {
 
     /// True if `stored` is good, and was not in use here before (see [`history`]).
     fn is_current(&self, stored: &Stored) -> bool {
-        stored.expires_at.is_some_and(|ends| ends > Instant::now()) && self.history.find(&stored.value).is_none()
+        stored.expires_at.is_some_and(|ends| ends > Moment::now()) && self.history.find(&stored.value).is_none()
     }
 
     /// True if `stored` is to replace what is in use. If it ends sooner, it may be older or have been given a
@@ -181,7 +181,7 @@ impl Slot {
         &self,
         seen: Option<Stored>,
         credential: Credential,
-        asked_at: Instant,
+        asked_at: Moment,
     ) -> Arc<Credential> {
         // What the refresher has adopted during our call comes from a replica that got the lock after us: we were
         // frozen, or the store has lost the lock.

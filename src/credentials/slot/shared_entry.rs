@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::Instant;
-
+use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind};
 use crate::secret::Secret;
 use crate::store::{Found, SharedStore, StoreError};
@@ -21,7 +20,7 @@ pub(crate) struct SharedEntry {
 pub(crate) struct Stored {
     pub(crate) value: Secret,
     /// When it ends; `None` if it is not to be used, but may be replaced: blank, too long, or without an end.
-    pub(crate) expires_at: Option<Instant>,
+    pub(crate) expires_at: Option<Moment>,
 }
 
 /// Why it is not known what the other replicas use.
@@ -54,7 +53,7 @@ impl SharedEntry {
 
     pub(crate) async fn read(&self) -> Result<Option<Stored>, NotShared> {
         let stored = self.read_once().await?;
-        let has_ended = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Instant::now());
+        let has_ended = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Moment::now());
         if stored.as_ref().is_some_and(has_ended) {
             // The store holds nothing that has ended: this process was frozen while it waited.
             return self.read_once().await;
@@ -64,7 +63,7 @@ impl SharedEntry {
 
     async fn read_once(&self) -> Result<Option<Stored>, NotShared> {
         // Lives count from before the command: too short by its time, never too long.
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         let found = self.store.inspect(&self.key).await?;
         let foreign = foreign_entry(self.kind, &self.key, &found);
         self.note(foreign.clone());

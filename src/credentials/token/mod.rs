@@ -7,10 +7,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::AppId;
+use crate::clock::Moment;
 use crate::credentials::backoff::{Backoff, Severity};
 use crate::credentials::credential::{Credential, Kind, Trigger, name_in_store};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
@@ -215,6 +216,6 @@ impl Token {
         if self.unanswered.is_ours() {
             return Some(Trigger::Unanswered);
         }
-        (Instant::now() >= held.renew_at).then_some(Trigger::Expiring)
+        (Moment::now() >= held.renew_at).then_some(Trigger::Expiring)
     }
 }
