@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -19,7 +20,8 @@ use crate::http::serve::Server;
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
 use crate::metrics::Metrics;
-use crate::settings::{Backend, Settings};
+use crate::rotation;
+use crate::settings::{Backend, CurrentSettings, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
 use crate::upload::{MediaRelay, WeChatMedia};
 use crate::wechat::WeChatClient;
@@ -79,8 +81,9 @@ pub struct App {
     public_routes: Router,
     internal_routes: Router,
     api: Arc<Api>,
-    settings: Settings,
+    settings: Arc<Settings>,
     lifecycle: Lifecycle,
+    server: Server,
 }
 
 /// What ends when, and what is waited for.
@@ -106,6 +109,8 @@ impl App {
             replica,
             sandbox,
         } = parts;
+        let current = Arc::new(ArcSwap::from_pointee(settings));
+        let settings = current.load_full();
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
         let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &lifecycle.tasks)
@@ -114,6 +119,7 @@ impl App {
             .map_err(|error| StartError::setting(error.key(), error))?;
         let builder = Builder {
             settings: &settings,
+            current,
             replica,
             wechat: Arc::new(wechat),
             metrics,
@@ -139,6 +145,10 @@ impl App {
             api,
             settings,
             lifecycle,
+            server: Server {
+                malformed: Some(stack.metrics.malformed()),
+                ..Server::default()
+            },
         })
     }
 
@@ -173,7 +183,7 @@ impl App {
         self.start_background();
         let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
         // One budget of connections for both listeners.
-        let server = Server::default();
+        let server = self.server;
         let public = server.clone();
         let public = public.serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
         let internal = async {
@@ -205,6 +215,8 @@ impl App {
             background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
         }
         background.spawn(repeat(allocator::TRIM_INTERVAL, stop.clone(), allocator::trim));
+        let take_over_secrets = rotation::take_over_secrets(Arc::clone(&self.api));
+        background.spawn(stop.clone().run_until_cancelled_owned(take_over_secrets));
         let api = Arc::clone(&self.api);
         background.spawn(repeat(RateLimit::SWEEP_INTERVAL, stop.clone(), move || {
             api.jssdk_limit.sweep();
@@ -243,6 +255,8 @@ async fn repeat(interval: Duration, stop: CancellationToken, work: impl Fn()) {
 /// Builds the parts of a gateway that need the same things.
 struct Builder<'a> {
     settings: &'a Settings,
+    /// The same, for what uses secrets that may change.
+    current: CurrentSettings,
     replica: String,
     wechat: Arc<WeChatClient>,
     metrics: Metrics,
@@ -266,7 +280,8 @@ impl<'a> Builder<'a> {
                 cut_off.clone(),
             ),
             store,
-            auth: Auth::new(&settings.resolved.auth),
+            settings: Arc::clone(&self.current),
+            auth: ArcSwap::from_pointee(Auth::new(&settings.resolved.auth)),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stopping: CancellationToken::new(),
@@ -302,7 +317,11 @@ impl<'a> Builder<'a> {
         let accounts = self.settings.accounts.iter().map(|account| {
             let credentials = AccountCredentials::new(&Parameters {
                 app_id: account.app_id.clone(),
-                issuer: Arc::new(WeChatIssuer::new(Arc::clone(&self.wechat), account)),
+                issuer: Arc::new(WeChatIssuer::new(
+                    Arc::clone(&self.wechat),
+                    account,
+                    Arc::clone(&self.current),
+                )),
                 settings: &self.settings.credentials,
                 policy: policy.clone(),
                 services: services.clone(),

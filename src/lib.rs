@@ -36,6 +36,7 @@
 //! The server:
 //! - [`metrics`]: the counters of the modules above in one registry
 //! - [`http`]: the server, the layers around every route, the routes of both listeners, the one table of codes
+//! - `rotation`: secrets and certificates whose files change are taken over
 //! - [`app`]: settings in, running gateway out, drained at the end
 //!
 //! Commands, and the sandbox:
@@ -64,6 +65,7 @@ pub mod image_store;
 pub mod jssdk;
 pub mod metrics;
 pub mod picture;
+mod rotation;
 pub mod sandbox;
 pub mod secret;
 pub mod settings;

@@ -19,6 +19,7 @@ use tokio::runtime::Builder;
 
 use crate::http;
 use crate::settings::{Settings, Sources};
+use crate::telemetry;
 
 /// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
 /// from WeChat into the company's image store, and keeps the account's one `access_token`.
@@ -110,6 +111,7 @@ pub fn main() -> ExitCode {
     } else {
         Cli::parse()
     };
+    let end_of_log = FlushLog;
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
@@ -120,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config(&args),
         Command::Health(args) => health::run(&args),
     };
+    drop(end_of_log);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -129,6 +132,15 @@ pub fn main() -> ExitCode {
                 Failure::Running(_) => ExitCode::from(1),
             }
         }
+    }
+}
+
+/// Writes the rest of the log when it is dropped, after a panic too.
+struct FlushLog;
+
+impl Drop for FlushLog {
+    fn drop(&mut self) {
+        telemetry::flush_log();
     }
 }
 

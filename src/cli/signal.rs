@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use crate::telemetry;
 
 /// A token that the first SIGTERM, SIGINT or SIGHUP cancels. A SIGTERM or SIGINT after that ends the process at
 /// once, with exit code 1.
@@ -30,5 +31,6 @@ async fn watch(mut terminate: Signal, mut interrupt: Signal, mut hang_up: Signal
         _ = interrupt.recv() => {}
     }
     tracing::warn!("second signal: exiting without waiting for the drain");
+    telemetry::flush_log();
     process::exit(1);
 }

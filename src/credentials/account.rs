@@ -95,6 +95,12 @@ impl AccountCredentials {
         }
     }
 
+    /// Ends the back-off: what made calls fail may have changed.
+    pub(crate) fn retry_now(&self) {
+        self.token.renewals.backoff.clear();
+        self.ticket.renewals.backoff.clear();
+    }
+
     pub(crate) fn status(&self, kind: Kind) -> Status {
         Status {
             credential: self.slot(kind).usable(),

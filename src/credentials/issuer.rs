@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use crate::account::AppId;
 use crate::secret::Secret;
-use crate::settings::{self, TokenApi};
+use crate::settings::{self, CurrentSettings, TokenApi};
 use crate::wechat::{CallError, Issued, WeChatClient};
 
 /// Issues one account's credentials. A trait so that the state machine can be tested against a
@@ -29,16 +29,17 @@ pub(crate) trait Issuer: Send + Sync {
 pub(crate) struct WeChatIssuer {
     client: Arc<WeChatClient>,
     app_id: AppId,
-    secret: Secret,
+    settings: CurrentSettings,
     token_api: TokenApi,
 }
 
 impl WeChatIssuer {
-    pub(crate) fn new(client: Arc<WeChatClient>, account: &settings::Account) -> Self {
+    /// `account` is one of those in `settings`, where its AppSecret may change.
+    pub(crate) fn new(client: Arc<WeChatClient>, account: &settings::Account, settings: CurrentSettings) -> Self {
         Self {
             client,
             app_id: account.app_id.clone(),
-            secret: account.app_secret.clone(),
+            settings,
             token_api: account.token_api,
         }
     }
@@ -50,13 +51,19 @@ impl Issuer for WeChatIssuer {
     }
 
     fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
-        match self.token_api {
-            TokenApi::Classic => self.client.classic_token(&self.app_id, &self.secret).boxed(),
-            TokenApi::Stable => self
-                .client
-                .stable_token(&self.app_id, &self.secret, force_refresh)
-                .boxed(),
+        let secret = self
+            .settings
+            .load()
+            .app_secret(&self.app_id)
+            .cloned()
+            .unwrap_or_default();
+        async move {
+            match self.token_api {
+                TokenApi::Classic => self.client.classic_token(&self.app_id, &secret).await,
+                TokenApi::Stable => self.client.stable_token(&self.app_id, &secret, force_refresh).await,
+            }
         }
+        .boxed()
     }
 
     fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>> {

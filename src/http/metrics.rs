@@ -42,6 +42,12 @@ impl HttpMetrics {
         Ok(Self { requests, duration })
     }
 
+    /// Counts malformed requests, as a route of their own.
+    #[must_use]
+    pub fn malformed(&self) -> MalformedRequests {
+        MalformedRequests(self.requests.clone())
+    }
+
     /// The metrics of the route with this label.
     #[must_use]
     pub fn route(&self, label: &str) -> RouteMetrics {
@@ -51,6 +57,22 @@ impl HttpMetrics {
             ok: Default::default(),
             duration: self.duration.with_label_values(&[label]),
         }
+    }
+}
+
+/// Counts requests that are no HTTP, which the HTTP library refuses before any route is asked.
+#[derive(Clone)]
+pub struct MalformedRequests(IntCounterVec);
+
+impl MalformedRequests {
+    /// Counts a request that was refused with this error, under the status that hyper answers it with.
+    pub fn count(&self, error: &hyper::Error) {
+        let status = if error.is_parse_too_large() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        self.0.with_label_values(&["malformed", "other", status.as_str()]).inc();
     }
 }
 

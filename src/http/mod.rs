@@ -18,6 +18,7 @@ pub use code::Code;
 pub(crate) use envelope::ApiError;
 pub use envelope::Envelope;
 pub(crate) use metrics::HttpMetrics;
+pub use metrics::MalformedRequests;
 pub(crate) use middleware::{Listener, Stack};
 pub use public::openapi;
 pub use request_id::{RequestId, X_REQUEST_ID};

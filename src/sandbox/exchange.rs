@@ -33,7 +33,14 @@ pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
         ))),
         other => other.stand_in(),
     });
-    delivery.payload = stand_in.unwrap_or_else(|| Payload::Answer(state.wechat.answer(api, &request)));
+    let answer = || {
+        Payload::Answer(if request.is_chunked() {
+            Answer::empty(412)
+        } else {
+            state.wechat.answer(api, &request)
+        })
+    };
+    delivery.payload = stand_in.unwrap_or_else(answer);
     delivery.last = request.last;
     delivery.head_only = request.method == axum::http::Method::HEAD;
     state.record(api, &request, &delivery.payload, &strike.faults);

@@ -31,6 +31,11 @@ impl Request {
         serde_json::from_slice(&self.body).ok()
     }
 
+    /// True if the body came in chunks, which WeChat refuses with 412.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.headers.contains_key("transfer-encoding")
+    }
+
     pub(super) fn content_type(&self) -> &str {
         let header = self.headers.get("content-type");
         header.and_then(|value| value.to_str().ok()).unwrap_or_default()

@@ -7,6 +7,7 @@
 //! - `resolved`: the sections that come in several kinds, reduced to the kind that is chosen
 //! - `validate`: checks that need more than one field; `warnings`: what is allowed but risky
 //! - `loader`: how file, environment and secret files become [`Settings`]
+//! - [`CurrentSettings`]: the settings in use, whose secrets may be replaced while the gateway runs
 
 mod loader;
 mod problem;
@@ -18,9 +19,14 @@ mod validate;
 pub mod values;
 mod warnings;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
-pub use loader::{Partial, Sources};
+use crate::account::AppId;
+use crate::secret::Secret;
+pub use loader::{Partial, Reread, SecretFiles, Sources};
 pub use problem::{Problem, Problems};
 pub use sections::*;
 
@@ -55,9 +61,23 @@ pub struct Settings {
     /// What the program uses of the sections that come in several kinds; filled in by the loader.
     #[serde(skip)]
     pub resolved: resolved::Resolved,
+    /// What all this was made from; filled in by the loader.
+    #[serde(skip)]
+    origin: loader::Origin,
 }
 
+/// The settings in use, for code that needs a secret as it is now: secrets from files are replaced when these change.
+/// Nothing else in them ever changes.
+pub type CurrentSettings = Arc<ArcSwap<Settings>>;
+
 impl Settings {
+    /// The AppSecret of the account `app_id`, if it is one of the settings'.
+    #[must_use]
+    pub fn app_secret(&self, app_id: &AppId) -> Option<&Secret> {
+        let account = self.accounts.iter().find(|account| account.app_id == *app_id)?;
+        Some(&account.app_secret)
+    }
+
     /// The settings as TOML, in the order of the documentation, secrets masked.
     ///
     /// # Panics

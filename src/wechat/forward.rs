@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
 use tokio::time::{Instant, sleep_until};
-use url::Url;
 
 use super::CallError;
 use super::client::{WeChatClient, unsendable};
@@ -30,35 +29,63 @@ pub struct CallHead {
     pub headers: HeaderMap,
 }
 
-/// A path as it is sent: dot segments resolved, `\\` as `/`, and escaped if it must be. Rules that allow or
-/// refuse paths must look at this form.
-#[derive(Clone)]
+/// A path of WeChat's API in the one spelling that is sent. Rules that allow, refuse or change calls by their path
+/// look at this.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiPath(String);
 
 impl ApiPath {
-    /// The path that is sent for `path`, which holds no query; `None` if no URL can hold it.
+    /// Reads a path. Repeated slashes, and those at its end, are left out: SDKs whose base URL ends in a slash write
+    /// them. `None` for an empty path, and for one that servers may read in several ways: with escapes, dot segments,
+    /// backslashes, parameters after a `;`. WeChat has no path that needs them.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let url = Url::parse(&["http://wechat", slash, path].concat()).ok()?;
-        Some(Self(url.path().to_owned()))
+        let segments = path.strip_prefix('/')?.split('/').filter(|segment| !segment.is_empty());
+        let mut canonical = String::with_capacity(path.len());
+        for segment in segments {
+            if !is_plain(segment) {
+                return None;
+            }
+            canonical.push('/');
+            canonical.push_str(segment);
+        }
+        (!canonical.is_empty()).then_some(Self(canonical))
     }
 
-    /// The path, with a slash first.
+    /// The path, with a slash first and none last.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// True if it is `path`. Case does not count, in case that it does not count for WeChat.
+    #[must_use]
+    pub fn is(&self, path: &str) -> bool {
+        self.0.eq_ignore_ascii_case(path)
+    }
+
+    /// True if it begins with this segment.
+    #[must_use]
+    pub fn is_below(&self, segment: &str) -> bool {
+        let first = self.0.split('/').nth(1);
+        first.is_some_and(|first| first.eq_ignore_ascii_case(segment))
+    }
+}
+
+/// True for letters, digits, `-`, `_`, `~`, and dots that are neither first nor last.
+fn is_plain(segment: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~' | b'.');
+    segment.bytes().all(allowed) && !segment.starts_with('.') && !segment.ends_with('.')
 }
 
 /// A body that is still arriving.
 pub type BodyStream = BoxStream<'static, io::Result<Bytes>>;
 
-/// A call's body.
+/// A call's body. WeChat answers 412 to one without a `Content-Length`.
 pub enum CallBody {
-    /// Completely received, so that it can be sent again.
+    /// Completely received, so that it can be sent again. It goes out with its length, even if it is empty.
     Whole(Bytes),
-    /// Still arriving.
+    /// Still arriving; its length is among the call's headers.
     Stream(BodyStream),
 }
 
@@ -89,6 +116,10 @@ impl WeChatClient {
             CallBody::Stream(stream) => (None, Some(stream)),
         };
         let mut last = String::new();
+        let mut headers = head.headers.clone();
+        if let Some(bytes) = &whole {
+            set_length(&mut headers, &head.method, bytes.len());
+        }
         for base in &self.bases {
             let activity = LastActivity::default();
             let body = match (&whole, stream.take()) {
@@ -100,9 +131,13 @@ impl WeChatClient {
                 .join(head.path.as_str(), head.query.as_deref())
                 .ok_or_else(unsendable)?;
             let request = self.http.request(head.method.clone(), url);
-            let request = request.headers(head.headers.clone()).body(body);
+            let request = request.headers(headers.clone()).body(body);
             let sending = http_client::send(request, NO_LIMIT);
             match activity.or_stalled(self.connect_limit + self.timeout, sending).await {
+                // A switch of protocols would take the connection out of HTTP.
+                Some(Ok(response)) if response.status().is_informational() => {
+                    return Err(CallError::Status(response.status()));
+                }
                 Some(Ok(response)) => return Ok(response),
                 Some(Err(SendError::Connect(why))) => last = why,
                 Some(Err(error)) => return Err(error.into()),
@@ -110,6 +145,14 @@ impl WeChatClient {
             }
         }
         Err(CallError::Unreachable(last))
+    }
+}
+
+/// Sets the length of a whole body. hyper would send none with an empty one.
+fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
+    headers.remove(CONTENT_LENGTH);
+    if length > 0 || matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+        headers.insert(CONTENT_LENGTH, length.into());
     }
 }
 
@@ -158,20 +201,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn path_is_the_one_that_is_sent() {
+    fn path_has_one_spelling() {
         for (path, sent) in [
             ("/cgi-bin/menu/create", "/cgi-bin/menu/create"),
-            ("/wxa/a%2Fb", "/wxa/a%2Fb"),
-            ("//cgi-bin//token", "//cgi-bin//token"),
-            ("/cgi-bin/x/../token", "/cgi-bin/token"),
-            ("/cgi-bin/%2e/x/%2E%2e/token", "/cgi-bin/token"),
-            ("/cgi-bin\\token", "/cgi-bin/token"),
-            ("/x/{y}", "/x/%7By%7D"),
-            ("*", "/*"),
+            ("//cgi-bin///token//", "/cgi-bin/token"),
+            ("/wxa/A_b-c.d~e", "/wxa/A_b-c.d~e"),
         ] {
-            let path = ApiPath::parse(path).unwrap();
-            assert_eq!(path.as_str(), sent);
-            assert_eq!(ApiPath::parse(sent).unwrap().as_str(), sent);
+            assert_eq!(ApiPath::parse(path).unwrap().as_str(), sent);
         }
+        for odd in [
+            "",
+            "/",
+            "//",
+            "*",
+            "cgi-bin/token",
+            "/cgi-bin/%74oken",
+            "/cgi-bin/x/../token",
+            "/cgi-bin/./token",
+            "/cgi-bin\\token",
+            "/cgi-bin/token;a=1",
+            "/cgi-bin/token.",
+            "/cgi-bin/.token",
+            "/cgi-bin/to ken",
+            "/cgi-bin/t\u{f6}ken",
+        ] {
+            assert_eq!(ApiPath::parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn rules_for_paths_ignore_case() {
+        let path = ApiPath::parse("/CGI-bin/Token").unwrap();
+        assert!(path.is("/cgi-bin/token") && path.is_below("cgi-bin"));
+        assert!(!path.is("/cgi-bin") && !path.is_below("cgi"));
     }
 }

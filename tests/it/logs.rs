@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr};
 use tokio::time::timeout;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
@@ -99,32 +100,14 @@ async fn internal_listener_has_the_same_access_log() {
 
 #[tokio::test]
 async fn text_access_log_has_the_same_fields() {
-    let (public, internal) = (free_address().to_string(), free_address().to_string());
-    let directory = tempfile::tempdir().unwrap();
-    let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_wxgate"))
-        .args(["serve", "--sandbox"])
-        .current_dir(directory.path())
-        .env_clear()
-        .env("WXGATE__SERVER__LISTEN", &public)
-        .env("WXGATE__INTERNAL__LISTEN", &internal)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut gateway = Unread::start("text").await;
     let ask = |path: &str, id: &'static str| {
-        client
-            .get(format!("http://{public}{path}"))
-            .header("x-request-id", id)
-            .send()
+        let request = gateway.client.get(format!("http://{}{path}", gateway.public));
+        request.header("x-request-id", id).send()
     };
-    until("the gateway answers", || async {
-        ask("/healthz", "a-success").await.is_ok()
-    })
-    .await;
+    ask("/healthz", "a-success").await.unwrap();
     ask("/no/such/path", "a-failure").await.unwrap();
+    let mut lines = gateway.log();
     let failure = async {
         loop {
             let line = lines.next_line().await.unwrap().unwrap();
@@ -147,4 +130,144 @@ async fn text_access_log_has_the_same_fields() {
         assert!(line.contains(part), "{part} is not in {line}");
     }
     assert!(!line.contains('\u{1b}'), "colours are for terminals: {line}");
+}
+
+/// A gateway with its sandbox, whose standard error is a pipe that nobody reads yet.
+struct Unread {
+    process: Child,
+    public: String,
+    client: reqwest::Client,
+    _directory: tempfile::TempDir,
+}
+
+impl Unread {
+    async fn start(format: &str) -> Self {
+        let (public, internal) = (free_address().to_string(), free_address().to_string());
+        let directory = tempfile::tempdir().unwrap();
+        let process = tokio::process::Command::new(env!("CARGO_BIN_EXE_wxgate"))
+            .args(["serve", "--sandbox"])
+            .current_dir(directory.path())
+            .env_clear()
+            .env("WXGATE__SERVER__LISTEN", &public)
+            .env("WXGATE__INTERNAL__LISTEN", &internal)
+            .env("WXGATE__TELEMETRY__LOG_FORMAT", format)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let unread = Self {
+            process,
+            public,
+            client,
+            _directory: directory,
+        };
+        let health = || unread.client.get(format!("http://{}/healthz", unread.public)).send();
+        until("the gateway answers", || async { health().await.is_ok() }).await;
+        unread
+    }
+
+    /// Posts a body to the upload route; the answer's status.
+    async fn posts(&self, body: &str) -> u16 {
+        let request = self
+            .client
+            .post(format!("http://{}/p/active/weChatOa/upload", self.public))
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        let answer = timeout(LIMIT, request.send()).await.expect("it answers");
+        answer.unwrap().status().as_u16()
+    }
+
+    /// More lines than the pipe and the queue hold.
+    async fn fills_its_log(&self) {
+        let clients = (0..8).map(|_| async {
+            for _ in 0..800 {
+                assert_eq!(self.posts("[]").await, 400);
+            }
+        });
+        futures_util::future::join_all(clients).await;
+    }
+
+    /// What ends the drain: the exit code.
+    async fn terminate(&mut self) -> Option<i32> {
+        let id = self.process.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.unwrap().success());
+        let ended = timeout(LIMIT, self.process.wait()).await.expect("it ends");
+        ended.unwrap().code()
+    }
+
+    /// Reads the log until a line that holds `text`: that line.
+    async fn logs(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
+        let find = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("the log goes on");
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        };
+        timeout(LIMIT, find)
+            .await
+            .unwrap_or_else(|_| panic!("{text} is not logged"))
+    }
+
+    fn log(&mut self) -> Lines<BufReader<ChildStderr>> {
+        BufReader::new(self.process.stderr.take().unwrap()).lines()
+    }
+}
+
+#[tokio::test]
+async fn log_that_nobody_reads_stops_neither_answers_nor_the_end() {
+    let mut gateway = Unread::start("text").await;
+    // Four of these filled the pipe of 64 KiB.
+    for _ in 0..8 {
+        assert_eq!(gateway.posts(&format!("\"{}\"", "x".repeat(16_000))).await, 400);
+    }
+    gateway.fills_its_log().await;
+    assert_eq!(gateway.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn lost_lines_are_counted_and_the_last_ones_are_written() {
+    let mut gateway = Unread::start("json").await;
+    gateway.fills_its_log().await;
+    let mut log = gateway.log();
+    let lost = Unread::logs(&mut log, "log lines were lost").await;
+    let lost: Value = serde_json::from_str(&lost).unwrap();
+    assert_eq!(lost["level"], "WARN");
+    assert!(lost["lines"].as_u64().unwrap() > 0, "{lost}");
+    let end = Unread::logs(&mut log, "drained");
+    let (code, _) = tokio::join!(gateway.terminate(), end);
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn request_bodies_are_not_quoted_in_the_log() {
+    for format in ["text", "json"] {
+        let mut gateway = Unread::start(format).await;
+        let marker = "hunter2".repeat(2000);
+        for body in [
+            format!("\"{marker}\""),
+            format!("[\"{marker}\"]"),
+            format!("{{\"mediaId\": [\"{marker}\"]}}"),
+            format!("{{\"{marker}\": 1}}"),
+            format!("{{\"mediaId\": \"{marker}\"}}"),
+            format!("{marker} "),
+        ] {
+            assert_eq!(gateway.posts(&body).await, 400);
+        }
+        assert_eq!(gateway.terminate().await, Some(0));
+        let mut log = String::new();
+        let mut stderr = gateway.process.stderr.take().unwrap();
+        stderr.read_to_string(&mut log).await.unwrap();
+        assert_eq!(log.matches("PARAM_INVALID").count(), 6, "{log}");
+        assert!(!log.contains("hunter2"), "{log}");
+        for line in log.lines() {
+            assert!(line.len() < 1500, "{line}");
+        }
+        // The last lines are written before the process ends.
+        assert!(log.trim_end().lines().last().unwrap().contains("drained"), "{log}");
+    }
 }

@@ -39,6 +39,7 @@ mod redis_modes;
 mod redis_outages;
 mod rejection;
 mod renewal;
+mod rotation;
 mod s3_role;
 mod sdks;
 mod secrets;

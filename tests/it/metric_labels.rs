@@ -1,6 +1,8 @@
 //! The labels of routes in the metrics.
 
-use crate::support::Gateway;
+use wxgate::sandbox::SandboxConfig;
+
+use crate::support::{Gateway, GatewayProcess, Raw, SOON, SandboxHost, until};
 
 #[tokio::test]
 async fn sandbox_and_pictures_under_another_path_have_labels_of_their_own() {
@@ -40,4 +42,44 @@ async fn sandbox_and_pictures_under_another_path_have_labels_of_their_own() {
     let counted = counted.body.as_str().unwrap();
     assert!(counted.contains("route=\"other\"") && counted.contains("route=\"pass-through\""));
     assert!(!counted.contains("unknown"), "{counted}");
+}
+
+#[tokio::test]
+async fn malformed_requests_are_counted_and_logged_at_debug() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().set("telemetry.log_level", "debug");
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    for address in [process.address, process.internal] {
+        for query in ["q=\"in-the-query\"", "q=<in-the-query", "q=>in-the-query"] {
+            let mut client = Raw::connect(address).await;
+            client
+                .send(format!("GET /cgi-bin/x?{query} HTTP/1.1\r\nHost: a\r\n\r\n"))
+                .await;
+            assert_eq!(client.refusal(SOON).await, Some(400), "{query}");
+        }
+        let mut client = Raw::connect(address).await;
+        client
+            .send(b"GET /cgi-bin/x?q=\xff\xfein-the-query HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await;
+        assert_eq!(client.refusal(SOON).await, Some(400));
+        let mut client = Raw::connect(address).await;
+        client
+            .send(format!("GET / HTTP/1.1\r\nx: {}\r\n", "y".repeat(60_000)))
+            .await;
+        assert_eq!(client.refusal(SOON).await, Some(431));
+    }
+    let count = async |status: u16| {
+        let series = format!("wxgate_http_requests_total{{method=\"other\",route=\"malformed\",status=\"{status}\"}}");
+        process.metric(&series).await
+    };
+    until("they are counted", || async {
+        count(400).await >= 8.0 && count(431).await >= 2.0
+    })
+    .await;
+    until("they are in the log", || async {
+        process.logged("malformed").len() == 10
+    })
+    .await;
+    assert!(process.logged("malformed").iter().all(|line| line.contains("DEBUG")));
+    assert!(process.logged("in-the-query").is_empty());
 }

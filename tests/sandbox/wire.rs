@@ -121,17 +121,8 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn a_body_can_be_chunked_and_must_not_be_too_large() {
+async fn a_body_must_not_be_too_large() {
     let desk = Desk::new().await;
-    let body = format!(
-        "{{\"grant_type\":\"client_credential\",\"appid\":\"{APP}\",\"secret\":\"{}\"}}",
-        crate::SECRET
-    );
-    let chunked = format!(
-        "POST /cgi-bin/stable_token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
-        body.len()
-    );
-    assert!(exchange(&desk, &chunked).await.contains("access_token"));
     let large = vec![0; 21 * 1024 * 1024];
     let sent = desk
         .client
@@ -157,4 +148,23 @@ async fn a_careful_client_is_told_to_go_on() {
     let mut answer = [0; 15];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn body_in_chunks_is_412() {
+    let desk = Desk::new().await;
+    let token = desk.token().await;
+    let path = format!("/cgi-bin/message/custom/send?access_token={token}");
+    let post = |rest: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{rest}");
+    for (request, status) in [
+        (post("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "412"),
+        (post("Content-Length: 2\r\n\r\n{}"), "200"),
+        (post("\r\n"), "200"),
+    ] {
+        let answer = exchange(&desk, &request).await;
+        assert_eq!(&answer[9..12], status, "{request}: {answer}");
+    }
+    let log = desk.sandbox.log();
+    let outcomes: Vec<_> = log.iter().map(|record| record.outcome.as_str()).collect();
+    assert!(outcomes.contains(&"status 412"), "{outcomes:?}");
 }

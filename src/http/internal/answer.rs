@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::credentials::Unavailable;
 use crate::http::envelope::{no_store, whole_seconds};
+use crate::http::middleware::FailureReason;
 use crate::http::{ApiError, Code, RequestId};
 use crate::wechat::CallError;
 
@@ -18,6 +19,8 @@ pub(super) struct Refusal {
     errcode: i64,
     errmsg: String,
     retry_after: Option<Duration>,
+    /// For the log.
+    reason: Option<String>,
 }
 
 impl Refusal {
@@ -28,14 +31,31 @@ impl Refusal {
             errcode,
             errmsg: errmsg.into(),
             retry_after: None,
+            reason: None,
         }
     }
 
     /// The gateway does not pass this path through.
     pub(super) fn not_passed(errmsg: impl Into<String>) -> Self {
+        Self::new(40066, errmsg).with_status(StatusCode::NOT_FOUND)
+    }
+
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    pub(super) fn with_retry_after(self, wait: Duration) -> Self {
         Self {
-            status: StatusCode::NOT_FOUND,
-            ..Self::new(40066, errmsg)
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// Adds the reason for the access log.
+    pub(super) fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..self
         }
     }
 
@@ -50,11 +70,7 @@ pub(super) fn failure(error: &ApiError, _: RequestId) -> Response {
         Code::Internal => "a bug in the gateway; see its log",
         code => code.when(),
     };
-    Refusal {
-        status: error.code.status(),
-        ..Refusal::new(-1, words)
-    }
-    .into_response()
+    Refusal::new(-1, words).with_status(error.code.status()).into_response()
 }
 
 /// No credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`,
@@ -65,20 +81,18 @@ impl From<&Unavailable> for Refusal {
             Some(code) => format!("no credential is available now: WeChat refuses with {code}; see the gateway's log"),
             None => "no credential is to be had now; see the gateway's log".to_owned(),
         };
-        Self {
-            retry_after: Some(unavailable.retry_after),
-            ..Self::new(-1, errmsg)
-        }
+        Self::new(-1, errmsg)
+            .with_retry_after(unavailable.retry_after)
+            .because(unavailable.reason.as_str())
     }
 }
 
 /// WeChat could not be reached, or did not answer.
 impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
-        Self {
-            status: StatusCode::BAD_GATEWAY,
-            ..Self::new(-1, format!("wxgate: {error}"))
-        }
+        Self::new(-1, format!("wxgate: {error}"))
+            .with_status(StatusCode::BAD_GATEWAY)
+            .because(error.to_string())
     }
 }
 
@@ -90,6 +104,9 @@ impl IntoResponse for Refusal {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        }
+        if let Some(reason) = self.reason {
+            response.extensions_mut().insert(FailureReason(reason));
         }
         response
     }

@@ -9,13 +9,10 @@ use tokio::time::Instant;
 
 use crate::account::AppId;
 use crate::secret::Secret;
-use crate::settings::{self, Settings};
+use crate::settings::{self, CurrentSettings};
 
-/// The accounts and clients whose secrets are accepted.
-pub(super) struct Clients {
-    accounts: Vec<(AppId, Secret)>,
-    clients: Vec<settings::Client>,
-}
+/// The accounts and clients of the settings, whose secrets are accepted.
+pub(super) struct Clients(pub(super) CurrentSettings);
 
 /// A caller with a valid secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,25 +33,22 @@ pub(super) enum AuthError {
 }
 
 impl Clients {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let accounts = settings.accounts.iter();
-        Self {
-            accounts: accounts
-                .map(|account| (account.app_id.clone(), account.app_secret.clone()))
-                .collect(),
-            clients: settings.internal.clients.clone(),
-        }
+    /// The account's AppSecret.
+    pub(super) fn app_secret(&self, app_id: &AppId) -> Option<Secret> {
+        self.0.load().app_secret(app_id).cloned()
     }
 
     /// Identifies the caller at `address` by `secret`, for the account `app_id`. All secrets are compared,
     /// each in constant time, so that timing reveals nothing.
     pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<TokenClient, AuthError> {
-        let of_account = self
+        let settings = self.0.load();
+        let of_account = settings
             .accounts
             .iter()
-            .filter(|(id, right)| right == secret && id == app_id);
+            .filter(|account| account.app_secret == *secret && account.app_id == *app_id);
         let is_holder = of_account.count() > 0;
-        let named: Vec<_> = self.clients.iter().filter(|client| client.secret == *secret).collect();
+        let clients = settings.internal.clients.iter();
+        let named: Vec<_> = clients.filter(|client| client.secret == *secret).collect();
         let allowed = |client: &&&settings::Client| client.app_ids.is_empty() || client.app_ids.contains(app_id);
         match named.iter().find(allowed) {
             Some(client) => Ok(TokenClient::Named(client.name.clone())),

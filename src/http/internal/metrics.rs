@@ -2,10 +2,13 @@
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
-/// `wxgate_internal_refusals_total`.
+use crate::account::AppId;
+
+/// `wxgate_internal_refusals_total` and `wxgate_client_calls_total`.
 #[derive(Clone)]
 pub struct InternalMetrics {
     refusals: IntCounterVec,
+    calls: IntCounterVec,
 }
 
 impl InternalMetrics {
@@ -18,12 +21,25 @@ impl InternalMetrics {
             ),
             &["reason"],
         )?;
+        let calls = IntCounterVec::new(
+            Opts::new(
+                "wxgate_client_calls_total",
+                "Calls passed through with a token that was put in for a client",
+            ),
+            &["client", "app_id"],
+        )?;
         registry.register(Box::new(refusals.clone()))?;
-        Ok(Self { refusals })
+        registry.register(Box::new(calls.clone()))?;
+        Ok(Self { refusals, calls })
     }
 
     /// Counts a caller that was refused.
     pub(super) fn refused(&self, reason: &str) {
         self.refusals.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a call of `client` that the account's token was put into.
+    pub(super) fn called(&self, client: &str, app_id: &AppId) {
+        self.calls.with_label_values(&[client, app_id.as_str()]).inc();
     }
 }

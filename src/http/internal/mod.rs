@@ -3,11 +3,9 @@
 mod answer;
 mod clients;
 mod console;
-mod hop_headers;
 mod metrics;
 mod operator;
 mod pass_through;
-mod peeked_body;
 mod state;
 mod ticket;
 mod token;
@@ -18,8 +16,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
@@ -29,6 +29,7 @@ use crate::settings::Settings;
 use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 use metrics::InternalMetrics;
+use pass_through::{Hosts, refuse_other_targets};
 use state::{Internal, InternalState};
 
 pub use console::{Console, ConsoleParts};
@@ -68,9 +69,10 @@ impl Routes<'_> {
                 metrics: self.metrics,
                 wechat: self.wechat,
                 proxy: self.settings.internal.proxy,
-                clients: Clients::new(self.settings),
+                clients: Clients(Arc::clone(&self.api.settings)),
                 handed_out: HandedOut::default(),
-                operator_key: self.settings.internal.operator_key.clone(),
+                signed_in: HandedOut::default(),
+                proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
             }),
             api: self.api,
             console: self.console,
@@ -80,15 +82,24 @@ impl Routes<'_> {
             kind,
             time_limit,
         };
-        let pass_through = Router::new().fallback(pass_through::pass_through);
+        let targets = from_fn_with_state(Hosts::new(&self.settings.wechat.api_base_url), refuse_other_targets);
+        let pass_through = Router::new()
+            .fallback(pass_through::pass_through)
+            .layer(targets.clone());
         let router = stack
             .around(pass_through, group(Some("pass-through"), Kind::Waits, None))
-            .merge(stack.around(shared_credential(), group(None, Kind::Waits, None)))
+            .merge(stack.around(shared_credential().layer(targets), group(None, Kind::Waits, None)))
             .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
             .merge(stack.around(probes(), group(None, Kind::Probe, None)))
             .merge(stack.around(console::routes(), group(None, Kind::Probe, Some(CONSOLE_LIMIT))));
         Ok(router.with_state(state))
     }
+}
+
+/// Room for the bodies of calls that are passed through.
+fn proxy_buffer(bytes: u64) -> Arc<Semaphore> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
 }
 
 /// Adds no headers to responses, since many of them are WeChat's own.

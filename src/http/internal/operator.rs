@@ -61,12 +61,14 @@ impl Internal {
 
     /// The reason and the response if the request does not have the operator's key.
     fn refusal_without_key(&self, headers: &HeaderMap) -> Option<(&'static str, Response)> {
-        if self.operator_key.is_blank() {
+        let settings = self.api.settings.load();
+        let operator_key = &settings.internal.operator_key;
+        if operator_key.is_blank() {
             let message = "the operator's actions are closed: set internal.operator_key to open them";
             return Some(("operator_closed", failure(StatusCode::FORBIDDEN, message)));
         }
         let sent = bearer(headers).map(Secret::new);
-        if sent.is_some_and(|sent| sent == self.operator_key) {
+        if sent.is_some_and(|sent| sent == *operator_key) {
             return None;
         }
         let message = "send internal.operator_key in the header Authorization: Bearer <key>";

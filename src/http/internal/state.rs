@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use tokio::sync::Semaphore;
 
 use super::clients::{Clients, HandedOut};
 use super::console::Console;
 use super::metrics::InternalMetrics;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
-use crate::secret::Secret;
 use crate::wechat::WeChatClient;
 
 /// The router's state. Cheap to clone; each handler extracts the part that it uses.
@@ -52,6 +52,8 @@ pub(super) struct Internal {
     pub(super) clients: Clients,
     /// Which one they were given.
     pub(super) handed_out: HandedOut,
-    /// Opens the operator's actions; empty leaves them closed.
-    pub(super) operator_key: Secret,
+    /// Which one was put into their calls.
+    pub(super) signed_in: HandedOut,
+    /// Room for bodies that are passed through, in bytes.
+    pub(super) proxy_buffer: Arc<Semaphore>,
 }

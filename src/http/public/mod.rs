@@ -15,6 +15,7 @@ pub(super) mod upload;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware::map_response;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ use super::middleware::{Group, Kind, Stack};
 use super::{ApiError, Code};
 use crate::directory::Directory;
 use crate::image_store::LocalStore;
+use crate::settings::CurrentSettings;
 use crate::store::SharedStore;
 use crate::upload::MediaRelay;
 
@@ -44,8 +46,10 @@ pub struct Api {
     pub relay: MediaRelay,
     /// What replicas share; used for its health only.
     pub store: Arc<dyn SharedStore>,
+    /// The settings in use.
+    pub settings: CurrentSettings,
     /// Who may upload.
-    pub auth: Auth,
+    pub auth: ArcSwap<Auth>,
     /// Signatures per client.
     pub jssdk_limit: RateLimit,
     /// Uploads per client.

@@ -10,7 +10,7 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
@@ -87,7 +87,7 @@ pub(super) async fn upload_photo(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    api.auth.check(&parts.headers)?;
+    api.auth.load().check(&parts.headers)?;
     api.upload_limit.check(client.0)?;
     if !is_json(&parts.headers) {
         return Err(ApiError::new(Code::BodyNotJson, "send the body as application/json"));
@@ -134,9 +134,12 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
 /// Reads the body of an upload: the photo's id, and the account if it is given.
 pub fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
     let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
-    // An object first: serde would also read a struct from an array.
-    let object: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be a JSON object: {error}")))?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be JSON: {error}")))?;
+    // Checked here, since serde would quote what it is instead, and would also read a struct from an array.
+    let Value::Object(object) = value else {
+        return Err(invalid("the body must be a JSON object".to_owned()));
+    };
     let request = UploadRequest::deserialize(Value::Object(object)).map_err(|error| invalid(error.to_string()))?;
     request.validate()?;
     let media_id = request.media_id.as_deref().and_then(MediaId::parse);

@@ -28,7 +28,7 @@ use tower::{Service, ServiceExt};
 pub use connection_limit::ConnectionLimit;
 pub use open_files::raise_open_files;
 
-use super::ClientAddress;
+use super::{ClientAddress, MalformedRequests};
 
 /// What a connection may cost.
 #[derive(Debug, Clone)]
@@ -77,13 +77,20 @@ pub async fn serve(listener: TcpListener, service: impl Serves, stop: Cancellati
 }
 
 /// A server's limits. The listeners of one process share `connections`.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Server {
     /// What a connection may cost.
     pub limits: Limits,
     /// How many connections may be open at once.
     pub connections: ConnectionLimit,
+    /// Where requests are counted that hyper refuses, if they are.
+    pub malformed: Option<MalformedRequests>,
 }
+
+/// The listener's address that a connection came to. Requests in absolute form have it in their extensions: whether
+/// they are meant for this server can't be told from their `Host`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalAddress(pub(crate) SocketAddr);
 
 impl Server {
     /// Serves `listener` until `stop` is cancelled, then lets requests in flight finish, for `grace` at most.
@@ -121,6 +128,7 @@ impl Server {
         watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + use<S> {
         let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().map(LocalAddress).ok();
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.limits.write_stall));
         let head = if self.connections.is_nearly_full() {
@@ -135,6 +143,9 @@ impl Server {
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut request, progress) = request_body::watched(request, stall);
             request.extensions_mut().insert(ClientAddress(peer.to_canonical()));
+            if let Some(local) = local.filter(|_| request.uri().authority().is_some()) {
+                request.extensions_mut().insert(local);
+            }
             let cut_off = cut_off.clone();
             service.clone().oneshot(request).inspect(move |_| {
                 if let Some(progress) = progress {
@@ -151,8 +162,18 @@ impl Server {
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         // Boxed, since each async block around it would hold it twice.
         let connection = Box::pin(watcher.watch(connection));
+        let malformed = self.malformed.clone();
         async move {
-            let _ = connection_cut_off.run_until_cancelled(connection).await;
+            let ended = connection_cut_off.run_until_cancelled(connection).await;
+            if let Some(Err(error)) = ended
+                && error.is_parse()
+            {
+                // hyper has answered it, or hung up. The error does not quote the request.
+                tracing::debug!(client = %peer, %error, "a malformed request was refused");
+                if let Some(malformed) = malformed {
+                    malformed.count(&error);
+                }
+            }
         }
     }
 }

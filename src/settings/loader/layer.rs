@@ -10,16 +10,17 @@ use crate::settings::problem::{Place, Problem};
 
 /// A value and where it was written. An empty list or table is at the path of a list, or of a list's entry, that was
 /// written as a whole; its entries follow as leaves of their own.
+#[derive(Clone, PartialEq)]
 pub(super) struct Leaf {
     pub(super) value: Value,
     pub(super) place: Place,
-    /// Whether this is a list whose entries came from a secret file. A later layer replaces it as a whole.
-    pub(super) from_file: bool,
+    /// The secret file that this came from. If this is a list, a later layer replaces it as a whole.
+    pub(super) file: Option<String>,
 }
 
 /// The values that one source gives, or several together. Secrets are here unmasked, so neither this
 /// nor a leaf can be printed.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Layer(BTreeMap<KeyPath, Leaf>);
 
 impl Layer {
@@ -35,14 +36,13 @@ impl Layer {
     /// Lays `later` over this layer. `failed` holds the paths of values that were refused: they are missing
     /// here, which is no gap in a list.
     pub(super) fn lay_over(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
+        let from_files = self.secret_files().map(|(path, ..)| path.clone());
+        let replaced: Vec<_> = from_files.filter(|path| later.under(path).next().is_some()).collect();
+        for path in replaced {
+            self.remove(&path);
+        }
         let mut problems = Vec::new();
         for (path, leaf) in later.0 {
-            let file = path
-                .ancestors()
-                .find(|above| self.0.get(above).is_some_and(|leaf| leaf.from_file));
-            if let Some(file) = file {
-                self.remove(&file);
-            }
             if let Some(before) = self.gap_before(&path, failed) {
                 let text =
                     format!("there is no {before} before it: entries of a list are numbered from 0, without gaps");
@@ -86,6 +86,18 @@ impl Layer {
         let inside = self.under(path).next().map(|(_, leaf)| leaf);
         let above = || path.ancestors().find_map(|above| self.0.get(&above));
         inside.or_else(above).map(|leaf| &leaf.place)
+    }
+
+    /// Whether this layer has just what `other` has at `path` and under it.
+    pub(super) fn includes(&self, path: &KeyPath, other: &Self) -> bool {
+        self.under(path).eq(other.under(path))
+    }
+
+    /// What was read from secret files, with the files.
+    pub(super) fn secret_files(&self) -> impl Iterator<Item = (&KeyPath, &str, &Leaf)> {
+        self.0
+            .iter()
+            .filter_map(|(path, leaf)| Some((path, leaf.file.as_deref()?, leaf)))
     }
 
     /// The whole as one document.

@@ -13,12 +13,15 @@
 //! 4. The layers together are one document, which is deserialised.
 //! 5. `validate` checks the fields against each other; what it finds gets the place of the key it is about. Nothing
 //!    is reported about a field whose own value was refused, because only a default stands in for it.
+//!
+//! While the gateway runs, `reread` reads the secret files again and replaces the secrets that have changed.
 
 mod environment;
 mod file;
 mod layer;
 mod path;
 mod reader;
+mod reread;
 mod schema;
 mod secret_file;
 
@@ -34,6 +37,9 @@ use layer::Layer;
 use path::KeyPath;
 use reader::Reader;
 use schema::Schema;
+
+pub(super) use reread::Origin;
+pub use reread::{Reread, SecretFiles};
 
 /// Where settings come from. Not to be printed: the environment holds secrets.
 #[derive(Clone, Default)]
@@ -105,11 +111,12 @@ impl Settings {
     pub fn load_partial(sources: &Sources) -> Partial {
         let mut read = Read::of(sources);
         let settings = read.settings();
-        let settings = read.check(settings, sources);
+        let mut settings = read.check(settings, sources);
         let without_file = || Sources {
             file: None,
             ..sources.clone()
         };
+        settings.origin = Origin(read.layer);
         Partial {
             settings,
             printable: (!read.well_formed).then(|| Self::load_partial(&without_file()).settings),

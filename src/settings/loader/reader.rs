@@ -117,16 +117,15 @@ impl<'s> Reader<'s> {
 
     /// Reads the file that holds a secret, or a list of them, one per line.
     pub(super) fn secret_file(&mut self, target: &Target<'_>, place: Place, file: &Value) {
-        let outcome = match file.as_str() {
-            Some(file) => secret_file::read(file),
-            None => Err("expected the path of a file, in quotes".to_owned()),
+        let Some(file) = file.as_str() else {
+            return self.bad_secret_file(target, place, "expected the path of a file, in quotes".to_owned());
         };
-        match outcome {
-            Ok(content) if matches!(target.shape, Shape::List) => self.secret_lines(target, &place, &content),
+        match secret_file::read(file) {
+            Ok(content) if matches!(target.shape, Shape::List) => self.secret_lines(target, &place, file, &content),
             Ok(content) => {
                 let value = Value::String(content);
                 if schema::check(&target.path, value.clone()).is_ok() {
-                    return self.add(target, value, place);
+                    return self.add_leaf(target, value, place, Some(file));
                 }
                 let expected = schema::expectation(&target.path, &value);
                 self.bad_secret_file(target, place, format!("in the file: {expected}"));
@@ -135,17 +134,9 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn secret_lines(&mut self, list: &Target<'_>, place: &Place, content: &str) {
-        let value = Value::Array(Vec::new());
+    fn secret_lines(&mut self, list: &Target<'_>, place: &Place, file: &str, content: &str) {
         let place = || place.clone();
-        self.add_leaf(
-            list,
-            Leaf {
-                value,
-                place: place(),
-                from_file: true,
-            },
-        );
+        self.add_leaf(list, Value::Array(Vec::new()), place(), Some(file));
         let lines = content.lines().map(str::trim).filter(|line| !line.is_empty());
         for (i, line) in lines.enumerate() {
             if let Some(target) = list.index(i) {
@@ -193,18 +184,15 @@ impl<'s> Reader<'s> {
     }
 
     fn add(&mut self, target: &Target<'_>, value: Value, place: Place) {
-        self.add_leaf(
-            target,
-            Leaf {
-                value,
-                place,
-                from_file: false,
-            },
-        );
+        self.add_leaf(target, value, place, None);
     }
 
-    fn add_leaf(&mut self, target: &Target<'_>, leaf: Leaf) {
-        let place = leaf.place.clone();
+    fn add_leaf(&mut self, target: &Target<'_>, value: Value, place: Place, file: Option<&str>) {
+        let leaf = Leaf {
+            value,
+            place: place.clone(),
+            file: file.map(str::to_owned),
+        };
         if let Err(earlier) = self.layer.add(target.path.clone(), leaf) {
             let text = format!("given twice, here and at {earlier}");
             self.fail(&target.path, Problem::new(Some(place), target.path.to_string(), text));

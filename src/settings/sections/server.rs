@@ -58,6 +58,9 @@ pub struct Internal {
     pub listen: Option<SocketAddr>,
     /// Whether other WeChat API paths are passed through.
     pub proxy: bool,
+    /// What the bodies of all calls that are passed through may hold in memory.
+    #[serde(with = "values::Size")]
+    pub proxy_buffer: u64,
     /// Authorises the operator's actions; if it is empty, they are disabled.
     pub operator_key: Secret,
     /// Services that may ask for the shared token, besides those that hold the AppSecret.
@@ -69,6 +72,7 @@ impl Default for Internal {
         Self {
             listen: Some(loopback(9090)),
             proxy: true,
+            proxy_buffer: 64 * bytesize::MIB,
             operator_key: Secret::default(),
             clients: Vec::new(),
         }

@@ -24,6 +24,13 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
     // More than this would not fit into the memory or the time that an upload has.
     let text = "expected 1GiB at most; WeChat's photos have 10 MiB at most";
     findings.require(settings.media.max_bytes <= bytesize::GIB, &["media.max_bytes"], text);
+    let buffer = 64 * bytesize::KIB..=64 * bytesize::GIB;
+    let text = "expected 64KiB, which is what one call may hold, to 64GiB";
+    findings.require(
+        buffer.contains(&settings.internal.proxy_buffer),
+        &["internal.proxy_buffer"],
+        text,
+    );
 }
 
 /// Keys, their amounts, and the least and the most of each.

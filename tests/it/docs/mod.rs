@@ -3,6 +3,7 @@
 mod commands;
 mod dependencies;
 mod house;
+mod imports;
 pub mod markdown;
 mod references;
 mod tables;

@@ -37,7 +37,11 @@ impl BareServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = Server { limits, connections };
+        let server = Server {
+            limits,
+            connections,
+            ..Server::default()
+        };
         tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
         Self {
             address,

@@ -155,9 +155,11 @@ impl GatewayBuilder {
             ("WXGATE_APP_SECRET", account.secret.expose().to_owned()),
         ];
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-        own.filter(|(name, _)| !self.env.iter().any(|(set, _)| set == name))
-            .chain(self.env.clone())
-            .collect()
+        let is_set = |name: &str| {
+            let mut set = self.env.iter().map(|(set, _)| set.trim_end_matches("_FILE"));
+            set.any(|set| set == name)
+        };
+        own.filter(|(name, _)| !is_set(name)).chain(self.env.clone()).collect()
     }
 
     pub async fn start(self) -> Gateway {

@@ -33,7 +33,7 @@ pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
 pub use image_service::ImageService;
 pub use process::GatewayProcess;
 pub use proxy::Proxy;
-pub use raw::Raw;
+pub use raw::{Raw, RawAnswer};
 pub use redis::{RedisServer, connection, free_address};
 pub use s3::S3Server;
 pub use sentinel::Sentinel;

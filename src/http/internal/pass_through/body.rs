@@ -1,0 +1,133 @@
+//! The body that a caller sends: streamed if it is long and its length is known, gathered otherwise.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{StreamExt, TryStreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::Internal;
+use crate::http::internal::answer::Refusal;
+use crate::wechat::CallBody;
+
+/// Bodies up to this length are kept: of a request, to change or repeat it; of a response, to look for an error.
+pub(super) const SMALL: usize = 64 * 1024;
+
+/// The longest body in chunks. WeChat's largest uploads have 10 MiB.
+const MAX_CHUNKED: usize = 20 * 1024 * 1024;
+
+/// How much of a body is read though it is refused. Many clients read no answer before all of their body is sent.
+const MAX_DRAINED: usize = MAX_CHUNKED;
+
+/// When a caller is to try again if `internal.proxy_buffer` is full.
+const FULL_FOR: Duration = Duration::from_secs(1);
+
+/// A request's body.
+pub(super) struct Received {
+    pub(super) body: CallBody,
+    /// Its place in `internal.proxy_buffer`.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Why a body can't be gathered.
+enum Problem {
+    TooLarge,
+    BufferFull,
+    Incomplete,
+}
+
+impl Internal {
+    /// Receives a body. One that is short, or has no known length, is gathered, within `internal.proxy_buffer`:
+    /// WeChat takes none in chunks.
+    pub(super) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refusal> {
+        let stream = body.into_data_stream();
+        let length = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok());
+        let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        let limit = if headers.contains_key(header::TRANSFER_ENCODING) {
+            MAX_CHUNKED
+        } else if length <= SMALL {
+            SMALL
+        } else {
+            return Ok(Received {
+                body: CallBody::Stream(stream.map_err(io::Error::other).boxed()),
+                _place: None,
+            });
+        };
+        let gathered = gather(stream, limit, &self.proxy_buffer, self.wechat.stall_limit()).await;
+        let (whole, place) = gathered.map_err(|problem| self.refuse_body(&problem))?;
+        Ok(Received {
+            body: CallBody::Whole(whole),
+            _place: place,
+        })
+    }
+
+    fn refuse_body(&self, problem: &Problem) -> Refusal {
+        match problem {
+            Problem::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
+            Problem::BufferFull => {
+                let why = "the bodies of other calls fill internal.proxy_buffer; send this one again later";
+                let refusal = Refusal::new(-1, why).with_status(StatusCode::SERVICE_UNAVAILABLE);
+                self.refuse("proxy_buffer_full", refusal.with_retry_after(FULL_FOR))
+            }
+            Problem::Incomplete => {
+                let why = "the request's body broke off, or stopped arriving";
+                let refusal = Refusal::new(-1, why).with_status(StatusCode::BAD_REQUEST);
+                self.refuse("incomplete_body", refusal)
+            }
+        }
+    }
+
+    pub(super) fn body_too_large(&self, why: &str) -> Refusal {
+        let refusal = Refusal::new(45001, why).with_status(StatusCode::PAYLOAD_TOO_LARGE);
+        self.refuse("body_too_large", refusal)
+    }
+}
+
+/// The whole body, copied into one piece: chunks of a few bytes would hold the buffers that they were read into.
+async fn gather(
+    mut stream: BodyDataStream,
+    limit: usize,
+    buffer: &Arc<Semaphore>,
+    stall: Duration,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+    let (mut whole, mut place) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
+    let problem = loop {
+        let chunk = match timeout(stall, stream.next()).await {
+            Ok(None) => return Ok((whole.freeze(), place)),
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(_))) | Err(_) => return Err(Problem::Incomplete),
+        };
+        if whole.len() + chunk.len() > limit {
+            break Problem::TooLarge;
+        }
+        let more = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        let Ok(more) = Arc::clone(buffer).try_acquire_many_owned(more) else {
+            break Problem::BufferFull;
+        };
+        match &mut place {
+            Some(place) => place.merge(more),
+            None => place = Some(more),
+        }
+        whole.extend_from_slice(&chunk);
+    };
+    drop((whole, place));
+    drain(stream, stall).await;
+    Err(problem)
+}
+
+/// Reads what a caller goes on to send with a request that is refused.
+pub(super) async fn drain(mut stream: BodyDataStream, stall: Duration) {
+    let mut left = MAX_DRAINED;
+    while left > 0
+        && let Ok(Some(Ok(chunk))) = timeout(stall, stream.next()).await
+    {
+        left = left.saturating_sub(chunk.len());
+    }
+}

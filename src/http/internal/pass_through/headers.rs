@@ -1,0 +1,106 @@
+//! Which headers are passed on, in both directions.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::telemetry::PROPAGATED;
+
+/// Headers that are not WeChat's business: keys, and who calls from where.
+const PRIVATE: [&str; 14] = [
+    "authorization",
+    "cookie",
+    "x-api-key",
+    "x-wx-appid",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "referer",
+    "origin",
+    // What the HTTP client sets itself.
+    "host",
+    "expect",
+];
+
+/// The headers of a call that go to WeChat.
+pub(super) fn of_call(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = end_to_end(headers);
+    // An error in a compressed answer could not be read.
+    headers.remove(header::ACCEPT_ENCODING);
+    for name in PRIVATE.into_iter().chain(PROPAGATED) {
+        headers.remove(name);
+    }
+    let forwarded = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
+    let forwarded: Vec<HeaderName> = headers.keys().filter(forwarded).cloned().collect();
+    for name in forwarded {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// The headers of WeChat's answer that go to the caller. A browser that shows it runs nothing in it.
+pub(super) fn of_answer(headers: &HeaderMap) -> HeaderMap {
+    let mut passed = end_to_end(headers);
+    // With both, the chunks count (RFC 9112, section 6.3); the length may be another one.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        passed.remove(header::CONTENT_LENGTH);
+    }
+    passed.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    passed.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    passed
+}
+
+/// `headers` without those that belong to one connection (RFC 9110, section 7.6.1).
+fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let passes = |name: &HeaderName| !is_hop_by_hop(name) && !named.contains(name);
+    headers
+        .iter()
+        .filter(|(name, _)| passes(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE
+    ) || name == "keep-alive"
+        || name.as_str().starts_with("proxy-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hop_by_hop_headers_are_removed() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret-Hop"),
+            ("x-secret-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authorization", "Basic eA=="),
+            ("te", "trailers"),
+            ("trailer", "x-sum"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("content-type", "text/plain"),
+        ] {
+            headers.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        headers.append("x-twice", "1".parse().unwrap());
+        headers.append("x-twice", "2".parse().unwrap());
+        let kept = end_to_end(&headers);
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert_eq!(kept["content-type"], "text/plain");
+        assert_eq!(kept.get_all("x-twice").iter().count(), 2);
+    }
+}

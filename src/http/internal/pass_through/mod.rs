@@ -1,0 +1,62 @@
+//! The pass-through: every other path of WeChat's API, as the caller sent it and as WeChat answers.
+//!
+//! What is changed on the way: private headers stay here; a call without a token gets one if a client vouches for it;
+//! a client's own secret becomes the AppSecret; a body in chunks gets a length; a token of ours that WeChat rejects is
+//! replaced, and the call repeated.
+
+mod body;
+mod call;
+mod headers;
+mod parameters;
+mod peeked_body;
+mod secrets;
+mod sign_in;
+mod target;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+
+use super::answer::Refusal;
+use super::state::Internal;
+use call::ProxiedCall;
+
+pub(super) use target::{Hosts, refuse_other_targets};
+
+/// Passes a request through.
+pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request: Request) -> Response {
+    internal.pass(request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+impl Internal {
+    async fn pass(&self, request: Request) -> Result<Response, Refusal> {
+        let (parts, body) = request.into_parts();
+        let mut call = match self.prepare(&parts).await {
+            Ok(call) => call,
+            Err(refusal) => {
+                body::drain(body.into_data_stream(), self.wechat.stall_limit()).await;
+                return Err(refusal);
+            }
+        };
+        let mut received = self.receive(&parts.headers, body).await?;
+        self.exchange_secrets(&mut call, &mut received.body)?;
+        Ok(call.run(received).await?)
+    }
+
+    /// What can be decided, and what can be done about the token, before the body is read.
+    async fn prepare(&self, parts: &Parts) -> Result<ProxiedCall<'_>, Refusal> {
+        let path = self.path_of(parts)?;
+        let mut call = ProxiedCall::new(self, parts, path);
+        self.sign_in(&mut call, &parts.headers).await?;
+        Ok(call)
+    }
+
+    /// Counts a refusal and notes it for the log.
+    fn refuse(&self, reason: &str, refusal: Refusal) -> Refusal {
+        self.counted.refused(reason);
+        let because = format!("{reason}: {}", refusal.errcode());
+        refusal.because(because)
+    }
+}

@@ -1,0 +1,157 @@
+//! Paths that take an AppSecret: a client's own secret is exchanged for it. A wrong secret does not go out.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::Internal;
+use super::body::SMALL;
+use super::call::ProxiedCall;
+use super::parameters;
+use crate::http::internal::answer::Refusal;
+use crate::http::internal::clients::{AuthError, TokenClient};
+use crate::secret::Secret;
+use crate::wechat::{ApiPath, CallBody};
+
+/// The paths.
+const TAKE_SECRET: [&str; 3] = [
+    "/sns/oauth2/access_token",
+    "/sns/jscode2session",
+    "/cgi-bin/clear_quota/v2",
+];
+
+/// What they call the secret.
+const NAMES: [&str; 2] = ["secret", "appsecret"];
+
+pub(super) fn takes_secret(path: &ApiPath) -> bool {
+    TAKE_SECRET.into_iter().any(|taking| path.is(taking))
+}
+
+/// A body whose fields can be read and exchanged.
+enum Fields<'a> {
+    Json(Map<String, Value>),
+    Form(Cow<'a, str>),
+}
+
+impl Internal {
+    /// Exchanges a client's own secret in `call` and its `body` for the AppSecret.
+    pub(super) fn exchange_secrets(&self, call: &mut ProxiedCall<'_>, body: &mut CallBody) -> Result<(), Refusal> {
+        let query = call.head.query.clone().unwrap_or_default();
+        if !takes_secret(&call.head.path) {
+            let secrets = NAMES.into_iter().flat_map(|name| parameters::values(&query, name));
+            if self.is_clients(secrets, call) {
+                let why = "invalid appsecret: a client's own secret is of no use on this path, and does not go out";
+                return Err(self.refuse("wrong_secret", Refusal::new(40125, why)));
+            }
+            return Ok(());
+        }
+        let CallBody::Whole(whole) = body else {
+            let why = format!("this path takes a body of {SMALL} bytes at most");
+            return Err(self.body_too_large(&why));
+        };
+        let fields = Fields::read(whole).ok_or_else(|| {
+            let why = "data format error: expected JSON or a form as for WeChat";
+            self.refuse("malformed", Refusal::new(47001, why))
+        })?;
+        let values = |name| [parameters::values(&query, name), fields.values(name)].concat();
+        let secrets: Vec<String> = NAMES.into_iter().flat_map(values).collect();
+        let Some(app_secret) = self.app_secret_for(&values("appid"), secrets, call)? else {
+            return Ok(());
+        };
+        call.head.query = call.head.query.take().map(|query| with_secret(&query, &app_secret));
+        *whole = fields.with_secret(&app_secret).into();
+        Ok(())
+    }
+
+    /// The AppSecret to send in place of `secrets`, if one of them is a client's.
+    fn app_secret_for(
+        &self,
+        app_ids: &[String],
+        secrets: Vec<String>,
+        call: &ProxiedCall<'_>,
+    ) -> Result<Option<Secret>, Refusal> {
+        let [app_id, others @ ..] = app_ids else {
+            let missing = Refusal::new(41002, "appid missing");
+            return if secrets.is_empty() {
+                Ok(None)
+            } else {
+                Err(self.refuse("malformed", missing))
+            };
+        };
+        if others.iter().any(|other| other != app_id) {
+            return Err(self.refuse("malformed", Refusal::new(40013, "invalid appid: there are two")));
+        }
+        let Some(account) = self.api.directory.find(Some(app_id)) else {
+            if self.is_clients(secrets, call) {
+                let why = "invalid appid: this gateway serves no such account";
+                return Err(self.refuse("unknown_appid", Refusal::new(40013, why)));
+            }
+            return Ok(None);
+        };
+        let mut is_clients = false;
+        for secret in secrets.into_iter().map(Secret::new).filter(|secret| !secret.is_blank()) {
+            match self.clients.identify(account.app_id(), &secret, call.caller) {
+                Ok(client) => is_clients |= matches!(client, TokenClient::Named(_)),
+                Err(_) => return Err(self.refuse("wrong_secret", Refusal::new(40125, "invalid appsecret"))),
+            }
+        }
+        Ok(self.clients.app_secret(account.app_id()).filter(|_| is_clients))
+    }
+
+    /// True if one of `secrets` is a client's, whatever its accounts.
+    fn is_clients(&self, secrets: impl IntoIterator<Item = String>, call: &ProxiedCall<'_>) -> bool {
+        secrets.into_iter().map(Secret::new).any(|secret| {
+            let mut accounts = self.api.directory.all();
+            accounts.any(|account| {
+                let client = self.clients.identify(account.app_id(), &secret, call.caller);
+                matches!(client, Ok(TokenClient::Named(_)) | Err(AuthError::NotForThisAccount))
+            })
+        })
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Reads JSON, or else a form. WeChat does not look at the content type.
+    fn read(body: &'a [u8]) -> Option<Self> {
+        let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        if text.trim_ascii_start().first() == Some(&b'{') {
+            serde_json::from_slice(text).ok().map(Self::Json)
+        } else {
+            std::str::from_utf8(text).ok().map(|form| Self::Form(form.into()))
+        }
+    }
+
+    fn values(&self, name: &str) -> Vec<String> {
+        match self {
+            Self::Json(object) => object
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+            Self::Form(form) => parameters::values(form, name),
+        }
+    }
+
+    /// The body with `secret` in place of every secret in it.
+    fn with_secret(self, secret: &Secret) -> Vec<u8> {
+        match self {
+            Self::Json(mut object) => {
+                for name in NAMES {
+                    if let Some(value) = object.get_mut(name) {
+                        *value = secret.expose().into();
+                    }
+                }
+                Value::Object(object).to_string().into_bytes()
+            }
+            Self::Form(form) => with_secret(&form, secret).into_bytes(),
+        }
+    }
+}
+
+/// A query or form with `secret` in place of every secret in it.
+fn with_secret(text: &str, secret: &Secret) -> String {
+    NAMES
+        .into_iter()
+        .fold(text.to_owned(), |text, name| parameters::replaced(&text, name, secret))
+}

@@ -1,0 +1,95 @@
+//! Calls without a token of their own: a client's secret, as a bearer token, has the current one put in.
+
+use axum::http::{HeaderMap, header};
+
+use super::Internal;
+use super::call::{ProxiedCall, TOKEN};
+use super::parameters;
+use crate::directory::Account;
+use crate::http::internal::answer::Refusal;
+use crate::http::internal::clients::TokenClient;
+use crate::http::public::bearer;
+use crate::secret::Secret;
+
+/// Names the account.
+const APP_ID: &str = "x-wx-appid";
+
+impl Internal {
+    /// Puts the account's current token into `call`, if it has none and a client's secret vouches for it.
+    pub(super) async fn sign_in(&self, call: &mut ProxiedCall<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
+        if call.has_token() || !has_bearer(headers) {
+            return Ok(());
+        }
+        let (account, client) = self.client_of(call, headers)?;
+        if !call.takes_account_token() {
+            return Ok(());
+        }
+        let (app_id, name) = (account.app_id(), client.name());
+        let token = account.credentials.token().await.map_err(|unavailable| {
+            self.counted.refused("unavailable");
+            Refusal::from(&unavailable)
+        })?;
+        self.counted.called(name, app_id);
+        tracing::debug!(client = name, %app_id, "a call is passed through with the account's token");
+        if self.signed_in.note(app_id, &client, &token.fingerprint) {
+            account.credentials.note_handed_out(&token, name.to_owned(), None);
+        }
+        let query = parameters::with(call.head.query.as_deref(), TOKEN, &token.value);
+        call.head.query = Some(query);
+        call.token = Some(token.value.clone());
+        Ok(())
+    }
+
+    /// The client that the bearer token names, and the account that it calls for: the one that the header names, the
+    /// client's only one, or the default one.
+    fn client_of(&self, call: &ProxiedCall<'_>, headers: &HeaderMap) -> Result<(&Account, TokenClient), Refusal> {
+        let wrong = |why: &str| self.refuse("wrong_bearer", Refusal::new(40001, why));
+        let secret = bearer(headers).map(Secret::new).filter(|secret| !secret.is_blank());
+        let secret =
+            secret.ok_or_else(|| wrong("invalid credential: send one Authorization: Bearer <a client's secret>"))?;
+        let named = headers.get(APP_ID).map(|name| name.to_str().unwrap_or_default());
+        let allowed = |account: &Account| {
+            let client = self.clients.identify(account.app_id(), &secret, call.caller).ok()?;
+            matches!(client, TokenClient::Named(_)).then_some(client)
+        };
+        if let Some(name) = named {
+            let account = self.api.directory.find(Some(name)).ok_or_else(|| {
+                let why = "invalid appid: X-WX-APPID names no account of this gateway";
+                self.refuse("unknown_appid", Refusal::new(40013, why))
+            })?;
+            let client = allowed(account);
+            return client.map(|client| (account, client)).ok_or_else(|| {
+                wrong("invalid credential: the bearer token is no client's secret, or not for this account")
+            });
+        }
+        let mut accounts = self
+            .api
+            .directory
+            .all()
+            .filter_map(|account| Some((account, allowed(account)?)));
+        let first = accounts
+            .next()
+            .ok_or_else(|| wrong("invalid credential: the bearer token is no client's secret"))?;
+        let is_default = self
+            .api
+            .directory
+            .find(None)
+            .is_some_and(|default| default.app_id() == first.0.app_id());
+        if is_default || accounts.next().is_none() {
+            Ok(first)
+        } else {
+            Err(wrong("this client has several accounts: name one in X-WX-APPID"))
+        }
+    }
+}
+
+/// True if a header, well-formed or not, holds a bearer token.
+fn has_bearer(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::AUTHORIZATION).iter();
+    { values }.any(|value| {
+        value
+            .as_bytes()
+            .get(..6)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+    })
+}

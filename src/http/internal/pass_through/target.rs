@@ -1,0 +1,90 @@
+//! Which requests may be passed at all: their method, their host, their path.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Internal;
+use crate::http::internal::answer::Refusal;
+use crate::http::serve::LocalAddress;
+use crate::settings::values::BaseUrl;
+use crate::wechat::ApiPath;
+
+/// The hosts for which this listener answers requests in absolute form, as a forward proxy gets them: WeChat's and
+/// its own.
+#[derive(Clone)]
+pub(in crate::http::internal) struct Hosts {
+    wechat: BaseUrl,
+}
+
+impl Hosts {
+    pub(in crate::http::internal) fn new(wechat: &BaseUrl) -> Self {
+        Self { wechat: wechat.clone() }
+    }
+
+    /// True if `uri` names no host, or one of these.
+    fn include(&self, uri: &Uri, local: Option<&LocalAddress>) -> bool {
+        let Some(authority) = uri.authority() else {
+            return true;
+        };
+        let (host, port) = (authority.host(), authority.port_u16());
+        // A program that is told to use a proxy may ask it for http://api.weixin.qq.com.
+        let is_wechat = host.eq_ignore_ascii_case(self.wechat.host())
+            && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == self.wechat.port());
+        is_wechat || local.is_some_and(|LocalAddress(local)| is_own(host, port, *local))
+    }
+}
+
+/// True if `host` and `port` are those of the listener's address that the connection came to.
+fn is_own(host: &str, port: Option<u16>, local: SocketAddr) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = local.ip().to_canonical();
+    let is_ip = bare.parse::<IpAddr>().is_ok_and(|named| named.to_canonical() == ip);
+    let is_host = is_ip || ip.is_loopback() && host.eq_ignore_ascii_case("localhost");
+    is_host && port.unwrap_or(80) == local.port()
+}
+
+/// A layer that refuses what is meant for another server, tunnels, and TRACE, which would show a caller's headers.
+pub(in crate::http::internal) async fn refuse_other_targets(
+    State(hosts): State<Hosts>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let refusal = match *request.method() {
+        Method::CONNECT => Refusal::not_passed("this gateway makes no tunnels"),
+        Method::TRACE => Refusal::not_passed("TRACE is not passed").with_status(StatusCode::METHOD_NOT_ALLOWED),
+        _ if hosts.include(request.uri(), request.extensions().get()) => return next.run(request).await,
+        _ => Refusal::not_passed("this gateway is no proxy for other hosts than WeChat's (wechat.api_base_url)"),
+    };
+    refusal.because("not a target of this gateway").into_response()
+}
+
+/// What a mistyped path or a wrong port must not send to WeChat: the first segments of wxgate's own routes.
+const OWN: [&str; 7] = ["credentials", "console", "metrics", "healthz", "readyz", "p", "wechat"];
+
+impl Internal {
+    /// The path that `call` is passed to.
+    pub(super) fn path_of(&self, call: &Parts) -> Result<ApiPath, Refusal> {
+        if !self.proxy {
+            let why = "internal.proxy is off: this gateway passes nothing through";
+            return Err(Refusal::not_passed(why));
+        }
+        let path = ApiPath::parse(call.uri.path()).ok_or_else(|| {
+            Refusal::not_passed("no such path; write it with letters, digits, -, _ and single slashes only")
+        })?;
+        // A route of ours with another method or another case would fetch a token behind the gateway's back, which
+        // ends the one in use.
+        if path.is("/cgi-bin/token") || path.is("/cgi-bin/stable_token") {
+            let why = "no such path; write /cgi-bin/token or /cgi-bin/stable_token";
+            return Err(Refusal::not_passed(why));
+        }
+        if OWN.into_iter().any(|segment| path.is_below(segment)) {
+            return Err(Refusal::not_passed("no such path"));
+        }
+        Ok(path)
+    }
+}

@@ -1,0 +1,100 @@
+//! Files that orchestrators replace while the gateway runs are looked at again, and what has changed is taken over.
+//!
+//! They are read again by their path, every few seconds: a watcher of the system's would lose a file in Kubernetes,
+//! where a link in the path is replaced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::http::public::{Api, Auth};
+use crate::settings::SecretFiles;
+
+/// How often files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// What has changed is taken over if it is still the same after this time: a file may be written in several steps.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Looks with `read`, forever, and calls `apply` with what it finds, if that has changed since the last call.
+async fn watch<T, R>(read: R, mut apply: impl FnMut(&T))
+where
+    T: PartialEq + Send + 'static,
+    R: Fn() -> T + Clone + Send + 'static,
+{
+    let look = || spawn_blocking(read.clone());
+    let mut applied: Option<T> = None;
+    loop {
+        if let Ok(found) = look().await
+            && applied.as_ref() != Some(&found)
+        {
+            sleep(SETTLE).await;
+            if look().await.is_ok_and(|again| again == found) {
+                apply(&found);
+                applied = Some(found);
+            }
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Takes over secrets whose files change.
+pub(crate) async fn take_over_secrets(api: Arc<Api>) {
+    let settings = Arc::clone(&api.settings);
+    if settings.load().has_secret_files() {
+        watch(
+            move || settings.load().read_secret_files(),
+            |files| take_over(&api, files),
+        )
+        .await;
+    }
+}
+
+fn take_over(api: &Api, files: &SecretFiles) {
+    let before = api.settings.load_full();
+    let reread = before.with_secrets_of(files);
+    for problem in &reread.problems {
+        tracing::warn!("{problem}; the secret that was read before stays in use");
+    }
+    for key in &reread.need_restart {
+        tracing::warn!("{key}_file: the secret has changed; restart wxgate to use it");
+    }
+    let Some(now) = reread.settings.map(Arc::new) else {
+        return;
+    };
+    api.settings.store(Arc::clone(&now));
+    api.auth.store(Arc::new(Auth::new(&now.resolved.auth)));
+    for key in &reread.replaced {
+        tracing::info!("{key}_file: the secret has changed; it is used from now on");
+    }
+    let known = before.warnings();
+    for warning in now.warnings().iter().filter(|warning| !known.contains(warning)) {
+        tracing::warn!("{warning}");
+    }
+    for account in api.directory.all() {
+        if before.app_secret(account.app_id()) != now.app_secret(account.app_id()) {
+            account.credentials.retry_now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn file_is_taken_over_once_it_no_longer_changes() {
+        const SEEN: [&str; 9] = ["old", "old", "old", "o", "ne", "new", "new", "new", "new"];
+        let (looks, applied) = (Arc::new(AtomicUsize::new(0)), Mutex::new(Vec::new()));
+        let read = move || SEEN[looks.fetch_add(1, Ordering::Relaxed).min(SEEN.len() - 1)];
+        let watching = watch(read, |found| applied.lock().unwrap().push(*found));
+        assert!(timeout(LOOK_INTERVAL * 7, watching).await.is_err());
+        assert_eq!(*applied.lock().unwrap(), ["old", "new"]);
+    }
+}

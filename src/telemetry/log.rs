@@ -1,0 +1,119 @@
+//! The log: lines go through a bounded queue, so that a log that nobody reads costs lines, and never an answer.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::Subscriber;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::text;
+use crate::settings::LogFormat;
+
+/// Lines that may wait to be written; as a rule they take some 300 bytes each.
+const QUEUE: usize = 4096;
+/// How often lost lines are reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// The longest that the process waits at its end for the log to be read.
+const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Ends the thread that writes the queue. One for the process, since every way out has to use it.
+static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// The layer that writes events to standard error, and the counter of lines that found no place in the queue.
+pub(super) fn lines<S>(format: LogFormat) -> (Box<dyn Layer<S> + Send + Sync>, ErrorCounter)
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let (queue, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(QUEUE)
+        .thread_name("log")
+        .finish(stderr());
+    *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    let dropped = queue.error_counter();
+    let layer = match format {
+        LogFormat::Text => fmt::layer()
+            .fmt_fields(debug_fn(text::write_field).delimited(" "))
+            .with_writer(queue)
+            .with_ansi(stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
+        LogFormat::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(JsonLines(queue))
+            .boxed(),
+    };
+    (layer, dropped)
+}
+
+/// Writes what is in the queue, unless nobody reads it. To be called before the process ends; later lines are lost.
+pub fn flush_log() {
+    let guard = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (done, flushed) = mpsc::channel();
+    // In a thread, as the guard may report to a standard output that nobody reads either.
+    thread::spawn(move || {
+        drop(guard);
+        let _ = done.send(());
+    });
+    let _ = flushed.recv_timeout(FLUSH_LIMIT);
+}
+
+/// Reports lost lines, as often as there are more. A report that is lost counts as a lost line, so there is another.
+pub(super) async fn report_losses(dropped: ErrorCounter) {
+    let mut reported = 0;
+    loop {
+        sleep(REPORT_INTERVAL).await;
+        let lines = dropped.dropped_lines();
+        if lines > reported {
+            tracing::warn!(
+                lines,
+                "log lines were lost since the start: they came faster than standard error was read"
+            );
+            reported = lines;
+        }
+    }
+}
+
+/// Logs panics. The standard library's hook writes to standard error itself, and waits until that is read.
+pub(super) fn log_panics() {
+    panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
+        let place = panic.location().map(tracing::field::display);
+        tracing::error!(place, "panic: {}", panic.payload_as_str().unwrap_or("no message"));
+    }));
+}
+
+/// Makes each line of JSON short and harmless.
+struct JsonLines(NonBlocking);
+
+impl<'a> MakeWriter<'a> for JsonLines {
+    type Writer = JsonLine;
+
+    fn make_writer(&'a self) -> JsonLine {
+        JsonLine(self.0.clone())
+    }
+}
+
+struct JsonLine(NonBlocking);
+
+/// The formatter writes a line at once.
+impl Write for JsonLine {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(&text::json_line(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}

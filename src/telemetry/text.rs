@@ -1,0 +1,173 @@
+//! What a caller or another system has sent may be in a line of the log: it is cut, and can't pass for other lines.
+
+use std::borrow::Cow;
+use std::fmt::{self, Debug, Write};
+
+use serde_json::Value;
+use tracing::field::Field;
+use tracing_subscriber::fmt::format::Writer;
+
+/// The most characters of a field that are logged.
+const MAX_FIELD: usize = 500;
+/// Ends a field that was cut.
+const CUT: char = '…';
+
+/// Writes a field of a line of text.
+pub(super) fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let name = field.name();
+    // Where an event of the crate `log` is from.
+    if name.starts_with("log.") {
+        return Ok(());
+    }
+    if name != "message" {
+        write!(writer, "{name}=")?;
+    }
+    let mut text = Shortened {
+        writer,
+        left: MAX_FIELD,
+    };
+    // It stops at the limit.
+    let _ = write!(text, "{value:?}");
+    Ok(())
+}
+
+/// Passes on so many characters, and then fails.
+struct Shortened<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    left: usize,
+}
+
+impl Write for Shortened<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.left == 0 {
+                self.writer.write_char(CUT)?;
+                return Err(fmt::Error);
+            }
+            self.left -= 1;
+            if is_harmful(c) {
+                write!(self.writer, "{}", c.escape_default())?;
+            } else {
+                self.writer.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True if `c` ends a line, moves the cursor, or changes the order of what follows.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The same for a line of JSON, as bytes with a line's end.
+pub(super) fn json_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Cow::Borrowed(line);
+    };
+    let text = text.trim_end();
+    let mut text = Cow::Borrowed(text);
+    if text.len() > MAX_FIELD
+        && let Ok(mut value) = serde_json::from_str(&text)
+    {
+        shorten(&mut value);
+        text = Cow::Owned(value.to_string());
+    }
+    if text.len() + 1 == line.len() && !text.contains(is_harmful) {
+        return Cow::Borrowed(line);
+    }
+    let mut harmless = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if is_harmful(c) {
+            // All of them are in the plane that one such escape covers.
+            let _ = write!(harmless, "\\u{:04x}", u32::from(c));
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless.push('\n');
+    Cow::Owned(harmless.into_bytes())
+}
+
+/// Cuts all texts in `value`.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some((end, _)) = text.char_indices().nth(MAX_FIELD) {
+                text.truncate(end);
+                text.push(CUT);
+            }
+        }
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        Value::Array(values) => values.iter_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::field::MakeExt;
+    use tracing_subscriber::fmt::format::debug_fn;
+
+    use super::*;
+
+    const FORGED: &str = "\u{1b}[1A\u{202e}gpj.exe\u{2028}INFO all is well\r\nINFO forged \u{2066}x";
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn field_of_a_text_line_is_cut_and_harmless() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let long = "長".repeat(MAX_FIELD + 1);
+            tracing::info!(long = %long, who = %FORGED, last = 7, "message {FORGED}");
+        });
+        let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(!line.trim_end().contains(is_harmful), "{line}");
+        assert!(line.contains("\\u{202e}gpj.exe\\u{2028}INFO"), "{line}");
+        assert!(line.contains(&format!("{}… ", "長".repeat(MAX_FIELD))), "{line}");
+        assert!(line.trim_end().ends_with("last=7"), "{line}");
+    }
+
+    #[test]
+    fn field_of_a_json_line_is_cut_and_harmless() {
+        for length in [1, MAX_FIELD, MAX_FIELD + 1] {
+            let fields = serde_json::json!({ "message": FORGED, "span": { "long": "長".repeat(length) }, "ms": 7 });
+            let line = json_line(format!("{fields}\n").as_bytes()).into_owned();
+            let line = String::from_utf8(line).unwrap();
+            assert!(!line.trim_end().contains(is_harmful), "{line}");
+            let read: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((&read["message"], &read["ms"]), (&FORGED.into(), &7.into()));
+            let cut = if length > MAX_FIELD { "…" } else { "" };
+            assert_eq!(
+                read["span"]["long"],
+                format!("{}{cut}", "長".repeat(length.min(MAX_FIELD)))
+            );
+        }
+        assert!(matches!(json_line(b"{\"message\":\"short\"}\n"), Cow::Borrowed(_)));
+    }
+}

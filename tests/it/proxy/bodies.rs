@@ -1,0 +1,213 @@
+//! Bodies: streamed if their length is known, gathered if they come in chunks.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use wxgate::sandbox::{Api, Kill};
+
+use super::{Echo, form, refusal};
+use crate::support::{Gateway, Raw, TINY_PHOTO, photo, until};
+
+/// A body of these pieces, which reqwest sends in chunks.
+fn chunked(pieces: Vec<Vec<u8>>) -> reqwest::Body {
+    let pieces = pieces
+        .into_iter()
+        .map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
+    reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))
+}
+
+/// The same for a body whose pieces the test sends one by one.
+fn fed() -> (mpsc::Sender<Bytes>, reqwest::Body) {
+    let (sender, receiver) = mpsc::channel::<Bytes>(1);
+    let pieces = futures_util::stream::unfold(receiver, |mut receiver| async {
+        let piece = receiver.recv().await?;
+        Some((Ok::<_, std::io::Error>(piece), receiver))
+    });
+    (sender, reqwest::Body::wrap_stream(pieces))
+}
+
+/// What `wxgate_internal_refusals_total` counts for this reason.
+async fn refused(gateway: &Gateway, reason: &str) -> f64 {
+    gateway
+        .metric(&format!("wxgate_internal_refusals_total{{reason=\"{reason}\"}}"))
+        .await
+}
+
+#[tokio::test]
+async fn media_goes_up_and_down_byte_for_byte() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    for bytes in [photo("portrait.jpg"), TINY_PHOTO.to_vec()] {
+        let path = format!("/cgi-bin/media/upload?access_token={token}&type=image");
+        let up = gateway
+            .send(gateway.internal_request("POST", &path).multipart(form(&bytes)))
+            .await;
+        let id = up.body["media_id"].as_str().unwrap_or_else(|| panic!("{up:?}"));
+        let path = format!("/cgi-bin/media/get?access_token={token}&media_id={id}");
+        let down = gateway.internal_request("GET", &path).send().await.unwrap();
+        assert_eq!(down.headers()["content-type"], "image/jpeg");
+        assert!(down.headers().contains_key("content-disposition"));
+        assert_eq!(down.headers()["content-length"], bytes.len().to_string().as_str());
+        assert_eq!(down.bytes().await.unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_large_upload_streams_and_keeps_its_length() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    let bytes = vec![5_u8; 3_000_000];
+    let request = gateway
+        .internal_request("POST", "/cgi-bin/media/upload")
+        .body(bytes.clone());
+    let answer = request.send().await.unwrap().bytes().await.unwrap();
+    assert!(answer == bytes);
+    let headers = echo.last().headers;
+    // WeChat takes no upload without a length.
+    assert_eq!(headers["content-length"], "3000000");
+    assert!(!headers.contains_key("transfer-encoding"));
+}
+
+#[tokio::test]
+async fn chunked_body_goes_out_with_its_length() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    for size in [0, 1, 70_000, 3_000_000] {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(size).collect();
+        let pieces = bytes.chunks(9_999).map(<[u8]>::to_vec).collect();
+        let request = gateway.internal_request("POST", "/wxa/a").body(chunked(pieces));
+        let answer = request.send().await.unwrap().bytes().await.unwrap();
+        assert!(answer == bytes, "{size}");
+        let headers = echo.last().headers;
+        assert_eq!(headers["content-length"], size.to_string().as_str());
+        assert!(!headers.contains_key("transfer-encoding"));
+    }
+}
+
+#[tokio::test]
+async fn chunked_upload_is_taken_by_wechat_and_repeated_with_a_new_token() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    let account = gateway.wechat.account();
+    gateway
+        .wechat
+        .sandbox
+        .kill_token(&account.app_id, Kill::default())
+        .unwrap();
+    let mut bytes = TINY_PHOTO.to_vec();
+    bytes.resize(300_000, 7);
+    let head = "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a.jpg\"\r\n\r\n";
+    let path = format!("/cgi-bin/media/upload?access_token={token}&type=image");
+    let request = gateway
+        .internal_request("POST", &path)
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(chunked(vec![head.into(), bytes.clone(), b"\r\n--b--\r\n".to_vec()]));
+    let answer = gateway.send(request).await;
+    assert!(answer.body["media_id"].is_string(), "{answer:?}");
+    assert!(gateway.wechat.sandbox.calls(Api::MediaUpload) <= 2);
+}
+
+#[tokio::test]
+async fn post_without_a_body_goes_out_with_length_zero() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    for method in ["POST", "PUT", "PATCH"] {
+        let mut client = Raw::connect(gateway.internal).await;
+        client
+            .send(format!("{method} /cgi-bin/x HTTP/1.1\r\nHost: wxgate\r\n\r\n"))
+            .await;
+        assert_eq!(client.answer().await.status, 200);
+        assert_eq!(echo.last().headers["content-length"], "0", "{method}");
+    }
+    gateway.internal_get("/cgi-bin/x").await;
+    assert!(!echo.last().headers.contains_key("content-length"));
+
+    let gateway = Gateway::start().await;
+    let account = gateway.wechat.account();
+    let (id, secret) = (account.app_id, account.secret.expose().to_owned());
+    let path = format!("/cgi-bin/clear_quota/v2?appid={id}&appsecret={secret}");
+    let answer = gateway.send(gateway.internal_request("POST", &path)).await;
+    assert_eq!(answer.body["errcode"], 0, "{answer:?}");
+}
+
+#[tokio::test]
+async fn chunked_body_beyond_20_mib_is_refused() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    let mebibytes = |count| chunked(vec![vec![1; 1 << 20]; count]);
+    let post = |body| gateway.internal_request("POST", "/cgi-bin/x").body(body);
+    for count in [21, 30] {
+        let answer = gateway.send(post(mebibytes(count))).await;
+        assert_eq!(refusal(&answer), (413, 45001), "{answer:?}");
+    }
+    assert!(echo.calls().is_empty());
+    assert!((refused(&gateway, "body_too_large").await - 2.0).abs() < 0.1);
+    let answer = post(mebibytes(20)).send().await.unwrap();
+    assert_eq!(answer.bytes().await.unwrap().len(), 20 << 20);
+    // One whose length is known is streamed, and may be longer.
+    let answer = gateway
+        .internal_request("POST", "/cgi-bin/x")
+        .body(vec![1; 21 << 20])
+        .send();
+    assert_eq!(answer.await.unwrap().bytes().await.unwrap().len(), 21 << 20);
+}
+
+#[tokio::test]
+async fn full_proxy_buffer_is_answered_with_503() {
+    let (echo, gateway) = Echo::behind(Gateway::builder().set("internal.proxy_buffer", "1MiB")).await;
+    let post = |body| gateway.internal_request("POST", "/cgi-bin/x").body(body);
+    let half = || Bytes::from(vec![1; 512 << 10]);
+    let (feed, body) = fed();
+    let first = tokio::spawn(post(body).send());
+    feed.send(half()).await.unwrap();
+    // The second piece is taken once the first is on its way.
+    feed.send(Bytes::from_static(b"x")).await.unwrap();
+    until("the first body has taken its place", || async {
+        let answer = gateway.send(post(chunked(vec![vec![1; 512 << 10]]))).await;
+        (answer.status == 503) && {
+            assert_eq!(refusal(&answer), (503, -1));
+            assert!(answer.retry_after() >= 1, "{answer:?}");
+            true
+        }
+    })
+    .await;
+    assert!(refused(&gateway, "proxy_buffer_full").await >= 1.0);
+    // Small bodies are kept too, so that the call can be repeated.
+    assert_eq!(gateway.send(post("small".into())).await.status, 200);
+    drop(feed);
+    assert_eq!(first.await.unwrap().unwrap().status(), 200);
+    let passed = echo.calls().len();
+    for _ in 0..5 {
+        let answer = gateway.send(post(chunked(vec![vec![1; 1 << 20]]))).await;
+        assert_eq!(answer.status, 200, "the places are free again: {answer:?}");
+    }
+    assert_eq!(echo.calls().len(), passed + 5);
+}
+
+#[tokio::test]
+async fn steady_stream_may_outlast_the_timeout() {
+    let builder = Gateway::builder().set("wechat.timeout", "400ms");
+    let builder = builder.set("wechat.connect_timeout", "100ms");
+    let (_, gateway) = Echo::behind(builder).await;
+    let (sender, body) = fed();
+    let request = gateway
+        .internal_request("POST", "/slow")
+        .header("content-length", 200_000)
+        .body(body);
+    let started = Instant::now();
+    let feeding = tokio::spawn(async move {
+        for _ in 0..10 {
+            sender.send(Bytes::from(vec![1; 20_000])).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut length = 0;
+    let mut body = answer.bytes_stream();
+    while let Some(piece) = body.next().await {
+        length += piece.unwrap().len();
+    }
+    assert_eq!(length, 200_000);
+    assert!(started.elapsed() > Duration::from_millis(900));
+    feeding.await.unwrap();
+}

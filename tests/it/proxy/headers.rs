@@ -1,0 +1,109 @@
+//! Which headers go out, and which come back.
+
+use super::{Echo, sends};
+use crate::support::Gateway;
+
+#[tokio::test]
+async fn request_passes_through_without_hop_by_hop_headers() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let request = gateway
+            .internal_request(method, "/wxa/a?x=%E4%B8%AD&y=a+b&&z")
+            .header("connection", "x-mine")
+            .header("x-mine", "1")
+            .header("te", "trailers")
+            .header("proxy-authorization", "Basic eA==")
+            .header("user-agent", "an-sdk/1")
+            .header("range", "bytes=0-9")
+            .body("body");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["x-end"], "kept");
+        assert!(!answer.headers().contains_key("x-hop") && !answer.headers().contains_key("keep-alive"));
+        assert_eq!(answer.text().await.unwrap(), "body");
+        let call = echo.last();
+        assert_eq!(
+            (call.method.as_str(), call.uri.as_str()),
+            (method, "/wxa/a?x=%E4%B8%AD&y=a+b&&z")
+        );
+        assert_eq!(call.headers["user-agent"], "an-sdk/1");
+        assert_eq!(call.headers["range"], "bytes=0-9");
+        assert_eq!(call.headers["content-length"], "4");
+        for name in ["x-mine", "te", "proxy-authorization", "transfer-encoding"] {
+            assert!(!call.headers.contains_key(name), "{name}");
+        }
+    }
+}
+
+/// Headers with keys, or about who calls from where, which are nothing of WeChat's.
+const PRIVATE: [&str; 14] = [
+    "authorization",
+    "cookie",
+    "x-api-key",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-client-cert",
+    "x-real-ip",
+    "forwarded",
+    "referer",
+    "origin",
+    "via",
+    "x-wx-appid",
+    "traceparent",
+];
+
+#[tokio::test]
+async fn private_headers_never_reach_wechat() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    let mut request = gateway.internal_request("POST", "/cgi-bin/menu/create?access_token=of-somebody");
+    for name in PRIVATE {
+        request = request.header(name, "kept-at-home");
+    }
+    assert_eq!(request.body("{}").send().await.unwrap().status(), 200);
+    let call = echo.last();
+    for name in PRIVATE {
+        assert!(!call.headers.contains_key(name), "{name}");
+    }
+    assert!(!format!("{call:?}").contains("kept-at-home"), "{call:?}");
+    assert_ne!(call.headers["host"], "wxgate");
+}
+
+#[tokio::test]
+async fn operator_key_on_a_misspelt_path_stays_here() {
+    let key = "open-sesame-open-sesame";
+    let builder = Gateway::builder().set("internal.operator_key", key);
+    let (echo, gateway) = Echo::behind(builder).await;
+    for path in [
+        "/credential/wx1/access_token/renew",
+        "/credential/wx1/access_token/renew?access_token=of-somebody",
+        "/credentialsx/wx1/access_token/renew",
+        "/Credentials/wx1/access_token/renew",
+        "//credentials/wx1/access_token/renew",
+    ] {
+        let request = gateway.internal_request("POST", path).bearer_auth(key);
+        request.send().await.unwrap();
+        for call in echo.calls() {
+            assert!(!format!("{call:?}").contains(key), "{path}: {call:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn passed_answers_run_nothing_in_a_browser() {
+    let (_, gateway) = Echo::behind(Gateway::builder()).await;
+    let answer = gateway.internal_get("/cgi-bin/menu/get").await;
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert_eq!(answer.header("content-security-policy"), "sandbox");
+}
+
+#[tokio::test]
+async fn trace_is_refused() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    for path in ["/cgi-bin/menu/get", "/cgi-bin/token"] {
+        let answer = sends(gateway.internal, &format!("TRACE {path}")).await;
+        assert_eq!(answer.status, 405, "{answer:?}");
+        assert!(answer.body.contains("\"errcode\":"), "{answer:?}");
+    }
+    assert!(echo.calls().is_empty());
+}

@@ -1,0 +1,138 @@
+//! Tokens of calls: rejected ones are replaced, others are left alone.
+
+use serde_json::json;
+use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
+
+use super::form;
+use crate::support::{Gateway, RedisServer, SandboxHost, TINY_PHOTO};
+
+#[tokio::test]
+async fn call_with_a_dead_shared_token_is_repeated_once() {
+    let gateway = Gateway::start().await;
+    let app_id = gateway.wechat.account().app_id;
+    for (turn, expired) in [(1, false), (2, true)] {
+        let dead = gateway.token().await;
+        let kill = Kill {
+            expired,
+            ..Kill::default()
+        };
+        gateway.wechat.sandbox.kill_token(&app_id, kill).unwrap();
+        let calls = futures_util::future::join_all((0..20).map(|_| gateway.calls_wechat(&dead))).await;
+        for answer in calls {
+            assert!(answer.body["ip_list"].is_array(), "{answer:?}");
+        }
+        assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), turn + 1);
+        assert_ne!(gateway.token().await, dead);
+        // Who goes on with the old one is served too, and no token is fetched for it.
+        assert!(gateway.calls_wechat(&dead).await.body["ip_list"].is_array());
+        let message = gateway
+            .internal_request(
+                "POST",
+                &format!("/cgi-bin/message/custom/send?a=1&access_token={dead}&b=2"),
+            )
+            .json(&json!({ "touser": "o1" }));
+        assert_eq!(gateway.send(message).await.body["errcode"], 0);
+        assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), turn + 1);
+    }
+}
+
+#[tokio::test]
+async fn large_body_is_not_repeated_but_the_token_is_renewed() {
+    let gateway = Gateway::start().await;
+    let dead = gateway.token().await;
+    gateway
+        .wechat
+        .sandbox
+        .kill_token(&gateway.wechat.account().app_id, Kill::default())
+        .unwrap();
+    let mut bytes = TINY_PHOTO.to_vec();
+    bytes.resize(300_000, 7);
+    let upload = async |token: &str| {
+        let path = format!("/cgi-bin/media/upload?access_token={token}&type=image");
+        gateway
+            .send(gateway.internal_request("POST", &path).multipart(form(&bytes)))
+            .await
+    };
+    assert_eq!(upload(&dead).await.body["errcode"], 40001);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::MediaUpload), 1);
+    let good = gateway.token().await;
+    assert_ne!(good, dead);
+    assert!(upload(&good).await.body["media_id"].is_string());
+}
+
+#[tokio::test]
+async fn unknown_token_is_passed_through_to_wechat() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let answer = gateway.calls_wechat("somebody-elses").await;
+    assert_eq!(answer.body["errcode"], 40001);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::GetCallbackIp), 1);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 1);
+    let foreign = gateway
+        .wechat
+        .sandbox
+        .foreign_token(&gateway.wechat.account().app_id)
+        .unwrap();
+    assert!(gateway.calls_wechat(foreign.expose()).await.body["ip_list"].is_array());
+}
+
+/// What WeChat rejects must be what was sent, or a good token is dropped for it.
+#[tokio::test]
+async fn valid_token_is_not_renewed_for_anothers_error() {
+    let gateway = Gateway::start().await;
+    let dead = gateway.token().await;
+    gateway
+        .wechat
+        .sandbox
+        .kill_token(&gateway.wechat.account().app_id, Kill::default())
+        .unwrap();
+    let ask = async |query: &str| {
+        let path = format!("/cgi-bin/getcallbackip?{query}");
+        gateway.internal_get(&path).await.body
+    };
+    // However the name is written, the token is exchanged.
+    assert!(ask(&format!("access%5Ftoken={dead}")).await["ip_list"].is_array());
+    let good = gateway.token().await;
+    assert!(ask(&format!("access%5Ftoken={dead}")).await["ip_list"].is_array());
+    // Of two nobody knows which one WeChat takes.
+    ask(&format!("access_token={dead}&access_token={good}")).await;
+    ask(&format!("access_token={good}&access_token={dead}")).await;
+    // A user's token is another system's.
+    let rule = gateway.wechat.sandbox.inject(Fault::errcode(40001).on(Api::Other));
+    let user = gateway
+        .internal_get(&format!("/sns/userinfo?access_token={good}&openid=o"))
+        .await;
+    assert_eq!(user.body["errcode"], 40001);
+    gateway.wechat.sandbox.remove_fault(rule);
+    assert_eq!(gateway.token().await, good);
+    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
+async fn token_of_another_replica_is_renewed() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
+    let one = start().await;
+    let dead = one.token().await;
+    wechat
+        .sandbox
+        .kill_token(&wechat.account().app_id, Kill::default())
+        .unwrap();
+    assert!(one.calls_wechat(&dead).await.body["ip_list"].is_array());
+    // The second one has never seen the dead token.
+    let two = start().await;
+    assert!(two.calls_wechat(&dead).await.body["ip_list"].is_array());
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
+async fn ticket_of_another_type_is_passed_through() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    let calls = gateway.wechat.sandbox.calls(Api::GetTicket);
+    let path = format!("/cgi-bin/ticket/getticket?access_token={token}&type=wx_card");
+    let answer = gateway.internal_get(&path).await;
+    assert!(answer.body["ticket"].is_string(), "{answer:?}");
+    assert!(gateway.wechat.sandbox.calls(Api::GetTicket) > calls);
+}
