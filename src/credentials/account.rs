@@ -99,6 +99,8 @@ impl AccountCredentials {
     pub(crate) fn retry_now(&self) {
         self.token.renewals.backoff.clear();
         self.ticket.renewals.backoff.clear();
+        let token = Arc::clone(&self.token);
+        self.tasks.spawn(async move { token.end_wait_for_rejections().await });
     }
 
     pub(crate) fn status(&self, kind: Kind) -> Status {

@@ -56,6 +56,15 @@ impl Token {
         why
     }
 
+    /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret is another one.
+    pub(crate) async fn end_wait_for_rejections(&self) {
+        self.rejections.clear();
+        let key = keys::token_rejected(&self.app_id);
+        if let Ok(Some(entry)) = self.store.get(&key).await {
+            let _ = self.store.compare_and_delete(&key, &entry.value).await;
+        }
+    }
+
     /// If another replica's new token was rejected, this one waits as long, so that a cluster makes no more calls
     /// than one replica.
     async fn wait_with_another(&self) -> Option<Unavailable> {

@@ -127,7 +127,7 @@ impl Token {
         if dead.held_since.elapsed() < YOUNG.min(dead.life() / 10) {
             self.back_off_from_rejection(Severity::Takeover).await;
         } else {
-            self.rejections.clear();
+            self.end_wait_for_rejections().await;
         }
         self.slot.remove_shared(dead).await;
     }
