@@ -20,6 +20,7 @@ use crate::http::serve::Server;
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
 use crate::metrics::Metrics;
+use crate::replicas::Replicas;
 use crate::rotation;
 use crate::settings::{Backend, CurrentSettings, Settings};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
@@ -114,6 +115,7 @@ impl App {
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
         let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &lifecycle.tasks)
+            .await
             .map_err(|error| StartError::setting(error.key, error.problem))?;
         let wechat = WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())
             .map_err(|error| StartError::setting(error.key(), error))?;
@@ -125,11 +127,10 @@ impl App {
             metrics,
             lifecycle: &lifecycle,
         };
-        let api = Arc::new(builder.api(images.store)?);
+        let api = Arc::new(builder.api(images)?);
         let stack = builder.stack()?;
         let public_routes = public::Routes {
             api: Arc::clone(&api),
-            local: images.local,
             docs: settings.server.docs,
             sandbox,
             request_timeout: settings.server.request_timeout,
@@ -214,6 +215,9 @@ impl App {
         for account in self.api.directory.all() {
             background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
         }
+        if let Some(local) = &self.api.local {
+            background.spawn(Arc::clone(local).watch(stop.clone()));
+        }
         background.spawn(repeat(allocator::TRIM_INTERVAL, stop.clone(), allocator::trim));
         let take_over_secrets = rotation::take_over_secrets(Arc::clone(&self.api));
         background.spawn(stop.clone().run_until_cancelled_owned(take_over_secrets));
@@ -264,7 +268,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn api(&self, images: Arc<dyn image_store::ImageStore>) -> Result<Api, StartError> {
+    fn api(&self, images: image_store::OpenStore) -> Result<Api, StartError> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
         let store = self.shared_store()?;
@@ -273,13 +277,14 @@ impl<'a> Builder<'a> {
             relay: MediaRelay::new(
                 &settings.media,
                 settings.wechat.media_timeout,
-                images,
+                images.store,
                 Arc::clone(&store),
                 self.metrics.uploads.clone(),
                 tasks.clone(),
                 cut_off.clone(),
             ),
             store,
+            local: images.local,
             settings: Arc::clone(&self.current),
             auth: ArcSwap::from_pointee(Auth::new(&settings.resolved.auth)),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
@@ -291,10 +296,14 @@ impl<'a> Builder<'a> {
     fn shared_store(&self) -> Result<Arc<dyn SharedStore>, StartError> {
         Ok(match self.settings.credentials.backend {
             Backend::Memory => Arc::new(MemoryStore::default()),
-            Backend::Redis => Arc::new(
-                RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
-                    .map_err(|error| StartError::setting("redis", error))?,
-            ),
+            Backend::Redis => {
+                let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
+                    .map_err(|error| StartError::setting("redis", error))?;
+                let (store, interval) = (Arc::new(store), self.settings.credentials.adopt_interval);
+                let Lifecycle { background, stop, .. } = self.lifecycle;
+                background.spawn(Arc::clone(&store).watch(interval, stop.clone()));
+                store
+            }
         })
     }
 
@@ -323,6 +332,7 @@ impl<'a> Builder<'a> {
                     Arc::clone(&self.current),
                 )),
                 settings: &self.settings.credentials,
+                signs_pages: account.jsapi,
                 policy: policy.clone(),
                 services: services.clone(),
             });
@@ -348,11 +358,13 @@ impl<'a> Builder<'a> {
 
     fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
+        let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
+        background.spawn(Arc::clone(&replicas).keep_marked(self.lifecycle.tasks_done.clone()));
         let console = internal::ConsoleParts {
             settings: self.settings,
             api: Arc::clone(api),
             metrics: self.metrics.clone(),
-            replica: self.replica,
+            replicas,
         };
         internal::Routes {
             settings: self.settings,

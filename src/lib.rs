@@ -31,6 +31,7 @@
 //! - [`credentials`]: token and ticket: a cell that requests read without a lock, and the renewals
 //!   beside it
 //! - [`upload`]: the pipe from WeChat to the image store
+//! - `replicas`: which replicas live, by their marks in the store
 //! - `directory`: the accounts, each with its credentials, its media and its domains
 //!
 //! The server:
@@ -65,6 +66,7 @@ pub mod image_store;
 pub mod jssdk;
 pub mod metrics;
 pub mod picture;
+mod replicas;
 mod rotation;
 pub mod sandbox;
 pub mod secret;

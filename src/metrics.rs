@@ -1,6 +1,8 @@
 //! All metrics of the gateway, each defined by the module that counts it, in one registry per gateway, so that
 //! one process can run several gateways.
 
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Opts, Registry, TextEncoder};
 
@@ -26,6 +28,9 @@ impl Metrics {
     /// All metrics, at zero; `redis` says whether Redis is used.
     pub fn new(redis: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
+        // Memory, processor time, open files and start time of the process, under the names that all exporters use.
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         let build_info = Opts::new("wxgate_build_info", "1, with the version as a label");
         let build_info = IntGauge::with_opts(build_info.const_label("version", env!("CARGO_PKG_VERSION")))?;
         build_info.set(1);

@@ -1,6 +1,10 @@
-//! The kinds of picture that wxgate stores, recognised by their first bytes.
+//! The kinds of picture that wxgate stores, recognised by their first bytes, and what else may come in their place.
+
+mod content;
 
 use serde::{Deserialize, Serialize};
+
+pub use content::Content;
 
 /// A kind of picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +46,18 @@ impl Kind {
             Kind::WebP => "image/webp",
             Kind::Bmp => "image/bmp",
             Kind::Heic => "image/heic",
+        }
+    }
+
+    /// The name, for people.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Jpeg => "JPEG",
+            Kind::Png => "PNG",
+            Kind::Gif => "GIF",
+            Kind::WebP => "WebP",
+            Kind::Bmp => "BMP",
+            Kind::Heic => "HEIC",
         }
     }
 

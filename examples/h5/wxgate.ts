@@ -212,7 +212,7 @@ async function once(url: string, options: RequestInit, attempt: number): Promise
   const answer = envelope(text);
   if (!answer) throw own('NO_ENVELOPE', `HTTP ${response.status}`, response.status >= 500 ? soon : undefined);
   if (answer.code === 0) return answer.data;
-  const seconds = [429, 503].includes(response.status) ? Number(response.headers.get('Retry-After')) : 0;
+  const seconds = Number(response.headers.get('Retry-After'));
   throw new WxgateError(answer, seconds > 0 ? seconds * 1000 : undefined);
 }
 

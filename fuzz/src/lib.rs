@@ -12,7 +12,7 @@ use wxgate::jssdk::{JsDomain, PageUrl, QueryParams};
 use wxgate::picture::Kind;
 use wxgate::secret::MASK;
 use wxgate::settings::{Settings, Sources};
-use wxgate::wechat::CallError;
+use wxgate::wechat::{ApiPath, CallError};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,6 +65,26 @@ pub fn client_address(data: &[u8]) {
     // The entry that the proxy itself adds decides, whatever precedes it.
     headers.append(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.7"));
     assert_eq!(address_of(proxy, &headers, &trusted), IpAddr::from([192, 0, 2, 7]));
+}
+
+/// The path of a call that is passed through to WeChat.
+pub fn api_path(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some(path) = ApiPath::parse(text) else { return };
+    let sent = path.as_str();
+    assert_eq!(ApiPath::parse(sent).as_ref(), Some(&path), "it has one spelling");
+    // No server reads anything else in it.
+    assert!(!sent.contains(['%', '\\', ';', '?', '#']) && !sent.contains("//") && !sent.ends_with('/'));
+    assert!(!sent.split('/').any(|segment| matches!(segment, "." | "..")));
+    let names = |text: &str| {
+        text.split('/')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(sent), names(text));
+    let is_token = names(&text.to_lowercase()) == ["cgi-bin", "token"];
+    assert_eq!(path.is("/cgi-bin/token"), is_token);
 }
 
 /// The request id that a caller sends.

@@ -100,7 +100,7 @@ impl CredentialProbe {
             return Ok(ticket);
         }
         let token = self.token(account).await?;
-        let issued = self.client.jsapi_ticket(token.value()).await;
+        let issued = self.client.ticket(token.value(), "jsapi").await;
         Ok(issued.map_err(Missing::NoTicket)?.value)
     }
 
@@ -142,6 +142,7 @@ impl CredentialProbe {
         match kind {
             Kind::AccessToken => keys::token(&self.settings, app_id),
             Kind::JsapiTicket => keys::ticket(&self.settings, app_id),
+            Kind::CardTicket => keys::card_ticket(app_id),
         }
     }
 
@@ -150,7 +151,7 @@ impl CredentialProbe {
         let mut findings = Vec::new();
         for (account, kind) in accounts
             .iter()
-            .flat_map(|account| Kind::ALL.map(|kind| (account, kind)))
+            .flat_map(|account| [Kind::AccessToken, Kind::JsapiTicket].map(|kind| (account, kind)))
         {
             let key = self.key(kind, &account.app_id);
             let Some(redis) = &self.redis else { break };

@@ -9,6 +9,9 @@ use crate::settings::Account;
 const CHECK: &str = "js_domains";
 
 pub(super) fn run(account: &Account) -> Vec<Finding> {
+    if !account.jsapi {
+        return Vec::new();
+    }
     let domains = &account.js_domains;
     let mut findings: Vec<Finding> = if domains.is_empty() {
         let cure = "list the JS接口安全域名 of the account's console in accounts.js_domains";

@@ -1,42 +1,52 @@
-//! Checks the image store: a tiny picture is written, read back and removed, as far as the store allows.
+//! Checks the image store: a tiny picture is written, read back as pages would, and removed, as far as the store
+//! allows.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use http::StatusCode;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::{Finding, Options};
+use crate::http_client::{self, certificate_cure};
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
-use crate::settings::{Settings, resolved};
+use crate::settings::{self, Settings, resolved};
 
 const CHECK: &str = "image_store";
 
 /// The longest that a tiny picture may take; an upload service has a limit of its own.
 const LIMIT: Duration = Duration::from_secs(15);
 
+/// The longest that asking for it at its public address may take; the rest of [`LIMIT`] is for its removal.
+const PUBLIC_LIMIT: Duration = Duration::from_secs(5);
+
 /// One black dot, a valid PNG: an upload service may check it.
 const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
 
-pub(super) async fn run(settings: &Settings, options: Options) -> Finding {
+pub(super) async fn run(settings: &Settings, options: Options) -> Vec<Finding> {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
-    let failed = |error: String| Finding::failed(CHECK, error).cure(cure(settings));
-    let store = match image_store::open(settings, http, &tasks) {
+    let failed = |error: String| {
+        let cure = certificate_cure(&error).map_or_else(|| cure(settings).to_owned(), str::to_owned);
+        vec![Finding::failed(CHECK, error).cure(cure)]
+    };
+    let store = match image_store::open(settings, http, &tasks).await {
         Ok(open) => open.store,
         Err(error) => return failed(error.to_string()),
     };
     let limit = match settings {
-        resolved::ImageStore::Http(service) => service.timeout,
+        resolved::ImageStore::Http(service) => service.section.timeout,
         resolved::ImageStore::Local(_) | resolved::ImageStore::S3(_) => LIMIT,
     };
     let check = async {
         match settings {
             resolved::ImageStore::Http(_) => ask(&*store, options).await,
-            resolved::ImageStore::Local(_) | resolved::ImageStore::S3(_) => write_read_delete(&*store).await,
+            resolved::ImageStore::Local(_) => write_read_delete(&*store, None).await,
+            resolved::ImageStore::S3(_) => write_read_delete(&*store, Some(http)).await,
         }
     };
     let outcome = timeout(limit, check).await.unwrap_or(Err(StoreFailure::TimedOut));
@@ -45,10 +55,13 @@ pub(super) async fn run(settings: &Settings, options: Options) -> Finding {
     let _ = timeout(Duration::from_secs(2), tasks.wait()).await;
     let place = place(settings);
     match outcome {
-        Ok(finding) => Finding {
-            message: format!("{place} {}", finding.message),
-            ..finding
-        },
+        Ok(findings) => {
+            let named = |finding: Finding| Finding {
+                message: format!("{place} {}", finding.message),
+                ..finding
+            };
+            findings.into_iter().map(named).collect()
+        }
         Err(error) => failed(format!("{place}: {error}")),
     }
 }
@@ -60,7 +73,7 @@ fn place(settings: &resolved::ImageStore) -> String {
         resolved::ImageStore::Http(service) => {
             format!("the upload service at {}", service.url.host_str().unwrap_or_default())
         }
-        resolved::ImageStore::S3(s3) => format!("the bucket {}", s3.bucket),
+        resolved::ImageStore::S3(s3) => format!("the bucket {}", s3.section.bucket),
     }
 }
 
@@ -72,29 +85,40 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
         resolved::ImageStore::Http(_) => {
             "is the service up, and does it take image_store.http.headers, field, success_pointer and url_pointer as they are?"
         }
+        resolved::ImageStore::S3(s3) if s3.keys.is_none() => {
+            "set image_store.s3.access_key_id and secret_access_key, or give this machine, container or pod a role that may put \
+             objects there (EC2, ECS, EKS)"
+        }
         resolved::ImageStore::S3(_) => {
-            "look at image_store.s3: endpoint, region, bucket, path_style, and whether the key may put objects there"
+            "look at image_store.s3: endpoint, region, bucket, path_style, bucket_endpoint, acl, and whether the key may put \
+             objects there"
         }
     }
 }
 
 /// Whether an upload service answers. It keeps whatever it is given, so nothing is posted unless asked for.
-async fn ask(store: &dyn ImageStore, options: Options) -> Result<Finding, StoreFailure> {
-    if options.upload {
+async fn ask(store: &dyn ImageStore, options: Options) -> Result<Vec<Finding>, StoreFailure> {
+    let message = if options.upload {
         let url = store.put(dot()).await?;
-        return Ok(Finding::ok(
-            CHECK,
-            format!("has taken a tiny picture, which stays there: {url}"),
-        ));
-    }
-    store.probe().await?;
-    let message = "answers; no picture was posted, for it could not be removed again (--upload posts one)";
-    Ok(Finding::ok(CHECK, message))
+        format!("has taken a tiny picture, which stays there: {url}")
+    } else {
+        store.probe().await?;
+        "answers; no picture was posted, for it could not be removed again (--upload posts one)".to_owned()
+    };
+    Ok(vec![Finding::ok(CHECK, message)])
 }
 
-async fn write_read_delete(store: &dyn ImageStore) -> Result<Finding, StoreFailure> {
+/// Puts a tiny picture, asks for it at its public address if there is a client for that, and removes it.
+async fn write_read_delete(
+    store: &dyn ImageStore,
+    http: Option<&settings::HttpClient>,
+) -> Result<Vec<Finding>, StoreFailure> {
     let url = store.put(dot()).await?;
-    Ok(match store.take_back(&url).await {
+    let problem = match http {
+        Some(http) => problem_at(&url, http).await,
+        None => None,
+    };
+    let mut findings = vec![match store.take_back(&url).await {
         Ok(Some(bytes)) if bytes == DOT => {
             Finding::ok(CHECK, "has taken a tiny picture; it was read back and removed again")
         }
@@ -106,7 +130,37 @@ async fn write_read_delete(store: &dyn ImageStore) -> Result<Finding, StoreFailu
             format!("has taken a tiny picture, which could not be read back and removed ({error}): {url}"),
         )
         .cure("nothing, if the key is meant to write only"),
-    })
+    }];
+    findings.extend(problem.map(|problem| {
+        let message = format!("has taken a tiny picture, but pages can't read it at {url}: {problem}");
+        Finding::warning(CHECK, message).cure(
+            "let everybody read the bucket's objects (a policy of the bucket, or image_store.s3.acl = \"public-read\"), and make \
+             image_store.s3.public_base_url the address at which the bucket is read",
+        )
+    }));
+    Ok(findings)
+}
+
+/// Why a browser would not see the tiny picture at `url`.
+async fn problem_at(url: &str, http: &settings::HttpClient) -> Option<String> {
+    let client = match http_client::build(http, PUBLIC_LIMIT) {
+        Ok(client) => client,
+        Err(error) => return Some(error.to_string()),
+    };
+    let read = async {
+        let answer = http_client::send(client.get(url), PUBLIC_LIMIT).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            return Err(format!("HTTP status {status}"));
+        }
+        match http_client::whole(answer, DOT.len(), PUBLIC_LIMIT).await {
+            Ok(Some(bytes)) if bytes == DOT => Ok(()),
+            _ => Err("something else is there".to_owned()),
+        }
+    };
+    let read = timeout(PUBLIC_LIMIT, read).await;
+    read.unwrap_or_else(|_| Err("no answer in time".to_owned())).err()
 }
 
 fn dot() -> Picture {

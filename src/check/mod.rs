@@ -39,7 +39,7 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
     findings.extend(redis);
     findings.extend(foreign);
     findings.extend(wechat);
-    findings.push(images);
+    findings.extend(images);
     Report::new(findings)
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(settings: &Settings, store: Option<&RedisStore>) -> Vec<
     let mut findings = Vec::new();
     let check = async {
         findings.push(reach(settings, store).await?);
-        findings.push(rights(settings, store).await?);
+        findings.extend(rights(settings, store).await?);
         Ok(())
     };
     let outcome = timeout(LIMIT, check).await;
@@ -71,34 +71,8 @@ fn place(settings: &Settings) -> String {
 }
 
 fn refused(what: &str, settings: &Settings, error: &StoreError) -> Finding {
-    Finding::failed(CHECK, format!("{what} {}: {error}", place(settings))).cure(cure(settings, error))
-}
-
-/// What to do about an error, by its Redis error code.
-fn cure(settings: &Settings, StoreError(error): &StoreError) -> String {
-    let has = |codes: &[&str]| codes.iter().any(|code| error.contains(code));
-    if has(&["WRONGPASS", "NOAUTH", "AuthenticationFailed"]) {
-        return "correct redis.username and redis.password, or the ones in redis.url".to_owned();
-    }
-    if has(&["NOPERM", "NoPerm"]) {
-        return "give the Redis user the keys wxgate:* and those of credentials.token_key, ticket_key and lock_key, and \
-                +get +set +del +incr +pexpire +pttl +eval +xadd +xrevrange +ping"
-            .to_owned();
-    }
-    if has(&["READONLY", "ReadOnly", "read only"]) {
-        return "this is a replica: name its master, or use redis.mode = \"sentinel\"".to_owned();
-    }
-    if has(&["OOM"]) {
-        return "its memory is full: raise maxmemory, or remove what fills it".to_owned();
-    }
-    if has(&["MOVED", "cluster support disabled"]) {
-        return "redis.mode does not fit this server".to_owned();
-    }
-    match settings.redis.mode {
-        RedisMode::Standalone => "is it up, and does this host get there? See redis.url; rediss:// for TLS".to_owned(),
-        RedisMode::Sentinel => "are the sentinels up, and do they know redis.sentinel_service?".to_owned(),
-        RedisMode::Cluster => "are the nodes up, and does this host get to all of them?".to_owned(),
-    }
+    let finding = Finding::failed(CHECK, format!("{what} {}: {error}", place(settings)));
+    finding.cure(error.cure.clone())
 }
 
 /// Whether it answers, and how fast.
@@ -123,44 +97,35 @@ async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Findi
 }
 
 /// Whether everything that the gateway does is allowed, with each of its keys.
-async fn rights(settings: &Settings, store: &RedisStore) -> Result<Finding, Finding> {
+async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>, Finding> {
     let failed = |error: StoreError| refused("not everything is allowed at", settings, &error);
     let key = keys::check(rand::random());
-    let written = write(store, &key).await.map_err(failed)?;
+    let written = store.try_operations(&key).await.map_err(failed)?;
     if !written {
         let message = format!("what was written to {} was gone at once", place(settings));
         return Err(Finding::failed(CHECK, message).cure("look at its memory limit, and who else removes keys"));
     }
+    let text = "may write, read and remove all of the gateway's keys";
+    let mut findings = vec![Finding::ok(CHECK, text)];
     let credentials = &settings.credentials;
     for account in &settings.accounts {
         let app_id = &account.app_id;
+        let mut tried = Vec::new();
         for name in [keys::token, keys::ticket, keys::lock] {
             // Removes nothing, since no key has this random value; but it needs the right to.
-            store
-                .compare_and_delete(&name(credentials, app_id), &key)
-                .await
-                .map_err(failed)?;
+            let removed = store.compare_and_delete(&name(credentials, app_id), &key).await;
+            tried.push(removed.map(drop));
         }
-        store.newest(&keys::journal(app_id), 1).await.map_err(failed)?;
+        tried.push(store.newest(&keys::journal(app_id), 1).await.map(drop));
+        for error in tried.into_iter().filter_map(Result::err) {
+            if !error.is_about_value() {
+                return Err(failed(error));
+            }
+            let finding = Finding::warning(CHECK, error.to_string()).about(app_id);
+            findings.push(finding.cure(error.cure));
+        }
     }
-    Ok(Finding::ok(
-        CHECK,
-        "may write, read and remove all of the gateway's keys",
-    ))
-}
-
-/// Each operation of the gateway's in turn, on a key of the check's own; false where one found the key
-/// otherwise than the one before has left it.
-async fn write(store: &RedisStore, key: &str) -> Result<bool, StoreError> {
-    let set = store.set_if_absent(key, "1", keys::CHECK_TTL).await?;
-    let changed = store.compare_and_set(key, Some("1"), "2", keys::CHECK_TTL).await?;
-    let counted = store.increment(key, keys::CHECK_TTL).await?;
-    let removed = store.compare_and_delete(key, "3").await?;
-    // A new counter gets its TTL by another command.
-    store.increment(key, keys::CHECK_TTL).await?;
-    store.compare_and_delete(key, "1").await?;
-    store.try_append(key).await?;
-    Ok(set && changed && counted == 3 && removed)
+    Ok(findings)
 }
 
 /// Whether it may evict keys.

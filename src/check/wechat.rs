@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Finding;
 use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
+use crate::http_client::certificate_cure;
 use crate::settings::{Account, Settings, TokenApi};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
@@ -42,6 +43,9 @@ async fn reach_and_clock(settings: &Settings, probe: &CredentialProbe) -> Vec<Fi
 
 /// What to do if WeChat can't be reached.
 fn way_there(error: &CallError) -> &'static str {
+    if let Some(cure) = certificate_cure(&error.to_string()) {
+        return cure;
+    }
     match error {
         CallError::Status(_) | CallError::Body(_) => {
             "is wechat.api_base_url WeChat's? A proxy in between, or a page to log in, may answer in its place"
@@ -86,8 +90,9 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
             ),
             Err(error) => refused(&error, ErrCode::meaning, "the classic token in use"),
         },
-        Ok(ProbedToken::Issued(token)) => match probe.client().jsapi_ticket(&token).await {
-            Ok(_) => Finding::ok(CHECK, issued(account.token_api)),
+        Ok(ProbedToken::Issued(_)) if !account.jsapi => Finding::ok(CHECK, issued(account)),
+        Ok(ProbedToken::Issued(token)) => match probe.client().ticket(&token, "jsapi").await {
+            Ok(_) => Finding::ok(CHECK, issued(account)),
             Err(error) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
         },
         Err(Missing::NoToken(error)) => refused(&error, ErrCode::meaning_of_token_call, "no access_token"),
@@ -100,44 +105,18 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
     finding.about(&account.app_id)
 }
 
-fn issued(api: TokenApi) -> &'static str {
-    match api {
-        TokenApi::Stable => "WeChat takes AppID, AppSecret and this host's address, and gives a ticket",
-        TokenApi::Classic => {
-            "WeChat takes AppID, AppSecret and this host's address, and gives a ticket (asked by stable_token, which \
-             leaves classic tokens alone)"
-        }
-    }
+fn issued(account: &Account) -> String {
+    let ticket = if account.jsapi { ", and gives a ticket" } else { "" };
+    let how = match account.token_api {
+        TokenApi::Stable => "",
+        TokenApi::Classic => " (asked by stable_token, which leaves classic tokens alone)",
+    };
+    format!("WeChat takes AppID, AppSecret and this host's address{ticket}{how}")
 }
 
 fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Finding {
-    let cure = match error.errcode().map(meaning) {
-        None => way_there(error).to_owned(),
-        Some(meaning) => match error.refused_address() {
-            Some(address) => format!(
-                "add {address} to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes"
-            ),
-            None => cure(meaning).to_owned(),
-        },
-    };
+    let cure = error.cure(meaning).unwrap_or_else(|| way_there(error).to_owned());
     Finding::failed(CHECK, format!("{what}: {error}")).cure(cure)
-}
-
-fn cure(meaning: Meaning) -> &'static str {
-    match meaning {
-        Meaning::Operator(cure) => cure.en,
-        Meaning::Busy => "WeChat is busy: try again in a minute",
-        Meaning::Quota => {
-            "the quota is used up: wait for the next minute, or for midnight in Beijing, and find out who uses it"
-        }
-        Meaning::TokenRejected => {
-            "a running gateway gets another one with its next call; where this lasts, another system fetches tokens with \
-             this AppSecret"
-        }
-        Meaning::MediaUnknown | Meaning::Unlisted => {
-            "look this errcode up in WeChat's list of return codes (全局返回码)"
-        }
-    }
 }
 
 #[cfg(test)]

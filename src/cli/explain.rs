@@ -118,6 +118,10 @@ fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Tickets, Failure> {
         ))
     })?;
     let account = chosen(&settings, args.app_id.as_deref())?;
+    if !account.jsapi {
+        let text = format!("{} signs no pages: its jsapi is false in the settings", account.app_id);
+        return Err(Failure::Settings(text));
+    }
     let probe = CredentialProbe::open(&settings).map_err(|finding| Failure::Settings(finding.message))?;
     block_on(async {
         let no_ticket = |error| Failure::Running(format!("there is no ticket to compare with: {error}"));
@@ -127,7 +131,7 @@ fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Tickets, Failure> {
         };
         for other in &settings.accounts {
             tickets.tokens.extend(probe.shared_token(&other.app_id).await);
-            if other.app_id != account.app_id {
+            if other.app_id != account.app_id && other.jsapi {
                 tickets.others.extend(probe.ticket(other).await.ok());
             }
         }

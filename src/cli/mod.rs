@@ -13,6 +13,7 @@ use std::io::Write;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
@@ -20,6 +21,9 @@ use tokio::runtime::Builder;
 use crate::http;
 use crate::settings::{Settings, Sources};
 use crate::telemetry;
+
+/// How long work on a disk may go on when all else has ended.
+const LAST_WORK_LIMIT: Duration = Duration::from_secs(1);
 
 /// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
 /// from WeChat into the company's image store, and keeps the account's one `access_token`.
@@ -187,7 +191,9 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         // For files and DNS look-ups. Each thread costs memory, and more would not make a disk faster.
         .max_blocking_threads(16)
         .build();
-    runtime
-        .map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?
-        .block_on(work)
+    let runtime = runtime.map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A disk that does not answer keeps its threads: they must not keep the process.
+    runtime.shutdown_timeout(LAST_WORK_LIMIT);
+    outcome
 }

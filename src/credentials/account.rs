@@ -14,6 +14,7 @@ use super::report::Reports;
 use super::slot::{ForeignEntry, Slot};
 use super::ticket::Ticket;
 use super::token::Token;
+use super::told_lives::ToldLives;
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::store::SharedStore;
@@ -24,11 +25,15 @@ pub(crate) struct AccountCredentials {
     pub(super) app_id: AppId,
     pub(super) policy: Policy,
     pub(super) token: Arc<Token>,
-    pub(super) ticket: Arc<Ticket>,
+    /// Whether there are pages to sign, and so a ticket for them.
+    signs_pages: bool,
+    page_ticket: Arc<Ticket>,
+    card_ticket: Arc<Ticket>,
     probe: Arc<Probe>,
     pub(super) store: Arc<dyn SharedStore>,
     pub(super) reports: Reports,
     pub(super) tasks: TaskTracker,
+    pub(super) told_lives: ToldLives,
 }
 
 /// A credential's state, for the console and the health checks.
@@ -48,11 +53,14 @@ impl AccountCredentials {
         Arc::new(Self {
             app_id: parameters.app_id.clone(),
             policy: parameters.policy.clone(),
-            ticket: Arc::new(Ticket::new(parameters, Arc::clone(&token))),
+            signs_pages: parameters.signs_pages,
+            page_ticket: Arc::new(Ticket::for_pages(parameters, Arc::clone(&token))),
+            card_ticket: Arc::new(Ticket::for_cards(parameters, Arc::clone(&token))),
             probe: Arc::new(Probe::new(parameters, Arc::clone(&token))),
             store: parameters.store(),
             reports: parameters.reports(),
             tasks: parameters.services.tasks.clone(),
+            told_lives: ToldLives::default(),
             token,
         })
     }
@@ -61,9 +69,34 @@ impl AccountCredentials {
         &self.app_id
     }
 
-    /// The ticket; waits for it if there is none.
-    pub(crate) async fn ticket(&self) -> Result<Arc<Credential>, Unavailable> {
-        self.ticket.get().await
+    /// What is always kept; the token first, because the ticket is obtained with it.
+    pub(crate) fn kinds(&self) -> &'static [Kind] {
+        if self.signs_pages {
+            &[Kind::AccessToken, Kind::JsapiTicket]
+        } else {
+            &[Kind::AccessToken]
+        }
+    }
+
+    /// The ticket for pages; waits for it if there is none. `None` if the account signs no pages.
+    pub(crate) async fn ticket(&self) -> Option<Result<Arc<Credential>, Unavailable>> {
+        if self.signs_pages {
+            Some(self.page_ticket.get().await)
+        } else {
+            None
+        }
+    }
+
+    /// The ticket for cards; waits for it if there is none. From now on it is kept for a while.
+    pub(crate) async fn card_ticket(&self) -> Result<Arc<Credential>, Unavailable> {
+        self.card_ticket.get_and_keep().await
+    }
+
+    /// The tickets that the refresher is to keep.
+    pub(super) fn kept_tickets(&self) -> impl Iterator<Item = &Arc<Ticket>> {
+        let of_pages = self.signs_pages.then_some(&self.page_ticket);
+        let of_cards = Some(&self.card_ticket).filter(|ticket| ticket.is_asked_for());
+        of_pages.into_iter().chain(of_cards)
     }
 
     /// The token; waits for it if there is none.
@@ -91,14 +124,16 @@ impl AccountCredentials {
     pub(crate) async fn renew_now(&self, kind: Kind) -> Result<Arc<Credential>, Unavailable> {
         match kind {
             Kind::AccessToken => self.token.renew(Trigger::Operator).await,
-            Kind::JsapiTicket => self.ticket.renew(Trigger::Operator).await,
+            Kind::JsapiTicket => self.page_ticket.renew(Trigger::Operator).await,
+            Kind::CardTicket => self.card_ticket.renew(Trigger::Operator).await,
         }
     }
 
     /// Ends the back-off: what made calls fail may have changed.
     pub(crate) fn retry_now(&self) {
         self.token.renewals.backoff.clear();
-        self.ticket.renewals.backoff.clear();
+        self.page_ticket.renewals.backoff.clear();
+        self.card_ticket.renewals.backoff.clear();
         let token = Arc::clone(&self.token);
         self.tasks.spawn(async move { token.end_wait_for_rejections().await });
     }
@@ -108,7 +143,8 @@ impl AccountCredentials {
             credential: self.slot(kind).usable(),
             failing: match kind {
                 Kind::AccessToken => self.token.refusal(),
-                Kind::JsapiTicket => self.ticket.renewals.backoff.refusal(),
+                Kind::JsapiTicket => self.page_ticket.renewals.backoff.refusal(),
+                Kind::CardTicket => self.card_ticket.renewals.backoff.refusal(),
             },
             foreign_entry: self.slot(kind).foreign_entry(),
         }
@@ -127,7 +163,8 @@ impl AccountCredentials {
     fn slot(&self, kind: Kind) -> &Slot {
         match kind {
             Kind::AccessToken => &self.token.slot,
-            Kind::JsapiTicket => &self.ticket.slot,
+            Kind::JsapiTicket => &self.page_ticket.slot,
+            Kind::CardTicket => &self.card_ticket.slot,
         }
     }
 }

@@ -7,27 +7,27 @@ use sha2::{Digest, Sha256};
 use crate::clock::Moment;
 use crate::secret::Secret;
 
-/// Which of an account's two credentials.
+/// Which of an account's credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     AccessToken,
     JsapiTicket,
+    /// The ticket for cards.
+    CardTicket,
 }
 
 impl Kind {
-    /// Both kinds; the token first, because the ticket is obtained with it.
-    pub(crate) const ALL: [Kind; 2] = [Kind::AccessToken, Kind::JsapiTicket];
-
     /// Its name in metrics, logs, the journal and the operator's routes.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Kind::AccessToken => "access_token",
             Kind::JsapiTicket => "jsapi_ticket",
+            Kind::CardTicket => "card_ticket",
         }
     }
 }
 
-/// An `access_token` or a `jsapi_ticket`. It never changes; a renewal makes another one.
+/// An `access_token` or a ticket. It never changes; a renewal makes another one.
 #[derive(Debug)]
 pub(crate) struct Credential {
     pub(crate) value: Secret,

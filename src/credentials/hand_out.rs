@@ -1,85 +1,130 @@
-//! Tokens in other systems' hands: who was given one, and whether one that comes back is ours.
+//! Tokens in other systems' hands: how long each was said to live, and whether one that comes back is ours.
+//!
+//! A client may keep a token for as long as it was told. Until then the token is recognised in every replica, also if it
+//! is superseded, rejected or ended by now, so that calls with it get the current one. After that it is worth nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::account::AccountCredentials;
 use super::credential::{Credential, Trigger, name_in_store};
 use super::renewal::Outcome;
+use crate::clock::Moment;
 use crate::secret::Secret;
-use crate::store::keys;
-use crate::wechat::CallError;
+use crate::store::{StoreError, keys};
+use crate::wechat::TokenRejection;
 
 /// How a token that a client sends relates to this account.
 #[derive(Debug)]
 pub(crate) enum Ours {
-    /// It is in use.
+    /// It is in use here.
     Current(Arc<Credential>),
-    /// It was, and its life is not over yet.
-    Older,
-    /// Its life is over.
-    Ended,
+    /// It is what the replicas share now, but is not in use here.
+    Shared,
+    /// It was in use, and the life that clients were told is not over.
+    Former,
 }
 
+/// How often a write to the shared store is tried if other replicas write the same mark.
+const ATTEMPTS: usize = 3;
+
 impl AccountCredentials {
-    /// Notes that `client` was given `token`: in the journal once per client and token, and for the other replicas,
-    /// so that they recognise it when it comes back. `from` is the address of a holder of the AppSecret.
+    /// The life to tell with `token`, which is `min_life` at least. All replicas recognise the token for that long.
+    pub(crate) fn tell_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
+        // Some caches treat 0 as "never expires".
+        let least = min_life.max(Duration::from_secs(1));
+        let told = token.remaining().max(least);
+        let (name, account) = (name_in_store(&token.value), Arc::clone(self));
+        self.told_lives.extend(&name, Moment::now() + told);
+        if let Some(until) = self.told_lives.unshared(&name) {
+            self.tasks.spawn(async move {
+                // If the store fails here, the next client that is told shares it.
+                if account.share_told_life(&name, until).await.is_ok() {
+                    account.told_lives.shared(&name, until);
+                }
+            });
+        }
+        told
+    }
+
+    /// Notes in the journal that `client` was given `token`, once per client and token. `from` is the address of a holder
+    /// of the AppSecret.
     pub(crate) fn note_handed_out(self: &Arc<Self>, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
         let (account, token) = (Arc::clone(self), Arc::clone(token));
         self.tasks.spawn(async move {
-            if account.mark_handed_out(&token, &client).await {
+            if account.is_new_to_journal(&token, &client).await {
                 account.reports.handed_out(&token, &client, from);
             }
         });
     }
 
-    /// Marks `token` as handed out to `client`; true if that is to be noted in the journal.
-    async fn mark_handed_out(&self, token: &Credential, client: &str) -> bool {
-        let life = token.remaining();
-        if life.is_zero() {
-            return false;
+    /// Marks the token with this name in the shared store, for as long as it was said to live. A mark that lives longer
+    /// stays.
+    async fn share_told_life(&self, name: &str, until: Moment) -> Result<(), StoreError> {
+        let key = keys::handed_out(&self.app_id, name);
+        for _ in 0..ATTEMPTS {
+            let left = until.saturating_duration_since(Moment::now());
+            // Unlike any other mark, so that the compare-and-set fails if another replica has written a longer one.
+            let mark = format!("until {}", humantime::format_rfc3339_micros(SystemTime::now() + left));
+            let is_done = match self.store.get(&key).await? {
+                _ if left.is_zero() => true,
+                None => self.store.set_if_absent(&key, &mark, left).await?,
+                Some(entry) if entry.ttl.is_none_or(|ttl| ttl >= left) => true,
+                Some(entry) => {
+                    let seen = Some(entry.value.as_str());
+                    self.store.compare_and_set(&key, seen, &mark, left).await?
+                }
+            };
+            if is_done {
+                break;
+            }
         }
-        // Those that this gateway has issued are marked already; this is for those of an older service.
-        self.token.mark_as_ours(token).await;
-        let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);
-        // If the store fails here, the journal gets one more entry.
-        self.store.set_if_absent(&key, "told", life).await.unwrap_or(true)
+        Ok(())
     }
 
-    /// Whether `token` is or was this account's, in this replica or another one.
-    pub(crate) async fn recognise(&self, token: &Secret) -> Option<Ours> {
-        if let Some(ours) = self.recognise_here(token) {
-            return Some(ours);
-        }
+    /// True if the journal of no replica has noted yet that `client` was given `token`.
+    async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
+        let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);
+        let life = token.remaining();
+        // If the store fails here, the journal has one more entry.
+        !life.is_zero() && self.store.set_if_absent(&key, "told", life).await.unwrap_or(true)
+    }
+
+    /// Whether `token` is this account's, as far as this replica knows.
+    pub(crate) fn recognise_here(&self, token: &Secret) -> Option<Ours> {
         let slot = &self.token.slot;
-        let stored = slot.read_shared().await.ok().flatten();
+        if let Some(held) = slot.usable().filter(|held| held.value == *token) {
+            return Some(Ours::Current(held));
+        }
+        let is_alive = slot.find_former(token).is_some_and(|former| former.is_usable());
+        (is_alive || self.told_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
+    }
+
+    /// Whether `token`, which is not recognised here, is this account's in another replica.
+    pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Option<Ours> {
+        let slot = &self.token.slot;
+        let stored = slot.read_shared().await.ok()?;
         if stored.as_ref().is_some_and(|stored| stored.value == *token) {
             // Another replica has just obtained it.
             slot.adopt(Trigger::Expiring, stored.as_ref());
-            return self.recognise_here(token).or(Some(Ours::Older));
+            return self.recognise_here(token).or(Some(Ours::Shared));
         }
-        let key = keys::handed_out(&self.app_id, &name_in_store(token));
-        let mark = self.store.get(&key).await.ok().flatten();
-        mark.map(|_| Ours::Older)
+        let name = name_in_store(token);
+        let asked_at = Moment::now();
+        let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await.ok()??;
+        // Remembered, so that an outage of the store changes nothing.
+        self.told_lives.learn(&name, asked_at + mark.ttl?);
+        Some(Ours::Former)
     }
 
-    fn recognise_here(&self, token: &Secret) -> Option<Ours> {
-        let slot = &self.token.slot;
-        let held = slot.held().filter(|held| held.value == *token);
-        let former = || slot.find_former(token);
-        Some(match held {
-            Some(held) if held.is_usable() => Ours::Current(held),
-            None if former()?.is_usable() => Ours::Older,
-            Some(_) | None => Ours::Ended,
-        })
-    }
-
-    /// The token to use in place of `rejected`, which a client has used and WeChat has rejected with `error`; `None`
-    /// if that token is none of ours. One that is in use is dropped as in [`AccountCredentials::with_token`].
-    pub(crate) async fn replacement_for(&self, rejected: &Secret, error: &CallError) -> Option<Outcome> {
-        Some(match self.recognise(rejected).await? {
-            Ours::Current(dead) => self.token.replace_rejected(&dead, error).await,
-            Ours::Older | Ours::Ended => self.token.get().await,
-        })
+    /// The token to use in place of a token of `ours` that WeChat has rejected. One that is in use is dropped as in
+    /// [`AccountCredentials::with_token`], or probed first if the rejection is not certain.
+    pub(crate) async fn replacement_for(&self, ours: &Ours, rejection: &TokenRejection) -> Outcome {
+        match ours {
+            Ours::Current(dead) if rejection.is_certain => self.token.replace_rejected(dead, &rejection.error).await,
+            Ours::Current(_) => self.verified_token().await,
+            Ours::Shared | Ours::Former => self.token.get().await,
+        }
     }
 }

@@ -22,7 +22,8 @@ pub(crate) trait Issuer: Send + Sync {
     /// Makes a cheap call, to learn whether WeChat accepts `token`.
     fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>>;
 
-    fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>>;
+    /// Asks for a ticket: `jsapi` or `wx_card`.
+    fn ticket<'a>(&'a self, token: &'a Secret, ticket_type: &'static str) -> BoxFuture<'a, Result<Issued, CallError>>;
 }
 
 /// One account at WeChat.
@@ -70,7 +71,7 @@ impl Issuer for WeChatIssuer {
         self.client.probe(token).boxed()
     }
 
-    fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>> {
-        self.client.jsapi_ticket(token).boxed()
+    fn ticket<'a>(&'a self, token: &'a Secret, ticket_type: &'static str) -> BoxFuture<'a, Result<Issued, CallError>> {
+        self.client.ticket(token, ticket_type).boxed()
     }
 }

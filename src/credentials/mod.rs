@@ -13,6 +13,7 @@
 //! - `token/`: how a token is obtained (`call`), counted (`budget`), lent and replaced
 //! - `ticket`: how a ticket is obtained
 //! - `probe`: what a client's suspicion about its token leads to
+//! - `told_lives`: how long tokens in other systems' hands were said to live
 //! - `account`: what the gateway asks for; `hand_out`: the part of it about tokens in other systems' hands
 //! - `refresher`: the background task for an account
 
@@ -36,6 +37,7 @@ mod simulation;
 mod slot;
 mod ticket;
 mod token;
+mod told_lives;
 
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind};

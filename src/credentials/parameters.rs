@@ -21,6 +21,8 @@ use crate::store::{SharedStore, keys};
 pub(crate) struct Parameters<'a> {
     pub(crate) app_id: AppId,
     pub(crate) issuer: Arc<dyn Issuer>,
+    /// Whether it signs pages.
+    pub(crate) signs_pages: bool,
     /// The names of its keys.
     pub(crate) settings: &'a settings::Credentials,
     pub(crate) policy: Policy,
@@ -61,6 +63,7 @@ impl Parameters<'_> {
         let key = match kind {
             Kind::AccessToken => keys::token(self.settings, &self.app_id),
             Kind::JsapiTicket => keys::ticket(self.settings, &self.app_id),
+            Kind::CardTicket => keys::card_ticket(&self.app_id),
         };
         let shared = SharedEntry::new(self.store(), kind, key);
         Slot::new(kind, shared, self.policy.clone(), self.reports())

@@ -59,7 +59,7 @@ impl Policy {
         let margin = self.jitter.spread(self.refresh_ahead.min(life / 4), 0.9..=1.0);
         let renew_at = match kind {
             Kind::AccessToken => expires_at - margin,
-            Kind::JsapiTicket => (expires_at - margin).min(now + self.ticket_max_age),
+            Kind::JsapiTicket | Kind::CardTicket => (expires_at - margin).min(now + self.ticket_max_age),
         };
         Credential {
             fingerprint: value.fingerprint(),

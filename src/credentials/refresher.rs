@@ -29,24 +29,26 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
     stop.run_until_cancelled(work).await;
 }
 
-/// For token and ticket: a look at the shared store, and a renewal if one is due. A failure is logged where it
+/// For the token and each ticket: a look at the shared store, and a renewal if one is due. A failure is logged where it
 /// happens, and the next tick tries again.
 async fn tick(account: &AccountCredentials) {
-    let (token, ticket) = (&account.token, &account.ticket);
+    let token = &account.token;
     token.report_count();
     token.slot.sync_with_store().await;
     if let Some(trigger) = token.due() {
         let _ = token.renew(trigger).await;
     }
-    ticket.slot.sync_with_store().await;
-    if let Some(trigger) = ticket.due() {
-        let _ = ticket.renew(trigger).await;
+    for ticket in account.kept_tickets() {
+        ticket.slot.sync_with_store().await;
+        if let Some(trigger) = ticket.due() {
+            let _ = ticket.renew(trigger).await;
+        }
     }
 }
 
 /// Until the next look at the shared store, or the next renewal if that is sooner.
 fn until_next_tick(account: &AccountCredentials) -> Duration {
-    let (token, ticket) = (&account.token, &account.ticket);
+    let token = &account.token;
     let policy = &account.policy;
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
     let until_renewal = |slot: &Slot| {
@@ -54,11 +56,12 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
         Some(held.renew_at.saturating_duration_since(Moment::now()))
     };
     let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
-    let token_attempt = until_retry(token.refusal()).or_else(|| until_renewal(&token.slot));
-    let ticket_attempt = until_retry(ticket.renewals.backoff.refusal()).or_else(|| until_renewal(&ticket.slot));
-    token_attempt
-        .into_iter()
-        .chain(ticket_attempt)
+    let of_tickets = account
+        .kept_tickets()
+        .map(|ticket| until_retry(ticket.renewals.backoff.refusal()).or_else(|| until_renewal(&ticket.slot)));
+    std::iter::once(until_retry(token.refusal()).or_else(|| until_renewal(&token.slot)))
+        .chain(of_tickets)
+        .flatten()
         .fold(look, Duration::min)
         .max(SHORTEST_PAUSE)
 }

@@ -9,11 +9,11 @@ use super::backoff::{Backoff, Severity};
 use super::credential::{Credential, Kind, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
-use super::report::Reports;
+use super::report::{FailureLog, Reports};
 use crate::account::AppId;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
-use crate::wechat::{CallError, ErrCode, Meaning};
+use crate::wechat::{CallError, ErrCode, Meaning, RefusedAddresses};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
 pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
@@ -26,6 +26,7 @@ pub(super) struct Renewals {
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
+    refused_addresses: RefusedAddresses,
     reports: Reports,
 }
 
@@ -37,6 +38,7 @@ impl Renewals {
             flight: Arc::default(),
             tasks,
             backoff: Backoff::new(jitter),
+            refused_addresses: RefusedAddresses::default(),
             reports,
         }
     }
@@ -81,19 +83,29 @@ impl Renewals {
     /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9).
     pub(super) fn failed(&self, error: &CallError, meaning: fn(ErrCode) -> Meaning) -> Unavailable {
         let errcode = error.errcode();
-        let meaning = errcode.map_or(Meaning::Busy, meaning);
-        let severity = match meaning {
+        let severity = match errcode.map_or(Meaning::Busy, meaning) {
             Meaning::Operator(_) => Severity::Operator,
-            Meaning::Quota => Severity::Quota,
+            Meaning::DayQuota | Meaning::MinuteQuota => Severity::Quota,
             Meaning::Busy | Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => Severity::Passing,
         };
-        let reason = format!("{}: {error}", self.kind.label());
+        let way_out = error
+            .refused_address()
+            .and_then(|address| self.refused_addresses.note(address));
+        let (error_text, cure) = match way_out {
+            Some(change) => (format!("{error}; {change}"), Some(change.cure().to_owned())),
+            None => (error.to_string(), error.cure(meaning)),
+        };
         let why = Unavailable {
             errcode,
-            ..Unavailable::soon(reason)
+            ..Unavailable::soon(format!("{}: {error_text}", self.kind.label()))
         };
         let why = self.backoff.fail(severity, why);
-        self.reports.renewal_failed(self.kind, error, meaning, why.retry_after);
+        let log = FailureLog {
+            text: error_text,
+            cure,
+            is_for_operator: severity == Severity::Operator,
+        };
+        self.reports.renewal_failed(self.kind, error, &log, why.retry_after);
         why
     }
 }

@@ -12,7 +12,7 @@ use super::credential::{Credential, Kind, Trigger};
 use super::error::Unavailable;
 use super::journal::{Event, Journal, JournalEntry};
 use crate::account::AppId;
-use crate::wechat::{CallError, Meaning};
+use crate::wechat::CallError;
 
 /// The `wxgate_credential_…` metrics and `wxgate_token_calls_today`.
 #[derive(Clone)]
@@ -52,6 +52,16 @@ impl CredentialMetrics {
             )?,
         })
     }
+}
+
+/// How a failed renewal is logged.
+pub(super) struct FailureLog {
+    /// What is wrong.
+    pub(super) text: String,
+    /// What an operator can do about it, if WeChat has refused.
+    pub(super) cure: Option<String>,
+    /// True if it lasts until an operator acts.
+    pub(super) is_for_operator: bool,
 }
 
 /// Reports what happens to one account's credentials. Cheap to clone.
@@ -138,12 +148,14 @@ impl Reports {
     }
 
     /// WeChat gave no credential; the next attempt is in `retry_in`.
-    pub(super) fn renewal_failed(&self, kind: Kind, error: &CallError, meaning: Meaning, retry_in: Duration) {
-        let (app_id, label) = (&self.app_id, kind.label());
-        if let Meaning::Operator(cure) = meaning {
-            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {error}. What to do: {}", cure.en);
+    pub(super) fn renewal_failed(&self, kind: Kind, error: &CallError, log: &FailureLog, retry_in: Duration) {
+        let (app_id, label, text) = (&self.app_id, kind.label(), &log.text);
+        let cure = log.cure.as_ref().map(|cure| format!(". What to do: {cure}"));
+        let cure = cure.unwrap_or_default();
+        if log.is_for_operator {
+            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}{cure}");
         } else {
-            tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {error}");
+            tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}{cure}");
         }
         self.note(with_error(JournalEntry::new(Event::RenewalFailed, kind), error));
     }
@@ -171,6 +183,10 @@ impl Reports {
 
     /// The credential in use ends in `remaining`.
     pub(super) fn expires_in(&self, kind: Kind, remaining: Duration) {
+        if kind == Kind::CardTicket {
+            // It ends without harm if nobody asks for it, so it must set off no alert.
+            return;
+        }
         let ends = SystemTime::now() + remaining;
         let ends = ends.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         self.metrics

@@ -1,6 +1,7 @@
-//! The account's `jsapi_ticket`: read by signatures, renewed with a token that WeChat accepts.
+//! The account's tickets: the one for pages, read by signatures, and the one for cards, kept while clients ask for it.
+//! Both are renewed with a token that WeChat accepts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -19,8 +20,16 @@ use crate::settings::TokenApi;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 
-/// One account's ticket.
+/// How long a ticket for cards is renewed after a client has asked for it: longer than clients keep it.
+const ASKED_LATELY: Duration = Duration::from_hours(3);
+
+/// One of an account's tickets.
 pub(super) struct Ticket {
+    kind: Kind,
+    /// WeChat's name for it.
+    wechat_name: &'static str,
+    /// When a client last asked for it, if it is the one for cards.
+    last_asked: Mutex<Option<Moment>>,
     pub(super) slot: Slot,
     pub(super) renewals: Renewals,
     token: Arc<Token>,
@@ -34,15 +43,36 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+    /// The ticket for pages.
+    pub(super) fn for_pages(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+        let asked_key = keys::ticket_asked(&parameters.app_id);
+        Self::new(parameters, token, Kind::JsapiTicket, "jsapi", asked_key)
+    }
+
+    /// The ticket for cards.
+    pub(super) fn for_cards(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+        let asked_key = keys::card_ticket_asked(&parameters.app_id);
+        Self::new(parameters, token, Kind::CardTicket, "wx_card", asked_key)
+    }
+
+    fn new(
+        parameters: &Parameters<'_>,
+        token: Arc<Token>,
+        kind: Kind,
+        wechat_name: &'static str,
+        asked_key: String,
+    ) -> Self {
         Self {
-            slot: parameters.slot(Kind::JsapiTicket),
-            renewals: parameters.renewals(Kind::JsapiTicket),
+            kind,
+            wechat_name,
+            last_asked: Mutex::default(),
+            slot: parameters.slot(kind),
+            renewals: parameters.renewals(kind),
             token,
             issuer: Arc::clone(&parameters.issuer),
             lock: parameters.lock(),
             store: parameters.store(),
-            asked_key: keys::ticket_asked(&parameters.app_id),
+            asked_key,
             policy: parameters.policy.clone(),
             cut_off: parameters.services.cut_off.clone(),
         }
@@ -54,6 +84,18 @@ impl Ticket {
             Some(ticket) => Ok(ticket),
             None => self.renew(Trigger::Missing).await,
         }
+    }
+
+    /// The ticket, which is kept for a while from now on.
+    pub(super) async fn get_and_keep(self: &Arc<Self>) -> Outcome {
+        *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+        self.get().await
+    }
+
+    /// Whether somebody has asked for it lately.
+    pub(super) fn is_asked_for(&self) -> bool {
+        let last = *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|at| at.elapsed() < ASKED_LATELY)
     }
 
     /// Renews the ticket, or waits for the renewal that is running.
@@ -112,7 +154,7 @@ impl Ticket {
     }
 
     async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<Outcome, CallError> {
-        let issued = match self.issuer.ticket(&token.value).await {
+        let issued = match self.issuer.ticket(&token.value, self.wechat_name).await {
             Ok(issued) => issued,
             Err(error) if rejects_token(&error) => return Err(error),
             Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning))),
@@ -129,7 +171,7 @@ impl Ticket {
             .map(|(_, end)| end)
             .min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
-        let credential = self.policy.credential(Kind::JsapiTicket, issued.value, ends);
+        let credential = self.policy.credential(self.kind, issued.value, ends);
         let ticket = self.slot.publish(seen, credential, issued.asked_at).await;
         self.mark_as_asked().await;
         Ok(Ok(ticket))
@@ -141,7 +183,7 @@ impl Ticket {
         let held = self.slot.usable().filter(|_| trigger == Trigger::Aged)?;
         let mark = self.mark_left().await?;
         let (value, expires_at) = (held.value.clone(), held.expires_at);
-        let renewed = self.policy.credential(Kind::JsapiTicket, value, expires_at);
+        let renewed = self.policy.credential(self.kind, value, expires_at);
         let renew_at = renewed.renew_at.min(Moment::now() + mark);
         let ticket = Arc::new(Credential { renew_at, ..renewed });
         self.slot.put_into_use(&ticket);

@@ -8,6 +8,8 @@ use http::StatusCode;
 #[expect(missing_docs, reason = "`Code::when` describes each")]
 pub enum Code {
     ParamInvalid,
+    PreconditionFailed,
+    RangeNotSatisfiable,
     UrlInvalid,
     DomainNotAllowed,
     AccountUnknown,
@@ -42,8 +44,10 @@ struct Row {
 
 impl Code {
     /// Every code, in the table's order.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 25] = [
         Code::ParamInvalid,
+        Code::PreconditionFailed,
+        Code::RangeNotSatisfiable,
         Code::UrlInvalid,
         Code::DomainNotAllowed,
         Code::AccountUnknown,
@@ -77,6 +81,18 @@ impl Code {
                 1001,
                 "PARAM_INVALID",
                 "a parameter or the body is missing or malformed",
+            ),
+            Self::PreconditionFailed => (
+                S::PRECONDITION_FAILED,
+                1001,
+                "PARAM_INVALID",
+                "a picture is not as If-Match or If-Unmodified-Since want it",
+            ),
+            Self::RangeNotSatisfiable => (
+                S::RANGE_NOT_SATISFIABLE,
+                1001,
+                "PARAM_INVALID",
+                "a picture ends before the Range begins",
             ),
             Self::UrlInvalid => (
                 S::BAD_REQUEST,

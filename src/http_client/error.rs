@@ -1,9 +1,8 @@
 //! Errors of requests, without their URLs.
 
 use std::error::Error;
-use std::io;
 
-use rustls::CertificateError;
+use super::certificate::{certificate_problem, chain};
 
 /// Why a client can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -66,37 +65,6 @@ impl SendError {
 /// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.
 #[must_use]
 pub fn cause(error: &(dyn Error + 'static)) -> String {
-    let mut root = error;
-    loop {
-        if let Some(rustls::Error::InvalidCertificate(problem)) = root.downcast_ref() {
-            return certificate(problem);
-        }
-        // `source()` of an io::Error skips the error that it wraps.
-        let wrapped = root.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let next = wrapped
-            .map(|inner| inner as &(dyn Error + 'static))
-            .or_else(|| root.source());
-        match next {
-            Some(next) => root = next,
-            None => return root.to_string(),
-        }
-    }
-}
-
-fn certificate(problem: &CertificateError) -> String {
-    match problem {
-        CertificateError::UnknownIssuer => "the server's certificate is not trusted: its authority is not among the \
-                                            system's; name that authority's certificate in http_client.ca_file"
-            .to_owned(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the server's certificate has expired".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the server's certificate is not valid yet; is this machine's clock right?".to_owned()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the server's certificate is for another name".to_owned()
-        }
-        other => format!("the server's certificate is not accepted: {other}"),
-    }
+    let root = chain(error).last().unwrap_or(error);
+    certificate_problem(error).unwrap_or_else(|| root.to_string())
 }

@@ -5,6 +5,7 @@
 //! streamed in both directions.
 
 mod body;
+mod certificate;
 mod error;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder
 use tokio::time::timeout;
 
 pub use body::{ReadError, chunks, whole};
+pub use certificate::{certificate_cure, certificate_problem};
 pub use error::{BuildError, SendError, cause};
 
 use crate::settings;

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::StatusCode;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -17,7 +18,7 @@ use futures_util::stream::BoxStream;
 use tokio_util::task::TaskTracker;
 
 pub use self::http::HttpStore;
-pub use self::local::LocalStore;
+pub use self::local::{FolderHealth, LocalStore, StoredPicture};
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
@@ -46,15 +47,40 @@ impl Picture {
 /// How a store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreFailure {
-    /// It could not be reached, or the connection broke.
+    /// It failed in a way that may pass: it could not be reached, the connection broke, or it said that it can't now.
     #[error("the image store failed: {0}")]
     Broken(String),
     /// It did not answer in time.
     #[error("the image store did not answer in time")]
     TimedOut,
-    /// It answered with a refusal; the text never quotes secrets in its answer, or our headers.
+    /// It answered with a refusal, and would again; the text has no secret of ours in it.
     #[error("the image store refused: {0}")]
     Refused(String),
+}
+
+impl StoreFailure {
+    /// Whether another attempt may succeed.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Broken(_) | Self::TimedOut => true,
+            Self::Refused(_) => false,
+        }
+    }
+
+    /// What an answer with `status` means, other than success; `text` says more about it.
+    fn answered(status: StatusCode, text: String) -> Self {
+        let passes = [
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::TOO_EARLY,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        if status.is_server_error() || passes.contains(&status) {
+            Self::Broken(text)
+        } else {
+            Self::Refused(text)
+        }
+    }
 }
 
 /// A place for pictures.
@@ -107,14 +133,14 @@ pub struct OpenStore {
 
 /// Opens the store that `settings` choose, with connections according to `http`. The clean-up after a put that
 /// was dropped runs on `tasks`, so that the drain can wait for it.
-pub fn open(
+pub async fn open(
     settings: &resolved::ImageStore,
     http: &settings::HttpClient,
     tasks: &TaskTracker,
 ) -> Result<OpenStore, OpenError> {
     let store: Arc<dyn ImageStore> = match settings {
         resolved::ImageStore::Local(settings) => {
-            let local = Arc::new(LocalStore::open(settings, tasks)?);
+            let local = Arc::new(LocalStore::open(settings, tasks).await?);
             return Ok(OpenStore {
                 store: Arc::clone(&local) as _,
                 local: Some(local),

@@ -58,8 +58,12 @@ pub(crate) const TOKEN_REJECTED_TTL: Duration = Duration::from_mins(144);
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
-/// What `wxgate check` writes expires even if the check crashes.
-pub(crate) const CHECK_TTL: Duration = Duration::from_secs(10);
+/// What is written to try the store's operations expires even if the process crashes.
+pub(crate) const CHECK_TTL: Duration = Duration::from_mins(1);
+/// A replica that crashed is not shown for longer.
+pub(crate) const REPLICA_TTL: Duration = Duration::from_secs(15);
+/// The names of replicas that are kept.
+pub(crate) const REPLICA_ENTRIES: usize = 200;
 /// The journal holds weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
@@ -79,6 +83,14 @@ pub const TICKET: Key = Key {
     written_by: "credentials, after a renewal, or if Redis has lost it",
 };
 
+/// The account's ticket for cards.
+pub const CARD_TICKET: Key = Key {
+    name: "wxgate:card_ticket:{app_id}",
+    holds: Holds::Text,
+    life: Life::Credential,
+    written_by: "credentials, after a renewal, from the first time that a client asks for it",
+};
+
 /// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
 pub const LOCK: Key = Key {
     name: "weChatApiToken:{app_id}",
@@ -93,6 +105,14 @@ pub const TICKET_ASKED: Key = Key {
     holds: Holds::Text,
     life: Life::Setting("credentials.ticket_max_age"),
     written_by: "credentials, after a call for the ticket",
+};
+
+/// WeChat was asked for the ticket for cards lately.
+pub const CARD_TICKET_ASKED: Key = Key {
+    name: "wxgate:ticket_asked:{app_id}:wx_card",
+    holds: Holds::Text,
+    life: Life::Setting("credentials.ticket_max_age"),
+    written_by: "credentials, after a call for the ticket for cards",
 };
 
 /// The day's token calls of all replicas.
@@ -143,7 +163,7 @@ pub const PROBE: Key = Key {
     written_by: "credentials, when a client suspects that its token is dead",
 };
 
-/// A token that clients may have been given.
+/// A token that clients may have been given. It lives for as long as the longest life that one of them was told.
 pub const HANDED_OUT: Key = Key {
     name: "wxgate:handed_out:{app_id}:{token_hash}",
     holds: Holds::Text,
@@ -183,20 +203,38 @@ pub const MEDIA_LOCK: Key = Key {
     written_by: "upload, for the length of an upload",
 };
 
-/// The key with which `wxgate check` tries its rights.
+/// A replica that lives: its version, and when it started.
+pub const REPLICA: Key = Key {
+    name: "wxgate:replica:{replica}",
+    holds: Holds::Text,
+    life: Life::AtMost(REPLICA_TTL),
+    written_by: "replicas, every few seconds; removed at a clean end",
+};
+
+/// The names of the replicas that have started lately, and of those that still run.
+pub const REPLICAS: Key = Key {
+    name: "wxgate:replicas",
+    holds: Holds::Stream,
+    life: Life::Entries(REPLICA_ENTRIES),
+    written_by: "replicas, at the start and every hour",
+};
+
+/// The key with which a gateway, and `wxgate check`, try whether Redis takes their commands.
 pub const CHECK: Key = Key {
     name: "wxgate:check:{id}",
     holds: Holds::Text,
     life: Life::AtMost(CHECK_TTL),
-    written_by: "check, which removes it again",
+    written_by: "store and check, which remove it again",
 };
 
 /// Every row of the table.
-pub const ALL: [&Key; 16] = [
+pub const ALL: [&Key; 20] = [
     &TOKEN,
     &TICKET,
+    &CARD_TICKET,
     &LOCK,
     &TICKET_ASKED,
+    &CARD_TICKET_ASKED,
     &TOKEN_CALLS,
     &FORCE_REFRESH,
     &FORCE_REFRESH_CALLS,
@@ -208,6 +246,8 @@ pub const ALL: [&Key; 16] = [
     &JOURNAL,
     &MEDIA,
     &MEDIA_LOCK,
+    &REPLICA,
+    &REPLICAS,
     &CHECK,
 ];
 
@@ -225,12 +265,20 @@ pub(crate) fn ticket(settings: &settings::Credentials, app_id: &AppId) -> String
     settings.ticket_key.fill(app_id)
 }
 
+pub(crate) fn card_ticket(app_id: &AppId) -> String {
+    CARD_TICKET.of_account(app_id)
+}
+
 pub(crate) fn lock(settings: &settings::Credentials, app_id: &AppId) -> String {
     settings.lock_key.fill(app_id)
 }
 
 pub(crate) fn ticket_asked(app_id: &AppId) -> String {
     TICKET_ASKED.of_account(app_id)
+}
+
+pub(crate) fn card_ticket_asked(app_id: &AppId) -> String {
+    CARD_TICKET_ASKED.of_account(app_id)
 }
 
 pub(crate) fn token_calls(app_id: &AppId, day: &str) -> String {
@@ -278,6 +326,10 @@ pub(crate) fn media_lock(app_id: &AppId, media_id: &str) -> String {
     MEDIA_LOCK.of_account(app_id).replace("{media_id}", media_id)
 }
 
+pub(crate) fn replica(name: &str) -> String {
+    REPLICA.name.replace("{replica}", name)
+}
+
 pub(crate) fn check(id: u64) -> String {
     CHECK.name.replace("{id}", &format!("{id:016x}"))
 }
@@ -297,7 +349,9 @@ mod tests {
             token(&settings, &app_id),
             ticket(&settings, &app_id),
             lock(&settings, &app_id),
+            card_ticket(&app_id),
             ticket_asked(&app_id),
+            card_ticket_asked(&app_id),
             token_calls(&app_id, "2026-01-31"),
             force_refresh(&app_id),
             force_refresh_calls(&app_id, "2026-01-31"),
@@ -308,6 +362,7 @@ mod tests {
             handed_out_to(&app_id, "ba7816bf", "crm"),
             journal(&app_id),
             media(&app_id, "m-1"),
+            replica("gw-1"),
             check(1),
         ];
         for name in names {

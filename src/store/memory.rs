@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use crate::clock::Moment;
 
-use super::{Claim, Entry, Health, SharedStore, StoreFuture, is_blank};
+use super::{Claim, Entry, Health, SharedStore, StoreFuture, counts_as_none};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
@@ -45,10 +45,10 @@ impl State {
         self.values.insert(key.to_owned(), (value, now + ttl));
     }
 
-    /// The value at `key`, unless it is blank.
+    /// The value at `key`, unless it counts as none.
     fn made(&self, key: &str) -> Option<&str> {
         let (value, _) = self.live(key)?;
-        Some(value.as_str()).filter(|value| !is_blank(value))
+        Some(value.as_str()).filter(|value| !counts_as_none(value))
     }
 
     fn compare_and_set(&mut self, key: &str, expected: Option<&str>, value: &str, ttl: Duration) -> bool {
@@ -155,10 +155,6 @@ impl SharedStore for MemoryStore {
             .get(key)
             .map(|stream| stream.iter().rev().take(count).cloned().collect());
         ready(entries.unwrap_or_default())
-    }
-
-    fn ping(&self) -> StoreFuture<'_, ()> {
-        ready(())
     }
 
     fn health(&self) -> Health {

@@ -4,6 +4,7 @@
 //! key and its lock in one slot, so each works on Redis Cluster. Each is atomic on the server, or safe if operations of
 //! other replicas come between its steps, so a replica that is frozen in between can do no harm.
 
+mod error;
 pub mod keys;
 mod memory;
 mod redis;
@@ -14,18 +15,18 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+pub use self::error::{StoreError, StoreFault};
 pub use self::memory::MemoryStore;
-pub use self::redis::{RedisStore, ServerFacts};
+pub use self::redis::{COMMANDS, RedisStore, ServerFacts};
 
-/// The store could not be reached, or refused the operation. Says why, without the value that was to be written.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+/// The longest value that is used, in bytes. A longer one is cut one byte beyond it, on the server, so that whatever
+/// stands in Redis takes no more memory than that here.
+pub const MAX_VALUE: usize = 8 * 1024;
 
 /// A value and its remaining life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// As it was written.
+    /// As it was written, but for [`MAX_VALUE`]; what is not UTF-8 is replaced by U+FFFD.
     pub value: String,
     /// `None` if it does not expire.
     pub ttl: Option<Duration>,
@@ -58,15 +59,15 @@ pub enum Claim {
     Theirs,
 }
 
-/// True for a value that counts as none, because only a slip in redis-cli can have written it.
-pub(crate) fn is_blank(value: &str) -> bool {
-    value.trim().is_empty()
+/// True for a value that counts as none, because only a slip can have written it.
+pub(crate) fn counts_as_none(value: &str) -> bool {
+    value.trim().is_empty() || value.len() > MAX_VALUE
 }
 
 /// Whether a store is up, and since when.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// Why the last operation failed; `None` if it succeeded.
+    /// Why an operation fails; `None` if every operation succeeded when it was last tried.
     pub error: Option<StoreError>,
     /// When the store last went up or down.
     pub since: Instant,
@@ -78,20 +79,6 @@ impl Health {
             error: None,
             since: Instant::now(),
         }
-    }
-
-    fn unknown() -> Self {
-        Self {
-            error: Some(StoreError("not asked yet".to_owned())),
-            since: Instant::now(),
-        }
-    }
-
-    fn record(&mut self, error: Option<&StoreError>) {
-        if self.error.is_some() != error.is_some() {
-            self.since = Instant::now();
-        }
-        self.error = error.cloned();
     }
 }
 
@@ -135,8 +122,8 @@ pub trait SharedStore: Send + Sync {
     /// Removes `key` only if it still holds `expected`; true if it did.
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool>;
 
-    /// Reads `key`. If there is no value, or a blank one, removes the blank one and takes `lock` for `owner`, if it is
-    /// free.
+    /// Reads `key`. If there is no value, or one that counts as none, removes that one and takes `lock` for `owner`, if
+    /// it is free.
     ///
     /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that makes the value writes it by
     /// [`SharedStore::set_if_absent`] while it holds `lock`, and may then let the lock expire: once there is a value,
@@ -152,10 +139,7 @@ pub trait SharedStore: Send + Sync {
     /// The last `count` entries of the stream at `key`, newest first.
     fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>>;
 
-    /// An error if the store does not answer.
-    fn ping(&self) -> StoreFuture<'_, ()>;
-
-    /// Whether the store is up, as of the last operation.
+    /// Whether the store is up, as of the last time that each operation was tried.
     fn health(&self) -> Health;
 
     /// True if other processes see the same store.

@@ -2,23 +2,81 @@
 //! would repeat it for each batch, is not compiled in.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
+use crate::http_client;
+
+/// Why the last request failed, if it did: the SDK's own error says only "network error".
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastFailure(Arc<Mutex<Option<String>>>);
+
+impl LastFailure {
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A client that remembers why its last request failed.
+#[derive(Debug)]
+pub(super) struct RememberingClient {
+    client: reqwest::Client,
+    failure: LastFailure,
+}
+
+impl RememberingClient {
+    pub(super) fn new(client: reqwest::Client, failure: LastFailure) -> Self {
+        Self { client, failure }
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.client.send_bytes(request).await;
+        // The text of an error without a source may have the URL in it.
+        let failure = answer.as_ref().err().filter(|error| error.source().is_some());
+        self.failure.set(failure.map(|error| http_client::cause(&**error)));
+        answer
+    }
+}
+
+impl HttpClient for RememberingClient {
+    // What the macro `async_trait` would write.
+    fn send_bytes<'life0, 'async_trait>(
+        &'life0 self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'async_trait, Result<Response<Bytes>, HttpError>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        self.send(request).boxed()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Reporting<E> {
     exporter: E,
+    failure: LastFailure,
     /// Spans lost since the outage began; 0 while there is none.
     dropped: AtomicU64,
 }
 
 impl<E> Reporting<E> {
-    pub(super) fn new(exporter: E) -> Self {
+    pub(super) fn new(exporter: E, failure: LastFailure) -> Self {
         Self {
             exporter,
+            failure,
             dropped: AtomicU64::new(0),
         }
     }
@@ -30,7 +88,12 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
         let outcome = self.exporter.export(batch).await;
         if let Err(error) = &outcome {
             if self.dropped.fetch_add(spans, Ordering::Relaxed) == 0 {
-                tracing::warn!("traces are dropped for a while: {error}; look at telemetry.otlp_endpoint");
+                let why = self.failure.get().unwrap_or_else(|| error.to_string());
+                let advice = match http_client::certificate_cure(&why) {
+                    Some(_) => "",
+                    None => "; look at telemetry.otlp_endpoint",
+                };
+                tracing::warn!("traces are dropped for a while: {why}{advice}");
             }
         } else {
             let dropped = self.dropped.swap(0, Ordering::Relaxed);

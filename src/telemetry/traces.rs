@@ -19,7 +19,7 @@ use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
-use super::exporter::Reporting;
+use super::exporter::{LastFailure, RememberingClient, Reporting};
 use super::spans::TRACES;
 use crate::http_client::{self, BuildError};
 use crate::settings;
@@ -68,11 +68,11 @@ impl Traces {
     /// Begins to export to the collector at `endpoint`, over connections as `http` has them, in a task of the
     /// runtime. `instance` is this process's name.
     pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, TracesError> {
+        let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(SEND_LIMIT))?;
+        let failure = LastFailure::default();
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(http_client::build_with(http, CONNECT_TIMEOUT, |client| {
-                client.timeout(SEND_LIMIT)
-            })?)
+            .with_http_client(RememberingClient::new(client, failure.clone()))
             .with_endpoint(traces_url(endpoint).as_str())
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(SEND_LIMIT)
@@ -84,7 +84,7 @@ impl Traces {
             .with_scheduled_delay(GATHER)
             .with_max_export_timeout(SEND_LIMIT)
             .build();
-        let processor = BatchSpanProcessor::builder(Reporting::new(exporter), Tokio)
+        let processor = BatchSpanProcessor::builder(Reporting::new(exporter, failure), Tokio)
             .with_batch_config(batches)
             .build();
         let resource = Resource::builder_empty()

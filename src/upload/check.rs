@@ -42,7 +42,10 @@ impl CheckedBody {
     /// What is wrong with a picture of which `seen` bytes have arrived so far.
     fn problem_after(&self, seen: u64) -> Option<UploadError> {
         if seen > self.limit {
-            Some(UploadError::Rejected(Rejection::TooLarge { limit: self.limit }))
+            Some(UploadError::Rejected(Rejection::TooLarge {
+                limit: self.limit,
+                bytes: self.announced,
+            }))
         } else if self.announced.is_some_and(|announced| seen > announced) {
             Some(CallError::Body(BodyProblem::Unexpected).into())
         } else {
@@ -140,6 +143,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -148,9 +152,12 @@ mod tests {
         let rest = [100, 100, 100].map(|length| Ok(Bytes::from(vec![0; length])));
         for announced in [None, Some(299)] {
             let download = MediaDownload {
+                started: Instant::now(),
                 content_length: announced,
+                content_type: None,
                 head: Bytes::from_static(&[0; 50]),
                 rest: stream::iter(rest.clone()).boxed(),
+                may_be_rejection: false,
             };
             let (body, progress) = CheckedBody::new(download, 300);
             let lengths: Vec<_> = body

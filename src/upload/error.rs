@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::credentials::TokenCallError;
 use crate::image_store::StoreFailure;
+use crate::picture::Content;
 use crate::wechat::CallError;
 
 /// How an upload failed. `Clone`, because every caller that waited for it gets the same answer.
@@ -38,13 +39,18 @@ impl From<CallError> for UploadError {
     }
 }
 
-/// Why something is not stored.
+/// Why something is not stored; the page is told this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// Its first bytes are not those of a kind in `media.allowed_types`.
-    #[error("not an allowed kind of picture")]
-    NotAPicture,
-    /// It is a video.
+    #[error("{}", describe(*found))]
+    NotAPicture {
+        /// What it is.
+        found: Content,
+        /// Its length in bytes, if WeChat announced it.
+        bytes: Option<u64>,
+    },
+    /// It is a video: WeChat sends a link to it.
     #[error("a video, not a picture")]
     Video,
     /// It is larger than `media.max_bytes`.
@@ -52,5 +58,38 @@ pub enum Rejection {
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
+        /// Its length in bytes, if WeChat announced it.
+        bytes: Option<u64>,
     },
+}
+
+fn describe(found: Content) -> String {
+    match found {
+        Content::Voice(_) => {
+            format!(
+                "a voice recording, not a picture: {found}; send the serverId of wx.uploadImage, not of wx.uploadVoice"
+            )
+        }
+        Content::Video(_) => format!("a video, not a picture: {found}"),
+        Content::Picture(_) | Content::Page | Content::Other(_) => format!("not an allowed kind of picture: {found}"),
+    }
+}
+
+impl Rejection {
+    /// What came instead of an allowed picture, for the log.
+    pub(super) fn found(self) -> Option<String> {
+        match self {
+            Self::NotAPicture { found, .. } => Some(found.to_string()),
+            Self::Video => Some("a link to a video".to_owned()),
+            Self::TooLarge { .. } => None,
+        }
+    }
+
+    /// Its length, if that is known.
+    pub(super) fn bytes(self) -> Option<u64> {
+        match self {
+            Self::NotAPicture { bytes, .. } | Self::TooLarge { bytes, .. } => bytes,
+            Self::Video => None,
+        }
+    }
 }

@@ -57,12 +57,6 @@ impl Outcome {
             Outcome::Lost => "lost",
         }
     }
-
-    /// True if nothing is wrong with the gateway or what it depends on: the operator need not read about
-    /// it, and any client could fill the log with it.
-    pub(super) fn is_callers_concern(self) -> bool {
-        matches!(self, Outcome::Rejected | Outcome::NotFound | Outcome::Overloaded)
-    }
 }
 
 impl From<&UploadError> for Outcome {

@@ -8,13 +8,12 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
-use crate::store::{Claim, SharedStore, StoreError, is_blank, keys};
+use crate::store::{Claim, SharedStore, counts_as_none, keys};
 use crate::wechat::MediaId;
 
 /// Lease bounds: long enough for a slow Redis to renew, short enough that a crashed replica is soon replaced.
@@ -56,8 +55,6 @@ pub(super) struct Once {
     lease: Duration,
     /// The longest wait for another replica's upload.
     max_wait: Duration,
-    /// Whether the last operation on the store failed.
-    down: AtomicBool,
 }
 
 impl Once {
@@ -74,7 +71,6 @@ impl Once {
             // It ends before the URL is forgotten.
             lease: media_timeout.clamp(*LEASE.start(), *LEASE.end()).min(remember_for),
             max_wait,
-            down: AtomicBool::default(),
         }
     }
 
@@ -83,8 +79,8 @@ impl Once {
         if self.remember_for.is_zero() {
             return None;
         }
-        let entry = self.answered(self.store.get(&keys.url).await)??;
-        Some(entry.value).filter(|url| !is_blank(url)).map(Arc::from)
+        let entry = self.store.get(&keys.url).await.ok()??;
+        Some(entry.value).filter(|url| !counts_as_none(url)).map(Arc::from)
     }
 
     /// Waits until the picture is stored or it is our turn to store it; `None` if another replica has been
@@ -109,30 +105,16 @@ impl Once {
         }
         let owner = hex::encode(rand::random::<[u8; 16]>());
         let claim = self.store.claim(&keys.url, &keys.lease, &owner, self.lease).await;
-        match self.answered(claim) {
-            Some(Claim::Made(url)) => Some(Turn::Stored(url.into())),
-            Some(Claim::Theirs) => None,
-            // Unreachable: storing it twice is better than not at all.
-            Some(Claim::Ours) | None => Some(Turn::Ours(Some(Lease {
+        match claim {
+            Ok(Claim::Made(url)) => Some(Turn::Stored(url.into())),
+            Ok(Claim::Theirs) => None,
+            // Unreachable, which the store tells: storing it twice is better than not at all.
+            Ok(Claim::Ours) | Err(_) => Some(Turn::Ours(Some(Lease {
                 once: self,
                 keys,
                 owner,
             }))),
         }
-    }
-
-    /// The store's answer, if there is one. An outage is logged when it begins and when it ends.
-    fn answered<T>(&self, answer: Result<T, StoreError>) -> Option<T> {
-        let was_down = self.down.swap(answer.is_err(), Ordering::Relaxed);
-        match &answer {
-            Err(error) if !was_down => tracing::warn!(
-                %error,
-                "the shared store does not answer: uploads go on, but each replica stores a picture for itself"
-            ),
-            Ok(_) if was_down => tracing::info!("the shared store answers again: pictures are stored once"),
-            _ => {}
-        }
-        answer.ok()
     }
 }
 
@@ -159,13 +141,13 @@ impl Lease<'_> {
         match done {
             Ok(url) => {
                 let ours = once.store.set_if_absent(&keys.url, &url, once.remember_for);
-                match once.answered(ours.await) {
-                    Some(false) => Ok(once.recall(keys).await.unwrap_or(url)),
-                    Some(true) | None => Ok(url),
+                match ours.await {
+                    Ok(false) => Ok(once.recall(keys).await.unwrap_or(url)),
+                    Ok(true) | Err(_) => Ok(url),
                 }
             }
             Err(error) => {
-                once.answered(once.store.compare_and_delete(&keys.lease, owner).await);
+                let _ = once.store.compare_and_delete(&keys.lease, owner).await;
                 Err(error)
             }
         }
@@ -180,7 +162,7 @@ impl Lease<'_> {
             let renewed = once
                 .store
                 .compare_and_set(&self.keys.lease, Some(owner), owner, once.lease);
-            once.answered(renewed.await);
+            let _ = renewed.await;
         }
     }
 }

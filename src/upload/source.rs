@@ -14,8 +14,8 @@ pub trait MediaSource: Send + Sync {
     /// The account they belong to.
     fn app_id(&self) -> &AppId;
 
-    /// Starts to download `media_id`. This has a time limit of its own, and so has each wait for the next
-    /// chunk of the download.
+    /// Starts to download `media_id`. The caller limits the whole by [`MediaDownload::started`]; each wait for the
+    /// next chunk has a limit of its own.
     fn fetch<'a>(&'a self, media_id: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>>;
 }
 
@@ -31,6 +31,15 @@ impl WeChatMedia {
     pub(crate) fn new(client: Arc<WeChatClient>, account: Arc<AccountCredentials>) -> Self {
         Self { client, account }
     }
+
+    /// Starts the download with the account's token; returns both.
+    async fn download(&self, media_id: &MediaId) -> Result<(Arc<Credential>, MediaDownload), TokenCallError> {
+        let call = move |token: Arc<Credential>| async move {
+            let download = self.client.media(&token.value, media_id).await?;
+            Ok((token, download))
+        };
+        self.account.with_token(call).await
+    }
 }
 
 impl MediaSource for WeChatMedia {
@@ -39,7 +48,19 @@ impl MediaSource for WeChatMedia {
     }
 
     fn fetch<'a>(&'a self, media_id: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>> {
-        let call = move |token: Arc<Credential>| async move { self.client.media(&token.value, media_id).await };
-        self.account.with_token(call).boxed()
+        async move {
+            let (used, download) = self.download(media_id).await?;
+            if !download.may_be_rejection {
+                return Ok(download);
+            }
+            let verified = self.account.verified_token().await?;
+            if verified.value == used.value {
+                // The token is good, so this is a file that only reads like a rejection.
+                return Ok(download);
+            }
+            let (_, download) = self.download(media_id).await?;
+            Ok(download)
+        }
+        .boxed()
     }
 }

@@ -13,11 +13,12 @@ use super::error::{Rejection, UploadError};
 use super::metrics::{Outcome, UploadMetrics};
 use super::once::{Keys, Once, Turn, jittered};
 use super::source::MediaSource;
+use crate::account::AppId;
 use crate::credentials::TokenCallError;
 use crate::image_store::{ImageStore, Picture, StoreFailure};
-use crate::picture::Kind;
+use crate::picture::{Content, Kind};
 use crate::telemetry::{call_span, millis, traced};
-use crate::wechat::{BodyProblem, CallError, MediaDownload, MediaId};
+use crate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId};
 
 /// The average pause before the first retry after the store failed; it doubles each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -51,11 +52,7 @@ impl Uploader {
             Err(error) => {
                 let outcome = Outcome::from(error);
                 counted.end(outcome);
-                if outcome.is_callers_concern() {
-                    tracing::debug!(app_id = %source.app_id(), %media_id, %error, "upload refused");
-                } else {
-                    tracing::warn!(app_id = %source.app_id(), %media_id, %error, "upload failed");
-                }
+                log_failure(source.app_id(), media_id, error, outcome);
             }
         }
         result.map(|(url, _)| url)
@@ -95,13 +92,13 @@ impl Uploader {
         }
     }
 
-    /// Makes as many attempts as the store allows, each with a fresh download. Only the store's failures
-    /// are retried here: `credentials` and the WeChat client have retries of their own.
+    /// Makes as many attempts as the store allows, each with a fresh download. Only failures of the store that may
+    /// pass are retried here: `credentials` and the WeChat client have retries of their own.
     async fn upload_with_retries(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let mut pause = RETRY_PAUSE;
         for attempt in 1..self.store.attempts() {
             match self.download_into_store(source, media_id).await {
-                Err(UploadError::Store(failure)) => {
+                Err(UploadError::Store(failure)) if failure.may_pass() => {
                     tracing::warn!(app_id = %source.app_id(), %media_id, attempt, %failure, "the image store failed, trying again");
                 }
                 outcome => return outcome,
@@ -116,7 +113,7 @@ impl Uploader {
     async fn download_into_store(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let began = Instant::now();
         let download = source.fetch(media_id).await.map_err(reject_video)?;
-        let deadline = Instant::now() + self.media_timeout;
+        let deadline = download.started + self.media_timeout;
         let kind = self.check_head(&download)?;
         let length = download.content_length;
         let (body, progress) = CheckedBody::new(download, self.max_bytes);
@@ -154,12 +151,36 @@ impl Uploader {
         if download.head.is_empty() {
             return Err(CallError::Body(BodyProblem::Empty).into());
         }
-        if download.content_length.is_some_and(|length| length > limit) {
-            return Err(UploadError::Rejected(Rejection::TooLarge { limit }));
+        let bytes = download.content_length;
+        let allowed = Kind::sniff(&download.head).filter(|kind| self.allowed.contains(kind));
+        let rejection = match allowed {
+            Some(_) if bytes.is_some_and(|bytes| bytes > limit) => Rejection::TooLarge { limit, bytes },
+            Some(kind) => return Ok(kind),
+            None => Rejection::NotAPicture {
+                found: Content::with_type(&download.head, download.content_type.as_deref()),
+                bytes,
+            },
+        };
+        Err(UploadError::Rejected(rejection))
+    }
+}
+
+/// Logs a failure with what an operator needs to know about it.
+fn log_failure(app_id: &AppId, media_id: &MediaId, error: &UploadError, outcome: Outcome) {
+    let media_id = media_id.start();
+    let cure = match error {
+        UploadError::WeChat(TokenCallError::Call(error)) => error.cure(ErrCode::meaning),
+        _ => None,
+    };
+    let what_to_do = cure.map(|cure| format!(". What to do: {cure}")).unwrap_or_default();
+    match (outcome, error) {
+        (_, UploadError::Rejected(rejection)) => {
+            let (found, bytes) = (rejection.found(), rejection.bytes());
+            tracing::info!(%app_id, media_id, found, bytes, "photo refused: {rejection}");
         }
-        Kind::sniff(&download.head)
-            .filter(|kind| self.allowed.contains(kind))
-            .ok_or(UploadError::Rejected(Rejection::NotAPicture))
+        (Outcome::NotFound, _) => tracing::info!(%app_id, media_id, "photo not found: {error}{what_to_do}"),
+        (Outcome::Overloaded, _) => tracing::debug!(%app_id, media_id, "upload refused: {error}"),
+        _ => tracing::warn!(%app_id, media_id, "upload failed: {error}{what_to_do}"),
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::DATE;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::Answer;
-use super::media::{self, MediaDownload, MediaId};
+use super::media::{self, MediaDownload, MediaId, NotOpened};
 use super::metrics::{Api, WeChatMetrics};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
@@ -31,11 +31,16 @@ pub struct Issued {
     pub asked_at: Moment,
 }
 
+/// The average pause before `media/get` is called once more.
+const MEDIA_RETRY_PAUSE: Duration = Duration::from_millis(300);
+
 /// The one client for WeChat's API.
 pub struct WeChatClient {
     pub(super) http: Client,
     pub(super) bases: Vec<BaseUrl>,
     pub(super) timeout: Duration,
+    /// The limit of a whole media download.
+    media_timeout: Duration,
     /// The limit of making a connection to one of the hosts, tried in turn.
     pub(super) connect_limit: Duration,
     pub(super) metrics: WeChatMetrics,
@@ -60,6 +65,7 @@ impl WeChatClient {
             http: http_client::build(http, connect_timeout)?,
             bases,
             timeout: settings.timeout,
+            media_timeout: settings.media_timeout,
             connect_limit: settings.connect_timeout.saturating_mul(hosts),
             metrics,
         })
@@ -99,10 +105,10 @@ impl WeChatClient {
         issued(&answer?, "access_token", asked_at)
     }
 
-    /// `GET /cgi-bin/ticket/getticket?type=jsapi`: the current ticket. WeChat always reports its full life,
-    /// however old it is.
-    pub async fn jsapi_ticket(&self, token: &Secret) -> Result<Issued, CallError> {
-        let query = [("access_token", token.expose()), ("type", "jsapi")];
+    /// `GET /cgi-bin/ticket/getticket`: the current ticket of this type, `jsapi` or `wx_card`. WeChat always reports its
+    /// full life, however old it is.
+    pub async fn ticket(&self, token: &Secret, ticket_type: &str) -> Result<Issued, CallError> {
+        let query = [("access_token", token.expose()), ("type", ticket_type)];
         let asked_at = Moment::now();
         let call = Call::get("/cgi-bin/ticket/getticket", &query);
         let answer = self.json(Api::Ticket, &call).await;
@@ -128,17 +134,36 @@ impl WeChatClient {
         Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 
-    /// `GET /cgi-bin/media/get`: a temporary media file, as a stream.
+    /// `GET /cgi-bin/media/get`: a temporary media file, as a stream. A failure that may pass, before the first byte,
+    /// costs one more call.
     pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
+        let failed = match self.open_media(token, media_id).await {
+            Err(failed) if failed.is_passing() => failed.error,
+            opened => return opened.map_err(|failed| failed.error),
+        };
+        tracing::debug!(error = %failed, "WeChat did not begin to send a photo; it is asked once more");
+        sleep(MEDIA_RETRY_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
+        let opened = self.open_media(token, media_id).await;
+        opened.map_err(|failed| failed.error)
+    }
+
+    /// One call for a media file, until its first bytes have come.
+    async fn open_media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, NotOpened> {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
-        let download = async {
+        let opening = async {
             let call = Call::get("/cgi-bin/media/get", &query);
-            media::open(self.send(&call).await?, self.timeout).await
+            let response = self.send(&call).await.map_err(NotOpened::early)?;
+            media::open(response, self.timeout, started).await
         };
-        let download = traced(call_span("wechat", Api::Media.label()), download).await;
-        self.metrics.observe(Api::Media, started, download.as_ref().err());
-        download
+        let limited = async {
+            let opened = timeout(self.media_timeout, opening).await;
+            opened.unwrap_or_else(|_| Err(NotOpened::out_of_time()))
+        };
+        let opened = traced(call_span("wechat", Api::Media.label()), limited).await;
+        let error = opened.as_ref().err().map(|failed| &failed.error);
+        self.metrics.observe(Api::Media, started, error);
+        opened
     }
 
     /// Makes a call that answers JSON, within `wechat.timeout` plus the time for unreachable hosts before.

@@ -8,6 +8,48 @@ pub(super) const WRONG_SECRET: Words = Words {
     zh: "AppSecret 不对、已重置，或属于别的账号：从微信后台重新复制。",
 };
 
+pub(super) const BUSY: Words = Words {
+    en: "nothing, unless it lasts: WeChat is busy, and wxgate or the page tries again",
+    zh: "不用管，除非一直如此：微信繁忙，wxgate 或页面会重试。",
+};
+
+/// For 45009.
+pub(super) const DAY_QUOTA: Words = Words {
+    en: "the day's quota is used up: find out who uses it (wxgate_token_calls_today, the journal, the other systems of \
+         this account); it is reset at midnight in Beijing, and can be cleared in the console ten times a month",
+    zh: "当天的调用次数用完了：找出是谁用掉的（wxgate_token_calls_today、流水、同一账号的其他系统）。北京时间零点重新计数；公众平台上可以清零，每月十次。",
+};
+
+/// For 45011.
+pub(super) const MINUTE_QUOTA: Words = Words {
+    en: "nothing, unless it lasts: the quota of this minute is used up; then find out who makes so many calls",
+    zh: "不用管，除非一直如此：这一分钟的调用次数用完了；若一直如此，找出是谁在频繁调用。",
+};
+
+/// For 40001, 40014 and 42001 on a call with a token.
+pub(super) const TOKEN_REJECTED: Words = Words {
+    en: "nothing, unless it lasts: the gateway gets another token with its next call; if it lasts, another system fetches \
+         tokens with this AppSecret",
+    zh: "不用管，除非一直如此：网关在下一次调用时会换新 token；若一直如此，说明别的系统在用这个 AppSecret 获取 token。",
+};
+
+/// For 40007.
+pub(super) const MEDIA_UNKNOWN: Words = Words {
+    en: "the mediaId is older than three days, another account's, or not a serverId: post the serverId of \
+         wx.uploadImage at once, and with several accounts the right appId",
+    zh: "mediaId 超过三天、属于别的账号，或不是 serverId：拿到 wx.uploadImage 的 serverId 后马上提交；有多个公众号时注意 appId。",
+};
+
+pub(super) const UNLISTED: Words = Words {
+    en: "look this errcode up in WeChat's list of return codes (全局返回码)",
+    zh: "在微信的“全局返回码”里查这个错误码。",
+};
+
+/// For 40164 from several addresses within an hour.
+pub(super) const CHANGING_WAY_OUT: &str = "give wxgate one fixed way out (a NAT gateway, or a forward proxy named in \
+     http_client.proxy) and add its address to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up \
+     to 10 minutes";
+
 /// How an operator can fix what WeChat refuses with `errcode`; `None` for other codes.
 pub(super) fn of(errcode: i64) -> Option<Words> {
     let (en, zh) = match errcode {

@@ -18,12 +18,30 @@ pub enum Meaning {
     TokenRejected,
     /// No such media, or expired, or of another account.
     MediaUnknown,
-    /// A quota is used up: nothing helps before its minute or day is over.
-    Quota,
+    /// The quota of this minute is used up.
+    MinuteQuota,
+    /// The quota of the day is used up.
+    DayQuota,
     /// Only an operator can fix it, and this is how.
     Operator(Words),
     /// A code that is not documented.
     Unlisted,
+}
+
+impl Meaning {
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn cure(self) -> Words {
+        match self {
+            Self::Busy => cure::BUSY,
+            Self::TokenRejected => cure::TOKEN_REJECTED,
+            Self::MediaUnknown => cure::MEDIA_UNKNOWN,
+            Self::MinuteQuota => cure::MINUTE_QUOTA,
+            Self::DayQuota => cure::DAY_QUOTA,
+            Self::Operator(words) => words,
+            Self::Unlisted => cure::UNLISTED,
+        }
+    }
 }
 
 impl ErrCode {
@@ -45,7 +63,8 @@ impl ErrCode {
             -1 => Meaning::Busy,
             40001 | 40014 | 42001 => Meaning::TokenRejected,
             40007 => Meaning::MediaUnknown,
-            45009 | 45011 => Meaning::Quota,
+            45009 => Meaning::DayQuota,
+            45011 => Meaning::MinuteQuota,
             _ => cure::of(self.0).map_or(Meaning::Unlisted, Meaning::Operator),
         }
     }

@@ -1,10 +1,11 @@
 //! How a call to WeChat fails.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::ErrCode;
+use super::{ErrCode, Meaning};
 use crate::http_client::{ReadError, SendError};
 
 /// How a call to WeChat failed. No text has a URL in it, since a query may hold a token.
@@ -64,6 +65,36 @@ impl CallError {
         }
     }
 
+    /// When the same call may succeed, if what failed passes by itself.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        const SOON: Duration = Duration::from_secs(2);
+        let passes = match self {
+            Self::Unreachable(_) | Self::TimedOut | Self::Interrupted(_) | Self::Body(BodyProblem::CutOff) => true,
+            Self::Status(status) => status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429),
+            Self::Body(_) => false,
+            Self::Refused { code, .. } => match code.meaning() {
+                Meaning::Busy => true,
+                Meaning::MinuteQuota => return Some(Duration::from_mins(1)),
+                _ => false,
+            },
+        };
+        passes.then_some(SOON)
+    }
+
+    /// What an operator can do about a refusal, for the log. `meaning` is [`ErrCode::meaning`], or
+    /// [`ErrCode::meaning_of_token_call`].
+    #[must_use]
+    pub fn cure(&self, meaning: fn(ErrCode) -> Meaning) -> Option<String> {
+        let general = meaning(self.errcode()?).cure().en;
+        Some(match self.refused_address() {
+            Some(address) => format!(
+                "add {address} to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes"
+            ),
+            None => general.to_owned(),
+        })
+    }
+
     /// The address that WeChat saw the call come from, if it refused because of it (40164).
     #[must_use]
     pub fn refused_address(&self) -> Option<IpAddr> {
@@ -95,6 +126,9 @@ pub enum BodyProblem {
     /// It is a link to a video.
     #[error("a video, not a picture")]
     Video,
+    /// It is a web page.
+    #[error("a web page (HTML); does a proxy, or a page to log in, answer in WeChat's place?")]
+    Page,
 }
 
 #[cfg(test)]

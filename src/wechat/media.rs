@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
+use tokio::time::Instant;
 
 use super::answer::{Answer, MAX_JSON};
-use super::{BodyProblem, CallError};
+use super::token_rejection::{TokenRejection, is_file};
+use super::{BodyProblem, CallError, Meaning};
 use crate::http_client;
-use crate::picture::Kind;
+use crate::picture::{Content, Kind};
 
 /// A media id as WeChat gives it: 1 to 512 characters of `[A-Za-z0-9_-]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +36,14 @@ impl MediaId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its first characters, enough to find it by.
+    #[must_use]
+    pub fn start(&self) -> &str {
+        const LENGTH: usize = 12;
+        // All of its characters are one byte long.
+        self.0.get(..LENGTH).unwrap_or(&self.0)
+    }
 }
 
 impl fmt::Display for MediaId {
@@ -41,40 +52,97 @@ impl fmt::Display for MediaId {
     }
 }
 
-/// A media file that is being downloaded. All that is known is that it is not an error in JSON.
+/// A media file that is being downloaded. All that is known is that it is not certainly an error of WeChat's.
 pub struct MediaDownload {
+    /// When the download began; `wechat.media_timeout` counts from here.
+    pub started: Instant,
     /// The announced length in bytes.
     pub content_length: Option<u64>,
+    /// What WeChat says that it is, in lower case. Not to be trusted.
+    pub content_type: Option<String>,
     /// The first bytes: [`crate::picture::Kind::HEAD`] at least, unless the file is shorter.
     pub head: Bytes,
     /// What follows `head`. Each wait for the next chunk ends after `wechat.timeout`; a body shorter than
     /// announced ends with [`CallError::Body`].
     pub rest: BoxStream<'static, Result<Bytes, CallError>>,
+    /// True if this may as well be WeChat's refusal of the token, which only a probe can tell.
+    pub may_be_rejection: bool,
 }
 
-/// Opens `response` as a media file. WeChat sends errors with status 200 and under any content type,
-/// and files under `text/plain`, so only the bytes decide: what begins with `{` is JSON.
-pub(super) async fn open(response: Response, stall: Duration) -> Result<MediaDownload, CallError> {
-    if response.status() != StatusCode::OK {
-        return Err(CallError::Status(response.status()));
+/// A download that failed before there was a file to stream.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(super) struct NotOpened {
+    pub(super) error: CallError,
+    /// Whether a byte of the body had come.
+    begun: bool,
+}
+
+impl NotOpened {
+    /// Before the first byte.
+    pub(super) fn early(error: impl Into<CallError>) -> Self {
+        let error = error.into();
+        Self { error, begun: false }
     }
+
+    fn late(error: CallError) -> Self {
+        Self { error, begun: true }
+    }
+
+    /// WeChat's time for the whole download is over.
+    pub(super) fn out_of_time() -> Self {
+        Self::late(CallError::TimedOut)
+    }
+
+    /// True if another attempt may well succeed: WeChat is busy, or it said nothing at all.
+    pub(super) fn is_passing(&self) -> bool {
+        match &self.error {
+            CallError::Refused { code, .. } => code.meaning() == Meaning::Busy,
+            CallError::TimedOut | CallError::Interrupted(_) | CallError::Body(BodyProblem::CutOff) => !self.begun,
+            CallError::Unreachable(_) | CallError::Status(_) | CallError::Body(_) => false,
+        }
+    }
+}
+
+/// Opens `response` as a media file. WeChat sends errors with status 200 and under any content type, and files under
+/// `text/plain`; but only files have a name (`Content-disposition`). Without one, what begins with `{` is JSON.
+pub(super) async fn open(response: Response, stall: Duration, started: Instant) -> Result<MediaDownload, NotOpened> {
+    if response.status() != StatusCode::OK {
+        return Err(NotOpened::early(CallError::Status(response.status())));
+    }
+    let headers = response.headers().clone();
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.map(str::to_ascii_lowercase);
     let content_length = response.content_length();
     let mut rest = http_client::chunks(response, stall).map_err(CallError::from).boxed();
-    let mut head = rest.try_next().await?.unwrap_or_default();
+    let first = rest.try_next().await.map_err(NotOpened::early)?;
+    let mut head = first.ok_or_else(|| NotOpened::early(CallError::Body(BodyProblem::Empty)))?;
     if head.len() < Kind::HEAD {
         head = gather(&mut rest, head.into(), Kind::HEAD).await?.freeze();
     }
-    if head.is_empty() {
-        return Err(CallError::Body(BodyProblem::Empty));
-    }
-    if head.trim_ascii_start().first() == Some(&b'{') {
-        let body = gather(&mut rest, head.into(), MAX_JSON).await?;
-        return Err(json_in_place_of_a_file(&body));
+    let mut may_be_rejection = false;
+    if !is_file(&headers) {
+        let says_picture = content_type.as_ref().is_some_and(|text| text.starts_with("image/"));
+        if Content::of(&head) == Content::Page && !says_picture {
+            return Err(NotOpened::late(CallError::Body(BodyProblem::Page)));
+        }
+        if head.trim_ascii_start().first() == Some(&b'{') {
+            head = gather(&mut rest, head.into(), MAX_JSON).await?.freeze();
+            let error = json_in_place_of_a_file(&head);
+            let doubtful = TokenRejection::of(error.clone(), &headers).filter(|rejection| !rejection.is_certain);
+            if doubtful.is_none() {
+                return Err(NotOpened::late(error));
+            }
+            may_be_rejection = true;
+        }
     }
     Ok(MediaDownload {
+        started,
         content_length,
+        content_type,
         head,
         rest,
+        may_be_rejection,
     })
 }
 
@@ -83,10 +151,10 @@ async fn gather(
     rest: &mut BoxStream<'static, Result<Bytes, CallError>>,
     mut gathered: BytesMut,
     enough: usize,
-) -> Result<BytesMut, CallError> {
+) -> Result<BytesMut, NotOpened> {
     while gathered.len() < enough {
         let Some(chunk) = rest.next().await else { break };
-        gathered.extend_from_slice(&chunk?);
+        gathered.extend_from_slice(&chunk.map_err(NotOpened::late)?);
     }
     Ok(gathered)
 }

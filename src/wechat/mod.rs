@@ -8,6 +8,8 @@ mod error;
 mod forward;
 mod media;
 mod metrics;
+mod refused_addresses;
+mod token_rejection;
 
 pub use client::{Issued, MAX_CREDENTIAL, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
@@ -15,3 +17,5 @@ pub use error::{BodyProblem, CallError};
 pub use forward::{ApiPath, CallBody, CallHead};
 pub use media::{MediaDownload, MediaId};
 pub use metrics::WeChatMetrics;
+pub use refused_addresses::{ChangingWayOut, RefusedAddresses};
+pub use token_rejection::TokenRejection;

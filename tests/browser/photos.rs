@@ -1,6 +1,6 @@
 //! The whole way: signed, checked by WeChat, chosen, uploaded, stored and shown.
 
-use wxgate::sandbox::Api;
+use wxgate::sandbox::{Api, Fault};
 
 use super::pages::faults;
 use super::phone::{PHOTO, Phone};
@@ -97,4 +97,21 @@ async fn client_retries_a_short_overload_and_reports_a_long_one() {
             assert_eq!(other.await.unwrap().code(), (200, 0));
         })
         .await;
+}
+
+/// WeChat is busy for both calls that the gateway makes, and no longer when the client asks again.
+#[tokio::test]
+async fn client_retries_a_photo_that_failed_in_passing() {
+    let gateway = gateway().await;
+    let sandbox = &gateway.wechat.sandbox;
+    sandbox.inject(Fault::errcode(-1).on(Api::MediaGet).times(2));
+    Phone::android()
+        .opens(&gateway, "/p", async |chromium| {
+            chromium.until_usable().await;
+            chromium.tap().await;
+            chromium.until_the_picture_is_shown().await;
+            assert_eq!(chromium.asked_phone("uploadImage").await, 1);
+        })
+        .await;
+    assert_eq!(sandbox.calls(Api::MediaGet), 3);
 }

@@ -230,8 +230,14 @@ async fn upload_form_has_the_documented_layout() {
 async fn answer_without_success_is_a_refusal_with_its_reason() {
     let service = UploadService::start().await;
     for (answer, why) in [
-        ("refused", "its answer has 403 at /code"),
-        ("no-code", "its answer has nothing at /code"),
+        (
+            "refused",
+            "its answer has 403 at /code, not image_store.http.success_value; it says: \"********\"",
+        ),
+        (
+            "no-code",
+            "its answer has nothing at /code, not image_store.http.success_value",
+        ),
         ("blank", "its answer has a blank text at /data, not a URL"),
         ("null", "its answer has null at /data, not a URL"),
         ("object", "its answer has an object at /data, not a URL"),
@@ -239,7 +245,6 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
         ("html", "its answer is not JSON"),
         ("cut-off", "its answer is not JSON"),
         ("endless", "its answer is longer than 65536 bytes"),
-        ("500", "it answered with HTTP status 500 Internal Server Error"),
         ("redirect", "it answered with HTTP status 307 Temporary Redirect"),
         ("see-other", "it answered with HTTP status 303 See Other"),
         ("nowhere", "it answered with HTTP status 404 Not Found"),
@@ -250,6 +255,13 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
             "{answer}: {put:?}"
         );
     }
+    // What may pass is no refusal.
+    let put = put(&service.settings_for("/answers/500")).await;
+    let why = "it answered with HTTP status 500 Internal Server Error";
+    assert!(
+        matches!(&put, Err(StoreFailure::Broken(text)) if text == why),
+        "{put:?}"
+    );
     assert_eq!(service.everything().await, Vec::<String>::new());
 }
 
@@ -335,6 +347,32 @@ async fn probe_fails_if_the_service_refuses_the_key() {
         let (probe, ()) = tokio::join!(store.probe(), serve);
         assert_eq!(probe.is_ok(), fine, "{probe:?}");
     }
+}
+
+/// A proxy with a limit on bodies answers as soon as it has read the head, and reads on for a while.
+#[tokio::test]
+async fn early_refusal_is_no_broken_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/upload", listener.local_addr().unwrap());
+    let settings = settings::HttpStore {
+        url: Some(Url::parse(&url).unwrap()),
+        ..Default::default()
+    };
+    let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
+    let serve = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 1024]).await;
+        let answer = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        socket.write_all(answer).await.unwrap();
+        while socket.read(&mut [0; 8192]).await.is_ok_and(|read| read > 0) {}
+    };
+    let content = large(12 * 1024 * 1024);
+    let (put, ()) = tokio::join!(store.put(picture(Kind::Jpeg, &content, true)), serve);
+    let why = "it answered with HTTP status 413 Payload Too Large";
+    assert!(
+        matches!(&put, Err(StoreFailure::Refused(text)) if text == why),
+        "{put:?}"
+    );
 }
 
 fn assert_broken(put: &Result<String, StoreFailure>) {

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use wxgate::image_store::{self, ImageStore, S3Store, StoreFailure};
+use wxgate::image_store::{ImageStore, S3Store, StoreFailure};
 use wxgate::picture::Kind;
 use wxgate::secret::Secret;
 use wxgate::settings;
@@ -159,16 +159,8 @@ async fn answer(
     Ok(answer)
 }
 
-fn open(settings: settings::S3Store) -> Arc<dyn ImageStore> {
-    let backend = settings::ImageStoreBackend::S3;
-    let settings = settings::ImageStore {
-        backend,
-        s3: settings,
-        ..Default::default()
-    };
-    image_store::open(&settings.resolve().unwrap(), &direct(), &TaskTracker::new())
-        .unwrap()
-        .store
+fn open(settings: &settings::S3Store) -> S3Store {
+    S3Store::open(&settings.resolve().unwrap(), &direct(), &TaskTracker::new()).unwrap()
 }
 
 #[tokio::test]
@@ -176,7 +168,7 @@ async fn put_is_retried_while_the_server_is_unavailable() {
     let server = S3Server::start().await;
     server.tricks.unavailable.store(2, Ordering::SeqCst);
     let content = large(100_000);
-    let url = open(server.settings())
+    let url = open(&server.settings())
         .put(picture(Kind::Jpeg, &content, true))
         .await
         .unwrap();
@@ -214,7 +206,7 @@ async fn picture_is_taken_back_with_any_prefix() {
             prefix: prefix.to_owned(),
             ..server.settings()
         };
-        let store = open(settings);
+        let store = open(&settings);
         let url = store.put(picture(Kind::Jpeg, b"a photo", true)).await.unwrap();
         let taken = store.take_back(&url).await.unwrap();
         assert_eq!(taken.as_deref(), Some(&b"a photo"[..]), "{url}");
@@ -265,16 +257,14 @@ async fn refusal_is_reported_with_its_code_and_without_keys() {
         ..server.settings()
     };
     for length in [1000, 6 * 1024 * 1024] {
-        let put = open(settings.clone())
-            .put(picture(Kind::Jpeg, &large(length), true))
-            .await;
+        let put = open(&settings).put(picture(Kind::Jpeg, &large(length), true)).await;
         let expected = "HTTP status 403 Forbidden, SignatureDoesNotMatch";
         assert!(
             matches!(&put, Err(StoreFailure::Refused(text)) if text == expected),
             "{put:?}"
         );
     }
-    let probe = open(settings).probe().await;
+    let probe = open(&settings).probe().await;
     assert!(matches!(probe, Err(StoreFailure::Refused(_))), "{probe:?}");
     assert_eq!(files(server.root()), Vec::<String>::new());
 }
@@ -284,7 +274,7 @@ async fn unreachable_server_is_a_broken_store() {
     let server = S3Server::start().await;
     let settings = server.settings();
     drop(server);
-    let put = open(settings).put(picture(Kind::Jpeg, &large(1000), true)).await;
+    let put = open(&settings).put(picture(Kind::Jpeg, &large(1000), true)).await;
     assert!(
         matches!(&put, Err(StoreFailure::Broken(text)) if text.contains("refused")),
         "{put:?}"

@@ -41,10 +41,10 @@ pub struct Stored {
 
 impl Fixture {
     pub async fn all() -> [Fixture; 3] {
-        [Self::local(), Self::http().await, Self::s3().await]
+        [Self::local().await, Self::http().await, Self::s3().await]
     }
 
-    fn local() -> Self {
+    async fn local() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let local = settings::LocalStore {
             directory: folder.path().to_owned(),
@@ -54,7 +54,7 @@ impl Fixture {
             local,
             ..Default::default()
         };
-        Self::open("local", &settings, Inside::Local(folder))
+        Self::open("local", &settings, Inside::Local(folder)).await
     }
 
     async fn http() -> Self {
@@ -65,7 +65,7 @@ impl Fixture {
             http: service.settings(),
             ..Default::default()
         };
-        Self::open("http", &settings, Inside::Http(service))
+        Self::open("http", &settings, Inside::Http(service)).await
     }
 
     async fn s3() -> Self {
@@ -76,14 +76,13 @@ impl Fixture {
             s3: server.settings(),
             ..Default::default()
         };
-        Self::open("s3", &settings, Inside::S3(server))
+        Self::open("s3", &settings, Inside::S3(server)).await
     }
 
-    fn open(name: &'static str, settings: &settings::ImageStore, inside: Inside) -> Self {
+    async fn open(name: &'static str, settings: &settings::ImageStore, inside: Inside) -> Self {
         let tasks = TaskTracker::new();
-        let store = image_store::open(&settings.resolve().unwrap(), &direct(), &tasks)
-            .unwrap()
-            .store;
+        let open = image_store::open(&settings.resolve().unwrap(), &direct(), &tasks).await;
+        let store = open.unwrap().store;
         Self {
             store,
             name,

@@ -201,7 +201,7 @@ fn misdirected() -> Vec<(&'static str, Value)> {
     ]
 }
 
-async fn stands_every_attack(algorithm: Algorithm) {
+async fn assert_attacks_are_refused(algorithm: Algorithm) {
     let (issuer, stranger) = (Issuer::new(algorithm), Issuer::new_stranger(algorithm));
     let gateway = issuer.gateway().await;
     for (what, claims) in [
@@ -264,22 +264,22 @@ impl Issuer {
 
 #[tokio::test]
 async fn hs256_rejects_forged_tokens() {
-    stands_every_attack(Algorithm::HS256).await;
+    assert_attacks_are_refused(Algorithm::HS256).await;
 }
 
 #[tokio::test]
 async fn rs256_rejects_forged_tokens() {
-    stands_every_attack(Algorithm::RS256).await;
+    assert_attacks_are_refused(Algorithm::RS256).await;
 }
 
 #[tokio::test]
 async fn es256_rejects_forged_tokens() {
-    stands_every_attack(Algorithm::ES256).await;
+    assert_attacks_are_refused(Algorithm::ES256).await;
 }
 
 #[tokio::test]
 async fn eddsa_rejects_forged_tokens() {
-    stands_every_attack(Algorithm::EdDSA).await;
+    assert_attacks_are_refused(Algorithm::EdDSA).await;
 }
 
 #[tokio::test]

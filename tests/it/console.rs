@@ -2,7 +2,7 @@
 
 use wxgate::sandbox::{Fault, Kill, SandboxConfig, TokenKind};
 
-use crate::support::{Answer, Gateway, RedisServer, photo, until};
+use crate::support::{Answer, Caller, Gateway, GatewayProcess, RedisServer, SandboxHost, photo, until};
 
 const CONSOLE: &str = "/console";
 
@@ -173,4 +173,58 @@ async fn console_says_that_there_is_no_redis() {
         text(&page).contains("Redis is down") && text(&page).contains("The journal is in Redis")
     })
     .await;
+}
+
+/// The section on replicas, in English.
+async fn replicas(caller: &Caller) -> String {
+    let page = caller.internal_get("/console?lang=en").await;
+    let section = text(&page).split("id=\"replicas\"").nth(1).unwrap();
+    section.split("</section>").next().unwrap().to_owned()
+}
+
+async fn until_shown(caller: &Caller, number: usize) {
+    until(&format!("{number} replicas are shown"), || async {
+        replicas(caller).await.matches("<li>").count() == number
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn console_shows_every_replica_that_lives() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().redis(&redis);
+    let mut processes = GatewayProcess::start_many(&builder, &wechat, 3).await;
+    let [one, two, three] = &mut processes[..] else {
+        panic!()
+    };
+    for process in [&*one, &*two, &*three] {
+        until_shown(process, 3).await;
+        let section = replicas(process).await;
+        let version = format!("wxgate {}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(section.matches(&version).count(), 3, "{section}");
+        assert_eq!(section.matches("this one").count(), 1, "{section}");
+    }
+    let chinese = one.internal_get("/console?lang=zh").await;
+    assert!(text(&chinese).contains("本副本"));
+    let marks = async || {
+        let keys = redis.keys().await.into_iter();
+        keys.filter(|key| key.starts_with("wxgate:replica:")).count()
+    };
+    assert_eq!(marks().await, 3);
+
+    // A clean end removes the mark at once, a crash leaves it to expire.
+    two.signal("TERM");
+    assert!(two.ended().await.success());
+    assert_eq!(marks().await, 2);
+    until_shown(one, 2).await;
+    three.kill();
+    until_shown(one, 1).await;
+}
+
+#[tokio::test]
+async fn console_shows_the_one_process_without_redis() {
+    let gateway = Gateway::start().await;
+    until_shown(&gateway, 1).await;
+    assert!(replicas(&gateway).await.contains("this one"));
 }

@@ -11,9 +11,10 @@ mod properties;
 
 type Property = fn(&[u8]);
 
-const PROPERTIES: [(&str, Property); 9] = [
+const PROPERTIES: [(&str, Property); 10] = [
     ("page_url", properties::page_url),
     ("js_domain", properties::js_domain),
+    ("api_path", properties::api_path),
     ("client_address", properties::client_address),
     ("request_id", properties::request_id),
     ("upload_body", properties::upload_body),

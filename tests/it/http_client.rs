@@ -136,7 +136,7 @@ async fn connections_through_a_proxy_are_used_again() {
 }
 
 #[tokio::test]
-async fn wrong_password_for_the_proxy_is_told_and_not_shown() {
+async fn wrong_proxy_password_is_reported_and_not_shown() {
     let weixin = TlsWeChat::start(Certificate::Good).await;
     let proxy = weixin.proxy().await;
     for (base, cause) in [
@@ -267,8 +267,8 @@ async fn s3_is_reached_through_the_proxy_and_by_the_authority() {
     assert!(proxy.asked().iter().all(|asked| asked == "CONNECT s3.test:443"));
 }
 
-/// What `wxgate check` says of a WeChat that it can't reach.
-fn told_of_wechat(check: &Ran) -> &str {
+/// The line of `wxgate check` about a WeChat that it can't reach.
+fn failed_wechat_line(check: &Ran) -> &str {
     assert_eq!(check.code, 1, "{check:?}");
     check
         .out
@@ -278,7 +278,7 @@ fn told_of_wechat(check: &Ran) -> &str {
 }
 
 #[tokio::test]
-async fn certificate_that_is_not_accepted_is_told_in_plain_words() {
+async fn certificate_that_is_not_accepted_is_explained() {
     for (certificate, trusted, words) in [
         (
             Certificate::Good,
@@ -292,7 +292,7 @@ async fn certificate_that_is_not_accepted_is_told_in_plain_words() {
         let builder = if trusted { weixin.trusted() } else { patient() };
         let builder = builder.set("wechat.api_base_url", weixin.front.url());
         let check = builder.run(&weixin.wechat, &["check"]).await;
-        let told = told_of_wechat(&check);
+        let told = failed_wechat_line(&check);
         assert!(told.contains(words), "{words} is not in {told}");
     }
 }

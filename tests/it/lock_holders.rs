@@ -11,7 +11,7 @@ use crate::support::{
     Gateway, GatewayBuilder, GatewayProcess, HELD, Proxy, RedisServer, SandboxHost, always, lock_key, token_key, until,
 };
 
-/// A replaced classic token dies at once, so that whoever goes on using it is found out.
+/// A replaced classic token dies at once, so that a gateway that goes on using it is found out.
 async fn wechat() -> (std::sync::Arc<SandboxHost>, AppId) {
     let wechat = SandboxHost::start(SandboxConfig {
         token_overlap: Some(Duration::ZERO),

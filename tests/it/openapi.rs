@@ -42,7 +42,7 @@ fn every_route_parameter_and_code_is_in_the_document() {
     let properties = &document["components"]["schemas"]["UploadRequest"]["properties"];
     assert!(properties["mediaId"]["example"].is_string() && properties["appId"]["example"].is_string());
 
-    // Each code that a route may answer stands there with an example.
+    // Each code that a route may answer is there with an example.
     let routes = [
         &paths["/wechat/jsSDK"]["get"],
         &paths["/p/active/weChatOa/upload"]["post"],

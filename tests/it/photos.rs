@@ -7,7 +7,7 @@ use wxgate::sandbox::{Api, End, Fault, Rule, Upload};
 
 use crate::support::{Gateway, ImageService, photo};
 
-/// What stands in the gateway's folder, but for the test's own files.
+/// The files in the gateway's folder, except the test's own.
 fn stored(gateway: &Gateway) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(gateway.images.path())
         .unwrap()
@@ -54,25 +54,6 @@ async fn real_photos_arrive_byte_for_byte_and_are_served_as_what_they_are() {
         "/images/%2e%2e/x.jpg",
     ] {
         assert_eq!(gateway.get(path).await.code(), (404, 1009), "{path}");
-    }
-}
-
-#[tokio::test]
-async fn ranges_are_served_or_refused_in_the_envelope() {
-    let gateway = Gateway::start().await;
-    let bytes = photo("portrait.jpg");
-    let url = gateway.upload(&gateway.wechat.takes_photo(&bytes)).await.body["data"].clone();
-    let get = |name: &str, value: &str| gateway.request("GET", url.as_str().unwrap()).header(name, value);
-    let part = get("range", "bytes=10-19").send().await.unwrap();
-    assert_eq!(part.status(), 206);
-    assert_eq!(part.bytes().await.unwrap(), bytes[10..20]);
-    for (name, value) in [
-        ("range", "bytes=99999999-"),
-        ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
-    ] {
-        let answer = gateway.send(get(name, value)).await;
-        answer.assert_envelope();
-        assert_eq!(answer.code(), (400, 1001), "{name}: {answer:?}");
     }
 }
 

@@ -191,6 +191,6 @@ async fn secrets_never_appear_in_answers_and_logs() {
     assert!(told.iter().any(|text| text.contains("\"DEBUG\"")));
     for secret in &secrets {
         let leak = told.iter().find(|text| text.contains(secret.as_str()));
-        assert!(leak.is_none(), "{secret} stands in {leak:?}");
+        assert!(leak.is_none(), "{secret} is in {leak:?}");
     }
 }

@@ -166,13 +166,13 @@ async fn cluster(tls: &Arc<Tls>) -> Vec<RedisServer> {
             .command::<()>(&format!("CLUSTER MEET {} {}", address.ip(), address.port()))
             .await;
     }
-    until_it_stands(&nodes).await;
+    until_cluster_is_up(&nodes).await;
     nodes
 }
 
-async fn until_it_stands(nodes: &[RedisServer]) {
+async fn until_cluster_is_up(nodes: &[RedisServer]) {
     for node in nodes {
-        until("the cluster stands", || async {
+        until("the cluster is up", || async {
             let info: String = node.command("CLUSTER INFO").await;
             info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
         })
@@ -240,7 +240,7 @@ async fn cluster_serves_through_the_loss_of_a_node() {
     until_all_say(&processes, "degraded").await;
     signing.goes_on(50).await;
     nodes[lost].revive().await;
-    until_it_stands(&nodes).await;
+    until_cluster_is_up(&nodes).await;
     until_all_say(&processes, "ready").await;
     until("the token is published again", || async {
         nodes[lost].value(&token_key(&app_id)).await == token
@@ -249,4 +249,81 @@ async fn cluster_serves_through_the_loss_of_a_node() {
     signing.end().await.assert_flawless();
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
+}
+
+/// A Redis and a sentinel, each with a password of its own.
+async fn two_logins(lines: &str, sentinel_login: &str) -> (RedisServer, Sentinel) {
+    let redis = RedisServer::start_with(&["--requirepass", "of-redis"]).await;
+    let lines = format!("sentinel auth-pass mymaster of-redis\n{lines}");
+    let sentinel = Sentinel::start_with(&redis, &lines, sentinel_login).await;
+    (redis, sentinel)
+}
+
+fn with_sentinel(sentinel: &Sentinel) -> GatewayBuilder {
+    Gateway::builder()
+        .set("credentials.backend", "redis")
+        .set("redis.mode", "sentinel")
+        .set("redis.nodes", sentinel.address)
+        .set("redis.password", "of-redis")
+        .set("credentials.adopt_interval", "200ms")
+        .patient_with_redis()
+}
+
+#[tokio::test]
+async fn sentinels_with_a_password_of_their_own_are_asked() {
+    let (_redis, sentinel) = two_logins("requirepass of-sentinels", ":of-sentinels").await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, "of-sentinels\n").unwrap();
+    let builder = with_sentinel(&sentinel).set("redis.sentinel_password_file", file.display());
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    process.until_it_says("ready").await;
+    assert_eq!(process.upload_new_photo().await.code(), (200, 0));
+    let check = builder.run(&wechat, &["check"]).await;
+    assert!(check.code == 0 && check.out.contains("of the sentinels"), "{check:?}");
+    assert!(!format!("{check:?}{:?}", process.log()).contains("of-sentinels"));
+    let config = builder.run(&wechat, &["config"]).await;
+    assert!(!config.out.contains("of-sentinels"), "{config:?}");
+}
+
+#[tokio::test]
+async fn sentinels_with_an_acl_user_are_asked() {
+    let lines = "user default off\nuser gate on >of-the-user ~* &* +@all";
+    let (_redis, sentinel) = two_logins(lines, "gate:of-the-user").await;
+    let builder = with_sentinel(&sentinel)
+        .set("redis.sentinel_username", "gate")
+        .set("redis.sentinel_password", "of-the-user")
+        .start()
+        .await;
+    builder.until_it_says("ready").await;
+}
+
+#[tokio::test]
+async fn check_says_which_of_the_two_logins_failed() {
+    let (_redis, sentinel) = two_logins("requirepass of-sentinels", ":of-sentinels").await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let (good, wrong) = ("redis.sentinel_password", "not-this-one");
+    for (builder, refused, cure) in [
+        (with_sentinel(&sentinel), "the sentinels refused the login", good),
+        (
+            with_sentinel(&sentinel).set(good, wrong),
+            "the sentinels refused the login",
+            good,
+        ),
+        (
+            with_sentinel(&sentinel)
+                .set(good, "of-sentinels")
+                .set("redis.password", wrong),
+            "Redis refused the login",
+            "redis.username and redis.password",
+        ),
+    ] {
+        let check = builder.run(&wechat, &["check"]).await;
+        assert!(
+            check.code == 1 && check.out.contains(refused) && check.out.contains(cure),
+            "{check:?}"
+        );
+        assert!(!check.out.contains(wrong), "{check:?}");
+    }
 }

@@ -218,7 +218,7 @@ async fn token_of_an_older_service_is_adopted() {
     assert_eq!(wechat.sandbox.calls(Api::Token), 0);
     assert!(gateway.foreign_invalidations().await < 0.5);
 
-    // Where the service is gone for good, the gateway takes over before the token ends.
+    // If the service is gone for good, the gateway takes over before the token ends.
     let token = wechat.sandbox.current_token(&app_id, TokenKind::Classic).unwrap();
     let last_words = format!("SET weChat_client_credential:access_token {} EX 2", token.expose());
     drop(gateway);

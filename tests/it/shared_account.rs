@@ -46,7 +46,7 @@ impl Company {
         let mut cached: Option<(String, Instant)> = None;
         let mut turn = number;
         while !self.stop.is_cancelled() {
-            // Any load balancer stands in front of the gateways.
+            // As behind a load balancer.
             turn += 1;
             let gateway = &self.gateways[turn % self.gateways.len()];
             let kept = cached

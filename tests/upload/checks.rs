@@ -44,7 +44,7 @@ async fn one_byte_too_many_is_refused_announced_or_not() {
         let wechat = FakeWeChat::new(move || Ok(download(PHOTO, announced)));
         let error = gateway.upload(&wechat).await.unwrap_err();
         assert!(
-            matches!(error, UploadError::Rejected(Rejection::TooLarge { limit: l }) if l == limit),
+            matches!(error, UploadError::Rejected(Rejection::TooLarge { limit: l, .. }) if l == limit),
             "{error}"
         );
         assert_eq!((store.puts(), store.aborted(), store.stored().len()), (puts, puts, 0));
@@ -70,7 +70,7 @@ async fn disallowed_picture_never_reaches_the_store() {
     ] {
         let error = gateway.upload(&FakeWeChat::sending(content)).await.unwrap_err();
         assert!(
-            matches!(error, UploadError::Rejected(Rejection::NotAPicture)),
+            matches!(error, UploadError::Rejected(Rejection::NotAPicture { .. })),
             "{error}"
         );
     }

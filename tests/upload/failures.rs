@@ -121,15 +121,25 @@ async fn transient_store_failure_is_retried_with_a_fresh_download() {
 
 #[tokio::test(start_paused = true)]
 async fn persistent_store_failure_ends_after_all_attempts() {
-    let refused = || StoreFailure::Refused("HTTP status 507".to_owned());
+    let broken = || StoreFailure::Broken("HTTP status 507".to_owned());
     let (wechat, store) = (
         FakeWeChat::sending(PHOTO),
-        FakeStore::failing((0..4).map(|_| refused()).collect()),
+        FakeStore::failing((0..4).map(|_| broken()).collect()),
     );
     let gateway = Gateway::new(&store);
     let error = gateway.upload(&wechat).await.unwrap_err();
-    assert!(matches!(error, UploadError::Store(StoreFailure::Refused(_))), "{error}");
+    assert!(matches!(error, UploadError::Store(StoreFailure::Broken(_))), "{error}");
     assert_eq!((wechat.downloads(), gateway.count("store_error")), (3, 1.0));
+}
+
+#[tokio::test]
+async fn refusal_by_the_store_costs_one_download() {
+    let refused = StoreFailure::Refused("HTTP status 403".to_owned());
+    let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::failing(vec![refused]));
+    let gateway = Gateway::new(&store);
+    let error = gateway.upload(&wechat).await.unwrap_err();
+    assert!(matches!(error, UploadError::Store(StoreFailure::Refused(_))), "{error}");
+    assert_eq!((wechat.downloads(), store.puts()), (1, 1));
 }
 
 #[tokio::test]

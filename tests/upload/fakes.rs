@@ -19,7 +19,7 @@ use wxgate::credentials::TokenCallError;
 use wxgate::image_store::{ImageStore, Picture, StoreFailure};
 use wxgate::picture::Kind;
 use wxgate::settings;
-use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
+use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault, StoreFuture};
 use wxgate::upload::{MediaRelay, MediaSource, UploadError, UploadMetrics};
 use wxgate::wechat::{CallError, MediaDownload, MediaId};
 
@@ -70,8 +70,11 @@ impl MediaSource for FakeWeChat {
 pub fn download(content: &'static [u8], announced: Option<usize>) -> MediaDownload {
     let (head, rest) = content.split_at(content.len().min(Kind::HEAD));
     MediaDownload {
+        started: Instant::now(),
+        content_type: None,
         content_length: announced.map(|length| length as u64),
         head: Bytes::from_static(head),
+        may_be_rejection: false,
         rest: stream::iter(rest.chunks(10_000).map(|piece| Ok(Bytes::from_static(piece)))).boxed(),
     }
 }
@@ -210,8 +213,12 @@ impl ImageStore for FakeStore {
 /// A shared store that is out of reach.
 pub struct NoStore;
 
+fn unreachable() -> StoreError {
+    StoreError::new(StoreFault::Unreachable, "connection refused", "")
+}
+
 fn out_of_reach<'a, T: Send + 'a>() -> StoreFuture<'a, T> {
-    std::future::ready(Err(StoreError("connection refused".to_owned()))).boxed()
+    std::future::ready(Err(unreachable())).boxed()
 }
 
 impl SharedStore for NoStore {
@@ -239,12 +246,9 @@ impl SharedStore for NoStore {
     fn newest<'a>(&'a self, _: &'a str, _: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
         out_of_reach()
     }
-    fn ping(&self) -> StoreFuture<'_, ()> {
-        out_of_reach()
-    }
     fn health(&self) -> Health {
         Health {
-            error: Some(StoreError("connection refused".to_owned())),
+            error: Some(unreachable()),
             since: Instant::now(),
         }
     }

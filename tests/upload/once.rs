@@ -1,4 +1,4 @@
-//! A picture is stored once, whoever asks for it, whenever and wherever.
+//! A picture is stored once, no matter how often, when and on which replica it is asked for.
 
 use std::sync::Arc;
 use std::time::Duration;

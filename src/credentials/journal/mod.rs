@@ -2,7 +2,7 @@
 
 mod entry;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,32 +65,85 @@ impl Journal {
 }
 
 async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
-    let mut unwritten = VecDeque::new();
+    let mut writer = Writer::new(store);
     loop {
         let stopping = stop.is_cancelled();
-        // While entries wait for the store, the channel is left to fill up: that bounds them.
-        if stopping || unwritten.is_empty() {
-            while let Ok(addressed) = queue.try_recv() {
-                unwritten.push_back(addressed);
-            }
+        while (stopping || writer.has_room())
+            && let Ok(addressed) = queue.try_recv()
+        {
+            writer.unwritten.push_back(addressed);
         }
-        while let Some(Addressed { app_id, entry }) = unwritten.front() {
-            let (key, fields) = (keys::journal(app_id), entry.fields());
-            if store.append(&key, &fields, keys::JOURNAL_ENTRIES).await.is_err() {
-                break;
-            }
-            unwritten.pop_front();
+        if stopping {
+            writer.failing.clear();
         }
+        writer.write().await;
         if stopping {
             return;
         }
+        // While entries wait for the store, the channel is left to fill up: that bounds them.
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(RETRY), if !unwritten.is_empty() => {}
-            addressed = queue.recv(), if unwritten.is_empty() => match addressed {
-                Some(addressed) => unwritten.push_back(addressed),
+            () = tokio::time::sleep(RETRY), if !writer.unwritten.is_empty() => writer.failing.clear(),
+            addressed = queue.recv(), if writer.has_room() => match addressed {
+                Some(addressed) => writer.unwritten.push_back(addressed),
                 None => return,
             },
+        }
+    }
+}
+
+/// Writes entries, each account's in their order. A journal that can't be written does not stop the others'.
+struct Writer {
+    store: Arc<dyn SharedStore>,
+    unwritten: VecDeque<Addressed>,
+    /// Accounts whose entries wait for the next try.
+    failing: HashSet<AppId>,
+    /// Accounts whose key holds something else; their entries are lost, which was told.
+    unwritable: HashSet<AppId>,
+}
+
+impl Writer {
+    fn new(store: Arc<dyn SharedStore>) -> Self {
+        Self {
+            store,
+            unwritten: VecDeque::new(),
+            failing: HashSet::new(),
+            unwritable: HashSet::new(),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.unwritten.len() < WAITING
+    }
+
+    async fn write(&mut self) {
+        for addressed in std::mem::take(&mut self.unwritten) {
+            if self.failing.contains(&addressed.app_id) || !self.is_done(&addressed).await {
+                self.unwritten.push_back(addressed);
+            }
+        }
+    }
+
+    /// Writes an entry; false if it is to be tried again.
+    async fn is_done(&mut self, Addressed { app_id, entry }: &Addressed) -> bool {
+        let (key, fields) = (keys::journal(app_id), entry.fields());
+        match self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await {
+            Ok(()) => {
+                if self.unwritable.remove(app_id) {
+                    tracing::info!(%app_id, "the journal is written again");
+                }
+                true
+            }
+            Err(error) if error.is_about_value() => {
+                if self.unwritable.insert(app_id.clone()) {
+                    tracing::warn!(%app_id, "the journal can't be written: {error}. What to do: {}", error.cure);
+                }
+                true
+            }
+            Err(_) => {
+                self.failing.insert(app_id.clone());
+                false
+            }
         }
     }
 }

@@ -76,6 +76,7 @@ impl Replica {
         let credentials = AccountCredentials::new(&Parameters {
             app_id,
             issuer: Arc::new(wechat),
+            signs_pages: true,
             settings: &keys,
             policy,
             services,

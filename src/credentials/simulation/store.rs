@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use super::gate::Gate;
 use super::world::{World, number};
-use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFuture};
+use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault, StoreFuture};
 
 pub(super) const TOKEN_KEY: &str = "token";
 
@@ -22,7 +22,7 @@ impl SimulatedStore {
         self.gate.pass().await;
         self.world.store_latency().await;
         if self.gate.is_cut_off() || self.world.is_store_down() {
-            return Err(StoreError("simulated".to_owned()));
+            return Err(StoreError::new(StoreFault::Unreachable, "simulated", ""));
         }
         Ok(self.world.store())
     }
@@ -75,10 +75,6 @@ impl SharedStore for SimulatedStore {
 
     fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
         async move { self.reach().await?.newest(key, count).await }.boxed()
-    }
-
-    fn ping(&self) -> StoreFuture<'_, ()> {
-        async move { self.reach().await?.ping().await }.boxed()
     }
 
     fn health(&self) -> Health {

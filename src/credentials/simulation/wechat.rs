@@ -57,7 +57,7 @@ impl Issuer for SimulatedWeChat {
         async move { if good { Ok(()) } else { Err(rejection()) } }.boxed()
     }
 
-    fn ticket<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<Issued, CallError>> {
+    fn ticket<'a>(&'a self, token: &'a Secret, _: &'static str) -> BoxFuture<'a, Result<Issued, CallError>> {
         async move {
             let asked_at = Moment::now();
             self.world.wechat_latency().await;

@@ -139,14 +139,19 @@ pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<
             what.to_owned()
         }
     };
-    let (name, setting) = match kind {
-        Kind::AccessToken => ("access_token", "credentials.token_key"),
-        Kind::JsapiTicket => ("jsapi_ticket", "credentials.ticket_key"),
-    };
+    let name = kind.label();
     let seen = format!(
         "the key {key} in Redis holds {what} instead of the bare {name}, so wxgate neither uses nor overwrites it, and \
          shares no {name} with others"
     );
+    let setting = match kind {
+        Kind::AccessToken => "credentials.token_key",
+        Kind::JsapiTicket => "credentials.ticket_key",
+        Kind::CardTicket => {
+            let cure = "delete it: the key is wxgate's own".to_owned();
+            return Some(Arc::new(ForeignEntry { seen, cure }));
+        }
+    };
     let cure = format!(
         "let the other program write the bare string (in Java: StringRedisSerializer) with a TTL, or give wxgate a key \
          of its own in {setting}"

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::account::AppId;
 use crate::secret::Secret;
-use crate::settings::{self, CurrentSettings};
+use crate::settings::CurrentSettings;
 
 /// The accounts and clients of the settings, whose secrets are accepted.
 pub(super) struct Clients(pub(super) CurrentSettings);
@@ -49,13 +49,33 @@ impl Clients {
         let is_holder = of_account.count() > 0;
         let clients = settings.internal.clients.iter();
         let named: Vec<_> = clients.filter(|client| client.secret == *secret).collect();
-        let allowed = |client: &&&settings::Client| client.app_ids.is_empty() || client.app_ids.contains(app_id);
-        match named.iter().find(allowed) {
+        match named.iter().find(|client| client.may_use(app_id)) {
             Some(client) => Ok(TokenClient::Named(client.name.clone())),
             None if is_holder => Ok(TokenClient::AppSecret(address)),
             None if named.is_empty() => Err(AuthError::WrongSecret),
             None => Err(AuthError::NotForThisAccount),
         }
+    }
+
+    /// The least life that `client` is told with a token.
+    pub(super) fn min_life(&self, client: &TokenClient) -> Duration {
+        let internal = &self.0.load().internal;
+        let own = internal.clients.iter().find(|known| match client {
+            TokenClient::Named(name) => known.name == *name,
+            TokenClient::AppSecret(_) => false,
+        });
+        let own = own.map(|client| client.min_expires_in);
+        own.filter(|own| !own.is_zero()).unwrap_or(internal.min_expires_in)
+    }
+
+    /// The least life that is told with a ticket of `app_id`. A token does not say which client sends it, so it is the
+    /// longest of any that may.
+    pub(super) fn min_ticket_life(&self, app_id: &AppId) -> Duration {
+        let internal = &self.0.load().internal;
+        let clients = internal.clients.iter().filter(|client| client.may_use(app_id));
+        clients
+            .map(|client| client.min_expires_in)
+            .fold(internal.min_expires_in, Duration::max)
     }
 }
 

@@ -5,7 +5,10 @@ mod clients;
 mod console;
 mod metrics;
 mod operator;
+mod owner;
+mod parameters;
 mod pass_through;
+mod spelling;
 mod state;
 mod ticket;
 mod token;
@@ -20,6 +23,8 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use tower::Layer;
+use tower::util::MapRequestLayer;
 
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
@@ -30,6 +35,7 @@ use crate::wechat::WeChatClient;
 use clients::{Clients, HandedOut};
 use metrics::InternalMetrics;
 use pass_through::{Hosts, refuse_other_targets};
+use spelling::{STABLE_TOKEN, TICKET, TOKEN};
 use state::{Internal, InternalState};
 
 pub use console::{Console, ConsoleParts};
@@ -71,7 +77,7 @@ impl Routes<'_> {
                 proxy: self.settings.internal.proxy,
                 clients: Clients(Arc::clone(&self.api.settings)),
                 handed_out: HandedOut::default(),
-                signed_in: HandedOut::default(),
+                tokens_put_in: HandedOut::default(),
                 proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
             }),
             api: self.api,
@@ -92,7 +98,10 @@ impl Routes<'_> {
             .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
             .merge(stack.around(probes(), group(None, Kind::Probe, None)))
             .merge(stack.around(console::routes(), group(None, Kind::Probe, Some(CONSOLE_LIMIT))));
-        Ok(router.with_state(state))
+        let router = router.with_state(state);
+        // Around the router, since inside of it the route has been chosen already.
+        let straight = MapRequestLayer::new(spelling::straighten).layer(router);
+        Ok(Router::new().fallback_service(straight))
     }
 }
 
@@ -108,14 +117,21 @@ fn no_more_headers(_: &mut HeaderMap) {}
 /// The token and the ticket, under WeChat's own paths.
 fn shared_credential() -> Router<InternalState> {
     Router::new()
-        .route("/cgi-bin/token", get(token::get_token).fallback(token::requires_get))
         .route(
-            "/cgi-bin/stable_token",
+            TOKEN,
+            get(token::get_token)
+                .post(token::get_token)
+                .fallback(token::requires_get),
+        )
+        .route(
+            STABLE_TOKEN,
             post(token::get_stable_token).fallback(token::requires_post),
         )
         .route(
-            "/cgi-bin/ticket/getticket",
-            get(ticket::get_ticket).fallback(token::requires_get),
+            TICKET,
+            get(ticket::get_ticket)
+                .post(ticket::get_ticket)
+                .fallback(token::requires_get),
         )
 }
 

@@ -83,6 +83,12 @@ impl Internal {
         let Some(account) = self.api.directory.find(Some(app_id)) else {
             return failure(StatusCode::NOT_FOUND, "this gateway serves no account with this AppID");
         };
+        if !account.credentials.kinds().contains(&kind) {
+            return failure(
+                StatusCode::NOT_FOUND,
+                "this account keeps no ticket: its jsapi is false in the settings",
+            );
+        }
         let before = account.credentials.status(kind).credential;
         match account.credentials.renew_now(kind).await {
             Ok(now) => {

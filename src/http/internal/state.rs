@@ -53,7 +53,7 @@ pub(super) struct Internal {
     /// Which one they were given.
     pub(super) handed_out: HandedOut,
     /// Which one was put into their calls.
-    pub(super) signed_in: HandedOut,
+    pub(super) tokens_put_in: HandedOut,
     /// Room for bodies that are passed through, in bytes.
     pub(super) proxy_buffer: Arc<Semaphore>,
 }

@@ -8,60 +8,82 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::answer::Refusal;
+use super::parameters;
 use super::pass_through;
 use super::state::Internal;
-use super::token::param;
-use crate::credentials::Ours;
 use crate::directory::Account;
+use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
 use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
-/// `GET /cgi-bin/ticket/getticket`. The gateway has only the ticket for pages; WeChat answers for any
-/// other type.
-pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Response {
-    if param(request.uri(), "type") != "jsapi" {
-        return pass_through::pass_through(State(internal), request).await;
-    }
-    let token = Secret::new(param(request.uri(), "access_token"));
-    drop(request);
-    if token.is_blank() {
-        return Refusal::new(41001, "access_token missing").into_response();
-    }
-    let Some(account) = internal.account_of(&token).await else {
-        internal.counted.refused("wrong_token");
-        let reason = FailureReason("wrong_token: 40001".to_owned());
-        let refusal = Refusal::new(
-            40001,
-            "invalid credential, access_token is not one that this gateway handed out",
-        );
-        return (axum::Extension(reason), refusal).into_response();
+/// `GET /cgi-bin/ticket/getticket`, or `POST` with the parameters in the query or in a form. The gateway answers for
+/// tokens that it handed out, about tickets that it keeps; WeChat answers for any other.
+pub(super) async fn get_ticket(
+    State(internal): State<Arc<Internal>>,
+    ClientAddress(caller): ClientAddress,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match parameters::read(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_response(),
     };
-    match account.credentials.ticket().await {
-        Ok(ticket) => {
-            let body = json!({
-                "errcode": 0,
-                "errmsg": "ok",
-                "ticket": ticket.value.expose(),
-                // Some caches treat 0 as "never expires".
-                "expires_in": ticket.remaining().as_secs().max(1),
-            });
-            no_store(StatusCode::OK, &body)
+    let form = String::from_utf8_lossy(&body);
+    let param = |name| parameters::param(&parts.uri, &form, name);
+    let (kind, token) = (param("type"), Secret::new(param("access_token")));
+    if matches!(kind.as_str(), "jsapi" | "wx_card") {
+        let account = if token.is_blank() {
+            match internal.signed_in(&parts.headers, caller) {
+                Ok(Some((account, _))) => Some(account),
+                Ok(None) => return Refusal::new(41001, "access_token missing").into_response(),
+                Err(refusal) => return refusal.into_response(),
+            }
+        } else {
+            internal.owner_of(&token).await.map(|(account, _)| account)
+        };
+        match account {
+            Some(account) => {
+                if let Some(answer) = internal.ticket_of(account, &kind).await {
+                    return answer;
+                }
+            }
+            None if !internal.proxy => return internal.refuse_token(),
+            None => {}
         }
-        Err(unavailable) => internal.unavailable(&unavailable),
     }
+    let request = Request::from_parts(parts, body.into());
+    pass_through::pass_through(State(internal), request).await
 }
 
 impl Internal {
-    /// The account that `token` belongs to, if any replica handed it out and it has not expired.
-    async fn account_of(&self, token: &Secret) -> Option<&Account> {
-        for account in self.api.directory.all() {
-            match account.credentials.recognise(token).await {
-                Some(Ours::Current(_) | Ours::Older) => return Some(account),
-                Some(Ours::Ended) => return None,
-                None => {}
+    /// The account's ticket of this type; `None` if it keeps none.
+    async fn ticket_of(&self, account: &Account, kind: &str) -> Option<Response> {
+        let ticket = match kind {
+            "jsapi" => account.credentials.ticket().await?,
+            _ => account.credentials.card_ticket().await,
+        };
+        Some(match ticket {
+            Ok(ticket) => {
+                // Some caches treat 0 as "never expires".
+                let least = self.clients.min_ticket_life(account.app_id()).as_secs().max(1);
+                let body = json!({
+                    "errcode": 0,
+                    "errmsg": "ok",
+                    "ticket": ticket.value.expose(),
+                    "expires_in": ticket.remaining().as_secs().max(least),
+                });
+                no_store(StatusCode::OK, &body)
             }
-        }
-        None
+            Err(unavailable) => self.unavailable(&unavailable),
+        })
+    }
+
+    /// The response to a token of somebody else's, if WeChat can't be asked about it.
+    fn refuse_token(&self) -> Response {
+        self.counted.refused("wrong_token");
+        let reason = FailureReason("wrong_token: 40001".to_owned());
+        let errmsg = "invalid credential, access_token is not one that this gateway handed out";
+        (axum::Extension(reason), Refusal::new(40001, errmsg)).into_response()
     }
 }

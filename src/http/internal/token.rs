@@ -1,18 +1,17 @@
 //! `/cgi-bin/token` and `/cgi-bin/stable_token`: the shared token, as WeChat would answer it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Query, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
-use tokio::time::timeout;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use super::answer::Refusal;
 use super::clients::{AuthError, TokenClient};
+use super::parameters;
 use super::state::Internal;
 use crate::credentials::Unavailable;
 use crate::directory::Account;
@@ -21,12 +20,6 @@ use crate::http::envelope::no_store;
 use crate::http::middleware::{ClientName, FailureReason};
 use crate::secret::Secret;
 
-/// The longest accepted body of a token call; a usual one has about 150 bytes.
-const MAX_BODY: usize = 16 * 1024;
-
-/// The longest that the body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The parameters of a token call. Missing ones are empty, as WeChat treats them.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -34,28 +27,38 @@ struct TokenCall {
     grant_type: String,
     appid: String,
     secret: Secret,
-    force_refresh: Option<bool>,
+    #[serde(deserialize_with = "lenient_bool")]
+    force_refresh: bool,
 }
 
-/// The query's parameter of this name, decoded; empty if there is none.
-pub(super) fn param(uri: &Uri, name: &str) -> String {
-    params(uri, name).into_iter().next().unwrap_or_default()
+/// `true` as WeChat takes it: also as a number or a text.
+fn lenient_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Bool(flag) => flag,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !matches!(text.trim().to_ascii_lowercase().as_str(), "" | "0" | "false"),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    })
 }
 
-/// All of the query's parameters of this name, decoded.
-pub(super) fn params(uri: &Uri, name: &str) -> Vec<String> {
-    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs);
-    let named = pairs.unwrap_or_default().into_iter().filter(|(key, _)| key == name);
-    named.map(|(_, value)| value).collect()
-}
-
-/// `GET /cgi-bin/token`
-pub(super) async fn get_token(State(internal): State<Arc<Internal>>, caller: ClientAddress, uri: Uri) -> Response {
+/// `GET /cgi-bin/token`, or `POST` with the parameters in the query or in a form.
+pub(super) async fn get_token(
+    State(internal): State<Arc<Internal>>,
+    caller: ClientAddress,
+    uri: Uri,
+    body: Body,
+) -> Response {
+    let form = match parameters::read(body).await {
+        Ok(form) => form,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let form = String::from_utf8_lossy(&form);
+    let param = |name| parameters::param(&uri, &form, name);
     let call = TokenCall {
-        grant_type: param(&uri, "grant_type"),
-        appid: param(&uri, "appid"),
-        secret: Secret::new(param(&uri, "secret")),
-        force_refresh: None,
+        grant_type: param("grant_type"),
+        appid: param("appid"),
+        secret: Secret::new(param("secret")),
+        force_refresh: false,
     };
     internal.hand_out(&call, caller).await
 }
@@ -66,16 +69,16 @@ pub(super) async fn get_stable_token(
     caller: ClientAddress,
     body: Body,
 ) -> Response {
-    let Ok(Ok(body)) = timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await else {
-        return Refusal::new(47001, "the body is too long, or did not arrive").into_response();
-    };
-    match stable_call(&body) {
+    let call = parameters::read(body).await.and_then(|body| stable_call(&body));
+    match call {
         Ok(call) => internal.hand_out(&call, caller).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-fn stable_call(body: &Bytes) -> Result<TokenCall, Refusal> {
+fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
+    // WeChat takes a byte order mark, which some languages write first.
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if body.trim_ascii().is_empty() {
         return Err(Refusal::new(44002, "empty post data: send JSON"));
     }
@@ -104,8 +107,7 @@ impl Internal {
             }
         };
         let client_name = ClientName(client.name().to_owned());
-        let force = call.force_refresh == Some(true);
-        let answer = match self.token_for(account, &client, force).await {
+        let answer = match self.token_for(account, &client, call.force_refresh).await {
             Ok(answer) => answer,
             Err(unavailable) => self.unavailable(&unavailable),
         };
@@ -159,10 +161,10 @@ impl Internal {
             };
             credentials.note_handed_out(&token, client.name().to_owned(), from);
         }
+        let life = credentials.tell_life(&token, self.clients.min_life(client));
         let body = json!({
             "access_token": token.value.expose(),
-            // Some caches treat 0 as "never expires".
-            "expires_in": token.remaining().as_secs().max(1),
+            "expires_in": life.as_secs(),
         });
         Ok(no_store(StatusCode::OK, &body))
     }

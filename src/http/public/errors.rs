@@ -52,7 +52,12 @@ impl From<CallError> for ApiError {
             CallError::Refused { code, .. } if code.meaning() == Meaning::MediaUnknown => Code::MediaNotFound,
             CallError::Refused { .. } => Code::WechatRefused,
         };
-        Self::plain(code).with_errcode(error.errcode()).with_detail(error)
+        let failure = Self::plain(code).with_errcode(error.errcode());
+        let failure = match error.retry_after() {
+            Some(wait) => failure.with_retry_after(wait),
+            None => failure,
+        };
+        failure.with_detail(error)
     }
 }
 

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use crate::credentials::Kind;
+use crate::image_store::LocalStore;
 
 /// Whether the gateway should get requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -28,7 +29,7 @@ pub enum Readiness {
 /// The state of one thing that the gateway depends on.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Component {
-    /// Its name: `redis`, `memory`, or an account's credential.
+    /// Its name: `redis`, `memory`, `image_store` (a folder), or an account's credential.
     #[schema(example = "wx0123456789abcdef access_token")]
     name: String,
     /// `up` or `down`.
@@ -108,12 +109,14 @@ fn report(api: &Api) -> ReadinessReport {
         age_seconds: health.since.elapsed().as_secs(),
         expires_in_seconds: None,
         errcode: None,
-        problem: health.error.map(|error| error.0),
+        problem: health.error.map(|error| error.message),
     }];
+    components.extend(api.local.as_ref().map(|local| folder(local)));
     let mut accounts_up = 0;
     let mut credentials_down = 0;
     for account in api.directory.all() {
-        let credentials = Kind::ALL.map(|kind| credential(account, kind));
+        let kinds = account.credentials.kinds().iter();
+        let credentials: Vec<_> = kinds.map(|kind| credential(account, *kind)).collect();
         let down = credentials
             .iter()
             .filter(|credential| credential.status != "up")
@@ -131,6 +134,18 @@ fn report(api: &Api) -> ReadinessReport {
         Readiness::Ready
     };
     ReadinessReport { status, components }
+}
+
+fn folder(local: &LocalStore) -> Component {
+    let health = local.health();
+    Component {
+        name: "image_store".to_owned(),
+        status: if health.problem.is_none() { "up" } else { "down" },
+        age_seconds: health.since.elapsed().as_secs(),
+        expires_in_seconds: None,
+        errcode: None,
+        problem: health.problem,
+    }
 }
 
 fn credential(account: &crate::directory::Account, kind: Kind) -> Component {

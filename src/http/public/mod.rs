@@ -46,6 +46,8 @@ pub struct Api {
     pub relay: MediaRelay,
     /// What replicas share; used for its health only.
     pub store: Arc<dyn SharedStore>,
+    /// The image store, if the gateway serves it itself.
+    pub local: Option<Arc<LocalStore>>,
     /// The settings in use.
     pub settings: CurrentSettings,
     /// Who may upload.
@@ -62,8 +64,6 @@ pub struct Api {
 pub struct Routes {
     /// What the handlers need.
     pub api: Arc<Api>,
-    /// The image store, if the gateway serves it itself.
-    pub local: Option<Arc<LocalStore>>,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
     /// Routes that only some gateways have: the sandbox's page.
@@ -119,8 +119,8 @@ impl Routes {
             .merge(around(with_api(uploading()), group(None, Kind::Waits, limit)))
             .merge(around(with_api(probes()), group(None, Kind::Probe, None)))
             .merge(around(self.sandbox, group(Some("/sandbox"), Kind::Waits, limit)));
-        if let Some(store) = self.local {
-            let images = images::router(store);
+        if let Some(store) = &self.api.local {
+            let images = images::router(Arc::clone(store));
             router = router.merge(around(images, group(Some("/images"), Kind::Waits, limit)));
         }
         if self.docs {

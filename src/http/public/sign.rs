@@ -104,8 +104,15 @@ pub(super) async fn sign_page(
     {
         tracing::debug!(host = page.host(), "{}", warning.words().en);
     }
-    let ticket = account.credentials.ticket().await?;
+    let ticket = account.credentials.ticket().await.ok_or_else(signs_no_pages)??;
     Ok(signed(account, ticket.value.expose(), &page, id))
+}
+
+fn signs_no_pages() -> ApiError {
+    ApiError::new(
+        Code::AccountUnknown,
+        "this account signs no pages: its jsapi is false in the settings",
+    )
 }
 
 fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: RequestId) -> Response {

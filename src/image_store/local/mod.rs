@@ -1,33 +1,43 @@
 //! Pictures in a folder.
 //!
 //! A picture is written under a temporary name in the folder itself, flushed to the disk and renamed, so that
-//! a reader finds it whole or not at all. Files are opened, written and renamed on the runtime's blocking
-//! threads, in steps that can't be interrupted. Each step owns the guard that removes the file on drop, and
+//! a reader finds it whole or not at all. Files are opened, written and renamed on blocking threads (`disk`), in
+//! steps that can't be interrupted. Each step owns the guard that removes the file on drop, and
 //! returns it at its end: if the put has been dropped meanwhile, so is the guard.
 
+mod disk;
 mod draft;
+mod stored;
+mod watch;
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use tokio_util::task::TaskTracker;
 
+use self::disk::Disk;
 use self::draft::Draft;
+use self::stored::READ_LIMIT;
+pub use self::stored::StoredPicture;
+pub use self::watch::FolderHealth;
+use self::watch::Watched;
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
 use crate::settings::{self, values::PublicBase};
 
 /// Short chunks are collected up to this length before they are written, since each write is a switch of threads.
 const BLOCK: usize = Picture::MAX_CHUNK;
-/// An unfinished file older than this belongs to a process that was killed: no upload takes so long.
-const ABANDONED: Duration = Duration::from_hours(1);
-/// The limit of flushing a picture and renaming it; a disk that takes longer is broken.
+/// The limit of each step of writing a picture, of which flushing is the longest; a disk that takes longer is broken.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Of a folder that is created: readable for the user's group, which may be a web server's.
+const MODE: u32 = 0o750;
 
 const DIRECTORY: &str = "image_store.local.directory";
 
@@ -35,27 +45,37 @@ const DIRECTORY: &str = "image_store.local.directory";
 pub struct LocalStore {
     directory: PathBuf,
     base: PublicBase,
-    tasks: TaskTracker,
+    disk: Disk,
+    watched: Watched,
 }
 
 impl LocalStore {
-    /// Opens the folder, and creates it if it does not exist. Its files are written on `tasks`, on which
-    /// leftovers of killed processes are removed first.
-    pub fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
-        let directory = settings.directory.clone();
-        let refuse = |what: &str, error: &io::Error| {
-            OpenError::new(DIRECTORY, format!("{what} {}: {error}", directory.display()))
-        };
-        fs::create_dir_all(&directory).map_err(|error| refuse("can't make the folder", &error))?;
-        let probe = directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
-        Draft::create(probe).map_err(|error| refuse("can't write to the folder", &error))?;
-        let abandoned = directory.clone();
-        tasks.spawn_blocking(move || sweep(&abandoned, SystemTime::now()));
-        Ok(Self {
-            directory,
+    /// Opens the folder, and creates it if it does not exist. Its files are written on `tasks`.
+    pub async fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
+        let store = Self {
+            directory: settings.directory.clone(),
             base: settings.public_base_url.clone(),
-            tasks: tasks.clone(),
-        })
+            disk: Disk::new(tasks),
+            watched: Watched::good(),
+        };
+        let refuse = |what: &str, error: &io::Error| {
+            OpenError::new(DIRECTORY, format!("{what} {}: {error}", store.directory.display()))
+        };
+        let directory = store.directory.clone();
+        let create = move || DirBuilder::new().recursive(true).mode(MODE).create(directory);
+        let created = store.disk.run(TIME_LIMIT, create).await;
+        created.map_err(|error| refuse("can't make the folder", &error))?;
+        let written = store.write_nothing().await;
+        written.map_err(|error| refuse("can't write to the folder", &error))?;
+        Ok(store)
+    }
+
+    /// Creates a file and removes it.
+    async fn write_nothing(&self) -> io::Result<()> {
+        let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
+        let disk = self.disk.clone();
+        let write = move || Draft::create(partial, disk).map(Draft::discard);
+        self.disk.run(TIME_LIMIT, write).await
     }
 
     /// The path of the URLs that it returns, without the name.
@@ -64,32 +84,58 @@ impl LocalStore {
         self.base.path()
     }
 
+    /// Whether the folder is there.
+    #[must_use]
+    pub fn health(&self) -> FolderHealth {
+        self.watched.health()
+    }
+
+    /// The picture called `name`, if there is one. It fails with [`io::ErrorKind::TimedOut`] if the disk does not
+    /// answer.
+    pub async fn open_picture(&self, name: &str) -> io::Result<Option<StoredPicture>> {
+        let Some((path, kind)) = self.locate(name) else {
+            return Ok(None);
+        };
+        let disk = self.disk.clone();
+        self.disk
+            .run(READ_LIMIT, move || StoredPicture::open(&path, kind, disk))
+            .await
+    }
+
     /// Where the picture called `name` would be, and its kind; `None` if it can't be a picture's name. So no
     /// request leads out of the folder or to an unfinished file.
-    #[must_use]
-    pub fn locate(&self, name: &str) -> Option<(PathBuf, Kind)> {
+    fn locate(&self, name: &str) -> Option<(PathBuf, Kind)> {
         let name = ImageName::parse(name)?;
         Some((self.directory.join(name.as_str()), name.kind()))
     }
 
-    /// Runs `work` on a blocking thread. Dropping the put does not interrupt it, but the drain waits for it.
+    /// Does one step of a put. Dropping the put does not interrupt it, but the drain waits for it.
     async fn step<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreFailure> {
-        match self.tasks.spawn_blocking(work).await {
-            Ok(done) => done.map_err(|error| StoreFailure::Broken(error.to_string())),
-            Err(_) => Err(StoreFailure::Broken("writing was interrupted".to_owned())),
-        }
+        self.disk.run(TIME_LIMIT, work).await.map_err(|error| failed(&error))
     }
 
     async fn write(&self, mut picture: Picture) -> Result<String, StoreFailure> {
         let name = ImageName::random(picture.kind);
         let partial = self.directory.join(partial_name(&name));
-        let mut draft = self.step(move || Draft::create(partial)).await?;
+        let disk = self.disk.clone();
+        let mut draft = self.step(move || Draft::create(partial, disk)).await?;
         let mut block = Vec::new();
         while let Some(chunk) = picture.body.next().await {
-            let chunk = chunk.map_err(|error| body_failed(&error))?;
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    // Before the answer: whoever hears of the failure finds nothing.
+                    let discard = move || {
+                        draft.discard();
+                        Ok(())
+                    };
+                    self.step(discard).await?;
+                    return Err(body_failed(&error));
+                }
+            };
             if chunk.len() < BLOCK / 2 && block.len() + chunk.len() <= BLOCK {
                 block.extend_from_slice(&chunk);
                 continue;
@@ -110,8 +156,7 @@ impl ImageStore for LocalStore {
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
-        let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
-        self.step(move || Draft::create(partial).map(drop)).boxed()
+        async { self.write_nothing().await.map_err(|error| failed(&error)) }.boxed()
     }
 
     fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
@@ -129,12 +174,28 @@ impl ImageStore for LocalStore {
     }
 
     fn attempts(&self) -> u32 {
-        // A disk that is full stays full: the second attempt is for an interrupted call.
+        // The second attempt is for an interrupted call.
         2
     }
 
     fn time_limit(&self) -> Duration {
         TIME_LIMIT
+    }
+}
+
+/// A disk that is full, read-only or gone refuses the next attempt too.
+fn failed(error: &io::Error) -> StoreFailure {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::TimedOut => StoreFailure::TimedOut,
+        Kind::StorageFull
+        | Kind::QuotaExceeded
+        | Kind::FileTooLarge
+        | Kind::PermissionDenied
+        | Kind::ReadOnlyFilesystem
+        | Kind::NotFound
+        | Kind::NotADirectory => StoreFailure::Refused(format!("{error}; look at {DIRECTORY}")),
+        _ => StoreFailure::Broken(error.to_string()),
     }
 }
 
@@ -149,40 +210,9 @@ fn is_partial(file_name: &str) -> bool {
     name.and_then(ImageName::parse).is_some()
 }
 
-/// Removes unfinished files that were last written long before `now`.
-fn sweep(directory: &Path, now: SystemTime) {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_partial)) {
-        let modified = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = modified.ok().and_then(|time| now.duration_since(time).ok());
-        if age.is_some_and(|age| age > ABANDONED) && fs::remove_file(entry.path()).is_ok() {
-            tracing::info!(path = %entry.path().display(), "removed an unfinished picture of a killed process");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn leftovers_of_a_killed_process_are_removed_after_an_hour() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = ImageName::random(Kind::Png);
-        let (left, stored, foreign) = (
-            folder.path().join(partial_name(&name)),
-            folder.path().join(name.as_str()),
-            folder.path().join(".notes.partial"),
-        );
-        for path in [&left, &stored, &foreign] {
-            fs::write(path, "x").unwrap();
-        }
-        sweep(folder.path(), SystemTime::now() + Duration::from_mins(59));
-        assert!(left.exists(), "its upload may still be running");
-        sweep(folder.path(), SystemTime::now() + Duration::from_mins(61));
-        assert!(!left.exists());
-        assert!(stored.exists() && foreign.exists(), "only its own leftovers");
-    }
 
     #[tokio::test]
     async fn only_names_of_pictures_lead_into_the_folder() {
@@ -192,7 +222,7 @@ mod tests {
             directory: directory.clone(),
             ..Default::default()
         };
-        let store = LocalStore::open(&settings, &TaskTracker::new()).unwrap();
+        let store = LocalStore::open(&settings, &TaskTracker::new()).await.unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "the probe is gone");
         let name = "0123456789abcdef0123456789abcdef.heic";
         assert_eq!(store.locate(name), Some((directory.join(name), Kind::Heic)));
@@ -217,6 +247,7 @@ mod tests {
             ..Default::default()
         };
         let error = LocalStore::open(&settings, &TaskTracker::new())
+            .await
             .err()
             .unwrap()
             .to_string();

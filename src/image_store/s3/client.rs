@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
+use super::bounded::Bounded;
 use crate::http_client;
 use crate::image_store::OpenError;
 use crate::settings::{self, resolved};
@@ -30,12 +32,44 @@ impl Connector {
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.0.clone()))
+        Ok(HttpClient::new(Bounded(self.0.clone())))
     }
 }
 
-/// A client for the bucket in `settings`, with connections according to `http`.
-pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<AmazonS3, OpenError> {
+/// The header that grants rights to an object.
+const ACL: HeaderName = HeaderName::from_static("x-amz-acl");
+
+/// The clients for one bucket.
+pub(super) struct Clients {
+    /// For everything but the beginning of an object.
+    pub(super) plain: AmazonS3,
+    /// Sends the ACL too. Stores take that header only where an object begins, so no other request has it.
+    pub(super) creating: AmazonS3,
+}
+
+/// Clients for the bucket in `settings`, with connections according to `http`.
+pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<Clients, OpenError> {
+    let connector = Connector::new(http)?;
+    let build = |options| {
+        let built = builder(settings)
+            .with_client_options(options)
+            .with_http_connector(Connector(connector.0.clone()))
+            .build();
+        built.map_err(|error| OpenError::new("image_store.s3", error.to_string()))
+    };
+    let mut headers = HeaderMap::new();
+    if let Ok(acl) = HeaderValue::from_str(&settings.section.acl)
+        && !acl.is_empty()
+    {
+        headers.insert(ACL, acl);
+    }
+    Ok(Clients {
+        plain: build(ClientOptions::new())?,
+        creating: build(ClientOptions::new().with_default_headers(headers))?,
+    })
+}
+
+fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
     let retries = RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
@@ -47,20 +81,20 @@ pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) ->
     };
     let mut builder = AmazonS3Builder::new()
         .with_retry(retries)
-        .with_region(&settings.region)
-        .with_bucket_name(&settings.bucket)
-        .with_virtual_hosted_style_request(!settings.path_style);
+        .with_region(&settings.section.region)
+        .with_bucket_name(&settings.section.bucket)
+        .with_virtual_hosted_style_request(!settings.path_style)
+        // `DELETE` of one object is known to every store, unlike the request for many.
+        .with_disable_bulk_delete(true);
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
     }
-    let builder = match &settings.keys {
+    match &settings.keys {
         Some(keys) => builder
             .with_access_key_id(keys.id.expose())
             .with_secret_access_key(keys.secret.expose()),
         None => with_role(builder),
-    };
-    let built = builder.with_http_connector(Connector::new(http)?).build();
-    built.map_err(|error| OpenError::new("image_store.s3", error.to_string()))
+    }
 }
 
 /// The variables in which ECS and EKS describe the role of a container or a pod. EC2 needs none.

@@ -2,30 +2,81 @@
 
 use std::error::Error;
 
+use http::StatusCode;
 use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::http_client;
 use crate::image_store::StoreFailure;
 
+/// S3 answered with a redirect, which is not followed: a signature is valid at one address and in one region.
+#[derive(Debug, thiserror::Error)]
+#[error("HTTP status {status}")]
+pub(super) struct Redirect {
+    pub(super) status: StatusCode,
+    /// The bucket's region, if the answer has it.
+    pub(super) region: Option<String>,
+}
+
+/// Codes of S3 that ask for another attempt, under whatever status.
+const PASSING: [&str; 4] = ["RequestTimeout", "InternalError", "SlowDown", "ServiceUnavailable"];
+
 /// What an error of `object_store` means, without what could be secret.
 pub(super) fn failed(error: &object_store::Error) -> StoreFailure {
     let mut chain = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
-    match chain.find_map(|error| error.downcast_ref::<HttpError>()) {
-        Some(error) if error.kind() == HttpErrorKind::Timeout => StoreFailure::TimedOut,
-        Some(error) => StoreFailure::Broken(http_client::cause(error)),
-        None => StoreFailure::Refused(answer(&error.to_string())),
+    let Some(error) = chain.find_map(|error| error.downcast_ref::<HttpError>()) else {
+        return answer(&error.to_string());
+    };
+    match error.source().and_then(|source| source.downcast_ref::<Redirect>()) {
+        Some(redirect) => {
+            let advice = match &redirect.region {
+                Some(region) => wrong_region(region),
+                None => "look at image_store.s3.endpoint and region".to_owned(),
+            };
+            StoreFailure::Refused(format!("{redirect}, a redirect to another address; {advice}"))
+        }
+        None if error.kind() == HttpErrorKind::Timeout => StoreFailure::TimedOut,
+        None => StoreFailure::Broken(http_client::cause(error)),
     }
 }
 
-/// The status and the error code of S3's answer. The rest of it repeats the request, the access key's id
+fn wrong_region(region: &str) -> String {
+    format!("the bucket is in the region {region}: set image_store.s3.region to it, and an endpoint of that region")
+}
+
+/// The status, the error code and the region of S3's answer. The rest of it repeats the request, the access key's id
 /// included, and must not reach the log.
-fn answer(text: &str) -> String {
-    let between = |before, after| Some(text.split_once(before)?.1.split_once(after)?.0);
-    let status = between("status code: ", ":");
-    let code = between("<Code>", "</Code>");
-    match (status, code) {
+fn answer(text: &str) -> StoreFailure {
+    let status = between(text, "status code: ", ":");
+    let code = between(text, "<Code>", "</Code>").filter(|code| is_word(code));
+    let mut what = match (status, code) {
         (Some(status), Some(code)) => format!("HTTP status {status}, {code}"),
         (Some(status), None) => format!("HTTP status {status}"),
-        _ => "with an answer that is not S3's".to_owned(),
+        (None, Some(code)) => code.to_owned(),
+        (None, None) => "with an answer that is not S3's".to_owned(),
+    };
+    if let Some(region) = region_in(text) {
+        what = format!("{what}; {}", wrong_region(region));
     }
+    if code.is_some_and(|code| PASSING.contains(&code)) {
+        return StoreFailure::Broken(what);
+    }
+    let number = status.and_then(|status| status.split(' ').next()?.parse().ok());
+    StoreFailure::answered(number.unwrap_or(StatusCode::OK), what)
+}
+
+/// The region that S3 names in an answer.
+pub(super) fn region_in(text: &str) -> Option<&str> {
+    between(text, "<Region>", "</Region>").filter(|region| is_word(region))
+}
+
+fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
+    Some(text.split_once(before)?.1.split_once(after)?.0)
+}
+
+/// Whether `text` is what codes and regions look like, and nothing that could spoil the log.
+fn is_word(text: &str) -> bool {
+    text.len() <= 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
 }

@@ -5,6 +5,7 @@
 //! a task of its own on the store's tracker: dropping its future only cancels it, so that it can still remove
 //! what it has written.
 
+mod bounded;
 mod client;
 mod error;
 mod parts;
@@ -15,14 +16,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use object_store::aws::AmazonS3;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use self::client::Clients;
 use self::error::failed;
 use self::parts::{PART, Parts};
 use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
@@ -31,6 +34,10 @@ use crate::settings::{self, resolved};
 
 /// The last part and the request that completes the upload, each with its retries.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
+/// The limit of getting the machine's role, which is at hand if there is one.
+const ROLE_LIMIT: Duration = Duration::from_secs(5);
+/// An object's content never changes, nor does its name.
+const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
 /// A bucket.
 pub struct S3Store {
@@ -40,7 +47,9 @@ pub struct S3Store {
 
 /// The bucket itself, shared with the puts in progress.
 struct Bucket {
-    store: AmazonS3,
+    clients: Clients,
+    /// Whether requests are signed with the machine's role.
+    with_role: bool,
     prefix: String,
     base: Url,
 }
@@ -54,8 +63,9 @@ impl S3Store {
         tasks: &TaskTracker,
     ) -> Result<Self, OpenError> {
         let bucket = Bucket {
-            store: client::open(settings, http)?,
-            prefix: settings.prefix.clone(),
+            clients: client::open(settings, http)?,
+            with_role: settings.keys.is_none(),
+            prefix: settings.section.prefix.clone(),
             base: settings.public_base_url.clone(),
         };
         Ok(Self {
@@ -82,8 +92,10 @@ impl ImageStore for S3Store {
         // To begin an upload and abort it takes the same rights as a put, and leaves nothing behind.
         async {
             let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
-            let upload = self.bucket.store.put_multipart(&key).await;
-            let aborted = upload.map_err(|error| failed(&error))?.abort().await;
+            self.bucket.check_role().await?;
+            let upload = self.bucket.clients.creating.create_multipart(&key).await;
+            let id = upload.map_err(|error| failed(&error))?;
+            let aborted = self.bucket.clients.plain.abort_multipart(&key, &id).await;
             aborted.map_err(|error| failed(&error))
         }
         .boxed()
@@ -94,7 +106,7 @@ impl ImageStore for S3Store {
             let Some(key) = self.bucket.key_of(url) else {
                 return Ok(None);
             };
-            let store = &self.bucket.store;
+            let store = &self.bucket.clients.plain;
             let read = async { store.get(&key).await?.bytes().await };
             let bytes = read.await;
             store.delete(&key).await.map_err(|error| failed(&error))?;
@@ -148,24 +160,32 @@ impl Object {
     }
 
     async fn write(&mut self, picture: Picture, cancelled: &CancellationToken) -> Result<(), StoreFailure> {
-        let attributes = Attributes::from_iter([(Attribute::ContentType, picture.kind.media_type())]);
+        let attributes = Attributes::from_iter([
+            (Attribute::ContentType, picture.kind.media_type()),
+            (Attribute::CacheControl, CACHE_CONTROL),
+        ]);
         let mut parts = Parts::new(picture.body, cancelled);
-        let (store, key) = (&self.bucket.store, &self.key);
         let part = parts.next().await?;
+        self.bucket.check_role().await?;
+        let (clients, key) = (&self.bucket.clients, &self.key);
         if part.len() < PART {
             self.may_exist = true;
-            let put = store.put_opts(key, part.into(), attributes.into()).await;
+            let put = clients.creating.put_opts(key, part.into(), attributes.into()).await;
             return put.map(drop).map_err(|error| failed(&error));
         }
-        let upload = store.put_multipart_opts(key, attributes.into()).await;
-        let mut upload = upload.map_err(|error| failed(&error))?;
-        let mut written = parts.send(part, &mut *upload).await;
-        if written.is_ok() {
-            self.may_exist = true;
-            written = upload.complete().await.map(drop).map_err(|error| failed(&error));
-        }
+        let id = clients.creating.create_multipart_opts(key, attributes.into()).await;
+        let id = id.map_err(|error| failed(&error))?;
+        let sent = parts.send(part, &clients.plain, key, &id).await;
+        let written = match sent {
+            Ok(sent) => {
+                self.may_exist = true;
+                let completed = clients.plain.complete_multipart(key, &id, sent).await;
+                completed.map(drop).map_err(|error| failed(&error))
+            }
+            Err(failure) => Err(failure),
+        };
         if written.is_err()
-            && let Err(error) = upload.abort().await
+            && let Err(error) = clients.plain.abort_multipart(key, &id).await
             && !matches!(error, object_store::Error::NotFound { .. })
         {
             let error = failed(&error);
@@ -186,6 +206,23 @@ impl Drop for Object {
 }
 
 impl Bucket {
+    /// Says what to do if there are neither keys nor a role, which a refused request would not tell. What is found is
+    /// kept until it expires, so this costs nothing.
+    async fn check_role(&self) -> Result<(), StoreFailure> {
+        if !self.with_role {
+            return Ok(());
+        }
+        let role = timeout(ROLE_LIMIT, self.clients.plain.credentials().get_credential()).await;
+        let cause = match role {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => failed(&error).to_string(),
+            Err(_) => "it did not answer in time".to_owned(),
+        };
+        Err(StoreFailure::Broken(format!(
+            "no image_store.s3.access_key_id is set, and this machine has no role to use instead ({cause})"
+        )))
+    }
+
     fn key(&self, name: &ImageName) -> Result<Path, StoreFailure> {
         Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))
     }
@@ -197,7 +234,7 @@ impl Bucket {
     }
 
     async fn remove(&self, key: &Path) {
-        if let Err(error) = self.store.delete(key).await {
+        if let Err(error) = self.clients.plain.delete(key).await {
             let error = failed(&error);
             tracing::warn!(%key, %error, "can't remove a picture whose upload was cancelled or has failed");
         }

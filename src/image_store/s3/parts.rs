@@ -5,7 +5,10 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use object_store::MultipartUpload;
+use object_store::MultipartId;
+use object_store::aws::AmazonS3;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::error::failed;
@@ -47,18 +50,26 @@ impl<'a> Parts<'a> {
     }
 
     /// Sends `part` and all that follow, one at a time: the memory of one is freed before the next is
-    /// collected.
-    pub(super) async fn send(&mut self, mut part: Bytes, upload: &mut dyn MultipartUpload) -> Result<(), StoreFailure> {
+    /// collected. Returns what completes the upload `id`.
+    pub(super) async fn send(
+        &mut self,
+        mut part: Bytes,
+        store: &AmazonS3,
+        key: &Path,
+        id: &MultipartId,
+    ) -> Result<Vec<PartId>, StoreFailure> {
+        let mut sent = Vec::new();
         while !part.is_empty() {
             let is_last = part.len() < PART;
-            let sent = self.cancelled.run_until_cancelled(upload.put_part(part.into())).await;
-            sent.ok_or_else(cancelled)?.map_err(|error| failed(&error))?;
+            let put = store.put_part(key, id, sent.len(), part.into());
+            let put = self.cancelled.run_until_cancelled(put).await;
+            sent.push(put.ok_or_else(cancelled)?.map_err(|error| failed(&error))?);
             if is_last {
                 break;
             }
             part = self.next().await?;
         }
-        Ok(())
+        Ok(sent)
     }
 }
 

@@ -8,6 +8,9 @@ use super::path::KeyPath;
 use crate::secret;
 use crate::settings::{Account, Client, Settings};
 
+/// A table whose keys do not differ by case.
+const HEADERS: &str = "image_store.http.headers";
+
 /// What a key takes.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'s> {
@@ -67,9 +70,12 @@ pub(super) struct Target<'s> {
 impl Target<'_> {
     /// The target that `key` names in this one.
     pub(super) fn key(&self, key: &str) -> Option<Self> {
-        // The keys of a map are header names, and those do not differ by case.
         let lower = key.to_lowercase();
-        let key = if matches!(self.shape, Shape::Map) { &lower } else { key };
+        let key = if self.path == KeyPath::from(HEADERS) {
+            &lower
+        } else {
+            key
+        };
         let target = |key: &str, in_file| {
             let shape = self.shape.child(key)?;
             let path = self.path.key(key);

@@ -9,7 +9,7 @@ use std::fmt;
 
 pub use auth::{Auth, Jwt};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
-pub use redis::{Redis, Servers};
+pub use redis::{Redis, SentinelLogin, Servers};
 
 use super::problem::{Problem, Problems};
 use super::sections::{self, LocalStore};

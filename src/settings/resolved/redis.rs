@@ -1,10 +1,11 @@
-//! `[redis]`: how the servers are arranged, and one login for all of them.
+//! `[redis]`: how the servers are arranged, one login for all of them, and one for their sentinels.
 
 use std::time::Duration;
 
 use redis::ConnectionInfo;
 
 use super::alone;
+use crate::secret::Secret;
 use crate::settings::problem::Problems;
 use crate::settings::sections::{self, RedisMode};
 use crate::settings::validate::findings::Findings;
@@ -34,12 +35,23 @@ pub enum Servers {
         nodes: Vec<HostPort>,
         /// The master's name in their configuration.
         service: String,
+        /// The login at the sentinels themselves.
+        login: SentinelLogin,
     },
     /// A cluster.
     Cluster {
         /// Addresses of nodes, at least one.
         nodes: Vec<HostPort>,
     },
+}
+
+/// The login at the sentinels; empty means none.
+#[derive(Clone)]
+pub struct SentinelLogin {
+    /// ACL user.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
 }
 
 pub(super) fn resolve(redis: &sections::Redis, findings: &mut Findings) -> Redis {
@@ -49,6 +61,9 @@ pub(super) fn resolve(redis: &sections::Redis, findings: &mut Findings) -> Redis
     let named = redis.mode != RedisMode::Sentinel || !redis.sentinel_service.trim().is_empty();
     let text = "missing: redis.mode \"sentinel\" needs the master's name";
     findings.require(named, &["redis.sentinel_service", "redis.mode"], text);
+    let complete = redis.sentinel_username.is_empty() || !redis.sentinel_password.is_blank();
+    let text = "missing: redis.sentinel_username has no effect without a password";
+    findings.require(complete, &["redis.sentinel_password", "redis.sentinel_username"], text);
     let nodes = redis.nodes.clone();
     Redis {
         servers: match redis.mode {
@@ -56,6 +71,10 @@ pub(super) fn resolve(redis: &sections::Redis, findings: &mut Findings) -> Redis
             RedisMode::Sentinel => Servers::Sentinel {
                 nodes,
                 service: redis.sentinel_service.clone(),
+                login: SentinelLogin {
+                    username: redis.sentinel_username.clone(),
+                    password: redis.sentinel_password.clone(),
+                },
             },
             RedisMode::Cluster => Servers::Cluster { nodes },
         },

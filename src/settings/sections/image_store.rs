@@ -56,7 +56,7 @@ impl Default for LocalStore {
     }
 }
 
-/// `[image_store.http]`: an upload service that takes multipart/form-data and answers JSON.
+/// `[image_store.http]`: an upload service that takes multipart/form-data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpStore {
@@ -67,12 +67,17 @@ pub struct HttpStore {
     pub field: String,
     /// Headers sent along, by name in lower case; their values are secrets.
     pub headers: BTreeMap<String, Secret>,
-    /// Where the answer reports success, as a JSON Pointer; if it is empty, only the status counts.
+    /// Where a JSON answer reports success, as a JSON Pointer; if it is empty, only the status counts.
     pub success_pointer: values::JsonPointer,
     /// What the answer has there on success.
     pub success_value: values::Scalar,
     /// Where the answer has the picture's URL.
-    pub url_pointer: values::JsonPointer,
+    pub url_pointer: values::UrlPlace,
+    /// What comes before an answer that is a path.
+    #[serde(with = "values::OptionalUrl")]
+    pub public_base_url: Option<Url>,
+    /// Further fields of the form, by name; their values are secrets.
+    pub fields: BTreeMap<String, Secret>,
     /// The longest one upload may take.
     #[serde(with = "values::PositiveDuration")]
     pub timeout: Duration,
@@ -89,6 +94,8 @@ impl Default for HttpStore {
             success_pointer: built_in("/code".to_owned()),
             success_value: values::Scalar::Integer(0),
             url_pointer: built_in("/data".to_owned()),
+            public_base_url: None,
+            fields: BTreeMap::new(),
             timeout: Duration::from_secs(30),
             attempts: 3,
         }
@@ -114,6 +121,10 @@ pub struct S3Store {
     pub secret_access_key: Secret,
     /// Whether the bucket is in the path rather than in the host name.
     pub path_style: bool,
+    /// Whether `endpoint` is the bucket already; then `path_style` does not count.
+    pub bucket_endpoint: bool,
+    /// The canned ACL of every object, for a store that wants one.
+    pub acl: String,
     /// The returned URL is this plus the object's key.
     #[serde(with = "values::OptionalUrl")]
     pub public_base_url: Option<Url>,
@@ -129,6 +140,8 @@ impl Default for S3Store {
             access_key_id: Secret::default(),
             secret_access_key: Secret::default(),
             path_style: true,
+            bucket_endpoint: false,
+            acl: String::new(),
             public_base_url: None,
         }
     }

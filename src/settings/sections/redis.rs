@@ -23,6 +23,10 @@ pub struct Redis {
     pub username: String,
     /// Its password.
     pub password: Secret,
+    /// ACL user at the sentinels themselves.
+    pub sentinel_username: String,
+    /// Its password.
+    pub sentinel_password: Secret,
     /// The longest that connecting may take.
     #[serde(with = "values::PositiveDuration")]
     pub connect_timeout: Duration,
@@ -40,6 +44,8 @@ impl Default for Redis {
             sentinel_service: "mymaster".to_owned(),
             username: String::new(),
             password: Secret::default(),
+            sentinel_username: String::new(),
+            sentinel_password: Secret::default(),
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(1),
         }

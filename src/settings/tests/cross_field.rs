@@ -104,6 +104,8 @@ fn redis_modes_need_addresses() {
     let sentinel = "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], sentinel_service = \"\" }";
     assert!(problem(sentinel).starts_with("redis.sentinel_service: missing: "));
     loads("redis = { mode = \"cluster\", nodes = [\"r:6379\"] }");
+    let half = "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], sentinel_username = \"u\" }";
+    assert!(problem(half).starts_with("redis.sentinel_password: missing: "));
 }
 
 #[test]
@@ -272,6 +274,10 @@ fn risky_settings_are_warned_about() {
         ),
         ("server.trusted_proxies = [\"::/0\"]", "server.trusted_proxies"),
         ("internal.listen = \"8.8.8.8:9090\"", "internal.listen"),
+        (
+            "internal.clients = [{ name = \"crm\", secret = \"of+its/own,plus=signs\" }]",
+            "internal.clients[0].secret (crm)",
+        ),
     ] {
         let found = warnings(text);
         assert!(found.len() == 1 && found[0].contains(key), "{found:?}");
@@ -287,6 +293,7 @@ fn risky_settings_are_warned_about() {
         "wechat.api_base_url = \"http://localhost\"",
         "internal.listen = \"0.0.0.0:9090\"",
         "internal.listen = \"10.0.0.1:9090\"",
+        "internal.clients = [{ name = \"crm\", secret = \"0-9._~aZ-of-its-own\" }]",
     ] {
         assert_eq!(warnings(text), [""; 0]);
     }

@@ -206,7 +206,19 @@ fn amounts_out_of_bounds_are_refused_with_their_bounds() {
             "redis.response_timeout",
             "365 days",
         ),
+        (
+            "internal.min_expires_in = \"3h\"",
+            "internal.min_expires_in",
+            "2h at most",
+        ),
+        (
+            "internal.clients = [{ name = \"crm\", secret = \"s\", min_expires_in = \"121m\" }]",
+            "internal.clients[0].min_expires_in",
+            "2h at most",
+        ),
         ("media.max_bytes = \"20TiB\"", "media.max_bytes", "1GiB at most"),
+        ("internal.proxy_buffer = \"1KiB\"", "internal.proxy_buffer", "64KiB"),
+        ("internal.proxy_buffer = \"1TiB\"", "internal.proxy_buffer", "64GiB"),
         (
             "media.max_concurrent = 100000000",
             "media.max_concurrent",

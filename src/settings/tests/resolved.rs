@@ -143,7 +143,14 @@ fn redis_mode_is_resolved_with_one_login() {
         "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], url = \"redis://old:word@r/3\", username = \"new\" }",
     );
     let redis = settings.resolved.redis;
-    assert!(matches!(redis.servers, Servers::Sentinel { nodes, service } if nodes.len() == 1 && service == "mymaster"));
+    let Servers::Sentinel { nodes, service, login } = redis.servers else {
+        panic!("not sentinels")
+    };
+    assert_eq!((nodes.len(), service.as_str()), (1, "mymaster"));
+    assert!(
+        login.username.is_empty() && login.password.is_blank(),
+        "they have a login of their own"
+    );
     let login = redis.connection.redis_settings();
     assert_eq!(
         (login.username(), login.password(), login.db()),

@@ -21,6 +21,7 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
     for (key, amount, most) in counts(settings) {
         findings.require(amount <= u64::from(most), &[key], format!("expected {most} at most"));
     }
+    min_expires_in(settings, findings);
     // More than this would not fit into the memory or the time that an upload has.
     let text = "expected 1GiB at most; WeChat's photos have 10 MiB at most";
     findings.require(settings.media.max_bytes <= bytesize::GIB, &["media.max_bytes"], text);
@@ -31,6 +32,21 @@ pub(super) fn check(settings: &Settings, findings: &mut Findings) {
         &["internal.proxy_buffer"],
         text,
     );
+}
+
+/// A token that is replaced for longer than any token lives would be a key of its own.
+fn min_expires_in(settings: &Settings, findings: &mut Findings) {
+    const LONGEST: Duration = Duration::from_hours(2);
+    let internal = &settings.internal;
+    let of_clients = internal.clients.iter().enumerate();
+    let of_clients =
+        of_clients.map(|(i, client)| (format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
+    let of_all = ("internal.min_expires_in".to_owned(), internal.min_expires_in);
+    for (key, amount) in of_clients.chain([of_all]) {
+        let text = "expected 2h at most, the life of WeChat's tokens: a token that was handed out works through the pass-through \
+                    for as long as its client was told";
+        findings.require(amount <= LONGEST, &[&key], text);
+    }
 }
 
 /// Keys, their amounts, and the least and the most of each.

@@ -18,9 +18,10 @@ pub use ca_file::CaFile;
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
 pub use network::{Address, HostPort, OptionalAddress, networks};
-pub use pointer::{JsonPointer, Scalar};
+pub use pointer::{JsonPointer, Scalar, UrlPlace};
 pub use proxy::{DirectHost, HttpProxy, ProxyUrl};
 pub use redis_url::RedisUrl;
+pub(crate) use url::parse_http;
 pub use url::{BaseUrl, OptionalUrl, Origin, PublicBase};
 
 /// The value of a default that is written as text in the code.

@@ -1,5 +1,6 @@
-//! Where to look in a JSON answer, and for what.
+//! Where to look in an answer, and for what.
 
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,6 +38,45 @@ impl TryFrom<String> for JsonPointer {
             return Ok(Self(text));
         }
         Err("expected a JSON Pointer such as \"/data/url\", or \"\"")
+    }
+}
+
+/// Where an answer has a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum UrlPlace {
+    /// At this place of its JSON.
+    Json(JsonPointer),
+    /// The whole body, as plain text.
+    Body,
+    /// In this header.
+    Header(HeaderName),
+}
+
+impl TryFrom<String> for UrlPlace {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const EXPECTED: &str =
+            "expected a JSON Pointer such as \"/data/url\", or \"body\", or a header such as \"header:Location\"";
+        if text == "body" {
+            return Ok(Self::Body);
+        }
+        if let Some(name) = text.strip_prefix("header:") {
+            return name.parse().map(Self::Header).map_err(|_| EXPECTED);
+        }
+        let pointer = JsonPointer::try_from(text).map_err(|_| EXPECTED)?;
+        Ok(Self::Json(pointer))
+    }
+}
+
+impl From<UrlPlace> for String {
+    fn from(place: UrlPlace) -> Self {
+        match place {
+            UrlPlace::Json(pointer) => pointer.0,
+            UrlPlace::Body => "body".to_owned(),
+            UrlPlace::Header(name) => format!("header:{name}"),
+        }
     }
 }
 
@@ -93,6 +133,20 @@ mod tests {
         assert_eq!(pointer("/none").unwrap().resolve(&document), None);
         for text in ["data", "/a~", "/a~2", "$.data"] {
             assert!(pointer(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn place_of_a_url_is_a_pointer_the_body_or_a_header() {
+        let place = |text: &str| UrlPlace::try_from(text.to_owned());
+        assert_eq!(place("body"), Ok(UrlPlace::Body));
+        assert_eq!(place("header:Location"), Ok(UrlPlace::Header(http::header::LOCATION)));
+        assert!(matches!(place("/data/url"), Ok(UrlPlace::Json(_))));
+        for text in ["body", "header:location", "/data", ""] {
+            assert_eq!(String::from(place(text).unwrap()), text);
+        }
+        for text in ["Body", "header:", "header:a b", "header", "data", "/a~"] {
+            assert!(place(text).is_err(), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::secret::MASK;
 
 /// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently
 /// correct white space and missing slashes.
-fn parse_http(text: &str) -> Option<Url> {
+pub(crate) fn parse_http(text: &str) -> Option<Url> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
     let (scheme, rest) = text.split_once("://")?;
     if text.contains(odd) || !matches!(scheme, "http" | "https") || rest.starts_with('/') {

@@ -1,5 +1,6 @@
 //! Settings that are allowed, but risky.
 
+mod bucket;
 mod secrets;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ impl Settings {
             self.plain_wechat(),
             self.trusted_by_everybody(),
             self.public_internal_listener(),
+            bucket::warning(self),
         ]
         .into_iter()
         .flatten()

@@ -1,33 +1,40 @@
 //! The store in Redis: one server, the master that sentinels name, or a cluster.
 
+mod explain;
+mod failures;
+mod operation;
+mod script;
 mod servers;
 mod topology;
+mod watch;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
+use failures::{Failures, Outcome};
+pub use operation::COMMANDS;
+use operation::Operation;
 pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
-use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFuture, is_blank};
+use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, StoreFuture, counts_as_none};
 use crate::settings::resolved;
 use crate::settings::values::CaFile;
 
 /// A [`SharedStore`] in Redis.
 ///
-/// The connection is made on first use, and again after any failure, so a Redis that was down at the start, restarted
+/// The connection is made on first use, and again after it has broken, so a Redis that was down at the start, restarted
 /// or failed over needs nothing but to come back. Connecting and every command have time-outs. After a failed
 /// connection, commands fail at once for `RETRY_AFTER`.
 pub struct RedisStore {
     topology: Topology,
-    connect_timeout: Duration,
-    response_timeout: Duration,
+    settings: resolved::Redis,
     state: tokio::sync::Mutex<State>,
-    health: Mutex<Health>,
+    failures: Mutex<Failures>,
 }
 
 /// How long commands fail at once after a failed connection.
@@ -39,85 +46,91 @@ enum State {
     Failed { error: StoreError, retry_at: Instant },
 }
 
-/// Lua scripts, because reading and writing must be one step on the server.
-mod script {
-    pub const GET: &str = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
-    /// The type, then what [`GET`] returns. `TYPE` is asked only of another program's value, so a user need not have
-    /// the right to it.
-    pub const INSPECT: &str = "\
-        local value = redis.pcall('GET', KEYS[1]) \
-        if type(value) == 'table' then \
-          if not string.find(value.err, 'WRONGTYPE', 1, true) then return value end \
-          local kind = redis.pcall('TYPE', KEYS[1]) \
-          return {kind.ok or 'other', false, -1} \
-        end \
-        return {'string', value, redis.call('PTTL', KEYS[1])}";
-    pub const EXPIRE_IF_ENDLESS: &str = "\
-        if redis.call('PTTL', KEYS[1]) == -1 then return redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
-        return 0";
-    pub const COMPARE_AND_SET: &str = "\
-        local now = redis.call('GET', KEYS[1]) \
-        if (ARGV[1] == 'absent' and not now) or (ARGV[1] == 'equals' and now == ARGV[2]) then \
-          redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) \
-          return 1 \
-        end \
-        return 0";
-    pub const COMPARE_AND_DELETE: &str = "\
-        if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end \
-        return 0";
-    pub const INCREMENT: &str = "\
-        local count = redis.call('INCR', KEYS[1]) \
-        if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
-        return count";
-}
-
 impl RedisStore {
     /// A store in the Redis that `settings` name. An authority in `ca_file` may have signed its certificate. Nothing is
     /// connected yet.
     pub fn new(settings: &resolved::Redis, ca_file: &CaFile) -> Result<Self, StoreError> {
-        let roots = ca_file.with_system_roots().map_err(StoreError)?;
+        let unusable = |message| StoreError::new(StoreFault::Other, message, "");
+        let roots = ca_file.with_system_roots().map_err(unusable)?;
+        let topology = Topology::new(settings, roots);
         Ok(Self {
-            topology: Topology::new(settings, roots).map_err(|error| failed(&error))?,
-            connect_timeout: settings.connect_timeout,
-            response_timeout: settings.response_timeout,
+            topology: topology.map_err(|error| explain::no_connection(&error, &settings.servers))?,
+            settings: settings.clone(),
             state: tokio::sync::Mutex::new(State::None),
-            health: Mutex::new(Health::unknown()),
+            failures: Mutex::new(Failures::unknown()),
         })
     }
 
-    /// Runs one command and records whether the store is up.
-    async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
-        self.run_with(|mut connection| async move { command.query_async(&mut connection).await })
-            .await
+    /// Runs one command.
+    async fn run<T: FromRedisValue>(&self, operation: Operation, key: &str, command: Cmd) -> Result<T, StoreError> {
+        self.run_all(operation, key, command, |_| true).await
     }
 
-    /// Does `work` over the connection, within the time-out, and records whether the store is up.
-    async fn run_with<T, F>(&self, work: impl FnOnce(Connection) -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = RedisResult<T>>,
-    {
-        let result = self.try_to_run(work).await;
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(result.as_ref().err());
-        result
+    /// The same for a script that need not run all of its commands; `did` says whether it has.
+    async fn run_all<T: FromRedisValue>(
+        &self,
+        operation: Operation,
+        key: &str,
+        command: Cmd,
+        did: impl Fn(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        let work = |mut connection: Connection| async move { command.query_async(&mut connection).await };
+        let reply = self.send(operation, work).await;
+        self.outcome(operation, key, reply, did).await
     }
 
-    async fn try_to_run<T, F>(&self, work: impl FnOnce(Connection) -> F) -> Result<T, StoreError>
+    /// Does `work` over the connection, within the time-out. The inner error is the answer of Redis or of its client.
+    async fn send<T, F>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(Connection) -> F,
+    ) -> Result<RedisResult<T>, StoreError>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let connection = self.connection().await?;
-        let error = match timeout(self.response_timeout, work(connection)).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => failed(&error),
-            Err(_) => StoreError("Redis did not answer in time".to_owned()),
+        let Ok(reply) = timeout(self.settings.response_timeout, work(connection)).await else {
+            *self.state.lock().await = State::None;
+            let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
+            return Err(explain::too_late(&message, &self.settings.servers));
         };
-        // Whatever the cause (connection lost, failed over to a replica, password changed), the only remedy that a
-        // client has is a new connection.
-        *self.state.lock().await = State::None;
-        Err(error)
+        Ok(reply)
+    }
+
+    /// Explains a failure, and notes whether `operation` succeeds.
+    async fn outcome<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        reply: Result<RedisResult<T>, StoreError>,
+        did: impl Fn(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        let result = match reply {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.explain(operation, key, &error).await),
+            Err(error) => Err(error),
+        };
+        let outcome = match &result {
+            Ok(value) if did(value) => Outcome::Done,
+            Err(error) if !error.is_about_value() => Outcome::Failed(error),
+            Err(_) if operation.is_one_command() => Outcome::Done,
+            Ok(_) | Err(_) => Outcome::Answered,
+        };
+        self.failures().record(operation, key, outcome);
+        result
+    }
+
+    async fn explain(&self, operation: Operation, key: &str, error: &RedisError) -> StoreError {
+        let error = explain::refusal(operation, key, error, &self.settings.servers);
+        // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
+        // changed password, a new one is the only remedy that a client has.
+        if matches!(
+            error.fault,
+            StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
+        ) {
+            *self.state.lock().await = State::None;
+        }
+        error
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
@@ -127,15 +140,19 @@ impl RedisStore {
             State::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
             State::None | State::Failed { .. } => {}
         }
+        let limit = self.settings.connect_timeout;
         // Boxed, so that the future of every command is not 4 KB larger for what is done once.
-        let connecting = self.topology.connect(self.connect_timeout).boxed();
-        let error = match timeout(self.topology.limit(self.connect_timeout), connecting).await {
+        let connecting = self.topology.connect(limit).boxed();
+        let error = match timeout(self.topology.limit(limit), connecting).await {
             Ok(Ok(connection)) => {
                 *state = State::Open(connection.clone());
                 return Ok(connection);
             }
-            Ok(Err(error)) => failed(&error),
-            Err(_) => StoreError("no connection to Redis in time".to_owned()),
+            Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels().await => {
+                explain::sentinel_login(&error)
+            }
+            Ok(Err(error)) => explain::no_connection(&error, &self.settings.servers),
+            Err(_) => explain::too_late("no connection in time (redis.connect_timeout)", &self.settings.servers),
         };
         *state = State::Failed {
             error: error.clone(),
@@ -143,18 +160,20 @@ impl RedisStore {
         };
         Err(error)
     }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The error of Redis or of the client. Neither quotes values, but a server's text is not to be trusted.
-fn failed(error: &redis::RedisError) -> StoreError {
-    StoreError(
-        error
-            .to_string()
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(200)
-            .collect(),
-    )
+/// The answers to [`SharedStore::claim`]'s two commands.
+type ClaimReplies = (RedisResult<Option<String>>, RedisResult<(Option<Vec<u8>>, i64)>);
+/// The fields of a stream's entry.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A text of Redis; what is not UTF-8 in it was not written by us.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn eval(script: &str, keys: &[&str]) -> Cmd {
@@ -185,17 +204,21 @@ fn millis(ttl: Duration) -> u64 {
 impl SharedStore for RedisStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         async move {
-            let (value, ttl): (Option<String>, i64) = self.run(eval(script::GET, &[key])).await?;
+            let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(script::GET, &[key])).await?;
             // PTTL returns -1 if the key does not expire.
             let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
-            Ok(value.map(|value| Entry { value, ttl }))
+            Ok(value.map(|value| Entry {
+                value: text(value),
+                ttl,
+            }))
         }
         .boxed()
     }
 
     fn inspect<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Found> {
         async move {
-            let (kind, value, ttl): (String, Option<Vec<u8>>, i64) = self.run(eval(script::INSPECT, &[key])).await?;
+            let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
+                self.run(Operation::Get, key, eval(script::INSPECT, &[key])).await?;
             Ok(match value {
                 Some(value) => Found::Bytes {
                     value,
@@ -212,14 +235,15 @@ impl SharedStore for RedisStore {
         async move {
             let mut command = eval(script::EXPIRE_IF_ENDLESS, &[key]);
             command.arg(millis(ttl));
-            self.run(command).await
+            self.run(Operation::ExpireIfEndless, key, command).await
         }
         .boxed()
     }
 
     fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
         async move {
-            let done: Option<String> = self.run(set_if_absent(key, value, ttl)).await?;
+            let command = set_if_absent(key, value, ttl);
+            let done: Option<String> = self.run(Operation::SetIfAbsent, key, command).await?;
             Ok(done.is_some())
         }
         .boxed()
@@ -236,7 +260,7 @@ impl SharedStore for RedisStore {
             let mut command = eval(script::COMPARE_AND_SET, &[key]);
             command.arg(if expected.is_some() { "equals" } else { "absent" });
             command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
-            self.run(command).await
+            self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
         }
         .boxed()
     }
@@ -245,41 +269,44 @@ impl SharedStore for RedisStore {
         async move {
             let mut command = eval(script::COMPARE_AND_DELETE, &[key]);
             command.arg(expected);
-            self.run(command).await
+            self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
+                .await
         }
         .boxed()
     }
 
-    // Plain commands, because a script takes Redis half as long again and every upload waits for this. The lock is
+    // Two commands in one round trip, each on one key, so that a proxy can send them to different servers. The lock is
     // taken before the value is read, and is not free before the value is written. So a caller that gets the lock of
     // a value that exists also sees the value.
     fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
         async move {
             let mut commands = Pipeline::with_capacity(2);
             commands.add_command(set_if_absent(lock, owner, lock_ttl));
-            commands.get(key).ignore_errors();
-            let work = |mut connection| async move {
-                type Reply = RedisResult<Option<String>>;
-                let (taken, value): (Reply, Reply) = commands.query_async(&mut connection).await?;
-                Ok(match value? {
-                    // Also if the lock can't be written: Redis may be full, or a read-only replica by now.
-                    Some(value) if !is_blank(&value) => (taken.is_ok_and(|taken| taken.is_some()), Some(value)),
-                    value => (taken?.is_some(), value),
-                })
+            commands.add_command(eval(script::GET, &[key])).ignore_errors();
+            let work = |mut connection: Connection| async move {
+                let replies: ClaimReplies = commands.query_async(&mut connection).await?;
+                Ok(replies)
             };
-            let (taken, value) = self.run_with(work).await?;
-            match value {
-                Some(value) if !is_blank(&value) => {
-                    if taken {
+            let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
+                Ok(Ok((taken, value))) => (Ok(taken), Ok(value)),
+                Ok(Err(error)) => (Ok(Err(error.clone())), Ok(Err(error))),
+                Err(error) => (Err(error.clone()), Err(error)),
+            };
+            let taken = self.outcome(Operation::SetIfAbsent, lock, taken, |_| true).await;
+            let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
+            match value.map(text) {
+                Some(value) if !counts_as_none(&value) => {
+                    // Also if the lock can't be written: Redis may be full, or a read-only replica by now.
+                    if matches!(taken, Ok(Some(_))) {
                         // If this fails, the lock expires by itself.
                         let _ = self.compare_and_delete(lock, owner).await;
                     }
                     Ok(Claim::Made(value))
                 }
-                _ if !taken => Ok(Claim::Theirs),
+                _ if taken?.is_none() => Ok(Claim::Theirs),
                 None => Ok(Claim::Ours),
-                Some(blank) => {
-                    self.compare_and_delete(key, &blank).await?;
+                Some(none) => {
+                    self.compare_and_delete(key, &none).await?;
                     Ok(Claim::Ours)
                 }
             }
@@ -291,7 +318,8 @@ impl SharedStore for RedisStore {
         async move {
             let mut command = eval(script::INCREMENT, &[key]);
             command.arg(millis(ttl));
-            self.run(command).await
+            self.run_all(Operation::Increment, key, command, |count| *count == 1)
+                .await
         }
         .boxed()
     }
@@ -303,7 +331,7 @@ impl SharedStore for RedisStore {
             for (name, value) in fields {
                 command.arg(name).arg(value);
             }
-            let _id: String = self.run(command).await?;
+            let _id: String = self.run(Operation::Append, key, command).await?;
             Ok(())
         }
         .boxed()
@@ -311,24 +339,20 @@ impl SharedStore for RedisStore {
 
     fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
         async move {
-            let mut command = redis::cmd("XREVRANGE");
-            command.arg(key).arg("+").arg("-").arg("COUNT").arg(count);
-            let entries: Vec<(String, Vec<(String, String)>)> = self.run(command).await?;
-            Ok(entries.into_iter().map(|(_id, fields)| fields).collect())
-        }
-        .boxed()
-    }
-
-    fn ping(&self) -> StoreFuture<'_, ()> {
-        async move {
-            let _pong: String = self.run(redis::cmd("PING")).await?;
-            Ok(())
+            let mut command = eval(script::NEWEST, &[key]);
+            command.arg(count);
+            let entries: Vec<(String, Fields)> = self.run(Operation::Newest, key, command).await?;
+            let texts = |fields: Fields| -> Vec<(String, String)> {
+                let fields = fields.into_iter();
+                fields.map(|(name, value)| (text(name), text(value))).collect()
+            };
+            Ok(entries.into_iter().map(|(_id, fields)| texts(fields)).collect())
         }
         .boxed()
     }
 
     fn health(&self) -> Health {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failures().health()
     }
 
     fn is_shared(&self) -> bool {

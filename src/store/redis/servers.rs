@@ -3,6 +3,7 @@
 use redis::Value;
 
 use super::RedisStore;
+use super::operation::Operation;
 use crate::store::StoreError;
 
 /// What one server reports about itself; `None` if it does not.
@@ -19,18 +20,16 @@ pub struct ServerFacts {
 impl RedisStore {
     /// Facts about the server, or about the masters of a cluster. A user may lack the right to ask.
     pub async fn servers(&self) -> Result<Vec<ServerFacts>, StoreError> {
-        let answer: Value = self.run(redis::cmd("INFO")).await?;
+        let answer: Value = self.run(Operation::Diagnose, "", redis::cmd("INFO")).await?;
         let mut texts = Vec::new();
         gather_texts(answer, &mut texts);
         let facts = texts.iter().map(|text| ServerFacts::read(text));
         Ok(facts.filter(|facts| *facts != ServerFacts::default()).collect())
     }
 
-    /// Whether streams may be written to: appends to the one at `key` only if there is one.
-    pub async fn try_append(&self, key: &str) -> Result<(), StoreError> {
-        let mut command = redis::cmd("XADD");
-        command.arg(key).arg("NOMKSTREAM").arg("*").arg("check").arg("1");
-        let _id: Option<String> = self.run(command).await?;
+    /// An error if it does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let _pong: String = self.run(Operation::Diagnose, "", redis::cmd("PING")).await?;
         Ok(())
     }
 }

@@ -11,7 +11,8 @@ use redis::{
     RedisResult, TlsCertificates, TlsMode, Value,
 };
 
-use crate::settings::resolved::{Redis, Servers};
+use super::explain::is_login;
+use crate::settings::resolved::{Redis, SentinelLogin, Servers};
 use crate::settings::values::HostPort;
 
 /// The connect time-out that the client has for a sentinel; it can't be set.
@@ -31,12 +32,9 @@ impl Topology {
             root_cert: Some(roots),
         });
         Ok(match &settings.servers {
-            Servers::Standalone => Self::Standalone(match certificates {
-                Some(certificates) => Client::build_with_tls(settings.connection.clone(), certificates)?,
-                None => Client::open(settings.connection.clone())?,
-            }),
-            Servers::Sentinel { nodes, service } => {
-                let client = sentinel(settings, nodes, service, certificates)?;
+            Servers::Standalone => Self::Standalone(standalone(settings, certificates)?),
+            Servers::Sentinel { nodes, service, login } => {
+                let client = sentinel(settings, nodes, service, login, certificates)?;
                 Self::Sentinel(tokio::sync::Mutex::new(client))
             }
             Servers::Cluster { nodes } => Self::Cluster(cluster(settings, nodes, certificates)?),
@@ -67,6 +65,25 @@ impl Topology {
             Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
         })
     }
+
+    /// True if there are sentinels, and none of them accepts our login.
+    pub(super) async fn is_refused_by_sentinels(&self) -> bool {
+        let Self::Sentinel(client) = self else {
+            return false;
+        };
+        let answer = client.lock().await.async_get_sentinel_client().await;
+        answer.is_err_and(|error| is_login(&error))
+    }
+}
+
+fn standalone(settings: &Redis, certificates: Option<TlsCertificates>) -> RedisResult<Client> {
+    // No CLIENT SETINFO: a proxy that does not know it may hang up.
+    let login = settings.connection.redis_settings().clone().set_skip_set_lib_name();
+    let connection = settings.connection.clone().set_redis_settings(login);
+    match certificates {
+        Some(certificates) => Client::build_with_tls(connection, certificates),
+        None => Client::open(connection),
+    }
 }
 
 fn uses_tls(settings: &Redis) -> bool {
@@ -91,6 +108,7 @@ fn sentinel(
     settings: &Redis,
     nodes: &[HostPort],
     service: &str,
+    sentinel_login: &SentinelLogin,
     certificates: Option<TlsCertificates>,
 ) -> RedisResult<SentinelClient> {
     let (tls, login) = (uses_tls(settings), settings.connection.redis_settings());
@@ -110,6 +128,12 @@ fn sentinel(
     }
     if let Some(password) = login.password() {
         builder = builder.set_client_to_redis_password(password);
+    }
+    if !sentinel_login.username.is_empty() {
+        builder = builder.set_client_to_sentinel_username(&sentinel_login.username);
+    }
+    if !sentinel_login.password.expose().is_empty() {
+        builder = builder.set_client_to_sentinel_password(sentinel_login.password.expose());
     }
     builder.build()
 }

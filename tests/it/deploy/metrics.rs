@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, RedisServer, SandboxHost, TINY_PHOTO, until};
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, until};
 
 /// The metrics, each with its labels and their values.
 pub(super) type Exposed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
@@ -16,14 +16,20 @@ pub(super) async fn exposed() -> Exposed {
         SandboxHost::start(SandboxConfig::default()).await,
     );
     wechat.sandbox.inject(Fault::errcode(-1).on(Api::StableToken).once());
-    let gateway = Gateway::builder().wechat(&wechat).redis(&redis).start().await;
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis);
+    let gateway = builder.set("internal.proxy_buffer", "64KiB").start().await;
     gateway.until_ready().await;
     gateway.assert_signs().await;
     assert_eq!(gateway.upload_new_photo().await.status, 200);
-    wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet).once());
+    // Both calls for it fail.
+    wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet).times(2));
     let photo = wechat.takes_photo(TINY_PHOTO);
     assert_eq!(gateway.upload(&photo).await.status, 502);
     gateway.asks_for_token(wechat.account().app_id.as_str(), "wrong").await;
+    let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![1; 70_000])]);
+    let long = gateway.internal_request("POST", "/cgi-bin/menu/create");
+    let long = long.body(reqwest::Body::wrap_stream(chunks));
+    assert_eq!(gateway.send(long).await.status, 503);
     until("all is counted", || async {
         gateway.metric("wxgate_uploads_total{outcome=\"wechat_error\"}").await > 0.5
     })
@@ -52,7 +58,7 @@ fn parse(text: &str) -> Exposed {
 }
 
 /// What the contract with operators names.
-const PROMISED: [(&str, &[&str]); 13] = [
+const PROMISED: [(&str, &[&str]); 18] = [
     ("wxgate_http_requests_total", &["route", "method", "status"]),
     ("wxgate_http_request_duration_seconds_bucket", &["route", "le"]),
     ("wxgate_wechat_requests_total", &["api", "outcome"]),
@@ -69,6 +75,11 @@ const PROMISED: [(&str, &[&str]); 13] = [
     ("wxgate_uploads_in_flight", &[]),
     ("wxgate_redis_up", &[]),
     ("wxgate_build_info", &["version"]),
+    ("process_resident_memory_bytes", &[]),
+    ("process_cpu_seconds_total", &[]),
+    ("process_open_fds", &[]),
+    ("process_max_fds", &[]),
+    ("process_start_time_seconds", &[]),
 ];
 
 #[tokio::test]
@@ -80,6 +91,28 @@ async fn redis_metric_is_absent_without_redis() {
         text.contains("wxgate_build_info") && !text.contains("wxgate_redis_up"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn process_metrics_are_those_of_the_process_and_internal_alone() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+    process.until_ready().await;
+    let before = process.memory("VmRSS:");
+    let resident = process.metric("process_resident_memory_bytes").await / 1024.0;
+    let ratio = resident / f64::from(u32::try_from(before).unwrap());
+    assert!((0.5..2.0).contains(&ratio), "{resident} KiB, VmRSS {before} KiB");
+    let (open, most) = (
+        process.metric("process_open_fds").await,
+        process.metric("process_max_fds").await,
+    );
+    assert!(open >= 8.0 && open < most, "{open} of {most}");
+    let started = process.metric("process_start_time_seconds").await;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    assert!((0.0..600.0).contains(&(now.as_secs_f64() - started)), "{started}");
+    assert_eq!(process.get("/metrics").await.status, 404);
 }
 
 #[tokio::test]

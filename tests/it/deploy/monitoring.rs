@@ -46,7 +46,7 @@ fn assert_answerable(expression: &str, exposed: &Exposed) {
             .get(*name)
             .unwrap_or_else(|| panic!("{name} is not exposed; {expression}"));
         for matcher in matchers.split(',').filter(|matcher| !matcher.is_empty()) {
-            let (label, value) = matcher.split_once('=').unwrap();
+            let (label, value) = matcher.split_once(['=', '~']).unwrap();
             let (label, value) = (
                 label.trim_end_matches('!'),
                 value.trim_start_matches('~').trim_matches('"'),

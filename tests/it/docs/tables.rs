@@ -8,6 +8,7 @@ use wxgate::account::AppId;
 use wxgate::http::Code;
 use wxgate::sandbox::SandboxConfig;
 use wxgate::settings::{Account, Client, Settings, Sources};
+use wxgate::store::COMMANDS;
 use wxgate::store::keys::{self, Holds, Key, Life};
 
 use super::markdown::{Document, code_spans, prose};
@@ -45,7 +46,7 @@ async fn the_metric_tables_list_every_metric_with_its_labels() {
         let rows = document
             .rows()
             .into_iter()
-            .filter(|row| row.len() == 2 && row[0].starts_with("`wxgate_"));
+            .filter(|row| row.len() == 2 && ["`wxgate_", "`process_"].iter().any(|name| row[0].starts_with(name)));
         let rows: Vec<_> = rows.collect();
         let documented: BTreeSet<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
         assert_eq!(documented, names, "{}", document.name);
@@ -108,6 +109,62 @@ async fn redis_tables_list_every_key_of_a_running_gateway() {
             let documented = spans.iter().any(|span| matches_key(span, &app_id, key));
             assert!(documented, "{key} is not in {}", document.name);
         }
+    }
+}
+
+/// What a command says of itself: the version that it came with.
+async fn since(redis: &RedisServer, command: &str) -> (u32, u32) {
+    let documents: std::collections::HashMap<String, std::collections::HashMap<String, redis::Value>> =
+        redis.command(&format!("COMMAND DOCS {command}")).await;
+    let since: String = redis::from_redis_value(documents[command]["since"].clone()).unwrap();
+    let mut numbers = since.split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[tokio::test]
+async fn redis_commands_of_a_running_gateway_are_documented_and_as_old_as_promised() {
+    const OLDEST: (u32, u32) = (5, 0);
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis);
+    assert_eq!(builder.run(&wechat, &["check"]).await.code, 0);
+    let gateway = builder.start().await;
+    gateway.until_ready().await;
+    assert_eq!(gateway.upload_new_photo().await.status, 200);
+    gateway
+        .asks_for_token(wechat.account().app_id.as_str(), wechat.account().secret.expose())
+        .await;
+    gateway.internal_get("/console").await;
+    gateway.shut_down().await;
+
+    let stats: String = redis.command("INFO commandstats").await;
+    let used = stats
+        .lines()
+        .filter_map(|line| line.strip_prefix("cmdstat_")?.split(':').next());
+    let used: BTreeSet<&str> = used.collect();
+    let needed: BTreeSet<&str> = COMMANDS.into_iter().collect();
+    // The test's own client says who it is, and asks for the figures; so does `wxgate check`.
+    let others = BTreeSet::from(["info", "client|setinfo"]);
+    assert_eq!(&used - &others, needed);
+    for document in Document::both("redis") {
+        let rows = document.rows().into_iter().filter(|row| row.len() == 2);
+        let rows = rows.filter(|row| {
+            row[1]
+                .split_once('.')
+                .is_some_and(|(major, _)| major.parse::<u32>().is_ok())
+        });
+        let documented: Vec<_> = rows
+            .map(|row| (code_spans(&row[0])[0].to_lowercase(), row[1].clone()))
+            .collect();
+        let names: BTreeSet<&str> = documented.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, needed, "{}", document.name);
+        for (name, promised) in &documented {
+            let (major, minor) = since(&redis, name).await;
+            assert_eq!(*promised, format!("{major}.{minor}"), "{name} in {}", document.name);
+            assert!((major, minor) <= OLDEST, "{name}");
+        }
+        let rights = COMMANDS.map(|command| format!("+{command}")).join(" ");
+        assert!(document.text.contains(&rights), "{}: {rights}", document.name);
     }
 }
 

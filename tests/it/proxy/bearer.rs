@@ -144,6 +144,23 @@ async fn bearer_call_goes_out_with_its_query_and_body_and_without_the_header() {
 }
 
 #[tokio::test]
+async fn bearer_gets_the_ticket_too() {
+    let gateway = gateway().await;
+    let asks = |secret: &str, kind: &str| {
+        let path = format!("/cgi-bin/ticket/getticket?type={kind}");
+        gateway.send(gateway.internal_request("GET", &path).bearer_auth(secret))
+    };
+    let ticket = asks(SHOP, "jsapi").await;
+    let app_id = account("wx2", "").app_id;
+    let expected = gateway.wechat.sandbox.current_ticket(&app_id).unwrap();
+    assert_eq!(ticket.body["ticket"], expected.expose());
+    assert!(asks(SHOP, "wx_card").await.body["ticket"].is_string());
+    for kind in ["jsapi", "wx_card"] {
+        assert_eq!(refusal(&asks("nobody-knows-this-one", kind).await), (200, 40001));
+    }
+}
+
+#[tokio::test]
 async fn bearer_calls_survive_a_rejected_token() {
     let gateway = gateway().await;
     gateway.until_ready().await;

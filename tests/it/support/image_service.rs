@@ -1,4 +1,4 @@
-//! An image store of the company's own: takes multipart uploads, answers JSON, keeps no picture.
+//! An image store of the company's own: takes multipart uploads, and answers as the test wants.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,34 +7,48 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use futures_util::StreamExt;
+use http_body_util::BodyExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The headers of each upload.
-type Headers = Arc<Mutex<Vec<HeaderMap>>>;
+/// What it answers to each upload, the first of which is number 1.
+type Answer = dyn Fn(usize) -> Response + Send + Sync;
 
 /// The service; it ends with the test.
 pub struct ImageService {
     address: SocketAddr,
-    headers: Headers,
+    inside: Arc<Inside>,
     serving: JoinHandle<()>,
+}
+
+struct Inside {
+    answer: Box<Answer>,
+    uploads: Mutex<Vec<(HeaderMap, Vec<u8>)>>,
 }
 
 impl ImageService {
     pub async fn start() -> Self {
+        Self::answering(|_| r#"{"code":0,"data":"http://images.example.com/picture.jpg"}"#.into_response()).await
+    }
+
+    /// One that answers so.
+    pub async fn answering(answer: impl Fn(usize) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let headers = Headers::default();
+        let inside = Arc::new(Inside {
+            answer: Box::new(answer),
+            uploads: Mutex::default(),
+        });
         let router = Router::new()
             .route("/upload", post(take))
-            .with_state(Arc::clone(&headers));
+            .with_state(Arc::clone(&inside));
         let serve = wxgate::http::serve::serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO);
         Self {
             address,
-            headers,
+            inside,
             serving: tokio::spawn(serve),
         }
     }
@@ -42,12 +56,18 @@ impl ImageService {
     pub fn url(&self) -> String {
         format!("http://{}/upload", self.address)
     }
-}
 
-impl ImageService {
     /// The headers of the uploads so far.
     pub fn headers(&self) -> Vec<HeaderMap> {
-        self.headers.lock().unwrap().clone()
+        let uploads = self.inside.uploads.lock().unwrap();
+        uploads.iter().map(|(headers, _)| headers.clone()).collect()
+    }
+
+    /// The forms of the uploads so far, as text.
+    pub fn forms(&self) -> Vec<String> {
+        let uploads = self.inside.uploads.lock().unwrap();
+        let text = |(_, form): &(HeaderMap, Vec<u8>)| String::from_utf8_lossy(form).into_owned();
+        uploads.iter().map(text).collect()
     }
 }
 
@@ -57,11 +77,12 @@ impl Drop for ImageService {
     }
 }
 
-async fn take(State(seen): State<Headers>, headers: HeaderMap, body: Body) -> &'static str {
-    seen.lock().unwrap().push(headers);
-    let mut body = body.into_data_stream();
-    while let Some(piece) = body.next().await {
-        piece.unwrap();
-    }
-    r#"{"code":0,"data":"http://images.example.com/picture.jpg"}"#
+async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Body) -> Response {
+    let form = body.collect().await.unwrap().to_bytes().to_vec();
+    let number = {
+        let mut uploads = inside.uploads.lock().unwrap();
+        uploads.push((headers, form));
+        uploads.len()
+    };
+    (inside.answer)(number)
 }

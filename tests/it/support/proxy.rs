@@ -20,6 +20,8 @@ struct Gate {
     open: watch::Sender<bool>,
     /// The text before which it closes.
     closes_before: Mutex<Option<&'static str>>,
+    /// The texts at which it hangs up.
+    hangs_up_at: Mutex<&'static [&'static str]>,
 }
 
 impl Proxy {
@@ -29,6 +31,7 @@ impl Proxy {
         let gate = Arc::new(Gate {
             open: watch::Sender::new(true),
             closes_before: Mutex::new(None),
+            hangs_up_at: Mutex::default(),
         });
         let (end, passed) = (CancellationToken::new(), Arc::clone(&gate));
         tokio::spawn(end.clone().run_until_cancelled_owned(async move {
@@ -57,6 +60,11 @@ impl Proxy {
         *self.gate.closes_before.lock().unwrap() = Some(text);
     }
 
+    /// Hangs up on whoever sends one of these texts, as some proxies do at a command that they don't know.
+    pub fn hang_up_at(&self, texts: &'static [&'static str]) {
+        *self.gate.hangs_up_at.lock().unwrap() = texts;
+    }
+
     /// Waits until something is held.
     pub async fn until_it_holds(&self) {
         super::until("the proxy holds something", || async { !*self.gate.open.borrow() }).await;
@@ -73,6 +81,10 @@ impl Gate {
         let (mut buffer, mut open) = ([0; 16 * 1024], self.open.subscribe());
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let piece = &buffer[..count];
+            let text = String::from_utf8_lossy(piece);
+            if self.hangs_up_at.lock().unwrap().iter().any(|at| text.contains(at)) {
+                return;
+            }
             self.close_before(piece);
             let _ = open.wait_for(|open| *open).await;
             if to.write_all(piece).await.is_err() {

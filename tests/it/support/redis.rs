@@ -144,7 +144,7 @@ impl RedisServer {
             .collect()
     }
 
-    /// How often `event` stands in the journal of `app_id`.
+    /// How often `event` is in the journal of `app_id`.
     pub async fn journaled(&self, app_id: &wxgate::account::AppId, event: &str) -> usize {
         let journal = self.journal(app_id).await;
         journal.iter().filter(|[noted, ..]| noted == event).count()

@@ -10,13 +10,34 @@ use super::{RedisServer, Tls, connection, free_address, until};
 pub struct Sentinel {
     child: Child,
     pub address: SocketAddr,
-    tls: Arc<Tls>,
+    tls: Option<Arc<Tls>>,
+    /// `user:password@`, if it wants a login.
+    login: String,
     _directory: tempfile::TempDir,
 }
 
 impl Sentinel {
     /// Watches `master`, under the name `mymaster`, once it knows of its one replica.
     pub async fn start(master: &RedisServer, tls: &Arc<Tls>) -> Self {
+        let sentinel = Self::spawn(master, Some(tls), "", String::new());
+        until("the sentinel knows the replica", || async {
+            sentinel.good("REPLICAS mymaster", "slave").await == 1
+        })
+        .await;
+        sentinel
+    }
+
+    /// Watches `master`, with more lines of configuration, which want this login.
+    pub async fn start_with(master: &RedisServer, lines: &str, login: &str) -> Self {
+        let sentinel = Self::spawn(master, None, lines, format!("{login}@"));
+        until("the sentinel knows the master", || async {
+            sentinel.good("MASTERS", "master").await == 1
+        })
+        .await;
+        sentinel
+    }
+
+    fn spawn(master: &RedisServer, tls: Option<&Arc<Tls>>, more: &str, login: String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("sentinel.conf");
         let address = free_address();
@@ -25,42 +46,42 @@ impl Sentinel {
             format!("bind 127.0.0.1\ndir {}", directory.path().display()),
             format!("sentinel monitor mymaster {watched} 1"),
             "sentinel down-after-milliseconds mymaster 500".to_owned(),
-            "sentinel failover-timeout mymaster 3000\n".to_owned(),
+            "sentinel failover-timeout mymaster 3000".to_owned(),
+            format!("{more}\n"),
         ];
         std::fs::write(&file, lines.join("\n")).unwrap();
+        let plain = || vec!["--port".to_owned(), address.port().to_string()];
         let child = Command::new("redis-sentinel")
             .arg(&file)
-            .args(tls.options(address))
+            .args(tls.map_or_else(plain, |tls| tls.options(address)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-sentinel can't be started: run scripts/test, which installs what the tests need");
-        let sentinel = Self {
+        Self {
             child,
             address,
-            tls: Arc::clone(tls),
+            tls: tls.cloned(),
+            login,
             _directory: directory,
-        };
-        until("the sentinel knows the replica", || async {
-            sentinel.replicas().await == 1
-        })
-        .await;
-        sentinel
+        }
     }
 
-    /// How many good replicas of the master it knows.
-    async fn replicas(&self) -> usize {
+    /// How many servers that `SENTINEL <what>` lists have no flags but `flags`.
+    async fn good(&self, what: &str, flags: &str) -> usize {
         if tokio::net::TcpStream::connect(self.address).await.is_err() {
             return 0;
         }
-        let url = format!("rediss://{}", self.address);
-        let mut connection = connection(&url, Some(&self.tls)).await;
-        let replicas: Vec<std::collections::HashMap<String, String>> = redis::cmd("SENTINEL")
-            .arg(&["REPLICAS", "mymaster"])
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        let url = format!("{scheme}://{}{}", self.login, self.address);
+        let mut connection = connection(&url, self.tls.as_deref()).await;
+        let words: Vec<&str> = what.split(' ').collect();
+        let servers: Vec<std::collections::HashMap<String, String>> = redis::cmd("SENTINEL")
+            .arg(&words)
             .query_async(&mut connection)
             .await
             .unwrap();
-        replicas.iter().filter(|replica| replica["flags"] == "slave").count()
+        servers.iter().filter(|server| server["flags"] == flags).count()
     }
 }
 

@@ -40,6 +40,7 @@ impl Tls {
     /// TLS before a server, with a certificate of the authority's.
     pub async fn before(&self, server: SocketAddr, certificate: Certificate) -> TlsFront {
         let (names, validity) = match certificate {
+            Certificate::AuthoritysOwn => return self.before_with(server, "ca").await,
             Certificate::Good => ("IP:127.0.0.1,DNS:api.weixin.test,DNS:s3.test", "-days 2"),
             Certificate::OfAnotherName => ("DNS:another.test", "-days 2"),
             Certificate::Expired => ("IP:127.0.0.1", "-startdate 20200101000000Z -enddate 20200102000000Z"),
@@ -60,8 +61,13 @@ impl Tls {
         );
         let sign = "ca -batch -rand_serial -config ca.cnf -cert ca.pem -keyfile ca.key -notext -in front.csr";
         openssl(path, &format!("{sign} {validity} -extfile front-names -out front.pem"));
-        let chain = CertificateDer::from_pem_file(path.join("front.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(path.join("front.key")).unwrap();
+        self.before_with(server, "front").await
+    }
+
+    async fn before_with(&self, server: SocketAddr, name: &str) -> TlsFront {
+        let file = |extension: &str| self.directory.path().join(format!("{name}.{extension}"));
+        let chain = CertificateDer::from_pem_file(file("pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
         TlsFront::start(server, chain, key).await
     }
 
@@ -104,6 +110,8 @@ pub enum Certificate {
     Good,
     Expired,
     OfAnotherName,
+    /// It is the authority's, as a self-signed one is.
+    AuthoritysOwn,
 }
 
 /// TLS before a server that speaks none; it ends with the test.

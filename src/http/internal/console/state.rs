@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::traffic::Traffic;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
+use crate::replicas::Replicas;
 use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 
 /// The console's state. Cheap to clone.
@@ -20,8 +21,7 @@ pub(super) struct Parts {
     pub(super) api: Arc<Api>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
-    /// This process's name, as in the journal.
-    pub(super) replica: String,
+    pub(super) replicas: Arc<Replicas>,
     pub(super) started: Instant,
     pub(super) actions_open: bool,
     pub(super) image_store: ImageStoreBackend,
@@ -37,8 +37,8 @@ pub struct ConsoleParts<'a> {
     pub api: Arc<Api>,
     /// The gateway's metrics.
     pub metrics: Metrics,
-    /// This process's name, as in the journal.
-    pub replica: String,
+    /// This process and the others.
+    pub(crate) replicas: Arc<Replicas>,
 }
 
 impl Console {
@@ -51,7 +51,7 @@ impl Console {
             api: parts.api,
             metrics: parts.metrics,
             traffic: Traffic::default(),
-            replica: parts.replica,
+            replicas: parts.replicas,
             started: Instant::now(),
             actions_open: !settings.internal.operator_key.is_blank(),
             image_store: settings.image_store.backend,

@@ -85,6 +85,10 @@ texts! {
     LAST_HOUR: "近一小时：成功 {}，失败 {}", "last hour: {} fine, {} failed";
     NOT_CALLED: "近一小时没有调用", "not called in the last hour";
 
+    REPLICAS: "副本", "Replicas";
+    REPLICA_OWN: "本副本", "this one";
+    REPLICAS_UNREAD: "现在读不到别的副本：它们的标记在 Redis 里。", "The others can't be seen now: their marks are in Redis.";
+
     TRAFFIC: "流量", "Traffic";
     TRAFFIC_MORE: "本副本自启动以来；曲线为近一小时每分钟的次数。", "This replica since it started; the charts are per minute over the last hour.";
     SIGNATURES: "签名", "Signatures";
@@ -170,8 +174,6 @@ texts! {
     EXPLAIN_SIGNED: "实际签的", "signed";
     EXPLAIN_EXPECTED: "应当签的", "should be";
 
-    CURE_QUOTA: "微信的调用次数已用完：等它恢复，并在日志里看谁在反复取 token。", "WeChat's quota is used up: wait, and look in the journal for who keeps fetching tokens.";
-    CURE_BUSY: "微信繁忙：网关会自己再试。", "WeChat is busy: the gateway tries again by itself.";
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
 use crate::credentials::{Event, Kind, Unavailable};
 use crate::directory::Account;
+use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
 use crate::store::keys;
 
@@ -30,7 +31,10 @@ pub(super) struct View {
     pub(super) timeline: Vec<Line>,
     /// False if the journal of some account could not be read.
     pub(super) journal_read: bool,
+    /// This process's name, as in the journal.
     pub(super) replica: String,
+    /// All that live; `None` if the shared store does not tell.
+    pub(super) replicas: Option<Vec<Replica>>,
     pub(super) uptime: Duration,
     /// Whether `internal.operator_key` is set.
     pub(super) actions_open: bool,
@@ -123,7 +127,8 @@ impl View {
             .directory
             .all()
             .map(|account| gather_account(console, account, now));
-        let gathered = join_all(accounts).await;
+        let replicas = timeout(STORE_TIMEOUT, console.replicas.living());
+        let (gathered, replicas) = tokio::join!(join_all(accounts), replicas);
         let journal_read = gathered.iter().all(|(_, journal)| journal.is_some());
         let (accounts, journals): (Vec<_>, Vec<_>) = gathered.into_iter().unzip();
         let entries: Vec<Entry> = journals.into_iter().flatten().flatten().collect();
@@ -141,7 +146,7 @@ impl View {
             accounts,
             store: StoreView {
                 shared: console.api.store.is_shared(),
-                error: health.error.map(|error| error.0),
+                error: health.error.map(|error| error.message),
                 since: health.since.elapsed(),
             },
             wechat: hour.recent(|counts| counts.wechat_answered, |counts| counts.wechat_failed),
@@ -155,7 +160,8 @@ impl View {
             foreign: foreign.cloned().collect(),
             timeline: timeline::fold(entries, LINES),
             journal_read,
-            replica: console.replica.clone(),
+            replica: console.replicas.own().name.clone(),
+            replicas: replicas.ok().and_then(Result::ok),
             uptime: console.started.elapsed(),
             actions_open: console.actions_open,
         };
@@ -225,7 +231,9 @@ async fn gather_account(console: &Parts, account: &Account, now: SystemTime) -> 
     let known = journal.as_deref().unwrap_or_default();
     let view = AccountView {
         token_api: console.token_apis.get(&app_id).copied().unwrap_or_default(),
-        credentials: Kind::ALL.map(|kind| credential(account, kind, known, now)).into(),
+        credentials: (account.credentials.kinds().iter())
+            .map(|kind| credential(account, *kind, known, now))
+            .collect(),
         calls_today: calls.unwrap_or_default(),
         calls_limit: console.daily_token_calls,
         app_id,

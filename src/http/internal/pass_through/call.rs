@@ -13,11 +13,12 @@ use futures_util::stream::{StreamExt, TryStreamExt};
 
 use super::body::{Received, SMALL};
 use super::peeked_body::PeekedBody;
-use super::{Internal, headers, parameters, secrets};
+use super::target::{is_of_users, takes_secret};
+use super::{Internal, headers, parameters};
 use crate::http::ClientAddress;
 use crate::http_client::{self, ReadError};
 use crate::secret::Secret;
-use crate::wechat::{ApiPath, CallBody, CallError, CallHead, Meaning};
+use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
 /// The parameter that carries a token.
 pub(super) const TOKEN: &str = "access_token";
@@ -28,7 +29,7 @@ const MAX_RETRIES: usize = 2;
 
 /// A request that is passed through.
 pub(super) struct ProxiedCall<'a> {
-    internal: &'a Internal,
+    pub(super) internal: &'a Internal,
     pub(super) head: CallHead,
     /// The account's token that it carries, if that is unambiguous.
     pub(super) token: Option<Secret>,
@@ -78,7 +79,7 @@ impl<'a> ProxiedCall<'a> {
 
     /// True if its path is one for an account's token.
     pub(super) fn takes_account_token(&self) -> bool {
-        !is_of_users(&self.head.path) && !secrets::takes_secret(&self.head.path)
+        !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
     }
 
     pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
@@ -121,33 +122,26 @@ impl<'a> ProxiedCall<'a> {
         Ok(Answered { status, headers, body })
     }
 
-    /// Obtains another token if WeChat has rejected one of ours with `error`.
-    async fn replace_token(&self, error: Option<CallError>) -> TokenState {
-        let (Some(token), Some(error)) = (&self.token, error) else {
+    /// Obtains another token if WeChat has rejected one of ours.
+    async fn replace_token(&self, rejection: Option<TokenRejection>) -> TokenState {
+        let (Some(token), Some(rejection)) = (&self.token, rejection) else {
             return TokenState::Untouched;
         };
-        for account in self.internal.api.directory.all() {
-            if let Some(outcome) = account.credentials.replacement_for(token, &error).await {
-                let renewed = outcome.ok().filter(|renewed| renewed.value != *token);
-                return renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()));
-            }
-        }
-        TokenState::Untouched
+        let Some((account, ours)) = self.internal.owner_of(token).await else {
+            return TokenState::Untouched;
+        };
+        let renewed = account.credentials.replacement_for(&ours, &rejection).await;
+        let renewed = renewed.ok().filter(|renewed| renewed.value != *token);
+        renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()))
     }
 }
 
 impl Answered {
-    /// The error, if WeChat rejected the call's token.
-    fn rejection(&self) -> Option<CallError> {
+    /// WeChat's refusal of the call's token, if the answer is one.
+    fn rejection(&self) -> Option<TokenRejection> {
         let body = self.body.head();
         let may_be = self.body.is_whole() && body.trim_ascii_start().first() == Some(&b'{');
-        let error = may_be.then(|| CallError::refusal_in(body)).flatten()?;
-        let rejects = |error: &CallError| {
-            error
-                .errcode()
-                .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
-        };
-        Some(error).filter(rejects)
+        may_be.then(|| TokenRejection::in_answer(&self.headers, body)).flatten()
     }
 
     fn into_response(self) -> Response {
@@ -163,16 +157,11 @@ impl Answered {
     }
 }
 
-/// The account's token in `query`. With several, WeChat may use any of them.
-fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
+/// The account's token in `query`, or in a form. With several, WeChat may use any of them.
+pub(super) fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
     let mut tokens = parameters::values(query, TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !is_of_users(path));
     token.map(Secret::new).filter(|token| !token.is_blank())
-}
-
-/// True for calls with users' tokens (OAuth): a 40001 there says nothing about the account's token.
-fn is_of_users(path: &ApiPath) -> bool {
-    path.is_below("sns")
 }
 
 #[cfg(test)]

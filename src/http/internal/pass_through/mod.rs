@@ -1,14 +1,14 @@
 //! The pass-through: every other path of WeChat's API, as the caller sent it and as WeChat answers.
 //!
 //! What is changed on the way: private headers stay here; a call without a token gets one if a client vouches for it;
-//! a client's own secret becomes the AppSecret; a body in chunks gets a length; a token of ours that WeChat rejects is
-//! replaced, and the call repeated.
+//! a client's own secret becomes the AppSecret; a body in chunks gets a length; a token of ours that is no longer current
+//! is replaced; so is a current one that WeChat rejects, and the call is repeated.
 
 mod body;
 mod call;
 mod headers;
-mod parameters;
 mod peeked_body;
+mod replacement;
 mod secrets;
 mod sign_in;
 mod target;
@@ -20,7 +20,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::answer::Refusal;
+use super::parameters;
 use super::state::Internal;
+use crate::wechat::CallBody;
 use call::ProxiedCall;
 
 pub(super) use target::{Hosts, refuse_other_targets};
@@ -42,6 +44,9 @@ impl Internal {
         };
         let mut received = self.receive(&parts.headers, body).await?;
         self.exchange_secrets(&mut call, &mut received.body)?;
+        if let CallBody::Whole(body) = &mut received.body {
+            call.replace_token_in_form(body).await?;
+        }
         Ok(call.run(received).await?)
     }
 
@@ -50,6 +55,7 @@ impl Internal {
         let path = self.path_of(parts)?;
         let mut call = ProxiedCall::new(self, parts, path);
         self.sign_in(&mut call, &parts.headers).await?;
+        call.replace_token_in_query().await?;
         Ok(call)
     }
 

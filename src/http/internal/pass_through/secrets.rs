@@ -8,24 +8,14 @@ use super::Internal;
 use super::body::SMALL;
 use super::call::ProxiedCall;
 use super::parameters;
+use super::target::takes_secret;
 use crate::http::internal::answer::Refusal;
 use crate::http::internal::clients::{AuthError, TokenClient};
 use crate::secret::Secret;
-use crate::wechat::{ApiPath, CallBody};
-
-/// The paths.
-const TAKE_SECRET: [&str; 3] = [
-    "/sns/oauth2/access_token",
-    "/sns/jscode2session",
-    "/cgi-bin/clear_quota/v2",
-];
+use crate::wechat::CallBody;
 
 /// What they call the secret.
 const NAMES: [&str; 2] = ["secret", "appsecret"];
-
-pub(super) fn takes_secret(path: &ApiPath) -> bool {
-    TAKE_SECRET.into_iter().any(|taking| path.is(taking))
-}
 
 /// A body whose fields can be read and exchanged.
 enum Fields<'a> {

@@ -1,5 +1,7 @@
 //! Calls without a token of their own: a client's secret, as a bearer token, has the current one put in.
 
+use std::net::IpAddr;
+
 use axum::http::{HeaderMap, header};
 
 use super::Internal;
@@ -17,10 +19,12 @@ const APP_ID: &str = "x-wx-appid";
 impl Internal {
     /// Puts the account's current token into `call`, if it has none and a client's secret vouches for it.
     pub(super) async fn sign_in(&self, call: &mut ProxiedCall<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
-        if call.has_token() || !has_bearer(headers) {
+        if call.has_token() {
             return Ok(());
         }
-        let (account, client) = self.client_of(call, headers)?;
+        let Some((account, client)) = self.signed_in(headers, call.caller)? else {
+            return Ok(());
+        };
         if !call.takes_account_token() {
             return Ok(());
         }
@@ -31,7 +35,7 @@ impl Internal {
         })?;
         self.counted.called(name, app_id);
         tracing::debug!(client = name, %app_id, "a call is passed through with the account's token");
-        if self.signed_in.note(app_id, &client, &token.fingerprint) {
+        if self.tokens_put_in.note(app_id, &client, &token.fingerprint) {
             account.credentials.note_handed_out(&token, name.to_owned(), None);
         }
         let query = parameters::with(call.head.query.as_deref(), TOKEN, &token.value);
@@ -40,45 +44,50 @@ impl Internal {
         Ok(())
     }
 
-    /// The client that the bearer token names, and the account that it calls for: the one that the header names, the
-    /// client's only one, or the default one.
-    fn client_of(&self, call: &ProxiedCall<'_>, headers: &HeaderMap) -> Result<(&Account, TokenClient), Refusal> {
-        let wrong = |why: &str| self.refuse("wrong_bearer", Refusal::new(40001, why));
+    /// The client whose secret is the bearer token, if there is one, and the account that it calls for.
+    pub(in crate::http::internal) fn signed_in(
+        &self,
+        headers: &HeaderMap,
+        caller: IpAddr,
+    ) -> Result<Option<(&Account, TokenClient)>, Refusal> {
+        if !has_bearer(headers) {
+            return Ok(None);
+        }
+        let wrong = |why: &str| {
+            self.refuse(
+                "wrong_bearer",
+                Refusal::new(40001, format!("invalid credential: {why}")),
+            )
+        };
         let secret = bearer(headers).map(Secret::new).filter(|secret| !secret.is_blank());
-        let secret =
-            secret.ok_or_else(|| wrong("invalid credential: send one Authorization: Bearer <a client's secret>"))?;
-        let named = headers.get(APP_ID).map(|name| name.to_str().unwrap_or_default());
+        let secret = secret.ok_or_else(|| wrong("send one Authorization: Bearer <a client's secret>"))?;
+        let directory = &self.api.directory;
         let allowed = |account: &Account| {
-            let client = self.clients.identify(account.app_id(), &secret, call.caller).ok()?;
+            let client = self.clients.identify(account.app_id(), &secret, caller).ok()?;
             matches!(client, TokenClient::Named(_)).then_some(client)
         };
-        if let Some(name) = named {
-            let account = self.api.directory.find(Some(name)).ok_or_else(|| {
+        if let Some(name) = headers.get(APP_ID) {
+            let account = directory.find(Some(name.to_str().unwrap_or_default())).ok_or_else(|| {
                 let why = "invalid appid: X-WX-APPID names no account of this gateway";
                 self.refuse("unknown_appid", Refusal::new(40013, why))
             })?;
             let client = allowed(account);
-            return client.map(|client| (account, client)).ok_or_else(|| {
-                wrong("invalid credential: the bearer token is no client's secret, or not for this account")
-            });
+            let client =
+                client.ok_or_else(|| wrong("the bearer token is no client's secret, or not for this account"))?;
+            return Ok(Some((account, client)));
         }
-        let mut accounts = self
-            .api
-            .directory
-            .all()
-            .filter_map(|account| Some((account, allowed(account)?)));
+        // The default account is the first one.
+        let mut accounts = directory.all().filter_map(|account| Some((account, allowed(account)?)));
         let first = accounts
             .next()
-            .ok_or_else(|| wrong("invalid credential: the bearer token is no client's secret"))?;
-        let is_default = self
-            .api
-            .directory
+            .ok_or_else(|| wrong("the bearer token is no client's secret"))?;
+        let is_default = directory
             .find(None)
             .is_some_and(|default| default.app_id() == first.0.app_id());
         if is_default || accounts.next().is_none() {
-            Ok(first)
+            Ok(Some(first))
         } else {
-            Err(wrong("this client has several accounts: name one in X-WX-APPID"))
+            Err(wrong("this client has several accounts; name one in X-WX-APPID"))
         }
     }
 }

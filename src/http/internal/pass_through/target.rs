@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::Scheme;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -32,20 +33,21 @@ impl Hosts {
             return true;
         };
         let (host, port) = (authority.host(), authority.port_u16());
+        let scheme_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         // A program that is told to use a proxy may ask it for http://api.weixin.qq.com.
         let is_wechat = host.eq_ignore_ascii_case(self.wechat.host())
             && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == self.wechat.port());
-        is_wechat || local.is_some_and(|LocalAddress(local)| is_own(host, port, *local))
+        is_wechat || local.is_some_and(|LocalAddress(local)| is_own(host, port.unwrap_or(scheme_port), *local))
     }
 }
 
 /// True if `host` and `port` are those of the listener's address that the connection came to.
-fn is_own(host: &str, port: Option<u16>, local: SocketAddr) -> bool {
+fn is_own(host: &str, port: u16, local: SocketAddr) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = local.ip().to_canonical();
     let is_ip = bare.parse::<IpAddr>().is_ok_and(|named| named.to_canonical() == ip);
     let is_host = is_ip || ip.is_loopback() && host.eq_ignore_ascii_case("localhost");
-    is_host && port.unwrap_or(80) == local.port()
+    is_host && port == local.port()
 }
 
 /// A layer that refuses what is meant for another server, tunnels, and TRACE, which would show a caller's headers.
@@ -65,6 +67,23 @@ pub(in crate::http::internal) async fn refuse_other_targets(
 
 /// What a mistyped path or a wrong port must not send to WeChat: the first segments of wxgate's own routes.
 const OWN: [&str; 7] = ["credentials", "console", "metrics", "healthz", "readyz", "p", "wechat"];
+
+/// Paths that take an AppSecret rather than a token.
+const TAKE_SECRET: [&str; 3] = [
+    "/sns/oauth2/access_token",
+    "/sns/jscode2session",
+    "/cgi-bin/clear_quota/v2",
+];
+
+/// True for paths that take an AppSecret.
+pub(super) fn takes_secret(path: &ApiPath) -> bool {
+    TAKE_SECRET.into_iter().any(|taking| path.is(taking))
+}
+
+/// True for calls with users' tokens (OAuth): a 40001 there says nothing about the account's token.
+pub(super) fn is_of_users(path: &ApiPath) -> bool {
+    path.is_below("sns")
+}
 
 impl Internal {
     /// The path that `call` is passed to.

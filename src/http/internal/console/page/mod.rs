@@ -6,6 +6,7 @@ mod chart;
 pub(super) mod explain;
 mod frame;
 mod journal;
+mod replicas;
 mod traffic;
 
 use maud::{Markup, html};
@@ -63,6 +64,7 @@ fn fresh(view: &View, loc: Localizer) -> Markup {
                 }
                 div.side {
                     (traffic::dependencies(view, loc))
+                    (replicas::replicas(view, loc))
                     (traffic::traffic(view, loc))
                 }
                 (journal::timeline(view, loc))
@@ -163,11 +165,11 @@ fn operator_form(accounts: &[AccountView], loc: Localizer) -> Markup {
                 @for account in accounts {
                     li {
                         code { (account.app_id) }
-                        @for kind in Kind::ALL {
+                        @for kind in account.credentials.iter().map(|credential| credential.kind) {
                             button type="button" disabled data-action={ "/credentials/" (account.app_id) "/" (kind.label()) "/renew" } {
                                 (loc.text(match kind {
                                     Kind::AccessToken => text::RENEW_TOKEN,
-                                    Kind::JsapiTicket => text::RENEW_TICKET,
+                                    Kind::JsapiTicket | Kind::CardTicket => text::RENEW_TICKET,
                                 }))
                             }
                         }

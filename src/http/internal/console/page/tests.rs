@@ -8,6 +8,7 @@ use crate::http::internal::console::timeline::tests::entry;
 use crate::http::internal::console::timeline::{self, Entry};
 use crate::http::internal::console::traffic::{Counts, Recent, Traffic};
 use crate::http::internal::console::view::{CredentialView, Failing, Held, StoreView};
+use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
 
 const BOTH: [Language; 2] = [Language::Chinese, Language::English];
@@ -29,6 +30,14 @@ fn held(kind: Kind) -> CredentialView {
     }
 }
 
+fn replica(name: &str, now: SystemTime, age: u64) -> Replica {
+    Replica {
+        since: now - Duration::from_secs(age),
+        name: name.to_owned(),
+        version: format!("0.2.{age}"),
+    }
+}
+
 /// A healthy gateway whose journal holds `entries`.
 fn view(entries: &[Entry]) -> View {
     let idle = Recent {
@@ -40,14 +49,15 @@ fn view(entries: &[Entry]) -> View {
         .iter()
         .filter(|entry| entry.event == Some(Event::ForeignInvalidation))
         .cloned();
+    let now = SystemTime::now();
     let mut view = View {
-        now: SystemTime::now(),
+        now,
         state: State::Fine,
         problems: Vec::new(),
         accounts: vec![AccountView {
             app_id: APP_ID.to_owned(),
             token_api: TokenApi::Stable,
-            credentials: Kind::ALL.map(held).into(),
+            credentials: [Kind::AccessToken, Kind::JsapiTicket].map(held).into(),
             calls_today: 12,
             calls_limit: 500,
         }],
@@ -65,6 +75,7 @@ fn view(entries: &[Entry]) -> View {
         timeline: timeline::fold(entries.to_vec(), 100),
         journal_read: true,
         replica: "gw-1".to_owned(),
+        replicas: Some(vec![replica("gw-1", now, 60), replica("gw-2", now, 7200)]),
         uptime: Duration::from_mins(1),
         actions_open: true,
     };
@@ -88,6 +99,37 @@ fn healthy_gateway_is_shown_as_healthy() {
         assert!(page.contains(&format!("<html lang=\"{}\"", language.tag())));
         assert!(!page.contains(language.text(text::FOREIGN_TITLE)));
         assert!(page.contains(&language.format(text::CALLS_OF, &["12", "500"])));
+    }
+}
+
+#[test]
+fn every_replica_is_shown_with_version_and_age() {
+    let mut view = view(&[]);
+    for language in BOTH {
+        let page = html(&view, language);
+        let section = page
+            .split("id=\"replicas\"")
+            .nth(1)
+            .unwrap()
+            .split("</section>")
+            .next()
+            .unwrap();
+        for text in ["gw-1", "gw-2", "wxgate 0.2.60", "wxgate 0.2.7200"] {
+            assert!(section.contains(text), "{section}");
+        }
+        assert!(
+            section.contains(&time::duration(Duration::from_hours(2), language)),
+            "{section}"
+        );
+        assert_eq!(
+            section.matches(language.text(text::REPLICA_OWN)).count(),
+            1,
+            "{section}"
+        );
+    }
+    view.replicas = None;
+    for language in BOTH {
+        assert!(html(&view, language).contains(language.text(text::REPLICAS_UNREAD)));
     }
 }
 

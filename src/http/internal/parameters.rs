@@ -1,9 +1,21 @@
-//! Queries and forms of which some values are exchanged; every other byte stays as it came.
+//! The parameters of calls, in a query or in a form. Some values are exchanged; every other byte stays as it came.
 
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use tokio::time::timeout;
 use url::form_urlencoded;
 
+use super::answer::Refusal;
 use crate::secret::Secret;
+
+/// The longest accepted body of a call for the token or the ticket; a usual one has about 150 bytes.
+const MAX_BODY: usize = 16 * 1024;
+
+/// The longest that the body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is escaped in a value: all but what never needs it.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -38,6 +50,21 @@ pub(super) fn with(query: Option<&str>, name: &str, value: &Secret) -> String {
 
 fn escaped(value: &Secret) -> impl std::fmt::Display {
     utf8_percent_encode(value.expose(), ESCAPED)
+}
+
+/// The first value of `name` that is not blank, in the query or else in the form; empty if there is none.
+pub(super) fn param(uri: &Uri, form: &str, name: &str) -> String {
+    let query = uri.query().unwrap_or_default();
+    let mut found = [query, form].into_iter().flat_map(|text| values(text, name));
+    found.find(|value| !value.trim().is_empty()).unwrap_or_default()
+}
+
+/// The whole body of a call for the token or the ticket.
+pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
+    match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) | Err(_) => Err(Refusal::new(47001, "the body is too long, or did not arrive")),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,125 @@
+//! How long the tokens that were handed out were said to live, as far as this replica knows.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Moment;
+
+/// Tokens by their name in the shared store.
+#[derive(Default)]
+pub(super) struct ToldLives(Mutex<HashMap<String, Told>>);
+
+struct Told {
+    until: Moment,
+    /// Whether the shared store knows it too.
+    is_shared: bool,
+}
+
+/// How many are remembered: several times what `credentials.daily_token_calls` allows in the life of a token.
+const CAPACITY: usize = 2048;
+
+impl ToldLives {
+    /// A client was told that this token lives until `until`, or longer by now.
+    pub(super) fn extend(&self, name: &str, until: Moment) {
+        self.note(
+            name,
+            Told {
+                until,
+                is_shared: false,
+            },
+        );
+    }
+
+    /// The shared store says that this token lives until `until`.
+    pub(super) fn learn(&self, name: &str, until: Moment) {
+        self.note(name, Told { until, is_shared: true });
+    }
+
+    /// The shared store has been told that this token lives until `until`.
+    pub(super) fn shared(&self, name: &str, until: Moment) {
+        if let Some(told) = self.lock().get_mut(name) {
+            told.is_shared |= told.until <= until;
+        }
+    }
+
+    /// Until when this token lives, if the shared store is still to be told.
+    pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
+        let lives = self.lock();
+        let told = lives.get(name).filter(|told| !told.is_shared)?;
+        Some(told.until)
+    }
+
+    /// True while the life that was told with this token lasts.
+    pub(super) fn is_alive(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|told| Moment::now() < told.until)
+    }
+
+    fn note(&self, name: &str, new: Told) {
+        let mut lives = self.lock();
+        match lives.get_mut(name) {
+            Some(told) if told.until < new.until => *told = new,
+            Some(_) => {}
+            None => {
+                if lives.len() >= CAPACITY {
+                    lives.retain(|_, told| Moment::now() < told.until);
+                }
+                if lives.len() < CAPACITY {
+                    lives.insert(name.to_owned(), new);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Told>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn longest_life_counts_and_ends() {
+        let (lives, now) = (ToldLives::default(), Moment::now());
+        assert!(!lives.is_alive("a"));
+        lives.extend("a", now + MINUTE);
+        lives.extend("a", now + MINUTE / 2);
+        assert!(lives.is_alive("a") && !lives.is_alive("b"));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(lives.is_alive("a"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!lives.is_alive("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn longer_life_is_to_be_shared_again() {
+        let (lives, now) = (ToldLives::default(), Moment::now());
+        lives.extend("a", now + MINUTE);
+        assert_eq!(lives.unshared("a"), Some(now + MINUTE));
+        lives.shared("a", now + MINUTE);
+        assert_eq!(lives.unshared("a"), None);
+        lives.extend("a", now + 2 * MINUTE);
+        // The answer to the write before comes late.
+        lives.shared("a", now + MINUTE);
+        assert_eq!(lives.unshared("a"), Some(now + 2 * MINUTE));
+        lives.learn("a", now + 3 * MINUTE);
+        assert_eq!(lives.unshared("a"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lives_are_bounded_and_ended_ones_make_room() {
+        let (lives, now) = (ToldLives::default(), Moment::now());
+        for number in 0..2 * CAPACITY {
+            lives.extend(&number.to_string(), now + MINUTE);
+        }
+        assert_eq!(lives.lock().len(), CAPACITY);
+        tokio::time::advance(MINUTE).await;
+        lives.extend("a", now + 2 * MINUTE);
+        assert!(lives.is_alive("a") && lives.lock().len() == 1);
+    }
+}

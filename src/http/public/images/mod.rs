@@ -1,0 +1,112 @@
+//! `GET /images/…`: the local store's pictures.
+
+mod conditional;
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::conditional::{Content, Wanted};
+use crate::http::{ApiError, Code, envelope};
+use crate::image_store::{LocalStore, StoredPicture};
+
+/// When to ask again if the disk does not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The route as it is documented, under the default `image_store.local.public_base_url`.
+pub(super) fn documented() -> OpenApiRouter<Arc<LocalStore>> {
+    OpenApiRouter::new().routes(routes!(get_image))
+}
+
+/// The route of the pictures of `store`: under the path of its public base URL.
+pub(super) fn router(store: Arc<LocalStore>) -> Router {
+    let path = store.public_path().trim_end_matches('/');
+    let path = format!("{}/{{name}}", if path.is_empty() { "/images" } else { path });
+    Router::new()
+        .route(&path, axum::routing::get(get_image))
+        .with_state(store)
+}
+
+/// A picture in the local store
+///
+/// Its name never changes and neither does its content, so it may be cached for ever.
+#[utoipa::path(
+    get,
+    path = "/images/{name}",
+    tag = "H5",
+    params(("name" = String, Path, description = "The picture's name", example = "0f9de62fce790f9a083d5c99e95740ce.jpg")),
+    responses(
+        (status = 200, description = "The picture", content_type = "image/jpeg"),
+        (status = 206, description = "The part that `Range` asks for", content_type = "image/jpeg"),
+        (status = 304, description = "The caller has it already"),
+        (status = 404, description = "No such picture", body = envelope::Failure),
+        (status = 412, description = "Not as `If-Match` or `If-Unmodified-Since` want it", body = envelope::Failure),
+        (status = 416, description = "The picture ends before the range begins", body = envelope::Failure),
+        (status = 503, description = "The disk does not answer", body = envelope::Failure)
+    )
+)]
+pub(super) async fn get_image(
+    State(store): State<Arc<LocalStore>>,
+    method: Method,
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let fail = |error: ApiError| error.into_response();
+    let not_found = || fail(ApiError::plain(Code::NotFound));
+    let name = name.map_err(|_| not_found())?.0;
+    let found = store.open_picture(&name).await;
+    let picture = found.map_err(|error| fail(unreadable(&name, &error)))?;
+    let picture = picture.ok_or_else(not_found)?;
+    let content = Content::new(&name, picture.modified, picture.length);
+    match content.asked_for(&method, &headers) {
+        Wanted::Whole => Ok(answer(StatusCode::OK, &content, picture, 0..content.length)),
+        Wanted::Part(part) => {
+            let range = format!("bytes {}-{}/{}", part.start, part.end - 1, content.length);
+            let answer = answer(StatusCode::PARTIAL_CONTENT, &content, picture, part);
+            Ok(([(header::CONTENT_RANGE, range)], answer).into_response())
+        }
+        Wanted::Nothing => Ok((StatusCode::NOT_MODIFIED, content.validators(), FOR_EVER).into_response()),
+        Wanted::Changed => Err(fail(ApiError::plain(Code::PreconditionFailed))),
+        Wanted::Beyond => {
+            let range = format!("bytes */{}", content.length);
+            let error = ApiError::plain(Code::RangeNotSatisfiable);
+            Err(([(header::CONTENT_RANGE, range)], error).into_response())
+        }
+    }
+}
+
+/// A picture's content never changes under its name.
+const FOR_EVER: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+/// A picture must not act as a page, even if a browser takes it for one.
+const NO_PAGE: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
+
+fn answer(status: StatusCode, content: &Content, picture: StoredPicture, range: Range<u64>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, picture.kind.media_type().to_owned()),
+        (header::CONTENT_LENGTH, (range.end - range.start).to_string()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+    ];
+    let body = Body::from_stream(picture.read(range));
+    (status, headers, content.validators(), FOR_EVER, NO_PAGE, body).into_response()
+}
+
+fn unreadable(name: &str, error: &io::Error) -> ApiError {
+    if error.kind() == io::ErrorKind::TimedOut {
+        let busy = ApiError::new(
+            Code::Overloaded,
+            "pictures can't be read at the moment; see Retry-After",
+        );
+        return busy.with_retry_after(RETRY_AFTER).with_detail(error);
+    }
+    ApiError::plain(Code::Internal).with_detail(format!("the picture {name} can't be read: {error}"))
+}

@@ -1,0 +1,79 @@
+//! Certificates that are not accepted, in plain words: what is wrong, and what to do about it.
+
+use std::error::Error;
+use std::io;
+
+/// What may be wrong with a certificate.
+struct Problem {
+    /// What rustls calls it.
+    mark: &'static str,
+    wrong: &'static str,
+    /// What an operator can do.
+    cure: &'static str,
+}
+
+const PROBLEMS: [Problem; 6] = [
+    Problem {
+        mark: "UnknownIssuer",
+        wrong: "the server's certificate is not trusted: its authority is not among the system's",
+        cure: "name that authority's certificate in http_client.ca_file",
+    },
+    Problem {
+        mark: "certificate expired",
+        wrong: "the server's certificate has expired",
+        cure: "have it renewed at that server; is this machine's clock right?",
+    },
+    Problem {
+        mark: "certificate not valid yet",
+        wrong: "the server's certificate is not valid yet",
+        cure: "is this machine's clock right?",
+    },
+    Problem {
+        mark: "certificate not valid for name",
+        wrong: "the server's certificate is for another name",
+        cure: "use a name in the settings that the certificate is for, or have one made for this name",
+    },
+    Problem {
+        mark: "CaUsedAsEndEntity",
+        wrong: "the server's certificate is an authority's own, as self-signed ones are",
+        cure: "have the server use one that was issued for its name",
+    },
+    // The last one fits all others.
+    Problem {
+        mark: "",
+        wrong: "the server's certificate is not accepted",
+        cure: "have a certificate made for that server that other programs accept",
+    },
+];
+
+/// What is wrong with the certificate that `error` is about, if it is about one, and what to do.
+///
+/// It is read from rustls' words, because some libraries keep no more of an error than its text.
+pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut texts = chain(error).map(ToString::to_string);
+    let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
+    let Problem { mark, wrong, cure } = PROBLEMS.iter().find(|problem| detail.contains(problem.mark))?;
+    Some(if mark.is_empty() {
+        format!("{wrong} ({detail}); {cure}")
+    } else {
+        format!("{wrong}; {cure}")
+    })
+}
+
+/// What to do about a failure, if its text has come from [`certificate_problem`]: the errors of other modules keep the
+/// text alone.
+#[must_use]
+pub fn certificate_cure(text: &str) -> Option<&'static str> {
+    let problem = PROBLEMS.iter().find(|problem| text.contains(problem.wrong))?;
+    Some(problem.cure)
+}
+
+/// `error` and what has caused it, in turn.
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        // `source()` of an io::Error skips the error that it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = wrapped.map(|inner| inner as &(dyn Error + 'static));
+        wrapped.or_else(|| error.source())
+    })
+}

@@ -1,0 +1,172 @@
+//! What an upload service answered: whether it has the picture, and under which URL.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use reqwest::Response;
+use serde_json::Value;
+use url::Url;
+
+use super::words::Words;
+use crate::http_client;
+use crate::image_store::StoreFailure;
+use crate::settings::HttpStore;
+use crate::settings::values::{UrlPlace, parse_http};
+
+/// The longest answer that is read, in bytes: it has little more than a URL in it.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// An answer, whole.
+pub(super) struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// `None` if it was too long.
+    body: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// Reads `response`, each chunk of which may take `stall` at most.
+    pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, StoreFailure> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = match http_client::whole(response, MAX_ANSWER, stall).await {
+            // The status says enough.
+            Err(_) if !status.is_success() => None,
+            body => body?,
+        };
+        Ok(Self { status, headers, body })
+    }
+
+    /// The picture's URL, if the answer reports success as `settings` describe it. What the service says about a
+    /// failure is found by `words`.
+    pub(super) fn picture_url(&self, settings: &HttpStore, words: &Words) -> Result<String, StoreFailure> {
+        let said = || words.of(self.body.as_deref().unwrap_or_default());
+        if !self.status.is_success() {
+            let text = format!("it answered with HTTP status {}{}", self.status, said());
+            return Err(StoreFailure::answered(self.status, text));
+        }
+        let refused = |why: String| StoreFailure::Refused(format!("{why}{}", said()));
+        let (place, found) = match &settings.url_pointer {
+            UrlPlace::Header(name) => {
+                let found = self.headers.get(name).map(|value| value.to_str().map(str::to_owned));
+                let place = format!("header {name}");
+                // One that is not text is no URL.
+                (place, found.map(|text| Value::from(text.unwrap_or_default())))
+            }
+            UrlPlace::Body => {
+                let text = std::str::from_utf8(self.body()?)
+                    .ok()
+                    .filter(|text| !text.trim().is_empty());
+                ("body".to_owned(), text.map(Value::from))
+            }
+            UrlPlace::Json(pointer) => {
+                let json = self.json()?;
+                let success = &settings.success_pointer;
+                let value = success.resolve(&json);
+                if !success.is_empty() && !value.is_some_and(|value| settings.success_value.matches(value)) {
+                    let (found, place) = (describe(value), success.as_str());
+                    return Err(refused(format!(
+                        "its answer has {found} at {place}, not image_store.http.success_value"
+                    )));
+                }
+                (pointer.as_str().to_owned(), pointer.resolve(&json).cloned())
+            }
+        };
+        let url = found.as_ref().and_then(Value::as_str).map(str::trim);
+        url.and_then(|url| public_url(url, settings.public_base_url.as_ref()))
+            .ok_or_else(|| {
+                let path = url.is_some_and(is_path);
+                let hint = if path {
+                    "; for a path, set image_store.http.public_base_url"
+                } else {
+                    ""
+                };
+                refused(format!(
+                    "its answer has {} at {place}, not a URL{hint}",
+                    describe(found.as_ref())
+                ))
+            })
+    }
+
+    fn body(&self) -> Result<&[u8], StoreFailure> {
+        let too_long = || StoreFailure::Refused(format!("its answer is longer than {MAX_ANSWER} bytes"));
+        self.body.as_deref().ok_or_else(too_long)
+    }
+
+    fn json(&self) -> Result<Value, StoreFailure> {
+        let not_json = |_| StoreFailure::Refused("its answer is not JSON".to_owned());
+        serde_json::from_slice(self.body()?).map_err(not_json)
+    }
+}
+
+/// The URL for pages: `found` itself, or `base` and `found` if it is a path.
+fn public_url(found: &str, base: Option<&Url>) -> Option<String> {
+    if found.contains("://") {
+        return parse_http(found).map(|_| found.to_owned());
+    }
+    let base = base.filter(|_| is_path(found))?;
+    let joined = format!(
+        "{}/{}",
+        base.as_str().trim_end_matches('/'),
+        found.trim_start_matches('/')
+    );
+    let url = parse_http(&joined)?;
+    // Dot segments must not lead out of it.
+    url.path().starts_with(base.path()).then(|| url.into())
+}
+
+/// Whether `text` can be a path: it has neither a scheme nor a host.
+fn is_path(text: &str) -> bool {
+    let first = text.split(['/', '?', '#']).next().unwrap_or_default();
+    !text.is_empty() && !first.contains(':') && !text.starts_with("//")
+}
+
+/// A value of an answer for the log. Texts are left out: they could be secrets.
+fn describe(value: Option<&Value>) -> String {
+    match value {
+        None => "nothing".to_owned(),
+        Some(value @ (Value::Null | Value::Bool(_) | Value::Number(_))) => value.to_string(),
+        Some(Value::String(text)) if text.trim().is_empty() => "a blank text".to_owned(),
+        Some(Value::String(_)) => "another text".to_owned(),
+        Some(Value::Array(_)) => "a list".to_owned(),
+        Some(Value::Object(_)) => "an object".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_urls_of_the_web_and_paths_below_the_base_are_answered() {
+        let base = Url::parse("https://img.example.com/files").unwrap();
+        for (found, url) in [
+            ("https://cdn.example.com/a.jpg?x=1", "https://cdn.example.com/a.jpg?x=1"),
+            ("http://[::1]:8080/a.jpg", "http://[::1]:8080/a.jpg"),
+            ("group1/M00/x.jpg", "https://img.example.com/files/group1/M00/x.jpg"),
+            ("/a.jpg?v=2", "https://img.example.com/files/a.jpg?v=2"),
+            ("照片/a.jpg", "https://img.example.com/files/%E7%85%A7%E7%89%87/a.jpg"),
+        ] {
+            assert_eq!(public_url(found, Some(&base)).as_deref(), Some(url));
+        }
+        assert_eq!(public_url("a.jpg", None), None);
+        for found in [
+            "",
+            "javascript:alert(1)",
+            "javascript://a.cn/%0aalert(1)",
+            "data:image/png;base64,AA",
+            "ftp://a.cn/x.jpg",
+            "//evil.example.com/x.jpg",
+            "https://a.cn/\u{1}x.jpg",
+            "https://a.cn/x\r\nSet-Cookie: a",
+            "https://user:word@a.cn/x.jpg",
+            "https:\\\\a.cn\\x.jpg",
+            "C:\\pictures\\x.jpg",
+            "../x.jpg",
+            "%2e%2e/x.jpg",
+            "a b.jpg",
+            "a\u{2028}b.jpg",
+        ] {
+            assert_eq!(public_url(found, Some(&base)), None, "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Looks after the folder while the gateway runs: whether it is there, and what killed processes have left in it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{LocalStore, is_partial};
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How often leftovers are looked for, if that is quick.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// How many times as long as a sweep took is waited before the next: a folder of many names takes long to read.
+const SWEEP_PAUSE: u32 = 100;
+/// The limit of one look.
+const LIMIT: Duration = Duration::from_secs(2);
+/// The limit of a sweep.
+const SWEEP_LIMIT: Duration = Duration::from_mins(5);
+/// An unfinished file older than this belongs to a process that was killed: no upload takes so long.
+const ABANDONED: Duration = Duration::from_hours(1);
+
+/// Whether pictures can be found in the folder, and since when.
+#[derive(Debug, Clone)]
+pub struct FolderHealth {
+    /// Why they can't.
+    pub problem: Option<String>,
+    /// When that last changed.
+    pub since: Instant,
+}
+
+/// The health of the folder, as of the last look.
+pub(super) struct Watched(Mutex<FolderHealth>);
+
+impl Watched {
+    /// The folder is there.
+    pub(super) fn good() -> Self {
+        Self(Mutex::new(FolderHealth {
+            problem: None,
+            since: Instant::now(),
+        }))
+    }
+
+    pub(super) fn health(&self) -> FolderHealth {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the outcome of a look; returns whether the folder went or came back.
+    fn note(&self, problem: Option<String>) -> bool {
+        let mut health = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = health.problem.is_some() != problem.is_some();
+        if changed {
+            health.since = Instant::now();
+        }
+        health.problem = problem;
+        changed
+    }
+}
+
+impl LocalStore {
+    /// Looks after the folder until `stop` is cancelled.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let looks = async {
+            let mut ticks = interval(INTERVAL);
+            loop {
+                ticks.tick().await;
+                self.look().await;
+            }
+        };
+        let sweeps = async {
+            loop {
+                let pause = SWEEP_INTERVAL.max(self.sweep().await * SWEEP_PAUSE);
+                sleep(pause).await;
+            }
+        };
+        stop.run_until_cancelled(async { tokio::join!(looks, sweeps) }).await;
+    }
+
+    /// Removes leftovers; returns how long that took.
+    async fn sweep(&self) -> Duration {
+        let (directory, began) = (self.directory.clone(), Instant::now());
+        let sweep = move || sweep(&directory, SystemTime::now());
+        if let Err(error) = self.disk.run(SWEEP_LIMIT, sweep).await {
+            tracing::debug!(%error, "can't look for unfinished pictures");
+        }
+        began.elapsed()
+    }
+
+    async fn look(&self) {
+        let directory = self.directory.clone();
+        let look = move || {
+            let is_folder = fs::metadata(directory)?.is_dir();
+            is_folder
+                .then_some(())
+                .ok_or_else(|| io::ErrorKind::NotADirectory.into())
+        };
+        let problem = self.disk.run(LIMIT, look).await.err().map(|error| error.to_string());
+        let folder = self.directory.display();
+        if !self.watched.note(problem.clone()) {
+            return;
+        }
+        if let Some(problem) = problem {
+            tracing::warn!(
+                "the folder {folder} of image_store.local.directory can't be used: {problem}; uploads fail and pictures are not \
+                 served until it is back: mount it again, or create it"
+            );
+        } else {
+            tracing::info!("the folder {folder} of image_store.local.directory is back");
+        }
+    }
+}
+
+/// Removes unfinished files that were last written long before `now`.
+fn sweep(directory: &Path, now: SystemTime) -> io::Result<()> {
+    for entry in fs::read_dir(directory)?.flatten() {
+        if !entry.file_name().to_str().is_some_and(is_partial) {
+            continue;
+        }
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|time| now.duration_since(time).ok());
+        if age.is_some_and(|age| age > ABANDONED) && fs::remove_file(entry.path()).is_ok() {
+            tracing::info!(path = %entry.path().display(), "removed an unfinished picture of a killed process");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use tokio_util::task::TaskTracker;
+
+    use super::super::partial_name;
+    use super::*;
+    use crate::image_store::ImageName;
+    use crate::picture::Kind;
+    use crate::settings;
+
+    #[tokio::test(start_paused = true)]
+    async fn leftovers_of_a_killed_process_are_removed_while_it_watches() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings::LocalStore {
+            directory: folder.path().to_owned(),
+            ..Default::default()
+        };
+        let store = Arc::new(LocalStore::open(&settings, &TaskTracker::new()).await.unwrap());
+        let stop = CancellationToken::new();
+        let watching = tokio::spawn(Arc::clone(&store).watch(stop.clone()));
+        sleep(Duration::from_secs(10)).await;
+        let write = |name: &str, age: Duration| {
+            let path = folder.path().join(name);
+            File::create(&path)
+                .unwrap()
+                .set_modified(SystemTime::now() - age)
+                .unwrap();
+            path
+        };
+        let partial = || partial_name(&ImageName::random(Kind::Png));
+        let left = write(&partial(), Duration::from_mins(61));
+        let kept = [
+            write(&partial(), Duration::from_mins(59)),
+            write(ImageName::random(Kind::Png).as_str(), Duration::from_hours(99)),
+            write(".notes.partial", Duration::from_hours(99)),
+        ];
+        sleep(SWEEP_INTERVAL * 2).await;
+        assert!(!left.exists());
+        for path in kept {
+            assert!(path.exists(), "{}", path.display());
+        }
+        stop.cancel();
+        watching.await.unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! Which replicas live. Each leaves a mark in the shared store, so that the console shows the whole cluster.
+//!
+//! A mark is a key of the replica's own, which expires unless it is renewed. Since keys can't be listed everywhere (a
+//! proxy, a cluster, an ACL), a stream has the names of those that have started lately or still run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{SharedStore, StoreError, keys};
+
+/// How often a mark is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How often a replica that runs announces itself again, so that it is not lost among those that start.
+const ANNOUNCE_EVERY: Duration = Duration::from_hours(1);
+/// The longest name that is read.
+const LONGEST_NAME: usize = 200;
+
+/// A replica.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Replica {
+    /// When it started, by its own clock.
+    pub(crate) since: SystemTime,
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+/// The replicas that share a store.
+pub(crate) struct Replicas {
+    store: Arc<dyn SharedStore>,
+    own: Replica,
+}
+
+impl Replica {
+    /// What its mark holds.
+    fn mark(&self) -> String {
+        format!("{} {}", self.version, humantime::format_rfc3339_seconds(self.since))
+    }
+
+    /// Reads a mark, which may be a newer version's.
+    fn read(name: String, mark: &str) -> Option<Self> {
+        let mut words = mark.split(' ');
+        let version = words.next()?.chars().take(LONGEST_NAME).collect();
+        let since = humantime::parse_rfc3339(words.next()?).ok()?;
+        Some(Self { since, name, version })
+    }
+}
+
+impl Replicas {
+    /// Those that share `store` with the replica `name`, which is this process.
+    pub(crate) fn new(store: Arc<dyn SharedStore>, name: &str) -> Self {
+        let own = Replica {
+            since: SystemTime::now(),
+            name: name.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Self { store, own }
+    }
+
+    /// This process.
+    pub(crate) fn own(&self) -> &Replica {
+        &self.own
+    }
+
+    /// Renews this process's mark until `end` is cancelled, and removes it then. If the store fails, the next round
+    /// tries again.
+    pub(crate) async fn keep_marked(self: Arc<Self>, end: CancellationToken) {
+        let (key, mark) = (keys::replica(&self.own.name), self.own.mark());
+        let rounds = async {
+            let mut announced: Option<Instant> = None;
+            loop {
+                let renewed = self
+                    .store
+                    .compare_and_set(&key, Some(&mark), &mark, keys::REPLICA_TTL)
+                    .await;
+                if matches!(renewed, Ok(false)) {
+                    // It is new, or the store has lost it, and then the names too.
+                    announced = None;
+                    let _ = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
+                }
+                if renewed.is_ok() && announced.is_none_or(|at| at.elapsed() > ANNOUNCE_EVERY) {
+                    let fields = [("replica", self.own.name.clone())];
+                    let name = self.store.append(keys::REPLICAS.name, &fields, keys::REPLICA_ENTRIES);
+                    announced = name.await.is_ok().then(Instant::now);
+                }
+                sleep(RENEW_EVERY).await;
+            }
+        };
+        end.run_until_cancelled(rounds).await;
+        let _ = self.store.compare_and_delete(&key, &mark).await;
+    }
+
+    /// The replicas whose marks have not expired, in the order of their start.
+    pub(crate) async fn living(&self) -> Result<Vec<Replica>, StoreError> {
+        let entries = self.store.newest(keys::REPLICAS.name, keys::REPLICA_ENTRIES).await?;
+        let names = entries.into_iter().flatten().map(|(_, name)| name);
+        let names: BTreeSet<String> = names
+            .filter(|name| name.len() <= LONGEST_NAME && *name != self.own.name)
+            .collect();
+        let marks = names.into_iter().map(|name| async {
+            let entry = self.store.get(&keys::replica(&name)).await?;
+            Ok(entry.and_then(|entry| Replica::read(name, &entry.value)))
+        });
+        let mut living = vec![self.own.clone()];
+        for mark in join_all(marks).await {
+            living.extend(mark?);
+        }
+        living.sort_unstable();
+        Ok(living)
+    }
+}

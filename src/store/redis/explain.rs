@@ -1,0 +1,194 @@
+//! What an error of Redis, or of its client, means to an operator, and what to do about it.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError};
+
+use super::operation::{COMMANDS, Operation};
+use crate::http_client::{cause, certificate_cure, certificate_problem};
+use crate::settings::resolved::Servers;
+use crate::store::{StoreError, StoreFault};
+
+/// The longest text of a server that is shown, in characters.
+const LONGEST: usize = 200;
+
+/// What a command on `key` came back with.
+pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError, servers: &Servers) -> StoreError {
+    let command = operation.command();
+    let Some(text) = reply(error) else {
+        let message = match error.kind() {
+            ErrorKind::Io => format!("the connection broke at {command}: {}", root(error)),
+            _ => format!("{command} failed: {}", root(error)),
+        };
+        return match error.kind() {
+            ErrorKind::UnexpectedReturnType => StoreError::new(StoreFault::Other, message, "is this a Redis?"),
+            ErrorKind::Io => StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command)),
+            _ => StoreError::new(StoreFault::Unreachable, message, unreachable_cure(servers)),
+        };
+    };
+    let (fault, cure) = meaning(operation, error, &text, servers);
+    let message = match fault {
+        StoreFault::WrongType => format!("{key} is of another type: {text}"),
+        _ => format!("Redis refused {command}: {text}"),
+    };
+    StoreError::new(fault, message, cure)
+}
+
+/// Why no connection could be made.
+pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError {
+    if let Some(text) = certificate_problem(error) {
+        let cure = certificate_cure(&text).unwrap_or_default();
+        let wrong = text.trim_end_matches(cure).trim_end_matches("; ");
+        return StoreError::new(StoreFault::Unreachable, format!("no connection: {wrong}"), cure);
+    }
+    let text = reply(error).unwrap_or_else(|| root(error));
+    if is_login(error) {
+        return StoreError::new(
+            StoreFault::Login,
+            format!("Redis refused the login: {text}"),
+            LOGIN_CURE,
+        );
+    }
+    let message = format!("no connection: {text}");
+    let cure = if is_of_another_mode(&text) {
+        WRONG_MODE_CURE.to_owned()
+    } else {
+        unreachable_cure(servers)
+    };
+    StoreError::new(StoreFault::Unreachable, message, cure)
+}
+
+/// Nothing came back within `redis.response_timeout`, or no connection was made within `redis.connect_timeout`.
+pub(super) fn too_late(what: &str, servers: &Servers) -> StoreError {
+    StoreError::new(StoreFault::Unreachable, what, unreachable_cure(servers))
+}
+
+/// The sentinels' own login failed.
+pub(super) fn sentinel_login(error: &RedisError) -> StoreError {
+    let text = reply(error).unwrap_or_else(|| root(error));
+    let message = format!("the sentinels refused the login: {text}");
+    StoreError::new(StoreFault::Login, message, SENTINEL_LOGIN_CURE)
+}
+
+/// True if a wrong or missing login is what failed.
+pub(super) fn is_login(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+const LOGIN_CURE: &str = "correct redis.username and redis.password, or the ones in redis.url";
+const SENTINEL_LOGIN_CURE: &str = "correct redis.sentinel_username and redis.sentinel_password: the sentinels have a \
+                                   login of their own";
+const WRONG_MODE_CURE: &str = "redis.mode does not fit this server";
+
+fn meaning(operation: Operation, error: &RedisError, text: &str, servers: &Servers) -> (StoreFault, String) {
+    // Before version 7, Redis puts the error of a command in a script behind words of its own.
+    let code = error.code().unwrap_or_default();
+    let has = |codes: &[&str]| codes.iter().any(|word| code == *word || text.contains(word));
+    if has(&["WRONGTYPE", "not an integer"]) {
+        let cure = "something else stands at this key: remove or rename it";
+        return (StoreFault::WrongType, cure.to_owned());
+    }
+    if is_login(error) {
+        return (StoreFault::Login, LOGIN_CURE.to_owned());
+    }
+    if has(&["READONLY"]) {
+        let cure = "this is a replica: name its master, or use redis.mode = \"sentinel\"";
+        return (StoreFault::ReadOnly, cure.to_owned());
+    }
+    if has(&["OOM"]) {
+        let cure = "its memory is full: raise maxmemory, or remove what fills it";
+        return (StoreFault::Full, cure.to_owned());
+    }
+    if has(&["LOADING", "MASTERDOWN", "CLUSTERDOWN"]) {
+        let cure = "nothing, if Redis has just started; else look at its log";
+        return (StoreFault::Unreachable, cure.to_owned());
+    }
+    if is_of_another_mode(text) {
+        return (StoreFault::Other, WRONG_MODE_CURE.to_owned());
+    }
+    if has(&["one of the keys", "access a key"]) {
+        return (StoreFault::Other, acl_cure("the keys that it lacks"));
+    }
+    let refused = || StoreFault::Refused(refused_command(operation, text));
+    if has(&["NOPERM", "can't run this command"]) {
+        return (refused(), acl_cure(&refused_command(operation, text)));
+    }
+    let lower = text.to_lowercase();
+    let unknown = [
+        "unknown command",
+        "unknown redis command",
+        "not support",
+        "unsupported",
+        "not allowed",
+    ];
+    if unknown.iter().any(|words| lower.contains(words)) {
+        return (refused(), proxy_cure(&refused_command(operation, text)));
+    }
+    (StoreFault::Other, unreachable_cure(servers))
+}
+
+fn is_of_another_mode(text: &str) -> bool {
+    ["MOVED", "Moved", "cluster support disabled"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+/// The command that Redis names in quotes, else the one that was sent, with those in its script.
+fn refused_command(operation: Operation, text: &str) -> String {
+    let quoted = text.split(['\'', '`']).nth(1).map(str::to_uppercase);
+    let known = quoted.filter(|quoted| COMMANDS.contains(&quoted.to_lowercase().as_str()));
+    known.unwrap_or_else(|| match operation.in_script() {
+        "" => operation.command().to_owned(),
+        inner => format!("{} ({inner})", operation.command()),
+    })
+}
+
+/// What the ACL of our user needs.
+fn acl_cure(missing: &str) -> String {
+    let all = COMMANDS.map(|command| format!("+{command}")).join(" ");
+    format!(
+        "ACL SETUSER <user>: give it {missing}; in all the Redis user needs the keys wxgate:* and those of \
+         credentials.token_key, ticket_key and lock_key, and {all}"
+    )
+}
+
+fn proxy_cure(command: &str) -> String {
+    format!(
+        "this Redis, or the proxy before it, has no {command}: allow it there (renamed and disabled commands too), or \
+         reach Redis without the proxy; docs/reference/redis.md lists what is needed"
+    )
+}
+
+fn hang_up_cure(command: &str) -> String {
+    format!("is Redis up? If it is and this goes on, a proxy before it hangs up on {command}, which it does not know")
+}
+
+fn unreachable_cure(servers: &Servers) -> String {
+    let cure = match servers {
+        Servers::Standalone => "is it up, and does this host get there? See redis.url; rediss:// for TLS",
+        Servers::Sentinel { .. } => "are the sentinels up, and do they know redis.sentinel_service?",
+        Servers::Cluster { .. } => "are the nodes up, and does this host get to all of them?",
+    };
+    cure.to_owned()
+}
+
+/// The server's own words, if it answered. It quotes the arguments of an unknown command, which may be secret.
+fn reply(error: &RedisError) -> Option<String> {
+    error.code()?;
+    let text = error.to_string();
+    Some(clean(text.split(", with args").next().unwrap_or_default()))
+}
+
+/// The root cause, which is not from the server.
+fn root(error: &RedisError) -> String {
+    // The client keeps the error of the connection in an `Arc`, behind which `source` does not find it.
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    clean(&source.map_or_else(|| error.to_string(), |source| cause(source.as_ref())))
+}
+
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+}

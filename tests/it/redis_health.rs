@@ -1,0 +1,237 @@
+//! What the log, `/readyz` and the metric say of a Redis that goes away, refuses commands and comes back: each once,
+//! and whether or not anybody asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+use wxgate::sandbox::SandboxConfig;
+
+use crate::support::{
+    Gateway, GatewayBuilder, GatewayProcess, Proxy, RedisServer, SOON, SandboxHost, always, free_address, token_key,
+    until,
+};
+
+/// Long enough for several rounds of everything that a gateway does by itself.
+const SEVERAL_ROUNDS: Duration = Duration::from_millis(1500);
+
+fn builder() -> GatewayBuilder {
+    Gateway::builder()
+        .set("credentials.backend", "redis")
+        .set("credentials.adopt_interval", "200ms")
+}
+
+async fn start(redis: &RedisServer, wechat: &Arc<SandboxHost>) -> GatewayProcess {
+    let process = GatewayProcess::start(&builder().set("redis.url", redis.url()), wechat).await;
+    process.until_ready().await;
+    process
+}
+
+/// The messages of a level.
+fn messages(process: &GatewayProcess, level: &str) -> Vec<String> {
+    let lines = process.log().into_iter();
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    lines
+        .filter(|line| line["level"] == level)
+        .map(|line| line["message"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+fn warnings(process: &GatewayProcess) -> Vec<String> {
+    messages(process, "WARN")
+}
+
+fn is_back(process: &GatewayProcess) -> Vec<String> {
+    let mut told = messages(process, "INFO");
+    told.retain(|message| message.starts_with("Redis is back"));
+    told
+}
+
+/// Waits for the one warning, sees that no other one comes, and returns it.
+async fn the_warning(process: &GatewayProcess) -> String {
+    until("it is told", || async { !warnings(process).is_empty() }).await;
+    always("it is told once", SEVERAL_ROUNDS, || async {
+        let (warnings, is_back) = (warnings(process), is_back(process));
+        assert!(warnings.len() == 1 && is_back.is_empty(), "{warnings:#?} {is_back:#?}");
+        true
+    })
+    .await;
+    warnings(process).remove(0)
+}
+
+async fn is_up(process: &GatewayProcess) -> bool {
+    let ready = process.internal_get("/readyz").await;
+    let components = ready.body["components"].as_array().unwrap().clone();
+    let redis = components
+        .iter()
+        .find(|component| component["name"] == "redis")
+        .unwrap();
+    let up = process.metric("wxgate_redis_up").await > 0.5;
+    assert_eq!(redis["status"] == "up", up, "/readyz and the metric agree");
+    up
+}
+
+/// Waits until it is told that Redis is back, once.
+async fn until_it_is_back(process: &GatewayProcess) {
+    until("it is told", || async { !is_back(process).is_empty() }).await;
+    always("all is well", SEVERAL_ROUNDS, || async {
+        is_up(process).await && is_back(process).len() == 1 && warnings(process).len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn redis_down_at_start_is_told_once_and_so_is_its_coming() {
+    let address = free_address();
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = builder().set("redis.url", format!("redis://{address}/0"));
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    let warning = the_warning(&process).await;
+    assert!(
+        warning.contains("Connection refused") && warning.contains("What to do") && warning.contains("redis.url"),
+        "{warning}"
+    );
+    let _redis = RedisServer::start_at(address, &[]).await;
+    until_it_is_back(&process).await;
+}
+
+#[tokio::test]
+async fn redis_killed_while_running_is_told_although_nobody_asks() {
+    let mut redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = start(&redis, &wechat).await;
+    assert!(warnings(&process).is_empty());
+    redis.kill();
+    let killed = Instant::now();
+    until("it is told", || async { !warnings(&process).is_empty() }).await;
+    assert!(killed.elapsed() < SOON, "{:?}", killed.elapsed());
+    the_warning(&process).await;
+    assert!(!is_up(&process).await);
+    redis.revive().await;
+    until_it_is_back(&process).await;
+}
+
+#[tokio::test]
+async fn frozen_redis_is_told_once() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = start(&redis, &wechat).await;
+    redis.signal("STOP");
+    let warning = the_warning(&process).await;
+    assert!(warning.contains("redis.response_timeout"), "{warning}");
+    redis.signal("CONT");
+    until_it_is_back(&process).await;
+}
+
+async fn assert_told_while_forbidden(command: &str) {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = start(&redis, &wechat).await;
+    redis.command::<()>(&format!("ACL SETUSER default -{command}")).await;
+    let warning = the_warning(&process).await;
+    assert!(
+        warning.contains(&command.to_uppercase()) && warning.contains("ACL SETUSER"),
+        "{command}: {warning}"
+    );
+    // Other commands go on to succeed.
+    assert_eq!(process.upload_new_photo().await.code(), (200, 0));
+    always("Redis stays down", SEVERAL_ROUNDS, || async { !is_up(&process).await }).await;
+    redis.command::<()>(&format!("ACL SETUSER default +{command}")).await;
+    until_it_is_back(&process).await;
+}
+
+#[tokio::test]
+async fn command_that_an_acl_forbids_is_named_and_redis_stays_down_until_it_succeeds() {
+    let commands = [
+        "eval",
+        "get",
+        "set",
+        "del",
+        "incr",
+        "pexpire",
+        "pttl",
+        "xadd",
+        "xrevrange",
+    ];
+    futures_util::future::join_all(commands.map(assert_told_while_forbidden)).await;
+}
+
+#[tokio::test]
+async fn key_that_an_acl_forbids_is_told_and_redis_stays_down() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = start(&redis, &wechat).await;
+    redis.command::<()>("ACL SETUSER default resetkeys ~wxgate:*").await;
+    let warning = the_warning(&process).await;
+    assert!(warning.contains("credentials.token_key"), "{warning}");
+    always("Redis stays down", SEVERAL_ROUNDS, || async { !is_up(&process).await }).await;
+    redis.command::<()>("ACL SETUSER default allkeys").await;
+    until_it_is_back(&process).await;
+}
+
+#[tokio::test]
+async fn redis_that_takes_no_writes_is_told_once() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = start(&redis, &wechat).await;
+    redis.refuse_writes().await;
+    let warning = the_warning(&process).await;
+    assert!(warning.contains("this is a replica"), "{warning}");
+    always("Redis stays down", SEVERAL_ROUNDS, || async { !is_up(&process).await }).await;
+    redis.command::<()>("REPLICAOF NO ONE").await;
+    until_it_is_back(&process).await;
+}
+
+#[tokio::test]
+async fn command_that_a_proxy_does_not_know_is_told_as_such() {
+    let redis = RedisServer::start_with(&["--rename-command", "EVAL", ""]).await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = builder().set("redis.url", redis.url());
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    let warning = the_warning(&process).await;
+    assert!(
+        warning.contains("unknown command") && warning.contains("proxy before it, has no EVAL"),
+        "{warning}"
+    );
+    assert!(
+        !warning.contains("args beginning with"),
+        "it quotes arguments: {warning}"
+    );
+    process.assert_signs().await;
+}
+
+#[tokio::test]
+async fn proxy_that_hangs_up_at_an_unknown_command_is_of_use() {
+    let redis = RedisServer::start().await;
+    let proxy = Proxy::start(redis.address).await;
+    proxy.hang_up_at(&["CLIENT", "HELLO", "INFO", "SELECT", "COMMAND"]);
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = builder().set("redis.url", format!("redis://{}", proxy.address));
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    process.until_ready().await;
+    assert!(redis.value(&token_key(&wechat.account().app_id)).await.is_some());
+    assert_eq!(warnings(&process), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn proxy_that_hangs_up_at_streams_is_told() {
+    let redis = RedisServer::start().await;
+    let proxy = Proxy::start(redis.address).await;
+    proxy.hang_up_at(&["XADD"]);
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = builder().set("redis.url", format!("redis://{}", proxy.address));
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    until("it is told", || async { !warnings(&process).is_empty() }).await;
+    let warning = warnings(&process).remove(0);
+    assert!(warning.contains("XADD") && warning.contains("hangs up"), "{warning}");
+    process.assert_signs().await;
+    let published = async || redis.value(&token_key(&wechat.account().app_id)).await.is_some();
+    until("the token is shared", published).await;
+    always("it stays down", SEVERAL_ROUNDS, || async {
+        !is_up(&process).await && warnings(&process).len() == 1
+    })
+    .await;
+    proxy.hang_up_at(&[]);
+    until_it_is_back(&process).await;
+}

@@ -1,0 +1,161 @@
+//! Upload services as they are: what they refuse, what they say, and how they give a picture's URL.
+
+use axum::body::{Body, Bytes};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use wxgate::sandbox::{Api, SandboxConfig};
+
+use crate::support::{Gateway, GatewayBuilder, GatewayProcess, ImageService, SandboxHost, until};
+
+fn with(service: &ImageService) -> GatewayBuilder {
+    Gateway::builder()
+        .set("image_store.backend", "http")
+        .set("image_store.http.url", service.url())
+}
+
+/// What one upload through a gateway with this service gives.
+async fn stored_url(builder: GatewayBuilder) -> Result<String, (u16, i64)> {
+    let answer = builder.start().await.upload_new_photo().await;
+    match answer.code() {
+        (200, 0) => Ok(answer.body["data"].as_str().unwrap().to_owned()),
+        failure => Err(failure),
+    }
+}
+
+#[tokio::test]
+async fn refusal_of_the_service_costs_one_download_and_is_logged_in_its_own_words() {
+    // The operator has the wrong success_value: the service has stored the picture each time.
+    let service = ImageService::answering(|_| {
+        r#"{"code":200,"message":"quota of key hunter2-hunter2 \u2028 at http://a.cn/x?sign=abc: 10%","data":"https://img.example.com/a.jpg"}"#
+            .into_response()
+    })
+    .await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = with(&service).set(
+        "image_store.http.headers",
+        "{ Authorization = \"Bearer hunter2-hunter2\" }",
+    );
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    let answer = gateway.upload_new_photo().await;
+    assert_eq!(answer.code(), (502, 3001), "{answer:?}");
+    assert!(!answer.body.to_string().contains("quota"), "{answer:?}");
+    until("the failure is logged", || async {
+        !gateway.logged("upload failed").is_empty()
+    })
+    .await;
+    assert_eq!((service.forms().len(), wechat.sandbox.calls(Api::MediaGet)), (1, 1));
+    let log = gateway.log().join("\n");
+    assert!(log.contains("its answer has 200 at /code"), "{log}");
+    assert!(log.contains("quota of key ******** "), "{log}");
+    for hidden in ["hunter2", "sign=abc", "\u{2028}", "trying again"] {
+        assert!(!log.contains(hidden), "{hidden} is in {log}");
+    }
+}
+
+#[tokio::test]
+async fn failure_that_may_pass_is_tried_again() {
+    for status in [408, 425, 429, 500, 502, 503, 504, 507] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let service = ImageService::answering(move |number| match number {
+            1 => (status, "busy").into_response(),
+            _ => r#"{"code":0,"data":"https://img.example.com/a.jpg"}"#.into_response(),
+        })
+        .await;
+        let url = stored_url(with(&service)).await;
+        assert_eq!(url.as_deref(), Ok("https://img.example.com/a.jpg"), "{status}");
+        assert_eq!(service.forms().len(), 2, "{status}");
+    }
+    for status in [301, 400, 401, 403, 404, 409, 413, 415, 422] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let service = ImageService::answering(move |_| (status, r#"{"msg":"no"}"#).into_response()).await;
+        assert_eq!(stored_url(with(&service)).await, Err((502, 3001)), "{status}");
+        assert_eq!(service.forms().len(), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn url_is_the_body_a_header_or_a_path_below_the_public_base() {
+    /// What the service answers, the settings, and the URL for the page.
+    type Case<'a> = (fn() -> Response, &'a [(&'a str, &'a str)], Result<&'a str, ()>);
+    let based = ("public_base_url", "https://img.example.com/files/");
+    let body = ("url_pointer", "body");
+    let location = ("url_pointer", "header:Location");
+    let created = || (StatusCode::CREATED, [(header::LOCATION, "/a.jpg")]).into_response();
+    let bare = || "  https://img.example.com/a.jpg\n".into_response();
+    let path = || r#"{"code":0,"data":"group1/M00/x.jpg"}"#.into_response();
+    let cases: [Case<'_>; 8] = [
+        (bare, &[body], Ok("https://img.example.com/a.jpg")),
+        (
+            || "group1/M00/x.jpg".into_response(),
+            &[body, based],
+            Ok("https://img.example.com/files/group1/M00/x.jpg"),
+        ),
+        (|| "<html>It works!</html>".into_response(), &[body, based], Err(())),
+        (created, &[location, based], Ok("https://img.example.com/files/a.jpg")),
+        (created, &[location], Err(())),
+        (|| "{}".into_response(), &[location, based], Err(())),
+        (path, &[based], Ok("https://img.example.com/files/group1/M00/x.jpg")),
+        (path, &[], Err(())),
+    ];
+    for (number, (answer, settings, expected)) in cases.into_iter().enumerate() {
+        let service = ImageService::answering(move |_| answer()).await;
+        let builder = settings.iter().fold(with(&service), |builder, (key, value)| {
+            builder.set(&format!("image_store.http.{key}"), value)
+        });
+        let url = stored_url(builder).await;
+        let expected = expected.map(str::to_owned).map_err(|()| (502, 3001));
+        assert_eq!(url, expected, "case {number}");
+        assert_eq!(service.forms().len(), 1, "case {number}");
+    }
+}
+
+#[tokio::test]
+async fn url_that_is_none_of_the_web_is_a_refusal() {
+    for url in [
+        "javascript:alert(1)",
+        "javascript://a.cn/%0aalert(1)",
+        "data:text/html,x",
+        "//evil.example.com/a.jpg",
+        r"https://a.cn/\u0000a.jpg",
+        r"https://a.cn/\r\nSet-Cookie: a=b",
+        "../../etc/passwd",
+    ] {
+        let answer = format!(r#"{{"code":0,"data":"{url}"}}"#);
+        let service = ImageService::answering(move |_| answer.clone().into_response()).await;
+        let based = with(&service).set("image_store.http.public_base_url", "https://img.example.com/h5");
+        assert_eq!(stored_url(based).await, Err((502, 3001)), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn form_fields_are_sent_before_the_file_and_are_secrets() {
+    let service = ImageService::start().await;
+    let file = "[image_store.http.fields]\nuploadPath = \"h5\"\n\"a\\\"b\" = \"hunter2-hunter2\"\n";
+    let builder = with(&service).file(file);
+    stored_url(builder.clone()).await.unwrap();
+    let form = service.forms().remove(0);
+    let at = |text: &str| form.find(text).unwrap_or_else(|| panic!("no {text} in {form}"));
+    let path = at("Content-Disposition: form-data; name=\"uploadPath\"\r\n\r\nh5\r\n");
+    let secret = at("Content-Disposition: form-data; name=\"a%22b\"\r\n\r\nhunter2-hunter2\r\n");
+    let picture = at("Content-Disposition: form-data; name=\"file\"; filename=");
+    assert!(path < picture && secret < picture);
+    assert!(service.headers()[0].contains_key(header::CONTENT_LENGTH));
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let masked = Gateway::builder()
+        .set("image_store.http.fields", "{ sign = \"hunter2-hunter2\" }")
+        .run(&wechat, &["config"])
+        .await;
+    assert!(masked.out.contains("sign = \"********\""), "{masked:?}");
+    assert!(!format!("{masked:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn endless_refusal_is_not_read_to_its_end() {
+    let service = ImageService::answering(|_| {
+        let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 65536])));
+        (StatusCode::FORBIDDEN, Body::from_stream(endless)).into_response()
+    })
+    .await;
+    assert_eq!(stored_url(with(&service)).await, Err((502, 3001)));
+    assert_eq!(service.forms().len(), 1);
+}
