@@ -16,7 +16,7 @@ use crate::allocator;
 use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, keep_fresh};
 use crate::directory::{Account, Directory};
 use crate::http::public::{self, Api, Auth, RateLimit};
-use crate::http::serve::Server;
+use crate::http::serve::{Server, Tls};
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
 use crate::metrics::Metrics;
@@ -79,6 +79,7 @@ pub struct AppParts {
 pub struct App {
     public: TcpListener,
     internal: Option<TcpListener>,
+    internal_tls: Option<Tls>,
     public_routes: Router,
     internal_routes: Router,
     api: Arc<Api>,
@@ -141,6 +142,7 @@ impl App {
                 Some(address) => Some(listen("internal.listen", address).await?),
                 None => None,
             },
+            internal_tls: internal_tls(&settings)?,
             public_routes: public_routes.around(&stack),
             internal_routes: builder.internal_routes(&api).around(&stack)?,
             api,
@@ -186,6 +188,8 @@ impl App {
         // One budget of connections for both listeners.
         let server = self.server;
         let public = server.clone();
+        let tls = self.internal_tls;
+        let server = Server { tls, ..server };
         let public = public.serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
@@ -221,6 +225,12 @@ impl App {
         background.spawn(repeat(allocator::TRIM_INTERVAL, stop.clone(), allocator::trim));
         let take_over_secrets = rotation::take_over_secrets(Arc::clone(&self.api));
         background.spawn(stop.clone().run_until_cancelled_owned(take_over_secrets));
+        if let (Some(files), Some(tls)) = (self.settings.resolved.internal_tls.clone(), self.internal_tls.clone()) {
+            background.spawn(
+                stop.clone()
+                    .run_until_cancelled_owned(rotation::take_over_certificate(files, tls)),
+            );
+        }
         let api = Arc::clone(&self.api);
         background.spawn(repeat(RateLimit::SWEEP_INTERVAL, stop.clone(), move || {
             api.jssdk_limit.sweep();
@@ -374,6 +384,16 @@ impl<'a> Builder<'a> {
             console: internal::Console::start(console, background, stop.clone()),
         }
     }
+}
+
+fn internal_tls(settings: &Settings) -> Result<Option<Tls>, StartError> {
+    let Some(files) = &settings.resolved.internal_tls else {
+        return Ok(None);
+    };
+    let certificate = files.certified_key(&files.read());
+    let certificate = certificate.map_err(|(key, problem)| StartError::setting(key, problem))?;
+    let tls = Tls::new(certificate).map_err(|error| StartError::setting("internal.tls_certificate_file", error))?;
+    Ok(Some(tls))
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

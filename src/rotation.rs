@@ -10,7 +10,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::http::public::{Api, Auth};
+use crate::http::serve::Tls;
 use crate::settings::SecretFiles;
+use crate::settings::resolved::TlsFiles;
 
 /// How often files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -49,6 +51,24 @@ pub(crate) async fn take_over_secrets(api: Arc<Api>) {
         )
         .await;
     }
+}
+
+/// Takes over the internal listener's certificate when its files change.
+pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
+    let reading = files.clone();
+    watch(
+        move || reading.read(),
+        |pem| match files.certified_key(pem) {
+            Ok(certificate) if tls.replace(&certificate) => {
+                tracing::info!("internal.tls_certificate_file: the certificate has changed; it is used from now on");
+            }
+            Ok(_) => {}
+            Err((key, problem)) => {
+                tracing::warn!("{key}: {problem}; the certificate that was read before stays in use");
+            }
+        },
+    )
+    .await;
 }
 
 fn take_over(api: &Api, files: &SecretFiles) {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use http::uri::Authority;
+use reqwest::ClientBuilder;
 
 use super::{ConfigArgs, Failure, address, block_on};
-use crate::http_client;
+use crate::http_client::{self, SendError};
 use crate::settings::values::HttpProxy;
 use crate::settings::{HttpClient, Settings};
 
@@ -18,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub(super) struct HealthArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The gateway or the sandbox to ask [default: the gateway at server.listen; no other setting is looked at]
+    /// The gateway or the sandbox to ask, by HTTP or else by TLS [default: the gateway at server.listen; no other setting is looked at]
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     address: Option<Authority>,
 }
@@ -53,10 +54,16 @@ pub(super) fn run(args: &HealthArgs) -> Result<(), Failure> {
             proxy: HttpProxy::Never,
             ..HttpClient::default()
         };
-        let client = http_client::build(&direct, LIMIT).map_err(|error| failed(&error))?;
-        let request = client.get(format!("http://{address}/healthz"));
-        let answer = http_client::send(request, LIMIT).await;
-        let status = answer.map_err(|error| failed(&error))?.status();
+        // Whether it lives does not depend on its certificate, which has other names than this address.
+        let options = |client: ClientBuilder| client.tls_danger_accept_invalid_certs(true);
+        let client = http_client::build_with(&direct, LIMIT, options).map_err(|error| failed(&error))?;
+        let ask = |scheme: &str| http_client::send(client.get(format!("{scheme}://{address}/healthz")), LIMIT);
+        let answer = match ask("http").await {
+            // An internal listener that speaks TLS hangs up.
+            Err(SendError::Broken(why)) => ask("https").await.map_err(|_| failed(&why)),
+            answer => answer.map_err(|error| failed(&error)),
+        };
+        let status = answer?.status();
         if status.is_success() {
             Ok(())
         } else {

@@ -83,10 +83,10 @@ pub type BodyStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// A call's body. WeChat answers 412 to one without a `Content-Length`.
 pub enum CallBody {
-    /// Completely received, so that it can be sent again. It goes out with its length, even if it is empty.
+    /// Completely received, so that it can be sent again.
     Whole(Bytes),
-    /// Still arriving; its length is among the call's headers.
-    Stream(BodyStream),
+    /// Still arriving, of this length.
+    Stream(BodyStream, usize),
 }
 
 /// Longer than any call: a call is limited by the time in which nothing moves.
@@ -111,15 +111,18 @@ impl WeChatClient {
 
     /// Sends to the first host that accepts a connection. A stream can be sent only once, so to the first host only.
     async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
+        let mut headers = head.headers.clone();
         let (whole, mut stream) = match body {
-            CallBody::Whole(bytes) => (Some(bytes), None),
-            CallBody::Stream(stream) => (None, Some(stream)),
+            CallBody::Whole(bytes) => {
+                set_length(&mut headers, &head.method, bytes.len());
+                (Some(bytes), None)
+            }
+            CallBody::Stream(stream, length) => {
+                set_length(&mut headers, &head.method, length);
+                (None, Some(stream))
+            }
         };
         let mut last = String::new();
-        let mut headers = head.headers.clone();
-        if let Some(bytes) = &whole {
-            set_length(&mut headers, &head.method, bytes.len());
-        }
         for base in &self.bases {
             let activity = LastActivity::default();
             let body = match (&whole, stream.take()) {
@@ -148,7 +151,7 @@ impl WeChatClient {
     }
 }
 
-/// Sets the length of a whole body. hyper would send none with an empty one.
+/// Sets the length of the body. hyper would send none with an empty one.
 fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
     headers.remove(CONTENT_LENGTH);
     if length > 0 || matches!(*method, Method::POST | Method::PUT | Method::PATCH) {

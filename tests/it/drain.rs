@@ -83,6 +83,11 @@ async fn second_sigterm_ends_the_drain_at_once() {
     .await;
     process.signal("TERM");
     assert_eq!(process.ended().await.code(), Some(1));
+    // The log's queue is written even then.
+    until("the reason is logged", || async {
+        process.logged("second signal").len() == 1
+    })
+    .await;
     assert!(process.logged("drained").is_empty());
 }
 

@@ -132,6 +132,29 @@ async fn text_access_log_has_the_same_fields() {
     assert!(!line.contains('\u{1b}'), "colours are for terminals: {line}");
 }
 
+#[tokio::test]
+async fn risky_settings_are_logged_at_start_and_reported_by_check() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
+        .set("server.trusted_proxies", "0.0.0.0/0")
+        .set("wechat.fallback_base_urls", "http://10.0.0.1")
+        .set("internal.clients.0.name", "crm")
+        .set("internal.clients.0.secret", "short")
+        .set("auth.mode", "jwt")
+        .set("auth.jwt_key", "short");
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    let check = builder.run(&wechat, &["check"]).await;
+    for risk in [
+        "server.trusted_proxies has 0.0.0.0/0",
+        "wechat.fallback_base_urls reaches 10.0.0.1 over plain http",
+        "internal.clients[0].secret (crm) is shorter than 16 characters",
+        "auth.jwt_key is shorter than 32 bytes",
+    ] {
+        assert_eq!(process.logged(risk).len(), 1, "{risk}: {:?}", process.log());
+        assert!(check.out.contains(risk), "{check:?}");
+    }
+}
+
 /// A gateway with its sandbox, whose standard error is a pipe that nobody reads yet.
 struct Unread {
     process: Child,

@@ -30,6 +30,7 @@ mod foreign_values;
 mod fuzz_targets;
 mod http2;
 mod http_client;
+mod internal_tls;
 mod journal;
 mod lock_holders;
 mod logs;

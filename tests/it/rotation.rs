@@ -1,6 +1,8 @@
 //! Secret files that are replaced while the gateway runs.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use serde_json::json;
 use wxgate::sandbox::SandboxConfig;
@@ -166,6 +168,30 @@ async fn changed_jwt_key_is_taken_over_and_others_need_a_restart() {
     assert_eq!(status(OLD).await, 401);
     let restart = gateway.logged("redis.password_file: the secret has changed; restart wxgate to use it");
     assert_eq!(restart.len(), 1);
+}
+
+#[tokio::test]
+async fn secret_file_that_hangs_does_not_keep_the_gateway_from_ending() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    std::fs::write(&file, OLD).unwrap();
+    let builder = Gateway::builder().set("internal.operator_key_file", file.display());
+    let mut gateway = GatewayProcess::start(&builder, &wechat).await;
+    std::fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    // Opens once the gateway is reading, and then sends nothing.
+    let fifo = Mutex::new(None);
+    until("the file is read", || async {
+        let mut options = std::fs::OpenOptions::new();
+        *fifo.lock().unwrap() = options.write(true).custom_flags(libc::O_NONBLOCK).open(&file).ok();
+        fifo.lock().unwrap().is_some()
+    })
+    .await;
+    gateway.assert_signs().await;
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
 }
 
 /// A token that the holder of `key` has signed.

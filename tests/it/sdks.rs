@@ -1,4 +1,5 @@
-//! Public WeChat SDKs, as their registries have them, with only their base URL changed.
+//! Public WeChat SDKs, as their registries have them, with only their base URL changed, or only what the name of
+//! WeChat's host means.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use serde_json::Value;
 use tokio::process::Command;
 use wxgate::sandbox::{Api, Kill};
 
-use crate::support::Gateway;
 use crate::support::packages::{npm, python_with, run, sources};
+use crate::support::{Gateway, Tls};
 
 /// The longest that an SDK may take.
 const RUN: Duration = Duration::from_mins(1);
@@ -27,13 +28,19 @@ async fn python() -> Command {
     command
 }
 
-/// Lets the SDK that `command` runs do its work against a gateway.
-async fn works_unchanged(mut command: Command) {
+/// Lets the SDK that `command` runs do its work against a gateway, at another base URL.
+async fn works_unchanged(command: Command) {
     let gateway = Gateway::start().await;
+    let base_url = format!("http://{}", gateway.internal);
+    works_against(&gateway, &base_url, command).await;
+}
+
+/// The same with what the SDK takes for the base URL.
+async fn works_against(gateway: &Gateway, base_url: &str, mut command: Command) {
     let account = gateway.wechat.account();
     let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos/portrait.jpg");
     command
-        .arg(format!("http://{}", gateway.internal))
+        .arg(base_url)
         .args([account.app_id.as_str(), account.secret.expose()])
         .arg(photo)
         .env_remove("http_proxy")
@@ -64,4 +71,25 @@ async fn co_wechat_api_for_node_works_with_another_base_url() {
 #[tokio::test]
 async fn wechatpy_for_python_works_with_another_base_url() {
     works_unchanged(python().await).await;
+}
+
+/// Its token URL is a literal. Name resolution and the certificate authority are changed, and nothing in the SDK.
+#[tokio::test]
+async fn wechatpy_works_unchanged_where_its_host_is_the_gateway() {
+    let tls = Tls::new();
+    let [certificate, key] = tls.issue("weixin", "DNS:api.weixin.qq.com,DNS:file.api.weixin.qq.com");
+    let gateway = Gateway::builder()
+        .set("internal.tls_certificate_file", certificate.display())
+        .set("internal.tls_key_file", key.display())
+        .start()
+        .await;
+    let mut wechatpy = python().await;
+    let found_at = format!("api.weixin.qq.com 127.0.0.1 {}", gateway.internal.port());
+    wechatpy
+        .env("PYTHONPATH", sources("hosts"))
+        .env("WXGATE_HOSTS", found_at)
+        .env("REQUESTS_CA_BUNDLE", tls.authority())
+        .env_remove("https_proxy")
+        .env_remove("HTTPS_PROXY");
+    works_against(&gateway, "", wechatpy).await;
 }

@@ -1,13 +1,15 @@
 //! The server: connections are accepted up to a limit, cut when they are too slow, and drained at the end.
 //!
-//! hyper speaks HTTP/1.1, and itself refuses what is not HTTP/1.1.
+//! hyper speaks HTTP/1.1, and itself refuses what is not HTTP/1.1. A listener may speak TLS (`tls`).
 
 mod connection_limit;
 mod open_files;
 mod request_body;
+mod tls;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -27,6 +30,7 @@ use tower::{Service, ServiceExt};
 
 pub use connection_limit::ConnectionLimit;
 pub use open_files::raise_open_files;
+pub use tls::Tls;
 
 use super::{ClientAddress, MalformedRequests};
 
@@ -44,6 +48,8 @@ pub struct Limits {
     pub body_stall: Duration,
     /// How long a client may read nothing of its answer.
     pub write_stall: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
     /// The longest head of a request: a URL of 8 KiB, percent-encoded, and as much of other headers.
     pub head_bytes: usize,
 }
@@ -55,6 +61,7 @@ impl Default for Limits {
             head_when_nearly_full: Duration::from_secs(10),
             body_stall: Duration::from_secs(15),
             write_stall: Duration::from_secs(30),
+            handshake: Duration::from_secs(10),
             head_bytes: 48 * 1024,
         }
     }
@@ -76,13 +83,15 @@ pub async fn serve(listener: TcpListener, service: impl Serves, stop: Cancellati
     Server::default().serve(listener, service, stop, grace).await;
 }
 
-/// A server's limits. The listeners of one process share `connections`.
+/// How a listener is served. The listeners of one process share `connections`.
 #[derive(Clone, Default)]
 pub struct Server {
     /// What a connection may cost.
     pub limits: Limits,
     /// How many connections may be open at once.
     pub connections: ConnectionLimit,
+    /// If it is set, the listener speaks TLS and nothing else.
+    pub tls: Option<Tls>,
     /// Where requests are counted that hyper refuses, if they are.
     pub malformed: Option<MalformedRequests>,
 }
@@ -91,6 +100,13 @@ pub struct Server {
 /// they are meant for this server can't be told from their `Host`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
+
+/// The two ends of a connection.
+#[derive(Clone, Copy)]
+struct Ends {
+    peer: IpAddr,
+    local: Option<LocalAddress>,
+}
 
 impl Server {
     /// Serves `listener` until `stop` is cancelled, then lets requests in flight finish, for `grace` at most.
@@ -104,11 +120,28 @@ impl Server {
             })
             .await
         {
-            let connection = self.serve_http1(stream, peer.ip(), service.clone(), graceful.watcher());
-            tasks.spawn(async move {
-                connection.await;
-                drop(place);
-            });
+            let ends = Ends {
+                peer: peer.ip().to_canonical(),
+                local: stream.local_addr().map(LocalAddress).ok(),
+            };
+            let stream = self.prepare(stream);
+            let (server, service, watcher) = (self.clone(), service.clone(), graceful.watcher());
+            if let Some(tls) = self.tls.clone() {
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    let handshake = tls.accept(stream, server.limits.handshake);
+                    if let Some(Some(stream)) = stop.run_until_cancelled(handshake).await {
+                        server.serve_http1(stream, ends, service, watcher).await;
+                    }
+                    drop(place);
+                });
+            } else {
+                let connection = server.serve_http1(stream, ends, service, watcher);
+                tasks.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
             // Free those that have ended.
             while tasks.try_join_next().is_some() {}
         }
@@ -119,18 +152,26 @@ impl Server {
         }
     }
 
-    /// Serves one connection until it ends. Errors are the client's: it hung up, or did not speak HTTP/1.1.
-    fn serve_http1<S: Serves>(
-        &self,
-        stream: TcpStream,
-        peer: IpAddr,
-        service: S,
-        watcher: Watcher,
-    ) -> impl Future<Output = ()> + Send + use<S> {
+    /// A connection that was accepted, with a limit on writing.
+    fn prepare(&self, stream: TcpStream) -> Pin<Box<TimeoutWriter<TcpStream>>> {
         let _ = stream.set_nodelay(true);
-        let local = stream.local_addr().map(LocalAddress).ok();
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(self.limits.write_stall));
+        Box::pin(stream)
+    }
+
+    /// Serves one connection until it ends. Errors are the client's: it hung up, or did not speak HTTP/1.1.
+    fn serve_http1<S, IO>(
+        &self,
+        stream: IO,
+        Ends { peer, local }: Ends,
+        service: S,
+        watcher: Watcher,
+    ) -> impl Future<Output = ()> + Send + use<S, IO>
+    where
+        S: Serves,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let head = if self.connections.is_nearly_full() {
             self.limits.head_when_nearly_full
         } else {
@@ -142,7 +183,7 @@ impl Server {
         let connection_cut_off = cut_off.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut request, progress) = request_body::watched(request, stall);
-            request.extensions_mut().insert(ClientAddress(peer.to_canonical()));
+            request.extensions_mut().insert(ClientAddress(peer));
             if let Some(local) = local.filter(|_| request.uri().authority().is_some()) {
                 request.extensions_mut().insert(local);
             }
@@ -159,7 +200,7 @@ impl Server {
             .max_buf_size(self.limits.head_bytes)
             // A client that has sent its request and shut its side is still answered.
             .half_close(true)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+            .serve_connection(TokioIo::new(stream), service);
         // Boxed, since each async block around it would hold it twice.
         let connection = Box::pin(watcher.watch(connection));
         let malformed = self.malformed.clone();

@@ -4,13 +4,16 @@
 mod auth;
 mod image_store;
 mod redis;
+mod tls;
 
 use std::fmt;
 
 pub use auth::{Auth, Jwt};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, SentinelLogin, Servers};
+pub use tls::{TlsFiles, TlsPem};
 
+use super::Settings;
 use super::problem::{Problem, Problems};
 use super::sections::{self, LocalStore};
 use super::validate::findings::{Finding, Findings};
@@ -24,23 +27,22 @@ pub struct Resolved {
     pub redis: Redis,
     /// Who may use the upload route.
     pub auth: Auth,
+    /// The certificate of the internal listener, if it speaks TLS.
+    pub internal_tls: Option<TlsFiles>,
 }
 
 impl Resolved {
-    pub(super) fn of(
-        redis: &sections::Redis,
-        image_store: &sections::ImageStore,
-        auth: &sections::Auth,
-        findings: &mut Findings,
-    ) -> Option<Self> {
-        // All three before the first `?`, so that the problems of all are reported.
-        let redis = redis::resolve(redis, findings);
-        let image_store = image_store::resolve(image_store, findings);
-        let auth = auth::resolve(auth, findings);
+    pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
+        // All before the first `?`, so that the problems of all are reported.
+        let redis = redis::resolve(&settings.redis, findings);
+        let image_store = image_store::resolve(&settings.image_store, findings);
+        let auth = auth::resolve(&settings.auth, findings);
+        let internal_tls = tls::resolve(&settings.internal, findings);
         Some(Self {
             image_store: image_store?,
             redis,
             auth: auth?,
+            internal_tls,
         })
     }
 }
@@ -52,6 +54,7 @@ impl Default for Resolved {
             image_store: ImageStore::Local(LocalStore::default()),
             redis: redis::resolve(&sections::Redis::default(), &mut Findings::default()),
             auth: Auth::None,
+            internal_tls: None,
         }
     }
 }

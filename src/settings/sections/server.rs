@@ -1,6 +1,7 @@
 //! `[server]` and `[internal]`: the two listeners.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -58,6 +59,10 @@ pub struct Internal {
     pub listen: Option<SocketAddr>,
     /// Whether other WeChat API paths are passed through.
     pub proxy: bool,
+    /// A certificate chain in PEM; with the key, the listener speaks TLS and nothing else.
+    pub tls_certificate_file: PathBuf,
+    /// The certificate's key in PEM.
+    pub tls_key_file: PathBuf,
     /// Authorises the operator's actions; if it is empty, they are disabled.
     pub operator_key: Secret,
     /// What the bodies of all calls that are passed through may hold in memory.
@@ -75,6 +80,8 @@ impl Default for Internal {
         Self {
             listen: Some(loopback(9090)),
             proxy: true,
+            tls_certificate_file: PathBuf::new(),
+            tls_key_file: PathBuf::new(),
             operator_key: Secret::default(),
             proxy_buffer: 64 * bytesize::MIB,
             min_expires_in: Duration::ZERO,

@@ -241,6 +241,67 @@ fn listeners_do_not_share_a_port() {
 }
 
 #[test]
+fn tls_needs_a_certificate_and_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let certificate = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let files = [
+        write("text", "hello"),
+        write("bad", certificate),
+        write("encrypted", encrypted),
+    ];
+    let [text, bad, encrypted] = &files;
+    let good = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/certificate.pem").to_owned();
+    for (certificate, key, expected) in [
+        (
+            "",
+            text,
+            "tls_certificate_file: missing: TLS needs it beside internal.tls_key_file",
+        ),
+        (
+            &**text,
+            &String::new(),
+            "tls_key_file: missing: TLS needs it beside internal.tls_certificate_file",
+        ),
+        (
+            "/nonexistent",
+            text,
+            "tls_certificate_file: can't read \"/nonexistent\": No such file",
+        ),
+        (
+            text,
+            text,
+            &format!("tls_certificate_file: {text:?} holds no certificate in PEM"),
+        ),
+        (
+            bad,
+            text,
+            &format!("tls_certificate_file: certificate 1 in {bad:?} is malformed"),
+        ),
+        (
+            &good,
+            text,
+            &format!("tls_key_file: {text:?} holds no private key in PEM"),
+        ),
+        (
+            &good,
+            encrypted,
+            &format!("tls_key_file: the key in {encrypted:?} is encrypted"),
+        ),
+    ] {
+        let found = problem(&format!(
+            "internal = {{ tls_certificate_file = {certificate:?}, tls_key_file = {key:?} }}"
+        ));
+        assert!(found.starts_with(&format!("internal.{expected}")), "{found}");
+    }
+}
+
+#[test]
 fn risky_settings_are_warned_about() {
     assert_eq!(warnings(""), [""; 0]);
     for (text, key) in [

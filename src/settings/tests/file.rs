@@ -20,6 +20,8 @@ docs = true
 [internal]
 listen = "127.0.0.1:9090"
 proxy = true
+tls_certificate_file = ""
+tls_key_file = ""
 operator_key = ""
 proxy_buffer = "64MiB"
 min_expires_in = "0s"

@@ -26,7 +26,7 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     rate_limit(settings, &mut findings);
     header_keys(settings, &mut findings);
     bounds::check(settings, &mut findings);
-    let resolved = Resolved::of(&settings.redis, &settings.image_store, &settings.auth, &mut findings);
+    let resolved = Resolved::of(settings, &mut findings);
     (resolved, findings.0)
 }
 

@@ -7,6 +7,7 @@ mod ca_file;
 mod key_template;
 mod log_filter;
 mod network;
+pub(super) mod pem_file;
 mod pointer;
 mod proxy;
 mod redis_url;

@@ -173,11 +173,14 @@ fn unreachable_cure(servers: &Servers) -> String {
     cure.to_owned()
 }
 
-/// The server's own words, if it answered. It quotes the arguments of an unknown command, which may be secret.
+/// The server's own words, if it answered, without the arguments of an unknown command, which may be secret, and without
+/// the name of a script.
 fn reply(error: &RedisError) -> Option<String> {
     error.code()?;
     let text = error.to_string();
-    Some(clean(text.split(", with args").next().unwrap_or_default()))
+    let text = text.split(", with args").next().unwrap_or_default();
+    let text = text.split(" script: ").next().unwrap_or_default();
+    Some(clean(text.trim_end_matches('.')))
 }
 
 /// The root cause, which is not from the server.

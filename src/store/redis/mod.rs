@@ -148,7 +148,7 @@ impl RedisStore {
                 *state = State::Open(connection.clone());
                 return Ok(connection);
             }
-            Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels().await => {
+            Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
                 explain::sentinel_login(&error)
             }
             Ok(Err(error)) => explain::no_connection(&error, &self.settings.servers),

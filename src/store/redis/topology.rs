@@ -10,6 +10,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisFuture,
     RedisResult, TlsCertificates, TlsMode, Value,
 };
+use tokio::time::timeout;
 
 use super::explain::is_login;
 use crate::settings::resolved::{Redis, SentinelLogin, Servers};
@@ -67,12 +68,13 @@ impl Topology {
     }
 
     /// True if there are sentinels, and none of them accepts our login.
-    pub(super) async fn is_refused_by_sentinels(&self) -> bool {
+    pub(super) async fn is_refused_by_sentinels(&self, limit: Duration) -> bool {
         let Self::Sentinel(client) = self else {
             return false;
         };
-        let answer = client.lock().await.async_get_sentinel_client().await;
-        answer.is_err_and(|error| is_login(&error))
+        let mut client = client.lock().await;
+        let answer = timeout(self.limit(limit), client.async_get_sentinel_client()).await;
+        answer.is_ok_and(|answer| answer.is_err_and(|error| is_login(&error)))
     }
 }
 

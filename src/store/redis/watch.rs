@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -70,12 +71,14 @@ impl RedisStore {
             let mut own = failing.iter().filter(|failing| failing.key == own);
             own.any(|failing| failing.operation == operation)
         };
-        for other in failing.iter().filter(|failing| !fails_with_own(failing.operation)) {
+        let others = failing.iter().filter(|failing| !fails_with_own(failing.operation));
+        let retried = others.map(|other| async {
             let answer = self.get(&other.key).await;
             if answer.is_ok() || answer.is_err_and(|error| error.is_about_value()) {
                 self.failures().record(other.operation, &other.key, Outcome::Answered);
             }
-        }
+        });
+        join_all(retried).await;
     }
 }
 

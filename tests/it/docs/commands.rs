@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use wxgate::settings::{Settings, Sources};
 
 use super::markdown::{Document, matches};
-use crate::support::{free_address, until};
+use crate::support::{Tls, free_address, until};
 
 /// A process of this test's; killed, by its id, when it ends.
 struct Running(Child);
@@ -31,6 +31,12 @@ fn write_settings(text: &str, directory: &Path) -> std::path::PathBuf {
             "a-secret-of-many-characters\n"
         };
         std::fs::write(directory.join(name), secret).unwrap();
+    }
+    if text.contains("/run/secrets/weixin.pem") {
+        let tls = Tls::new();
+        let [certificate, key] = tls.issue("weixin", "DNS:api.weixin.qq.com");
+        std::fs::copy(certificate, directory.join("weixin.pem")).unwrap();
+        std::fs::copy(key, directory.join("weixin.key")).unwrap();
     }
     let file = directory.join("wxgate.toml");
     std::fs::write(&file, text.replace("/run/secrets", directory.to_str().unwrap())).unwrap();

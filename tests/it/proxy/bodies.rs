@@ -152,6 +152,26 @@ async fn chunked_body_beyond_20_mib_is_refused() {
 }
 
 #[tokio::test]
+async fn refusal_reaches_a_client_that_first_sends_its_whole_body() {
+    let (echo, gateway) = Echo::behind(Gateway::builder()).await;
+    for (line, status) in [
+        (
+            "POST /cgi-bin/x HTTP/1.1\r\nAuthorization: Bearer wrong\r\nContent-Length: 8000000\r\n",
+            200,
+        ),
+        ("POST /cgi-bin/%74oken HTTP/1.1\r\nContent-Length: 8000000\r\n", 404),
+    ] {
+        let mut client = Raw::connect(gateway.internal).await;
+        client.send(format!("{line}Host: wxgate\r\n\r\n")).await;
+        client.send(vec![b'x'; 8_000_000]).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.body.contains("errcode"), "{answer:?}");
+    }
+    assert!(echo.calls().is_empty());
+}
+
+#[tokio::test]
 async fn full_proxy_buffer_is_answered_with_503() {
     let (echo, gateway) = Echo::behind(Gateway::builder().set("internal.proxy_buffer", "1MiB")).await;
     let post = |body| gateway.internal_request("POST", "/cgi-bin/x").body(body);

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wxgate::http::serve::{ConnectionLimit, Limits, Server, Serves};
+use wxgate::http::serve::{ConnectionLimit, Limits, Server, Serves, Tls};
 
 /// A server with limits of the test's own.
 pub struct BareServer {
@@ -25,21 +25,27 @@ impl BareServer {
 
     /// The same, within this budget of connections.
     pub async fn with_connections(connections: ConnectionLimit) -> Self {
-        Self::launch(Limits::default(), connections, echo()).await
+        Self::launch(Limits::default(), connections, None, echo()).await
     }
 
     /// Serves `service` until it is dropped.
     pub async fn serving(limits: Limits, service: impl Serves) -> Self {
-        Self::launch(limits, ConnectionLimit::default(), service).await
+        Self::launch(limits, ConnectionLimit::default(), None, service).await
     }
 
-    async fn launch(limits: Limits, connections: ConnectionLimit, service: impl Serves) -> Self {
+    /// The same with TLS.
+    pub async fn with_tls(limits: Limits, connections: ConnectionLimit, tls: Tls) -> Self {
+        Self::launch(limits, connections, Some(tls), echo()).await
+    }
+
+    async fn launch(limits: Limits, connections: ConnectionLimit, tls: Option<Tls>, service: impl Serves) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let server = Server {
             limits,
             connections,
+            tls,
             ..Server::default()
         };
         tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));

@@ -50,10 +50,11 @@ pub fn note_installed(directory: &Path, manifest: &Path) {
     std::fs::copy(manifest, directory.join("installed-for")).unwrap();
 }
 
+/// Tests that need the same packages begin at the same time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 /// The npm packages that `tests/sdk/<name>` asks for: the folder with their `node_modules`.
 pub async fn npm(name: &str) -> PathBuf {
-    // Tests that need the same ones begin at the same time.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
     let _turn = ONE_AT_A_TIME.lock().await;
     let (sources, directory) = (sources(name), installed(name));
     let lock = sources.join("package-lock.json");
@@ -72,6 +73,7 @@ pub async fn npm(name: &str) -> PathBuf {
 
 /// The Python of an environment that holds what `tests/sdk/<name>/requirements.txt` asks for.
 pub async fn python_with(name: &str) -> PathBuf {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let (directory, requirements) = (installed(name), sources(name).join("requirements.txt"));
     let python = directory.join("venv/bin/python");
     if !is_installed(&directory, &requirements) {

@@ -22,19 +22,28 @@ impl Tls {
     pub fn new() -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        std::fs::write(path.join("names"), "subjectAltName = IP:127.0.0.1\n").unwrap();
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         openssl(
             path,
             &format!("req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"),
         );
+        let tls = Self { directory };
+        tls.issue("redis", "IP:127.0.0.1");
+        Arc::new(tls)
+    }
+
+    /// Issues a certificate for `names`, as OpenSSL writes them: its file and its key's.
+    pub fn issue(&self, file: &str, names: &str) -> [PathBuf; 2] {
+        let path = self.directory.path();
+        std::fs::write(path.join("names"), format!("subjectAltName = {names}\n")).unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         openssl(
             path,
-            &format!("req -new {key} -subj /CN=redis -keyout redis.key -out redis.csr"),
+            &format!("req -new {key} -subj /CN={file} -keyout {file}.key -out {file}.csr"),
         );
-        let sign = "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial";
-        openssl(path, &format!("{sign} -days 2 -extfile names -out redis.pem"));
-        Arc::new(Self { directory })
+        let sign = format!("x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial");
+        openssl(path, &format!("{sign} -days 2 -extfile names -out {file}.pem"));
+        ["pem", "key"].map(|kind| path.join(format!("{file}.{kind}")))
     }
 
     /// TLS before a server, with a certificate of the authority's.

@@ -1,7 +1,7 @@
 """A public SDK against the gateway. Only its base URL is changed; its token URL is a literal, so
-that takes a subclass.
+that takes a subclass. Without a base URL the SDK is as it is, and finds the gateway as WeChat's host.
 
-    python check.py <gateway> <AppID> <AppSecret> <photo>
+    python check.py <gateway, or ""> <AppID> <AppSecret> <photo>
 """
 
 import json
@@ -20,7 +20,7 @@ class Client(WeChatClient):
         return self._fetch_access_token(self.API_BASE_URL + "token", params)
 
 
-client = Client(app_id, secret)
+client = (Client if gateway else WeChatClient)(app_id, secret)
 token = client.access_token
 ticket = client.jsapi.get_ticket()["ticket"]
 with open(photo, "rb") as file:

@@ -24,6 +24,9 @@ const MAX_CHUNKED: usize = 20 * 1024 * 1024;
 /// How much of a body is read though it is refused. Many clients read no answer before all of their body is sent.
 const MAX_DRAINED: usize = MAX_CHUNKED;
 
+/// The longest that a body may take to be gathered. It holds its place in `internal.proxy_buffer` meanwhile.
+const GATHERING: Duration = Duration::from_mins(5);
+
 /// When a caller is to try again if `internal.proxy_buffer` is full.
 const FULL_FOR: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,7 @@ pub(super) struct Received {
 }
 
 /// Why a body can't be gathered.
+#[derive(Debug, PartialEq, Eq)]
 enum Problem {
     TooLarge,
     BufferFull,
@@ -56,11 +60,11 @@ impl Internal {
             SMALL
         } else {
             return Ok(Received {
-                body: CallBody::Stream(stream.map_err(io::Error::other).boxed()),
+                body: CallBody::Stream(stream.map_err(io::Error::other).boxed(), length),
                 _place: None,
             });
         };
-        let gathered = gather(stream, limit, &self.proxy_buffer, self.wechat.stall_limit()).await;
+        let gathered = gather_in_time(stream, limit, &self.proxy_buffer, self.wechat.stall_limit()).await;
         let (whole, place) = gathered.map_err(|problem| self.refuse_body(&problem))?;
         Ok(Received {
             body: CallBody::Whole(whole),
@@ -90,13 +94,16 @@ impl Internal {
     }
 }
 
+/// A body in one piece, and its place in the buffer.
+type Gathered = Result<(Bytes, Option<OwnedSemaphorePermit>), Problem>;
+
+async fn gather_in_time(stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
+    let gathered = timeout(GATHERING, gather(stream, limit, buffer, stall)).await;
+    gathered.unwrap_or(Err(Problem::Incomplete))
+}
+
 /// The whole body, copied into one piece: chunks of a few bytes would hold the buffers that they were read into.
-async fn gather(
-    mut stream: BodyDataStream,
-    limit: usize,
-    buffer: &Arc<Semaphore>,
-    stall: Duration,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
     let (mut whole, mut place) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
     let problem = loop {
         let chunk = match timeout(stall, stream.next()).await {
@@ -129,5 +136,42 @@ pub(super) async fn drain(mut stream: BodyDataStream, stall: Duration) {
         && let Ok(Some(Ok(chunk))) = timeout(stall, stream.next()).await
     {
         left = left.saturating_sub(chunk.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(5);
+
+    /// A body of `count` bytes, each after a pause.
+    fn dripping(count: usize, pause: Duration) -> BodyDataStream {
+        let bytes = stream::iter(0..count).then(move |_| async move {
+            sleep(pause).await;
+            Ok::<_, io::Error>(Bytes::from_static(b"x"))
+        });
+        Body::from_stream(bytes).into_data_stream()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn place_in_the_buffer_is_free_again_after_five_minutes() {
+        let buffer = Arc::new(Semaphore::new(1000));
+        let gathered = gather_in_time(dripping(10, Duration::from_secs(4)), 100, &buffer, STALL).await;
+        assert_eq!(gathered.as_ref().unwrap().0.len(), 10);
+        assert_eq!(buffer.available_permits(), 990);
+        drop(gathered);
+        for (body, expected) in [
+            (dripping(99, Duration::from_secs(4)), Problem::Incomplete),
+            (dripping(1, Duration::from_secs(6)), Problem::Incomplete),
+            (dripping(101, Duration::ZERO), Problem::TooLarge),
+        ] {
+            let problem = gather_in_time(body, 100, &buffer, STALL).await.unwrap_err();
+            assert_eq!(problem, expected);
+            assert_eq!(buffer.available_permits(), 1000);
+        }
     }
 }

@@ -85,7 +85,7 @@ impl<'a> ProxiedCall<'a> {
     pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
         let again = match &received.body {
             CallBody::Whole(whole) => Some(whole.clone()),
-            CallBody::Stream(_) => None,
+            CallBody::Stream(..) => None,
         };
         let mut answer = self.call(received.body).await?;
         for _ in 0..MAX_RETRIES {

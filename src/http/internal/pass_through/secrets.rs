@@ -1,7 +1,5 @@
 //! Paths that take an AppSecret: a client's own secret is exchanged for it. A wrong secret does not go out.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::Internal;
@@ -20,7 +18,7 @@ const NAMES: [&str; 2] = ["secret", "appsecret"];
 /// A body whose fields can be read and exchanged.
 enum Fields<'a> {
     Json(Map<String, Value>),
-    Form(Cow<'a, str>),
+    Form(&'a str),
 }
 
 impl Internal {
@@ -107,7 +105,7 @@ impl<'a> Fields<'a> {
         if text.trim_ascii_start().first() == Some(&b'{') {
             serde_json::from_slice(text).ok().map(Self::Json)
         } else {
-            std::str::from_utf8(text).ok().map(|form| Self::Form(form.into()))
+            std::str::from_utf8(text).ok().map(Self::Form)
         }
     }
 
@@ -134,7 +132,7 @@ impl<'a> Fields<'a> {
                 }
                 Value::Object(object).to_string().into_bytes()
             }
-            Self::Form(form) => with_secret(&form, secret).into_bytes(),
+            Self::Form(form) => with_secret(form, secret).into_bytes(),
         }
     }
 }

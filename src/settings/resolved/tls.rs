@@ -1,0 +1,110 @@
+//! The certificate of the internal listener and its key.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
+
+use crate::settings::sections::Internal;
+use crate::settings::validate::findings::Findings;
+use crate::settings::values::pem_file;
+
+const CERTIFICATE: &str = "internal.tls_certificate_file";
+const KEY: &str = "internal.tls_key_file";
+
+/// The two files.
+#[derive(Clone)]
+pub struct TlsFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// What the two files held at one moment, or why they could not be read.
+#[derive(PartialEq)]
+pub struct TlsPem {
+    certificate: Result<Vec<u8>, String>,
+    key: Result<Vec<u8>, String>,
+}
+
+impl TlsFiles {
+    /// Reads the files.
+    #[must_use]
+    pub fn read(&self) -> TlsPem {
+        TlsPem {
+            certificate: pem_file::read(&self.certificate),
+            key: pem_file::read(&self.key),
+        }
+    }
+
+    /// The certificate and its key, from what the files hold. An error is the setting's key, and what is wrong.
+    pub fn certified_key(&self, pem: &TlsPem) -> Result<Arc<CertifiedKey>, (&'static str, String)> {
+        let chain = pem.certificate.as_ref().map_err(String::clone);
+        let chain = chain.and_then(|pem| pem_file::certificates(pem, &self.certificate));
+        let chain = chain.map_err(|problem| (CERTIFICATE, problem))?;
+        let key = pem.key.as_ref().map_err(String::clone);
+        let key = key.and_then(|pem| private_key(pem, &self.key));
+        let key = key.map_err(|problem| (KEY, problem))?;
+        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+        certified.map(Arc::new).map_err(|error| {
+            let problem = match error {
+                rustls::Error::InconsistentKeys(_) => format!(
+                    "\"{}\" is not the key of the first certificate in \"{}\": give both from the same issue, and the \
+                     server's own certificate before those of its authorities",
+                    self.key.display(),
+                    self.certificate.display()
+                ),
+                _ => format!(
+                    "the key in \"{}\" can't be used: expected RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, \
+                     or Ed25519",
+                    self.key.display()
+                ),
+            };
+            (KEY, problem)
+        })
+    }
+}
+
+/// The files that `internal` names, if it names any.
+pub(super) fn resolve(internal: &Internal, findings: &mut Findings) -> Option<TlsFiles> {
+    let is_set = |path: &Path| !path.as_os_str().is_empty();
+    let (certificate, key) = (&internal.tls_certificate_file, &internal.tls_key_file);
+    if !is_set(certificate) && !is_set(key) {
+        return None;
+    }
+    for (missing, given, path) in [(CERTIFICATE, KEY, certificate), (KEY, CERTIFICATE, key)] {
+        if !is_set(path) {
+            let text = format!("missing: TLS needs it beside {given}");
+            findings.require(false, &[missing, given], text);
+            return None;
+        }
+    }
+    let files = TlsFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    };
+    if let Err((setting, problem)) = files.certified_key(&files.read()) {
+        findings.require(false, &[setting], problem);
+    }
+    Some(files)
+}
+
+fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let encrypted = pem.windows(9).any(|text| text == b"ENCRYPTED");
+        if encrypted {
+            format!(
+                "the key in \"{}\" is encrypted, and nobody could be asked for its pass phrase: store it without one \
+                 (openssl pkey -in … -out …)",
+                path.display()
+            )
+        } else {
+            format!(
+                "\"{}\" holds no private key in PEM (\"-----BEGIN PRIVATE KEY-----\")",
+                path.display()
+            )
+        }
+    })
+}
