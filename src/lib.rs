@@ -12,6 +12,7 @@
 //! Base types, which use nothing else of this crate:
 //! - [`secret`]: a string that can't be printed
 //! - [`account`]: the name of a WeChat account
+//! - [`clock`]: the clock by which lives are counted, also while the machine is suspended
 //! - [`words`]: a text in English and Chinese
 //! - [`picture`]: the kinds of picture, recognised by their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
@@ -56,6 +57,7 @@ pub mod allocator;
 pub mod app;
 mod check;
 pub mod cli;
+pub mod clock;
 pub mod credentials;
 mod directory;
 pub mod http;

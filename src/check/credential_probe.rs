@@ -9,9 +9,10 @@ use prometheus::Registry;
 
 use super::Finding;
 use crate::account::AppId;
+use crate::credentials::{Kind, foreign_entry};
 use crate::secret::Secret;
 use crate::settings::{self, Account, Backend, Settings, TokenApi};
-use crate::store::{RedisStore, SharedStore, keys};
+use crate::store::{Found, RedisStore, SharedStore, keys};
 use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
 /// Gets tokens and tickets, from Redis or from WeChat.
@@ -95,8 +96,7 @@ impl CredentialProbe {
 
     /// The ticket that the cluster signs with, or WeChat's current one.
     pub async fn ticket(&self, account: &Account) -> Result<Secret, Missing> {
-        let key = keys::ticket(&self.settings, &account.app_id);
-        if let Ok(Some(ticket)) = self.stored(&key).await {
+        if let Ok(Some(ticket)) = self.stored(Kind::JsapiTicket, &account.app_id).await {
             return Ok(ticket);
         }
         let token = self.token(account).await?;
@@ -106,7 +106,7 @@ impl CredentialProbe {
 
     /// The token in Redis, if it can be read.
     pub async fn shared_token(&self, app_id: &AppId) -> Option<Secret> {
-        self.stored(&keys::token(&self.settings, app_id)).await.ok().flatten()
+        self.stored(Kind::AccessToken, app_id).await.ok().flatten()
     }
 
     /// A classic account's token in use; `None` if Redis certainly holds none.
@@ -119,14 +119,51 @@ impl CredentialProbe {
         if self.redis.is_none() {
             return Err(left_alone("credentials.backend is \"memory\""));
         }
-        let stored = self.stored(&keys::token(&self.settings, &account.app_id)).await;
+        let stored = self.stored(Kind::AccessToken, &account.app_id).await;
         stored.map_err(|()| left_alone("Redis does not tell whether one is in use"))
     }
 
-    async fn stored(&self, key: &str) -> Result<Option<Secret>, ()> {
+    /// The credential in Redis; an error if Redis can't be read, or holds another program's value there.
+    async fn stored(&self, kind: Kind, app_id: &AppId) -> Result<Option<Secret>, ()> {
         let Some(redis) = &self.redis else { return Ok(None) };
-        let entry = redis.get(key).await.map_err(drop)?;
-        let value = entry.map(|entry| Secret::new(entry.value));
-        Ok(value.filter(|value| !value.is_blank()))
+        let key = self.key(kind, app_id);
+        let found = redis.inspect(&key).await.map_err(drop)?;
+        match found {
+            _ if foreign_entry(kind, &key, &found).is_some() => Err(()),
+            Found::Bytes { value, .. } => {
+                let value = Secret::new(String::from_utf8_lossy(&value));
+                Ok(Some(value).filter(|value| !value.is_blank()))
+            }
+            Found::Nothing | Found::OtherType(_) => Ok(None),
+        }
+    }
+
+    fn key(&self, kind: Kind, app_id: &AppId) -> String {
+        match kind {
+            Kind::AccessToken => keys::token(&self.settings, app_id),
+            Kind::JsapiTicket => keys::ticket(&self.settings, app_id),
+            Kind::CardTicket => keys::card_ticket(app_id),
+        }
+    }
+
+    /// What other programs have written to the keys of `accounts`. A Redis that can't be read has a finding of its own.
+    pub(super) async fn foreign_entries(&self, accounts: &[Account]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (account, kind) in accounts
+            .iter()
+            .flat_map(|account| [Kind::AccessToken, Kind::JsapiTicket].map(|kind| (account, kind)))
+        {
+            let key = self.key(kind, &account.app_id);
+            let Some(redis) = &self.redis else { break };
+            let Ok(found) = redis.inspect(&key).await else { break };
+            if let Some(why) = foreign_entry(kind, &key, &found) {
+                let finding = match account.token_api {
+                    TokenApi::Classic => Finding::failed("redis", &why.seen),
+                    TokenApi::Stable => Finding::warning("redis", &why.seen),
+                };
+                findings.push(finding.cure(&why.cure).about(&account.app_id));
+            }
+        }
+        findings
     }
 }

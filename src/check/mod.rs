@@ -30,14 +30,16 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
         Ok(probe) => probe,
         Err(finding) => return Report::new(vec![finding]),
     };
-    let (redis, wechat, images, login) = tokio::join!(
+    let (redis, foreign, wechat, images, login) = tokio::join!(
         redis::run(settings, probe.redis()),
+        probe.foreign_entries(&settings.accounts),
         wechat::run(settings, &probe),
         images::run(settings, options),
         login::run(settings),
     );
     let mut findings = own(settings);
     findings.extend(redis);
+    findings.extend(foreign);
     findings.extend(wechat);
     findings.extend(images);
     findings.extend(login);

@@ -11,7 +11,7 @@ use super::parameters::Parameters;
 use super::policy::Policy;
 use super::probe::Probe;
 use super::report::Reports;
-use super::slot::Slot;
+use super::slot::{ForeignEntry, Slot};
 use super::ticket::Ticket;
 use super::token::Token;
 use super::told_lives::ToldLives;
@@ -43,6 +43,8 @@ pub(crate) struct Status {
     pub(crate) credential: Option<Arc<Credential>>,
     /// Why none is being obtained now.
     pub(crate) failing: Option<Unavailable>,
+    /// Why it is not shared with the other replicas, if another program's value is in the way.
+    pub(crate) foreign_entry: Option<Arc<ForeignEntry>>,
 }
 
 impl AccountCredentials {
@@ -132,17 +134,19 @@ impl AccountCredentials {
         self.token.renewals.backoff.clear();
         self.page_ticket.renewals.backoff.clear();
         self.card_ticket.renewals.backoff.clear();
+        let token = Arc::clone(&self.token);
+        self.tasks.spawn(async move { token.end_wait_for_rejections().await });
     }
 
     pub(crate) fn status(&self, kind: Kind) -> Status {
-        let renewals = match kind {
-            Kind::AccessToken => &self.token.renewals,
-            Kind::JsapiTicket => &self.page_ticket.renewals,
-            Kind::CardTicket => &self.card_ticket.renewals,
-        };
         Status {
             credential: self.slot(kind).usable(),
-            failing: renewals.backoff.refusal(),
+            failing: match kind {
+                Kind::AccessToken => self.token.refusal(),
+                Kind::JsapiTicket => self.page_ticket.renewals.backoff.refusal(),
+                Kind::CardTicket => self.card_ticket.renewals.backoff.refusal(),
+            },
+            foreign_entry: self.slot(kind).foreign_entry(),
         }
     }
 

@@ -3,10 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::error::Unavailable;
 use super::jitter::Jitter;
+use crate::clock::Moment;
 
 /// How severe a failure is; it decides the wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +16,14 @@ pub(super) enum Severity {
     Quota,
     /// It lasts until an operator acts; WeChat takes up to ten minutes to notice that.
     Operator,
-    /// Another system replaces our tokens as fast as we do. The first few times may be chance.
+    /// WeChat rejects a new token, perhaps because another system replaces ours as fast as we obtain them.
     Takeover,
+    /// WeChat issues the token again that it has just rejected.
+    Reissued,
 }
+
+/// So many new tokens are rejected by chance.
+const BY_CHANCE: u32 = 3;
 
 impl Severity {
     /// The wait after so many failures in a row before this one.
@@ -28,14 +32,17 @@ impl Severity {
             Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
             Severity::Quota => (0, Duration::from_mins(1), Duration::from_mins(10)),
             Severity::Operator => (0, Duration::from_secs(10), Duration::from_mins(10)),
-            Severity::Takeover => (3, Duration::from_secs(1), Duration::from_mins(1)),
+            // At the longest as long as a token lives: then WeChat must issue another one. With that, a whole day of
+            // rejections costs less than a tenth of the default `daily_token_calls`.
+            Severity::Takeover | Severity::Reissued => (BY_CHANCE, Duration::from_secs(1), Duration::from_hours(2)),
         };
         let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
         doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
     }
 }
 
-/// A failure this long after the wait of the one before counts as the first.
+/// A failure this long after the wait of the one before counts as the first. After a longer wait it takes as long as
+/// that, so that waits go on growing if each failure comes some time after the wait.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
 /// Counts failures in a row and refuses attempts until the wait is over.
@@ -46,8 +53,15 @@ pub(super) struct Backoff {
 
 struct Failing {
     failures: u32,
-    until: Instant,
+    until: Moment,
+    /// With the whole wait as `retry_after`.
     why: Unavailable,
+}
+
+impl Failing {
+    fn is_forgotten(&self) -> bool {
+        self.until.elapsed() >= FORGOTTEN_AFTER.max(self.why.retry_after)
+    }
 }
 
 impl Backoff {
@@ -64,11 +78,11 @@ impl Backoff {
 
     /// The error to answer with at once until the wait is over.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
-        let now = Instant::now();
+        let now = Moment::now();
         let state = self.state();
         let failing = state.as_ref().filter(|failing| now < failing.until)?;
         Some(Unavailable {
-            retry_after: failing.until - now,
+            retry_after: failing.until.saturating_duration_since(now),
             ..failing.why.clone()
         })
     }
@@ -76,8 +90,13 @@ impl Backoff {
     /// Notes a failure; returns it with the wait that follows.
     pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
         let mut state = self.state();
-        let in_a_row = |failing: &&Failing| failing.until.elapsed() < FORGOTTEN_AFTER;
-        let failures = state.as_ref().filter(in_a_row).map_or(0, |failing| failing.failures);
+        let in_a_row = state.as_ref().filter(|failing| !failing.is_forgotten());
+        let failures = in_a_row.map_or(0, |failing| failing.failures);
+        let failures = if severity == Severity::Reissued {
+            failures.max(BY_CHANCE)
+        } else {
+            failures
+        };
         let wait = self.jitter.spread(severity.wait(failures), 0.8..=1.2);
         let why = Unavailable {
             retry_after: wait,
@@ -85,7 +104,28 @@ impl Backoff {
         };
         *state = Some(Failing {
             failures: failures + 1,
-            until: Instant::now() + wait,
+            until: Moment::now() + wait,
+            why: why.clone(),
+        });
+        why
+    }
+
+    /// Failures in a row so far.
+    pub(super) fn failures(&self) -> u32 {
+        self.state().as_ref().map_or(0, |failing| failing.failures)
+    }
+
+    /// Waits for `wait` after so many failures, as another replica does that has had the last of them.
+    pub(super) fn wait_with_another(&self, failures: u32, wait: Duration, why: Unavailable) -> Unavailable {
+        let why = Unavailable {
+            retry_after: wait,
+            ..why
+        };
+        let mut state = self.state();
+        let so_far = state.as_ref().map_or(0, |failing| failing.failures);
+        *state = Some(Failing {
+            failures: so_far.max(failures),
+            until: Moment::now() + wait,
             why: why.clone(),
         });
         why
@@ -103,9 +143,9 @@ mod tests {
     /// How many calls 5 s of failures allow when traffic tries all the time.
     async fn calls_in_5s(severity: Severity) -> u32 {
         let backoff = Backoff::new(Jitter::random());
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Moment::now() + Duration::from_secs(5);
         let mut calls = 0;
-        while Instant::now() < end {
+        while Moment::now() < end {
             if backoff.refusal().is_none() {
                 calls += 1;
                 backoff.fail(severity, Unavailable::soon("test"));

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use sha2::{Digest, Sha256};
 
+use crate::clock::Moment;
 use crate::secret::Secret;
 
 /// Which of an account's credentials.
@@ -33,15 +34,15 @@ pub(crate) struct Credential {
     /// The first 8 hex digits of its SHA-256, which name it in logs.
     pub(crate) fingerprint: String,
     /// When this process obtained it.
-    pub(crate) held_since: Instant,
-    pub(crate) expires_at: Instant,
+    pub(crate) held_since: Moment,
+    pub(crate) expires_at: Moment,
     /// When the refresher renews it, unless another replica was faster.
-    pub(crate) renew_at: Instant,
+    pub(crate) renew_at: Moment,
 }
 
 impl Credential {
     pub(crate) fn is_usable(&self) -> bool {
-        Instant::now() < self.expires_at
+        Moment::now() < self.expires_at
     }
 
     /// Its whole life here.
@@ -50,8 +51,14 @@ impl Credential {
     }
 
     pub(crate) fn remaining(&self) -> Duration {
-        self.expires_at.saturating_duration_since(Instant::now())
+        self.expires_at.saturating_duration_since(Moment::now())
     }
+}
+
+/// What names a token in the shared store: so much of its SHA-256 that it can't be guessed.
+pub(super) fn name_in_store(token: &Secret) -> String {
+    let digest = Sha256::digest(token.expose().as_bytes());
+    hex::encode(&digest[..16])
 }
 
 /// What caused a renewal.

@@ -22,6 +22,11 @@ impl Unavailable {
         Self::soon("the gateway shuts down")
     }
 
+    /// WeChat has no other token than the one that it rejects.
+    pub(super) fn reissued() -> Self {
+        Self::soon("WeChat goes on issuing the token that it rejects")
+    }
+
     /// A passing cause: worth asking again in a second.
     pub(super) fn soon(reason: impl Into<String>) -> Self {
         Self {

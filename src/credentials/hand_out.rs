@@ -7,12 +7,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
-use tokio::time::Instant;
-
 use super::account::AccountCredentials;
-use super::credential::{Credential, Trigger};
+use super::credential::{Credential, Trigger, name_in_store};
 use super::renewal::Outcome;
+use super::slot::NotShared;
+use crate::clock::Moment;
 use crate::secret::Secret;
 use crate::store::{StoreError, keys};
 use crate::wechat::TokenRejection;
@@ -28,9 +27,6 @@ pub(crate) enum Ours {
     Former,
 }
 
-/// How much of a token's SHA-256 names it in the shared store: too much to be guessed.
-const NAME_BYTES: usize = 16;
-
 /// How often a write to the shared store is tried if other replicas write the same mark.
 const ATTEMPTS: usize = 3;
 
@@ -40,8 +36,8 @@ impl AccountCredentials {
         // Some caches treat 0 as "never expires".
         let least = min_life.max(Duration::from_secs(1));
         let told = token.remaining().max(least);
-        let (name, account) = (name(&token.value), Arc::clone(self));
-        self.told_lives.extend(&name, Instant::now() + told);
+        let (name, account) = (name_in_store(&token.value), Arc::clone(self));
+        self.told_lives.extend(&name, Moment::now() + told);
         if let Some(until) = self.told_lives.unshared(&name) {
             self.tasks.spawn(async move {
                 // If the store fails here, the next client that is told shares it.
@@ -66,10 +62,10 @@ impl AccountCredentials {
 
     /// Marks the token with this name in the shared store, for as long as it was said to live. A mark that lives longer
     /// stays.
-    async fn share_told_life(&self, name: &str, until: Instant) -> Result<(), StoreError> {
+    async fn share_told_life(&self, name: &str, until: Moment) -> Result<(), StoreError> {
         let key = keys::handed_out(&self.app_id, name);
         for _ in 0..ATTEMPTS {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(Moment::now());
             // Unlike any other mark, so that the compare-and-set fails if another replica has written a longer one.
             let mark = format!("until {}", humantime::format_rfc3339_micros(SystemTime::now() + left));
             let is_done = match self.store.get(&key).await? {
@@ -90,7 +86,7 @@ impl AccountCredentials {
 
     /// True if the journal of no replica has noted yet that `client` was given `token`.
     async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
-        let key = keys::handed_out_to(&self.app_id, &name(&token.value), client);
+        let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);
         let life = token.remaining();
         // If the store fails here, the journal has one more entry.
         !life.is_zero() && self.store.set_if_absent(&key, "told", life).await.unwrap_or(true)
@@ -103,20 +99,25 @@ impl AccountCredentials {
             return Some(Ours::Current(held));
         }
         let is_alive = slot.find_former(token).is_some_and(|former| former.is_usable());
-        (is_alive || self.told_lives.is_alive(&name(token))).then_some(Ours::Former)
+        (is_alive || self.told_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
     }
 
     /// Whether `token`, which is not recognised here, is this account's in another replica.
     pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Option<Ours> {
         let slot = &self.token.slot;
-        let stored = slot.read_shared().await.ok()?;
+        let stored = match slot.read_shared().await {
+            Ok(stored) => stored,
+            // Another program's value hides nothing of ours but the entry itself.
+            Err(NotShared::Foreign(_)) => None,
+            Err(NotShared::Down(_)) => return None,
+        };
         if stored.as_ref().is_some_and(|stored| stored.value == *token) {
             // Another replica has just obtained it.
             slot.adopt(Trigger::Expiring, stored.as_ref());
             return self.recognise_here(token).or(Some(Ours::Shared));
         }
-        let name = name(token);
-        let asked_at = Instant::now();
+        let name = name_in_store(token);
+        let asked_at = Moment::now();
         let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await.ok()??;
         // Remembered, so that an outage of the store changes nothing.
         self.told_lives.learn(&name, asked_at + mark.ttl?);
@@ -132,10 +133,4 @@ impl AccountCredentials {
             Ours::Shared | Ours::Former => self.token.get().await,
         }
     }
-}
-
-/// What names `token` in the shared store.
-fn name(token: &Secret) -> String {
-    let digest = Sha256::digest(token.expose().as_bytes());
-    hex::encode(&digest[..NAME_BYTES])
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::distr::Alphanumeric;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::credential::{Credential, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::policy::Policy;
-use super::slot::{Slot, Stored};
+use super::slot::{NotShared, Slot, Stored};
+use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError};
 
 /// The lock on renewals of one account, for the whole cluster.
@@ -31,8 +32,8 @@ pub(super) enum Acquisition {
     Adopted(Arc<Credential>),
     /// The lock is ours; this is what was stored when we got it.
     Locked(Lease, Option<Stored>),
-    /// The shared store is down, so it is not known what the other replicas do.
-    Alone(StoreError),
+    /// It is not known what the other replicas do: the shared store is down, or holds another program's value.
+    Alone(NotShared),
 }
 
 /// The lock, held. Only its owner can release it; otherwise it ends after `lock_ttl`.
@@ -41,7 +42,7 @@ pub(super) struct Lease {
     key: String,
     owner: String,
     /// When it may have ended, by this process's clock.
-    ends_at: Instant,
+    ends_at: Moment,
 }
 
 impl Lock {
@@ -57,11 +58,13 @@ impl Lock {
 
     /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
     pub(super) async fn acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Acquisition, Unavailable> {
-        let give_up = Instant::now() + self.wait;
+        let give_up = Moment::now() + self.wait;
+        let mut is_first_wait = true;
         loop {
             match self.try_acquire(slot, trigger).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
-                Ok(None) if Instant::now() < give_up => sleep(self.jitter.poll()).await,
+                Ok(None) if std::mem::take(&mut is_first_wait) => self.limit_if_endless().await,
+                Ok(None) if Moment::now() < give_up => sleep(self.jitter.poll()).await,
                 Ok(None) => {
                     return Err(Unavailable::soon(
                         "another replica holds the lock and has published nothing yet",
@@ -72,7 +75,7 @@ impl Lock {
         }
     }
 
-    async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, StoreError> {
+    async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, NotShared> {
         if let Some(credential) = slot.check_store(trigger).await? {
             return Ok(Some(Acquisition::Adopted(credential)));
         }
@@ -94,11 +97,22 @@ impl Lock {
         acquisition.map(Some)
     }
 
+    /// No gateway takes the lock without a life; whoever has written it so might never release it.
+    async fn limit_if_endless(&self) {
+        if let Ok(true) = self.store.expire_if_endless(&self.key, self.ttl).await {
+            tracing::warn!(
+                key = self.key,
+                ttl = ?self.ttl,
+                "the lock on renewals had no TTL, so no gateway has written it; it has one now, and ends with it"
+            );
+        }
+    }
+
     /// Tries to take the lock; `None` if it is held.
     async fn try_take(&self) -> Result<Option<Lease>, StoreError> {
         let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
         // Counted from before the command, so that it never seems to last longer than it does.
-        let ends_at = Instant::now() + self.ttl;
+        let ends_at = Moment::now() + self.ttl;
         let taken = self.store.set_if_absent(&self.key, &owner, self.ttl).await?;
         Ok(taken.then(|| Lease {
             store: Arc::clone(&self.store),
@@ -112,7 +126,7 @@ impl Lock {
 impl Lease {
     /// True if the lock surely lasts for `time` from now. A holder that was frozen sees here that its time is over.
     pub(super) fn lasts_for(&self, time: Duration) -> bool {
-        Instant::now() + time < self.ends_at
+        Moment::now() + time < self.ends_at
     }
 
     /// Releases the lock if it is still ours. If the store fails, the lock ends by itself.

@@ -49,3 +49,4 @@ pub(crate) use parameters::{Parameters, Services};
 pub(crate) use policy::Policy;
 pub(crate) use refresher::keep_fresh;
 pub(crate) use report::CredentialMetrics;
+pub(crate) use slot::foreign_entry;

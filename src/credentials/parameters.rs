@@ -65,7 +65,7 @@ impl Parameters<'_> {
             Kind::JsapiTicket => keys::ticket(self.settings, &self.app_id),
             Kind::CardTicket => keys::card_ticket(&self.app_id),
         };
-        let shared = SharedEntry::new(self.store(), key);
+        let shared = SharedEntry::new(self.store(), kind, key);
         Slot::new(kind, shared, self.policy.clone(), self.reports())
     }
 

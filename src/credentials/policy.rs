@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::credential::{Credential, Kind};
 use super::jitter::Jitter;
+use crate::clock::Moment;
 use crate::secret::Secret;
 use crate::settings;
 
@@ -54,8 +53,8 @@ impl Policy {
     /// renewed in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes:
     /// each time only a quarter of the rest remains. The margin is shortened at random, so that replicas don't renew
     /// in step.
-    pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Instant) -> Credential {
-        let now = Instant::now();
+    pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
+        let now = Moment::now();
         let life = expires_at.saturating_duration_since(now);
         let margin = self.jitter.spread(self.refresh_ahead.min(life / 4), 0.9..=1.0);
         let renew_at = match kind {
@@ -75,7 +74,7 @@ impl Policy {
     ///
     /// WeChat says 7200 s whenever it is asked, however old the ticket is. So a ticket's life counts from when its
     /// value was first seen: `known_end` is the end given then.
-    pub(super) fn ticket_end(asked_at: Instant, expires_in: Duration, known_end: Option<Instant>) -> Instant {
+    pub(super) fn ticket_end(asked_at: Moment, expires_in: Duration, known_end: Option<Moment>) -> Moment {
         match known_end {
             None => asked_at + expires_in,
             Some(end) => end.max(asked_at + expires_in.min(CONFIRMED)).min(asked_at + expires_in),

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -17,6 +17,7 @@ use super::parameters::Parameters;
 use super::renewal::Outcome;
 use super::token::Token;
 use crate::account::AppId;
+use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
@@ -83,7 +84,7 @@ impl Probe {
 
     /// WeChat's rejection of `token`. Any other failure says nothing about the token.
     async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
-        let until = Instant::now() + keys::PROBE_TTL;
+        let until = Moment::now() + keys::PROBE_TTL;
         let error = self.issuer.probe(&token.value).await.err();
         let rejection = error.filter(rejects_token);
         tracing::info!(
@@ -102,7 +103,7 @@ struct ProbeGate {
     store: Arc<dyn SharedStore>,
     key: String,
     /// This process's last probe, for times when the shared store is down.
-    last: Mutex<Option<Instant>>,
+    last: Mutex<Option<Moment>>,
     /// The longest that another replica's probe is waited for.
     patience: Duration,
     jitter: Jitter,
@@ -116,22 +117,22 @@ impl ProbeGate {
             Err(_) => self.last().is_none_or(|at| at.elapsed() >= keys::PROBE_TTL),
         };
         if may_enter {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
         }
         may_enter
     }
 
-    fn last(&self) -> Option<Instant> {
+    fn last(&self) -> Option<Moment> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes until `until` whether WeChat rejects `token`.
-    async fn publish(&self, token: &Credential, rejection: Option<&CallError>, until: Instant) {
+    async fn publish(&self, token: &Credential, rejection: Option<&CallError>, until: Moment) {
         let finding = match rejection.and_then(CallError::errcode) {
             Some(code) => format!("{} {code}", token.fingerprint),
             None => NOT_REJECTED.to_owned(),
         };
-        let left = until.saturating_duration_since(Instant::now());
+        let left = until.saturating_duration_since(Moment::now());
         if !left.is_zero() {
             // If the store fails here, the other replicas wait for the key's end.
             let _ = self
@@ -143,7 +144,7 @@ impl ProbeGate {
 
     /// What the last probe of any replica has found about `token`; waits for one that is running.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
-        let give_up = Instant::now() + self.patience;
+        let give_up = Moment::now() + self.patience;
         loop {
             let finding = self.store.get(&self.key).await.ok()??.value;
             if finding != RUNNING {
@@ -154,7 +155,7 @@ impl ProbeGate {
                     message: "as another probe has found".to_owned(),
                 });
             }
-            if Instant::now() >= give_up {
+            if Moment::now() >= give_up {
                 return None;
             }
             sleep(self.jitter.poll()).await;

@@ -7,6 +7,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
+use super::error::Unavailable;
+use super::slot::Slot;
+use crate::clock::Moment;
 
 /// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -48,10 +51,15 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     let token = &account.token;
     let policy = &account.policy;
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
+    let until_renewal = |slot: &Slot| {
+        let held = slot.usable()?;
+        Some(held.renew_at.saturating_duration_since(Moment::now()))
+    };
+    let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
     let of_tickets = account
         .kept_tickets()
-        .map(|ticket| ticket.renewals.next_attempt(ticket.slot.usable()));
-    std::iter::once(token.renewals.next_attempt(token.slot.usable()))
+        .map(|ticket| until_retry(ticket.renewals.backoff.refusal()).or_else(|| until_renewal(&ticket.slot)));
+    std::iter::once(until_retry(token.refusal()).or_else(|| until_renewal(&token.slot)))
         .chain(of_tickets)
         .flatten()
         .fold(look, Duration::min)

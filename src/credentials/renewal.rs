@@ -1,9 +1,7 @@
 //! What the renewals of token and ticket have in common: one at a time, back-off, measuring.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -80,14 +78,6 @@ impl Renewals {
         };
         self.reports.renewal_ended(self.kind, trigger, result);
         outcome
-    }
-
-    /// When the refresher is to try next; `held` is what is in use.
-    pub(super) fn next_attempt(&self, held: Option<Arc<Credential>>) -> Option<Duration> {
-        match self.backoff.refusal() {
-            Some(refusal) => Some(refusal.retry_after),
-            None => held.map(|held| held.renew_at.saturating_duration_since(Instant::now())),
-        }
     }
 
     /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9).

@@ -9,6 +9,7 @@ use prometheus::{
 };
 
 use super::credential::{Credential, Kind, Trigger};
+use super::error::Unavailable;
 use super::journal::{Event, Journal, JournalEntry};
 use crate::account::AppId;
 use crate::wechat::CallError;
@@ -115,6 +116,17 @@ impl Reports {
         tracing::info!(app_id = %self.app_id, token = token.fingerprint, %error, "WeChat rejected the access_token");
         let entry = entry_about(token, Event::Rejected, Kind::AccessToken);
         self.note(with_error(entry, error));
+    }
+
+    /// WeChat rejects what it has issued just now, as `why` says.
+    pub(super) fn tokens_rejected(&self, why: &Unavailable) {
+        tracing::warn!(
+            app_id = %self.app_id,
+            retry_in = ?why.retry_after,
+            "{why}: the next call for one is made later. If another system fetches tokens with this AppSecret, let it \
+             ask wxgate's internal listener, or reset the AppSecret; if none does, look in WeChat's console whether \
+             the account is blocked"
+        );
     }
 
     /// `token` died long before its end, and no replica of ours replaced it (C5).

@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::credential::{Credential, Kind, Trigger};
@@ -14,8 +13,10 @@ use super::lock::{Acquisition, Lock};
 use super::parameters::Parameters;
 use super::policy::Policy;
 use super::renewal::{Outcome, Renewals};
-use super::slot::{Slot, Stored};
+use super::slot::{NotShared, Slot, Stored};
 use super::token::Token;
+use crate::clock::Moment;
+use crate::settings::TokenApi;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 
@@ -28,7 +29,7 @@ pub(super) struct Ticket {
     /// WeChat's name for it.
     wechat_name: &'static str,
     /// When a client last asked for it, if it is the one for cards.
-    last_asked: Mutex<Option<Instant>>,
+    last_asked: Mutex<Option<Moment>>,
     pub(super) slot: Slot,
     pub(super) renewals: Renewals,
     token: Arc<Token>,
@@ -87,7 +88,7 @@ impl Ticket {
 
     /// The ticket, which is kept for a while from now on.
     pub(super) async fn get_and_keep(self: &Arc<Self>) -> Outcome {
-        *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
         self.get().await
     }
 
@@ -132,6 +133,9 @@ impl Ticket {
         let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await {
             Ok(Acquisition::Adopted(ticket)) => return Ok(Ok(ticket)),
             Ok(Acquisition::Locked(lease, seen)) => (Some(lease), seen),
+            Ok(Acquisition::Alone(why @ NotShared::Foreign(_))) if self.issuer.token_api() == TokenApi::Classic => {
+                return Ok(Err(Unavailable::soon(why.to_string())));
+            }
             // Asking for the ticket invalidates nothing.
             Ok(Acquisition::Alone(_)) => (None, None),
             Err(unavailable) => return Ok(Err(unavailable)),
@@ -180,7 +184,7 @@ impl Ticket {
         let mark = self.mark_left().await?;
         let (value, expires_at) = (held.value.clone(), held.expires_at);
         let renewed = self.policy.credential(self.kind, value, expires_at);
-        let renew_at = renewed.renew_at.min(Instant::now() + mark);
+        let renew_at = renewed.renew_at.min(Moment::now() + mark);
         let ticket = Arc::new(Credential { renew_at, ..renewed });
         self.slot.put_into_use(&ticket);
         Some(ticket)
@@ -196,7 +200,7 @@ impl Ticket {
         };
         let by_age = held.remaining() > self.policy.refresh_ahead;
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
-        (Instant::now() >= held.renew_at).then_some(trigger)
+        (Moment::now() >= held.renew_at).then_some(trigger)
     }
     async fn mark_as_asked(&self) {
         // A bit less than the age at which tickets are due, so that the mark is gone by then.

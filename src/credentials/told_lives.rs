@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
+use crate::clock::Moment;
 
 /// Tokens by their name in the shared store.
 #[derive(Default)]
 pub(super) struct ToldLives(Mutex<HashMap<String, Told>>);
 
 struct Told {
-    until: Instant,
+    until: Moment,
     /// Whether the shared store knows it too.
     is_shared: bool,
 }
@@ -20,7 +20,7 @@ const CAPACITY: usize = 2048;
 
 impl ToldLives {
     /// A client was told that this token lives until `until`, or longer by now.
-    pub(super) fn extend(&self, name: &str, until: Instant) {
+    pub(super) fn extend(&self, name: &str, until: Moment) {
         self.note(
             name,
             Told {
@@ -31,19 +31,19 @@ impl ToldLives {
     }
 
     /// The shared store says that this token lives until `until`.
-    pub(super) fn learn(&self, name: &str, until: Instant) {
+    pub(super) fn learn(&self, name: &str, until: Moment) {
         self.note(name, Told { until, is_shared: true });
     }
 
     /// The shared store has been told that this token lives until `until`.
-    pub(super) fn shared(&self, name: &str, until: Instant) {
+    pub(super) fn shared(&self, name: &str, until: Moment) {
         if let Some(told) = self.lock().get_mut(name) {
             told.is_shared |= told.until <= until;
         }
     }
 
     /// Until when this token lives, if the shared store is still to be told.
-    pub(super) fn unshared(&self, name: &str) -> Option<Instant> {
+    pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
         let lives = self.lock();
         let told = lives.get(name).filter(|told| !told.is_shared)?;
         Some(told.until)
@@ -51,7 +51,7 @@ impl ToldLives {
 
     /// True while the life that was told with this token lasts.
     pub(super) fn is_alive(&self, name: &str) -> bool {
-        self.lock().get(name).is_some_and(|told| Instant::now() < told.until)
+        self.lock().get(name).is_some_and(|told| Moment::now() < told.until)
     }
 
     fn note(&self, name: &str, new: Told) {
@@ -61,7 +61,7 @@ impl ToldLives {
             Some(_) => {}
             None => {
                 if lives.len() >= CAPACITY {
-                    lives.retain(|_, told| Instant::now() < told.until);
+                    lives.retain(|_, told| Moment::now() < told.until);
                 }
                 if lives.len() < CAPACITY {
                     lives.insert(name.to_owned(), new);
@@ -85,7 +85,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn longest_life_counts_and_ends() {
-        let (lives, now) = (ToldLives::default(), Instant::now());
+        let (lives, now) = (ToldLives::default(), Moment::now());
         assert!(!lives.is_alive("a"));
         lives.extend("a", now + MINUTE);
         lives.extend("a", now + MINUTE / 2);
@@ -98,7 +98,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn longer_life_is_to_be_shared_again() {
-        let (lives, now) = (ToldLives::default(), Instant::now());
+        let (lives, now) = (ToldLives::default(), Moment::now());
         lives.extend("a", now + MINUTE);
         assert_eq!(lives.unshared("a"), Some(now + MINUTE));
         lives.shared("a", now + MINUTE);
@@ -113,7 +113,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lives_are_bounded_and_ended_ones_make_room() {
-        let (lives, now) = (ToldLives::default(), Instant::now());
+        let (lives, now) = (ToldLives::default(), Moment::now());
         for number in 0..2 * CAPACITY {
             lives.extend(&number.to_string(), now + MINUTE);
         }

@@ -52,6 +52,8 @@ pub(crate) const DAY_COUNT_TTL: Duration = Duration::from_hours(48);
 pub(crate) const FORCE_REFRESH_TTL: Duration = Duration::from_secs(30);
 /// After a token's whole life, one that may have been replaced unseen has ended anyway.
 pub(crate) const TOKEN_CALL_TTL: Duration = Duration::from_hours(2);
+/// The longest wait of a token call after rejected tokens, lengthened at random.
+pub(crate) const TOKEN_REJECTED_TTL: Duration = Duration::from_mins(144);
 /// A suspected token is probed this often at most.
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
@@ -145,6 +147,14 @@ pub const TOKEN_CALL: Key = Key {
     written_by: "credentials, from a token call until its outcome is known",
 };
 
+/// WeChat rejects the tokens that it issues: how often in a row.
+pub const TOKEN_REJECTED: Key = Key {
+    name: "wxgate:token_rejected:{app_id}",
+    holds: Holds::Text,
+    life: Life::AtMost(TOKEN_REJECTED_TTL),
+    written_by: "credentials, when WeChat rejects a new token, until the next token call is due",
+};
+
 /// What the last probe of a suspected token has found.
 pub const PROBE: Key = Key {
     name: "wxgate:probe:{app_id}",
@@ -153,12 +163,12 @@ pub const PROBE: Key = Key {
     written_by: "credentials, when a client suspects that its token is dead",
 };
 
-/// A token that clients were given. It lives for as long as the longest life that one of them was told.
+/// A token that clients may have been given. It lives for as long as the longest life that one of them was told.
 pub const HANDED_OUT: Key = Key {
     name: "wxgate:handed_out:{app_id}:{token_hash}",
     holds: Holds::Text,
     life: Life::Credential,
-    written_by: "credentials, when a client is given the token",
+    written_by: "credentials, before the token is published",
 };
 
 /// The journal has noted that this client was given that token.
@@ -218,7 +228,7 @@ pub const CHECK: Key = Key {
 };
 
 /// Every row of the table.
-pub const ALL: [&Key; 19] = [
+pub const ALL: [&Key; 20] = [
     &TOKEN,
     &TICKET,
     &CARD_TICKET,
@@ -229,6 +239,7 @@ pub const ALL: [&Key; 19] = [
     &FORCE_REFRESH,
     &FORCE_REFRESH_CALLS,
     &TOKEN_CALL,
+    &TOKEN_REJECTED,
     &PROBE,
     &HANDED_OUT,
     &HANDED_OUT_TO,
@@ -286,6 +297,10 @@ pub(crate) fn token_call(app_id: &AppId) -> String {
     TOKEN_CALL.of_account(app_id)
 }
 
+pub(crate) fn token_rejected(app_id: &AppId) -> String {
+    TOKEN_REJECTED.of_account(app_id)
+}
+
 pub(crate) fn probe(app_id: &AppId) -> String {
     PROBE.of_account(app_id)
 }
@@ -341,6 +356,7 @@ mod tests {
             force_refresh(&app_id),
             force_refresh_calls(&app_id, "2026-01-31"),
             token_call(&app_id),
+            token_rejected(&app_id),
             probe(&app_id),
             handed_out(&app_id, "ba7816bf"),
             handed_out_to(&app_id, "ba7816bf", "crm"),

@@ -5,14 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::Instant;
+
+use crate::clock::Moment;
 
 use super::{Claim, Entry, Health, SharedStore, StoreFuture, counts_as_none};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
 
-/// A [`SharedStore`] in this process. Its clock is tokio's, so a test can move it.
+/// A [`SharedStore`] in this process. Its clock is tokio's, so a test can move it, but for suspensions.
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -20,10 +21,10 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct State {
-    values: HashMap<String, (String, Instant)>,
+    values: HashMap<String, (String, Moment)>,
     streams: HashMap<String, Stream>,
     /// When expired entries are next removed.
-    sweep_at: Option<Instant>,
+    sweep_at: Option<Moment>,
 }
 
 /// How often expired entries are removed: rarely enough to cost nothing, often enough that the remembered uploads of
@@ -31,12 +32,12 @@ struct State {
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 impl State {
-    fn live(&self, key: &str) -> Option<&(String, Instant)> {
-        self.values.get(key).filter(|(_, ends)| *ends > Instant::now())
+    fn live(&self, key: &str) -> Option<&(String, Moment)> {
+        self.values.get(key).filter(|(_, ends)| *ends > Moment::now())
     }
 
     fn write(&mut self, key: &str, value: String, ttl: Duration) {
-        let now = Instant::now();
+        let now = Moment::now();
         if self.sweep_at.is_none_or(|at| at <= now) {
             self.values.retain(|_, (_, ends)| *ends > now);
             self.sweep_at = Some(now + SWEEP_INTERVAL);
@@ -83,7 +84,7 @@ impl SharedStore for MemoryStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         let entry = self.state().live(key).map(|(value, ends)| Entry {
             value: value.clone(),
-            ttl: Some(ends.saturating_duration_since(Instant::now())),
+            ttl: Some(ends.saturating_duration_since(Moment::now())),
         });
         ready(entry)
     }
@@ -125,7 +126,7 @@ impl SharedStore for MemoryStore {
         let mut state = self.state();
         let live = state.live(key).map(|(value, ends)| (value.parse().unwrap_or(0), *ends));
         let (count, ttl) = live.map_or((0, ttl), |(count, ends)| {
-            (count, ends.saturating_duration_since(Instant::now()))
+            (count, ends.saturating_duration_since(Moment::now()))
         });
         let count: u64 = count + 1;
         state.write(key, count.to_string(), ttl);

@@ -11,6 +11,7 @@ mod redis;
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -29,6 +30,22 @@ pub struct Entry {
     pub value: String,
     /// `None` if it does not expire.
     pub ttl: Option<Duration>,
+}
+
+/// What is at a key to which other programs may write too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A string.
+    Bytes {
+        /// As it was written.
+        value: Vec<u8>,
+        /// `None` if it does not expire.
+        ttl: Option<Duration>,
+    },
+    /// A value of another type, by Redis' name for it.
+    OtherType(String),
 }
 
 /// Result of [`SharedStore::claim`]: the value, or who may create it.
@@ -72,6 +89,23 @@ pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub trait SharedStore: Send + Sync {
     /// Reads `key`.
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>>;
+
+    /// Reads `key`, to which other programs may write too. A store of the gateway's own holds nothing but its own.
+    fn inspect<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Found> {
+        async move {
+            let entry = self.get(key).await?;
+            Ok(entry.map_or(Found::Nothing, |Entry { value, ttl }| Found::Bytes {
+                value: value.into_bytes(),
+                ttl,
+            }))
+        }
+        .boxed()
+    }
+
+    /// Lets `key` expire after `ttl` if it would never expire; true if so. A store of the gateway's own holds no such.
+    fn expire_if_endless<'a>(&'a self, _key: &'a str, _ttl: Duration) -> StoreFuture<'a, bool> {
+        std::future::ready(Ok(false)).boxed()
+    }
 
     /// Writes `value` only if there is nothing at `key`; true if it did.
     fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool>;

@@ -13,6 +13,7 @@ use super::media::{self, MediaDownload, MediaId, NotOpened};
 use super::metrics::{Api, WeChatMetrics};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
+use crate::clock::Moment;
 use crate::http_client::{self, BuildError, SendError};
 use crate::secret::Secret;
 use crate::settings;
@@ -27,7 +28,7 @@ pub struct Issued {
     /// The life that WeChat gave it, from `asked_at`.
     pub expires_in: Duration,
     /// When it was asked for. Its life is counted from here: too short by the call's duration, never too long.
-    pub asked_at: Instant,
+    pub asked_at: Moment,
 }
 
 /// The average pause before `media/get` is called once more.
@@ -77,7 +78,7 @@ impl WeChatClient {
             ("appid", app_id.as_str()),
             ("secret", secret.expose()),
         ];
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         let answer = self.json(Api::Token, &Call::get("/cgi-bin/token", &query)).await;
         issued(&answer?, "access_token", asked_at)
     }
@@ -98,7 +99,7 @@ impl WeChatClient {
         if force_refresh {
             body["force_refresh"] = true.into();
         }
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         let call = Call::post("/cgi-bin/stable_token", &body);
         let answer = self.json(Api::StableToken, &call).await;
         issued(&answer?, "access_token", asked_at)
@@ -108,7 +109,7 @@ impl WeChatClient {
     /// full life, however old it is.
     pub async fn ticket(&self, token: &Secret, ticket_type: &str) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", ticket_type)];
-        let asked_at = Instant::now();
+        let asked_at = Moment::now();
         let call = Call::get("/cgi-bin/ticket/getticket", &query);
         let answer = self.json(Api::Ticket, &call).await;
         issued(&answer?, "ticket", asked_at)
@@ -236,9 +237,13 @@ impl<'a> Call<'a> {
 /// Longer than any life that WeChat gives; prevents an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;
 
-fn issued(answer: &Answer, field: &str, asked_at: Instant) -> Result<Issued, CallError> {
+/// The longest token or ticket, in bytes. WeChat promises 512; one that is much longer fits in no URL.
+pub const MAX_CREDENTIAL: usize = 1024;
+
+fn issued(answer: &Answer, field: &str, asked_at: Moment) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
-    let value = answer.text(field).ok_or_else(unexpected)?;
+    let value = answer.text(field).filter(|value| value.len() <= MAX_CREDENTIAL);
+    let value = value.ok_or_else(unexpected)?;
     // Without a positive life it must not be used: a cache may keep such a value for ever.
     let seconds = answer
         .integer("expires_in")

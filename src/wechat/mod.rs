@@ -11,7 +11,7 @@ mod metrics;
 mod refused_addresses;
 mod token_rejection;
 
-pub use client::{Issued, WeChatClient};
+pub use client::{Issued, MAX_CREDENTIAL, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
 pub use error::{BodyProblem, CallError};
 pub use forward::{ApiPath, CallBody, CallHead};

@@ -100,7 +100,7 @@ async fn huge_value_of_a_photo_is_not_taken_into_memory() {
     assert_eq!(answer.code(), (200, 0));
     assert!(
         answer.body["data"].as_str().unwrap().starts_with("/images/"),
-        "{answer:?}"
+        "the answer is not the picture's URL"
     );
     let grown = process.memory("VmHWM:") - before;
     assert!(grown < 16 * 1024, "{grown} KiB");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig, TokenKind};
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, token_key, until};
@@ -222,4 +223,92 @@ async fn force_refresh_needs_a_rejected_token_and_30_s_between() {
     assert_eq!(refused.code(), (503, 4001), "{refused:?}");
     assert_eq!(token(), rejected, "nothing was forced");
     two.assert_signs().await;
+}
+
+/// How often a token is asked for in 20 s of `traffic`, over and over.
+async fn token_calls_in_20s<F: Future<Output = ()>>(wechat: &SandboxHost, api: Api, traffic: impl Fn() -> F) -> u64 {
+    let (before, end) = (wechat.sandbox.calls(api), Instant::now() + Duration::from_secs(20));
+    while Instant::now() < end {
+        traffic().await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    wechat.sandbox.calls(api) - before
+}
+
+/// Four calls show that it goes on trying; more than eight, that the waits do not grow.
+fn assert_waits_grow(calls: u64) {
+    assert!((4..=8).contains(&calls), "{calls} token calls in 20 s");
+}
+
+/// A cluster of two whose token WeChat rejects in `api`, while it goes on issuing that token.
+async fn cluster_with_a_rejected_token(api: Api) -> (RedisServer, std::sync::Arc<SandboxHost>, [Gateway; 2]) {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
+    let (one, two) = tokio::join!(start(), start());
+    one.until_it_says("ready").await;
+    two.until_it_says("ready").await;
+    wechat.sandbox.inject(Fault::errcode(40001).on(api));
+    (redis, wechat, [one, two])
+}
+
+#[tokio::test]
+async fn reissued_rejected_token_is_asked_for_at_growing_intervals() {
+    let (_redis, wechat, [one, two]) = cluster_with_a_rejected_token(Api::MediaGet).await;
+    let calls = token_calls_in_20s(&wechat, Api::StableToken, || async {
+        for gateway in [&one, &two] {
+            assert_ne!(gateway.upload_new_photo().await.status, 200);
+        }
+    })
+    .await;
+    assert_waits_grow(calls);
+    let refused = one.upload_new_photo().await;
+    assert_eq!(refused.code(), (503, 4001), "{refused:?}");
+    // One of them has found it, and the other one waits with it.
+    let ready = async |gateway: &Gateway| gateway.internal_get("/readyz").await.body.to_string();
+    let ready = ready(&one).await + &ready(&two).await;
+    assert!(ready.contains("goes on issuing the token that it rejects"), "{ready}");
+    // What has been signed with is not the token.
+    one.assert_signs().await;
+}
+
+#[tokio::test]
+async fn probes_that_reject_every_token_do_not_burn_token_calls() {
+    let (_redis, wechat, [one, two]) = cluster_with_a_rejected_token(Api::GetApiDomainIp).await;
+    let calls = token_calls_in_20s(&wechat, Api::StableToken, || async {
+        one.asks_for_stable_token(true).await;
+        two.asks_for_stable_token(true).await;
+    })
+    .await;
+    assert_waits_grow(calls);
+}
+
+#[tokio::test]
+async fn ticket_calls_that_reject_every_token_do_not_burn_token_calls() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    wechat.sandbox.inject(Fault::errcode(40001).on(Api::GetTicket));
+    let gateway = Gateway::builder().wechat(&wechat).start().await;
+    let calls = token_calls_in_20s(&wechat, Api::StableToken, || async {
+        gateway.assert_no_credential().await;
+    })
+    .await;
+    assert_waits_grow(calls);
+    let tickets = wechat.sandbox.calls(Api::GetTicket);
+    assert!(tickets <= 10, "{tickets} ticket calls");
+}
+
+#[tokio::test]
+async fn classic_fight_is_fought_at_growing_intervals() {
+    let wechat = SandboxHost::start(no_overlap()).await;
+    let app_id = wechat.account().app_id;
+    let gateway = Gateway::builder().wechat(&wechat).classic().start().await;
+    gateway.until_it_says("ready").await;
+    let calls = token_calls_in_20s(&wechat, Api::Token, || async {
+        wechat.sandbox.foreign_token(&app_id).unwrap();
+        gateway.upload_new_photo().await;
+    })
+    .await;
+    assert_waits_grow(calls);
+    let ready = gateway.internal_get("/readyz").await.body.to_string();
+    assert!(ready.contains("new access_tokens are rejected at once"), "{ready}");
 }

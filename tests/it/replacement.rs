@@ -188,7 +188,6 @@ async fn token_is_replaced_by_a_replica_that_never_held_it_also_without_redis() 
     renews(&one).await;
     let second = one.token().await;
     renews(&one).await;
-    redis.knows_a_token_handed_out().await;
     let two = start().await;
     two.until_it_says("ready").await;
     assert_uploads_arrive(&two, &first).await;

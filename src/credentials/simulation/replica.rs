@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -119,7 +119,7 @@ impl Replica {
     pub(super) fn assert_serves_nothing_dead(&self, step: &Step) {
         if let Some(token) = self.slot().usable() {
             let name = token.value.expose();
-            assert!(token.expires_at > Instant::now(), "by {step:?}: {name} has ended");
+            assert!(token.is_usable(), "by {step:?}: {name} has ended");
             assert!(
                 !self.slot().is_rejected(&token.value),
                 "by {step:?}: {name} was rejected"
@@ -131,7 +131,7 @@ impl Replica {
 /// Calls made with the token all the time; each may find that WeChat rejects it.
 async fn traffic(credentials: Arc<AccountCredentials>, world: Arc<World>, gate: Arc<Gate>) {
     loop {
-        sleep(Duration::from_millis(700)).await;
+        sleep(world.traffic_pause).await;
         gate.pass().await;
         let _ = call(&credentials, &world).await;
     }

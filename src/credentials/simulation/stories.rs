@@ -1,5 +1,6 @@
 //! Cases that random schedules in one thread do not reach.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -7,6 +8,8 @@ use tokio::time::sleep;
 use super::replica::Replica;
 use super::wechat::rejection;
 use super::world::{LOCK_TTL, World};
+use crate::credentials::Kind;
+use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
 
 #[tokio::test(start_paused = true)]
@@ -32,7 +35,9 @@ async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained
         world.foreign_fetch();
     }
     let other = Replica::start(&world, 2);
-    other.call().await.unwrap();
+    // It waits too, unless an operator wants a token now.
+    other.call().await.unwrap_err();
+    other.credentials.renew_now(Kind::AccessToken).await.unwrap();
     losing.call().await.unwrap();
     assert_eq!(losing.usable_token(), other.usable_token());
 }
@@ -53,4 +58,31 @@ async fn replica_frozen_with_the_lock_makes_no_call_when_it_wakes() {
         assert!(other.usable_token().is_some());
         assert_eq!(frozen.usable_token(), other.usable_token());
     }
+}
+
+/// Two replicas under traffic for a day, while WeChat rejects every token. A stable token is issued again; a classic
+/// one may have been replaced by another system.
+async fn assert_day_of_rejections_is_cheap(token_api: TokenApi) {
+    let mut world = World::with_seed(1);
+    world.token_api = token_api;
+    world.rejects_all = true;
+    world.traffic_pause = Duration::from_secs(3);
+    let world = Arc::new(world);
+    let _replicas = [1, 2].map(|seed| Replica::start(&world, seed));
+    sleep(Duration::from_hours(24)).await;
+    let calls = world.token_calls();
+    let tenth = Credentials::default().daily_token_calls / 10;
+    assert!(calls.len() <= tenth as usize, "{} token calls", calls.len());
+    let last = calls.last().unwrap().elapsed();
+    assert!(last < Duration::from_hours(3), "it goes on trying: {last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn day_of_reissued_tokens_leaves_nine_tenths_of_the_token_calls() {
+    assert_day_of_rejections_is_cheap(TokenApi::Stable).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn day_of_a_classic_fight_leaves_nine_tenths_of_the_token_calls() {
+    assert_day_of_rejections_is_cheap(TokenApi::Classic).await;
 }

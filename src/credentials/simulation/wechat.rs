@@ -1,14 +1,14 @@
-//! WeChat with classic tokens, the worst case, as one replica reaches it.
+//! WeChat as one replica reaches it: with classic tokens, the worst case, or with stable ones.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::world::{TOKEN_LIFE, World};
+use crate::clock::Moment;
 use crate::credentials::issuer::Issuer;
 use crate::secret::Secret;
 use crate::settings::TokenApi;
@@ -22,14 +22,14 @@ pub(super) struct SimulatedWeChat {
 }
 
 impl SimulatedWeChat {
-    async fn issue(&self) -> Result<Issued, CallError> {
-        let asked_at = Instant::now();
+    async fn issue(&self, forced: bool) -> Result<Issued, CallError> {
+        let asked_at = Moment::now();
         if self.world.is_wechat_down() {
             return Err(CallError::Unreachable("simulated".to_owned()));
         }
         self.world.begin_call();
         self.world.wechat_latency().await;
-        let (number, lost) = self.world.end_call();
+        let (number, lost) = self.world.end_call(forced);
         // A replica that freezes in the middle of the call has its answer when it wakes up.
         self.gate.pass().await;
         if lost {
@@ -45,11 +45,11 @@ impl SimulatedWeChat {
 
 impl Issuer for SimulatedWeChat {
     fn token_api(&self) -> TokenApi {
-        TokenApi::Classic
+        self.world.token_api
     }
 
-    fn token(&self, _: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
-        self.issue().boxed()
+    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
+        self.issue(force_refresh).boxed()
     }
 
     fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>> {
@@ -59,7 +59,7 @@ impl Issuer for SimulatedWeChat {
 
     fn ticket<'a>(&'a self, token: &'a Secret, _: &'static str) -> BoxFuture<'a, Result<Issued, CallError>> {
         async move {
-            let asked_at = Instant::now();
+            let asked_at = Moment::now();
             self.world.wechat_latency().await;
             if !self.world.accepts(token.expose()) {
                 return Err(rejection());

@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
 use super::step::Step;
+use crate::settings::TokenApi;
 use crate::store::MemoryStore;
 
 pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(40);
@@ -16,6 +17,11 @@ pub(super) const LOCK_TTL: Duration = Duration::from_secs(6);
 const OVERLAP: Duration = Duration::from_secs(5);
 
 pub(super) struct World {
+    pub(super) token_api: TokenApi,
+    /// WeChat rejects every token.
+    pub(super) rejects_all: bool,
+    /// The pause of a replica's traffic after each call.
+    pub(super) traffic_pause: Duration,
     truth: Mutex<Truth>,
     store: Mutex<Arc<MemoryStore>>,
 }
@@ -25,6 +31,7 @@ struct Truth {
     /// Tokens are numbered; this is the newest.
     newest: u64,
     good_until: BTreeMap<u64, Instant>,
+    calls: Vec<Instant>,
     calls_running: u32,
     /// Until when two calls at once are not a violation.
     locks_lost_until: Instant,
@@ -35,12 +42,18 @@ struct Truth {
 }
 
 impl World {
+    /// A WeChat with classic tokens, the worst case.
     pub(super) fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self::with_seed(seed))
+    }
+
+    pub(super) fn with_seed(seed: u64) -> Self {
         let now = Instant::now();
         let truth = Truth {
             rng: StdRng::seed_from_u64(seed),
             newest: 0,
             good_until: BTreeMap::new(),
+            calls: Vec::new(),
             calls_running: 0,
             locks_lost_until: now,
             wechat_down_until: now,
@@ -48,10 +61,13 @@ impl World {
             store_down_until: now,
             violations: Vec::new(),
         };
-        Arc::new(Self {
+        Self {
+            token_api: TokenApi::Classic,
+            rejects_all: false,
+            traffic_pause: Duration::from_millis(700),
             truth: Mutex::new(truth),
             store: Mutex::default(),
-        })
+        }
     }
 
     fn truth(&self) -> MutexGuard<'_, Truth> {
@@ -83,6 +99,7 @@ impl World {
     /// A token call reaches WeChat.
     pub(super) fn begin_call(&self) {
         let mut truth = self.truth();
+        truth.calls.push(Instant::now());
         truth.calls_running += 1;
         if truth.calls_running > 1 && truth.locks_lost_until < Instant::now() {
             let violation = format!("{} token calls are running", truth.calls_running);
@@ -91,10 +108,17 @@ impl World {
     }
 
     /// WeChat issues a token; returns its number, and true if the answer gets lost.
-    pub(super) fn end_call(&self) -> (u64, bool) {
+    pub(super) fn end_call(&self, forced: bool) -> (u64, bool) {
         let mut truth = self.truth();
         truth.calls_running = truth.calls_running.saturating_sub(1);
-        (truth.issue(), std::mem::take(&mut truth.lose_answer))
+        let keeps_it = self.token_api == TokenApi::Stable && !forced && truth.newest > 0;
+        let number = if keeps_it { truth.newest } else { truth.issue() };
+        (number, std::mem::take(&mut truth.lose_answer))
+    }
+
+    /// When WeChat was asked for tokens.
+    pub(super) fn token_calls(&self) -> Vec<Instant> {
+        self.truth().calls.clone()
     }
 
     pub(super) fn tokens_issued(&self) -> u64 {
@@ -136,10 +160,8 @@ impl World {
 
     pub(super) fn accepts(&self, token: &str) -> bool {
         let number = number(token);
-        self.truth()
-            .good_until
-            .get(&number)
-            .is_some_and(|until| *until > Instant::now())
+        let until = self.truth().good_until.get(&number).copied();
+        !self.rejects_all && until > Some(Instant::now())
     }
 
     pub(super) fn assert_sound(&self, step: &Step) {

@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use crate::clock::Moment;
 use crate::credentials::credential::Credential;
 use crate::secret::Secret;
 
@@ -30,7 +29,7 @@ enum End {
     /// Another one of ours replaced it.
     Superseded,
     /// WeChat rejected it while it was in use, at this time; the reason is not known yet.
-    Rejected(Instant),
+    Rejected(Moment),
     /// WeChat rejected it, and the reason is known.
     Accounted,
 }
@@ -67,7 +66,7 @@ impl History {
 
     /// WeChat rejected `credential`; true if that was not known.
     pub(crate) fn reject(&self, credential: &Arc<Credential>) -> bool {
-        self.retire(Arc::clone(credential), End::Rejected(Instant::now()))
+        self.retire(Arc::clone(credential), End::Rejected(Moment::now()))
     }
 
     /// Adds `credential` unless it is there; true if it was added.

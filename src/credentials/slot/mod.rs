@@ -7,17 +7,16 @@ mod unanswered_call;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use tokio::time::Instant;
 
+use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind, Trigger};
 use crate::credentials::journal::Event;
 use crate::credentials::policy::Policy;
 use crate::credentials::report::Reports;
 use crate::secret::Secret;
-use crate::store::StoreError;
 
 use history::History;
-pub(crate) use shared_entry::{SharedEntry, Stored};
+pub(crate) use shared_entry::{ForeignEntry, NotShared, SharedEntry, Stored, foreign_entry};
 pub(crate) use unanswered_call::UnansweredCall;
 
 /// One account's token or ticket.
@@ -105,13 +104,18 @@ impl Slot {
         }
     }
 
-    pub(crate) async fn read_shared(&self) -> Result<Option<Stored>, StoreError> {
+    pub(crate) async fn read_shared(&self) -> Result<Option<Stored>, NotShared> {
         self.shared.read().await
     }
 
+    /// Why it is not shared with the other replicas, if another program's value is in the way.
+    pub(crate) fn foreign_entry(&self) -> Option<Arc<ForeignEntry>> {
+        self.shared.foreign()
+    }
+
     /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something
-    /// known to be older: say, Redis came back empty or from a snapshot (C6). A store that is down is tried again at
-    /// the next tick.
+    /// known to be older: say, Redis came back empty or from a snapshot (C6). A store that is down, or that holds
+    /// another program's value, is tried again at the next tick.
     pub(crate) async fn sync_with_store(&self) {
         let Ok(stored) = self.shared.read().await else {
             return;
@@ -129,7 +133,7 @@ impl Slot {
     }
 
     /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
-    pub(crate) async fn check_store(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, StoreError> {
+    pub(crate) async fn check_store(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, NotShared> {
         if let Some(credential) = self.obtained_since(trigger) {
             return Ok(Some(credential));
         }
@@ -161,7 +165,7 @@ impl Slot {
 
     /// True if `stored` is good, and was not in use here before (see [`history`]).
     fn is_current(&self, stored: &Stored) -> bool {
-        stored.expires_at.is_some_and(|ends| ends > Instant::now()) && self.history.find(&stored.value).is_none()
+        stored.expires_at.is_some_and(|ends| ends > Moment::now()) && self.history.find(&stored.value).is_none()
     }
 
     /// True if `stored` is to replace what is in use. If it ends sooner, it may be older or have been given a
@@ -177,7 +181,7 @@ impl Slot {
         &self,
         seen: Option<Stored>,
         credential: Credential,
-        asked_at: Instant,
+        asked_at: Moment,
     ) -> Arc<Credential> {
         // What the refresher has adopted during our call comes from a replica that got the lock after us: we were
         // frozen, or the store has lost the lock.

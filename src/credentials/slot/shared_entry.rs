@@ -1,33 +1,59 @@
-//! One credential's entry in the shared store.
+//! One credential's entry in the shared store, to whose key another program may write too.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::Instant;
-
-use crate::credentials::credential::Credential;
+use crate::clock::Moment;
+use crate::credentials::credential::{Credential, Kind};
 use crate::secret::Secret;
-use crate::store::{SharedStore, StoreError};
+use crate::store::{Found, SharedStore, StoreError};
+use crate::wechat::MAX_CREDENTIAL;
 
 /// The entry of one account's token or ticket in the shared store.
 pub(crate) struct SharedEntry {
     store: Arc<dyn SharedStore>,
+    kind: Kind,
     key: String,
+    /// Why the entry is another program's, as of the last look.
+    foreign: Mutex<Option<Arc<ForeignEntry>>>,
 }
 
 pub(crate) struct Stored {
     pub(crate) value: Secret,
-    /// When it ends; `None` if it is not to be used: blank, or without an end.
-    pub(crate) expires_at: Option<Instant>,
+    /// When it ends; `None` if it is not to be used, but may be replaced: blank, too long, or without an end.
+    pub(crate) expires_at: Option<Moment>,
+}
+
+/// Why it is not known what the other replicas use.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NotShared {
+    #[error("the shared store is down ({0})")]
+    Down(#[from] StoreError),
+    /// Another program writes there what wxgate neither uses nor overwrites; says where, what, and what to do.
+    #[error("{0}")]
+    Foreign(Arc<ForeignEntry>),
+}
+
+/// Another program's value at a credential's key. It holds nothing of the value itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{seen}. What to do: {cure}")]
+pub(crate) struct ForeignEntry {
+    pub(crate) seen: String,
+    pub(crate) cure: String,
 }
 
 impl SharedEntry {
-    pub(crate) fn new(store: Arc<dyn SharedStore>, key: String) -> Self {
-        Self { store, key }
+    pub(crate) fn new(store: Arc<dyn SharedStore>, kind: Kind, key: String) -> Self {
+        Self {
+            store,
+            kind,
+            key,
+            foreign: Mutex::default(),
+        }
     }
 
-    pub(crate) async fn read(&self) -> Result<Option<Stored>, StoreError> {
+    pub(crate) async fn read(&self) -> Result<Option<Stored>, NotShared> {
         let stored = self.read_once().await?;
-        let has_ended = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Instant::now());
+        let has_ended = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Moment::now());
         if stored.as_ref().is_some_and(has_ended) {
             // The store holds nothing that has ended: this process was frozen while it waited.
             return self.read_once().await;
@@ -35,21 +61,45 @@ impl SharedEntry {
         Ok(stored)
     }
 
-    async fn read_once(&self) -> Result<Option<Stored>, StoreError> {
+    async fn read_once(&self) -> Result<Option<Stored>, NotShared> {
         // Lives count from before the command: too short by its time, never too long.
-        let asked_at = Instant::now();
-        let entry = self.store.get(&self.key).await?;
-        Ok(entry.map(|entry| {
-            let value = Secret::new(entry.value);
-            let expires_at = entry.ttl.filter(|_| !value.is_blank()).map(|ttl| asked_at + ttl);
-            Stored { value, expires_at }
-        }))
+        let asked_at = Moment::now();
+        let found = self.store.inspect(&self.key).await?;
+        let foreign = foreign_entry(self.kind, &self.key, &found);
+        self.note(foreign.clone());
+        match (found, foreign) {
+            (_, Some(why)) => Err(NotShared::Foreign(why)),
+            (Found::Bytes { value, ttl }, None) => {
+                let value = Secret::new(String::from_utf8_lossy(&value));
+                let is_usable = !value.is_blank() && value.expose().len() <= MAX_CREDENTIAL;
+                let expires_at = ttl.filter(|_| is_usable).map(|ttl| asked_at + ttl);
+                Ok(Some(Stored { value, expires_at }))
+            }
+            (Found::Nothing | Found::OtherType(_), None) => Ok(None),
+        }
     }
 
-    /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored by now.
+    /// Says once that the entry is another program's, and once that it is no longer.
+    fn note(&self, foreign: Option<Arc<ForeignEntry>>) {
+        let mut known = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &foreign) {
+            (None, Some(why)) => tracing::warn!("{why}"),
+            (Some(_), None) => tracing::info!(key = self.key, "the key no longer holds another program's value"),
+            _ => {}
+        }
+        *known = foreign;
+    }
+
+    /// Why the entry is another program's, as of the last look, if it is.
+    pub(crate) fn foreign(&self) -> Option<Arc<ForeignEntry>> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored by now. Another program's
+    /// value stays as it is.
     pub(crate) async fn replace(&self, seen: Option<&Secret>, credential: &Credential) -> Result<bool, StoreError> {
         let (value, ttl) = (credential.value.expose(), credential.remaining());
-        if ttl.is_zero() {
+        if ttl.is_zero() || self.foreign().is_some() {
             return Ok(true);
         }
         self.store
@@ -59,6 +109,89 @@ impl SharedEntry {
 
     /// Removes `value`, if it is still what is stored.
     pub(crate) async fn remove(&self, value: &Secret) -> Result<bool, StoreError> {
+        if self.foreign().is_some() {
+            return Ok(false);
+        }
         self.store.compare_and_delete(&self.key, value.expose()).await
+    }
+}
+
+/// If what was found at `key` is another program's: what it is, and what to do. wxgate writes the bare credential, which
+/// has no other characters than `[A-Za-z0-9_-]`.
+pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<ForeignEntry>> {
+    const JAVA: &[u8] = b"\xAC\xED\x00\x05";
+    let is_ours = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let what = match found {
+        Found::Nothing => return None,
+        Found::OtherType(name) => format!("a value of the type {name}"),
+        Found::Bytes { value, .. } => {
+            let text = value.trim_ascii();
+            if text.is_empty() || value.iter().all(is_ours) {
+                return None;
+            }
+            let what = match text[0] {
+                _ if value.starts_with(JAVA) => "an object serialized by Java",
+                b'"' => "a string in quotes, as a JSON serializer writes it",
+                b'{' | b'[' => "JSON",
+                _ if value.is_ascii() => "text with characters that no credential of WeChat's has",
+                _ => "bytes that are no text",
+            };
+            what.to_owned()
+        }
+    };
+    let name = kind.label();
+    let seen = format!(
+        "the key {key} in Redis holds {what} instead of the bare {name}, so wxgate neither uses nor overwrites it, and \
+         shares no {name} with others"
+    );
+    let setting = match kind {
+        Kind::AccessToken => "credentials.token_key",
+        Kind::JsapiTicket => "credentials.ticket_key",
+        Kind::CardTicket => {
+            let cure = "delete it: the key is wxgate's own".to_owned();
+            return Some(Arc::new(ForeignEntry { seen, cure }));
+        }
+    };
+    let cure = format!(
+        "let the other program write the bare string (in Java: StringRedisSerializer) with a TTL, or give wxgate a key \
+         of its own in {setting}"
+    );
+    Some(Arc::new(ForeignEntry { seen, cure }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn foreign_values_are_named_and_never_quoted() {
+        let foreign = |value: &[u8]| {
+            let (value, ttl) = (value.to_vec(), Some(Duration::from_hours(1)));
+            foreign_entry(Kind::AccessToken, "the-key", &Found::Bytes { value, ttl })
+        };
+        for (value, what) in [
+            (b"\"85_old\"".as_slice(), "a string in quotes"),
+            (b"{\"token\":\"85_old\"}", "JSON"),
+            (b"[\"85_old\"]", "JSON"),
+            (b"\xAC\xED\x00\x05t\x00\x0685_old", "serialized by Java"),
+            (b"85_old\n", "characters that no credential"),
+            (b"85_old.x", "characters that no credential"),
+            (b"\xFF\xFE85_old", "bytes that are no text"),
+        ] {
+            let why = foreign(value).unwrap().to_string();
+            assert!(why.contains(what) && why.contains("the-key"), "{why}");
+            assert!(!why.contains("85_old"), "{why}");
+        }
+        for ours in [b"85_o-Ld".as_slice(), b"", b" \n", "x".repeat(70_000).as_bytes()] {
+            assert!(foreign(ours).is_none());
+        }
+        let hash = Found::OtherType("hash".to_owned());
+        let why = foreign_entry(Kind::JsapiTicket, "the-key", &hash).unwrap().to_string();
+        assert!(
+            why.contains("type hash") && why.contains("credentials.ticket_key"),
+            "{why}"
+        );
     }
 }

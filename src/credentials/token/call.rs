@@ -2,9 +2,11 @@
 
 use super::Token;
 use crate::credentials::backoff::Severity;
+use crate::credentials::credential::Trigger;
 use crate::credentials::error::Unavailable;
 use crate::credentials::lock::Lease;
 use crate::settings::TokenApi;
+use crate::store::keys;
 use crate::wechat::{CallError, ErrCode, Issued};
 
 impl Token {
@@ -15,8 +17,13 @@ impl Token {
 
     /// Asks for a token. `force_refresh` is used only if WeChat gives back a stable token that it has rejected, and
     /// no more often than WeChat allows (C10).
-    pub(super) async fn issue(&self, lease: Option<&Lease>) -> Result<Issued, Unavailable> {
+    pub(super) async fn issue(&self, trigger: Trigger, lease: Option<&Lease>) -> Result<Issued, Unavailable> {
         self.report_foreign_invalidation().await;
+        if trigger != Trigger::Operator
+            && let Some(refusal) = self.wait_with_another().await
+        {
+            return Err(refusal);
+        }
         let issued = self.call(lease, false).await?;
         if !self.slot.is_rejected(&issued.value) {
             return Ok(issued);
@@ -29,8 +36,42 @@ impl Token {
             }
         }
         self.unanswered.settle().await;
-        let why = Unavailable::soon("WeChat goes on issuing the token that it rejects");
-        Err(self.renewals.backoff.fail(Severity::Passing, why))
+        Err(self.back_off_from_rejection(Severity::Reissued).await)
+    }
+
+    /// WeChat rejects what it has issued just now: makes the whole cluster wait, longer each time.
+    pub(super) async fn back_off_from_rejection(&self, severity: Severity) -> Unavailable {
+        let why = match severity {
+            Severity::Reissued => Unavailable::reissued(),
+            _ => Unavailable::soon("new access_tokens are rejected at once"),
+        };
+        let why = self.rejections.fail(severity, why);
+        if !why.retry_after.is_zero() {
+            self.reports.tokens_rejected(&why);
+            let failures = self.rejections.failures().to_string();
+            // If the store fails here, each replica waits by itself.
+            let key = keys::token_rejected(&self.app_id);
+            let _ = self.store.set_if_absent(&key, &failures, why.retry_after).await;
+        }
+        why
+    }
+
+    /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret is another one.
+    pub(crate) async fn end_wait_for_rejections(&self) {
+        self.rejections.clear();
+        let key = keys::token_rejected(&self.app_id);
+        if let Ok(Some(entry)) = self.store.get(&key).await {
+            let _ = self.store.compare_and_delete(&key, &entry.value).await;
+        }
+    }
+
+    /// If another replica's new token was rejected, this one waits as long, so that a cluster makes no more calls
+    /// than one replica.
+    async fn wait_with_another(&self) -> Option<Unavailable> {
+        let entry = self.store.get(&keys::token_rejected(&self.app_id)).await.ok()??;
+        let (failures, wait) = (entry.value.parse().ok()?, entry.ttl?);
+        let why = Unavailable::soon("another replica has found that new access_tokens are rejected");
+        Some(self.rejections.wait_with_another(failures, wait, why))
     }
 
     /// Exports today's count, as far as this process knows it.

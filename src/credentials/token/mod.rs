@@ -7,12 +7,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::AppId;
+use crate::clock::Moment;
 use crate::credentials::backoff::{Backoff, Severity};
-use crate::credentials::credential::{Credential, Kind, Trigger};
+use crate::credentials::credential::{Credential, Kind, Trigger, name_in_store};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
 use crate::credentials::issuer::Issuer;
 use crate::credentials::jitter::POLL;
@@ -22,6 +23,7 @@ use crate::credentials::policy::Policy;
 use crate::credentials::renewal::{Outcome, Renewals};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
+use crate::store::{SharedStore, keys};
 use crate::wechat::CallError;
 use budget::Budget;
 
@@ -38,8 +40,11 @@ pub(crate) struct Token {
     pub(crate) budget: Budget,
     unanswered: Arc<UnansweredCall>,
     lock: Lock,
-    /// Spaces out renewals if another system replaces new tokens as fast as we obtain them.
-    takeover_backoff: Backoff,
+    /// Spaces out token calls while WeChat rejects what it has issued just now: another system replaces our tokens
+    /// as fast as we obtain them, or WeChat goes on issuing the token that it rejects. Only a token that stays good
+    /// for a while ends it, not the answer to a call.
+    rejections: Backoff,
+    store: Arc<dyn SharedStore>,
     policy: Policy,
     reports: Reports,
     /// Ends calls to WeChat, so that the lock is still released.
@@ -59,7 +64,8 @@ impl Token {
             app_id,
             unanswered,
             lock: parameters.lock(),
-            takeover_backoff: Backoff::new(policy.jitter.clone()),
+            rejections: Backoff::new(policy.jitter.clone()),
+            store: parameters.store(),
             policy,
             reports: parameters.reports(),
             cut_off: parameters.services.cut_off.clone(),
@@ -109,7 +115,7 @@ impl Token {
                 return Ok(token);
             }
         }
-        Err(Unavailable::soon("WeChat goes on issuing the token that it rejects"))
+        Err(Unavailable::reissued())
     }
 
     /// Drops `dead` everywhere, but only if it is still the one in use.
@@ -119,10 +125,9 @@ impl Token {
         }
         self.reports.rejected(dead, error);
         if dead.held_since.elapsed() < YOUNG.min(dead.life() / 10) {
-            let why = Unavailable::soon("new access_tokens are rejected at once");
-            self.takeover_backoff.fail(Severity::Takeover, why);
+            self.back_off_from_rejection(Severity::Takeover).await;
         } else {
-            self.takeover_backoff.clear();
+            self.end_wait_for_rejections().await;
         }
         self.slot.remove_shared(dead).await;
     }
@@ -141,7 +146,7 @@ impl Token {
             if let Some(refusal) = self.renewals.backoff.refusal() {
                 return Err(refusal);
             }
-            if let Some(refusal) = self.takeover_backoff.refusal() {
+            if let Some(refusal) = self.rejections.refusal() {
                 return self.obtained_by_another(trigger).await.ok_or(refusal);
             }
         }
@@ -149,7 +154,7 @@ impl Token {
         self.renewals.measured(trigger, before, self.fetch(trigger)).await
     }
 
-    /// What another replica has obtained while this one backs off from a take-over.
+    /// What another replica has obtained while this one backs off from rejections.
     async fn obtained_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         // Callers that are refused come again at once, which must not load the store. The pause comes before the
         // look, so that callers that join meanwhile get what is stored by then.
@@ -163,18 +168,18 @@ impl Token {
             Acquisition::Locked(lease, seen) => (Some(lease), seen),
             // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
             Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
-            Acquisition::Alone(error) => {
-                return Err(Unavailable::soon(format!(
-                    "the shared store is down ({error}), and a classic token fetched without its lock may kill another replica's"
-                )));
+            Acquisition::Alone(why) => {
+                let why = format!("{why}. A classic token fetched alone may kill the one that others use");
+                return Err(Unavailable::soon(why));
             }
         };
-        let issuing = self.issue(lease.as_ref());
+        let issuing = self.issue(trigger, lease.as_ref());
         let issued = self.cut_off.run_until_cancelled(issuing).await;
         let outcome = match issued.unwrap_or_else(|| Err(Unavailable::shutting_down())) {
             Ok(issued) => {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
+                self.mark_as_ours(&credential).await;
                 let token = self.slot.publish(seen, credential, issued.asked_at).await;
                 self.unanswered.settle().await;
                 Ok(token)
@@ -187,9 +192,22 @@ impl Token {
         outcome
     }
 
+    /// Marks `token` in the shared store, so that every replica recognises it when a client comes back with it: before
+    /// anybody can be given it, since it may die at once.
+    pub(crate) async fn mark_as_ours(&self, token: &Credential) {
+        let key = keys::handed_out(&self.app_id, &name_in_store(&token.value));
+        // If the store fails here, a client gets a 40001 at worst.
+        let _ = self.store.set_if_absent(&key, "handed out", token.remaining()).await;
+    }
+
+    /// Why no token is called for now, if that is so.
+    pub(crate) fn refusal(&self) -> Option<Unavailable> {
+        self.renewals.backoff.refusal().or_else(|| self.rejections.refusal())
+    }
+
     /// Why the refresher is to renew the token now, if it is.
     pub(crate) fn due(&self) -> Option<Trigger> {
-        if self.renewals.backoff.refusal().is_some() {
+        if self.refusal().is_some() {
             return None;
         }
         let Some(held) = self.slot.usable() else {
@@ -198,6 +216,6 @@ impl Token {
         if self.unanswered.is_ours() {
             return Some(Trigger::Unanswered);
         }
-        (Instant::now() >= held.renew_at).then_some(Trigger::Expiring)
+        (Moment::now() >= held.renew_at).then_some(Trigger::Expiring)
     }
 }

@@ -157,6 +157,6 @@ fn credential(account: &crate::directory::Account, kind: Kind) -> Component {
         age_seconds: held.map_or(Duration::ZERO, |held| held.held_since.elapsed()).as_secs(),
         expires_in_seconds: held.map(|held| held.remaining().as_secs()),
         errcode: status.failing.as_ref().and_then(|failing| Some(failing.errcode?.0)),
-        problem: status.failing.map(|failing| failing.reason),
+        problem: (status.foreign_entry.map(|why| why.to_string())).or(status.failing.map(|failing| failing.reason)),
     }
 }

@@ -21,7 +21,7 @@ use operation::Operation;
 pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
-use super::{Claim, Entry, Health, SharedStore, StoreError, StoreFault, StoreFuture, counts_as_none};
+use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, StoreFuture, counts_as_none};
 use crate::settings::resolved;
 use crate::settings::values::CaFile;
 
@@ -211,6 +211,31 @@ impl SharedStore for RedisStore {
                 value: text(value),
                 ttl,
             }))
+        }
+        .boxed()
+    }
+
+    fn inspect<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Found> {
+        async move {
+            let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
+                self.run(Operation::Get, key, eval(script::INSPECT, &[key])).await?;
+            Ok(match value {
+                Some(value) => Found::Bytes {
+                    value,
+                    ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
+                },
+                None if kind == "string" => Found::Nothing,
+                None => Found::OtherType(kind),
+            })
+        }
+        .boxed()
+    }
+
+    fn expire_if_endless<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
+        async move {
+            let mut command = eval(script::EXPIRE_IF_ENDLESS, &[key]);
+            command.arg(millis(ttl));
+            self.run(Operation::ExpireIfEndless, key, command).await
         }
         .boxed()
     }

@@ -22,6 +22,7 @@ pub(super) enum Operation {
     SetIfAbsent,
     CompareAndSet,
     CompareAndDelete,
+    ExpireIfEndless,
     Increment,
     Append,
     Newest,
@@ -36,7 +37,12 @@ impl Operation {
             Self::SetIfAbsent => "SET",
             Self::Append => "XADD",
             Self::Diagnose => "PING or INFO",
-            Self::Get | Self::CompareAndSet | Self::CompareAndDelete | Self::Increment | Self::Newest => "EVAL",
+            Self::Get
+            | Self::CompareAndSet
+            | Self::CompareAndDelete
+            | Self::ExpireIfEndless
+            | Self::Increment
+            | Self::Newest => "EVAL",
         }
     }
 
@@ -46,6 +52,7 @@ impl Operation {
             Self::Get => "GET, PTTL",
             Self::CompareAndSet => "GET, SET",
             Self::CompareAndDelete => "GET, DEL",
+            Self::ExpireIfEndless => "PTTL, PEXPIRE",
             Self::Increment => "INCR, PEXPIRE",
             Self::Newest => "XREVRANGE",
             Self::SetIfAbsent | Self::Append | Self::Diagnose => "",

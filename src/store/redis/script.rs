@@ -13,6 +13,21 @@ macro_rules! read {
 
 pub(super) const GET: &str = concat!(read!(), "return {read(), redis.call('PTTL', KEYS[1])}");
 
+/// The type, then what [`GET`] returns. `TYPE` is asked only of another program's value, so a user need not have the
+/// right to it.
+pub(super) const INSPECT: &str = "\
+    local value = redis.pcall('GET', KEYS[1]) \
+    if type(value) == 'table' then \
+      if not string.find(value.err, 'WRONGTYPE', 1, true) then return value end \
+      local kind = redis.pcall('TYPE', KEYS[1]) \
+      return {kind.ok or 'other', false, -1} \
+    end \
+    return {'string', value and string.sub(value, 1, 8193), redis.call('PTTL', KEYS[1])}";
+
+pub(super) const EXPIRE_IF_ENDLESS: &str = "\
+    if redis.call('PTTL', KEYS[1]) == -1 then return redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
+    return 0";
+
 pub(super) const COMPARE_AND_SET: &str = concat!(
     read!(),
     "local now = read() \

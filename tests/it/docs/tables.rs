@@ -171,7 +171,10 @@ async fn redis_commands_of_a_running_gateway_are_documented_and_as_old_as_promis
 /// Whether `key` has the name that `pattern` stands for.
 fn matches_key(pattern: &str, app_id: &AppId, key: &str) -> bool {
     let pattern = pattern.replace("{app_id}", app_id.as_str());
-    super::markdown::matches(&pattern.replace("{day}", "…").replace("{media_id}", "…"), key)
+    let pattern = ["{day}", "{media_id}", "{token_hash}"]
+        .iter()
+        .fold(pattern, |pattern, name| pattern.replace(name, "…"));
+    super::markdown::matches(&pattern, key)
 }
 
 /// Whether `key` is of the type, and lives as long as, its row says.

@@ -115,7 +115,6 @@ async fn token_of_another_replica_is_renewed() {
     let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
     let one = start().await;
     let dead = one.token().await;
-    redis.knows_a_token_handed_out().await;
     wechat
         .sandbox
         .kill_token(&wechat.account().app_id, Kill::default())

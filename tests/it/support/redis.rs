@@ -67,16 +67,6 @@ impl RedisServer {
         .await;
     }
 
-    /// Waits until a token that a gateway handed out is known to its replicas: it is noted beside the
-    /// answer, not before it.
-    pub async fn knows_a_token_handed_out(&self) {
-        until("the token is known to the cluster", || async {
-            let keys = self.keys().await;
-            keys.iter().any(|key| key.starts_with("wxgate:handed_out:"))
-        })
-        .await;
-    }
-
     /// Ends the server as a power cut would; what it held in memory is lost.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

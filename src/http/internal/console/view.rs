@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::state::Parts;
 use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
+use crate::clock::Moment;
 use crate::credentials::{Event, Kind, Unavailable};
 use crate::directory::Account;
 use crate::replicas::Replica;
@@ -253,7 +254,7 @@ fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime)
             fingerprint: credential.fingerprint.clone(),
             remaining,
             life: remaining + origin.map_or(held_for, |origin| age(origin, now).max(held_for)),
-            renews_in: credential.renew_at.saturating_duration_since(Instant::now()),
+            renews_in: credential.renew_at.saturating_duration_since(Moment::now()),
             origin: origin.map(|origin| (origin.noted.replica.clone(), origin.noted.time)),
             since: now - held_for,
         }

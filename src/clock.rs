@@ -1,0 +1,82 @@
+//! The clock by which lives are counted: it goes on while the machine is suspended.
+//!
+//! `Instant` stands still in a suspension (on Linux it reads `CLOCK_MONOTONIC`), but tokens, tickets and locks go on to
+//! end. A laptop or a virtual machine that wakes up would sign with a dead ticket, and publish it with the life that it
+//! had before. The wall clock is no remedy, because people and NTP set it.
+
+use std::ops::{Add, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A moment on that clock. A type of its own, so that it is never compared with an [`Instant`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Instant);
+
+impl Moment {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(Instant::now() + suspended())
+    }
+
+    /// The time since then; zero if it is still to come.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        Self::now().saturating_duration_since(self)
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    #[must_use]
+    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0 + time)
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, time: Duration) -> Self {
+        Self(self.0 - time)
+    }
+}
+
+/// How long the machine has been suspended since it booted, to about a second.
+fn suspended() -> Duration {
+    /// The two clocks are read one after the other, so their difference varies a little; only a suspension changes it
+    /// by this much.
+    const A_SUSPENSION: u64 = 1000;
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    let (known, now) = (KNOWN.load(Ordering::Relaxed), difference_of_clocks());
+    if now < known + A_SUSPENSION {
+        return Duration::from_millis(known);
+    }
+    KNOWN.fetch_max(now, Ordering::Relaxed);
+    Duration::from_millis(now)
+}
+
+/// By how many milliseconds the clock that goes on in a suspension is ahead of the one that does not.
+#[cfg(target_os = "linux")]
+fn difference_of_clocks() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let millis = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec.unsigned_abs() * 1000 + time.tv_nsec.unsigned_abs() / 1_000_000
+    };
+    millis(ClockId::Boottime).saturating_sub(millis(ClockId::Monotonic))
+}
+
+/// Elsewhere the gateway is developed, not operated.
+#[cfg(not(target_os = "linux"))]
+fn difference_of_clocks() -> u64 {
+    0
+}

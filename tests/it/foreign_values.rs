@@ -1,0 +1,192 @@
+//! What other programs leave under the keys of the token, the ticket and the lock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wxgate::account::AppId;
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
+
+use crate::support::{
+    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, lock_key, ticket_key, token_key, until,
+};
+
+/// Commands that leave a value as other programs write it, and what is said of it.
+fn foreign_values(key: &str) -> Vec<(redis::Cmd, &'static str)> {
+    let set = |value: &[u8]| {
+        let mut command = redis::cmd("SET");
+        command.arg(key).arg(value).arg("EX").arg(7200);
+        command
+    };
+    let of_type = |name: &str, arguments: &[&str]| {
+        let mut command = redis::cmd(name);
+        command.arg(key).arg(arguments);
+        command
+    };
+    vec![
+        (set(b"\"85_old\""), "a string in quotes"),
+        (set(br#"{"access_token":"85_old"}"#), "JSON"),
+        (set(b"\xAC\xED\x00\x05t\x00\x0685_old"), "serialized by Java"),
+        (of_type("HSET", &["access_token", "85_old"]), "type hash"),
+        (of_type("RPUSH", &["85_old"]), "type list"),
+    ]
+}
+
+async fn dump(redis: &RedisServer, key: &str) -> Option<Vec<u8>> {
+    redis.command(&format!("DUMP {key}")).await
+}
+
+/// What the internal `/readyz` says of the credential of this kind.
+async fn problem(gateway: &GatewayProcess, kind: &str) -> String {
+    let ready = gateway.internal_get("/readyz").await;
+    let components = ready.body["components"].as_array().unwrap();
+    let component = components
+        .iter()
+        .find(|component| component["name"].as_str().unwrap().ends_with(kind));
+    component.unwrap()["problem"].as_str().unwrap_or_default().to_owned()
+}
+
+fn builder(redis: &RedisServer) -> GatewayBuilder {
+    Gateway::builder()
+        .redis(redis)
+        .set("credentials.adopt_interval", "100ms")
+}
+
+/// A stable account whose token or ticket is another program's: it goes on without sharing.
+async fn assert_stable_account_leaves_it_alone(kind: &str, key: fn(&AppId) -> String) {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let key = key(&app_id);
+    for (command, what) in foreign_values(&key) {
+        redis.command::<i64>(&format!("DEL {key}")).await;
+        let _: redis::Value = command.query_async(&mut redis.connection().await).await.unwrap();
+        let before = dump(&redis, &key).await;
+        let gateway = GatewayProcess::start(&builder(&redis), &wechat).await;
+        gateway.until_it_says("degraded").await;
+        gateway.assert_signs().await;
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+        let problem = problem(&gateway, kind).await;
+        assert!(problem.contains(&key) && problem.contains(what), "{problem}");
+        assert!(
+            problem.contains("credentials.") && !problem.contains("85_old"),
+            "{problem}"
+        );
+        assert_eq!(gateway.logged("WARN").len(), 1, "{:#?}", gateway.logged("WARN"));
+        assert!(gateway.logged("WARN")[0].contains(&key));
+        assert!(gateway.metric("wxgate_redis_up").await > 0.5);
+        assert!(dump(&redis, &key).await == before, "{what} was overwritten");
+        assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
+
+        let ran = builder(&redis).run(&wechat, &["check"]).await;
+        assert!(ran.out.contains(&key) && ran.out.contains(what), "{ran:?}");
+
+        // Once it is gone, the credential is shared.
+        redis.command::<i64>(&format!("DEL {key}")).await;
+        gateway.until_it_says("ready").await;
+        until("it is shared", || async { redis.value(&key).await.is_some() }).await;
+    }
+}
+
+#[tokio::test]
+async fn foreign_token_is_left_alone_by_a_stable_account() {
+    assert_stable_account_leaves_it_alone("access_token", token_key).await;
+}
+
+#[tokio::test]
+async fn foreign_ticket_is_left_alone_by_a_stable_account() {
+    assert_stable_account_leaves_it_alone("jsapi_ticket", ticket_key).await;
+}
+
+#[tokio::test]
+async fn foreign_token_closes_a_classic_account() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let key = token_key(&app_id);
+    for (command, what) in foreign_values(&key) {
+        for key in [&key, &ticket_key(&app_id)] {
+            redis.command::<i64>(&format!("DEL {key}")).await;
+        }
+        let _: redis::Value = command.query_async(&mut redis.connection().await).await.unwrap();
+        let (before, calls) = (dump(&redis, &key).await, wechat.sandbox.calls(Api::Token));
+        let gateway = GatewayProcess::start(&builder(&redis).classic(), &wechat).await;
+        gateway.assert_no_credential().await;
+        let refused = gateway.upload_new_photo().await;
+        assert_eq!(refused.code(), (503, 4001), "{refused:?}");
+        gateway.until_it_says("unready").await;
+        let problem = problem(&gateway, "access_token").await;
+        assert!(problem.contains(&key) && problem.contains(what), "{problem}");
+        assert_eq!(wechat.sandbox.calls(Api::Token), calls, "no token call is made");
+        assert!(dump(&redis, &key).await == before, "{what} was overwritten");
+        let ran = builder(&redis).classic().run(&wechat, &["check"]).await;
+        assert!(ran.out.contains(&key) && ran.out.contains(what), "{ran:?}");
+        assert_ne!(ran.code, 0);
+
+        redis.command::<i64>(&format!("DEL {key}")).await;
+        gateway.until_it_says("ready").await;
+        gateway.assert_signs().await;
+    }
+}
+
+#[tokio::test]
+async fn overlong_token_in_redis_is_replaced() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    for key in [token_key(&app_id), ticket_key(&app_id)] {
+        for length in [1_025, 70_000] {
+            let long = "x".repeat(length);
+            redis.command::<()>(&format!("SET {key} {long} EX 7200")).await;
+            let gateway = builder(&redis).wechat(&wechat).start().await;
+            gateway.until_it_says("ready").await;
+            gateway.assert_signs().await;
+            assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+            let stored = redis.value(&key).await;
+            assert!(
+                stored.is_some_and(|stored| stored.len() <= 512),
+                "{key} was not replaced"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn overlong_credential_from_wechat_is_not_used() {
+    for (api, field, key) in [
+        (Api::StableToken, "access_token", token_key as fn(&AppId) -> String),
+        (Api::GetTicket, "ticket", ticket_key),
+    ] {
+        let redis = RedisServer::start().await;
+        let wechat = SandboxHost::start(SandboxConfig::default()).await;
+        let long = serde_json::json!({ field: "x".repeat(63_000) });
+        let set = long.as_object().unwrap().clone();
+        let rule = wechat.sandbox.inject(Fault::Fields { set }.on(api));
+        let gateway = builder(&redis).wechat(&wechat).start().await;
+        gateway.assert_no_credential().await;
+        assert_eq!(redis.value(&key(&wechat.account().app_id)).await, None);
+        wechat.sandbox.remove_fault(rule);
+        gateway.until_it_says("ready").await;
+        gateway.assert_signs().await;
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+}
+
+#[tokio::test]
+async fn lock_without_ttl_is_given_one() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let lock = lock_key(&wechat.account().app_id);
+    redis.command::<()>(&format!("SET {lock} somebody")).await;
+    let began = Instant::now();
+    let builder = builder(&redis)
+        .set("wechat.timeout", "2s")
+        .set("wechat.connect_timeout", "500ms")
+        .set("credentials.lock_ttl", "3s");
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    until("the lock gets a TTL", || async { !redis.life(&lock).await.is_zero() }).await;
+    assert!(redis.life(&lock).await <= Duration::from_secs(3));
+    gateway.until_it_says("ready").await;
+    assert!(began.elapsed() >= Duration::from_secs(2), "the lock was respected");
+    assert_eq!(gateway.logged("had no TTL").len(), 1);
+    gateway.assert_signs().await;
+}

@@ -1,0 +1,83 @@
+//! A machine that was suspended for longer than tokens and tickets live.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
+
+use crate::support::{
+    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, always, ticket_key, token_key,
+};
+
+/// The settings of `builder`, for a process whose clocks jump once `folder/suspended` exists.
+fn suspendable(builder: GatewayBuilder, folder: &Path) -> GatewayBuilder {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/suspension.c");
+    let library = folder.join("suspension.so");
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status();
+    assert!(compiled.unwrap().success());
+    builder
+        .variable("LD_PRELOAD", library.display())
+        .variable("SUSPENDED", folder.join("suspended").display())
+}
+
+/// Suspends the machine for five hours. When it wakes up, WeChat is out of reach, all in `redis` has ended, and so has
+/// what the gateway holds. Then WeChat is back.
+async fn assert_nothing_outlives_a_suspension(gateway: &GatewayProcess, folder: &Path, redis: Option<&RedisServer>) {
+    let wechat = &gateway.wechat;
+    let keys = [token_key, ticket_key].map(|key| key(&wechat.account().app_id));
+    gateway.until_it_says("ready").await;
+    gateway.assert_signs().await;
+    let down = [Api::StableToken, Api::GetTicket].map(|api| wechat.sandbox.inject(Fault::errcode(-1).on(api)));
+    gateway.signal("STOP");
+    if let Some(redis) = redis {
+        redis.command::<()>("FLUSHALL").await;
+    }
+    std::fs::write(folder.join("suspended"), "").unwrap();
+    gateway.signal("CONT");
+
+    gateway.assert_no_credential().await;
+    let upload = gateway.upload_new_photo().await;
+    assert_eq!(upload.code(), (503, 4001), "{upload:?}");
+    if let Some(redis) = redis {
+        always(
+            "nothing that has ended is published",
+            Duration::from_secs(1),
+            async || {
+                let published = redis.keys().await;
+                !published.iter().any(|key| keys.contains(key))
+            },
+        )
+        .await;
+    }
+    gateway.until_it_says("unready").await;
+    for fault in down {
+        wechat.sandbox.remove_fault(fault);
+    }
+    gateway.until_it_says("ready").await;
+    gateway.assert_signs().await;
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+}
+
+#[tokio::test]
+async fn suspended_machine_neither_signs_with_a_dead_ticket_nor_publishes_it() {
+    let (redis, folder) = (RedisServer::start().await, tempfile::tempdir().unwrap());
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
+        .redis(&redis)
+        .set("credentials.adopt_interval", "100ms");
+    let gateway = GatewayProcess::start(&suspendable(builder, folder.path()), &wechat).await;
+    assert_nothing_outlives_a_suspension(&gateway, folder.path(), Some(&redis)).await;
+}
+
+#[tokio::test]
+async fn suspended_machine_without_redis_serves_nothing_that_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = GatewayProcess::start(&suspendable(Gateway::builder(), folder.path()), &wechat).await;
+    assert_nothing_outlives_a_suspension(&gateway, folder.path(), None).await;
+}
