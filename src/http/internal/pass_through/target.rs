@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Internal;
 use crate::http::internal::answer::Refusal;
+use crate::http::internal::spelling::{STABLE_TOKEN, TOKEN};
 use crate::http::serve::LocalAddress;
 use crate::settings::Settings;
 use crate::settings::values::{BaseUrl, HostPattern};
@@ -106,8 +107,8 @@ impl Internal {
         })?;
         // A route of ours with another method or another case would fetch a token behind the gateway's back, which
         // ends the one in use.
-        if path.is("/cgi-bin/token") || path.is("/cgi-bin/stable_token") {
-            let why = "no such path; write /cgi-bin/token or /cgi-bin/stable_token";
+        if path.is(TOKEN) || path.is(STABLE_TOKEN) {
+            let why = format!("no such path; write {TOKEN} or {STABLE_TOKEN}");
             return Err(Refusal::not_passed(why));
         }
         if OWN.into_iter().any(|segment| path.is_below(segment)) {
