@@ -28,7 +28,7 @@ use url::Url;
 use self::client::Clients;
 use self::error::failed;
 use self::parts::{PART, Parts};
-use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
+use super::{CACHE_CONTROL, ImageName, ImageStore, OpenError, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings::{self, resolved};
 
@@ -36,8 +36,6 @@ use crate::settings::{self, resolved};
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 /// The limit of getting the machine's role, which is at hand if there is one.
 const ROLE_LIMIT: Duration = Duration::from_secs(5);
-/// An object's content never changes, nor does its name.
-const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
 /// A bucket.
 pub struct S3Store {
