@@ -120,7 +120,7 @@ impl CredentialProbe {
             return Err(left_alone("credentials.backend is \"memory\""));
         }
         let stored = self.stored(Kind::AccessToken, &account.app_id).await;
-        stored.map_err(|()| left_alone("Redis does not tell whether one is in use"))
+        stored.map_err(|()| left_alone("Redis does not say whether one is in use"))
     }
 
     /// The credential in Redis; an error if Redis can't be read, or holds another program's value there.

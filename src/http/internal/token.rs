@@ -154,7 +154,7 @@ impl Internal {
             };
             credentials.note_handed_out(&token, client.name().to_owned(), from);
         }
-        let life = credentials.tell_life(&token, self.clients.min_life(client));
+        let life = credentials.promise_life(&token, self.clients.min_life(client));
         let body = json!({
             "access_token": token.value.expose(),
             "expires_in": life.as_secs(),

@@ -204,8 +204,8 @@ impl Drop for Object {
 }
 
 impl Bucket {
-    /// Says what to do if there are neither keys nor a role, which a refused request would not tell. What is found is
-    /// kept until it expires, so this costs nothing.
+    /// Says what to do if there are neither keys nor a role, which the refusal of a request would not say. What is
+    /// found is kept until it expires, so this costs nothing.
     async fn check_role(&self) -> Result<(), StoreFailure> {
         if !self.with_role {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The current token in place of one of ours that no longer is current.
 //!
-//! An SDK may keep a token for as long as it was told, and many do so even after WeChat has rejected it. A large upload
-//! can't be repeated. So a token that is known to be old is replaced before the call goes out.
+//! An SDK may keep a token for the life that it was promised, and many do so even after WeChat has rejected it. A large
+//! upload can't be repeated. So a token that is known to be old is replaced before the call goes out.
 
 use axum::http::header;
 use bytes::Bytes;

@@ -42,7 +42,7 @@ impl Hosts {
         };
         let (host, port) = (authority.host(), authority.port_u16());
         let scheme_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-        // A program that is told to use a proxy may ask it for http://api.weixin.qq.com.
+        // A program that is set up to use a proxy may ask it for http://api.weixin.qq.com.
         let is_wechat = host.eq_ignore_ascii_case(self.wechat.host())
             && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == self.wechat.port());
         let is_named = self.names.iter().any(|name| name.matches(host));
