@@ -2,7 +2,7 @@
 //!
 //! Pictures pass through buffers of up to some 400 KiB. Taken from the kernel one by one, as glibc does at first,
 //! they cost a page fault for every 4 KiB: up to 1.8 times the processor time of an upload. Taken from the
-//! heap they cost nothing, but fragment it, and glibc returns its free pages only if it is told to. And as soon
+//! heap they cost nothing, but fragment it, and glibc returns its free pages only on request. And as soon
 //! as a part of 5 MiB for S3 is freed, glibc raises its thresholds, and such parts come from the heap too.
 
 use std::time::Duration;

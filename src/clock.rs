@@ -1,6 +1,6 @@
 //! The clock by which lives are counted: it goes on while the machine is suspended.
 //!
-//! `Instant` stands still in a suspension (on Linux it reads `CLOCK_MONOTONIC`), but tokens, tickets and locks go on to
+//! `Instant` stops during a suspension (on Linux it reads `CLOCK_MONOTONIC`), but tokens, tickets and locks go on to
 //! end. A laptop or a virtual machine that wakes up would sign with a dead ticket, and publish it with the life that it
 //! had before. The wall clock is no remedy, because people and NTP set it.
 

@@ -55,7 +55,7 @@ impl Metrics {
         &self.registry
     }
 
-    /// All metrics as they stand, for the console.
+    /// The current values of all metrics, for the console.
     #[must_use]
     pub fn families(&self) -> Vec<MetricFamily> {
         self.registry.gather()

@@ -12,7 +12,7 @@ use crate::account::AppId;
 use crate::credentials::{Kind, foreign_entry};
 use crate::secret::Secret;
 use crate::settings::{self, Account, Backend, Settings, TokenApi};
-use crate::store::{Found, RedisStore, SharedStore, keys};
+use crate::store::{Found, RedisStore, SharedStore};
 use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
 /// Gets tokens and tickets, from Redis or from WeChat.
@@ -120,13 +120,13 @@ impl CredentialProbe {
             return Err(left_alone("credentials.backend is \"memory\""));
         }
         let stored = self.stored(Kind::AccessToken, &account.app_id).await;
-        stored.map_err(|()| left_alone("Redis does not tell whether one is in use"))
+        stored.map_err(|()| left_alone("Redis does not say whether one is in use"))
     }
 
     /// The credential in Redis; an error if Redis can't be read, or holds another program's value there.
     async fn stored(&self, kind: Kind, app_id: &AppId) -> Result<Option<Secret>, ()> {
         let Some(redis) = &self.redis else { return Ok(None) };
-        let key = self.key(kind, app_id);
+        let key = kind.key(&self.settings, app_id);
         let found = redis.inspect(&key).await.map_err(drop)?;
         match found {
             _ if foreign_entry(kind, &key, &found).is_some() => Err(()),
@@ -138,14 +138,6 @@ impl CredentialProbe {
         }
     }
 
-    fn key(&self, kind: Kind, app_id: &AppId) -> String {
-        match kind {
-            Kind::AccessToken => keys::token(&self.settings, app_id),
-            Kind::JsapiTicket => keys::ticket(&self.settings, app_id),
-            Kind::CardTicket => keys::card_ticket(app_id),
-        }
-    }
-
     /// What other programs have written to the keys of `accounts`. A Redis that can't be read has a finding of its own.
     pub(super) async fn foreign_entries(&self, accounts: &[Account]) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -153,7 +145,7 @@ impl CredentialProbe {
             .iter()
             .flat_map(|account| [Kind::AccessToken, Kind::JsapiTicket].map(|kind| (account, kind)))
         {
-            let key = self.key(kind, &account.app_id);
+            let key = kind.key(&self.settings, &account.app_id);
             let Some(redis) = &self.redis else { break };
             let Ok(found) = redis.inspect(&key).await else { break };
             if let Some(why) = foreign_entry(kind, &key, &found) {

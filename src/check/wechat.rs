@@ -36,7 +36,7 @@ async fn reach_and_clock(settings: &Settings, probe: &CredentialProbe) -> Vec<Fi
         }
         Err(error) => vec![
             Finding::failed("wechat", format!("{host}: {error}")).cure(way_there(&error)),
-            Finding::warning("clock", "not compared: WeChat did not tell its time"),
+            Finding::warning("clock", "not compared: WeChat did not send its time"),
         ],
     }
 }

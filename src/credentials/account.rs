@@ -10,11 +10,11 @@ use super::error::{TokenCallError, Unavailable};
 use super::parameters::Parameters;
 use super::policy::Policy;
 use super::probe::Probe;
+use super::promised_lives::PromisedLives;
 use super::report::Reports;
 use super::slot::{ForeignEntry, Slot};
 use super::ticket::Ticket;
 use super::token::Token;
-use super::told_lives::ToldLives;
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::store::SharedStore;
@@ -33,7 +33,7 @@ pub(crate) struct AccountCredentials {
     pub(super) store: Arc<dyn SharedStore>,
     pub(super) reports: Reports,
     pub(super) tasks: TaskTracker,
-    pub(super) told_lives: ToldLives,
+    pub(super) promised_lives: PromisedLives,
 }
 
 /// A credential's state, for the console and the health checks.
@@ -60,7 +60,7 @@ impl AccountCredentials {
             store: parameters.store(),
             reports: parameters.reports(),
             tasks: parameters.services.tasks.clone(),
-            told_lives: ToldLives::default(),
+            promised_lives: PromisedLives::default(),
             token,
         })
     }

@@ -22,7 +22,7 @@ pub(super) enum Severity {
     Reissued,
 }
 
-/// So many new tokens are rejected by chance.
+/// Up to so many new tokens in a row may be rejected by chance: no wait follows.
 const BY_CHANCE: u32 = 3;
 
 impl Severity {

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::account::AppId;
 use crate::clock::Moment;
 use crate::secret::Secret;
+use crate::settings;
+use crate::store::keys;
 
 /// Which of an account's credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,15 @@ impl Kind {
             Kind::AccessToken => "access_token",
             Kind::JsapiTicket => "jsapi_ticket",
             Kind::CardTicket => "card_ticket",
+        }
+    }
+
+    /// Its key in the shared store.
+    pub(crate) fn key(self, settings: &settings::Credentials, app_id: &AppId) -> String {
+        match self {
+            Kind::AccessToken => keys::token(settings, app_id),
+            Kind::JsapiTicket => keys::ticket(settings, app_id),
+            Kind::CardTicket => keys::card_ticket(app_id),
         }
     }
 }

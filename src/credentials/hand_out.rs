@@ -1,7 +1,8 @@
-//! Tokens in other systems' hands: how long each was said to live, and whether one that comes back is ours.
+//! Tokens in other systems' hands: the life that was promised with each, and whether one that comes back is ours.
 //!
-//! A client may keep a token for as long as it was told. Until then the token is recognised in every replica, also if it
-//! is superseded, rejected or ended by now, so that calls with it get the current one. After that it is worth nothing.
+//! A client may keep a token for the life that it was promised (`expires_in`). Until then the token is recognised in
+//! every replica, also if it is superseded, rejected or ended by now, so that calls with it get the current one. After
+//! that it is worth nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub(crate) enum Ours {
     Current(Arc<Credential>),
     /// It is what the replicas share now, but is not in use here.
     Shared,
-    /// It was in use, and the life that clients were told is not over.
+    /// It was in use, and the life that clients were promised is not over.
     Former,
 }
 
@@ -31,26 +32,26 @@ pub(crate) enum Ours {
 const ATTEMPTS: usize = 3;
 
 impl AccountCredentials {
-    /// The life to tell with `token`, which is `min_life` at least. All replicas recognise the token for that long.
-    pub(crate) fn tell_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
+    /// The life to promise with `token`, which is `min_life` at least. All replicas recognise the token for that long.
+    pub(crate) fn promise_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
         // Some caches treat 0 as "never expires".
         let least = min_life.max(Duration::from_secs(1));
-        let told = token.remaining().max(least);
+        let life = token.remaining().max(least);
         let (name, account) = (name_in_store(&token.value), Arc::clone(self));
-        self.told_lives.extend(&name, Moment::now() + told);
-        if let Some(until) = self.told_lives.unshared(&name) {
+        self.promised_lives.extend(&name, Moment::now() + life);
+        if let Some(until) = self.promised_lives.unshared(&name) {
             self.tasks.spawn(async move {
-                // If the store fails here, the next client that is told shares it.
-                if account.share_told_life(&name, until).await.is_ok() {
-                    account.told_lives.shared(&name, until);
+                // If the store fails here, the next client that gets the token has it written.
+                if account.share_promise(&name, until).await.is_ok() {
+                    account.promised_lives.shared(&name, until);
                 }
             });
         }
-        told
+        life
     }
 
-    /// Notes in the journal that `client` was given `token`, once per client and token. `from` is the address of a holder
-    /// of the AppSecret.
+    /// Notes in the journal that `client` was given `token`, once per client and token. `from` is the address of a
+    /// holder of the AppSecret.
     pub(crate) fn note_handed_out(self: &Arc<Self>, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
         let (account, token) = (Arc::clone(self), Arc::clone(token));
         self.tasks.spawn(async move {
@@ -60,9 +61,9 @@ impl AccountCredentials {
         });
     }
 
-    /// Marks the token with this name in the shared store, for as long as it was said to live. A mark that lives longer
+    /// Marks the token with this name in the shared store, for the life that was promised. A mark that lives longer
     /// stays.
-    async fn share_told_life(&self, name: &str, until: Moment) -> Result<(), StoreError> {
+    async fn share_promise(&self, name: &str, until: Moment) -> Result<(), StoreError> {
         let key = keys::handed_out(&self.app_id, name);
         for _ in 0..ATTEMPTS {
             let left = until.saturating_duration_since(Moment::now());
@@ -99,7 +100,7 @@ impl AccountCredentials {
             return Some(Ours::Current(held));
         }
         let is_alive = slot.find_former(token).is_some_and(|former| former.is_usable());
-        (is_alive || self.told_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
+        (is_alive || self.promised_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
     }
 
     /// Whether `token`, which is not recognised here, is this account's in another replica.
@@ -120,7 +121,7 @@ impl AccountCredentials {
         let asked_at = Moment::now();
         let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await.ok()??;
         // Remembered, so that an outage of the store changes nothing.
-        self.told_lives.learn(&name, asked_at + mark.ttl?);
+        self.promised_lives.learn(&name, asked_at + mark.ttl?);
         Some(Ours::Former)
     }
 

@@ -13,7 +13,7 @@
 //! - `token/`: how a token is obtained (`call`), counted (`budget`), lent and replaced
 //! - `ticket`: how a ticket is obtained
 //! - `probe`: what a client's suspicion about its token leads to
-//! - `told_lives`: how long tokens in other systems' hands were said to live
+//! - `promised_lives`: the lives that clients were promised with their tokens
 //! - `account`: what the gateway asks for; `hand_out`: the part of it about tokens in other systems' hands
 //! - `refresher`: the background task for an account
 
@@ -29,6 +29,7 @@ mod lock;
 mod parameters;
 mod policy;
 mod probe;
+mod promised_lives;
 mod refresher;
 mod renewal;
 mod report;
@@ -37,7 +38,6 @@ mod simulation;
 mod slot;
 mod ticket;
 mod token;
-mod told_lives;
 
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind};

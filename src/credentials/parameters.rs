@@ -60,12 +60,7 @@ impl Parameters<'_> {
     }
 
     pub(super) fn slot(&self, kind: Kind) -> Slot {
-        let key = match kind {
-            Kind::AccessToken => keys::token(self.settings, &self.app_id),
-            Kind::JsapiTicket => keys::ticket(self.settings, &self.app_id),
-            Kind::CardTicket => keys::card_ticket(&self.app_id),
-        };
-        let shared = SharedEntry::new(self.store(), kind, key);
+        let shared = SharedEntry::new(self.store(), kind, kind.key(self.settings, &self.app_id));
         Slot::new(kind, shared, self.policy.clone(), self.reports())
     }
 

@@ -202,6 +202,7 @@ impl Ticket {
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
         (Moment::now() >= held.renew_at).then_some(trigger)
     }
+
     async fn mark_as_asked(&self) {
         // A bit less than the age at which tickets are due, so that the mark is gone by then.
         let ttl = self.policy.ticket_max_age.mul_f64(0.9);

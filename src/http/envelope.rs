@@ -76,7 +76,7 @@ pub struct Failure {
 pub struct ApiError {
     /// Which row of the table.
     pub code: Code,
-    /// What the caller is told.
+    /// The message for the caller.
     pub message: String,
     /// WeChat's own code, if it gave one.
     pub errcode: Option<ErrCode>,

@@ -76,7 +76,8 @@ impl MalformedRequests {
     }
 }
 
-/// The metrics of one route. The series of successful answers are looked up once: a look-up takes as long as a signature's SHA-1.
+/// The metrics of one route. The series of successful answers are looked up once: a look-up takes as long as a
+/// signature's SHA-1.
 pub struct RouteMetrics {
     label: String,
     requests: IntCounterVec,

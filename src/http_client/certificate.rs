@@ -49,15 +49,16 @@ const PROBLEMS: [Problem; 6] = [
 /// What is wrong with the certificate that `error` is about, if it is about one, and what to do.
 ///
 /// It is read from rustls' words, because some libraries keep no more of an error than its text.
-pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<String> {
+pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'static str)> {
     let mut texts = chain(error).map(ToString::to_string);
     let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
     let Problem { mark, wrong, cure } = PROBLEMS.iter().find(|problem| detail.contains(problem.mark))?;
-    Some(if mark.is_empty() {
-        format!("{wrong} ({detail}); {cure}")
+    let wrong = if mark.is_empty() {
+        format!("{wrong} ({detail})")
     } else {
-        format!("{wrong}; {cure}")
-    })
+        (*wrong).to_owned()
+    };
+    Some((wrong, cure))
 }
 
 /// What to do about a failure, if its text has come from [`certificate_problem`]: the errors of other modules keep the

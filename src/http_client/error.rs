@@ -65,6 +65,8 @@ impl SendError {
 /// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.
 #[must_use]
 pub fn cause(error: &(dyn Error + 'static)) -> String {
-    let root = chain(error).last().unwrap_or(error);
-    certificate_problem(error).unwrap_or_else(|| root.to_string())
+    match certificate_problem(error) {
+        Some((wrong, cure)) => format!("{wrong}; {cure}"),
+        None => chain(error).last().unwrap_or(error).to_string(),
+    }
 }

@@ -24,6 +24,9 @@ pub use self::s3::S3Store;
 use crate::picture::Kind;
 use crate::settings::{self, resolved};
 
+/// How long pictures may be cached: a picture's content never changes under its name.
+pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
+
 /// A picture to be stored.
 pub struct Picture {
     /// Its kind, recognised by its bytes.

@@ -42,7 +42,7 @@ impl StoreError {
         }
     }
 
-    /// True if it is about what stands at the key, not about the store.
+    /// True if it is about the value at the key, not about the store.
     #[must_use]
     pub fn is_about_value(&self) -> bool {
         self.fault == StoreFault::WrongType

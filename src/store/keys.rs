@@ -163,12 +163,12 @@ pub const PROBE: Key = Key {
     written_by: "credentials, when a client suspects that its token is dead",
 };
 
-/// A token that clients may have been given. It lives for as long as the longest life that one of them was told.
+/// A token that clients may have been given. It lives as long as the longest life that one of them was promised.
 pub const HANDED_OUT: Key = Key {
     name: "wxgate:handed_out:{app_id}:{token_hash}",
     holds: Holds::Text,
     life: Life::Credential,
-    written_by: "credentials, before the token is published",
+    written_by: "credentials, before the token is published, and when a client is promised a longer life",
 };
 
 /// The journal has noted that this client was given that token.

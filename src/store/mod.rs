@@ -19,8 +19,8 @@ pub use self::error::{StoreError, StoreFault};
 pub use self::memory::MemoryStore;
 pub use self::redis::{COMMANDS, RedisStore, ServerFacts};
 
-/// The longest value that is used, in bytes. A longer one is cut one byte beyond it, on the server, so that whatever
-/// stands in Redis takes no more memory than that here.
+/// The longest value that is used, in bytes. A longer one is cut one byte beyond it, on the server, so that no
+/// value in Redis takes more memory than that here.
 pub const MAX_VALUE: usize = 8 * 1024;
 
 /// A value and its remaining life.

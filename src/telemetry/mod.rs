@@ -24,7 +24,8 @@ pub use spans::{TRACES, call_span, request_answered, request_span, traced};
 pub use traces::{Traces, TracesError};
 
 /// Sends the process's log to standard error and its traces to the collector, if there is one, as `settings` say.
-/// `instance` is this process's name. The process ends with [`flush_log`]. Once per process: only the command line does this, never the library.
+/// `instance` is this process's name. Once per process: only the command line does this, never the library. Before the
+/// process ends, it calls [`flush_log`].
 pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, TracesError> {
     let Telemetry {
         log_format,

@@ -39,7 +39,7 @@ impl From<CallError> for UploadError {
     }
 }
 
-/// Why something is not stored; the page is told this.
+/// Why something is not stored; its text is the answer's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// Its first bytes are not those of a kind in `media.allowed_types`.

@@ -108,7 +108,7 @@ impl Once {
         match claim {
             Ok(Claim::Made(url)) => Some(Turn::Stored(url.into())),
             Ok(Claim::Theirs) => None,
-            // Unreachable, which the store tells: storing it twice is better than not at all.
+            // Unreachable, which the store has logged: storing it twice is better than not at all.
             Ok(Claim::Ours) | Err(_) => Some(Turn::Ours(Some(Lease {
                 once: self,
                 keys,

@@ -97,7 +97,7 @@ mod tests {
             r#"{"errcode":"40013","errmsg":"invalid appid"}"#,
         ] {
             let error = Answer::parse(body.as_bytes()).unwrap_err();
-            assert_eq!(error.errcode(), Some(ErrCode::INVALID_APPID), "{body}");
+            assert_eq!(error.errcode(), Some(ErrCode(40013)), "{body}");
         }
     }
 

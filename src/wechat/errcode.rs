@@ -51,8 +51,6 @@ impl ErrCode {
     pub const INVALID_CREDENTIAL: Self = Self(40001);
     /// No such media.
     pub const INVALID_MEDIA_ID: Self = Self(40007);
-    /// No such AppID.
-    pub const INVALID_APPID: Self = Self(40013);
     /// The caller's address is not on the account's IP list.
     pub const IP_NOT_LISTED: Self = Self(40164);
 

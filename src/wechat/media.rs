@@ -65,7 +65,7 @@ pub struct MediaDownload {
     /// What follows `head`. Each wait for the next chunk ends after `wechat.timeout`; a body shorter than
     /// announced ends with [`CallError::Body`].
     pub rest: BoxStream<'static, Result<Bytes, CallError>>,
-    /// True if this may as well be WeChat's refusal of the token, which only a probe can tell.
+    /// True if this may as well be WeChat's refusal of the token, which only a probe can decide.
     pub may_be_rejection: bool,
 }
 

@@ -98,7 +98,7 @@ struct Writer {
     unwritten: VecDeque<Addressed>,
     /// Accounts whose entries wait for the next try.
     failing: HashSet<AppId>,
-    /// Accounts whose key holds something else; their entries are lost, which was told.
+    /// Accounts whose key holds something else; their entries are lost, which has been logged.
     unwritable: HashSet<AppId>,
 }
 

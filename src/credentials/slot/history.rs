@@ -1,6 +1,6 @@
 //! Credentials that are no longer in use here, so that they are not used again.
 //!
-//! Which of two credentials is newer can't be told from their ends, because WeChat may shorten lives at any time.
+//! Which of two credentials is newer can't be seen from their ends, because WeChat may shorten lives at any time.
 //! But a replica knows what it has used before: a value in the shared store that is in the history is older (Redis
 //! came back from an old snapshot, or failed over to a replica that lagged), and one that is not is newer.
 

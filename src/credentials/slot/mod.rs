@@ -243,6 +243,7 @@ impl Slot {
             self.clear_if_still(&credential.value);
         }
     }
+
     /// Empties the cell, but only of `value`: a newer one stays.
     fn clear_if_still(&self, value: &Secret) {
         let held = self.cell.load();

@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::state::Internal;
 use crate::credentials::Unavailable;
 use crate::http::envelope::{no_store, whole_seconds};
 use crate::http::middleware::FailureReason;
@@ -58,9 +59,20 @@ impl Refusal {
             ..self
         }
     }
+}
 
-    pub(super) fn errcode(&self) -> i64 {
-        self.errcode
+impl Internal {
+    /// Counts a refusal, and adds its reason for the access log.
+    pub(super) fn refuse(&self, reason: &str, refusal: Refusal) -> Refusal {
+        self.counted.refused(reason);
+        let reason = format!("{reason}: {}", refusal.errcode);
+        refusal.because(reason)
+    }
+
+    /// The same if no credential is available.
+    pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Refusal {
+        self.counted.refused("unavailable");
+        Refusal::from(unavailable)
     }
 }
 
@@ -79,7 +91,7 @@ impl From<&Unavailable> for Refusal {
     fn from(unavailable: &Unavailable) -> Self {
         let errmsg = match unavailable.errcode {
             Some(code) => format!("no credential is available now: WeChat refuses with {code}; see the gateway's log"),
-            None => "no credential is to be had now; see the gateway's log".to_owned(),
+            None => "no credential is available now; see the gateway's log".to_owned(),
         };
         Self::new(-1, errmsg)
             .with_retry_after(unavailable.retry_after)

@@ -57,7 +57,7 @@ impl Clients {
         }
     }
 
-    /// The least life that `client` is told with a token.
+    /// The least life that `client` is promised with a token.
     pub(super) fn min_life(&self, client: &TokenClient) -> Duration {
         let internal = &self.0.load().internal;
         let own = internal.clients.iter().find(|known| match client {
@@ -68,8 +68,8 @@ impl Clients {
         own.filter(|own| !own.is_zero()).unwrap_or(internal.min_expires_in)
     }
 
-    /// The least life that is told with a ticket of `app_id`. A token does not say which client sends it, so it is the
-    /// longest of any that may.
+    /// The least life that is promised with a ticket of `app_id`. A token does not say which client sends it, so it is
+    /// the longest of any that may.
     pub(super) fn min_ticket_life(&self, app_id: &AppId) -> Duration {
         let internal = &self.0.load().internal;
         let clients = internal.clients.iter().filter(|client| client.may_use(app_id));

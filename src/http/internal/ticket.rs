@@ -14,7 +14,6 @@ use super::state::Internal;
 use crate::directory::Account;
 use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
-use crate::http::middleware::FailureReason;
 use crate::secret::Secret;
 
 /// `GET /cgi-bin/ticket/getticket`, or `POST` with the parameters in the query or in a form. The gateway answers for
@@ -48,7 +47,7 @@ pub(super) async fn get_ticket(
                     return answer;
                 }
             }
-            None if !internal.proxy => return internal.refuse_token(),
+            None if !internal.proxy => return internal.refuse_token().into_response(),
             None => {}
         }
     }
@@ -75,15 +74,13 @@ impl Internal {
                 });
                 no_store(StatusCode::OK, &body)
             }
-            Err(unavailable) => self.unavailable(&unavailable),
+            Err(unavailable) => self.unavailable(&unavailable).into_response(),
         })
     }
 
     /// The response to a token of somebody else's, if WeChat can't be asked about it.
-    fn refuse_token(&self) -> Response {
-        self.counted.refused("wrong_token");
-        let reason = FailureReason("wrong_token: 40001".to_owned());
+    fn refuse_token(&self) -> Refusal {
         let errmsg = "invalid credential, access_token is not one that this gateway handed out";
-        (axum::Extension(reason), Refusal::new(40001, errmsg)).into_response()
+        self.refuse("wrong_token", Refusal::new(40001, errmsg))
     }
 }

@@ -17,7 +17,7 @@ use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
-use crate::http::middleware::{ClientName, FailureReason};
+use crate::http::middleware::ClientName;
 use crate::secret::Secret;
 
 /// The parameters of a token call. Missing ones are empty, as WeChat treats them.
@@ -100,50 +100,43 @@ impl Internal {
     async fn hand_out(&self, call: &TokenCall, caller: ClientAddress) -> Response {
         let (account, client) = match self.admit(call, caller) {
             Ok(admitted) => admitted,
-            Err((reason, refusal)) => {
-                self.counted.refused(reason);
-                let failure = FailureReason(format!("{reason}: {}", refusal.errcode()));
-                return (axum::Extension(failure), refusal).into_response();
-            }
+            Err(refusal) => return refusal.into_response(),
         };
         let client_name = ClientName(client.name().to_owned());
         let answer = match self.token_for(account, &client, call.force_refresh).await {
             Ok(answer) => answer,
-            Err(unavailable) => self.unavailable(&unavailable),
+            Err(unavailable) => self.unavailable(&unavailable).into_response(),
         };
         (axum::Extension(client_name), answer).into_response()
     }
 
-    /// Checks a call in WeChat's order. An error has the reason for the metric and the response.
+    /// Checks a call in WeChat's order.
     fn admit(
         &self,
         call: &TokenCall,
         ClientAddress(address): ClientAddress,
-    ) -> Result<(&Account, TokenClient), (&'static str, Refusal)> {
+    ) -> Result<(&Account, TokenClient), Refusal> {
+        let refuse = |reason, errcode, errmsg| self.refuse(reason, Refusal::new(errcode, errmsg));
         let account = self.api.directory.find(Some(&call.appid));
         if account.is_none() && !call.appid.is_empty() {
-            return Err((
-                "unknown_appid",
-                Refusal::new(40013, "invalid appid: this gateway serves no such account"),
-            ));
+            let why = "invalid appid: this gateway serves no such account";
+            return Err(refuse("unknown_appid", 40013, why));
         }
         if call.grant_type != "client_credential" {
-            return Err((
-                "malformed",
-                Refusal::new(40002, "invalid grant_type: expected client_credential"),
-            ));
+            let why = "invalid grant_type: expected client_credential";
+            return Err(refuse("malformed", 40002, why));
         }
-        let account = account.ok_or_else(|| ("malformed", Refusal::new(41002, "appid missing")))?;
+        let account = account.ok_or_else(|| refuse("malformed", 41002, "appid missing"))?;
         if call.secret.is_blank() {
-            return Err(("malformed", Refusal::new(41004, "appsecret missing")));
+            return Err(refuse("malformed", 41004, "appsecret missing"));
         }
         let client = self.clients.identify(account.app_id(), &call.secret, address);
         let client = client.map_err(|error| match error {
-            AuthError::WrongSecret => ("wrong_secret", Refusal::new(40125, "invalid appsecret")),
-            AuthError::NotForThisAccount => (
-                "not_for_this_account",
-                Refusal::new(40125, "invalid appsecret: this client may not ask for this account"),
-            ),
+            AuthError::WrongSecret => refuse("wrong_secret", 40125, "invalid appsecret"),
+            AuthError::NotForThisAccount => {
+                let why = "invalid appsecret: this client may not ask for this account";
+                refuse("not_for_this_account", 40125, why)
+            }
         })?;
         Ok((account, client))
     }
@@ -161,18 +154,11 @@ impl Internal {
             };
             credentials.note_handed_out(&token, client.name().to_owned(), from);
         }
-        let life = credentials.tell_life(&token, self.clients.min_life(client));
+        let life = credentials.promise_life(&token, self.clients.min_life(client));
         let body = json!({
             "access_token": token.value.expose(),
             "expires_in": life.as_secs(),
         });
         Ok(no_store(StatusCode::OK, &body))
-    }
-
-    /// The response if no credential is available.
-    pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Response {
-        self.counted.refused("unavailable");
-        let reason = FailureReason(unavailable.reason.clone());
-        (axum::Extension(reason), Refusal::from(unavailable)).into_response()
     }
 }

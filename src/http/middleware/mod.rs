@@ -26,7 +26,7 @@ pub use access_log::{ClientName, FailureReason, Listener};
 
 use super::{ApiError, Code, HttpMetrics, RequestId};
 
-/// What the stack is made from. The listeners differ in the first four fields only.
+/// What the stack is made from. The listeners have only `metrics` in common.
 #[derive(Clone)]
 pub struct Stack {
     /// Which listener, for the access log.

@@ -8,20 +8,13 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::http::X_REQUEST_ID;
 use crate::settings::Server;
 use crate::settings::values::{self, Origin};
+use crate::telemetry::PROPAGATED;
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What pages may send. Libraries for traces add the last three to every request, and a browser sends none of a
-/// request's headers if it may not send all of them.
-const REQUEST_HEADERS: [HeaderName; 7] = [
-    header::CONTENT_TYPE,
-    header::AUTHORIZATION,
-    X_API_KEY,
-    X_REQUEST_ID,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("baggage"),
-];
+/// What pages may send, besides the headers of traces: libraries add those to every request, and a browser sends no
+/// request that has a header which it may not send.
+const REQUEST_HEADERS: [HeaderName; 4] = [header::CONTENT_TYPE, header::AUTHORIZATION, X_API_KEY, X_REQUEST_ID];
 
 /// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
@@ -45,7 +38,8 @@ pub fn cors(server: &Server) -> Option<CorsLayer> {
         .iter()
         .map(values::HeaderName::name)
         .cloned();
-    let headers: Vec<HeaderName> = REQUEST_HEADERS.into_iter().chain(more).collect();
+    let of_traces = PROPAGATED.map(HeaderName::from_static);
+    let headers: Vec<HeaderName> = REQUEST_HEADERS.into_iter().chain(of_traces).chain(more).collect();
     let layer = CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])

@@ -46,7 +46,7 @@ pub struct Api {
     pub(crate) directory: Arc<Directory>,
     /// Brings photos into the image store.
     pub relay: MediaRelay,
-    /// What replicas share; used for its health only.
+    /// What replicas share: for its health, and for what the console reads from it.
     pub store: Arc<dyn SharedStore>,
     /// The image store, if the gateway serves it itself.
     pub local: Option<Arc<LocalStore>>,

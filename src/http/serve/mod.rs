@@ -97,7 +97,7 @@ pub struct Server {
 }
 
 /// The listener's address that a connection came to. Requests in absolute form have it in their extensions: whether
-/// they are meant for this server can't be told from their `Host`.
+/// they are meant for this server can't be seen from their `Host`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
 

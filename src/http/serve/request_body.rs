@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutBody;
 
-/// `request` with a body that fails if it stalls while it is read, and what tells how far it is: each frame changes the
+/// `request` with a body that fails if it stalls while it is read, and what shows its progress: each frame changes the
 /// value, and the sender goes with the body. Most requests have no body.
 pub(super) fn watched(request: Request<Incoming>, stall: Duration) -> (Request<Body>, Option<watch::Receiver<()>>) {
     if request.body().is_end_stream() {

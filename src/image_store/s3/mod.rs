@@ -28,7 +28,7 @@ use url::Url;
 use self::client::Clients;
 use self::error::failed;
 use self::parts::{PART, Parts};
-use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
+use super::{CACHE_CONTROL, ImageName, ImageStore, OpenError, Picture, StoreFailure};
 use crate::picture::Kind;
 use crate::settings::{self, resolved};
 
@@ -36,8 +36,6 @@ use crate::settings::{self, resolved};
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 /// The limit of getting the machine's role, which is at hand if there is one.
 const ROLE_LIMIT: Duration = Duration::from_secs(5);
-/// An object's content never changes, nor does its name.
-const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
 /// A bucket.
 pub struct S3Store {
@@ -206,8 +204,8 @@ impl Drop for Object {
 }
 
 impl Bucket {
-    /// Says what to do if there are neither keys nor a role, which a refused request would not tell. What is found is
-    /// kept until it expires, so this costs nothing.
+    /// Says what to do if there are neither keys nor a role, which the refusal of a request would not say. What is
+    /// found is kept until it expires, so this costs nothing.
     async fn check_role(&self) -> Result<(), StoreFailure> {
         if !self.with_role {
             return Ok(());

@@ -77,7 +77,7 @@ pub struct Internal {
     /// What the bodies of all calls that are passed through may hold in memory.
     #[serde(with = "values::Size")]
     pub proxy_buffer: u64,
-    /// The least life that a caller is told with the token or the ticket.
+    /// The least life that a caller is promised with the token or the ticket (`expires_in`).
     #[serde(with = "values::DurationOrZero")]
     pub min_expires_in: Duration,
     /// The path under which people reach the console, if a proxy publishes it below one.
@@ -115,7 +115,7 @@ pub struct Client {
     pub secret: Secret,
     /// The accounts it may ask for; an empty list means all.
     pub app_ids: Vec<AppId>,
-    /// The least life that it is told; zero: as `internal.min_expires_in` says.
+    /// The least life that it is promised; zero: as `internal.min_expires_in` says.
     #[serde(with = "values::DurationOrZero")]
     pub min_expires_in: Duration,
 }

@@ -44,7 +44,7 @@ fn min_expires_in(settings: &Settings, findings: &mut Findings) {
     let of_all = ("internal.min_expires_in".to_owned(), internal.min_expires_in);
     for (key, amount) in of_clients.chain([of_all]) {
         let text = "expected 2h at most, the life of WeChat's tokens: a token that was handed out works through the pass-through \
-                    for as long as its client was told";
+                    for as long as its client was promised";
         findings.require(amount <= LONGEST, &[&key], text);
     }
 }

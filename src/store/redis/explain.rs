@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redis::{ErrorKind, RedisError};
 
 use super::operation::{COMMANDS, Operation};
-use crate::http_client::{cause, certificate_cure, certificate_problem};
+use crate::http_client::{cause, certificate_problem};
 use crate::settings::resolved::Servers;
 use crate::store::{StoreError, StoreFault};
 
@@ -37,9 +37,7 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError, serve
 
 /// Why no connection could be made.
 pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError {
-    if let Some(text) = certificate_problem(error) {
-        let cure = certificate_cure(&text).unwrap_or_default();
-        let wrong = text.trim_end_matches(cure).trim_end_matches("; ");
+    if let Some((wrong, cure)) = certificate_problem(error) {
         return StoreError::new(StoreFault::Unreachable, format!("no connection: {wrong}"), cure);
     }
     let text = reply(error).unwrap_or_else(|| root(error));
@@ -86,7 +84,7 @@ fn meaning(operation: Operation, error: &RedisError, text: &str, servers: &Serve
     let code = error.code().unwrap_or_default();
     let has = |codes: &[&str]| codes.iter().any(|word| code == *word || text.contains(word));
     if has(&["WRONGTYPE", "not an integer"]) {
-        let cure = "something else stands at this key: remove or rename it";
+        let cure = "another program's value is at this key: remove or rename it";
         return (StoreFault::WrongType, cure.to_owned());
     }
     if is_login(error) {

@@ -1,4 +1,4 @@
-//! Which operations fail at the moment, told once when they begin to and once when they no longer do.
+//! Which operations fail at the moment: logged once when they begin to fail, and once when they work again.
 
 use tokio::time::Instant;
 

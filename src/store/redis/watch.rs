@@ -17,7 +17,7 @@ impl RedisStore {
         let key = keys::check(rand::random());
         let rounds = async {
             loop {
-                // What fails is noted, and told, where it fails.
+                // A failure is noted and logged where it happens.
                 let round = self.try_operations(&key).await;
                 if !round.is_err_and(|error| error.fault == StoreFault::Unreachable) {
                     self.retry_failed(&key).await;
@@ -48,7 +48,7 @@ impl RedisStore {
         let value = found.as_ref().ok().and_then(Clone::clone);
         let kept = did(found.map(|value| value.as_deref() == Some("2")))?;
         if let Some(value) = &value {
-            // A string stands at the key. Redis looks at the rights first, and then says that it is no stream.
+            // The key holds a string. Redis looks at the rights first, and then says that it is no stream.
             did(if_of_another_type(
                 self.append(key, &[("check", "1".to_owned())], 1).await,
             ))?;

@@ -167,14 +167,13 @@ texts! {
     EXPLAIN_BUSY: "正在查的签名太多，请稍后再试。", "Too many signatures are being looked into: try again in a moment.";
     EXPLAIN_NO_TICKET: "现在没有可用的 ticket，无法比较；原因见控制台。", "There is no ticket now to compare with; the console says why.";
     EXPLAIN_RIGHT: "这个网址的签名是正确的", "The signature is right for this URL";
-    EXPLAIN_STILL: "如果微信仍报 invalid signature：", "Where WeChat still says invalid signature:";
+    EXPLAIN_STILL: "如果微信仍报 invalid signature：", "If WeChat still says invalid signature:";
     EXPLAIN_FOUND: "找到了：签的是另一串内容", "Found: another string was signed";
     EXPLAIN_NOTHING: "没有已知的错误能得出这个签名", "No known mistake gives this signature";
     EXPLAIN_REMAINING: "剩下的可能：", "What remains:";
     EXPLAIN_TRIED: "已单独和两两试过的错误", "What was tried, alone and in pairs";
     EXPLAIN_SIGNED: "实际签的", "signed";
     EXPLAIN_EXPECTED: "应当签的", "should be";
-
 }
 
 #[cfg(test)]

@@ -112,10 +112,10 @@ fn value(metric: &Metric) -> u64 {
     metric.get_counter().get_value() as u64
 }
 
-/// How a thing did of late, told from the calls made to it.
+/// How a thing did of late, judged by the calls made to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recent {
-    /// How the newest calls went; `None` where there were none in the last hour.
+    /// How the newest calls went; `None` if there were none in the last hour.
     pub(super) working: Option<bool>,
     /// Calls of the last hour that went well.
     pub(super) good: u64,

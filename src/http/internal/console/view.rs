@@ -33,7 +33,7 @@ pub(super) struct View {
     pub(super) journal_read: bool,
     /// This process's name, as in the journal.
     pub(super) replica: String,
-    /// All that live; `None` if the shared store does not tell.
+    /// All that live; `None` if the shared store can't be read.
     pub(super) replicas: Option<Vec<Replica>>,
     pub(super) uptime: Duration,
     /// Whether `internal.operator_key` is set.

@@ -21,7 +21,7 @@ use crate::secret::Secret;
 use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
 /// The parameter that carries a token.
-pub(super) const TOKEN: &str = "access_token";
+pub(super) const ACCESS_TOKEN: &str = "access_token";
 
 /// Retries after a rejected token: a call with an older token is retried with the current one, which may turn
 /// out to be invalid too.
@@ -73,7 +73,7 @@ impl<'a> ProxiedCall<'a> {
 
     /// True if it carries any token.
     pub(super) fn has_token(&self) -> bool {
-        let tokens = parameters::values(self.head.query.as_deref().unwrap_or_default(), TOKEN);
+        let tokens = parameters::values(self.head.query.as_deref().unwrap_or_default(), ACCESS_TOKEN);
         tokens.iter().any(|token| !token.trim().is_empty())
     }
 
@@ -97,7 +97,10 @@ impl<'a> ProxiedCall<'a> {
                 token = token.fingerprint(),
                 "WeChat rejected the token of a call that is passed through; it is retried with this one"
             );
-            self.head.query = self.head.query.map(|query| parameters::replaced(&query, TOKEN, &token));
+            self.head.query = self
+                .head
+                .query
+                .map(|query| parameters::replaced(&query, ACCESS_TOKEN, &token));
             self.token = Some(token);
             answer = self.call(CallBody::Whole(whole.clone())).await?;
         }
@@ -159,7 +162,7 @@ impl Answered {
 
 /// The account's token in `query`, or in a form. With several, WeChat may use any of them.
 pub(super) fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
-    let mut tokens = parameters::values(query, TOKEN);
+    let mut tokens = parameters::values(query, ACCESS_TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !is_of_users(path));
     token.map(Secret::new).filter(|token| !token.is_blank())
 }

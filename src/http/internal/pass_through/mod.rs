@@ -58,11 +58,4 @@ impl Internal {
         call.replace_token_in_query().await?;
         Ok(call)
     }
-
-    /// Counts a refusal and notes it for the log.
-    fn refuse(&self, reason: &str, refusal: Refusal) -> Refusal {
-        self.counted.refused(reason);
-        let because = format!("{reason}: {}", refusal.errcode());
-        refusal.because(because)
-    }
 }

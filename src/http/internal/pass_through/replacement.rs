@@ -1,12 +1,12 @@
 //! The current token in place of one of ours that no longer is current.
 //!
-//! An SDK may keep a token for as long as it was told, and many do so even after WeChat has rejected it. A large upload
-//! can't be repeated. So a token that is known to be old is replaced before the call goes out.
+//! An SDK may keep a token for the life that it was promised, and many do so even after WeChat has rejected it. A large
+//! upload can't be repeated. So a token that is known to be old is replaced before the call goes out.
 
 use axum::http::header;
 use bytes::Bytes;
 
-use super::call::{ProxiedCall, TOKEN, token_of};
+use super::call::{ACCESS_TOKEN, ProxiedCall, token_of};
 use super::parameters;
 use crate::credentials::Ours;
 use crate::http::internal::answer::Refusal;
@@ -18,7 +18,8 @@ impl ProxiedCall<'_> {
         if let Some(token) = &self.token
             && let Some(current) = self.current_in_place_of(token).await?
         {
-            self.head.query = (self.head.query.take()).map(|query| parameters::replaced(&query, TOKEN, &current));
+            self.head.query =
+                (self.head.query.take()).map(|query| parameters::replaced(&query, ACCESS_TOKEN, &current));
             self.token = Some(current);
         }
         Ok(())
@@ -32,7 +33,7 @@ impl ProxiedCall<'_> {
             && let Some(token) = token_of(&self.head.path, form)
             && let Some(current) = self.current_in_place_of(&token).await?
         {
-            *body = parameters::replaced(form, TOKEN, &current).into();
+            *body = parameters::replaced(form, ACCESS_TOKEN, &current).into();
         }
         Ok(())
     }
@@ -48,10 +49,8 @@ impl ProxiedCall<'_> {
         let Some((account, Ours::Former)) = self.internal.owner_of(token).await else {
             return Ok(None);
         };
-        let current = account.credentials.token().await.map_err(|unavailable| {
-            self.internal.counted.refused("unavailable");
-            Refusal::from(&unavailable)
-        })?;
+        let current = account.credentials.token().await;
+        let current = current.map_err(|unavailable| self.internal.unavailable(&unavailable))?;
         tracing::debug!(
             app_id = %account.app_id(),
             former = token.fingerprint(),

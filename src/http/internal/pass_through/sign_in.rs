@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, header};
 
 use super::Internal;
-use super::call::{ProxiedCall, TOKEN};
+use super::call::{ACCESS_TOKEN, ProxiedCall};
 use super::parameters;
 use crate::directory::Account;
 use crate::http::internal::answer::Refusal;
@@ -29,16 +29,14 @@ impl Internal {
             return Ok(());
         }
         let (app_id, name) = (account.app_id(), client.name());
-        let token = account.credentials.token().await.map_err(|unavailable| {
-            self.counted.refused("unavailable");
-            Refusal::from(&unavailable)
-        })?;
+        let token = account.credentials.token().await;
+        let token = token.map_err(|unavailable| self.unavailable(&unavailable))?;
         self.counted.called(name, app_id);
         tracing::debug!(client = name, %app_id, "a call is passed through with the account's token");
         if self.tokens_put_in.note(app_id, &client, &token.fingerprint) {
             account.credentials.note_handed_out(&token, name.to_owned(), None);
         }
-        let query = parameters::with(call.head.query.as_deref(), TOKEN, &token.value);
+        let query = parameters::with(call.head.query.as_deref(), ACCESS_TOKEN, &token.value);
         call.head.query = Some(query);
         call.token = Some(token.value.clone());
         Ok(())

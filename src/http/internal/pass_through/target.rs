@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Internal;
 use crate::http::internal::answer::Refusal;
+use crate::http::internal::spelling::{STABLE_TOKEN, TOKEN};
 use crate::http::serve::LocalAddress;
 use crate::settings::Settings;
 use crate::settings::values::{BaseUrl, HostPattern};
@@ -41,7 +42,7 @@ impl Hosts {
         };
         let (host, port) = (authority.host(), authority.port_u16());
         let scheme_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-        // A program that is told to use a proxy may ask it for http://api.weixin.qq.com.
+        // A program that is set up to use a proxy may ask it for http://api.weixin.qq.com.
         let is_wechat = host.eq_ignore_ascii_case(self.wechat.host())
             && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == self.wechat.port());
         let is_named = self.names.iter().any(|name| name.matches(host));
@@ -106,8 +107,8 @@ impl Internal {
         })?;
         // A route of ours with another method or another case would fetch a token behind the gateway's back, which
         // ends the one in use.
-        if path.is("/cgi-bin/token") || path.is("/cgi-bin/stable_token") {
-            let why = "no such path; write /cgi-bin/token or /cgi-bin/stable_token";
+        if path.is(TOKEN) || path.is(STABLE_TOKEN) {
+            let why = format!("no such path; write {TOKEN} or {STABLE_TOKEN}");
             return Err(Refusal::not_passed(why));
         }
         if OWN.into_iter().any(|segment| path.is_below(segment)) {

@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use self::conditional::{Content, Wanted};
 use crate::http::{ApiError, Code, envelope};
-use crate::image_store::{LocalStore, StoredPicture};
+use crate::image_store::{CACHE_CONTROL, LocalStore, StoredPicture};
 use crate::settings::values::BasePath;
 
 /// When to ask again if the disk does not answer.
@@ -87,8 +87,7 @@ pub(super) async fn get_image(
     }
 }
 
-/// A picture's content never changes under its name.
-const FOR_EVER: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+const FOR_EVER: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, CACHE_CONTROL)];
 /// A picture must not act as a page, even if a browser takes it for one.
 const NO_PAGE: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
 

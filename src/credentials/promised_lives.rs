@@ -1,4 +1,4 @@
-//! How long the tokens that were handed out were said to live, as far as this replica knows.
+//! The lives that clients were promised with their tokens, as far as this replica knows.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,23 +7,23 @@ use crate::clock::Moment;
 
 /// Tokens by their name in the shared store.
 #[derive(Default)]
-pub(super) struct ToldLives(Mutex<HashMap<String, Told>>);
+pub(super) struct PromisedLives(Mutex<HashMap<String, Promise>>);
 
-struct Told {
+struct Promise {
     until: Moment,
-    /// Whether the shared store knows it too.
+    /// Whether the shared store has a mark for it.
     is_shared: bool,
 }
 
 /// How many are remembered: several times what `credentials.daily_token_calls` allows in the life of a token.
 const CAPACITY: usize = 2048;
 
-impl ToldLives {
-    /// A client was told that this token lives until `until`, or longer by now.
+impl PromisedLives {
+    /// A client was promised that this token lives until `until`.
     pub(super) fn extend(&self, name: &str, until: Moment) {
         self.note(
             name,
-            Told {
+            Promise {
                 until,
                 is_shared: false,
             },
@@ -32,36 +32,38 @@ impl ToldLives {
 
     /// The shared store says that this token lives until `until`.
     pub(super) fn learn(&self, name: &str, until: Moment) {
-        self.note(name, Told { until, is_shared: true });
+        self.note(name, Promise { until, is_shared: true });
     }
 
-    /// The shared store has been told that this token lives until `until`.
+    /// The shared store has a mark that lives until `until`.
     pub(super) fn shared(&self, name: &str, until: Moment) {
-        if let Some(told) = self.lock().get_mut(name) {
-            told.is_shared |= told.until <= until;
+        if let Some(promise) = self.lock().get_mut(name) {
+            promise.is_shared |= promise.until <= until;
         }
     }
 
-    /// Until when this token lives, if the shared store is still to be told.
+    /// Until when this token lives, if the mark in the shared store is still missing or too short.
     pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
         let lives = self.lock();
-        let told = lives.get(name).filter(|told| !told.is_shared)?;
-        Some(told.until)
+        let promise = lives.get(name).filter(|promise| !promise.is_shared)?;
+        Some(promise.until)
     }
 
-    /// True while the life that was told with this token lasts.
+    /// True while the life that was promised with this token lasts.
     pub(super) fn is_alive(&self, name: &str) -> bool {
-        self.lock().get(name).is_some_and(|told| Moment::now() < told.until)
+        self.lock()
+            .get(name)
+            .is_some_and(|promise| Moment::now() < promise.until)
     }
 
-    fn note(&self, name: &str, new: Told) {
+    fn note(&self, name: &str, new: Promise) {
         let mut lives = self.lock();
         match lives.get_mut(name) {
-            Some(told) if told.until < new.until => *told = new,
+            Some(promise) if promise.until < new.until => *promise = new,
             Some(_) => {}
             None => {
                 if lives.len() >= CAPACITY {
-                    lives.retain(|_, told| Moment::now() < told.until);
+                    lives.retain(|_, promise| Moment::now() < promise.until);
                 }
                 if lives.len() < CAPACITY {
                     lives.insert(name.to_owned(), new);
@@ -70,7 +72,7 @@ impl ToldLives {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Told>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Promise>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,7 +87,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn longest_life_counts_and_ends() {
-        let (lives, now) = (ToldLives::default(), Moment::now());
+        let (lives, now) = (PromisedLives::default(), Moment::now());
         assert!(!lives.is_alive("a"));
         lives.extend("a", now + MINUTE);
         lives.extend("a", now + MINUTE / 2);
@@ -98,7 +100,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn longer_life_is_to_be_shared_again() {
-        let (lives, now) = (ToldLives::default(), Moment::now());
+        let (lives, now) = (PromisedLives::default(), Moment::now());
         lives.extend("a", now + MINUTE);
         assert_eq!(lives.unshared("a"), Some(now + MINUTE));
         lives.shared("a", now + MINUTE);
@@ -113,7 +115,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lives_are_bounded_and_ended_ones_make_room() {
-        let (lives, now) = (ToldLives::default(), Moment::now());
+        let (lives, now) = (PromisedLives::default(), Moment::now());
         for number in 0..2 * CAPACITY {
             lives.extend(&number.to_string(), now + MINUTE);
         }
