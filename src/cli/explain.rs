@@ -28,8 +28,8 @@ pub(super) struct ExplainArgs {
     /// The page's whole URL, as the address bar has it
     #[arg(long)]
     url: String,
-    /// The signing call (…/wechat/jsSDK?url=…), as copied from the browser's network tab: a URL, a request line or a
-    /// curl command. Its `url` is compared with --url, byte by byte
+    /// The signing call (…/wechat/jsSDK?url=…), as copied from the browser's network tab: a URL, a request line, a
+    /// curl command or a fetch call. Its `url` is compared with --url, byte by byte
     #[arg(long, value_name = "URL")]
     request: Option<String>,
     /// The nonceStr that the page passed to wx.config

@@ -137,6 +137,24 @@ async fn changed_app_secret_is_used_by_the_next_token_call() {
 }
 
 #[tokio::test]
+async fn half_written_app_secret_changes_nothing() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let secret = wechat.account().secret;
+    let volume = Volume::new(&[("app-secret", secret.expose())]);
+    let builder = Gateway::builder().variable("WXGATE_APP_SECRET_FILE", volume.path("app-secret").display());
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    gateway.until_ready().await;
+
+    volume.replace(&[("app-secret", &secret.expose()[..16])]);
+    let told =
+        "in the file: not 32 letters and digits, as AppSecrets are; the secret that was read before stays in use";
+    until("the half is told", || async { gateway.logged(told).len() == 1 }).await;
+    // A holder of the AppSecret is still one.
+    assert_eq!(gateway.token().await, gateway.good_token());
+    assert!(gateway.logged("the secret has changed").is_empty());
+}
+
+#[tokio::test]
 async fn changed_jwt_key_is_taken_over_and_others_need_a_restart() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let volume = Volume::new(&[("jwt", OLD), ("redis", "a password")]);

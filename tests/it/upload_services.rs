@@ -119,6 +119,10 @@ async fn url_that_is_none_of_the_web_is_a_refusal() {
         r"https://a.cn/\u0000a.jpg",
         r"https://a.cn/\r\nSet-Cookie: a=b",
         "../../etc/passwd",
+        "../h5-of-others/a.jpg",
+        "../h5",
+        "/",
+        "<html></html>",
     ] {
         let answer = format!(r#"{{"code":0,"data":"{url}"}}"#);
         let service = ImageService::answering(move |_| answer.clone().into_response()).await;

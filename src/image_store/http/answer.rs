@@ -110,14 +110,16 @@ fn public_url(found: &str, base: Option<&Url>) -> Option<String> {
         found.trim_start_matches('/')
     );
     let url = parse_http(&joined)?;
-    // Dot segments must not lead out of it.
-    url.path().starts_with(base.path()).then(|| url.into())
+    // Dot segments must not lead out of it, nor to the base itself.
+    let below = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
+    (below.len() > 1 && below.starts_with('/')).then(|| url.into())
 }
 
-/// Whether `text` can be a path: it has neither a scheme nor a host.
+/// Whether `text` can be a path: it has neither a scheme nor a host, and nothing that is markup or JSON.
 fn is_path(text: &str) -> bool {
     let first = text.split(['/', '?', '#']).next().unwrap_or_default();
-    !text.is_empty() && !first.contains(':') && !text.starts_with("//")
+    let foreign = ['<', '>', '"', '{', '}', '|', '^', '`'];
+    !text.is_empty() && !first.contains(':') && !text.starts_with("//") && !text.contains(foreign)
 }
 
 /// A value of an answer for the log. Texts are left out: they could be secrets.
@@ -162,6 +164,12 @@ mod tests {
             "https:\\\\a.cn\\x.jpg",
             "C:\\pictures\\x.jpg",
             "../x.jpg",
+            "../files",
+            "../files-of-others/x.jpg",
+            "a/..",
+            "/",
+            "<html>no</html>",
+            "{}",
             "%2e%2e/x.jpg",
             "a b.jpg",
             "a\u{2028}b.jpg",

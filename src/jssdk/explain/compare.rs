@@ -33,13 +33,13 @@ pub struct Difference {
     pub mistakes: Vec<&'static Mistake>,
 }
 
-/// Compares the URL in `request`, as it is copied from a browser's network tab (a URL, a request line, a curl command), with
-/// the URL of `page`.
+/// Compares the URL in `request`, as it is copied from a browser's network tab (a URL, a request line, a
+/// curl command, a fetch call), with the URL of `page`.
 pub fn compare(request: &str, page: &str) -> Result<Comparison, ClaimProblem> {
     let query = query_of(request).ok_or(ClaimProblem::Request)?;
     let page = page.trim();
     let page = PageUrl::parse(page).map_err(|_| ClaimProblem::Url)?;
-    let params = match QueryParams::parse(query) {
+    let params = match QueryParams::parse(&query) {
         Ok(params) => params,
         Err(problem) => return Ok(Comparison::Refused(problem)),
     };
@@ -63,20 +63,31 @@ pub fn compare(request: &str, page: &str) -> Result<Comparison, ClaimProblem> {
 }
 
 /// The query string of the signing call in `request`; `None` if there is none with a `url` in it.
-fn query_of(request: &str) -> Option<&str> {
+fn query_of(request: &str) -> Option<String> {
     let request = request.trim();
-    let first = request.split_whitespace().next().unwrap_or_default();
-    let is_line = ["GET", "HEAD", "POST", "OPTIONS", "curl"].contains(&first);
-    let url = if is_line {
-        request.split_whitespace().find(|word| word.contains('?'))?
+    let is_of_cmd = request.starts_with("curl") && request.contains("^\"");
+    let request = if is_of_cmd {
+        without_carets(request)
     } else {
-        request
+        request.to_owned()
     };
-    let quotes = |c| matches!(c, '"' | '\'' | '`');
-    let (_, query) = url.trim_matches(quotes).split_once('?')?;
-    // A browser sends no fragment.
+    let (before, query) = request.split_once('?')?;
+    let delimiter = before.rfind(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'));
+    // A URL that stands alone may hold anything; one in a line or a command ends as it began. A browser sends no fragment.
+    let query = match delimiter.and_then(|at| before[at..].chars().next()) {
+        None => query,
+        Some(blank) if blank.is_whitespace() => query.split_whitespace().next()?,
+        Some(quote) => query.split(quote).next()?,
+    };
     let query = query.split('#').next().unwrap_or_default();
-    query.split('&').any(|pair| pair.starts_with("url=")).then_some(query)
+    let has_url = query.split('&').any(|pair| pair.starts_with("url="));
+    has_url.then(|| query.to_owned())
+}
+
+/// What cmd.exe makes of `command`: a caret escapes the character after it.
+fn without_carets(command: &str) -> String {
+    let mut chars = command.chars();
+    std::iter::from_fn(|| chars.next().and_then(|c| if c == '^' { chars.next() } else { Some(c) })).collect()
 }
 
 fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
@@ -209,6 +220,13 @@ mod tests {
             format!("GET /wechat/jsSDK?url={} HTTP/1.1\r\nHost: x?y", encoded(PAGE)),
             format!("curl '{url}' \\\n  -H 'accept: */*' --compressed"),
             format!("\"{url}#fragment\""),
+            // As Chrome copies them on Windows, for cmd.exe and PowerShell, and as fetch.
+            format!(
+                "curl ^\"{}^\" ^\r\n  -H ^\"accept: */*^\"",
+                url.replace('&', "^&").replace('%', "^%^")
+            ),
+            format!("Invoke-WebRequest -UseBasicParsing -Uri \"{url}\" `\r\n-Headers @{{}}"),
+            format!("await fetch(\"{url}\", {{ \"method\": \"GET\" }});"),
         ] {
             let same = compare(&request, &format!("{PAGE}#/route"));
             assert!(

@@ -11,6 +11,7 @@ use super::path::KeyPath;
 use super::reader::Reader;
 use super::schema::{Schema, Shape, Target};
 use crate::settings::problem::{Place, Problem};
+use crate::settings::warnings::is_app_secret;
 use crate::settings::{Settings, validate};
 
 /// The values that the settings were made from, so that those from secret files can be replaced.
@@ -103,9 +104,18 @@ impl Settings {
         if let Some(finding) = findings.into_iter().find(|finding| about(&finding.keys)) {
             return Err(misfit(finding.text));
         }
+        if self.loses_app_secret(&settings) {
+            return Err(misfit("not 32 letters and digits, as AppSecrets are".to_owned()));
+        }
         settings.resolved = resolved.ok_or_else(|| misfit(super::MISFIT.to_owned()))?;
         settings.origin = origin;
         Ok(settings)
+    }
+
+    /// Whether one of our AppSecrets would become one that can't be right, such as a file that is half-written.
+    fn loses_app_secret(&self, other: &Self) -> bool {
+        let mut accounts = self.accounts.iter().zip(&other.accounts);
+        accounts.any(|(ours, others)| is_app_secret(&ours.app_secret) && !is_app_secret(&others.app_secret))
     }
 }
 

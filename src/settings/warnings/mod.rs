@@ -5,6 +5,8 @@ mod secrets;
 
 use std::net::IpAddr;
 
+pub(in crate::settings) use secrets::is_app_secret;
+
 use super::values::{BaseUrl, is_loopback};
 use super::{AuthMode, Backend, RedisMode, Settings, TokenApi};
 

@@ -14,7 +14,7 @@ const APP_SECRET_LEN: usize = 32;
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     for (i, account) in settings.accounts.iter().enumerate() {
-        warnings.extend(app_secret(i, account.app_secret.expose()));
+        warnings.extend(app_secret(i, &account.app_secret));
     }
     for (i, client) in settings.internal.clients.iter().enumerate() {
         warnings.extend(client_secret(i, &client.name, client.secret.expose()));
@@ -25,10 +25,17 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     warnings
 }
 
-fn app_secret(index: usize, secret: &str) -> Option<String> {
-    if secret.len() == APP_SECRET_LEN && secret.bytes().all(|b| b.is_ascii_alphanumeric()) {
+/// Whether `secret` looks as AppSecrets do.
+pub(in crate::settings) fn is_app_secret(secret: &Secret) -> bool {
+    let secret = secret.expose();
+    secret.len() == APP_SECRET_LEN && secret.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn app_secret(index: usize, secret: &Secret) -> Option<String> {
+    if is_app_secret(secret) {
         return None;
     }
+    let secret = secret.expose();
     let key = format!("accounts[{index}].app_secret");
     let begins_and_ends = |quotes: &(char, char)| secret.starts_with(quotes.0) || secret.ends_with(quotes.1);
     let quoted = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')]

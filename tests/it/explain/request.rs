@@ -44,6 +44,14 @@ async fn signing_call_is_compared_with_the_page() {
     );
     assert!(ran.out.contains("what to do: send encodeURIComponent"), "{ran:?}");
 
+    // Copied on Windows: as curl for cmd.exe, and as fetch.
+    let call = signing_call(SIGNED);
+    let of_cmd = format!("curl ^\"{}^\" ^", call.replace('&', "^&").replace('%', "^%^"));
+    for request in [of_cmd, format!("fetch(\"{call}\", {{ \"method\": \"GET\" }});")] {
+        let ran = compare(&request, &[]).await;
+        assert!(ran.code == 0 && ran.out.contains("byte for byte"), "{request}: {ran:?}");
+    }
+
     let twice = signing_call(&crate::support::encode_uri_component(SIGNED));
     let ran = compare(&twice, &[]).await;
     assert!(ran.code == 0 && ran.out.contains("encoded twice"), "{ran:?}");
