@@ -9,8 +9,8 @@ use crate::http::{ApiError, Code};
 /// What [`tower_http::validate_request`] asks.
 #[expect(clippy::result_large_err, reason = "the signature is tower-http's")]
 pub(super) fn check(request: &mut Request) -> Result<(), Response> {
-    // It would show a page headers that it may not read.
-    if request.method() == Method::TRACE {
+    // TRACE would show a page headers that it may not read; CONNECT asks for a tunnel.
+    if [Method::TRACE, Method::CONNECT].contains(request.method()) {
         return Err(ApiError::plain(Code::MethodNotAllowed).into_response());
     }
     // RFC 9112, section 3.2. With two, a proxy in front may have looked at the other one.
