@@ -114,6 +114,25 @@ fn secrets_are_random_and_written_once() {
 }
 
 #[test]
+fn removed_secret_is_written_anew_and_the_store_learns_the_new_key() {
+    let folder = tempfile::tempdir().unwrap();
+    make_secrets(folder.path());
+    let content = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let before = ["s3_secret_access_key", "operator_key", "s3.json"].map(content);
+    std::fs::remove_file(folder.path().join("s3_secret_access_key")).unwrap();
+    make_secrets(folder.path());
+    assert_ne!(content("s3_secret_access_key"), before[0]);
+    assert_eq!(content("operator_key"), before[1]);
+    let store = content("s3.json");
+    assert!(
+        store.contains(content("s3_secret_access_key").trim()) && store != before[2],
+        "{store}"
+    );
+    make_secrets(folder.path());
+    assert_eq!(content("s3.json"), store);
+}
+
+#[test]
 fn compose_pins_images_and_publishes_no_internal_port() {
     let compose = yaml("compose.yaml");
     for (name, service) in compose["services"].as_object().unwrap() {

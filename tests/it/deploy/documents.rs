@@ -75,7 +75,8 @@ fn files_and_links_that_are_named_exist() {
             .skip(1)
             .filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
-            assert!(project("deploy").join(link).exists(), "{} links to {link}", readme.name);
+            let file = link.split('#').next().unwrap();
+            assert!(project("deploy").join(file).exists(), "{} links to {link}", readme.name);
         }
     }
 }

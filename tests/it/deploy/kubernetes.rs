@@ -112,6 +112,11 @@ fn two_replicas_are_one_service_and_restricted() {
     assert!(container["resources"]["limits"]["memory"].is_string());
     let secret = &pod["volumes"][1]["secret"];
     assert_eq!(secret["secretName"], "wxgate");
+    // Single files of a volume are never replaced, so a changed secret would not be seen.
+    for mount in container["volumeMounts"].as_array().unwrap() {
+        assert!(mount["subPath"].is_null() && mount["subPathExpr"].is_null(), "{mount}");
+    }
+    assert!(secret["items"].is_null());
 }
 
 #[test]

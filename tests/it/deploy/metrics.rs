@@ -17,7 +17,15 @@ pub(super) async fn exposed() -> Exposed {
     );
     wechat.sandbox.inject(Fault::errcode(-1).on(Api::StableToken).once());
     let builder = Gateway::builder().wechat(&wechat).redis(&redis);
-    let gateway = builder.set("internal.proxy_buffer", "64KiB").start().await;
+    let unknown = "wx00000000000000b2";
+    let gateway = builder
+        .set("internal.proxy_buffer", "64KiB")
+        .set("accounts.1.app_id", unknown)
+        .set("accounts.1.app_secret", "abcdef0123456789abcdef0123456789")
+        .set("internal.clients.0.name", "crm")
+        .set("internal.clients.0.secret", "a-secret-of-its-own-0123456789")
+        .start()
+        .await;
     gateway.until_ready().await;
     gateway.assert_signs().await;
     assert_eq!(gateway.upload_new_photo().await.status, 200);
@@ -26,6 +34,13 @@ pub(super) async fn exposed() -> Exposed {
     let photo = wechat.takes_photo(TINY_PHOTO);
     assert_eq!(gateway.upload(&photo).await.status, 502);
     gateway.asks_for_token(wechat.account().app_id.as_str(), "wrong").await;
+    let answer = gateway
+        .asks_for_token(unknown, "abcdef0123456789abcdef0123456789")
+        .await;
+    assert!(answer.body["errcode"].is_i64(), "{answer:?}");
+    let called = gateway.internal_request("GET", "/cgi-bin/getcallbackip");
+    let called = gateway.send(called.bearer_auth("a-secret-of-its-own-0123456789")).await;
+    assert_eq!(called.status, 200, "{called:?}");
     let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![1; 70_000])]);
     let long = gateway.internal_request("POST", "/cgi-bin/menu/create");
     let long = long.body(reqwest::Body::wrap_stream(chunks));

@@ -5,6 +5,7 @@ mod documents;
 mod image;
 mod kubernetes;
 mod last_stage;
+mod limits;
 mod metrics;
 mod monitoring;
 mod nginx;

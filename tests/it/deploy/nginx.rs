@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use reqwest::Method;
 
-use crate::docs::markdown::read;
+use crate::docs::markdown::{Document, read};
 use crate::support::{Gateway, NginxProcess, free_address, openssl, photo};
 
 const PAGES: &str = "wxgate.example.com";
@@ -72,6 +72,89 @@ impl Nginx {
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("wxgate.log")).unwrap()
     }
+}
+
+/// The lines for nginx in `deploy/README.md`, in front of both listeners of a gateway; nothing else is passed on.
+async fn documented_lines(gateway: &Gateway, changes: &[(&str, &str)]) -> (NginxProcess, String, tempfile::TempDir) {
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let readme = Document {
+        name: "deploy/README.md".to_owned(),
+        text: read("deploy/README.md"),
+    };
+    let locations = readme.blocks_in("nginx");
+    assert_eq!(locations.len(), 2);
+    let internal = gateway.internal.to_string();
+    let mut changes = changes.to_vec();
+    changes.push(("127.0.0.1:9090", &internal));
+    let locations = changes.iter().fold(locations.concat(), |text, (from, to)| {
+        assert!(text.contains(from), "{from} is not in the example");
+        text.replace(from, to)
+    });
+    let servers = format!(
+        "upstream wxgate {{ server {}; }}\nserver {{ listen {address}; access_log off;\n{locations}}}",
+        gateway.address
+    );
+    let nginx = NginxProcess::start(folder.path(), &servers, address).await;
+    (nginx, format!("http://{address}"), folder)
+}
+
+async fn ask(url: String, host: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.get(url).header("Host", host).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn documented_lines_publish_pages_and_the_console_below_paths_and_nothing_else() {
+    let gateway = Gateway::builder()
+        .set("server.base_path", "/wxgate")
+        .set("internal.base_path", "/ops")
+        .set("internal.allowed_hosts", PAGES)
+        .set("internal.operator_key", "an-operator-s-key-of-some-length")
+        .start()
+        .await;
+    gateway.until_ready().await;
+    let stored = gateway.upload_new_photo().await.body["data"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (_nginx, url, _folder) = documented_lines(&gateway, &[("10.0.0.0/8", "127.0.0.0/8")]).await;
+    for (path, host, status) in [
+        ("/wxgate/wechat/jsSDK?url=https%3A%2F%2Fa.cn%2F", PAGES, 200),
+        (stored.as_str(), PAGES, 200),
+        ("/ops/console", PAGES, 200),
+        ("/ops/console/console.css", PAGES, 200),
+        ("/ops/console", "evil.example.com", 403),
+        ("/ops/metrics", PAGES, 404),
+        ("/ops/cgi-bin/token", PAGES, 404),
+        ("/ops/consolex", PAGES, 404),
+        ("/console", PAGES, 404),
+        ("/metrics", PAGES, 404),
+    ] {
+        assert_eq!(
+            ask(format!("{url}{path}"), host).await.status(),
+            status,
+            "{path} at {host}"
+        );
+    }
+    let renew = format!(
+        "{url}/ops/credentials/{}/access_token/renew",
+        gateway.wechat.account().app_id
+    );
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let renewed = client.post(renew).header("Host", PAGES);
+    let renewed = renewed
+        .bearer_auth("an-operator-s-key-of-some-length")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(renewed.status(), 200);
+}
+
+#[tokio::test]
+async fn documented_console_is_closed_to_other_networks() {
+    let gateway = Gateway::builder().set("internal.base_path", "/ops").start().await;
+    let (_nginx, url, _folder) = documented_lines(&gateway, &[]).await;
+    assert_eq!(ask(format!("{url}/ops/console"), PAGES).await.status(), 403);
 }
 
 /// Writes wxgate.pem and wxgate.key for both names, and answers who has signed it.
