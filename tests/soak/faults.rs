@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use wxgate::sandbox::{Fault, Kill, Rule};
 
@@ -25,7 +25,13 @@ struct Player {
     world: Arc<World>,
     model: Arc<Model>,
     rng: StdRng,
+    /// When WeChat last invalidated a token.
+    token_died: Option<Instant>,
 }
+
+/// How long WeChat leaves tokens alone after it has invalidated one. The wait between token calls grows if tokens keep
+/// dying, and lives of a minute are too short for that.
+const TOKENS_LIVE: Duration = Duration::from_secs(90);
 
 impl Faults {
     pub fn start(world: &Arc<World>, model: &Arc<Model>, seed: u64) -> Self {
@@ -35,6 +41,7 @@ impl Faults {
                 world: Arc::clone(world),
                 model: Arc::clone(model),
                 rng: StdRng::seed_from_u64(seed.wrapping_mul(5) + number),
+                token_died: None,
             };
             let stop = stop.clone();
             tokio::spawn(async move {
@@ -167,25 +174,28 @@ impl Player {
 
     async fn disturbs_wechat(&mut self) {
         const FAILS: &[Excuse] = &[Excuse::WeChatFails];
+        const BOTH: &[Excuse] = &[Excuse::TokenDied, Excuse::WeChatFails];
         let sandbox = &self.world.wechat.sandbox;
         let app_id = self.world.wechat.account().app_id;
         let still_answered = Kill {
             still_answered: true,
             ..Kill::default()
         };
+        let may_die = self.token_died.is_none_or(|died| died.elapsed() > TOKENS_LIVE);
         let (fault, name, excuses) = match self.rng.random_range(0..9) {
-            0 => {
+            0 if may_die => {
+                self.token_died = Some(Instant::now());
                 let window = self.model.begins("WeChat invalidates the token", &[Excuse::TokenDied]);
                 sandbox.kill_token(&app_id, Kill::default()).unwrap();
                 return self.model.ended(window);
             }
-            1 => {
-                const BOTH: &[Excuse] = &[Excuse::TokenDied, Excuse::WeChatFails];
+            1 if may_die => {
+                self.token_died = Some(Instant::now());
                 let window = self.model.begins("WeChat goes on giving out a dead token", BOTH);
                 sandbox.kill_token(&app_id, still_answered).unwrap();
                 return self.model.ended(window);
             }
-            2 => {
+            0..=2 => {
                 let window = self.model.begins("another system fetches a classic token", &[]);
                 sandbox.foreign_token(&app_id).unwrap();
                 return self.model.ended(window);
