@@ -207,13 +207,18 @@ async fn wrong_redis_password_is_tolerated_until_corrected() {
         .unwrap();
     assert_eq!(set, "OK");
     gateway.until_it_says("ready").await;
-    let mut connection = crate::support::connection(&format!("redis://:the-right-one@{}", redis.address), None).await;
-    let published: Option<String> = redis::cmd("GET")
-        .arg(token_key(&wechat.account().app_id))
-        .query_async(&mut connection)
-        .await
-        .unwrap();
-    assert!(published.is_some());
+    let connection = crate::support::connection(&format!("redis://:the-right-one@{}", redis.address), None).await;
+    let key = token_key(&wechat.account().app_id);
+    let published = async || {
+        let mut connection = connection.clone();
+        let exists: bool = redis::cmd("EXISTS")
+            .arg(&key)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        exists
+    };
+    until("what is held is published", published).await;
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
 }
 
