@@ -13,7 +13,7 @@ use wxgate::sandbox::{Fault, Kill, Rule};
 
 use crate::door::Passage;
 use crate::model::{Excuse, Model, other};
-use crate::world::{GATEWAYS, World};
+use crate::world::{GATEWAYS, STORE, WECHAT, World};
 
 pub struct Faults {
     stop: CancellationToken,
@@ -182,7 +182,7 @@ impl Player {
             ..Kill::default()
         };
         let may_die = self.token_died.is_none_or(|died| died.elapsed() > TOKENS_LIVE);
-        let (fault, name, excuses) = match self.rng.random_range(0..9) {
+        let (fault, name, excuses) = match self.rng.random_range(0..10) {
             0 if may_die => {
                 self.token_died = Some(Instant::now());
                 let window = self.model.begins("WeChat invalidates the token", &[Excuse::TokenDied]);
@@ -200,11 +200,18 @@ impl Player {
                 sandbox.foreign_token(&app_id).unwrap();
                 return self.model.ended(window);
             }
-            3 => (Fault::delay(Duration::from_secs(2)), "WeChat is slow", &[] as &[Excuse]),
-            4 => (Fault::errcode(-1), "WeChat is busy", FAILS),
-            5 => (Fault::Reset, "WeChat breaks off", FAILS),
-            6 => (Fault::lost_answer(), "WeChat's answers are lost", FAILS),
-            7 => (Fault::status(502), "WeChat answers 502", FAILS),
+            3 => {
+                let window = self.model.begins("WeChat's name does not resolve", FAILS);
+                self.world.names.set(WECHAT, false);
+                sleep(self.millis(500..6000)).await;
+                self.world.names.set(WECHAT, true);
+                return self.model.ended(window);
+            }
+            4 => (Fault::delay(Duration::from_secs(2)), "WeChat is slow", &[] as &[Excuse]),
+            5 => (Fault::errcode(-1), "WeChat is busy", FAILS),
+            6 => (Fault::Reset, "WeChat breaks off", FAILS),
+            7 => (Fault::lost_answer(), "WeChat's answers are lost", FAILS),
+            8 => (Fault::status(502), "WeChat answers 502", FAILS),
             _ => {
                 let drip = Fault::Drip {
                     bytes: 4096,
@@ -225,13 +232,16 @@ impl Player {
         const TWICE: &[Excuse] = &[Excuse::StoredTwice];
         let time = self.millis(500..8000);
         let doors = [&self.world.service_door, &self.world.s3_door];
-        let (name, passage) = match self.rng.random_range(0..3) {
+        let draw = self.rng.random_range(0..4);
+        let (name, passage) = match draw {
             0 => ("the store is down", Passage::Shut),
-            1 => ("the store is slow", Passage::Slow(Duration::from_millis(200))),
+            1 => ("the store's name does not resolve", Passage::Open),
+            2 => ("the store is slow", Passage::Slow(Duration::from_millis(200))),
             _ => ("the store refuses", Passage::Open),
         };
         let window = self.model.begins(name, TWICE);
-        self.world.service.fails(passage == Passage::Open);
+        self.world.names.set(STORE, draw != 1);
+        self.world.service.fails(draw == 3);
         for door in doors {
             door.set(passage);
         }
@@ -239,6 +249,7 @@ impl Player {
         for door in doors {
             door.set(Passage::Open);
         }
+        self.world.names.set(STORE, true);
         self.world.service.fails(false);
         self.model.ended(window);
     }

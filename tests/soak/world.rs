@@ -1,8 +1,9 @@
 //! What runs: the cluster and all that it depends on.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use wxgate::sandbox::{Api, SandboxAccount, SandboxConfig};
 
@@ -17,6 +18,10 @@ pub const GATEWAYS: usize = 3;
 
 /// The clients that may ask for the token, by their secrets.
 pub const CLIENT_SECRET: &str = "a-secret-of-the-crm-0123456789abcdef";
+
+/// The names by which the gateways find WeChat and the stores.
+pub const WECHAT: &str = "wechat.test";
+pub const STORE: &str = "store.test";
 
 /// Which store the gateways use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,7 @@ pub struct World {
     /// Master and replica; which is which changes.
     pub redis: tokio::sync::Mutex<[RedisServer; 2]>,
     pub gateways: Vec<Replica>,
+    pub names: Names,
     backend: Mutex<Backend>,
     sentinel: Sentinel,
     tls: Arc<Tls>,
@@ -48,6 +54,58 @@ pub struct Replica {
     process: tokio::sync::Mutex<Option<GatewayProcess>>,
     /// The logs of processes that have ended.
     logs: Mutex<Vec<String>>,
+}
+
+/// The gateways' hosts file. They read it anew once it has changed.
+pub struct Names {
+    directory: tempfile::TempDir,
+    state: Mutex<Hosts>,
+}
+
+struct Hosts {
+    unknown: Vec<&'static str>,
+    /// The file's time, which the gateways compare in whole seconds.
+    modified: SystemTime,
+}
+
+impl Names {
+    fn new() -> Self {
+        let names = Self {
+            directory: tempfile::tempdir().unwrap(),
+            state: Mutex::new(Hosts {
+                unknown: Vec::new(),
+                modified: SystemTime::now(),
+            }),
+        };
+        names.write(&mut names.state.lock().unwrap());
+        names
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("hosts")
+    }
+
+    /// Sets whether `name` resolves.
+    pub fn set(&self, name: &'static str, resolves: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.unknown.retain(|unknown| *unknown != name);
+        if !resolves {
+            state.unknown.push(name);
+        }
+        self.write(&mut state);
+    }
+
+    fn write(&self, state: &mut Hosts) {
+        let lines = [WECHAT, STORE]
+            .into_iter()
+            .filter(|name| !state.unknown.contains(name))
+            .map(|name| format!("127.0.0.1 {name}\n"));
+        let new = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
+        std::fs::write(new.path(), lines.collect::<String>()).unwrap();
+        state.modified += Duration::from_secs(1);
+        new.as_file().set_modified(state.modified).unwrap();
+        new.persist(self.path()).unwrap();
+    }
 }
 
 impl World {
@@ -67,6 +125,7 @@ impl World {
             s3,
             redis: tokio::sync::Mutex::new([master, replica]),
             gateways: (0..GATEWAYS).map(|_| Replica::new(&wechat)).collect(),
+            names: Names::new(),
             backend: Mutex::new(Backend::Service),
             sentinel,
             tls,
@@ -93,17 +152,19 @@ impl World {
                 .set("image_store.backend", "http")
                 .set(
                     "image_store.http.url",
-                    format!("http://{}/upload", self.service_door.address),
+                    format!("http://{STORE}:{}/upload", self.service_door.address.port()),
                 )
                 .set("image_store.http.timeout", "5s"),
-            Backend::S3 => S3Server::used_at(format!("http://{}", self.s3_door.address)),
+            Backend::S3 => S3Server::used_at(format!("http://{STORE}:{}", self.s3_door.address.port())),
         };
         let [public, internal] = replica.addresses;
         builder
-            .variable("LD_PRELOAD", fake_clock())
+            .variable("LD_PRELOAD", preloaded())
+            .variable("NSS_WRAPPER_HOSTS", self.names.path().display())
             .variable("FAKETIME_TIMESTAMP_FILE", replica.clock.path().display())
             .variable("FAKETIME_CACHE_DURATION", 1)
             .variable("DONT_FAKE_MONOTONIC", 1)
+            .set("wechat.api_base_url", self.wechat.url().replace("127.0.0.1", WECHAT))
             .set("server.listen", public)
             .set("internal.listen", internal)
             .set("internal.clients.0.name", "crm")
@@ -243,13 +304,18 @@ impl Replica {
     }
 }
 
-/// The library that gives a process a wall clock of its own.
-fn fake_clock() -> String {
-    let found = ["x86_64", "aarch64"]
-        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists());
-    found.expect("libfaketime is not installed: run scripts/test, which installs what the tests need")
+/// The libraries that give a process a wall clock and a hosts file of its own.
+fn preloaded() -> String {
+    let library = |path: &str| {
+        let found = ["x86_64", "aarch64"]
+            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/{path}"))
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists());
+        found.unwrap_or_else(|| panic!("{path} is missing: run scripts/test, which installs what the tests need"))
+    };
+    ["faketime/libfaketimeMT.so.1", "libnss_wrapper.so"]
+        .map(library)
+        .join(":")
 }
 
 /// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up.
