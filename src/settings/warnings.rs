@@ -147,8 +147,8 @@ fn bucket_named_twice(settings: &Settings) -> Option<String> {
         let place = if in_host { "begins" } else { "ends" };
         format!(
             "image_store.s3.endpoint {place} with the bucket's name ({bucket}), and the bucket is added to it once more, so that \
-             the URLs of pictures lead nowhere; if it is the bucket's own address, set image_store.s3.bucket_endpoint = true, else \
-             use the address of the store itself"
+             the URLs of pictures lead nowhere; if it is the bucket's own address, set image_store.s3.bucket_endpoint = true, else use \
+             the address of the store itself"
         )
     })
 }
