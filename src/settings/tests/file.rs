@@ -34,10 +34,7 @@ fn missing_file_is_reported() {
     );
 }
 
-#[test]
-fn mistakes_are_all_reported_with_their_lines() {
-    let found = load_text(
-        r#"listen = "127.0.0.1:1"
+const MISTAKES: &str = r#"listen = "127.0.0.1:1"
 
 [server]
 lisen = "x"
@@ -66,8 +63,10 @@ js_domains = ["https://a.cn"]
 [[accounts]]
 app-id = "wx2"
 app_secret = "s"
-"#,
-    );
+"#;
+
+#[test]
+fn mistakes_are_all_reported_with_their_lines() {
     let expected = [
         "1: listen: unknown key; did you mean internal.listen or server.listen?",
         "4: server.lisen: unknown key; did you mean server.listen?",
@@ -95,7 +94,8 @@ app_secret = "s"
         "27: accounts[1].app_id: missing: every account needs its AppID",
         "28: accounts[1].app-id: unknown key; did you mean accounts[1].app_id?",
     ];
-    assert_eq!(found.unwrap_err(), expected.map(|line| format!("wxgate.toml:{line}")));
+    let found = load_text(MISTAKES).unwrap_err();
+    assert_eq!(found, expected.map(|line| format!("wxgate.toml:{line}")));
 }
 
 #[test]
