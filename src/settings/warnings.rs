@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jsonwebtoken::Algorithm;
 
-use super::values::{BaseUrl, is_loopback};
+use super::values::is_loopback;
 use super::{AuthMode, Backend, ImageStoreBackend, RedisMode, S3Store, Settings, TokenApi};
 use crate::secret::Secret;
 
@@ -81,19 +81,15 @@ impl Settings {
 
     fn plain_wechat(&self) -> Option<String> {
         let wechat = &self.wechat;
-        let bases = std::iter::once(("api_base_url", &wechat.api_base_url))
+        let mut bases = std::iter::once(("api_base_url", &wechat.api_base_url))
             .chain(wechat.fallback_base_urls.iter().map(|url| ("fallback_base_urls", url)));
-        let plain = |url: &BaseUrl| {
-            let host = url.as_str().strip_prefix("http://")?;
-            let host = host.split('/').next().unwrap_or_default();
-            let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-            (!is_loopback(name) && !is_loopback(host)).then(|| host.to_owned())
-        };
-        bases.into_iter().find_map(|(key, url)| {
-            let host = plain(url)?;
-            Some(format!(
-                "wechat.{key} reaches {host} over plain http, and the AppSecret and every token are sent over it; use https"
-            ))
+        bases.find_map(|(key, url)| {
+            let authority = url.as_str().strip_prefix("http://")?.split('/').next()?;
+            (!is_loopback(url.host())).then(|| {
+                format!(
+                    "wechat.{key} reaches {authority} over plain http, and the AppSecret and every token are sent over it; use https"
+                )
+            })
         })
     }
 

@@ -12,7 +12,9 @@ use crate::settings::problem::Problem;
 /// service of that name, so settings have two underscores, except for the three names of the first account.
 pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Reader<'s> {
     let mut reader = Reader::new(schema);
-    for (name, text) in variables {
+    let mut variables = variables.to_vec();
+    variables.sort();
+    for (name, text) in &variables {
         let keys = match name.as_str() {
             "WXGATE_APP_ID" => "ACCOUNTS__0__APP_ID",
             "WXGATE_APP_SECRET" => "ACCOUNTS__0__APP_SECRET",

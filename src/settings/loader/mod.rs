@@ -106,80 +106,47 @@ impl Settings {
     /// Loads and checks settings, and returns what could be read even if something is wrong.
     #[must_use]
     pub fn load_partial(sources: &Sources) -> Partial {
-        let mut read = Read::of(sources);
-        let settings = read.settings();
-        let mut settings = read.check(settings, sources);
+        let schema = Schema::new();
+        // If the file can't be parsed as a whole, nothing follows from what is missing.
+        let (mut read, well_formed) = match &sources.file {
+            Some(path) => Reader::of_file(&schema, path),
+            None => (Reader::new(&schema), true),
+        };
+        for variables in [&sources.env, &sources.overrides] {
+            read.lay_over(environment::read(&schema, variables));
+        }
+        let mut settings = Self::deserialize(read.layer.document()).unwrap_or_else(|_| {
+            // Each value has been read alone before, so this is a bug of ours; its message could
+            // quote a secret.
+            read.problems.push(Problem::new(None, "", MISFIT));
+            Self::default()
+        });
+        if well_formed {
+            check(&mut settings, &mut read, sources);
+        }
+        settings.origin = Origin(read.layer);
         let without_file = || Sources {
             file: None,
             ..sources.clone()
         };
-        settings.origin = Origin(read.layer);
         Partial {
             settings,
-            printable: (!read.well_formed).then(|| Self::load_partial(&without_file()).settings),
+            printable: (!well_formed).then(|| Self::load_partial(&without_file()).settings),
             problems: (!read.problems.is_empty()).then(|| Problems::new(read.problems)),
         }
     }
 }
 
-/// All sources together.
-struct Read {
-    layer: Layer,
-    /// The paths of values that were refused.
-    failed: BTreeSet<KeyPath>,
-    problems: Vec<Problem>,
-    /// Whether the file could be parsed as a whole; if not, nothing follows from what is missing.
-    well_formed: bool,
-}
-
-impl Read {
-    fn of(sources: &Sources) -> Self {
-        let schema = Schema::new();
-        let (file, well_formed) = match &sources.file {
-            Some(path) => Reader::of_file(&schema, path),
-            None => (Reader::new(&schema), true),
-        };
-        let mut read = Self {
-            layer: file.layer,
-            failed: file.failed,
-            problems: file.problems,
-            well_formed,
-        };
-        for variables in [&sources.env, &sources.overrides] {
-            let mut variables = variables.clone();
-            variables.sort();
-            let above = environment::read(&schema, &variables);
-            read.failed.extend(above.failed);
-            read.problems.extend(above.problems);
-            read.problems.extend(read.layer.lay_over(above.layer, &mut read.failed));
-        }
-        read
-    }
-
-    fn settings(&mut self) -> Settings {
-        Settings::deserialize(self.layer.document()).unwrap_or_else(|_| {
-            // Each value has been read alone before, so this is a bug of ours; its message could
-            // quote a secret.
-            self.problems.push(Problem::new(None, "", MISFIT));
-            Settings::default()
-        })
-    }
-
-    /// Checks the fields against each other, and resolves the sections that come in several kinds.
-    fn check(&mut self, mut settings: Settings, sources: &Sources) -> Settings {
-        if !self.well_formed {
-            return settings;
-        }
-        let (resolved, findings) = validate::check(&settings);
-        self.problems
-            .extend(cross_problems(findings, sources, &self.layer, &self.failed));
-        match resolved {
-            Some(resolved) => settings.resolved = resolved,
-            // What cannot be resolved must not pass with the defaults of `resolved`.
-            None if self.problems.is_empty() => self.problems.push(Problem::new(None, "", MISFIT)),
-            None => {}
-        }
-        settings
+/// Checks the fields against each other, and resolves the sections that come in several kinds.
+fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
+    let (resolved, findings) = validate::check(settings);
+    let problems = cross_problems(findings, sources, &read.layer, &read.failed);
+    read.problems.extend(problems);
+    match resolved {
+        Some(resolved) => settings.resolved = resolved,
+        // What cannot be resolved must not pass with the defaults of `resolved`.
+        None if read.problems.is_empty() => read.problems.push(Problem::new(None, "", MISFIT)),
+        None => {}
     }
 }
 

@@ -113,6 +113,13 @@ impl<'s> Reader<'s> {
         (reader, errors.is_empty())
     }
 
+    /// Lays what `later` has read over what this one has.
+    pub(super) fn lay_over(&mut self, later: Self) {
+        self.failed.extend(later.failed);
+        self.problems.extend(later.problems);
+        self.problems.extend(self.layer.lay_over(later.layer, &mut self.failed));
+    }
+
     /// Reads the keys of a table.
     fn table(&mut self, source: &Source<'_>, table: &Target<'_>, content: &DeTable<'_>) {
         for (key, value) in content {

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
-use super::url::mask_login;
+use super::url::{mask_login, parse_exactly};
 use crate::secret::Secret;
 
 const EXPECTED: &str = "expected \"\" (the environment's proxy), \"none\", or a proxy's URL such as \
@@ -44,19 +44,14 @@ impl ProxyUrl {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-        let (scheme, rest) = text.split_once("://")?;
-        if text.contains(odd) || !matches!(scheme, "http" | "https" | "socks5h") || rest.starts_with('/') {
-            return None;
-        }
-        let url = Url::parse(text).ok().filter(Url::has_host)?;
+        let (url, _) = parse_exactly(text, &["http", "https", "socks5h"])?;
         let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
         // The client parses it as an `http::Uri`, and would ignore what is not one.
         if !bare || http::Uri::try_from(url.as_str()).is_err() {
             return None;
         }
         let fits_socks = |text: &str| percent_decode_str(text).count() <= MAX_SOCKS_LOGIN;
-        if scheme == "socks5h" && !(fits_socks(url.username()) && url.password().is_none_or(fits_socks)) {
+        if url.scheme() == "socks5h" && !(fits_socks(url.username()) && url.password().is_none_or(fits_socks)) {
             return None;
         }
         let masked = mask_login(url.clone())?;

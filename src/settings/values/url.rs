@@ -11,14 +11,19 @@ use crate::secret::MASK;
 /// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently
 /// correct white space and missing slashes.
 pub(crate) fn parse_http(text: &str) -> Option<Url> {
-    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-    let (scheme, rest) = text.split_once("://")?;
-    if text.contains(odd) || !matches!(scheme, "http" | "https") || rest.starts_with('/') {
-        return None;
-    }
-    let url = Url::parse(text).ok().filter(Url::has_host)?;
+    let (url, rest) = parse_exactly(text, &["http", "https"])?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     (!authority.contains('@')).then_some(url)
+}
+
+/// Parses an absolute URL with one of `schemes`, exactly as written; returns also what follows its `://`.
+pub(super) fn parse_exactly<'a>(text: &'a str, schemes: &[&str]) -> Option<(Url, &'a str)> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    let (scheme, rest) = text.split_once("://")?;
+    if text.contains(odd) || !schemes.contains(&scheme) || rest.starts_with('/') {
+        return None;
+    }
+    Some((Url::parse(text).ok().filter(Url::has_host)?, rest))
 }
 
 /// Masks the password, or a user without one, which is more often a password in the wrong place.
