@@ -15,7 +15,8 @@ fn cases() -> Vec<(String, Vec<&'static str>)> {
             cases.push((String::new(), Vec::new()));
         }
         let (settings, _) = cases.last_mut().unwrap();
-        *settings += &format!("{line}\n");
+        settings.push_str(line);
+        settings.push('\n');
     }
     cases
 }
