@@ -1,34 +1,29 @@
 //! Builds a gateway from settings, runs it and drains it.
 
+mod lifecycle;
+mod parts;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::allocator;
-use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, keep_fresh};
-use crate::directory::{Account, Directory};
-use crate::http::public::{self, Api, Auth, RateLimit};
+use crate::credentials::keep_fresh;
+use crate::http::public::{self, Api, RateLimit};
 use crate::http::serve::{Server, Tls};
-use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
 use crate::metrics::Metrics;
-use crate::replicas::Replicas;
 use crate::rotation;
-use crate::settings::{Backend, CurrentSettings, Settings};
-use crate::store::{MemoryStore, RedisStore, SharedStore};
-use crate::upload::{MediaRelay, WeChatMedia};
+use crate::settings::{Backend, Settings};
 use crate::wechat::WeChatClient;
-
-/// How long what is cut off may take to clean up, and then how long the journal and the traces may take to end.
-const LAST_WORK_LIMIT: Duration = Duration::from_secs(2);
+use lifecycle::{Lifecycle, repeat};
+use parts::{Builder, internal_tls};
 
 /// Why a gateway can't start.
 #[derive(Debug, thiserror::Error)]
@@ -86,21 +81,6 @@ pub struct App {
     settings: Arc<Settings>,
     lifecycle: Lifecycle,
     server: Server,
-}
-
-/// What ends when, and what is waited for.
-#[derive(Clone, Default)]
-struct Lifecycle {
-    /// Cancelled to begin the drain.
-    stop: CancellationToken,
-    /// Cancelled to cut off the renewals and uploads that outlive the drain.
-    cut_off: CancellationToken,
-    /// Cancelled once all renewals and uploads have ended, so that the journal hears of them.
-    tasks_done: CancellationToken,
-    /// Renewals and uploads.
-    tasks: TaskTracker,
-    /// Refreshing, the journal's writer, sweeps.
-    background: TaskTracker,
 }
 
 impl App {
@@ -241,163 +221,6 @@ impl App {
             api.upload_limit.sweep();
         }));
     }
-}
-
-impl Lifecycle {
-    /// Waits for the renewals and uploads until `end_of_grace`, then for the rest of the background tasks.
-    async fn drain_tasks(&self, end_of_grace: Instant) {
-        self.tasks.close();
-        self.background.close();
-        if timeout_at(end_of_grace, self.tasks.wait()).await.is_err() {
-            tracing::warn!(
-                left = self.tasks.len(),
-                "renewals or uploads were still under way when server.shutdown_grace ended"
-            );
-            self.cut_off.cancel();
-            // What they began is removed, and their locks are released.
-            let _ = timeout(LAST_WORK_LIMIT, self.tasks.wait()).await;
-        }
-        self.tasks_done.cancel();
-        let _ = timeout(LAST_WORK_LIMIT, self.background.wait()).await;
-    }
-}
-
-/// Calls `work` every `interval` until `stop` is cancelled.
-async fn repeat(interval: Duration, stop: CancellationToken, work: impl Fn()) {
-    let mut ticks = tokio::time::interval(interval);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        work();
-    }
-}
-
-/// Builds the parts of a gateway that need the same things.
-struct Builder<'a> {
-    settings: &'a Settings,
-    /// The same, for what uses secrets that may change.
-    current: CurrentSettings,
-    replica: String,
-    wechat: Arc<WeChatClient>,
-    metrics: Metrics,
-    lifecycle: &'a Lifecycle,
-}
-
-impl<'a> Builder<'a> {
-    fn api(&self, images: image_store::OpenStore) -> Result<Api, StartError> {
-        let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
-        let settings = self.settings;
-        let store = self.shared_store()?;
-        Ok(Api {
-            directory: Arc::new(self.directory(&store)?),
-            relay: MediaRelay::new(
-                &settings.media,
-                settings.wechat.media_timeout,
-                images.store,
-                Arc::clone(&store),
-                self.metrics.uploads.clone(),
-                tasks.clone(),
-                cut_off.clone(),
-            ),
-            store,
-            local: images.local,
-            settings: Arc::clone(&self.current),
-            auth: ArcSwap::from_pointee(Auth::new(settings).map_err(|error| StartError::setting(error.key(), error))?),
-            jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
-            upload_limit: RateLimit::new(settings.rate_limit.upload()),
-            stopping: CancellationToken::new(),
-        })
-    }
-
-    fn shared_store(&self) -> Result<Arc<dyn SharedStore>, StartError> {
-        Ok(match self.settings.credentials.backend {
-            Backend::Memory => Arc::new(MemoryStore::default()),
-            Backend::Redis => {
-                let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
-                    .map_err(|error| StartError::setting("redis", error))?;
-                let (store, interval) = (Arc::new(store), self.settings.credentials.adopt_interval);
-                let Lifecycle { background, stop, .. } = self.lifecycle;
-                background.spawn(Arc::clone(&store).watch(interval, stop.clone()));
-                store
-            }
-        })
-    }
-
-    fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, StartError> {
-        let Lifecycle {
-            cut_off,
-            tasks_done,
-            tasks,
-            background,
-            ..
-        } = self.lifecycle;
-        let services = Services {
-            store: Arc::clone(store),
-            journal: Journal::start(Arc::clone(store), &self.replica, background, tasks_done.clone()),
-            metrics: self.metrics.credentials.clone(),
-            tasks: tasks.clone(),
-            cut_off: cut_off.clone(),
-        };
-        let policy = Policy::new(&self.settings.credentials, &self.settings.wechat);
-        let accounts = self.settings.accounts.iter().map(|account| {
-            let credentials = AccountCredentials::new(&Parameters {
-                app_id: account.app_id.clone(),
-                issuer: Arc::new(WeChatIssuer::new(
-                    Arc::clone(&self.wechat),
-                    account,
-                    Arc::clone(&self.current),
-                )),
-                settings: &self.settings.credentials,
-                signs_pages: account.jsapi,
-                policy: policy.clone(),
-                services: services.clone(),
-            });
-            Account {
-                media: Arc::new(WeChatMedia::new(Arc::clone(&self.wechat), Arc::clone(&credentials))),
-                credentials,
-                js_domains: account.js_domains.clone(),
-            }
-        });
-        Directory::new(accounts.collect()).ok_or_else(|| StartError::setting("accounts", "there is none"))
-    }
-
-    fn stack(&self) -> Result<Stack, StartError> {
-        Ok(Stack {
-            listener: Listener::Public,
-            failure: ApiError::envelope,
-            headers: public::add_security_headers,
-            cors: public::cors(&self.settings.server),
-            trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
-            metrics: HttpMetrics::register(self.metrics.registry())?,
-        })
-    }
-
-    fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
-        let Lifecycle { stop, background, .. } = self.lifecycle;
-        let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
-        background.spawn(Arc::clone(&replicas).keep_marked(self.lifecycle.tasks_done.clone()));
-        let console = internal::ConsoleParts {
-            settings: self.settings,
-            api: Arc::clone(api),
-            metrics: self.metrics.clone(),
-            replicas,
-        };
-        internal::Routes {
-            settings: self.settings,
-            api: Arc::clone(api),
-            metrics: self.metrics,
-            wechat: self.wechat,
-            console: internal::Console::start(console, background, stop.clone()),
-        }
-    }
-}
-
-fn internal_tls(settings: &Settings) -> Result<Option<Tls>, StartError> {
-    let Some(files) = &settings.resolved.internal_tls else {
-        return Ok(None);
-    };
-    let certificate = files.certified_key(&files.read());
-    let certificate = certificate.map_err(|(key, problem)| StartError::setting(key, problem))?;
-    let tls = Tls::new(certificate).map_err(|error| StartError::setting("internal.tls_certificate_file", error))?;
-    Ok(Some(tls))
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
