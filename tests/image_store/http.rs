@@ -95,8 +95,10 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
 async fn success_and_url_are_read_at_the_configured_pointers() {
     let service = UploadService::start().await;
     let url = "https://img.example.com/a.jpg";
-    let quoted = service.settings_for("/answers/quoted");
-    assert_eq!(put(&quoted).await.unwrap(), url);
+    for answer in ["quoted", "marked"] {
+        let settings = service.settings_for(&format!("/answers/{answer}"));
+        assert_eq!(put(&settings).await.unwrap(), url);
+    }
     let nested = settings::HttpStore {
         success_pointer: String::new().try_into().unwrap(),
         url_pointer: "/data/url".to_owned().try_into().unwrap(),

@@ -164,6 +164,7 @@ async fn misbehave(axum::extract::Path(which): axum::extract::Path<String>, body
         "refused" => json(r#"{"code":403,"message":"hunter2-hunter2","data":"https://img.example.com/a.jpg"}"#),
         "no-code" => json(r#"{"data":"https://img.example.com/a.jpg"}"#),
         "quoted" => json(r#"{"code":"0","data":"https://img.example.com/a.jpg"}"#),
+        "marked" => json("\u{feff}{\"code\":0,\"data\":\"https://img.example.com/a.jpg\"}"),
         "blank" => json(r#"{"code":0,"data":" \t"}"#),
         "null" => json(r#"{"code":0,"data":null}"#),
         "object" => json(r#"{"code":0,"data":{"url":"https://img.example.com/a.jpg"}}"#),

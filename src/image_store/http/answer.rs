@@ -89,7 +89,9 @@ impl Answer {
 
     fn body(&self) -> Result<&[u8], StoreFailure> {
         let too_long = || StoreFailure::Refused(format!("its answer is longer than {MAX_ANSWER} bytes"));
-        self.body.as_deref().ok_or_else(too_long)
+        let body = self.body.as_deref().ok_or_else(too_long)?;
+        // Some frameworks begin with a byte order mark.
+        Ok(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
     }
 
     fn json(&self) -> Result<Value, StoreFailure> {

@@ -200,6 +200,11 @@ fn auth_mode_has_its_keys() {
     assert!(problem("auth.mode = \"api_key\"").starts_with("auth.api_keys: missing"));
     assert!(problem("auth.api_keys = [\"a\", \" \"]").starts_with("auth.api_keys: one of the keys is empty"));
     assert!(problem("auth.mode = \"jwt\"").starts_with("auth.jwt_key: missing"));
+    let bad_url = problem("auth = { mode = \"jwt\", jwt_algorithm = \"RS256\", jwt_jwks_url = \"ftp://x\" }");
+    assert!(
+        bad_url.starts_with("auth.jwt_jwks_url") && !bad_url.contains("jwt_key"),
+        "{bad_url}"
+    );
     let pem = ED25519.replace('\n', "\\n");
     assert!(problem(&format!("auth = {{ mode = \"jwt\", jwt_key = \"{pem}\" }}")).contains("expected a shared secret"));
     assert!(problem("auth = { mode = \"jwt\", jwt_key = \"s\", jwt_algorithm = \"ES256\" }").contains("in PEM"));

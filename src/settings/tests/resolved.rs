@@ -175,6 +175,15 @@ fn s3_prefix_begins_a_key() {
 }
 
 #[test]
+fn s3_bucket_is_a_name() {
+    for bucket in ["a b", "a/b", "图片"] {
+        let found = problems(&S3.replace("photos", bucket));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("image_store.s3.bucket: expected"), "{found:#?}");
+    }
+}
+
+#[test]
 fn s3_bucket_goes_before_the_endpoints_host_without_path_style() {
     for endpoint in ["http://127.0.0.1:9000", "http://[::1]:9000"] {
         let found = s3_problem(&format!("endpoint = \"{endpoint}\"\npath_style = false"));

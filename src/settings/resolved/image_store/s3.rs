@@ -35,6 +35,10 @@ pub struct AccessKeys {
 pub(super) fn resolve(s3: &sections::S3Store, findings: &mut Findings) -> Option<S3Store> {
     let based = s3.public_base_url.is_some();
     needs(findings, "s3.bucket", !s3.bucket.trim().is_empty(), "a bucket");
+    let in_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let text = "expected a bucket's name: letters of ASCII, digits, \"-\", \".\" and \"_\"";
+    let named = s3.bucket.trim().is_empty() || s3.bucket.bytes().all(in_a_name);
+    findings.require(named, &["image_store.s3.bucket"], text);
     needs(findings, "s3.region", !s3.region.trim().is_empty(), "a region");
     needs(
         findings,
