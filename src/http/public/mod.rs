@@ -1,10 +1,8 @@
 //! The public listener's routes, whose answers are envelopes.
 
 mod auth;
-mod cors;
 mod docs;
 mod docs_page;
-mod errors;
 mod headers;
 pub(super) mod health;
 mod images;
@@ -26,8 +24,7 @@ use utoipa_axum::routes;
 
 pub use auth::Auth;
 pub(crate) use auth::{KeySet, bearer};
-pub use cors::cors;
-pub use headers::add_security_headers;
+pub use headers::{add_security_headers, cors};
 pub use rate_limit::RateLimit;
 
 use super::base_path::also_below;
