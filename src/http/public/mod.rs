@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::middleware::map_response;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -124,7 +123,7 @@ impl Routes {
             router = router.merge(around(images, group(Some("/images"), Kind::Waits, limit)));
         }
         if self.docs {
-            let page = docs_page::router(&self.base_path).layer(map_response(docs::with_policy));
+            let page = docs_page::router(&self.base_path);
             router = router.merge(around(page, group(Some("/docs"), Kind::Waits, limit)));
         }
         also_below(&self.base_path, router, unknown)
