@@ -88,8 +88,8 @@ pub(super) async fn get_readiness(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// The same with what is wrong, for the internal listener.
-pub(in crate::http) async fn get_detailed_readiness(State(api): State<Arc<Api>>) -> Response {
-    answer(report(&api))
+pub(in crate::http) fn detailed_readiness(api: &Api) -> Response {
+    answer(report(api))
 }
 
 fn answer(report: ReadinessReport) -> Response {
