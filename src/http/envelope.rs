@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 use validator::ValidationErrors;
@@ -144,13 +144,7 @@ impl ApiError {
             data: None,
             trace_id: id,
         };
-        let mut response = no_store(self.code.status(), &failure);
-        if let Some(wait) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, whole_seconds(wait).into());
-        }
-        response
+        (retry_after(self.retry_after), no_store(self.code.status(), &failure)).into_response()
     }
 }
 
@@ -233,6 +227,11 @@ impl From<ValidationErrors> for ApiError {
 /// `wait` in whole seconds, rounded up, so that a caller that obeys does not retry too early.
 pub(super) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// The header that says when to come back.
+pub(super) fn retry_after(wait: Option<Duration>) -> Option<[(HeaderName, HeaderValue); 1]> {
+    wait.map(|wait| [(header::RETRY_AFTER, whole_seconds(wait).into())])
 }
 
 /// `body` as JSON that must not be cached.

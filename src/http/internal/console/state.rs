@@ -106,12 +106,6 @@ pub(super) struct Turns {
     turn: Arc<Semaphore>,
 }
 
-/// Held while a signature is looked into.
-pub(super) struct Turn {
-    _place: OwnedSemaphorePermit,
-    _turn: OwnedSemaphorePermit,
-}
-
 impl Default for Turns {
     fn default() -> Self {
         Self {
@@ -122,14 +116,11 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for a turn; `None` if too many wait already.
-    pub(super) async fn take(&self) -> Option<Turn> {
+    /// Waits for a turn, which lasts until both permits are dropped; `None` if too many wait already.
+    pub(super) async fn take(&self) -> Option<[OwnedSemaphorePermit; 2]> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         // The semaphore is never closed.
         let turn = Arc::clone(&self.turn).acquire_owned().await.ok()?;
-        Some(Turn {
-            _place: place,
-            _turn: turn,
-        })
+        Some([place, turn])
     }
 }
