@@ -8,8 +8,9 @@ macro_rules! code_table {
     ($($code:ident = ($status:ident, $number:literal, $name:literal, $when:literal),)+) => {
         /// A way in which a request fails.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "`Code::when` describes each")]
         pub enum Code {
-            $(#[doc = $when] $code,)+
+            $($code,)+
         }
 
         impl Code {

@@ -38,7 +38,7 @@ use pass_through::{Hosts, refuse_other_targets};
 use spelling::{STABLE_TOKEN, TICKET, TOKEN};
 use state::Internal;
 
-pub use console::{Console, ConsoleParts};
+pub use console::Console;
 
 /// The parts that the internal listener's routes are built from.
 pub struct Routes<'a> {
@@ -80,23 +80,18 @@ impl Routes<'_> {
             proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
             api: self.api,
         });
-        let group = |label, kind, time_limit| Group {
-            label,
-            kind,
-            time_limit,
-        };
         let targets = from_fn_with_state(Hosts::new(self.settings), refuse_other_targets);
         let pass_through = Router::new()
             .fallback(pass_through::pass_through)
             .layer(targets.clone());
-        let pass_through = stack.around(pass_through, group(Some("pass-through"), Kind::Waits, None));
+        let pass_through = stack.around(pass_through, Group::new(Some("pass-through"), Kind::Waits, None));
         let router = stack
-            .around(shared_credential().layer(targets), group(None, Kind::Waits, None))
-            .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
-            .merge(stack.around(probes(), group(None, Kind::Probe, None)))
+            .around(shared_credential().layer(targets), Group::new(None, Kind::Waits, None))
+            .merge(stack.around(operators_actions(), Group::new(None, Kind::Waits, None)))
+            .merge(stack.around(probes(), Group::new(None, Kind::Probe, None)))
             .merge(stack.around(
                 console::routes(&self.settings.internal, self.console),
-                group(None, Kind::Probe, Some(CONSOLE_LIMIT)),
+                Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT)),
             ))
             .merge(pass_through);
         // Around the router, since inside of it the route has been chosen already.

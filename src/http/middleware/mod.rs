@@ -68,6 +68,16 @@ pub enum Kind {
     Probe,
 }
 
+impl Group {
+    pub fn new(label: Option<&'static str>, kind: Kind, time_limit: Option<Duration>) -> Self {
+        Self {
+            label,
+            kind,
+            time_limit,
+        }
+    }
+}
+
 impl Stack {
     /// `routes` with all layers around them. Each route gets layers of its own, so what depends on the route is
     /// looked up once.
@@ -153,11 +163,7 @@ mod tests {
 
     async fn ask(routes: Router, label: Option<&'static str>) -> (u16, serde_json::Value, String) {
         let registry = Registry::new();
-        let group = Group {
-            label,
-            kind: Kind::Waits,
-            time_limit: Some(Duration::from_secs(1)),
-        };
+        let group = Group::new(label, Kind::Waits, Some(Duration::from_secs(1)));
         let routes = stack(&registry).around(routes, group);
         let request = Request::get("/a/1").header("host", "a").body(Body::empty());
         let request = request.unwrap();

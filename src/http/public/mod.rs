@@ -102,29 +102,24 @@ impl Routes {
     /// All routes, in the layers of `stack`.
     pub fn around(self, stack: &Stack) -> Router {
         let limit = Some(self.request_timeout);
-        let group = |label, kind, time_limit| Group {
-            label,
-            kind,
-            time_limit,
-        };
         let with_api = |routes: Documented| routes.with_state(Arc::clone(&self.api)).split_for_parts().0;
         let around = |routes: Router, group| {
             let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
             stack.around(routes, group)
         };
         let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
-        let unknown = stack.around(unknown, group(Some("other"), Kind::Waits, None));
-        let mut router = around(with_api(signing()), group(None, Kind::Instant, limit))
-            .merge(around(with_api(uploading()), group(None, Kind::Waits, limit)))
-            .merge(around(with_api(probes()), group(None, Kind::Probe, None)))
-            .merge(around(self.sandbox, group(Some("/sandbox"), Kind::Waits, limit)));
+        let unknown = stack.around(unknown, Group::new(Some("other"), Kind::Waits, None));
+        let mut router = around(with_api(signing()), Group::new(None, Kind::Instant, limit))
+            .merge(around(with_api(uploading()), Group::new(None, Kind::Waits, limit)))
+            .merge(around(with_api(probes()), Group::new(None, Kind::Probe, None)))
+            .merge(around(self.sandbox, Group::new(Some("/sandbox"), Kind::Waits, limit)));
         if let Some(store) = &self.api.local {
             let images = images::router(Arc::clone(store), &self.base_path);
-            router = router.merge(around(images, group(Some("/images"), Kind::Waits, limit)));
+            router = router.merge(around(images, Group::new(Some("/images"), Kind::Waits, limit)));
         }
         if self.docs {
             let page = docs_page::router(&self.base_path);
-            router = router.merge(around(page, group(Some("/docs"), Kind::Waits, limit)));
+            router = router.merge(around(page, Group::new(Some("/docs"), Kind::Waits, limit)));
         }
         also_below(&self.base_path, router, unknown)
     }

@@ -31,7 +31,7 @@ use view::View;
 
 use crate::settings;
 
-pub use state::{Console, ConsoleParts};
+pub use state::Console;
 
 /// The page and its files.
 pub(super) fn routes<S>(settings: &settings::Internal, state: Arc<Console>) -> Router<S> {

@@ -36,30 +36,24 @@ pub struct Console {
     pub(super) token_apis: HashMap<String, TokenApi>,
 }
 
-/// The parts that a console is built from.
-pub struct ConsoleParts<'a> {
-    /// The gateway's settings.
-    pub settings: &'a Settings,
-    /// What the public listener's handlers need.
-    pub api: Arc<Api>,
-    /// The gateway's metrics.
-    pub metrics: Metrics,
-    /// This process and the others.
-    pub(crate) replicas: Arc<Replicas>,
-}
-
 impl Console {
     /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
     #[must_use]
-    pub fn start(parts: ConsoleParts<'_>, tasks: &TaskTracker, stop: CancellationToken) -> Arc<Self> {
-        let settings = parts.settings;
+    pub(crate) fn start(
+        settings: &Settings,
+        api: Arc<Api>,
+        metrics: Metrics,
+        replicas: Arc<Replicas>,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let accounts = settings.accounts.iter();
         let console = Arc::new(Self {
-            api: parts.api,
-            metrics: parts.metrics,
+            api,
+            metrics,
             traffic: Traffic::default(),
             explaining: Turns::default(),
-            replicas: parts.replicas,
+            replicas,
             started: Instant::now(),
             actions_open: !settings.internal.operator_key.is_blank(),
             base_path: settings.internal.base_path.clone(),
