@@ -1,6 +1,5 @@
 //! The stack of layers around every route, the same for both listeners.
 
-mod access_log;
 mod observe;
 
 use std::any::Any;
@@ -25,9 +24,18 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-pub use access_log::{ClientName, FailureReason, Listener};
+pub use observe::{ClientName, FailureReason};
 
 use super::{ApiError, Code, HttpMetrics, RequestId};
+
+/// Which listener a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// For pages.
+    Public,
+    /// For the company's other services and operators.
+    Internal,
+}
 
 /// What the stack is made from. The listeners have only `metrics` in common.
 #[derive(Clone)]

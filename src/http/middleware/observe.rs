@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request};
@@ -11,14 +12,24 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Method, header};
 use tokio::time::Instant;
 use tower::{BoxError, Service, service_fn};
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Level, Span};
 
-use super::access_log::Line;
-use super::{Group, Kind, Stack};
+use super::{Group, Kind, Listener, Stack};
 use crate::http::client_address::client_address;
 use crate::http::metrics::RouteMetrics;
-use crate::http::{ApiError, ClientAddress, RequestId, X_REQUEST_ID};
-use crate::telemetry::{request_answered, request_span};
+use crate::http::{ApiError, ClientAddress, Code, RequestId, X_REQUEST_ID};
+use crate::telemetry::{millis, request_answered, request_span};
+
+/// A request that takes longer is worth a line in the log even if it succeeds.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Who asked; handlers of the internal listener put it into the answer's extensions.
+#[derive(Clone)]
+pub struct ClientName(pub String);
+
+/// Why a request failed; as [`ClientName`].
+#[derive(Clone)]
+pub struct FailureReason(pub String);
 
 /// `inner` with all this around it. It must always be ready, as axum's routes are.
 pub(super) fn observed<S, B>(
@@ -111,15 +122,7 @@ impl Observed {
         let took = asked.started.elapsed();
         if let Some(metrics) = self.metrics.get() {
             metrics.observe(&asked.method, answer.status(), took);
-            let line = Line {
-                listener: self.stack.listener,
-                id: asked.id,
-                route: metrics.label(),
-                method: &asked.method,
-                client: asked.client.0,
-                took,
-            };
-            line.write(&answer);
+            self.log(asked, metrics.label(), took, &answer);
         }
         answer
     }
@@ -147,5 +150,45 @@ impl Observed {
         shaped.headers_mut().insert(X_REQUEST_ID, id.header_value());
         (self.stack.headers)(shaped.headers_mut());
         shaped
+    }
+
+    /// Writes the line in the access log, if its level is on. The span that ties it to the request is only made then.
+    fn log(&self, asked: &Asked, route: &str, took: Duration, response: &Response) {
+        let extensions = response.extensions();
+        let (failure, client_name) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
+        let reason = extensions.get::<FailureReason>();
+        let failed = match self.stack.listener {
+            Listener::Public => failure.is_some(),
+            // It must be known afterwards who was given a token.
+            Listener::Internal => client_name.is_some() || reason.is_some() || response.status().as_u16() >= 400,
+        };
+        let is_news = failed || took >= SLOW;
+        if !is_news && !tracing::enabled!(Level::DEBUG) {
+            return;
+        }
+        let _entered = tracing::info_span!("request", id = %asked.id).entered();
+        let (method, client) = (&asked.method, asked.client.0);
+        let (status, ms) = (response.status().as_u16(), millis(took));
+        if let Some(failure) = failure {
+            let (code, name, message) = (failure.code.number(), failure.code.name(), failure.message.as_str());
+            let detail = failure.detail.as_deref();
+            if failure.code == Code::Internal {
+                tracing::error!(route, %method, status, code, %client, ms, detail, "{name}: {message}");
+            } else {
+                tracing::info!(route, %method, status, code, %client, ms, detail, "{name}: {message}");
+            }
+        } else if self.stack.listener == Listener::Internal {
+            let name = client_name.map(|ClientName(name)| name.as_str());
+            let reason = reason.map(|FailureReason(why)| why.as_str());
+            if is_news {
+                tracing::info!(route, %method, status, ms, address = %client, client = name, reason, "internal");
+            } else {
+                tracing::debug!(route, %method, status, ms, address = %client, "internal");
+            }
+        } else if is_news {
+            tracing::info!(route, %method, status, %client, ms, "slow");
+        } else {
+            tracing::debug!(route, %method, status, %client, ms, "done");
+        }
     }
 }
