@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use self::answer::Answer;
 use self::words::Words;
 
-use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
+use super::{ImageName, ImageStore, Picture, StoreFailure};
 use crate::http_client::{self, ReadError, SendError};
-use crate::settings::{self, resolved};
+use crate::settings::{self, UnusableSetting, resolved};
 use crate::telemetry;
 
 /// The limit of making a connection; an upload service is near.
@@ -31,10 +31,9 @@ pub struct HttpStore {
 
 impl HttpStore {
     /// A client for the service in `settings`; nothing is sent yet.
-    pub fn open(settings: &resolved::HttpStore, http: &settings::HttpClient) -> Result<Self, OpenError> {
-        let http = http_client::build(http, CONNECT_TIMEOUT.min(settings.section.timeout));
+    pub fn open(settings: &resolved::HttpStore, http: &settings::HttpClient) -> Result<Self, UnusableSetting> {
         Ok(Self {
-            http: http.map_err(|error| OpenError::new(error.key(), error.to_string()))?,
+            http: http_client::build(http, CONNECT_TIMEOUT.min(settings.section.timeout))?,
             words: Words::without_secrets_of(settings),
             settings: settings.clone(),
         })
