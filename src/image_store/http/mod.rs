@@ -1,7 +1,7 @@
 //! Pictures in an upload service: `multipart/form-data` in, JSON or a bare URL out.
 
 mod answer;
-mod words;
+mod message;
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use reqwest::{Body, Client, Method, StatusCode};
 use tokio::time::timeout;
 
 use self::answer::Answer;
-use self::words::Words;
+use self::message::MessageReader;
 
 use super::{ImageName, ImageStore, Picture, StoreFailure};
 use crate::http_client::{self, ReadError, SendError};
@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct HttpStore {
     http: Client,
     settings: resolved::HttpStore,
-    words: Words,
+    messages: MessageReader,
 }
 
 impl HttpStore {
@@ -34,7 +34,7 @@ impl HttpStore {
     pub fn open(settings: &resolved::HttpStore, http: &settings::HttpClient) -> Result<Self, UnusableSetting> {
         Ok(Self {
             http: http_client::build(http, CONNECT_TIMEOUT.min(settings.section.timeout))?,
-            words: Words::without_secrets_of(settings),
+            messages: MessageReader::without_secrets_of(settings),
             settings: settings.clone(),
         })
     }
@@ -57,7 +57,7 @@ impl HttpStore {
         let limit = section.timeout;
         let exchange = async { Answer::read(http_client::send(request, limit).await?, limit).await };
         let answer = timeout(limit, exchange).await.unwrap_or(Err(StoreFailure::TimedOut))?;
-        answer.picture_url(section, &self.words)
+        answer.picture_url(section, &self.messages)
     }
 
     async fn ask(&self) -> Result<(), StoreFailure> {
