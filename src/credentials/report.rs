@@ -164,7 +164,7 @@ impl Reports {
     pub(super) fn handed_out(&self, token: &Credential, client: &str, from: Option<IpAddr>) {
         self.note(JournalEntry {
             client: Some(client.to_owned()),
-            reason: from.map(|address| address.to_string()).unwrap_or_default(),
+            address: from,
             ..entry_about(token, Event::HandedOut, Kind::AccessToken)
         });
     }
