@@ -20,7 +20,7 @@ use crate::http::serve::{Server, Tls};
 use crate::image_store;
 use crate::metrics::Metrics;
 use crate::rotation;
-use crate::settings::{Backend, Settings};
+use crate::settings::{Backend, Settings, UnusableSetting};
 use crate::wechat::WeChatClient;
 use lifecycle::{Lifecycle, repeat};
 use parts::{Builder, internal_tls};
@@ -39,25 +39,11 @@ pub enum StartError {
         source: io::Error,
     },
     /// A setting is well-formed but can't be used.
-    #[error("{key}: {problem}")]
-    Setting {
-        /// The setting.
-        key: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Setting(#[from] UnusableSetting),
     /// A bug.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-}
-
-impl StartError {
-    fn setting(key: &'static str, problem: impl std::fmt::Display) -> Self {
-        Self::Setting {
-            key,
-            problem: problem.to_string(),
-        }
-    }
 }
 
 /// What a gateway is made from.
@@ -95,11 +81,8 @@ impl App {
         let settings = current.load_full();
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
-        let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &lifecycle.tasks)
-            .await
-            .map_err(|error| StartError::setting(error.key, error.problem))?;
-        let wechat = WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())
-            .map_err(|error| StartError::setting(error.key(), error))?;
+        let images = image_store::open(&settings.resolved.image_store, &settings.http_client, &lifecycle.tasks).await?;
+        let wechat = WeChatClient::new(&settings.wechat, &settings.http_client, metrics.wechat.clone())?;
         let builder = Builder {
             settings: &settings,
             current,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::StartError;
 use super::lifecycle::Lifecycle;
 use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer};
 use crate::directory::{Account, Directory};
@@ -15,9 +14,9 @@ use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
-use crate::settings::{Backend, CurrentSettings, Settings};
+use crate::settings::{Backend, CurrentSettings, Settings, UnusableSetting};
 use crate::store::{MemoryStore, RedisStore, SharedStore};
-use crate::upload::{MediaRelay, WeChatMedia};
+use crate::upload::{MediaRelay, RelayParts, WeChatMedia};
 use crate::wechat::WeChatClient;
 
 /// Builds the parts of a gateway that need the same things.
@@ -32,37 +31,37 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn api(&self, images: image_store::OpenStore) -> Result<Api, StartError> {
+    pub(super) fn api(&self, images: image_store::OpenStore) -> Result<Api, UnusableSetting> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
         let store = self.shared_store()?;
         Ok(Api {
             directory: Arc::new(self.directory(&store)?),
-            relay: MediaRelay::new(
-                &settings.media,
-                settings.wechat.media_timeout,
-                images.store,
-                Arc::clone(&store),
-                self.metrics.uploads.clone(),
-                tasks.clone(),
-                cut_off.clone(),
-            ),
+            relay: MediaRelay::new(RelayParts {
+                media: settings.media.clone(),
+                media_timeout: settings.wechat.media_timeout,
+                images: images.store,
+                shared: Arc::clone(&store),
+                metrics: self.metrics.uploads.clone(),
+                tasks: tasks.clone(),
+                stop: cut_off.clone(),
+            }),
             store,
             local: images.local,
             settings: Arc::clone(&self.current),
-            auth: ArcSwap::from_pointee(Auth::new(settings).map_err(|error| StartError::setting(error.key(), error))?),
+            auth: ArcSwap::from_pointee(Auth::new(settings)?),
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stopping: CancellationToken::new(),
         })
     }
 
-    fn shared_store(&self) -> Result<Arc<dyn SharedStore>, StartError> {
+    fn shared_store(&self) -> Result<Arc<dyn SharedStore>, UnusableSetting> {
         Ok(match self.settings.credentials.backend {
             Backend::Memory => Arc::new(MemoryStore::default()),
             Backend::Redis => {
                 let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
-                    .map_err(|error| StartError::setting("redis", error))?;
+                    .map_err(|error| UnusableSetting::new("redis", error))?;
                 let (store, interval) = (Arc::new(store), self.settings.credentials.adopt_interval);
                 let Lifecycle { background, stop, .. } = self.lifecycle;
                 background.spawn(Arc::clone(&store).watch(interval, stop.clone()));
@@ -71,7 +70,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, StartError> {
+    fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, UnusableSetting> {
         let Lifecycle {
             cut_off,
             tasks_done,
@@ -106,10 +105,10 @@ impl<'a> Builder<'a> {
                 js_domains: account.js_domains.clone(),
             }
         });
-        Directory::new(accounts.collect()).ok_or_else(|| StartError::setting("accounts", "there is none"))
+        Directory::new(accounts.collect()).ok_or_else(|| UnusableSetting::new("accounts", "there is none"))
     }
 
-    pub(super) fn stack(&self) -> Result<Stack, StartError> {
+    pub(super) fn stack(&self) -> prometheus::Result<Stack> {
         Ok(Stack {
             listener: Listener::Public,
             failure: ApiError::envelope,
@@ -142,12 +141,12 @@ impl<'a> Builder<'a> {
     }
 }
 
-pub(super) fn internal_tls(settings: &Settings) -> Result<Option<Tls>, StartError> {
+pub(super) fn internal_tls(settings: &Settings) -> Result<Option<Tls>, UnusableSetting> {
     let Some(files) = &settings.resolved.internal_tls else {
         return Ok(None);
     };
     let certificate = files.certified_key(&files.read());
-    let certificate = certificate.map_err(|(key, problem)| StartError::setting(key, problem))?;
-    let tls = Tls::new(certificate).map_err(|error| StartError::setting("internal.tls_certificate_file", error))?;
+    let certificate = certificate.map_err(|(key, problem)| UnusableSetting::new(key, problem))?;
+    let tls = Tls::new(certificate).map_err(|error| UnusableSetting::new("internal.tls_certificate_file", error))?;
     Ok(Some(tls))
 }

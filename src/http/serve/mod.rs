@@ -1,6 +1,6 @@
 //! The server: connections are accepted up to a limit, cut when they are too slow, and drained at the end.
 //!
-//! hyper speaks HTTP/1.1, and itself refuses what is not HTTP/1.1. A listener may speak TLS (`tls`).
+//! hyper speaks HTTP/1, no HTTP/2, and itself refuses what is neither HTTP/1.0 nor HTTP/1.1. A listener may speak TLS (`tls`).
 
 mod connection_limit;
 mod tls;

@@ -155,7 +155,7 @@ fn journal_facts_are_shown_in_both_languages() {
             now,
             10,
             "handed_out",
-            &[("client", "AppSecret"), ("reason", "203.0.113.7")],
+            &[("client", "AppSecret"), ("address", "203.0.113.7")],
         ),
     ]);
     for language in BOTH {
