@@ -38,8 +38,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         }
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
         let replica = replica_name();
-        let traces = telemetry::init(&settings, &replica)
-            .map_err(|error| Failure::Settings(format!("{}: {error}", error.key())))?;
+        let traces = telemetry::init(&settings, &replica).map_err(|error| Failure::Settings(error.to_string()))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
@@ -59,7 +58,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     let base_path = parts.settings.server.base_path.clone();
     let app = App::build(parts).await;
     let app = app.map_err(|error| match error {
-        StartError::Setting { .. } => Failure::Settings(error.to_string()),
+        StartError::Setting(_) => Failure::Settings(error.to_string()),
         // Another process may give the port back: worth another try.
         StartError::Listen { .. } | StartError::Metrics(_) => Failure::Running(error.to_string()),
     })?;

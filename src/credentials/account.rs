@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::credential::{Credential, Kind, Trigger};
+use super::credential::{Credential, Kind, Policy, Trigger};
 use super::error::{TokenCallError, Unavailable};
 use super::parameters::Parameters;
-use super::policy::Policy;
 use super::probe::Probe;
 use super::promised_lives::PromisedLives;
 use super::report::Reports;

@@ -1,9 +1,10 @@
-//! One token or ticket, and what causes its renewal.
+//! One token or ticket, how long it is kept, and what causes its renewal.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::jitter::Jitter;
 use crate::account::AppId;
 use crate::clock::Moment;
 use crate::secret::Secret;
@@ -64,6 +65,80 @@ impl Credential {
 
     pub(crate) fn remaining(&self) -> Duration {
         self.expires_at.saturating_duration_since(Moment::now())
+    }
+}
+
+/// The times from the settings: how long credentials are kept and when they are renewed.
+#[derive(Clone)]
+pub(crate) struct Policy {
+    /// How long before its end a credential is renewed, unless its life is too short for that.
+    pub(crate) refresh_ahead: Duration,
+    /// WeChat is asked for the ticket at least this often.
+    pub(crate) ticket_max_age: Duration,
+    /// How often a replica looks for what another one renewed.
+    pub(crate) adopt_interval: Duration,
+    /// How long the lock outlives a holder that died.
+    pub(crate) lock_ttl: Duration,
+    /// The longest that a renewal waits for the lock.
+    pub(crate) lock_wait: Duration,
+    /// The longest a token call may take, all hosts together.
+    pub(crate) call_limit: Duration,
+    /// Token calls per account, cluster and day; 0 means no limit.
+    pub(crate) daily_token_calls: u32,
+    /// What keeps replicas from acting in step.
+    pub(crate) jitter: Jitter,
+}
+
+/// A ticket that WeChat returns after its life should have ended is good, because WeChat has just said so. It is kept
+/// this long, and WeChat is asked again before that is over.
+const CONFIRMED: Duration = Duration::from_mins(5);
+
+impl Policy {
+    pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
+        Self {
+            refresh_ahead: credentials.refresh_ahead,
+            ticket_max_age: credentials.ticket_max_age,
+            adopt_interval: credentials.adopt_interval,
+            lock_ttl: credentials.lock_ttl,
+            lock_wait: credentials.lock_wait,
+            call_limit: wechat.call_limit(),
+            daily_token_calls: credentials.daily_token_calls,
+            jitter: Jitter::random(),
+        }
+    }
+
+    /// `value` as a credential that ends at `expires_at`, with the moment of its renewal.
+    ///
+    /// The margin is at most a quarter of what is left of the life. So a credential whose life WeChat shortens is not
+    /// renewed in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes:
+    /// each time only a quarter of the rest remains. The margin is shortened at random, so that replicas don't renew
+    /// in step.
+    pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
+        let now = Moment::now();
+        let life = expires_at.saturating_duration_since(now);
+        let margin = self.jitter.spread(self.refresh_ahead.min(life / 4), 0.9..=1.0);
+        let renew_at = match kind {
+            Kind::AccessToken => expires_at - margin,
+            Kind::JsapiTicket | Kind::CardTicket => (expires_at - margin).min(now + self.ticket_max_age),
+        };
+        Credential {
+            fingerprint: value.fingerprint(),
+            value,
+            held_since: now,
+            expires_at,
+            renew_at,
+        }
+    }
+
+    /// When a ticket ends to which WeChat has just given a life of `expires_in`, counted from `asked_at`.
+    ///
+    /// WeChat says 7200 s whenever it is asked, however old the ticket is. So a ticket's life counts from when its
+    /// value was first seen: `known_end` is the end given then.
+    pub(super) fn ticket_end(asked_at: Moment, expires_in: Duration, known_end: Option<Moment>) -> Moment {
+        match known_end {
+            None => asked_at + expires_in,
+            Some(end) => end.max(asked_at + expires_in.min(CONFIRMED)).min(asked_at + expires_in),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::wechat::{CallError, ErrCode, Meaning};
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{reason}")]
 pub struct Unavailable {
-    /// Why, for the log.
+    /// Why, as the log, the internal listener's answers, `/readyz` and the console show it.
     pub reason: String,
     /// WeChat's refusal, if that is the reason.
     pub errcode: Option<ErrCode>,

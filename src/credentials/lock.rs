@@ -7,10 +7,9 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 use tokio::time::sleep;
 
-use super::credential::{Credential, Trigger};
+use super::credential::{Credential, Policy, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
-use super::policy::Policy;
 use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError};
@@ -31,13 +30,13 @@ pub(super) enum Acquisition {
     /// Another replica or renewal has obtained one, and it is in use here now.
     Adopted(Arc<Credential>),
     /// The lock is ours; this is what was stored when we got it.
-    Locked(Lease, Option<Stored>),
+    Locked(HeldLock, Option<Stored>),
     /// It is not known what the other replicas do: the shared store is down, or holds another program's value.
     Alone(NotShared),
 }
 
 /// The lock, held. Only its owner can release it; otherwise it ends after `lock_ttl`.
-pub(super) struct Lease {
+pub(super) struct HeldLock {
     store: Arc<dyn SharedStore>,
     key: String,
     owner: String,
@@ -109,12 +108,12 @@ impl Lock {
     }
 
     /// Tries to take the lock; `None` if it is held.
-    async fn try_take(&self) -> Result<Option<Lease>, StoreError> {
+    async fn try_take(&self) -> Result<Option<HeldLock>, StoreError> {
         let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
         // Counted from before the command, so that it never seems to last longer than it does.
         let ends_at = Moment::now() + self.ttl;
         let taken = self.store.set_if_absent(&self.key, &owner, self.ttl).await?;
-        Ok(taken.then(|| Lease {
+        Ok(taken.then(|| HeldLock {
             store: Arc::clone(&self.store),
             key: self.key.clone(),
             owner,
@@ -123,7 +122,7 @@ impl Lock {
     }
 }
 
-impl Lease {
+impl HeldLock {
     /// True if the lock surely lasts for `time` from now. A holder that was frozen sees here that its time is over.
     pub(super) fn lasts_for(&self, time: Duration) -> bool {
         Moment::now() + time < self.ends_at

@@ -1,16 +1,16 @@
 //! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of their end,
 //! replaced when WeChat rejects them.
 //!
-//! A request reads a `Credential` with one atomic load. Everything else happens in the background. From the bottom up,
-//! each file or folder using only those above it:
+//! A request reads a `Credential` with one atomic load. Renewals are tasks of their own; a request waits for one only if
+//! there is no credential, or WeChat rejects the token. From the bottom up, each file or folder using only those above it:
 //!
-//! - `credential`, `error`, `jitter`, `policy`, `backoff`, `issuer`: what all the others use
+//! - `jitter`, `credential`, `error`, `issuer`: what all the others use
 //! - `journal/`, `report`: log, journal and metrics
 //! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
 //!   (`shared_entry`), and whether WeChat may have replaced it unseen (`unanswered_call`)
-//! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common
+//! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common, back-off included
 //! - `parameters`: what an account's credentials are made from
-//! - `token/`: how a token is obtained (`call`), counted (`budget`), lent and replaced
+//! - `token/`: how a token is obtained and counted (`call`), lent and replaced
 //! - `ticket`: how a ticket is obtained
 //! - `probe`: what a client's suspicion about its token leads to
 //! - `promised_lives`: the lives that clients were promised with their tokens
@@ -18,7 +18,6 @@
 //! - `refresher`: the background task for an account
 
 mod account;
-mod backoff;
 mod credential;
 mod error;
 mod hand_out;
@@ -27,7 +26,6 @@ mod jitter;
 mod journal;
 mod lock;
 mod parameters;
-mod policy;
 mod probe;
 mod promised_lives;
 mod refresher;
@@ -40,13 +38,12 @@ mod ticket;
 mod token;
 
 pub(crate) use account::AccountCredentials;
-pub(crate) use credential::{Credential, Kind};
+pub(crate) use credential::{Credential, Kind, Policy};
 pub use error::{TokenCallError, Unavailable};
 pub(crate) use hand_out::Ours;
 pub(crate) use issuer::WeChatIssuer;
 pub(crate) use journal::{Event, Journal, JournalEntry};
 pub(crate) use parameters::{Parameters, Services};
-pub(crate) use policy::Policy;
 pub(crate) use refresher::keep_fresh;
 pub(crate) use report::CredentialMetrics;
 pub(crate) use slot::foreign_entry;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::credential::Kind;
+use super::credential::{Kind, Policy};
 use super::issuer::Issuer;
 use super::journal::Journal;
 use super::lock::Lock;
-use super::policy::Policy;
 use super::renewal::Renewals;
 use super::report::{CredentialMetrics, Reports};
 use super::slot::{SharedEntry, Slot};

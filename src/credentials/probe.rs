@@ -147,13 +147,17 @@ impl ProbeGate {
         let give_up = Moment::now() + self.patience;
         loop {
             let finding = self.store.get(&self.key).await.ok()??.value;
-            if finding != RUNNING {
-                let (fingerprint, code) = finding.split_once(' ')?;
-                let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;
-                return Some(CallError::Refused {
-                    code: ErrCode(code),
-                    message: "as another probe has found".to_owned(),
-                });
+            match finding.as_str() {
+                RUNNING => {}
+                NOT_REJECTED => return None,
+                rejected => {
+                    let (fingerprint, code) = rejected.split_once(' ')?;
+                    let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;
+                    return Some(CallError::Refused {
+                        code: ErrCode(code),
+                        message: "as another probe has found".to_owned(),
+                    });
+                }
             }
             if Moment::now() >= give_up {
                 return None;

@@ -1,16 +1,17 @@
-//! What the renewals of token and ticket have in common: one at a time, back-off, measuring.
+//! What the renewals of token and ticket have in common: one at a time, measuring, exponential back-off with jitter.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::backoff::{Backoff, Severity};
 use super::credential::{Credential, Kind, Trigger};
 use super::error::Unavailable;
 use super::jitter::Jitter;
 use super::report::{FailureLog, Reports};
 use crate::account::AppId;
+use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
 use crate::wechat::{CallError, ErrCode, Meaning, RefusedAddresses};
@@ -107,5 +108,174 @@ impl Renewals {
         };
         self.reports.renewal_failed(self.kind, error, &log, why.retry_after);
         why
+    }
+}
+
+/// How severe a failure is; it decides the wait before the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// It may be over in a moment.
+    Passing,
+    /// It lasts a minute at least.
+    Quota,
+    /// It lasts until an operator acts; WeChat takes up to ten minutes to notice that.
+    Operator,
+    /// WeChat rejects a new token, perhaps because another system replaces ours as fast as we obtain them.
+    Takeover,
+    /// WeChat issues the token again that it has just rejected.
+    Reissued,
+}
+
+/// Consecutive rejected new tokens attributed to chance; they cause no wait.
+const BY_CHANCE: u32 = 3;
+
+impl Severity {
+    /// The wait after so many failures in a row before this one.
+    fn wait(self, failures: u32) -> Duration {
+        let (free, first, longest) = match self {
+            Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
+            Severity::Quota => (0, Duration::from_mins(1), Duration::from_mins(10)),
+            Severity::Operator => (0, Duration::from_secs(10), Duration::from_mins(10)),
+            // At the longest as long as a token lives: then WeChat must issue another one. With that, a whole day of
+            // rejections costs less than a tenth of the default `daily_token_calls`.
+            Severity::Takeover | Severity::Reissued => (BY_CHANCE, Duration::from_secs(1), Duration::from_hours(2)),
+        };
+        let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
+        doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
+    }
+}
+
+/// A failure this long after the wait of the one before counts as the first. After a longer wait it takes as long as
+/// that, so that waits go on growing if each failure comes some time after the wait.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
+
+/// Counts the failures in a row of one kind of call of one account, and refuses attempts until the wait is over.
+pub(super) struct Backoff {
+    run: Mutex<Option<FailureRun>>,
+    jitter: Jitter,
+}
+
+/// Failures in a row.
+struct FailureRun {
+    failures: u32,
+    until: Moment,
+    /// With the whole wait as `retry_after`.
+    why: Unavailable,
+}
+
+impl FailureRun {
+    fn is_forgotten(&self) -> bool {
+        self.until.elapsed() >= FORGOTTEN_AFTER.max(self.why.retry_after)
+    }
+}
+
+impl Backoff {
+    pub(super) fn new(jitter: Jitter) -> Self {
+        Self {
+            run: Mutex::new(None),
+            jitter,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<FailureRun>> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The error to answer with at once until the wait is over.
+    pub(super) fn refusal(&self) -> Option<Unavailable> {
+        let now = Moment::now();
+        let state = self.state();
+        let run = state.as_ref().filter(|run| now < run.until)?;
+        Some(Unavailable {
+            retry_after: run.until.saturating_duration_since(now),
+            ..run.why.clone()
+        })
+    }
+
+    /// Notes a failure; returns it with the wait that follows.
+    pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
+        let mut state = self.state();
+        let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
+        let failures = in_a_row.map_or(0, |run| run.failures);
+        let failures = if severity == Severity::Reissued {
+            failures.max(BY_CHANCE)
+        } else {
+            failures
+        };
+        let wait = self.jitter.spread(severity.wait(failures), 0.8..=1.2);
+        let why = Unavailable {
+            retry_after: wait,
+            ..why
+        };
+        *state = Some(FailureRun {
+            failures: failures + 1,
+            until: Moment::now() + wait,
+            why: why.clone(),
+        });
+        why
+    }
+
+    /// Failures in a row so far.
+    pub(super) fn failures(&self) -> u32 {
+        self.state().as_ref().map_or(0, |run| run.failures)
+    }
+
+    /// Waits for `wait` after so many failures, as another replica does that has had the last of them.
+    pub(super) fn wait_with_another(&self, failures: u32, wait: Duration, why: Unavailable) -> Unavailable {
+        let why = Unavailable {
+            retry_after: wait,
+            ..why
+        };
+        let mut state = self.state();
+        let so_far = state.as_ref().map_or(0, |run| run.failures);
+        *state = Some(FailureRun {
+            failures: so_far.max(failures),
+            until: Moment::now() + wait,
+            why: why.clone(),
+        });
+        why
+    }
+
+    pub(super) fn clear(&self) {
+        *self.state() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many calls 5 s of failures allow when traffic tries all the time.
+    async fn calls_in_5s(severity: Severity) -> u32 {
+        let backoff = Backoff::new(Jitter::random());
+        let end = Moment::now() + Duration::from_secs(5);
+        let mut calls = 0;
+        while Moment::now() < end {
+            if backoff.refusal().is_none() {
+                calls += 1;
+                backoff.fail(severity, Unavailable::soon("test"));
+            }
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        calls
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_grow_with_failures_in_a_row() {
+        assert!((3..=10).contains(&calls_in_5s(Severity::Passing).await));
+        assert_eq!(calls_in_5s(Severity::Operator).await, 1);
+        assert_eq!(calls_in_5s(Severity::Quota).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn success_resets_the_wait() {
+        let backoff = Backoff::new(Jitter::random());
+        for _ in 0..40 {
+            backoff.fail(Severity::Passing, Unavailable::soon("test"));
+        }
+        assert!(backoff.refusal().unwrap().retry_after > Duration::from_secs(20));
+        backoff.clear();
+        assert!(backoff.refusal().is_none());
+        assert!(backoff.fail(Severity::Passing, Unavailable::soon("test")).retry_after < Duration::from_secs(1));
     }
 }

@@ -123,9 +123,9 @@ impl Reports {
         tracing::warn!(
             app_id = %self.app_id,
             retry_in = ?why.retry_after,
-            "{why}: the next call for one is made later. If another system fetches tokens with this AppSecret, let it \
-             ask wxgate's internal listener, or reset the AppSecret; if none does, look in WeChat's console whether \
-             the account is blocked"
+            "{why}: the next token call is delayed. If another system fetches tokens with this AppSecret, let it ask \
+             wxgate's internal listener, or reset the AppSecret; if none does, check in WeChat's console whether the \
+             account is blocked"
         );
     }
 
@@ -164,7 +164,7 @@ impl Reports {
     pub(super) fn handed_out(&self, token: &Credential, client: &str, from: Option<IpAddr>) {
         self.note(JournalEntry {
             client: Some(client.to_owned()),
-            reason: from.map(|address| address.to_string()).unwrap_or_default(),
+            address: from,
             ..entry_about(token, Event::HandedOut, Kind::AccessToken)
         });
     }

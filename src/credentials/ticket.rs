@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::credential::{Credential, Kind, Trigger};
+use super::credential::{Credential, Kind, Policy, Trigger};
 use super::error::{TokenCallError, Unavailable, rejects_token};
 use super::issuer::Issuer;
 use super::lock::{Acquisition, Lock};
 use super::parameters::Parameters;
-use super::policy::Policy;
 use super::renewal::{Outcome, Renewals};
 use super::slot::{NotShared, Slot, Stored};
 use super::token::Token;
@@ -190,7 +189,7 @@ impl Ticket {
         Some(ticket)
     }
 
-    /// Why the refresher is to renew the ticket now, if it is.
+    /// The reason to renew now, or `None` if none is due.
     pub(super) fn due(&self) -> Option<Trigger> {
         if self.renewals.backoff.refusal().is_some() {
             return None;

@@ -1,6 +1,6 @@
 //! The HTTP server: what both listeners share, and the routes of each.
 //!
-//! Both listeners speak HTTP/1.1. [`serve`] accepts connections, `middleware` builds the one stack of layers
+//! Both listeners speak HTTP/1, no HTTP/2. [`serve`] accepts connections, `middleware` builds the one stack of layers
 //! around all routes, `public` and `internal` hold the routes.
 
 mod base_path;

@@ -4,39 +4,6 @@ use std::error::Error;
 
 use super::certificate::{certificate_problem, chain};
 
-/// Why a client can't be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The proxy's URL can't be used. It is not shown, since it may contain a password.
-    #[error("the proxy's URL can't be used")]
-    Proxy,
-    /// A variable of the environment that names a proxy can't be used; its value may hold a password.
-    #[error("{0} in the environment is not a proxy's URL; correct it, or set http_client.proxy")]
-    Environment(&'static str),
-    /// The file of certificate authorities can't be used.
-    #[error("{0}")]
-    CaFile(String),
-    /// TLS can't be set up.
-    #[error("no HTTP client: {0}")]
-    Tls(String),
-}
-
-impl BuildError {
-    pub(super) fn of(error: reqwest::Error) -> Self {
-        Self::Tls(cause(&error.without_url()))
-    }
-
-    /// The setting to look at.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::Proxy | Self::Environment(_) => "http_client.proxy",
-            Self::CaFile(_) => "http_client.ca_file",
-            Self::Tls(_) => "http_client",
-        }
-    }
-}
-
 /// How a request failed before its answer began. No text contains a URL.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -60,6 +27,15 @@ impl SendError {
             Self::Broken(cause(&error))
         }
     }
+}
+
+/// How a body failed to arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadError {
+    /// It ended early.
+    CutOff,
+    /// No chunk of it came in time.
+    Stalled,
 }
 
 /// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.

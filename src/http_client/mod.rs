@@ -4,22 +4,22 @@
 //! Every client in the gateway is built here. Redirects are not followed, cookies are not kept, and bodies are
 //! streamed in both directions.
 
-mod body;
 mod certificate;
 mod error;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response};
 use tokio::time::timeout;
 
-pub use body::{ReadError, chunks, whole};
 pub use certificate::{certificate_cure, certificate_problem};
-pub use error::{BuildError, SendError, cause};
+pub use error::{ReadError, SendError, cause};
 
-use crate::settings;
 use crate::settings::values::HttpProxy;
+use crate::settings::{self, UnusableSetting};
 
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_mins(1);
@@ -27,9 +27,12 @@ const POOL_IDLE: Duration = Duration::from_mins(1);
 /// Addresses at which a cloud gives a machine its role: no proxy can reach them for us.
 const MACHINE_ROLE: [&str; 2] = ["169.254.0.0/16", "fd00:ec2::/32"];
 
+/// The setting to correct if a proxy can't be used.
+const PROXY: &str = "http_client.proxy";
+
 /// A client whose connections fail after `connect_timeout`, DNS, proxy and TLS included. Each of a host's
 /// addresses gets an equal share of that time.
-pub fn build(settings: &settings::HttpClient, connect_timeout: Duration) -> Result<Client, BuildError> {
+pub fn build(settings: &settings::HttpClient, connect_timeout: Duration) -> Result<Client, UnusableSetting> {
     build_with(settings, connect_timeout, |builder| builder)
 }
 
@@ -38,7 +41,7 @@ pub fn build_with(
     settings: &settings::HttpClient,
     connect_timeout: Duration,
     options: impl FnOnce(ClientBuilder) -> ClientBuilder,
-) -> Result<Client, BuildError> {
+) -> Result<Client, UnusableSetting> {
     #[expect(clippy::disallowed_methods, reason = "this is the place where clients are built")]
     let builder = Client::builder();
     let mut builder = builder
@@ -53,21 +56,34 @@ pub fn build_with(
     for proxy in proxies(settings)? {
         builder = builder.proxy(proxy);
     }
-    let certificates = settings.ca_file.certificates().map_err(BuildError::CaFile)?;
+    let certificates = settings
+        .ca_file
+        .certificates()
+        .map_err(|problem| UnusableSetting::new("http_client.ca_file", problem))?;
     let certificates = certificates.iter().map(|der| Certificate::from_der(der));
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(BuildError::of)?;
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(no_client)?;
     let builder = builder.tls_certs_merge(certificates);
-    options(builder).build().map_err(BuildError::of)
+    options(builder).build().map_err(no_client)
 }
 
-fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, BuildError> {
+fn no_client(error: reqwest::Error) -> UnusableSetting {
+    UnusableSetting::new(
+        "http_client",
+        format!("no HTTP client: {}", cause(&error.without_url())),
+    )
+}
+
+fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSetting> {
     let direct = settings.no_proxy.iter().map(settings::values::DirectHost::as_str);
     let direct: Vec<&str> = direct.chain(MACHINE_ROLE).collect();
     let direct = direct.join(",");
     match &settings.proxy {
         HttpProxy::Never => Ok(Vec::new()),
         HttpProxy::Through(url) => {
-            let proxy = Proxy::all(url.expose()).map_err(|_| BuildError::Proxy)?;
+            let proxy = Proxy::all(url.expose()).map_err(|_| {
+                // It is not shown, since it may contain a password.
+                UnusableSetting::new(PROXY, "the proxy's URL can't be used")
+            })?;
             Ok(vec![proxy.no_proxy(NoProxy::from_string(&direct))])
         }
         HttpProxy::Environment => {
@@ -84,7 +100,7 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, BuildError> {
 
 /// The proxies that the environment names. One that can't be used is an error: without it, calls that have to
 /// leave through a proxy would leave directly.
-fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, BuildError> {
+fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
     type New = fn(String) -> reqwest::Result<Proxy>;
     let variables: [(&'static str, New); 3] = [
         ("HTTPS_PROXY", Proxy::https),
@@ -94,7 +110,11 @@ fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, BuildError> {
     let mut proxies = Vec::new();
     for (name, new) in variables {
         if let Some(url) = variable(name) {
-            let proxy = new(url).map_err(|_| BuildError::Environment(name))?;
+            let proxy = new(url).map_err(|_| {
+                // Its value may hold a password.
+                let problem = format!("{name} in the environment is not a proxy's URL; correct it, or set {PROXY}");
+                UnusableSetting::new(PROXY, problem)
+            })?;
             proxies.push(proxy.no_proxy(NoProxy::from_string(direct)));
         }
     }
@@ -125,6 +145,32 @@ fn variable(name: &str) -> Option<String> {
 pub async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, SendError> {
     let answer = timeout(limit, request.send()).await;
     answer.map_err(|_| SendError::TimedOut)?.map_err(SendError::of)
+}
+
+/// The body of `answer` as it arrives. Each wait for the next chunk may take `stall` at most; the stream ends
+/// after an error.
+pub fn chunks(answer: Response, stall: Duration) -> impl Stream<Item = Result<Bytes, ReadError>> + Send + 'static {
+    stream::try_unfold(answer, move |mut answer| async move {
+        let chunk = next(&mut answer, stall).await?;
+        Ok(chunk.map(|chunk| (chunk, answer)))
+    })
+}
+
+/// The whole body of `answer`; `None` if it is longer than `limit` bytes. Each chunk may take `stall` at most.
+pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Result<Option<Vec<u8>>, ReadError> {
+    let mut whole = Vec::new();
+    while let Some(chunk) = next(&mut answer, stall).await? {
+        if whole.len() + chunk.len() > limit {
+            return Ok(None);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(Some(whole))
+}
+
+async fn next(answer: &mut Response, stall: Duration) -> Result<Option<Bytes>, ReadError> {
+    let chunk = timeout(stall, answer.chunk()).await;
+    chunk.map_err(|_| ReadError::Stalled)?.map_err(|_| ReadError::CutOff)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub use self::local::{FolderHealth, LocalStore, StoredPicture};
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::Kind;
-use crate::settings::{self, resolved};
+use crate::settings::{self, UnusableSetting, resolved};
 
 /// How long pictures may be cached: a picture's content never changes under its name.
 pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
@@ -109,23 +109,6 @@ pub trait ImageStore: Send + Sync {
     fn time_limit(&self) -> Duration;
 }
 
-/// A store's settings can't be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct OpenError {
-    /// The setting.
-    pub key: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl OpenError {
-    fn new(key: &'static str, problem: impl Into<String>) -> Self {
-        let problem = problem.into();
-        Self { key, problem }
-    }
-}
-
 /// The store that the operator has chosen.
 pub struct OpenStore {
     /// The store.
@@ -140,7 +123,7 @@ pub async fn open(
     settings: &resolved::ImageStore,
     http: &settings::HttpClient,
     tasks: &TaskTracker,
-) -> Result<OpenStore, OpenError> {
+) -> Result<OpenStore, UnusableSetting> {
     let store: Arc<dyn ImageStore> = match settings {
         resolved::ImageStore::Local(settings) => {
             let local = Arc::new(LocalStore::open(settings, tasks).await?);

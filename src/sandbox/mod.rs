@@ -2,7 +2,8 @@
 //! faults to inject.
 //!
 //! `wxgate sandbox` serves it, and `GET /sandbox` there explains the control API; tests in the same process use a
-//! [`Sandbox`] directly. Of the gateway it uses only signatures, names and secrets.
+//! [`Sandbox`] directly. Of the gateway it uses only secrets, names, picture kinds, domain rules, page URLs and the
+//! signature.
 //!
 //! What WeChat does not document is implemented like this:
 //! - `force_refresh` too soon or too often returns the current token, as without it.

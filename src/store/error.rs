@@ -50,7 +50,7 @@ impl StoreError {
 }
 
 impl StoreFault {
-    /// True if an operator who knows of one learns nothing new from the other.
+    /// True if one log line covers both faults.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let (Self::Refused(one), Self::Refused(other)) = (self, other) else {
             return self == other;

@@ -36,7 +36,7 @@ pub enum Holds {
 /// How long a key lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// As long as the credential that it holds or is about.
+    /// As long as the credential that it holds or is about, or as long as clients were promised that it lives.
     Credential,
     /// The time in this setting, or a part of it.
     Setting(&'static str),

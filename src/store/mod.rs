@@ -59,7 +59,7 @@ pub enum Claim {
     Theirs,
 }
 
-/// True for a value that counts as none, because only a slip can have written it.
+/// True for a value that counts as none, because it was written only by a bug or another program.
 pub(crate) fn counts_as_none(value: &str) -> bool {
     value.trim().is_empty() || value.len() > MAX_VALUE
 }
@@ -90,7 +90,8 @@ pub trait SharedStore: Send + Sync {
     /// Reads `key`.
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>>;
 
-    /// Reads `key`, to which other programs may write too. A store of the gateway's own holds nothing but its own.
+    /// Reads `key`, to which other programs may write too. The in-memory store is never written by other
+    /// programs.
     fn inspect<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Found> {
         async move {
             let entry = self.get(key).await?;
@@ -102,7 +103,8 @@ pub trait SharedStore: Send + Sync {
         .boxed()
     }
 
-    /// Lets `key` expire after `ttl` if it would never expire; true if so. A store of the gateway's own holds no such.
+    /// Lets `key` expire after `ttl` if it would never expire; true if so. The in-memory store has no such
+    /// keys.
     fn expire_if_endless<'a>(&'a self, _key: &'a str, _ttl: Duration) -> StoreFuture<'a, bool> {
         std::future::ready(Ok(false)).boxed()
     }

@@ -1,4 +1,4 @@
-//! The log: lines go through a bounded queue, so that a log that nobody reads costs lines, and never an answer.
+//! The log: lines go through a bounded queue; if stderr is not drained, lines are dropped; requests never wait.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::panic::{self, PanicHookInfo};

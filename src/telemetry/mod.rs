@@ -15,18 +15,18 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::settings::{Settings, Telemetry};
+use crate::settings::{Settings, Telemetry, UnusableSetting};
 
 pub use log::flush_log;
 pub use propagation::{PROPAGATED, inject};
 pub(crate) use spans::KNOWN_METHODS;
 pub use spans::{TRACES, call_span, request_answered, request_span, traced};
-pub use traces::{Traces, TracesError};
+pub use traces::Traces;
 
 /// Sends the process's log to standard error and its traces to the collector, if there is one, as `settings` say.
 /// `instance` is this process's name. Once per process: only the command line does this, never the library. Before the
 /// process ends, it calls [`flush_log`].
-pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, TracesError> {
+pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, UnusableSetting> {
     let Telemetry {
         log_format,
         log_level,

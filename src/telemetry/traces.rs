@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::runtime::Tokio;
 use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
@@ -21,8 +21,8 @@ use url::Url;
 
 use super::exporter::{LastFailure, RememberingClient, Reporting};
 use super::spans::TRACES;
-use crate::http_client::{self, BuildError};
-use crate::settings;
+use crate::http_client;
+use crate::settings::{self, UnusableSetting};
 
 /// Spans that may wait; at some 500 bytes each they take a megabyte.
 const QUEUE: usize = 2048;
@@ -37,28 +37,6 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// The limit on exporting the last spans, once the gateway has drained.
 const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
 
-/// Why there can be no traces.
-#[derive(Debug, thiserror::Error)]
-pub enum TracesError {
-    /// The HTTP client could not be built.
-    #[error(transparent)]
-    Client(#[from] BuildError),
-    /// The endpoint, or a variable of OpenTelemetry's, can't be used.
-    #[error(transparent)]
-    Exporter(#[from] ExporterBuildError),
-}
-
-impl TracesError {
-    /// The setting to look at.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::Client(error) => error.key(),
-            Self::Exporter(_) => "telemetry.otlp_endpoint",
-        }
-    }
-}
-
 /// The running export of traces.
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -67,7 +45,7 @@ pub struct Traces {
 impl Traces {
     /// Begins to export to the collector at `endpoint`, over connections as `http` has them, in a task of the
     /// runtime. `instance` is this process's name.
-    pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, TracesError> {
+    pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, UnusableSetting> {
         let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(SEND_LIMIT))?;
         let failure = LastFailure::default();
         let exporter = SpanExporter::builder()
@@ -76,7 +54,8 @@ impl Traces {
             .with_endpoint(traces_url(endpoint).as_str())
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(SEND_LIMIT)
-            .build()?;
+            .build()
+            .map_err(|error| UnusableSetting::new("telemetry.otlp_endpoint", error))?;
         // Set here, since the SDK panics at some values that the environment may give.
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE)

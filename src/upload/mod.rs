@@ -1,19 +1,18 @@
 //! Photos from WeChat into the image store: download, check, store, remember.
 //!
 //! An upload is a pipe: WeChat's bytes go through to the store as they arrive, checked on the way and never
-//! collected. [`MediaRelay`] (`relay`) starts it as a task of its own, so a caller that hangs up does not lose
-//! the photo, and callers that ask for the same photo meanwhile share the result. `uploader` is the upload
-//! itself, `check` the stream in its middle, and `once` the lease and the memory that the replicas share.
+//! collected. [`MediaRelay`] (`uploader`) starts it as a task of its own, so a caller that hangs up does not lose
+//! the photo, and callers that ask for the same photo meanwhile share the result. `check` is the stream in its
+//! middle, and `once` the lease and the memory that the replicas share.
 
 mod check;
 mod error;
 mod metrics;
 mod once;
-mod relay;
 mod source;
 mod uploader;
 
 pub use error::{Rejection, UploadError};
 pub use metrics::UploadMetrics;
-pub use relay::MediaRelay;
 pub use source::{MediaSource, WeChatMedia};
+pub use uploader::{MediaRelay, RelayParts};

@@ -1,4 +1,5 @@
-//! One upload: download from WeChat, check, store, with retries, at most once in the cluster.
+//! Entry point of uploads: concurrent callers share one task per photo. The task downloads the photo from WeChat, checks
+//! it and stores it, with retries, at most once in the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,8 @@ use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::check::{CheckedBody, Progress, Stage};
 use super::error::{Rejection, UploadError};
@@ -17,6 +20,9 @@ use crate::account::AppId;
 use crate::credentials::TokenCallError;
 use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::{Content, Kind};
+use crate::settings;
+use crate::single_flight::SingleFlight;
+use crate::store::SharedStore;
 use crate::telemetry::{call_span, millis, traced};
 use crate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId};
 
@@ -28,24 +34,86 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The result of an upload, for all its callers.
-pub(super) type UploadResult = Result<Arc<str>, UploadError>;
+type UploadResult = Result<Arc<str>, UploadError>;
+
+/// What a relay is made from.
+pub struct RelayParts {
+    /// What may be uploaded.
+    pub media: settings::Media,
+    /// `wechat.media_timeout`.
+    pub media_timeout: Duration,
+    /// Where the photos go.
+    pub images: Arc<dyn ImageStore>,
+    /// Where replicas remember what they stored.
+    pub shared: Arc<dyn SharedStore>,
+    /// What counts the uploads.
+    pub metrics: UploadMetrics,
+    /// Where uploads run, so that the drain can wait for them.
+    pub tasks: TaskTracker,
+    /// Cancels uploads when the drain has taken too long; they leave neither pictures nor locks behind.
+    pub stop: CancellationToken,
+}
+
+/// Relays photos from WeChat into the image store, each once. Cheap to share behind an [`Arc`].
+pub struct MediaRelay {
+    uploader: Arc<Uploader>,
+    single_flight: Arc<SingleFlight<(AppId, MediaId), UploadResult>>,
+}
+
+impl MediaRelay {
+    /// A relay made from `parts`.
+    #[must_use]
+    pub fn new(parts: RelayParts) -> Self {
+        let RelayParts {
+            media,
+            media_timeout,
+            images,
+            shared,
+            ..
+        } = &parts;
+        let all_attempts = (*media_timeout + images.time_limit()) * images.attempts();
+        let uploader = Uploader {
+            once: Once::new(Arc::clone(shared), media.remember_for, *media_timeout, all_attempts),
+            permits: Semaphore::new(media.max_concurrent.min(Semaphore::MAX_PERMITS)),
+            parts,
+        };
+        Self {
+            uploader: Arc::new(uploader),
+            single_flight: Arc::default(),
+        }
+    }
+
+    /// Stores photo `media_id` of `source`, unless it is stored already, and returns its URL.
+    ///
+    /// The upload does not end with its caller: one that hangs up and asks again gets its URL.
+    pub async fn upload(&self, source: &Arc<dyn MediaSource>, media_id: MediaId) -> Result<Arc<str>, UploadError> {
+        let photo = (source.app_id().clone(), media_id);
+        let start = || {
+            let (uploader, source, media_id) = (Arc::clone(&self.uploader), Arc::clone(source), photo.1.clone());
+            let upload = async move { uploader.run(&*source, &media_id).await };
+            // In the caller's span, so that its log lines have the request's id and its calls the trace.
+            upload.in_current_span()
+        };
+        let RelayParts { tasks, metrics, .. } = &self.uploader.parts;
+        let (pending, is_new) = self.single_flight.join_or_start(&photo, tasks, start);
+        if !is_new {
+            metrics.count(Outcome::Joined);
+        }
+        pending.await.unwrap_or(Err(UploadError::Lost))
+    }
+}
 
 /// What an upload needs.
-pub(super) struct Uploader {
-    pub(super) max_bytes: u64,
-    pub(super) allowed: Vec<Kind>,
-    pub(super) media_timeout: Duration,
-    pub(super) store: Arc<dyn ImageStore>,
-    pub(super) once: Once,
-    pub(super) permits: Semaphore,
-    pub(super) metrics: UploadMetrics,
-    pub(super) stop: CancellationToken,
+struct Uploader {
+    parts: RelayParts,
+    once: Once,
+    permits: Semaphore,
 }
 
 impl Uploader {
     /// One upload from beginning to end, counted and logged.
-    pub(super) async fn run(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
-        let counted = CountOnDrop::new(&self.metrics);
+    async fn run(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
+        let counted = CountOnDrop::new(&self.parts.metrics);
         let result = self.find_or_upload(source, media_id).await;
         match &result {
             Ok((_, outcome)) => counted.end(*outcome),
@@ -73,14 +141,14 @@ impl Uploader {
             let remembered = self.once.recall(&keys).await;
             return remembered.map(|url| (url, Outcome::Remembered)).ok_or(full);
         };
-        let _in_flight = self.metrics.in_flight();
-        let turn = self.stop.run_until_cancelled(self.once.turn(&keys)).await;
+        let _in_flight = self.parts.metrics.in_flight();
+        let turn = self.parts.stop.run_until_cancelled(self.once.turn(&keys)).await;
         match turn.ok_or(UploadError::Lost)?.ok_or(UploadError::TimedOut)? {
             Turn::Stored(url) => Ok((url, Outcome::Remembered)),
             Turn::Ours(lease) => {
                 let work = async {
                     let upload = self.upload_with_retries(source, media_id);
-                    let stored = self.stop.run_until_cancelled(upload).await;
+                    let stored = self.parts.stop.run_until_cancelled(upload).await;
                     stored.unwrap_or(Err(UploadError::Lost))
                 };
                 let url = match lease {
@@ -96,7 +164,7 @@ impl Uploader {
     /// pass are retried here: `credentials` and the WeChat client have retries of their own.
     async fn upload_with_retries(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let mut pause = RETRY_PAUSE;
-        for attempt in 1..self.store.attempts() {
+        for attempt in 1..self.parts.images.attempts() {
             match self.download_into_store(source, media_id).await {
                 Err(UploadError::Store(failure)) if failure.may_pass() => {
                     tracing::warn!(app_id = %source.app_id(), %media_id, attempt, %failure, "the image store failed, trying again");
@@ -113,16 +181,16 @@ impl Uploader {
     async fn download_into_store(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let began = Instant::now();
         let download = source.fetch(media_id).await.map_err(reject_video)?;
-        let deadline = download.started + self.media_timeout;
+        let deadline = download.started + self.parts.media_timeout;
         let kind = self.check_head(&download)?;
         let length = download.content_length;
-        let (body, progress) = CheckedBody::new(download, self.max_bytes);
+        let (body, progress) = CheckedBody::new(download, self.parts.media.max_bytes);
         let body = body.boxed();
-        let put = self.store.put(Picture { kind, length, body });
+        let put = self.parts.images.put(Picture { kind, length, body });
         let stored = tokio::select! {
             biased;
             stored = traced(call_span("image_store", "put"), put) => stored.map_err(UploadError::Store),
-            timed_out = time_out(deadline, &progress, self.store.time_limit()) => Err(timed_out),
+            timed_out = time_out(deadline, &progress, self.parts.images.time_limit()) => Err(timed_out),
         };
         let bytes = match (progress.now(), &stored) {
             // Whatever the store says: the picture never reached it whole.
@@ -139,7 +207,7 @@ impl Uploader {
             (_, Err(_)) => 0,
         };
         let url = Arc::from(stored?);
-        self.metrics.count_bytes(bytes);
+        self.parts.metrics.count_bytes(bytes);
         let ms = millis(began.elapsed());
         tracing::debug!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
         Ok(url)
@@ -147,12 +215,12 @@ impl Uploader {
 
     /// The picture's kind, if its first bytes and its announced length allow it to be stored.
     fn check_head(&self, download: &MediaDownload) -> Result<Kind, UploadError> {
-        let limit = self.max_bytes;
+        let limit = self.parts.media.max_bytes;
         if download.head.is_empty() {
             return Err(CallError::Body(BodyProblem::Empty).into());
         }
         let bytes = download.content_length;
-        let allowed = Kind::sniff(&download.head).filter(|kind| self.allowed.contains(kind));
+        let allowed = Kind::sniff(&download.head).filter(|kind| self.parts.media.allowed_types.contains(kind));
         let rejection = match allowed {
             Some(_) if bytes.is_some_and(|bytes| bytes > limit) => Rejection::TooLarge { limit, bytes },
             Some(kind) => return Ok(kind),
@@ -196,7 +264,8 @@ fn wechat_timed_out() -> UploadError {
     CallError::TimedOut.into()
 }
 
-/// Waits until the download, or after it the store, has used up its time, and blames the one that has.
+/// Waits until the download, or after it the store, has used up its time, and returns the error of the side that ran out
+/// of time.
 async fn time_out(deadline: Instant, progress: &Progress, store_limit: Duration) -> UploadError {
     sleep_until(deadline).await;
     match progress.now() {

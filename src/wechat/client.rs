@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::Answer;
-use super::media::{self, MediaDownload, MediaId, NotOpened};
+use super::media::{self, MediaDownload, NotOpened};
+use super::media_id::MediaId;
 use super::metrics::{Api, WeChatMetrics};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
 use crate::clock::Moment;
-use crate::http_client::{self, BuildError, SendError};
+use crate::http_client::{self, SendError};
 use crate::secret::Secret;
-use crate::settings;
 use crate::settings::values::BaseUrl;
+use crate::settings::{self, UnusableSetting};
 use crate::telemetry::{call_span, traced};
 
 /// A token or ticket as WeChat issued it.
@@ -52,7 +53,7 @@ impl WeChatClient {
         settings: &settings::WeChat,
         http: &settings::HttpClient,
         metrics: WeChatMetrics,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, UnusableSetting> {
         let bases: Vec<_> = iter::once(&settings.api_base_url)
             .chain(&settings.fallback_base_urls)
             .cloned()

@@ -9,7 +9,7 @@ pub(super) const WRONG_SECRET: Words = Words {
 };
 
 pub(super) const BUSY: Words = Words {
-    en: "nothing, unless it lasts: WeChat is busy, and wxgate or the page tries again",
+    en: "no action needed unless it persists: WeChat is busy, and wxgate or the page tries again",
     zh: "不用管，除非一直如此：微信繁忙，wxgate 或页面会重试。",
 };
 
@@ -22,14 +22,14 @@ pub(super) const DAY_QUOTA: Words = Words {
 
 /// For 45011.
 pub(super) const MINUTE_QUOTA: Words = Words {
-    en: "nothing, unless it lasts: the quota of this minute is used up; then find out who makes so many calls",
+    en: "no action needed unless it persists: the quota of this minute is used up; if it persists, find out who makes so many calls",
     zh: "不用管，除非一直如此：这一分钟的调用次数用完了；若一直如此，找出是谁在频繁调用。",
 };
 
 /// For 40001, 40014 and 42001 on a call with a token.
 pub(super) const TOKEN_REJECTED: Words = Words {
-    en: "nothing, unless it lasts: the gateway gets another token with its next call; if it lasts, another system fetches \
-         tokens with this AppSecret",
+    en: "no action needed unless it persists: the gateway gets another token with its next call; if it persists, another \
+         system fetches tokens with this AppSecret",
     zh: "不用管，除非一直如此：网关在下一次调用时会换新 token；若一直如此，说明别的系统在用这个 AppSecret 获取 token。",
 };
 

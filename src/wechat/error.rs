@@ -31,7 +31,8 @@ pub enum CallError {
     Refused {
         /// What it refused with.
         code: ErrCode,
-        /// WeChat's `errmsg`, for the log only: shortened, control characters removed.
+        /// WeChat's `errmsg`, shortened, without control characters: the log, the internal listener's
+        /// answers, `/readyz`, the console and the journal show it.
         message: String,
     },
 }

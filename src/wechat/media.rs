@@ -1,56 +1,17 @@
-//! Temporary media: `GET /cgi-bin/media/get`.
+//! Temporary media: `GET /cgi-bin/media/get`, and whether an answer is a file or WeChat's refusal of the token.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::answer::{Answer, MAX_JSON};
-use super::token_rejection::{TokenRejection, is_file};
 use super::{BodyProblem, CallError, Meaning};
 use crate::http_client;
 use crate::picture::{Content, Kind};
-
-/// A media id as WeChat gives it: 1 to 512 characters of `[A-Za-z0-9_-]`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MediaId(String);
-
-impl MediaId {
-    /// The longest that is accepted. Ids seen have 63 or 64 characters.
-    pub const MAX_LEN: usize = 512;
-
-    /// Parses `text`; `None` if it can't be a media id.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        let fine = !text.is_empty() && text.len() <= Self::MAX_LEN && text.bytes().all(allowed);
-        fine.then(|| Self(text.to_owned()))
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Its first characters, enough to find it by.
-    #[must_use]
-    pub fn start(&self) -> &str {
-        const LENGTH: usize = 12;
-        // All of its characters are one byte long.
-        self.0.get(..LENGTH).unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for MediaId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A media file that is being downloaded. All that is known is that it is not certainly an error of WeChat's.
 pub struct MediaDownload {
@@ -167,21 +128,76 @@ fn json_in_place_of_a_file(body: &[u8]) -> CallError {
     }
 }
 
+/// An answer that reads as if WeChat refused the token of the call.
+///
+/// `media/get` gives users' files out as they came, and a user can write `{"errcode":40001}` into one. A token that is
+/// dropped because of that costs a renewal, and everybody waits for it.
+#[derive(Debug)]
+pub struct TokenRejection {
+    /// The refusal.
+    pub error: CallError,
+    /// False if it may as well be a user's file. Then the token must be probed before it is dropped.
+    pub is_certain: bool,
+}
+
+impl TokenRejection {
+    /// The refusal of the token in an answer of any API, if there is one.
+    #[must_use]
+    pub fn in_answer(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+        if is_file(headers) {
+            return None;
+        }
+        Self::of(CallError::refusal_in(body)?, headers)
+    }
+
+    /// `error` as such a refusal, if it is one. It was read from an answer with these headers.
+    fn of(error: CallError, headers: &HeaderMap) -> Option<Self> {
+        let CallError::Refused { code, message } = &error else {
+            return None;
+        };
+        // WeChat's own refusals have an `errmsg`, and nowadays say that they are JSON.
+        let is_certain = is_json(headers) && !message.is_empty();
+        (code.meaning() == Meaning::TokenRejected).then_some(Self { error, is_certain })
+    }
+}
+
+/// True if an answer is a file, whatever its bytes look like: WeChat gives files a name, and errors none.
+fn is_file(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_DISPOSITION)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|text| text.to_ascii_lowercase().starts_with("application/json"))
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use reqwest::header::HeaderValue;
 
     use super::*;
 
-    proptest! {
-        #[test]
-        fn media_id_is_kept_unchanged_or_refused(text in "[A-Za-z0-9_-]{0,70}|\\PC{0,8}|[a-z]{510,514}") {
-            let allowed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
-            let id = MediaId::parse(&text);
-            prop_assert_eq!(id.is_some(), allowed && (1..=512).contains(&text.len()));
-            if let Some(id) = id {
-                prop_assert_eq!(id.as_str(), text);
+    #[test]
+    fn file_is_no_refusal_and_plain_text_is_doubtful() {
+        const REFUSAL: &str = r#"{"errcode":40001,"errmsg":"invalid credential"}"#;
+        const BARE: &str = r#"{"errcode":40001}"#;
+        const BUSY: &str = r#"{"errcode":-1,"errmsg":"system error"}"#;
+        for (content_type, is_file, body, certain) in [
+            ("application/json; encoding=utf-8", false, REFUSAL, Some(true)),
+            ("text/plain", false, REFUSAL, Some(false)),
+            ("", false, REFUSAL, Some(false)),
+            ("application/json", false, BARE, Some(false)),
+            ("application/json", true, REFUSAL, None),
+            ("text/plain", true, REFUSAL, None),
+            ("application/json", false, BUSY, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if is_file {
+                headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
             }
+            let found = TokenRejection::in_answer(&headers, body.as_bytes());
+            assert_eq!(found.map(|found| found.is_certain), certain, "{content_type}: {body}");
         }
     }
 }

@@ -7,15 +7,15 @@ mod errcode;
 mod error;
 mod forward;
 mod media;
+mod media_id;
 mod metrics;
 mod refused_addresses;
-mod token_rejection;
 
 pub use client::{Issued, MAX_CREDENTIAL, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
 pub use error::{BodyProblem, CallError};
 pub use forward::{ApiPath, CallBody, CallHead};
-pub use media::{MediaDownload, MediaId};
+pub use media::{MediaDownload, TokenRejection};
+pub use media_id::MediaId;
 pub use metrics::WeChatMetrics;
 pub use refused_addresses::{ChangingWayOut, RefusedAddresses};
-pub use token_rejection::TokenRejection;

@@ -6,3 +6,4 @@ mod http;
 mod s3;
 mod suite;
 mod support;
+mod upload_service;

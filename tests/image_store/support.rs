@@ -13,8 +13,8 @@ use wxgate::image_store::{self, ImageStore, Picture};
 use wxgate::picture::Kind;
 use wxgate::settings;
 
-use crate::http::UploadService;
 use crate::s3::S3Server;
+use crate::upload_service::UploadService;
 
 /// A store, and a look at what is in it.
 pub struct Fixture {

@@ -39,7 +39,7 @@ const OTHER_ADVICE: [&str; 7] = [
     "DNS",
     "firewall",
     "field",
-    "is it up",
+    "check that Redis",
     "is the service up",
     "endpoint, region",
     "nodes",

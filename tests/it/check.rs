@@ -128,7 +128,7 @@ async fn redis_is_down() {
     let down = format!("redis://:its-password@{}/0", free_address());
     let builder = patient().set("credentials.backend", "redis").set("redis.url", down);
     let ran = builder.run(&sandbox().await, &["check"]).await;
-    assert_failed(&ran, "redis", "no answer from", "is it up");
+    assert_failed(&ran, "redis", "no answer from", "check that Redis is up");
     assert!(!ran.out.contains("its-password"), "{}", ran.out);
 }
 

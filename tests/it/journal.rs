@@ -48,10 +48,10 @@ async fn journal_entries_hold_facts_as_fields() {
     assert_eq!(issued["reason"], "");
 
     let handed_out = entry(&redis, &wechat, "handed_out").await;
-    assert_eq!(names(&handed_out), usual_and(&["client", "left_s"]));
+    assert_eq!(names(&handed_out), usual_and(&["client", "address", "left_s"]));
     assert_eq!(
-        (&*handed_out["client"], &*handed_out["reason"]),
-        ("AppSecret", "127.0.0.1")
+        (&*handed_out["client"], &*handed_out["address"], &*handed_out["reason"]),
+        ("AppSecret", "127.0.0.1", "")
     );
 
     let app_id = wechat.account().app_id;

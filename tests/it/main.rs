@@ -40,6 +40,7 @@ mod memory;
 mod metric_labels;
 mod open_files;
 mod openapi;
+mod operator;
 mod photo_refusals;
 mod photo_retries;
 mod photos;

@@ -20,7 +20,7 @@ use wxgate::image_store::{ImageStore, Picture, StoreFailure};
 use wxgate::picture::Kind;
 use wxgate::settings;
 use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault, StoreFuture};
-use wxgate::upload::{MediaRelay, MediaSource, UploadError, UploadMetrics};
+use wxgate::upload::{MediaRelay, MediaSource, RelayParts, UploadError, UploadMetrics};
 use wxgate::wechat::{CallError, MediaDownload, MediaId};
 
 pub const PHOTO: &[u8] = include_bytes!("../fixtures/photos/portrait.jpg");
@@ -275,20 +275,18 @@ impl Gateway {
         shared: Arc<dyn SharedStore>,
         change: impl FnOnce(&mut settings::Media),
     ) -> Self {
-        let mut settings = settings::Media::default();
-        change(&mut settings);
+        let mut media = settings::Media::default();
+        change(&mut media);
         let (tasks, stop, registry) = (TaskTracker::new(), CancellationToken::new(), Registry::new());
-        let metrics = UploadMetrics::register(&registry).unwrap();
-        let store = Arc::clone(store) as Arc<dyn ImageStore>;
-        let relay = MediaRelay::new(
-            &settings,
-            MEDIA_TIMEOUT,
-            store,
+        let relay = MediaRelay::new(RelayParts {
+            media,
+            media_timeout: MEDIA_TIMEOUT,
+            images: Arc::clone(store) as _,
             shared,
-            metrics,
-            tasks.clone(),
-            stop.clone(),
-        );
+            metrics: UploadMetrics::register(&registry).unwrap(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        });
         Self {
             relay,
             tasks,

@@ -1,7 +1,9 @@
 //! An entry of the journal: what happened, and the facts about it, a field of the stream each.
 //!
-//! Facts are written and read back here, and nowhere else. `reason` is for people and is never taken apart.
+//! Facts are written and read back here, and nowhere else. `reason` is for people and is not taken apart, except that
+//! entries of early builds of version 0.2 have the address there.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::credentials::credential::Kind;
@@ -69,7 +71,9 @@ pub(crate) struct JournalEntry {
     pub(crate) errcode: Option<i64>,
     /// Who was given the token.
     pub(crate) client: Option<String>,
-    /// What else there is to say, for people: WeChat's own words, a trigger, an address.
+    /// The address from which it was asked for with the AppSecret.
+    pub(crate) address: Option<IpAddr>,
+    /// What else there is to say, for people: WeChat's own words, a trigger.
     pub(crate) reason: String,
 }
 
@@ -89,6 +93,7 @@ impl JournalEntry {
             left: None,
             errcode: None,
             client: None,
+            address: None,
             reason: String::new(),
         }
     }
@@ -110,6 +115,7 @@ impl JournalEntry {
             ("left_s", seconds(self.left)),
             ("errcode", self.errcode.map(|code| code.to_string())),
             ("client", self.client.clone()),
+            ("address", self.address.map(|address| address.to_string())),
             ("reason", Some(self.reason.clone())),
             ("replica", Some(self.replica.clone())),
         ];
@@ -136,6 +142,9 @@ impl JournalEntry {
             left: seconds("left_s"),
             errcode: field("errcode").and_then(|code| code.parse().ok()),
             client: field("client"),
+            address: field("address")
+                .or_else(|| field("reason"))
+                .and_then(|address| address.parse().ok()),
             reason: text("reason"),
         })
     }
@@ -161,6 +170,7 @@ mod tests {
                 left: Some(Duration::from_secs(5000)),
                 errcode: Some(40164),
                 client: Some("crm".to_owned()),
+                address: Some(IpAddr::from([203, 0, 113, 8])),
                 reason: "invalid ip 203.0.113.7".to_owned(),
                 ..JournalEntry::new(event, Kind::AccessToken)
             };
@@ -179,6 +189,18 @@ mod tests {
             (entry.life, entry.left, entry.errcode, entry.client),
             (None, None, None, None)
         );
+    }
+
+    #[test]
+    fn address_is_also_found_where_early_builds_wrote_it() {
+        let read = |name, value: &str| {
+            let fields = [("time", "2026-01-31T10:00:00Z".to_owned()), (name, value.to_owned())];
+            JournalEntry::read(&owned(&fields)).unwrap().address
+        };
+        let address = Some(IpAddr::from([203, 0, 113, 7]));
+        assert_eq!(read("address", "203.0.113.7"), address);
+        assert_eq!(read("reason", "203.0.113.7"), address);
+        assert_eq!(read("reason", "invalid ip 203.0.113.7"), None);
     }
 
     #[test]

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::clock::Moment;
-use crate::credentials::credential::{Credential, Kind, Trigger};
+use crate::credentials::credential::{Credential, Kind, Policy, Trigger};
 use crate::credentials::journal::Event;
-use crate::credentials::policy::Policy;
 use crate::credentials::report::Reports;
 use crate::secret::Secret;
 

@@ -1,6 +1,5 @@
 //! The account's `access_token`: lent to calls, replaced if WeChat rejects it, renewed.
 
-mod budget;
 mod call;
 
 use std::future::Future;
@@ -12,20 +11,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::AppId;
 use crate::clock::Moment;
-use crate::credentials::backoff::{Backoff, Severity};
-use crate::credentials::credential::{Credential, Kind, Trigger, name_in_store};
+use crate::credentials::credential::{Credential, Kind, Policy, Trigger, name_in_store};
 use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
 use crate::credentials::issuer::Issuer;
 use crate::credentials::jitter::POLL;
 use crate::credentials::lock::{Acquisition, Lock};
 use crate::credentials::parameters::Parameters;
-use crate::credentials::policy::Policy;
-use crate::credentials::renewal::{Outcome, Renewals};
+use crate::credentials::renewal::{Backoff, Outcome, Renewals, Severity};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
 use crate::store::{SharedStore, keys};
 use crate::wechat::CallError;
-use budget::Budget;
+use call::Budget;
 
 /// A token that is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, was
 /// taken over by another system.
@@ -200,12 +197,12 @@ impl Token {
         let _ = self.store.set_if_absent(&key, "handed out", token.remaining()).await;
     }
 
-    /// Why no token is called for now, if that is so.
+    /// The back-off that currently prevents a token call, if any.
     pub(crate) fn refusal(&self) -> Option<Unavailable> {
         self.renewals.backoff.refusal().or_else(|| self.rejections.refusal())
     }
 
-    /// Why the refresher is to renew the token now, if it is.
+    /// The reason to renew now, or `None` if none is due.
     pub(crate) fn due(&self) -> Option<Trigger> {
         if self.refusal().is_some() {
             return None;

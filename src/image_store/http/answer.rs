@@ -7,7 +7,7 @@ use reqwest::Response;
 use serde_json::Value;
 use url::Url;
 
-use super::words::Words;
+use super::message::MessageReader;
 use crate::http_client;
 use crate::image_store::StoreFailure;
 use crate::settings::HttpStore;
@@ -37,9 +37,9 @@ impl Answer {
     }
 
     /// The picture's URL, if the answer reports success as `settings` describe it. What the service says about a
-    /// failure is found by `words`.
-    pub(super) fn picture_url(&self, settings: &HttpStore, words: &Words) -> Result<String, StoreFailure> {
-        let said = || words.of(self.body.as_deref().unwrap_or_default());
+    /// failure is found by `messages`.
+    pub(super) fn picture_url(&self, settings: &HttpStore, messages: &MessageReader) -> Result<String, StoreFailure> {
+        let said = || messages.of(self.body.as_deref().unwrap_or_default());
         if !self.status.is_success() {
             let text = format!("it answered with HTTP status {}{}", self.status, said());
             return Err(StoreFailure::answered(self.status, text));
@@ -89,7 +89,9 @@ impl Answer {
 
     fn body(&self) -> Result<&[u8], StoreFailure> {
         let too_long = || StoreFailure::Refused(format!("its answer is longer than {MAX_ANSWER} bytes"));
-        self.body.as_deref().ok_or_else(too_long)
+        let body = self.body.as_deref().ok_or_else(too_long)?;
+        // Some frameworks begin with a byte order mark.
+        Ok(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
     }
 
     fn json(&self) -> Result<Value, StoreFailure> {

@@ -1,7 +1,7 @@
 //! Pictures in an upload service: `multipart/form-data` in, JSON or a bare URL out.
 
 mod answer;
-mod words;
+mod message;
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use reqwest::{Body, Client, Method, StatusCode};
 use tokio::time::timeout;
 
 use self::answer::Answer;
-use self::words::Words;
+use self::message::MessageReader;
 
-use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure};
+use super::{ImageName, ImageStore, Picture, StoreFailure};
 use crate::http_client::{self, ReadError, SendError};
-use crate::settings::{self, resolved};
+use crate::settings::{self, UnusableSetting, resolved};
 use crate::telemetry;
 
 /// The limit of making a connection; an upload service is near.
@@ -26,16 +26,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct HttpStore {
     http: Client,
     settings: resolved::HttpStore,
-    words: Words,
+    messages: MessageReader,
 }
 
 impl HttpStore {
     /// A client for the service in `settings`; nothing is sent yet.
-    pub fn open(settings: &resolved::HttpStore, http: &settings::HttpClient) -> Result<Self, OpenError> {
-        let http = http_client::build(http, CONNECT_TIMEOUT.min(settings.section.timeout));
+    pub fn open(settings: &resolved::HttpStore, http: &settings::HttpClient) -> Result<Self, UnusableSetting> {
         Ok(Self {
-            http: http.map_err(|error| OpenError::new(error.key(), error.to_string()))?,
-            words: Words::without_secrets_of(settings),
+            http: http_client::build(http, CONNECT_TIMEOUT.min(settings.section.timeout))?,
+            messages: MessageReader::without_secrets_of(settings),
             settings: settings.clone(),
         })
     }
@@ -58,7 +57,7 @@ impl HttpStore {
         let limit = section.timeout;
         let exchange = async { Answer::read(http_client::send(request, limit).await?, limit).await };
         let answer = timeout(limit, exchange).await.unwrap_or(Err(StoreFailure::TimedOut))?;
-        answer.picture_url(section, &self.words)
+        answer.picture_url(section, &self.messages)
     }
 
     async fn ask(&self) -> Result<(), StoreFailure> {

@@ -27,9 +27,10 @@ use self::stored::READ_LIMIT;
 pub use self::stored::StoredPicture;
 pub use self::watch::FolderHealth;
 use self::watch::Watched;
-use super::{ImageName, ImageStore, OpenError, Picture, StoreFailure, body_failed};
+use super::{ImageName, ImageStore, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
-use crate::settings::{self, values::PublicBase};
+use crate::settings::values::PublicBase;
+use crate::settings::{self, UnusableSetting};
 
 /// Short chunks are collected up to this length before they are written, since each write is a switch of threads.
 const BLOCK: usize = Picture::MAX_CHUNK;
@@ -51,7 +52,7 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// Opens the folder, and creates it if it does not exist. Its files are written on `tasks`.
-    pub async fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, OpenError> {
+    pub async fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, UnusableSetting> {
         let store = Self {
             directory: settings.directory.clone(),
             base: settings.public_base_url.clone(),
@@ -59,7 +60,7 @@ impl LocalStore {
             watched: Watched::good(),
         };
         let refuse = |what: &str, error: &io::Error| {
-            OpenError::new(DIRECTORY, format!("{what} {}: {error}", store.directory.display()))
+            UnusableSetting::new(DIRECTORY, format!("{what} {}: {error}", store.directory.display()))
         };
         let directory = store.directory.clone();
         let create = move || DirBuilder::new().recursive(true).mode(MODE).create(directory);

@@ -9,8 +9,7 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use super::bounded::Bounded;
 use crate::http_client;
-use crate::image_store::OpenError;
-use crate::settings::{self, resolved};
+use crate::settings::{self, UnusableSetting, resolved};
 
 /// The limit of one request, which uploads at most one part.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,11 +21,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 struct Connector(reqwest::Client);
 
 impl Connector {
-    fn new(http: &settings::HttpClient) -> Result<Self, OpenError> {
+    fn new(http: &settings::HttpClient) -> Result<Self, UnusableSetting> {
         let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT));
-        client
-            .map(Self)
-            .map_err(|error| OpenError::new(error.key(), error.to_string()))
+        client.map(Self)
     }
 }
 
@@ -48,14 +45,14 @@ pub(super) struct Clients {
 }
 
 /// Clients for the bucket in `settings`, with connections according to `http`.
-pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<Clients, OpenError> {
+pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<Clients, UnusableSetting> {
     let connector = Connector::new(http)?;
     let build = |options| {
         let built = builder(settings)
             .with_client_options(options)
             .with_http_connector(Connector(connector.0.clone()))
             .build();
-        built.map_err(|error| OpenError::new("image_store.s3", error.to_string()))
+        built.map_err(|error| UnusableSetting::new("image_store.s3", error))
     };
     let mut headers = HeaderMap::new();
     if let Ok(acl) = HeaderValue::from_str(&settings.section.acl)

@@ -52,7 +52,7 @@ fn answer(text: &str) -> StoreFailure {
         (Some(status), Some(code)) => format!("HTTP status {status}, {code}"),
         (Some(status), None) => format!("HTTP status {status}"),
         (None, Some(code)) => code.to_owned(),
-        (None, None) => "with an answer that is not S3's".to_owned(),
+        (None, None) => "the response is not an S3 response".to_owned(),
     };
     if let Some(region) = region_in(text) {
         what = format!("{what}; {}", wrong_region(region));

@@ -28,9 +28,9 @@ use url::Url;
 use self::client::Clients;
 use self::error::failed;
 use self::parts::{PART, Parts};
-use super::{CACHE_CONTROL, ImageName, ImageStore, OpenError, Picture, StoreFailure};
+use super::{CACHE_CONTROL, ImageName, ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
-use crate::settings::{self, resolved};
+use crate::settings::{self, UnusableSetting, resolved};
 
 /// The last part and the request that completes the upload, each with its retries.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
@@ -59,7 +59,7 @@ impl S3Store {
         settings: &resolved::S3Store,
         http: &settings::HttpClient,
         tasks: &TaskTracker,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, UnusableSetting> {
         let bucket = Bucket {
             clients: client::open(settings, http)?,
             with_role: settings.keys.is_none(),

@@ -69,7 +69,7 @@ fn non_empty(text: &str) -> Option<String> {
 fn jwt_keys(auth: &sections::Auth, findings: &mut Findings) -> Option<JwtKeys> {
     let algorithm = auth.jwt_algorithm;
     let Some(url) = &auth.jwt_jwks_url else {
-        let keys = ["auth.jwt_key", "auth.jwt_algorithm", "auth.mode"];
+        let keys = ["auth.jwt_key", "auth.jwt_algorithm", "auth.mode", "auth.jwt_jwks_url"];
         let key = decoding_key(&auth.jwt_key, algorithm);
         let key = key.map_err(|problem| findings.require(false, &keys, problem)).ok()?;
         return Some(JwtKeys::Fixed(key));

@@ -160,6 +160,10 @@ fn s3(s3: &sections::S3Store, findings: &mut Findings) -> Option<S3Store> {
         ("public_base_url", based, "the address that pictures are read from"),
     ];
     needs(findings, "s3", fields);
+    let in_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let named = s3.bucket.trim().is_empty() || s3.bucket.bytes().all(in_a_name);
+    let text = "expected a bucket's name: letters of ASCII, digits, \"-\", \".\" and \"_\"";
+    findings.require(named, &["image_store.s3.bucket"], text);
     let text = "expected the beginning of a key, such as \"h5/\": no empty part, no \".\" or \"..\"";
     findings.require(Path::parse(&s3.prefix).is_ok(), &["image_store.s3.prefix"], text);
     let named = s3.acl.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
@@ -208,6 +212,9 @@ fn access_keys(s3: &sections::S3Store, findings: &mut Findings) -> Option<Access
         let [key, other] = [key, other].map(|key| format!("image_store.s3.{key}"));
         let text = format!("missing: {other} is set; set both, or neither to use the machine's role");
         findings.require(!own.is_blank() || others.is_blank(), &[&key, &other], text);
+        // They are sent in a header.
+        let text = "expected one line of visible characters of ASCII";
+        findings.require(own.expose().bytes().all(|byte| byte.is_ascii_graphic()), &[&key], text);
     }
     (!id.is_blank() && !secret.is_blank()).then(|| AccessKeys {
         id: id.clone(),

@@ -22,7 +22,11 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError, serve
             _ => format!("{command} failed: {}", root(error)),
         };
         return match error.kind() {
-            ErrorKind::UnexpectedReturnType => StoreError::new(StoreFault::Other, message, "is this a Redis?"),
+            ErrorKind::UnexpectedReturnType => StoreError::new(
+                StoreFault::Other,
+                message,
+                "check that redis.url points to a Redis server",
+            ),
             ErrorKind::Io => StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command)),
             _ => StoreError::new(StoreFault::Unreachable, message, unreachable_cure(servers)),
         };
@@ -99,7 +103,7 @@ fn meaning(operation: Operation, error: &RedisError, text: &str, servers: &Serve
         return (StoreFault::Full, cure.to_owned());
     }
     if has(&["LOADING", "MASTERDOWN", "CLUSTERDOWN"]) {
-        let cure = "nothing, if Redis has just started; else look at its log";
+        let cure = "no action needed if Redis has just started; otherwise look at its log";
         return (StoreFault::Unreachable, cure.to_owned());
     }
     if is_of_another_mode(text) {
@@ -153,20 +157,23 @@ fn acl_cure(missing: &str) -> String {
 
 fn proxy_cure(command: &str) -> String {
     format!(
-        "this Redis, or the proxy before it, has no {command}: allow it there (renamed and disabled commands too), or \
+        "this Redis, or the proxy in front, has no {command}: allow it there (renamed and disabled commands too), or \
          reach Redis without the proxy; docs/reference/redis.md lists what is needed"
     )
 }
 
 fn hang_up_cure(command: &str) -> String {
-    format!("is Redis up? If it is and this goes on, a proxy before it hangs up on {command}, which it does not know")
+    format!(
+        "check that Redis is up; if it is and this persists, a proxy in front probably closes the connection because it \
+         does not support {command}"
+    )
 }
 
 fn unreachable_cure(servers: &Servers) -> String {
     let cure = match servers {
-        Servers::Standalone => "is it up, and does this host get there? See redis.url; rediss:// for TLS",
-        Servers::Sentinel { .. } => "are the sentinels up, and do they know redis.sentinel_service?",
-        Servers::Cluster { .. } => "are the nodes up, and does this host get to all of them?",
+        Servers::Standalone => "check that Redis is up and reachable from this host at redis.url (rediss:// for TLS)",
+        Servers::Sentinel { .. } => "check that the sentinels are up and know redis.sentinel_service",
+        Servers::Cluster { .. } => "check that the nodes are up and all reachable from this host",
     };
     cure.to_owned()
 }

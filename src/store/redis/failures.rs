@@ -13,20 +13,20 @@ const MAX: usize = 16;
 /// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET goes on working. So each
 /// stays until it succeeds itself.
 pub(super) struct Failures {
-    failing: Vec<Failing>,
+    failing: Vec<FailedOperation>,
     /// When the store last went up or down; `None` until it was first asked.
     since: Option<Instant>,
 }
 
 /// An operation that failed.
 #[derive(Clone)]
-pub(super) struct Failing {
+pub(super) struct FailedOperation {
     pub(super) operation: Operation,
     pub(super) key: String,
     pub(super) error: StoreError,
 }
 
-impl Failing {
+impl FailedOperation {
     /// True if a success of the same operation with another key shows that it is over. In a cluster another key may
     /// be on another node, and an ACL may allow it.
     fn is_same_for_all_keys(&self) -> bool {
@@ -64,13 +64,13 @@ impl Failures {
         }
     }
 
-    pub(super) fn list(&self) -> Vec<Failing> {
+    pub(super) fn list(&self) -> Vec<FailedOperation> {
         self.failing.clone()
     }
 
     /// Notes the outcome of `operation` on `key`.
     pub(super) fn record(&mut self, operation: Operation, key: &str, outcome: Outcome<'_>) {
-        let before = self.news();
+        let before = self.distinct_errors();
         let began = *self.since.get_or_insert_with(Instant::now);
         self.failing.retain(|failing| {
             let is_tried = if failing.is_same_for_all_keys() {
@@ -83,46 +83,49 @@ impl Failures {
         if let Outcome::Failed(error) = outcome
             && self.failing.len() < MAX
         {
-            self.failing.push(Failing {
+            self.failing.push(FailedOperation {
                 operation,
                 key: key.to_owned(),
                 error: error.clone(),
             });
         }
-        let after = self.news();
+        let after = self.distinct_errors();
         if before.is_empty() != after.is_empty() {
             self.since = Some(Instant::now());
         }
         let is_new = |error: &&StoreError| !before.iter().any(|known| known.fault.is_like(&error.fault));
         for error in after.iter().filter(is_new) {
-            tracing::warn!("Redis is down: {error}. What to do: {}", error.cure);
+            tracing::warn!("a Redis operation fails: {error}. What to do: {}", error.cure);
         }
         // If the operation fails with something else now, nothing is over yet.
         let is_over = |known: &&StoreError| {
             !matches!(outcome, Outcome::Failed(_)) && !after.iter().any(|error| error.fault.is_like(&known.fault))
         };
         for known in before.iter().filter(is_over) {
-            tracing::info!(down_s = began.elapsed().as_secs(), "{}", over(&known.fault));
+            tracing::info!(down_s = began.elapsed().as_secs(), "{}", recovery(&known.fault));
         }
     }
 
     /// The first error of each kind.
-    fn news(&self) -> Vec<StoreError> {
-        let mut news: Vec<StoreError> = Vec::new();
-        for Failing { error, .. } in &self.failing {
-            if !news.iter().any(|known| known.fault.is_like(&error.fault)) {
-                news.push(error.clone());
+    fn distinct_errors(&self) -> Vec<StoreError> {
+        let mut distinct: Vec<StoreError> = Vec::new();
+        for FailedOperation { error, .. } in &self.failing {
+            if !distinct.iter().any(|known| known.fault.is_like(&error.fault)) {
+                distinct.push(error.clone());
             }
         }
-        news
+        distinct
     }
 }
 
-fn over(fault: &StoreFault) -> String {
+/// What is logged when `fault` is over.
+fn recovery(fault: &StoreFault) -> String {
     match fault {
-        StoreFault::Refused(command) => format!("Redis is back: it takes {command} again"),
-        StoreFault::ReadOnly | StoreFault::Full => "Redis is back: it takes writes again".to_owned(),
-        StoreFault::Login => "Redis is back: it takes our login".to_owned(),
-        StoreFault::Unreachable | StoreFault::WrongType | StoreFault::Other => "Redis is back".to_owned(),
+        StoreFault::Refused(command) => format!("Redis accepts {command} again"),
+        StoreFault::ReadOnly | StoreFault::Full => "Redis accepts writes again".to_owned(),
+        StoreFault::Login => "Redis accepts our login again".to_owned(),
+        StoreFault::Unreachable | StoreFault::WrongType | StoreFault::Other => {
+            "Redis operations succeed again".to_owned()
+        }
     }
 }

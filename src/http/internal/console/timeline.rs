@@ -39,11 +39,12 @@ impl Entry {
                 kind,
                 errcode,
                 client,
+                address,
                 reason,
                 ..
             } = entry.noted.clone();
             let (day, _) = time::beijing(entry.noted.time);
-            (entry.app_id.clone(), event, kind, errcode, client, reason, day)
+            (entry.app_id.clone(), event, kind, errcode, client, address, reason, day)
         };
         !is_unique && what(self) == what(newer)
     }

@@ -11,9 +11,8 @@ use super::cookie::TokenCookie;
 use super::key_set::KeySet;
 use super::{bearer, refused};
 use crate::http::ApiError;
-use crate::http_client::BuildError;
-use crate::settings::Settings;
 use crate::settings::resolved::{Jwt, JwtKeys};
+use crate::settings::{Settings, UnusableSetting};
 
 /// How far the clocks of the issuer of tokens and of this host may differ, in seconds.
 const LEEWAY: u64 = 30;
@@ -36,7 +35,7 @@ enum Keys {
 }
 
 impl JwtVerifier {
-    pub(super) fn new(jwt: &Jwt, settings: &Settings) -> Result<Self, BuildError> {
+    pub(super) fn new(jwt: &Jwt, settings: &Settings) -> Result<Self, UnusableSetting> {
         let origins = &settings.server.cors_allowed_origins;
         Ok(Self {
             keys: match &jwt.keys {

@@ -18,8 +18,8 @@ use url::Url;
 
 use super::refused;
 use crate::http::ApiError;
-use crate::http_client::{self, BuildError};
-use crate::settings::HttpClient;
+use crate::http_client;
+use crate::settings::{HttpClient, UnusableSetting};
 use crate::single_flight::SingleFlight;
 
 /// How often keys are fetched.
@@ -68,7 +68,7 @@ struct PublicKey {
 
 impl KeySet {
     /// The keys at `url` that verify `algorithm`. None is fetched yet.
-    pub(crate) fn new(url: &Url, algorithm: Algorithm, settings: &HttpClient) -> Result<Self, BuildError> {
+    pub(crate) fn new(url: &Url, algorithm: Algorithm, settings: &HttpClient) -> Result<Self, UnusableSetting> {
         Ok(Self {
             source: Source {
                 client: http_client::build(settings, CONNECT_LIMIT)?,

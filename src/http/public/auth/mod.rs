@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::cors::X_API_KEY;
+use super::headers::X_API_KEY;
 use crate::http::{ApiError, Code};
-use crate::http_client::BuildError;
 use crate::secret::Secret;
-use crate::settings::{Settings, resolved};
+use crate::settings::{Settings, UnusableSetting, resolved};
 use jwt::JwtVerifier;
 
 pub(crate) use key_set::KeySet;
@@ -30,7 +29,7 @@ pub enum Auth {
 
 impl Auth {
     /// As the settings say.
-    pub fn new(settings: &Settings) -> Result<Self, BuildError> {
+    pub fn new(settings: &Settings) -> Result<Self, UnusableSetting> {
         Ok(match &settings.resolved.auth {
             resolved::Auth::None => Self::Open,
             resolved::Auth::ApiKeys(keys) => Self::ApiKey(keys.clone()),

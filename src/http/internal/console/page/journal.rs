@@ -1,7 +1,5 @@
 //! The timeline, and the warning about other systems that invalidate the token.
 
-use std::net::IpAddr;
-
 use maud::{Markup, html};
 
 use crate::credentials::Event;
@@ -146,8 +144,8 @@ fn fact(entry: &Entry, loc: Localizer) -> Option<String> {
             Some(loc.format(text::REFUSED_WITH, &[&code]))
         }
         Event::HandedOut => {
-            let address: IpAddr = noted.reason.parse().ok()?;
-            Some(loc.format(text::WITH_APP_SECRET, &[&address.to_string()]))
+            let address = noted.address?.to_string();
+            Some(loc.format(text::WITH_APP_SECRET, &[&address]))
         }
     }
 }

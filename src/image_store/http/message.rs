@@ -13,12 +13,12 @@ const LONGEST: usize = 200;
 const SHORTEST_SECRET: usize = 4;
 
 /// Finds a service's message and keeps our own secrets out of it: a service may repeat what it was sent.
-pub(super) struct Words {
+pub(super) struct MessageReader {
     /// The longest first, since one may be a part of another.
     secrets: Vec<String>,
 }
 
-impl Words {
+impl MessageReader {
     /// For the service in `settings`.
     pub(super) fn without_secrets_of(settings: &resolved::HttpStore) -> Self {
         let headers = settings.section.headers.values().map(Secret::expose);
@@ -73,8 +73,8 @@ mod tests {
             fields: [("sign".to_owned(), Secret::new("field-secret"))].into(),
             ..Default::default()
         };
-        let words = Words::without_secrets_of(&section.resolve().unwrap());
-        let said = |body: &str| words.of(body.as_bytes());
+        let messages = MessageReader::without_secrets_of(&section.resolve().unwrap());
+        let said = |body: &str| messages.of(body.as_bytes());
         assert_eq!(said(r#"{"msg":" 文件太大\n ","data":null}"#), "; it says: \"文件太大\"");
         let body = r#"{"message":"hunter2-hunter2, Bearer hunter2-hunter2, field-secret at http://a.cn/x?k=in-the-query v 2"}"#;
         assert_eq!(

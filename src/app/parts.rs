@@ -1,0 +1,152 @@
+//! The parts of a gateway, each built from the settings and what the others share.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use super::lifecycle::Lifecycle;
+use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer};
+use crate::directory::{Account, Directory};
+use crate::http::public::{self, Api, Auth, RateLimit};
+use crate::http::serve::Tls;
+use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
+use crate::image_store;
+use crate::metrics::Metrics;
+use crate::replicas::Replicas;
+use crate::settings::{Backend, CurrentSettings, Settings, UnusableSetting};
+use crate::store::{MemoryStore, RedisStore, SharedStore};
+use crate::upload::{MediaRelay, RelayParts, WeChatMedia};
+use crate::wechat::WeChatClient;
+
+/// Builds the parts of a gateway that need the same things.
+pub(super) struct Builder<'a> {
+    pub(super) settings: &'a Settings,
+    /// The same, for what uses secrets that may change.
+    pub(super) current: CurrentSettings,
+    pub(super) replica: String,
+    pub(super) wechat: Arc<WeChatClient>,
+    pub(super) metrics: Metrics,
+    pub(super) lifecycle: &'a Lifecycle,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn api(&self, images: image_store::OpenStore) -> Result<Api, UnusableSetting> {
+        let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
+        let settings = self.settings;
+        let store = self.shared_store()?;
+        Ok(Api {
+            directory: Arc::new(self.directory(&store)?),
+            relay: MediaRelay::new(RelayParts {
+                media: settings.media.clone(),
+                media_timeout: settings.wechat.media_timeout,
+                images: images.store,
+                shared: Arc::clone(&store),
+                metrics: self.metrics.uploads.clone(),
+                tasks: tasks.clone(),
+                stop: cut_off.clone(),
+            }),
+            store,
+            local: images.local,
+            settings: Arc::clone(&self.current),
+            auth: ArcSwap::from_pointee(Auth::new(settings)?),
+            jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
+            upload_limit: RateLimit::new(settings.rate_limit.upload()),
+            stopping: CancellationToken::new(),
+        })
+    }
+
+    fn shared_store(&self) -> Result<Arc<dyn SharedStore>, UnusableSetting> {
+        Ok(match self.settings.credentials.backend {
+            Backend::Memory => Arc::new(MemoryStore::default()),
+            Backend::Redis => {
+                let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
+                    .map_err(|error| UnusableSetting::new("redis", error))?;
+                let (store, interval) = (Arc::new(store), self.settings.credentials.adopt_interval);
+                let Lifecycle { background, stop, .. } = self.lifecycle;
+                background.spawn(Arc::clone(&store).watch(interval, stop.clone()));
+                store
+            }
+        })
+    }
+
+    fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, UnusableSetting> {
+        let Lifecycle {
+            cut_off,
+            tasks_done,
+            tasks,
+            background,
+            ..
+        } = self.lifecycle;
+        let services = Services {
+            store: Arc::clone(store),
+            journal: Journal::start(Arc::clone(store), &self.replica, background, tasks_done.clone()),
+            metrics: self.metrics.credentials.clone(),
+            tasks: tasks.clone(),
+            cut_off: cut_off.clone(),
+        };
+        let policy = Policy::new(&self.settings.credentials, &self.settings.wechat);
+        let accounts = self.settings.accounts.iter().map(|account| {
+            let credentials = AccountCredentials::new(&Parameters {
+                app_id: account.app_id.clone(),
+                issuer: Arc::new(WeChatIssuer::new(
+                    Arc::clone(&self.wechat),
+                    account,
+                    Arc::clone(&self.current),
+                )),
+                settings: &self.settings.credentials,
+                signs_pages: account.jsapi,
+                policy: policy.clone(),
+                services: services.clone(),
+            });
+            Account {
+                media: Arc::new(WeChatMedia::new(Arc::clone(&self.wechat), Arc::clone(&credentials))),
+                credentials,
+                js_domains: account.js_domains.clone(),
+            }
+        });
+        Directory::new(accounts.collect()).ok_or_else(|| UnusableSetting::new("accounts", "there is none"))
+    }
+
+    pub(super) fn stack(&self) -> prometheus::Result<Stack> {
+        Ok(Stack {
+            listener: Listener::Public,
+            failure: ApiError::envelope,
+            headers: public::add_security_headers,
+            cors: public::cors(&self.settings.server),
+            trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
+            metrics: HttpMetrics::register(self.metrics.registry())?,
+        })
+    }
+
+    pub(super) fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
+        let Lifecycle { stop, background, .. } = self.lifecycle;
+        let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
+        background.spawn(Arc::clone(&replicas).keep_marked(self.lifecycle.tasks_done.clone()));
+        let console = internal::Console::start(
+            self.settings,
+            Arc::clone(api),
+            self.metrics.clone(),
+            replicas,
+            background,
+            stop.clone(),
+        );
+        internal::Routes {
+            settings: self.settings,
+            api: Arc::clone(api),
+            metrics: self.metrics,
+            wechat: self.wechat,
+            console,
+        }
+    }
+}
+
+pub(super) fn internal_tls(settings: &Settings) -> Result<Option<Tls>, UnusableSetting> {
+    let Some(files) = &settings.resolved.internal_tls else {
+        return Ok(None);
+    };
+    let certificate = files.certified_key(&files.read());
+    let certificate = certificate.map_err(|(key, problem)| UnusableSetting::new(key, problem))?;
+    let tls = Tls::new(certificate).map_err(|error| UnusableSetting::new("internal.tls_certificate_file", error))?;
+    Ok(Some(tls))
+}
