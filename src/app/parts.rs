@@ -123,18 +123,20 @@ impl<'a> Builder<'a> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
         let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
         background.spawn(Arc::clone(&replicas).keep_marked(self.lifecycle.tasks_done.clone()));
-        let console = internal::ConsoleParts {
-            settings: self.settings,
-            api: Arc::clone(api),
-            metrics: self.metrics.clone(),
+        let console = internal::Console::start(
+            self.settings,
+            Arc::clone(api),
+            self.metrics.clone(),
             replicas,
-        };
+            background,
+            stop.clone(),
+        );
         internal::Routes {
             settings: self.settings,
             api: Arc::clone(api),
             metrics: self.metrics,
             wechat: self.wechat,
-            console: internal::Console::start(console, background, stop.clone()),
+            console,
         }
     }
 }

@@ -21,14 +21,16 @@ pub(super) fn also_below(base: &BasePath, routes: Router, rest: Router) -> Route
 /// `request` without `base` at the beginning of its path.
 fn without(base: &BasePath, mut request: Request) -> Request {
     let whole = request.uri().path_and_query();
-    let rest = whole.and_then(|whole| base.rest_of(whole.as_str())?.parse().ok());
-    if let Some(rest) = rest {
-        let mut parts = request.uri().clone().into_parts();
-        parts.path_and_query = Some(rest);
-        // Only its path has changed, so it is still valid.
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
+    let rest = whole.and_then(|whole| base.rest_of(whole.as_str()));
+    if let Some(uri) = rest.and_then(|rest| with_path_and_query(request.uri(), rest)) {
+        *request.uri_mut() = uri;
     }
     request
+}
+
+/// `uri` with another path and query; `None` if they can't be these.
+pub(super) fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }

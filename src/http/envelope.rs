@@ -1,16 +1,20 @@
-//! The envelope: the shape of every answer.
+//! The envelope, the shape of every answer; and the errors of the other modules as rows of the code table.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
+use validator::ValidationErrors;
 
 use super::code::Code;
 use super::request_id::RequestId;
-use crate::wechat::ErrCode;
+use crate::credentials::{TokenCallError, Unavailable};
+use crate::image_store::StoreFailure;
+use crate::upload::UploadError;
+use crate::wechat::{BodyProblem, CallError, ErrCode, Meaning};
 
 /// The content type of every envelope.
 pub(super) const JSON: &str = "application/json; charset=utf-8";
@@ -140,13 +144,7 @@ impl ApiError {
             data: None,
             trace_id: id,
         };
-        let mut response = no_store(self.code.status(), &failure);
-        if let Some(wait) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, whole_seconds(wait).into());
-        }
-        response
+        (retry_after(self.retry_after), no_store(self.code.status(), &failure)).into_response()
     }
 }
 
@@ -158,9 +156,82 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl From<Unavailable> for ApiError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::plain(Code::CredentialUnavailable)
+            .with_errcode(unavailable.errcode)
+            .with_retry_after(unavailable.retry_after)
+            .with_detail(unavailable.reason)
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::WeChat(error) => error.into(),
+            UploadError::Rejected(rejection) => Self::new(Code::MediaRejected, rejection.to_string()),
+            UploadError::Store(StoreFailure::TimedOut) | UploadError::TimedOut => {
+                Self::plain(Code::ImageStoreTimedOut).with_detail(error)
+            }
+            UploadError::Store(_) => Self::plain(Code::ImageStoreFailed).with_detail(error),
+            UploadError::Overloaded { retry_after } => Self::plain(Code::Overloaded).with_retry_after(retry_after),
+            UploadError::Lost => Self::plain(Code::Internal).with_detail(error),
+        }
+    }
+}
+
+impl From<TokenCallError> for ApiError {
+    fn from(error: TokenCallError) -> Self {
+        match error {
+            TokenCallError::Unavailable(unavailable) => unavailable.into(),
+            TokenCallError::Call(error) => error.into(),
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        let code = match &error {
+            CallError::Unreachable(_) | CallError::Interrupted(_) => Code::WechatUnreachable,
+            CallError::TimedOut => Code::WechatTimedOut,
+            CallError::Status(_) => Code::WechatStatus,
+            CallError::Body(BodyProblem::Video) => Code::MediaRejected,
+            CallError::Body(_) => Code::WechatBody,
+            CallError::Refused { code, .. } if code.meaning() == Meaning::MediaUnknown => Code::MediaNotFound,
+            CallError::Refused { .. } => Code::WechatRefused,
+        };
+        let failure = Self::plain(code).with_errcode(error.errcode());
+        let failure = match error.retry_after() {
+            Some(wait) => failure.with_retry_after(wait),
+            None => failure,
+        };
+        failure.with_detail(error)
+    }
+}
+
+/// The first thing that is wrong with what the caller sent.
+impl From<ValidationErrors> for ApiError {
+    fn from(errors: ValidationErrors) -> Self {
+        let fields = errors.field_errors();
+        let message = fields
+            .values()
+            .flat_map(|errors| errors.iter())
+            .find_map(|error| error.message.clone());
+        Self::new(
+            Code::ParamInvalid,
+            message.unwrap_or_else(|| Code::ParamInvalid.when().into()),
+        )
+    }
+}
+
 /// `wait` in whole seconds, rounded up, so that a caller that obeys does not retry too early.
 pub(super) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// The header that says when to come back.
+pub(super) fn retry_after(wait: Option<Duration>) -> Option<[(HeaderName, HeaderValue); 1]> {
+    wait.map(|wait| [(header::RETRY_AFTER, whole_seconds(wait).into())])
 }
 
 /// `body` as JSON that must not be cached.

@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, Registry, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry,
+};
 
 use crate::telemetry::KNOWN_METHODS;
 
@@ -18,28 +21,25 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     /// Registers the metrics with `registry`.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "wxgate_http_requests_total",
-                "Requests answered, by route, method and status",
-            ),
-            &["route", "method", "status"],
-        )?;
         // Signing takes microseconds, an upload seconds.
         let buckets = vec![
             0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
         ];
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
+        Ok(Self {
+            requests: register_int_counter_vec_with_registry!(
+                "wxgate_http_requests_total",
+                "Requests answered, by route, method and status",
+                &["route", "method", "status"],
+                registry
+            )?,
+            duration: register_histogram_vec_with_registry!(
                 "wxgate_http_request_duration_seconds",
                 "Time until the answer's head was ready",
-            )
-            .buckets(buckets),
-            &["route"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
-        Ok(Self { requests, duration })
+                &["route"],
+                buckets,
+                registry
+            )?,
+        })
     }
 
     /// Counts malformed requests, as a route of their own.

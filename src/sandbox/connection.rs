@@ -26,7 +26,6 @@ use tower::ServiceExt;
 use super::answer::Answer;
 use super::delivery::{Connection, Delivery, Payload};
 use super::exchange::exchange;
-use super::foreign_page;
 use super::handle::Sandbox;
 use super::request::Request;
 
@@ -114,7 +113,7 @@ async fn answer(
     deliveries: mpsc::Sender<Delivery>,
 ) -> Result<Response, Infallible> {
     let path = request.uri().path();
-    if foreign_page::is_refused(path, request.headers()) {
+    if is_foreign(path, request.headers()) {
         let text = "the sandbox takes no calls from pages of another origin, but for the phone's routes\n";
         return Ok((http::StatusCode::FORBIDDEN, text).into_response());
     }
@@ -150,4 +149,18 @@ async fn read(request: http::Request<Incoming>, peer: IpAddr) -> Result<Request,
         body: body.to_bytes(),
         peer,
     })
+}
+
+/// Whether a browser sent the request for a page of another origin, to a route that is not for all pages. A page that a
+/// developer has open must not end the tokens of a sandbox on the same machine.
+fn is_foreign(path: &str, headers: &http::HeaderMap) -> bool {
+    // The phone's routes: the demo page, and what the WeChat app does for any page.
+    let file = path.strip_prefix("/sandbox/").unwrap_or_default();
+    let is_for_all = path == "/" || matches!(file, "demo.js" | "compare.js" | "demo.css" | "verify" | "upload");
+    let Some(origin) = headers.get(http::header::ORIGIN) else {
+        return false;
+    };
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    !is_for_all && authority.is_none_or(|(_, authority)| Some(authority) != host)
 }

@@ -28,7 +28,6 @@ mod delivery;
 mod errmsg;
 mod exchange;
 mod fault;
-mod foreign_page;
 mod handle;
 mod media;
 mod multipart;

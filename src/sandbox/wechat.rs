@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::account::Account;
 use super::answer::{Answer, Body, Fields};
@@ -76,29 +77,20 @@ impl WeChat {
     }
 
     pub(super) fn account(&mut self, app_id: &str) -> Option<&mut Account> {
-        self.accounts
-            .iter_mut()
-            .find(|account| account.config.app_id.as_str() == app_id)
+        named(&mut self.accounts, app_id)
     }
 
     /// The account that a call names by its token, its `appid` or its body, valid or not.
     pub(super) fn account_named_by(&mut self, request: &Request) -> Option<&mut Account> {
         let token = Secret::new(request.param("access_token"));
         if !token.is_blank() {
-            return self.owner(&token);
+            return owner(&mut self.accounts, &token, self.clock.now());
         }
         let app_id = match request.param("appid") {
             query if !query.is_empty() => query.into_owned(),
             _ => text(&request.object()?, "appid").to_owned(),
         };
         self.account(&app_id)
-    }
-
-    fn owner(&mut self, token: &Secret) -> Option<&mut Account> {
-        let now = self.clock.now();
-        self.accounts
-            .iter_mut()
-            .find(|account| account.tokens.standing(token, now).is_some())
     }
 
     fn token(&mut self, request: &Request) -> Outcome {
@@ -161,16 +153,16 @@ impl WeChat {
         api: Api,
         issue: impl FnOnce(&mut Account, &SandboxConfig, &Clock) -> Issued,
     ) -> Result<Issued, Refusal> {
-        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
-        let account = self.account(app_id).ok_or(Refusal(40013))?;
-        if !account.quotas.spend(api, &rules, &clock) {
+        let Self { rules, clock, accounts } = self;
+        let account = named(accounts, app_id).ok_or(Refusal(40013))?;
+        if !account.quotas.spend(api, rules, clock) {
             return Err(Refusal(45009));
         }
-        Ok(issue(account, &rules, &clock))
+        Ok(issue(account, rules, clock))
     }
 
-    /// The account whose valid token the call has, after counting the call against its quota.
-    fn caller(&mut self, api: Api, request: &Request) -> Result<&mut Account, Refusal> {
+    /// The account whose valid token the call has, after counting the call against its quota; and rules and clock.
+    fn caller(&mut self, api: Api, request: &Request) -> Result<(&mut Account, &SandboxConfig, &Clock), Refusal> {
         let token = request.param("access_token");
         if token.is_empty() {
             return Err(Refusal(41001));
@@ -180,38 +172,36 @@ impl WeChat {
             return Err(Refusal(40014));
         }
         let token = Secret::new(token);
-        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
-        let account = self.owner(&token).ok_or(Refusal(40001))?;
+        let Self { rules, clock, accounts } = self;
+        let account = owner(accounts, &token, clock.now()).ok_or(Refusal(40001))?;
         match account.tokens.standing(&token, clock.now()) {
             Some(Standing::Good) => {}
             Some(Standing::Expired) => return Err(Refusal(42001)),
             Some(Standing::Superseded) | None => return Err(Refusal(40001)),
         }
-        if !account.quotas.spend(api, &rules, &clock) {
+        if !account.quotas.spend(api, rules, clock) {
             return Err(Refusal(45009));
         }
-        Ok(account)
+        Ok((account, rules, clock))
     }
 
     fn ticket(&mut self, request: &Request) -> Outcome {
-        let (ttl, now) = (self.rules.ticket_ttl, self.clock.now());
-        let account = self.caller(Api::GetTicket, request)?;
+        let (account, rules, clock) = self.caller(Api::GetTicket, request)?;
         let kind = match &*request.param("type") {
             "jsapi" => TicketKind::Jsapi,
             "wx_card" => TicketKind::WxCard,
             _ => return Err(Refusal(40097)),
         };
-        let ticket = account.tickets.get(kind, ttl, now);
+        let ticket = account.tickets.get(kind, rules.ticket_ttl, clock.now());
         Ok(Answer::json(
             Fields::ok()
                 .with("ticket", ticket.expose())
-                .with("expires_in", ttl.as_secs()),
+                .with("expires_in", rules.ticket_ttl.as_secs()),
         ))
     }
 
     fn media_upload(&mut self, request: &Request) -> Outcome {
-        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
-        let account = self.caller(Api::MediaUpload, request)?;
+        let (account, rules, clock) = self.caller(Api::MediaUpload, request)?;
         let kind = request.param("type").into_owned();
         if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
             return Err(Refusal(40004));
@@ -229,7 +219,7 @@ impl WeChat {
             return Err(Refusal(40009));
         }
         let upload = Upload::new(part.bytes).content_type(content_type);
-        let id = account.media.add(upload, &rules, clock.now());
+        let id = account.media.add(upload, rules, clock.now());
         let name = if kind == "thumb" { "thumb_media_id" } else { "media_id" };
         Ok(Answer::json(
             Fields::default()
@@ -240,13 +230,12 @@ impl WeChat {
     }
 
     fn media_get(&mut self, request: &Request) -> Outcome {
-        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
-        let account = self.caller(Api::MediaGet, request)?;
+        let (account, rules, clock) = self.caller(Api::MediaGet, request)?;
         let id = request.param("media_id");
         if id.is_empty() {
             return Err(Refusal(41006));
         }
-        let file = account.media.get(&id, &rules, clock.now()).ok_or(Refusal(40007))?;
+        let file = account.media.get(&id, rules, clock.now()).ok_or(Refusal(40007))?;
         if file.content_type.starts_with("video/") {
             let url = format!("http://203.205.138.80/vweixinp.tc.qq.com/{id}.mp4");
             return Ok(Answer::json(Fields::default().with("video_url", url)));
@@ -268,13 +257,12 @@ impl WeChat {
     }
 
     fn clear_quota(&mut self, request: &Request) -> Outcome {
-        let clock = self.clock;
-        let account = self.caller(Api::ClearQuota, request)?;
+        let (account, _, clock) = self.caller(Api::ClearQuota, request)?;
         let body = object(&request.body)?;
         if text(&body, "appid") != account.config.app_id.as_str() {
             return Err(Refusal(40013));
         }
-        clear(account, &clock)
+        clear(account, clock)
     }
 
     /// Needs no token, because the quota for tokens may be used up too. WeChat's documentation has the parameters in the
@@ -301,14 +289,13 @@ impl WeChat {
     }
 
     fn quota(&mut self, request: &Request) -> Outcome {
-        let (rules, clock) = (Arc::clone(&self.rules), self.clock);
-        let account = self.caller(Api::QuotaGet, request)?;
+        let (account, rules, clock) = self.caller(Api::QuotaGet, request)?;
         let body = object(&request.body)?;
         let api = Api::at(text(&body, "cgi_path"));
         if api == Api::Other {
             return Err(Refusal(76021));
         }
-        let (limit, used) = (rules.daily_limit(api), account.quotas.used(api, &clock));
+        let (limit, used) = (rules.daily_limit(api), account.quotas.used(api, clock));
         let quota = json!({ "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) });
         let rate = json!({ "call_count": 0, "refresh_second": 0 });
         Ok(Answer::json(
@@ -324,6 +311,18 @@ impl WeChat {
         object(&request.body)?;
         Ok(Answer::json(Fields::ok()))
     }
+}
+
+fn named<'a>(accounts: &'a mut [Account], app_id: &str) -> Option<&'a mut Account> {
+    accounts
+        .iter_mut()
+        .find(|account| account.config.app_id.as_str() == app_id)
+}
+
+fn owner<'a>(accounts: &'a mut [Account], token: &Secret, now: Instant) -> Option<&'a mut Account> {
+    accounts
+        .iter_mut()
+        .find(|account| account.tokens.standing(token, now).is_some())
 }
 
 fn token_answer(issued: &Issued) -> Answer {

@@ -89,3 +89,26 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// Something that does not fit together.
+pub(super) struct Finding {
+    /// The keys it is about; the first is the one to name.
+    pub(super) keys: Vec<String>,
+    pub(super) text: String,
+}
+
+/// What has been found so far.
+#[derive(Default)]
+pub(super) struct Findings(pub(super) Vec<Finding>);
+
+impl Findings {
+    /// Records `text` about `keys` unless `fits`.
+    pub(super) fn require(&mut self, fits: bool, keys: &[&str], text: impl Into<String>) {
+        if !fits {
+            self.0.push(Finding {
+                keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+                text: text.into(),
+            });
+        }
+    }
+}

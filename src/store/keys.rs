@@ -348,7 +348,8 @@ mod tests {
     #[test]
     fn names_that_settings_change_are_listed_with_their_defaults() {
         let settings = settings::Credentials::default();
-        let defaults = [settings.token_key, settings.ticket_key, settings.lock_key].map(String::from);
-        assert_eq!(defaults, [TOKEN.name, TICKET.name, LOCK.name]);
+        let defaults = [settings.token_key, settings.ticket_key, settings.lock_key];
+        let names = [TOKEN, TICKET, LOCK].map(|key| key.name.to_owned().try_into());
+        assert_eq!(names, defaults.map(Ok));
     }
 }

@@ -209,30 +209,3 @@ fn assert_broken(put: &Result<String, StoreFailure>) {
     };
     assert!(!text.contains("hunter2"), "{text}");
 }
-
-#[test]
-fn unusable_settings_are_reported_without_secrets() {
-    let with = |name: &str, value: &str| {
-        let settings = settings::HttpStore {
-            url: Some(Url::parse("http://localhost/upload").unwrap()),
-            headers: BTreeMap::from([(name.to_owned(), Secret::new(value))]),
-            ..Default::default()
-        };
-        settings.resolve().map(drop).map_err(|error| error.to_string())
-    };
-    assert_eq!(with("X-Key", "fine"), Ok(()));
-    for (name, value) in [
-        ("X Key", "hunter2"),
-        ("X-Key", "hunter2\r\nX-More: 1"),
-        ("content-type", "hunter2"),
-    ] {
-        let error = with(name, value).unwrap_err();
-        assert!(
-            error.starts_with("image_store.http.headers.") && error.contains(name),
-            "{error}"
-        );
-        assert!(!error.contains("hunter2"), "{error}");
-    }
-    let error = settings::HttpStore::default().resolve().err().unwrap().to_string();
-    assert!(error.starts_with("image_store.http.url: missing"), "{error}");
-}

@@ -282,34 +282,6 @@ async fn unreachable_server_is_a_broken_store() {
 }
 
 #[test]
-fn missing_settings_are_named() {
-    let complete = settings::S3Store {
-        bucket: BUCKET.to_owned(),
-        public_base_url: Some(Url::parse("https://img.example.com").unwrap()),
-        ..Default::default()
-    };
-    let resolve = |settings: settings::S3Store| settings.resolve().map(drop).map_err(|e| e.to_string());
-    assert_eq!(resolve(complete.clone()), Ok(()));
-    let without = settings::S3Store {
-        bucket: String::new(),
-        ..complete.clone()
-    };
-    let error = resolve(without).unwrap_err();
-    assert!(error.starts_with("image_store.s3.bucket: missing"), "{error}");
-    let without = settings::S3Store {
-        public_base_url: None,
-        ..complete.clone()
-    };
-    let error = resolve(without).unwrap_err();
-    assert!(error.starts_with("image_store.s3.public_base_url: missing"), "{error}");
-    let odd = settings::S3Store {
-        prefix: "a//b".to_owned(),
-        ..complete
-    };
-    assert!(resolve(odd).unwrap_err().starts_with("image_store.s3.prefix: "));
-}
-
-#[test]
 fn store_without_keys_is_built_for_the_machines_role() {
     let keyless = settings::S3Store {
         bucket: BUCKET.to_owned(),

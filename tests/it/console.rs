@@ -134,7 +134,9 @@ async fn wechat_texts_are_escaped_and_come_with_advice() {
 #[tokio::test]
 async fn operator_buttons_need_a_configured_key() {
     let closed = Gateway::start().await;
-    assert!(!text(&page(&closed, "en").await).contains("data-action"));
+    let page_of_closed = page(&closed, "en").await;
+    assert!(!text(&page_of_closed).contains("data-action"));
+    assert!(text(&page_of_closed).contains("internal.operator_key"));
     let key = "an-operator-s-key-of-some-length";
     let open = Gateway::builder().set("internal.operator_key", key).start().await;
     let page = page(&open, "en").await;

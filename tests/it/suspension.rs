@@ -1,25 +1,17 @@
 //! A machine that was suspended for longer than tokens and tickets live.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{
-    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, always, ticket_key, token_key,
+    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, always, compile_preloaded, ticket_key, token_key,
 };
 
 /// The settings of `builder`, for a process whose clocks jump once `folder/suspended` exists.
 fn suspendable(builder: GatewayBuilder, folder: &Path) -> GatewayBuilder {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/suspension.c");
-    let library = folder.join("suspension.so");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .arg("-ldl")
-        .status();
-    assert!(compiled.unwrap().success());
+    let library = compile_preloaded("tests/it/support/suspension.c", folder);
     builder
         .variable("LD_PRELOAD", library.display())
         .variable("SUSPENDED", folder.join("suspended").display())

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use wxgate::sandbox::{Api, SandboxAccount, SandboxConfig};
 
 use crate::door::Door;
 use crate::pictures::{self, Service, Sum};
 use crate::support::{
-    Caller, Gateway, GatewayBuilder, GatewayProcess, RedisServer, S3Server, SandboxHost, Sentinel, Tls, free_address,
-    until,
+    Caller, Gateway, GatewayBuilder, GatewayProcess, RedisServer, S3Server, SandboxHost, Sentinel, Tls,
+    compile_preloaded, free_address, until,
 };
 
 pub const GATEWAYS: usize = 3;
@@ -40,6 +40,9 @@ pub struct World {
     pub redis: tokio::sync::Mutex<[RedisServer; 2]>,
     pub gateways: Vec<Replica>,
     pub names: Names,
+    /// The library that looks them up.
+    resolver: PathBuf,
+    _folder: tempfile::TempDir,
     backend: Mutex<Backend>,
     sentinel: Sentinel,
     tls: Arc<Tls>,
@@ -56,55 +59,26 @@ pub struct Replica {
     logs: Mutex<Vec<String>>,
 }
 
-/// The gateways' hosts file. They read it anew once it has changed.
-pub struct Names {
-    directory: tempfile::TempDir,
-    state: Mutex<Hosts>,
-}
-
-struct Hosts {
-    unknown: Vec<&'static str>,
-    /// The file's time, which the gateways compare in whole seconds.
-    modified: SystemTime,
-}
+/// What the names of WeChat and the stores resolve to in the gateways (names.c).
+pub struct Names(tempfile::TempDir);
 
 impl Names {
     fn new() -> Self {
-        let names = Self {
-            directory: tempfile::tempdir().unwrap(),
-            state: Mutex::new(Hosts {
-                unknown: Vec::new(),
-                modified: SystemTime::now(),
-            }),
-        };
-        names.write(&mut names.state.lock().unwrap());
+        let names = Self(tempfile::tempdir().unwrap());
+        for name in [WECHAT, STORE] {
+            names.set(name, true);
+        }
         names
     }
 
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("hosts")
-    }
-
     /// Sets whether `name` resolves.
-    pub fn set(&self, name: &'static str, resolves: bool) {
-        let mut state = self.state.lock().unwrap();
-        state.unknown.retain(|unknown| *unknown != name);
-        if !resolves {
-            state.unknown.push(name);
+    pub fn set(&self, name: &str, resolves: bool) {
+        let file = self.0.path().join(name);
+        if resolves {
+            std::fs::write(file, "").unwrap();
+        } else {
+            std::fs::remove_file(file).unwrap();
         }
-        self.write(&mut state);
-    }
-
-    fn write(&self, state: &mut Hosts) {
-        let lines = [WECHAT, STORE]
-            .into_iter()
-            .filter(|name| !state.unknown.contains(name))
-            .map(|name| format!("127.0.0.1 {name}\n"));
-        let new = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
-        std::fs::write(new.path(), lines.collect::<String>()).unwrap();
-        state.modified += Duration::from_secs(1);
-        new.as_file().set_modified(state.modified).unwrap();
-        new.persist(self.path()).unwrap();
     }
 }
 
@@ -118,6 +92,7 @@ impl World {
         let wechat = SandboxHost::start(short_lives()).await;
         let (service, address) = Service::start().await;
         let s3 = S3Server::start().await;
+        let folder = tempfile::tempdir().unwrap();
         let world = Self {
             service,
             service_door: Door::before(address).await,
@@ -126,6 +101,8 @@ impl World {
             redis: tokio::sync::Mutex::new([master, replica]),
             gateways: (0..GATEWAYS).map(|_| Replica::new(&wechat)).collect(),
             names: Names::new(),
+            resolver: compile_preloaded("tests/soak/names.c", folder.path()),
+            _folder: folder,
             backend: Mutex::new(Backend::Service),
             sentinel,
             tls,
@@ -159,8 +136,8 @@ impl World {
         };
         let [public, internal] = replica.addresses;
         builder
-            .variable("LD_PRELOAD", preloaded())
-            .variable("NSS_WRAPPER_HOSTS", self.names.path().display())
+            .variable("LD_PRELOAD", format!("{}:{}", fake_clock(), self.resolver.display()))
+            .variable("NAMES", self.names.0.path().display())
             .variable("FAKETIME_TIMESTAMP_FILE", replica.clock.path().display())
             .variable("FAKETIME_CACHE_DURATION", 1)
             .variable("DONT_FAKE_MONOTONIC", 1)
@@ -304,18 +281,13 @@ impl Replica {
     }
 }
 
-/// The libraries that give a process a wall clock and a hosts file of its own.
-fn preloaded() -> String {
-    let library = |path: &str| {
-        let found = ["x86_64", "aarch64"]
-            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/{path}"))
-            .into_iter()
-            .find(|path| std::path::Path::new(path).exists());
-        found.unwrap_or_else(|| panic!("{path} is missing: run scripts/test, which installs what the tests need"))
-    };
-    ["faketime/libfaketimeMT.so.1", "libnss_wrapper.so"]
-        .map(library)
-        .join(":")
+/// The library that gives a process a wall clock of its own.
+fn fake_clock() -> String {
+    let found = ["x86_64", "aarch64"]
+        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists());
+    found.expect("libfaketime is not installed: run scripts/test, which installs what the tests need")
 }
 
 /// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use axum::http::{StatusCode, header};
+use axum::Extension;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::state::Internal;
 use crate::credentials::Unavailable;
-use crate::http::envelope::{no_store, whole_seconds};
+use crate::http::envelope::{no_store, retry_after};
 use crate::http::middleware::FailureReason;
 use crate::http::{ApiError, Code, RequestId};
 use crate::wechat::CallError;
@@ -111,15 +112,7 @@ impl From<CallError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = json!({ "errcode": self.errcode, "errmsg": self.errmsg });
-        let mut response = no_store(self.status, &body);
-        if let Some(wait) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, whole_seconds(wait).into());
-        }
-        if let Some(reason) = self.reason {
-            response.extensions_mut().insert(FailureReason(reason));
-        }
-        response
+        let reason = self.reason.map(|reason| Extension(FailureReason(reason)));
+        (reason, retry_after(self.retry_after), no_store(self.status, &body)).into_response()
     }
 }

@@ -1,6 +1,6 @@
 //! The metrics of the internal listener.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
 
 use crate::account::AppId;
 
@@ -14,23 +14,20 @@ pub struct InternalMetrics {
 impl InternalMetrics {
     /// Registers the metrics in `registry`.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let refusals = IntCounterVec::new(
-            Opts::new(
+        Ok(Self {
+            refusals: register_int_counter_vec_with_registry!(
                 "wxgate_internal_refusals_total",
                 "Callers of the internal listener that were refused, by reason",
-            ),
-            &["reason"],
-        )?;
-        let calls = IntCounterVec::new(
-            Opts::new(
+                &["reason"],
+                registry
+            )?,
+            calls: register_int_counter_vec_with_registry!(
                 "wxgate_client_calls_total",
                 "Calls passed through with a token that was put in for a client",
-            ),
-            &["client", "app_id"],
-        )?;
-        registry.register(Box::new(refusals.clone()))?;
-        registry.register(Box::new(calls.clone()))?;
-        Ok(Self { refusals, calls })
+                &["client", "app_id"],
+                registry
+            )?,
+        })
     }
 
     /// Counts a caller that was refused.

@@ -5,7 +5,6 @@ mod clients;
 mod console;
 mod metrics;
 mod operator;
-mod owner;
 mod parameters;
 mod pass_through;
 mod spelling;
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -37,9 +36,9 @@ use clients::{Clients, HandedOut};
 use metrics::InternalMetrics;
 use pass_through::{Hosts, refuse_other_targets};
 use spelling::{STABLE_TOKEN, TICKET, TOKEN};
-use state::{Internal, InternalState};
+use state::Internal;
 
-pub use console::{Console, ConsoleParts};
+pub use console::Console;
 
 /// The parts that the internal listener's routes are built from.
 pub struct Routes<'a> {
@@ -52,7 +51,7 @@ pub struct Routes<'a> {
     /// Passes calls through.
     pub wechat: Arc<WeChatClient>,
     /// The operator's page.
-    pub console: Console,
+    pub console: Arc<Console>,
 }
 
 /// Time limit of a console page. What waits for WeChat has the limits of the calls to WeChat.
@@ -64,43 +63,35 @@ impl Routes<'_> {
         let stack = Stack {
             listener: Listener::Internal,
             failure: answer::failure,
-            headers: no_more_headers,
+            // Many responses are WeChat's own.
+            headers: |_| {},
             cors: None,
             trusted_proxies: Arc::default(),
             ..stack.clone()
         };
-        let state = InternalState {
-            internal: Arc::new(Internal {
-                api: Arc::clone(&self.api),
-                counted: InternalMetrics::register(self.metrics.registry())?,
-                metrics: self.metrics,
-                wechat: self.wechat,
-                proxy: self.settings.internal.proxy,
-                clients: Clients(Arc::clone(&self.api.settings)),
-                handed_out: HandedOut::default(),
-                tokens_put_in: HandedOut::default(),
-                proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
-            }),
+        let state = Arc::new(Internal {
+            counted: InternalMetrics::register(self.metrics.registry())?,
+            metrics: self.metrics,
+            wechat: self.wechat,
+            proxy: self.settings.internal.proxy,
+            clients: Clients(Arc::clone(&self.api.settings)),
+            handed_out: HandedOut::default(),
+            tokens_put_in: HandedOut::default(),
+            proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
             api: self.api,
-            console: self.console,
-        };
-        let group = |label, kind, time_limit| Group {
-            label,
-            kind,
-            time_limit,
-        };
+        });
         let targets = from_fn_with_state(Hosts::new(self.settings), refuse_other_targets);
         let pass_through = Router::new()
             .fallback(pass_through::pass_through)
             .layer(targets.clone());
-        let pass_through = stack.around(pass_through, group(Some("pass-through"), Kind::Waits, None));
+        let pass_through = stack.around(pass_through, Group::new(Some("pass-through"), Kind::Waits, None));
         let router = stack
-            .around(shared_credential().layer(targets), group(None, Kind::Waits, None))
-            .merge(stack.around(operators_actions(), group(None, Kind::Waits, None)))
-            .merge(stack.around(probes(), group(None, Kind::Probe, None)))
+            .around(shared_credential().layer(targets), Group::new(None, Kind::Waits, None))
+            .merge(stack.around(operators_actions(), Group::new(None, Kind::Waits, None)))
+            .merge(stack.around(probes(), Group::new(None, Kind::Probe, None)))
             .merge(stack.around(
-                console::routes(&self.settings.internal),
-                group(None, Kind::Probe, Some(CONSOLE_LIMIT)),
+                console::routes(&self.settings.internal, self.console),
+                Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT)),
             ))
             .merge(pass_through);
         // Around the router, since inside of it the route has been chosen already.
@@ -116,11 +107,8 @@ fn proxy_buffer(bytes: u64) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
 }
 
-/// Adds no headers to responses, since many of them are WeChat's own.
-fn no_more_headers(_: &mut HeaderMap) {}
-
 /// The token and the ticket, under WeChat's own paths.
-fn shared_credential() -> Router<InternalState> {
+fn shared_credential() -> Router<Arc<Internal>> {
     Router::new()
         .route(
             TOKEN,
@@ -141,7 +129,7 @@ fn shared_credential() -> Router<InternalState> {
 }
 
 /// Nested, so that no request below this path reaches the pass-through.
-fn operators_actions() -> Router<InternalState> {
+fn operators_actions() -> Router<Arc<Internal>> {
     let actions = Router::new()
         .route("/{app_id}/access_token/renew", post(operator::renew_token))
         .route("/{app_id}/jsapi_ticket/renew", post(operator::renew_ticket))
@@ -150,11 +138,14 @@ fn operators_actions() -> Router<InternalState> {
     Router::new().nest("/credentials", actions)
 }
 
-fn probes() -> Router<InternalState> {
+fn probes() -> Router<Arc<Internal>> {
     Router::new()
         .route("/metrics", get(get_metrics))
         .route("/healthz", get(health::get_health))
-        .route("/readyz", get(health::get_detailed_readiness))
+        .route(
+            "/readyz",
+            get(async |State(internal): State<Arc<Internal>>| health::detailed_readiness(&internal.api)),
+        )
         .method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed))
 }
 

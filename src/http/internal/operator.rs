@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::state::Internal;
 use crate::credentials::Kind;
-use crate::http::envelope::{no_store, whole_seconds};
+use crate::http::envelope::{no_store, retry_after, whole_seconds};
 use crate::http::middleware::{ClientName, FailureReason};
 use crate::http::public::bearer;
 use crate::secret::Secret;
@@ -103,14 +103,17 @@ impl Internal {
                 no_store(StatusCode::OK, &body)
             }
             Err(unavailable) => {
-                let retry_after = whole_seconds(unavailable.retry_after);
+                let wait = unavailable.retry_after;
                 let body = json!({
                     "message": unavailable.reason,
                     "errcode": unavailable.errcode.map(|code| code.0),
-                    "retry_after": retry_after,
+                    "retry_after": whole_seconds(wait),
                 });
-                let headers = [(header::RETRY_AFTER, HeaderValue::from(retry_after))];
-                (headers, no_store(StatusCode::SERVICE_UNAVAILABLE, &body)).into_response()
+                (
+                    retry_after(Some(wait)),
+                    no_store(StatusCode::SERVICE_UNAVAILABLE, &body),
+                )
+                    .into_response()
             }
         }
     }

@@ -4,6 +4,8 @@
 use axum::extract::Request;
 use axum::http::Uri;
 
+use crate::http::base_path::with_path_and_query;
+
 /// The classic token.
 pub(super) const TOKEN: &str = "/cgi-bin/token";
 /// The stable token.
@@ -29,9 +31,7 @@ fn straightened(uri: &Uri) -> Option<Uri> {
         Some(query) => format!("{route}?{query}"),
         None => route.to_owned(),
     };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(target.parse().ok()?);
-    Uri::from_parts(parts).ok()
+    with_path_and_query(uri, &target)
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::json;
 
 use super::answer::Refusal;
 use super::parameters;
-use super::pass_through;
 use super::state::Internal;
 use crate::directory::Account;
 use crate::http::ClientAddress;
@@ -22,42 +21,36 @@ pub(super) async fn get_ticket(
     State(internal): State<Arc<Internal>>,
     ClientAddress(caller): ClientAddress,
     request: Request,
-) -> Response {
+) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let body = match parameters::read(body).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal.into_response(),
-    };
+    let body = parameters::read(body).await?;
     let form = String::from_utf8_lossy(&body);
     let param = |name| parameters::param(&parts.uri, &form, name);
     let (kind, token) = (param("type"), Secret::new(param("access_token")));
     if matches!(kind.as_str(), "jsapi" | "wx_card") {
         let account = if token.is_blank() {
-            match internal.signed_in(&parts.headers, caller) {
-                Ok(Some((account, _))) => Some(account),
-                Ok(None) => return Refusal::new(41001, "access_token missing").into_response(),
-                Err(refusal) => return refusal.into_response(),
-            }
+            let signed_in = internal.signed_in(&parts.headers, caller)?;
+            let (account, _) = signed_in.ok_or_else(|| Refusal::new(41001, "access_token missing"))?;
+            Some(account)
         } else {
             internal.owner_of(&token).await.map(|(account, _)| account)
         };
         match account {
             Some(account) => {
-                if let Some(answer) = internal.ticket_of(account, &kind).await {
-                    return answer;
+                if let Some(ticket) = internal.ticket_of(account, &kind).await {
+                    return ticket;
                 }
             }
-            None if !internal.proxy => return internal.refuse_token().into_response(),
+            None if !internal.proxy => return Err(internal.refuse_token()),
             None => {}
         }
     }
-    let request = Request::from_parts(parts, body.into());
-    pass_through::pass_through(State(internal), request).await
+    internal.pass(Request::from_parts(parts, body.into())).await
 }
 
 impl Internal {
     /// The account's ticket of this type; `None` if it keeps none.
-    async fn ticket_of(&self, account: &Account, kind: &str) -> Option<Response> {
+    async fn ticket_of(&self, account: &Account, kind: &str) -> Option<Result<Response, Refusal>> {
         let ticket = match kind {
             "jsapi" => account.credentials.ticket().await?,
             _ => account.credentials.card_ticket().await,
@@ -72,9 +65,9 @@ impl Internal {
                     "ticket": ticket.value.expose(),
                     "expires_in": ticket.remaining().as_secs().max(least),
                 });
-                no_store(StatusCode::OK, &body)
+                Ok(no_store(StatusCode::OK, &body))
             }
-            Err(unavailable) => self.unavailable(&unavailable).into_response(),
+            Err(unavailable) => Err(self.unavailable(&unavailable)),
         })
     }
 

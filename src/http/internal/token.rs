@@ -47,11 +47,8 @@ pub(super) async fn get_token(
     caller: ClientAddress,
     uri: Uri,
     body: Body,
-) -> Response {
-    let form = match parameters::read(body).await {
-        Ok(form) => form,
-        Err(refusal) => return refusal.into_response(),
-    };
+) -> Result<Response, Refusal> {
+    let form = parameters::read(body).await?;
     let form = String::from_utf8_lossy(&form);
     let param = |name| parameters::param(&uri, &form, name);
     let call = TokenCall {
@@ -68,12 +65,9 @@ pub(super) async fn get_stable_token(
     State(internal): State<Arc<Internal>>,
     caller: ClientAddress,
     body: Body,
-) -> Response {
-    let call = parameters::read(body).await.and_then(|body| stable_call(&body));
-    match call {
-        Ok(call) => internal.hand_out(&call, caller).await,
-        Err(refusal) => refusal.into_response(),
-    }
+) -> Result<Response, Refusal> {
+    let call = stable_call(&parameters::read(body).await?)?;
+    internal.hand_out(&call, caller).await
 }
 
 fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
@@ -97,17 +91,12 @@ pub(super) async fn requires_post() -> Refusal {
 }
 
 impl Internal {
-    async fn hand_out(&self, call: &TokenCall, caller: ClientAddress) -> Response {
-        let (account, client) = match self.admit(call, caller) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return refusal.into_response(),
-        };
+    async fn hand_out(&self, call: &TokenCall, caller: ClientAddress) -> Result<Response, Refusal> {
+        let (account, client) = self.admit(call, caller)?;
         let client_name = ClientName(client.name().to_owned());
-        let answer = match self.token_for(account, &client, call.force_refresh).await {
-            Ok(answer) => answer,
-            Err(unavailable) => self.unavailable(&unavailable).into_response(),
-        };
-        (axum::Extension(client_name), answer).into_response()
+        let answer = self.token_for(account, &client, call.force_refresh).await;
+        let answer = answer.map_err(|unavailable| self.unavailable(&unavailable));
+        Ok((axum::Extension(client_name), answer).into_response())
     }
 
     /// Checks a call in WeChat's order.

@@ -1,30 +1,41 @@
 //! The stack of layers around every route, the same for both listeners.
 
-mod access_log;
-mod failure;
-mod identity;
 mod observe;
-mod span;
-mod time_limit;
-mod well_formed;
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::{Extensions, HeaderMap};
+use axum::routing::Route;
+use axum::routing::future::RouteFuture;
+use futures_util::FutureExt;
+use futures_util::future::Either;
+use http::{HeaderMap, Method, Version, header};
 use ipnet::IpNet;
-use tower::util::{MapRequestLayer, option_layer};
+use tokio::time::timeout;
+use tower::Layer;
+use tower::layer::layer_fn;
+use tower::util::{MapFutureLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-pub use access_log::{ClientName, FailureReason, Listener};
+pub use observe::{ClientName, FailureReason};
 
 use super::{ApiError, Code, HttpMetrics, RequestId};
+
+/// Which listener a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// For pages.
+    Public,
+    /// For the company's other services and operators.
+    Internal,
+}
 
 /// What the stack is made from. The listeners have only `metrics` in common.
 #[derive(Clone)]
@@ -66,10 +77,12 @@ pub enum Kind {
 }
 
 impl Group {
-    /// The label of a request with these extensions. It is never the path itself, which may be anything.
-    fn label<'a>(&self, extensions: &'a Extensions) -> &'a str {
-        let matched = || extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-        self.label.or_else(matched).unwrap_or("pass-through")
+    pub fn new(label: Option<&'static str>, kind: Kind, time_limit: Option<Duration>) -> Self {
+        Self {
+            label,
+            kind,
+            time_limit,
+        }
     }
 }
 
@@ -77,21 +90,20 @@ impl Stack {
     /// `routes` with all layers around them. Each route gets layers of its own, so what depends on the route is
     /// looked up once.
     ///
-    /// From the outside in: the id and the client's address come first, since all others use them. Metrics and
-    /// access log see the final answer and measure the whole time. The span holds everything that a handler does.
-    /// Failures get their body outside of what causes them: a panic, a malformed request, the time limit, a handler.
-    /// CORS is between the two, so that a page can read failures too.
+    /// From the outside in: metrics and access log see the final answer and measure the whole time; the span holds
+    /// everything that a handler does. Failures get their body outside of what causes them: a panic, a malformed
+    /// request, the time limit, a handler. CORS is between the two, so that a page can read failures too.
     pub fn around<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>, group: Group) -> Router<S> {
-        routes.layer((
-            MapRequestLayer::new(identity::identify(Arc::clone(&self.trusted_proxies))),
-            observe::ObserveLayer::new(self.listener, self.metrics.clone(), group),
-            span::SpanLayer(group),
-            failure::FailureLayer::new(self.failure, self.headers),
-            option_layer(self.cors.clone()),
-            CatchPanicLayer::custom(internal_error as fn(Box<dyn Any + Send>) -> Response),
-            ValidateRequestHeaderLayer::custom(well_formed::check as fn(&mut Request) -> Result<(), Response>),
-            time_limit::TimeLimitLayer(group.time_limit),
-        ))
+        let stack = self.clone();
+        routes.layer(layer_fn(move |route: Route| {
+            let inside = (
+                option_layer(stack.cors.clone()),
+                CatchPanicLayer::custom(internal_error as fn(Box<dyn Any + Send>) -> Response),
+                ValidateRequestHeaderLayer::custom(well_formed as fn(&mut Request) -> Result<(), Response>),
+                MapFutureLayer::new(move |answer: RouteFuture<Infallible>| in_time(answer, group.time_limit)),
+            );
+            observe::observed(inside.layer(route), stack.clone(), group)
+        }))
     }
 }
 
@@ -105,12 +117,38 @@ fn internal_error(panic: Box<dyn Any + Send>) -> Response {
         .into_response()
 }
 
+/// Refuses requests that no route should see, though HTTP's parser takes them.
+#[expect(clippy::result_large_err, reason = "the signature is tower-http's")]
+fn well_formed(request: &mut Request) -> Result<(), Response> {
+    // TRACE would show a page headers that it may not read; CONNECT asks for a tunnel.
+    if [Method::TRACE, Method::CONNECT].contains(request.method()) {
+        return Err(ApiError::plain(Code::MethodNotAllowed).into_response());
+    }
+    // RFC 9112, section 3.2. With two, a proxy in front may have looked at the other one.
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    let missing = hosts == 0 && request.version() == Version::HTTP_11;
+    if missing || hosts > 1 {
+        let message = "an HTTP/1.1 request has exactly one Host header";
+        return Err(ApiError::new(Code::ParamInvalid, message).into_response());
+    }
+    Ok(())
+}
+
+/// `answer`, or a failure if it takes longer than `limit`. tower-http's layer polls its timer before the handler, which
+/// puts a timer into tokio's wheel for every request; here only a request that waits costs a timer.
+fn in_time<F>(answer: F, limit: Option<Duration>) -> impl Future<Output = F::Output>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    let Some(limit) = limit else {
+        return Either::Left(answer);
+    };
+    let too_late = |_| Ok(ApiError::plain(Code::RequestTimeout).into_response());
+    Either::Right(timeout(limit, answer).map(move |ended| ended.unwrap_or_else(too_late)))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use axum::Router;
     use axum::body::{Body, to_bytes};
     use axum::routing::get;
     use http::Request;
@@ -133,11 +171,7 @@ mod tests {
 
     async fn ask(routes: Router, label: Option<&'static str>) -> (u16, serde_json::Value, String) {
         let registry = Registry::new();
-        let group = Group {
-            label,
-            kind: Kind::Waits,
-            time_limit: Some(Duration::from_secs(1)),
-        };
+        let group = Group::new(label, Kind::Waits, Some(Duration::from_secs(1)));
         let routes = stack(&registry).around(routes, group);
         let request = Request::get("/a/1").header("host", "a").body(Body::empty());
         let request = request.unwrap();

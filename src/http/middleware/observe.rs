@@ -1,125 +1,194 @@
-//! Counts each request and writes its line in the access log, once its answer is ready.
+//! The outermost layer: gives each request its id, its client's address and its span, and each answer its final shape,
+//! its place in the metrics and its line in the access log.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use axum::extract::Request;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
-use http::Method;
-use pin_project_lite::pin_project;
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, header};
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::{BoxError, Service, service_fn};
+use tracing::{Instrument, Level, Span};
 
-use super::Group;
-use super::access_log::{Line, Listener};
+use super::{Group, Kind, Listener, Stack};
+use crate::http::client_address::client_address;
 use crate::http::metrics::RouteMetrics;
-use crate::http::{ClientAddress, HttpMetrics, RequestId};
+use crate::http::{ApiError, ClientAddress, Code, RequestId, X_REQUEST_ID};
+use crate::telemetry::{millis, request_answered, request_span};
 
+/// A request that takes longer is worth a line in the log even if it succeeds.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Who asked; handlers of the internal listener put it into the answer's extensions.
 #[derive(Clone)]
-pub(super) struct ObserveLayer {
-    listener: Listener,
-    metrics: HttpMetrics,
+pub struct ClientName(pub String);
+
+/// Why a request failed; as [`ClientName`].
+#[derive(Clone)]
+pub struct FailureReason(pub String);
+
+/// `inner` with all this around it. It must always be ready, as axum's routes are.
+pub(super) fn observed<S, B>(
+    mut inner: S,
+    stack: Stack,
     group: Group,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+where
+    S: Service<Request, Response = http::Response<B>, Error = Infallible, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let metrics = OnceLock::new();
+    let route = Arc::new(Observed { stack, group, metrics });
+    service_fn(move |mut request: Request| {
+        let route = Arc::clone(&route);
+        let asked = route.identify(&mut request);
+        let answer = inner.call(request).instrument(asked.span.clone());
+        // No async block: it would hold the inner future twice.
+        answer.map(move |Ok(response)| Ok(route.finish(&asked, response)))
+    })
 }
 
-impl ObserveLayer {
-    pub(super) fn new(listener: Listener, metrics: HttpMetrics, group: Group) -> Self {
-        Self {
-            listener,
-            metrics,
-            group,
-        }
-    }
-}
-
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        let route = Arc::new(Route {
-            layer: self.clone(),
-            metrics: OnceLock::new(),
-        });
-        Observe { inner, route }
-    }
-}
-
-/// One route.
-struct Route {
-    layer: ObserveLayer,
+/// A route, or what stands for several.
+struct Observed {
+    stack: Stack,
+    group: Group,
     /// Set by the first request, which has the path that the route was registered under.
     metrics: OnceLock<RouteMetrics>,
 }
 
-impl Route {
-    fn metrics(&self, request: &Request) -> &RouteMetrics {
-        let layer = &self.layer;
-        self.metrics
-            .get_or_init(|| layer.metrics.route(layer.group.label(request.extensions())))
-    }
+/// What must be known of a request once it is answered.
+struct Asked {
+    started: Instant,
+    method: Method,
+    id: RequestId,
+    client: ClientAddress,
+    span: Span,
 }
 
-#[derive(Clone)]
-pub(super) struct Observe<S> {
-    inner: S,
-    route: Arc<Route>,
-}
-
-impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Request> for Observe<S> {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        self.route.metrics(&request);
-        ResponseFuture {
-            route: Arc::clone(&self.route),
-            started: Instant::now(),
+impl Observed {
+    /// Puts the id into the request's extensions, and the client's address in place of the peer's if the peer is a
+    /// trusted proxy. All other layers and the handlers find them there.
+    fn identify(&self, request: &mut Request) -> Asked {
+        let started = Instant::now();
+        let id = RequestId::of(request.headers());
+        request.extensions_mut().insert(id);
+        let trusted = &self.stack.trusted_proxies;
+        let mut client: ClientAddress = request.extensions().get().copied().unwrap_or_default();
+        if !trusted.is_empty() {
+            client = ClientAddress(client_address(client.0, request.headers(), trusted));
+            request.extensions_mut().insert(client);
+        }
+        Asked {
+            started,
+            span: self.span(request, id),
             method: request.method().clone(),
-            id: RequestId::in_extensions(request.extensions()),
-            client: request.extensions().get().copied().unwrap_or_default(),
-            inner: self.inner.call(request),
+            id,
+            client,
         }
     }
-}
 
-pin_project! {
-    pub(super) struct ResponseFuture<F> {
-        #[pin]
-        inner: F,
-        route: Arc<Route>,
-        started: Instant,
-        method: Method,
-        id: RequestId,
-        client: ClientAddress,
-    }
-}
-
-impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Ok(response) = ready!(this.inner.poll(cx));
-        let took = this.started.elapsed();
-        if let Some(metrics) = this.route.metrics.get() {
-            metrics.observe(this.method, response.status(), took);
-            let line = Line {
-                listener: this.route.layer.listener,
-                id: *this.id,
-                route: metrics.label(),
-                method: this.method,
-                client: this.client.0,
-                took,
-            };
-            line.write(&response);
+    /// The span of the request, in the log and in traces: with traces on, one span serves both.
+    fn span(&self, request: &Request, id: RequestId) -> Span {
+        let label = self.metrics(request).label();
+        let for_traces = || request_span(request.method(), label, request.headers(), id.as_str());
+        match self.group.kind {
+            Kind::Probe => tracing::info_span!("request", %id),
+            Kind::Instant => for_traces().unwrap_or_else(|| tracing::debug_span!("request", %id)),
+            Kind::Waits => for_traces().unwrap_or_else(|| tracing::info_span!("request", %id)),
         }
-        Poll::Ready(Ok(response))
+    }
+
+    /// The metrics of the route. Its label is never the request's path itself, which may be anything.
+    fn metrics(&self, request: &Request) -> &RouteMetrics {
+        self.metrics.get_or_init(|| {
+            let matched = || request.extensions().get().map(MatchedPath::as_str);
+            let label = self.group.label.or_else(matched).unwrap_or("pass-through");
+            self.stack.metrics.route(label)
+        })
+    }
+
+    /// The answer as it goes out, once it is counted and logged.
+    fn finish<B>(&self, asked: &Asked, answer: http::Response<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let answer = self.shape(asked.id, answer);
+        request_answered(&asked.span, answer.status());
+        let took = asked.started.elapsed();
+        if let Some(metrics) = self.metrics.get() {
+            metrics.observe(&asked.method, answer.status(), took);
+            self.log(asked, metrics.label(), took, &answer);
+        }
+        answer
+    }
+
+    /// `answer` with the listener's headers. A failure gets its body, in the listener's shape; it stays in the
+    /// extensions, for the access log.
+    fn shape<B>(&self, id: RequestId, answer: http::Response<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut shaped = match answer.extensions().get::<ApiError>() {
+            None => answer.map(Body::new),
+            Some(error) => {
+                let mut shaped = (self.stack.failure)(error, id);
+                shaped.extensions_mut().insert(error.clone());
+                // Keep what inner layers have added, such as `Allow`.
+                for (name, value) in answer.headers() {
+                    if *name != header::CONTENT_LENGTH && !shaped.headers().contains_key(name) {
+                        shaped.headers_mut().insert(name, HeaderValue::clone(value));
+                    }
+                }
+                shaped
+            }
+        };
+        shaped.headers_mut().insert(X_REQUEST_ID, id.header_value());
+        (self.stack.headers)(shaped.headers_mut());
+        shaped
+    }
+
+    /// Writes the line in the access log, if its level is on. The span that ties it to the request is only made then.
+    fn log(&self, asked: &Asked, route: &str, took: Duration, response: &Response) {
+        let extensions = response.extensions();
+        let (failure, client_name) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
+        let reason = extensions.get::<FailureReason>();
+        let failed = match self.stack.listener {
+            Listener::Public => failure.is_some(),
+            // It must be known afterwards who was given a token.
+            Listener::Internal => client_name.is_some() || reason.is_some() || response.status().as_u16() >= 400,
+        };
+        let is_news = failed || took >= SLOW;
+        if !is_news && !tracing::enabled!(Level::DEBUG) {
+            return;
+        }
+        let _entered = tracing::info_span!("request", id = %asked.id).entered();
+        let (method, client) = (&asked.method, asked.client.0);
+        let (status, ms) = (response.status().as_u16(), millis(took));
+        if let Some(failure) = failure {
+            let (code, name, message) = (failure.code.number(), failure.code.name(), failure.message.as_str());
+            let detail = failure.detail.as_deref();
+            if failure.code == Code::Internal {
+                tracing::error!(route, %method, status, code, %client, ms, detail, "{name}: {message}");
+            } else {
+                tracing::info!(route, %method, status, code, %client, ms, detail, "{name}: {message}");
+            }
+        } else if self.stack.listener == Listener::Internal {
+            let name = client_name.map(|ClientName(name)| name.as_str());
+            let reason = reason.map(|FailureReason(why)| why.as_str());
+            if is_news {
+                tracing::info!(route, %method, status, ms, address = %client, client = name, reason, "internal");
+            } else {
+                tracing::debug!(route, %method, status, ms, address = %client, "internal");
+            }
+        } else if is_news {
+            tracing::info!(route, %method, status, %client, ms, "slow");
+        } else {
+            tracing::debug!(route, %method, status, %client, ms, "done");
+        }
     }
 }

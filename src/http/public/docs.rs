@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::response::IntoResponse;
-use http::header;
 use serde_json::json;
 use utoipa::openapi::{
     ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
@@ -43,21 +41,6 @@ impl Modify for Security {
             ));
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     }
-}
-
-/// The page may load its own files, the pictures within its style sheet, and the styles that its script sets, and call
-/// the routes of this gateway.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                      font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
-
-/// Adds it to the page's files.
-pub(super) async fn with_policy(response: axum::response::Response) -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ];
-    (headers, response)
 }
 
 /// What `GET /wechat/jsSDK` may fail with.

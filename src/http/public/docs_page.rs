@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use http::header;
@@ -16,6 +17,21 @@ use utoipa_swagger_ui::Config;
 
 use crate::http::{ApiError, Code};
 use crate::settings::values::BasePath;
+
+/// The page may load its own files, the pictures within its style sheet, and the styles that its script sets, and call
+/// the routes of this gateway.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// Adds it to the page's files.
+async fn with_policy(response: Response) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    (headers, response)
+}
 
 /// The page, what it loads, and the document.
 pub(super) fn router(base_path: &BasePath) -> Router {
@@ -38,6 +54,7 @@ pub(super) fn router(base_path: &BasePath) -> Router {
             file("text/javascript", include_str!("docs_page/page.js")),
         )
         .route("/docs/{*file}", get(swagger_ui))
+        .layer(map_response(with_policy))
 }
 
 fn file(kind: &'static str, text: &'static str) -> MethodRouter {

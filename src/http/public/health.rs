@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use crate::credentials::Kind;
+use crate::directory::Account;
 use crate::image_store::LocalStore;
 
 /// Whether the gateway should get requests.
@@ -27,7 +28,7 @@ pub enum Readiness {
 }
 
 /// The state of one thing that the gateway depends on.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Component {
     /// Its name: `redis`, `memory`, `image_store` (a folder), or an account's credential.
     #[schema(example = "wx0123456789abcdef access_token")]
@@ -87,8 +88,8 @@ pub(super) async fn get_readiness(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// The same with what is wrong, for the internal listener.
-pub(in crate::http) async fn get_detailed_readiness(State(api): State<Arc<Api>>) -> Response {
-    answer(report(&api))
+pub(in crate::http) fn detailed_readiness(api: &Api) -> Response {
+    answer(report(api))
 }
 
 fn answer(report: ReadinessReport) -> Response {
@@ -105,11 +106,10 @@ fn report(api: &Api) -> ReadinessReport {
     let store_up = health.error.is_none();
     let mut components = vec![Component {
         name: if api.store.is_shared() { "redis" } else { "memory" }.to_owned(),
-        status: if store_up { "up" } else { "down" },
+        status: up_or_down(store_up),
         age_seconds: health.since.elapsed().as_secs(),
-        expires_in_seconds: None,
-        errcode: None,
         problem: health.error.map(|error| error.message),
+        ..Component::default()
     }];
     components.extend(api.local.as_ref().map(|local| folder(local)));
     let mut accounts_up = 0;
@@ -136,24 +136,27 @@ fn report(api: &Api) -> ReadinessReport {
     ReadinessReport { status, components }
 }
 
+fn up_or_down(is_up: bool) -> &'static str {
+    if is_up { "up" } else { "down" }
+}
+
 fn folder(local: &LocalStore) -> Component {
     let health = local.health();
     Component {
         name: "image_store".to_owned(),
-        status: if health.problem.is_none() { "up" } else { "down" },
+        status: up_or_down(health.problem.is_none()),
         age_seconds: health.since.elapsed().as_secs(),
-        expires_in_seconds: None,
-        errcode: None,
         problem: health.problem,
+        ..Component::default()
     }
 }
 
-fn credential(account: &crate::directory::Account, kind: Kind) -> Component {
+fn credential(account: &Account, kind: Kind) -> Component {
     let status = account.credentials.status(kind);
     let held = status.credential.as_ref();
     Component {
         name: format!("{} {}", account.app_id(), kind.label()),
-        status: if held.is_some() { "up" } else { "down" },
+        status: up_or_down(held.is_some()),
         age_seconds: held.map_or(Duration::ZERO, |held| held.held_since.elapsed()).as_secs(),
         expires_in_seconds: held.map(|held| held.remaining().as_secs()),
         errcode: status.failing.as_ref().and_then(|failing| Some(failing.errcode?.0)),

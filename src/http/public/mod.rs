@@ -1,10 +1,8 @@
 //! The public listener's routes, whose answers are envelopes.
 
 mod auth;
-mod cors;
 mod docs;
 mod docs_page;
-mod errors;
 mod headers;
 pub(super) mod health;
 mod images;
@@ -17,7 +15,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::middleware::map_response;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -26,8 +23,7 @@ use utoipa_axum::routes;
 
 pub use auth::Auth;
 pub(crate) use auth::{KeySet, bearer};
-pub use cors::cors;
-pub use headers::add_security_headers;
+pub use headers::{add_security_headers, cors};
 pub use rate_limit::RateLimit;
 
 use super::base_path::also_below;
@@ -106,29 +102,24 @@ impl Routes {
     /// All routes, in the layers of `stack`.
     pub fn around(self, stack: &Stack) -> Router {
         let limit = Some(self.request_timeout);
-        let group = |label, kind, time_limit| Group {
-            label,
-            kind,
-            time_limit,
-        };
         let with_api = |routes: Documented| routes.with_state(Arc::clone(&self.api)).split_for_parts().0;
         let around = |routes: Router, group| {
             let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
             stack.around(routes, group)
         };
         let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
-        let unknown = stack.around(unknown, group(Some("other"), Kind::Waits, None));
-        let mut router = around(with_api(signing()), group(None, Kind::Instant, limit))
-            .merge(around(with_api(uploading()), group(None, Kind::Waits, limit)))
-            .merge(around(with_api(probes()), group(None, Kind::Probe, None)))
-            .merge(around(self.sandbox, group(Some("/sandbox"), Kind::Waits, limit)));
+        let unknown = stack.around(unknown, Group::new(Some("other"), Kind::Waits, None));
+        let mut router = around(with_api(signing()), Group::new(None, Kind::Instant, limit))
+            .merge(around(with_api(uploading()), Group::new(None, Kind::Waits, limit)))
+            .merge(around(with_api(probes()), Group::new(None, Kind::Probe, None)))
+            .merge(around(self.sandbox, Group::new(Some("/sandbox"), Kind::Waits, limit)));
         if let Some(store) = &self.api.local {
             let images = images::router(Arc::clone(store), &self.base_path);
-            router = router.merge(around(images, group(Some("/images"), Kind::Waits, limit)));
+            router = router.merge(around(images, Group::new(Some("/images"), Kind::Waits, limit)));
         }
         if self.docs {
-            let page = docs_page::router(&self.base_path).layer(map_response(docs::with_policy));
-            router = router.merge(around(page, group(Some("/docs"), Kind::Waits, limit)));
+            let page = docs_page::router(&self.base_path);
+            router = router.merge(around(page, Group::new(Some("/docs"), Kind::Waits, limit)));
         }
         also_below(&self.base_path, router, unknown)
     }

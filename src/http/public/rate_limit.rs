@@ -1,12 +1,11 @@
 //! Limits on requests per second and client address, in this process.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{Quota, RateLimiter, state::keyed::HashMapStateStore};
 
-use crate::http::client_address::{limited_neighbourhood, limited_unit};
 use crate::http::{ApiError, Code};
 use crate::settings::Rate;
 
@@ -23,12 +22,14 @@ impl RateLimit {
     /// Counts a request from `client`.
     pub fn check(&self, client: IpAddr) -> Result<(), ApiError> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        let unit = if limiter.len() < Self::MAX_KEYS {
-            limited_unit(client)
+        // What counts as one client: an IPv4 address, or the /64 network that one IPv6 customer has; while there are
+        // too many of those, a provider's network.
+        let (bits4, bits6) = if limiter.len() < Self::MAX_KEYS {
+            (32, 64)
         } else {
-            limited_neighbourhood(client)
+            (16, 32)
         };
-        limiter.check_key(&unit).map_err(|refused| {
+        limiter.check_key(&network(client, bits4, bits6)).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             ApiError::plain(Code::RateLimited).with_retry_after(wait)
         })
@@ -50,9 +51,16 @@ impl RateLimit {
     pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 }
 
+/// The network of `address`, with this many bits for its family.
+fn network(address: IpAddr, bits4: u32, bits6: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - bits4))).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - bits6))).into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv6Addr;
     use std::num::NonZeroU32;
 
     use super::*;
@@ -71,5 +79,13 @@ mod tests {
         assert!(refused > 40_000, "the provider is limited as one: {refused}");
         assert!(limit.0.as_ref().unwrap().len() <= RateLimit::MAX_KEYS + 1);
         assert!(limit.check([192, 0, 2, 1].into()).is_ok(), "others are not");
+    }
+
+    #[test]
+    fn ipv6_customer_is_limited_as_one() {
+        let counted = |text: &str| network(text.parse().unwrap(), 32, 64).to_string();
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(counted("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network([192, 0, 2, 7].into(), 16, 32).to_string(), "192.0.0.0");
     }
 }

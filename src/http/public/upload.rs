@@ -174,13 +174,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            if let Err(error) = parse(&bytes) {
-                prop_assert_eq!(error.code, Code::ParamInvalid);
-            }
-        }
-
-        #[test]
         fn fields_are_read_as_they_were_sent(value in body()) {
             match parse(value.to_string().as_bytes()) {
                 Ok((media_id, app_id)) => {

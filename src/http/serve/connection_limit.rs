@@ -1,13 +1,12 @@
-//! How many connections may be open at once, on all listeners of a process together.
+//! How many connections may be open at once, on all listeners of a process together, and how many files.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-
-use super::open_files;
 
 /// A budget of connections. Beyond it, new ones wait in the kernel's queue. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,7 +38,7 @@ impl SeldomLine {
 /// As many connections as the limit on open files allows.
 impl Default for ConnectionLimit {
     fn default() -> Self {
-        Self::new(open_files::connections())
+        Self::new(within_open_files())
     }
 }
 
@@ -79,4 +78,26 @@ impl ConnectionLimit {
     pub(super) fn is_nearly_full(&self) -> bool {
         self.free.available_permits() < self.total / 8
     }
+}
+
+/// The most connections at once, if the limit on open files allows them.
+const CONNECTIONS: usize = 16_384;
+
+/// The open files of a connection: its socket, and the picture that it reads.
+const FILES_EACH: u64 = 2;
+
+/// Raises the limit on open files to the hard limit: the customary 1024 is for programs that use `select`. If that is
+/// refused, the limit stays as it is.
+pub fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+}
+
+/// As many connections as leave a quarter of the open files to Redis, WeChat and uploads, even if each of them reads a
+/// picture of the local store, which is an open file too.
+fn within_open_files() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(files / 4 * 3 / FILES_EACH).unwrap_or(usize::MAX);
+    most.clamp(16, CONNECTIONS)
 }

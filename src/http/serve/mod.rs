@@ -3,8 +3,6 @@
 //! hyper speaks HTTP/1, no HTTP/2, and itself refuses what is neither HTTP/1.0 nor HTTP/1.1. A listener may speak TLS (`tls`).
 
 mod connection_limit;
-mod open_files;
-mod request_body;
 mod tls;
 
 use std::convert::Infallible;
@@ -15,21 +13,23 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
+use tower_http::timeout::TimeoutBody;
 
-pub use connection_limit::ConnectionLimit;
-pub use open_files::raise_open_files;
+pub use connection_limit::{ConnectionLimit, raise_open_files};
 pub use tls::Tls;
 
 use super::{ClientAddress, MalformedRequests};
@@ -195,7 +195,7 @@ impl Server {
         let cut_off = CancellationToken::new();
         let connection_cut_off = cut_off.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (mut request, progress) = request_body::watched(request, stall);
+            let (mut request, progress) = watched(request, stall);
             request.extensions_mut().insert(ClientAddress(peer));
             if let Some(local) = local.filter(|_| request.uri().authority().is_some()) {
                 request.extensions_mut().insert(local);
@@ -203,7 +203,7 @@ impl Server {
             let cut_off = cut_off.clone();
             service.clone().oneshot(request).inspect(move |_| {
                 if let Some(progress) = progress {
-                    tokio::spawn(request_body::cut_off_when_stalled(progress, stall, cut_off));
+                    tokio::spawn(cut_off_when_stalled(progress, stall, cut_off));
                 }
             })
         });
@@ -228,6 +228,34 @@ impl Server {
                     malformed.count(&error);
                 }
             }
+        }
+    }
+}
+
+/// `request` with a body that fails if it stalls while it is read, and what shows its progress: each frame changes the
+/// value, and the sender goes with the body. Most requests have no body.
+fn watched(request: Request<Incoming>, stall: Duration) -> (Request<Body>, Option<watch::Receiver<()>>) {
+    if request.body().is_end_stream() {
+        return (request.map(|_| Body::empty()), None);
+    }
+    let (read, progress) = watch::channel(());
+    let request = request.map(|body| {
+        Body::new(TimeoutBody::new(stall, body).map_frame(move |frame| {
+            read.send_replace(());
+            frame
+        }))
+    });
+    (request, Some(progress))
+}
+
+/// Cancels `cut_off` if the body is still held and has not been read for `stall`: hyper waits for its reader, however
+/// long that takes. To be called once the answer is there; until then, the route's time limit counts.
+async fn cut_off_when_stalled(mut progress: watch::Receiver<()>, stall: Duration, cut_off: CancellationToken) {
+    loop {
+        match timeout(stall, progress.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_dropped)) => return,
+            Err(_elapsed) => return cut_off.cancel(),
         }
     }
 }

@@ -2,35 +2,25 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What `encodeURIComponent` leaves unencoded, besides letters and digits.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
+/// What `encodeURIComponent` encodes.
+const COMPONENT: &AsciiSet = &without(NON_ALPHANUMERIC, b"-_.!~*'()");
 
-/// What `URLEncoder`, `urlencode` and similar functions leave unencoded.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
-const FORM_WITH_STAR: &AsciiSet = &FORM.remove(b'*');
+/// What `URLEncoder`, `urlencode` and similar functions encode.
+const FORM: &AsciiSet = &without(NON_ALPHANUMERIC, b"-_.");
+const FORM_WITH_STAR: &AsciiSet = &without(FORM, b"*");
 
-/// What `encodeURI` leaves unencoded.
-const WHOLE: &AsciiSet = &COMPONENT
-    .remove(b';')
-    .remove(b',')
-    .remove(b'/')
-    .remove(b'?')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'&')
-    .remove(b'=')
-    .remove(b'+')
-    .remove(b'$')
-    .remove(b'#');
+/// What `encodeURI` encodes.
+const WHOLE: &AsciiSet = &without(COMPONENT, b";,/?:@&=+$#");
+
+const fn without(set: &AsciiSet, characters: &[u8]) -> AsciiSet {
+    let mut set = set.remove(characters[0]);
+    let mut at = 1;
+    while at < characters.len() {
+        set = set.remove(characters[at]);
+        at += 1;
+    }
+    set
+}
 
 fn encode(url: &str, set: &'static AsciiSet) -> String {
     utf8_percent_encode(url, set).to_string()

@@ -1,5 +1,7 @@
 //! The known mistakes, the frequent ones first.
 
+use std::mem::swap;
+
 use super::claim::{Claim, Tickets};
 use super::signed::Signed;
 use super::{escapes, urls};
@@ -36,25 +38,21 @@ impl Mistake {
     pub(super) fn urls(&self, url: &str) -> Vec<String> {
         match self.change {
             Change::Url(change) => change(url),
-            Change::Fragment | Change::Ticket(_) | Change::Other(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
     /// What it may make of `signed`.
     pub(super) fn variants(&self, signed: &Signed, claim: &Claim, tickets: &Tickets) -> Vec<Signed> {
-        let with_url = |url| Signed { url, ..signed.clone() };
-        let with_ticket = |ticket| Signed {
-            ticket,
-            ..signed.clone()
-        };
+        let with_url = |url| signed.with(|signed| signed.url = url);
+        let with_ticket = |ticket| signed.with(|signed| signed.ticket = ticket);
         match self.change {
             Change::Url(change) => change(&signed.url).into_iter().map(with_url).collect(),
             Change::Fragment => {
                 let usual = ["#", "#/", "#rd", "#wechat_redirect"].into_iter();
                 let fragments = claim.fragment().into_iter().chain(usual);
-                fragments
-                    .map(|fragment| with_url(format!("{}{fragment}", signed.url)))
-                    .collect()
+                let urls = fragments.map(|fragment| format!("{}{fragment}", signed.url));
+                urls.map(with_url).collect()
             }
             Change::Ticket(change) => change(&signed.ticket, tickets).into_iter().map(with_ticket).collect(),
             Change::Other(change) => change(signed),
@@ -189,11 +187,7 @@ mistakes! {
         "签名原文里的字段名写错了，例如把 noncestr 写成 nonceStr", STRING1;
     "field_order", Change::Other(reordered),
         "the fields were in another order", "字段顺序不对", STRING1;
-    "swapped", Change::Other(|signed| vec![Signed {
-            nonce: signed.timestamp.clone(),
-            timestamp: signed.nonce.clone(),
-            ..signed.clone()
-        }]),
+    "swapped", Change::Other(|signed| vec![signed.with(|signed| swap(&mut signed.nonce, &mut signed.timestamp))]),
         "nonce and timestamp were swapped", "nonce 与 timestamp 弄反了", STRING1;
     "timestamp_unit", Change::Other(other_unit),
         "the timestamp was signed in milliseconds and passed on in seconds, or the other way round",
@@ -201,7 +195,7 @@ mistakes! {
     "nonce_changed", Change::Other(other_nonce),
         "the nonce was changed after it was signed, or before: its case, or left out",
         "nonce 在签名前后被改过：大小写变了，或为空", STRING1;
-    "upper_case_signature", Change::Other(|signed| vec![Signed { upper_case: true, ..signed.clone() }]),
+    "upper_case_signature", Change::Other(|signed| vec![signed.with(|signed| signed.upper_case = true)]),
         "the signature is right, but in upper case", "签名内容正确，但用了大写",
         Words { en: "write the signature's hex digits in lower case", zh: "签名的十六进制要用小写" };
 }
@@ -234,39 +228,20 @@ fn renamed(signed: &Signed) -> Vec<Signed> {
     let mut variants = Vec::new();
     for (field, others) in OTHERS.iter().enumerate() {
         for &other in *others {
-            let mut names = signed.names;
-            names[field] = other;
-            variants.push(Signed {
-                names,
-                ..signed.clone()
-            });
+            let renamed = signed.with(|signed| signed.names[field] = other);
             // Whoever writes wx.config's names writes all of them.
-            if field == 1 {
-                names[2] = "timeStamp";
-                variants.push(Signed {
-                    names,
-                    ..signed.clone()
-                });
-            }
+            let both = (field == 1).then(|| renamed.with(|signed| signed.names[2] = "timeStamp"));
+            variants.push(renamed);
+            variants.extend(both);
         }
     }
     variants
 }
 
 fn reordered(signed: &Signed) -> Vec<Signed> {
-    let mut variants = Vec::new();
-    for first in 0..4 {
-        for second in (0..4).filter(|at| *at != first) {
-            for third in (0..4).filter(|at| ![first, second].contains(at)) {
-                let order = [first, second, third, 6 - first - second - third];
-                variants.push(Signed {
-                    order,
-                    ..signed.clone()
-                });
-            }
-        }
-    }
-    variants
+    let quadruples = (0..256).map(|number| [number / 64, number / 16 % 4, number / 4 % 4, number % 4]);
+    let orders = quadruples.filter(|order| (0..4).all(|field| order.contains(&field)));
+    orders.map(|order| signed.with(|signed| signed.order = order)).collect()
 }
 
 fn other_unit(signed: &Signed) -> Vec<Signed> {
@@ -275,10 +250,7 @@ fn other_unit(signed: &Signed) -> Vec<Signed> {
         _ if signed.timestamp.len() > 10 => signed.timestamp[..signed.timestamp.len() - 3].to_owned(),
         _ => format!("{}000", signed.timestamp),
     };
-    vec![Signed {
-        timestamp: other,
-        ..signed.clone()
-    }]
+    vec![signed.with(|signed| signed.timestamp = other)]
 }
 
 fn other_nonce(signed: &Signed) -> Vec<Signed> {
@@ -289,9 +261,5 @@ fn other_nonce(signed: &Signed) -> Vec<Signed> {
         nonce.replace('-', ""),
         String::new(),
     ];
-    let variant = |nonce| Signed {
-        nonce,
-        ..signed.clone()
-    };
-    others.map(variant).into()
+    others.map(|nonce| signed.with(|signed| signed.nonce = nonce)).into()
 }

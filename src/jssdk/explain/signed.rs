@@ -22,6 +22,13 @@ pub struct Signed {
 impl Signed {
     pub(super) const NAMES: [&'static str; 4] = ["jsapi_ticket", "noncestr", "timestamp", "url"];
 
+    /// The same after `change`.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut changed = self.clone();
+        change(&mut changed);
+        changed
+    }
+
     fn string1<'a>(&'a self, ticket: &'a str) -> impl Iterator<Item = &'a str> {
         let values = [ticket, &self.nonce, &self.timestamp, &self.url];
         let fields = self.order.into_iter().enumerate();

@@ -106,12 +106,9 @@ pub(super) fn other_www(url: &str) -> Vec<String> {
 /// The host in Unicode, or its `xn--` form.
 pub(super) fn other_host_form(url: &str) -> Vec<String> {
     let (name, port) = name_and_port(parts(url).host);
-    let ascii = domain_to_ascii(name);
-    [domain_to_unicode(name), ascii]
-        .into_iter()
-        .filter(|form| !form.is_empty() && form != name)
-        .map(|form| with_host(url, &format!("{form}{port}")))
-        .collect()
+    let forms = [domain_to_unicode(name), domain_to_ascii(name)].into_iter();
+    let others = forms.filter(|form| !form.is_empty() && form != name);
+    others.map(|form| with_host(url, &format!("{form}{port}"))).collect()
 }
 
 /// Other hosts of the same site, and the name that a server behind a proxy has for itself.
@@ -191,10 +188,8 @@ pub(super) fn relative(url: &str) -> Vec<String> {
 
 /// Up to its first, second … `&`: the rest became parameters of the request to sign it.
 pub(super) fn cut_at_ampersand(url: &str) -> Vec<String> {
-    url.match_indices('&')
-        .take(8)
-        .map(|(at, _)| url[..at].to_owned())
-        .collect()
+    let cuts = url.match_indices('&').take(8);
+    cuts.map(|(at, _)| url[..at].to_owned()).collect()
 }
 
 /// Parameters that WeChat appends to the URL of a page that is shared or opened from a chat.
@@ -214,30 +209,22 @@ const SHARE: [&str; 12] = [
 ];
 
 pub(super) fn without_share_parameters(url: &str) -> Vec<String> {
-    let mut variants = vec![without_parameters(url, &SHARE), without_parameters(url, &SHARE[..2])];
-    variants.push(without_parameters(url, &SHARE[..1]));
-    variants.push(without_parameters(url, &SHARE[1..2]));
-    variants
+    let groups = [&SHARE, &SHARE[..2], &SHARE[..1], &SHARE[1..2]];
+    groups.map(|names| without_parameters(url, names)).into()
 }
 
 /// Without the parameters that WeChat's login appends.
 pub(super) fn without_login_parameters(url: &str) -> Vec<String> {
-    let names = ["code", "state"];
-    vec![
-        without_parameters(url, &names),
-        without_parameters(url, &names[..1]),
-        without_parameters(url, &names[1..]),
-    ]
+    let groups: [&[&str]; 3] = [&["code", "state"], &["code"], &["state"]];
+    groups.map(|names| without_parameters(url, names)).into()
 }
 
 fn without_parameters(url: &str, names: &[&str]) -> String {
     let Some((page, query)) = url.split_once('?') else {
         return url.to_owned();
     };
-    let kept = query
-        .split('&')
-        .filter(|pair| !names.contains(&pair.split('=').next().unwrap_or_default()));
-    let kept: Vec<&str> = kept.collect();
+    let is_kept = |pair: &&str| !names.contains(&pair.split('=').next().unwrap_or_default());
+    let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
     if kept.is_empty() {
         page.to_owned()
     } else {
@@ -265,18 +252,10 @@ pub(super) fn rebuilt_query(url: &str) -> Vec<String> {
     let pairs: Vec<&str> = query.split('&').collect();
     let mut sorted = pairs.clone();
     sorted.sort_unstable();
-    let equals = |pair: &&str| {
-        if pair.contains('=') {
-            (*pair).to_owned()
-        } else {
-            format!("{pair}=")
-        }
-    };
+    let equals = |pair: &&str| format!("{pair}{}", if pair.contains('=') { "" } else { "=" });
     let with_equals: Vec<String> = pairs.iter().map(equals).collect();
-    let bare: Vec<&str> = pairs
-        .iter()
-        .map(|pair| pair.strip_suffix('=').unwrap_or(pair))
-        .collect();
+    let bare = pairs.iter().map(|pair| pair.strip_suffix('=').unwrap_or(pair));
+    let bare: Vec<&str> = bare.collect();
     let full: Vec<&str> = pairs.iter().copied().filter(|pair| !pair.is_empty()).collect();
     let mut variants: Vec<String> = [sorted.join("&"), with_equals.join("&"), bare.join("&"), full.join("&")]
         .into_iter()
@@ -291,13 +270,8 @@ pub(super) fn rebuilt_query(url: &str) -> Vec<String> {
 
 /// White space at either end, a line break, or quotes.
 pub(super) fn padded(url: &str) -> Vec<String> {
-    vec![
-        format!("{url} "),
-        format!("{url}\n"),
-        format!(" {url}"),
-        format!("{url}\r\n"),
-        format!("\"{url}\""),
-    ]
+    let around = [("", " "), ("", "\n"), (" ", ""), ("", "\r\n"), ("\"", "\"")];
+    around.map(|(before, after)| [before, url, after].concat()).into()
 }
 
 /// `&` as HTML or JSON escapes it, or unescaped.

@@ -4,33 +4,9 @@
 use toml::Value;
 use toml::de::DeValue;
 
-use super::path::KeyPath;
-use super::reader::{Reader, Source};
+use super::reader::{PREFIX, Reader, Source, plain};
 use super::schema::{self, Schema, Shape, Target};
-use crate::settings::problem::{Place, Problem};
-
-const PREFIX: &str = "WXGATE__";
-
-/// An environment variable.
-struct Variable<'t> {
-    name: &'t str,
-    text: &'t str,
-}
-
-impl Source for Variable<'_> {
-    fn place(&self, _offset: usize) -> Place {
-        Place::Variable(self.name.escape_debug().to_string())
-    }
-
-    fn spell(&self, path: &KeyPath) -> String {
-        let keys = path.to_string().replace(['.', '['], "__").replace(']', "");
-        format!("{PREFIX}{}", keys.to_uppercase())
-    }
-
-    fn text(&self) -> &str {
-        self.text
-    }
-}
+use crate::settings::problem::Problem;
 
 /// Reads the variables that are meant for wxgate. Kubernetes adds `WXGATE_PORT` and the like for a
 /// service of that name, so settings have two underscores, except for the three names of the first account.
@@ -46,15 +22,15 @@ pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Re
                 None => continue,
             },
         };
-        let variable = Variable { name, text };
+        let variable = Source::Variable(name, text);
         if let Some(target) = find(&mut reader, &variable, &keys.to_lowercase()) {
-            read_variable(&mut reader, &variable, &target);
+            read_variable(&mut reader, &variable, text, &target);
         }
     }
     reader
 }
 
-fn find<'s>(reader: &mut Reader<'s>, variable: &Variable<'_>, keys: &str) -> Option<Target<'s>> {
+fn find<'s>(reader: &mut Reader<'s>, variable: &Source<'_>, keys: &str) -> Option<Target<'s>> {
     let mut target = reader.schema.root();
     for key in keys.split("__") {
         let next = match target.shape {
@@ -72,8 +48,7 @@ fn find<'s>(reader: &mut Reader<'s>, variable: &Variable<'_>, keys: &str) -> Opt
 
 /// Reads a variable as its key requires: as text if that is valid (so that the secret 00123
 /// stays 00123), else as a TOML value; for lists, values separated by commas.
-fn read_variable(reader: &mut Reader<'_>, variable: &Variable<'_>, target: &Target<'_>) {
-    let Variable { text, .. } = *variable;
+fn read_variable(reader: &mut Reader<'_>, variable: &Source<'_>, text: &str, target: &Target<'_>) {
     let place = variable.place(0);
     if text.contains(char::REPLACEMENT_CHARACTER) {
         let problem = Problem::new(Some(place), target.path.to_string(), "expected UTF-8");
@@ -88,14 +63,9 @@ fn read_variable(reader: &mut Reader<'_>, variable: &Variable<'_>, target: &Targ
             reader.begin_list(target, place.clone());
             let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
             for (i, entry) in entries.enumerate() {
-                if let Some(target) = target.index(i) {
-                    reader.single(
-                        &target,
-                        place.clone(),
-                        Value::String(entry.to_owned()),
-                        &format!("{entry:?}"),
-                    );
-                }
+                let Some(target) = target.index(i) else { continue };
+                let value = Value::String(entry.to_owned());
+                reader.single(&target, place.clone(), value, &format!("{entry:?}"));
             }
         }
         Shape::Section(_) | Shape::Map | Shape::Records(_) | Shape::List => match DeValue::parse(text) {
@@ -110,18 +80,9 @@ fn single(target: &Target<'_>, text: &str) -> Value {
     if schema::check(&target.path, as_text.clone()).is_ok() {
         return as_text;
     }
-    let value = match DeValue::parse(text).as_ref().map(toml::Spanned::get_ref) {
-        Ok(DeValue::Boolean(truth)) => Value::Boolean(*truth),
-        Ok(DeValue::Integer(number)) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Value::Integer(number),
-            Err(_) => return as_text,
-        },
-        _ => return as_text,
-    };
+    let plain = DeValue::parse(text).ok().map(|value| plain(value.get_ref()));
+    let value = plain.filter(|value| value.is_bool() || value.is_integer());
     // If neither is valid, the error for the text is the clearest.
-    if schema::check(&target.path, value.clone()).is_ok() {
-        value
-    } else {
-        as_text
-    }
+    let valid = value.filter(|value| schema::check(&target.path, value.clone()).is_ok());
+    valid.unwrap_or(as_text)
 }

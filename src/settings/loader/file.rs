@@ -1,80 +1,50 @@
-//! The settings file.
+//! The text of settings files and of files that hold a secret, and what may surround a secret wherever it is written.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
-use toml::de::DeTable;
+/// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
+const LARGEST_FILE: u64 = 1024 * 1024;
 
-use super::path::KeyPath;
-use super::reader::{Reader, Source};
-use super::schema::Schema;
-use super::secret_file::read_text;
-use crate::settings::problem::{Place, Problem};
-
-/// The text of a TOML file.
-struct TomlFile<'t> {
-    path: &'t Path,
-    text: &'t str,
-    /// Where each line ends.
-    line_ends: Vec<usize>,
-}
-
-impl<'t> TomlFile<'t> {
-    fn new(path: &'t Path, text: &'t str) -> Self {
-        let line_ends = text.match_indices('\n').map(|(end, _)| end).collect();
-        Self { path, text, line_ends }
-    }
-}
-
-impl Source for TomlFile<'_> {
-    fn place(&self, offset: usize) -> Place {
-        Place::File {
-            path: self.path.to_owned(),
-            line: Some(1 + self.line_ends.partition_point(|end| *end < offset)),
+/// The secret in a file, without what editors put around it. The error does not repeat what may be the secret itself.
+pub(super) fn read_secret(file: &str) -> Result<String, String> {
+    let content = read_text(Path::new(file)).map_err(|error| {
+        if looks_like_path(file) {
+            return format!("can't read {file:?}: {error}");
         }
+        format!("expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}")
+    })?;
+    let secret = trimmed(&content);
+    if secret.is_empty() {
+        return Err(format!("{file:?} is empty"));
     }
-
-    fn spell(&self, path: &KeyPath) -> String {
-        path.to_string()
-    }
-
-    fn text(&self) -> &str {
-        self.text
-    }
+    Ok(secret.to_owned())
 }
 
-/// Reads the file at `path`. The second value is false if it is not well-formed, so that nothing
-/// follows from what is missing.
-pub(super) fn read<'s>(schema: &'s Schema, path: &Path) -> (Reader<'s>, bool) {
-    let mut reader = Reader::new(schema);
-    let text = match read_text(path) {
-        Ok(text) => text,
-        Err(error) => {
-            let place = Place::File {
-                path: path.to_owned(),
-                line: None,
-            };
-            reader.problems.push(Problem::new(
-                Some(place),
-                "",
-                format!("can't read the settings file: {error}"),
-            ));
-            return (reader, false);
-        }
-    };
-    let file = TomlFile::new(path, &text);
-    let (table, errors) = DeTable::parse_recoverable(&text);
-    let mut broken: Vec<_> = errors
-        .iter()
-        // The message alone: the error as a whole would quote the line, secrets and all.
-        .map(|error| (file.place(error.span().unwrap_or_default().start), error.message()))
-        .collect();
-    // Further errors on the same line mostly follow from the first.
-    broken.dedup_by(|(place, _), (earlier, _)| place == earlier);
-    for (place, message) in broken {
-        let text = format!("not valid TOML: {message}");
-        reader.problems.push(Problem::new(Some(place), "", text));
+/// `secret` without what editors and copying put around it: white space and byte order marks.
+pub(super) fn trimmed(secret: &str) -> &str {
+    secret.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+/// Whether this is certainly a path, and not a secret in the wrong place: it is absolute or begins with a dot, has a
+/// file's extension, or leads into a folder that exists.
+fn looks_like_path(file: &str) -> bool {
+    let path = Path::new(file);
+    let rooted = path.is_absolute() || file.starts_with("./") || file.starts_with("../");
+    let short_word = |text: &str| text.len() <= 6 && text.bytes().all(|b| b.is_ascii_alphabetic());
+    let named = path.extension().and_then(OsStr::to_str).is_some_and(short_word);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    rooted || named || folder.is_some_and(Path::is_dir)
+}
+
+/// Reads a text file, up to [`LARGEST_FILE`].
+pub(super) fn read_text(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(file)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other("it is larger than 1 MiB"));
     }
-    reader.shows_values = errors.is_empty();
-    reader.table(&file, &schema.root(), table.get_ref());
-    (reader, errors.is_empty())
+    Ok(text)
 }

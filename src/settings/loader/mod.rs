@@ -5,10 +5,10 @@
 //! loading goes in five steps:
 //!
 //! 1. `schema` learns the keys from [`Settings`] itself, so that no list of fields has to be kept in step.
-//! 2. `file` and `environment` parse one source each. Through `reader` they look up every key in the schema and try
-//!    every value alone: if the settings hold nothing else, serde can only complain about that value. Secret files
-//!    are read here (`secret_file`).
-//! 3. Each source gives a `layer`: the accepted values by `path`, each with its place. Later layers replace values
+//! 2. `reader` parses the file and `environment` the variables. Every key is looked up in the schema and every value
+//!    is tried alone: if the settings hold nothing else, serde can only complain about that value. Secret files are
+//!    read here (`file`).
+//! 3. Each source gives a `layer`: the accepted values by path, each with its place. Later layers replace values
 //!    of earlier ones.
 //! 4. The layers together are one document, which is deserialised.
 //! 5. `validate` checks the fields against each other; what it finds gets the place of the key it is about. Nothing
@@ -19,11 +19,9 @@
 mod environment;
 mod file;
 mod layer;
-mod path;
 mod reader;
 mod reread;
 mod schema;
-mod secret_file;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -31,10 +29,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Settings;
-use super::problem::{Place, Problem, Problems};
-use super::validate::{self, findings::Finding};
-use layer::Layer;
-use path::KeyPath;
+use super::problem::{Finding, Place, Problem, Problems};
+use super::validate;
+use layer::{KeyPath, Layer};
 use reader::Reader;
 use schema::Schema;
 
@@ -139,7 +136,7 @@ impl Read {
     fn of(sources: &Sources) -> Self {
         let schema = Schema::new();
         let (file, well_formed) = match &sources.file {
-            Some(path) => file::read(&schema, path),
+            Some(path) => Reader::of_file(&schema, path),
             None => (Reader::new(&schema), true),
         };
         let mut read = Self {

@@ -1,26 +1,59 @@
 //! Splits a source into single values, each checked alone.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::layer::{Layer, Leaf};
-use super::path::KeyPath;
+use super::file;
+use super::layer::{KeyPath, Layer, Leaf};
 use super::schema::{self, Schema, Shape, Target};
-use super::secret_file;
 use crate::settings::problem::{Place, Problem};
 
+/// What the names of variables for settings begin with.
+pub(super) const PREFIX: &str = "WXGATE__";
+
 /// A text with values in it.
-pub(super) trait Source {
+pub(super) enum Source<'t> {
+    /// A TOML file, and where each of its lines ends.
+    File(&'t Path, &'t str, Vec<usize>),
+    /// An environment variable, its name first.
+    Variable(&'t str, &'t str),
+}
+
+impl<'t> Source<'t> {
+    fn file(path: &'t Path, text: &'t str) -> Self {
+        Self::File(path, text, text.match_indices('\n').map(|(end, _)| end).collect())
+    }
+
+    fn text(&self) -> &'t str {
+        match self {
+            Self::File(_, text, _) | Self::Variable(_, text) => text,
+        }
+    }
+
     /// The place of what begins at `offset`.
-    fn place(&self, offset: usize) -> Place;
+    pub(super) fn place(&self, offset: usize) -> Place {
+        match self {
+            Self::File(path, _, line_ends) => Place::File {
+                path: (*path).to_owned(),
+                line: Some(1 + line_ends.partition_point(|end| *end < offset)),
+            },
+            Self::Variable(name, _) => Place::Variable(name.escape_debug().to_string()),
+        }
+    }
 
     /// How a key is spelt in this kind of source.
-    fn spell(&self, path: &KeyPath) -> String;
-
-    /// The whole text.
-    fn text(&self) -> &str;
+    fn spell(&self, path: &KeyPath) -> String {
+        match self {
+            Self::File(..) => path.to_string(),
+            Self::Variable(..) => {
+                let keys = path.to_string().replace(['.', '['], "__").replace(']', "");
+                format!("{}{}", PREFIX, keys.to_uppercase())
+            }
+        }
+    }
 }
 
 /// Reads one source: collects its values and what is wrong with them.
@@ -46,8 +79,42 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// Reads the settings file at `path`. The second value is false if it is not well-formed, so that nothing
+    /// follows from what is missing.
+    pub(super) fn of_file(schema: &'s Schema, path: &Path) -> (Self, bool) {
+        let mut reader = Self::new(schema);
+        let text = match file::read_text(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let place = Place::File {
+                    path: path.to_owned(),
+                    line: None,
+                };
+                let text = format!("can't read the settings file: {error}");
+                reader.problems.push(Problem::new(Some(place), "", text));
+                return (reader, false);
+            }
+        };
+        let source = Source::file(path, &text);
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        let mut broken: Vec<_> = errors
+            .iter()
+            // The message alone: the error as a whole would quote the line, secrets and all.
+            .map(|error| (source.place(error.span().unwrap_or_default().start), error.message()))
+            .collect();
+        // Further errors on the same line mostly follow from the first.
+        broken.dedup_by(|(place, _), (earlier, _)| place == earlier);
+        for (place, message) in broken {
+            let text = format!("not valid TOML: {message}");
+            reader.problems.push(Problem::new(Some(place), "", text));
+        }
+        reader.shows_values = errors.is_empty();
+        reader.table(&source, &schema.root(), table.get_ref());
+        (reader, errors.is_empty())
+    }
+
     /// Reads the keys of a table.
-    pub(super) fn table(&mut self, source: &dyn Source, table: &Target<'_>, content: &DeTable<'_>) {
+    fn table(&mut self, source: &Source<'_>, table: &Target<'_>, content: &DeTable<'_>) {
         for (key, value) in content {
             match table.key(key.get_ref()) {
                 Some(target) => self.value(source, &target, value),
@@ -57,7 +124,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Reads a value of any shape.
-    pub(super) fn value(&mut self, source: &dyn Source, target: &Target<'_>, value: &Spanned<DeValue<'_>>) {
+    pub(super) fn value(&mut self, source: &Source<'_>, target: &Target<'_>, value: &Spanned<DeValue<'_>>) {
         let place = source.place(value.span().start);
         match (target.shape, value.get_ref()) {
             (Shape::Single | Shape::List, value) if target.in_file => self.secret_file(target, place, &plain(value)),
@@ -76,7 +143,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn entry(&mut self, source: &dyn Source, list: &Target<'_>, index: usize, value: &Spanned<DeValue<'_>>) {
+    fn entry(&mut self, source: &Source<'_>, list: &Target<'_>, index: usize, value: &Spanned<DeValue<'_>>) {
         let Some(target) = list.index(index) else { return };
         if matches!(target.shape, Shape::Section(_)) {
             // So that the entry exists even if nothing in it is valid.
@@ -96,9 +163,7 @@ impl<'s> Reader<'s> {
     /// Reads a single value; `written` is how the operator wrote it.
     pub(super) fn single(&mut self, target: &Target<'_>, place: Place, value: Value, written: &str) {
         let value = match value {
-            Value::String(text) if schema::is_secret(&target.path) => {
-                Value::String(secret_file::trimmed(&text).to_owned())
-            }
+            Value::String(text) if schema::is_secret(&target.path) => Value::String(file::trimmed(&text).to_owned()),
             other => other,
         };
         let compound = value.is_table() || value.is_array();
@@ -120,7 +185,7 @@ impl<'s> Reader<'s> {
         let Some(file) = file.as_str() else {
             return self.bad_secret_file(target, place, "expected the path of a file, in quotes".to_owned());
         };
-        match secret_file::read(file) {
+        match file::read_secret(file) {
             Ok(content) if matches!(target.shape, Shape::List) => self.secret_lines(target, &place, file, &content),
             Ok(content) => {
                 let value = Value::String(content);
@@ -163,7 +228,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Reports a key that does not exist. Its value is not shown: the key may be a secret's, misspelt.
-    pub(super) fn unknown(&mut self, source: &dyn Source, table: &Target<'_>, key: &str, place: Place) {
+    pub(super) fn unknown(&mut self, source: &Source<'_>, table: &Target<'_>, key: &str, place: Place) {
         let meant: Vec<_> = table
             .suggest(self.schema, key)
             .iter()
@@ -201,7 +266,7 @@ impl<'s> Reader<'s> {
 }
 
 /// The value without its place. Lists and tables become empty: what they hold does not matter here.
-fn plain(value: &DeValue<'_>) -> Value {
+pub(super) fn plain(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {

@@ -6,8 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use toml::Value;
 
-use super::layer::Layer;
-use super::path::KeyPath;
+use super::layer::{KeyPath, Layer};
 use super::reader::Reader;
 use super::schema::{Schema, Shape, Target};
 use crate::settings::problem::{Place, Problem};

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::path::KeyPath;
+use super::layer::KeyPath;
 use crate::secret;
 use crate::settings::{Account, Client, Settings};
 

@@ -4,8 +4,8 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use url::Url;
 
 use crate::secret::Secret;
+use crate::settings::problem::Findings;
 use crate::settings::sections::{self, AuthMode};
-use crate::settings::validate::findings::Findings;
 
 /// How callers of the upload route are authenticated.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ pub enum JwtKeys {
     Published(Url),
 }
 
-pub(super) fn resolve(auth: &sections::Auth, findings: &mut Findings) -> Option<Auth> {
+pub(in crate::settings) fn resolve(auth: &sections::Auth, findings: &mut Findings) -> Option<Auth> {
     let given = auth.mode != AuthMode::ApiKey || !auth.api_keys.is_empty();
     let text = "missing: auth.mode \"api_key\" needs at least one key";
     findings.require(given, &["auth.api_keys", "auth.mode"], text);

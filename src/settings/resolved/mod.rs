@@ -1,10 +1,10 @@
 //! The sections that come in several kinds, as the program gets them: only the kind that is chosen, its values
 //! checked and parsed. Loading makes them; code that uses them has nothing left to check.
 
-mod auth;
-mod image_store;
-mod redis;
-mod tls;
+pub(super) mod auth;
+pub(super) mod image_store;
+pub(super) mod redis;
+pub(super) mod tls;
 
 use std::fmt;
 
@@ -13,10 +13,8 @@ pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use redis::{Redis, SentinelLogin, Servers};
 pub use tls::{TlsFiles, TlsPem};
 
-use super::Settings;
-use super::problem::{Problem, Problems};
+use super::problem::{Finding, Findings, Problem, Problems};
 use super::sections::{self, LocalStore};
-use super::validate::findings::{Finding, Findings};
 
 /// The resolved sections.
 #[derive(Clone)]
@@ -29,22 +27,6 @@ pub struct Resolved {
     pub auth: Auth,
     /// The certificate of the internal listener, if it speaks TLS.
     pub internal_tls: Option<TlsFiles>,
-}
-
-impl Resolved {
-    pub(super) fn of(settings: &Settings, findings: &mut Findings) -> Option<Self> {
-        // All before the first `?`, so that the problems of all are reported.
-        let redis = redis::resolve(&settings.redis, findings);
-        let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, findings);
-        let auth = auth::resolve(&settings.auth, findings);
-        let internal_tls = tls::resolve(&settings.internal, findings);
-        Some(Self {
-            image_store: image_store?,
-            redis,
-            auth: auth?,
-            internal_tls,
-        })
-    }
 }
 
 /// What the default settings resolve to.

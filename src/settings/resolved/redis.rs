@@ -6,9 +6,8 @@ use redis::ConnectionInfo;
 
 use super::alone;
 use crate::secret::Secret;
-use crate::settings::problem::Problems;
+use crate::settings::problem::{Findings, Problems};
 use crate::settings::sections::{self, RedisMode};
-use crate::settings::validate::findings::Findings;
 use crate::settings::values::HostPort;
 
 /// How Redis is reached.
@@ -54,7 +53,7 @@ pub struct SentinelLogin {
     pub password: Secret,
 }
 
-pub(super) fn resolve(redis: &sections::Redis, findings: &mut Findings) -> Redis {
+pub(in crate::settings) fn resolve(redis: &sections::Redis, findings: &mut Findings) -> Redis {
     let reachable = redis.mode == RedisMode::Standalone || !redis.nodes.is_empty();
     let text = "missing: redis.mode \"sentinel\" and \"cluster\" need addresses, \"host:port\"";
     findings.require(reachable, &["redis.nodes", "redis.mode"], text);

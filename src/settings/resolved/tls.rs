@@ -8,8 +8,8 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 
+use crate::settings::problem::Findings;
 use crate::settings::sections::Internal;
-use crate::settings::validate::findings::Findings;
 use crate::settings::values::pem_file;
 
 const CERTIFICATE: &str = "internal.tls_certificate_file";
@@ -68,7 +68,7 @@ impl TlsFiles {
 }
 
 /// The files that `internal` names, if it names any.
-pub(super) fn resolve(internal: &Internal, findings: &mut Findings) -> Option<TlsFiles> {
+pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut Findings) -> Option<TlsFiles> {
     let is_set = |path: &Path| !path.as_os_str().is_empty();
     let (certificate, key) = (&internal.tls_certificate_file, &internal.tls_key_file);
     if !is_set(certificate) && !is_set(key) {

@@ -6,31 +6,19 @@ use crate::account::AppId;
 use crate::jssdk::JsDomain;
 use crate::secret::Secret;
 
-/// `[[accounts]]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Account {
-    /// The account's AppID.
-    pub app_id: AppId,
-    /// The account's AppSecret.
-    pub app_secret: Secret,
-    /// Which token call is used.
-    pub token_api: TokenApi,
-    /// Whether it signs pages; if not, no ticket for pages is kept.
-    pub jsapi: bool,
-    /// The domains whose pages are signed, as in WeChat's console; an empty list allows every page.
-    pub js_domains: Vec<JsDomain>,
-}
-
-impl Default for Account {
-    fn default() -> Self {
-        Self {
-            app_id: AppId::default(),
-            app_secret: Secret::default(),
-            token_api: TokenApi::default(),
-            jsapi: true,
-            js_domains: Vec::new(),
-        }
+section! {
+    /// `[[accounts]]`.
+    pub struct Account {
+        /// The account's AppID.
+        pub app_id: AppId = AppId::default(),
+        /// The account's AppSecret.
+        pub app_secret: Secret = Secret::default(),
+        /// Which token call is used.
+        pub token_api: TokenApi = TokenApi::default(),
+        /// Whether it signs pages; if not, no ticket for pages is kept.
+        pub jsapi: bool = true,
+        /// The domains whose pages are signed, as in WeChat's console; an empty list allows every page.
+        pub js_domains: Vec<JsDomain> = Vec::new(),
     }
 }
 

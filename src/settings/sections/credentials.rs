@@ -6,51 +6,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::values::{self, AsText, built_in};
 
-/// `[credentials]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Credentials {
-    /// Where they are shared.
-    pub backend: Backend,
-    /// How long before expiry they are renewed.
-    #[serde(with = "values::PositiveDuration")]
-    pub refresh_ahead: Duration,
-    /// The longest a ticket is used before it is requested again.
-    #[serde(with = "values::PositiveDuration")]
-    pub ticket_max_age: Duration,
-    /// Token calls per account, cluster and day; 0 means no limit.
-    pub daily_token_calls: u32,
-    /// How often a replica checks for credentials that another one renewed.
-    #[serde(with = "values::PositiveDuration")]
-    pub adopt_interval: Duration,
-    /// How long the lock outlives a holder that died.
-    #[serde(with = "values::PositiveDuration")]
-    pub lock_ttl: Duration,
-    /// The longest a replica waits for the lock.
-    #[serde(with = "values::PositiveDuration")]
-    pub lock_wait: Duration,
-    /// The token's key in Redis.
-    pub token_key: values::KeyTemplate,
-    /// The ticket's key in Redis.
-    pub ticket_key: values::KeyTemplate,
-    /// The lock's key in Redis.
-    pub lock_key: values::KeyTemplate,
-}
-
-impl Default for Credentials {
-    fn default() -> Self {
-        Self {
-            backend: Backend::default(),
-            refresh_ahead: Duration::from_mins(5),
-            ticket_max_age: Duration::from_hours(1),
-            daily_token_calls: 500,
-            adopt_interval: Duration::from_secs(2),
-            lock_ttl: Duration::from_secs(30),
-            lock_wait: Duration::from_secs(10),
-            token_key: built_in("weChat_client_credential:access_token:{app_id}".to_owned()),
-            ticket_key: built_in("weChat_client_credential:jsapi_ticket:{app_id}".to_owned()),
-            lock_key: built_in("weChatApiToken:{app_id}".to_owned()),
-        }
+section! {
+    /// `[credentials]`.
+    pub struct Credentials {
+        /// Where they are shared.
+        pub backend: Backend = Backend::default(),
+        /// How long before expiry they are renewed.
+        #[serde(with = "values::PositiveDuration")]
+        pub refresh_ahead: Duration = Duration::from_mins(5),
+        /// The longest a ticket is used before it is requested again.
+        #[serde(with = "values::PositiveDuration")]
+        pub ticket_max_age: Duration = Duration::from_hours(1),
+        /// Token calls per account, cluster and day; 0 means no limit.
+        pub daily_token_calls: u32 = 500,
+        /// How often a replica checks for credentials that another one renewed.
+        #[serde(with = "values::PositiveDuration")]
+        pub adopt_interval: Duration = Duration::from_secs(2),
+        /// How long the lock outlives a holder that died.
+        #[serde(with = "values::PositiveDuration")]
+        pub lock_ttl: Duration = Duration::from_secs(30),
+        /// The longest a replica waits for the lock.
+        #[serde(with = "values::PositiveDuration")]
+        pub lock_wait: Duration = Duration::from_secs(10),
+        /// The token's key in Redis.
+        pub token_key: values::KeyTemplate = built_in("weChat_client_credential:access_token:{app_id}".to_owned()),
+        /// The ticket's key in Redis.
+        pub ticket_key: values::KeyTemplate = built_in("weChat_client_credential:jsapi_ticket:{app_id}".to_owned()),
+        /// The lock's key in Redis.
+        pub lock_key: values::KeyTemplate = built_in("weChatApiToken:{app_id}".to_owned()),
     }
 }
 

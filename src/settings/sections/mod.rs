@@ -1,8 +1,28 @@
 //! The sections of the settings file, each with its defaults beside its fields.
 //!
-//! To add a setting: its field, its default and, if it can be wrong together with others, a check in `validate`;
+//! To add a setting: its field with its default and, if it can be wrong together with others, a check in `validate`;
 //! the code that uses it; `config/wxgate.example.toml` and `docs/reference/settings.md` in both languages. Tests name
 //! the documents that are still missing.
+
+/// A section whose fields have defaults other than their types' own, each beside its field.
+macro_rules! section {
+    ($(#[$doc:meta])* pub struct $section:ident {
+        $($(#[$attribute:meta])* pub $field:ident: $type:ty = $default:expr,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $section {
+            $($(#[$attribute])* pub $field: $type,)*
+        }
+
+        impl Default for $section {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
 
 mod account;
 mod auth;

@@ -7,48 +7,31 @@ use serde::{Deserialize, Serialize};
 use crate::secret::Secret;
 use crate::settings::values::{self, AsText, built_in};
 
-/// `[redis]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Redis {
-    /// How the servers are arranged.
-    pub mode: RedisMode,
-    /// The standalone server; `rediss://` for TLS. In the other modes only its scheme, login and database are used.
-    pub url: values::RedisUrl,
-    /// Addresses of sentinels or cluster nodes, `host:port`.
-    pub nodes: Vec<values::HostPort>,
-    /// The name of the master in the sentinels' configuration.
-    pub sentinel_service: String,
-    /// ACL user.
-    pub username: String,
-    /// Its password.
-    pub password: Secret,
-    /// ACL user at the sentinels themselves.
-    pub sentinel_username: String,
-    /// Its password.
-    pub sentinel_password: Secret,
-    /// The longest that connecting may take.
-    #[serde(with = "values::PositiveDuration")]
-    pub connect_timeout: Duration,
-    /// The longest one command may take.
-    #[serde(with = "values::PositiveDuration")]
-    pub response_timeout: Duration,
-}
-
-impl Default for Redis {
-    fn default() -> Self {
-        Self {
-            mode: RedisMode::default(),
-            url: built_in(Secret::new("redis://127.0.0.1:6379/0")),
-            nodes: Vec::new(),
-            sentinel_service: "mymaster".to_owned(),
-            username: String::new(),
-            password: Secret::default(),
-            sentinel_username: String::new(),
-            sentinel_password: Secret::default(),
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(1),
-        }
+section! {
+    /// `[redis]`.
+    pub struct Redis {
+        /// How the servers are arranged.
+        pub mode: RedisMode = RedisMode::default(),
+        /// The standalone server; `rediss://` for TLS. In the other modes only its scheme, login and database are used.
+        pub url: values::RedisUrl = built_in(Secret::new("redis://127.0.0.1:6379/0")),
+        /// Addresses of sentinels or cluster nodes, `host:port`.
+        pub nodes: Vec<values::HostPort> = Vec::new(),
+        /// The name of the master in the sentinels' configuration.
+        pub sentinel_service: String = "mymaster".to_owned(),
+        /// ACL user.
+        pub username: String = String::new(),
+        /// Its password.
+        pub password: Secret = Secret::default(),
+        /// ACL user at the sentinels themselves.
+        pub sentinel_username: String = String::new(),
+        /// Its password.
+        pub sentinel_password: Secret = Secret::default(),
+        /// The longest that connecting may take.
+        #[serde(with = "values::PositiveDuration")]
+        pub connect_timeout: Duration = Duration::from_secs(1),
+        /// The longest one command may take.
+        #[serde(with = "values::PositiveDuration")]
+        pub response_timeout: Duration = Duration::from_secs(1),
     }
 }
 

@@ -5,26 +5,16 @@ use url::Url;
 
 use crate::settings::values::{self, AsText, built_in};
 
-/// `[telemetry]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Telemetry {
-    /// The format of log lines.
-    pub log_format: LogFormat,
-    /// A level, or a filter such as `wxgate=debug,info`.
-    pub log_level: values::LogFilter,
-    /// Where traces are sent; empty turns them off.
-    #[serde(with = "values::OptionalUrl")]
-    pub otlp_endpoint: Option<Url>,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self {
-            log_format: LogFormat::default(),
-            log_level: built_in("info".to_owned()),
-            otlp_endpoint: None,
-        }
+section! {
+    /// `[telemetry]`.
+    pub struct Telemetry {
+        /// The format of log lines.
+        pub log_format: LogFormat = LogFormat::default(),
+        /// A level, or a filter such as `wxgate=debug,info`.
+        pub log_level: values::LogFilter = built_in("info".to_owned()),
+        /// Where traces are sent; empty turns them off.
+        #[serde(with = "values::OptionalUrl")]
+        pub otlp_endpoint: Option<Url> = None,
     }
 }
 

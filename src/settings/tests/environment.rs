@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ACCOUNT, SettingsFile, env_problems, load};
-use crate::settings::values::Scalar;
+use crate::settings::values::{DirectHost, Scalar};
 use crate::settings::{Settings, TokenApi};
 
 fn with(env: &[(&str, &str)]) -> Settings {
@@ -42,6 +42,7 @@ fn variable_is_read_as_its_key_requires() {
         ("WXGATE__IMAGE_STORE__HTTP__HEADERS__AUTHORIZATION", "Bearer x"),
         ("WXGATE__WECHAT__FALLBACK_BASE_URLS", ""),
         ("WXGATE__RATE_LIMIT", "{ jssdk_per_second = 5 }"),
+        ("WXGATE__HTTP_CLIENT__NO_PROXY", "files.internal,10.0.0.0/8"),
     ]);
     assert!(!settings.server.docs);
     assert_eq!(settings.media.max_concurrent, 3);
@@ -57,6 +58,8 @@ fn variable_is_read_as_its_key_requires() {
     );
     assert!(settings.wechat.fallback_base_urls.is_empty());
     assert_eq!(settings.rate_limit.jssdk().unwrap().burst.get(), 5);
+    let direct = settings.http_client.no_proxy.iter().map(DirectHost::as_str);
+    assert_eq!(direct.collect::<Vec<_>>(), ["files.internal", "10.0.0.0/8"]);
 }
 
 #[test]

@@ -7,140 +7,6 @@ use proptest::prelude::*;
 use super::{ACCOUNT, SettingsFile, load, load_text, problems};
 use crate::settings::{Settings, Sources};
 
-/// The defaults, as the reference lists them.
-const DOCUMENTED: &str = r#"[server]
-listen = "127.0.0.1:8080"
-request_timeout = "30s"
-shutdown_grace = "15s"
-shutdown_delay = "0s"
-trusted_proxies = []
-cors_allowed_origins = []
-cors_allowed_headers = []
-cors_allow_credentials = false
-base_path = ""
-docs = true
-
-[internal]
-listen = "127.0.0.1:9090"
-proxy = true
-tls_certificate_file = ""
-tls_key_file = ""
-operator_key = ""
-proxy_buffer = "64MiB"
-min_expires_in = "0s"
-base_path = ""
-allowed_hosts = []
-clients = []
-
-[http_client]
-proxy = ""
-no_proxy = []
-ca_file = ""
-
-[wechat]
-api_base_url = "https://api.weixin.qq.com"
-fallback_base_urls = []
-connect_timeout = "2s"
-timeout = "5s"
-media_timeout = "30s"
-
-[[accounts]]
-app_id = "wx1"
-app_secret = "********"
-token_api = "stable"
-jsapi = true
-js_domains = []
-
-[credentials]
-backend = "memory"
-refresh_ahead = "5m"
-ticket_max_age = "1h"
-daily_token_calls = 500
-adopt_interval = "2s"
-lock_ttl = "30s"
-lock_wait = "10s"
-token_key = "weChat_client_credential:access_token:{app_id}"
-ticket_key = "weChat_client_credential:jsapi_ticket:{app_id}"
-lock_key = "weChatApiToken:{app_id}"
-
-[redis]
-mode = "standalone"
-url = "redis://127.0.0.1:6379/0"
-nodes = []
-sentinel_service = "mymaster"
-username = ""
-password = ""
-sentinel_username = ""
-sentinel_password = ""
-connect_timeout = "1s"
-response_timeout = "1s"
-
-[media]
-max_bytes = "20MiB"
-allowed_types = ["image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/heic"]
-remember_for = "3days"
-max_concurrent = 64
-
-[image_store]
-backend = "local"
-
-[image_store.local]
-directory = "data/images"
-public_base_url = "/images"
-
-[image_store.http]
-url = ""
-field = "file"
-success_pointer = "/code"
-success_value = 0
-url_pointer = "/data"
-public_base_url = ""
-timeout = "30s"
-attempts = 3
-
-[image_store.http.headers]
-
-[image_store.http.fields]
-
-[image_store.s3]
-endpoint = ""
-region = "us-east-1"
-bucket = ""
-prefix = ""
-access_key_id = ""
-secret_access_key = ""
-path_style = true
-bucket_endpoint = false
-acl = ""
-public_base_url = ""
-
-[auth]
-mode = "none"
-api_keys = []
-jwt_algorithm = "HS256"
-jwt_key = ""
-jwt_jwks_url = ""
-jwt_cookie = ""
-jwt_audience = ""
-jwt_issuer = ""
-
-[rate_limit]
-jssdk_per_second = 0
-jssdk_burst = 0
-upload_per_second = 0
-upload_burst = 0
-
-[telemetry]
-log_format = "text"
-log_level = "info"
-otlp_endpoint = ""
-"#;
-
-#[test]
-fn defaults_are_as_documented() {
-    assert_eq!(load_text(ACCOUNT).unwrap().to_masked_toml(), DOCUMENTED);
-}
-
 #[test]
 fn file_overrides_defaults() {
     let settings = load_text(&format!(
@@ -168,10 +34,7 @@ fn missing_file_is_reported() {
     );
 }
 
-#[test]
-fn mistakes_are_all_reported_with_their_lines() {
-    let found = load_text(
-        r#"listen = "127.0.0.1:1"
+const MISTAKES: &str = r#"listen = "127.0.0.1:1"
 
 [server]
 lisen = "x"
@@ -200,8 +63,10 @@ js_domains = ["https://a.cn"]
 [[accounts]]
 app-id = "wx2"
 app_secret = "s"
-"#,
-    );
+"#;
+
+#[test]
+fn mistakes_are_all_reported_with_their_lines() {
     let expected = [
         "1: listen: unknown key; did you mean internal.listen or server.listen?",
         "4: server.lisen: unknown key; did you mean server.listen?",
@@ -229,7 +94,8 @@ app_secret = "s"
         "27: accounts[1].app_id: missing: every account needs its AppID",
         "28: accounts[1].app-id: unknown key; did you mean accounts[1].app_id?",
     ];
-    assert_eq!(found.unwrap_err(), expected.map(|line| format!("wxgate.toml:{line}")));
+    let found = load_text(MISTAKES).unwrap_err();
+    assert_eq!(found, expected.map(|line| format!("wxgate.toml:{line}")));
 }
 
 #[test]
@@ -246,41 +112,6 @@ fn toml_errors_are_reported_with_other_mistakes() {
     assert!(
         found.contains(&"wxgate.toml:5: not valid TOML: unclosed table, expected `]`".to_owned()),
         "{found:?}"
-    );
-}
-
-/// The quotes that are forgotten most often. Without them, an address begins like a date.
-#[test]
-fn unquoted_address_is_refused() {
-    for address in ["0:8080", "10:80", "0.0.0.0:8080", "2026-11"] {
-        let found = problems(&format!("server.listen = {address}"));
-        assert!(found[0].starts_with("wxgate.toml:2: not valid TOML: "), "{found:?}");
-        assert_eq!(
-            found[1..],
-            [
-                "wxgate.toml:2: server.listen: expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""
-            ]
-        );
-    }
-}
-
-#[test]
-fn value_of_the_wrong_shape_is_refused() {
-    assert_eq!(
-        problems("server.listen = [\"a\"]"),
-        ["wxgate.toml:2: server.listen: expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""]
-    );
-    assert_eq!(
-        problems("redis.username.first = \"a\""),
-        ["wxgate.toml:2: redis.username: expected a single value"]
-    );
-    assert_eq!(
-        problems("internal.clients = [5]")[0],
-        "wxgate.toml:2: internal.clients[0]: expected a table, `[section]` or `{ key = value }`"
-    );
-    assert_eq!(
-        problems("internal.clients = {}"),
-        ["wxgate.toml:2: internal.clients: expected a list of tables, `[[internal.clients]]`"]
     );
 }
 
@@ -324,6 +155,11 @@ fn file_that_is_binary_or_too_large_is_refused() {
         file.load(&[]).unwrap_err(),
         ["wxgate.toml: can't read the settings file: it is larger than 1 MiB"]
     );
+}
+
+#[test]
+fn settings_file_may_begin_with_a_byte_order_mark() {
+    assert!(load_text(&format!("\u{feff}{ACCOUNT}")).is_ok());
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! Settings as an operator sees them: files and variables in, settings or problems out.
 
-mod cross_field;
+mod cases;
 mod environment;
 mod example;
 mod file;
-mod http_client;
-mod mistakes;
 mod resolved;
 mod secrets;
 

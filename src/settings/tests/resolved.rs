@@ -1,4 +1,4 @@
-//! The sections that come in several kinds: what they resolve to, and what is refused.
+//! The sections that come in several kinds: what they resolve to, and keys that are refused.
 
 use super::{ACCOUNT, load_text, problems};
 use crate::secret::Secret;
@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use crate::settings::resolved::{Auth, ImageStore, JwtKeys, Servers};
 
 // Public keys, made for these tests.
-pub(super) const ED25519: &str = "-----BEGIN PUBLIC KEY-----
+const ED25519: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAKbgOysGv+WMuoOdDZreAQg0Gt4ErqvRMIkfK21hsDb8=
 -----END PUBLIC KEY-----
 ";
@@ -86,59 +86,19 @@ fn key_that_can_verify_nothing_is_refused_with_its_place() {
 
 #[test]
 fn published_keys_take_the_place_of_a_key() {
-    let text =
-        |more: &str| format!("[auth]\nmode = \"jwt\"\njwt_jwks_url = \"https://login.example.com/jwks.json\"\n{more}");
-    let auth = loaded(&text("jwt_algorithm = \"RS256\"\njwt_cookie = \"sso\""))
-        .resolved
-        .auth;
-    let Auth::Jwt(jwt) = auth else { panic!("not JWT") };
+    let auth = loaded(
+        "auth = { mode = \"jwt\", jwt_jwks_url = \"https://login.example.com/jwks.json\", jwt_algorithm = \"RS256\", \
+         jwt_cookie = \"sso\" }",
+    );
+    let Auth::Jwt(jwt) = auth.resolved.auth else {
+        panic!("not JWT")
+    };
     assert!(matches!(jwt.keys, JwtKeys::Published(url) if url.path() == "/jwks.json"));
     assert_eq!(jwt.cookie.as_deref(), Some("sso"));
-    let found = problems(&text(&format!(
-        "jwt_algorithm = \"EdDSA\"\njwt_key = \"\"\"\n{ED25519}\"\"\""
-    )));
-    assert_eq!(
-        found,
-        ["wxgate.toml:4: auth.jwt_jwks_url: can't be used together with auth.jwt_key; set one of the two"]
-    );
-    let found = problems(&text(""));
-    assert!(
-        found.len() == 1 && found[0].contains("auth.jwt_jwks_url: holds public keys, and HS256 needs a shared secret"),
-        "{found:?}"
-    );
-    let found = problems("auth.jwt_jwks_url = \"http://login.example.com/jwks.json\"");
-    assert!(
-        found.len() == 1 && found[0].contains("expected an https URL"),
-        "{found:?}"
-    );
-    let found = problems("auth.jwt_algorithm = \"none\"");
-    assert!(found.len() == 1 && found[0].contains("expected"), "{found:?}");
-}
-
-#[test]
-fn token_in_a_cookie_needs_named_origins() {
-    let text = "auth.jwt_cookie = \"sso\"\nserver.cors_allowed_origins = ";
-    loaded(&format!("{text}[\"https://a.cn\"]"));
-    let found = problems(&format!("{text}[\"*\"]"));
-    assert!(
-        found.len() == 1 && found[0].contains("auth.jwt_cookie: can't be used while server.cors_allowed_origins has"),
-        "{found:?}"
-    );
-    let found = problems("auth.jwt_cookie = \"a b\"");
-    assert!(
-        found.len() == 1 && found[0].contains("expected the name of a cookie"),
-        "{found:?}"
-    );
 }
 
 const S3: &str = "image_store.backend = \"s3\"\n[image_store.s3]\nbucket = \"photos\"\n\
                   public_base_url = \"https://img.example.com\"\n";
-
-fn s3_problem(more: &str) -> String {
-    let found = problems(&format!("{S3}{more}"));
-    assert_eq!(found.len(), 1, "{found:#?}");
-    found[0].clone()
-}
 
 #[test]
 fn s3_without_keys_means_the_machines_role_and_one_key_is_a_mistake() {
@@ -149,50 +109,16 @@ fn s3_without_keys_means_the_machines_role_and_one_key_is_a_mistake() {
     assert!(keys(loaded(S3)).is_none());
     let both = format!("{S3}access_key_id = \"a\"\nsecret_access_key = \"s\"");
     assert_eq!(keys(loaded(&both)), Some((Secret::new("a"), Secret::new("s"))));
-    assert_eq!(
-        s3_problem("access_key_id = \"hunter2\""),
-        "wxgate.toml:6: image_store.s3.secret_access_key: missing: image_store.s3.access_key_id is set; set both, or \
-         neither to use the machine's role"
-    );
-    let found = s3_problem("secret_access_key = \"hunter2\"");
+    // What is missing is said where the key stands that makes it necessary.
+    let found = problems(&format!("{S3}access_key_id = \"hunter2\""));
     assert!(
-        found.starts_with("wxgate.toml:6: image_store.s3.access_key_id: missing"),
-        "{found}"
+        found[0].starts_with("wxgate.toml:6: image_store.s3.secret_access_key: missing: "),
+        "{found:?}"
     );
-    assert!(!found.contains("hunter2"));
-}
-
-#[test]
-fn s3_prefix_begins_a_key() {
-    for prefix in ["a//b", "../", "./a"] {
-        let found = s3_problem(&format!("prefix = \"{prefix}\""));
-        assert!(
-            found.starts_with("wxgate.toml:6: image_store.s3.prefix: expected"),
-            "{found}"
-        );
-    }
-    loaded(&format!("{S3}prefix = \"h5/photo-\""));
-}
-
-#[test]
-fn s3_bucket_is_a_name() {
-    for bucket in ["a b", "a/b", "图片"] {
-        let found = problems(&S3.replace("photos", bucket));
-        assert_eq!(found.len(), 1, "{found:#?}");
-        assert!(found[0].contains("image_store.s3.bucket: expected"), "{found:#?}");
-    }
 }
 
 #[test]
 fn s3_bucket_goes_before_the_endpoints_host_without_path_style() {
-    for endpoint in ["http://127.0.0.1:9000", "http://[::1]:9000"] {
-        let found = s3_problem(&format!("endpoint = \"{endpoint}\"\npath_style = false"));
-        assert!(
-            found.starts_with("wxgate.toml:7: image_store.s3.path_style: false needs"),
-            "{found}"
-        );
-        loaded(&format!("{S3}endpoint = \"{endpoint}\""));
-    }
     let named = loaded(&format!(
         "{S3}endpoint = \"https://s3.example.com\"\npath_style = false"
     ));

@@ -1,6 +1,7 @@
 //! Secrets: read from files, and never shown.
 
 use super::{ACCOUNT, SettingsFile, env_problems, load_text};
+use crate::settings::values::HttpProxy;
 use crate::settings::{Settings, Sources};
 
 const MARKER: &str = "hunter2";
@@ -246,4 +247,58 @@ fn non_utf_8_bytes_are_refused_not_replaced() {
         found,
         "environment variable WXGATE_APP_SECRET: accounts[0].app_secret: expected UTF-8"
     );
+}
+
+#[test]
+fn byte_order_mark_and_blanks_around_an_app_secret_are_cut() {
+    const APP_SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let file = SettingsFile::new("").with("secret", &format!("\u{feff} {APP_SECRET}\r\n"));
+    let path = file.path_of("secret");
+    let from_file = format!("accounts = [{{ app_id = \"wx1\", app_secret_file = {path:?} }}]");
+    let written = format!("accounts = [{{ app_id = \"wx1\", app_secret = \"\u{feff}{APP_SECRET} \" }}]");
+    for text in [from_file, written] {
+        let settings = load_text(&text).unwrap();
+        assert_eq!(settings.accounts[0].app_secret.expose(), APP_SECRET);
+        assert_eq!(settings.warnings(), [""; 0]);
+    }
+    let env = [
+        ("WXGATE_APP_SECRET", "\u{feff}\u{a0}a b\t"),
+        ("WXGATE__AUTH__API_KEYS", "\u{feff}one"),
+        ("WXGATE__IMAGE_STORE__HTTP__HEADERS", "{ x-key = ' \u{feff}two ' }"),
+        ("WXGATE__REDIS__URL", " redis://r "),
+        ("WXGATE__REDIS__USERNAME", " not a secret "),
+    ];
+    let settings = SettingsFile::new(ACCOUNT).load(&env).unwrap();
+    assert_eq!(settings.accounts[0].app_secret.expose(), "a b");
+    assert_eq!(settings.auth.api_keys[0].expose(), "one");
+    assert_eq!(settings.image_store.http.headers["x-key"].expose(), "two");
+    assert_eq!(settings.redis.url.expose(), "redis://r");
+    assert_eq!(settings.redis.username, " not a secret ");
+    let blank = SettingsFile::new("").with("secret", "\u{feff} \n");
+    let env = [("WXGATE__REDIS__PASSWORD_FILE", &*blank.path_of("secret"))];
+    let found = blank.load(&env).unwrap_err();
+    assert!(
+        found.iter().any(|line| line.ends_with("\"secret\" is empty")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn raw_characters_in_a_redis_password_are_explained_from_a_file_too() {
+    let file = SettingsFile::new(ACCOUNT).with("url", "redis://:hunter/2@r:6379/0\n");
+    let env = [("WXGATE__REDIS__URL_FILE", &*file.path_of("url"))];
+    let found = file.load(&env).unwrap_err();
+    let explained = found[0].contains("in the file: expected a password without a raw");
+    assert!(explained && !found[0].contains("hunter"), "{found:?}");
+}
+
+#[test]
+fn proxy_may_come_from_a_file() {
+    let file = SettingsFile::new("").with("proxy", "http://user:hunter2@proxy:3128\n");
+    let text = format!("{ACCOUNT}http_client.proxy_file = {:?}", file.path_of("proxy"));
+    let settings = file.with("wxgate.toml", &text).load(&[]).unwrap();
+    let HttpProxy::Through(url) = &settings.http_client.proxy else {
+        panic!("{settings:?}");
+    };
+    assert_eq!(url.expose(), "http://user:hunter2@proxy:3128/");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::as_text::AsText;
+use super::AsText;
 
 /// A duration such as `"5s"` or `"1h 30m"`: more than zero, at most 365 days.
 pub struct PositiveDuration;

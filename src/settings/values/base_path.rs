@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A path such as `/wxgate`, with a slash at its beginning and none at its end; or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct BasePath(String);
 
 impl BasePath {
@@ -36,12 +36,6 @@ impl TryFrom<String> for BasePath {
     }
 }
 
-impl From<BasePath> for String {
-    fn from(path: BasePath) -> Self {
-        path.0
-    }
-}
-
 /// Whether each segment of `path` is plain: the path becomes a route, so it may hold nothing that a router or a browser
 /// interprets.
 pub(super) fn is_plain_path(path: &str) -> bool {
@@ -61,19 +55,8 @@ mod tests {
         for text in ["", "/wxgate", "/a/b-c_d.e~f"] {
             assert_eq!(BasePath::try_from(text.to_owned()).unwrap().as_str(), text);
         }
-        for text in [
-            "/",
-            "wxgate",
-            "/wxgate/",
-            "//a",
-            "/a//b",
-            "/a/../b",
-            "/a b",
-            "/a?b",
-            "/{a}",
-            "/%61",
-            "https://a.cn",
-        ] {
+        let words = "/ wxgate /wxgate/ //a /a//b /a/../b /a?b /{a} /%61 https://a.cn";
+        for text in words.split(' ').chain(["/a b"]) {
             assert!(BasePath::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

@@ -34,7 +34,7 @@ impl From<HeaderName> for String {
 
 /// The name of a cookie, or `""` for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct CookieName(String);
 
 impl CookieName {
@@ -54,11 +54,5 @@ impl TryFrom<String> for CookieName {
             return Ok(Self(text));
         }
         Err("expected the name of a cookie, such as \"sso_token\", or \"\" for none")
-    }
-}
-
-impl From<CookieName> for String {
-    fn from(cookie: CookieName) -> Self {
-        cookie.0
     }
 }

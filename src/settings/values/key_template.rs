@@ -8,7 +8,7 @@ const APP_ID: &str = "{app_id}";
 
 /// The name of a Redis key, in which `{app_id}` stands for the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct KeyTemplate(String);
 
 impl KeyTemplate {
@@ -36,12 +36,6 @@ impl TryFrom<String> for KeyTemplate {
                         (not empty, no white space, no braces but {app_id})");
         }
         Ok(Self(text))
-    }
-}
-
-impl From<KeyTemplate> for String {
-    fn from(template: KeyTemplate) -> Self {
-        template.0
     }
 }
 

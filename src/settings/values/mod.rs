@@ -2,11 +2,9 @@
 //! what was expected without repeating what was given: the loader decides whether that may be shown.
 
 mod amount;
-mod as_text;
 mod base_path;
-mod ca_file;
 mod header;
-mod host_pattern;
+mod host;
 mod key_template;
 mod log_filter;
 mod network;
@@ -16,21 +14,48 @@ mod proxy;
 mod redis_url;
 mod url;
 
+use serde::de::{Deserialize, Deserializer, Error};
+use serde::ser::Serializer;
+
 pub use amount::{DurationOrZero, PositiveDuration, Size};
-pub use as_text::AsText;
 pub use base_path::BasePath;
-pub use ca_file::CaFile;
 pub use header::{CookieName, HeaderName};
-pub use host_pattern::HostPattern;
+pub use host::{DirectHost, HostPattern};
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
 pub(super) use network::is_loopback;
 pub use network::{Address, HostPort, OptionalAddress, networks};
+pub use pem_file::CaFile;
 pub use pointer::{JsonPointer, Scalar, UrlPlace};
-pub use proxy::{DirectHost, HttpProxy, ProxyUrl};
+pub use proxy::{HttpProxy, ProxyUrl};
 pub use redis_url::RedisUrl;
 pub(crate) use url::parse_http;
 pub use url::{BaseUrl, KeySetUrl, OptionalUrl, Origin, PublicBase};
+
+/// How a type of another crate is written in settings; for serde's `with`, which calls the two provided functions.
+pub trait AsText {
+    /// The type.
+    type Value;
+
+    /// What to say if the text can't be parsed, without repeating it.
+    const EXPECTED: &'static str;
+
+    /// The value of a text.
+    fn parse(text: &str) -> Option<Self::Value>;
+
+    /// A text that gives the value again.
+    fn print(value: &Self::Value) -> String;
+
+    /// Reads a value.
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self::Value, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom(Self::EXPECTED))
+    }
+
+    /// Writes a value.
+    fn serialize<S: Serializer>(value: &Self::Value, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Self::print(value))
+    }
+}
 
 /// The value of a default that is written as text in the code.
 #[expect(

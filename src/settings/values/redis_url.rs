@@ -3,8 +3,7 @@
 use std::fmt;
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
-use serde::de::{Deserialize, Deserializer, Error};
-use serde::ser::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use super::url::mask_login;
@@ -21,7 +20,8 @@ const FRAGMENT: &str = "expected nothing after a `#`; in a password, write it as
                         instead (the value is not shown, it may hold a password)";
 
 /// A `redis://` or `rediss://` URL. It may hold a password, so it prints itself masked.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "Secret")]
 pub struct RedisUrl {
     whole: Secret,
     /// The same, parsed.
@@ -111,12 +111,6 @@ impl Serialize for RedisUrl {
     }
 }
 
-impl<'de> Deserialize<'de> for RedisUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Secret::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,16 +172,7 @@ mod tests {
 
     #[test]
     fn other_urls_are_refused() {
-        for text in [
-            "",
-            "r:6379",
-            "http://r",
-            "unix:///r",
-            "redis://",
-            "redis://r/x",
-            "redis://r:x",
-            "redis://r?pass=p",
-        ] {
+        for text in " r:6379 http://r unix:///r redis:// redis://r/x redis://r:x redis://r?pass=p".split(' ') {
             assert!(url(text).is_err(), "{text}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -148,4 +149,19 @@ impl Drop for GatewayProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Compiles `source`, a path in the project, into a library in `folder` that a process can be started with as
+/// `LD_PRELOAD`.
+pub fn compile_preloaded(source: &str, folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    let library = folder.join(source.with_extension("so").file_name().unwrap());
+    let mut compiler = Command::new("cc");
+    let status = compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status();
+    assert!(status.unwrap().success());
+    library
 }

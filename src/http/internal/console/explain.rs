@@ -1,5 +1,7 @@
 //! `/console/explain`: why WeChat answers `invalid signature`.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -8,9 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::finding::{ExplainRequest, Finding};
 use super::language::Language;
 use super::page::explain as page;
-use super::response::localized;
-use super::state::Console;
-use super::turns::Turns;
+use super::state::{Console, Turns};
 use crate::credentials::Kind;
 use crate::directory::Directory;
 use crate::jssdk::explain::{self, Claim, Tickets};
@@ -21,24 +21,24 @@ use crate::secret::Secret;
 pub(super) const MAX_FORM: usize = 64 * 1024;
 
 pub(super) async fn get_form(
-    State(console): State<Console>,
+    State(console): State<Arc<Console>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let page = page::page(&console.app_ids(), &ExplainRequest::default(), &[], language);
-    localized(&console, page, chosen)
+    console.answer(page, chosen)
 }
 
 pub(super) async fn post_form(
-    State(console): State<Console>,
+    State(console): State<Arc<Console>>,
     headers: HeaderMap,
     asked: Result<Form<ExplainRequest>, FormRejection>,
 ) -> Response {
     let (asked, found) = match asked {
         Ok(Form(asked)) => {
-            let found = look_into(&asked, &console.0.api.directory, &console.0.explaining).await;
+            let found = look_into(&asked, &console.api.directory, &console.explaining).await;
             (asked, found)
         }
         Err(_) => (ExplainRequest::default(), vec![Finding::Unreadable]),
@@ -47,7 +47,7 @@ pub(super) async fn post_form(
     let page = page::page(&console.app_ids(), &asked, &found, language);
     let status = found.iter().map(Finding::status).max().unwrap_or_default();
     let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, "1")]);
-    (status, retry_after, localized(&console, page, None)).into_response()
+    (status, retry_after, console.answer(page, None)).into_response()
 }
 
 /// The findings about the signing call, if there is one, then about the signature.

@@ -9,17 +9,17 @@ mod finding;
 mod language;
 mod localizer;
 mod page;
-mod response;
 mod state;
 mod text;
 mod time;
 mod timeline;
 mod traffic;
-mod turns;
 mod view;
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -27,19 +27,14 @@ use axum::routing::get;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use language::Language;
-use response::localized;
 use view::View;
 
 use crate::settings;
 
-pub use state::{Console, ConsoleParts};
+pub use state::Console;
 
 /// The page and its files.
-pub(super) fn routes<S>(settings: &settings::Internal) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-    Console: FromRef<S>,
-{
+pub(super) fn routes<S>(settings: &settings::Internal, state: Arc<Console>) -> Router<S> {
     let console = format!("{}/console", settings.base_path.as_str());
     let file = |kind, content| get(async move || ([(header::CONTENT_TYPE, kind)], content));
     Router::new()
@@ -66,13 +61,14 @@ where
             &settings.allowed_hosts,
         )))
         .layer(map_response(with_security_headers))
+        .with_state(state)
 }
 
-async fn get_console(State(console): State<Console>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn get_console(State(console): State<Arc<Console>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
-    let view = View::gather(&console.0).await;
-    localized(&console, page::page(&view, language), chosen)
+    let view = View::gather(&console).await;
+    console.answer(page::page(&view, language), chosen)
 }
 
 /// No foreign or inline content, no framing, no caching.

@@ -2,24 +2,26 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use maud::Markup;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::language::{COOKIE, Language};
 use super::traffic::Traffic;
-use super::turns::Turns;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
 use crate::settings::values::BasePath;
 use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 
-/// The console's state. Cheap to clone.
-#[derive(Clone)]
-pub struct Console(pub(super) Arc<Parts>);
-
-pub(super) struct Parts {
+/// The console's state.
+pub struct Console {
     pub(super) api: Arc<Api>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
@@ -34,30 +36,24 @@ pub(super) struct Parts {
     pub(super) token_apis: HashMap<String, TokenApi>,
 }
 
-/// The parts that a console is built from.
-pub struct ConsoleParts<'a> {
-    /// The gateway's settings.
-    pub settings: &'a Settings,
-    /// What the public listener's handlers need.
-    pub api: Arc<Api>,
-    /// The gateway's metrics.
-    pub metrics: Metrics,
-    /// This process and the others.
-    pub(crate) replicas: Arc<Replicas>,
-}
-
 impl Console {
     /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
     #[must_use]
-    pub fn start(parts: ConsoleParts<'_>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
-        let settings = parts.settings;
+    pub(crate) fn start(
+        settings: &Settings,
+        api: Arc<Api>,
+        metrics: Metrics,
+        replicas: Arc<Replicas>,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let accounts = settings.accounts.iter();
-        let console = Self(Arc::new(Parts {
-            api: parts.api,
-            metrics: parts.metrics,
+        let console = Arc::new(Self {
+            api,
+            metrics,
             traffic: Traffic::default(),
             explaining: Turns::default(),
-            replicas: parts.replicas,
+            replicas,
             started: Instant::now(),
             actions_open: !settings.internal.operator_key.is_blank(),
             base_path: settings.internal.base_path.clone(),
@@ -66,15 +62,59 @@ impl Console {
             token_apis: accounts
                 .map(|account| (account.app_id.to_string(), account.token_api))
                 .collect(),
-        }));
-        let recording = Arc::clone(&console.0);
+        });
+        let recording = Arc::clone(&console);
         tasks.spawn(async move { recording.traffic.record_all(recording.metrics.clone(), stop).await });
         console
     }
 
     /// The accounts, the default one first.
     pub(super) fn app_ids(&self) -> Vec<String> {
-        let accounts = self.0.api.directory.all();
+        let accounts = self.api.directory.all();
         accounts.map(|account| account.app_id().to_string()).collect()
+    }
+
+    /// A page as a response, with a cookie that remembers the language if the reader has just chosen one.
+    pub(super) fn answer(&self, page: Markup, chosen: Option<Language>) -> Response {
+        let page = Html(page.into_string());
+        match chosen {
+            None => page.into_response(),
+            Some(language) => ([(header::SET_COOKIE, self.cookie(language))], page).into_response(),
+        }
+    }
+
+    fn cookie(&self, language: Language) -> String {
+        let base_path = self.base_path.as_str();
+        let (code, year) = (language.code(), Duration::from_hours(8760).as_secs());
+        format!("{COOKIE}={code}; Path={base_path}/console; Max-Age={year}; SameSite=Lax; HttpOnly")
+    }
+}
+
+/// How many may be looked into or wait for that.
+const PLACES: usize = 4;
+
+/// Whose turn it is to have a signature looked into. Each computes thousands of hashes, too slow for a thread that
+/// serves requests; and one at a time, since DNS look-ups and the local image store use the same few blocking threads.
+pub(super) struct Turns {
+    places: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(PLACES)),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl Turns {
+    /// Waits for a turn, which lasts until both permits are dropped; `None` if too many wait already.
+    pub(super) async fn take(&self) -> Option<[OwnedSemaphorePermit; 2]> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        // The semaphore is never closed.
+        let turn = Arc::clone(&self.turn).acquire_owned().await.ok()?;
+        Some([place, turn])
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::state::Parts;
+use super::state::Console;
 use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
@@ -120,7 +120,7 @@ pub(super) const WEEK: Duration = Duration::from_hours(168);
 const DAY: Duration = Duration::from_hours(24);
 
 impl View {
-    pub(super) async fn gather(console: &Parts) -> Self {
+    pub(super) async fn gather(console: &Console) -> Self {
         let now = SystemTime::now();
         let accounts = console
             .api
@@ -215,7 +215,7 @@ pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
 }
 
 /// An account, and its journal if that can be read.
-async fn gather_account(console: &Parts, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
+async fn gather_account(console: &Console, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
     let app_id = account.app_id().to_string();
     let key = keys::JOURNAL.of_account(account.app_id());
     let journal = timeout(STORE_TIMEOUT, console.api.store.newest(&key, ENTRIES));

@@ -1,22 +1,24 @@
 //! One call: made, and made again if WeChat rejects its token.
 //!
 //! If the token is one of ours, another one is obtained (C4), and the call is repeated with it if its body was kept.
+//!
+//! A token of ours that is known to be old is replaced before the call goes out: an SDK may keep it for the life that it
+//! was promised, even after WeChat has rejected it, and a large upload can't be repeated.
 
-use std::io;
 use std::net::IpAddr;
 
-use axum::body::Body;
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use futures_util::stream::{StreamExt, TryStreamExt};
+use bytes::Bytes;
 
-use super::body::{Received, SMALL};
-use super::peeked_body::PeekedBody;
+use super::answered::Answered;
+use super::body::Received;
 use super::target::{is_of_users, takes_secret};
 use super::{Internal, headers, parameters};
+use crate::credentials::Ours;
 use crate::http::ClientAddress;
-use crate::http_client::{self, ReadError};
+use crate::http::internal::answer::Refusal;
 use crate::secret::Secret;
 use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
@@ -35,13 +37,6 @@ pub(super) struct ProxiedCall<'a> {
     pub(super) token: Option<Secret>,
     /// The address that it comes from.
     pub(super) caller: IpAddr,
-}
-
-/// WeChat's response, with as much of the body as had to be read.
-struct Answered {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: PeekedBody<ReadError>,
 }
 
 /// The state of a call's token after the response.
@@ -82,6 +77,53 @@ impl<'a> ProxiedCall<'a> {
         !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
     }
 
+    /// Replaces the token in the query, if that is to be done.
+    pub(super) async fn replace_token_in_query(&mut self) -> Result<(), Refusal> {
+        if let Some(token) = &self.token
+            && let Some(current) = self.current_in_place_of(token).await?
+        {
+            self.head.query =
+                (self.head.query.take()).map(|query| parameters::replaced(&query, ACCESS_TOKEN, &current));
+            self.token = Some(current);
+        }
+        Ok(())
+    }
+
+    /// Replaces the token in the form that is posted, if there is none in the query.
+    pub(super) async fn replace_token_in_form(&self, body: &mut Bytes) -> Result<(), Refusal> {
+        if self.posts_form()
+            && !self.has_token()
+            && let Ok(form) = str::from_utf8(body)
+            && let Some(token) = token_of(&self.head.path, form)
+            && let Some(current) = self.current_in_place_of(&token).await?
+        {
+            *body = parameters::replaced(form, ACCESS_TOKEN, &current).into();
+        }
+        Ok(())
+    }
+
+    fn posts_form(&self) -> bool {
+        let kind = self.head.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    }
+
+    async fn current_in_place_of(&self, token: &Secret) -> Result<Option<Secret>, Refusal> {
+        let Some((account, Ours::Former)) = self.internal.owner_of(token).await else {
+            return Ok(None);
+        };
+        let current = account.credentials.token().await;
+        let current = current.map_err(|unavailable| self.internal.unavailable(&unavailable))?;
+        tracing::debug!(
+            app_id = %account.app_id(),
+            former = token.fingerprint(),
+            token = current.fingerprint,
+            "the token of a call that is passed through is no longer current; this one goes out instead"
+        );
+        Ok(Some(current.value.clone()))
+    }
+
     pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
         let again = match &received.body {
             CallBody::Whole(whole) => Some(whole.clone()),
@@ -111,18 +153,13 @@ impl<'a> ProxiedCall<'a> {
 
     /// Makes the call. A body that may be an error is read; any other is streamed.
     async fn call(&self, body: CallBody) -> Result<Answered, CallError> {
-        let stall = self.internal.wechat.stall_limit();
-        let response = self.internal.wechat.forward(&self.head, body).await?;
-        let (status, headers) = (response.status(), headers::of_answer(response.headers()));
-        let mut body = PeekedBody::of(http_client::chunks(response, stall).boxed());
-        if self.token.is_some() && status == StatusCode::OK {
+        let wechat = &self.internal.wechat;
+        let mut answer = Answered::new(wechat.forward(&self.head, body).await?, wechat.stall_limit());
+        if self.token.is_some() {
             let broken = |_| CallError::Interrupted("the answer broke off".to_owned());
-            body.read_beyond(0, stall).await.map_err(broken)?;
-            if body.head().trim_ascii_start().first() == Some(&b'{') {
-                body.read_beyond(SMALL, stall).await.map_err(broken)?;
-            }
+            answer.read_error().await.map_err(broken)?;
         }
-        Ok(Answered { status, headers, body })
+        Ok(answer)
     }
 
     /// Obtains another token if WeChat has rejected one of ours.
@@ -139,29 +176,8 @@ impl<'a> ProxiedCall<'a> {
     }
 }
 
-impl Answered {
-    /// WeChat's refusal of the call's token, if the answer is one.
-    fn rejection(&self) -> Option<TokenRejection> {
-        let body = self.body.head();
-        let may_be = self.body.is_whole() && body.trim_ascii_start().first() == Some(&b'{');
-        may_be.then(|| TokenRejection::in_answer(&self.headers, body)).flatten()
-    }
-
-    fn into_response(self) -> Response {
-        let broken = |error: ReadError| io::Error::other(format!("{error:?}"));
-        let body = match self.body.into_body() {
-            Ok(whole) => Body::from(whole),
-            Err(stream) => Body::from_stream(stream.map_err(broken)),
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
-    }
-}
-
 /// The account's token in `query`, or in a form. With several, WeChat may use any of them.
-pub(super) fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
+fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
     let mut tokens = parameters::values(query, ACCESS_TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !is_of_users(path));
     token.map(Secret::new).filter(|token| !token.is_blank())

@@ -4,11 +4,10 @@
 //! a client's own secret becomes the AppSecret; a body in chunks gets a length; a token of ours that is no longer current
 //! is replaced; so is a current one that WeChat rejects, and the call is repeated.
 
+mod answered;
 mod body;
 mod call;
 mod headers;
-mod peeked_body;
-mod replacement;
 mod secrets;
 mod sign_in;
 mod target;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::answer::Refusal;
 use super::parameters;
@@ -28,12 +27,12 @@ use call::ProxiedCall;
 pub(super) use target::{Hosts, refuse_other_targets};
 
 /// Passes a request through.
-pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request: Request) -> Response {
-    internal.pass(request).await.unwrap_or_else(IntoResponse::into_response)
+pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request: Request) -> Result<Response, Refusal> {
+    internal.pass(request).await
 }
 
 impl Internal {
-    async fn pass(&self, request: Request) -> Result<Response, Refusal> {
+    pub(super) async fn pass(&self, request: Request) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let mut call = match self.prepare(&parts).await {
             Ok(call) => call,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::cors::X_API_KEY;
+use super::headers::X_API_KEY;
 use crate::http::{ApiError, Code};
 use crate::secret::Secret;
 use crate::settings::{Settings, UnusableSetting, resolved};

@@ -62,27 +62,26 @@ pub(super) async fn get_image(
     method: Method,
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-) -> Result<Response, Response> {
-    let fail = |error: ApiError| error.into_response();
-    let not_found = || fail(ApiError::plain(Code::NotFound));
-    let name = name.map_err(|_| not_found())?.0;
+) -> Result<Response, ApiError> {
+    let not_found = || ApiError::plain(Code::NotFound);
+    let Path(name) = name.map_err(|_| not_found())?;
     let found = store.open_picture(&name).await;
-    let picture = found.map_err(|error| fail(unreadable(&name, &error)))?;
+    let picture = found.map_err(|error| unreadable(&name, &error))?;
     let picture = picture.ok_or_else(not_found)?;
     let content = Content::new(&name, picture.modified, picture.length);
+    let content_range = |range: String| [(header::CONTENT_RANGE, format!("bytes {range}/{}", content.length))];
     match content.asked_for(&method, &headers) {
         Wanted::Whole => Ok(answer(StatusCode::OK, &content, picture, 0..content.length)),
         Wanted::Part(part) => {
-            let range = format!("bytes {}-{}/{}", part.start, part.end - 1, content.length);
+            let range = content_range(format!("{}-{}", part.start, part.end - 1));
             let answer = answer(StatusCode::PARTIAL_CONTENT, &content, picture, part);
-            Ok(([(header::CONTENT_RANGE, range)], answer).into_response())
+            Ok((range, answer).into_response())
         }
         Wanted::Nothing => Ok((StatusCode::NOT_MODIFIED, content.validators(), FOR_EVER).into_response()),
-        Wanted::Changed => Err(fail(ApiError::plain(Code::PreconditionFailed))),
+        Wanted::Changed => Err(ApiError::plain(Code::PreconditionFailed)),
         Wanted::Beyond => {
-            let range = format!("bytes */{}", content.length);
             let error = ApiError::plain(Code::RangeNotSatisfiable);
-            Err(([(header::CONTENT_RANGE, range)], error).into_response())
+            Ok((content_range("*".to_owned()), error).into_response())
         }
     }
 }

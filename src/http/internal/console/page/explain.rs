@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use maud::{Markup, html};
 
-use super::frame::{document, language_links};
+use super::{document, language_links};
 use crate::http::internal::console::finding::{ExplainRequest, Finding};
 use crate::http::internal::console::language::Language;
 use crate::http::internal::console::localizer::Localizer;

@@ -4,12 +4,11 @@
 mod accounts;
 mod chart;
 pub(super) mod explain;
-mod frame;
 mod journal;
 mod replicas;
 mod traffic;
 
-use maud::{Markup, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::language::Language;
 use super::localizer::Localizer;
@@ -17,7 +16,6 @@ use super::text;
 use super::time;
 use super::view::{AccountView, Problem, State, View};
 use crate::credentials::Kind;
-use frame::{document, language_links};
 
 /// The whole page.
 pub(super) fn page(view: &View, language: Language) -> Markup {
@@ -42,6 +40,38 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
         }
     };
     document(&title, &more, &body, loc)
+}
+
+/// The frame of every page.
+fn document(title: &Markup, more: &Markup, body: &Markup, loc: Localizer) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang=(loc.language.tag()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="icon" type="image/svg+xml" href=(loc.file("icon.svg"));
+                link rel="stylesheet" href=(loc.file("console.css"));
+                (more)
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// The same page in either language.
+fn language_links(loc: Localizer) -> Markup {
+    html! {
+        nav aria-label=(loc.text(text::OTHER_LANGUAGE)) {
+            @for (language, name) in [(Language::Chinese, "中文"), (Language::English, "EN")] {
+                @let current = (language == loc.language).then_some("true");
+                a href={ "?lang=" (language.code()) } lang=(language.tag())
+                    hreflang=(language.tag()) aria-current=[current] { (name) }
+            }
+        }
+    }
 }
 
 /// The first character of the title, for the browser's tab.

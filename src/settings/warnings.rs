@@ -1,14 +1,17 @@
 //! Settings that are allowed, but risky.
 
-mod bucket;
-mod secrets;
-
 use std::net::IpAddr;
 
-pub(in crate::settings) use secrets::is_app_secret;
+use jsonwebtoken::Algorithm;
 
 use super::values::{BaseUrl, is_loopback};
-use super::{AuthMode, Backend, RedisMode, Settings, TokenApi};
+use super::{AuthMode, Backend, ImageStoreBackend, RedisMode, S3Store, Settings, TokenApi};
+use crate::secret::Secret;
+
+/// Shorter keys can be guessed.
+const SHORTEST_KEY: usize = 16;
+/// The length of an AppSecret, which is letters and digits.
+const APP_SECRET_LEN: usize = 32;
 
 impl Settings {
     /// What is legal but risky, a sentence each, for the log at start.
@@ -22,11 +25,11 @@ impl Settings {
             self.plain_wechat(),
             self.trusted_by_everybody(),
             self.public_internal_listener(),
-            bucket::warning(self),
+            bucket_named_twice(self),
         ]
         .into_iter()
         .flatten()
-        .chain(secrets::warnings(self))
+        .chain(about_secrets(self))
         .collect()
     }
 
@@ -124,6 +127,119 @@ fn is_public(ip: IpAddr) -> bool {
             !(ip.is_unspecified() || ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local())
         }
     }
+}
+
+/// What is wrong if the bucket is named twice: objects would get keys that begin with its name, and the URLs that
+/// are answered would lead nowhere.
+fn bucket_named_twice(settings: &Settings) -> Option<String> {
+    let store = &settings.image_store;
+    if store.backend != ImageStoreBackend::S3 || store.s3.bucket_endpoint {
+        return None;
+    }
+    let S3Store { bucket, .. } = &store.s3;
+    let endpoint = store.s3.endpoint.as_ref()?;
+    let host = endpoint.host_str()?;
+    let in_host = host
+        .strip_prefix(bucket.as_str())
+        .is_some_and(|rest| rest.starts_with('.'));
+    let in_path = endpoint.path().trim_end_matches('/').rsplit('/').next() == Some(bucket);
+    (!bucket.is_empty() && (in_host || in_path)).then(|| {
+        let place = if in_host { "begins" } else { "ends" };
+        format!(
+            "image_store.s3.endpoint {place} with the bucket's name ({bucket}), and the bucket is added to it once more, so that \
+             the URLs of pictures lead nowhere; if it is the bucket's own address, set image_store.s3.bucket_endpoint = true, else use \
+             the address of the store itself"
+        )
+    })
+}
+
+/// Secrets that can be guessed, look wrong, or can't be sent by callers. None is ever shown.
+fn about_secrets(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, account) in settings.accounts.iter().enumerate() {
+        warnings.extend(app_secret(i, &account.app_secret));
+    }
+    for (i, client) in settings.internal.clients.iter().enumerate() {
+        warnings.extend(client_secret(i, &client.name, client.secret.expose()));
+    }
+    warnings.extend(short_operator_key(settings));
+    warnings.extend(short_api_keys(settings));
+    warnings.extend(short_jwt_secret(settings));
+    warnings
+}
+
+/// Whether `secret` looks as AppSecrets do.
+pub(super) fn is_app_secret(secret: &Secret) -> bool {
+    let secret = secret.expose();
+    secret.len() == APP_SECRET_LEN && secret.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn app_secret(index: usize, secret: &Secret) -> Option<String> {
+    if is_app_secret(secret) {
+        return None;
+    }
+    let secret = secret.expose();
+    let key = format!("accounts[{index}].app_secret");
+    let begins_and_ends = |quotes: &(char, char)| secret.starts_with(quotes.0) || secret.ends_with(quotes.1);
+    let quoted = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')]
+        .iter()
+        .any(begins_and_ends);
+    Some(if quoted {
+        format!("{key} has quotes around it, which are part of the secret then: remove them")
+    } else {
+        format!(
+            "{key} is not {APP_SECRET_LEN} letters and digits, as AppSecrets are: copy it again from WeChat's console if \
+             WeChat refuses it"
+        )
+    })
+}
+
+fn client_secret(index: usize, name: &str, secret: &str) -> Vec<String> {
+    let key = format!("internal.clients[{index}].secret ({name})");
+    let sent_as_it_is = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
+    let mut warnings = Vec::new();
+    if !secret.bytes().all(sent_as_it_is) {
+        warnings.push(format!(
+            "{key} has other characters than letters, digits, `.`, `_`, `~` and `-`: many SDKs put a secret into a URL without \
+             encoding it, which changes it"
+        ));
+    }
+    warnings.extend(short(&key, secret));
+    warnings
+}
+
+fn short_operator_key(settings: &Settings) -> Option<String> {
+    let key = settings.internal.operator_key.expose();
+    short("internal.operator_key", key).filter(|_| !key.is_empty())
+}
+
+fn short_api_keys(settings: &Settings) -> Option<String> {
+    let mut keys = settings.auth.api_keys.iter().map(Secret::expose);
+    let short = keys.find_map(|key| short("a key of auth.api_keys", key));
+    short.filter(|_| settings.auth.mode == AuthMode::ApiKey)
+}
+
+fn short_jwt_secret(settings: &Settings) -> Option<String> {
+    let auth = &settings.auth;
+    // RFC 7518, section 3.2, requires as many bytes as the hash has.
+    let shortest = match auth.jwt_algorithm {
+        Algorithm::HS256 => 32,
+        Algorithm::HS384 => 48,
+        Algorithm::HS512 => 64,
+        _ => return None,
+    };
+    (auth.mode == AuthMode::Jwt && auth.jwt_key.expose().len() < shortest).then(|| {
+        format!(
+            "auth.jwt_key is shorter than {shortest} bytes, which {:?} requires: anybody who has a token may find it by brute \
+             force, and sign tokens",
+            auth.jwt_algorithm
+        )
+    })
+}
+
+fn short(key: &str, secret: &str) -> Option<String> {
+    let is_short = secret.chars().count() < SHORTEST_KEY;
+    is_short.then(|| format!("{key} is shorter than {SHORTEST_KEY} characters and may be guessed"))
 }
 
 #[cfg(test)]

@@ -1,17 +1,22 @@
 //! Checks that need more than one field to be decided, or a section as a whole.
 
-mod bounds;
-pub(super) mod findings;
-
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use humantime::format_duration;
 
 use super::Settings;
-use super::resolved::Resolved;
+use super::problem::{Finding, Findings};
+use super::resolved::{Resolved, auth, image_store, redis, tls};
 use super::values::{KeyTemplate, Origin};
 use crate::account::AppId;
 use crate::secret::Secret;
-use findings::{Finding, Findings};
+
+const DAY: Duration = Duration::from_hours(24);
+/// With less, no connection and no answer would be waited for.
+const SHORTEST: Duration = Duration::from_millis(1);
+const PER_SECOND: u32 = 1_000_000;
 
 /// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
@@ -27,9 +32,24 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     media(settings, &mut findings);
     rate_limit(settings, &mut findings);
     header_keys(settings, &mut findings);
-    bounds::check(settings, &mut findings);
-    let resolved = Resolved::of(settings, &mut findings);
+    bounds(settings, &mut findings);
+    let resolved = resolve(settings, &mut findings);
     (resolved, findings.0)
+}
+
+/// The sections that come in several kinds, reduced to the kind that is chosen.
+fn resolve(settings: &Settings, findings: &mut Findings) -> Option<Resolved> {
+    // All before the first `?`, so that the problems of all are reported.
+    let redis = redis::resolve(&settings.redis, findings);
+    let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, findings);
+    let auth = auth::resolve(&settings.auth, findings);
+    let internal_tls = tls::resolve(&settings.internal, findings);
+    Some(Resolved {
+        image_store: image_store?,
+        redis,
+        auth: auth?,
+        internal_tls,
+    })
 }
 
 fn listeners(settings: &Settings, findings: &mut Findings) {
@@ -145,7 +165,7 @@ fn lock(settings: &Settings, findings: &mut Findings) {
     let text = format!(
         "expected more than {}: one call to WeChat may take that long (wechat.timeout, plus \
          wechat.connect_timeout for each base URL), and the lock must outlive it",
-        humantime::format_duration(longest)
+        format_duration(longest)
     );
     findings.require(settings.credentials.lock_ttl > longest, &keys, text);
 }
@@ -182,6 +202,99 @@ fn header_keys(settings: &Settings, findings: &mut Findings) {
                     shown)";
         findings.require(fits, &[key], text);
     }
+}
+
+/// Refuses amounts so far out that they must be typing mistakes.
+fn bounds(settings: &Settings, findings: &mut Findings) {
+    for (key, amount) in durations(settings) {
+        let (least, most) = match key {
+            // Every replica asks Redis this often, for each account.
+            "credentials.adopt_interval" => (10 * SHORTEST, DAY),
+            "credentials.ticket_max_age" => (SHORTEST, 30 * DAY),
+            _ => (SHORTEST, DAY),
+        };
+        let text = format!("expected {} to {}", format_duration(least), format_duration(most));
+        findings.require((least..=most).contains(&amount), &[key], text);
+    }
+    for (key, amount, most) in counts(settings) {
+        findings.require(amount <= u64::from(most), &[key], format!("expected {most} at most"));
+    }
+    min_expires_in(settings, findings);
+    // More than this would not fit into the memory or the time that an upload has.
+    let text = "expected 1GiB at most; WeChat's photos have 10 MiB at most";
+    findings.require(settings.media.max_bytes <= bytesize::GIB, &["media.max_bytes"], text);
+    let buffer = 64 * bytesize::KIB..=64 * bytesize::GIB;
+    let text = "expected 64KiB, which is what one call may hold, to 64GiB";
+    findings.require(
+        buffer.contains(&settings.internal.proxy_buffer),
+        &["internal.proxy_buffer"],
+        text,
+    );
+}
+
+/// A token that is replaced for longer than any token lives would be a key of its own.
+fn min_expires_in(settings: &Settings, findings: &mut Findings) {
+    const LONGEST: Duration = Duration::from_hours(2);
+    let internal = &settings.internal;
+    let of_clients = internal.clients.iter().enumerate();
+    let of_clients =
+        of_clients.map(|(i, client)| (format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
+    let of_all = ("internal.min_expires_in".to_owned(), internal.min_expires_in);
+    for (key, amount) in of_clients.chain([of_all]) {
+        let text = "expected 2h at most, the life of WeChat's tokens: a token that was handed out works through the pass-through \
+                    for as long as its client was promised";
+        findings.require(amount <= LONGEST, &[&key], text);
+    }
+}
+
+/// Keys and their amounts.
+fn durations(settings: &Settings) -> [(&'static str, Duration); 13] {
+    let Settings {
+        server,
+        wechat,
+        credentials,
+        redis,
+        ..
+    } = settings;
+    [
+        ("server.request_timeout", server.request_timeout),
+        ("server.shutdown_grace", server.shutdown_grace),
+        ("wechat.connect_timeout", wechat.connect_timeout),
+        ("wechat.timeout", wechat.timeout),
+        ("wechat.media_timeout", wechat.media_timeout),
+        ("credentials.refresh_ahead", credentials.refresh_ahead),
+        ("credentials.ticket_max_age", credentials.ticket_max_age),
+        ("credentials.adopt_interval", credentials.adopt_interval),
+        ("credentials.lock_ttl", credentials.lock_ttl),
+        ("credentials.lock_wait", credentials.lock_wait),
+        ("redis.connect_timeout", redis.connect_timeout),
+        ("redis.response_timeout", redis.response_timeout),
+        ("image_store.http.timeout", settings.image_store.http.timeout),
+    ]
+}
+
+/// Keys, their amounts, and the most of each.
+fn counts(settings: &Settings) -> [(&'static str, u64, u32); 6] {
+    let limits = &settings.rate_limit;
+    let uploads = u64::try_from(settings.media.max_concurrent).unwrap_or(u64::MAX);
+    // WeChat allows 2000; a sandbox may allow more.
+    let calls = settings.credentials.daily_token_calls.into();
+    [
+        ("media.max_concurrent", uploads, 100_000),
+        ("credentials.daily_token_calls", calls, 1_000_000),
+        (
+            "rate_limit.jssdk_per_second",
+            limits.jssdk_per_second.into(),
+            PER_SECOND,
+        ),
+        ("rate_limit.jssdk_burst", limits.jssdk_burst.into(), PER_SECOND),
+        (
+            "rate_limit.upload_per_second",
+            limits.upload_per_second.into(),
+            PER_SECOND,
+        ),
+        ("rate_limit.upload_burst", limits.upload_burst.into(), PER_SECOND),
+    ]
 }
 
 /// The index of an earlier entry that equals the one at `index`. Empty ones count as missing, which is reported

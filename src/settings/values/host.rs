@@ -1,10 +1,13 @@
-//! Names of hosts, single ones or all below a domain.
+//! Names of hosts: single ones, or all below a domain.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// A host's name, or `*.` and a domain for every name below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct HostPattern(String);
 
 impl HostPattern {
@@ -23,12 +26,8 @@ impl TryFrom<String> for HostPattern {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let label = |label: &str| {
-            let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-            !label.is_empty() && label.bytes().all(allowed)
-        };
         let name = text.strip_prefix("*.").unwrap_or(&text);
-        if name.split('.').all(label) {
+        if is_domain(name) {
             return Ok(Self(text.to_ascii_lowercase()));
         }
         Err(
@@ -38,10 +37,37 @@ impl TryFrom<String> for HostPattern {
     }
 }
 
-impl From<HostPattern> for String {
-    fn from(pattern: HostPattern) -> Self {
-        pattern.0
+/// A host, a domain with all its subdomains, or a network, reached without the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DirectHost(String);
+
+impl DirectHost {
+    /// As in a `NO_PROXY` list.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
+}
+
+impl TryFrom<String> for DirectHost {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let name = text.strip_prefix('.').unwrap_or(&text);
+        let fits = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || is_domain(name);
+        fits.then_some(Self(text)).ok_or(
+            "expected a host, a domain (its subdomains count too), an IP address or a network such as \"10.0.0.0/8\"; \
+             no scheme, no port, no `*`",
+        )
+    }
+}
+
+/// Whether `name` has a label between any two dots, of letters, digits, `-` and `_`.
+fn is_domain(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    name.split('.')
+        .all(|label| !label.is_empty() && label.bytes().all(allowed))
 }
 
 #[cfg(test)]
@@ -68,18 +94,22 @@ mod tests {
         ] {
             assert_eq!(pattern(text).unwrap().matches(host), matches, "{text} {host}");
         }
-        for text in [
-            "",
-            "*",
-            "a.*.cn",
-            "*a.cn",
-            "https://a.cn",
-            "a.cn:80",
-            "a..cn",
-            "a.cn/",
-            "例.cn",
-        ] {
+        for text in " * a.*.cn *a.cn https://a.cn a.cn:80 a..cn a.cn/ 例.cn".split(' ') {
             assert!(pattern(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn direct_host_is_a_name_an_address_or_a_network() {
+        let direct = |text: &str| DirectHost::try_from(text.to_owned());
+        for text in "files .corp.example.com a.cn 10.1.2.3 10.0.0.0/8 ::1 fd00::/8".split(' ') {
+            assert_eq!(direct(text).unwrap().as_str(), text);
+        }
+        for text in " . * *.a.cn http://a.cn a.cn:80 a.cn,b.cn 10.0.0.0/33 [::1]"
+            .split(' ')
+            .chain(["a b"])
+        {
+            assert!(direct(text).is_err(), "{text}");
         }
     }
 }

@@ -1,0 +1,85 @@
+//! WeChat's response to a call, with as much of its body as had to be read.
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use super::body::SMALL;
+use super::headers;
+use crate::http_client::{self, ReadError};
+use crate::wechat::TokenRejection;
+
+pub(super) struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// What has been read of the body, and the rest.
+    head: BytesMut,
+    rest: Option<BoxStream<'static, Result<Bytes, ReadError>>>,
+}
+
+impl Answered {
+    /// `response`, of whose body nothing has been read. No chunk of it may take longer than `stall`.
+    pub(super) fn new(response: reqwest::Response, stall: Duration) -> Self {
+        Self {
+            status: response.status(),
+            headers: headers::of_answer(response.headers()),
+            head: BytesMut::new(),
+            rest: Some(http_client::chunks(response, stall).boxed()),
+        }
+    }
+
+    /// Reads the body if it may be an error.
+    pub(super) async fn read_error(&mut self) -> Result<(), ReadError> {
+        if self.status == StatusCode::OK {
+            self.read_beyond(0).await?;
+            if self.begins_as_json() {
+                self.read_beyond(SMALL).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until more than `length` bytes are here, or the body ends.
+    async fn read_beyond(&mut self, length: usize) -> Result<(), ReadError> {
+        while let Some(rest) = self.rest.as_mut().filter(|_| self.head.len() <= length) {
+            match rest.try_next().await? {
+                Some(piece) => self.head.extend_from_slice(&piece),
+                None => self.rest = None,
+            }
+        }
+        Ok(())
+    }
+
+    fn begins_as_json(&self) -> bool {
+        self.head.trim_ascii_start().first() == Some(&b'{')
+    }
+
+    /// WeChat's refusal of the call's token, if the answer is one.
+    pub(super) fn rejection(&self) -> Option<TokenRejection> {
+        let may_be = self.rest.is_none() && self.begins_as_json();
+        may_be
+            .then(|| TokenRejection::in_answer(&self.headers, &self.head))
+            .flatten()
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let head = self.head.freeze();
+        let body = match self.rest {
+            None => Body::from(head),
+            Some(rest) => {
+                let head = stream::iter((!head.is_empty()).then_some(Ok(head)));
+                let broken = |error: ReadError| io::Error::other(format!("{error:?}"));
+                Body::from_stream(head.chain(rest).map_err(broken))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}

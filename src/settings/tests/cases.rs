@@ -1,0 +1,131 @@
+//! What is said of settings that load and of settings that don't: the cases of `cases.txt`, and those that need files.
+
+use super::{ACCOUNT, SettingsFile, env_problems, load, load_text};
+
+/// The settings of each case, with what is said of them.
+fn cases() -> Vec<(String, Vec<&'static str>)> {
+    let mut cases: Vec<(String, Vec<_>)> = Vec::new();
+    let lines = include_str!("cases.txt").lines();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with(' ') {
+            cases.last_mut().unwrap().1.push(line.trim());
+            continue;
+        }
+        if cases.last().is_none_or(|(_, said)| !said.is_empty()) {
+            cases.push((String::new(), Vec::new()));
+        }
+        let (settings, _) = cases.last_mut().unwrap();
+        *settings += &format!("{line}\n");
+    }
+    cases
+}
+
+/// Whether `told` is `expected`, in which `…` stands for any text.
+fn fits(told: &str, expected: &str) -> bool {
+    let Some((before, after)) = expected.split_once('…') else {
+        return told == expected;
+    };
+    let rest = told.strip_prefix(before);
+    rest.is_some_and(|rest| (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| fits(rest, after))))
+}
+
+#[test]
+fn settings_load_or_are_refused_with_their_reasons() {
+    let mut wrong = Vec::new();
+    for (text, expected) in cases() {
+        let account = if text.starts_with("accounts") { "" } else { ACCOUNT };
+        let told = match load_text(&format!("{account}{text}")) {
+            Ok(_) if expected == ["loads"] => continue,
+            Ok(settings) if settings.warnings().is_empty() => vec!["no warning".to_owned()],
+            Ok(settings) => settings
+                .warnings()
+                .iter()
+                .map(|told| format!("warning: {told}"))
+                .collect(),
+            Err(problems) => {
+                let without_place = |line: &String| line.split_once(": ").unwrap().1.to_owned();
+                problems.iter().map(without_place).collect()
+            }
+        };
+        if told.len() != expected.len() || !told.iter().zip(expected).all(|(told, expected)| fits(told, expected)) {
+            wrong.push((text, told));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn account_is_required() {
+    let text = "accounts: no account is set: add [[accounts]] with app_id and app_secret, or set WXGATE_APP_ID and \
+                WXGATE_APP_SECRET";
+    assert_eq!(load(None, &[]).unwrap_err(), [text]);
+    assert_eq!(load_text("").unwrap_err(), [format!("wxgate.toml: {text}")]);
+}
+
+#[test]
+fn consequences_of_a_refused_variable_are_not_reported() {
+    let found = env_problems(&[
+        ("WXGATE__SERVER__LISTEN", "x"),
+        ("WXGATE__INTERNAL__LISTEN", "127.0.0.1:8080"),
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn burst_is_as_much_as_one_second_allows_unless_it_is_set() {
+    let text = format!("{ACCOUNT}rate_limit = {{ jssdk_per_second = 3, upload_per_second = 1, upload_burst = 9 }}");
+    let limits = load_text(&text).unwrap().rate_limit;
+    let rates =
+        [limits.jssdk(), limits.upload()].map(|rate| rate.map(|rate| (rate.per_second.get(), rate.burst.get())));
+    assert_eq!(rates, [Some((3, 3)), Some((1, 9))]);
+}
+
+/// The problem with a file of this content that the setting `key` names, up to its place; the file is called `file`.
+fn problem_with(content: &str, key: &str, more: &str) -> String {
+    let file = SettingsFile::new("").with("file", content);
+    let text = format!("{ACCOUNT}{key} = {:?}\n{more}", file.path_of("file"));
+    let found = file.with("wxgate.toml", &text).load(&[]).unwrap_err();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].strip_prefix("wxgate.toml:2: ").unwrap_or(&found[0]).to_owned()
+}
+
+#[test]
+fn unusable_file_of_certificates_or_of_a_key_is_refused() {
+    let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+    let no_certificate = "\"file\" holds no certificate in PEM (\"-----BEGIN CERTIFICATE-----\")";
+    for (content, problem) in [
+        ("", no_certificate),
+        ("hello", no_certificate),
+        (&pem("PRIVATE KEY"), no_certificate),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n", "\"file\" is not well-formed PEM"),
+        (&pem("CERTIFICATE"), "certificate 1 in \"file\" is malformed"),
+    ] {
+        let found = problem_with(content, "http_client.ca_file", "");
+        assert_eq!(found, format!("http_client.ca_file: {problem}"));
+        let found = problem_with(
+            content,
+            "internal.tls_certificate_file",
+            "internal.tls_key_file = \"/nonexistent\"",
+        );
+        assert_eq!(found, format!("internal.tls_certificate_file: {problem}"));
+    }
+    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/certificate.pem");
+    let certificate = format!("internal.tls_certificate_file = {certificate:?}");
+    for (content, problem) in [
+        ("hello", "\"file\" holds no private key in PEM"),
+        (&pem("ENCRYPTED PRIVATE KEY"), "the key in \"file\" is encrypted"),
+    ] {
+        let found = problem_with(content, "internal.tls_key_file", &certificate);
+        assert!(
+            found.starts_with(&format!("internal.tls_key_file: {problem}")),
+            "{found}"
+        );
+    }
+    for (key, other) in [("certificate", "key"), ("key", "certificate")] {
+        let found = problem_with("", &format!("internal.tls_{key}_file"), "");
+        assert_eq!(
+            found,
+            format!("internal.tls_{other}_file: missing: TLS needs it beside internal.tls_{key}_file")
+        );
+    }
+}
