@@ -16,6 +16,7 @@
 //! - [`words`]: a text in English and Chinese
 //! - [`picture`]: the kinds of picture, recognised by their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
+//! - `labelled`: enums whose variants have a name in metrics, logs and the journal
 //! - `single_flight`: work that several callers want at the same time, done once
 //! - [`allocator`]: settings of glibc's allocator, so that memory is returned after a burst of uploads
 //!
@@ -64,6 +65,7 @@ pub mod http;
 pub mod http_client;
 pub mod image_store;
 pub mod jssdk;
+mod labelled;
 pub mod metrics;
 pub mod picture;
 mod replicas;

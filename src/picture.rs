@@ -6,73 +6,62 @@ use serde::{Deserialize, Serialize};
 
 pub use content::Content;
 
-/// A kind of picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// JPEG.
-    #[serde(rename = "image/jpeg")]
-    Jpeg,
-    /// PNG.
-    #[serde(rename = "image/png")]
-    Png,
-    /// GIF.
-    #[serde(rename = "image/gif")]
-    Gif,
-    /// WebP.
-    #[serde(rename = "image/webp")]
-    WebP,
-    /// Windows bitmap.
-    #[serde(rename = "image/bmp")]
-    Bmp,
-    /// HEIC and HEIF.
-    #[serde(rename = "image/heic")]
-    Heic,
+/// Defines [`Kind`], a row per kind: its media type, which is also its name in the settings, the extension of names in
+/// the store, and its name for people.
+macro_rules! kinds {
+    ($($kind:ident: $media_type:literal, $extension:literal, $name:literal;)+) => {
+        /// A kind of picture.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Kind {
+            $(
+                #[doc = $name]
+                #[serde(rename = $media_type)]
+                $kind,
+            )+
+        }
+
+        impl Kind {
+            /// Every kind, in the order of `media.allowed_types`.
+            pub const ALL: [Kind; [$(Kind::$kind),+].len()] = [$(Kind::$kind),+];
+
+            /// The media type.
+            #[must_use]
+            pub fn media_type(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $media_type,)+
+                }
+            }
+
+            /// The extension of names in the store, without the dot.
+            #[must_use]
+            pub fn extension(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $extension,)+
+                }
+            }
+
+            /// The name, for people.
+            fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $name,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Jpeg: "image/jpeg", "jpg", "JPEG";
+    Png: "image/png", "png", "PNG";
+    Gif: "image/gif", "gif", "GIF";
+    WebP: "image/webp", "webp", "WebP";
+    Bmp: "image/bmp", "bmp", "BMP";
+    Heic: "image/heic", "heic", "HEIC";
 }
 
 impl Kind {
     /// How many bytes [`Kind::sniff`] needs, unless the picture is shorter.
     pub const HEAD: usize = 64;
-
-    /// Every kind, in the order of `media.allowed_types`.
-    pub const ALL: [Kind; 6] = [Kind::Jpeg, Kind::Png, Kind::Gif, Kind::WebP, Kind::Bmp, Kind::Heic];
-
-    /// The media type.
-    #[must_use]
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Kind::Jpeg => "image/jpeg",
-            Kind::Png => "image/png",
-            Kind::Gif => "image/gif",
-            Kind::WebP => "image/webp",
-            Kind::Bmp => "image/bmp",
-            Kind::Heic => "image/heic",
-        }
-    }
-
-    /// The name, for people.
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Jpeg => "JPEG",
-            Kind::Png => "PNG",
-            Kind::Gif => "GIF",
-            Kind::WebP => "WebP",
-            Kind::Bmp => "BMP",
-            Kind::Heic => "HEIC",
-        }
-    }
-
-    /// The extension of names in the store, without the dot.
-    #[must_use]
-    pub fn extension(self) -> &'static str {
-        match self {
-            Kind::Jpeg => "jpg",
-            Kind::Png => "png",
-            Kind::Gif => "gif",
-            Kind::WebP => "webp",
-            Kind::Bmp => "bmp",
-            Kind::Heic => "heic",
-        }
-    }
 
     /// The kind of picture that begins with `head`; `None` if it is none of these.
     ///

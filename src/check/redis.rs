@@ -116,7 +116,7 @@ async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>,
             let removed = store.compare_and_delete(&name(credentials, app_id), &key).await;
             tried.push(removed.map(drop));
         }
-        tried.push(store.newest(&keys::journal(app_id), 1).await.map(drop));
+        tried.push(store.newest(&keys::JOURNAL.of_account(app_id), 1).await.map(drop));
         for error in tried.into_iter().filter_map(Result::err) {
             if !error.is_about_value() {
                 return Err(failed(error));

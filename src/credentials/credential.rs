@@ -7,35 +7,28 @@ use sha2::{Digest, Sha256};
 use super::jitter::Jitter;
 use crate::account::AppId;
 use crate::clock::Moment;
+use crate::labelled::labelled;
 use crate::secret::Secret;
 use crate::settings;
 use crate::store::keys;
 
-/// Which of an account's credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    AccessToken,
-    JsapiTicket,
-    /// The ticket for cards.
-    CardTicket,
+labelled! {
+    /// Which of an account's credentials.
+    pub(crate) enum Kind {
+        AccessToken = "access_token",
+        JsapiTicket = "jsapi_ticket",
+        /// The ticket for cards.
+        CardTicket = "card_ticket",
+    }
 }
 
 impl Kind {
-    /// Its name in metrics, logs, the journal and the operator's routes.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Kind::AccessToken => "access_token",
-            Kind::JsapiTicket => "jsapi_ticket",
-            Kind::CardTicket => "card_ticket",
-        }
-    }
-
     /// Its key in the shared store.
     pub(crate) fn key(self, settings: &settings::Credentials, app_id: &AppId) -> String {
         match self {
             Kind::AccessToken => keys::token(settings, app_id),
             Kind::JsapiTicket => keys::ticket(settings, app_id),
-            Kind::CardTicket => keys::card_ticket(app_id),
+            Kind::CardTicket => keys::CARD_TICKET.of_account(app_id),
         }
     }
 }
@@ -148,33 +141,20 @@ pub(super) fn name_in_store(token: &Secret) -> String {
     hex::encode(&digest[..16])
 }
 
-/// What caused a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trigger {
-    /// There is no credential.
-    Missing,
-    /// Its end is near.
-    Expiring,
-    /// A ticket about which WeChat was not asked for `ticket_max_age`.
-    Aged,
-    /// WeChat rejected the one before.
-    Rejected,
-    /// A token call went unanswered, so the token may have been replaced.
-    Unanswered,
-    /// An operator wants it.
-    Operator,
-}
-
-impl Trigger {
-    /// Its name in metrics, the journal and traces.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Trigger::Missing => "missing",
-            Trigger::Expiring => "expiring",
-            Trigger::Aged => "aged",
-            Trigger::Rejected => "rejected",
-            Trigger::Unanswered => "in_doubt",
-            Trigger::Operator => "operator",
-        }
+labelled! {
+    /// What caused a renewal.
+    pub(crate) enum Trigger {
+        /// There is no credential.
+        Missing = "missing",
+        /// Its end is near.
+        Expiring = "expiring",
+        /// A ticket about which WeChat was not asked for `ticket_max_age`.
+        Aged = "aged",
+        /// WeChat rejected the one before.
+        Rejected = "rejected",
+        /// A token call went unanswered, so the token may have been replaced.
+        Unanswered = "in_doubt",
+        /// An operator wants it.
+        Operator = "operator",
     }
 }

@@ -78,7 +78,7 @@ impl Lock {
         if let Some(credential) = slot.check_store(trigger).await? {
             return Ok(Some(Acquisition::Adopted(credential)));
         }
-        let Some(lease) = self.try_take().await? else {
+        let Some(held_lock) = self.try_take().await? else {
             return Ok(None);
         };
         // Between the look and the lock, another replica may have published and released it.
@@ -88,11 +88,11 @@ impl Lock {
                 .or_else(|| slot.obtained_since(trigger))
             {
                 Some(credential) => Ok(Acquisition::Adopted(credential)),
-                None => return Ok(Some(Acquisition::Locked(lease, seen))),
+                None => return Ok(Some(Acquisition::Locked(held_lock, seen))),
             },
             Err(error) => Err(error),
         };
-        lease.release().await;
+        held_lock.release().await;
         acquisition.map(Some)
     }
 

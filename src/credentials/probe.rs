@@ -45,7 +45,7 @@ impl Probe {
             issuer: Arc::clone(&parameters.issuer),
             gate: ProbeGate {
                 store: parameters.store(),
-                key: keys::probe(&parameters.app_id),
+                key: keys::PROBE.of_account(&parameters.app_id),
                 last: Mutex::default(),
                 patience: parameters.policy.call_limit,
                 jitter: parameters.policy.jitter.clone(),

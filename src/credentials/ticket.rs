@@ -44,13 +44,13 @@ pub(super) struct Ticket {
 impl Ticket {
     /// The ticket for pages.
     pub(super) fn for_pages(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
-        let asked_key = keys::ticket_asked(&parameters.app_id);
+        let asked_key = keys::TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::JsapiTicket, "jsapi", asked_key)
     }
 
     /// The ticket for cards.
     pub(super) fn for_cards(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
-        let asked_key = keys::card_ticket_asked(&parameters.app_id);
+        let asked_key = keys::CARD_TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::CardTicket, "wx_card", asked_key)
     }
 
@@ -129,9 +129,9 @@ impl Ticket {
 
     /// Adopts the ticket or asks WeChat for it, under the lock. A `CallError` means that WeChat rejects `token`.
     async fn fetch(&self, trigger: Trigger, token: Arc<Credential>) -> Result<Outcome, CallError> {
-        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await {
+        let (held_lock, seen) = match self.lock.acquire(&self.slot, trigger).await {
             Ok(Acquisition::Adopted(ticket)) => return Ok(Ok(ticket)),
-            Ok(Acquisition::Locked(lease, seen)) => (Some(lease), seen),
+            Ok(Acquisition::Locked(held_lock, seen)) => (Some(held_lock), seen),
             Ok(Acquisition::Alone(why @ NotShared::Foreign(_))) if self.issuer.token_api() == TokenApi::Classic => {
                 return Ok(Err(Unavailable::soon(why.to_string())));
             }
@@ -146,8 +146,8 @@ impl Ticket {
             let asked = self.cut_off.run_until_cancelled(asking).await;
             asked.unwrap_or_else(|| Ok(Err(Unavailable::shutting_down())))
         };
-        if let Some(lease) = lease {
-            lease.release().await;
+        if let Some(held_lock) = held_lock {
+            held_lock.release().await;
         }
         outcome
     }

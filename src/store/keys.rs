@@ -252,7 +252,8 @@ pub const ALL: [&Key; 20] = [
 ];
 
 impl Key {
-    fn of_account(&self, app_id: &AppId) -> String {
+    /// The name of an account's key that has no other placeholder.
+    pub(crate) fn of_account(&self, app_id: &AppId) -> String {
         self.name.replace("{app_id}", app_id.as_str())
     }
 }
@@ -265,44 +266,16 @@ pub(crate) fn ticket(settings: &settings::Credentials, app_id: &AppId) -> String
     settings.ticket_key.fill(app_id)
 }
 
-pub(crate) fn card_ticket(app_id: &AppId) -> String {
-    CARD_TICKET.of_account(app_id)
-}
-
 pub(crate) fn lock(settings: &settings::Credentials, app_id: &AppId) -> String {
     settings.lock_key.fill(app_id)
-}
-
-pub(crate) fn ticket_asked(app_id: &AppId) -> String {
-    TICKET_ASKED.of_account(app_id)
-}
-
-pub(crate) fn card_ticket_asked(app_id: &AppId) -> String {
-    CARD_TICKET_ASKED.of_account(app_id)
 }
 
 pub(crate) fn token_calls(app_id: &AppId, day: &str) -> String {
     TOKEN_CALLS.of_account(app_id).replace("{day}", day)
 }
 
-pub(crate) fn force_refresh(app_id: &AppId) -> String {
-    FORCE_REFRESH.of_account(app_id)
-}
-
 pub(crate) fn force_refresh_calls(app_id: &AppId, day: &str) -> String {
     FORCE_REFRESH_CALLS.of_account(app_id).replace("{day}", day)
-}
-
-pub(crate) fn token_call(app_id: &AppId) -> String {
-    TOKEN_CALL.of_account(app_id)
-}
-
-pub(crate) fn token_rejected(app_id: &AppId) -> String {
-    TOKEN_REJECTED.of_account(app_id)
-}
-
-pub(crate) fn probe(app_id: &AppId) -> String {
-    PROBE.of_account(app_id)
 }
 
 pub(crate) fn handed_out(app_id: &AppId, token_hash: &str) -> String {
@@ -312,10 +285,6 @@ pub(crate) fn handed_out(app_id: &AppId, token_hash: &str) -> String {
 pub(crate) fn handed_out_to(app_id: &AppId, token_hash: &str, client: &str) -> String {
     let name = HANDED_OUT_TO.of_account(app_id).replace("{token_hash}", token_hash);
     name.replace("{client}", client)
-}
-
-pub(crate) fn journal(app_id: &AppId) -> String {
-    JOURNAL.of_account(app_id)
 }
 
 pub(crate) fn media(app_id: &AppId, media_id: &str) -> String {
@@ -349,18 +318,18 @@ mod tests {
             token(&settings, &app_id),
             ticket(&settings, &app_id),
             lock(&settings, &app_id),
-            card_ticket(&app_id),
-            ticket_asked(&app_id),
-            card_ticket_asked(&app_id),
+            CARD_TICKET.of_account(&app_id),
+            TICKET_ASKED.of_account(&app_id),
+            CARD_TICKET_ASKED.of_account(&app_id),
             token_calls(&app_id, "2026-01-31"),
-            force_refresh(&app_id),
+            FORCE_REFRESH.of_account(&app_id),
             force_refresh_calls(&app_id, "2026-01-31"),
-            token_call(&app_id),
-            token_rejected(&app_id),
-            probe(&app_id),
+            TOKEN_CALL.of_account(&app_id),
+            TOKEN_REJECTED.of_account(&app_id),
+            PROBE.of_account(&app_id),
             handed_out(&app_id, "ba7816bf"),
             handed_out_to(&app_id, "ba7816bf", "crm"),
-            journal(&app_id),
+            JOURNAL.of_account(&app_id),
             media(&app_id, "m-1"),
             replica("gw-1"),
             check(1),

@@ -1,61 +1,33 @@
 //! The metrics of uploads.
 
-use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    IntCounter, IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
+};
 
 use super::error::UploadError;
 use crate::credentials::TokenCallError;
 use crate::image_store::StoreFailure;
+use crate::labelled::labelled;
 use crate::wechat::{CallError, ErrCode};
 
-/// How an upload ended, as the label `outcome`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Downloaded and stored.
-    Stored,
-    /// Stored before; its URL was remembered.
-    Remembered,
-    /// Asked for while the same picture was being uploaded, whose outcome is counted too.
-    Joined,
-    Rejected,
-    NotFound,
-    WeChatError,
-    Unavailable,
-    StoreError,
-    Overloaded,
-    Timeout,
-    Lost,
-}
-
-impl Outcome {
-    const ALL: [Outcome; 11] = [
-        Outcome::Stored,
-        Outcome::Remembered,
-        Outcome::Joined,
-        Outcome::Rejected,
-        Outcome::NotFound,
-        Outcome::WeChatError,
-        Outcome::Unavailable,
-        Outcome::StoreError,
-        Outcome::Overloaded,
-        Outcome::Timeout,
-        Outcome::Lost,
-    ];
-
-    fn label(self) -> &'static str {
-        match self {
-            Outcome::Stored => "stored",
-            Outcome::Remembered => "remembered",
-            Outcome::Joined => "joined",
-            Outcome::Rejected => "rejected",
-            Outcome::NotFound => "not_found",
-            Outcome::WeChatError => "wechat_error",
-            Outcome::Unavailable => "unavailable",
-            Outcome::StoreError => "store_error",
-            Outcome::Overloaded => "overloaded",
-            Outcome::Timeout => "timeout",
-            Outcome::Lost => "lost",
-        }
+labelled! {
+    /// How an upload ended, as the label `outcome`.
+    pub(super) enum Outcome {
+        /// Downloaded and stored.
+        Stored = "stored",
+        /// Stored before; its URL was remembered.
+        Remembered = "remembered",
+        /// Asked for while the same picture was being uploaded, whose outcome is counted too.
+        Joined = "joined",
+        Rejected = "rejected",
+        NotFound = "not_found",
+        WeChatError = "wechat_error",
+        Unavailable = "unavailable",
+        StoreError = "store_error",
+        Overloaded = "overloaded",
+        Timeout = "timeout",
+        Lost = "lost",
     }
 }
 
@@ -91,26 +63,25 @@ pub struct UploadMetrics {
 
 impl UploadMetrics {
     /// Makes the counters and registers them.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let opts = Opts::new("wxgate_uploads_total", "Uploads asked for, by how they ended.");
-        let total = IntCounterVec::new(opts, &["outcome"])?;
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            total: register_int_counter_vec_with_registry!(
+                "wxgate_uploads_total",
+                "Uploads asked for, by how they ended.",
+                &["outcome"],
+                registry
+            )?,
+            bytes: register_int_counter_with_registry!(
+                "wxgate_upload_bytes_total",
+                "Bytes of the pictures stored.",
+                registry
+            )?,
+            in_flight: register_int_gauge_with_registry!("wxgate_uploads_in_flight", "Uploads in progress.", registry)?,
+        };
         // Every outcome is 0 from the start, so that a rate is right from the first one.
         for outcome in Outcome::ALL {
-            total.with_label_values(&[outcome.label()]);
+            metrics.total.with_label_values(&[outcome.label()]);
         }
-        let metrics = Self {
-            total,
-            bytes: IntCounter::new("wxgate_upload_bytes_total", "Bytes of the pictures stored.")?,
-            in_flight: IntGauge::new("wxgate_uploads_in_flight", "Uploads in progress.")?,
-        };
-        let collectors: [Box<dyn Collector>; 3] = [
-            Box::new(metrics.total.clone()),
-            Box::new(metrics.bytes.clone()),
-            Box::new(metrics.in_flight.clone()),
-        ];
-        collectors
-            .into_iter()
-            .try_for_each(|collector| registry.register(collector))?;
         Ok(metrics)
     }
 

@@ -1,31 +1,22 @@
 //! The metrics of calls to WeChat.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{
+    HistogramVec, IntCounterVec, Registry, register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
+};
 use tokio::time::Instant;
 
 use super::CallError;
+use crate::labelled::labelled;
 
-/// One of the calls that the gateway makes.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Api {
-    Token,
-    StableToken,
-    Ticket,
-    Media,
-    Probe,
-    PassThrough,
-}
-
-impl Api {
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Api::Token => "token",
-            Api::StableToken => "stable_token",
-            Api::Ticket => "getticket",
-            Api::Media => "media_get",
-            Api::Probe => "get_api_domain_ip",
-            Api::PassThrough => "pass_through",
-        }
+labelled! {
+    /// One of the calls that the gateway makes.
+    pub(super) enum Api {
+        Token = "token",
+        StableToken = "stable_token",
+        Ticket = "getticket",
+        Media = "media_get",
+        Probe = "get_api_domain_ip",
+        PassThrough = "pass_through",
     }
 }
 
@@ -39,22 +30,22 @@ pub struct WeChatMetrics {
 impl WeChatMetrics {
     /// Registers the metrics in `registry`.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("wxgate_wechat_requests_total", "Calls to WeChat, by API and outcome"),
-            &["api", "outcome"],
-        )?;
         let buckets = vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
+        Ok(Self {
+            requests: register_int_counter_vec_with_registry!(
+                "wxgate_wechat_requests_total",
+                "Calls to WeChat, by API and outcome",
+                &["api", "outcome"],
+                registry
+            )?,
+            duration: register_histogram_vec_with_registry!(
                 "wxgate_wechat_request_duration_seconds",
                 "Time until WeChat's answer began or failed",
-            )
-            .buckets(buckets),
-            &["api"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
-        Ok(Self { requests, duration })
+                &["api"],
+                buckets,
+                registry
+            )?,
+        })
     }
 
     pub(super) fn observe(&self, api: Api, started: Instant, error: Option<&CallError>) {

@@ -7,47 +7,25 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::credentials::credential::Kind;
+use crate::labelled::labelled;
 
-/// Something that happened to a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// WeChat issued it, and there was none before.
-    Issued,
-    /// WeChat issued it in place of another one.
-    Renewed,
-    /// Another replica, or an older service, had obtained it.
-    Adopted,
-    /// WeChat rejected it.
-    Rejected,
-    /// It died long before its end, and no replica of ours replaced it.
-    ForeignInvalidation,
-    /// WeChat gave none.
-    RenewalFailed,
-    /// A client was given it, for the first time.
-    HandedOut,
-}
-
-impl Event {
-    pub(crate) const ALL: [Event; 7] = [
-        Event::Issued,
-        Event::Renewed,
-        Event::Adopted,
-        Event::Rejected,
-        Event::ForeignInvalidation,
-        Event::RenewalFailed,
-        Event::HandedOut,
-    ];
-
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Event::Issued => "issued",
-            Event::Renewed => "renewed",
-            Event::Adopted => "adopted",
-            Event::Rejected => "rejected",
-            Event::ForeignInvalidation => "foreign_invalidation",
-            Event::RenewalFailed => "renewal_failed",
-            Event::HandedOut => "handed_out",
-        }
+labelled! {
+    /// Something that happened to a credential.
+    pub(crate) enum Event {
+        /// WeChat issued it, and there was none before.
+        Issued = "issued",
+        /// WeChat issued it in place of another one.
+        Renewed = "renewed",
+        /// Another replica, or an older service, had obtained it.
+        Adopted = "adopted",
+        /// WeChat rejected it.
+        Rejected = "rejected",
+        /// It died long before its end, and no replica of ours replaced it.
+        ForeignInvalidation = "foreign_invalidation",
+        /// WeChat gave none.
+        RenewalFailed = "renewal_failed",
+        /// A client was given it, for the first time.
+        HandedOut = "handed_out",
     }
 }
 

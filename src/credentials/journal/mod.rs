@@ -126,7 +126,7 @@ impl Writer {
 
     /// Writes an entry; false if it is to be tried again.
     async fn is_done(&mut self, Addressed { app_id, entry }: &Addressed) -> bool {
-        let (key, fields) = (keys::journal(app_id), entry.fields());
+        let (key, fields) = (keys::JOURNAL.of_account(app_id), entry.fields());
         match self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await {
             Ok(()) => {
                 if self.unwritable.remove(app_id) {

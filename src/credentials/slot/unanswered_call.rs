@@ -24,7 +24,7 @@ impl UnansweredCall {
     pub(crate) fn new(store: Arc<dyn SharedStore>, app_id: &AppId) -> Self {
         Self {
             store,
-            key: keys::token_call(app_id),
+            key: keys::TOKEN_CALL.of_account(app_id),
             lost_here: AtomicBool::new(false),
         }
     }

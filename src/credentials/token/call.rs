@@ -21,20 +21,20 @@ impl Token {
 
     /// Asks for a token. `force_refresh` is used only if WeChat gives back a stable token that it has rejected, and
     /// no more often than WeChat allows (C10).
-    pub(super) async fn issue(&self, trigger: Trigger, lease: Option<&HeldLock>) -> Result<Issued, Unavailable> {
+    pub(super) async fn issue(&self, trigger: Trigger, held_lock: Option<&HeldLock>) -> Result<Issued, Unavailable> {
         self.report_foreign_invalidation().await;
         if trigger != Trigger::Operator
             && let Some(refusal) = self.wait_with_another().await
         {
             return Err(refusal);
         }
-        let issued = self.call(lease, false).await?;
+        let issued = self.call(held_lock, false).await?;
         if !self.slot.is_rejected(&issued.value) {
             return Ok(issued);
         }
         if self.calls_are_harmless() && self.budget.may_force().await {
             tracing::info!(app_id = %self.app_id, "WeChat gave back the token that it rejects: force_refresh");
-            let forced = self.call(lease, true).await?;
+            let forced = self.call(held_lock, true).await?;
             if !self.slot.is_rejected(&forced.value) {
                 return Ok(forced);
             }
@@ -54,7 +54,7 @@ impl Token {
             self.reports.tokens_rejected(&why);
             let failures = self.rejections.failures().to_string();
             // If the store fails here, each replica waits by itself.
-            let key = keys::token_rejected(&self.app_id);
+            let key = keys::TOKEN_REJECTED.of_account(&self.app_id);
             let _ = self.store.set_if_absent(&key, &failures, why.retry_after).await;
         }
         why
@@ -63,7 +63,7 @@ impl Token {
     /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret is another one.
     pub(crate) async fn end_wait_for_rejections(&self) {
         self.rejections.clear();
-        let key = keys::token_rejected(&self.app_id);
+        let key = keys::TOKEN_REJECTED.of_account(&self.app_id);
         if let Ok(Some(entry)) = self.store.get(&key).await {
             let _ = self.store.compare_and_delete(&key, &entry.value).await;
         }
@@ -72,7 +72,11 @@ impl Token {
     /// If another replica's new token was rejected, this one waits as long, so that a cluster makes no more calls
     /// than one replica.
     async fn wait_with_another(&self) -> Option<Unavailable> {
-        let entry = self.store.get(&keys::token_rejected(&self.app_id)).await.ok()??;
+        let entry = self
+            .store
+            .get(&keys::TOKEN_REJECTED.of_account(&self.app_id))
+            .await
+            .ok()??;
         let (failures, wait) = (entry.value.parse().ok()?, entry.ttl?);
         let why = Unavailable::soon("another replica has found that new access_tokens are rejected");
         Some(self.rejections.wait_with_another(failures, wait, why))
@@ -92,14 +96,14 @@ impl Token {
         }
     }
 
-    async fn call(&self, lease: Option<&HeldLock>, force_refresh: bool) -> Result<Issued, Unavailable> {
+    async fn call(&self, held_lock: Option<&HeldLock>, force_refresh: bool) -> Result<Issued, Unavailable> {
         if let Err(spent) = self.budget.spend().await {
             return Err(self.refuse_over_budget(spent));
         }
         let all_answered = self.unanswered.begin().await;
         // Fencing: nothing that could take long may come between this check and the call. A process that was frozen
         // while it held the lock wakes up here, and must not go on.
-        if lease.is_some_and(|lease| !lease.lasts_for(self.policy.call_limit)) {
+        if held_lock.is_some_and(|held_lock| !held_lock.lasts_for(self.policy.call_limit)) {
             if all_answered {
                 self.unanswered.settle().await;
             }
@@ -214,7 +218,7 @@ impl Budget {
     /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when it is not known
     /// what the other replicas have used.
     pub(crate) async fn may_force(&self) -> bool {
-        let last = keys::force_refresh(&self.app_id);
+        let last = keys::FORCE_REFRESH.of_account(&self.app_id);
         let count = keys::force_refresh_calls(&self.app_id, &today());
         matches!(
             self.store.set_if_absent(&last, "used", keys::FORCE_REFRESH_TTL).await,

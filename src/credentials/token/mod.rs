@@ -160,9 +160,9 @@ impl Token {
     }
 
     async fn fetch(&self, trigger: Trigger) -> Outcome {
-        let (lease, seen) = match self.lock.acquire(&self.slot, trigger).await? {
+        let (held_lock, seen) = match self.lock.acquire(&self.slot, trigger).await? {
             Acquisition::Adopted(token) => return Ok(token),
-            Acquisition::Locked(lease, seen) => (Some(lease), seen),
+            Acquisition::Locked(held_lock, seen) => (Some(held_lock), seen),
             // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
             Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
             Acquisition::Alone(why) => {
@@ -170,7 +170,7 @@ impl Token {
                 return Err(Unavailable::soon(why));
             }
         };
-        let issuing = self.issue(trigger, lease.as_ref());
+        let issuing = self.issue(trigger, held_lock.as_ref());
         let issued = self.cut_off.run_until_cancelled(issuing).await;
         let outcome = match issued.unwrap_or_else(|| Err(Unavailable::shutting_down())) {
             Ok(issued) => {
@@ -183,8 +183,8 @@ impl Token {
             }
             Err(unavailable) => Err(unavailable),
         };
-        if let Some(lease) = lease {
-            lease.release().await;
+        if let Some(held_lock) = held_lock {
+            held_lock.release().await;
         }
         outcome
     }

@@ -217,7 +217,7 @@ pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
 /// An account, and its journal if that can be read.
 async fn gather_account(console: &Console, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
     let app_id = account.app_id().to_string();
-    let key = keys::journal(account.app_id());
+    let key = keys::JOURNAL.of_account(account.app_id());
     let journal = timeout(STORE_TIMEOUT, console.api.store.newest(&key, ENTRIES));
     let calls = timeout(STORE_TIMEOUT, account.credentials.token_calls_today());
     let (journal, calls) = tokio::join!(journal, calls);
