@@ -81,8 +81,8 @@ impl Renewals {
         outcome
     }
 
-    /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9).
-    pub(super) fn failed(&self, error: &CallError, meaning: fn(ErrCode) -> Meaning) -> Unavailable {
+    /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9), but for `pace` at least.
+    pub(super) fn failed(&self, error: &CallError, meaning: fn(ErrCode) -> Meaning, pace: Duration) -> Unavailable {
         let errcode = error.errcode();
         let severity = match errcode.map_or(Meaning::Busy, meaning) {
             Meaning::Operator(_) => Severity::Operator,
@@ -100,7 +100,7 @@ impl Renewals {
             errcode,
             ..Unavailable::soon(format!("{}: {error_text}", self.kind.label()))
         };
-        let why = self.backoff.fail(severity, why);
+        let why = self.backoff.fail_with_pace(severity, why, pace);
         let log = FailureLog {
             text: error_text,
             cure,
@@ -194,6 +194,11 @@ impl Backoff {
 
     /// Notes a failure; returns it with the wait that follows.
     pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
+        self.fail_with_pace(severity, why, Duration::ZERO)
+    }
+
+    /// The same with a wait of `pace` at least.
+    fn fail_with_pace(&self, severity: Severity, why: Unavailable, pace: Duration) -> Unavailable {
         let mut state = self.state();
         let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
         let failures = in_a_row.map_or(0, |run| run.failures);
@@ -202,7 +207,7 @@ impl Backoff {
         } else {
             failures
         };
-        let wait = self.jitter.spread(severity.wait(failures), 0.8..=1.2);
+        let wait = self.jitter.spread(severity.wait(failures).max(pace), 0.8..=1.2);
         let why = Unavailable {
             retry_after: wait,
             ..why

@@ -123,7 +123,7 @@ impl Ticket {
         match self.token.lend(|token| self.fetch(trigger, token)).await {
             Ok(outcome) => outcome,
             Err(TokenCallError::Unavailable(unavailable)) => Err(unavailable),
-            Err(TokenCallError::Call(error)) => Err(self.renewals.failed(&error, ErrCode::meaning)),
+            Err(TokenCallError::Call(error)) => Err(self.renewals.failed(&error, ErrCode::meaning, Duration::ZERO)),
         }
     }
 
@@ -156,7 +156,7 @@ impl Ticket {
         let issued = match self.issuer.ticket(&token.value, self.wechat_name).await {
             Ok(issued) => issued,
             Err(error) if rejects_token(&error) => return Err(error),
-            Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning))),
+            Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning, Duration::ZERO))),
         };
         self.renewals.backoff.clear();
         let held = self.slot.held().map(|held| (held.value.clone(), held.expires_at));

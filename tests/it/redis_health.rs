@@ -202,6 +202,20 @@ async fn command_that_a_proxy_does_not_know_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn database_that_redis_does_not_have_is_told_as_such() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = builder().set("redis.url", format!("redis://{}/99", redis.address));
+    let process = GatewayProcess::start(&builder, &wechat).await;
+    let warning = the_warning(&process).await;
+    assert!(
+        warning.contains("a database that this Redis does not have"),
+        "{warning}"
+    );
+    process.assert_signs().await;
+}
+
+#[tokio::test]
 async fn proxy_that_hangs_up_at_an_unknown_command_is_of_use() {
     let redis = RedisServer::start().await;
     let proxy = Proxy::start(redis.address).await;

@@ -69,7 +69,7 @@ impl Replica {
             lock_ttl: LOCK_TTL,
             lock_wait: Duration::from_secs(3),
             call_limit: Duration::from_secs(2),
-            daily_token_calls: 0,
+            daily_token_calls: world.daily_token_calls,
             jitter: Jitter::seeded(seed),
         };
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();

@@ -86,3 +86,21 @@ async fn day_of_reissued_tokens_leaves_nine_tenths_of_the_token_calls() {
 async fn day_of_a_classic_fight_leaves_nine_tenths_of_the_token_calls() {
     assert_day_of_rejections_is_cheap(TokenApi::Classic).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn wechat_down_for_hours_leaves_token_calls_for_when_it_is_back() {
+    let mut world = World::with_seed(1);
+    world.daily_token_calls = Credentials::default().daily_token_calls;
+    world.traffic_pause = Duration::from_secs(10);
+    let world = Arc::new(world);
+    world.wechat_down_for(Duration::from_hours(6));
+    let replicas = [1, 2, 3, 4].map(|seed| Replica::start(&world, seed));
+    sleep(Duration::from_hours(6)).await;
+    assert_eq!(world.tokens_issued(), 0);
+    let mut waited = Duration::ZERO;
+    while replicas.iter().all(|replica| replica.usable_token().is_none()) {
+        assert!(waited < Duration::from_hours(3), "no token though WeChat is back");
+        sleep(Duration::from_mins(1)).await;
+        waited += Duration::from_mins(1);
+    }
+}

@@ -20,6 +20,8 @@ pub(super) struct World {
     pub(super) token_api: TokenApi,
     /// WeChat rejects every token.
     pub(super) rejects_all: bool,
+    /// The setting; 0 turns it off.
+    pub(super) daily_token_calls: u32,
     /// The pause of a replica's traffic after each call.
     pub(super) traffic_pause: Duration,
     truth: Mutex<Truth>,
@@ -64,6 +66,7 @@ impl World {
         Self {
             token_api: TokenApi::Classic,
             rejects_all: false,
+            daily_token_calls: 0,
             traffic_pause: Duration::from_millis(700),
             truth: Mutex::new(truth),
             store: Mutex::default(),

@@ -122,7 +122,9 @@ impl Token {
                 } else if all_answered {
                     self.unanswered.settle().await;
                 }
-                Err(self.renewals.failed(&error, ErrCode::meaning_of_token_call))
+                Err(self
+                    .renewals
+                    .failed(&error, ErrCode::meaning_of_token_call, self.budget.pace()))
             }
         }
     }
@@ -130,7 +132,7 @@ impl Token {
     fn refuse_over_budget(&self, spent: u64) -> Unavailable {
         let reason = format!(
             "{spent} token calls today reach credentials.daily_token_calls: none is made before midnight in Beijing; \
-             look in the journal for who replaces the token"
+             the log has the calls that failed, the journal who replaced the token"
         );
         tracing::error!(app_id = %self.app_id, "{reason}");
         self.renewals.backoff.fail(Severity::Quota, Unavailable::soon(reason))
@@ -194,6 +196,17 @@ impl Budget {
     /// How many calls were made today, as far as this process knows.
     pub(crate) fn spent(&self) -> u64 {
         self.note(&today(), 0)
+    }
+
+    /// How far apart calls that fail have to be from now on, so that WeChat's being down for a day does not use up the
+    /// day's calls, however many replicas there are. Nothing until half of them are spent, so that most outages end
+    /// for us as soon as they end.
+    pub(crate) fn pace(&self) -> Duration {
+        let left = self.limit.saturating_sub(self.spent());
+        if left > self.limit / 2 || self.limit == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_hours(24) / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
     }
 
     async fn learn(&self, day: &str) -> u64 {

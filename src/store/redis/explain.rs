@@ -14,24 +14,18 @@ use crate::store::{StoreError, StoreFault};
 const LONGEST: usize = 200;
 
 /// What a command on `key` came back with.
-pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError, servers: &Servers) -> StoreError {
+pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> StoreError {
     let command = operation.command();
     let Some(text) = reply(error) else {
-        let message = match error.kind() {
-            ErrorKind::Io => format!("the connection broke at {command}: {}", root(error)),
-            _ => format!("{command} failed: {}", root(error)),
-        };
-        return match error.kind() {
-            ErrorKind::UnexpectedReturnType => StoreError::new(
-                StoreFault::Other,
-                message,
-                "check that redis.url points to a Redis server",
-            ),
-            ErrorKind::Io => StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command)),
-            _ => StoreError::new(StoreFault::Unreachable, message, unreachable_cure(servers)),
-        };
+        if error.kind() == ErrorKind::Io {
+            let message = format!("the connection broke at {command}: {}", root(error));
+            return StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command));
+        }
+        // The client's text of such an error quotes the reply, which may be a token.
+        let message = format!("{command} failed: {}", error.category());
+        return StoreError::new(StoreFault::Other, message, NO_REDIS_CURE);
     };
-    let (fault, cure) = meaning(operation, error, &text, servers);
+    let (fault, cure) = meaning(operation, error, &text);
     let message = match fault {
         StoreFault::WrongType => format!("{key} is of another type: {text}"),
         _ => format!("Redis refused {command}: {text}"),
@@ -53,11 +47,7 @@ pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError
         );
     }
     let message = format!("no connection: {text}");
-    let cure = if is_of_another_mode(&text) {
-        WRONG_MODE_CURE.to_owned()
-    } else {
-        unreachable_cure(servers)
-    };
+    let cure = cure_of_answer(&text).map_or_else(|| unreachable_cure(servers), str::to_owned);
     StoreError::new(StoreFault::Unreachable, message, cure)
 }
 
@@ -82,8 +72,50 @@ const LOGIN_CURE: &str = "correct redis.username and redis.password, or the ones
 const SENTINEL_LOGIN_CURE: &str = "correct redis.sentinel_username and redis.sentinel_password: the sentinels have a \
                                    login of their own";
 const WRONG_MODE_CURE: &str = "redis.mode does not fit this server";
+const NO_REDIS_CURE: &str =
+    "check that redis.url points to a Redis server, and not to a proxy that changes its replies";
 
-fn meaning(operation: Operation, error: &RedisError, text: &str, servers: &Servers) -> (StoreFault, String) {
+/// What Redis says in answers that no setting of ours causes, or only one, and what to do about it.
+const ANSWERS: [(&str, &str); 10] = [
+    ("MOVED", WRONG_MODE_CURE),
+    ("Moved", WRONG_MODE_CURE),
+    ("cluster support disabled", WRONG_MODE_CURE),
+    ("CROSSSLOT", WRONG_MODE_CURE),
+    (
+        "DB index is out of range",
+        "redis.url ends with a database that this Redis does not have",
+    ),
+    (
+        "SELECT is not allowed",
+        "this Redis has one database only: remove the number at the end of redis.url",
+    ),
+    (
+        "MISCONF",
+        "Redis can't write its data to disk: look at its disk and its log",
+    ),
+    (
+        "NOREPLICAS",
+        "too few of its replicas are connected (min-replicas-to-write): look at the replicas",
+    ),
+    (
+        "BUSY",
+        "another program's script blocks it: look at its log, and end the script (SCRIPT KILL)",
+    ),
+    (
+        "max number of clients",
+        "it has too many connections: raise maxclients, or close those of other programs",
+    ),
+];
+
+/// What to do if Redis, or a proxy in front, answered with `text`.
+fn cure_of_answer(text: &str) -> Option<&'static str> {
+    ANSWERS
+        .iter()
+        .find(|(words, _)| text.contains(words))
+        .map(|(_, cure)| *cure)
+}
+
+fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault, String) {
     // Before version 7, Redis puts the error of a command in a script behind words of its own.
     let code = error.code().unwrap_or_default();
     let has = |codes: &[&str]| codes.iter().any(|word| code == *word || text.contains(word));
@@ -106,8 +138,8 @@ fn meaning(operation: Operation, error: &RedisError, text: &str, servers: &Serve
         let cure = "no action needed if Redis has just started; otherwise look at its log";
         return (StoreFault::Unreachable, cure.to_owned());
     }
-    if is_of_another_mode(text) {
-        return (StoreFault::Other, WRONG_MODE_CURE.to_owned());
+    if let Some(cure) = cure_of_answer(text) {
+        return (StoreFault::Other, cure.to_owned());
     }
     if has(&["one of the keys", "access a key"]) {
         return (StoreFault::Other, acl_cure("the keys that it lacks"));
@@ -127,13 +159,8 @@ fn meaning(operation: Operation, error: &RedisError, text: &str, servers: &Serve
     if unknown.iter().any(|words| lower.contains(words)) {
         return (refused(), proxy_cure(&refused_command(operation, text)));
     }
-    (StoreFault::Other, unreachable_cure(servers))
-}
-
-fn is_of_another_mode(text: &str) -> bool {
-    ["MOVED", "Moved", "cluster support disabled"]
-        .iter()
-        .any(|words| text.contains(words))
+    let cure = "Redis, or a proxy in front of it, answered so: look at its log and its documentation";
+    (StoreFault::Other, cure.to_owned())
 }
 
 /// The command that Redis names in quotes, else the one that was sent, with those in its script.
@@ -199,4 +226,30 @@ fn root(error: &RedisError) -> String {
 
 fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{FromRedisValue, Value};
+
+    use super::*;
+
+    #[test]
+    fn reply_of_another_type_is_not_quoted() {
+        let reply = Value::BulkString(b"85_a-token".to_vec());
+        let error = RedisError::from(i64::from_redis_value(reply).unwrap_err());
+        let told = refusal(Operation::Get, "key", &error).to_string();
+        assert!(told.contains("failed") && !told.contains("85_a-token"), "{told}");
+    }
+
+    #[test]
+    fn server_that_answers_is_not_called_unreachable() {
+        let answers = ANSWERS.map(|(words, _)| format!("-ERR {words} in the text\r\n"));
+        for answer in answers.iter().map(String::as_str).chain(["-TRYAGAIN later\r\n"]) {
+            let error = redis::parse_redis_value(answer.as_bytes()).unwrap();
+            let error = error.extract_error().unwrap_err();
+            let told = format!("{:?}", refusal(Operation::Get, "key", &error));
+            assert!(!told.contains("reachable"), "{told}");
+        }
+    }
 }

@@ -121,7 +121,7 @@ impl RedisStore {
     }
 
     async fn explain(&self, operation: Operation, key: &str, error: &RedisError) -> StoreError {
-        let error = explain::refusal(operation, key, error, &self.settings.servers);
+        let error = explain::refusal(operation, key, error);
         // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
         // changed password, a new one is the only remedy that a client has.
         if matches!(
