@@ -62,7 +62,7 @@ impl Lock {
         loop {
             match self.try_acquire(slot, trigger).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
-                Ok(None) if std::mem::take(&mut is_first_wait) => self.limit_if_endless().await,
+                Ok(None) if std::mem::take(&mut is_first_wait) => self.limit().await,
                 Ok(None) if Moment::now() < give_up => sleep(self.jitter.poll()).await,
                 Ok(None) => {
                     return Err(Unavailable::soon(
@@ -96,13 +96,15 @@ impl Lock {
         acquisition.map(Some)
     }
 
-    /// No gateway takes the lock without a life; whoever has written it so might never release it.
-    async fn limit_if_endless(&self) {
-        if let Ok(true) = self.store.expire_if_endless(&self.key, self.ttl).await {
+    /// No gateway takes the lock without a TTL, or with one of another order than its own; whoever has written it so
+    /// might never release it.
+    async fn limit(&self) {
+        if let Ok(true) = self.store.shorten(&self.key, self.ttl * 10, self.ttl).await {
             tracing::warn!(
                 key = self.key,
                 ttl = ?self.ttl,
-                "the lock on renewals had no TTL, so no gateway has written it; it has one now, and ends with it"
+                "the lock on renewals had no TTL, or more than ten times credentials.lock_ttl, so no gateway has written \
+                 it; it has that TTL now, and ends with it"
             );
         }
     }

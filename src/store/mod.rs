@@ -103,9 +103,9 @@ pub trait SharedStore: Send + Sync {
         .boxed()
     }
 
-    /// Lets `key` expire after `ttl` if it would never expire; true if so. The in-memory store has no such
-    /// keys.
-    fn expire_if_endless<'a>(&'a self, _key: &'a str, _ttl: Duration) -> StoreFuture<'a, bool> {
+    /// Lets `key` expire after `ttl` if it would never expire, or live for more than `longest`; true if so. The
+    /// in-memory store has no such keys.
+    fn shorten<'a>(&'a self, _key: &'a str, _longest: Duration, _ttl: Duration) -> StoreFuture<'a, bool> {
         std::future::ready(Ok(false)).boxed()
     }
 

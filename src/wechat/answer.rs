@@ -7,9 +7,15 @@ use serde_json::{Map, Value};
 
 use super::{BodyProblem, CallError, ErrCode};
 use crate::http_client;
+use crate::picture::Content;
 
 /// The longest JSON answer that is read, in bytes. A token answer has about 200.
 pub(super) const MAX_JSON: usize = 64 * 1024;
+
+/// `body` without the byte order mark that some servers begin with.
+pub(super) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
+}
 
 /// An answer that is a JSON object without an error in it.
 #[derive(Debug)]
@@ -28,12 +34,15 @@ impl Answer {
     /// Parses `body`. Raw control characters, which WeChat has been seen to send, are dropped first;
     /// an `errcode` other than 0 becomes [`CallError::Refused`].
     pub(super) fn parse(body: &[u8]) -> Result<Self, CallError> {
+        let body = without_mark(body);
         if body.trim_ascii().is_empty() {
             return Err(CallError::Body(BodyProblem::Empty));
         }
         let clean: Vec<u8> = body.iter().copied().filter(|b| *b >= b' ').collect();
         let object: Map<String, Value> = serde_json::from_slice(&clean).map_err(|error| {
-            CallError::Body(if error.is_eof() {
+            CallError::Body(if Content::of(body) == Content::Page {
+                BodyProblem::Page
+            } else if error.is_eof() {
                 BodyProblem::CutOff
             } else {
                 BodyProblem::Unexpected
@@ -88,6 +97,8 @@ mod tests {
         let answer = Answer::parse(b"{\"access_token\":\"a\x01b\",\r\n\"expires_in\":\"7200\"}").unwrap();
         assert_eq!(answer.text("access_token"), Some("ab"));
         assert_eq!(answer.integer("expires_in"), Some(7200));
+        let answer = Answer::parse("\u{feff}{\"ticket\":\"t\"}".as_bytes()).unwrap();
+        assert_eq!(answer.text("ticket"), Some("t"));
     }
 
     #[test]
@@ -109,7 +120,7 @@ mod tests {
         };
         assert_eq!(problem(" \n"), BodyProblem::Empty);
         assert_eq!(problem(r#"{"access_tok"#), BodyProblem::CutOff);
-        assert_eq!(problem("<html>"), BodyProblem::Unexpected);
+        assert_eq!(problem("<html>"), BodyProblem::Page);
         assert_eq!(problem("[1]"), BodyProblem::Unexpected);
     }
 

@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
-use super::answer::{Answer, MAX_JSON};
+use super::answer::{Answer, MAX_JSON, without_mark};
 use super::{BodyProblem, CallError, Meaning};
 use crate::http_client;
 use crate::picture::{Content, Kind};
@@ -83,11 +83,17 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
     }
     let mut may_be_rejection = false;
     if !is_file(&headers) {
-        let says_picture = content_type.as_ref().is_some_and(|text| text.starts_with("image/"));
-        if Content::of(&head) == Content::Page && !says_picture {
+        let says = |kind: &str| content_type.as_ref().is_some_and(|text| text.starts_with(kind));
+        let is_json = without_mark(&head).trim_ascii_start().first() == Some(&b'{');
+        let is_page = match Content::of(&head) {
+            Content::Page => !says("image/"),
+            Content::Other(_) => says("text/html") && !is_json,
+            _ => false,
+        };
+        if is_page {
             return Err(NotOpened::late(CallError::Body(BodyProblem::Page)));
         }
-        if head.trim_ascii_start().first() == Some(&b'{') {
+        if is_json {
             head = gather(&mut rest, head.into(), MAX_JSON).await?.freeze();
             let error = json_in_place_of_a_file(&head);
             let doubtful = TokenRejection::of(error.clone(), &headers).filter(|rejection| !rejection.is_certain);

@@ -26,7 +26,7 @@ impl RefusedAddresses {
     /// Notes that `address` was refused; returns the change if others were refused within an hour.
     pub fn note(&self, address: IpAddr) -> Option<ChangingWayOut> {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        let (address, now) = (address.to_canonical(), Instant::now());
         refused.retain(|(_, at)| now.duration_since(*at) < WINDOW);
         match refused.iter_mut().find(|(known, _)| *known == address) {
             Some((_, at)) => *at = now,

@@ -173,18 +173,32 @@ async fn overlong_credential_from_wechat_is_not_used() {
 
 #[tokio::test]
 async fn lock_without_ttl_is_given_one() {
+    assert_lock_ends("").await;
+}
+
+#[tokio::test]
+async fn lock_with_a_ttl_of_a_day_is_given_a_shorter_one() {
+    assert_lock_ends("EX 86400").await;
+}
+
+async fn assert_lock_ends(life: &str) {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let lock = lock_key(&wechat.account().app_id);
-    redis.command::<()>(&format!("SET {lock} somebody")).await;
+    redis
+        .command::<()>(format!("SET {lock} somebody {life}").trim_end())
+        .await;
     let began = Instant::now();
     let builder = builder(&redis)
         .set("wechat.timeout", "2s")
         .set("wechat.connect_timeout", "500ms")
         .set("credentials.lock_ttl", "3s");
     let gateway = GatewayProcess::start(&builder, &wechat).await;
-    until("the lock gets a TTL", || async { !redis.life(&lock).await.is_zero() }).await;
-    assert!(redis.life(&lock).await <= Duration::from_secs(3));
+    until("the lock gets a TTL", || async {
+        let life = redis.life(&lock).await;
+        !life.is_zero() && life <= Duration::from_secs(3)
+    })
+    .await;
     gateway.until_it_says("ready").await;
     assert!(began.elapsed() >= Duration::from_secs(2), "the lock was respected");
     assert_eq!(gateway.logged("had no TTL").len(), 1);

@@ -231,11 +231,11 @@ impl SharedStore for RedisStore {
         .boxed()
     }
 
-    fn expire_if_endless<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
+    fn shorten<'a>(&'a self, key: &'a str, longest: Duration, ttl: Duration) -> StoreFuture<'a, bool> {
         async move {
-            let mut command = eval(script::EXPIRE_IF_ENDLESS, &[key]);
-            command.arg(millis(ttl));
-            self.run(Operation::ExpireIfEndless, key, command).await
+            let mut command = eval(script::SHORTEN, &[key]);
+            command.arg(millis(ttl)).arg(millis(longest));
+            self.run(Operation::Shorten, key, command).await
         }
         .boxed()
     }

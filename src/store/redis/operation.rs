@@ -22,7 +22,7 @@ pub(super) enum Operation {
     SetIfAbsent,
     CompareAndSet,
     CompareAndDelete,
-    ExpireIfEndless,
+    Shorten,
     Increment,
     Append,
     Newest,
@@ -40,7 +40,7 @@ impl Operation {
             Self::Get
             | Self::CompareAndSet
             | Self::CompareAndDelete
-            | Self::ExpireIfEndless
+            | Self::Shorten
             | Self::Increment
             | Self::Newest => "EVAL",
         }
@@ -52,7 +52,7 @@ impl Operation {
             Self::Get => "GET, PTTL",
             Self::CompareAndSet => "GET, SET",
             Self::CompareAndDelete => "GET, DEL",
-            Self::ExpireIfEndless => "PTTL, PEXPIRE",
+            Self::Shorten => "PTTL, PEXPIRE",
             Self::Increment => "INCR, PEXPIRE",
             Self::Newest => "XREVRANGE",
             Self::SetIfAbsent | Self::Append | Self::Diagnose => "",

@@ -42,8 +42,9 @@ pub(super) const INSPECT: &str = concat!(
     "), redis.call('PTTL', KEYS[1])}"
 );
 
-pub(super) const EXPIRE_IF_ENDLESS: &str = "\
-    if redis.call('PTTL', KEYS[1]) == -1 then return redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
+pub(super) const SHORTEN: &str = "\
+    local left = redis.call('PTTL', KEYS[1]) \
+    if left == -1 or left > tonumber(ARGV[2]) then return redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
     return 0";
 
 pub(super) const COMPARE_AND_SET: &str = concat!(
