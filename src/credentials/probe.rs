@@ -86,13 +86,23 @@ impl Probe {
     async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
         let until = Moment::now() + keys::PROBE_TTL;
         let error = self.issuer.probe(&token.value).await.err();
-        let rejection = error.filter(rejects_token);
-        tracing::info!(
-            app_id = %self.app_id,
-            token = token.fingerprint,
-            rejected = rejection.is_some(),
-            "a client suspected that the access_token is dead; it was probed"
-        );
+        let (rejection, failure) = match error {
+            Some(error) if !rejects_token(&error) => (None, Some(error)),
+            rejection_or_none => (rejection_or_none, None),
+        };
+        let (app_id, token_hash) = (&self.app_id, &token.fingerprint);
+        if let Some(error) = failure {
+            let cure = error.cure(ErrCode::meaning).map(|cure| format!(". What to do: {cure}"));
+            let cure = cure.unwrap_or_default();
+            tracing::warn!(%app_id, token = token_hash, "a suspected access_token could not be probed: {error}{cure}");
+        } else {
+            tracing::info!(
+                %app_id,
+                token = token_hash,
+                rejected = rejection.is_some(),
+                "a client suspected that the access_token is dead; it was probed"
+            );
+        }
         self.gate.publish(token, rejection.as_ref(), until).await;
         rejection
     }

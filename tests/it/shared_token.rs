@@ -206,16 +206,17 @@ async fn first_request_of_a_client_is_no_report_unless_forced() {
 }
 
 #[tokio::test]
-async fn unanswered_probe_renews_nothing() {
-    let gateway = Gateway::start().await;
+async fn probe_that_wechat_refuses_renews_nothing_and_is_logged_with_what_to_do() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = GatewayProcess::start(&Gateway::builder(), &wechat).await;
     let token = gateway.token().await;
-    gateway
-        .wechat
-        .sandbox
-        .inject(Fault::errcode(-1).on(Api::GetApiDomainIp));
+    wechat.sandbox.inject(Fault::errcode(45009).on(Api::GetApiDomainIp));
     assert_eq!(gateway.token().await, token);
-    assert_eq!(gateway.wechat.sandbox.calls(Api::GetApiDomainIp), 1);
-    assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 1);
+    assert_eq!(wechat.sandbox.calls(Api::GetApiDomainIp), 1);
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+    until("it is logged", || async { !gateway.logged("45009").is_empty() }).await;
+    assert_eq!(gateway.logged("could not be probed").len(), 1);
+    assert!(gateway.logged("45009")[0].contains("What to do"));
 }
 
 #[tokio::test]

@@ -83,7 +83,14 @@ pub(super) fn failure(error: &ApiError, _: RequestId) -> Response {
         Code::Internal => "a bug in the gateway; see its log",
         code => code.when(),
     };
-    Refusal::new(-1, words).with_status(error.code.status()).into_response()
+    // -1 would ask an SDK to try again.
+    let errcode = match error.code {
+        Code::MethodNotAllowed => 40066,
+        _ => -1,
+    };
+    Refusal::new(errcode, words)
+        .with_status(error.code.status())
+        .into_response()
 }
 
 /// No credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`,

@@ -81,19 +81,17 @@ impl Routes<'_> {
             api: self.api,
         });
         let targets = from_fn_with_state(Hosts::new(self.settings), refuse_other_targets);
-        let pass_through = Router::new()
-            .fallback(pass_through::pass_through)
-            .layer(targets.clone());
-        let pass_through = stack.around(pass_through, Group::new(Some("pass-through"), Kind::Waits, None));
-        let router = stack
-            .around(shared_credential().layer(targets), Group::new(None, Kind::Waits, None))
-            .merge(stack.around(operators_actions(), Group::new(None, Kind::Waits, None)))
-            .merge(stack.around(probes(), Group::new(None, Kind::Probe, None)))
-            .merge(stack.around(
-                console::routes(&self.settings.internal, self.console),
-                Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT)),
-            ))
-            .merge(pass_through);
+        let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
+        let console = console::routes(&self.settings.internal, self.console);
+        let pass_through = Router::new().fallback(pass_through::pass_through);
+        let router = around(shared_credential(), Group::new(None, Kind::Waits, None))
+            .merge(around(operators_actions(), Group::new(None, Kind::Waits, None)))
+            .merge(around(probes(), Group::new(None, Kind::Probe, None)))
+            .merge(around(console, Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT))))
+            .merge(around(
+                pass_through,
+                Group::new(Some("pass-through"), Kind::Waits, None),
+            ));
         // Around the router, since inside of it the route has been chosen already.
         let straight = MapRequestLayer::new(spelling::straighten).layer(router.with_state(state));
         let straight = Router::new().fallback_service(straight);

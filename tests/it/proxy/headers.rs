@@ -36,7 +36,7 @@ async fn request_passes_through_without_hop_by_hop_headers() {
 }
 
 /// Headers with keys, or about who calls from where, which are nothing of WeChat's.
-const PRIVATE: [&str; 14] = [
+const PRIVATE: [&str; 21] = [
     "authorization",
     "cookie",
     "x-api-key",
@@ -51,6 +51,13 @@ const PRIVATE: [&str; 14] = [
     "via",
     "x-wx-appid",
     "traceparent",
+    "x_forwarded_for",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "x-b3-traceid",
+    "uber-trace-id",
+    "cookie2",
+    "x-auth-token",
 ];
 
 #[tokio::test]

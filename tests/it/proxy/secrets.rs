@@ -137,6 +137,23 @@ async fn wrong_secret_is_40125_and_does_not_go_out() {
         refusal(&posts(&gateway, path, "application/json", broken).await),
         (200, 47001)
     );
+    for (content_type, body) in [
+        (
+            "application/xml",
+            format!("<xml><appid>wx2</appid><appsecret>{SHOP}</appsecret></xml>"),
+        ),
+        (
+            "application/json",
+            format!("[{{\"appid\":\"wx2\",\"appsecret\":\"{SHOP}\"}}]"),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            format!("--b\r\nContent-Disposition: form-data; name=\"appsecret\"\r\n\r\n{SHOP}\r\n--b--\r\n"),
+        ),
+    ] {
+        let answer = posts(&gateway, path, content_type, body).await;
+        assert_eq!(refusal(&answer), (200, 47001), "{content_type}");
+    }
     let long = format!(
         "{{\"appid\":\"wx2\",\"appsecret\":\"{SHOP}\",\"x\":\"{}\"}}",
         "x".repeat(100_000)

@@ -35,6 +35,10 @@ async fn targets_on_other_hosts_are_refused() {
             assert!(answer.body.contains("\"errcode\":40066"), "{host}: {answer:?}");
             assert!(!answer.body.contains(&token), "{host}: {answer:?}");
         }
+        for path in ["/metrics", "/console", "/readyz"] {
+            let answer = sends(gateway.internal, &format!("GET http://{host}{path}")).await;
+            assert_eq!(answer.status, 404, "{host}{path}: {answer:?}");
+        }
     }
     assert_eq!(gateway.wechat.sandbox.calls(Api::GetCallbackIp), 0);
 }
@@ -57,6 +61,8 @@ async fn targets_on_wechats_host_or_the_listeners_own_are_served() {
         let line = format!("GET http://{host}/cgi-bin/getcallbackip?access_token={token}");
         let answer = sends(gateway.internal, &line).await;
         assert!(answer.body.contains("ip_list"), "{host}: {answer:?}");
+        let answer = sends(gateway.internal, &format!("GET http://{host}/metrics")).await;
+        assert_eq!(answer.status, 200, "{host}: {answer:?}");
     }
 }
 
@@ -66,6 +72,6 @@ async fn tunnels_are_refused() {
     for target in ["api.weixin.qq.com:443".to_owned(), gateway.internal.to_string()] {
         let answer = sends(gateway.internal, &format!("CONNECT {target}")).await;
         assert_eq!(answer.status, 405, "{answer:?}");
-        assert!(answer.body.contains("\"errcode\":"), "{answer:?}");
+        assert!(answer.body.contains("\"errcode\":40066"), "{answer:?}");
     }
 }

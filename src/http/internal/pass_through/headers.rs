@@ -4,11 +4,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::telemetry::PROPAGATED;
 
-/// Headers that are not WeChat's business: keys, and who calls from where.
-const PRIVATE: [&str; 14] = [
+/// Headers that are not WeChat's business: keys, who calls from where, and traces.
+const PRIVATE: [&str; 24] = [
     "authorization",
     "cookie",
+    "cookie2",
     "x-api-key",
+    "x-auth-token",
     "x-wx-appid",
     "forwarded",
     "via",
@@ -16,6 +18,15 @@ const PRIVATE: [&str; 14] = [
     "x-client-ip",
     "true-client-ip",
     "cf-connecting-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    // Traces in other formats than the standard's.
+    "b3",
+    "uber-trace-id",
+    "sentry-trace",
+    "x-amzn-trace-id",
+    "http2-settings",
     "referer",
     "origin",
     // What the HTTP client sets itself.
@@ -31,9 +42,13 @@ pub(super) fn of_call(headers: &HeaderMap) -> HeaderMap {
     for name in PRIVATE.into_iter().chain(PROPAGATED) {
         headers.remove(name);
     }
-    let forwarded = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
-    let forwarded: Vec<HeaderName> = headers.keys().filter(forwarded).cloned().collect();
-    for name in forwarded {
+    let of_a_family = |name: &&HeaderName| {
+        ["x-forwarded", "x_forwarded", "x-b3-"]
+            .into_iter()
+            .any(|family| name.as_str().starts_with(family))
+    };
+    let of_families: Vec<HeaderName> = headers.keys().filter(of_a_family).cloned().collect();
+    for name in of_families {
         headers.remove(name);
     }
     headers

@@ -28,7 +28,8 @@ impl Internal {
         if !takes_secret(&call.head.path) {
             let secrets = NAMES.into_iter().flat_map(|name| parameters::values(&query, name));
             if self.is_clients(secrets, call) {
-                let why = "invalid appsecret: a client's own secret is of no use on this path, and does not go out";
+                let why =
+                    "invalid appsecret: a client's own secret is not accepted on this path; the call was not forwarded";
                 return Err(self.refuse("wrong_secret", Refusal::new(40125, why)));
             }
             return Ok(());
@@ -99,13 +100,16 @@ impl Internal {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads JSON, or else a form. WeChat does not look at the content type.
+    /// Reads JSON, or else a form; `None` if `body` is neither. WeChat does not look at the content type.
     fn read(body: &'a [u8]) -> Option<Self> {
         let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         if text.trim_ascii_start().first() == Some(&b'{') {
             serde_json::from_slice(text).ok().map(Self::Json)
         } else {
-            std::str::from_utf8(text).ok().map(Self::Form)
+            // A form consists of these; other formats, which could hold a secret too, don't.
+            let of_a_form = |byte: &u8| byte.is_ascii_alphanumeric() || b"&=%+-._~*!'(),:;/?@[]{}$".contains(byte);
+            let form = std::str::from_utf8(text).ok()?;
+            text.trim_ascii().iter().all(of_a_form).then_some(Self::Form(form))
         }
     }
 

@@ -70,13 +70,25 @@ pub(in crate::http::internal) async fn refuse_other_targets(
     if hosts.include(request.uri(), request.extensions().get()) {
         return next.run(request).await;
     }
-    Refusal::not_passed("this gateway is no proxy for other hosts than WeChat's (wechat.api_base_url)")
+    Refusal::not_passed("this gateway only proxies requests to WeChat (wechat.api_base_url)")
         .because("not a target of this gateway")
         .into_response()
 }
 
 /// What a mistyped path or a wrong port must not send to WeChat: the first segments of wxgate's own routes.
-const OWN: [&str; 7] = ["credentials", "console", "metrics", "healthz", "readyz", "p", "wechat"];
+const OWN: [&str; 11] = [
+    "credentials",
+    "console",
+    "metrics",
+    "healthz",
+    "readyz",
+    "p",
+    "wechat",
+    "images",
+    "docs",
+    "openapi.json",
+    "sandbox",
+];
 
 /// Paths that take an AppSecret rather than a token.
 const TAKE_SECRET: [&str; 3] = [
