@@ -133,10 +133,14 @@ async fn write_read_delete(
     }];
     findings.extend(problem.map(|problem| {
         let message = format!("has taken a tiny picture, but pages can't read it at {url}: {problem}");
-        Finding::warning(CHECK, message).cure(
-            "let everybody read the bucket's objects (a policy of the bucket, or image_store.s3.acl = \"public-read\"), and make \
-             image_store.s3.public_base_url the address at which the bucket is read",
-        )
+        let cure = if problem.starts_with("HTTP status 403") {
+            "let everybody read the bucket's objects: a policy of the bucket, or image_store.s3.acl = \"public-read\""
+        } else {
+            certificate_cure(&problem).unwrap_or(
+                "make image_store.s3.public_base_url the address at which everybody reads the bucket's objects",
+            )
+        };
+        Finding::warning(CHECK, message).cure(cure)
     }));
     Ok(findings)
 }

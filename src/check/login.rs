@@ -2,10 +2,14 @@
 
 use super::Finding;
 use crate::http::public::KeySet;
+use crate::http_client::certificate_cure;
 use crate::settings::Settings;
 use crate::settings::resolved::{Auth, JwtKeys};
 
 const CHECK: &str = "auth";
+
+const CURE: &str = "look at auth.jwt_jwks_url (open it in a browser: it answers {\"keys\":[…]}), auth.jwt_algorithm, the \
+                    firewall and http_client.proxy";
 
 /// `None` unless the keys are published.
 pub(super) async fn run(settings: &Settings) -> Option<Finding> {
@@ -22,9 +26,9 @@ pub(super) async fn run(settings: &Settings) -> Option<Finding> {
     let host = keys.host();
     Some(match keys.count().await {
         Ok(count) => Finding::ok(CHECK, format!("public keys for {:?} at {host}: {count}", jwt.algorithm)),
-        Err(problem) => Finding::failed(CHECK, format!("the login's keys at {host}: {problem}")).cure(
-            "look at auth.jwt_jwks_url (open it in a browser: it answers {\"keys\":[…]}), auth.jwt_algorithm, the firewall \
-             and http_client.proxy",
-        ),
+        Err(problem) => {
+            let finding = Finding::failed(CHECK, format!("the login's keys at {host}: {problem}"));
+            finding.cure(certificate_cure(&problem).unwrap_or(CURE))
+        }
     })
 }

@@ -111,10 +111,19 @@ async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>,
     for account in &settings.accounts {
         let app_id = &account.app_id;
         let mut tried = Vec::new();
-        for name in [keys::token, keys::ticket, keys::lock] {
+        let names = [
+            (keys::token(credentials, app_id), true),
+            (keys::ticket(credentials, app_id), true),
+            (keys::lock(credentials, app_id), false),
+        ];
+        for (name, is_credential) in names {
             // Removes nothing, since no key has this random value; but it needs the right to.
-            let removed = store.compare_and_delete(&name(credentials, app_id), &key).await;
-            tried.push(removed.map(drop));
+            let removed = store.compare_and_delete(&name, &key).await;
+            let of_another_type = removed.as_ref().is_err_and(StoreError::is_about_value);
+            // What another program keeps in the place of a credential is told below, with what to do about it.
+            if !(is_credential && of_another_type) {
+                tried.push(removed.map(drop));
+            }
         }
         tried.push(store.newest(&keys::JOURNAL.of_account(app_id), 1).await.map(drop));
         for error in tried.into_iter().filter_map(Result::err) {

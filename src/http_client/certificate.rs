@@ -12,7 +12,7 @@ struct Problem {
     cure: &'static str,
 }
 
-const PROBLEMS: [Problem; 6] = [
+const PROBLEMS: [Problem; 8] = [
     Problem {
         mark: "UnknownIssuer",
         wrong: "the server's certificate is not trusted: its authority is not among the system's",
@@ -37,6 +37,16 @@ const PROBLEMS: [Problem; 6] = [
         mark: "CaUsedAsEndEntity",
         wrong: "the server's certificate is an authority's own, as self-signed ones are",
         cure: "have the server use one that was issued for its name",
+    },
+    Problem {
+        mark: "EkuError",
+        wrong: "the server's certificate is for another purpose than a server's",
+        cure: "have one made for that server (extended key usage: server authentication)",
+    },
+    Problem {
+        mark: "UnsupportedCertVersion",
+        wrong: "the server's certificate is of an old version of X.509",
+        cure: "have one of version 3 made for that server, with its name as a subject alternative name",
     },
     // The last one fits all others.
     Problem {

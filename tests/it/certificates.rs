@@ -153,6 +153,33 @@ async fn certificate_of_s3_is_explained() {
     }
 }
 
+#[tokio::test]
+async fn certificate_of_the_companys_login_is_explained() {
+    for (certificate, trusted, wrong, cure) in CASES {
+        let wechat = sandbox().await;
+        let broken = Broken::before(wechat.address, certificate, trusted).await;
+        let builder = Gateway::builder()
+            .set("auth.mode", "jwt")
+            .set("auth.jwt_algorithm", "RS256")
+            .set("auth.jwt_jwks_url", broken.front.url());
+        let ran = broken.client(builder).run(&wechat, &["check"]).await;
+        assert_checked(&ran, "auth", wrong, cure);
+    }
+}
+
+#[tokio::test]
+async fn certificate_of_the_buckets_public_address_is_explained() {
+    let (wechat, s3) = (sandbox().await, S3Server::start().await);
+    for (certificate, trusted, wrong, cure) in CASES {
+        let broken = Broken::before(s3.address, certificate, trusted).await;
+        let builder = S3Server::used_at(s3.url()).set("image_store.s3.public_base_url", broken.front.url());
+        let ran = broken.client(builder).run(&wechat, &["check"]).await;
+        let told = ran.out.split("pages can't read it").nth(1).unwrap_or_default();
+        assert!(told.contains(wrong) && told.contains(cure), "{wrong}: {ran:?}");
+        assert!(!told.contains("public-read"), "{told}");
+    }
+}
+
 /// The same for Redis. The client waits for a sentinel for a fixed time, which a busy machine may use up.
 async fn assert_redis_checked(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>, wrong: &str, cure: &str) {
     let ran = tokio::sync::Mutex::new(builder.run(wechat, &["check"]).await);

@@ -79,6 +79,7 @@ async fn assert_stable_account_leaves_it_alone(kind: &str, key: fn(&AppId) -> St
 
         let ran = builder(&redis).run(&wechat, &["check"]).await;
         assert!(ran.out.contains(&key) && ran.out.contains(what), "{ran:?}");
+        assert!(!ran.out.contains("remove or rename"), "{ran:?}");
 
         // Once it is gone, the credential is shared.
         redis.command::<i64>(&format!("DEL {key}")).await;
