@@ -166,7 +166,7 @@ impl App {
             self.api.stopping.cancel();
             let delay = self.settings.server.shutdown_delay;
             if !delay.is_zero() {
-                tracing::info!(?delay, "told to stop; still serving for server.shutdown_delay");
+                tracing::info!(?delay, "shutdown requested; still serving for server.shutdown_delay");
                 sleep(delay).await;
             }
             tracing::info!("draining");

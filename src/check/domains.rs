@@ -36,7 +36,7 @@ fn warning_for(domain: &JsDomain, before: &[JsDomain], all: &[JsDomain]) -> Opti
     let name = String::from(domain.clone());
     let wider = all.iter().find(|other| *other != domain && domain.is_under(other));
     let (message, cure) = if before.contains(domain) {
-        (format!("\"{name}\" is listed twice"), "leave it out once".to_owned())
+        (format!("\"{name}\" is listed twice"), "remove the duplicate".to_owned())
     } else if domain.host().parse::<IpAddr>().is_ok() {
         (
             format!("\"{name}\" is an IP address, which WeChat's console does not take: wx.config fails there"),

@@ -83,7 +83,7 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
             "make image_store.local.directory a folder that the gateway's user may write to, with room left on its disk"
         }
         resolved::ImageStore::Http(_) => {
-            "is the service up, and does it take image_store.http.headers, field, success_pointer and url_pointer as they are?"
+            "check that the service is up and matches image_store.http.headers, field, success_pointer and url_pointer"
         }
         resolved::ImageStore::S3(s3) if s3.keys.is_none() => {
             "set image_store.s3.access_key_id and secret_access_key, or give this machine, container or pod a role that may put \
@@ -100,7 +100,7 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
 async fn ask(store: &dyn ImageStore, options: Options) -> Result<Vec<Finding>, StoreFailure> {
     let message = if options.upload {
         let url = store.put(dot()).await?;
-        format!("has taken a tiny picture, which stays there: {url}")
+        format!("stored a test picture, which stays there: {url}")
     } else {
         store.probe().await?;
         "answers; no picture was posted, for it could not be removed again (--upload posts one)".to_owned()
@@ -119,20 +119,18 @@ async fn write_read_delete(
         None => None,
     };
     let mut findings = vec![match store.take_back(&url).await {
-        Ok(Some(bytes)) if bytes == DOT => {
-            Finding::ok(CHECK, "has taken a tiny picture; it was read back and removed again")
-        }
+        Ok(Some(bytes)) if bytes == DOT => Finding::ok(CHECK, "stored a test picture; it was read back and removed"),
         Ok(Some(_)) => Finding::failed(CHECK, "gives back other bytes than it has taken"),
-        Ok(None) => Finding::warning(CHECK, format!("has taken a tiny picture, which stays there: {url}")),
+        Ok(None) => Finding::warning(CHECK, format!("stored a test picture, which stays there: {url}")),
         // The gateway itself only writes.
         Err(error) => Finding::warning(
             CHECK,
-            format!("has taken a tiny picture, which could not be read back and removed ({error}): {url}"),
+            format!("stored a test picture, which could not be read back and removed ({error}): {url}"),
         )
         .cure("nothing, if the key is meant to write only"),
     }];
     findings.extend(problem.map(|problem| {
-        let message = format!("has taken a tiny picture, but pages can't read it at {url}: {problem}");
+        let message = format!("stored a test picture, but pages can't read it at {url}: {problem}");
         let cure = if problem.starts_with("HTTP status 403") {
             "let everybody read the bucket's objects: a policy of the bucket, or image_store.s3.acl = \"public-read\""
         } else {

@@ -102,7 +102,7 @@ async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>,
     let key = keys::check(rand::random());
     let written = store.try_operations(&key).await.map_err(failed)?;
     if !written {
-        let message = format!("what was written to {} was gone at once", place(settings));
+        let message = format!("what was written to {} disappeared immediately", place(settings));
         return Err(Finding::failed(CHECK, message).cure("look at its memory limit, and who else removes keys"));
     }
     let text = "may write, read and remove all of the gateway's keys";

@@ -59,8 +59,8 @@ enum Command {
     /// With --request, it also says what differs between the URL that the page had signed and the page's own, byte by
     /// byte; the signature may then be left out.
     ///
-    /// Exit code: 0 if the signature is right or explained, or the URLs were compared; 1 if nothing known gives it, or there is no
-    /// ticket to be had; 2 if the command line or the settings are wrong.
+    /// Exit code: 0 if the signature is right or explained, or the URLs were compared; 1 if nothing known gives it, or no
+    /// ticket is available; 2 if the command line or the settings are wrong.
     Explain(explain::ExplainArgs),
     /// Print the OpenAPI document
     Openapi,
@@ -71,7 +71,7 @@ enum Command {
     ///
     /// Exit code: 0 if the settings are complete and right; 2 if not.
     Config(ConfigArgs),
-    /// Ask a gateway or a sandbox whether it lives (for container health checks)
+    /// Ask a gateway or a sandbox for its health (for container health checks)
     ///
     /// Exit code: 0 if it answers /healthz; 1 if not; 2 if there is no address to ask.
     Health(health::HealthArgs),

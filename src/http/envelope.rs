@@ -1,4 +1,4 @@
-//! The envelope, the shape of every answer; and the errors of the other modules as rows of the code table.
+//! The envelope, the shape of every failure and of the business routes' answers; and the errors of the other modules as rows of the code table.
 
 use std::time::Duration;
 

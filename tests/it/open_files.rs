@@ -68,7 +68,7 @@ impl Story {
     }
 
     async fn assert_told_once(&self) {
-        let full = "as many connections as the listeners may hold";
+        let full = "connection limit reached";
         until("it is logged", || async { !self.gateway.logged(full).is_empty() }).await;
         let told = self.gateway.logged(full);
         assert_eq!(told.len(), 1, "{told:?}");

@@ -59,15 +59,15 @@ pub struct ReadinessReport {
     components: Vec<Component>,
 }
 
-/// Whether the process lives
+/// Liveness check
 ///
 /// Always 200, as long as the process can answer at all.
-#[utoipa::path(get, path = "/healthz", tag = "Operations", responses((status = 200, description = "It lives", body = String, content_type = "text/plain", example = "ok")))]
+#[utoipa::path(get, path = "/healthz", tag = "Operations", responses((status = 200, description = "The process is alive", body = String, content_type = "text/plain", example = "ok")))]
 pub(in crate::http) async fn get_health() -> &'static str {
     "ok"
 }
 
-/// Whether the gateway should get requests
+/// Readiness check
 ///
 /// 503 if no account has a usable ticket and token, and from the moment that the gateway is told to stop.
 #[utoipa::path(

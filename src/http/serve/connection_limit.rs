@@ -59,8 +59,8 @@ impl ConnectionLimit {
         if self.free.available_permits() == 0 && self.full.is_due() {
             tracing::warn!(
                 connections = self.total,
-                "as many connections as the listeners may hold are open; new ones wait until some end. If they are \
-                 all real, add replicas, or raise the limit on open files if that is below 44,000"
+                "connection limit reached; new connections wait until others end. If \
+                 they are all legitimate, add replicas, or raise the limit on open files if that is below 44,000"
             );
         }
         // The semaphore is never closed.
@@ -70,7 +70,7 @@ impl ConnectionLimit {
     /// Notes that the system gives no connection: probably it is out of open files.
     pub(super) fn warn_of_refusal(&self, error: &io::Error) {
         if self.refused.is_due() {
-            tracing::warn!(%error, "connections can't be accepted now; if files are lacking, raise the limit on open files");
+            tracing::warn!(%error, "connections can't be accepted now; if open files are exhausted, raise the limit on them");
         }
     }
 

@@ -96,7 +96,7 @@ fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String
         let encrypted = pem.windows(9).any(|text| text == b"ENCRYPTED");
         if encrypted {
             format!(
-                "the key in \"{}\" is encrypted, and nobody could be asked for its pass phrase: store it without one \
+                "the key in \"{}\" is encrypted, and wxgate can't prompt for a pass phrase: store it without one \
                  (openssl pkey -in … -out …)",
                 path.display()
             )

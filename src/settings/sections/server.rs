@@ -29,7 +29,7 @@ section! {
         /// Proxies whose `X-Forwarded-For` is trusted.
         #[serde(deserialize_with = "values::networks")]
         pub trusted_proxies: Vec<IpNet> = Vec::new(),
-        /// Origins whose pages may call the two business routes; `*` allows all of them.
+        /// Origins whose pages may call the public routes; `*` allows all of them.
         pub cors_allowed_origins: Vec<values::Origin> = Vec::new(),
         /// Request headers that those pages may send, besides the gateway's own and those of traces.
         pub cors_allowed_headers: Vec<values::HeaderName> = Vec::new(),

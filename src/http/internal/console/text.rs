@@ -34,8 +34,8 @@ texts! {
     PROBLEM_STORE: "Redis 连不上：签名照常，但各副本互相看不见。", "Redis is down: signing goes on, but replicas can't see each other.";
     PROBLEM_WECHAT: "最近对微信的调用没有成功。", "The latest calls to WeChat failed.";
     PROBLEM_IMAGES: "最近的照片没有存进图片库。", "The image store did not take the latest photos.";
-    PROBLEM_CALLS_SPENT: "{}：今天的 token 调用已到上限，北京时间零点前不再调用微信。", "{}: today's token calls are spent; none is made before midnight in Beijing.";
-    PROBLEM_CALLS_NEARLY: "{}：今天的 token 调用已超过上限的八成。", "{}: over 80 % of today's token calls are spent.";
+    PROBLEM_CALLS_SPENT: "{}：今天的 token 调用已到上限，北京时间零点前不再调用微信。", "{}: today's token calls are used up; WeChat is not called again before midnight in Beijing.";
+    PROBLEM_CALLS_NEARLY: "{}：今天的 token 调用已超过上限的八成。", "{}: over 80 % of today's token calls are used up.";
     PROBLEM_FOREIGN: "{}：过去 24 小时内，token 被别的系统作废过。", "{}: another system killed the token within the last 24 hours.";
 
     ACCOUNTS: "账号与凭证", "Accounts";
@@ -69,7 +69,7 @@ texts! {
     FOREIGN_RESET: "找不到，或改不了：在微信后台重置 AppSecret，只交给 wxgate。", "Can't be found, or changed? Reset the AppSecret in WeChat's console and give it to wxgate alone.";
     FOREIGN_LOST: "离到期还有 {}", "{} before its end";
 
-    DEPENDENCIES: "依赖的服务", "Depends on";
+    DEPENDENCIES: "依赖的服务", "Dependencies";
     UP: "正常", "up";
     DOWN: "不通", "down";
     QUIET: "空闲", "idle";
@@ -82,7 +82,7 @@ texts! {
     STORE_LOCAL: "本地目录", "local folder";
     STORE_HTTP: "HTTP 上传服务", "HTTP upload service";
     STORE_S3: "S3", "S3";
-    LAST_HOUR: "近一小时：成功 {}，失败 {}", "last hour: {} fine, {} failed";
+    LAST_HOUR: "近一小时：成功 {}，失败 {}", "last hour: {} succeeded, {} failed";
     NOT_CALLED: "近一小时没有调用", "not called in the last hour";
 
     REPLICAS: "副本", "Replicas";
@@ -133,7 +133,7 @@ texts! {
     TIMES: "{} 次，自 {} 起", "{} times since {}";
 
     OPERATOR: "运维操作", "Operator";
-    OPERATOR_MORE: "立即向微信续期，跳过等待。密钥只留在这个标签页里。", "Renew at WeChat now, whatever is being waited for. The key stays in this tab.";
+    OPERATOR_MORE: "立即向微信续期，跳过等待。密钥只留在这个标签页里。", "Renew at WeChat now, ignoring any back-off. The key stays in this tab.";
     OPERATOR_CLOSED: "设置 internal.operator_key 后，这里可以立即续期 token 和 ticket。", "Set internal.operator_key to renew tokens and tickets from here.";
     OPERATOR_SCRIPT: "这些按钮需要 JavaScript。", "These buttons need JavaScript.";
     KEY: "运维密钥（internal.operator_key）", "Operator's key (internal.operator_key)";
@@ -142,9 +142,9 @@ texts! {
     RENEW_TICKET: "续期 ticket", "Renew ticket now";
     ACTION_WORKING: "进行中…", "Working…";
     ACTION_DONE: "完成", "Done";
-    ACTION_UNCHANGED: "微信给回了同一个，它仍然有效", "WeChat gave the same one back: it is still good";
+    ACTION_UNCHANGED: "微信给回了同一个，它仍然有效", "WeChat returned the same credential; it is still valid";
     ACTION_WRONG_KEY: "密钥不对", "The key is wrong";
-    ACTION_FAILED: "没有成功", "It did not work";
+    ACTION_FAILED: "没有成功", "Renewal failed";
     ACTION_UNREACHABLE: "连不上网关", "The gateway can't be reached";
 
     EXPLAIN: "为什么 invalid signature", "Why invalid signature?";

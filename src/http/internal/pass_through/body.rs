@@ -76,7 +76,7 @@ impl Internal {
         match problem {
             Problem::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
             Problem::BufferFull => {
-                let why = "the bodies of other calls fill internal.proxy_buffer; send this one again later";
+                let why = "internal.proxy_buffer is full; send this call again later";
                 let refusal = Refusal::new(-1, why).with_status(StatusCode::SERVICE_UNAVAILABLE);
                 self.refuse("proxy_buffer_full", refusal.with_retry_after(FULL_FOR))
             }

@@ -169,7 +169,7 @@ impl KeySet {
                 tracing::warn!(
                     host,
                     known,
-                    "auth.jwt_jwks_url: the keys of the login can't be fetched: {problem}. The known keys go on being \
+                    "auth.jwt_jwks_url: the keys of the login can't be fetched: {problem}. Known keys remain \
                      accepted; tokens with a new one are refused. `wxgate check` tries it again"
                 );
             }
