@@ -40,7 +40,7 @@ const OTHER_ADVICE: [&str; 7] = [
     "firewall",
     "field",
     "check that Redis",
-    "is the service up",
+    "check that the service is up",
     "endpoint, region",
     "nodes",
 ];

@@ -81,7 +81,7 @@ async fn check_passes_and_leaves_nothing_behind() {
         assert!(lines(&ran, subject).iter().all(fine), "{}", ran.out);
         assert!(!lines(&ran, subject).is_empty(), "{subject} is not in\n{}", ran.out);
     }
-    assert!(ran.out.contains("read back and removed again"), "{}", ran.out);
+    assert!(ran.out.contains("read back and removed"), "{}", ran.out);
     assert!(ran.out.ends_with("0 failed\n") && ran.err.is_empty(), "{ran:?}");
     assert_eq!(redis.keys().await, [""; 0]);
 }
@@ -263,7 +263,7 @@ async fn failing_upload_service_fails_the_check() {
     let wechat = sandbox().await;
     let down = with_service(&format!("http://{}/upload", free_address()));
     let ran = down.run(&wechat, &["check"]).await;
-    assert_failed(&ran, "image_store", "no connection", "is the service up");
+    assert_failed(&ran, "image_store", "no connection", "check that the service is up");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/upload", listener.local_addr().unwrap());
     let refusing = Router::new().fallback(async || StatusCode::FORBIDDEN);
