@@ -66,6 +66,12 @@ impl Faults {
         }
     }
 
+    /// Fails if one of the players has failed, which would spare the gateways its faults.
+    pub fn assert_being_played(&self) {
+        let failed = self.players.iter().position(JoinHandle::is_finished);
+        assert!(failed.is_none(), "player {failed:?} has failed");
+    }
+
     /// Waits until the present faults are over.
     pub async fn end(self) {
         self.stop.cancel();

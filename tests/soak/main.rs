@@ -65,6 +65,7 @@ async fn cluster_keeps_its_promises_while_everything_fails_in_turn() {
         sleep(end.saturating_sub(begun.elapsed())).await;
         println!("{}", model.line(minute, &world).await);
         model.assert_kept(seed);
+        faults.assert_being_played();
     }
     model.assert_complete(&world, minutes, seed).await;
     println!("{}", model.report());

@@ -100,7 +100,13 @@ impl RedisServer {
         for word in words {
             command.arg(word);
         }
-        command.query_async(&mut self.connection().await).await.unwrap()
+        loop {
+            match command.query_async(&mut self.connection().await).await {
+                // A sentinel that gives the server another role closes its connections.
+                Err(error) if redis::RedisError::is_connection_dropped(&error) => {}
+                done => return done.unwrap(),
+            }
+        }
     }
 
     /// What it is, `master` or `slave`; `None` if it does not answer soon.
