@@ -14,6 +14,9 @@ const AT_ONCE: usize = 64;
 pub(crate) const ALLOWED_KIB: u64 = 96 * 1024;
 /// The same for S3, which takes parts of 5 MiB, each of which is signed before it is sent. Measured: 352 to 383 MiB.
 pub(crate) const ALLOWED_WITH_S3_KIB: u64 = 384 * 1024;
+/// An unoptimised gateway empties its buffers more slowly: on a busy machine up to 102 MiB were measured into an upload
+/// service.
+const MORE_IF_UNOPTIMISED_KIB: u64 = if cfg!(debug_assertions) { 16 * 1024 } else { 0 };
 /// What may be left of a burst after a minute.
 const LEFT_KIB: u64 = 24 * 1024;
 
@@ -50,7 +53,7 @@ async fn photos_flow_through(builder: GatewayBuilder, wechat: &Arc<SandboxHost>,
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
     let above = process.memory("VmHWM:") - idle;
     assert!(
-        above <= allowed_kib,
+        above <= allowed_kib + MORE_IF_UNOPTIMISED_KIB,
         "{AT_ONCE} pictures of {PICTURE} bytes took {above} KiB above {idle} KiB"
     );
     is_given_back(&process, idle).await;
