@@ -78,7 +78,7 @@ async fn second_sigterm_ends_the_drain_at_once() {
     let mut process = GatewayProcess::start(&builder, &wechat).await;
     process.signal("TERM");
     until("it was told to stop", || async {
-        process.logged("told to stop").len() == 1
+        process.logged("shutdown requested").len() == 1
     })
     .await;
     process.signal("TERM");

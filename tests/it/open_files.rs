@@ -124,7 +124,7 @@ async fn idle_connections_on_both_listeners_leave_files_for_uploads() {
     let mut idle = connect(story.gateway.address, 150, "GET /").await;
     idle.extend(connect(story.gateway.internal, 100, "").await);
     until("the flood has filled the places", || async {
-        !story.gateway.logged("as many connections as").is_empty()
+        !story.gateway.logged("connection limit reached").is_empty()
     })
     .await;
     story.assert_page_is_served().await;
