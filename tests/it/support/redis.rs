@@ -100,10 +100,17 @@ impl RedisServer {
         for word in words {
             command.arg(word);
         }
+        let give_up = tokio::time::Instant::now() + super::LIMIT;
         loop {
-            match command.query_async(&mut self.connection().await).await {
+            let done = async {
+                let mut connection = try_connection(&self.url(), self.tls.as_deref()).await?;
+                command.query_async(&mut connection).await
+            };
+            match done.await {
                 // A sentinel that gives the server another role closes its connections.
-                Err(error) if redis::RedisError::is_connection_dropped(&error) => {}
+                Err(error) if is_broken(&error) && tokio::time::Instant::now() < give_up => {
+                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                }
                 done => return done.unwrap(),
             }
         }
@@ -179,8 +186,16 @@ impl Drop for RedisServer {
     }
 }
 
+fn is_broken(error: &redis::RedisError) -> bool {
+    error.is_io_error() || error.is_connection_dropped()
+}
+
 /// A connection for the test itself.
 pub async fn connection(url: &str, tls: Option<&Tls>) -> redis::aio::MultiplexedConnection {
+    try_connection(url, tls).await.unwrap()
+}
+
+async fn try_connection(url: &str, tls: Option<&Tls>) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
     let client = match tls {
         None => redis::Client::open(url),
         Some(tls) => redis::Client::build_with_tls(url, tls.trust()),
@@ -189,10 +204,7 @@ pub async fn connection(url: &str, tls: Option<&Tls>) -> redis::aio::Multiplexed
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(Some(super::LIMIT))
         .set_response_timeout(Some(super::LIMIT));
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .unwrap()
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 fn spawn(address: SocketAddr, options: &[String], directory: &tempfile::TempDir) -> Child {
