@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wxgate::sandbox::{Api, Kill};
 
 use super::{Echo, form, refusal};
-use crate::support::{Gateway, Raw, TINY_PHOTO, photo, until};
+use crate::support::{Gateway, Raw, TINY_PHOTO, photo};
 
 /// A body of these pieces, which reqwest sends in chunks.
 fn chunked(pieces: Vec<Vec<u8>>) -> reqwest::Body {
@@ -176,20 +176,26 @@ async fn full_proxy_buffer_is_answered_with_503() {
     let (echo, gateway) = Echo::behind(Gateway::builder().set("internal.proxy_buffer", "1MiB")).await;
     let post = |body| gateway.internal_request("POST", "/cgi-bin/x").body(body);
     let half = || Bytes::from(vec![1; 512 << 10]);
-    let (feed, body) = fed();
-    let first = tokio::spawn(post(body).send());
-    feed.send(half()).await.unwrap();
-    // The second piece is taken once the first is on its way.
-    feed.send(Bytes::from_static(b"x")).await.unwrap();
-    until("the first body has taken its place", || async {
-        let answer = gateway.send(post(chunked(vec![vec![1; 512 << 10]]))).await;
-        (answer.status == 503) && {
-            assert_eq!(refusal(&answer), (503, -1));
-            assert!(answer.retry_after() >= 1, "{answer:?}");
-            true
+    // If a second body comes while the first one is arriving, either may find the buffer full.
+    let mut attempts = 0..20;
+    let (feed, first, answer) = loop {
+        attempts.next().expect("the buffer is never full");
+        let (feed, body) = fed();
+        let first = tokio::spawn(post(body).send());
+        feed.send(half()).await.unwrap();
+        // The second piece is taken once the first is on its way.
+        feed.send(Bytes::from_static(b"x")).await.unwrap();
+        tokio::task::yield_now().await;
+        let second = async || gateway.send(post(chunked(vec![vec![1; 512 << 10]]))).await;
+        let answer = [second().await, second().await, second().await]
+            .into_iter()
+            .find(|answer| answer.status == 503);
+        if let Some(answer) = answer {
+            break (feed, first, answer);
         }
-    })
-    .await;
+    };
+    assert_eq!(refusal(&answer), (503, -1));
+    assert!(answer.retry_after() >= 1, "{answer:?}");
     assert!(refused(&gateway, "proxy_buffer_full").await >= 1.0);
     // Small bodies are kept too, so that the call can be repeated.
     assert_eq!(gateway.send(post("small".into())).await.status, 200);
