@@ -14,6 +14,7 @@
 //! - [`account`]: the name of a WeChat account
 //! - [`clock`]: the clock by which lives are counted, also while the machine is suspended
 //! - [`words`]: a text in English and Chinese
+//! - `byte_order_mark`: texts without theirs
 //! - [`picture`]: the kinds of picture, recognised by their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
 //! - `labelled`: enums whose variants have a name in metrics, logs and the journal
@@ -50,12 +51,14 @@
 //! # Two paths
 //!
 //! Signing is the hot one: parse the URL, read the ticket with one atomic load, SHA-1, JSON. No lock
-//! (except on the counters of a rate limit, if one is set), no Redis, no call to WeChat. Uploading is a pipe: WeChat's bytes go through to the store as they
-//! arrive. Renewing, adopting what another replica renewed, journaling and counting happen beside both.
+//! (except on the counters of a rate limit, if one is set), no Redis, no call to WeChat. Uploading is a pipe: WeChat's bytes
+//! go through to the store as they arrive. Renewing, adopting what another replica renewed, journaling and counting happen
+//! beside both.
 
 pub mod account;
 pub mod allocator;
 pub mod app;
+mod byte_order_mark;
 mod check;
 pub mod cli;
 pub mod clock;

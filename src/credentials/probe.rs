@@ -20,7 +20,7 @@ use crate::account::AppId;
 use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
-use crate::wechat::{CallError, ErrCode};
+use crate::wechat::{CallError, ErrCode, what_to_do};
 
 /// What is stored while a probe is running, and after one that found the token good. After one that found it dead,
 /// its fingerprint and the `errcode` are stored.
@@ -92,8 +92,7 @@ impl Probe {
         };
         let (app_id, token_hash) = (&self.app_id, &token.fingerprint);
         if let Some(error) = failure {
-            let cure = error.cure(ErrCode::meaning).map(|cure| format!(". What to do: {cure}"));
-            let cure = cure.unwrap_or_default();
+            let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
             tracing::warn!(%app_id, token = token_hash, "a suspected access_token could not be probed: {error}{cure}");
         } else {
             tracing::info!(

@@ -12,7 +12,7 @@ use super::credential::{Credential, Kind, Trigger};
 use super::error::Unavailable;
 use super::journal::{Event, Journal, JournalEntry};
 use crate::account::AppId;
-use crate::wechat::CallError;
+use crate::wechat::{CallError, what_to_do};
 
 /// The `wxgate_credential_…` metrics and `wxgate_token_calls_today`.
 #[derive(Clone)]
@@ -150,8 +150,7 @@ impl Reports {
     /// WeChat gave no credential; the next attempt is in `retry_in`.
     pub(super) fn renewal_failed(&self, kind: Kind, error: &CallError, log: &FailureLog, retry_in: Duration) {
         let (app_id, label, text) = (&self.app_id, kind.label(), &log.text);
-        let cure = log.cure.as_ref().map(|cure| format!(". What to do: {cure}"));
-        let cure = cure.unwrap_or_default();
+        let cure = what_to_do(log.cure.as_deref());
         if log.is_for_operator {
             tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}{cure}");
         } else {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Kind;
+use crate::byte_order_mark::without_mark;
 
 /// What a file holds, as far as its first bytes show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ fn of_container(head: &[u8]) -> Option<Content> {
 }
 
 fn of_text(head: &[u8]) -> Content {
-    let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
+    let text = without_mark(head).trim_ascii_start();
     let begins = |tag: &str| {
         let start = text.get(..tag.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))

@@ -24,7 +24,7 @@ use crate::settings;
 use crate::single_flight::SingleFlight;
 use crate::store::SharedStore;
 use crate::telemetry::{call_span, millis, traced};
-use crate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId};
+use crate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId, what_to_do};
 
 /// The average pause before the first retry after the store failed; it doubles each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -240,15 +240,15 @@ fn log_failure(app_id: &AppId, media_id: &MediaId, error: &UploadError, outcome:
         UploadError::WeChat(TokenCallError::Call(error)) => error.cure(ErrCode::meaning),
         _ => None,
     };
-    let what_to_do = cure.map(|cure| format!(". What to do: {cure}")).unwrap_or_default();
+    let cure = what_to_do(cure.as_deref());
     match (outcome, error) {
         (_, UploadError::Rejected(rejection)) => {
             let (found, bytes) = (rejection.found(), rejection.bytes());
             tracing::info!(%app_id, media_id, found, bytes, "photo refused: {rejection}");
         }
-        (Outcome::NotFound, _) => tracing::info!(%app_id, media_id, "photo not found: {error}{what_to_do}"),
+        (Outcome::NotFound, _) => tracing::info!(%app_id, media_id, "photo not found: {error}{cure}"),
         (Outcome::Overloaded, _) => tracing::debug!(%app_id, media_id, "upload refused: {error}"),
-        _ => tracing::warn!(%app_id, media_id, "upload failed: {error}{what_to_do}"),
+        _ => tracing::warn!(%app_id, media_id, "upload failed: {error}{cure}"),
     }
 }
 

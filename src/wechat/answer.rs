@@ -6,16 +6,12 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{BodyProblem, CallError, ErrCode};
+use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::picture::Content;
 
 /// The longest JSON answer that is read, in bytes. A token answer has about 200.
 pub(super) const MAX_JSON: usize = 64 * 1024;
-
-/// `body` without the byte order mark that some servers begin with.
-pub(super) fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
-}
 
 /// An answer that is a JSON object without an error in it.
 #[derive(Debug)]

@@ -109,6 +109,12 @@ impl CallError {
     }
 }
 
+/// The end of a log line about a failure: what an operator can do about it, if that is known.
+#[must_use]
+pub fn what_to_do(cure: Option<&str>) -> String {
+    cure.map(|cure| format!(". What to do: {cure}")).unwrap_or_default()
+}
+
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyProblem {

@@ -8,8 +8,9 @@ use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
-use super::answer::{Answer, MAX_JSON, without_mark};
+use super::answer::{Answer, MAX_JSON};
 use super::{BodyProblem, CallError, Meaning};
+use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::picture::{Content, Kind};
 

@@ -13,7 +13,7 @@ mod refused_addresses;
 
 pub use client::{Issued, MAX_CREDENTIAL, WeChatClient};
 pub use errcode::{ErrCode, Meaning};
-pub use error::{BodyProblem, CallError};
+pub use error::{BodyProblem, CallError, what_to_do};
 pub use forward::{ApiPath, CallBody, CallHead};
 pub use media::{MediaDownload, TokenRejection};
 pub use media_id::MediaId;

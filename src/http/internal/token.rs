@@ -13,6 +13,7 @@ use super::answer::Refusal;
 use super::clients::{AuthError, TokenClient};
 use super::parameters;
 use super::state::Internal;
+use crate::byte_order_mark::without_mark;
 use crate::credentials::Unavailable;
 use crate::directory::Account;
 use crate::http::ClientAddress;
@@ -72,7 +73,7 @@ pub(super) async fn get_stable_token(
 
 fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
     // WeChat takes a byte order mark, which some languages write first.
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let body = without_mark(body);
     if body.trim_ascii().is_empty() {
         return Err(Refusal::new(44002, "empty post data: send JSON"));
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::message::MessageReader;
+use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::image_store::StoreFailure;
 use crate::settings::HttpStore;
@@ -89,9 +90,7 @@ impl Answer {
 
     fn body(&self) -> Result<&[u8], StoreFailure> {
         let too_long = || StoreFailure::Refused(format!("its answer is longer than {MAX_ANSWER} bytes"));
-        let body = self.body.as_deref().ok_or_else(too_long)?;
-        // Some frameworks begin with a byte order mark.
-        Ok(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
+        self.body.as_deref().map(without_mark).ok_or_else(too_long)
     }
 
     fn json(&self) -> Result<Value, StoreFailure> {

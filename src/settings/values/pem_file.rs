@@ -10,10 +10,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
+use crate::byte_order_mark::without_mark;
+
 /// The largest file that is read, in bytes. A system's whole bundle of authorities has some 200 KiB.
 const LARGEST_FILE: u64 = 4 * 1024 * 1024;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The content of the file at `path`.
 pub(in crate::settings) fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -25,10 +25,7 @@ pub(in crate::settings) fn read(path: &Path) -> Result<Vec<u8>, String> {
             .ok_or_else(|| io::Error::other("it is larger than 4 MiB"))
     });
     read.map_err(|error| format!("can't read \"{}\": {error}", path.display()))?;
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        bytes.drain(..BYTE_ORDER_MARK.len());
-    }
-    Ok(bytes)
+    Ok(without_mark(&bytes).to_vec())
 }
 
 /// The certificates in `pem`, which is the content of the file at `path`.

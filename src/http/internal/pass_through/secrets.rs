@@ -7,6 +7,7 @@ use super::body::SMALL;
 use super::call::ProxiedCall;
 use super::parameters;
 use super::target::takes_secret;
+use crate::byte_order_mark::without_mark;
 use crate::http::internal::answer::Refusal;
 use crate::http::internal::clients::{AuthError, TokenClient};
 use crate::secret::Secret;
@@ -102,7 +103,7 @@ impl Internal {
 impl<'a> Fields<'a> {
     /// Reads JSON, or else a form; `None` if `body` is neither. WeChat does not look at the content type.
     fn read(body: &'a [u8]) -> Option<Self> {
-        let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        let text = without_mark(body);
         if text.trim_ascii_start().first() == Some(&b'{') {
             serde_json::from_slice(text).ok().map(Self::Json)
         } else {
