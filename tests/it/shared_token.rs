@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
 use wxgate::secret::Secret;
 
-use crate::support::{Gateway, GatewayProcess, Proxy, RedisServer, SandboxHost, account, token_key, until};
+use crate::support::{Gateway, GatewayProcess, Proxy, RedisServer, SandboxHost, account, lock_key, token_key, until};
 
 const CLIENTS: &str = r#"
 [[internal.clients]]
@@ -352,6 +352,11 @@ async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_re
     let one = builder().set("redis.url", format!("redis://{}/0", wire.address));
     let one = one.start().await;
     one.until_it_says("ready").await;
+    // It is ready a moment before it has released the lock, and a lock that is held up keeps the other one waiting.
+    until("nobody holds the lock", || async {
+        redis.value(&lock_key(&app_id)).await.is_none()
+    })
+    .await;
     // The token dies before anything that is written beside the answer has reached Redis.
     wire.hold_before("wxgate:handed_out:");
     let dead = one.token().await;
