@@ -2,6 +2,7 @@
 //! at a time, so up to five things fail at once and always two gateways serve.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -9,11 +10,10 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use wxgate::sandbox::{Fault, Kill, Rule};
 
-use crate::door::Passage;
-use crate::model::{Excuse, Model, other};
-use crate::world::{GATEWAYS, STORE, WECHAT, World};
+use crate::model::{Excuse, Model};
+use crate::store_proxy::Mode;
+use crate::world::{GATEWAYS, STORE, World};
 
 pub struct Faults {
     stop: CancellationToken,
@@ -21,32 +21,33 @@ pub struct Faults {
 }
 
 /// One player's means.
-struct Player {
-    world: Arc<World>,
-    model: Arc<Model>,
-    rng: StdRng,
-    /// When WeChat last invalidated a token.
-    token_died: Option<Instant>,
+pub struct Player {
+    pub world: Arc<World>,
+    pub model: Arc<Model>,
+    pub rng: StdRng,
+    /// When the gateways move to the other store.
+    moves: Vec<Instant>,
+    /// When WeChat last invalidated a token of each account.
+    pub token_died: [Option<Instant>; 2],
 }
 
-/// How long WeChat leaves tokens alone after it has invalidated one. The wait between token calls grows if tokens keep
-/// dying, and lives of a minute are too short for that.
-const TOKENS_LIVE: Duration = Duration::from_secs(90);
-
 impl Faults {
-    pub fn start(world: &Arc<World>, model: &Arc<Model>, seed: u64) -> Self {
+    /// Faults for a run of this length.
+    pub fn start(world: &Arc<World>, model: &Arc<Model>, seed: u64, length: Duration) -> Self {
         let stop = CancellationToken::new();
+        let begun = Instant::now();
         let players = (0..5).map(|number: u64| {
             let mut player = Player {
                 world: Arc::clone(world),
                 model: Arc::clone(model),
                 rng: StdRng::seed_from_u64(seed.wrapping_mul(5) + number),
-                token_died: None,
+                moves: vec![begun + length * 2 / 3, begun + length / 3],
+                token_died: [None; 2],
             };
             let stop = stop.clone();
             tokio::spawn(async move {
                 loop {
-                    let quiet = player.millis(3000..9000);
+                    let quiet = player.millis(4000..12_000);
                     if stop.run_until_cancelled(sleep(quiet)).await.is_none() {
                         break;
                     }
@@ -82,192 +83,156 @@ impl Faults {
 }
 
 impl Player {
-    fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
+    pub fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(self.rng.random_range(range))
     }
 
+    /// The last gateway is only frozen, so that it serves long enough for a leak to be seen.
     async fn disturbs_a_gateway(&mut self) {
-        const GONE: &[Excuse] = &[Excuse::GatewayGone];
-        const BROKEN_OFF: &[Excuse] = &[Excuse::GatewayGone, Excuse::StoredTwice];
+        if self.moves.pop_if(|at| *at < Instant::now()).is_some() {
+            return self.moves_to_the_other_store().await;
+        }
         let (index, time) = (self.rng.random_range(0..GATEWAYS), self.millis(500..6000));
-        let (world, model) = (&self.world, &self.model);
-        let gateway = &world.gateways[index];
-        match self.rng.random_range(0..5) {
+        let draw = if index == GATEWAYS - 1 {
+            0
+        } else {
+            self.rng.random_range(0..4)
+        };
+        let (world, gateway) = (&self.world, &self.world.gateways[index]);
+        let gone = Excuse::GatewayGone(index);
+        match draw {
             0 => {
-                let window = model.begins("gateway killed", BROKEN_OFF);
-                gateway.stop(true).await;
-                sleep(time).await;
-                world.start_gateway(index, None).await;
-                model.ended(window);
-            }
-            1 => {
-                let window = model.begins("gateway frozen", BROKEN_OFF);
+                let _fault = self.model.plays("gateway frozen", &[gone, Excuse::StoredTwice]);
                 gateway.signal("STOP").await;
                 sleep(time).await;
                 gateway.signal("CONT").await;
-                model.ended(window);
+            }
+            1 => {
+                let excuses = [gone, Excuse::StoredTwice, Excuse::PartsLeft];
+                let _fault = self.model.plays("gateway killed", &excuses);
+                gateway.stop(true).await;
+                sleep(time).await;
+                world.start_gateway(index, None).await;
             }
             2 => {
-                let window = model.begins("gateway restarted", GONE);
+                let _fault = self.model.plays("gateway restarted", &[gone]);
                 gateway.stop(false).await;
                 world.start_gateway(index, None).await;
-                model.ended(window);
             }
-            3 => {
-                let window = model.begins("gateway short of open files", GONE);
+            _ => {
+                let _fault = self.model.plays("gateway short of open files", &[gone]);
                 gateway.stop(false).await;
                 world.start_gateway(index, Some(64)).await;
                 sleep(time).await;
                 gateway.stop(false).await;
                 world.start_gateway(index, None).await;
-                model.ended(window);
-            }
-            _ => {
-                let window = model.begins("gateways take the other store, one after the other", BROKEN_OFF);
-                world.set_backend(other(world.backend()));
-                for index in 0..GATEWAYS {
-                    world.gateways[index].stop(false).await;
-                    world.start_gateway(index, None).await;
-                    world.gateways[index].caller.until_ready().await;
-                }
-                model.ended(window);
             }
         }
     }
 
+    /// One gateway after the other, as in a rolling update; meanwhile a photo may go to both stores.
+    async fn moves_to_the_other_store(&self) {
+        let _move = self
+            .model
+            .plays("gateways move to the other store", &[Excuse::StoredTwice]);
+        self.world.changes_store();
+        for (index, gateway) in self.world.gateways.iter().enumerate() {
+            let _fault = self.model.plays("gateway moves", &[Excuse::GatewayGone(index)]);
+            gateway.stop(false).await;
+            self.world.start_gateway(index, None).await;
+            gateway.caller.until_ready().await;
+        }
+    }
+
+    /// Each fault lasts until the sentinel names a master that is one.
     async fn disturbs_redis(&mut self) {
-        const TWICE: &[Excuse] = &[Excuse::StoredTwice];
+        const EXCUSES: &[Excuse] = &[Excuse::RedisFails, Excuse::StoredTwice];
         let (frozen, dead) = (self.millis(200..3000), self.millis(2500..6000));
         let draw = self.rng.random_range(0..4);
         let mut servers = self.world.redis.lock().await;
-        let Some(master) = World::master(&servers).await else {
-            return;
-        };
+        let master = self.world.master(&servers).await;
         let model = &self.model;
-        match draw {
+        let _fault = match draw {
             0 => {
-                let window = model.begins("Redis killed", TWICE);
+                let fault = model.plays("Redis killed", EXCUSES);
                 servers[master].kill();
                 sleep(dead).await;
                 servers[master].revive().await;
-                model.ended(window);
+                fault
             }
             1 => {
-                let window = model.begins("Redis frozen", TWICE);
+                let fault = model.plays("Redis frozen", EXCUSES);
                 servers[master].signal("STOP");
                 sleep(frozen).await;
                 servers[master].signal("CONT");
-                model.ended(window);
+                fault
             }
             2 => {
-                let window = model.begins("Redis emptied", TWICE);
+                let fault = model.plays("Redis emptied", EXCUSES);
                 servers[master].command::<()>("FLUSHALL").await;
-                model.ended(window);
+                fault
             }
             _ => {
-                let window = model.begins("Redis takes no writes", TWICE);
-                servers[master]
-                    .command::<()>("CONFIG SET min-replicas-to-write 9")
-                    .await;
+                let fault = model.plays("Redis takes no writes", EXCUSES);
+                let limit = "CONFIG SET min-replicas-to-write";
+                servers[master].command::<()>(&format!("{limit} 9")).await;
                 sleep(frozen).await;
-                servers[master]
-                    .command::<()>("CONFIG SET min-replicas-to-write 0")
-                    .await;
-                model.ended(window);
-            }
-        }
-    }
-
-    async fn disturbs_wechat(&mut self) {
-        const FAILS: &[Excuse] = &[Excuse::WeChatFails];
-        const BOTH: &[Excuse] = &[Excuse::TokenDied, Excuse::WeChatFails];
-        let sandbox = &self.world.wechat.sandbox;
-        let app_id = self.world.wechat.account().app_id;
-        let still_answered = Kill {
-            still_answered: true,
-            ..Kill::default()
-        };
-        let may_die = self.token_died.is_none_or(|died| died.elapsed() > TOKENS_LIVE);
-        let (fault, name, excuses) = match self.rng.random_range(0..10) {
-            0 if may_die => {
-                self.token_died = Some(Instant::now());
-                let window = self.model.begins("WeChat invalidates the token", &[Excuse::TokenDied]);
-                sandbox.kill_token(&app_id, Kill::default()).unwrap();
-                return self.model.ended(window);
-            }
-            1 if may_die => {
-                self.token_died = Some(Instant::now());
-                let window = self.model.begins("WeChat goes on giving out a dead token", BOTH);
-                sandbox.kill_token(&app_id, still_answered).unwrap();
-                return self.model.ended(window);
-            }
-            0..=2 => {
-                let window = self.model.begins("another system fetches a classic token", &[]);
-                sandbox.foreign_token(&app_id).unwrap();
-                return self.model.ended(window);
-            }
-            3 => {
-                let window = self.model.begins("WeChat's name does not resolve", FAILS);
-                self.world.names.set(WECHAT, false);
-                sleep(self.millis(500..6000)).await;
-                self.world.names.set(WECHAT, true);
-                return self.model.ended(window);
-            }
-            4 => (Fault::delay(Duration::from_secs(2)), "WeChat is slow", &[] as &[Excuse]),
-            5 => (Fault::errcode(-1), "WeChat is busy", FAILS),
-            6 => (Fault::Reset, "WeChat breaks off", FAILS),
-            7 => (Fault::lost_answer(), "WeChat's answers are lost", FAILS),
-            8 => (Fault::status(502), "WeChat answers 502", FAILS),
-            _ => {
-                let drip = Fault::Drip {
-                    bytes: 4096,
-                    millis: 50,
-                };
-                (drip, "WeChat's answers come slowly", &[] as &[Excuse])
+                servers[master].command::<()>(&format!("{limit} 0")).await;
+                fault
             }
         };
-        let time = self.millis(500..6000);
-        let window = self.model.begins(name, excuses);
-        let rule = self.world.wechat.sandbox.inject(Rule::from(fault));
-        sleep(time).await;
-        self.world.wechat.sandbox.remove_fault(rule);
-        self.model.ended(window);
+        let failed_over = self.world.master(&servers).await != master;
+        model
+            .counts
+            .failovers
+            .fetch_add(u64::from(failed_over), Ordering::Relaxed);
     }
 
     async fn disturbs_a_store(&mut self) {
-        const TWICE: &[Excuse] = &[Excuse::StoredTwice];
         let time = self.millis(500..8000);
-        let doors = [&self.world.service_door, &self.world.s3_door];
+        let proxies = [&self.world.service_proxy, &self.world.s3_proxy];
         let draw = self.rng.random_range(0..4);
-        let (name, passage) = match draw {
-            0 => ("the store is down", Passage::Shut),
-            1 => ("the store's name does not resolve", Passage::Open),
-            2 => ("the store is slow", Passage::Slow(Duration::from_millis(200))),
-            _ => ("the store refuses", Passage::Open),
+        let (name, mode, excuses): (_, _, &[Excuse]) = match draw {
+            0 => (
+                "the store is down",
+                Mode::Shut,
+                &[Excuse::StoredTwice, Excuse::PartsLeft],
+            ),
+            1 => {
+                let excuses = &[Excuse::StoredTwice, Excuse::PartsLeft];
+                ("the store's name does not resolve", Mode::Open, excuses)
+            }
+            2 => ("the store is slow", Mode::Slow(Duration::from_millis(200)), &[]),
+            _ => ("the store refuses", Mode::Refusing, &[Excuse::PartsLeft]),
         };
-        let window = self.model.begins(name, TWICE);
-        self.world.names.set(STORE, draw != 1);
-        self.world.service.fails(draw == 3);
-        for door in doors {
-            door.set(passage);
+        let _fault = self.model.plays(name, excuses);
+        if draw == 1 {
+            self.world.names.set(STORE, false);
+            for proxy in proxies {
+                proxy.hang_up().await;
+            }
+        }
+        for proxy in proxies {
+            proxy.set(mode);
         }
         sleep(time).await;
-        for door in doors {
-            door.set(Passage::Open);
+        for proxy in proxies {
+            proxy.set(Mode::Open);
         }
         self.world.names.set(STORE, true);
-        self.world.service.fails(false);
-        self.model.ended(window);
     }
 
-    /// Ahead, and back again. Certificates are valid for two days, so not further.
+    /// Ahead or behind, and back again. Certificates are valid for two days from the start, so no further.
     async fn steps_a_clock(&mut self) {
-        let (index, time) = (self.rng.random_range(0..GATEWAYS), self.millis(2000..12000));
-        let ahead = Duration::from_secs(self.rng.random_range(60..36_000));
-        let window = self.model.begins("a gateway's wall clock steps ahead and back", &[]);
-        self.world.gateways[index].set_clock(ahead);
+        let (index, time) = (self.rng.random_range(0..GATEWAYS), self.millis(2000..12_000));
+        let seconds = if self.rng.random_bool(0.5) {
+            self.rng.random_range(60..36_000)
+        } else {
+            -i64::try_from(self.model.begun.elapsed().as_secs() / 2).unwrap()
+        };
+        let _fault = self.model.plays("a gateway's wall clock steps and steps back", &[]);
+        self.world.gateways[index].set_clock(seconds);
         sleep(time).await;
-        self.world.gateways[index].set_clock(Duration::ZERO);
-        self.model.ended(window);
+        self.world.gateways[index].set_clock(0);
     }
 }

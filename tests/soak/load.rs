@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -15,11 +15,14 @@ use wxgate::sandbox::Upload;
 use crate::model::{Excuse, Model};
 use crate::pictures;
 use crate::sdk::{Kind, Sdk};
-use crate::support::encode_uri_component;
-use crate::world::{GATEWAYS, World};
+use crate::support::{Answer, encode_uri_component};
+use crate::world::{CLASSIC, GATEWAYS, STABLE, World};
 
 const PAGES: u64 = 3;
 const PHOTOGRAPHERS: u64 = 4;
+
+/// One photo in so many is larger than one part of an upload to S3.
+const LARGE: f64 = 1.0 / 120.0;
 
 /// How long a page goes on posting a photo.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -35,18 +38,19 @@ pub struct Client {
     pub model: Arc<Model>,
     pub http: reqwest::Client,
     pub rng: StdRng,
+    /// Which of the accounts it is for.
+    pub account: usize,
     next: usize,
 }
-
-/// The status and the JSON of an answer.
-pub type Answered = (u16, Value, Option<u64>);
 
 impl Load {
     pub fn start(world: &Arc<World>, model: &Arc<Model>, seed: u64) -> Self {
         let stop = CancellationToken::new();
         let mut callers = Vec::new();
         for number in 0..PAGES + PHOTOGRAPHERS {
-            let mut client = Client::new(world, model, seed ^ (number << 32));
+            let last = number == PAGES - 1 || number == PAGES + PHOTOGRAPHERS - 1;
+            let account = if last { CLASSIC } else { STABLE };
+            let mut client = Client::new(world, model, seed ^ (number << 32), account);
             let stop = stop.clone();
             callers.push(tokio::spawn(async move {
                 while !stop.is_cancelled() {
@@ -60,9 +64,15 @@ impl Load {
                 }
             }));
         }
-        let kinds = [Kind::Classic, Kind::Classic, Kind::Stable, Kind::Stable, Kind::Uploader];
-        for (number, kind) in (PAGES + PHOTOGRAPHERS..).zip(kinds) {
-            let client = Client::new(world, model, seed ^ (number << 32));
+        let sdks = [
+            (Kind::Repeating, STABLE),
+            (Kind::Repeating, CLASSIC),
+            (Kind::Once, STABLE),
+            (Kind::Once, STABLE),
+            (Kind::Uploader, STABLE),
+        ];
+        for (number, (kind, account)) in (PAGES + PHOTOGRAPHERS..).zip(sdks) {
+            let client = Client::new(world, model, seed ^ (number << 32), account);
             let (mut sdk, stop) = (Sdk::new(client, kind), stop.clone());
             callers.push(tokio::spawn(async move {
                 while !stop.is_cancelled() {
@@ -72,6 +82,12 @@ impl Load {
             }));
         }
         Self { stop, callers }
+    }
+
+    /// Fails if one of the callers has failed.
+    pub fn assert_running(&self) {
+        let failed = self.callers.iter().position(JoinHandle::is_finished);
+        assert!(failed.is_none(), "caller {failed:?} has failed");
     }
 
     /// Waits until every photo that was begun is stored.
@@ -84,13 +100,14 @@ impl Load {
 }
 
 impl Client {
-    fn new(world: &Arc<World>, model: &Arc<Model>, seed: u64) -> Self {
+    fn new(world: &Arc<World>, model: &Arc<Model>, seed: u64, account: usize) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(12));
         Self {
             world: Arc::clone(world),
             model: Arc::clone(model),
             http: http.build().unwrap(),
             rng: StdRng::seed_from_u64(seed),
+            account,
             next: usize::try_from(seed % GATEWAYS as u64).unwrap(),
         }
     }
@@ -100,94 +117,130 @@ impl Client {
         &mut self,
         what: &str,
         request: impl Fn(&World, usize) -> reqwest::RequestBuilder,
-    ) -> Option<Answered> {
+    ) -> Option<Answer> {
         let begun = Instant::now();
         for _ in 0..GATEWAYS {
             self.next = (self.next + 1) % GATEWAYS;
-            let tried = Instant::now();
-            match answer(request(&self.world, self.next)).await {
-                Ok(answered) => return Some(answered),
-                Err(error) => {
-                    let what = format!("{what} at gateway {}: {:?}", self.next, error.without_url());
-                    self.model.failed(&[Excuse::GatewayGone], tried, &what);
-                }
+            if let Ok(answer) = self.asks(what, self.next, request(&self.world, self.next)).await {
+                return Some(answer);
             }
         }
         let took = begun.elapsed().as_secs_f64();
-        self.model.broke(&format!("{what}: no gateway answered in {took:.1} s"));
+        self.model
+            .violation(&format!("{what}: no gateway answered in {took:.1} s"));
         None
+    }
+
+    /// The answer of gateway number `index`. It never fails in itself, and without an answer only if a fault has hit it.
+    async fn asks(&self, what: &str, index: usize, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+        let sent = Instant::now();
+        let answered = async { Answer::of(request.send().await?).await }.await;
+        match &answered {
+            Ok(answer) if answer.status == 500 => self.model.violation(&format!("{what}: {answer:?}")),
+            Ok(_) => {}
+            Err(error) => {
+                let excused = self.model.excuses(Excuse::GatewayGone(index), sent);
+                self.model
+                    .failed(excused, &format!("{what} at gateway {index}: {error:?}"));
+            }
+        }
+        answered.map_err(reqwest::Error::without_url)
     }
 
     async fn signs_a_page(&mut self) {
         let page = format!("https://h5.example.com/p?from=singlemessage&n={}", self.rng.next_u32());
-        let query = format!("/wechat/jsSDK?url={}", encode_uri_component(&page));
+        let app_id = self.world.account(self.account).app_id;
+        let query = format!("/wechat/jsSDK?appId={app_id}&url={}", encode_uri_component(&page));
         let (begun, http) = (Instant::now(), self.http.clone());
         let sent = self.sends("a page", |world, index| {
             http.get(world.gateways[index].caller.url(&query))
                 .timeout(Duration::from_secs(3))
         });
-        let Some((status, body, _)) = sent.await else { return };
-        let Some(config) = body["data"].as_object().filter(|_| status == 200) else {
+        let Some(answer) = sent.await else { return };
+        let Some(config) = answer.body["data"].as_object().filter(|_| answer.status == 200) else {
+            self.model.counts.unsigned_pages.fetch_add(1, Ordering::Relaxed);
             return self
                 .model
-                .failed(&[Excuse::WeChatFails], begun, &format!("a page: {status} {body}"));
+                .failed(self.may_lack_a_ticket(begun, &answer), &format!("a page: {answer:?}"));
         };
         let mut config = config.clone();
         config.insert("url".to_owned(), page.into());
         let checked = self.world.wechat.sandbox.verify(&config);
         if !checked.is_ok() {
-            self.model.broke(&format!("a signature: {}", checked.err_msg));
+            self.model.violation(&format!("a signature: {}", checked.err_msg));
         }
         self.model.counts.signatures.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether the gateway that answered has just started, or its ticket has ended, while neither Redis nor WeChat had one.
+    fn may_lack_a_ticket(&self, begun: Instant, answer: &Answer) -> bool {
+        let now = |excuse| self.model.excuses(excuse, begun);
+        let alone = now(Excuse::RedisFails) || now(Excuse::GatewayGone(self.next));
+        answer.status == 503 && now(Excuse::WeChatFails) && alone
+    }
+
     async fn takes_a_photo(&mut self) {
-        let length = self.rng.random_range(5_000..60_000);
-        let mut bytes = vec![0; length];
+        let bytes = self.photo();
+        let sum = pictures::sum(&bytes);
+        self.model.sent(sum);
+        let (app_id, sandbox) = (self.world.account(self.account).app_id, &self.world.wechat.sandbox);
+        let media_id = sandbox.upload_media(&app_id, Upload::new(bytes)).unwrap();
+        let begun = Instant::now();
+        // Now and then the page posts it twice at once, or again, as impatient users do.
+        let (posts, again) = (
+            1 + usize::from(self.rng.random_bool(0.2)),
+            usize::from(self.rng.random_bool(0.2)),
+        );
+        let posted = futures_util::future::join_all((0..posts).map(|_| self.posts(&media_id, begun))).await;
+        let mut urls: Vec<String> = posted.into_iter().flatten().collect();
+        for _ in 0..again {
+            urls.extend(self.posts(&media_id, Instant::now()).await);
+        }
+        urls.dedup();
+        if urls.len() > 1 {
+            let excused = self.model.excuses(Excuse::StoredTwice, begun);
+            self.model.failed(excused, &format!("one photo got {urls:?}"));
+        }
+        for url in urls {
+            self.model.stored(sum, &url, begun);
+        }
+    }
+
+    fn photo(&mut self) -> Vec<u8> {
+        let large = self.rng.random_bool(LARGE);
+        let lengths = if large { 5_500_000..8_000_000 } else { 5_000..60_000 };
+        let mut bytes = vec![0; self.rng.random_range(lengths)];
         self.rng.fill_bytes(&mut bytes);
         bytes[..4].copy_from_slice(b"\xFF\xD8\xFF\xE0");
-        let sum = pictures::sum(&bytes);
-        let app_id = self.world.wechat.account().app_id;
-        let media_id = self
-            .world
-            .wechat
-            .sandbox
-            .upload_media(&app_id, Upload::new(bytes))
-            .unwrap();
-        let begun = Instant::now();
-        // Now and then the page posts it twice, as impatient users do.
-        let posts = if self.rng.random_bool(0.25) { 2 } else { 1 };
-        let mut urls = Vec::new();
-        for posted in futures_util::future::join_all((0..posts).map(|_| self.posts(&media_id, begun))).await {
-            urls.extend(posted);
-        }
-        let Some(url) = urls.first() else { return };
-        if urls.iter().any(|other| other != url) {
-            self.model
-                .failed(&[Excuse::StoredTwice], begun, &format!("one photo got {urls:?}"));
-        }
-        self.model.stored(sum, url, begun);
+        bytes
     }
 
     /// Posts a photo until it is stored; its URL.
     async fn posts(&self, media_id: &str, begun: Instant) -> Option<String> {
+        let app_id = self.world.account(self.account).app_id;
         let mut index: usize = rand::random_range(0..GATEWAYS);
         let mut last = String::new();
         while begun.elapsed() < PATIENCE {
             let url = self.world.gateways[index].caller.url("/p/active/weChatOa/upload");
-            let request = self.http.post(url).json(&json!({ "mediaId": media_id }));
-            let pause = match answer(request).await {
-                Ok((200, body, _)) => return body["data"].as_str().map(str::to_owned),
-                Ok((status @ 400..=499, body, _)) if status != 429 => {
-                    self.model.broke(&format!("a photo: {status} {body}"));
+            let request = self
+                .http
+                .post(url)
+                .json(&json!({ "mediaId": media_id, "appId": app_id.as_str() }));
+            let pause = match self.asks("a photo", index, request).await {
+                Ok(answer) if answer.status == 200 && answer.body["data"].is_string() => {
+                    self.model.counts.photos.fetch_add(1, Ordering::Relaxed);
+                    return answer.body["data"].as_str().map(str::to_owned);
+                }
+                Ok(answer) if answer.status < 500 && answer.status != 429 => {
+                    self.model.violation(&format!("a photo: {answer:?}"));
                     return None;
                 }
-                Ok((status, body, retry_after)) => {
-                    last = format!("{status} {body}");
-                    Duration::from_secs(retry_after.unwrap_or(1).min(3))
+                Ok(answer) => {
+                    last = format!("{} {}", answer.status, answer.body);
+                    Duration::from_secs(answer.retry_after().clamp(1, 3))
                 }
                 Err(error) => {
-                    last = format!("{:?}", error.without_url());
+                    last = format!("{error:?}");
                     Duration::from_millis(300)
                 }
             };
@@ -196,19 +249,7 @@ impl Client {
             sleep(pause).await;
         }
         self.model
-            .broke(&format!("a photo was never stored; the last answer was {last}"));
+            .violation(&format!("a photo was never stored; the last answer was {last}"));
         None
     }
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<Answered> {
-    let response = request.send().await?;
-    let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get("retry-after")
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    let text = response.text().await?;
-    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok((status, body, retry_after))
 }

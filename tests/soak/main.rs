@@ -14,12 +14,15 @@
 #[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]
 mod support;
 
-mod door;
+mod checks;
 mod faults;
 mod load;
 mod model;
 mod pictures;
+mod replica;
 mod sdk;
+mod store_proxy;
+mod wechat_faults;
 mod world;
 
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use checks::Checks;
 use faults::Faults;
 use load::Load;
 use model::Model;
@@ -49,24 +53,24 @@ async fn cluster_keeps_its_promises_while_everything_fails_in_turn() {
     let model = Arc::new(Model::new());
     let world = Arc::new(World::start().await);
     let load = Load::start(&world, &model, seed);
-    let faults = Faults::start(&world, &model, seed);
+    let faults = Faults::start(&world, &model, seed, Duration::from_mins(minutes));
+    let mut checks = Checks::new(&world, &model);
     let begun = Instant::now();
-    for minute in 1..=minutes {
-        let end = Duration::from_secs(60 * minute);
-        if minute == minutes {
-            sleep(end.saturating_sub(begun.elapsed() + SETTLING)).await;
-            faults.end().await;
-            sleep(end.saturating_sub(begun.elapsed())).await;
-            load.end().await;
-            world.assert_nothing_is_left().await;
-            println!("{}", model.line(minute, &world).await);
-            break;
-        }
-        sleep(end.saturating_sub(begun.elapsed())).await;
-        println!("{}", model.line(minute, &world).await);
+    let until = async |end: Duration| sleep(end.saturating_sub(begun.elapsed())).await;
+    for minute in 1..minutes {
+        until(Duration::from_mins(minute)).await;
+        println!("{}", checks.minute(minute).await);
         model.assert_kept(seed);
         faults.assert_being_played();
+        load.assert_running();
     }
-    model.assert_complete(&world, minutes, seed).await;
+    let end = Duration::from_mins(minutes);
+    until(end.saturating_sub(SETTLING)).await;
+    faults.end().await;
+    until(end).await;
+    load.end().await;
+    println!("{}", checks.minute(minutes).await);
+    println!("{}", checks.end(minutes).await);
     println!("{}", model.report());
+    model.assert_kept(seed);
 }

@@ -1,131 +1,194 @@
-//! What must be true, and what the faults of the moment excuse.
+//! What has been promised to callers, and what the faults of the moment excuse.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wxgate::sandbox::Api;
 
 use crate::pictures::Sum;
-use crate::world::{Backend, World};
 
 /// What a fault excuses while it lasts and for a while after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excuse {
-    /// A gateway does not answer, or breaks off.
-    GatewayGone,
+    /// This gateway does not answer, or breaks off.
+    GatewayGone(usize),
     /// WeChat itself fails, so calls of it do.
     WeChatFails,
     /// WeChat invalidated a token: a call with a large body can't be repeated.
     TokenDied,
-    /// What was stored may be stored again: its answer was lost, or what the replicas share.
+    /// `stable_token` answers an invalid token until a refresh may be forced.
+    DeadTokenGivenOut,
+    /// Redis can't be asked, or has lost its data: no classic token is fetched without the lock.
+    RedisFails,
+    /// The answer of a store was lost, or what the replicas remember: a photo may be stored again.
     StoredTwice,
+    /// An upload was cut off by what also kept the gateway from removing its parts.
+    PartsLeft,
 }
 
 impl Excuse {
-    /// How long after the fault its effects may be seen: waits between tries, time-outs of callers.
+    /// How long after the fault its effects may be seen.
     fn grace(self) -> Duration {
         Duration::from_secs(match self {
-            Self::TokenDied => 8,
-            Self::GatewayGone | Self::StoredTwice => 12,
-            Self::WeChatFails => 20,
+            Self::StoredTwice => 1,
+            Self::GatewayGone(_) => 3,
+            Self::TokenDied | Self::RedisFails => 8,
+            Self::WeChatFails | Self::PartsLeft => 12,
+            Self::DeadTokenGivenOut => 20,
         })
+    }
+
+    /// How many token calls such a fault may cost.
+    fn token_calls(self) -> u64 {
+        match self {
+            Self::GatewayGone(_) | Self::StoredTwice | Self::PartsLeft => 0,
+            Self::WeChatFails | Self::RedisFails => 1,
+            Self::TokenDied | Self::DeadTokenGivenOut => 3,
+        }
     }
 }
 
 struct Window {
-    excuses: &'static [Excuse],
+    excuses: Vec<Excuse>,
+    begun: Instant,
     ended: Option<Instant>,
 }
 
 /// A photo that was answered with a URL.
-struct Stored {
-    sum: Sum,
-    url: String,
+#[derive(Clone)]
+pub struct Stored {
+    pub sum: Sum,
+    pub url: String,
     /// No fault that could have had it stored twice happened meanwhile.
-    undisturbed: bool,
+    pub undisturbed: bool,
 }
 
 #[derive(Default)]
 pub struct Counts {
     pub signatures: AtomicU64,
+    pub unsigned_pages: AtomicU64,
     pub photos: AtomicU64,
     pub photo_retries: AtomicU64,
     pub sdk_calls: AtomicU64,
     pub excused: AtomicU64,
+    pub failovers: AtomicU64,
+    pub allowed_token_calls: AtomicU64,
 }
 
 pub struct Model {
     pub counts: Counts,
+    pub begun: Instant,
     windows: Mutex<Vec<Window>>,
-    faults: Mutex<HashMap<&'static str, u64>>,
+    played: Mutex<BTreeMap<&'static str, u64>>,
+    sent: Mutex<HashSet<Sum>>,
     stored: Mutex<Vec<Stored>>,
-    broken: Mutex<Vec<String>>,
-    secrets: Mutex<std::collections::HashSet<String>>,
-    begun: Instant,
+    violations: Mutex<Vec<String>>,
+    secrets: Mutex<HashSet<String>>,
+}
+
+/// A fault that is being played; it is over when this is dropped.
+pub struct Played<'a> {
+    model: &'a Model,
+    window: usize,
+}
+
+impl Drop for Played<'_> {
+    fn drop(&mut self) {
+        self.model.windows.lock().unwrap()[self.window].ended = Some(Instant::now());
+    }
 }
 
 impl Model {
     pub fn new() -> Self {
         Self {
             counts: Counts::default(),
-            windows: Mutex::default(),
-            faults: Mutex::default(),
-            stored: Mutex::default(),
-            broken: Mutex::default(),
-            secrets: Mutex::default(),
             begun: Instant::now(),
+            windows: Mutex::default(),
+            played: Mutex::default(),
+            sent: Mutex::default(),
+            stored: Mutex::default(),
+            violations: Mutex::default(),
+            secrets: Mutex::default(),
         }
     }
 
-    /// A fault begins; the number is for [`Model::ended`].
-    pub fn begins(&self, name: &'static str, excuses: &'static [Excuse]) -> usize {
-        *self.faults.lock().unwrap().entry(name).or_default() += 1;
+    /// A fault begins.
+    pub fn plays(&self, name: &'static str, excuses: &[Excuse]) -> Played<'_> {
         println!("  {:>6.1} s  {name}", self.begun.elapsed().as_secs_f64());
+        *self.played.lock().unwrap().entry(name).or_default() += 1;
+        let token_calls = excuses.iter().map(|excuse| excuse.token_calls()).sum();
+        let allowed = &self.counts.allowed_token_calls;
+        allowed.fetch_add(token_calls, Ordering::Relaxed);
         let mut windows = self.windows.lock().unwrap();
-        windows.push(Window { excuses, ended: None });
-        windows.len() - 1
-    }
-
-    pub fn ended(&self, window: usize) {
-        self.windows.lock().unwrap()[window].ended = Some(Instant::now());
+        windows.push(Window {
+            excuses: excuses.to_vec(),
+            begun: Instant::now(),
+            ended: None,
+        });
+        Played {
+            model: self,
+            window: windows.len() - 1,
+        }
     }
 
     /// Whether a fault excuses this since `since`.
-    fn excuses(&self, excuse: Excuse, since: Instant) -> bool {
+    pub fn excuses(&self, excuse: Excuse, since: Instant) -> bool {
+        self.excuses_between(excuse, since, Instant::now())
+    }
+
+    pub fn excuses_between(&self, excuse: Excuse, since: Instant, until: Instant) -> bool {
         let windows = self.windows.lock().unwrap();
         windows.iter().any(|window| {
-            let until = window.ended.map(|ended| ended + excuse.grace());
-            window.excuses.contains(&excuse) && until.is_none_or(|until| until > since)
+            let ended = window.ended.map(|ended| ended + excuse.grace());
+            window.excuses.contains(&excuse) && window.begun <= until && ended.is_none_or(|ended| ended > since)
         })
     }
 
-    /// Something failed since `since` that only one of these excuses.
-    pub fn failed(&self, excuses: &[Excuse], since: Instant, what: &str) {
-        if excuses.iter().any(|excuse| self.excuses(*excuse, since)) {
+    /// Something failed: a violation, unless it is excused.
+    pub fn failed(&self, excused: bool, what: &str) {
+        if excused {
             self.counts.excused.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.broke(what);
+            self.violation(what);
         }
     }
 
-    /// Something that nothing excuses.
-    pub fn broke(&self, what: &str) {
+    /// A promise is broken.
+    pub fn violation(&self, what: &str) {
         let at = self.begun.elapsed().as_secs_f64();
-        println!("  {at:>6.1} s  BROKEN: {what}");
-        self.broken.lock().unwrap().push(format!("{at:.1} s: {what}"));
+        println!("  {at:>6.1} s  VIOLATION: {what}");
+        self.violations.lock().unwrap().push(format!("{at:.1} s: {what}"));
+    }
+
+    pub fn assert_kept(&self, seed: u64) {
+        let violations = self.violations.lock().unwrap();
+        assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
+    }
+
+    /// A page has a photo with these bytes.
+    pub fn sent(&self, sum: Sum) {
+        self.sent.lock().unwrap().insert(sum);
+    }
+
+    pub fn was_sent(&self, sum: &Sum) -> bool {
+        self.sent.lock().unwrap().contains(sum)
     }
 
     /// A photo was answered with `url`, having been posted at `since`.
     pub fn stored(&self, sum: Sum, url: &str, since: Instant) {
-        self.counts.photos.fetch_add(1, Ordering::Relaxed);
-        self.stored.lock().unwrap().push(Stored {
+        let stored = Stored {
             sum,
             url: url.to_owned(),
             undisturbed: !self.excuses(Excuse::StoredTwice, since),
-        });
+        };
+        self.stored.lock().unwrap().push(stored);
+    }
+
+    /// The photos answered so far, but for the first `skip` of them.
+    pub fn stored_after(&self, skip: usize) -> Vec<Stored> {
+        self.stored.lock().unwrap().iter().skip(skip).cloned().collect()
     }
 
     /// A value that no log may hold.
@@ -133,102 +196,14 @@ impl Model {
         self.secrets.lock().unwrap().insert(value.to_owned());
     }
 
-    pub fn assert_kept(&self, seed: u64) {
-        let broken = self.broken.lock().unwrap();
-        assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
+    pub fn secrets(&self) -> Vec<String> {
+        self.secrets.lock().unwrap().iter().cloned().collect()
     }
 
-    pub async fn line(&self, minute: u64, world: &World) -> String {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let counts = &self.counts;
-        let mut sizes = Vec::new();
-        for gateway in &world.gateways {
-            sizes.push(match gateway.size().await {
-                Some((memory, files)) => format!("{} MiB {files} files", memory / 1024),
-                None => "down".to_owned(),
-            });
-        }
-        format!(
-            "minute {minute}: {} signatures, {} photos ({} tries more), {} SDK calls, {} failures excused, {} token calls; {}",
-            count(&counts.signatures),
-            count(&counts.photos),
-            count(&counts.photo_retries),
-            count(&counts.sdk_calls),
-            count(&counts.excused),
-            world.wechat.sandbox.calls(Api::StableToken),
-            sizes.join(", "),
-        )
-    }
-
-    /// What can be seen only when all is quiet again.
-    pub async fn assert_complete(&self, world: &World, minutes: u64, seed: u64) {
-        self.check_pictures(world);
-        self.check_token_calls(world, minutes);
-        for (index, gateway) in world.gateways.iter().enumerate() {
-            let (memory, files) = gateway.size().await.unwrap();
-            if memory > 128 * 1024 || files > 250 {
-                self.broke(&format!("gateway {index} holds {memory} KiB and {files} files"));
-            }
-        }
-        let secrets = self.secrets.lock().unwrap().clone();
-        let logs = world.logs().await;
-        for line in &logs {
-            if secrets.iter().any(|secret| line.contains(secret.as_str())) {
-                self.broke("a log holds a secret");
-            }
-            if line.contains("panicked") {
-                self.broke(line);
-            }
-        }
-        assert!(!logs.is_empty() && !secrets.is_empty());
-        self.assert_kept(seed);
-    }
-
-    /// Every photo that was answered is there, byte for byte, and once.
-    fn check_pictures(&self, world: &World) {
-        let mut objects: HashMap<Sum, usize> = HashMap::new();
-        for sum in world.objects() {
-            *objects.entry(sum).or_default() += 1;
-        }
-        let stored = self.stored.lock().unwrap();
-        assert!(!stored.is_empty(), "no photo was stored");
-        for photo in stored.iter() {
-            if world.picture(&photo.url) != Some(photo.sum) {
-                self.broke(&format!("{} is not the photo that was sent", photo.url));
-            }
-            let copies = objects.get(&photo.sum).copied().unwrap_or(0) + world.service.copies(&photo.sum);
-            if photo.undisturbed && copies != 1 {
-                self.broke(&format!("{} was stored {copies} times", photo.url));
-            }
-        }
-    }
-
-    /// A life of a minute is renewed after three quarters of it; each fault may cost a few calls more.
-    fn check_token_calls(&self, world: &World, minutes: u64) {
-        let faults: u64 = self.faults.lock().unwrap().values().sum();
-        let (calls, allowed) = (
-            world.wechat.sandbox.calls(Api::StableToken),
-            3 + 2 * minutes + 6 * faults,
-        );
-        if calls > allowed {
-            self.broke(&format!(
-                "{calls} token calls, {allowed} are allowed for {faults} faults"
-            ));
-        }
-    }
-
+    /// How often each fault was played.
     pub fn report(&self) -> String {
-        let faults = self.faults.lock().unwrap();
-        let mut faults: Vec<String> = faults.iter().map(|(name, times)| format!("{name}: {times}")).collect();
-        faults.sort();
-        format!("faults played: {}", faults.join("; "))
-    }
-}
-
-/// The other store.
-pub fn other(backend: Backend) -> Backend {
-    match backend {
-        Backend::Service => Backend::S3,
-        Backend::S3 => Backend::Service,
+        let played = self.played.lock().unwrap();
+        let played: Vec<String> = played.iter().map(|(name, times)| format!("{name}: {times}")).collect();
+        format!("faults played: {}", played.join("; "))
     }
 }

@@ -21,13 +21,7 @@ pub fn sum(bytes: &[u8]) -> Sum {
 
 /// A company's upload service: multipart in, JSON out.
 #[derive(Clone, Default)]
-pub struct Service(Arc<Mutex<Inside>>);
-
-#[derive(Default)]
-struct Inside {
-    pictures: HashMap<String, Sum>,
-    fails: bool,
-}
+pub struct Service(Arc<Mutex<HashMap<String, Sum>>>);
 
 impl Service {
     pub async fn start() -> (Self, SocketAddr) {
@@ -42,39 +36,25 @@ impl Service {
         (service, address)
     }
 
-    /// Whether it answers 503 from now on.
-    pub fn fails(&self, fails: bool) {
-        self.0.lock().unwrap().fails = fails;
-    }
-
     pub fn at(&self, url: &str) -> Option<Sum> {
-        self.0.lock().unwrap().pictures.get(url).copied()
+        self.0.lock().unwrap().get(url).copied()
     }
 
-    /// How many pictures have these bytes.
-    pub fn copies(&self, sum: &Sum) -> usize {
-        self.0
-            .lock()
-            .unwrap()
-            .pictures
-            .values()
-            .filter(|held| *held == sum)
-            .count()
+    /// What it holds.
+    pub fn sums(&self) -> Vec<Sum> {
+        self.0.lock().unwrap().values().copied().collect()
     }
 }
 
 async fn take(State(service): State<Service>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
-    let mut inside = service.0.lock().unwrap();
-    if inside.fails {
-        return (StatusCode::SERVICE_UNAVAILABLE, "{}".to_owned());
-    }
     let content_type = headers["content-type"].to_str().unwrap();
     let boundary = content_type.split_once("boundary=").unwrap().1.trim_matches('"');
     let find = |text: &[u8]| body.windows(text.len()).position(|window| window == text);
     let (Some(head), Some(end)) = (find(b"\r\n\r\n"), find(format!("\r\n--{boundary}--").as_bytes())) else {
         return (StatusCode::BAD_REQUEST, "{}".to_owned());
     };
-    let url = format!("http://pictures.test/{}", inside.pictures.len());
-    inside.pictures.insert(url.clone(), sum(&body[head + 4..end]));
+    let mut pictures = service.0.lock().unwrap();
+    let url = format!("http://pictures.test/{}", pictures.len());
+    pictures.insert(url.clone(), sum(&body[head + 4..end]));
     (StatusCode::OK, format!(r#"{{"code":0,"data":"{url}"}}"#))
 }

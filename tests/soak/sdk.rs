@@ -13,9 +13,9 @@ use crate::world::CLIENT_SECRET;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Asks with `GET /cgi-bin/token`; repeats a call once with a new token if WeChat rejects it.
-    Classic,
+    Repeating,
     /// Asks with `stable_token`, and repeats nothing.
-    Stable,
+    Once,
     /// Uploads files, which are too large for the gateway to repeat.
     Uploader,
 }
@@ -42,7 +42,7 @@ impl Sdk {
         let Some(mut body) = self.call(&token).await else {
             return;
         };
-        if self.kind == Kind::Classic && matches!(errcode(&body), 40001 | 40014 | 42001) {
+        if self.kind == Kind::Repeating && is_rejection(errcode(&body)) {
             self.token = None;
             let Some(token) = self.token(begun).await else { return };
             let Some(again) = self.call(&token).await else { return };
@@ -51,12 +51,26 @@ impl Sdk {
         let model = &self.client.model;
         model.counts.sdk_calls.fetch_add(1, Ordering::Relaxed);
         if errcode(&body) != 0 {
-            let excuses: &[Excuse] = match self.kind {
-                Kind::Uploader => &[Excuse::WeChatFails, Excuse::TokenDied],
-                Kind::Classic | Kind::Stable => &[Excuse::WeChatFails],
-            };
-            model.failed(excuses, begun, &format!("{:?}: {body}", self.kind));
+            model.failed(
+                self.is_excused(errcode(&body), begun),
+                &format!("{:?}: {body}", self.kind),
+            );
             self.token = None;
+        }
+    }
+
+    /// Whether a fault explains that a call which began then failed with this code, or status.
+    fn is_excused(&self, code: i64, begun: Instant) -> bool {
+        let now = |excuse| self.client.model.excuses(excuse, begun);
+        // WeChat rejects the token, and no other is to be had.
+        let without_token = || now(Excuse::TokenDied) && (now(Excuse::WeChatFails) || now(Excuse::RedisFails));
+        match code {
+            _ if is_rejection(code) => {
+                let too_large = self.kind == Kind::Uploader && now(Excuse::TokenDied);
+                too_large || now(Excuse::DeadTokenGivenOut) || without_token()
+            }
+            -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token(),
+            _ => false,
         }
     }
 
@@ -67,9 +81,9 @@ impl Sdk {
         {
             return Some(token.clone());
         }
-        let account = self.client.world.wechat.account();
+        let account = self.client.world.account(self.client.account);
         let (app_id, http) = (account.app_id.to_string(), self.client.http.clone());
-        let classic = self.kind == Kind::Classic;
+        let classic = self.kind == Kind::Repeating;
         let sent = self.client.sends("a token", |world, index| {
             let internal = world.gateways[index].caller.internal;
             if classic {
@@ -80,11 +94,10 @@ impl Sdk {
                 http.post(format!("http://{internal}/cgi-bin/stable_token")).json(&body)
             }
         });
-        let (_, body, _) = sent.await?;
+        let body = sent.await?.body;
         let (Some(token), Some(life)) = (body["access_token"].as_str(), body["expires_in"].as_u64()) else {
-            self.client
-                .model
-                .failed(&[Excuse::WeChatFails], begun, &format!("a token: {body}"));
+            let excused = self.is_excused(errcode(&body), begun);
+            self.client.model.failed(excused, &format!("a token: {body}"));
             return None;
         };
         self.client.model.is_secret(token);
@@ -107,13 +120,17 @@ impl Sdk {
                 http.get(format!("http://{internal}/cgi-bin/getcallbackip?access_token={token}"))
             }
         });
-        let (status, body, _) = sent.await?;
-        Some(if status == 200 {
-            body
+        let answer = sent.await?;
+        Some(if answer.status == 200 {
+            answer.body
         } else {
-            json!({ "errcode": status })
+            json!({ "errcode": answer.status })
         })
     }
+}
+
+fn is_rejection(errcode: i64) -> bool {
+    matches!(errcode, 40001 | 40014 | 42001)
 }
 
 fn errcode(body: &Value) -> i64 {

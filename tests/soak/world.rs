@@ -1,31 +1,35 @@
 //! What runs: the cluster and all that it depends on.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use wxgate::sandbox::{Api, SandboxAccount, SandboxConfig};
 
-use crate::door::Door;
 use crate::pictures::{self, Service, Sum};
+use crate::replica::{self, Replica};
+use crate::store_proxy::StoreProxy;
 use crate::support::{
-    Caller, Gateway, GatewayBuilder, GatewayProcess, RedisServer, S3Server, SandboxHost, Sentinel, Tls,
-    compile_preloaded, free_address, until,
+    Caller, Gateway, GatewayBuilder, GatewayProcess, RedisServer, S3Server, SandboxHost, Sentinel, Tls, account,
+    compile_preloaded, until,
 };
 
 pub const GATEWAYS: usize = 3;
 
-/// The clients that may ask for the token, by their secrets.
+/// The secret of the SDKs.
 pub const CLIENT_SECRET: &str = "a-secret-of-the-crm-0123456789abcdef";
 
 /// The names by which the gateways find WeChat and the stores.
 pub const WECHAT: &str = "wechat.test";
 pub const STORE: &str = "store.test";
 
+/// The accounts: one with stable tokens, one with classic ones.
+pub const STABLE: usize = 0;
+pub const CLASSIC: usize = 1;
+
 /// Which store the gateways use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
+enum Backend {
     Service,
     S3,
 }
@@ -33,9 +37,9 @@ pub enum Backend {
 pub struct World {
     pub wechat: Arc<SandboxHost>,
     pub service: Service,
-    pub service_door: Door,
+    pub service_proxy: StoreProxy,
     pub s3: S3Server,
-    pub s3_door: Door,
+    pub s3_proxy: StoreProxy,
     /// Master and replica; which is which changes.
     pub redis: tokio::sync::Mutex<[RedisServer; 2]>,
     pub gateways: Vec<Replica>,
@@ -46,17 +50,6 @@ pub struct World {
     backend: Mutex<Backend>,
     sentinel: Sentinel,
     tls: Arc<Tls>,
-}
-
-/// A gateway that comes back at the same addresses.
-pub struct Replica {
-    pub caller: Caller,
-    /// Its wall clock: how far it is ahead of the machine's, as libfaketime reads it. Timers don't follow it.
-    clock: tempfile::NamedTempFile,
-    addresses: [SocketAddr; 2],
-    process: tokio::sync::Mutex<Option<GatewayProcess>>,
-    /// The logs of processes that have ended.
-    logs: Mutex<Vec<String>>,
 }
 
 /// What the names of WeChat and the stores resolve to in the gateways (names.c).
@@ -95,8 +88,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let world = Self {
             service,
-            service_door: Door::before(address).await,
-            s3_door: Door::before(s3.address).await,
+            service_proxy: StoreProxy::before(address).await,
+            s3_proxy: StoreProxy::before(s3.address).await,
             s3,
             redis: tokio::sync::Mutex::new([master, replica]),
             gateways: (0..GATEWAYS).map(|_| Replica::new(&wechat)).collect(),
@@ -120,47 +113,59 @@ impl World {
         let replica = &self.gateways[index];
         let files = open_files.unwrap_or(4096);
         let process = GatewayProcess::start_with_open_files(files, &self.builder(replica), &self.wechat).await;
-        *replica.process.lock().await = Some(process);
+        replica.runs(process).await;
     }
 
     fn builder(&self, replica: &Replica) -> GatewayBuilder {
-        let builder = match self.backend() {
+        let builder = match *self.backend.lock().unwrap() {
             Backend::Service => Gateway::builder()
                 .set("image_store.backend", "http")
                 .set(
                     "image_store.http.url",
-                    format!("http://{STORE}:{}/upload", self.service_door.address.port()),
+                    format!("http://{STORE}:{}/upload", self.service_proxy.address.port()),
                 )
                 .set("image_store.http.timeout", "5s"),
-            Backend::S3 => S3Server::used_at(format!("http://{STORE}:{}", self.s3_door.address.port())),
+            Backend::S3 => S3Server::used_at(format!("http://{STORE}:{}", self.s3_proxy.address.port())),
         };
-        let [public, internal] = replica.addresses;
+        let Caller { address, internal, .. } = &replica.caller;
+        let classic = self.account(CLASSIC);
         builder
-            .variable("LD_PRELOAD", format!("{}:{}", fake_clock(), self.resolver.display()))
+            .variable(
+                "LD_PRELOAD",
+                format!("{}:{}", replica::fake_clock(), self.resolver.display()),
+            )
             .variable("NAMES", self.names.0.path().display())
             .variable("FAKETIME_TIMESTAMP_FILE", replica.clock.path().display())
             .variable("FAKETIME_CACHE_DURATION", 1)
             .variable("DONT_FAKE_MONOTONIC", 1)
             .set("wechat.api_base_url", self.wechat.url().replace("127.0.0.1", WECHAT))
-            .set("server.listen", public)
+            .set("server.listen", address)
             .set("internal.listen", internal)
             .set("internal.clients.0.name", "crm")
             .set("internal.clients.0.secret", CLIENT_SECRET)
             .set("credentials.backend", "redis")
             .set("credentials.daily_token_calls", 0)
+            .set("credentials.lock_ttl", "20s")
+            .set("accounts.1.app_id", classic.app_id)
+            .set("accounts.1.app_secret", classic.secret.expose())
+            .set("accounts.1.token_api", "classic")
             .set("redis.mode", "sentinel")
             .set("redis.url", "rediss://127.0.0.1/0")
             .set("redis.nodes", self.sentinel.address)
             .set("http_client.ca_file", self.tls.authority().display())
     }
 
-    pub fn backend(&self) -> Backend {
-        *self.backend.lock().unwrap()
+    pub fn account(&self, number: usize) -> SandboxAccount {
+        self.wechat.sandbox.config().accounts[number].clone()
     }
 
-    /// Which store the gateways use from their next start on.
-    pub fn set_backend(&self, backend: Backend) {
-        *self.backend.lock().unwrap() = backend;
+    /// Has the gateways use the other store from their next start on.
+    pub fn changes_store(&self) {
+        let mut backend = self.backend.lock().unwrap();
+        *backend = match *backend {
+            Backend::Service => Backend::S3,
+            Backend::S3 => Backend::Service,
+        };
     }
 
     /// The picture at `url`, from the store that made that URL.
@@ -173,127 +178,93 @@ impl World {
         }
     }
 
-    /// Every object in the bucket: its key and its bytes' sum.
-    pub fn objects(&self) -> Vec<Sum> {
-        fn walk(folder: &std::path::Path, found: &mut Vec<Sum>) {
+    /// The sums of every picture in both stores.
+    pub fn pictures(&self) -> Vec<Sum> {
+        let mut sums = self.service.sums();
+        let mut folders = vec![self.s3.bucket()];
+        while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
                 let path = entry.path();
                 if path.is_dir() {
-                    walk(&path, found);
-                } else if !entry.file_name().to_string_lossy().starts_with('.') {
-                    found.push(pictures::sum(&std::fs::read(path).unwrap()));
+                    folders.push(path);
+                } else {
+                    sums.push(pictures::sum(&std::fs::read(path).unwrap()));
                 }
             }
         }
-        let mut found = Vec::new();
-        walk(&self.s3.bucket(), &mut found);
-        found
+        sums
     }
 
-    /// The index of the master among the two.
-    pub async fn master(servers: &[RedisServer; 2]) -> Option<usize> {
-        for (index, server) in servers.iter().enumerate() {
-            if server.role().await.as_deref() == Some("master") {
-                return Some(index);
-            }
-        }
-        None
+    /// The files in which the S3 server keeps uploads that are not finished, and when each was written.
+    pub fn parts(&self) -> Vec<(String, SystemTime)> {
+        let root = self.s3.bucket();
+        let files = std::fs::read_dir(root.parent().unwrap()).unwrap().map(Result::unwrap);
+        let named = files.map(|file| (file.file_name().to_string_lossy().into_owned(), file));
+        let parts = named.filter(|(name, _)| name.starts_with(".upload") || name.starts_with(".tmp"));
+        parts
+            .map(|(name, file)| (name, file.metadata().unwrap().modified().unwrap()))
+            .collect()
     }
 
-    /// Nothing is locked, and no upload is under way.
-    pub async fn assert_nothing_is_left(&self) {
-        let servers = self.redis.lock().await;
-        until("no lock is held", || async {
-            let Some(master) = Self::master(&servers).await else {
+    /// How many connections to the stores have met a fault.
+    pub fn disturbed_connections(&self) -> u64 {
+        self.service_proxy.disturbed() + self.s3_proxy.disturbed()
+    }
+
+    /// The index of the master among the two, as the sentinel tells the gateways, once it is one.
+    pub async fn master(&self, servers: &[RedisServer; 2]) -> usize {
+        let found = Mutex::new(0);
+        until("the sentinel names a master", || async {
+            let address = self.sentinel.master().await;
+            let Some(index) = servers.iter().position(|server| server.address == address) else {
                 return false;
             };
-            let keys = servers[master].keys().await;
-            !keys
-                .iter()
-                .any(|key| key.contains("media-lock") || key.starts_with("weChatApiToken"))
+            *found.lock().unwrap() = index;
+            servers[index].role().await.as_deref() == Some("master")
         })
         .await;
+        found.into_inner().unwrap()
+    }
+
+    /// Drains the gateways, and fails if one of them leaves an upload, a lock or its mark behind.
+    pub async fn drains_without_remains(&self) {
         for gateway in &self.gateways {
             gateway.caller.until_it_says("ready").await;
             assert!(gateway.caller.metric("wxgate_uploads_in_flight").await < 0.5);
         }
+        for gateway in &self.gateways {
+            gateway.stop(false).await;
+        }
+        let servers = self.redis.lock().await;
+        let master = self.master(&servers).await;
+        let keys = servers[master].keys().await;
+        let left = keys.iter().filter(|key| {
+            // The lease on a photo is left to expire once its URL is there.
+            let photo = key
+                .strip_prefix("wxgate:media-lock:{")
+                .map(|key| key.trim_end_matches('}'));
+            let lost = photo.is_some_and(|photo| !keys.iter().any(|key| key == photo));
+            lost || key.starts_with("weChatApiToken:") || key.starts_with("wxgate:replica:")
+        });
+        let left: Vec<_> = left.collect();
+        assert!(left.is_empty(), "left in Redis: {left:?}");
     }
 
-    /// Every line that any gateway has logged.
-    pub async fn logs(&self) -> Vec<String> {
+    /// What the gateways have logged since the last call of this.
+    pub async fn take_logs(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for gateway in &self.gateways {
-            lines.extend(gateway.logs.lock().unwrap().clone());
-            if let Some(process) = &*gateway.process.lock().await {
-                lines.extend(process.log());
-            }
+            lines.append(&mut gateway.take_log().await);
         }
         lines
     }
-}
-
-impl Replica {
-    fn new(wechat: &Arc<SandboxHost>) -> Self {
-        let addresses = [free_address(), free_address()];
-        let replica = Self {
-            clock: tempfile::NamedTempFile::new().unwrap(),
-            caller: Caller::new(addresses[0], addresses[1], wechat),
-            addresses,
-            process: tokio::sync::Mutex::new(None),
-            logs: Mutex::default(),
-        };
-        replica.set_clock(Duration::ZERO);
-        replica
-    }
-
-    /// Steps its wall clock.
-    pub fn set_clock(&self, ahead: Duration) {
-        std::fs::write(self.clock.path(), format!("+{}s", ahead.as_secs())).unwrap();
-    }
-
-    /// Resident memory in KiB and open files, if it runs.
-    pub async fn size(&self) -> Option<(u64, usize)> {
-        let process = self.process.lock().await;
-        let process = process.as_ref()?;
-        let files = std::fs::read_dir(format!("/proc/{}/fd", process.id())).ok()?.count();
-        Some((process.memory("VmRSS:"), files))
-    }
-
-    pub async fn signal(&self, name: &str) {
-        if let Some(process) = &*self.process.lock().await {
-            process.signal(name);
-        }
-    }
-
-    /// Ends it: as a power cut would, or with all that it has begun.
-    pub async fn stop(&self, at_once: bool) {
-        let Some(mut process) = self.process.lock().await.take() else {
-            return;
-        };
-        if at_once {
-            process.kill();
-        } else {
-            process.signal("TERM");
-            let status = process.ended().await;
-            assert!(status.success(), "the drain failed: {status}");
-        }
-        self.logs.lock().unwrap().extend(process.log());
-    }
-}
-
-/// The library that gives a process a wall clock of its own.
-fn fake_clock() -> String {
-    let found = ["x86_64", "aarch64"]
-        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists());
-    found.expect("libfaketime is not installed: run scripts/test, which installs what the tests need")
 }
 
 /// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up.
 fn short_lives() -> SandboxConfig {
     let minute = Duration::from_mins(1);
     let apis = [
+        Api::Token,
         Api::StableToken,
         Api::GetTicket,
         Api::MediaGet,
@@ -303,11 +274,14 @@ fn short_lives() -> SandboxConfig {
     SandboxConfig {
         token_ttl: minute,
         ticket_ttl: minute,
-        media_capacity: 64 * 1024 * 1024,
+        media_capacity: 256 * 1024 * 1024,
         daily_token_calls: 1_000_000,
         daily_calls: apis.into_iter().map(|api| (api, 1_000_000_000)).collect(),
         force_refresh_interval: Duration::from_secs(5),
         daily_force_refreshes: 1_000_000,
-        ..SandboxConfig::with_accounts(vec![SandboxAccount::default()])
+        ..SandboxConfig::with_accounts(vec![
+            SandboxAccount::default(),
+            account("wx00c1a551c0000001", "the-secret-of-the-classic-account"),
+        ])
     }
 }

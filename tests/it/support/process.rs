@@ -15,6 +15,8 @@ pub struct GatewayProcess {
     child: Child,
     caller: Caller,
     log: Arc<Mutex<Vec<String>>>,
+    /// Reads the log until the process has ended.
+    reader: Option<std::thread::JoinHandle<()>>,
     _images: tempfile::TempDir,
 }
 
@@ -56,7 +58,7 @@ impl GatewayProcess {
             .unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
             }
@@ -74,6 +76,7 @@ impl GatewayProcess {
             caller: Caller::new(public, internal, wechat),
             child,
             log,
+            reader: Some(reader),
             _images: images,
         }
     }
@@ -99,6 +102,12 @@ impl GatewayProcess {
         self.log.lock().unwrap().clone()
     }
 
+    /// The log since the last call of this.
+    #[allow(dead_code, reason = "only the soak has logs that are too long to keep")]
+    pub fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut *self.log.lock().unwrap())
+    }
+
     /// The lines of the log that hold `text`.
     pub fn logged(&self, text: &str) -> Vec<String> {
         self.log().into_iter().filter(|line| line.contains(text)).collect()
@@ -112,7 +121,7 @@ impl GatewayProcess {
     /// Ends the process as a power cut would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.wait();
     }
 
     /// Waits for the process to end by itself.
@@ -122,6 +131,14 @@ impl GatewayProcess {
             child.lock().unwrap().try_wait().unwrap().is_some()
         })
         .await;
+        self.wait()
+    }
+
+    /// Waits for the process, and until its log is read to the end.
+    fn wait(&mut self) -> ExitStatus {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         self.child.wait().unwrap()
     }
 }

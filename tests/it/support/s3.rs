@@ -11,6 +11,9 @@ use tokio::net::TcpListener;
 
 use super::{Gateway, GatewayBuilder};
 
+/// What signs the requests to it.
+pub const S3_SECRET: &str = "a-secret-of-the-bucket-0123456789";
+
 /// An S3 server with the bucket `photos`; it ends with the test's runtime.
 pub struct S3Server {
     pub address: SocketAddr,
@@ -22,7 +25,7 @@ impl S3Server {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("photos")).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
-        builder.set_auth(SimpleAuth::from_single("key-id", "key"));
+        builder.set_auth(SimpleAuth::from_single("key-id", S3_SECRET));
         let service = builder.build();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -45,7 +48,7 @@ impl S3Server {
             .set("image_store.s3.endpoint", endpoint)
             .set("image_store.s3.bucket", "photos")
             .set("image_store.s3.access_key_id", "key-id")
-            .set("image_store.s3.secret_access_key", "key")
+            .set("image_store.s3.secret_access_key", S3_SECRET)
             .set("image_store.s3.public_base_url", "https://images.example.com")
     }
 

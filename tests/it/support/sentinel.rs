@@ -67,20 +67,31 @@ impl Sentinel {
         }
     }
 
+    /// Where it says that the master is.
+    #[allow(dead_code, reason = "only in the soak it changes")]
+    pub async fn master(&self) -> SocketAddr {
+        let (host, port): (String, u16) = self.ask("GET-MASTER-ADDR-BY-NAME mymaster").await;
+        SocketAddr::new(host.parse().unwrap(), port)
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, what: &str) -> T {
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        let url = format!("{scheme}://{}{}", self.login, self.address);
+        let mut connection = connection(&url, self.tls.as_deref()).await;
+        let words: Vec<&str> = what.split(' ').collect();
+        redis::cmd("SENTINEL")
+            .arg(&words)
+            .query_async(&mut connection)
+            .await
+            .unwrap()
+    }
+
     /// How many servers that `SENTINEL <what>` lists have no flags but `flags`.
     async fn good(&self, what: &str, flags: &str) -> usize {
         if tokio::net::TcpStream::connect(self.address).await.is_err() {
             return 0;
         }
-        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
-        let url = format!("{scheme}://{}{}", self.login, self.address);
-        let mut connection = connection(&url, self.tls.as_deref()).await;
-        let words: Vec<&str> = what.split(' ').collect();
-        let servers: Vec<std::collections::HashMap<String, String>> = redis::cmd("SENTINEL")
-            .arg(&words)
-            .query_async(&mut connection)
-            .await
-            .unwrap();
+        let servers: Vec<std::collections::HashMap<String, String>> = self.ask(what).await;
         servers.iter().filter(|server| server["flags"] == flags).count()
     }
 }

@@ -1,0 +1,217 @@
+//! What is looked at after each minute and at the end: stores, logs, WeChat's counts, processes, Redis.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use wxgate::sandbox::{Api, TokenKind};
+
+use crate::model::{Excuse, Model, Stored};
+use crate::pictures::Sum;
+use crate::replica::Size;
+use crate::support::S3_SECRET;
+use crate::world::{CLIENT_SECRET, GATEWAYS, World};
+
+/// How much a process may grow after its first minute.
+const GROWTH: Size = Size {
+    memory: 24 * 1024,
+    files: 100,
+};
+/// What none may ever have.
+const CEILING: Size = Size {
+    memory: 128 * 1024,
+    files: 250,
+};
+
+/// Token calls that the start may cost: one for each gateway and account, and a second try.
+const CALLS_AT_START: u64 = 12;
+
+pub struct Checks {
+    world: Arc<World>,
+    model: Arc<Model>,
+    /// How many of the stored photos have been looked at.
+    seen: usize,
+    /// The last minute's lines: what is known to be a secret only now may be in them.
+    last_lines: Vec<String>,
+    /// What each process had when it was a minute old, by its id.
+    settled: HashMap<u32, Size>,
+}
+
+impl Checks {
+    pub fn new(world: &Arc<World>, model: &Arc<Model>) -> Self {
+        Self {
+            world: Arc::clone(world),
+            model: Arc::clone(model),
+            seen: 0,
+            last_lines: Vec::new(),
+            settled: HashMap::new(),
+        }
+    }
+
+    /// Looks at all that can be seen while faults are played; a line about it.
+    pub async fn minute(&mut self, minute: u64) -> String {
+        let stored = self.model.stored_after(self.seen);
+        self.seen += stored.len();
+        self.pictures_are_there(&stored);
+        self.token_calls_are_explained(minute);
+        let sizes = self.sizes_are_flat().await;
+        self.logs_are_clean().await;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &self.model.counts;
+        format!(
+            "minute {minute}: {} signatures ({} pages without), {} photos ({} tries more), {} SDK calls, {} failures excused, \
+             {} token calls (at most {}); {}",
+            count(&counts.signatures),
+            count(&counts.unsigned_pages),
+            count(&counts.photos),
+            count(&counts.photo_retries),
+            count(&counts.sdk_calls),
+            count(&counts.excused),
+            self.token_calls(),
+            self.allowed_token_calls(minute),
+            sizes.join(", "),
+        )
+    }
+
+    /// What can be seen only when all is quiet again. Ends the gateways; a line about it.
+    pub async fn end(&mut self, minutes: u64) -> String {
+        let model = Arc::clone(&self.model);
+        let counts = &model.counts;
+        for counted in [&counts.signatures, &counts.photos, &counts.sdk_calls] {
+            assert!(counted.load(Ordering::Relaxed) > 0, "the load did nothing");
+        }
+        self.world.drains_without_remains().await;
+        let stored = self.model.stored_after(0);
+        self.pictures_are_there(&stored);
+        let undisturbed = self.pictures_are_there_once(&stored);
+        assert!(undisturbed * 10 >= stored.len(), "hardly a photo was undisturbed");
+        self.no_parts_are_left();
+        self.logs_are_clean().await;
+        let failovers = counts.failovers.load(Ordering::Relaxed);
+        assert!(minutes < 10 || failovers > 0, "Redis never failed over");
+        format!(
+            "{undisturbed} of {} photos without a fault that may store them twice; {failovers} failovers; {} connections to \
+             stores met a fault",
+            stored.len(),
+            self.world.disturbed_connections(),
+        )
+    }
+
+    fn pictures_are_there(&self, stored: &[Stored]) {
+        for photo in stored {
+            if self.world.picture(&photo.url) != Some(photo.sum) {
+                let what = format!("{} is not the photo that was sent", photo.url);
+                self.model.violation(&what);
+            }
+        }
+    }
+
+    /// Every picture is a photo that was sent, and there once if no fault excuses two; how many are not excused.
+    fn pictures_are_there_once(&self, stored: &[Stored]) -> usize {
+        let mut copies: HashMap<Sum, usize> = HashMap::new();
+        for sum in self.world.pictures() {
+            *copies.entry(sum).or_default() += 1;
+        }
+        if copies.keys().any(|sum| !self.model.was_sent(sum)) {
+            self.model.violation("a store holds what nobody has sent");
+        }
+        let undisturbed = stored.iter().filter(|photo| photo.undisturbed);
+        for photo in undisturbed.clone() {
+            let copies = copies.get(&photo.sum).copied().unwrap_or(0);
+            if copies != 1 {
+                let what = format!("{} was stored {copies} times", photo.url);
+                self.model.violation(&what);
+            }
+        }
+        undisturbed.count()
+    }
+
+    /// No upload in parts was left behind, but by a gateway that was killed or could not reach the store.
+    fn no_parts_are_left(&self) {
+        for (name, written) in self.world.parts() {
+            let age = SystemTime::now().duration_since(written).unwrap_or_default();
+            let written = Instant::now().checked_sub(age).unwrap_or(self.model.begun);
+            let until = written + Duration::from_secs(30);
+            let excused = self.model.excuses_between(Excuse::PartsLeft, written, until);
+            self.model.failed(excused, &format!("{name} was left in the bucket"));
+        }
+    }
+
+    fn token_calls(&self) -> u64 {
+        let sandbox = &self.world.wechat.sandbox;
+        sandbox.calls(Api::StableToken) + sandbox.calls(Api::Token)
+    }
+
+    /// Lives of a minute are renewed after three quarters of it, for both accounts; faults may cost more calls.
+    fn allowed_token_calls(&self, minutes: u64) -> u64 {
+        CALLS_AT_START + 2 * 2 * minutes + self.model.counts.allowed_token_calls.load(Ordering::Relaxed)
+    }
+
+    fn token_calls_are_explained(&self, minutes: u64) {
+        let (calls, allowed) = (self.token_calls(), self.allowed_token_calls(minutes));
+        if calls > allowed {
+            self.model
+                .violation(&format!("{calls} token calls, {allowed} are explained"));
+        }
+    }
+
+    /// No process grows once it has served for a minute; the sizes, to be printed.
+    async fn sizes_are_flat(&mut self) -> Vec<String> {
+        let mut sizes = Vec::new();
+        for index in 0..GATEWAYS {
+            let Some((process, age, size)) = self.world.gateways[index].size().await else {
+                sizes.push("down".to_owned());
+                continue;
+            };
+            let limit = match self.settled.get(&process) {
+                Some(settled) => *settled + GROWTH,
+                None => CEILING,
+            };
+            if age >= Duration::from_mins(1) {
+                self.settled.entry(process).or_insert(size);
+            }
+            if size.exceeds(limit) {
+                self.model
+                    .violation(&format!("gateway {index} has {size}, more than {limit}"));
+            }
+            sizes.push(format!("{size} after {} s", age.as_secs()));
+        }
+        sizes
+    }
+
+    /// No secret and no panic is in what the gateways have logged.
+    async fn logs_are_clean(&mut self) {
+        self.know_secrets();
+        let secrets = self.model.secrets();
+        let lines = self.world.take_logs().await;
+        for line in self.last_lines.iter().chain(&lines) {
+            if secrets.iter().any(|secret| line.contains(secret.as_str())) {
+                self.model.violation("a log holds a secret");
+            }
+        }
+        for line in &lines {
+            if line.contains("panic") {
+                self.model.violation(line);
+            }
+        }
+        self.last_lines = lines;
+    }
+
+    fn know_secrets(&self) {
+        let sandbox = &self.world.wechat.sandbox;
+        for secret in [CLIENT_SECRET, S3_SECRET] {
+            self.model.is_secret(secret);
+        }
+        for account in &sandbox.config().accounts {
+            self.model.is_secret(account.secret.expose());
+            let kinds = [TokenKind::Stable, TokenKind::Classic];
+            let tokens = kinds.map(|kind| sandbox.current_token(&account.app_id, kind));
+            let ticket = sandbox.current_ticket(&account.app_id);
+            for credential in tokens.into_iter().chain([ticket]).flatten() {
+                self.model.is_secret(credential.expose());
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What WeChat does wrong, and what other systems do to the token.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::time::{Instant, sleep};
+use wxgate::sandbox::{Api, Fault, Kill, Rule, TokenKind};
+
+use crate::faults::Player;
+use crate::model::Excuse;
+use crate::world::{CLASSIC, STABLE, WECHAT};
+
+/// How long WeChat leaves tokens alone after it has invalidated one. The wait between token calls grows if tokens keep
+/// dying, and lives of a minute are too short for that.
+const TOKENS_LIVE: Duration = Duration::from_secs(90);
+
+/// How much of a photo arrives: less than any has.
+const IN_A_PHOTO: usize = 3000;
+
+impl Player {
+    pub async fn disturbs_wechat(&mut self) {
+        const FAILS: &[Excuse] = &[Excuse::WeChatFails];
+        const SPARED: &[Excuse] = &[];
+        let (name, rule, excuses): (_, Rule, _) = match self.rng.random_range(0..12) {
+            0 if self.may_die(STABLE) => return self.kills_the_token(STABLE, false),
+            1 if self.may_die(STABLE) => return self.kills_the_token(STABLE, true),
+            2 if self.may_die(CLASSIC) => return self.kills_the_token(CLASSIC, false),
+            3 => return self.loses_its_name().await,
+            0..=4 => ("WeChat is slow", Fault::delay(Duration::from_secs(2)).into(), SPARED),
+            5 => ("WeChat is busy", Fault::errcode(-1).into(), FAILS),
+            6 => ("WeChat breaks off", Fault::Reset.into(), FAILS),
+            7 => ("WeChat's answers are lost", Fault::lost_answer().into(), FAILS),
+            8 => ("WeChat answers 502", Fault::status(502).into(), FAILS),
+            9 => ("photos end early", Fault::cut(IN_A_PHOTO).on(Api::MediaGet), SPARED),
+            10 => ("photos stall", Fault::stall_after(IN_A_PHOTO).on(Api::MediaGet), SPARED),
+            _ => {
+                let (bytes, millis) = (16 * 1024, 50);
+                (
+                    "WeChat's answers come slowly",
+                    Fault::Drip { bytes, millis }.into(),
+                    SPARED,
+                )
+            }
+        };
+        let time = self.millis(500..6000);
+        let _fault = self.model.plays(name, excuses);
+        let injected = self.world.wechat.sandbox.inject(rule);
+        sleep(time).await;
+        self.world.wechat.sandbox.remove_fault(injected);
+    }
+
+    fn may_die(&self, account: usize) -> bool {
+        self.token_died[account].is_none_or(|died| died.elapsed() > TOKENS_LIVE)
+    }
+
+    /// The classic account's as if another system had fetched one; `stable_token` may go on giving out the dead one.
+    fn kills_the_token(&mut self, account: usize, still_answered: bool) {
+        let (name, excuses): (_, &[Excuse]) = match (account, still_answered) {
+            (CLASSIC, _) => ("another system replaces the classic token", &[Excuse::TokenDied]),
+            (_, false) => ("WeChat invalidates the token", &[Excuse::TokenDied]),
+            (_, true) => {
+                let excuses = &[Excuse::TokenDied, Excuse::DeadTokenGivenOut];
+                ("WeChat goes on giving out a dead token", excuses)
+            }
+        };
+        let _fault = self.model.plays(name, excuses);
+        self.token_died[account] = Some(Instant::now());
+        let kill = Kill {
+            kind: (account == CLASSIC).then_some(TokenKind::Classic),
+            still_answered,
+            ..Kill::default()
+        };
+        let app_id = self.world.account(account).app_id;
+        self.world.wechat.sandbox.kill_token(&app_id, kill).unwrap();
+    }
+
+    async fn loses_its_name(&mut self) {
+        let time = self.millis(500..6000);
+        let _fault = self
+            .model
+            .plays("WeChat's name does not resolve", &[Excuse::WeChatFails]);
+        self.world.names.set(WECHAT, false);
+        sleep(time).await;
+        self.world.names.set(WECHAT, true);
+    }
+}
