@@ -93,8 +93,9 @@ impl LocalSandbox {
     }
 
     async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, Failure> {
+        // As for the gateway's own listeners: another process may give the port back.
         let failed =
-            |error: std::io::Error| Failure::Settings(format!("the sandbox can't listen on {address}: {error}"));
+            |error: std::io::Error| Failure::Running(format!("the sandbox can't listen on {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self {

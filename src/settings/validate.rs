@@ -210,6 +210,8 @@ fn bounds(settings: &Settings, findings: &mut Findings) {
         let (least, most) = match key {
             // Every replica asks Redis this often, for each account.
             "credentials.adopt_interval" => (10 * SHORTEST, DAY),
+            // Without a delay the drain begins at once.
+            "server.shutdown_delay" => (Duration::ZERO, DAY),
             "credentials.ticket_max_age" => (SHORTEST, 30 * DAY),
             _ => (SHORTEST, DAY),
         };
@@ -248,7 +250,7 @@ fn min_expires_in(settings: &Settings, findings: &mut Findings) {
 }
 
 /// Keys and their amounts.
-fn durations(settings: &Settings) -> [(&'static str, Duration); 13] {
+fn durations(settings: &Settings) -> [(&'static str, Duration); 14] {
     let Settings {
         server,
         wechat,
@@ -258,6 +260,7 @@ fn durations(settings: &Settings) -> [(&'static str, Duration); 13] {
     } = settings;
     [
         ("server.request_timeout", server.request_timeout),
+        ("server.shutdown_delay", server.shutdown_delay),
         ("server.shutdown_grace", server.shutdown_grace),
         ("wechat.connect_timeout", wechat.connect_timeout),
         ("wechat.timeout", wechat.timeout),

@@ -152,6 +152,27 @@ async fn serve_sandbox_and_health_take_any_settings() {
     assert!(without_an_account.status.success(), "{without_an_account:?}");
 }
 
+/// Another process may give the port back, so it is not a mistake in the settings.
+#[test]
+fn taken_port_ends_serve_and_the_sandbox_with_exit_code_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (listen, arguments) in [
+        (taken.as_str(), vec!["serve", "--sandbox"]),
+        ("127.0.0.1:0", vec!["serve", "--sandbox", "--sandbox-listen", &taken]),
+        ("", vec!["sandbox", "--listen", &taken]),
+    ] {
+        let output = wxgate(&arguments)
+            .current_dir(directory.path())
+            .env("WXGATE__SERVER__LISTEN", listen)
+            .env("WXGATE__INTERNAL__LISTEN", "")
+            .output();
+        let (code, _, problem) = text(&output.unwrap());
+        assert!(code == 1 && problem.contains(&taken), "{arguments:?}: {code} {problem}");
+    }
+}
+
 #[test]
 fn command_without_arguments_serves_with_wxgate_config() {
     let (code, _, problem) = text(&wxgate(&[]).env("WXGATE_CONFIG", "/no/such/file").output().unwrap());

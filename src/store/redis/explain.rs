@@ -47,7 +47,8 @@ pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError
         );
     }
     let message = format!("no connection: {text}");
-    let cure = cure_of_answer(&text).map_or_else(|| unreachable_cure(servers), str::to_owned);
+    let cure = connection_right_cure(&text).or_else(|| cure_of_answer(&text).map(str::to_owned));
+    let cure = cure.unwrap_or_else(|| unreachable_cure(servers));
     StoreError::new(StoreFault::Unreachable, message, cure)
 }
 
@@ -182,6 +183,16 @@ fn acl_cure(missing: &str) -> String {
     )
 }
 
+/// What the ACL of our user lacks if it forbids a command that only a connection needs: SELECT, ROLE, CLUSTER SLOTS.
+/// The client leaves out the code NOPERM of a refused SELECT, so the words count.
+fn connection_right_cure(text: &str) -> Option<String> {
+    let (_, forbidden) = text.split_once("no permissions to run the '")?;
+    let (command, _) = forbidden.split_once('\'')?;
+    Some(format!(
+        "ACL SETUSER <user> +{command}; docs/reference/redis.md lists all that the user needs"
+    ))
+}
+
 fn proxy_cure(command: &str) -> String {
     format!(
         "this Redis, or the proxy in front, has no {command}: allow it there (renamed and disabled commands too), or \
@@ -230,9 +241,30 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use redis::{FromRedisValue, Value};
+    use redis::{FromRedisValue, ServerErrorKind, Value};
 
     use super::*;
+
+    /// The client puts words of its own before the refusal of a SELECT, and leaves out the code `NOPERM`.
+    #[test]
+    fn forbidden_command_of_a_connection_is_named_with_the_right_that_is_missing() {
+        let select = "User wxgate has no permissions to run the 'select' command";
+        let select = RedisError::from((
+            ErrorKind::Server(ServerErrorKind::ResponseError),
+            "Redis server refused to switch database",
+            select.to_owned(),
+        ));
+        let slots = b"-NOPERM this user has no permissions to run the 'cluster|slots' command\r\n";
+        let slots = redis::parse_redis_value(slots).unwrap().extract_error().unwrap_err();
+        for (error, right) in [(select, "+select;"), (slots, "+cluster|slots;")] {
+            let told = no_connection(&error, &Servers::Standalone);
+            assert!(told.message.contains("no permissions to run"), "{told:?}");
+            assert!(
+                told.cure.contains("ACL SETUSER") && told.cure.contains(right),
+                "{told:?}"
+            );
+        }
+    }
 
     #[test]
     fn reply_of_another_type_is_not_quoted() {
