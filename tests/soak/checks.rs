@@ -11,7 +11,7 @@ use wxgate::sandbox::{Api, TokenKind};
 use crate::model::{Excuse, Model, Stored};
 use crate::pictures::Sum;
 use crate::replica::Size;
-use crate::support::S3_SECRET;
+use crate::support::S3Server;
 use crate::world::{CLIENT_SECRET, GATEWAYS, World};
 
 /// How much a process may grow after its first minute.
@@ -201,7 +201,7 @@ impl Checks {
 
     fn know_secrets(&self) {
         let sandbox = &self.world.wechat.sandbox;
-        for secret in [CLIENT_SECRET, S3_SECRET] {
+        for secret in [CLIENT_SECRET, S3Server::SECRET] {
             self.model.is_secret(secret);
         }
         for account in &sandbox.config().accounts {

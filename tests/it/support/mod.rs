@@ -37,7 +37,7 @@ pub use process::{GatewayProcess, compile_preloaded};
 pub use proxy::Proxy;
 pub use raw::{Raw, RawAnswer};
 pub use redis::{RedisServer, connection, free_address};
-pub use s3::{S3_SECRET, S3Server};
+pub use s3::S3Server;
 pub use sentinel::Sentinel;
 pub use tls::{Certificate, Tls, TlsFront, openssl};
 pub use traffic::Traffic;

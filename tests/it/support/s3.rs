@@ -11,9 +11,6 @@ use tokio::net::TcpListener;
 
 use super::{Gateway, GatewayBuilder};
 
-/// What signs the requests to it.
-pub const S3_SECRET: &str = "a-secret-of-the-bucket-0123456789";
-
 /// An S3 server with the bucket `photos`; it ends with the test's runtime.
 pub struct S3Server {
     pub address: SocketAddr,
@@ -21,11 +18,14 @@ pub struct S3Server {
 }
 
 impl S3Server {
+    /// What requests to it are signed with.
+    pub const SECRET: &str = "a-secret-of-the-bucket-0123456789";
+
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("photos")).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
-        builder.set_auth(SimpleAuth::from_single("key-id", S3_SECRET));
+        builder.set_auth(SimpleAuth::from_single("key-id", Self::SECRET));
         let service = builder.build();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -48,7 +48,7 @@ impl S3Server {
             .set("image_store.s3.endpoint", endpoint)
             .set("image_store.s3.bucket", "photos")
             .set("image_store.s3.access_key_id", "key-id")
-            .set("image_store.s3.secret_access_key", S3_SECRET)
+            .set("image_store.s3.secret_access_key", Self::SECRET)
             .set("image_store.s3.public_base_url", "https://images.example.com")
     }
 
