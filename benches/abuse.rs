@@ -3,15 +3,16 @@
 //!
 //! `cargo bench --bench abuse` starts `wxgate serve --sandbox` on loopback and does it all there. The
 //! clients share the processors with the gateway, so times compare with the quiet line of the same run
-//! and with nothing else.
+//! and with nothing else. It fails if a request is answered with another status than it should be.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,68 +35,92 @@ const SIGN: &str = "GET /wechat/jsSDK?url=https%3A%2F%2Fa.cn%2Fp HTTP/1.1\r\nhos
 async fn main() {
     wxgate::http::serve::raise_open_files();
     let gateway = Gateway::start();
-    let watch = async |what: &str, note: &str| {
-        let mut times = good_requests(gateway.address).await;
-        times.sort_unstable();
-        let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e3;
-        let memory = gateway.memory();
-        println!(
-            "| {what} | {memory} | {} | {:.2} | {:.2} | {note} |",
-            times.len(),
-            at(50),
-            at(99)
-        );
-    };
-    println!("| meanwhile | RSS, KiB | good requests | p50, ms | p99, ms | |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| meanwhile | RSS, KiB | good requests | failed | p50, ms | p99, ms | |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     good_requests(gateway.address).await;
-    watch("quiet", "").await;
+    let mut failed = watch(&gateway, "quiet", "").await;
+    failed += watch_idle_connections(&gateway).await;
+    failed += watch_dripped_heads(&gateway).await;
+    failed += watch_flood(&gateway).await;
+    sleep(Duration::from_secs(2)).await;
+    failed += watch(&gateway, "quiet again", "").await;
+    assert_eq!(failed, 0, "requests were not answered as they should be");
+}
 
+/// Prints how good requests fare; how many of them failed.
+async fn watch(gateway: &Gateway, what: &str, note: &str) -> usize {
+    let Watched { mut times, failed } = good_requests(gateway.address).await;
+    assert!(!times.is_empty(), "{what}: no good request was answered with 200");
+    times.sort_unstable();
+    let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e3;
+    let memory = gateway.memory();
+    println!(
+        "| {what} | {memory} | {} | {failed} | {:.2} | {:.2} | {note} |",
+        times.len(),
+        at(50),
+        at(99)
+    );
+    failed
+}
+
+fn print_note(gateway: &Gateway, note: &str) {
+    println!("| and then | {} | | | | | {note} |", gateway.memory());
+}
+
+async fn watch_idle_connections(gateway: &Gateway) -> usize {
     let before = gateway.memory();
     let idle = idle_connections(gateway.address).await;
     // HTTP's machinery is given back.
     sleep(Duration::from_secs(1)).await;
     let each = gateway.memory().saturating_sub(before) * 1024 / IDLE;
-    watch("10,000 idle connections", &format!("{each} bytes a connection")).await;
+    let what = format!("{IDLE} idle connections");
+    let failed = watch(gateway, &what, &format!("{each} bytes a connection")).await;
     let mut alive = 0;
     for mut connection in idle {
-        alive += usize::from(ask(&mut connection, SIGN).await.is_some());
+        alive += usize::from(ask(&mut connection, SIGN).await == Some(200));
     }
-    println!("| and then | {} | | | | {alive} of them still work |", gateway.memory());
+    print_note(gateway, &format!("{alive} of them still work"));
+    failed + IDLE - alive
+}
 
-    let stop = CancellationToken::new();
-    let (cut, bad) = (Arc::default(), Arc::default());
+async fn watch_dripped_heads(gateway: &Gateway) -> usize {
+    let (stop, cut) = (CancellationToken::new(), Arc::default());
     for _ in 0..DRIPPING {
-        tokio::spawn(
-            stop.clone()
-                .run_until_cancelled_owned(drip(gateway.address, Arc::clone(&cut))),
-        );
+        let drip = drip(gateway.address, Arc::clone(&cut));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(drip));
     }
     // Long enough for the first of them to be cut.
     sleep(Duration::from_secs(12)).await;
-    watch("5,000 heads dripped", "").await;
+    let failed = watch(gateway, &format!("{DRIPPING} heads dripped"), "").await;
     stop.cancel();
-    println!(
-        "| and then | {} | | | | {} were cut |",
-        gateway.memory(),
-        cut.load(Ordering::Relaxed)
-    );
+    print_note(gateway, &format!("{} were cut", cut.load(Ordering::Relaxed)));
+    failed
+}
 
-    let stop = CancellationToken::new();
+async fn watch_flood(gateway: &Gateway) -> usize {
+    let (stop, counts) = (CancellationToken::new(), Arc::<FloodCounts>::default());
     for number in 0..FLOODING {
-        let flood = flood(gateway.address, number, Arc::clone(&bad));
+        let flood = flood(gateway.address, number, Arc::clone(&counts));
         tokio::spawn(stop.clone().run_until_cancelled_owned(flood));
     }
     let start = Instant::now();
-    watch("a flood of bad input", "").await;
-    let rate = bad.load(Ordering::Relaxed) as u64 / start.elapsed().as_secs();
+    let failed = watch(gateway, "a flood of bad input", "").await;
+    let seconds = start.elapsed().as_secs_f64();
     stop.cancel();
-    println!(
-        "| and then | {} | | | | {rate} a second were refused |",
-        gateway.memory()
+    let per_second = |count: &AtomicU32| f64::from(count.load(Ordering::Relaxed)) / seconds;
+    print_note(
+        gateway,
+        &format!(
+            "a second: {:.0} refused with the right status, {:.0} of the large heads cut without an answer",
+            per_second(&counts.refused),
+            per_second(&counts.cut)
+        ),
     );
-    sleep(Duration::from_secs(2)).await;
-    watch("quiet again", "").await;
+    let wrong = counts.wrong.lock().unwrap();
+    for (what, count) in wrong.iter() {
+        print_note(gateway, &format!("FAILED: {count} times {what}"));
+    }
+    failed + wrong.values().sum::<usize>()
 }
 
 /// The real binary.
@@ -141,42 +166,65 @@ impl Drop for Gateway {
     }
 }
 
-/// Sends a request and reads an answer, which is taken to come in one piece; its length, or `None`
-/// where the connection is over.
-async fn ask(connection: &mut TcpStream, request: &str) -> Option<usize> {
-    connection.write_all(request.as_bytes()).await.ok()?;
+/// Sends a request and reads an answer, which is taken to come in one piece; its status, or `None` if the connection
+/// ends without one.
+async fn ask(connection: &mut TcpStream, request: &str) -> Option<u16> {
+    // A large head may be refused before all of it is sent.
+    let _ = connection.write_all(request.as_bytes()).await;
     let mut answer = [0; 4096];
-    connection.read(&mut answer).await.ok().filter(|length| *length > 0)
+    let length = connection.read(&mut answer).await.ok()?;
+    let status = answer[..length].strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    std::str::from_utf8(status).ok()?.parse().ok()
 }
 
-/// How long each good request took, first connection included.
-async fn good_requests(address: SocketAddr) -> Vec<Duration> {
+/// What became of good requests.
+#[derive(Default)]
+struct Watched {
+    /// How long each took that was answered with 200, first connection included.
+    times: Vec<Duration>,
+    /// How many had another answer or none.
+    failed: usize,
+}
+
+async fn good_requests(address: SocketAddr) -> Watched {
     let end = Instant::now() + WATCH;
-    let pages = (0..PAGES).map(|_| {
-        tokio::spawn(async move {
-            let (mut times, mut connection) = (Vec::new(), None);
-            while Instant::now() < end {
-                let start = Instant::now();
-                let open = match &mut connection {
-                    Some(open) => open,
-                    none => none.insert(TcpStream::connect(address).await.unwrap()),
-                };
-                ask(open, SIGN).await.expect("a good request was answered");
-                times.push(start.elapsed());
-                sleep(PAUSE).await;
-            }
-            times
-        })
-    });
-    let times = futures_util::future::join_all(pages).await;
-    times.into_iter().flat_map(Result::unwrap).collect()
+    let pages = (0..PAGES).map(|_| tokio::spawn(page(address, end)));
+    let mut all = Watched::default();
+    for page in futures_util::future::join_all(pages).await {
+        let page = page.unwrap();
+        all.times.extend(page.times);
+        all.failed += page.failed;
+    }
+    all
+}
+
+async fn page(address: SocketAddr, end: Instant) -> Watched {
+    let (mut seen, mut connection) = (Watched::default(), None);
+    while Instant::now() < end {
+        let start = Instant::now();
+        if connection.is_none() {
+            connection = TcpStream::connect(address).await.ok();
+        }
+        let status = match &mut connection {
+            Some(open) => ask(open, SIGN).await,
+            None => None,
+        };
+        if status == Some(200) {
+            seen.times.push(start.elapsed());
+        } else {
+            seen.failed += 1;
+            connection = None;
+        }
+        sleep(PAUSE).await;
+    }
+    seen
 }
 
 async fn idle_connections(address: SocketAddr) -> Vec<TcpStream> {
     let mut connections = Vec::with_capacity(IDLE);
     for _ in 0..IDLE {
         let mut connection = TcpStream::connect(address).await.unwrap();
-        ask(&mut connection, SIGN).await.unwrap();
+        assert_eq!(ask(&mut connection, SIGN).await, Some(200));
         connections.push(connection);
     }
     connections
@@ -201,33 +249,71 @@ async fn drip(address: SocketAddr, cut: Arc<AtomicUsize>) {
     }
 }
 
-/// One kind of nonsense after the other, as fast as it is refused.
-async fn flood(address: SocketAddr, number: usize, count: Arc<AtomicUsize>) {
-    let upload = "POST /p/active/weChatOa/upload HTTP/1.1\r\nhost: a\r\n";
-    let bad = [
-        "GET /wechat/jsSDK?url=%FF HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-        format!(
-            "GET /wechat/jsSDK?url={} HTTP/1.1\r\nhost: a\r\n\r\n",
-            "%25".repeat(3_000)
+/// What became of bad requests.
+#[derive(Default)]
+struct FloodCounts {
+    /// Answered with the status that they should have.
+    refused: AtomicU32,
+    /// Large heads whose connection was closed while they were still being sent, so that the answer was lost.
+    cut: AtomicU32,
+    /// All others, by what they were and what was answered.
+    wrong: Mutex<BTreeMap<String, usize>>,
+}
+
+const LARGE_HEAD: &str = "a head of 100 kB";
+
+/// Bad requests, each with what it is and the status that it should be refused with.
+fn bad_requests() -> [(&'static str, u16, String); 7] {
+    let sign = |url: &str| format!("GET /wechat/jsSDK?url={url} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let upload = |rest: &str| format!("POST /p/active/weChatOa/upload HTTP/1.1\r\nhost: a\r\ncontent-type: {rest}");
+    [
+        ("a URL that is not UTF-8", 400, sign("%FF")),
+        ("a URL of percent signs", 400, sign(&"%25".repeat(3_000))),
+        (
+            "half a JSON body",
+            400,
+            upload("application/json\r\ncontent-length: 9\r\n\r\n{\"mediaId"),
         ),
-        format!("{upload}content-type: application/json\r\ncontent-length: 9\r\n\r\n{{\"mediaId"),
-        format!("{upload}content-type: text/plain\r\ncontent-length: 0\r\n\r\n"),
-        "\u{16}\u{3}\u{1} no HTTP\r\n\r\n".to_owned(),
-        format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(100_000)),
-        "GET /nope HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-    ];
+        ("a body of text", 415, upload("text/plain\r\ncontent-length: 0\r\n\r\n")),
+        ("no HTTP", 400, "\u{16}\u{3}\u{1} no HTTP\r\n\r\n".to_owned()),
+        (
+            LARGE_HEAD,
+            431,
+            format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(100_000)),
+        ),
+        (
+            "an unknown path",
+            404,
+            "GET /nope HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+        ),
+    ]
+}
+
+/// One bad request after the other, as fast as they are refused.
+async fn flood(address: SocketAddr, number: usize, counts: Arc<FloodCounts>) {
     let mut connection = None;
-    for request in bad.iter().cycle().skip(number) {
+    for (what, expected, request) in bad_requests().iter().cycle().skip(number) {
         let open = match &mut connection {
             Some(open) => open,
+            // It fails if the clients' ports are used up; they come back within seconds.
             none => match TcpStream::connect(address).await {
                 Ok(open) => none.insert(open),
                 Err(_) => continue,
             },
         };
-        let answered = ask(open, request).await.is_some();
-        count.fetch_add(usize::from(answered), Ordering::Relaxed);
-        if !answered || !request.starts_with("GET /w") {
+        let status = ask(open, request).await;
+        match status {
+            Some(status) if status == *expected => _ = counts.refused.fetch_add(1, Ordering::Relaxed),
+            None if *what == LARGE_HEAD => _ = counts.cut.fetch_add(1, Ordering::Relaxed),
+            other => {
+                let answer = other.map_or("without an answer".to_owned(), |status| {
+                    format!("answered with {status}")
+                });
+                let mut wrong = counts.wrong.lock().unwrap();
+                *wrong.entry(format!("{what} {answer}")).or_default() += 1;
+            }
+        }
+        if status.is_none() || !request.starts_with("GET /w") {
             connection = None;
         }
     }

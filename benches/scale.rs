@@ -1,7 +1,7 @@
 //! How load grows with gateways, accounts and remembered pictures: Redis commands, renewals, how soon a replica adopts a
 //! new token, memory.
 //!
-//! `cargo bench --bench scale` starts gateways of its own, a redis-server and the sandbox on loopback; it takes some seven
+//! `cargo bench --bench scale` starts gateways of its own, a redis-server and the sandbox on loopback; it takes some eight
 //! minutes once it is built.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
@@ -23,11 +23,16 @@ use support::{Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost,
 const WATCH: Duration = Duration::from_secs(20);
 const ACCOUNTS: usize = 1000;
 const PICTURES: usize = 1_000_000;
+/// How many tokens are invalidated in turn.
+const KILLS: u64 = 3;
 
 #[tokio::main]
 async fn main() {
-    println!("| gateways | Redis commands/s, idle | token calls for the start | adopted by all others after |");
-    println!("| ---: | ---: | ---: | ---: |");
+    println!(
+        "| gateways | Redis commands/s, idle | token calls for the start | token calls for {KILLS} renewals | \
+         a new token adopted by all others after, at most |"
+    );
+    println!("| ---: | ---: | ---: | ---: | ---: |");
     for gateways in [1, 2, 4] {
         replicas(gateways).await;
     }
@@ -63,37 +68,54 @@ async fn replicas(number: usize) {
     for gateway in &gateways {
         gateway.until_ready().await;
     }
-    let calls = wechat.sandbox.calls(Api::StableToken);
+    let at_start = token_calls(&wechat);
     let commands = commands_per_second(&redis).await;
+    let before = token_calls(&wechat);
+    let mut worst = Duration::ZERO;
+    for _ in 0..KILLS {
+        worst = worst.max(adoption(&gateways, &wechat).await);
+    }
+    // A gateway that renewed the last token once more, without need, would do so within `adopt_interval`.
+    sleep(Duration::from_secs(3)).await;
+    let renewals = token_calls(&wechat) - before;
     let adopted = if number > 1 {
-        let worst = worst_adoption(&gateways, &wechat).await;
-        format!("{:.1} s at most, of 3", worst.as_secs_f64())
+        format!("{:.1} s", worst.as_secs_f64())
     } else {
         String::new()
     };
-    println!("| {number} | {commands:.1} | {calls} | {adopted} |");
+    println!("| {number} | {commands:.1} | {at_start} | {renewals} | {adopted} |");
 }
 
-/// The longest that the other gateways went on with a token that the first one had replaced.
-async fn worst_adoption(gateways: &[GatewayProcess], wechat: &SandboxHost) -> Duration {
+fn token_calls(wechat: &SandboxHost) -> u64 {
+    wechat.sandbox.calls(Api::StableToken)
+}
+
+/// Invalidates the token, has the first gateway renew it, and says how long the others go on with the old one: counted
+/// from the call to WeChat, and so a little too long.
+async fn adoption(gateways: &[GatewayProcess], wechat: &SandboxHost) -> Duration {
     let app_id = wechat.account().app_id;
     let series = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");
-    let mut worst = Duration::ZERO;
-    for _ in 0..3 {
-        // Tokens that die in quick succession are renewed with growing pauses.
-        sleep(Duration::from_secs(20)).await;
-        wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
-        assert_eq!(gateways[0].upload_new_photo().await.code(), (200, 0));
-        let (renewed, begun) = (gateways[0].metric(&series).await, Instant::now());
-        for gateway in &gateways[1..] {
-            while (gateway.metric(&series).await - renewed).abs() > 0.9 {
-                assert!(begun.elapsed() < support::LIMIT, "it is never adopted");
-                sleep(Duration::from_millis(20)).await;
-            }
+    // Tokens that die in quick succession are renewed with growing pauses.
+    sleep(Duration::from_secs(20)).await;
+    let (before, killed) = (token_calls(wechat), Instant::now());
+    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    let call_arrives = async {
+        while token_calls(wechat) == before {
+            assert!(killed.elapsed() < support::LIMIT, "it is never renewed");
+            sleep(Duration::from_millis(1)).await;
         }
-        worst = worst.max(begun.elapsed());
+        Instant::now()
+    };
+    let (answer, begun) = tokio::join!(gateways[0].upload_new_photo(), call_arrives);
+    assert_eq!(answer.code(), (200, 0));
+    let renewed = gateways[0].metric(&series).await;
+    for gateway in &gateways[1..] {
+        while (gateway.metric(&series).await - renewed).abs() > 0.9 {
+            assert!(begun.elapsed() < support::LIMIT, "it is never adopted");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
-    worst
+    begun.elapsed()
 }
 
 async fn many_accounts() {
@@ -121,27 +143,21 @@ async fn many_accounts() {
     let settings = builder(&redis).variable("WXGATE_CONFIG", path.display());
     let gateway = GatewayProcess::start(&settings, &wechat).await;
     let listening = begun.elapsed();
-    let issued = async || wechat.sandbox.calls(Api::GetTicket);
-    while issued().await < ACCOUNTS as u64 {
-        assert!(
-            begun.elapsed() < Duration::from_mins(2),
-            "{} tickets only",
-            issued().await
-        );
-        sleep(Duration::from_millis(20)).await;
-    }
+    // `ready` means that each account holds a token and a ticket.
+    gateway.until_it_says("ready").await;
+    let ready = begun.elapsed();
     println!("{ACCOUNTS} accounts in one gateway:");
     println!(
         "- listening after {} ms, every account ready after {:.1} s, {} MiB resident",
         listening.as_millis(),
-        begun.elapsed().as_secs_f64(),
+        ready.as_secs_f64(),
         gateway.memory("VmRSS:") / 1024
     );
     println!("- Redis commands/s, idle: {:.0}", commands_per_second(&redis).await);
-    let (mut most, mut renewed, mut last) = (0, 0, wechat.sandbox.calls(Api::StableToken));
+    let (mut most, mut renewed, mut last) = (0, 0, token_calls(&wechat));
     for _ in 0..150 {
         sleep(Duration::from_secs(1)).await;
-        let calls = wechat.sandbox.calls(Api::StableToken);
+        let calls = token_calls(&wechat);
         most = most.max(calls - last);
         renewed += calls - last;
         last = calls;

@@ -2,8 +2,9 @@
 //!
 //! `scripts/bench` (or `cargo bench --bench load -- [start] [signing] [uploads]`) runs it. Each server
 //! is a process of its own on the first processor; what asks it, and what it asks, is on the second.
-//! The servers take turns, each turn a new process's, and every figure is the median over the rounds: so
-//! the ratios hold on a machine that others use too. The same binary plays the other parts; see [`ROLES`].
+//! The servers take turns, each turn a new process's. Rates, times and processor time are medians over the rounds,
+//! so that the ratios hold on a machine that others use too; memory is the largest of all rounds. The same binary
+//! plays the other parts; see [`ROLES`].
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "the references have clients of their own")]

@@ -145,7 +145,8 @@ pub fn uploads(report: &mut Report) {
     report.figure("wxgate, uploads: peak above it", lasting.memory("VmHWM") - idle, "MiB");
 }
 
-/// Pictures of `size` bytes, none of them named twice as long as `turn` isn't.
+/// Uploads pictures of `size` bytes. Their media ids contain `turn`: calls with different turns never name the same
+/// picture, since one that is stored already would not be fetched again.
 fn upload_many(server: &Server, size: usize, at_once: usize, turn: &str, seconds: u32) -> wrk::Seen {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/upload.lua");
     let environment = [
