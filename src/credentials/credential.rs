@@ -86,6 +86,10 @@ pub(crate) struct Policy {
 /// this long, and WeChat is asked again before that is over.
 const CONFIRMED: Duration = Duration::from_mins(5);
 
+/// When WeChat is asked for a ticket again, in parts of `ticket_max_age`. After a start, the tickets of all accounts are
+/// equally old.
+const ASKED_AGAIN: std::ops::RangeInclusive<f64> = 0.95..=1.0;
+
 impl Policy {
     pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
         Self {
@@ -104,15 +108,17 @@ impl Policy {
     ///
     /// The margin is at most a quarter of what is left of the life. So a credential whose life WeChat shortens is not
     /// renewed in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes:
-    /// each time only a quarter of the rest remains. The margin is shortened at random, so that replicas don't renew
-    /// in step.
+    /// each time only a quarter of the rest remains. The margin and the age are shortened at random, so that neither
+    /// replicas nor accounts renew in step.
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
         let now = Moment::now();
         let life = expires_at.saturating_duration_since(now);
         let margin = self.jitter.spread(self.refresh_ahead.min(life / 4), 0.9..=1.0);
         let renew_at = match kind {
             Kind::AccessToken => expires_at - margin,
-            Kind::JsapiTicket | Kind::CardTicket => (expires_at - margin).min(now + self.ticket_max_age),
+            Kind::JsapiTicket | Kind::CardTicket => {
+                (expires_at - margin).min(now + self.jitter.spread(self.ticket_max_age, ASKED_AGAIN))
+            }
         };
         Credential {
             fingerprint: value.fingerprint(),
@@ -156,5 +162,26 @@ labelled! {
         Unanswered = "in_doubt",
         /// An operator wants it.
         Operator = "operator",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn tickets_of_one_moment_are_asked_for_again_over_minutes() {
+        let policy = Policy::new(&settings::Credentials::default(), &settings::WeChat::default());
+        let ticket = || policy.credential(Kind::JsapiTicket, Secret::new("ticket"), Moment::now() + 2 * HOUR);
+        let mut ages: Vec<u64> = (0..1000)
+            .map(|_| ticket())
+            .map(|ticket| ticket.renew_at.saturating_duration_since(ticket.held_since).as_secs())
+            .collect();
+        ages.sort_unstable();
+        assert!(ages.iter().all(|age| *age <= HOUR.as_secs()), "{:?}", ages.last());
+        let busiest = ages.chunk_by(|one, next| one == next).map(<[u64]>::len).max();
+        assert!(busiest < Some(50), "{busiest:?} in one second");
     }
 }
