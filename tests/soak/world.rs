@@ -211,14 +211,13 @@ impl World {
         self.service_proxy.disturbed() + self.s3_proxy.disturbed()
     }
 
-    /// The index of the master among the two, as the sentinel tells the gateways, once it is one.
+    /// The index of the master among the two, as the sentinel tells the gateways, once no failover is under way.
     pub async fn master(&self, servers: &[RedisServer; 2]) -> usize {
         let found = Mutex::new(0);
         until("the sentinel names a master", || async {
-            let address = self.sentinel.master().await;
-            let Some(index) = servers.iter().position(|server| server.address == address) else {
-                return false;
-            };
+            let address = self.sentinel.good_master().await;
+            let index = servers.iter().position(|server| Some(server.address) == address);
+            let Some(index) = index else { return false };
             *found.lock().unwrap() = index;
             servers[index].role().await.as_deref() == Some("master")
         })

@@ -67,11 +67,12 @@ impl Sentinel {
         }
     }
 
-    /// Where it says that the master is.
+    /// Where it says that the master is, if nothing is wrong with that one.
     #[allow(dead_code, reason = "only in the soak it changes")]
-    pub async fn master(&self) -> SocketAddr {
+    pub async fn good_master(&self) -> Option<SocketAddr> {
         let (host, port): (String, u16) = self.ask("GET-MASTER-ADDR-BY-NAME mymaster").await;
-        SocketAddr::new(host.parse().unwrap(), port)
+        let good = self.good("MASTERS", "master").await == 1;
+        good.then(|| SocketAddr::new(host.parse().unwrap(), port))
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, what: &str) -> T {
