@@ -296,10 +296,13 @@ async fn flood(address: SocketAddr, number: usize, counts: Arc<FloodCounts>) {
         let open = match &mut connection {
             Some(open) => open,
             // It fails if the clients' ports are used up; they come back within seconds.
-            none => match TcpStream::connect(address).await {
-                Ok(open) => none.insert(open),
-                Err(_) => continue,
-            },
+            none => {
+                let Ok(open) = TcpStream::connect(address).await else {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    continue;
+                };
+                none.insert(open)
+            }
         };
         let status = ask(open, request).await;
         match status {

@@ -6,27 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use wxgate::sandbox::{Api, TokenKind};
+use wxgate::sandbox::TokenKind;
 
 use crate::model::{Excuse, Model, Stored};
 use crate::pictures::Sum;
 use crate::replica::Size;
 use crate::support::S3Server;
+use crate::token_calls::TokenCalls;
 use crate::world::{CLIENT_SECRET, GATEWAYS, World};
 
-/// How much a process may grow after its first minute.
+/// When a process has what it needs.
+const SETTLED: Duration = Duration::from_secs(30);
+/// How much it may grow after that.
 const GROWTH: Size = Size {
     memory: 24 * 1024,
     files: 100,
 };
-/// What none may ever have.
+/// What it may have until then.
 const CEILING: Size = Size {
     memory: 128 * 1024,
     files: 250,
 };
-
-/// Token calls that the start may cost: one for each gateway and account, and a second try.
-const CALLS_AT_START: u64 = 12;
 
 pub struct Checks {
     world: Arc<World>,
@@ -35,7 +35,8 @@ pub struct Checks {
     seen: usize,
     /// The last minute's lines: what is known to be a secret only now may be in them.
     last_lines: Vec<String>,
-    /// What each process had when it was a minute old, by its id.
+    token_calls: TokenCalls,
+    /// What each process had once it was [`SETTLED`], by its id.
     settled: HashMap<u32, Size>,
 }
 
@@ -46,6 +47,7 @@ impl Checks {
             model: Arc::clone(model),
             seen: 0,
             last_lines: Vec::new(),
+            token_calls: TokenCalls::watch(world),
             settled: HashMap::new(),
         }
     }
@@ -55,22 +57,20 @@ impl Checks {
         let stored = self.model.stored_after(self.seen);
         self.seen += stored.len();
         self.pictures_are_there(&stored);
-        self.token_calls_are_explained(minute);
+        let token_calls = self.token_calls.check(&self.model, minute);
         let sizes = self.sizes_are_flat().await;
         self.logs_are_clean().await;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let counts = &self.model.counts;
         format!(
             "minute {minute}: {} signatures ({} pages without), {} photos ({} tries more), {} SDK calls, {} failures excused, \
-             {} token calls (at most {}); {}",
+             {token_calls}; {}",
             count(&counts.signatures),
             count(&counts.unsigned_pages),
             count(&counts.photos),
             count(&counts.photo_retries),
             count(&counts.sdk_calls),
             count(&counts.excused),
-            self.token_calls(),
-            self.allowed_token_calls(minute),
             sizes.join(", "),
         )
     }
@@ -87,15 +87,16 @@ impl Checks {
         self.pictures_are_there(&stored);
         let undisturbed = self.pictures_are_there_once(&stored);
         assert!(undisturbed * 10 >= stored.len(), "hardly a photo was undisturbed");
+        let disturbed = self.world.disturbed_connections();
+        assert!(disturbed > 0, "no fault has met a connection to a store");
         self.no_parts_are_left();
         self.logs_are_clean().await;
         let failovers = counts.failovers.load(Ordering::Relaxed);
         assert!(minutes < 10 || failovers > 0, "Redis never failed over");
         format!(
-            "{undisturbed} of {} photos without a fault that may store them twice; {failovers} failovers; {} connections to \
-             stores met a fault",
+            "{undisturbed} of {} photos without a fault that may store them twice; {failovers} failovers; {disturbed} connections \
+             to stores met a fault",
             stored.len(),
-            self.world.disturbed_connections(),
         )
     }
 
@@ -128,36 +129,18 @@ impl Checks {
         undisturbed.count()
     }
 
-    /// No upload in parts was left behind, but by a gateway that was killed or could not reach the store.
+    /// No upload in parts was left behind, but by a gateway that was killed or that the store kept from removing it.
     fn no_parts_are_left(&self) {
         for (name, written) in self.world.parts() {
             let age = SystemTime::now().duration_since(written).unwrap_or_default();
             let written = Instant::now().checked_sub(age).unwrap_or(self.model.begun);
-            let until = written + Duration::from_secs(30);
+            let until = written + Duration::from_secs(5);
             let excused = self.model.excuses_between(Excuse::PartsLeft, written, until);
             self.model.failed(excused, &format!("{name} was left in the bucket"));
         }
     }
 
-    fn token_calls(&self) -> u64 {
-        let sandbox = &self.world.wechat.sandbox;
-        sandbox.calls(Api::StableToken) + sandbox.calls(Api::Token)
-    }
-
-    /// Lives of a minute are renewed after three quarters of it, for both accounts; faults may cost more calls.
-    fn allowed_token_calls(&self, minutes: u64) -> u64 {
-        CALLS_AT_START + 2 * 2 * minutes + self.model.counts.allowed_token_calls.load(Ordering::Relaxed)
-    }
-
-    fn token_calls_are_explained(&self, minutes: u64) {
-        let (calls, allowed) = (self.token_calls(), self.allowed_token_calls(minutes));
-        if calls > allowed {
-            self.model
-                .violation(&format!("{calls} token calls, {allowed} are explained"));
-        }
-    }
-
-    /// No process grows once it has served for a minute; the sizes, to be printed.
+    /// No process grows once it has settled; the sizes, to be printed.
     async fn sizes_are_flat(&mut self) -> Vec<String> {
         let mut sizes = Vec::new();
         for index in 0..GATEWAYS {
@@ -169,7 +152,7 @@ impl Checks {
                 Some(settled) => *settled + GROWTH,
                 None => CEILING,
             };
-            if age >= Duration::from_mins(1) {
+            if age >= SETTLED {
                 self.settled.entry(process).or_insert(size);
             }
             if size.exceeds(limit) {

@@ -32,16 +32,21 @@ pub struct Player {
 }
 
 impl Faults {
-    /// Faults for a run of this length.
+    /// Faults for a run of this length. In a short one the gateways move once, early, so that they serve for a while.
     pub fn start(world: &Arc<World>, model: &Arc<Model>, seed: u64, length: Duration) -> Self {
         let stop = CancellationToken::new();
         let begun = Instant::now();
+        let moves: &[Duration] = if length < Duration::from_mins(6) {
+            &[Duration::from_secs(20)]
+        } else {
+            &[length * 2 / 3, length / 3][..]
+        };
         let players = (0..5).map(|number: u64| {
             let mut player = Player {
                 world: Arc::clone(world),
                 model: Arc::clone(model),
                 rng: StdRng::seed_from_u64(seed.wrapping_mul(5) + number),
-                moves: vec![begun + length * 2 / 3, begun + length / 3],
+                moves: moves.iter().map(|at| begun + *at).collect(),
                 token_died: [None; 2],
             };
             let stop = stop.clone();
@@ -99,7 +104,7 @@ impl Player {
             self.rng.random_range(0..4)
         };
         let (world, gateway) = (&self.world, &self.world.gateways[index]);
-        let gone = Excuse::GatewayGone(index);
+        let (gone, fresh) = (Excuse::GatewayGone(index), Excuse::Fresh(index));
         match draw {
             0 => {
                 let _fault = self.model.plays("gateway frozen", &[gone, Excuse::StoredTwice]);
@@ -108,19 +113,19 @@ impl Player {
                 gateway.signal("CONT").await;
             }
             1 => {
-                let excuses = [gone, Excuse::StoredTwice, Excuse::PartsLeft];
+                let excuses = [gone, fresh, Excuse::StoredTwice, Excuse::PartsLeft];
                 let _fault = self.model.plays("gateway killed", &excuses);
                 gateway.stop(true).await;
                 sleep(time).await;
                 world.start_gateway(index, None).await;
             }
             2 => {
-                let _fault = self.model.plays("gateway restarted", &[gone]);
+                let _fault = self.model.plays("gateway restarted", &[gone, fresh]);
                 gateway.stop(false).await;
                 world.start_gateway(index, None).await;
             }
             _ => {
-                let _fault = self.model.plays("gateway short of open files", &[gone]);
+                let _fault = self.model.plays("gateway short of open files", &[gone, fresh]);
                 gateway.stop(false).await;
                 world.start_gateway(index, Some(64)).await;
                 sleep(time).await;
@@ -137,7 +142,8 @@ impl Player {
             .plays("gateways move to the other store", &[Excuse::StoredTwice]);
         self.world.changes_store();
         for (index, gateway) in self.world.gateways.iter().enumerate() {
-            let _fault = self.model.plays("gateway moves", &[Excuse::GatewayGone(index)]);
+            let excuses = [Excuse::GatewayGone(index), Excuse::Fresh(index)];
+            let _fault = self.model.plays("gateway moves", &excuses);
             gateway.stop(false).await;
             self.world.start_gateway(index, None).await;
             gateway.caller.until_ready().await;
@@ -147,7 +153,7 @@ impl Player {
     /// Each fault lasts until there is one master.
     async fn disturbs_redis(&mut self) {
         const EXCUSES: &[Excuse] = &[Excuse::RedisFails, Excuse::StoredTwice];
-        let (frozen, dead, two_masters) = (self.millis(200..3000), self.millis(2500..6000), self.millis(0..4000));
+        let (frozen, dead, two_masters) = (self.millis(200..4000), self.millis(3500..7000), self.millis(0..4000));
         let draw = self.rng.random_range(0..4);
         let mut servers = self.world.redis.lock().await;
         let master = self.world.master(&servers).await;
@@ -190,6 +196,7 @@ impl Player {
             let address = servers[successor].address;
             let demoted = format!("REPLICAOF {} {}", address.ip(), address.port());
             servers[master].command::<()>(&demoted).await;
+            self.world.master(&servers).await;
         }
     }
 

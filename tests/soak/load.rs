@@ -22,8 +22,10 @@ const PAGES: u64 = 3;
 const PHOTOGRAPHERS: u64 = 4;
 
 /// One photo in so many is larger than one part of an upload to S3.
-const LARGE: f64 = 1.0 / 120.0;
+const LARGE: f64 = 1.0 / 60.0;
 
+/// How long a page waits for one post of a photo: longer than `server.request_timeout`.
+const POST_LIMIT: Duration = Duration::from_secs(35);
 /// How long a page goes on posting a photo.
 const PATIENCE: Duration = Duration::from_secs(75);
 
@@ -113,7 +115,7 @@ impl Client {
     }
 
     /// Sends what `request` makes for the gateways in turn, until one of them answers, as a load balancer would.
-    pub async fn sends(
+    pub async fn send_to_any(
         &mut self,
         what: &str,
         request: impl Fn(&World, usize) -> reqwest::RequestBuilder,
@@ -121,7 +123,7 @@ impl Client {
         let begun = Instant::now();
         for _ in 0..GATEWAYS {
             self.next = (self.next + 1) % GATEWAYS;
-            if let Ok(answer) = self.asks(what, self.next, request(&self.world, self.next)).await {
+            if let Ok(answer) = self.send_to(what, self.next, request(&self.world, self.next)).await {
                 return Some(answer);
             }
         }
@@ -132,7 +134,7 @@ impl Client {
     }
 
     /// The answer of gateway number `index`. It never fails in itself, and without an answer only if a fault has hit it.
-    async fn asks(&self, what: &str, index: usize, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    async fn send_to(&self, what: &str, index: usize, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let sent = Instant::now();
         let answered = async { Answer::of(request.send().await?).await }.await;
         match &answered {
@@ -152,7 +154,7 @@ impl Client {
         let app_id = self.world.account(self.account).app_id;
         let query = format!("/wechat/jsSDK?appId={app_id}&url={}", encode_uri_component(&page));
         let (begun, http) = (Instant::now(), self.http.clone());
-        let sent = self.sends("a page", |world, index| {
+        let sent = self.send_to_any("a page", |world, index| {
             http.get(world.gateways[index].caller.url(&query))
                 .timeout(Duration::from_secs(3))
         });
@@ -172,11 +174,13 @@ impl Client {
         self.model.counts.signatures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the gateway that answered has just started, or its ticket has ended, while neither Redis nor WeChat had one.
+    /// Whether the gateway that answered has just started, can't read the ticket in Redis, and can't fetch one: no classic
+    /// token is fetched without the lock.
     fn may_lack_a_ticket(&self, begun: Instant, answer: &Answer) -> bool {
         let now = |excuse| self.model.excuses(excuse, begun);
-        let alone = now(Excuse::RedisFails) || now(Excuse::GatewayGone(self.next));
-        answer.status == 503 && now(Excuse::WeChatFails) && alone
+        let alone = now(Excuse::Fresh(self.next)) && now(Excuse::RedisFails);
+        let cannot_fetch = self.account == CLASSIC || now(Excuse::WeChatFails);
+        answer.status == 503 && alone && cannot_fetch
     }
 
     async fn takes_a_photo(&mut self) {
@@ -191,10 +195,12 @@ impl Client {
             1 + usize::from(self.rng.random_bool(0.2)),
             usize::from(self.rng.random_bool(0.2)),
         );
-        let posted = futures_util::future::join_all((0..posts).map(|_| self.posts(&media_id, begun))).await;
+        let first = self.rng.random_range(0..GATEWAYS);
+        let posted = (first..first + posts).map(|gateway| self.post_until_stored(&media_id, gateway, begun));
+        let posted = futures_util::future::join_all(posted).await;
         let mut urls: Vec<String> = posted.into_iter().flatten().collect();
         for _ in 0..again {
-            urls.extend(self.posts(&media_id, Instant::now()).await);
+            urls.extend(self.post_until_stored(&media_id, first + 1, Instant::now()).await);
         }
         urls.dedup();
         if urls.len() > 1 {
@@ -215,18 +221,19 @@ impl Client {
         bytes
     }
 
-    /// Posts a photo until it is stored; its URL.
-    async fn posts(&self, media_id: &str, begun: Instant) -> Option<String> {
+    /// Posts a photo to one gateway after the other until it is stored; its URL.
+    async fn post_until_stored(&self, media_id: &str, first: usize, begun: Instant) -> Option<String> {
         let app_id = self.world.account(self.account).app_id;
-        let mut index: usize = rand::random_range(0..GATEWAYS);
+        let mut index = first % GATEWAYS;
         let mut last = String::new();
         while begun.elapsed() < PATIENCE {
             let url = self.world.gateways[index].caller.url("/p/active/weChatOa/upload");
             let request = self
                 .http
                 .post(url)
+                .timeout(POST_LIMIT)
                 .json(&json!({ "mediaId": media_id, "appId": app_id.as_str() }));
-            let pause = match self.asks("a photo", index, request).await {
+            let pause = match self.send_to("a photo", index, request).await {
                 Ok(answer) if answer.status == 200 && answer.body["data"].is_string() => {
                     self.model.counts.photos.fetch_add(1, Ordering::Relaxed);
                     return answer.body["data"].as_str().map(str::to_owned);

@@ -14,6 +14,8 @@ use crate::pictures::Sum;
 pub enum Excuse {
     /// This gateway does not answer, or breaks off.
     GatewayGone(usize),
+    /// This gateway has just started and has nothing in memory.
+    Fresh(usize),
     /// WeChat itself fails, so calls of it do.
     WeChatFails,
     /// WeChat invalidated a token: a call with a large body can't be repeated.
@@ -33,9 +35,10 @@ impl Excuse {
     fn grace(self) -> Duration {
         Duration::from_secs(match self {
             Self::StoredTwice => 1,
+            Self::PartsLeft => 2,
             Self::GatewayGone(_) => 3,
             Self::TokenDied | Self::RedisFails => 8,
-            Self::WeChatFails | Self::PartsLeft => 12,
+            Self::WeChatFails | Self::Fresh(_) => 12,
             Self::DeadTokenGivenOut => 20,
         })
     }
@@ -43,7 +46,7 @@ impl Excuse {
     /// How many token calls such a fault may cost.
     fn token_calls(self) -> u64 {
         match self {
-            Self::GatewayGone(_) | Self::StoredTwice | Self::PartsLeft => 0,
+            Self::GatewayGone(_) | Self::Fresh(_) | Self::StoredTwice | Self::PartsLeft => 0,
             Self::WeChatFails | Self::RedisFails => 1,
             Self::TokenDied | Self::DeadTokenGivenOut => 3,
         }
@@ -74,7 +77,6 @@ pub struct Counts {
     pub sdk_calls: AtomicU64,
     pub excused: AtomicU64,
     pub failovers: AtomicU64,
-    pub allowed_token_calls: AtomicU64,
 }
 
 pub struct Model {
@@ -85,6 +87,7 @@ pub struct Model {
     sent: Mutex<HashSet<Sum>>,
     stored: Mutex<Vec<Stored>>,
     violations: Mutex<Vec<String>>,
+    allowed_token_calls: AtomicU64,
     secrets: Mutex<HashSet<String>>,
 }
 
@@ -110,6 +113,7 @@ impl Model {
             sent: Mutex::default(),
             stored: Mutex::default(),
             violations: Mutex::default(),
+            allowed_token_calls: AtomicU64::default(),
             secrets: Mutex::default(),
         }
     }
@@ -119,8 +123,7 @@ impl Model {
         println!("  {:>6.1} s  {name}", self.begun.elapsed().as_secs_f64());
         *self.played.lock().unwrap().entry(name).or_default() += 1;
         let token_calls = excuses.iter().map(|excuse| excuse.token_calls()).sum();
-        let allowed = &self.counts.allowed_token_calls;
-        allowed.fetch_add(token_calls, Ordering::Relaxed);
+        self.allowed_token_calls.fetch_add(token_calls, Ordering::Relaxed);
         let mut windows = self.windows.lock().unwrap();
         windows.push(Window {
             excuses: excuses.to_vec(),
@@ -131,6 +134,11 @@ impl Model {
             model: self,
             window: windows.len() - 1,
         }
+    }
+
+    /// How many token calls the faults may have cost so far.
+    pub fn allowed_token_calls(&self) -> u64 {
+        self.allowed_token_calls.load(Ordering::Relaxed)
     }
 
     /// Whether a fault excuses this since `since`.

@@ -50,11 +50,12 @@ async fn take(State(service): State<Service>, headers: HeaderMap, body: Bytes) -
     let content_type = headers["content-type"].to_str().unwrap();
     let boundary = content_type.split_once("boundary=").unwrap().1.trim_matches('"');
     let find = |text: &[u8]| body.windows(text.len()).position(|window| window == text);
-    let (Some(head), Some(end)) = (find(b"\r\n\r\n"), find(format!("\r\n--{boundary}--").as_bytes())) else {
+    let closing = format!("\r\n--{boundary}--\r\n");
+    let (Some(head), Some(whole)) = (find(b"\r\n\r\n"), body.strip_suffix(closing.as_bytes())) else {
         return (StatusCode::BAD_REQUEST, "{}".to_owned());
     };
     let mut pictures = service.0.lock().unwrap();
     let url = format!("http://pictures.test/{}", pictures.len());
-    pictures.insert(url.clone(), sum(&body[head + 4..end]));
+    pictures.insert(url.clone(), sum(&whole[head + 4..]));
     (StatusCode::OK, format!(r#"{{"code":0,"data":"{url}"}}"#))
 }

@@ -79,7 +79,7 @@ impl Replica {
     }
 
     /// This process serves from now on.
-    pub async fn runs(&self, process: GatewayProcess) {
+    pub async fn set_process(&self, process: GatewayProcess) {
         *self.process.lock().await = Some((process, Instant::now()));
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::load::Client;
 use crate::model::Excuse;
-use crate::world::CLIENT_SECRET;
+use crate::world::{CLASSIC, CLIENT_SECRET, GATEWAYS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -48,6 +48,11 @@ impl Sdk {
             let Some(again) = self.call(&token).await else { return };
             body = again;
         }
+        // A frozen gateway may have kept the call for longer than the token lives.
+        if is_rejection(errcode(&body)) && self.token_has_ended() {
+            self.token = None;
+            return;
+        }
         let model = &self.client.model;
         model.counts.sdk_calls.fetch_add(1, Ordering::Relaxed);
         if errcode(&body) != 0 {
@@ -59,17 +64,27 @@ impl Sdk {
         }
     }
 
+    fn token_has_ended(&self) -> bool {
+        let a_second_before = Instant::now() + Duration::from_secs(1);
+        self.token.as_ref().is_some_and(|(_, until)| *until < a_second_before)
+    }
+
     /// Whether a fault explains that a call which began then failed with this code, or status.
     fn is_excused(&self, code: i64, begun: Instant) -> bool {
         let now = |excuse| self.client.model.excuses(excuse, begun);
         // WeChat rejects the token, and no other is to be had.
         let without_token = || now(Excuse::TokenDied) && (now(Excuse::WeChatFails) || now(Excuse::RedisFails));
+        // A gateway that has just started fetches no classic token without the lock.
+        let fresh = || {
+            let any = (0..GATEWAYS).any(|index| now(Excuse::Fresh(index)));
+            self.client.account == CLASSIC && any && now(Excuse::RedisFails)
+        };
         match code {
             _ if is_rejection(code) => {
                 let too_large = self.kind == Kind::Uploader && now(Excuse::TokenDied);
                 too_large || now(Excuse::DeadTokenGivenOut) || without_token()
             }
-            -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token(),
+            -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token() || fresh(),
             _ => false,
         }
     }
@@ -84,7 +99,7 @@ impl Sdk {
         let account = self.client.world.account(self.client.account);
         let (app_id, http) = (account.app_id.to_string(), self.client.http.clone());
         let classic = self.kind == Kind::Repeating;
-        let sent = self.client.sends("a token", |world, index| {
+        let sent = self.client.send_to_any("a token", |world, index| {
             let internal = world.gateways[index].caller.internal;
             if classic {
                 let query = format!("grant_type=client_credential&appid={app_id}&secret={CLIENT_SECRET}");
@@ -107,7 +122,7 @@ impl Sdk {
 
     async fn call(&mut self, token: &str) -> Option<Value> {
         let (http, kind) = (self.client.http.clone(), self.kind);
-        let sent = self.client.sends("a call", |world, index| {
+        let sent = self.client.send_to_any("a call", |world, index| {
             let internal = world.gateways[index].caller.internal;
             if kind == Kind::Uploader {
                 let mut file = vec![0x5A; 100_000];

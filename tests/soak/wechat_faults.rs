@@ -21,11 +21,12 @@ impl Player {
     pub async fn disturbs_wechat(&mut self) {
         const FAILS: &[Excuse] = &[Excuse::WeChatFails];
         const SPARED: &[Excuse] = &[];
+        let time = self.millis(500..6000);
         let (name, rule, excuses): (_, Rule, _) = match self.rng.random_range(0..12) {
             0 if self.may_die(STABLE) => return self.kills_the_token(STABLE, false),
             1 if self.may_die(STABLE) => return self.kills_the_token(STABLE, true),
             2 if self.may_die(CLASSIC) => return self.kills_the_token(CLASSIC, false),
-            3 => return self.loses_its_name().await,
+            3 => return self.loses_its_name(time).await,
             0..=4 => ("WeChat is slow", Fault::delay(Duration::from_secs(2)).into(), SPARED),
             5 => ("WeChat is busy", Fault::errcode(-1).into(), FAILS),
             6 => ("WeChat breaks off", Fault::Reset.into(), FAILS),
@@ -42,7 +43,6 @@ impl Player {
                 )
             }
         };
-        let time = self.millis(500..6000);
         let _fault = self.model.plays(name, excuses);
         let injected = self.world.wechat.sandbox.inject(rule);
         sleep(time).await;
@@ -74,13 +74,15 @@ impl Player {
         self.world.wechat.sandbox.kill_token(&app_id, kill).unwrap();
     }
 
-    async fn loses_its_name(&mut self) {
-        let time = self.millis(500..6000);
+    /// Connections that are open break, too.
+    async fn loses_its_name(&self, time: Duration) {
         let _fault = self
             .model
             .plays("WeChat's name does not resolve", &[Excuse::WeChatFails]);
         self.world.names.set(WECHAT, false);
+        let broken = self.world.wechat.sandbox.inject(Fault::Reset);
         sleep(time).await;
+        self.world.wechat.sandbox.remove_fault(broken);
         self.world.names.set(WECHAT, true);
     }
 }

@@ -82,6 +82,7 @@ impl World {
         let port = master.address.port().to_string();
         let replica = RedisServer::start_with_tls(&tls, &["--replicaof", "127.0.0.1", &port]).await;
         let sentinel = Sentinel::start(&master, &tls).await;
+        sentinel.set_patience(Duration::from_millis(1500)).await;
         let wechat = SandboxHost::start(short_lives()).await;
         let (service, address) = Service::start().await;
         let s3 = S3Server::start().await;
@@ -113,7 +114,7 @@ impl World {
         let replica = &self.gateways[index];
         let files = open_files.unwrap_or(4096);
         let process = GatewayProcess::start_with_open_files(files, &self.builder(replica), &self.wechat).await;
-        replica.runs(process).await;
+        replica.set_process(process).await;
     }
 
     fn builder(&self, replica: &Replica) -> GatewayBuilder {
@@ -146,6 +147,7 @@ impl World {
             .set("credentials.backend", "redis")
             .set("credentials.daily_token_calls", 0)
             .set("credentials.lock_ttl", "20s")
+            .set("server.shutdown_grace", "10s")
             .set("accounts.1.app_id", classic.app_id)
             .set("accounts.1.app_secret", classic.secret.expose())
             .set("accounts.1.token_api", "classic")

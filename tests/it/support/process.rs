@@ -10,14 +10,24 @@ use serde_json::Value;
 
 use super::{Caller, GatewayBuilder, SandboxHost, send_signal, until};
 
-/// The binary, running; killed, by its id, when the test ends.
+/// The binary, running.
 pub struct GatewayProcess {
-    child: Child,
+    child: KilledOnDrop,
     caller: Caller,
     log: Arc<Mutex<Vec<String>>>,
     /// Reads the log until the process has ended.
     reader: Option<std::thread::JoinHandle<()>>,
     _images: tempfile::TempDir,
+}
+
+/// A process that is killed, by its id, when the test ends.
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl GatewayProcess {
@@ -46,7 +56,7 @@ impl GatewayProcess {
 
     async fn run(mut wxgate: Command, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
         let images = tempfile::tempdir().unwrap();
-        let mut child = wxgate
+        let child = wxgate
             .arg("serve")
             .current_dir(images.path())
             .env_clear()
@@ -56,15 +66,16 @@ impl GatewayProcess {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut child = KilledOnDrop(child);
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
+        let (lines, stderr) = (Arc::clone(&log), child.0.stderr.take().unwrap());
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
             }
         });
         let serves = || log.lock().unwrap().iter().find_map(|line| addresses(line));
-        let running = Mutex::new(&mut child);
+        let running = Mutex::new(&mut child.0);
         until("the gateway listens", || async {
             let ended = running.lock().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "it does not start: {:#?}", log.lock().unwrap());
@@ -87,7 +98,7 @@ impl GatewayProcess {
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// A line of `/proc/<id>/status`, in KiB.
@@ -115,18 +126,18 @@ impl GatewayProcess {
 
     /// Sends a signal, by its name: `TERM`, `STOP`.
     pub fn signal(&self, name: &str) {
-        send_signal(&self.child, name);
+        send_signal(&self.child.0, name);
     }
 
     /// Ends the process as a power cut would.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
+        self.child.0.kill().unwrap();
         self.wait();
     }
 
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self) -> ExitStatus {
-        let child = Mutex::new(&mut self.child);
+        let child = Mutex::new(&mut self.child.0);
         until("the process ends", || async {
             child.lock().unwrap().try_wait().unwrap().is_some()
         })
@@ -139,7 +150,7 @@ impl GatewayProcess {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
-        self.child.wait().unwrap()
+        self.child.0.wait().unwrap()
     }
 }
 
@@ -158,13 +169,6 @@ impl std::ops::Deref for GatewayProcess {
 
     fn deref(&self) -> &Caller {
         &self.caller
-    }
-}
-
-impl Drop for GatewayProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

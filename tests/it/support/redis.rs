@@ -119,12 +119,8 @@ impl RedisServer {
     /// What it is, `master` or `slave`; `None` if it does not answer soon.
     #[allow(dead_code, reason = "only in the soak it changes")]
     pub async fn role(&self) -> Option<String> {
-        let client = match &self.tls {
-            None => redis::Client::open(self.url()),
-            Some(tls) => redis::Client::build_with_tls(self.url(), tls.trust()),
-        };
         let asked = async {
-            let mut connection = client.ok()?.get_multiplexed_async_connection().await.ok()?;
+            let mut connection = try_connection(&self.url(), self.tls.as_deref()).await.ok()?;
             let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut connection).await.ok()?;
             redis::from_redis_value(role.into_iter().next()?).ok()
         };

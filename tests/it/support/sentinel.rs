@@ -67,12 +67,20 @@ impl Sentinel {
         }
     }
 
-    /// Where it says that the master is, if nothing is wrong with that one.
+    /// Where it says that the master is, if nothing is wrong with that one and with its replica.
     #[allow(dead_code, reason = "only in the soak it changes")]
     pub async fn good_master(&self) -> Option<SocketAddr> {
         let (host, port): (String, u16) = self.ask("GET-MASTER-ADDR-BY-NAME mymaster").await;
-        let good = self.good("MASTERS", "master").await == 1;
+        let good = self.good("MASTERS", "master").await == 1 && self.good("REPLICAS mymaster", "slave").await == 1;
         good.then(|| SocketAddr::new(host.parse().unwrap(), port))
+    }
+
+    /// Sets after how long without an answer it takes a server for down.
+    #[allow(dead_code, reason = "only the soak freezes servers for less")]
+    pub async fn set_patience(&self, time: std::time::Duration) {
+        let millis = time.as_millis();
+        self.ask::<()>(&format!("SET mymaster down-after-milliseconds {millis}"))
+            .await;
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, what: &str) -> T {
