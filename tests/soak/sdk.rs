@@ -58,7 +58,7 @@ impl Sdk {
         if errcode(&body) != 0 {
             model.failed(
                 self.is_excused(errcode(&body), begun),
-                &format!("{:?}: {body}", self.kind),
+                &format!("{:?} for account {}: {body}", self.kind, self.client.account),
             );
             self.token = None;
         }
@@ -82,7 +82,9 @@ impl Sdk {
         match code {
             _ if is_rejection(code) => {
                 let too_large = self.kind == Kind::Uploader && now(Excuse::TokenDied);
-                too_large || now(Excuse::DeadTokenGivenOut) || without_token()
+                // A classic token whose answer is lost has replaced the one before.
+                let replaced = self.client.account == CLASSIC && now(Excuse::WeChatFails);
+                too_large || replaced || now(Excuse::DeadTokenGivenOut) || without_token()
             }
             -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token() || fresh(),
             _ => false,
