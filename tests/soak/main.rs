@@ -2,7 +2,7 @@
 //! WeChat with token lives of a minute, an upload service and an S3 server, pages, photos and other systems' SDKs. Faults
 //! drawn from a seed come and go; a model says after each minute and at the end what must be true.
 //!
-//! Two minutes belong to `scripts/test`; `scripts/soak` runs longer ones, and the same seed again.
+//! Two minutes, with the faults of one seed, belong to `scripts/test`; `scripts/soak` runs longer ones with others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(
@@ -49,7 +49,7 @@ fn number(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cluster_keeps_its_promises_while_faults_come_and_go() {
     let minutes = number("WXGATE_SOAK_MINUTES").unwrap_or(2).max(1);
-    let seed = number("WXGATE_SOAK_SEED").unwrap_or_else(|| rand::random_range(0..1_000_000));
+    let seed = number("WXGATE_SOAK_SEED").unwrap_or(1);
     println!("soak: {minutes} minutes, seed {seed}");
     let model = Arc::new(Model::new());
     let world = Arc::new(World::start().await);
