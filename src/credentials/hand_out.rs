@@ -85,6 +85,16 @@ impl AccountCredentials {
         Ok(())
     }
 
+    /// Marks in the shared store, which has lost its data, all tokens that this replica recognises.
+    pub(super) async fn mark_again(&self) {
+        let known = self.token.slot.living().into_iter();
+        let known = known.map(|token| (name_in_store(&token.value), token.expires_at));
+        for (name, until) in known.chain(self.promised_lives.living()) {
+            // If the store fails here, a client of a replica that starts later gets a 40001 at worst.
+            let _ = self.share_promise(&name, until).await;
+        }
+    }
+
     /// True if the journal of no replica has noted yet that `client` was given `token`.
     async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
         let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);

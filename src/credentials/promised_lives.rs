@@ -56,6 +56,13 @@ impl PromisedLives {
             .is_some_and(|promise| Moment::now() < promise.until)
     }
 
+    /// The tokens whose promised life lasts, and until when.
+    pub(super) fn living(&self) -> Vec<(String, Moment)> {
+        let (lives, now) = (self.lock(), Moment::now());
+        let living = lives.iter().filter(|(_, promise)| now < promise.until);
+        living.map(|(name, promise)| (name.clone(), promise.until)).collect()
+    }
+
     fn note(&self, name: &str, new: Promise) {
         let mut lives = self.lock();
         match lives.get_mut(name) {

@@ -372,3 +372,31 @@ async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_re
     let call = two.calls_wechat(&dead).await;
     assert_eq!(call.body["errcode"].as_i64().unwrap_or(0), 0, "{call:?}");
 }
+
+#[tokio::test]
+async fn token_handed_out_before_redis_lost_its_data_is_recognised_by_a_new_replica() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let builder = || Gateway::builder().wechat(&wechat).redis(&redis);
+    let one = builder().start().await;
+    one.until_it_says("ready").await;
+    let dead = one.token().await;
+    until("the token is marked as handed out", || handed_out(&redis)).await;
+    redis.command::<()>("FLUSHALL").await;
+    until("it is marked again", || handed_out(&redis)).await;
+    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    assert_eq!(one.calls_wechat(&dead).await.body["errcode"], Value::Null);
+    assert_ne!(one.token().await, dead);
+
+    let two = builder().start().await;
+    two.until_it_says("ready").await;
+    one.shut_down().await;
+    let call = two.calls_wechat(&dead).await;
+    assert_eq!(call.body["errcode"], Value::Null, "{call:?}");
+}
+
+async fn handed_out(redis: &RedisServer) -> bool {
+    let keys = redis.keys().await;
+    keys.iter().any(|key| key.starts_with("wxgate:handed_out:"))
+}

@@ -72,21 +72,19 @@ impl Sdk {
     /// Whether a fault explains that a call which began then failed with this code, or status.
     fn is_excused(&self, code: i64, begun: Instant) -> bool {
         let now = |excuse| self.client.model.excuses(excuse, begun);
+        let classic = self.client.account == CLASSIC;
         // WeChat rejects the token, and no other is to be had.
         let without_token = || now(Excuse::TokenDied) && (now(Excuse::WeChatFails) || now(Excuse::RedisFails));
-        // A gateway that has just started fetches no classic token without the lock.
-        let fresh = || {
-            let any = (0..GATEWAYS).any(|index| now(Excuse::Fresh(index)));
-            self.client.account == CLASSIC && any && now(Excuse::RedisFails)
-        };
+        // A gateway that has just started and can't ask Redis knows no token that was replaced, and fetches no classic one.
+        let alone = || now(Excuse::RedisFails) && (0..GATEWAYS).any(|index| now(Excuse::Fresh(index)));
         match code {
             _ if is_rejection(code) => {
                 let too_large = self.kind == Kind::Uploader && now(Excuse::TokenDied);
                 // A classic token whose answer is lost has replaced the one before.
-                let replaced = self.client.account == CLASSIC && now(Excuse::WeChatFails);
-                too_large || replaced || now(Excuse::DeadTokenGivenOut) || without_token()
+                let replaced = classic && now(Excuse::WeChatFails);
+                too_large || replaced || now(Excuse::DeadTokenGivenOut) || without_token() || alone()
             }
-            -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token() || fresh(),
+            -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token() || (classic && alone()),
             _ => false,
         }
     }

@@ -14,14 +14,14 @@ use crate::world::{CLASSIC, STABLE, WECHAT};
 /// dying, and lives of a minute are too short for that.
 const TOKENS_LIVE: Duration = Duration::from_secs(90);
 
-/// How much of a photo arrives: less than any has.
-const IN_A_PHOTO: usize = 3000;
+/// How much of a photo arrives: less than any has, or more than one part of an upload to S3.
+const IN_A_PHOTO: [usize; 2] = [3000, 5_300_000];
 
 impl Player {
     pub async fn disturbs_wechat(&mut self) {
         const FAILS: &[Excuse] = &[Excuse::WeChatFails];
         const SPARED: &[Excuse] = &[];
-        let time = self.millis(500..6000);
+        let (time, part) = (self.millis(500..6000), IN_A_PHOTO[self.rng.random_range(0..2)]);
         let (name, rule, excuses): (_, Rule, _) = match self.rng.random_range(0..12) {
             0 if self.may_die(STABLE) => return self.kills_the_token(STABLE, false),
             1 if self.may_die(STABLE) => return self.kills_the_token(STABLE, true),
@@ -32,8 +32,8 @@ impl Player {
             6 => ("WeChat breaks off", Fault::Reset.into(), FAILS),
             7 => ("WeChat's answers are lost", Fault::lost_answer().into(), FAILS),
             8 => ("WeChat answers 502", Fault::status(502).into(), FAILS),
-            9 => ("photos end early", Fault::cut(IN_A_PHOTO).on(Api::MediaGet), SPARED),
-            10 => ("photos stall", Fault::stall_after(IN_A_PHOTO).on(Api::MediaGet), SPARED),
+            9 => ("photos end early", Fault::cut(part).on(Api::MediaGet), SPARED),
+            10 => ("photos stall", Fault::stall_after(part).on(Api::MediaGet), SPARED),
             _ => {
                 let (bytes, millis) = (16 * 1024, 50);
                 (

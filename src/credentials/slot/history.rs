@@ -39,10 +39,10 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All values that were in use here.
-    pub(crate) fn values(&self) -> Vec<Secret> {
+    /// All that were in use here.
+    pub(crate) fn credentials(&self) -> Vec<Arc<Credential>> {
         let list = self.list();
-        list.iter().map(|retired| retired.credential.value.clone()).collect()
+        list.iter().map(|retired| Arc::clone(&retired.credential)).collect()
     }
 
     /// The retired credential with this value.

@@ -62,9 +62,18 @@ impl Slot {
         self.held().filter(|credential| credential.is_usable())
     }
 
+    /// What is in use here and what was, as far as it has not ended.
+    pub(crate) fn living(&self) -> Vec<Arc<Credential>> {
+        let mut living = self.history.credentials();
+        living.extend(self.held());
+        living.retain(|credential| credential.is_usable());
+        living
+    }
+
     /// The values that were in use here and no longer are.
     pub(crate) fn former_values(&self) -> Vec<Secret> {
-        self.history.values()
+        let former = self.history.credentials();
+        former.iter().map(|former| former.value.clone()).collect()
     }
 
     /// The credential with this value, if it was in use here and no longer is.
@@ -114,21 +123,22 @@ impl Slot {
 
     /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something
     /// known to be older: say, Redis came back empty or from a snapshot (C6). A store that is down, or that holds
-    /// another program's value, is tried again at the next tick.
-    pub(crate) async fn sync_with_store(&self) {
+    /// another program's value, is tried again at the next tick. True if the store had lost it and has it again.
+    pub(crate) async fn sync_with_store(&self) -> bool {
         let Ok(stored) = self.shared.read().await else {
-            return;
+            return false;
         };
         if self.adopt(Trigger::Expiring, stored.as_ref()).is_some() {
-            return;
+            return false;
         }
         if let Some(held) = self.usable()
             && stored.as_ref().is_none_or(|stored| !self.is_current(stored))
         {
             // If another replica was faster, its credential is found at the next tick.
             let seen = stored.as_ref().map(|stored| &stored.value);
-            let _ = self.shared.replace(seen, &held).await;
+            return self.shared.replace(seen, &held).await.unwrap_or(false);
         }
+        false
     }
 
     /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
