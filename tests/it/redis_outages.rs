@@ -5,8 +5,8 @@ use std::time::Duration;
 use wxgate::sandbox::{Api, Kill, SandboxConfig};
 
 use crate::support::{
-    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, TINY_PHOTO, Traffic, ticket_key, token_key,
-    until,
+    Answer, Caller, Gateway, GatewayBuilder, LIMIT, RedisServer, SandboxHost, TINY_PHOTO, Traffic, ticket_key,
+    token_key, until,
 };
 
 fn builder(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> GatewayBuilder {
@@ -138,6 +138,37 @@ async fn uploads_go_on_while_redis_is_frozen() {
     let asked = tokio::time::Instant::now();
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    redis.signal("CONT");
+    gateway.until_it_says("ready").await;
+}
+
+#[tokio::test]
+async fn uploads_at_a_frozen_redis_wait_for_one_connection_attempt_at_most() {
+    const UPLOADS: usize = 60;
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = builder(&redis, &wechat)
+        // A database that has to be selected: without an answer there is no connection.
+        .set("redis.url", format!("redis://{}/1", redis.address))
+        .set("redis.connect_timeout", "1s")
+        .set("redis.response_timeout", "300ms")
+        .start()
+        .await;
+    gateway.until_it_says("ready").await;
+    redis.signal("STOP");
+    let asked = tokio::time::Instant::now();
+    // Spread over the attempts, as users are.
+    let uploads = (0..UPLOADS).map(|number| {
+        let gateway = &gateway;
+        async move {
+            tokio::time::sleep(Duration::from_millis(25) * u32::try_from(number).unwrap()).await;
+            gateway.upload_new_photo().await.code()
+        }
+    });
+    for code in futures_util::future::join_all(uploads).await {
+        assert_eq!(code, (200, 0));
+    }
+    assert!(asked.elapsed() < LIMIT / 2, "{:?}", asked.elapsed());
     redis.signal("CONT");
     gateway.until_it_says("ready").await;
 }

@@ -42,8 +42,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 enum State {
     None,
-    Open(Connection),
+    Open { connection: Connection, made_at: Instant },
     Failed { error: StoreError, retry_at: Instant },
+}
+
+/// The answer of Redis or of its client to a command, and when that was sent.
+struct Reply<T> {
+    result: RedisResult<T>,
+    sent_at: Instant,
 }
 
 impl RedisStore {
@@ -79,22 +85,29 @@ impl RedisStore {
         self.outcome(operation, key, reply, did).await
     }
 
-    /// Does `work` over the connection, within the time-out. The inner error is the answer of Redis or of its client.
-    async fn send<T, F>(
-        &self,
-        operation: Operation,
-        work: impl FnOnce(Connection) -> F,
-    ) -> Result<RedisResult<T>, StoreError>
+    /// Does `work` over the connection, within the time-out.
+    async fn send<T, F>(&self, operation: Operation, work: impl FnOnce(Connection) -> F) -> Result<Reply<T>, StoreError>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let connection = self.connection().await?;
-        let Ok(reply) = timeout(self.settings.response_timeout, work(connection)).await else {
-            *self.state.lock().await = State::None;
+        let sent_at = Instant::now();
+        let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
+            self.forget_connection(sent_at).await;
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
             return Err(explain::too_late(&message, &self.settings.servers));
         };
-        Ok(reply)
+        Ok(Reply { result, sent_at })
+    }
+
+    /// Forgets the connection that a command used which was sent at `sent_at`. One that was made since stays, and so does
+    /// the failure to make one: a server that is silent ends many commands at about the same time, and only the first of
+    /// them is to cause a new attempt.
+    async fn forget_connection(&self, sent_at: Instant) {
+        let mut state = self.state.lock().await;
+        if matches!(&*state, State::Open { made_at, .. } if *made_at <= sent_at) {
+            *state = State::None;
+        }
     }
 
     /// Explains a failure, and notes whether `operation` succeeds.
@@ -102,12 +115,15 @@ impl RedisStore {
         &self,
         operation: Operation,
         key: &str,
-        reply: Result<RedisResult<T>, StoreError>,
+        reply: Result<Reply<T>, StoreError>,
         did: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
         let result = match reply {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.explain(operation, key, &error).await),
+            Ok(Reply { result: Ok(value), .. }) => Ok(value),
+            Ok(Reply {
+                result: Err(error),
+                sent_at,
+            }) => Err(self.explain(operation, key, &error, sent_at).await),
             Err(error) => Err(error),
         };
         let outcome = match &result {
@@ -120,7 +136,7 @@ impl RedisStore {
         result
     }
 
-    async fn explain(&self, operation: Operation, key: &str, error: &RedisError) -> StoreError {
+    async fn explain(&self, operation: Operation, key: &str, error: &RedisError, sent_at: Instant) -> StoreError {
         let error = explain::refusal(operation, key, error);
         // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
         // changed password, a new one is the only remedy that a client has.
@@ -128,7 +144,7 @@ impl RedisStore {
             error.fault,
             StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
         ) {
-            *self.state.lock().await = State::None;
+            self.forget_connection(sent_at).await;
         }
         error
     }
@@ -136,7 +152,7 @@ impl RedisStore {
     async fn connection(&self) -> Result<Connection, StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::Open(connection) => return Ok(connection.clone()),
+            State::Open { connection, .. } => return Ok(connection.clone()),
             State::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
             State::None | State::Failed { .. } => {}
         }
@@ -145,7 +161,10 @@ impl RedisStore {
         let connecting = self.topology.connect(limit).boxed();
         let error = match timeout(self.topology.limit(limit), connecting).await {
             Ok(Ok(connection)) => {
-                *state = State::Open(connection.clone());
+                *state = State::Open {
+                    connection: connection.clone(),
+                    made_at: Instant::now(),
+                };
                 return Ok(connection);
             }
             Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
@@ -288,8 +307,13 @@ impl SharedStore for RedisStore {
                 Ok(replies)
             };
             let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
-                Ok(Ok((taken, value))) => (Ok(taken), Ok(value)),
-                Ok(Err(error)) => (Ok(Err(error.clone())), Ok(Err(error))),
+                Ok(Reply { result, sent_at }) => {
+                    let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
+                    (
+                        Ok(Reply { result: taken, sent_at }),
+                        Ok(Reply { result: value, sent_at }),
+                    )
+                }
                 Err(error) => (Err(error.clone()), Err(error)),
             };
             let taken = self.outcome(Operation::SetIfAbsent, lock, taken, |_| true).await;
