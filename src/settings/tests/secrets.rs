@@ -231,6 +231,22 @@ fn masked_settings_show_no_secret() {
     assert!(!format!("{settings:?}").contains(MARKER));
 }
 
+/// Upload services may take their key there.
+#[test]
+fn masked_settings_show_no_value_of_a_query() {
+    let query = "token=hunter2&hunter2&a=hunter2=&hunter2==&";
+    let text = format!(
+        "{ACCOUNT}image_store.http.url = \"https://files.internal/up?{query}\"\n\
+         auth.jwt_jwks_url = \"https://login.example.com/keys?{query}\"\n\
+         telemetry.otlp_endpoint = \"https://traces.internal/?{query}\""
+    );
+    let masked = load_text(&text).unwrap().to_masked_toml();
+    assert!(!masked.contains(MARKER), "{masked}");
+    let shown = "https://files.internal/up?token=********&********&a=********&********&";
+    assert!(masked.contains(shown), "{masked}");
+    assert_eq!(load_text(&masked).unwrap().to_masked_toml(), masked);
+}
+
 #[test]
 fn non_utf_8_bytes_are_refused_not_replaced() {
     let env = vec![(
