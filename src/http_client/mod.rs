@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
 pub use certificate::{certificate_cure, certificate_problem};
@@ -29,6 +29,9 @@ const MACHINE_ROLE: [&str; 2] = ["169.254.0.0/16", "fd00:ec2::/32"];
 
 /// The setting to correct if a proxy can't be used.
 const PROXY: &str = "http_client.proxy";
+
+/// The schemes of proxies that the client uses.
+const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks5h", "socks5", "socks4a", "socks4"];
 
 /// A client whose connections fail after `connect_timeout`, DNS, proxy and TLS included. Each of a host's
 /// addresses gets an equal share of that time.
@@ -101,7 +104,7 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
 /// The proxies that the environment names. One that can't be used is an error: without it, calls that have to
 /// leave through a proxy would leave directly.
 fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
-    type New = fn(String) -> reqwest::Result<Proxy>;
+    type New = fn(Url) -> reqwest::Result<Proxy>;
     let variables: [(&'static str, New); 3] = [
         ("HTTPS_PROXY", Proxy::https),
         ("HTTP_PROXY", Proxy::http),
@@ -109,16 +112,32 @@ fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
     ];
     let mut proxies = Vec::new();
     for (name, new) in variables {
-        if let Some(url) = variable(name) {
-            let proxy = new(url).map_err(|_| {
+        if let Some(text) = variable(name) {
+            let proxy = usable_proxy(&text).and_then(|url| new(url).ok()).ok_or_else(|| {
                 // Its value may hold a password.
-                let problem = format!("{name} in the environment is not a proxy's URL; correct it, or set {PROXY}");
+                let problem = format!(
+                    "{name} in the environment is not the URL of a proxy that can be used ({}); correct it, or set {PROXY}",
+                    PROXY_SCHEMES.join(", ")
+                );
                 UnusableSetting::new(PROXY, problem)
             })?;
             proxies.push(proxy.no_proxy(NoProxy::from_string(direct)));
         }
     }
     Ok(proxies)
+}
+
+/// The URL of a proxy in the environment, which may be without a scheme. `None` if the client would ignore it and
+/// connect directly.
+fn usable_proxy(text: &str) -> Option<Url> {
+    let url = match Url::parse(text) {
+        Ok(url) if url.has_host() => url,
+        _ if text.contains("://") => return None,
+        _ => Url::parse(&format!("http://{text}")).ok()?,
+    };
+    // The client parses it once more, as an `http::Uri`.
+    let is_usable = PROXY_SCHEMES.contains(&url.scheme()) && http::Uri::try_from(url.as_str()).is_ok();
+    is_usable.then_some(url)
 }
 
 /// The host of an entry of `NO_PROXY`, in the form that [`NoProxy`] takes. A port is left out: the host is then
@@ -134,10 +153,12 @@ fn host_of(entry: &str) -> &str {
     }
 }
 
-/// An environment variable, in upper or lower case.
+/// An environment variable, in upper or lower case. Bytes that are not UTF-8 become replacement characters, since a
+/// proxy must not be taken for none.
 fn variable(name: &str) -> Option<String> {
     let spellings = [name.to_owned(), name.to_lowercase()];
-    let mut values = spellings.iter().filter_map(|name| std::env::var(name).ok());
+    let values = spellings.iter().filter_map(std::env::var_os);
+    let mut values = values.map(|value| value.to_string_lossy().into_owned());
     values.find(|value| !value.is_empty())
 }
 
@@ -176,6 +197,30 @@ async fn next(answer: &mut Response, stall: Duration) -> Result<Option<Bytes>, R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxy_of_the_environment_is_one_that_the_client_can_use() {
+        for (text, url) in [
+            ("http://proxy:3128", "http://proxy:3128/"),
+            ("proxy:3128", "http://proxy:3128/"),
+            ("10.0.0.9:3128", "http://10.0.0.9:3128/"),
+            ("user:hunter2@proxy:3128", "http://user:hunter2@proxy:3128/"),
+            ("https://proxy", "https://proxy/"),
+            ("socks5://proxy:1080", "socks5://proxy:1080"),
+            ("socks5h://u:p@proxy", "socks5h://u:p@proxy"),
+            ("socks4a://proxy", "socks4a://proxy"),
+        ] {
+            assert_eq!(usable_proxy(text).unwrap().as_str(), url);
+        }
+        let words = "socks://10.0.0.9:1080 htpp://proxy:3128 socks5h:// ftp://proxy http:// proxy:port file:///proxy \
+                     http://u:hunter2@h:1::: socks5://pro|xy";
+        for text in words
+            .split(' ')
+            .chain(["http://u:hunter2 x@h:1:::", "http://\u{fffd}:3128"])
+        {
+            assert!(usable_proxy(text).is_none(), "{text}");
+        }
+    }
 
     #[test]
     fn entries_of_no_proxy_lose_their_star_and_their_port() {

@@ -60,20 +60,22 @@ fn listeners(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-/// Routes that take whatever is below them would take what is below the base path too.
+/// Routes that take whatever is below them would take what is below the base path too. WeChat's paths that take an
+/// AppSecret or a client's secret would lose their first part, and be passed to WeChat with the secret.
 fn base_paths(settings: &Settings, findings: &mut Findings) {
     let listeners = [
         ("server.base_path", &settings.server.base_path, ["docs"].as_slice()),
         (
             "internal.base_path",
             &settings.internal.base_path,
-            &["console", "credentials"],
+            &["console", "credentials", "cgi-bin", "sns"],
         ),
     ];
     for (key, path, taken) in listeners {
         let first = path.as_str().split('/').nth(1).unwrap_or_default();
         let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/wxgate\"");
-        findings.require(!taken.contains(&first), &[key], text);
+        let is_taken = taken.iter().any(|own| own.eq_ignore_ascii_case(first));
+        findings.require(!is_taken, &[key], text);
     }
 }
 

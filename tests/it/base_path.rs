@@ -205,7 +205,7 @@ async fn picture_urls_have_the_base_path_once() {
         ("/wx", "/images", "/wx/images/", "/images/"),
         ("/wx", "/wx/photos", "/wx/photos/", "/photos/"),
         ("/wechat", "/images", "/wechat/images/", "/images/"),
-        ("/images", "/images", "/images/images/", "/images/"),
+        ("/images", "/photos", "/images/photos/", "/photos/"),
         (
             "/wx",
             "https://h5.example.com/wx/images",

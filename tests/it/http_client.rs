@@ -222,17 +222,20 @@ async fn no_proxy_of_the_environment_counts_only_with_its_proxy() {
 #[tokio::test]
 async fn proxy_of_the_environment_that_can_not_be_used_is_refused() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let builder = patient()
-        .variable("HTTP_PROXY", "http://u:hunter2 x@h:1:::")
-        .set("http_client.proxy", "");
-    for command in ["serve", "check"] {
-        let ran = builder.run(&wechat, &[command]).await;
-        let told = format!("{}{}", ran.out, ran.err);
-        assert!(
-            ran.code != 0 && told.contains("HTTP_PROXY in the environment"),
-            "{told}"
-        );
-        assert!(!told.contains("hunter2"), "{told}");
+    for (name, url) in [
+        ("HTTP_PROXY", "http://u:hunter2 x@h:1:::"),
+        // As GNOME writes it, and a typing mistake. The client itself would connect directly.
+        ("ALL_PROXY", "socks://u:hunter2@127.0.0.1:1080"),
+        ("HTTPS_PROXY", "htpp://u:hunter2@127.0.0.1:3128"),
+    ] {
+        let builder = patient().variable(name, url).set("http_client.proxy", "");
+        for command in ["serve", "check"] {
+            let ran = builder.run(&wechat, &[command]).await;
+            let told = format!("{}{}", ran.out, ran.err);
+            let problem = format!("{name} in the environment");
+            assert!(ran.code != 0 && told.contains(&problem), "{told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Re
             },
         };
         let variable = Source::Variable(name, text);
-        if let Some(target) = find(&mut reader, &variable, &keys.to_lowercase()) {
+        if let Some(target) = find(&mut reader, &variable, keys) {
             read_variable(&mut reader, &variable, text, &target);
         }
     }
@@ -35,12 +35,18 @@ pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Re
 fn find<'s>(reader: &mut Reader<'s>, variable: &Source<'_>, keys: &str) -> Option<Target<'s>> {
     let mut target = reader.schema.root();
     for key in keys.split("__") {
+        let lower = key.to_lowercase();
         let next = match target.shape {
             Shape::Records(_) | Shape::List => key.parse().ok().and_then(|index| target.index(index)),
-            Shape::Section(_) | Shape::Map | Shape::Single => target.key(key),
+            // The names of form fields differ by case.
+            Shape::Map => match key.strip_suffix("_FILE") {
+                Some(name) => target.key(&format!("{name}_file")),
+                None => target.key(key),
+            },
+            Shape::Section(_) | Shape::Single => target.key(&lower),
         };
         let Some(next) = next else {
-            reader.unknown(variable, &target, key, variable.place(0));
+            reader.unknown(variable, &target, &lower, variable.place(0));
             return None;
         };
         target = next;

@@ -81,6 +81,17 @@ fn local(local: &LocalStore, base_path: &BasePath, findings: &mut Findings) -> L
     let keys = ["image_store.local.public_base_url", "image_store.backend"];
     let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/images\"");
     findings.require(!OWN_ROUTES.contains(&first), &keys, text);
+    let route = if route.is_empty() { "/images" } else { route };
+    let keys = [
+        "server.base_path",
+        "image_store.local.public_base_url",
+        "image_store.backend",
+    ];
+    let text = format!(
+        "{route} is where the pictures are, so /healthz and the other routes below it would be taken for pictures; change this \
+         path or image_store.local.public_base_url"
+    );
+    findings.require(route != base_path.as_str(), &keys, text);
     let named = !local.directory.as_os_str().is_empty();
     let keys = ["image_store.local.directory", "image_store.backend"];
     findings.require(named, &keys, "missing: image_store.backend \"local\" needs a folder");

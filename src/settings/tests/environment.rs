@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ACCOUNT, SettingsFile, env_problems, load};
+use crate::secret::Secret;
 use crate::settings::values::{DirectHost, Scalar};
 use crate::settings::{Settings, TokenApi};
 
@@ -60,6 +61,26 @@ fn variable_is_read_as_its_key_requires() {
     assert_eq!(settings.rate_limit.jssdk().unwrap().burst.get(), 5);
     let direct = settings.http_client.no_proxy.iter().map(DirectHost::as_str);
     assert_eq!(direct.collect::<Vec<_>>(), ["files.internal", "10.0.0.0/8"]);
+}
+
+/// Upload services tell `uploadPath` from `uploadpath`.
+#[test]
+fn form_fields_of_variables_keep_their_case() {
+    let file = SettingsFile::new(ACCOUNT).with("key", "from-file\n");
+    let key = file.path_of("key");
+    let settings = file.load(&[
+        ("WXGATE__IMAGE_STORE__HTTP__FIELDS__uploadPath", "h5"),
+        ("WXGATE__IMAGE_STORE__HTTP__FIELDS__accessKey_file", &key),
+        ("WXGATE__image_store__http__FIELDS__TOKEN_FILE", &key),
+        ("WXGATE__IMAGE_STORE__HTTP__HEADERS__X-Key", "k"),
+        ("WXGATE__IMAGE_STORE__HTTP__HEADERS__X-TOKEN_FILE", &key),
+    ]);
+    let http = settings.unwrap().image_store.http;
+    let exposed = |(name, value): (&String, &Secret)| format!("{name}={}", value.expose());
+    let fields: Vec<_> = http.fields.iter().map(exposed).collect();
+    assert_eq!(fields, ["TOKEN=from-file", "accessKey=from-file", "uploadPath=h5"]);
+    let headers: Vec<_> = http.headers.iter().map(exposed).collect();
+    assert_eq!(headers, ["x-key=k", "x-token=from-file"]);
 }
 
 #[test]

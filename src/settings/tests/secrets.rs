@@ -14,7 +14,8 @@ fn secret_is_read_from_a_file() {
         .with("url", "redis://:p@r:1\r\n");
     let text = format!(
         "[[accounts]]\napp_id = \"wx1\"\napp_secret_file = {:?}\n[auth]\napi_keys_file = {:?}\n\
-         [image_store.http.headers]\nAuthorization_file = {0:?}\n",
+         [image_store.http.headers]\nAuthorization_file = {0:?}\n\
+         [image_store.http.fields]\nis_file_file = {0:?}\n",
         file.path_of("app"),
         file.path_of("keys")
     );
@@ -27,7 +28,13 @@ fn secret_is_read_from_a_file() {
     assert_eq!(settings.accounts[0].app_secret.expose(), "0012");
     assert_eq!(settings.redis.password.expose(), "0012");
     assert_eq!(settings.redis.url.expose(), "redis://:p@r:1");
-    assert_eq!(settings.image_store.http.headers["authorization"].expose(), "0012");
+    let http = &settings.image_store.http;
+    assert_eq!(http.headers["authorization"].expose(), "0012");
+    assert_eq!(
+        http.fields["is_file"].expose(),
+        "0012",
+        "a field that is called like a file"
+    );
     let keys: Vec<_> = settings
         .auth
         .api_keys
@@ -229,6 +236,22 @@ fn masked_settings_show_no_secret() {
     assert_eq!(masked.matches("********").count(), text.matches(MARKER).count());
     assert!(!masked.contains(MARKER), "{masked}");
     assert!(!format!("{settings:?}").contains(MARKER));
+}
+
+/// Upload services may take their key there.
+#[test]
+fn masked_settings_show_no_value_of_a_query() {
+    let query = "token=hunter2&hunter2&a=hunter2=&hunter2==&";
+    let text = format!(
+        "{ACCOUNT}image_store.http.url = \"https://files.internal/up?{query}\"\n\
+         auth.jwt_jwks_url = \"https://login.example.com/keys?{query}\"\n\
+         telemetry.otlp_endpoint = \"https://traces.internal/?{query}\""
+    );
+    let masked = load_text(&text).unwrap().to_masked_toml();
+    assert!(!masked.contains(MARKER), "{masked}");
+    let shown = "https://files.internal/up?token=********&********&a=********&********&";
+    assert!(masked.contains(shown), "{masked}");
+    assert_eq!(load_text(&masked).unwrap().to_masked_toml(), masked);
 }
 
 #[test]

@@ -36,6 +36,21 @@ pub(super) fn mask_login(mut url: Url) -> Option<Url> {
     Some(url)
 }
 
+/// Masks each value in the query, any of which may be a key.
+fn mask_query(mut url: Url) -> Url {
+    let masked = url.query().map(|query| {
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            _ if pair.is_empty() => String::new(),
+            Some((name, value)) if !value.trim_matches('=').is_empty() => format!("{name}={MASK}"),
+            // A key in Base64 may end with `=`.
+            _ => MASK.to_owned(),
+        });
+        pairs.collect::<Vec<_>>().join("&")
+    });
+    url.set_query(masked.as_deref());
+    url
+}
+
 /// The origin of a page, or `*` for any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
@@ -224,7 +239,7 @@ impl AsText for OptionalUrl {
     }
 
     fn print(url: &Option<Url>) -> String {
-        url.as_ref().map_or_else(String::new, Url::to_string)
+        url.clone().map_or_else(String::new, |url| mask_query(url).into())
     }
 }
 

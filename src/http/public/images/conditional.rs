@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, Method, header};
 
+/// The end of the year 9999, the last that a date of HTTP can name, since 1970.
+const LATEST_DATE: Duration = Duration::from_secs(253_402_300_799);
+
 /// What is known of a picture without reading it.
 pub(super) struct Content {
     etag: String,
@@ -30,9 +33,11 @@ pub(super) enum Wanted {
 impl Content {
     /// The picture called `name`. The name is random, so it also identifies the content.
     pub(super) fn new(name: &str, modified: SystemTime, length: u64) -> Self {
+        let latest = SystemTime::UNIX_EPOCH + LATEST_DATE;
         Self {
             etag: format!("\"{name}\""),
-            modified,
+            // `httpdate` panics at other times.
+            modified: modified.clamp(SystemTime::UNIX_EPOCH, latest),
             length,
         }
     }
@@ -206,6 +211,22 @@ mod tests {
         ] {
             let headers = [(header::RANGE, "bytes=0-0"), (header::IF_RANGE, condition)];
             assert_eq!(asked(&Method::GET, 100, &headers), wanted, "{condition}");
+        }
+    }
+
+    /// A file restored from an archive may have any time.
+    #[test]
+    fn date_that_http_can_not_name_becomes_the_nearest_that_it_can() {
+        let (epoch, day) = (SystemTime::UNIX_EPOCH, Duration::from_hours(24));
+        for (modified, date) in [
+            (epoch - day, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (epoch + 3_000_000 * day, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            let content = Content::new(NAME, modified, 1);
+            assert_eq!(content.validators()[1].1, date);
+            let headers = [(header::IF_UNMODIFIED_SINCE, date.parse().unwrap())];
+            let asked = content.asked_for(&Method::GET, &headers.into_iter().collect());
+            assert_eq!(asked, Wanted::Whole, "{date}");
         }
     }
 
