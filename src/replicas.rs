@@ -67,8 +67,8 @@ impl Replicas {
     }
 
     /// Renews this process's mark until `end` is cancelled, and removes it then. If the store fails, the next round
-    /// tries again.
-    pub(crate) async fn keep_marked(self: Arc<Self>, end: CancellationToken) {
+    /// tries again. Calls `lost` if the store has lost the mark, and probably all else; also once at the start.
+    pub(crate) async fn keep_marked(self: Arc<Self>, end: CancellationToken, lost: impl Fn() + Send + Sync) {
         let (key, mark) = (keys::replica(&self.own.name), self.own.mark());
         let rounds = async {
             let mut announced: Option<Instant> = None;
@@ -80,6 +80,7 @@ impl Replicas {
                 if matches!(renewed, Ok(false)) {
                     // It is new, or the store has lost it, and then the names too.
                     announced = None;
+                    lost();
                     let _ = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
                 }
                 if renewed.is_ok() && announced.is_none_or(|at| at.elapsed() > ANNOUNCE_EVERY) {

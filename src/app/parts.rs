@@ -122,7 +122,14 @@ impl<'a> Builder<'a> {
     pub(super) fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
         let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
-        background.spawn(Arc::clone(&replicas).keep_marked(self.lifecycle.tasks_done.clone()));
+        let holders = Arc::clone(api);
+        let mark_tokens_again = move || {
+            for account in holders.directory.all() {
+                account.credentials.mark_again();
+            }
+        };
+        let end = self.lifecycle.tasks_done.clone();
+        background.spawn(Arc::clone(&replicas).keep_marked(end, mark_tokens_again));
         let console = internal::Console::start(
             self.settings,
             Arc::clone(api),

@@ -34,9 +34,7 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
 async fn tick(account: &AccountCredentials) {
     let token = &account.token;
     token.report_count();
-    if token.slot.sync_with_store().await {
-        account.mark_again().await;
-    }
+    token.slot.sync_with_store().await;
     if let Some(trigger) = token.due() {
         let _ = token.renew(trigger).await;
     }

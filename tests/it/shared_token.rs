@@ -396,6 +396,44 @@ async fn token_handed_out_before_redis_lost_its_data_is_recognised_by_a_new_repl
     assert_eq!(call.body["errcode"], Value::Null, "{call:?}");
 }
 
+#[tokio::test]
+async fn life_that_one_replica_promised_is_marked_again_after_redis_lost_its_data() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = || {
+        let builder = Gateway::builder().wechat(&wechat).redis(&redis);
+        builder.set("credentials.adopt_interval", "100ms")
+    };
+    let promising = builder().set("internal.min_expires_in", "2h").start().await;
+    promising.until_it_says("ready").await;
+    // WeChat's life, as the other one knows it, ends before that.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    promising.token().await;
+    let others = [
+        builder().start().await,
+        builder().start().await,
+        builder().start().await,
+    ];
+    for other in &others {
+        other.until_it_says("ready").await;
+    }
+    let marked_for_longer = || async {
+        let (mut mark, token) = (Duration::ZERO, redis.life(&token_key(&wechat.account().app_id)).await);
+        for key in redis
+            .keys()
+            .await
+            .iter()
+            .filter(|key| key.starts_with("wxgate:handed_out:"))
+        {
+            mark = mark.max(redis.life(key).await);
+        }
+        mark > token + Duration::from_secs(1)
+    };
+    until("the promise is marked", marked_for_longer).await;
+    redis.command::<()>("FLUSHALL").await;
+    until("it is marked again", marked_for_longer).await;
+}
+
 async fn handed_out(redis: &RedisServer) -> bool {
     let keys = redis.keys().await;
     keys.iter().any(|key| key.starts_with("wxgate:handed_out:"))

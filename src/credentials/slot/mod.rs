@@ -123,22 +123,21 @@ impl Slot {
 
     /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something
     /// known to be older: say, Redis came back empty or from a snapshot (C6). A store that is down, or that holds
-    /// another program's value, is tried again at the next tick. True if the store had lost it and has it again.
-    pub(crate) async fn sync_with_store(&self) -> bool {
+    /// another program's value, is tried again at the next tick.
+    pub(crate) async fn sync_with_store(&self) {
         let Ok(stored) = self.shared.read().await else {
-            return false;
+            return;
         };
         if self.adopt(Trigger::Expiring, stored.as_ref()).is_some() {
-            return false;
+            return;
         }
         if let Some(held) = self.usable()
             && stored.as_ref().is_none_or(|stored| !self.is_current(stored))
         {
             // If another replica was faster, its credential is found at the next tick.
             let seen = stored.as_ref().map(|stored| &stored.value);
-            return self.shared.replace(seen, &held).await.unwrap_or(false);
+            let _ = self.shared.replace(seen, &held).await;
         }
-        false
     }
 
     /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
