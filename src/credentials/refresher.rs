@@ -52,8 +52,9 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     let policy = &account.policy;
     let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
     let until_renewal = |slot: &Slot| {
-        let held = slot.usable()?;
-        Some(held.renew_at.saturating_duration_since(Moment::now()))
+        let left = slot.usable()?.renew_at.saturating_duration_since(Moment::now());
+        // One that is due has just been tried in vain.
+        (!left.is_zero()).then_some(left)
     };
     let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
     let of_tickets = account

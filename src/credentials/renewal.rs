@@ -23,7 +23,8 @@ pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
 pub(super) struct Renewals {
     app_id: AppId,
     kind: Kind,
-    flight: Arc<SingleFlight<(), Outcome>>,
+    /// One at a time, and one that an operator wants: it must not get the refusal of one that backs off.
+    flights: Arc<SingleFlight<bool, Outcome>>,
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
@@ -36,7 +37,7 @@ impl Renewals {
         Self {
             app_id,
             kind,
-            flight: Arc::default(),
+            flights: Arc::default(),
             tasks,
             backoff: Backoff::new(jitter),
             refused_addresses: RefusedAddresses::default(),
@@ -46,12 +47,13 @@ impl Renewals {
 
     /// Waits for the renewal that is running, or starts `renewal`. It is a task of its own, so no caller that hangs
     /// up can cancel it (C11).
-    pub(super) async fn join_or_start<F>(&self, renewal: impl FnOnce() -> F) -> Outcome
+    pub(super) async fn join_or_start<F>(&self, trigger: Trigger, renewal: impl FnOnce() -> F) -> Outcome
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
         let start = || renewal().in_current_span();
-        let (pending, _) = self.flight.join_or_start(&(), &self.tasks, start);
+        let is_wanted = trigger == Trigger::Operator;
+        let (pending, _) = self.flights.join_or_start(&is_wanted, &self.tasks, start);
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))

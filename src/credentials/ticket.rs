@@ -103,7 +103,7 @@ impl Ticket {
             let ticket = Arc::clone(self);
             async move { ticket.run_renewal(trigger).await }
         };
-        self.renewals.join_or_start(start).await
+        self.renewals.join_or_start(trigger, start).await
     }
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {

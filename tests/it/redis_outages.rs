@@ -173,6 +173,36 @@ async fn uploads_at_a_frozen_redis_wait_for_one_connection_attempt_at_most() {
     gateway.until_it_says("ready").await;
 }
 
+#[tokio::test]
+async fn classic_renewal_without_redis_is_tried_at_each_look() {
+    let mut redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig {
+        token_ttl: Duration::from_secs(16),
+        ..SandboxConfig::default()
+    })
+    .await;
+    let gateway = builder(&redis, &wechat)
+        .classic()
+        .set("credentials.adopt_interval", "1s")
+        .start()
+        .await;
+    gateway.until_it_says("ready").await;
+    redis.kill();
+    let account = wechat.account();
+    until("the token has ended", || async {
+        let answer = gateway.asks_for_token(account.app_id.as_str(), account.secret.expose());
+        answer.await.body["errcode"] == -1
+    })
+    .await;
+    let labels = "kind=\"access_token\",outcome=\"failed\",trigger=\"expiring\"";
+    let series = format!(
+        "wxgate_credential_refreshes_total{{app_id=\"{}\",{labels}}}",
+        account.app_id
+    );
+    let failed = gateway.metric(&series).await;
+    assert!((1.0..12.0).contains(&failed), "{failed} renewals");
+}
+
 /// A Redis that reads and does not write, from before the first credential on.
 async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;

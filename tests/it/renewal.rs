@@ -11,7 +11,7 @@ use crate::support::{Gateway, RedisServer, SandboxHost, Traffic, ticket_key, tok
 
 /// Renewal after renewal under traffic, with nobody noticing.
 async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
-    const LIFE: Duration = Duration::from_secs(2);
+    const LIFE: Duration = Duration::from_secs(3);
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig {
         token_ttl: LIFE,

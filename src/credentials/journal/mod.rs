@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -66,6 +67,8 @@ impl Journal {
 
 async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
     let mut writer = Writer::new(store);
+    let mut retries = tokio::time::interval(RETRY);
+    retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let stopping = stop.is_cancelled();
         while (stopping || writer.has_room())
@@ -83,7 +86,7 @@ async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>
         // While entries wait for the store, the channel is left to fill up: that bounds them.
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(RETRY), if !writer.unwritten.is_empty() => writer.failing.clear(),
+            _ = retries.tick(), if !writer.unwritten.is_empty() => writer.failing.clear(),
             addressed = queue.recv(), if writer.has_room() => match addressed {
                 Some(addressed) => writer.unwritten.push_back(addressed),
                 None => return,

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use super::replica::Replica;
 use super::wechat::rejection;
-use super::world::{LOCK_TTL, World};
-use crate::credentials::Kind;
+use super::world::{LOCK_TTL, TOKEN_LIFE, World};
+use crate::credentials::{AccountCredentials, Kind};
 use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
 
@@ -40,6 +40,44 @@ async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained
     other.credentials.renew_now(Kind::AccessToken).await.unwrap();
     losing.call().await.unwrap();
     assert_eq!(losing.usable_token(), other.usable_token());
+}
+
+/// A replica that waits for a long time, because another system has replaced each of its tokens at once.
+async fn after_a_long_fight(world: &Arc<World>) -> Replica {
+    let replica = Replica::start(world, 1);
+    let wait = |credentials: &AccountCredentials| credentials.status(Kind::AccessToken).failing;
+    while wait(&replica.credentials).is_none_or(|failing| failing.retry_after < Duration::from_mins(30)) {
+        let _ = replica.credentials.renew_now(Kind::AccessToken).await;
+        while replica.call().await.is_ok() {
+            world.foreign_fetch();
+            world.foreign_fetch();
+        }
+    }
+    replica
+}
+
+#[tokio::test(start_paused = true)]
+async fn operator_does_not_get_the_refusal_of_a_renewal_that_backs_off() {
+    let world = World::new(1);
+    let replica = after_a_long_fight(&world).await;
+    let credentials = Arc::clone(&replica.credentials);
+    let refused = tokio::spawn(async move { credentials.token().await });
+    // It waits for what another replica may obtain.
+    sleep(Duration::from_millis(1)).await;
+    assert!(!refused.is_finished());
+    replica.credentials.renew_now(Kind::AccessToken).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_that_stays_good_ends_the_wait_after_rejections() {
+    let world = World::new(1);
+    let replica = after_a_long_fight(&world).await;
+    replica.credentials.renew_now(Kind::AccessToken).await.unwrap();
+    sleep(TOKEN_LIFE / 8).await;
+    let status = replica.credentials.status(Kind::AccessToken);
+    assert!(status.failing.is_none(), "{status:?}");
+    sleep(TOKEN_LIFE).await;
+    assert!(replica.usable_token().is_some(), "it is renewed again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -124,9 +124,16 @@ impl Token {
                 }
                 Err(self
                     .renewals
-                    .failed(&error, ErrCode::meaning_of_token_call, self.budget.pace()))
+                    .failed(&error, ErrCode::meaning_of_token_call, self.pace()))
             }
         }
+    }
+
+    /// How long to wait at least after a call that failed. A token that is in use is not let end meanwhile.
+    fn pace(&self) -> Duration {
+        let pace = self.budget.pace();
+        let held = self.slot.usable();
+        held.map_or(pace, |held| pace.min(held.remaining() / 2))
     }
 
     fn refuse_over_budget(&self, spent: u64) -> Unavailable {
@@ -200,13 +207,14 @@ impl Budget {
 
     /// How far apart calls that fail have to be from now on, so that WeChat's being down for a day does not use up the
     /// day's calls, however many replicas there are. Nothing until half of them are spent, so that most outages end
-    /// for us as soon as they end.
+    /// for us as soon as they end, and no longer than the day lasts.
     pub(crate) fn pace(&self) -> Duration {
         let left = self.limit.saturating_sub(self.spent());
         if left > self.limit / 2 || self.limit == 0 {
             return Duration::ZERO;
         }
-        Duration::from_hours(24) / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
+        let pace = Duration::from_hours(24) / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+        pace.min(until_tomorrow())
     }
 
     async fn learn(&self, day: &str) -> u64 {
@@ -240,12 +248,43 @@ impl Budget {
     }
 }
 
-/// Today's date in Beijing, where WeChat's counters begin their day.
+/// The time in Beijing, where WeChat's counters begin their day, as if it were UTC.
+fn beijing() -> SystemTime {
+    SystemTime::now() + Duration::from_hours(8)
+}
+
+/// How long today lasts.
+fn until_tomorrow() -> Duration {
+    const DAY: u64 = 24 * 60 * 60;
+    let now = beijing().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(DAY - now.as_secs() % DAY)
+}
+
+/// Today's date.
 fn today() -> String {
-    let beijing = SystemTime::now() + Duration::from_hours(8);
-    humantime::format_rfc3339_seconds(beijing)
+    humantime::format_rfc3339_seconds(beijing())
         .to_string()
         .chars()
         .take("2026-01-01".len())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn pace_of_calls_that_fail_ends_with_the_day() {
+        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
+        let budget = Budget::new(Arc::new(MemoryStore::default()), app_id, 2);
+        assert_eq!(budget.pace(), Duration::ZERO);
+        budget.spend().await.unwrap();
+        let today = until_tomorrow();
+        assert!(
+            budget.pace() <= today && budget.pace() > Duration::ZERO,
+            "{:?}",
+            budget.pace()
+        );
+    }
 }

@@ -28,6 +28,11 @@ use call::Budget;
 /// taken over by another system.
 const YOUNG: Duration = Duration::from_mins(1);
 
+/// Until what age a rejection of `token` means that.
+fn young(token: &Credential) -> Duration {
+    YOUNG.min(token.life() / 10)
+}
+
 /// One account's token.
 pub(crate) struct Token {
     app_id: AppId,
@@ -121,7 +126,7 @@ impl Token {
             return;
         }
         self.reports.rejected(dead, error);
-        if dead.held_since.elapsed() < YOUNG.min(dead.life() / 10) {
+        if dead.held_since.elapsed() < young(dead) {
             self.back_off_from_rejection(Severity::Takeover).await;
         } else {
             self.end_wait_for_rejections().await;
@@ -135,7 +140,7 @@ impl Token {
             let token = Arc::clone(self);
             async move { token.run_renewal(trigger).await }
         };
-        self.renewals.join_or_start(start).await
+        self.renewals.join_or_start(trigger, start).await
     }
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
@@ -143,7 +148,7 @@ impl Token {
             if let Some(refusal) = self.renewals.backoff.refusal() {
                 return Err(refusal);
             }
-            if let Some(refusal) = self.rejections.refusal() {
+            if let Some(refusal) = self.rejections_refusal() {
                 return self.obtained_by_another(trigger).await.ok_or(refusal);
             }
         }
@@ -199,7 +204,14 @@ impl Token {
 
     /// The back-off that currently prevents a token call, if any.
     pub(crate) fn refusal(&self) -> Option<Unavailable> {
-        self.renewals.backoff.refusal().or_else(|| self.rejections.refusal())
+        self.renewals.backoff.refusal().or_else(|| self.rejections_refusal())
+    }
+
+    /// The wait after rejected new tokens, unless the present one has stayed good.
+    fn rejections_refusal(&self) -> Option<Unavailable> {
+        let stays_good = |held: &Credential| held.held_since.elapsed() >= young(held);
+        let proven = self.slot.usable().is_some_and(|held| stays_good(&held));
+        self.rejections.refusal().filter(|_| !proven)
     }
 
     /// The reason to renew now, or `None` if none is due.
