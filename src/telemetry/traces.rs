@@ -61,7 +61,8 @@ impl Traces {
             .with_max_queue_size(QUEUE)
             .with_max_export_batch_size(BATCH)
             .with_scheduled_delay(GATHER)
-            .with_max_export_timeout(SEND_LIMIT)
+            // Longer than the exporter's own limit on its attempts, whose failure would otherwise never be logged.
+            .with_max_export_timeout(2 * SEND_LIMIT + Duration::from_secs(1))
             .build();
         let processor = BatchSpanProcessor::builder(Reporting::new(exporter, failure), Tokio)
             .with_batch_config(batches)

@@ -47,7 +47,9 @@ impl Excuse {
     fn token_calls(self) -> u64 {
         match self {
             Self::GatewayGone(_) | Self::Fresh(_) | Self::StoredTwice | Self::PartsLeft => 0,
-            Self::WeChatFails | Self::RedisFails => 1,
+            Self::RedisFails => 1,
+            // Each gateway tries again by itself if Redis fails, too.
+            Self::WeChatFails => 4,
             Self::TokenDied | Self::DeadTokenGivenOut => 3,
         }
     }
