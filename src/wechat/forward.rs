@@ -1,19 +1,18 @@
 //! Calls of other systems, passed through unchanged.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::CallError;
 use super::client::{WeChatClient, unsendable};
 use super::metrics::Api;
-use crate::http_client::{self, SendError};
+use crate::http_client::{self, LastActivity, NO_LIMIT, SendError};
 use crate::telemetry::{call_span, traced};
 
 /// A call, but for its body.
@@ -89,8 +88,8 @@ pub enum CallBody {
     Stream(BodyStream, usize),
 }
 
-/// Longer than any call: a call is limited by the time in which nothing moves.
-const NO_LIMIT: Duration = Duration::from_hours(24);
+/// The length of the slices in which a whole body is sent.
+const SLICE: usize = 64 * 1024;
 
 impl WeChatClient {
     /// Sends the call and waits until its answer begins. There is no limit to the whole, but the call fails if
@@ -126,8 +125,10 @@ impl WeChatClient {
         for base in &self.bases {
             let activity = LastActivity::default();
             let body = match (&whole, stream.take()) {
-                (Some(bytes), _) => Body::from(bytes.clone()),
-                (None, Some(stream)) => activity.watch(stream),
+                // As a stream it would be sent in chunks if it has no length in the headers.
+                (Some(bytes), _) if bytes.is_empty() => Body::from(bytes.clone()),
+                (Some(bytes), _) => Body::wrap_stream(activity.watch(slices(bytes.clone()))),
+                (None, Some(stream)) => Body::wrap_stream(activity.watch(stream)),
                 (None, None) => break,
             };
             let url = base
@@ -159,44 +160,13 @@ fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
     }
 }
 
-/// When a chunk of a body last moved.
-#[derive(Clone)]
-struct LastActivity(Arc<Mutex<Instant>>);
-
-impl Default for LastActivity {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
-}
-
-impl LastActivity {
-    fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `stream` as a body whose chunks count as activity.
-    fn watch(&self, stream: BodyStream) -> Body {
-        let activity = self.clone();
-        Body::wrap_stream(stream.inspect(move |_| {
-            *activity.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        }))
-    }
-
-    /// Waits for `work`; `None` if there has been no activity for `limit`.
-    async fn or_stalled<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            let ends = self.get() + limit;
-            tokio::select! {
-                outcome = &mut work => return Some(outcome),
-                () = sleep_until(ends) => {
-                    if self.get() + limit <= Instant::now() {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
+/// `bytes` in slices, by which it can be seen how far they have been sent.
+fn slices(mut bytes: Bytes) -> BodyStream {
+    let slices = std::iter::from_fn(move || {
+        let length = bytes.len().min(SLICE);
+        (length > 0).then(|| Ok(bytes.split_to(length)))
+    });
+    stream::iter(slices).boxed()
 }
 
 #[cfg(test)]
