@@ -1,9 +1,11 @@
 //! Calls of other systems, passed through unchanged.
 
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
@@ -108,29 +110,18 @@ impl WeChatClient {
         self.timeout
     }
 
-    /// Sends to the first host that accepts a connection. A stream can be sent only once, so to the first host only.
+    /// Sends to the first host that accepts a connection.
     async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
-        let mut headers = head.headers.clone();
-        let (whole, mut stream) = match body {
-            CallBody::Whole(bytes) => {
-                set_length(&mut headers, &head.method, bytes.len());
-                (Some(bytes), None)
-            }
-            CallBody::Stream(stream, length) => {
-                set_length(&mut headers, &head.method, length);
-                (None, Some(stream))
-            }
+        let (length, body) = match body {
+            CallBody::Whole(bytes) => (bytes.len(), Offered::Whole(bytes)),
+            CallBody::Stream(stream, length) => (length, Offered::Stream(Arc::new(Mutex::new(Some(stream))))),
         };
+        let mut headers = head.headers.clone();
+        set_length(&mut headers, &head.method, length);
         let mut last = String::new();
         for base in &self.bases {
             let activity = LastActivity::default();
-            let body = match (&whole, stream.take()) {
-                // As a stream it would be sent in chunks if it has no length in the headers.
-                (Some(bytes), _) if bytes.is_empty() => Body::from(bytes.clone()),
-                (Some(bytes), _) => Body::wrap_stream(activity.watch(slices(bytes.clone()))),
-                (None, Some(stream)) => Body::wrap_stream(activity.watch(stream)),
-                (None, None) => break,
-            };
+            let Some(body) = body.next(&activity) else { break };
             let url = base
                 .join(head.path.as_str(), head.query.as_deref())
                 .ok_or_else(unsendable)?;
@@ -158,6 +149,36 @@ fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
     if length > 0 || matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(CONTENT_LENGTH, length.into());
     }
+}
+
+/// A body that is offered to one host after the other.
+enum Offered {
+    Whole(Bytes),
+    /// `None` once a host has begun to receive it.
+    Stream(Arc<Mutex<Option<BodyStream>>>),
+}
+
+impl Offered {
+    /// The body for the next host, whose chunks count as `activity`; `None` if a host before it has received some of it.
+    fn next(&self, activity: &LastActivity) -> Option<Body> {
+        let stream = match self {
+            // As a stream it would be sent in chunks if it has no length in the headers.
+            Self::Whole(bytes) if bytes.is_empty() => return Some(Body::from(bytes.clone())),
+            Self::Whole(bytes) => slices(bytes.clone()),
+            Self::Stream(offered) => {
+                lock(offered).as_ref()?;
+                // The client polls a body only when it has a connection.
+                let offered = Arc::clone(offered);
+                let taken = async move { lock(&offered).take().unwrap_or_else(|| stream::empty().boxed()) };
+                taken.flatten_stream().boxed()
+            }
+        };
+        Some(Body::wrap_stream(activity.watch(stream)))
+    }
+}
+
+fn lock(stream: &Mutex<Option<BodyStream>>) -> MutexGuard<'_, Option<BodyStream>> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `bytes` in slices, by which it can be seen how far they have been sent.

@@ -286,3 +286,21 @@ async fn wechat_may_take_longer_than_the_timeout_to_receive_a_body() {
         assert!(started.elapsed() > Duration::from_secs(2), "{:?}", started.elapsed());
     }
 }
+
+#[tokio::test]
+async fn long_body_goes_to_the_host_that_can_be_reached() {
+    let (_, url) = Echo::start().await;
+    let nobody = format!("http://{}", crate::support::free_address());
+    let gateway = Gateway::builder()
+        .set("wechat.api_base_url", nobody)
+        .set("wechat.fallback_base_urls", url)
+        .start()
+        .await;
+    let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
+    for body in [chunked(vec![bytes.clone()]), bytes.clone().into()] {
+        let request = gateway.internal_request("POST", "/cgi-bin/media/upload").body(body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.bytes().await.unwrap() == bytes);
+    }
+}
