@@ -4,6 +4,7 @@
 //! Every client in the gateway is built here. Redirects are not followed, cookies are not kept, and bodies are
 //! streamed in both directions.
 
+mod activity;
 mod certificate;
 mod error;
 
@@ -15,11 +16,15 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
+pub(crate) use activity::LastActivity;
 pub use certificate::{certificate_cure, certificate_problem};
 pub use error::{ReadError, SendError, cause};
 
 use crate::settings::values::HttpProxy;
 use crate::settings::{self, UnusableSetting};
+
+/// Longer than any request, for one that is limited by the time in which nothing moves ([`LastActivity`]).
+pub(crate) const NO_LIMIT: Duration = Duration::from_hours(24);
 
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_mins(1);

@@ -64,12 +64,7 @@ impl CheckedBody {
                     return Stage::Failed(error);
                 }
                 self.rest = chunk;
-                // A store that knows the length does not poll again after the last byte.
-                if self.announced == Some(seen) {
-                    Stage::Complete(seen)
-                } else {
-                    Stage::WaitingForStore(seen)
-                }
+                Stage::WaitingForStore(seen)
             }
             Some(Err(error)) => Stage::Failed(error.into()),
             None if self.announced.is_some_and(|announced| seen < announced) => {
@@ -100,7 +95,16 @@ impl Stream for CheckedBody {
             *this.progress.stage() = stage;
         }
         let length = this.rest.len().min(Picture::MAX_CHUNK);
-        Poll::Ready(Some(Ok(this.rest.split_to(length))))
+        let chunk = this.rest.split_to(length);
+        let mut stage = this.progress.stage();
+        // A store that knows the length does not poll again after the last byte.
+        if let Stage::WaitingForStore(seen) = *stage
+            && this.rest.is_empty()
+            && this.announced == Some(seen)
+        {
+            *stage = Stage::Complete(seen);
+        }
+        Poll::Ready(Some(Ok(chunk)))
     }
 }
 
@@ -147,19 +151,23 @@ mod tests {
 
     use super::*;
 
+    /// A download of 50 bytes and then `rest`.
+    fn download(content_length: Option<u64>, rest: Vec<Bytes>) -> MediaDownload {
+        MediaDownload {
+            started: Instant::now(),
+            content_length,
+            content_type: None,
+            head: Bytes::from_static(&[0; 50]),
+            rest: stream::iter(rest.into_iter().map(Ok)).boxed(),
+            may_be_rejection: false,
+        }
+    }
+
     #[tokio::test]
     async fn chunk_beyond_the_length_is_not_passed_on() {
-        let rest = [100, 100, 100].map(|length| Ok(Bytes::from(vec![0; length])));
+        let rest = vec![Bytes::from_static(&[0; 100]); 3];
         for announced in [None, Some(299)] {
-            let download = MediaDownload {
-                started: Instant::now(),
-                content_length: announced,
-                content_type: None,
-                head: Bytes::from_static(&[0; 50]),
-                rest: stream::iter(rest.clone()).boxed(),
-                may_be_rejection: false,
-            };
-            let (body, progress) = CheckedBody::new(download, 300);
+            let (body, progress) = CheckedBody::new(download(announced, rest.clone()), 300);
             let lengths: Vec<_> = body
                 .take(5)
                 .map(|chunk| chunk.map(|bytes| bytes.len()).ok())
@@ -167,6 +175,27 @@ mod tests {
                 .await;
             assert_eq!(lengths, [Some(50), Some(100), Some(100), None, None]);
             assert!(matches!(progress.now(), Stage::Failed(_)));
+        }
+    }
+
+    #[tokio::test]
+    async fn picture_is_complete_once_the_store_has_all_of_the_last_chunk() {
+        let long = Bytes::from(vec![0; 2 * Picture::MAX_CHUNK + 1]);
+        let length = 50 + long.len() as u64;
+        for announced in [None, Some(length)] {
+            let (mut body, progress) = CheckedBody::new(download(announced, vec![long.clone()]), length);
+            let mut passed = 0;
+            while passed < length {
+                assert!(
+                    matches!(progress.now(), Stage::WaitingForStore(_)),
+                    "{passed} of {length}"
+                );
+                passed += body.next().await.unwrap().unwrap().len() as u64;
+            }
+            if announced.is_none() {
+                assert!(body.next().await.is_none());
+            }
+            assert!(matches!(progress.now(), Stage::Complete(all) if all == length));
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Calls of other systems, passed through unchanged.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::FutureExt;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::CallError;
 use super::client::{WeChatClient, unsendable};
 use super::metrics::Api;
-use crate::http_client::{self, SendError};
+use crate::http_client::{self, LastActivity, NO_LIMIT, SendError};
 use crate::telemetry::{call_span, traced};
 
 /// A call, but for its body.
@@ -89,8 +90,8 @@ pub enum CallBody {
     Stream(BodyStream, usize),
 }
 
-/// Longer than any call: a call is limited by the time in which nothing moves.
-const NO_LIMIT: Duration = Duration::from_hours(24);
+/// The length of the slices in which a whole body is sent.
+const SLICE: usize = 64 * 1024;
 
 impl WeChatClient {
     /// Sends the call and waits until its answer begins. There is no limit to the whole, but the call fails if
@@ -109,27 +110,18 @@ impl WeChatClient {
         self.timeout
     }
 
-    /// Sends to the first host that accepts a connection. A stream can be sent only once, so to the first host only.
+    /// Sends to the first host that accepts a connection.
     async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
-        let mut headers = head.headers.clone();
-        let (whole, mut stream) = match body {
-            CallBody::Whole(bytes) => {
-                set_length(&mut headers, &head.method, bytes.len());
-                (Some(bytes), None)
-            }
-            CallBody::Stream(stream, length) => {
-                set_length(&mut headers, &head.method, length);
-                (None, Some(stream))
-            }
+        let (length, body) = match body {
+            CallBody::Whole(bytes) => (bytes.len(), Offered::Whole(bytes)),
+            CallBody::Stream(stream, length) => (length, Offered::Stream(Arc::new(Mutex::new(Some(stream))))),
         };
+        let mut headers = head.headers.clone();
+        set_length(&mut headers, &head.method, length);
         let mut last = String::new();
         for base in &self.bases {
             let activity = LastActivity::default();
-            let body = match (&whole, stream.take()) {
-                (Some(bytes), _) => Body::from(bytes.clone()),
-                (None, Some(stream)) => activity.watch(stream),
-                (None, None) => break,
-            };
+            let Some(body) = body.next(&activity) else { break };
             let url = base
                 .join(head.path.as_str(), head.query.as_deref())
                 .ok_or_else(unsendable)?;
@@ -159,44 +151,43 @@ fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
     }
 }
 
-/// When a chunk of a body last moved.
-#[derive(Clone)]
-struct LastActivity(Arc<Mutex<Instant>>);
+/// A body that is offered to one host after the other.
+enum Offered {
+    Whole(Bytes),
+    /// `None` once a host has begun to receive it.
+    Stream(Arc<Mutex<Option<BodyStream>>>),
+}
 
-impl Default for LastActivity {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+impl Offered {
+    /// The body for the next host, whose chunks count as `activity`; `None` if a host before it has received some of it.
+    fn next(&self, activity: &LastActivity) -> Option<Body> {
+        let stream = match self {
+            // As a stream it would be sent in chunks if it has no length in the headers.
+            Self::Whole(bytes) if bytes.is_empty() => return Some(Body::from(bytes.clone())),
+            Self::Whole(bytes) => slices(bytes.clone()),
+            Self::Stream(offered) => {
+                lock(offered).as_ref()?;
+                // The client polls a body only when it has a connection.
+                let offered = Arc::clone(offered);
+                let taken = async move { lock(&offered).take().unwrap_or_else(|| stream::empty().boxed()) };
+                taken.flatten_stream().boxed()
+            }
+        };
+        Some(Body::wrap_stream(activity.watch(stream)))
     }
 }
 
-impl LastActivity {
-    fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(stream: &Mutex<Option<BodyStream>>) -> MutexGuard<'_, Option<BodyStream>> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// `stream` as a body whose chunks count as activity.
-    fn watch(&self, stream: BodyStream) -> Body {
-        let activity = self.clone();
-        Body::wrap_stream(stream.inspect(move |_| {
-            *activity.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        }))
-    }
-
-    /// Waits for `work`; `None` if there has been no activity for `limit`.
-    async fn or_stalled<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            let ends = self.get() + limit;
-            tokio::select! {
-                outcome = &mut work => return Some(outcome),
-                () = sleep_until(ends) => {
-                    if self.get() + limit <= Instant::now() {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
+/// `bytes` in slices, by which it can be seen how far they have been sent.
+fn slices(mut bytes: Bytes) -> BodyStream {
+    let slices = std::iter::from_fn(move || {
+        let length = bytes.len().min(SLICE);
+        (length > 0).then(|| Ok(bytes.split_to(length)))
+    });
+    stream::iter(slices).boxed()
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Upload services as they are: what they refuse, what they say, and how they give a picture's URL.
 
+use std::time::{Duration, Instant};
+
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use wxgate::sandbox::{Api, SandboxConfig};
+use tokio::net::TcpSocket;
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayBuilder, GatewayProcess, ImageService, SandboxHost, until};
+use crate::support::{Gateway, GatewayBuilder, GatewayProcess, ImageService, SandboxHost, photo, until};
 
 fn with(service: &ImageService) -> GatewayBuilder {
     Gateway::builder()
@@ -162,4 +165,47 @@ async fn endless_refusal_is_not_read_to_its_end() {
     .await;
     assert_eq!(stored_url(with(&service)).await, Err((502, 3001)));
     assert_eq!(service.forms().len(), 1);
+}
+
+#[tokio::test]
+async fn photo_may_arrive_for_longer_than_the_services_timeout() {
+    let service = ImageService::start().await;
+    let gateway = with(&service).set("image_store.http.timeout", "500ms").start().await;
+    gateway.until_ready().await;
+    let photo = photo("portrait.jpg");
+    let bytes = photo.len().div_ceil(15);
+    let steady = Fault::Drip { bytes, millis: 100 };
+    gateway.wechat.sandbox.inject(steady.on(Api::MediaGet));
+    let started = Instant::now();
+    let answer = gateway.upload(&gateway.wechat.takes_photo(&photo)).await;
+    assert_eq!(answer.code(), (200, 0), "{answer:?}");
+    assert!(started.elapsed() > Duration::from_secs(1));
+    assert_eq!(gateway.wechat.sandbox.calls(Api::MediaGet), 1);
+}
+
+#[tokio::test]
+async fn service_that_stops_reading_is_given_up_after_its_timeout() {
+    let socket = TcpSocket::new_v4().unwrap();
+    // Otherwise the system takes all of the picture.
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = socket.listen(8).unwrap();
+    let gateway = Gateway::builder()
+        .set("image_store.backend", "http")
+        .set(
+            "image_store.http.url",
+            format!("http://{}", silent.local_addr().unwrap()),
+        )
+        .set("image_store.http.attempts", 1)
+        .set("image_store.http.timeout", "500ms")
+        .start()
+        .await;
+    gateway.until_ready().await;
+    let mut photo = photo("portrait.jpg");
+    photo.resize(9 << 20, 0);
+    let started = Instant::now();
+    let answer = gateway.upload(&gateway.wechat.takes_photo(&photo)).await;
+    assert_eq!(answer.code(), (504, 3001), "{answer:?}");
+    // `wechat.media_timeout` is 30 s.
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }

@@ -9,13 +9,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, Method, StatusCode};
-use tokio::time::timeout;
 
 use self::answer::Answer;
 use self::message::MessageReader;
 
 use super::{ImageName, ImageStore, Picture, StoreFailure};
-use crate::http_client::{self, ReadError, SendError};
+use crate::http_client::{self, LastActivity, NO_LIMIT, ReadError, SendError};
 use crate::settings::{self, UnusableSetting, resolved};
 use crate::telemetry;
 
@@ -48,16 +47,20 @@ impl HttpStore {
         for (name, value) in &section.fields {
             form = form.text(escape_name(name), value.expose().to_owned());
         }
-        let form = form.part(escape_name(&section.field), part(picture)?);
+        let activity = LastActivity::default();
+        let form = form.part(escape_name(&section.field), part(picture, &activity)?);
         let request = self
             .http
             .post(self.settings.url.clone())
             .multipart(form)
             .headers(headers);
         let limit = section.timeout;
-        let exchange = async { Answer::read(http_client::send(request, limit).await?, limit).await };
-        let answer = timeout(limit, exchange).await.unwrap_or(Err(StoreFailure::TimedOut))?;
-        answer.picture_url(section, &self.messages)
+        let exchange = async { Answer::read(http_client::send(request, NO_LIMIT).await?, limit).await };
+        // WeChat may take longer than the limit to send the picture.
+        let answer = activity.or_stalled(limit, exchange).await;
+        answer
+            .unwrap_or(Err(StoreFailure::TimedOut))?
+            .picture_url(section, &self.messages)
     }
 
     async fn ask(&self) -> Result<(), StoreFailure> {
@@ -94,9 +97,10 @@ impl ImageStore for HttpStore {
     }
 }
 
-/// `picture` as the form's file. If its length is known, the request has a Content-Length.
-fn part(picture: Picture) -> Result<Part, StoreFailure> {
-    let body = Body::wrap_stream(picture.body);
+/// `picture` as the form's file, whose chunks count as `activity`. If its length is known, the request has a
+/// Content-Length.
+fn part(picture: Picture, activity: &LastActivity) -> Result<Part, StoreFailure> {
+    let body = Body::wrap_stream(activity.watch(picture.body));
     let part = match picture.length {
         Some(length) => Part::stream_with_length(body, length),
         None => Part::stream(body),

@@ -68,7 +68,7 @@ section! {
         pub public_base_url: Option<Url> = None,
         /// Further fields of the form, by name; their values are secrets.
         pub fields: BTreeMap<String, Secret> = BTreeMap::new(),
-        /// The longest one upload may take.
+        /// The longest time in which the service takes nothing of the picture or, after its end, gives no answer.
         #[serde(with = "values::PositiveDuration")]
         pub timeout: Duration = Duration::from_secs(30),
         /// How often a picture is tried, each time with a fresh download.

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use axum::extract::Request;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Kill};
 
-use super::{Echo, form, refusal};
+use super::{Echo, OWN, form, refusal};
 use crate::support::{Gateway, Raw, TINY_PHOTO, photo};
 
 /// A body of these pieces, which reqwest sends in chunks.
@@ -236,4 +238,69 @@ async fn steady_stream_may_outlast_the_timeout() {
     assert_eq!(length, 200_000);
     assert!(started.elapsed() > Duration::from_millis(900));
     feeding.await.unwrap();
+}
+
+/// A WeChat that takes the first 12 MiB of a body at 4 MiB/s, and answers with the body's length.
+fn slow_reader() -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    // Otherwise the system takes most of a body at once.
+    socket.set_recv_buffer_size(256 << 10).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(64).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(async |request: Request| {
+        let uri = request.uri().to_string();
+        if let Some((_, own)) = OWN.iter().find(|(path, _)| uri == *path) {
+            return (*own).to_owned();
+        }
+        let (mut length, mut body) = (0, request.into_body().into_data_stream());
+        while let Some(piece) = body.next().await {
+            let piece = piece.unwrap().len();
+            length += piece;
+            if length < 12 << 20 {
+                let seconds = f64::from(u32::try_from(piece).unwrap()) / f64::from(4 << 20);
+                tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+            }
+        }
+        length.to_string()
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn wechat_may_take_longer_than_the_timeout_to_receive_a_body() {
+    let gateway = Gateway::builder()
+        .set("wechat.api_base_url", slow_reader())
+        .set("wechat.timeout", "1s")
+        .set("wechat.connect_timeout", "200ms")
+        .start()
+        .await;
+    let bytes = || vec![vec![1; 1 << 20]; 19];
+    for body in [chunked(bytes()), bytes().concat().into()] {
+        let started = Instant::now();
+        let request = gateway.internal_request("POST", "/cgi-bin/media/upload").body(body);
+        let answer = request.send().await.unwrap();
+        let answer = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert_eq!(answer, (200, (19 << 20).to_string()));
+        assert!(started.elapsed() > Duration::from_secs(2), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn long_body_goes_to_the_host_that_can_be_reached() {
+    let (_, url) = Echo::start().await;
+    let nobody = format!("http://{}", crate::support::free_address());
+    let gateway = Gateway::builder()
+        .set("wechat.api_base_url", nobody)
+        .set("wechat.fallback_base_urls", url)
+        .start()
+        .await;
+    let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
+    for body in [chunked(vec![bytes.clone()]), bytes.clone().into()] {
+        let request = gateway.internal_request("POST", "/cgi-bin/media/upload").body(body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.bytes().await.unwrap() == bytes);
+    }
 }
