@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{SharedStore, StoreError, keys};
+use crate::store::{SharedStore, StoreError, StoreFuture, keys};
 
 /// How often a mark is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -67,8 +67,15 @@ impl Replicas {
     }
 
     /// Renews this process's mark until `end` is cancelled, and removes it then. If the store fails, the next round
-    /// tries again. Calls `lost` if the store has lost the mark, and probably all else; also once at the start.
-    pub(crate) async fn keep_marked(self: Arc<Self>, end: CancellationToken, lost: impl Fn() + Send + Sync) {
+    /// tries again.
+    ///
+    /// If the mark is gone, the store may have lost all else, too. Then `write_again` comes first, so that it is done
+    /// again in the next round if it fails; also once at the start.
+    pub(crate) async fn keep_marked(
+        self: Arc<Self>,
+        end: CancellationToken,
+        write_again: impl Fn() -> StoreFuture<'static, ()> + Send + Sync,
+    ) {
         let (key, mark) = (keys::replica(&self.own.name), self.own.mark());
         let rounds = async {
             let mut announced: Option<Instant> = None;
@@ -80,8 +87,9 @@ impl Replicas {
                 if matches!(renewed, Ok(false)) {
                     // It is new, or the store has lost it, and then the names too.
                     announced = None;
-                    lost();
-                    let _ = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
+                    if write_again().await.is_ok() {
+                        let _ = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
+                    }
                 }
                 if renewed.is_ok() && announced.is_none_or(|at| at.elapsed() > ANNOUNCE_EVERY) {
                     let fields = [("replica", self.own.name.clone())];

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::Lifecycle;
@@ -124,9 +125,14 @@ impl<'a> Builder<'a> {
         let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
         let holders = Arc::clone(api);
         let mark_tokens_again = move || {
-            for account in holders.directory.all() {
-                account.credentials.mark_again();
+            let holders = Arc::clone(&holders);
+            async move {
+                for account in holders.directory.all() {
+                    account.credentials.mark_again().await?;
+                }
+                Ok(())
             }
+            .boxed()
         };
         let end = self.lifecycle.tasks_done.clone();
         background.spawn(Arc::clone(&replicas).keep_marked(end, mark_tokens_again));

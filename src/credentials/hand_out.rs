@@ -85,19 +85,14 @@ impl AccountCredentials {
         Ok(())
     }
 
-    /// Marks in the shared store, which has lost its data, all tokens that this replica recognises.
-    pub(crate) fn mark_again(self: &Arc<Self>) {
-        let account = Arc::clone(self);
-        self.tasks.spawn(async move {
-            let known = account.token.slot.living().into_iter();
-            let known = known.map(|token| (name_in_store(&token.value), token.expires_at));
-            for (name, until) in known.chain(account.promised_lives.living()) {
-                // If the store fails again, a client of a replica that starts later gets a 40001 at worst.
-                if account.share_promise(&name, until).await.is_err() {
-                    break;
-                }
-            }
-        });
+    /// Marks in the shared store, which may have lost its data, all tokens that this replica recognises.
+    pub(crate) async fn mark_again(&self) -> Result<(), StoreError> {
+        let known = self.token.slot.living().into_iter();
+        let known = known.map(|token| (name_in_store(&token.value), token.expires_at));
+        for (name, until) in known.chain(self.promised_lives.living()) {
+            self.share_promise(&name, until).await?;
+        }
+        Ok(())
     }
 
     /// True if the journal of no replica has noted yet that `client` was given `token`.

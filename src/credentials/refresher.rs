@@ -14,12 +14,17 @@ use crate::clock::Moment;
 /// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// The pause before a renewal is tried again that failed without a back-off, such as for want of the lock.
+const NEXT_TRY: Duration = Duration::from_secs(2);
+
 /// Keeps one account's credentials fresh until `stop` is cancelled: obtains them at the start, adopts what other
 /// replicas have renewed, renews ahead of their end, and publishes what the shared store has lost. A renewal that is
 /// running when it stops goes on by itself.
 pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: CancellationToken) {
     let ticks = async {
+        let mut day = String::new();
         loop {
+            account.token.end_needless_waits(&mut day).await;
             tick(&account).await;
             sleep(until_next_tick(&account)).await;
         }
@@ -54,7 +59,7 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     let until_renewal = |slot: &Slot| {
         let left = slot.usable()?.renew_at.saturating_duration_since(Moment::now());
         // One that is due has just been tried in vain.
-        (!left.is_zero()).then_some(left)
+        Some(if left.is_zero() { NEXT_TRY } else { left })
     };
     let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
     let of_tickets = account

@@ -1,4 +1,4 @@
-//! What the renewals of token and ticket have in common: one at a time, measuring, exponential back-off with jitter.
+//! What the renewals of token and ticket have in common: single flights, measuring, exponential back-off with jitter.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
 pub(super) struct Renewals {
     app_id: AppId,
     kind: Kind,
-    /// One at a time, and one that an operator wants: it must not get the refusal of one that backs off.
+    /// One at a time, and one apart from the others.
     flights: Arc<SingleFlight<bool, Outcome>>,
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
@@ -45,15 +45,14 @@ impl Renewals {
         }
     }
 
-    /// Waits for the renewal that is running, or starts `renewal`. It is a task of its own, so no caller that hangs
+    /// Waits for the renewal that is running, apart from the others or not, or starts `renewal`. It is a task of its own, so no caller that hangs
     /// up can cancel it (C11).
-    pub(super) async fn join_or_start<F>(&self, trigger: Trigger, renewal: impl FnOnce() -> F) -> Outcome
+    pub(super) async fn join_or_start<F>(&self, apart: bool, renewal: impl FnOnce() -> F) -> Outcome
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
         let start = || renewal().in_current_span();
-        let is_wanted = trigger == Trigger::Operator;
-        let (pending, _) = self.flights.join_or_start(&is_wanted, &self.tasks, start);
+        let (pending, _) = self.flights.join_or_start(&apart, &self.tasks, start);
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))

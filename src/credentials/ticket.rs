@@ -103,7 +103,8 @@ impl Ticket {
             let ticket = Arc::clone(self);
             async move { ticket.run_renewal(trigger).await }
         };
-        self.renewals.join_or_start(trigger, start).await
+        let apart = trigger == Trigger::Operator && self.renewals.backoff.refusal().is_some();
+        self.renewals.join_or_start(apart, start).await
     }
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {

@@ -181,7 +181,7 @@ fn lock(stream: &Mutex<Option<BodyStream>>) -> MutexGuard<'_, Option<BodyStream>
     stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `bytes` in slices, by which it can be seen how far they have been sent.
+/// `bytes` in slices, by which it can be seen how far they have been handed to the system for sending.
 fn slices(mut bytes: Bytes) -> BodyStream {
     let slices = std::iter::from_fn(move || {
         let length = bytes.len().min(SLICE);

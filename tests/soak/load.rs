@@ -174,13 +174,14 @@ impl Client {
         self.model.counts.signatures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the gateway that answered has just started, can't read the ticket in Redis, and can't fetch one: no classic
-    /// token is fetched without the lock.
+    /// Whether faults explain an answer without a signature: WeChat and Redis have hardly let a ticket be renewed; or the
+    /// gateway has just started, can't read the ticket in Redis, and can't fetch one, as no classic token is fetched
+    /// without the lock.
     fn may_lack_a_ticket(&self, begun: Instant, answer: &Answer) -> bool {
         let now = |excuse| self.model.excuses(excuse, begun);
         let alone = now(Excuse::Fresh(self.next)) && now(Excuse::RedisFails);
         let cannot_fetch = self.account == CLASSIC || now(Excuse::WeChatFails);
-        answer.status == 503 && alone && cannot_fetch
+        answer.status == 503 && (self.model.renewals_are_hindered() || alone && cannot_fetch)
     }
 
     async fn takes_a_photo(&mut self) {

@@ -19,7 +19,7 @@ pub(crate) use entry::{Event, JournalEntry};
 /// How many entries wait at most while the shared store is down.
 const WAITING: usize = 500;
 
-/// How long the writer waits before it tries a store that failed again.
+/// How often the writer tries a store that failed again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Writes each account's journal to the shared store. Cheap to clone; writing never makes a renewal wait.

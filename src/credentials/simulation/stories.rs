@@ -73,11 +73,28 @@ async fn token_that_stays_good_ends_the_wait_after_rejections() {
     let world = World::new(1);
     let replica = after_a_long_fight(&world).await;
     replica.credentials.renew_now(Kind::AccessToken).await.unwrap();
-    sleep(TOKEN_LIFE / 8).await;
+    sleep(TOKEN_LIFE / 4).await;
     let status = replica.credentials.status(Kind::AccessToken);
     assert!(status.failing.is_none(), "{status:?}");
+    let waits_of_all = world.store().get("wxgate:token_rejected:wx1").await.unwrap();
+    assert!(waits_of_all.is_none(), "{waits_of_all:?}");
     sleep(TOKEN_LIFE).await;
     assert!(replica.usable_token().is_some(), "it is renewed again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_that_saves_calls_ends_with_the_day() {
+    let mut world = World::with_seed(1);
+    world.daily_token_calls = 1;
+    let world = Arc::new(world);
+    world.wechat_down_for(Duration::from_hours(1));
+    let replica = Replica::start(&world, 1);
+    sleep(Duration::from_secs(10)).await;
+    let token = &replica.credentials.token;
+    assert!(token.refusal().is_some());
+    let mut day = "yesterday".to_owned();
+    token.end_needless_waits(&mut day).await;
+    assert!(token.refusal().is_none() && day != "yesterday");
 }
 
 #[tokio::test(start_paused = true)]

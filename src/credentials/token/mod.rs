@@ -28,7 +28,7 @@ use call::Budget;
 /// taken over by another system.
 const YOUNG: Duration = Duration::from_mins(1);
 
-/// Until what age a rejection of `token` means that.
+/// The age up to which a rejected `token` counts as taken over.
 fn young(token: &Credential) -> Duration {
     YOUNG.min(token.life() / 10)
 }
@@ -140,7 +140,9 @@ impl Token {
             let token = Arc::clone(self);
             async move { token.run_renewal(trigger).await }
         };
-        self.renewals.join_or_start(trigger, start).await
+        // What an operator wants joins an attempt that may call WeChat, but none that is refused.
+        let apart = trigger == Trigger::Operator && self.refusal().is_some();
+        self.renewals.join_or_start(apart, start).await
     }
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
@@ -148,7 +150,7 @@ impl Token {
             if let Some(refusal) = self.renewals.backoff.refusal() {
                 return Err(refusal);
             }
-            if let Some(refusal) = self.rejections_refusal() {
+            if let Some(refusal) = self.rejections.refusal() {
                 return self.obtained_by_another(trigger).await.ok_or(refusal);
             }
         }
@@ -204,14 +206,22 @@ impl Token {
 
     /// The back-off that currently prevents a token call, if any.
     pub(crate) fn refusal(&self) -> Option<Unavailable> {
-        self.renewals.backoff.refusal().or_else(|| self.rejections_refusal())
+        self.renewals.backoff.refusal().or_else(|| self.rejections.refusal())
     }
 
-    /// The wait after rejected new tokens, unless the present one has stayed good.
-    fn rejections_refusal(&self) -> Option<Unavailable> {
-        let stays_good = |held: &Credential| held.held_since.elapsed() >= young(held);
-        let proven = self.slot.usable().is_some_and(|held| stays_good(&held));
-        self.rejections.refusal().filter(|_| !proven)
+    /// Ends waits whose reason is gone: those after rejections once the token has stayed good for a while, and those
+    /// after failed calls once WeChat counts calls anew, since they may be as long as a day to save calls. `day` is the
+    /// one that was last seen.
+    pub(crate) async fn end_needless_waits(&self, day: &mut String) {
+        let stays_good = |held: Arc<Credential>| held.held_since.elapsed() >= young(&held);
+        if self.slot.usable().is_some_and(stays_good) && self.rejections.refusal().is_some() {
+            self.end_wait_for_rejections().await;
+        }
+        let today = call::today();
+        if *day != today {
+            self.renewals.backoff.clear();
+            *day = today;
+        }
     }
 
     /// The reason to renew now, or `None` if none is due.

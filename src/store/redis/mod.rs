@@ -46,10 +46,10 @@ enum State {
     Failed { error: StoreError, retry_at: Instant },
 }
 
-/// The answer of Redis or of its client to a command, and when that was sent.
+/// The answer of Redis or of its client to a command, and when the connection was made that it was sent over.
 struct Reply<T> {
     result: RedisResult<T>,
-    sent_at: Instant,
+    made_at: Instant,
 }
 
 impl RedisStore {
@@ -90,22 +90,20 @@ impl RedisStore {
     where
         F: Future<Output = RedisResult<T>>,
     {
-        let connection = self.connection().await?;
-        let sent_at = Instant::now();
+        let (connection, made_at) = self.connection().await?;
         let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
-            self.forget_connection(sent_at).await;
+            self.forget_connection(made_at).await;
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
             return Err(explain::too_late(&message, &self.settings.servers));
         };
-        Ok(Reply { result, sent_at })
+        Ok(Reply { result, made_at })
     }
 
-    /// Forgets the connection that a command used which was sent at `sent_at`. One that was made since stays, and so does
-    /// the failure to make one: a server that is silent ends many commands at about the same time, and only the first of
-    /// them is to cause a new attempt.
-    async fn forget_connection(&self, sent_at: Instant) {
+    /// Forgets the connection that was made at `used`. One that was made since stays, and so does the failure to make
+    /// one: at a silent server many commands end at about the same time, and only the first is to cause a new attempt.
+    async fn forget_connection(&self, used: Instant) {
         let mut state = self.state.lock().await;
-        if matches!(&*state, State::Open { made_at, .. } if *made_at <= sent_at) {
+        if matches!(&*state, State::Open { made_at, .. } if *made_at == used) {
             *state = State::None;
         }
     }
@@ -122,8 +120,8 @@ impl RedisStore {
             Ok(Reply { result: Ok(value), .. }) => Ok(value),
             Ok(Reply {
                 result: Err(error),
-                sent_at,
-            }) => Err(self.explain(operation, key, &error, sent_at).await),
+                made_at,
+            }) => Err(self.explain(operation, key, &error, made_at).await),
             Err(error) => Err(error),
         };
         let outcome = match &result {
@@ -136,7 +134,7 @@ impl RedisStore {
         result
     }
 
-    async fn explain(&self, operation: Operation, key: &str, error: &RedisError, sent_at: Instant) -> StoreError {
+    async fn explain(&self, operation: Operation, key: &str, error: &RedisError, made_at: Instant) -> StoreError {
         let error = explain::refusal(operation, key, error);
         // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
         // changed password, a new one is the only remedy that a client has.
@@ -144,15 +142,16 @@ impl RedisStore {
             error.fault,
             StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
         ) {
-            self.forget_connection(sent_at).await;
+            self.forget_connection(made_at).await;
         }
         error
     }
 
-    async fn connection(&self) -> Result<Connection, StoreError> {
+    /// The connection, and when it was made.
+    async fn connection(&self) -> Result<(Connection, Instant), StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::Open { connection, .. } => return Ok(connection.clone()),
+            State::Open { connection, made_at } => return Ok((connection.clone(), *made_at)),
             State::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
             State::None | State::Failed { .. } => {}
         }
@@ -161,11 +160,12 @@ impl RedisStore {
         let connecting = self.topology.connect(limit).boxed();
         let error = match timeout(self.topology.limit(limit), connecting).await {
             Ok(Ok(connection)) => {
+                let made_at = Instant::now();
                 *state = State::Open {
                     connection: connection.clone(),
-                    made_at: Instant::now(),
+                    made_at,
                 };
-                return Ok(connection);
+                return Ok((connection, made_at));
             }
             Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
                 explain::sentinel_login(&error)
@@ -307,11 +307,11 @@ impl SharedStore for RedisStore {
                 Ok(replies)
             };
             let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
-                Ok(Reply { result, sent_at }) => {
+                Ok(Reply { result, made_at }) => {
                     let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
                     (
-                        Ok(Reply { result: taken, sent_at }),
-                        Ok(Reply { result: value, sent_at }),
+                        Ok(Reply { result: taken, made_at }),
+                        Ok(Reply { result: value, made_at }),
                     )
                 }
                 Err(error) => (Err(error.clone()), Err(error)),
