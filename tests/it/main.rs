@@ -65,6 +65,7 @@ mod shared_token;
 mod signing;
 mod suspension;
 mod tickets;
+mod token_marks;
 mod traces;
 mod upload_services;
 mod wechat_down;
