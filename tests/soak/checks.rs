@@ -82,6 +82,12 @@ impl Checks {
         for counted in [&counts.signatures, &counts.photos, &counts.sdk_calls] {
             assert!(counted.load(Ordering::Relaxed) > 0, "the load did nothing");
         }
+        let [unsigned, signed] =
+            [&counts.unsigned_pages, &counts.signatures].map(|count| count.load(Ordering::Relaxed));
+        assert!(
+            unsigned * 100 <= signed,
+            "{unsigned} pages without a signature, {signed} with one"
+        );
         self.world.drains_without_remains().await;
         let stored = self.model.stored_after(0);
         self.pictures_are_there(&stored);

@@ -24,6 +24,8 @@ const PHOTOGRAPHERS: u64 = 4;
 /// One photo in so many is larger than one part of an upload to S3.
 const LARGE: f64 = 1.0 / 60.0;
 
+/// How long before its end a credential is renewed: a quarter of its life.
+const MARGIN: Duration = Duration::from_secs(15);
 /// How long a page waits for one post of a photo: longer than `server.request_timeout`.
 const POST_LIMIT: Duration = Duration::from_secs(35);
 /// How long a page goes on posting a photo.
@@ -161,9 +163,11 @@ impl Client {
         let Some(answer) = sent.await else { return };
         let Some(config) = answer.body["data"].as_object().filter(|_| answer.status == 200) else {
             self.model.counts.unsigned_pages.fetch_add(1, Ordering::Relaxed);
-            return self
-                .model
-                .failed(self.may_lack_a_ticket(begun, &answer), &format!("a page: {answer:?}"));
+            // A ticket can't be renewed while they fail, and not for as long after that as renewals back off.
+            let before = begun.checked_sub(MARGIN).unwrap_or(begun);
+            let hindered = [Excuse::WeChatFails, Excuse::RedisFails].map(|excuse| self.model.excuses(excuse, before));
+            let excused = answer.status == 503 && hindered.contains(&true);
+            return self.model.failed(excused, &format!("a page: {answer:?}"));
         };
         let mut config = config.clone();
         config.insert("url".to_owned(), page.into());
@@ -172,16 +176,6 @@ impl Client {
             self.model.violation(&format!("a signature: {}", checked.err_msg));
         }
         self.model.counts.signatures.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether faults explain an answer without a signature: WeChat and Redis have hardly let a ticket be renewed; or the
-    /// gateway has just started, can't read the ticket in Redis, and can't fetch one, as no classic token is fetched
-    /// without the lock.
-    fn may_lack_a_ticket(&self, begun: Instant, answer: &Answer) -> bool {
-        let now = |excuse| self.model.excuses(excuse, begun);
-        let alone = now(Excuse::Fresh(self.next)) && now(Excuse::RedisFails);
-        let cannot_fetch = self.account == CLASSIC || now(Excuse::WeChatFails);
-        answer.status == 503 && (self.model.renewals_are_hindered() || alone && cannot_fetch)
     }
 
     async fn takes_a_photo(&mut self) {

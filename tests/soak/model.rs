@@ -55,9 +55,6 @@ impl Excuse {
     }
 }
 
-/// How long before its end a credential is renewed: a quarter of its life.
-const MARGIN: Duration = Duration::from_secs(15);
-
 struct Window {
     excuses: Vec<Excuse>,
     begun: Instant,
@@ -157,22 +154,6 @@ impl Model {
             let ended = window.ended.map(|ended| ended + excuse.grace());
             window.excuses.contains(&excuse) && window.begun <= until && ended.is_none_or(|ended| ended > since)
         })
-    }
-
-    /// Whether WeChat and Redis failed for most of the time in which a ticket that ends now was to be renewed.
-    pub fn renewals_are_hindered(&self) -> bool {
-        let now = Instant::now();
-        let from = now.checked_sub(MARGIN).unwrap_or(self.begun);
-        let windows = self.windows.lock().unwrap();
-        let hindered = windows.iter().filter(|window| {
-            let hinder = [Excuse::WeChatFails, Excuse::RedisFails];
-            window.excuses.iter().any(|excuse| hinder.contains(excuse))
-        });
-        let times = hindered.map(|window| {
-            let ended = window.ended.unwrap_or(now);
-            ended.saturating_duration_since(window.begun.max(from))
-        });
-        times.sum::<Duration>() > MARGIN / 2
     }
 
     /// Something failed: a violation, unless it is excused.
