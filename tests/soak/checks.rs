@@ -1,6 +1,8 @@
 //! What is looked at after each minute and at the end: stores, logs, WeChat's counts, processes, Redis.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -28,11 +30,16 @@ const CEILING: Size = Size {
     files: 250,
 };
 
+/// What the gateways have logged.
+const LOG: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/soak.log");
+
 pub struct Checks {
     world: Arc<World>,
     model: Arc<Model>,
     /// How many of the stored photos have been looked at.
     seen: usize,
+    /// Where all lines go, to be read if the run fails.
+    log: File,
     /// The last minute's lines: what is known to be a secret only now may be in them.
     last_lines: Vec<String>,
     token_calls: TokenCalls,
@@ -46,6 +53,7 @@ impl Checks {
             world: Arc::clone(world),
             model: Arc::clone(model),
             seen: 0,
+            log: File::create(LOG).unwrap(),
             last_lines: Vec::new(),
             token_calls: TokenCalls::watch(world),
             settled: HashMap::new(),
@@ -175,6 +183,9 @@ impl Checks {
         self.know_secrets();
         let secrets = self.model.secrets();
         let lines = self.world.take_logs().await;
+        for line in &lines {
+            writeln!(self.log, "{line}").unwrap();
+        }
         for line in self.last_lines.iter().chain(&lines) {
             if secrets.iter().any(|secret| line.contains(secret.as_str())) {
                 self.model.violation("a log holds a secret");

@@ -60,13 +60,14 @@ impl TokenCalls {
     /// Looks at the calls since the last time.
     pub fn check(&mut self, model: &Model, minutes: u64) -> String {
         let (mut total, allowed) = (0, A_MINUTE * minutes + model.allowed_token_calls());
-        for (calls, checked) in self.seen.iter().zip(&mut self.checked) {
+        for (account, (calls, checked)) in self.seen.iter().zip(&mut self.checked).enumerate() {
             let calls = calls.lock().unwrap();
             for pair in calls[*checked..].windows(2) {
                 let (before, call) = (pair[0], pair[1]);
                 let caused = CAUSES.iter().any(|cause| model.excuses_between(*cause, before, call));
                 if call - before < APART && !caused {
-                    let what = format!("a token call {:.1} s after another", (call - before).as_secs_f64());
+                    let [at, after] = [call - model.begun, call - before].map(|time| time.as_secs_f64());
+                    let what = format!("a token call for account {account} at {at:.1} s, {after:.1} s after another");
                     model.violation(&what);
                 }
             }
