@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::{Instant, sleep};
 use wxgate::sandbox::{Api, SandboxAccount, SandboxConfig};
 
 use crate::pictures::{self, Service, Sum};
@@ -11,10 +12,13 @@ use crate::replica::{self, Replica};
 use crate::store_proxy::StoreProxy;
 use crate::support::{
     Caller, Gateway, GatewayBuilder, GatewayProcess, RedisServer, S3Server, SandboxHost, Sentinel, Tls, account,
-    compile_preloaded, until,
+    compile_preloaded,
 };
 
 pub const GATEWAYS: usize = 3;
+
+/// The longest that a failover may take; a sentinel that has failed at one waits before the next.
+const FAILOVER: Duration = Duration::from_mins(1);
 
 /// The secret of the SDKs.
 pub const CLIENT_SECRET: &str = "a-secret-of-the-crm-0123456789abcdef";
@@ -215,16 +219,18 @@ impl World {
 
     /// The index of the master among the two, as the sentinel tells the gateways, once no failover is under way.
     pub async fn master(&self, servers: &[RedisServer; 2]) -> usize {
-        let found = Mutex::new(0);
-        until("the sentinel names a master", || async {
+        let end = Instant::now() + FAILOVER;
+        while Instant::now() < end {
             let address = self.sentinel.good_master().await;
             let index = servers.iter().position(|server| Some(server.address) == address);
-            let Some(index) = index else { return false };
-            *found.lock().unwrap() = index;
-            servers[index].role().await.as_deref() == Some("master")
-        })
-        .await;
-        found.into_inner().unwrap()
+            if let Some(index) = index
+                && servers[index].role().await.as_deref() == Some("master")
+            {
+                return index;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the sentinel names no master");
     }
 
     /// Drains the gateways, and fails if one of them leaves an upload, a lock or its mark behind.
