@@ -8,16 +8,19 @@ use tokio::time::{Instant, sleep};
 use wxgate::sandbox::Api;
 
 use crate::model::{Excuse, Model};
-use crate::world::World;
+use crate::world::{GATEWAYS, World};
 
 /// Tokens live for a minute and are renewed after three quarters of it, by one of the gateways. Calls that are closer than
-/// this have a cause.
+/// this have a cause. To a gateway that was frozen, Redis has not answered in time.
 const APART: Duration = Duration::from_secs(30);
-const CAUSES: [Excuse; 4] = [
+const CAUSES: [Excuse; 4 + GATEWAYS] = [
     Excuse::RedisFails,
     Excuse::WeChatFails,
     Excuse::TokenDied,
     Excuse::DeadTokenGivenOut,
+    Excuse::GatewayGone(0),
+    Excuse::GatewayGone(1),
+    Excuse::GatewayGone(2),
 ];
 
 /// What the faults may cost in all, beside the renewals of both accounts.
