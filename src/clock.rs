@@ -6,9 +6,17 @@
 
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+
+/// `time`, or the nearest to it from 1970 to the end of 9999. The crates that write dates panic at others, which files
+/// and other programs' entries may have.
+pub(crate) fn with_a_date(time: SystemTime) -> SystemTime {
+    /// The last second of the year 9999, since 1970.
+    const LATEST: Duration = Duration::from_secs(253_402_300_799);
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + LATEST)
+}
 
 /// A moment on that clock. A type of its own, so that it is never compared with an [`Instant`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -45,8 +45,8 @@ impl Renewals {
         }
     }
 
-    /// Waits for the renewal that is running, apart from the others or not, or starts `renewal`. It is a task of its own, so no caller that hangs
-    /// up can cancel it (C11).
+    /// Waits for the renewal that is running, apart from the others or not, or starts `renewal`. It is a task of its
+    /// own, so no caller that hangs up can cancel it (C11).
     pub(super) async fn join_or_start<F>(&self, apart: bool, renewal: impl FnOnce() -> F) -> Outcome
     where
         F: Future<Output = Outcome> + Send + 'static,

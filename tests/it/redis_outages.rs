@@ -124,17 +124,22 @@ async fn frozen_redis_does_not_slow_signatures() {
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
 }
 
+/// A warm gateway whose Redis has just been frozen.
+async fn with_frozen_redis(gateway: GatewayBuilder, redis: &RedisServer) -> Gateway {
+    let gateway = gateway.start().await;
+    gateway.until_it_says("ready").await;
+    redis.signal("STOP");
+    gateway
+}
+
 #[tokio::test]
 async fn uploads_go_on_while_redis_is_frozen() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = builder(&redis, &wechat)
         .set("redis.connect_timeout", "300ms")
-        .set("redis.response_timeout", "300ms")
-        .start()
-        .await;
-    gateway.until_it_says("ready").await;
-    redis.signal("STOP");
+        .set("redis.response_timeout", "300ms");
+    let gateway = with_frozen_redis(gateway, &redis).await;
     let asked = tokio::time::Instant::now();
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
@@ -151,11 +156,8 @@ async fn uploads_at_a_frozen_redis_wait_for_one_connection_attempt_at_most() {
         // A database that has to be selected: without an answer there is no connection.
         .set("redis.url", format!("redis://{}/1", redis.address))
         .set("redis.connect_timeout", "1s")
-        .set("redis.response_timeout", "300ms")
-        .start()
-        .await;
-    gateway.until_it_says("ready").await;
-    redis.signal("STOP");
+        .set("redis.response_timeout", "300ms");
+    let gateway = with_frozen_redis(gateway, &redis).await;
     let asked = tokio::time::Instant::now();
     // Spread over the attempts, as users are.
     let uploads = (0..UPLOADS).map(|number| {

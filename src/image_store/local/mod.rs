@@ -29,7 +29,7 @@ pub use self::watch::FolderHealth;
 use self::watch::Watched;
 use super::{ImageName, ImageStore, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
-use crate::settings::values::PublicBase;
+use crate::settings::values::{BasePath, PublicBase};
 use crate::settings::{self, UnusableSetting};
 
 /// Short chunks are collected up to this length before they are written, since each write is a switch of threads.
@@ -79,10 +79,10 @@ impl LocalStore {
         self.disk.run(TIME_LIMIT, write).await
     }
 
-    /// The path of the URLs that it returns, without the name.
+    /// The route of the pictures, without `base_path` and the name.
     #[must_use]
-    pub fn public_path(&self) -> &str {
-        self.base.path()
+    pub fn route(&self, base_path: &BasePath) -> &str {
+        self.base.route(base_path)
     }
 
     /// Whether the folder is there.

@@ -75,13 +75,11 @@ pub(in crate::settings) fn resolve(
 }
 
 fn local(local: &LocalStore, base_path: &BasePath, findings: &mut Findings) -> LocalStore {
-    let path = local.public_base_url.path();
-    let route = base_path.rest_of(path).unwrap_or(path);
+    let route = local.public_base_url.route(base_path);
     let first = route.split('/').nth(1).unwrap_or_default();
     let keys = ["image_store.local.public_base_url", "image_store.backend"];
     let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/images\"");
     findings.require(!OWN_ROUTES.contains(&first), &keys, text);
-    let route = if route.is_empty() { "/images" } else { route };
     let keys = [
         "server.base_path",
         "image_store.local.public_base_url",

@@ -170,6 +170,15 @@ impl PublicBase {
         &self.text[self.path_at..]
     }
 
+    /// The route of the pictures, without `base`: the path, or `/images` if the URL has none.
+    #[must_use]
+    pub fn route(&self, base: &BasePath) -> &str {
+        match base.rest_of(self.path()).unwrap_or(self.path()) {
+            "" => "/images",
+            route => route,
+        }
+    }
+
     /// The same with `base` before its path, unless it has that already or names a host.
     #[must_use]
     pub fn below(&self, base: &BasePath) -> Self {

@@ -4,9 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::language::Language;
-
-/// The end of the year 9999, since 1970.
-const LATEST: Duration = Duration::from_secs(253_402_300_799);
+use crate::clock::with_a_date;
 
 /// `SystemTime` in Beijing, as `2026-01-31` and `14:05:09`.
 pub(super) fn beijing(time: SystemTime) -> (String, String) {
@@ -27,9 +25,7 @@ pub(super) fn short(time: SystemTime, now: SystemTime) -> String {
 
 /// For a `<time>` element's `datetime`.
 pub(super) fn machine(time: SystemTime) -> String {
-    // `humantime` panics at other times. The journal holds what programs have written.
-    let time = time.clamp(UNIX_EPOCH, UNIX_EPOCH + LATEST);
-    humantime::format_rfc3339_seconds(time).to_string()
+    humantime::format_rfc3339_seconds(with_a_date(time)).to_string()
 }
 
 /// Seconds since 1970.

@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, Method, header};
 
-/// The end of the year 9999, the last that a date of HTTP can name, since 1970.
-const LATEST_DATE: Duration = Duration::from_secs(253_402_300_799);
+use crate::clock::with_a_date;
 
 /// What is known of a picture without reading it.
 pub(super) struct Content {
@@ -33,11 +32,9 @@ pub(super) enum Wanted {
 impl Content {
     /// The picture called `name`. The name is random, so it also identifies the content.
     pub(super) fn new(name: &str, modified: SystemTime, length: u64) -> Self {
-        let latest = SystemTime::UNIX_EPOCH + LATEST_DATE;
         Self {
             etag: format!("\"{name}\""),
-            // `httpdate` panics at other times.
-            modified: modified.clamp(SystemTime::UNIX_EPOCH, latest),
+            modified: with_a_date(modified),
             length,
         }
     }

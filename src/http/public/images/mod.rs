@@ -31,9 +31,7 @@ pub(super) fn documented() -> OpenApiRouter<Arc<LocalStore>> {
 
 /// The route of the pictures of `store`: under the path of its public base URL, without `base_path`.
 pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
-    let path = store.public_path();
-    let path = base_path.rest_of(path).unwrap_or(path).trim_end_matches('/');
-    let path = format!("{}/{{name}}", if path.is_empty() { "/images" } else { path });
+    let path = format!("{}/{{name}}", store.route(base_path));
     Router::new()
         .route(&path, axum::routing::get(get_image))
         .with_state(store)
