@@ -30,6 +30,18 @@ const CEILING: Size = Size {
     files: 250,
 };
 
+/// What begins the messages that say why WeChat was asked for a token, and what a gateway did without Redis.
+const TELLING: [&str; 8] = [
+    "wxgate 0",
+    "draining",
+    "issued",
+    "renewed",
+    "WeChat ",
+    "another system",
+    "a Redis",
+    "Redis",
+];
+
 /// What the gateways have logged.
 const LOG: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/soak.log");
 
@@ -197,6 +209,26 @@ impl Checks {
             }
         }
         self.last_lines = lines;
+    }
+
+    /// Fails if a promise is broken. Says what the gateways have logged in the last minute, as far as it may tell why: a
+    /// run on another machine leaves nothing else behind.
+    pub fn assert_kept(&self, seed: u64) {
+        let violations = self.model.violations();
+        if violations.is_empty() {
+            return;
+        }
+        let tells = |line: &&String| {
+            TELLING
+                .iter()
+                .any(|start| line.contains(&format!(r#""message":"{start}"#)))
+        };
+        let mut lines: Vec<&String> = self.last_lines.iter().filter(tells).collect();
+        lines.sort_by_key(|line| line.split_once(' ').map(|(_, line)| line));
+        for line in lines {
+            println!("gateway {line}");
+        }
+        panic!("seed {seed}: {violations:#?}");
     }
 
     fn know_secrets(&self) {

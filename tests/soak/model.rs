@@ -172,9 +172,8 @@ impl Model {
         self.violations.lock().unwrap().push(format!("{at:.1} s: {what}"));
     }
 
-    pub fn assert_kept(&self, seed: u64) {
-        let violations = self.violations.lock().unwrap();
-        assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
+    pub fn violations(&self) -> Vec<String> {
+        self.violations.lock().unwrap().clone()
     }
 
     /// A page has a photo with these bytes.

@@ -257,17 +257,20 @@ impl World {
         assert!(left.is_empty(), "left in Redis: {left:?}");
     }
 
-    /// What the gateways have logged since the last call of this.
+    /// What the gateways have logged since the last call of this, each line after the gateway's number.
     pub async fn take_logs(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for gateway in &self.gateways {
-            lines.append(&mut gateway.take_log().await);
+        for (number, gateway) in self.gateways.iter().enumerate() {
+            let log = gateway.take_log().await;
+            lines.extend(log.iter().map(|line| format!("{number} {line}")));
         }
         lines
     }
 }
 
-/// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up.
+/// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up. In a token's last twenty
+/// seconds WeChat issues another one, so that a renewal gets one even if it comes too early: lives are told in whole
+/// seconds and count from before a slow answer.
 fn short_lives() -> SandboxConfig {
     let minute = Duration::from_mins(1);
     let apis = [
@@ -280,6 +283,7 @@ fn short_lives() -> SandboxConfig {
     ];
     SandboxConfig {
         token_ttl: minute,
+        token_overlap: Some(Duration::from_secs(20)),
         ticket_ttl: minute,
         media_capacity: 256 * 1024 * 1024,
         daily_token_calls: 1_000_000,
