@@ -15,13 +15,15 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use wxgate::sandbox::{Api, Kill, SandboxAccount, SandboxConfig};
+use wxgate::sandbox::{Api, Fault, Kill, SandboxAccount, SandboxConfig};
 
 use support::{Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, account};
 
 /// How long Redis is watched.
 const WATCH: Duration = Duration::from_secs(20);
 const ACCOUNTS: usize = 1000;
+/// What WeChat takes to answer while they start.
+const WECHAT_TAKES: Duration = Duration::from_millis(50);
 const PICTURES: usize = 1_000_000;
 /// How many tokens are invalidated in turn.
 const KILLS: u64 = 3;
@@ -139,6 +141,7 @@ async fn many_accounts() {
     })
     .await;
     let redis = RedisServer::start().await;
+    let delay = wechat.sandbox.inject(Fault::delay(WECHAT_TAKES));
     let begun = Instant::now();
     let settings = builder(&redis).variable("WXGATE_CONFIG", path.display());
     let gateway = GatewayProcess::start(&settings, &wechat).await;
@@ -146,7 +149,8 @@ async fn many_accounts() {
     // `ready` means that each account holds a token and a ticket.
     gateway.until_it_says("ready").await;
     let ready = begun.elapsed();
-    println!("{ACCOUNTS} accounts in one gateway:");
+    wechat.sandbox.remove_fault(delay);
+    println!("{ACCOUNTS} accounts in one gateway, while WeChat takes {WECHAT_TAKES:?} to answer:");
     println!(
         "- listening after {} ms, every account ready after {:.1} s, {} MiB resident",
         listening.as_millis(),

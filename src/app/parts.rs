@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::Lifecycle;
-use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer};
+use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, turns};
 use crate::directory::{Account, Directory};
 use crate::http::public::{self, Api, Auth, RateLimit};
 use crate::http::serve::Tls;
@@ -85,6 +85,7 @@ impl<'a> Builder<'a> {
             metrics: self.metrics.credentials.clone(),
             tasks: tasks.clone(),
             cut_off: cut_off.clone(),
+            turns: turns(),
         };
         let policy = Policy::new(&self.settings.credentials, &self.settings.wechat);
         let accounts = self.settings.accounts.iter().map(|account| {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::credential::{Credential, Kind, Policy, Trigger};
@@ -32,6 +33,7 @@ pub(crate) struct AccountCredentials {
     pub(super) store: Arc<dyn SharedStore>,
     pub(super) reports: Reports,
     pub(super) tasks: TaskTracker,
+    pub(super) turns: Arc<Semaphore>,
     pub(super) promised_lives: PromisedLives,
 }
 
@@ -59,6 +61,7 @@ impl AccountCredentials {
             store: parameters.store(),
             reports: parameters.reports(),
             tasks: parameters.services.tasks.clone(),
+            turns: Arc::clone(&parameters.services.turns),
             promised_lives: PromisedLives::default(),
             token,
         })

@@ -44,6 +44,6 @@ pub(crate) use hand_out::Ours;
 pub(crate) use issuer::WeChatIssuer;
 pub(crate) use journal::{Event, Journal, JournalEntry};
 pub(crate) use parameters::{Parameters, Services};
-pub(crate) use refresher::keep_fresh;
+pub(crate) use refresher::{keep_fresh, turns};
 pub(crate) use report::CredentialMetrics;
 pub(crate) use slot::foreign_entry;

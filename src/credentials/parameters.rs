@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,8 @@ pub(crate) struct Services {
     pub(crate) tasks: TaskTracker,
     /// Cancelled to end their calls to WeChat, so that they still release the lock.
     pub(crate) cut_off: CancellationToken,
+    /// What their refreshers take to renew a credential.
+    pub(crate) turns: Arc<Semaphore>,
 }
 
 impl Parameters<'_> {

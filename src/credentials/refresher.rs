@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
+use super::credential::Trigger;
 use super::error::Unavailable;
 use super::slot::Slot;
 use crate::clock::Moment;
@@ -16,6 +18,15 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The pause before a renewal is tried again that failed without a back-off, such as for want of the lock.
 const NEXT_TRY: Duration = Duration::from_secs(2);
+
+/// How many credentials the refreshers of all accounts renew at once. After a start with an empty store those of a
+/// thousand accounts are due, and each call to WeChat is a connection.
+const AT_ONCE: usize = 16;
+
+/// What refreshers take to renew a credential. Renewals that requests wait for need none.
+pub(crate) fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(AT_ONCE))
+}
 
 /// Keeps one account's credentials fresh until `stop` is cancelled: obtains them at the start, adopts what other
 /// replicas have renewed, renews ahead of their end, and publishes what the shared store has lost. A renewal that is
@@ -40,15 +51,25 @@ async fn tick(account: &AccountCredentials) {
     let token = &account.token;
     token.report_count();
     token.slot.sync_with_store().await;
-    if let Some(trigger) = token.due() {
+    if let Some((trigger, _turn)) = turn_to_renew(account, || token.due()).await {
         let _ = token.renew(trigger).await;
     }
     for ticket in account.kept_tickets() {
         ticket.slot.sync_with_store().await;
-        if let Some(trigger) = ticket.due() {
+        if let Some((trigger, _turn)) = turn_to_renew(account, || ticket.due()).await {
             let _ = ticket.renew(trigger).await;
         }
     }
+}
+
+/// If a renewal is due, waits for a turn; returns what is due by then.
+async fn turn_to_renew(
+    account: &AccountCredentials,
+    due: impl Fn() -> Option<Trigger>,
+) -> Option<(Trigger, SemaphorePermit<'_>)> {
+    due()?;
+    let turn = account.turns.acquire().await.ok()?;
+    Some((due()?, turn))
 }
 
 /// Until the next look at the shared store, or the next renewal if that is sooner.

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use wxgate::sandbox::SandboxConfig;
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayProcess, Raw, RedisServer, SOON, SandboxHost, TINY_PHOTO, until};
+use crate::support::{Gateway, GatewayProcess, Raw, RedisServer, SOON, SandboxHost, TINY_PHOTO, account, until};
 
 const FILES: usize = 256;
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -134,4 +135,23 @@ async fn idle_connections_on_both_listeners_leave_files_for_uploads() {
     assert!(late.is_silent_for(SOON / 10).await, "it waits for a place");
     story.end(idle).await;
     assert_eq!(late.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn start_of_many_accounts_opens_few_connections_to_wechat() {
+    let accounts: Vec<_> = (0..100)
+        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
+        .collect();
+    let mut settings = Gateway::builder();
+    for (index, account) in accounts.iter().enumerate().skip(1) {
+        settings = settings
+            .set(&format!("accounts.{index}.app_id"), &account.app_id)
+            .set(&format!("accounts.{index}.app_secret"), account.secret.expose());
+    }
+    let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts)).await;
+    wechat.sandbox.inject(Fault::delay(Duration::from_millis(20)));
+    let gateway = GatewayProcess::start_with_open_files(64, &settings, &wechat).await;
+    gateway.until_it_says("ready").await;
+    assert_eq!(gateway.logged("os error 24"), [""; 0]);
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 100);
 }

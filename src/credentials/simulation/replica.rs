@@ -19,7 +19,7 @@ use crate::credentials::jitter::Jitter;
 use crate::credentials::slot::Slot;
 use crate::credentials::{
     AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Services, TokenCallError,
-    keep_fresh,
+    keep_fresh, turns,
 };
 use crate::settings::{Credentials, values::KeyTemplate};
 use crate::store::{MemoryStore, SharedStore};
@@ -54,6 +54,7 @@ impl Replica {
             metrics: CredentialMetrics::register(&Registry::new()).unwrap(),
             tasks: tracker,
             cut_off: CancellationToken::new(),
+            turns: turns(),
         };
         let key = |name: &str| KeyTemplate::try_from(name.to_owned()).unwrap();
         let keys = Credentials {
