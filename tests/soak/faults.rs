@@ -8,12 +8,12 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Excuse, Model};
 use crate::store_proxy::Mode;
-use crate::world::{GATEWAYS, STORE, World};
+use crate::world::{FAILOVER, GATEWAYS, STORE, World};
 
 pub struct Faults {
     stop: CancellationToken,
@@ -25,28 +25,28 @@ pub struct Player {
     pub world: Arc<World>,
     pub model: Arc<Model>,
     pub rng: StdRng,
-    /// When the gateways move to the other store.
-    moves: Vec<Instant>,
+    /// When the gateways move to the other store, unless they have.
+    moves_at: Option<Instant>,
     /// When WeChat last invalidated a token of each account.
     pub token_died: [Option<Instant>; 2],
 }
 
 impl Faults {
-    /// Faults for a run of this length. In a short one the gateways move once, early, so that they serve for a while.
+    /// Faults for a run of this length. The gateways move once; in a short run early, so that they serve for a while.
     pub fn start(world: &Arc<World>, model: &Arc<Model>, seed: u64, length: Duration) -> Self {
         let stop = CancellationToken::new();
         let begun = Instant::now();
-        let moves: &[Duration] = if length < Duration::from_mins(6) {
-            &[Duration::from_secs(20)]
+        let moves_after = if length < Duration::from_mins(6) {
+            Duration::from_secs(20)
         } else {
-            &[length * 2 / 3, length / 3][..]
+            length / 3
         };
         let players = (0..5).map(|number: u64| {
             let mut player = Player {
                 world: Arc::clone(world),
                 model: Arc::clone(model),
                 rng: StdRng::seed_from_u64(seed.wrapping_mul(5) + number),
-                moves: moves.iter().map(|at| begun + *at).collect(),
+                moves_at: Some(begun + moves_after),
                 token_died: [None; 2],
             };
             let stop = stop.clone();
@@ -94,7 +94,7 @@ impl Player {
 
     /// The last gateway is only frozen, so that it serves long enough for a leak to be seen.
     async fn disturbs_a_gateway(&mut self) {
-        if self.moves.pop_if(|at| *at < Instant::now()).is_some() {
+        if self.moves_at.take_if(|at| *at < Instant::now()).is_some() {
             return self.moves_to_the_other_store().await;
         }
         let (index, time) = (self.rng.random_range(0..GATEWAYS), self.millis(500..6000));
@@ -125,7 +125,8 @@ impl Player {
                 world.start_gateway(index, None).await;
             }
             _ => {
-                let _fault = self.model.plays("gateway short of open files", &[gone, fresh]);
+                let excuses = [gone, fresh, Excuse::PartsLeft];
+                let _fault = self.model.plays("gateway short of open files", &excuses);
                 gateway.stop(false).await;
                 world.start_gateway(index, Some(64)).await;
                 sleep(time).await;
@@ -146,14 +147,20 @@ impl Player {
             let _fault = self.model.plays("gateway moves", &excuses);
             gateway.stop(false).await;
             self.world.start_gateway(index, None).await;
-            gateway.caller.until_ready().await;
+            // Its classic account is ready once Redis is.
+            let ready = async {
+                while gateway.caller.get("/readyz").await.status != 200 {
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            timeout(FAILOVER, ready).await.expect("it is ready within a failover");
         }
     }
 
     /// Each fault lasts until there is one master.
     async fn disturbs_redis(&mut self) {
         const EXCUSES: &[Excuse] = &[Excuse::RedisFails, Excuse::StoredTwice];
-        let (frozen, dead, two_masters) = (self.millis(200..4000), self.millis(3500..7000), self.millis(0..4000));
+        let (frozen, dead, two_masters) = (self.millis(200..4000), self.millis(4500..8000), self.millis(0..4000));
         let draw = self.rng.random_range(0..4);
         let mut servers = self.world.redis.lock().await;
         let master = self.world.master(&servers).await;
@@ -201,7 +208,8 @@ impl Player {
     }
 
     async fn disturbs_a_store(&mut self) {
-        let time = self.millis(500..8000);
+        // Less than `image_store.http.timeout`, after which a store that is slow has the picture, and the gateway no answer.
+        let time = self.millis(500..4000);
         let proxies = [&self.world.service_proxy, &self.world.s3_proxy];
         let draw = self.rng.random_range(0..4);
         let (name, mode, excuses): (_, _, &[Excuse]) = match draw {

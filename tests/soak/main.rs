@@ -55,6 +55,7 @@ async fn cluster_keeps_its_promises_while_faults_come_and_go() {
     let world = Arc::new(World::start().await);
     let calls = [STABLE, CLASSIC].map(|account| token_calls::made(&world, account));
     assert_eq!(calls, [1, 1], "three gateways share what one has fetched");
+    model.watch_the_machine();
     let load = Load::start(&world, &model, seed);
     let faults = Faults::start(&world, &model, seed, Duration::from_mins(minutes));
     let mut checks = Checks::new(&world, &model);

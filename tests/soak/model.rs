@@ -1,8 +1,8 @@
 //! What has been promised to callers, and what the faults of the moment excuse.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +18,8 @@ pub enum Excuse {
     Fresh(usize),
     /// WeChat itself fails, so calls of it do.
     WeChatFails,
+    /// WeChat takes its time, so a gateway that has nothing does.
+    WeChatSlow,
     /// WeChat invalidated a token: a call with a large body can't be repeated.
     TokenDied,
     /// `stable_token` answers an invalid token until a refresh may be forced.
@@ -28,16 +30,18 @@ pub enum Excuse {
     StoredTwice,
     /// An upload was cut off by what also kept the gateway from removing its parts.
     PartsLeft,
+    /// The machine did nothing for a while, which excuses all that can be.
+    MachineStalls,
 }
 
 impl Excuse {
     /// How long after the fault its effects may be seen.
     fn grace(self) -> Duration {
         Duration::from_secs(match self {
-            Self::StoredTwice => 1,
             Self::PartsLeft => 2,
-            Self::GatewayGone(_) => 3,
-            Self::TokenDied | Self::RedisFails => 8,
+            // A gateway learns with its next write that its connection is to the former master.
+            Self::GatewayGone(_) | Self::StoredTwice | Self::WeChatSlow => 3,
+            Self::TokenDied | Self::RedisFails | Self::MachineStalls => 8,
             Self::WeChatFails | Self::Fresh(_) => 12,
             Self::DeadTokenGivenOut => 20,
         })
@@ -46,8 +50,8 @@ impl Excuse {
     /// How many token calls such a fault may cost.
     fn token_calls(self) -> u64 {
         match self {
-            Self::GatewayGone(_) | Self::Fresh(_) | Self::StoredTwice | Self::PartsLeft => 0,
-            Self::RedisFails => 1,
+            Self::GatewayGone(_) | Self::Fresh(_) | Self::StoredTwice | Self::PartsLeft | Self::WeChatSlow => 0,
+            Self::RedisFails | Self::MachineStalls => 1,
             // Each gateway tries again by itself if Redis fails, too.
             Self::WeChatFails => 4,
             Self::TokenDied | Self::DeadTokenGivenOut => 3,
@@ -59,6 +63,13 @@ struct Window {
     excuses: Vec<Excuse>,
     begun: Instant,
     ended: Option<Instant>,
+}
+
+impl Window {
+    fn excuses(&self, excuse: Excuse, since: Instant, until: Instant) -> bool {
+        let ended = self.ended.map(|ended| ended + excuse.grace());
+        self.excuses.contains(&excuse) && self.begun <= until && ended.is_none_or(|ended| ended > since)
+    }
 }
 
 /// A photo that was answered with a URL.
@@ -150,10 +161,36 @@ impl Model {
 
     pub fn excuses_between(&self, excuse: Excuse, since: Instant, until: Instant) -> bool {
         let windows = self.windows.lock().unwrap();
-        windows.iter().any(|window| {
-            let ended = window.ended.map(|ended| ended + excuse.grace());
-            window.excuses.contains(&excuse) && window.begun <= until && ended.is_none_or(|ended| ended > since)
-        })
+        let excused_by = |excuse| windows.iter().any(|window| window.excuses(excuse, since, until));
+        excused_by(excuse) || excused_by(Excuse::MachineStalls)
+    }
+
+    /// Whether such a fault lasts, or has lasted until just now, that began at least `time` ago.
+    pub fn lasts_for(&self, excuse: Excuse, time: Duration) -> bool {
+        let now = Instant::now();
+        let windows = self.windows.lock().unwrap();
+        windows
+            .iter()
+            .any(|window| window.excuses(excuse, now, now) && window.begun.elapsed() >= time)
+    }
+
+    /// Notes when the machine stalls, until the model is dropped: no process can keep a promise of time then. Has a thread
+    /// of its own, which waits for nothing else.
+    pub fn watch_the_machine(self: &Arc<Self>) {
+        const PAUSE: Duration = Duration::from_millis(50);
+        const STALL: Duration = Duration::from_millis(500);
+        let model = Arc::downgrade(self);
+        std::thread::spawn(move || {
+            loop {
+                let slept = Instant::now();
+                std::thread::sleep(PAUSE);
+                let Some(model) = model.upgrade() else { return };
+                if slept.elapsed() > PAUSE + STALL {
+                    let stall = model.plays("the machine stalls", &[Excuse::MachineStalls]);
+                    model.windows.lock().unwrap()[stall.window].begun = slept;
+                }
+            }
+        });
     }
 
     /// Something failed: a violation, unless it is excused.

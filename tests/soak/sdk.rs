@@ -10,6 +10,9 @@ use crate::load::Client;
 use crate::model::Excuse;
 use crate::world::{CLASSIC, CLIENT_SECRET, GATEWAYS};
 
+/// What a token has left when it is to be renewed.
+const NEAR_ITS_END: Duration = Duration::from_secs(12);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Asks with `GET /cgi-bin/token`; repeats a call once with a new token if WeChat rejects it.
@@ -18,6 +21,16 @@ pub enum Kind {
     Once,
     /// Uploads files, which are too large for the gateway to repeat.
     Uploader,
+}
+
+impl Kind {
+    /// The field that WeChat's answer has.
+    fn asks_for(self) -> &'static str {
+        match self {
+            Self::Repeating | Self::Once => "ip_list",
+            Self::Uploader => "media_id",
+        }
+    }
 }
 
 pub struct Sdk {
@@ -55,7 +68,9 @@ impl Sdk {
         }
         let model = &self.client.model;
         model.counts.sdk_calls.fetch_add(1, Ordering::Relaxed);
-        if errcode(&body) != 0 {
+        if errcode(&body) == 0 && body[self.kind.asks_for()].is_null() {
+            model.violation(&format!("{:?}: not what WeChat answers: {body}", self.kind));
+        } else if errcode(&body) != 0 {
             model.failed(
                 self.is_excused(errcode(&body), begun),
                 &format!("{:?} for account {}: {body}", self.kind, self.client.account),
@@ -77,14 +92,16 @@ impl Sdk {
         let without_token = || now(Excuse::TokenDied) && (now(Excuse::WeChatFails) || now(Excuse::RedisFails));
         // A gateway that has just started and can't ask Redis knows no token that was replaced, and fetches no classic one.
         let alone = || now(Excuse::RedisFails) && (0..GATEWAYS).any(|index| now(Excuse::Fresh(index)));
+        // For longer than a classic token has left when it is to be renewed.
+        let long = classic && self.client.model.lasts_for(Excuse::RedisFails, NEAR_ITS_END);
         match code {
             _ if is_rejection(code) => {
                 let too_large = self.kind == Kind::Uploader && now(Excuse::TokenDied);
                 // A classic token whose answer is lost has replaced the one before.
                 let replaced = classic && now(Excuse::WeChatFails);
-                too_large || replaced || now(Excuse::DeadTokenGivenOut) || without_token() || alone()
+                too_large || replaced || now(Excuse::DeadTokenGivenOut) || without_token() || alone() || long
             }
-            -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token() || (classic && alone()),
+            -1 | 502 | 503 | 504 => now(Excuse::WeChatFails) || without_token() || (classic && alone()) || long,
             _ => false,
         }
     }

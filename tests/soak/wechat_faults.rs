@@ -21,13 +21,14 @@ impl Player {
     pub async fn disturbs_wechat(&mut self) {
         const FAILS: &[Excuse] = &[Excuse::WeChatFails];
         const SPARED: &[Excuse] = &[];
+        const SLOW: &[Excuse] = &[Excuse::WeChatSlow];
         let (time, part) = (self.millis(500..6000), IN_A_PHOTO[self.rng.random_range(0..2)]);
         let (name, rule, excuses): (_, Rule, _) = match self.rng.random_range(0..12) {
             0 if self.may_die(STABLE) => return self.kills_the_token(STABLE, false),
             1 if self.may_die(STABLE) => return self.kills_the_token(STABLE, true),
             2 if self.may_die(CLASSIC) => return self.kills_the_token(CLASSIC, false),
             3 => return self.loses_its_name(time).await,
-            0..=4 => ("WeChat is slow", Fault::delay(Duration::from_secs(2)).into(), SPARED),
+            0..=4 => ("WeChat is slow", Fault::delay(Duration::from_secs(2)).into(), SLOW),
             5 => ("WeChat is busy", Fault::errcode(-1).into(), FAILS),
             6 => ("WeChat breaks off", Fault::Reset.into(), FAILS),
             7 => ("WeChat's answers are lost", Fault::lost_answer().into(), FAILS),
@@ -39,7 +40,7 @@ impl Player {
                 (
                     "WeChat's answers come slowly",
                     Fault::Drip { bytes, millis }.into(),
-                    SPARED,
+                    SLOW,
                 )
             }
         };

@@ -18,7 +18,7 @@ use crate::support::{
 pub const GATEWAYS: usize = 3;
 
 /// The longest that a failover may take; a sentinel that has failed at one waits before the next.
-const FAILOVER: Duration = Duration::from_mins(1);
+pub const FAILOVER: Duration = Duration::from_mins(1);
 
 /// The secret of the SDKs.
 pub const CLIENT_SECRET: &str = "a-secret-of-the-crm-0123456789abcdef";
@@ -86,7 +86,8 @@ impl World {
         let port = master.address.port().to_string();
         let replica = RedisServer::start_with_tls(&tls, &["--replicaof", "127.0.0.1", &port]).await;
         let sentinel = Sentinel::start(&master, &tls).await;
-        sentinel.set_patience(Duration::from_millis(1500)).await;
+        // More than the two seconds after which a sentinel takes the machine, not the master, for what stalls.
+        sentinel.set_patience(Duration::from_millis(2500)).await;
         let wechat = SandboxHost::start(short_lives()).await;
         let (service, address) = Service::start().await;
         let s3 = S3Server::start().await;
@@ -150,7 +151,8 @@ impl World {
             .set("internal.clients.0.secret", CLIENT_SECRET)
             .set("credentials.backend", "redis")
             .set("credentials.daily_token_calls", 0)
-            .set("credentials.lock_ttl", "20s")
+            // Shorter than what a credential has left at its renewal, whose holder may be killed.
+            .set("credentials.lock_ttl", "9s")
             .set("server.shutdown_grace", "10s")
             .set("accounts.1.app_id", classic.app_id)
             .set("accounts.1.app_secret", classic.secret.expose())
