@@ -1,6 +1,5 @@
 //! A thousand signatures, for callgrind to count what they take.
 
-#[path = "../../warm/mod.rs"]
 mod warm;
 
 use axum::Router;
