@@ -155,7 +155,9 @@ pub fn get(url: &str, path: &str) -> Option<String> {
 /// The whole answer to an upload of the picture that has `size` bytes.
 pub fn upload(url: &str, size: usize) -> Option<String> {
     assert!(size <= LARGEST);
-    let body = format!(r#"{{"mediaId":"{size}-first"}}"#);
+    // No two servers name the same picture: the second one would find in Redis what the first has stored.
+    let server = url.rsplit(':').next().unwrap();
+    let body = format!(r#"{{"mediaId":"{size}-first-{server}"}}"#);
     let head = "POST /p/active/weChatOa/upload HTTP/1.1\r\nHost: bench\r\nConnection: close";
     let length = body.len();
     exchange(

@@ -98,9 +98,9 @@ impl Report {
     }
 }
 
-/// The middle one of `values`.
+/// The middle one of `values`, or half-way between the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }
