@@ -1,14 +1,14 @@
 //! The background work for one account.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
-use super::credential::Trigger;
 use super::error::Unavailable;
 use super::slot::Slot;
 use crate::clock::Moment;
@@ -22,6 +22,9 @@ const NEXT_TRY: Duration = Duration::from_secs(2);
 /// How many credentials the refreshers of all accounts renew at once. After a start with an empty store those of a
 /// thousand accounts are due, and each call to WeChat is a connection.
 const AT_ONCE: usize = 16;
+
+/// Calls that hang, and locks whose holder has died, hold up the other accounts for no longer than this.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// What refreshers take to renew a credential. Renewals that requests wait for need none.
 pub(crate) fn turns() -> Arc<Semaphore> {
@@ -48,28 +51,36 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
 /// For the token and each ticket: a look at the shared store, and a renewal if one is due. A failure is logged where it
 /// happens, and the next tick tries again.
 async fn tick(account: &AccountCredentials) {
-    let token = &account.token;
-    token.report_count();
-    token.slot.sync_with_store().await;
-    if let Some((trigger, _turn)) = turn_to_renew(account, || token.due()).await {
-        let _ = token.renew(trigger).await;
-    }
+    account.token.report_count();
+    account.token.slot.sync_with_store().await;
     for ticket in account.kept_tickets() {
         ticket.slot.sync_with_store().await;
-        if let Some((trigger, _turn)) = turn_to_renew(account, || ticket.due()).await {
+    }
+    let is_due = account.token.due().is_some() || account.kept_tickets().any(|ticket| ticket.due().is_some());
+    if is_due && let Ok(turn) = account.turns.acquire().await {
+        in_turn(turn, renew_what_is_due(account)).await;
+    }
+}
+
+/// The token first, with which the tickets are obtained.
+async fn renew_what_is_due(account: &AccountCredentials) {
+    if let Some(trigger) = account.token.due() {
+        let _ = account.token.renew(trigger).await;
+    }
+    for ticket in account.kept_tickets() {
+        if let Some(trigger) = ticket.due() {
             let _ = ticket.renew(trigger).await;
         }
     }
 }
 
-/// If a renewal is due, waits for a turn; returns what is due by then.
-async fn turn_to_renew(
-    account: &AccountCredentials,
-    due: impl Fn() -> Option<Trigger>,
-) -> Option<(Trigger, SemaphorePermit<'_>)> {
-    due()?;
-    let turn = account.turns.acquire().await.ok()?;
-    Some((due()?, turn))
+/// Does `work`, and gives `turn` back after [`LONGEST_TURN`] if it takes longer.
+async fn in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    if timeout(LONGEST_TURN, &mut work).await.is_err() {
+        drop(turn);
+        work.await;
+    }
 }
 
 /// Until the next look at the shared store, or the next renewal if that is sooner.

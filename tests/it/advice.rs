@@ -42,12 +42,7 @@ async fn refused_at(api: Api, codes: &[i64]) -> (Arc<SandboxHost>, GatewayProces
         ..SandboxConfig::default()
     })
     .await;
-    let mut builder = Gateway::builder();
-    for (index, account) in accounts.iter().enumerate().skip(1) {
-        builder = builder
-            .set(&format!("accounts.{index}.app_id"), &account.app_id)
-            .set(&format!("accounts.{index}.app_secret"), account.secret.expose());
-    }
+    let builder = Gateway::builder().accounts(&accounts);
     for (code, account) in codes.iter().zip(&accounts) {
         let rule = Fault::errcode(*code).on(api).for_account(account.app_id.clone());
         wechat.sandbox.inject(rule);

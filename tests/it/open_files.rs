@@ -142,12 +142,7 @@ async fn start_of_many_accounts_opens_few_connections_to_wechat() {
     let accounts: Vec<_> = (0..100)
         .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
         .collect();
-    let mut settings = Gateway::builder();
-    for (index, account) in accounts.iter().enumerate().skip(1) {
-        settings = settings
-            .set(&format!("accounts.{index}.app_id"), &account.app_id)
-            .set(&format!("accounts.{index}.app_secret"), account.secret.expose());
-    }
+    let settings = Gateway::builder().accounts(&accounts);
     let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts)).await;
     wechat.sandbox.inject(Fault::delay(Duration::from_millis(20)));
     let gateway = GatewayProcess::start_with_open_files(64, &settings, &wechat).await;

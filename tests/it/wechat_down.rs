@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, until};
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, account, until};
 
 /// A gateway that never had a credential, under traffic for five seconds of `fault`: how often it
 /// called WeChat. Every caller is told when to come back; afterwards the gateway recovers by itself.
@@ -102,6 +102,39 @@ async fn valid_credentials_are_served_while_wechat_is_down() {
         gateway.until_it_says("ready").await;
     }
     signing.end().await.assert_flawless();
+}
+
+#[tokio::test]
+async fn accounts_whose_calls_hang_hold_up_no_other() {
+    let accounts: Vec<_> = (0..36)
+        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
+        .collect();
+    let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await;
+    let (hanging, good) = accounts.split_at(32);
+    for account in hanging {
+        let hangs = Fault::Stall.on(Api::StableToken).for_account(account.app_id.clone());
+        wechat.sandbox.inject(hangs);
+    }
+    // Later than this test ends.
+    let gateway = Gateway::builder()
+        .wechat(&wechat)
+        .accounts(&accounts)
+        .set("wechat.timeout", "2m")
+        .set("credentials.lock_ttl", "10m")
+        .start()
+        .await;
+    until("the others have their tickets", || async {
+        let metrics = gateway.internal_get("/metrics").await;
+        let metrics = metrics.body.as_str().unwrap();
+        good.iter().all(|account| {
+            let app_id = &account.app_id;
+            metrics.contains(&format!(
+                "wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"jsapi_ticket\"}}"
+            ))
+        })
+    })
+    .await;
+    assert_eq!(wechat.sandbox.calls(Api::GetTicket), 4);
 }
 
 #[tokio::test]

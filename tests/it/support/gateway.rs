@@ -103,6 +103,16 @@ impl GatewayBuilder {
         self.variable(&name, value)
     }
 
+    /// All accounts of a sandbox, whose first one it has anyway.
+    pub fn accounts(mut self, accounts: &[SandboxAccount]) -> Self {
+        for (index, account) in accounts.iter().enumerate().skip(1) {
+            self = self
+                .set(&format!("accounts.{index}.app_id"), &account.app_id)
+                .set(&format!("accounts.{index}.app_secret"), account.secret.expose());
+        }
+        self
+    }
+
     /// More lines for the settings file.
     pub fn file(mut self, lines: &str) -> Self {
         self.file.push_str(lines);
