@@ -5,9 +5,10 @@
 //! none, `stable_token` is called, whose tokens are independent of classic ones. Without Redis, the token in use is
 //! unknown, and nothing is called.
 
+use futures_util::{StreamExt, stream};
 use prometheus::Registry;
 
-use super::Finding;
+use super::{AT_ONCE, Finding};
 use crate::account::AppId;
 use crate::credentials::{Kind, foreign_entry};
 use crate::secret::Secret;
@@ -140,22 +141,19 @@ impl CredentialProbe {
 
     /// What other programs have written to the keys of `accounts`. A Redis that can't be read has a finding of its own.
     pub(super) async fn foreign_entries(&self, accounts: &[Account]) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for (account, kind) in accounts
-            .iter()
-            .flat_map(|account| [Kind::AccessToken, Kind::JsapiTicket].map(|kind| (account, kind)))
-        {
+        let Some(redis) = &self.redis else { return Vec::new() };
+        let kinds = [Kind::AccessToken, Kind::JsapiTicket];
+        let of_account = |account: &Account| kinds.map(|kind| (account.clone(), kind));
+        let findings = stream::iter(accounts.iter().flat_map(of_account)).map(async |(account, kind)| {
             let key = kind.key(&self.settings, &account.app_id);
-            let Some(redis) = &self.redis else { break };
-            let Ok(found) = redis.inspect(&key).await else { break };
-            if let Some(why) = foreign_entry(kind, &key, &found) {
-                let finding = match account.token_api {
-                    TokenApi::Classic => Finding::failed("redis", &why.seen),
-                    TokenApi::Stable => Finding::warning("redis", &why.seen),
-                };
-                findings.push(finding.cure(&why.cure).about(&account.app_id));
-            }
-        }
-        findings
+            let why = foreign_entry(kind, &key, &redis.inspect(&key).await.ok()?)?;
+            let finding = match account.token_api {
+                TokenApi::Classic => Finding::failed("redis", &why.seen),
+                TokenApi::Stable => Finding::warning("redis", &why.seen),
+            };
+            Some(finding.cure(&why.cure).about(&account.app_id))
+        });
+        let findings: Vec<Option<Finding>> = findings.buffered(AT_ONCE).collect().await;
+        findings.into_iter().flatten().collect()
     }
 }

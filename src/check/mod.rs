@@ -17,6 +17,9 @@ pub use report::{Finding, Report, State};
 
 use crate::settings::{Backend, Settings};
 
+/// How many accounts are checked at once.
+const AT_ONCE: usize = 16;
+
 /// What else the operator asks for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use tokio::time::{Instant, timeout};
 
-use super::Finding;
-use crate::settings::{Backend, RedisMode, Settings, TokenApi};
+use super::{AT_ONCE, Finding};
+use crate::settings::{Account, Backend, RedisMode, Settings, TokenApi};
 use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError, keys};
 
 const CHECK: &str = "redis";
@@ -107,32 +108,46 @@ async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>,
     }
     let text = "may write, read and remove all of the gateway's keys";
     let mut findings = vec![Finding::ok(CHECK, text)];
-    let credentials = &settings.credentials;
-    for account in &settings.accounts {
-        let app_id = &account.app_id;
-        let mut tried = Vec::new();
-        let names = [
-            (keys::token(credentials, app_id), true),
-            (keys::ticket(credentials, app_id), true),
-            (keys::lock(credentials, app_id), false),
-        ];
-        for (name, is_credential) in names {
-            // Removes nothing, since no key has this random value; but it needs the right to.
-            let removed = store.compare_and_delete(&name, &key).await;
-            let of_another_type = removed.as_ref().is_err_and(StoreError::is_about_value);
-            // What another program keeps in the place of a credential is told below, with what to do about it.
-            if !(is_credential && of_another_type) {
-                tried.push(removed.map(drop));
-            }
+    let accounts = stream::iter(&settings.accounts).map(|account| {
+        let rights = rights_of(account, settings, store, &key);
+        rights.map_err(failed)
+    });
+    let accounts: Vec<Vec<Finding>> = accounts.buffered(AT_ONCE).try_collect().await?;
+    findings.extend(accounts.into_iter().flatten());
+    Ok(findings)
+}
+
+/// The same with the keys of one account. `unused` is no value of any key.
+async fn rights_of(
+    account: &Account,
+    settings: &Settings,
+    store: &RedisStore,
+    unused: &str,
+) -> Result<Vec<Finding>, StoreError> {
+    let (app_id, credentials) = (&account.app_id, &settings.credentials);
+    let mut tried = Vec::new();
+    let names = [
+        (keys::token(credentials, app_id), true),
+        (keys::ticket(credentials, app_id), true),
+        (keys::lock(credentials, app_id), false),
+    ];
+    for (name, is_credential) in names {
+        // Removes nothing, but needs the right to.
+        let removed = store.compare_and_delete(&name, unused).await;
+        let of_another_type = removed.as_ref().is_err_and(StoreError::is_about_value);
+        // What another program keeps in the place of a credential is told below, with what to do about it.
+        if !(is_credential && of_another_type) {
+            tried.push(removed.map(drop));
         }
-        tried.push(store.newest(&keys::JOURNAL.of_account(app_id), 1).await.map(drop));
-        for error in tried.into_iter().filter_map(Result::err) {
-            if !error.is_about_value() {
-                return Err(failed(error));
-            }
-            let finding = Finding::warning(CHECK, error.to_string()).about(app_id);
-            findings.push(finding.cure(error.cure));
+    }
+    tried.push(store.newest(&keys::JOURNAL.of_account(app_id), 1).await.map(drop));
+    let mut findings = Vec::new();
+    for error in tried.into_iter().filter_map(Result::err) {
+        if !error.is_about_value() {
+            return Err(error);
         }
+        let finding = Finding::warning(CHECK, error.to_string()).about(app_id);
+        findings.push(finding.cure(error.cure));
     }
     Ok(findings)
 }

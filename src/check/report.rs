@@ -78,6 +78,19 @@ impl Finding {
         self
     }
 
+    fn differs_in_account_only(&self, other: &Self) -> bool {
+        let all_but_account = |it: &Self| {
+            (
+                it.check,
+                it.state,
+                it.app_id.is_some(),
+                it.message.clone(),
+                it.cure.clone(),
+            )
+        };
+        all_but_account(self) == all_but_account(other)
+    }
+
     /// What it is about, with the account.
     #[must_use]
     pub fn subject(&self) -> String {
@@ -112,12 +125,56 @@ impl Report {
     }
 }
 
+/// Above this number of accounts of which the same is true, they have one line together.
+const ACCOUNTS_APART: usize = 5;
+
+/// Findings of which only the account differs.
+struct Alike<'a> {
+    finding: &'a Finding,
+    app_ids: Vec<&'a AppId>,
+}
+
+impl Report {
+    fn alike(&self) -> Vec<Alike<'_>> {
+        let mut all: Vec<Alike<'_>> = Vec::new();
+        for finding in &self.findings {
+            let same = all
+                .iter_mut()
+                .find(|alike| alike.finding.differs_in_account_only(finding));
+            match (same, &finding.app_id) {
+                (Some(alike), Some(app_id)) => alike.app_ids.push(app_id),
+                (_, app_id) => all.push(Alike {
+                    finding,
+                    app_ids: app_id.iter().collect(),
+                }),
+            }
+        }
+        all
+    }
+}
+
+impl Alike<'_> {
+    /// What the lines about it begin with.
+    fn subjects(&self) -> Vec<String> {
+        let check = self.finding.check;
+        match self.app_ids.len() {
+            0 => vec![check.to_owned()],
+            many if many > ACCOUNTS_APART => vec![format!("{check}, {many} accounts")],
+            _ => self.app_ids.iter().map(|app_id| format!("{check} {app_id}")).collect(),
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.findings.iter().map(|finding| finding.subject().len()).max();
-        let width = width.unwrap_or_default();
-        for finding in &self.findings {
-            let (mark, subject) = (finding.state.mark(), finding.subject());
+        let lines: Vec<(String, &Finding)> = self
+            .alike()
+            .iter()
+            .flat_map(|alike| alike.subjects().into_iter().map(|subject| (subject, alike.finding)))
+            .collect();
+        let width = lines.iter().map(|(subject, _)| subject.len()).max().unwrap_or_default();
+        for (subject, finding) in lines {
+            let mark = finding.state.mark();
             writeln!(f, "{mark:<7}  {subject:<width$}  {}", finding.message)?;
             if let Some(cure) = &finding.cure {
                 writeln!(f, "{:7}  {:width$}  what to do: {cure}", "", "")?;

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream;
 use tokio::time::Instant;
 
-use super::Finding;
 use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
+use super::{AT_ONCE, Finding};
 use crate::http_client::certificate_cure;
 use crate::settings::{Account, Settings, TokenApi};
 use crate::wechat::{CallError, ErrCode, Meaning};
@@ -19,8 +20,9 @@ const TOLERATED: Duration = Duration::from_secs(5);
 const TOO_FAR: Duration = Duration::from_mins(5);
 
 pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Finding> {
-    let accounts = settings.accounts.iter().map(|account| account_finding(account, probe));
-    let (mut findings, accounts) = tokio::join!(reach_and_clock(settings, probe), join_all(accounts));
+    let accounts = stream::iter(&settings.accounts).map(|account| account_finding(account, probe));
+    let accounts = accounts.buffered(AT_ONCE).collect::<Vec<_>>();
+    let (mut findings, accounts) = tokio::join!(reach_and_clock(settings, probe), accounts);
     findings.extend(accounts);
     findings
 }

@@ -4,6 +4,10 @@ use clap::Args;
 
 use super::{ConfigArgs, Failure, block_on, print};
 use crate::check::{self, Finding, Options, State};
+use crate::http::serve::raise_open_files;
+
+/// How many of the failures are named at the end.
+const NAMED: usize = 10;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -19,6 +23,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let settings = args.config.load()?;
+    raise_open_files();
     let options = Options { upload: args.upload };
     let report = block_on(async { Ok(check::run(&settings, options).await) })?;
     if args.json {
@@ -29,8 +34,15 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
     let failed: Vec<String> = report.in_state(State::Failed).map(Finding::subject).collect();
     if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Running(format!("the check has failed: {}", failed.join(", "))))
+        return Ok(());
     }
+    let (first, more) = failed.split_at(failed.len().min(NAMED));
+    let more = match more.len() {
+        0 => String::new(),
+        many => format!(" and {many} more"),
+    };
+    Err(Failure::Running(format!(
+        "the check has failed: {}{more}",
+        first.join(", ")
+    )))
 }

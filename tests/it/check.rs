@@ -9,7 +9,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayBuilder, ImageService, Ran, RedisServer, SandboxHost, free_address, until};
+use crate::support::{
+    Gateway, GatewayBuilder, ImageService, Ran, RedisServer, SandboxHost, account, free_address, until,
+};
 
 async fn sandbox() -> Arc<SandboxHost> {
     SandboxHost::start(SandboxConfig::default()).await
@@ -291,4 +293,27 @@ async fn silent_dependency_delays_the_check_only_briefly() {
     let failed = ran.out.lines().filter(|line| line.starts_with("FAILED")).count();
     assert_eq!(failed, 4, "{}", ran.out);
     until("the listener is still there", || async { silent.local_addr().is_ok() }).await;
+}
+
+#[tokio::test]
+async fn many_accounts_are_checked_with_few_open_files_and_told_in_few_lines() {
+    let accounts: Vec<_> = (0..100)
+        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
+        .collect();
+    let (wechat, redis) = (
+        SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await,
+        RedisServer::start().await,
+    );
+    let bad = &accounts[7].app_id;
+    wechat
+        .sandbox
+        .inject(Fault::errcode(40125).on(Api::StableToken).for_account(bad.clone()));
+    wechat.sandbox.inject(Fault::delay(Duration::from_millis(20)));
+    let ran = with_redis(&redis)
+        .accounts(&accounts)
+        .run_with_open_files(64, &wechat, &["check"])
+        .await;
+    assert_failed(&ran, &format!("account {bad}"), "40125", "AppSecret");
+    assert!(ran.out.contains("account, 99 accounts"), "{}", ran.out);
+    assert!(ran.out.lines().count() < 40, "{}", ran.out);
 }

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::{GatewayBuilder, LIMIT, SandboxHost};
 
@@ -25,8 +26,21 @@ impl Ran {
 impl GatewayBuilder {
     /// Runs `wxgate` with `arguments` and the settings that such a gateway has.
     pub async fn run(&self, wechat: &Arc<SandboxHost>, arguments: &[&str]) -> Ran {
+        self.run_as(Command::new(env!("CARGO_BIN_EXE_wxgate")), wechat, arguments)
+            .await
+    }
+
+    /// The same with at most `files` open files.
+    pub async fn run_with_open_files(&self, files: usize, wechat: &Arc<SandboxHost>, arguments: &[&str]) -> Ran {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_wxgate")]);
+        self.run_as(command, wechat, arguments).await
+    }
+
+    async fn run_as(&self, mut wxgate: Command, wechat: &Arc<SandboxHost>, arguments: &[&str]) -> Ran {
         let directory = tempfile::tempdir().unwrap();
-        let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_wxgate"))
+        let ended = wxgate
             .args(arguments)
             .current_dir(directory.path())
             .env_clear()
