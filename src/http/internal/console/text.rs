@@ -37,6 +37,7 @@ texts! {
     PROBLEM_CALLS_SPENT: "{}：今天的 token 调用已到上限，北京时间零点前不再调用微信。", "{}: today's token calls are used up; WeChat is not called again before midnight in Beijing.";
     PROBLEM_CALLS_NEARLY: "{}：今天的 token 调用已超过上限的八成。", "{}: over 80 % of today's token calls are used up.";
     PROBLEM_FOREIGN: "{}：过去 24 小时内，token 被别的系统作废过。", "{}: another system killed the token within the last 24 hours.";
+    PROBLEMS_MORE: "以及另外 {} 个问题。", "And {} more problems.";
 
     ACCOUNTS: "账号与凭证", "Accounts";
     API_STABLE: "稳定版接口", "stable token API";

@@ -1,9 +1,10 @@
 //! The data that the page shows. It contains no secret.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::join_all;
-use tokio::time::timeout;
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::state::Console;
 use super::timeline::{self, Entry, Line};
@@ -107,8 +108,13 @@ pub(super) struct Failing {
 /// How long the page waits for the shared store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Entries read per account.
-const ENTRIES: usize = 400;
+/// Entries of the journals that are read, divided among the accounts.
+const ENTRIES: usize = 20_000;
+/// The share of one account.
+const SHARE: RangeInclusive<usize> = 20..=400;
+
+/// Journals that are read at once. More would keep Redis from other commands.
+const JOURNALS_AT_ONCE: usize = 16;
 
 /// Lines of the timeline at most.
 const LINES: usize = 120;
@@ -119,16 +125,28 @@ pub(super) const WEEK: Duration = Duration::from_hours(168);
 /// How long a foreign invalidation counts as a problem in the banner.
 const DAY: Duration = Duration::from_hours(24);
 
+/// How the journals are read.
+#[derive(Clone, Copy)]
+struct Reading {
+    until: Instant,
+    /// Of each account.
+    entries: usize,
+}
+
 impl View {
     pub(super) async fn gather(console: &Console) -> Self {
         let now = SystemTime::now();
-        let accounts = console
-            .api
-            .directory
-            .all()
-            .map(|account| gather_account(console, account, now));
+        let accounts: Vec<&Account> = console.api.directory.all().collect();
+        let reading = Reading {
+            until: Instant::now() + STORE_TIMEOUT,
+            entries: (ENTRIES / accounts.len().max(1)).clamp(*SHARE.start(), *SHARE.end()),
+        };
+        let accounts: Vec<_> = (accounts.into_iter())
+            .map(|account| gather_account(console, account, now, reading))
+            .collect();
+        let accounts = stream::iter(accounts).buffered(JOURNALS_AT_ONCE);
         let replicas = timeout(STORE_TIMEOUT, console.replicas.living());
-        let (gathered, replicas) = tokio::join!(join_all(accounts), replicas);
+        let (gathered, replicas) = tokio::join!(accounts.collect::<Vec<_>>(), replicas);
         let journal_read = gathered.iter().all(|(_, journal)| journal.is_some());
         let (accounts, journals): (Vec<_>, Vec<_>) = gathered.into_iter().unzip();
         let entries: Vec<Entry> = journals.into_iter().flatten().flatten().collect();
@@ -173,7 +191,11 @@ impl View {
     pub(super) fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
         let mut add = |is_so: bool, problem: Problem| problems.extend(is_so.then_some(problem));
+        // What concerns all accounts comes first, since only the first are shown.
         add(draining, Problem::Draining);
+        add(self.store.error.is_some(), Problem::StoreDown);
+        add(self.wechat.working == Some(false), Problem::WeChatDown);
+        add(self.images.1.working == Some(false), Problem::ImagesDown);
         for account in &self.accounts {
             let app_id = || account.app_id.clone();
             for credential in &account.credentials {
@@ -194,9 +216,6 @@ impl View {
             let nearly = limit > 0 && !spent && calls * 10 >= limit * 8;
             add(nearly, Problem::CallsNearlySpent { app_id: app_id() });
         }
-        add(self.store.error.is_some(), Problem::StoreDown);
-        add(self.wechat.working == Some(false), Problem::WeChatDown);
-        add(self.images.1.working == Some(false), Problem::ImagesDown);
         let serves = |account: &AccountView| account.credentials.iter().all(|credential| credential.held.is_some());
         self.state = if draining || !self.accounts.iter().any(serves) {
             State::Down
@@ -215,11 +234,16 @@ pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
 }
 
 /// An account, and its journal if that can be read.
-async fn gather_account(console: &Console, account: &Account, now: SystemTime) -> (AccountView, Option<Vec<Entry>>) {
+async fn gather_account(
+    console: &Console,
+    account: &Account,
+    now: SystemTime,
+    reading: Reading,
+) -> (AccountView, Option<Vec<Entry>>) {
     let app_id = account.app_id().to_string();
     let key = keys::JOURNAL.of_account(account.app_id());
-    let journal = timeout(STORE_TIMEOUT, console.api.store.newest(&key, ENTRIES));
-    let calls = timeout(STORE_TIMEOUT, account.credentials.token_calls_today());
+    let journal = timeout_at(reading.until, console.api.store.newest(&key, reading.entries));
+    let calls = timeout_at(reading.until, account.credentials.token_calls_today());
     let (journal, calls) = tokio::join!(journal, calls);
     let journal = journal.ok().and_then(Result::ok);
     let journal = journal.map(|entries| -> Vec<Entry> {

@@ -123,6 +123,9 @@ fn header(loc: Localizer) -> Markup {
     }
 }
 
+/// How many problems the banner shows.
+const PROBLEMS: usize = 10;
+
 fn banner(view: &View, loc: Localizer) -> Markup {
     let (class, words) = match view.state {
         State::Fine => ("banner good", text::STATE_FINE),
@@ -138,7 +141,12 @@ fn banner(view: &View, loc: Localizer) -> Markup {
                 @if view.problems.is_empty() {
                     p { (loc.text(text::STATE_FINE_MORE)) }
                 } @else {
-                    ul { @for problem in &view.problems { li { (problem_text(problem, loc)) } } }
+                    ul {
+                        @for problem in view.problems.iter().take(PROBLEMS) { li { (problem_text(problem, loc)) } }
+                        @if let more @ 1.. = view.problems.len().saturating_sub(PROBLEMS) {
+                            li { (loc.format(text::PROBLEMS_MORE, &[&more.to_string()])) }
+                        }
+                    }
                 }
             }
             p.about {

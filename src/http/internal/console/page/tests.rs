@@ -243,8 +243,24 @@ fn banner_distinguishes_degraded_from_down() {
     let app_id = APP_ID.to_owned();
     assert_eq!(
         view.problems,
-        [Problem::CallsNearlySpent { app_id }, Problem::StoreDown]
+        [Problem::StoreDown, Problem::CallsNearlySpent { app_id }]
     );
     view.judge(true);
     assert_eq!(view.state, State::Down);
+}
+
+#[test]
+fn banner_counts_what_it_does_not_show() {
+    let mut view = view(&[]);
+    let no_token = |number: usize| Problem::NoCredential {
+        app_id: format!("wx{number:016}"),
+        kind: Kind::AccessToken,
+    };
+    view.problems = (0..12).map(no_token).collect();
+    let page = html(&view, Language::English);
+    assert!(
+        page.contains("wx0000000000000009") && !page.contains("wx0000000000000010"),
+        "{page}"
+    );
+    assert!(page.contains("And 2 more problems."), "{page}");
 }
