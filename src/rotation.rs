@@ -19,13 +19,16 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// What has changed is taken over if it is still the same after this time: a file may be written in several steps.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Looks with `read`, forever, and calls `apply` with what it finds, if that has changed since the last call.
-async fn watch<T, R>(read: R, mut apply: impl FnMut(&T))
+/// Looks with `read`, forever, and calls `apply` with what it finds, if that has changed since the last call. Both run
+/// where they may take their time.
+async fn watch<T, R, A>(read: R, apply: A)
 where
     T: PartialEq + Send + 'static,
     R: Fn() -> T + Clone + Send + 'static,
+    A: Fn(&T) + Send + Sync + 'static,
 {
     let look = || spawn_blocking(read.clone());
+    let apply = Arc::new(apply);
     let mut applied: Option<T> = None;
     loop {
         if let Ok(found) = look().await
@@ -33,8 +36,12 @@ where
         {
             sleep(SETTLE).await;
             if look().await.is_ok_and(|again| again == found) {
-                apply(&found);
-                applied = Some(found);
+                let apply = Arc::clone(&apply);
+                let applying = spawn_blocking(move || {
+                    apply(&found);
+                    found
+                });
+                applied = applying.await.ok();
             }
         }
         sleep(LOOK_INTERVAL).await;
@@ -47,7 +54,7 @@ pub(crate) async fn take_over_secrets(api: Arc<Api>) {
     if settings.load().has_secret_files() {
         watch(
             move || settings.load().read_secret_files(),
-            |files| take_over(&api, files),
+            move |files| take_over(&api, files),
         )
         .await;
     }
@@ -58,7 +65,7 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     let reading = files.clone();
     watch(
         move || reading.read(),
-        |pem| match files.certified_key(pem) {
+        move |pem| match files.certified_key(pem) {
             Ok(certificate) if tls.replace(&certificate) => {
                 tracing::info!("internal.tls_certificate_file: the certificate has changed; it is used from now on");
             }
@@ -112,10 +119,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn file_is_taken_over_once_it_no_longer_changes() {
         const SEEN: [&str; 9] = ["old", "old", "old", "o", "ne", "new", "new", "new", "new"];
-        let (looks, applied) = (Arc::new(AtomicUsize::new(0)), Mutex::new(Vec::new()));
+        let (looks, applied) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let applying = Arc::clone(&applied);
         let read = move || SEEN[looks.fetch_add(1, Ordering::Relaxed).min(SEEN.len() - 1)];
-        let watching = watch(read, |found| applied.lock().unwrap().push(*found));
+        let watching = watch(read, move |found| applying.lock().unwrap().push(*found));
         assert!(timeout(LOOK_INTERVAL * 7, watching).await.is_err());
         assert_eq!(*applied.lock().unwrap(), ["old", "new"]);
+    }
+
+    /// Checking the settings of many accounts takes its time.
+    #[tokio::test]
+    async fn other_tasks_go_on_while_a_change_is_taken_over() {
+        let (go_on, waiting) = std::sync::mpsc::channel();
+        let (taken_over, mut went_on) = tokio::sync::mpsc::unbounded_channel();
+        let waiting = Mutex::new(waiting);
+        let watching = tokio::spawn(watch(
+            || "found",
+            move |_| {
+                let wait = waiting.lock().unwrap();
+                taken_over.send(None).unwrap();
+                taken_over.send(Some(wait.recv_timeout(SETTLE).is_ok())).unwrap();
+            },
+        ));
+        assert_eq!(went_on.recv().await, Some(None));
+        let _ = go_on.send(());
+        assert_eq!(
+            went_on.recv().await,
+            Some(Some(true)),
+            "this test went on in the meantime"
+        );
+        watching.abort();
     }
 }

@@ -81,7 +81,13 @@ impl<'a> Builder<'a> {
         } = self.lifecycle;
         let services = Services {
             store: Arc::clone(store),
-            journal: Journal::start(Arc::clone(store), &self.replica, background, tasks_done.clone()),
+            journal: Journal::start(
+                Arc::clone(store),
+                &self.replica,
+                self.settings.accounts.len(),
+                background,
+                tasks_done.clone(),
+            ),
             metrics: self.metrics.credentials.clone(),
             tasks: tasks.clone(),
             cut_off: cut_off.clone(),

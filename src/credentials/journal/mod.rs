@@ -1,12 +1,14 @@
 //! The journal: what happened to the credentials, when, and which replica or client was involved.
 
 mod entry;
+mod losses;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,9 +17,12 @@ use crate::account::AppId;
 use crate::store::{SharedStore, keys};
 
 pub(crate) use entry::{Event, JournalEntry};
+use losses::Losses;
 
-/// How many entries wait at most while the shared store is down.
+/// How many entries wait for the writer at most, of any account and for each; the writer itself holds as many at most.
+/// At a start, all accounts' tokens and tickets have an entry or two in the same moment.
 const WAITING: usize = 500;
+const WAITING_PER_ACCOUNT: usize = 4;
 
 /// How often the writer tries a store that failed again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -27,6 +32,7 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(crate) struct Journal {
     replica: Arc<str>,
     queue: mpsc::Sender<Addressed>,
+    losses: Arc<Losses>,
 }
 
 /// An entry, and the account whose journal it belongs to.
@@ -36,18 +42,24 @@ struct Addressed {
 }
 
 impl Journal {
-    /// Starts the writer on `tasks`; once `stop` is cancelled it writes what is waiting and ends.
+    /// Starts the writer for so many accounts on `tasks`; once `stop` is cancelled it writes what is waiting and ends.
     pub(crate) fn start(
         store: Arc<dyn SharedStore>,
         replica: &str,
+        accounts: usize,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (queue, waiting) = mpsc::channel(WAITING);
-        tasks.spawn(write(store, waiting, stop));
+        let length = WAITING + WAITING_PER_ACCOUNT * accounts;
+        let (queue, waiting) = mpsc::channel(length);
+        let losses = Arc::new(Losses::default());
+        let (reported, stop_reports) = (Arc::clone(&losses), stop.clone());
+        tasks.spawn(async move { reported.report(stop_reports).await });
+        tasks.spawn(write(Writer::new(store, length, Arc::clone(&losses)), waiting, stop));
         Self {
             replica: replica.into(),
             queue,
+            losses,
         }
     }
 
@@ -58,15 +70,17 @@ impl Journal {
             app_id: app_id.clone(),
             entry: JournalEntry { replica, ..entry },
         };
-        if let Err(error) = self.queue.try_send(addressed) {
-            let event = error.into_inner().entry.event;
-            tracing::warn!(%app_id, event, "the journal can't be written and its queue is full: entry lost");
+        match self.queue.try_send(addressed) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.losses.add(),
+            Err(TrySendError::Closed(Addressed { entry, .. })) => {
+                tracing::warn!(%app_id, event = entry.event, "the journal has ended: entry lost");
+            }
         }
     }
 }
 
-async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
-    let mut writer = Writer::new(store);
+async fn write(mut writer: Writer, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
     let mut retries = tokio::time::interval(RETRY);
     retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -98,6 +112,9 @@ async fn write(store: Arc<dyn SharedStore>, mut queue: mpsc::Receiver<Addressed>
 /// Writes entries, each account's in their order. A journal that can't be written does not stop the others'.
 struct Writer {
     store: Arc<dyn SharedStore>,
+    /// How many entries it holds at most.
+    length: usize,
+    losses: Arc<Losses>,
     unwritten: VecDeque<Addressed>,
     /// Accounts whose entries wait for the next try.
     failing: HashSet<AppId>,
@@ -106,9 +123,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(store: Arc<dyn SharedStore>) -> Self {
+    fn new(store: Arc<dyn SharedStore>, length: usize, losses: Arc<Losses>) -> Self {
         Self {
             store,
+            length,
+            losses,
             unwritten: VecDeque::new(),
             failing: HashSet::new(),
             unwritable: HashSet::new(),
@@ -116,7 +135,7 @@ impl Writer {
     }
 
     fn has_room(&self) -> bool {
-        self.unwritten.len() < WAITING
+        self.unwritten.len() < self.length
     }
 
     async fn write(&mut self) {
@@ -130,7 +149,10 @@ impl Writer {
     /// Writes an entry; false if it is to be tried again.
     async fn is_done(&mut self, Addressed { app_id, entry }: &Addressed) -> bool {
         let (key, fields) = (keys::JOURNAL.of_account(app_id), entry.fields());
-        match self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await {
+        let written = self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await;
+        let failure = written.as_ref().err().filter(|error| !error.is_about_value());
+        self.losses.set_failure(failure.cloned());
+        match written {
             Ok(()) => {
                 if self.unwritable.remove(app_id) {
                     tracing::info!(%app_id, "the journal is written again");
@@ -152,30 +174,4 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::credentials::credential::Kind;
-    use crate::settings;
-    use crate::settings::values::CaFile;
-    use crate::store::RedisStore;
-
-    #[tokio::test(start_paused = true)]
-    async fn queue_is_bounded_while_the_store_is_down() {
-        // Nothing listens there.
-        let redis: settings::Redis = serde_json::from_value(json!({ "url": "redis://127.0.0.1:1/0" })).unwrap();
-        let store = RedisStore::new(&redis.resolve().unwrap(), &CaFile::default()).unwrap();
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let journal = Journal::start(Arc::new(store), "a", &tasks, stop.clone());
-        let app_id = AppId::try_from("wx0123456789abcdef".to_owned()).unwrap();
-        for _ in 0..4 {
-            for _ in 0..WAITING {
-                journal.note(&app_id, JournalEntry::new(Event::Issued, Kind::AccessToken));
-            }
-            tokio::time::sleep(2 * RETRY).await;
-        }
-        assert_eq!(journal.queue.capacity(), 0, "what is more than the queue holds is lost");
-        stop.cancel();
-    }
-}
+mod tests;

@@ -48,6 +48,7 @@ impl Replica {
             journal: Journal::start(
                 Arc::new(MemoryStore::default()),
                 "replica",
+                1,
                 &tracker,
                 CancellationToken::new(),
             ),

@@ -139,7 +139,10 @@ impl Layer {
 
     /// Removes what is at `path` or under it.
     fn remove(&mut self, path: &KeyPath) {
-        self.0.retain(|old, _| !old.starts_with(path));
+        let old: Vec<_> = self.under(path).map(|(old, _)| old.clone()).collect();
+        for path in old {
+            self.0.remove(&path);
+        }
     }
 
     /// The entry that is missing before one on the way to `path`.
@@ -189,6 +192,13 @@ impl Layer {
             .map(|(path, leaf)| (path.0.as_slice(), &leaf.value))
             .collect();
         assemble(&leaves)
+    }
+}
+
+/// Layers that have no path in common, as one.
+impl FromIterator<Layer> for Layer {
+    fn from_iter<I: IntoIterator<Item = Self>>(layers: I) -> Self {
+        Self(layers.into_iter().flat_map(|layer| layer.0).collect())
     }
 }
 

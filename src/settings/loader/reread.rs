@@ -28,6 +28,9 @@ impl fmt::Debug for Origin {
 #[derive(PartialEq)]
 pub struct SecretFiles(Vec<(KeyPath, Result<Layer, Problem>)>);
 
+/// The path of a secret, and its new value.
+type Changed<'a> = (&'a KeyPath, &'a Layer);
+
 /// What follows from secret files that were read again.
 #[derive(Default)]
 pub struct Reread {
@@ -68,45 +71,62 @@ impl Settings {
     #[must_use]
     pub fn with_secrets_of(&self, files: &SecretFiles) -> Reread {
         let mut reread = Reread::default();
+        let mut changed = Vec::new();
         for (path, content) in &files.0 {
-            let settings = reread.settings.as_ref().unwrap_or(self);
             match content {
                 Err(problem) => reread.problems.push(problem.clone()),
-                Ok(value) if settings.origin.0.includes(path, value) => {}
+                Ok(value) if self.origin.0.includes(path, value) => {}
                 Ok(_) if !is_replaceable(path) => reread.need_restart.push(path.to_string()),
-                Ok(value) => match settings.with_secret(path, value) {
-                    Ok(settings) => {
-                        reread.settings = Some(settings);
-                        reread.replaced.push(path.to_string());
-                    }
-                    Err(problem) => reread.problems.push(problem),
-                },
+                Ok(value) => changed.push((path, value)),
             }
         }
+        self.replace(&changed, &mut reread);
         reread
     }
 
-    /// These settings with `value`, which holds the secret at `path`.
-    fn with_secret(&self, path: &KeyPath, value: &Layer) -> Result<Self, Problem> {
-        let mut origin = self.origin.clone();
-        origin.0.lay_over(value.clone(), &mut BTreeSet::new());
-        let misfit = |text: String| {
-            let place = origin.0.place_of(path).cloned();
-            Problem::new(place, format!("{path}_file"), format!("in the file: {text}"))
+    /// Adds `changed` to what follows from the files. All are tried at once, since all the settings are checked for it;
+    /// if they are refused, each half is tried by itself, so that one broken file does not keep the others back.
+    fn replace(&self, changed: &[Changed<'_>], reread: &mut Reread) {
+        let Some(((path, _), others)) = changed.split_first() else {
+            return;
         };
+        let settings = reread.settings.as_ref().unwrap_or(self);
+        match settings.with_secrets(changed) {
+            Ok(settings) => {
+                reread.settings = Some(settings);
+                reread.replaced.extend(changed.iter().map(|(path, _)| path.to_string()));
+            }
+            Err(misfit) if others.is_empty() => {
+                let place = self.origin.0.place_of(path).cloned();
+                let text = format!("in the file: {misfit}");
+                reread.problems.push(Problem::new(place, format!("{path}_file"), text));
+            }
+            Err(_) => {
+                let (first, second) = changed.split_at(changed.len() / 2);
+                self.replace(first, reread);
+                self.replace(second, reread);
+            }
+        }
+    }
+
+    /// These settings with the secrets that have changed, or what is wrong with one of them.
+    fn with_secrets(&self, changed: &[Changed<'_>]) -> Result<Self, String> {
+        let mut origin = self.origin.clone();
+        let values = changed.iter().map(|(_, value)| (*value).clone()).collect();
+        origin.0.lay_over(values, &mut BTreeSet::new());
         // The error could quote a secret.
-        let mut settings =
-            Self::deserialize(origin.0.document()).map_err(|_| misfit("not a valid secret".to_owned()))?;
+        let mut settings = Self::deserialize(origin.0.document()).map_err(|_| "not a valid secret".to_owned())?;
         let (resolved, findings) = validate::check(&settings);
-        let about = |keys: &[String]| keys.iter().any(|key| KeyPath::from(key.as_str()).is_related(path));
+        let is_changed = |key: KeyPath| changed.iter().any(|(path, _)| key.is_related(path));
+        let about = |keys: &[String]| keys.iter().any(|key| is_changed(KeyPath::from(key.as_str())));
         // Other findings are about other files, which are not taken over here.
         if let Some(finding) = findings.into_iter().find(|finding| about(&finding.keys)) {
-            return Err(misfit(finding.text));
+            return Err(finding.text);
         }
         if self.loses_app_secret(&settings) {
-            return Err(misfit("not 32 letters and digits, as AppSecrets are".to_owned()));
+            return Err("not 32 letters and digits, as AppSecrets are".to_owned());
         }
-        settings.resolved = resolved.ok_or_else(|| misfit(super::MISFIT.to_owned()))?;
+        settings.resolved = resolved.ok_or_else(|| super::MISFIT.to_owned())?;
         settings.origin = origin;
         Ok(settings)
     }

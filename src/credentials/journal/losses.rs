@@ -1,0 +1,70 @@
+//! Entries that are lost because the queue is full. They are reported together: there may be thousands at once.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::StoreError;
+
+/// How often lost entries are reported.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Counts lost entries until they are reported.
+#[derive(Default)]
+pub(super) struct Losses(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Entries lost since the last report.
+    entries: u64,
+    /// Why writes failed when the last of them was lost, if they did.
+    reason: Option<StoreError>,
+    /// Why the last write failed, if it did.
+    failure: Option<StoreError>,
+}
+
+impl Losses {
+    /// Remembers how the last write ended.
+    pub(super) fn set_failure(&self, failure: Option<StoreError>) {
+        self.state().failure = failure;
+    }
+
+    /// An entry found no place in the queue.
+    pub(super) fn add(&self) {
+        let state = &mut *self.state();
+        state.entries += 1;
+        state.reason.clone_from(&state.failure);
+    }
+
+    /// Reports lost entries in one line each interval, if there are any, and the last ones once `stop` is cancelled.
+    pub(super) async fn report(&self, stop: CancellationToken) {
+        let mut stopping = false;
+        while !stopping {
+            stopping = stop.run_until_cancelled(sleep(REPORT_INTERVAL)).await.is_none();
+            let (entries, reason) = self.take();
+            match reason {
+                _ if entries == 0 => {}
+                Some(error) => tracing::warn!(
+                    entries,
+                    "entries of the journal were lost: the last write failed: {error}. What to do: {}",
+                    error.cure
+                ),
+                None => tracing::warn!(
+                    entries,
+                    "entries of the journal were lost: they came faster than they were written, and the queue was full"
+                ),
+            }
+        }
+    }
+
+    fn take(&self) -> (u64, Option<StoreError>) {
+        let state = &mut *self.state();
+        (std::mem::take(&mut state.entries), state.reason.take())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

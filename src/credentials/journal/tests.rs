@@ -1,0 +1,132 @@
+//! The queue: how much waits in it, and what is told of what finds no place.
+
+use std::io;
+use std::sync::Mutex;
+
+use serde_json::json;
+use tracing::subscriber::DefaultGuard;
+
+use super::losses::REPORT_INTERVAL;
+use super::*;
+use crate::credentials::credential::Kind;
+use crate::settings;
+use crate::settings::values::CaFile;
+use crate::store::{MemoryStore, RedisStore};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// What this thread logs, until the guard is dropped.
+    fn of_this_thread() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// The lines about entries that were lost.
+    fn losses(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().filter(|line| line.contains("lost"));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+/// A store where nothing listens.
+fn unreachable_store() -> Arc<dyn SharedStore> {
+    let redis: settings::Redis = serde_json::from_value(json!({ "url": "redis://127.0.0.1:1/0" })).unwrap();
+    Arc::new(RedisStore::new(&redis.resolve().unwrap(), &CaFile::default()).unwrap())
+}
+
+fn app_id(account: usize) -> AppId {
+    AppId::try_from(format!("wx{account:016}")).unwrap()
+}
+
+fn issued() -> JournalEntry {
+    JournalEntry::new(Event::Issued, Kind::AccessToken)
+}
+
+/// Every account's token and ticket are adopted, or fail to be renewed, in the same moment.
+#[tokio::test]
+async fn entries_of_a_start_with_many_accounts_are_not_lost() {
+    const ACCOUNTS: usize = 1000;
+    let (log, _guard) = Log::of_this_thread();
+    let store: Arc<dyn SharedStore> = Arc::new(MemoryStore::default());
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let journal = Journal::start(Arc::clone(&store), "a", ACCOUNTS, &tasks, stop.clone());
+    for account in 0..ACCOUNTS {
+        for kind in [Kind::AccessToken, Kind::JsapiTicket] {
+            journal.note(&app_id(account), JournalEntry::new(Event::Adopted, kind));
+        }
+    }
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    assert!(log.losses().is_empty(), "{:?}", log.losses().len());
+    for account in 0..ACCOUNTS {
+        let entries = store
+            .newest(&keys::JOURNAL.of_account(&app_id(account)), 10)
+            .await
+            .unwrap();
+        assert_eq!(entries.len(), 2, "account {account}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn queue_is_bounded_while_the_store_is_down_and_losses_are_told_together() {
+    let (log, _guard) = Log::of_this_thread();
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let journal = Journal::start(unreachable_store(), "a", 1, &tasks, stop.clone());
+    for _ in 0..4 {
+        for _ in 0..journal.queue.max_capacity() {
+            journal.note(&app_id(1), issued());
+        }
+        tokio::time::sleep(2 * RETRY).await;
+    }
+    assert_eq!(journal.queue.capacity(), 0, "what is more than the queue holds is lost");
+    tokio::time::sleep(2 * REPORT_INTERVAL).await;
+    let losses = log.losses();
+    assert_eq!(losses.len(), 1, "{losses:#?}");
+    let told = ["entries=1008", "no connection", "What to do: "];
+    assert!(told.iter().all(|part| losses[0].contains(part)), "{losses:#?}");
+
+    journal.note(&app_id(1), issued());
+    tokio::time::sleep(REPORT_INTERVAL).await;
+    let losses = log.losses();
+    assert!(losses.len() == 2 && losses[1].ends_with("entries=1"), "{losses:#?}");
+    stop.cancel();
+}
+
+/// The store is well, but slower than the entries.
+#[tokio::test(start_paused = true)]
+async fn full_queue_is_not_blamed_on_the_store() {
+    let (log, _guard) = Log::of_this_thread();
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let journal = Journal::start(Arc::new(MemoryStore::default()), "a", 1, &tasks, stop.clone());
+    for _ in 0..journal.queue.max_capacity() + 3 {
+        journal.note(&app_id(1), issued());
+    }
+    tokio::time::sleep(2 * REPORT_INTERVAL).await;
+    let losses = log.losses();
+    assert_eq!(losses.len(), 1, "{losses:#?}");
+    assert!(
+        losses[0].contains("entries=3") && losses[0].contains("the queue was full"),
+        "{losses:#?}"
+    );
+    stop.cancel();
+}
