@@ -113,26 +113,29 @@ impl AccountCredentials {
         (is_alive || self.promised_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
     }
 
-    /// Whether `token`, which is not recognised here, is this account's in another replica.
-    pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Option<Ours> {
+    /// Whether `token`, which is not recognised here, is this account's in another replica. An error means that this is
+    /// not known.
+    pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Result<Option<Ours>, StoreError> {
         let slot = &self.token.slot;
         let stored = match slot.read_shared().await {
             Ok(stored) => stored,
             // Another program's value hides nothing of ours but the entry itself.
             Err(NotShared::Foreign(_)) => None,
-            Err(NotShared::Down(_)) => return None,
+            Err(NotShared::Down(error)) => return Err(error),
         };
         if stored.as_ref().is_some_and(|stored| stored.value == *token) {
             // Another replica has just obtained it.
             slot.adopt(Trigger::Expiring, stored.as_ref());
-            return self.recognise_here(token).or(Some(Ours::Shared));
+            return Ok(self.recognise_here(token).or(Some(Ours::Shared)));
         }
         let name = name_in_store(token);
         let asked_at = Moment::now();
-        let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await.ok()??;
-        // Remembered, so that an outage of the store changes nothing.
-        self.promised_lives.learn(&name, asked_at + mark.ttl?);
-        Some(Ours::Former)
+        let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await?;
+        Ok(mark.and_then(|mark| mark.ttl).map(|life| {
+            // Remembered, so that an outage of the store changes nothing.
+            self.promised_lives.learn(&name, asked_at + life);
+            Ours::Former
+        }))
     }
 
     /// The token to use in place of a token of `ours` that WeChat has rejected. One that is in use is dropped as in

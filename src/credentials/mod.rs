@@ -14,6 +14,7 @@
 //! - `ticket`: how a ticket is obtained
 //! - `probe`: what a client's suspicion about its token leads to
 //! - `promised_lives`: the lives that clients were promised with their tokens
+//! - `unknown_tokens`: tokens that were lately found to be no account's
 //! - `account`: what the gateway asks for; `hand_out`: the part of it about tokens in other systems' hands
 //! - `refresher`: the background task for an account
 
@@ -36,6 +37,7 @@ mod simulation;
 mod slot;
 mod ticket;
 mod token;
+mod unknown_tokens;
 
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind, Policy};
@@ -47,3 +49,4 @@ pub(crate) use parameters::{Parameters, Services};
 pub(crate) use refresher::{keep_fresh, turns};
 pub(crate) use report::CredentialMetrics;
 pub(crate) use slot::foreign_entry;
+pub(crate) use unknown_tokens::UnknownTokens;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use wxgate::sandbox::{Kill, SandboxConfig};
 
-use crate::support::{Gateway, Proxy, RedisServer, SandboxHost, lock_key, token_key, until};
+use crate::support::{Gateway, GatewayBuilder, Proxy, RedisServer, SandboxHost, account, lock_key, token_key, until};
 
 #[tokio::test]
 async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_replicas() {
@@ -97,6 +98,115 @@ async fn life_that_one_replica_promised_is_marked_again_after_redis_lost_its_dat
     until("the promise is marked", marked_for_longer).await;
     redis.command::<()>("FLUSHALL").await;
     until("it is marked again", marked_for_longer).await;
+}
+
+/// A service that goes on calling with another system's token must not load the Redis of all replicas.
+#[tokio::test]
+async fn calls_with_a_foreign_token_look_at_each_account_once() {
+    const ACCOUNTS: u64 = 50;
+    let redis = RedisServer::start().await;
+    let accounts: Vec<_> = (0..ACCOUNTS)
+        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
+        .collect();
+    let mut builder = Gateway::builder().redis(&redis).set("credentials.adopt_interval", "1h");
+    for (index, account) in accounts.iter().enumerate().skip(1) {
+        builder = builder
+            .set(&format!("accounts.{index}.app_id"), &account.app_id)
+            .set(&format!("accounts.{index}.app_secret"), account.secret.expose());
+    }
+    let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await;
+    let gateway = builder.wechat(&wechat).start().await;
+    gateway.until_it_says("ready").await;
+    until("nobody holds a lock", || async {
+        let keys = redis.keys().await;
+        !accounts.iter().any(|account| keys.contains(&lock_key(&account.app_id)))
+    })
+    .await;
+
+    let scripts = async || stat(&redis, "commandstats", "cmdstat_eval").await;
+    let reads = async || stat(&redis, "stats", "total_reads_processed").await;
+    let (scripts_before, reads_before, begun) = (scripts().await, reads().await, Instant::now());
+    for turn in 1..=20 {
+        let answer = gateway.calls_wechat("somebody-elses").await;
+        assert_eq!(answer.body["errcode"], 40001, "{answer:?}");
+        if turn == 1 {
+            let reads = reads().await - reads_before;
+            assert!(
+                reads < ACCOUNTS,
+                "the accounts are asked one after the other: {reads} reads"
+            );
+        }
+    }
+    let spent = scripts().await - scripts_before;
+    // A busy machine may need more than the time for which the first answer is remembered.
+    let look_ups = 1 + begun.elapsed().as_secs() / 10;
+    assert!(spent < look_ups * 2 * ACCOUNTS + 20, "{spent} scripts in Redis");
+}
+
+/// Two replicas that look for nothing by themselves, the second with the settings that `second` adds.
+async fn replicas(redis: &RedisServer, second: impl Fn(GatewayBuilder) -> GatewayBuilder) -> [Gateway; 2] {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = || {
+        let builder = Gateway::builder().wechat(&wechat).redis(redis).classic();
+        builder
+            .set("internal.operator_key", OPERATOR_KEY)
+            .set("credentials.adopt_interval", "1h")
+            .set("internal.proxy", false)
+    };
+    let one = builder().start().await;
+    one.until_it_says("ready").await;
+    let two = second(builder()).start().await;
+    two.until_it_says("ready").await;
+    [one, two]
+}
+
+const OPERATOR_KEY: &str = "open-sesame-open-sesame";
+
+/// The token that `gateway` obtains now.
+async fn renewed(gateway: &Gateway) -> String {
+    let renewed = gateway.operator_renews("access_token", OPERATOR_KEY).await;
+    assert_eq!(renewed.body["changed"], true, "{renewed:?}");
+    gateway.token().await
+}
+
+#[tokio::test]
+async fn token_of_another_replica_is_recognised_right_after_foreign_ones() {
+    let redis = RedisServer::start().await;
+    let [one, two] = replicas(&redis, |builder| builder).await;
+    for _ in 0..2 {
+        assert_eq!(two.asks_for_ticket("somebody-elses").await.body["errcode"], 40001);
+    }
+    let superseded = renewed(&one).await;
+    let current = renewed(&one).await;
+    for token in [&superseded, &current] {
+        let ticket = two.asks_for_ticket(token).await;
+        assert_eq!(ticket.body["errcode"], 0, "{ticket:?}");
+    }
+    assert_eq!(two.asks_for_ticket("somebody-elses").await.body["errcode"], 40001);
+}
+
+#[tokio::test]
+async fn token_is_looked_up_again_after_a_look_up_that_failed() {
+    let redis = RedisServer::start().await;
+    let wire = Proxy::start(redis.address).await;
+    let url = format!("redis://{}/0", wire.address);
+    let [one, two] = replicas(&redis, |builder| builder.set("redis.url", &url)).await;
+    let token = renewed(&one).await;
+    wire.hang_up_at(&["EVAL"]);
+    assert_eq!(two.asks_for_ticket(&token).await.body["errcode"], 40001);
+    wire.hang_up_at(&[]);
+    let ticket = two.asks_for_ticket(&token).await;
+    assert_eq!(ticket.body["errcode"], 0, "{ticket:?}");
+}
+
+/// The first number in this line of `INFO`.
+async fn stat(redis: &RedisServer, section: &str, name: &str) -> u64 {
+    let stats: String = redis.command(&format!("INFO {section}")).await;
+    let mut lines = stats.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = lines.find(|line| line.0 == name).unwrap();
+    let value = value.trim_start_matches("calls=");
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    value[..digits].parse().unwrap()
 }
 
 async fn handed_out(redis: &RedisServer) -> bool {

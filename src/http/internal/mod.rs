@@ -29,6 +29,7 @@ use super::base_path::also_below;
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
 use super::{ApiError, Code};
+use crate::credentials::UnknownTokens;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::wechat::WeChatClient;
@@ -77,6 +78,7 @@ impl Routes<'_> {
             clients: Clients(Arc::clone(&self.api.settings)),
             handed_out: HandedOut::default(),
             tokens_put_in: HandedOut::default(),
+            unknown_tokens: UnknownTokens::default(),
             proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
             api: self.api,
         });

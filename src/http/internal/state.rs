@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::Semaphore;
 
 use super::clients::{Clients, HandedOut};
 use super::metrics::InternalMetrics;
-use crate::credentials::Ours;
+use crate::clock::Moment;
+use crate::credentials::{Ours, UnknownTokens};
 use crate::directory::Account;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
@@ -29,24 +31,43 @@ pub(super) struct Internal {
     pub(super) handed_out: HandedOut,
     /// Which one was put into their calls.
     pub(super) tokens_put_in: HandedOut,
+    /// Which ones came with calls and are no account's.
+    pub(super) unknown_tokens: UnknownTokens,
     /// Room for bodies that are passed through, in bytes.
     pub(super) proxy_buffer: Arc<Semaphore>,
 }
 
+/// How many accounts are asked at a time whether a token is theirs.
+const LOOKS_AT_ONCE: usize = 64;
+
 impl Internal {
     /// The account that `token` belongs to, if any replica uses it, or handed it out and the life that was promised
     /// with it is not over. What this replica knows comes first, so that the current token of no account costs a look
-    /// at the shared store.
+    /// at the shared store. A token of nobody's costs a look per account, but not at each call.
     pub(super) async fn owner_of(&self, token: &Secret) -> Option<(&Account, Ours)> {
         let accounts = || self.api.directory.all();
         let here = accounts().find_map(|account| Some((account, account.credentials.recognise_here(token)?)));
         if here.is_some() {
             return here;
         }
-        for account in accounts() {
-            if let Some(ours) = account.credentials.recognise_elsewhere(token).await {
-                return Some((account, ours));
+        if self.unknown_tokens.contains(token) {
+            return None;
+        }
+        let began_at = Moment::now();
+        let looks = stream::iter(accounts())
+            .map(async |account| (account, account.credentials.recognise_elsewhere(token).await));
+        // Boxed, because the compiler can't tell that the closure may be sent to another thread.
+        let mut looks = looks.buffer_unordered(LOOKS_AT_ONCE).boxed();
+        let mut all_answered = true;
+        while let Some((account, look)) = looks.next().await {
+            match look {
+                Ok(Some(ours)) => return Some((account, ours)),
+                Ok(None) => {}
+                Err(_) => all_answered = false,
             }
+        }
+        if all_answered {
+            self.unknown_tokens.note(token, began_at);
         }
         None
     }
