@@ -138,7 +138,9 @@ mod tests {
             move |_| {
                 let wait = waiting.lock().unwrap();
                 taken_over.send(None).unwrap();
-                taken_over.send(Some(wait.recv_timeout(SETTLE).is_ok())).unwrap();
+                taken_over
+                    .send(Some(wait.recv_timeout(Duration::from_secs(30)).is_ok()))
+                    .unwrap();
             },
         ));
         assert_eq!(went_on.recv().await, Some(None));

@@ -5,7 +5,7 @@
 //! none, `stable_token` is called, whose tokens are independent of classic ones. Without Redis, the token in use is
 //! unknown, and nothing is called.
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use prometheus::Registry;
 
 use super::{AT_ONCE, Finding};
@@ -13,7 +13,7 @@ use crate::account::AppId;
 use crate::credentials::{Kind, foreign_entry};
 use crate::secret::Secret;
 use crate::settings::{self, Account, Backend, Settings, TokenApi};
-use crate::store::{Found, RedisStore, SharedStore};
+use crate::store::{Found, RedisStore, SharedStore, StoreError};
 use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
 /// Gets tokens and tickets, from Redis or from WeChat.
@@ -146,14 +146,16 @@ impl CredentialProbe {
         let of_account = |account: &Account| kinds.map(|kind| (account.clone(), kind));
         let findings = stream::iter(accounts.iter().flat_map(of_account)).map(async |(account, kind)| {
             let key = kind.key(&self.settings, &account.app_id);
-            let why = foreign_entry(kind, &key, &redis.inspect(&key).await.ok()?)?;
+            let Some(why) = foreign_entry(kind, &key, &redis.inspect(&key).await?) else {
+                return Ok(None);
+            };
             let finding = match account.token_api {
                 TokenApi::Classic => Finding::failed("redis", &why.seen),
                 TokenApi::Stable => Finding::warning("redis", &why.seen),
             };
-            Some(finding.cure(&why.cure).about(&account.app_id))
+            Ok(Some(finding.cure(&why.cure).about(&account.app_id)))
         });
-        let findings: Vec<Option<Finding>> = findings.buffered(AT_ONCE).collect().await;
-        findings.into_iter().flatten().collect()
+        let findings: Result<Vec<Option<Finding>>, StoreError> = findings.buffered(AT_ONCE).try_collect().await;
+        findings.unwrap_or_default().into_iter().flatten().collect()
     }
 }

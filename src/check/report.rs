@@ -154,30 +154,48 @@ impl Report {
 }
 
 impl Alike<'_> {
-    /// What the lines about it begin with.
-    fn subjects(&self) -> Vec<String> {
+    /// What the lines about it begin with, and the accounts of those that are about many and not ok.
+    fn subjects(&self) -> (Vec<String>, Option<String>) {
         let check = self.finding.check;
+        let app_ids = self.app_ids.iter().map(|app_id| app_id.as_str());
         match self.app_ids.len() {
-            0 => vec![check.to_owned()],
-            many if many > ACCOUNTS_APART => vec![format!("{check}, {many} accounts")],
-            _ => self.app_ids.iter().map(|app_id| format!("{check} {app_id}")).collect(),
+            0 => (vec![check.to_owned()], None),
+            many if many > ACCOUNTS_APART => {
+                let named = (self.finding.state != State::Ok).then(|| name_some(&app_ids.collect::<Vec<_>>()));
+                (vec![format!("{check}, {many} accounts")], named)
+            }
+            _ => (app_ids.map(|app_id| format!("{check} {app_id}")).collect(), None),
         }
     }
 }
 
+/// The first of `names`, and how many there are beside them.
+pub fn name_some(names: &[&str]) -> String {
+    const NAMED: usize = 10;
+    let (first, more) = names.split_at(names.len().min(NAMED));
+    let more = match more.len() {
+        0 => String::new(),
+        many => format!(" and {many} more (--json has all)"),
+    };
+    format!("{}{more}", first.join(", "))
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<(String, &Finding)> = self
-            .alike()
-            .iter()
-            .flat_map(|alike| alike.subjects().into_iter().map(|subject| (subject, alike.finding)))
-            .collect();
-        let width = lines.iter().map(|(subject, _)| subject.len()).max().unwrap_or_default();
-        for (subject, finding) in lines {
-            let mark = finding.state.mark();
-            writeln!(f, "{mark:<7}  {subject:<width$}  {}", finding.message)?;
-            if let Some(cure) = &finding.cure {
-                writeln!(f, "{:7}  {:width$}  what to do: {cure}", "", "")?;
+        let alike = self.alike();
+        let subjects: Vec<_> = alike.iter().map(Alike::subjects).collect();
+        let all = subjects.iter().flat_map(|(subjects, _)| subjects);
+        let width = all.map(String::len).max().unwrap_or_default();
+        for (alike, (subjects, accounts)) in alike.iter().zip(&subjects) {
+            let finding = alike.finding;
+            for subject in subjects {
+                writeln!(f, "{:<7}  {subject:<width$}  {}", finding.state.mark(), finding.message)?;
+                if let Some(accounts) = accounts {
+                    writeln!(f, "{:7}  {:width$}  {accounts}", "", "")?;
+                }
+                if let Some(cure) = &finding.cure {
+                    writeln!(f, "{:7}  {:width$}  what to do: {cure}", "", "")?;
+                }
             }
         }
         let count = |state| self.in_state(state).count();

@@ -3,11 +3,8 @@
 use clap::Args;
 
 use super::{ConfigArgs, Failure, block_on, print};
-use crate::check::{self, Finding, Options, State};
+use crate::check::{self, Finding, Options, State, name_some};
 use crate::http::serve::raise_open_files;
-
-/// How many of the failures are named at the end.
-const NAMED: usize = 10;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -36,13 +33,9 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if failed.is_empty() {
         return Ok(());
     }
-    let (first, more) = failed.split_at(failed.len().min(NAMED));
-    let more = match more.len() {
-        0 => String::new(),
-        many => format!(" and {many} more"),
-    };
+    let failed: Vec<&str> = failed.iter().map(String::as_str).collect();
     Err(Failure::Running(format!(
-        "the check has failed: {}{more}",
-        first.join(", ")
+        "the check has failed: {}",
+        name_some(&failed)
     )))
 }

@@ -19,11 +19,12 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// The pause before a renewal is tried again that failed without a back-off, such as for want of the lock.
 const NEXT_TRY: Duration = Duration::from_secs(2);
 
-/// How many credentials the refreshers of all accounts renew at once. After a start with an empty store those of a
-/// thousand accounts are due, and each call to WeChat is a connection.
+/// How many accounts have their turn at once. After a start with an empty store a thousand accounts have something to
+/// renew, and each call to WeChat is a connection.
 const AT_ONCE: usize = 16;
 
-/// Calls that hang, and locks whose holder has died, hold up the other accounts for no longer than this.
+/// A turn is over after this time, so that calls that hang, and locks whose holder has died, do not hold up the other
+/// accounts for longer. What was begun goes on.
 const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// What refreshers take to renew a credential. Renewals that requests wait for need none.
@@ -52,13 +53,28 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
 /// happens, and the next tick tries again.
 async fn tick(account: &AccountCredentials) {
     account.token.report_count();
+    sync_with_store(account).await;
+    let is_due = account.token.due().is_some() || account.kept_tickets().any(|ticket| ticket.due().is_some());
+    if is_due && let Some(turn) = turn_of(account).await {
+        in_turn(turn, renew_what_is_due(account)).await;
+    }
+}
+
+async fn sync_with_store(account: &AccountCredentials) {
     account.token.slot.sync_with_store().await;
     for ticket in account.kept_tickets() {
         ticket.slot.sync_with_store().await;
     }
-    let is_due = account.token.due().is_some() || account.kept_tickets().any(|ticket| ticket.due().is_some());
-    if is_due && let Ok(turn) = account.turns.acquire().await {
-        in_turn(turn, renew_what_is_due(account)).await;
+}
+
+/// Waits for a turn, and meanwhile goes on looking at the shared store. `None` if there are no more turns.
+async fn turn_of(account: &AccountCredentials) -> Option<SemaphorePermit<'_>> {
+    let mut turn = pin!(account.turns.acquire());
+    loop {
+        match timeout(account.policy.adopt_interval, &mut turn).await {
+            Ok(turn) => return turn.ok(),
+            Err(_) => sync_with_store(account).await,
+        }
     }
 }
 

@@ -139,14 +139,14 @@ async fn idle_connections_on_both_listeners_leave_files_for_uploads() {
 
 #[tokio::test]
 async fn start_of_many_accounts_opens_few_connections_to_wechat() {
-    let accounts: Vec<_> = (0..100)
+    let accounts: Vec<_> = (0..200)
         .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
         .collect();
     let settings = Gateway::builder().accounts(&accounts);
     let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts)).await;
     wechat.sandbox.inject(Fault::delay(Duration::from_millis(20)));
-    let gateway = GatewayProcess::start_with_open_files(64, &settings, &wechat).await;
+    let gateway = GatewayProcess::start_with_open_files(128, &settings, &wechat).await;
     gateway.until_it_says("ready").await;
     assert_eq!(gateway.logged("os error 24"), [""; 0]);
-    assert_eq!(wechat.sandbox.calls(Api::StableToken), 100);
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 200);
 }

@@ -31,31 +31,41 @@ impl Losses {
         self.state().failure = failure;
     }
 
-    /// An entry found no place in the queue.
+    /// An entry is lost.
     pub(super) fn add(&self) {
         let state = &mut *self.state();
         state.entries += 1;
         state.reason.clone_from(&state.failure);
     }
 
-    /// Reports lost entries in one line each interval, if there are any, and the last ones once `stop` is cancelled.
+    /// Reports lost entries in one line each interval, if there are any, until `stop` is cancelled.
     pub(super) async fn report(&self, stop: CancellationToken) {
-        let mut stopping = false;
-        while !stopping {
-            stopping = stop.run_until_cancelled(sleep(REPORT_INTERVAL)).await.is_none();
-            let (entries, reason) = self.take();
-            match reason {
-                _ if entries == 0 => {}
-                Some(error) => tracing::warn!(
-                    entries,
-                    "entries of the journal were lost: the last write failed: {error}. What to do: {}",
-                    error.cure
-                ),
-                None => tracing::warn!(
-                    entries,
-                    "entries of the journal were lost: they came faster than they were written, and the queue was full"
-                ),
-            }
+        while stop.run_until_cancelled(sleep(REPORT_INTERVAL)).await.is_some() {
+            self.report_now();
+        }
+    }
+
+    /// Reports the last ones, and those that the writer could not write in the end.
+    pub(super) fn report_at_end(&self, unwritten: usize) {
+        for _ in 0..unwritten {
+            self.add();
+        }
+        self.report_now();
+    }
+
+    fn report_now(&self) {
+        let (entries, reason) = self.take();
+        match reason {
+            _ if entries == 0 => {}
+            Some(error) => tracing::warn!(
+                entries,
+                "entries of the journal were lost: the last write failed: {error}. What to do: {}",
+                error.cure
+            ),
+            None => tracing::warn!(
+                entries,
+                "entries of the journal were lost: they came faster than they were written, and the queue was full"
+            ),
         }
     }
 

@@ -95,7 +95,7 @@ async fn write(mut writer: Writer, mut queue: mpsc::Receiver<Addressed>, stop: C
         }
         writer.write().await;
         if stopping {
-            return;
+            return writer.losses.report_at_end(writer.unwritten.len());
         }
         // While entries wait for the store, the channel is left to fill up: that bounds them.
         tokio::select! {

@@ -110,6 +110,10 @@ async fn queue_is_bounded_while_the_store_is_down_and_losses_are_told_together()
     let losses = log.losses();
     assert!(losses.len() == 2 && losses[1].ends_with("entries=1"), "{losses:#?}");
     stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    let losses = log.losses();
+    assert!(losses.len() == 3 && losses[2].ends_with("entries=1008"), "{losses:#?}");
 }
 
 /// The store is well, but slower than the entries.
