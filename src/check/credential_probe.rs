@@ -142,19 +142,19 @@ impl CredentialProbe {
     /// What other programs have written to the keys of `accounts`. A Redis that can't be read has a finding of its own.
     pub(super) async fn foreign_entries(&self, accounts: &[Account]) -> Vec<Finding> {
         let Some(redis) = &self.redis else { return Vec::new() };
-        let kinds = [Kind::AccessToken, Kind::JsapiTicket];
-        let of_account = |account: &Account| kinds.map(|kind| (account.clone(), kind));
-        let findings = stream::iter(accounts.iter().flat_map(of_account)).map(async |(account, kind)| {
-            let key = kind.key(&self.settings, &account.app_id);
-            let Some(why) = foreign_entry(kind, &key, &redis.inspect(&key).await?) else {
-                return Ok(None);
-            };
-            let finding = match account.token_api {
-                TokenApi::Classic => Finding::failed("redis", &why.seen),
-                TokenApi::Stable => Finding::warning("redis", &why.seen),
-            };
-            Ok(Some(finding.cure(&why.cure).about(&account.app_id)))
-        });
+        let of_account = |account| [Kind::AccessToken, Kind::JsapiTicket].map(|kind| (account, kind));
+        let findings =
+            stream::iter(accounts.iter().flat_map(of_account)).map(async |(account, kind): (&Account, Kind)| {
+                let key = kind.key(&self.settings, &account.app_id);
+                let Some(why) = foreign_entry(kind, &key, &redis.inspect(&key).await?) else {
+                    return Ok(None);
+                };
+                let finding = match account.token_api {
+                    TokenApi::Classic => Finding::failed("redis", &why.seen),
+                    TokenApi::Stable => Finding::warning("redis", &why.seen),
+                };
+                Ok(Some(finding.cure(&why.cure).about(&account.app_id)))
+            });
         let findings: Result<Vec<Option<Finding>>, StoreError> = findings.buffered(AT_ONCE).try_collect().await;
         findings.unwrap_or_default().into_iter().flatten().collect()
     }

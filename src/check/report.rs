@@ -79,16 +79,10 @@ impl Finding {
     }
 
     fn differs_in_account_only(&self, other: &Self) -> bool {
-        let all_but_account = |it: &Self| {
-            (
-                it.check,
-                it.state,
-                it.app_id.is_some(),
-                it.message.clone(),
-                it.cure.clone(),
-            )
-        };
-        all_but_account(self) == all_but_account(other)
+        self.app_id.is_some()
+            && other.app_id.is_some()
+            && (self.check, self.state, &self.message, &self.cure)
+                == (other.check, other.state, &other.message, &other.cure)
     }
 
     /// What it is about, with the account.
@@ -128,45 +122,44 @@ impl Report {
 /// Above this number of accounts of which the same is true, they have one line together.
 const ACCOUNTS_APART: usize = 5;
 
-/// Findings of which only the account differs.
-struct Alike<'a> {
+/// A finding, or those of many accounts that are alike.
+struct Line<'a> {
+    subject: String,
     finding: &'a Finding,
-    app_ids: Vec<&'a AppId>,
+    /// The accounts, if there are many and something is to be done about them.
+    accounts: Option<String>,
 }
 
 impl Report {
-    fn alike(&self) -> Vec<Alike<'_>> {
-        let mut all: Vec<Alike<'_>> = Vec::new();
+    fn lines(&self) -> Vec<Line<'_>> {
+        let mut alike: Vec<Vec<&Finding>> = Vec::new();
         for finding in &self.findings {
-            let same = all
-                .iter_mut()
-                .find(|alike| alike.finding.differs_in_account_only(finding));
-            match (same, &finding.app_id) {
-                (Some(alike), Some(app_id)) => alike.app_ids.push(app_id),
-                (_, app_id) => all.push(Alike {
-                    finding,
-                    app_ids: app_id.iter().collect(),
-                }),
+            match alike.iter_mut().find(|group| group[0].differs_in_account_only(finding)) {
+                Some(group) => group.push(finding),
+                None => alike.push(vec![finding]),
             }
         }
-        all
+        alike.iter().flat_map(|group| lines_about(group)).collect()
     }
 }
 
-impl Alike<'_> {
-    /// What the lines about it begin with, and the accounts of those that are about many and not ok.
-    fn subjects(&self) -> (Vec<String>, Option<String>) {
-        let check = self.finding.check;
-        let app_ids = self.app_ids.iter().map(|app_id| app_id.as_str());
-        match self.app_ids.len() {
-            0 => (vec![check.to_owned()], None),
-            many if many > ACCOUNTS_APART => {
-                let named = (self.finding.state != State::Ok).then(|| name_some(&app_ids.collect::<Vec<_>>()));
-                (vec![format!("{check}, {many} accounts")], named)
-            }
-            _ => (app_ids.map(|app_id| format!("{check} {app_id}")).collect(), None),
-        }
+fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<Line<'a>> {
+    if alike.len() <= ACCOUNTS_APART {
+        let line = |finding: &&'a Finding| Line {
+            subject: finding.subject(),
+            finding,
+            accounts: None,
+        };
+        return alike.iter().map(line).collect();
     }
+    let finding = alike[0];
+    let app_ids = alike.iter().filter_map(|finding| finding.app_id.as_ref());
+    let app_ids: Vec<&str> = app_ids.map(AppId::as_str).collect();
+    vec![Line {
+        subject: format!("{}, {} accounts", finding.check, alike.len()),
+        finding,
+        accounts: (finding.state != State::Ok).then(|| name_some(&app_ids)),
+    }]
 }
 
 /// The first of `names`, and how many there are beside them.
@@ -182,20 +175,20 @@ pub fn name_some(names: &[&str]) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let alike = self.alike();
-        let subjects: Vec<_> = alike.iter().map(Alike::subjects).collect();
-        let all = subjects.iter().flat_map(|(subjects, _)| subjects);
-        let width = all.map(String::len).max().unwrap_or_default();
-        for (alike, (subjects, accounts)) in alike.iter().zip(&subjects) {
-            let finding = alike.finding;
-            for subject in subjects {
-                writeln!(f, "{:<7}  {subject:<width$}  {}", finding.state.mark(), finding.message)?;
-                if let Some(accounts) = accounts {
-                    writeln!(f, "{:7}  {:width$}  {accounts}", "", "")?;
-                }
-                if let Some(cure) = &finding.cure {
-                    writeln!(f, "{:7}  {:width$}  what to do: {cure}", "", "")?;
-                }
+        let lines = self.lines();
+        let width = lines.iter().map(|line| line.subject.len()).max().unwrap_or_default();
+        for Line {
+            subject,
+            finding,
+            accounts,
+        } in &lines
+        {
+            writeln!(f, "{:<7}  {subject:<width$}  {}", finding.state.mark(), finding.message)?;
+            if let Some(accounts) = accounts {
+                writeln!(f, "{:7}  {:width$}  {accounts}", "", "")?;
+            }
+            if let Some(cure) = &finding.cure {
+                writeln!(f, "{:7}  {:width$}  what to do: {cure}", "", "")?;
             }
         }
         let count = |state| self.in_state(state).count();
