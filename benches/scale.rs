@@ -15,9 +15,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use wxgate::sandbox::{Api, Fault, Kill, SandboxAccount, SandboxConfig};
+use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
 
-use support::{Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, account};
+use support::{Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, accounts};
 
 /// How long Redis is watched.
 const WATCH: Duration = Duration::from_secs(20);
@@ -121,9 +121,7 @@ async fn adoption(gateways: &[GatewayProcess], wechat: &SandboxHost) -> Duration
 }
 
 async fn many_accounts() {
-    let accounts: Vec<SandboxAccount> = (0..ACCOUNTS)
-        .map(|number| account(&format!("wx{number:016x}"), &format!("{number:032x}")))
-        .collect();
+    let accounts = accounts(ACCOUNTS);
     let mut file = String::new();
     for account in &accounts {
         let (app_id, secret) = (&account.app_id, account.secret.expose());

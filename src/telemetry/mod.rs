@@ -4,7 +4,7 @@ mod exporter;
 mod log;
 mod propagation;
 mod spans;
-mod text;
+pub(crate) mod text;
 mod traces;
 
 use std::time::Duration;

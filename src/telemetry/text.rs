@@ -107,7 +107,7 @@ fn shorten(value: &mut Value) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
@@ -118,8 +118,15 @@ mod tests {
 
     const FORGED: &str = "\u{1b}[1A\u{202e}gpj.exe\u{2028}INFO all is well\r\nINFO forged \u{2066}x";
 
+    /// What a subscriber has written.
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -145,7 +152,7 @@ mod tests {
             let long = "長".repeat(MAX_FIELD + 1);
             tracing::info!(long = %long, who = %FORGED, last = 7, "message {FORGED}");
         });
-        let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let line = written.text();
         assert_eq!(line.lines().count(), 1, "{line}");
         assert!(!line.trim_end().contains(is_harmful), "{line}");
         assert!(line.contains("\\u{202e}gpj.exe\\u{2028}INFO"), "{line}");

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{
-    Gateway, GatewayBuilder, ImageService, Ran, RedisServer, SandboxHost, account, free_address, until,
+    Gateway, GatewayBuilder, ImageService, Ran, RedisServer, SandboxHost, accounts, free_address, until,
 };
 
 async fn sandbox() -> Arc<SandboxHost> {
@@ -297,9 +297,7 @@ async fn silent_dependency_delays_the_check_only_briefly() {
 
 #[tokio::test]
 async fn many_accounts_are_checked_with_few_open_files_and_told_in_few_lines() {
-    let accounts: Vec<_> = (0..100)
-        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
-        .collect();
+    let accounts = accounts(100);
     let (wechat, redis) = (
         SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await,
         RedisServer::start().await,

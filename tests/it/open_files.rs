@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayProcess, Raw, RedisServer, SOON, SandboxHost, TINY_PHOTO, account, until};
+use crate::support::{Gateway, GatewayProcess, Raw, RedisServer, SOON, SandboxHost, TINY_PHOTO, accounts, until};
 
 const FILES: usize = 256;
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -139,9 +139,7 @@ async fn idle_connections_on_both_listeners_leave_files_for_uploads() {
 
 #[tokio::test]
 async fn start_of_many_accounts_opens_few_connections_to_wechat() {
-    let accounts: Vec<_> = (0..200)
-        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
-        .collect();
+    let accounts = accounts(200);
     let settings = Gateway::builder().accounts(&accounts);
     let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts)).await;
     wechat.sandbox.inject(Fault::delay(Duration::from_millis(20)));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use wxgate::sandbox::{Kill, SandboxConfig};
 
-use crate::support::{Gateway, GatewayBuilder, Proxy, RedisServer, SandboxHost, account, lock_key, token_key, until};
+use crate::support::{Gateway, GatewayBuilder, Proxy, RedisServer, SandboxHost, accounts, lock_key, token_key, until};
 
 #[tokio::test]
 async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_replicas() {
@@ -103,11 +103,9 @@ async fn life_that_one_replica_promised_is_marked_again_after_redis_lost_its_dat
 /// A service that goes on calling with another system's token must not load the Redis of all replicas.
 #[tokio::test]
 async fn calls_with_a_foreign_token_look_at_each_account_once() {
-    const ACCOUNTS: u64 = 50;
+    const ACCOUNTS: usize = 50;
     let redis = RedisServer::start().await;
-    let accounts: Vec<_> = (0..ACCOUNTS)
-        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
-        .collect();
+    let accounts = accounts(ACCOUNTS);
     let builder = Gateway::builder().redis(&redis).accounts(&accounts);
     let builder = builder.set("credentials.adopt_interval", "1h");
     let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await;
@@ -128,7 +126,7 @@ async fn calls_with_a_foreign_token_look_at_each_account_once() {
         if turn == 1 {
             let reads = reads().await - reads_before;
             assert!(
-                reads < ACCOUNTS * 3 / 2,
+                reads < ACCOUNTS as u64 * 3 / 2,
                 "the accounts are asked one after the other: {reads} reads"
             );
         }
@@ -136,7 +134,7 @@ async fn calls_with_a_foreign_token_look_at_each_account_once() {
     let spent = scripts().await - scripts_before;
     // A busy machine may need more than the time for which the first answer is remembered.
     let look_ups = 1 + begun.elapsed().as_secs() / 10;
-    assert!(spent < look_ups * 2 * ACCOUNTS + 20, "{spent} scripts in Redis");
+    assert!(spent < look_ups * 2 * ACCOUNTS as u64 + 20, "{spent} scripts in Redis");
 }
 
 /// Two replicas that look for nothing by themselves, the second with the settings that `second` adds.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, account, until};
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, accounts, until};
 
 /// A gateway that never had a credential, under traffic for five seconds of `fault`: how often it
 /// called WeChat. Every caller is told when to come back; afterwards the gateway recovers by itself.
@@ -106,9 +106,7 @@ async fn valid_credentials_are_served_while_wechat_is_down() {
 
 #[tokio::test]
 async fn accounts_whose_calls_hang_hold_up_no_other() {
-    let accounts: Vec<_> = (0..36)
-        .map(|number| account(&format!("wx{number:016}"), &format!("{number:032}")))
-        .collect();
+    let accounts = accounts(36);
     let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await;
     let (hanging, good) = accounts.split_at(32);
     for account in hanging {

@@ -1,8 +1,5 @@
 //! The queue: how much waits in it, and what is told of what finds no place.
 
-use std::io;
-use std::sync::Mutex;
-
 use serde_json::json;
 use tracing::subscriber::DefaultGuard;
 
@@ -12,36 +9,25 @@ use crate::credentials::credential::Kind;
 use crate::settings;
 use crate::settings::values::CaFile;
 use crate::store::{MemoryStore, RedisStore};
+use crate::telemetry::text::tests::Written;
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+struct Log(Written);
 
 impl Log {
     /// What this thread logs, until the guard is dropped.
     fn of_this_thread() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
+        let written = Written::default();
+        let writer = written.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+        (Self(written), tracing::subscriber::set_default(subscriber))
     }
 
     /// The lines about entries that were lost.
     fn losses(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = self.0.text();
         let lines = text.lines().filter(|line| line.contains("lost"));
         lines.map(str::to_owned).collect()
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::process::Command;
 
+use super::process::with_open_files;
 use super::{GatewayBuilder, LIMIT, SandboxHost};
 
 /// What a command has said, and how it ended.
@@ -32,10 +33,7 @@ impl GatewayBuilder {
 
     /// The same with at most `files` open files.
     pub async fn run_with_open_files(&self, files: usize, wechat: &Arc<SandboxHost>, arguments: &[&str]) -> Ran {
-        let mut command = Command::new("sh");
-        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
-        command.args(["-c", &limited, env!("CARGO_BIN_EXE_wxgate")]);
-        self.run_as(command, wechat, arguments).await
+        self.run_as(with_open_files(files).into(), wechat, arguments).await
     }
 
     async fn run_as(&self, mut wxgate: Command, wechat: &Arc<SandboxHost>, arguments: &[&str]) -> Ran {

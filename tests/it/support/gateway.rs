@@ -219,6 +219,13 @@ impl Drop for Gateway {
     }
 }
 
+/// So many accounts of a sandbox.
+#[allow(dead_code, reason = "not every story needs more than one account")]
+pub fn accounts(count: usize) -> Vec<SandboxAccount> {
+    let number_of = |number| account(&format!("wx{number:016}"), &format!("{number:032}"));
+    (0..count).map(number_of).collect()
+}
+
 /// A sandbox account of the test's own naming.
 #[allow(dead_code, reason = "not every story needs a second account")]
 pub fn account(app_id: &str, secret: &str) -> SandboxAccount {

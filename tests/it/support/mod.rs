@@ -30,7 +30,7 @@ pub use caller::{Answer, Caller};
 pub use collector::{Collector, attribute};
 pub use command::Ran;
 pub use forward_proxy::{ForwardProxy, proxy_password_forms};
-pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account};
+pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account, accounts};
 pub use image_service::ImageService;
 pub use nginx::NginxProcess;
 pub use process::{GatewayProcess, compile_preloaded};

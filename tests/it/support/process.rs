@@ -30,6 +30,14 @@ impl Drop for KilledOnDrop {
     }
 }
 
+/// The binary with at most `files` open files.
+pub(super) fn with_open_files(files: usize) -> Command {
+    let mut command = Command::new("sh");
+    let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    command.args(["-c", &limited, env!("CARGO_BIN_EXE_wxgate")]);
+    command
+}
+
 impl GatewayProcess {
     /// Starts `wxgate serve` with these settings, and waits until it listens.
     pub async fn start(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
@@ -48,10 +56,7 @@ impl GatewayProcess {
 
     /// The same with at most `files` open files.
     pub async fn start_with_open_files(files: usize, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
-        let mut command = Command::new("sh");
-        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
-        command.args(["-c", &limited, env!("CARGO_BIN_EXE_wxgate")]);
-        Self::run(command, builder, wechat).await
+        Self::run(with_open_files(files), builder, wechat).await
     }
 
     async fn run(mut wxgate: Command, builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
