@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use wxgate::sandbox::{Api, Fault, Kill};
+use wxgate::sandbox::{Api, Fault};
 
 use super::chromium::Chromium;
 use crate::support::Gateway;
@@ -35,12 +35,7 @@ async fn gateway() -> Gateway {
         .await;
     gateway.until_ready().await;
     // Somebody else has replaced the token, and the next photo finds out.
-    let account = gateway.wechat.account();
-    gateway
-        .wechat
-        .sandbox
-        .kill_token(&account.app_id, Kill::default())
-        .unwrap();
+    gateway.wechat.kill_token();
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
     gateway
 }

@@ -1,6 +1,6 @@
 //! The operator's page, over a running gateway.
 
-use wxgate::sandbox::{Fault, Kill, SandboxConfig, TokenKind};
+use wxgate::sandbox::{Fault, SandboxConfig, TokenKind};
 
 use crate::support::{Answer, Caller, Gateway, GatewayProcess, RedisServer, SandboxHost, photo, until};
 
@@ -75,7 +75,7 @@ async fn foreign_invalidation_is_highlighted_on_the_console() {
         assert!(!text(&page(&gateway, "en").await).contains("Another system kills your token"));
 
         let app_id = gateway.wechat.account().app_id;
-        gateway.wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+        gateway.wechat.kill_token();
         let media_id = gateway.wechat.takes_photo(&photo("portrait.jpg"));
         assert_eq!(gateway.upload(&media_id).await.code(), (200, 0));
         until("the journal tells of it", || async {

@@ -54,11 +54,7 @@ async fn journal_entries_hold_facts_as_fields() {
         ("AppSecret", "127.0.0.1", "")
     );
 
-    let app_id = wechat.account().app_id;
-    wechat
-        .sandbox
-        .kill_token(&app_id, wxgate::sandbox::Kill::default())
-        .unwrap();
+    wechat.kill_token();
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
 
     let rejected = entry(&redis, &wechat, "rejected").await;

@@ -1,6 +1,6 @@
 //! Files that are not photos: what the page and the operator are told, and that none is taken for an error of WeChat's.
 
-use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig, Upload};
+use wxgate::sandbox::{Api, Fault, SandboxConfig, Upload};
 
 use crate::support::{Answer, Caller, Gateway, GatewayProcess, SandboxHost, always, until};
 
@@ -80,9 +80,7 @@ async fn answer_that_may_be_a_refusal_is_probed_before_the_token_is_dropped() {
     gateway.until_ready().await;
     let sandbox = &gateway.wechat.sandbox;
     sandbox.inject(plain_text().on(Api::MediaGet));
-    sandbox
-        .kill_token(&gateway.wechat.account().app_id, Kill::default())
-        .unwrap();
+    gateway.wechat.kill_token();
     let answer = gateway.upload_new_photo().await;
     assert_eq!(answer.code(), (200, 0), "{answer:?}");
     assert_eq!(sandbox.calls(Api::GetApiDomainIp), 1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig, TokenKind};
+use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 
 use crate::support::{Answer, Caller, Gateway, GatewayProcess, RedisServer, SandboxHost, until};
 
@@ -98,7 +98,7 @@ fn credentials(wechat: &SandboxHost) -> Vec<String> {
 
 /// Everything that can go wrong with a call that carries a secret; answers what callers were told.
 async fn live_through_everything(gateway: &Caller, secrets: &mut BTreeSet<String>) -> Vec<String> {
-    let (wechat, app_id) = (&gateway.wechat, gateway.wechat.account().app_id);
+    let wechat = &gateway.wechat;
     let mut told = Vec::new();
     let elsewhere = Fault::Redirect {
         location: "http://127.0.0.1:1/elsewhere".to_owned(),
@@ -122,7 +122,7 @@ async fn live_through_everything(gateway: &Caller, secrets: &mut BTreeSet<String
     }
     // A token that dies young again and again would be fought for ever more slowly.
     for fault in &faults[..2] {
-        wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+        wechat.kill_token();
         for api in [Api::Token, Api::StableToken] {
             wechat.sandbox.inject(fault.clone().on(api).once());
         }

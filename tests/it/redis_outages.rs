@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wxgate::sandbox::{Api, Kill, SandboxConfig};
+use wxgate::sandbox::{Api, SandboxConfig};
 
 use crate::support::{
     Answer, Caller, Gateway, GatewayBuilder, LIMIT, RedisServer, SandboxHost, TINY_PHOTO, Traffic, ticket_key,
@@ -77,7 +77,7 @@ async fn old_redis_snapshot_is_overwritten() {
     let app_id = wechat.account().app_id;
     let gateways = two_warm(&redis, &wechat).await;
     let old = redis.value(&token_key(&app_id)).await.unwrap();
-    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    wechat.kill_token();
     for gateway in &gateways {
         assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
     }

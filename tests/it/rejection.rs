@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig, TokenKind};
+use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, token_key, until};
 
@@ -194,7 +194,7 @@ async fn force_refresh_needs_a_rejected_token_and_30_s_between() {
 
     // It died, and WeChat knows: an ordinary call is enough.
     let dead = token();
-    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    wechat.kill_token();
     assert_eq!(one.upload_new_photo().await.code(), (200, 0));
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 2);
     assert_ne!(token(), dead);

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use wxgate::sandbox::{Api, Kill, SandboxConfig};
+use wxgate::sandbox::{Api, SandboxConfig};
 
 use crate::support::{
     Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, TINY_PHOTO, account, always, until,
@@ -75,10 +75,7 @@ async fn upload_with_a_rejected_token_reaches_wechat_once() {
     let first = gateway.token().await;
     let mut last = first.clone();
     for _ in 0..2 {
-        let sandbox = &gateway.wechat.sandbox;
-        sandbox
-            .kill_token(&gateway.wechat.account().app_id, Kill::default())
-            .unwrap();
+        gateway.wechat.kill_token();
         // The gateway learns of it.
         assert!(gateway.calls_wechat(&last).await.body["ip_list"].is_array());
         last = gateway.token().await;

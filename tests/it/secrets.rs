@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 use wxgate::account::AppId;
 use wxgate::jssdk::sign;
-use wxgate::sandbox::{Api, Fault, Kill, Sandbox, SandboxConfig, TokenKind};
+use wxgate::sandbox::{Api, Fault, Sandbox, SandboxConfig, TokenKind};
 
 use self::search::{Secret, Seen};
 use crate::support::{
@@ -146,8 +146,7 @@ async fn internal(gateway: &Caller, seen: &mut Seen, issued: &mut Issued<'_>) {
         }
     }
     // A client goes on with a token that WeChat no longer takes.
-    let sandbox = &gateway.wechat.sandbox;
-    sandbox.kill_token(&issued.app_id, Kill::default()).unwrap();
+    gateway.wechat.kill_token();
     gateway.calls_wechat(&token).await;
     issued.gather();
 }
@@ -259,7 +258,7 @@ async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &s
     let photo = wechat.takes_photo(crate::support::TINY_PHOTO);
     assert_eq!(upload(&gateway, &photo, header).await.code(), stored);
     pages(&gateway, &mut seen, header).await;
-    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    wechat.kill_token();
     pages(&gateway, &mut seen, header).await;
     issued.gather();
     internal(&gateway, &mut seen, &mut issued).await;
@@ -272,7 +271,7 @@ async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &s
     for fault in [Fault::errcode(40125), Fault::status(502), Fault::Reset, Fault::cut(10)] {
         let ids =
             [Api::StableToken, Api::GetTicket, Api::MediaGet].map(|api| wechat.sandbox.inject(fault.clone().on(api)));
-        wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+        wechat.kill_token();
         pages(&gateway, &mut seen, header).await;
         seen.answer(
             "an operator's action",

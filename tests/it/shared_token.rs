@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
 use wxgate::secret::Secret;
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, account, until};
@@ -165,11 +165,7 @@ async fn dead_token_reported_by_twenty_callers_costs_one_probe_and_one_renewal()
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;
     let calls = gateway.wechat.sandbox.calls(Api::StableToken);
-    gateway
-        .wechat
-        .sandbox
-        .kill_token(&gateway.wechat.account().app_id, Kill::default())
-        .unwrap();
+    gateway.wechat.kill_token();
     let callers = (0..20).map(|_| gateway.token());
     let tokens = futures_util::future::join_all(callers).await;
     let good = gateway.good_token();
@@ -199,7 +195,7 @@ async fn first_request_of_a_client_is_no_report_unless_forced() {
     let crm = gateway.asks_for_token(app_id.as_str(), "the-crm-knows-this-one").await;
     assert_eq!(crm.body["access_token"], token);
     assert_eq!(gateway.wechat.sandbox.calls(Api::GetApiDomainIp), 0);
-    gateway.wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    gateway.wechat.kill_token();
     let forced = gateway.asks_for_stable_token(true).await;
     assert_eq!(forced.body["access_token"], gateway.good_token());
     assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 2);
@@ -229,10 +225,7 @@ async fn probe_result_is_shared_between_replicas() {
     for gateway in gateways {
         gateway.token().await;
     }
-    wechat
-        .sandbox
-        .kill_token(&wechat.account().app_id, Kill::default())
-        .unwrap();
+    wechat.kill_token();
     let tokens = futures_util::future::join_all((0..21).map(|turn| gateways[turn % 3].token())).await;
     let good = one.good_token();
     assert!(tokens.iter().all(|token| *token == good), "none is lost");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use wxgate::sandbox::{Kill, SandboxConfig};
+use wxgate::sandbox::SandboxConfig;
 
 use crate::support::{Gateway, GatewayBuilder, Proxy, RedisServer, SandboxHost, accounts, lock_key, token_key, until};
 
@@ -27,7 +27,7 @@ async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_re
     wire.hold_before("wxgate:handed_out:");
     let dead = one.token().await;
     wire.until_it_holds().await;
-    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    wechat.kill_token();
     redis.command::<i64>(&format!("DEL {}", token_key(&app_id))).await;
 
     let two = builder().start().await;
@@ -43,7 +43,6 @@ async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_re
 async fn token_handed_out_before_redis_lost_its_data_is_recognised_by_a_new_replica() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let app_id = wechat.account().app_id;
     let builder = || Gateway::builder().wechat(&wechat).redis(&redis);
     let one = builder().start().await;
     one.until_it_says("ready").await;
@@ -51,7 +50,7 @@ async fn token_handed_out_before_redis_lost_its_data_is_recognised_by_a_new_repl
     until("the token is marked as handed out", || handed_out(&redis)).await;
     redis.command::<()>("FLUSHALL").await;
     until("it is marked again", || handed_out(&redis)).await;
-    wechat.sandbox.kill_token(&app_id, Kill::default()).unwrap();
+    wechat.kill_token();
     assert_eq!(one.calls_wechat(&dead).await.body["errcode"], Value::Null);
     assert_ne!(one.token().await, dead);
 

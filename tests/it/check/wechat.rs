@@ -86,10 +86,7 @@ async fn classic_token_of_a_running_cluster_is_not_replaced() {
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
 
     // Killed by somebody else: the check tells, and does not mend it.
-    wechat
-        .sandbox
-        .kill_token(&app_id, wxgate::sandbox::Kill::default())
-        .unwrap();
+    wechat.kill_token();
     let ran = builder().run(&wechat, &["check"]).await;
     assert_failed(
         &ran,

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wxgate::sandbox::{Api, Kill};
+use wxgate::sandbox::Api;
 
 use super::{Echo, OWN, form, refusal};
 use crate::support::{Gateway, Raw, TINY_PHOTO, photo};
@@ -91,12 +91,7 @@ async fn chunked_body_goes_out_with_its_length() {
 async fn chunked_upload_is_taken_by_wechat_and_repeated_with_a_new_token() {
     let gateway = Gateway::start().await;
     let token = gateway.token().await;
-    let account = gateway.wechat.account();
-    gateway
-        .wechat
-        .sandbox
-        .kill_token(&account.app_id, Kill::default())
-        .unwrap();
+    gateway.wechat.kill_token();
     let mut bytes = TINY_PHOTO.to_vec();
     bytes.resize(300_000, 7);
     let head = "--b\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a.jpg\"\r\n\r\n";

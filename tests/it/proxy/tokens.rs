@@ -40,11 +40,7 @@ async fn call_with_a_dead_shared_token_is_repeated_once() {
 async fn large_body_is_not_repeated_but_the_token_is_renewed() {
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;
-    gateway
-        .wechat
-        .sandbox
-        .kill_token(&gateway.wechat.account().app_id, Kill::default())
-        .unwrap();
+    gateway.wechat.kill_token();
     let mut bytes = TINY_PHOTO.to_vec();
     bytes.resize(300_000, 7);
     let upload = async |token: &str| {
@@ -81,11 +77,7 @@ async fn unknown_token_is_passed_through_to_wechat() {
 async fn valid_token_is_not_renewed_for_anothers_error() {
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;
-    gateway
-        .wechat
-        .sandbox
-        .kill_token(&gateway.wechat.account().app_id, Kill::default())
-        .unwrap();
+    gateway.wechat.kill_token();
     let ask = async |query: &str| {
         let path = format!("/cgi-bin/getcallbackip?{query}");
         gateway.internal_get(&path).await.body
@@ -115,10 +107,7 @@ async fn token_of_another_replica_is_renewed() {
     let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
     let one = start().await;
     let dead = one.token().await;
-    wechat
-        .sandbox
-        .kill_token(&wechat.account().app_id, Kill::default())
-        .unwrap();
+    wechat.kill_token();
     assert!(one.calls_wechat(&dead).await.body["ip_list"].is_array());
     // The second one has never seen the dead token.
     let two = start().await;

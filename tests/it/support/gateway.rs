@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wxgate::account::AppId;
 use wxgate::app::{App, AppParts, replica_name};
-use wxgate::sandbox::{Sandbox, SandboxAccount, SandboxConfig, Upload};
+use wxgate::sandbox::{Kill, Sandbox, SandboxAccount, SandboxConfig, Upload};
 use wxgate::secret::Secret;
 use wxgate::settings::{Settings, Sources};
 
@@ -43,6 +43,13 @@ impl SandboxHost {
     pub fn takes_photo(&self, bytes: &[u8]) -> String {
         let upload = Upload::new(bytes.to_vec());
         self.sandbox.upload_media(&self.account().app_id, upload).unwrap()
+    }
+
+    /// Another system has replaced the default account's token.
+    pub fn kill_token(&self) {
+        self.sandbox
+            .kill_token(&self.account().app_id, Kill::default())
+            .unwrap();
     }
 }
 
