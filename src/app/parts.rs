@@ -61,7 +61,7 @@ impl<'a> Builder<'a> {
         Ok(match self.settings.credentials.backend {
             Backend::Memory => Arc::new(MemoryStore::default()),
             Backend::Redis => {
-                let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
+                let store = RedisStore::new(&self.settings.redis, &self.settings.http_client.ca_file)
                     .map_err(|error| UnusableSetting::new("redis", error))?;
                 let (store, interval) = (Arc::new(store), self.settings.credentials.adopt_interval);
                 let Lifecycle { background, stop, .. } = self.lifecycle;

@@ -58,7 +58,7 @@ impl CredentialProbe {
         let redis = match settings.credentials.backend {
             Backend::Memory => None,
             Backend::Redis => {
-                let store = RedisStore::new(&settings.resolved.redis, &settings.http_client.ca_file);
+                let store = RedisStore::new(&settings.redis, &settings.http_client.ca_file);
                 Some(store.map_err(|error| Finding::failed("redis", error.to_string()))?)
             }
         };

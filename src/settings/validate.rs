@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::Settings;
 use super::problem::{Finding, Findings};
-use super::resolved::{Resolved, auth, image_store, redis, tls};
+use super::resolved::{Resolved, auth, image_store, tls};
 use super::values::{KeyTemplate, Origin};
+use super::{RedisMode, Settings};
 use crate::account::AppId;
 use crate::secret::Secret;
 
@@ -27,6 +27,7 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     http_client(settings, &mut findings);
     accounts(settings, &mut findings);
     clients(settings, &mut findings);
+    redis(settings, &mut findings);
     redis_keys(settings, &mut findings);
     lock(settings, &mut findings);
     media(settings, &mut findings);
@@ -40,13 +41,11 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
 /// The sections that come in several kinds, reduced to the kind that is chosen.
 fn resolve(settings: &Settings, findings: &mut Findings) -> Option<Resolved> {
     // All before the first `?`, so that the problems of all are reported.
-    let redis = redis::resolve(&settings.redis, findings);
     let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, findings);
     let auth = auth::resolve(&settings.auth, findings);
     let internal_tls = tls::resolve(&settings.internal, findings);
     Some(Resolved {
         image_store: image_store?,
-        redis,
         auth: auth?,
         internal_tls,
     })
@@ -136,6 +135,19 @@ fn clients(settings: &Settings, findings: &mut Findings) {
             findings.require(known, &[&key, "accounts"], format!("{id} is not among [[accounts]]"));
         }
     }
+}
+
+fn redis(settings: &Settings, findings: &mut Findings) {
+    let redis = &settings.redis;
+    let reachable = redis.mode == RedisMode::Standalone || !redis.nodes.is_empty();
+    let text = "missing: redis.mode \"sentinel\" and \"cluster\" need addresses, \"host:port\"";
+    findings.require(reachable, &["redis.nodes", "redis.mode"], text);
+    let named = redis.mode != RedisMode::Sentinel || !redis.sentinel_service.trim().is_empty();
+    let text = "missing: redis.mode \"sentinel\" needs the master's name";
+    findings.require(named, &["redis.sentinel_service", "redis.mode"], text);
+    let complete = redis.sentinel_username.is_empty() || !redis.sentinel_password.is_blank();
+    let text = "missing: redis.sentinel_username has no effect without a password";
+    findings.require(complete, &["redis.sentinel_password", "redis.sentinel_username"], text);
 }
 
 fn redis_keys(settings: &Settings, findings: &mut Findings) {

@@ -3,7 +3,7 @@
 use super::{ACCOUNT, load_text, problems};
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::settings::resolved::{Auth, ImageStore, JwtKeys, Servers};
+use crate::settings::resolved::{Auth, ImageStore, JwtKeys};
 
 // Public keys, made for these tests.
 const ED25519: &str = "-----BEGIN PUBLIC KEY-----
@@ -129,20 +129,10 @@ fn s3_bucket_goes_before_the_endpoints_host_without_path_style() {
 }
 
 #[test]
-fn redis_mode_is_resolved_with_one_login() {
-    let settings = loaded(
-        "redis = { mode = \"sentinel\", nodes = [\"s:26379\"], url = \"redis://old:word@r/3\", username = \"new\" }",
-    );
-    let redis = settings.resolved.redis;
-    let Servers::Sentinel { nodes, service, login } = redis.servers else {
-        panic!("not sentinels")
-    };
-    assert_eq!((nodes.len(), service.as_str()), (1, "mymaster"));
-    assert!(
-        login.username.is_empty() && login.password.is_blank(),
-        "they have a login of their own"
-    );
-    let login = redis.connection.redis_settings();
+fn redis_login_goes_before_that_of_the_url() {
+    let settings = loaded("redis = { url = \"redis://old:word@r/3\", username = \"new\" }");
+    let connection = settings.redis.connection();
+    let login = connection.redis_settings();
     assert_eq!(
         (login.username(), login.password(), login.db()),
         (Some("new"), Some("word"), 3)
