@@ -58,7 +58,7 @@ fn variable_is_read_as_its_key_requires() {
         ("k", "Bearer x")
     );
     assert!(settings.wechat.fallback_base_urls.is_empty());
-    assert_eq!(settings.rate_limit.jssdk().unwrap().burst.get(), 5);
+    assert_eq!(settings.rate_limit.jssdk().unwrap().burst_size().get(), 5);
     let direct = settings.http_client.no_proxy.iter().map(DirectHost::as_str);
     assert_eq!(direct.collect::<Vec<_>>(), ["files.internal", "10.0.0.0/8"]);
 }
