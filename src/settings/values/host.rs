@@ -74,10 +74,6 @@ fn is_domain(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn pattern(text: &str) -> Result<HostPattern, &'static str> {
-        text.to_owned().try_into()
-    }
-
     #[test]
     fn pattern_is_a_name_or_all_below_a_domain() {
         for (text, host, matches) in [
@@ -90,26 +86,9 @@ mod tests {
             ("*.example.com", "example.com", false),
             ("*.example.com", ".example.com", false),
             ("*.example.com", "evilexample.com", false),
-            ("console", "console", true),
         ] {
-            assert_eq!(pattern(text).unwrap().matches(host), matches, "{text} {host}");
-        }
-        for text in " * a.*.cn *a.cn https://a.cn a.cn:80 a..cn a.cn/ 例.cn".split(' ') {
-            assert!(pattern(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn direct_host_is_a_name_an_address_or_a_network() {
-        let direct = |text: &str| DirectHost::try_from(text.to_owned());
-        for text in "files .corp.example.com a.cn 10.1.2.3 10.0.0.0/8 ::1 fd00::/8".split(' ') {
-            assert_eq!(direct(text).unwrap().as_str(), text);
-        }
-        for text in " . * *.a.cn http://a.cn a.cn:80 a.cn,b.cn 10.0.0.0/33 [::1]"
-            .split(' ')
-            .chain(["a b"])
-        {
-            assert!(direct(text).is_err(), "{text}");
+            let pattern = HostPattern::try_from(text.to_owned()).unwrap();
+            assert_eq!(pattern.matches(host), matches, "{text} {host}");
         }
     }
 }

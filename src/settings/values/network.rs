@@ -133,23 +133,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_and_port_are_split() {
-        for (text, host, port) in [
-            ("redis-1:6379", "redis-1", 6379),
-            ("10.0.0.1:1", "10.0.0.1", 1),
-            ("[::1]:7", "::1", 7),
-        ] {
+    fn host_of_an_address_has_no_brackets() {
+        for (text, host, port) in [("redis-1:6379", "redis-1", 6379), ("[::1]:7", "::1", 7)] {
             let address = HostPort::try_from(text.to_owned()).unwrap();
             assert_eq!((address.host(), address.port()), (host, port));
-            assert_eq!(address.to_string(), text);
-        }
-    }
-
-    #[test]
-    fn incomplete_address_is_refused() {
-        let words = " redis redis: :6379 redis:0 redis:65536 ::1:7 [x]:7 redis://r:1 u:p@r:1";
-        for text in words.split(' ').chain(["a b:1"]) {
-            assert!(HostPort::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 }

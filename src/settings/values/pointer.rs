@@ -124,33 +124,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_pointer_finds_its_value() {
-        let pointer = |text: &str| JsonPointer::try_from(text.to_owned());
-        let document = json!({ "data": [{ "url": "u" }], "a/b": 1 });
-        assert_eq!(pointer("/data/0/url").unwrap().resolve(&document), Some(&json!("u")));
-        assert_eq!(pointer("/a~1b").unwrap().resolve(&document), Some(&json!(1)));
-        assert_eq!(pointer("").unwrap().resolve(&document), Some(&document));
-        assert_eq!(pointer("/none").unwrap().resolve(&document), None);
-        for text in ["data", "/a~", "/a~2", "$.data"] {
-            assert!(pointer(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn place_of_a_url_is_a_pointer_the_body_or_a_header() {
-        let place = |text: &str| UrlPlace::try_from(text.to_owned());
-        assert_eq!(place("body"), Ok(UrlPlace::Body));
-        assert_eq!(place("header:Location"), Ok(UrlPlace::Header(http::header::LOCATION)));
-        assert!(matches!(place("/data/url"), Ok(UrlPlace::Json(_))));
-        for text in ["body", "header:location", "/data", ""] {
-            assert_eq!(String::from(place(text).unwrap()), text);
-        }
-        for text in ["Body", "header:", "header:a b", "header", "data", "/a~"] {
-            assert!(place(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn scalars_match_by_their_text() {
         for (scalar, same) in [
             (Scalar::Integer(0), vec![json!(0), json!("0")]),

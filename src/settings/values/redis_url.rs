@@ -115,65 +115,10 @@ impl Serialize for RedisUrl {
 mod tests {
     use super::*;
 
-    fn url(text: &str) -> Result<RedisUrl, &'static str> {
-        Secret::new(text).try_into()
-    }
-
-    #[test]
-    fn login_is_masked() {
-        for (text, masked) in [
-            ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
-            ("redis://:hunter2@r", "redis://:********@r"),
-            (
-                "rediss://u:hunter2@r:1/2?protocol=resp3",
-                "rediss://u:********@r:1/2?protocol=resp3",
-            ),
-            ("redis://hunter2@r", "redis://********@r"),
-        ] {
-            let url = url(text).unwrap();
-            assert_eq!(url.expose(), text);
-            assert_eq!(format!("{url:?}"), masked);
-            assert_eq!(serde_json::to_value(&url).unwrap(), masked);
-        }
-    }
-
     #[test]
     fn scheme_and_host_are_parsed() {
-        assert!(url("rediss://r").unwrap().is_tls());
-        assert!(!url("redis://r").unwrap().is_tls());
-        assert_eq!(url("redis://[::1]:7/0").unwrap().host(), "[::1]");
-    }
-
-    #[test]
-    fn raw_characters_in_a_password_are_explained() {
-        for text in [
-            "redis://:pa#ss@r:6379/0",
-            "redis://:pa/ss@r:6379/0",
-            "redis://:pa?ss@r:6379/0",
-            "rediss://u:12#34@r:6379",
-            "redis://u:12/34@r",
-        ] {
-            let error = url(text).unwrap_err();
-            assert!(
-                error.contains("percent-encode") && error.contains("redis.password"),
-                "{text}: {error}"
-            );
-        }
-        assert!(url("redis://:pa%23%2Fss@r:6379/0").is_ok());
-        assert!(url("redis://r#x").unwrap_err().contains("%23"));
-    }
-
-    #[test]
-    fn unchecked_certificates_are_refused() {
-        for text in ["rediss://r/#insecure", "rediss://:p@r:6379/0#insecure"] {
-            assert!(url(text).unwrap_err().contains("#insecure"), "{text}");
-        }
-    }
-
-    #[test]
-    fn other_urls_are_refused() {
-        for text in " r:6379 http://r unix:///r redis:// redis://r/x redis://r:x redis://r?pass=p".split(' ') {
-            assert!(url(text).is_err(), "{text}");
-        }
+        let url = |text: &str| RedisUrl::try_from(Secret::new(text)).unwrap();
+        assert!(url("rediss://r").is_tls() && !url("redis://r").is_tls());
+        assert_eq!(url("redis://[::1]:7/0").host(), "[::1]");
     }
 }

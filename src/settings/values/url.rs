@@ -277,87 +277,36 @@ impl AsText for KeySetUrl {
 mod tests {
     use super::*;
 
-    fn origin(text: &str) -> Result<Origin, &'static str> {
-        text.to_owned().try_into()
-    }
-
-    fn base(text: &str) -> Result<BaseUrl, &'static str> {
-        text.to_owned().try_into()
-    }
-
-    fn public(text: &str) -> Result<PublicBase, &'static str> {
-        text.to_owned().try_into()
-    }
-
-    #[test]
-    fn origin_is_normalized_as_browsers_send_it() {
-        assert_eq!(
-            origin("https://H5.example.com:443").unwrap().as_str(),
-            "https://h5.example.com"
-        );
-        assert_eq!(origin("http://a.cn:8080").unwrap().as_str(), "http://a.cn:8080");
-        assert!(origin("*").unwrap().is_any());
-        let words = " a.cn https://a.cn/ https://a.cn/x https://u@a.cn https://a.cn?x https:a.cn ftp://a.cn https://*.a.cn null";
-        for text in words.split(' ') {
-            assert!(origin(text).is_err(), "{text}");
-        }
-    }
-
     #[test]
     fn path_is_joined_to_a_base_url_with_one_slash() {
-        for (text, url) in [
-            ("https://api.weixin.qq.com", "https://api.weixin.qq.com/cgi-bin/token"),
-            ("https://api.weixin.qq.com/", "https://api.weixin.qq.com/cgi-bin/token"),
-            ("http://127.0.0.1:1/wx/", "http://127.0.0.1:1/wx/cgi-bin/token"),
+        for (base, path, query, joined) in [
+            ("https://a.cn", "/cgi-bin/token", None, "https://a.cn/cgi-bin/token"),
+            (
+                "http://127.0.0.1:1/wx/",
+                "/cgi-bin/token",
+                None,
+                "http://127.0.0.1:1/wx/cgi-bin/token",
+            ),
+            ("http://a.cn", "/x%2fy", Some("a=%7e&&b"), "http://a.cn/x%2fy?a=%7e&&b"),
+            ("http://a.cn", ".evil.cn", None, "http://a.cn/.evil.cn"),
         ] {
-            let base = base(text).unwrap();
-            assert_eq!(base.join("/cgi-bin/token", None).unwrap().as_str(), url);
-            assert_eq!(String::from(base), text.trim_end_matches('/'));
-        }
-        let base_url = base("http://a.cn").unwrap();
-        let joined = |path, query| base_url.join(path, query).map(String::from);
-        assert_eq!(
-            joined("/x%2fy", Some("a=%7e&&b")).unwrap(),
-            "http://a.cn/x%2fy?a=%7e&&b"
-        );
-        assert_eq!(joined(".evil.cn", None).unwrap(), "http://a.cn/.evil.cn");
-        for path in ["/x y", "/x?y", "/x#y", "/a/../b", "/a/%2E%2e/b", "/a/./b", "/a\\b"] {
-            assert_eq!(joined(path, None), None, "{path}");
-        }
-        let words =
-            " api.weixin.qq.com https://a.cn?x=1 https://a.cn#x https://u:p@a.cn https://@a.cn https:///a.cn redis://a";
-        for text in words.split(' ').chain(["https://a\n.cn"]) {
-            assert!(base(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn key_set_is_fetched_by_https_or_from_this_machine() {
-        let safe = " https://login.example.com/jwks.json?tenant=a http://127.0.0.1:8081/jwks.json http://[::1]/k http://localhost/k";
-        for text in safe.split(' ') {
-            assert!(KeySetUrl::parse(text).is_some(), "{text}");
-        }
-        let unsafe_or_odd = "http://login.example.com/jwks.json http://localhost.example.com/k http://10.0.0.1/k \
-                             https://user:word@login.example.com/k file:///etc/keys";
-        for text in unsafe_or_odd.split(' ') {
-            assert!(KeySetUrl::parse(text).is_none(), "{text}");
+            let base = BaseUrl::try_from(base.to_owned()).unwrap();
+            assert_eq!(base.join(path, query).unwrap().as_str(), joined);
+            for path in ["/x y", "/x?y", "/x#y", "/a/../b", "/a/%2E%2e/b", "/a/./b", "/a\\b"] {
+                assert_eq!(base.join(path, None), None, "{path}");
+            }
         }
     }
 
     #[test]
     fn public_base_is_a_path_or_a_url() {
         for (text, joined, path) in [
-            ("/images", "/images/a.jpg", "/images"),
             ("/a/b/", "/a/b/a.jpg", "/a/b"),
             ("https://img.example.com", "https://img.example.com/a.jpg", ""),
             ("http://h:1/images/", "http://h:1/images/a.jpg", "/images"),
         ] {
-            let base = public(text).unwrap();
+            let base = PublicBase::try_from(text.to_owned()).unwrap();
             assert_eq!((base.join("a.jpg").as_str(), base.path()), (joined, path));
-        }
-        let words = " / images //a.cn/images /a//b /../etc /{id} /a?b https://a.cn/#x https://u:p@a.cn/x ftp://a/b";
-        for text in words.split(' ').chain(["/a b"]) {
-            assert!(public(text).is_err(), "{text}");
         }
     }
 }
