@@ -20,15 +20,9 @@ use crate::settings::{Backend, Settings};
 /// How many accounts are checked at once.
 const AT_ONCE: usize = 16;
 
-/// What else the operator asks for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Post a tiny picture to an upload service too, although it can't be removed again.
-    pub upload: bool,
-}
-
-/// Checks everything that `settings` name.
-pub async fn run(settings: &Settings, options: Options) -> Report {
+/// Checks everything that `settings` name. With `upload`, a tiny picture is posted to an upload service too, although it
+/// can't be removed again.
+pub async fn run(settings: &Settings, upload: bool) -> Report {
     let probe = match CredentialProbe::open(settings) {
         Ok(probe) => probe,
         Err(finding) => return Report::new(vec![finding]),
@@ -37,7 +31,7 @@ pub async fn run(settings: &Settings, options: Options) -> Report {
         redis::run(settings, probe.redis()),
         probe.foreign_entries(&settings.accounts),
         wechat::run(settings, &probe),
-        images::run(settings, options),
+        images::run(settings, upload),
         login::run(settings),
     );
     let mut findings = own(settings);

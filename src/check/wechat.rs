@@ -137,7 +137,6 @@ fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Fi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::State;
 
     #[test]
     fn clock_may_differ_by_seconds() {
