@@ -20,6 +20,7 @@ mod validate;
 pub mod values;
 mod warnings;
 
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -33,7 +34,7 @@ pub use sections::*;
 pub use unusable::UnusableSetting;
 
 /// Everything an operator can set, complete and checked.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The public listener.
@@ -71,6 +72,13 @@ pub struct Settings {
 /// The settings in use, for code that needs a secret as it is now: secrets from files are replaced when these change.
 /// Nothing else in them ever changes.
 pub type CurrentSettings = Arc<ArcSwap<Settings>>;
+
+/// Masked.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_masked_toml())
+    }
+}
 
 impl Settings {
     /// The AppSecret of the account `app_id`, if it is one of the settings'.

@@ -27,7 +27,7 @@ pub(super) enum Shape<'s> {
 }
 
 impl<'s> Shape<'s> {
-    fn of(sample: &'s Value) -> Self {
+    pub(super) fn of(sample: &'s Value) -> Self {
         match sample {
             Value::Table(table) if table.is_empty() => Self::Map,
             Value::Table(table) => Self::Section(table),

@@ -5,8 +5,6 @@ pub(super) mod auth;
 pub(super) mod image_store;
 pub(super) mod tls;
 
-use std::fmt;
-
 pub use auth::{Auth, Jwt, JwtKeys};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use tls::{TlsFiles, TlsPem};
@@ -14,7 +12,7 @@ pub use tls::{TlsFiles, TlsPem};
 use super::problem::{Finding, Findings, Problem, Problems};
 use super::sections::LocalStore;
 
-/// The resolved sections.
+/// The resolved sections, with secrets in types that print them.
 #[derive(Clone)]
 pub struct Resolved {
     /// Where pictures go.
@@ -33,13 +31,6 @@ impl Default for Resolved {
             auth: Auth::None,
             internal_tls: None,
         }
-    }
-}
-
-/// Omits everything: it repeats the sections, and holds secrets in types that print them.
-impl fmt::Debug for Resolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolved")
     }
 }
 
