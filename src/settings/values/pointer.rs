@@ -98,13 +98,8 @@ impl Scalar {
     /// Whether `value` has the same text: `0` and `"0"` do, since services differ in whether they quote numbers.
     #[must_use]
     pub fn matches(&self, value: &Value) -> bool {
-        let own = match self {
-            Self::Bool(truth) => Value::from(*truth),
-            Self::Integer(number) => Value::from(*number),
-            Self::Float(number) => Value::from(*number),
-            Self::Text(text) => Value::from(text.as_str()),
-        };
-        matches!((scalar_text(&own), scalar_text(value)), (Some(own), Some(other)) if own == other)
+        let own = serde_json::to_value(self).ok().as_ref().and_then(scalar_text);
+        own.is_some() && own == scalar_text(value)
     }
 }
 

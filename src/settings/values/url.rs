@@ -194,19 +194,12 @@ impl PublicBase {
 
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim_end_matches('/');
-        let authority_at = match parse_http(text) {
-            Some(url) => url.scheme().len() + "://".len(),
-            None => 0,
-        };
+        let authority_at = parse_http(text).map_or(0, |url| url.scheme().len() + "://".len());
         let path_at = text[authority_at..]
             .find('/')
             .map_or(text.len(), |slash| authority_at + slash);
         let path = &text[path_at..];
-        let rooted = if authority_at == 0 {
-            path_at == 0 && !path.is_empty()
-        } else {
-            true
-        };
+        let rooted = authority_at > 0 || path.len() == text.len() && !path.is_empty();
         (rooted && is_plain_path(path) && !text.contains(['?', '#'])).then(|| Self {
             text: text.to_owned(),
             path_at,
