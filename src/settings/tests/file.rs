@@ -175,35 +175,22 @@ fn masked_settings_load_again() {
 
 /// Lines as operators write them, right and wrong.
 fn line() -> impl Strategy<Value = String> {
-    let key = prop_oneof![
-        Just("server.listen"),
-        Just("redis"),
-        Just("redis.url"),
-        Just("accounts"),
-        Just("[[accounts]]"),
-        Just("app_id"),
-        Just("[server]"),
-        Just("trusted_proxies"),
-        Just("image_store.http.headers"),
-        Just("a.b.c"),
-        Just("\"\\u0000\""),
-        Just("app_secret_file"),
-        Just("auth.api_keys_file"),
-        Just("[internal.clients]"),
-        Just("media.max_bytes"),
+    let keys = "server.listen redis redis.url accounts [[accounts]] app_id [server] trusted_proxies \
+                image_store.http.headers a.b.c \"\\u0000\" app_secret_file auth.api_keys_file [internal.clients] \
+                media.max_bytes";
+    let key = prop::sample::select(keys.split(' ').collect::<Vec<_>>());
+    const VALUES: [&str; 9] = [
+        "\"\"",
+        "[[]]",
+        "{ x = 1 }",
+        "[{}, 1]",
+        "1979-05-27",
+        "0:8080",
+        "-1e999",
+        "0xffffffffffffffffff",
+        "\"\"\"",
     ];
-    let value = prop_oneof![
-        Just("\"\"".to_owned()),
-        Just("[[]]".to_owned()),
-        Just("{ x = 1 }".to_owned()),
-        Just("[{}, 1]".to_owned()),
-        Just("1979-05-27".to_owned()),
-        Just("0:8080".to_owned()),
-        Just("-1e999".to_owned()),
-        Just("0xffffffffffffffffff".to_owned()),
-        Just("\"\"\"".to_owned()),
-        "\\PC{0,12}",
-    ];
+    let value = prop_oneof![prop::sample::select(&VALUES[..]).prop_map(str::to_owned), "\\PC{0,12}"];
     (key, prop_oneof![Just(" = "), Just(""), Just("=")], value)
         .prop_map(|(key, is, value)| format!("{key}{is}{value}\n"))
 }
