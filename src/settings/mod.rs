@@ -73,7 +73,7 @@ pub struct Settings {
 /// Nothing else in them ever changes.
 pub type CurrentSettings = Arc<ArcSwap<Settings>>;
 
-/// Masked.
+/// As `wxgate config` prints them.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_masked_toml())

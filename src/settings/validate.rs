@@ -1,6 +1,7 @@
 //! Checks that need more than one field to be decided, or a section as a whole.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use crate::secret::Secret;
 const DAY: Duration = Duration::from_hours(24);
 /// With less, no connection and no answer would be waited for.
 const SHORTEST: Duration = Duration::from_millis(1);
-const PER_SECOND: u32 = 1_000_000;
 
 /// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
@@ -62,15 +62,15 @@ fn listeners(settings: &Settings, findings: &mut Findings) {
 /// Routes that take whatever is below them would take what is below the base path too. WeChat's paths that take an
 /// AppSecret or a client's secret would lose their first part, and be passed to WeChat with the secret.
 fn base_paths(settings: &Settings, findings: &mut Findings) {
-    let listeners = [
-        ("server.base_path", &settings.server.base_path, ["docs"].as_slice()),
+    let (public, internal) = (&settings.server.base_path, &settings.internal.base_path);
+    for (key, path, taken) in [
+        ("server.base_path", public, ["docs"].as_slice()),
         (
             "internal.base_path",
-            &settings.internal.base_path,
+            internal,
             &["console", "credentials", "cgi-bin", "sns"],
         ),
-    ];
-    for (key, path, taken) in listeners {
+    ] {
         let first = path.as_str().split('/').nth(1).unwrap_or_default();
         let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/wxgate\"");
         let is_taken = taken.iter().any(|own| own.eq_ignore_ascii_case(first));
@@ -190,6 +190,7 @@ fn media(settings: &Settings, findings: &mut Findings) {
     findings.require(!media.allowed_types.is_empty(), &["media.allowed_types"], text);
     let text = "expected 1 or more, or nothing can be uploaded";
     findings.require(media.max_concurrent > 0, &["media.max_concurrent"], text);
+    at_most(100_000, media.max_concurrent, "media.max_concurrent", findings);
 }
 
 fn rate_limit(settings: &Settings, findings: &mut Findings) {
@@ -203,6 +204,8 @@ fn rate_limit(settings: &Settings, findings: &mut Findings) {
         let text = format!("has no effect alone; set {rate_key} too");
         let key = format!("rate_limit.{route}_burst");
         findings.require(burst == 0 || per_second > 0, &[&key, &rate_key], text);
+        at_most(1_000_000, per_second, &rate_key, findings);
+        at_most(1_000_000, burst, &key, findings);
     }
 }
 
@@ -216,6 +219,10 @@ fn header_keys(settings: &Settings, findings: &mut Findings) {
                     shown)";
         findings.require(fits, &[key], text);
     }
+}
+
+fn at_most<N: PartialOrd + fmt::Display>(most: N, amount: N, key: &str, findings: &mut Findings) {
+    findings.require(amount <= most, &[key], format!("expected {most} at most"));
 }
 
 /// Refuses amounts so far out that they must be typing mistakes.
@@ -232,31 +239,27 @@ fn bounds(settings: &Settings, findings: &mut Findings) {
         let text = format!("expected {} to {}", format_duration(least), format_duration(most));
         findings.require((least..=most).contains(&amount), &[key], text);
     }
-    for (key, amount, most) in counts(settings) {
-        findings.require(amount <= u64::from(most), &[key], format!("expected {most} at most"));
-    }
+    // WeChat allows 2000; a sandbox may allow more.
+    let calls = settings.credentials.daily_token_calls;
+    at_most(1_000_000, calls, "credentials.daily_token_calls", findings);
     min_expires_in(settings, findings);
     // More than this would not fit into the memory or the time that an upload has.
     let text = "expected 1GiB at most; WeChat's photos have 10 MiB at most";
     findings.require(settings.media.max_bytes <= bytesize::GIB, &["media.max_bytes"], text);
-    let buffer = 64 * bytesize::KIB..=64 * bytesize::GIB;
+    let fits = (64 * bytesize::KIB..=64 * bytesize::GIB).contains(&settings.internal.proxy_buffer);
     let text = "expected 64KiB, which is what one call may hold, to 64GiB";
-    findings.require(
-        buffer.contains(&settings.internal.proxy_buffer),
-        &["internal.proxy_buffer"],
-        text,
-    );
+    findings.require(fits, &["internal.proxy_buffer"], text);
 }
 
 /// A token that is replaced for longer than any token lives would be a key of its own.
 fn min_expires_in(settings: &Settings, findings: &mut Findings) {
     const LONGEST: Duration = Duration::from_hours(2);
     let internal = &settings.internal;
-    let of_clients = internal.clients.iter().enumerate();
-    let of_clients =
-        of_clients.map(|(i, client)| (format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
-    let of_all = ("internal.min_expires_in".to_owned(), internal.min_expires_in);
-    for (key, amount) in of_clients.chain([of_all]) {
+    let mut amounts = vec![("internal.min_expires_in".to_owned(), internal.min_expires_in)];
+    for (i, client) in internal.clients.iter().enumerate() {
+        amounts.push((format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
+    }
+    for (key, amount) in amounts {
         let text = "expected 2h at most, the life of WeChat's tokens: a token that was handed out works through the pass-through \
                     for as long as its client was promised";
         findings.require(amount <= LONGEST, &[&key], text);
@@ -265,13 +268,8 @@ fn min_expires_in(settings: &Settings, findings: &mut Findings) {
 
 /// Keys and their amounts.
 fn durations(settings: &Settings) -> [(&'static str, Duration); 14] {
-    let Settings {
-        server,
-        wechat,
-        credentials,
-        redis,
-        ..
-    } = settings;
+    let (server, wechat) = (&settings.server, &settings.wechat);
+    let (credentials, redis) = (&settings.credentials, &settings.redis);
     [
         ("server.request_timeout", server.request_timeout),
         ("server.shutdown_delay", server.shutdown_delay),
@@ -287,30 +285,6 @@ fn durations(settings: &Settings) -> [(&'static str, Duration); 14] {
         ("redis.connect_timeout", redis.connect_timeout),
         ("redis.response_timeout", redis.response_timeout),
         ("image_store.http.timeout", settings.image_store.http.timeout),
-    ]
-}
-
-/// Keys, their amounts, and the most of each.
-fn counts(settings: &Settings) -> [(&'static str, u64, u32); 6] {
-    let limits = &settings.rate_limit;
-    let uploads = u64::try_from(settings.media.max_concurrent).unwrap_or(u64::MAX);
-    // WeChat allows 2000; a sandbox may allow more.
-    let calls = settings.credentials.daily_token_calls.into();
-    [
-        ("media.max_concurrent", uploads, 100_000),
-        ("credentials.daily_token_calls", calls, 1_000_000),
-        (
-            "rate_limit.jssdk_per_second",
-            limits.jssdk_per_second.into(),
-            PER_SECOND,
-        ),
-        ("rate_limit.jssdk_burst", limits.jssdk_burst.into(), PER_SECOND),
-        (
-            "rate_limit.upload_per_second",
-            limits.upload_per_second.into(),
-            PER_SECOND,
-        ),
-        ("rate_limit.upload_burst", limits.upload_burst.into(), PER_SECOND),
     ]
 }
 
