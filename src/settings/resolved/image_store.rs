@@ -109,7 +109,7 @@ fn needs<const N: usize>(findings: &mut Findings, backend: &str, fields: [(&str,
 }
 
 fn http(http: &sections::HttpStore, findings: &mut Findings) -> Option<HttpStore> {
-    let pointed = !matches!(&http.url_pointer, UrlPlace::Json(pointer) if pointer.is_empty());
+    let pointed = !matches!(&http.url_pointer, UrlPlace::Json(pointer) if pointer.as_str().is_empty());
     let fields = [
         ("url", http.url.is_some(), "the address to post pictures to"),
         (

@@ -37,30 +37,16 @@ impl TryFrom<String> for HostPattern {
     }
 }
 
-/// A host, a domain with all its subdomains, or a network, reached without the proxy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct DirectHost(String);
-
-impl DirectHost {
-    /// As in a `NO_PROXY` list.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+text! {
+    /// A host, a domain with all its subdomains, or a network, reached without the proxy; as in a `NO_PROXY` list.
+    pub struct DirectHost: is_direct_host,
+    "expected a host, a domain (its subdomains count too), an IP address or a network such as \"10.0.0.0/8\"; no scheme, no \
+     port, no `*`"
 }
 
-impl TryFrom<String> for DirectHost {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let name = text.strip_prefix('.').unwrap_or(&text);
-        let fits = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || is_domain(name);
-        fits.then_some(Self(text)).ok_or(
-            "expected a host, a domain (its subdomains count too), an IP address or a network such as \"10.0.0.0/8\"; \
-             no scheme, no port, no `*`",
-        )
-    }
+fn is_direct_host(text: &str) -> bool {
+    let name = text.strip_prefix('.').unwrap_or(text);
+    text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || is_domain(name)
 }
 
 /// Whether `name` has a label between any two dots, of letters, digits, `-` and `_`.

@@ -1,15 +1,20 @@
 //! The names of Redis keys.
 
-use serde::{Deserialize, Serialize};
-
 use crate::account::AppId;
 
 const APP_ID: &str = "{app_id}";
 
-/// The name of a Redis key, in which `{app_id}` stands for the account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct KeyTemplate(String);
+text! {
+    /// The name of a Redis key, in which `{app_id}` stands for the account.
+    pub struct KeyTemplate: is_template,
+    "expected a Redis key such as \"wxgate:token:{app_id}\" (not empty, no white space, no braces but {app_id})"
+}
+
+fn is_template(text: &str) -> bool {
+    // Redis itself takes any bytes, but a key that can't be typed into redis-cli is a mistake.
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    !text.is_empty() && !text.contains(odd) && !text.replace(APP_ID, "").contains(['{', '}'])
+}
 
 impl KeyTemplate {
     /// The key of one account.
@@ -22,20 +27,6 @@ impl KeyTemplate {
     #[must_use]
     pub fn names_account(&self) -> bool {
         self.0.contains(APP_ID)
-    }
-}
-
-impl TryFrom<String> for KeyTemplate {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        // Redis itself takes any bytes, but a key that can't be typed into redis-cli is a mistake.
-        let odd = |c: char| c.is_whitespace() || c.is_control();
-        if text.is_empty() || text.contains(odd) || text.replace(APP_ID, "").contains(['{', '}']) {
-            return Err("expected a Redis key such as \"wxgate:token:{app_id}\" \
-                        (not empty, no white space, no braces but {app_id})");
-        }
-        Ok(Self(text))
     }
 }
 

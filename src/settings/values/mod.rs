@@ -1,6 +1,33 @@
 //! The types of single settings. Each one's constructor is its check, and each one's error says
 //! what was expected without repeating what was given: the loader decides whether that may be shown.
 
+/// A setting that is a text, if the text fits.
+macro_rules! text {
+    ($(#[$attribute:meta])* pub struct $name:ident: $fits:expr, $expected:expr) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                let fits: fn(&str) -> bool = $fits;
+                if fits(&text) { Ok(Self(text)) } else { Err($expected) }
+            }
+        }
+    };
+}
+
 mod amount;
 mod base_path;
 mod header;

@@ -4,41 +4,15 @@ use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A JSON Pointer (RFC 6901); the empty one points at the whole document.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct JsonPointer(String);
-
-impl JsonPointer {
-    /// The value there, if any.
-    #[must_use]
-    pub fn resolve<'v>(&self, document: &'v Value) -> Option<&'v Value> {
-        document.pointer(&self.0)
-    }
-
-    /// The pointer as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// True for the empty pointer.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+text! {
+    /// A JSON Pointer (RFC 6901); the empty one points at the whole document.
+    #[derive(Default)]
+    pub struct JsonPointer: is_pointer, "expected a JSON Pointer such as \"/data/url\", or \"\""
 }
 
-impl TryFrom<String> for JsonPointer {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let escapes = |text: &str| text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-        if (text.is_empty() || text.starts_with('/')) && escapes(&text) {
-            return Ok(Self(text));
-        }
-        Err("expected a JSON Pointer such as \"/data/url\", or \"\"")
-    }
+fn is_pointer(text: &str) -> bool {
+    let mut escapes = text.split('~').skip(1);
+    (text.is_empty() || text.starts_with('/')) && escapes.all(|rest| rest.starts_with(['0', '1']))
 }
 
 /// Where an answer has a URL.
