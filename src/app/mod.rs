@@ -130,7 +130,6 @@ impl App {
     }
 
     /// The internal listener's address, if there is one.
-    #[must_use]
     pub fn internal_address(&self) -> Option<SocketAddr> {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
     }
@@ -213,7 +212,6 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 }
 
 /// A name for this process, in the journal and in traces: the host's, and a random part, since a host may run several.
-#[must_use]
 pub fn replica_name() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "wxgate".to_owned());
     format!("{host}-{:04x}", rand::random::<u16>())

@@ -82,7 +82,6 @@ impl fmt::Debug for Settings {
 
 impl Settings {
     /// The AppSecret of the account `app_id`, if it is one of the settings'.
-    #[must_use]
     pub fn app_secret(&self, app_id: &AppId) -> Option<&Secret> {
         let account = self.accounts.iter().find(|account| account.app_id == *app_id)?;
         Some(&account.app_secret)
@@ -93,7 +92,6 @@ impl Settings {
     /// # Panics
     ///
     /// If `image_store.local.directory` is not UTF-8, which it always is in loaded settings.
-    #[must_use]
     #[expect(
         clippy::expect_used,
         reason = "every other field is text, a number, a boolean, or lists and tables of them"

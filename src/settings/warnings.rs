@@ -15,7 +15,6 @@ const APP_SECRET_LEN: usize = 32;
 
 impl Settings {
     /// What is legal but risky, a sentence each, for the log at start.
-    #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         [
             self.classic_tokens_in_memory(),

@@ -68,7 +68,6 @@ fn may_be_logged_beside_traces(metadata: &Metadata<'_>) -> bool {
 }
 
 /// `time` in milliseconds: `as_millis` gives a u128, which would be a string in a JSON line.
-#[must_use]
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -51,7 +51,6 @@ pub struct Sources {
 impl Sources {
     /// The file named, and this process's environment. Bytes that are not UTF-8 become replacement
     /// characters, which loading refuses.
-    #[must_use]
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let env = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
@@ -80,13 +79,11 @@ pub struct Partial {
 impl Partial {
     /// What could be read as TOML, secrets masked. It omits a file that is not well-formed: if a quote is missing,
     /// a value may belong to another key, and may be a secret.
-    #[must_use]
     pub fn to_masked_toml(&self) -> String {
         self.printable.as_ref().unwrap_or(&self.settings).to_masked_toml()
     }
 
     /// What is wrong with `key` itself.
-    #[must_use]
     pub fn problems_of(&self, key: &str) -> Option<Problems> {
         self.problems.as_ref()?.about(key)
     }
@@ -103,7 +100,6 @@ impl Settings {
     }
 
     /// Loads and checks settings, and returns what could be read even if something is wrong.
-    #[must_use]
     pub fn load_partial(sources: &Sources) -> Partial {
         let schema = Schema::new();
         // If the file can't be parsed as a whole, nothing follows from what is missing.

@@ -39,13 +39,11 @@ pub struct Reread {
 
 impl Settings {
     /// Whether any secret was read from a file.
-    #[must_use]
     pub fn has_secret_files(&self) -> bool {
         self.origin.0.secret_files().next().is_some()
     }
 
     /// Reads the secret files.
-    #[must_use]
     pub fn read_secret_files(&self) -> SecretFiles {
         let schema = Schema::new();
         let files = self.origin.0.secret_files();
@@ -54,7 +52,6 @@ impl Settings {
     }
 
     /// These settings with the secrets that `files` hold. What does not fit is left as it is.
-    #[must_use]
     pub fn with_secrets_of(&self, files: &SecretFiles) -> Reread {
         let mut reread = Reread::default();
         let mut changed = Vec::new();

@@ -31,7 +31,6 @@ pub struct TlsPem {
 
 impl TlsFiles {
     /// Reads the files.
-    #[must_use]
     pub fn read(&self) -> TlsPem {
         TlsPem {
             certificate: pem_file::read(&self.certificate),

@@ -21,13 +21,11 @@ pub struct RateLimit {
 
 impl RateLimit {
     /// The limit on signatures, if there is one.
-    #[must_use]
     pub fn jssdk(&self) -> Option<Quota> {
         quota(self.jssdk_per_second, self.jssdk_burst)
     }
 
     /// The limit on uploads, if there is one.
-    #[must_use]
     pub fn upload(&self) -> Option<Quota> {
         quota(self.upload_per_second, self.upload_burst)
     }

@@ -88,7 +88,6 @@ pub struct Client {
 
 impl Client {
     /// Whether it may ask for the account `app_id`.
-    #[must_use]
     pub fn may_use(&self, app_id: &AppId) -> bool {
         self.app_ids.is_empty() || self.app_ids.contains(app_id)
     }

@@ -9,7 +9,6 @@ text! {
 
 impl BasePath {
     /// What follows it in `path`, beginning with a slash; `None` if `path` is not below it.
-    #[must_use]
     pub fn rest_of<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(&self.0)?;
         (!self.0.is_empty() && rest.starts_with('/')).then_some(rest)

@@ -9,7 +9,6 @@ pub struct HeaderName(http::HeaderName);
 
 impl HeaderName {
     /// The name, in lower case.
-    #[must_use]
     pub fn name(&self) -> &http::HeaderName {
         &self.0
     }
@@ -43,7 +42,6 @@ text! {
 
 impl CookieName {
     /// The name; `None` if there is none.
-    #[must_use]
     pub fn name(&self) -> Option<&str> {
         Some(self.as_str()).filter(|name| !name.is_empty())
     }

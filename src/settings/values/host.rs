@@ -12,7 +12,6 @@ pub struct HostPattern(String);
 
 impl HostPattern {
     /// Whether it is the name of `host`, which has no port.
-    #[must_use]
     pub fn matches(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         match self.0.strip_prefix('*') {

@@ -18,13 +18,11 @@ fn is_template(text: &str) -> bool {
 
 impl KeyTemplate {
     /// The key of one account.
-    #[must_use]
     pub fn fill(&self, app_id: &AppId) -> String {
         self.0.replace(APP_ID, app_id.as_str())
     }
 
     /// Whether each account gets a key of its own.
-    #[must_use]
     pub fn names_account(&self) -> bool {
         self.0.contains(APP_ID)
     }

@@ -11,7 +11,6 @@ macro_rules! text {
 
         impl $name {
             /// The text itself.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }

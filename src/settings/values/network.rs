@@ -65,13 +65,11 @@ pub struct HostPort {
 
 impl HostPort {
     /// The host: a name or an address, an IPv6 address without its brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The port, never 0.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -70,7 +70,6 @@ pub enum Scalar {
 
 impl Scalar {
     /// Whether `value` has the same text: `0` and `"0"` do, since services differ in whether they quote numbers.
-    #[must_use]
     pub fn matches(&self, value: &Value) -> bool {
         let own = serde_json::to_value(self).ok().as_ref().and_then(scalar_text);
         own.is_some() && own == scalar_text(value)

@@ -38,7 +38,6 @@ pub struct ProxyUrl {
 
 impl ProxyUrl {
     /// The URL with its password, for the line that builds the client.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.whole.expose()
     }

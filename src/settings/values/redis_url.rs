@@ -32,31 +32,26 @@ pub struct RedisUrl {
 
 impl RedisUrl {
     /// The URL with its password.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.whole.expose()
     }
 
     /// The same for the client. Its `Debug` may print the password.
-    #[must_use]
     pub fn connection_info(&self) -> &ConnectionInfo {
         &self.info
     }
 
     /// Whether connections are encrypted.
-    #[must_use]
     pub fn is_tls(&self) -> bool {
         self.masked.scheme() == "rediss"
     }
 
     /// The host: a name or an address, an IPv6 address with its brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         self.masked.host_str().unwrap_or_default()
     }
 
     /// The URL with its password masked, for logs and for people.
-    #[must_use]
     pub fn masked(&self) -> &str {
         self.masked.as_str()
     }

@@ -58,13 +58,11 @@ pub struct Origin(String);
 
 impl Origin {
     /// The origin as browsers send it: lower-case, without a default port; or `*`.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// True for `*`.
-    #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == "*"
     }
@@ -99,7 +97,6 @@ pub struct BaseUrl(Url);
 impl BaseUrl {
     /// The URL of `path` and `query`, both escaped, below this one. `None` if a URL would have another path:
     /// one that holds dot segments, say, or a character that is not escaped.
-    #[must_use]
     pub fn join(&self, path: &str, query: Option<&str>) -> Option<Url> {
         // Without a slash it would make the host's name longer.
         let slash = if path.starts_with('/') { "" } else { "/" };
@@ -112,19 +109,16 @@ impl BaseUrl {
     }
 
     /// The URL itself, without a slash at its end.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
     }
 
     /// The host, an IPv6 address in brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
     /// The port, the scheme's own if none is written.
-    #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.0.port_or_known_default()
     }
@@ -159,19 +153,16 @@ pub struct PublicBase {
 
 impl PublicBase {
     /// The address of the picture called `name`.
-    #[must_use]
     pub fn join(&self, name: &str) -> String {
         format!("{}/{name}", self.text)
     }
 
     /// The path alone: `/images`, or empty if the URL has none.
-    #[must_use]
     pub fn path(&self) -> &str {
         &self.text[self.path_at..]
     }
 
     /// The route of the pictures, without `base`: the path, or `/images` if the URL has none.
-    #[must_use]
     pub fn route(&self, base: &BasePath) -> &str {
         match base.rest_of(self.path()).unwrap_or(self.path()) {
             "" => "/images",
