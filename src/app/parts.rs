@@ -72,25 +72,19 @@ impl<'a> Builder<'a> {
     }
 
     fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, UnusableSetting> {
-        let Lifecycle {
-            cut_off,
-            tasks_done,
-            tasks,
-            background,
-            ..
-        } = self.lifecycle;
+        let lifecycle = self.lifecycle;
         let services = Services {
             store: Arc::clone(store),
             journal: Journal::start(
                 Arc::clone(store),
                 &self.replica,
                 self.settings.accounts.len(),
-                background,
-                tasks_done.clone(),
+                &lifecycle.background,
+                lifecycle.tasks_done.clone(),
             ),
             metrics: self.metrics.credentials.clone(),
-            tasks: tasks.clone(),
-            cut_off: cut_off.clone(),
+            tasks: lifecycle.tasks.clone(),
+            cut_off: lifecycle.cut_off.clone(),
             turns: turns(),
         };
         let policy = Policy::new(&self.settings.credentials, &self.settings.wechat);

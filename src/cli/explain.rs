@@ -6,7 +6,6 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{ConfigArgs, Failure, block_on, print};
-use crate::account::AppId;
 use crate::check::CredentialProbe;
 use crate::jssdk::explain::{
     self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict,
@@ -145,9 +144,12 @@ fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Accoun
         None => accounts.next(),
         Some(app_id) => accounts.find(|account| account.app_id.as_str() == app_id),
     };
-    let known = || settings.accounts.iter().map(|account| &account.app_id);
     found.ok_or_else(|| {
-        let known: Vec<&str> = known().map(AppId::as_str).collect();
+        let known: Vec<&str> = settings
+            .accounts
+            .iter()
+            .map(|account| account.app_id.as_str())
+            .collect();
         Failure::Settings(format!("--app-id: the settings have {}", known.join(", ")))
     })
 }

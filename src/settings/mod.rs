@@ -3,7 +3,7 @@
 //!
 //! - `values`: the types of single settings
 //! - `sections`: a struct per section, with its defaults; the field docs are the manual
-//! - `problem`: what is wrong, as the operator reads it; `unusable`: what turns out only when a setting is used
+//! - `problem`: what is wrong, as the operator reads it
 //! - `resolved`: the sections that come in several kinds, reduced to the kind that is chosen
 //! - `validate`: checks that need more than one field; `warnings`: what is allowed but risky
 //! - `loader`: how file, environment and secret files become [`Settings`]
@@ -15,7 +15,6 @@ pub mod resolved;
 mod sections;
 #[cfg(test)]
 mod tests;
-mod unusable;
 mod validate;
 pub mod values;
 mod warnings;
@@ -29,9 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::account::AppId;
 use crate::secret::Secret;
 pub use loader::{Partial, Reread, SecretFiles, Sources};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, UnusableSetting};
 pub use sections::*;
-pub use unusable::UnusableSetting;
 
 /// Everything an operator can set, complete and checked.
 #[derive(Clone, Default, Serialize, Deserialize)]

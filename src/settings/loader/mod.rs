@@ -102,10 +102,9 @@ impl Settings {
     /// Loads and checks settings, and returns what could be read even if something is wrong.
     pub fn load_partial(sources: &Sources) -> Partial {
         let schema = Schema::new();
-        // If the file can't be parsed as a whole, nothing follows from what is missing.
-        let (mut read, well_formed) = match &sources.file {
+        let mut read = match &sources.file {
             Some(path) => Reader::of_file(&schema, path),
-            None => (Reader::new(&schema), true),
+            None => Reader::new(&schema),
         };
         for variables in [&sources.env, &sources.overrides] {
             read.lay_over(environment::read(&schema, variables));
@@ -116,6 +115,7 @@ impl Settings {
             read.problems.push(Problem::new(None, "", MISFIT));
             Self::default()
         });
+        let well_formed = read.well_formed;
         if well_formed {
             check(&mut settings, &mut read, sources);
         }

@@ -63,9 +63,9 @@ pub(super) struct Reader<'s> {
     pub(super) problems: Vec<Problem>,
     /// The paths of values that were refused.
     pub(super) failed: BTreeSet<KeyPath>,
-    /// Whether problems may show values. Not if the source is not well-formed: a value may then be the rest of a
-    /// line, or of the file, with secrets in it.
-    shows_values: bool,
+    /// False if the source can't be parsed as a whole, so that nothing follows from what is missing. Problems then show no
+    /// values: one may be the rest of a line, or of the file, with secrets in it.
+    pub(super) well_formed: bool,
 }
 
 impl<'s> Reader<'s> {
@@ -75,13 +75,12 @@ impl<'s> Reader<'s> {
             layer: Layer::default(),
             problems: Vec::new(),
             failed: BTreeSet::new(),
-            shows_values: true,
+            well_formed: true,
         }
     }
 
-    /// Reads the settings file at `path`. The second value is false if it is not well-formed, so that nothing
-    /// follows from what is missing.
-    pub(super) fn of_file(schema: &'s Schema, path: &Path) -> (Self, bool) {
+    /// Reads the settings file at `path`.
+    pub(super) fn of_file(schema: &'s Schema, path: &Path) -> Self {
         let mut reader = Self::new(schema);
         let text = match file::read_text(path) {
             Ok(text) => text,
@@ -92,7 +91,8 @@ impl<'s> Reader<'s> {
                 };
                 let text = format!("can't read the settings file: {error}");
                 reader.problems.push(Problem::new(Some(place), "", text));
-                return (reader, false);
+                reader.well_formed = false;
+                return reader;
             }
         };
         let source = Source::file(path, &text);
@@ -108,9 +108,9 @@ impl<'s> Reader<'s> {
             let text = format!("not valid TOML: {message}");
             reader.problems.push(Problem::new(Some(place), "", text));
         }
-        reader.shows_values = errors.is_empty();
+        reader.well_formed = errors.is_empty();
         reader.table(&source, &schema.root(), table.get_ref());
-        (reader, errors.is_empty())
+        reader
     }
 
     /// Lays what `later` has read over what this one has.
@@ -170,7 +170,7 @@ impl<'s> Reader<'s> {
         if !compound && schema::check(&target.path, value.clone()).is_ok() {
             return self.add(target, value, place, None);
         }
-        let shown = !compound && self.shows_values && may_be_shown(&target.path, written);
+        let shown = !compound && self.well_formed && may_be_shown(&target.path, written);
         let subject = if shown {
             format!("{} = {written}", target.path)
         } else {

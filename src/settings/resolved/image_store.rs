@@ -263,7 +263,6 @@ impl sections::S3Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
 
     #[test]
     fn header_values_are_never_printed() {
