@@ -23,20 +23,13 @@ const FRAGMENT: &str = "expected nothing after a `#`; in a password, write it as
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Secret")]
 pub struct RedisUrl {
-    whole: Secret,
-    /// The same, parsed.
     info: ConnectionInfo,
     /// The same with what may be secret masked.
     masked: Url,
 }
 
 impl RedisUrl {
-    /// The URL with its password.
-    pub fn expose(&self) -> &str {
-        self.whole.expose()
-    }
-
-    /// The same for the client. Its `Debug` may print the password.
+    /// The URL as the client takes it. Its `Debug` may print the password.
     pub fn connection_info(&self) -> &ConnectionInfo {
         &self.info
     }
@@ -60,8 +53,8 @@ impl RedisUrl {
 impl TryFrom<Secret> for RedisUrl {
     type Error = &'static str;
 
-    fn try_from(whole: Secret) -> Result<Self, Self::Error> {
-        let text = whole.expose();
+    fn try_from(url: Secret) -> Result<Self, Self::Error> {
+        let text = url.expose();
         if let Some(fault) = fault(text) {
             return Err(fault);
         }
@@ -76,7 +69,7 @@ impl TryFrom<Secret> for RedisUrl {
             return Err(EXPECTED);
         }
         let masked = mask_login(url).ok_or(EXPECTED)?;
-        Ok(Self { whole, info, masked })
+        Ok(Self { info, masked })
     }
 }
 
