@@ -14,10 +14,6 @@ use super::{RedisMode, Settings};
 use crate::account::AppId;
 use crate::secret::Secret;
 
-const DAY: Duration = Duration::from_hours(24);
-/// With less, no connection and no answer would be waited for.
-const SHORTEST: Duration = Duration::from_millis(1);
-
 /// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     let mut findings = Findings::default();
@@ -221,24 +217,12 @@ fn header_keys(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn at_most<N: PartialOrd + fmt::Display>(most: N, amount: N, key: &str, findings: &mut Findings) {
+fn at_most<N: PartialOrd + Copy + fmt::Display>(most: N, amount: N, key: &str, findings: &mut Findings) {
     findings.require(amount <= most, &[key], format!("expected {most} at most"));
 }
 
 /// Refuses amounts so far out that they must be typing mistakes.
 fn bounds(settings: &Settings, findings: &mut Findings) {
-    for (key, amount) in durations(settings) {
-        let (least, most) = match key {
-            // Every replica asks Redis this often, for each account.
-            "credentials.adopt_interval" => (10 * SHORTEST, DAY),
-            // Without a delay the drain begins at once.
-            "server.shutdown_delay" => (Duration::ZERO, DAY),
-            "credentials.ticket_max_age" => (SHORTEST, 30 * DAY),
-            _ => (SHORTEST, DAY),
-        };
-        let text = format!("expected {} to {}", format_duration(least), format_duration(most));
-        findings.require((least..=most).contains(&amount), &[key], text);
-    }
     // WeChat allows 2000; a sandbox may allow more.
     let calls = settings.credentials.daily_token_calls;
     at_most(1_000_000, calls, "credentials.daily_token_calls", findings);
@@ -264,28 +248,6 @@ fn min_expires_in(settings: &Settings, findings: &mut Findings) {
                     for as long as its client was promised";
         findings.require(amount <= LONGEST, &[&key], text);
     }
-}
-
-/// Keys and their amounts.
-fn durations(settings: &Settings) -> [(&'static str, Duration); 14] {
-    let (server, wechat) = (&settings.server, &settings.wechat);
-    let (credentials, redis) = (&settings.credentials, &settings.redis);
-    [
-        ("server.request_timeout", server.request_timeout),
-        ("server.shutdown_delay", server.shutdown_delay),
-        ("server.shutdown_grace", server.shutdown_grace),
-        ("wechat.connect_timeout", wechat.connect_timeout),
-        ("wechat.timeout", wechat.timeout),
-        ("wechat.media_timeout", wechat.media_timeout),
-        ("credentials.refresh_ahead", credentials.refresh_ahead),
-        ("credentials.ticket_max_age", credentials.ticket_max_age),
-        ("credentials.adopt_interval", credentials.adopt_interval),
-        ("credentials.lock_ttl", credentials.lock_ttl),
-        ("credentials.lock_wait", credentials.lock_wait),
-        ("redis.connect_timeout", redis.connect_timeout),
-        ("redis.response_timeout", redis.response_timeout),
-        ("image_store.http.timeout", settings.image_store.http.timeout),
-    ]
 }
 
 /// The index of an earlier entry that equals the one at `index`. Empty ones count as missing, which is reported

@@ -7,12 +7,12 @@ use crate::settings::Settings;
 /// A key (with `[]`, of a list), texts that it takes, and texts that it refuses. `␣` stands for a space; after `→` is how a
 /// text is written again, if that differs.
 const TEXTS: [(&str, &str, &str); 19] = [
+    ("server.request_timeout", "1ms 300s→5m 24h→1day", " 0s 5 -5s s 25h"),
     (
-        "server.request_timeout",
-        "5s 300s→5m 72h→3days 1h␣30m 365days→11months␣30days␣3h␣50m␣24s",
-        " 0s 5 -5s s 366days 99999999999999999999days",
+        "media.remember_for",
+        "0s 5s 72h→3days 1h␣30m 365days→11months␣30days␣3h␣50m␣24s",
+        " 5 -5s s 366days 99999999999999999999days",
     ),
-    ("media.remember_for", "0s 1h", " 5 -5s s 366days"),
     (
         "media.max_bytes",
         "20MiB 3GiB 1.5KiB→1536B 10␣kB→10000B 20971521→20971521B",

@@ -1,42 +1,38 @@
 //! Amounts: how long, how large.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
 use super::AsText;
 
-/// A duration such as `"5s"` or `"1h 30m"`: more than zero, at most 365 days.
-pub struct PositiveDuration;
+/// A duration such as `"5s"` or `"1h 30m"`, from so many milliseconds to so many hours: what is further out must be a
+/// typing mistake.
+pub struct DurationWithin<const LEAST_MS: u64, const MOST_HOURS: u64>;
 
-impl AsText for PositiveDuration {
+/// With less, no connection and no answer would be waited for.
+pub type PositiveDuration = DurationWithin<1, 24>;
+
+/// A duration of a year at most, which may be zero.
+pub type DurationOrZero = DurationWithin<0, { 365 * 24 }>;
+
+impl<const LEAST_MS: u64, const MOST_HOURS: u64> AsText for DurationWithin<LEAST_MS, MOST_HOURS> {
     type Value = Duration;
 
-    const EXPECTED: &'static str =
-        "expected a duration such as \"5s\", \"300s\" or \"72h\" (more than zero, at most 365 days)";
-
-    fn parse(text: &str) -> Option<Duration> {
-        DurationOrZero::parse(text).filter(|duration| !duration.is_zero())
+    fn expected() -> impl Display {
+        let bounds = match LEAST_MS {
+            0 => format!("at most {MOST_HOURS}h; \"0s\" is off"),
+            _ => format!("{LEAST_MS}ms to {MOST_HOURS}h"),
+        };
+        format!("expected a duration such as \"5s\", \"300s\" or \"72h\" ({bounds})")
     }
 
-    fn print(duration: &Duration) -> String {
-        DurationOrZero::print(duration)
-    }
-}
-
-/// A duration that may be zero, at most 365 days.
-pub struct DurationOrZero;
-
-impl AsText for DurationOrZero {
-    type Value = Duration;
-
-    const EXPECTED: &'static str =
-        "expected a duration such as \"5s\", \"300s\" or \"72h\" (at most 365 days; \"0s\" is off)";
-
     fn parse(text: &str) -> Option<Duration> {
-        const LONGEST: Duration = Duration::from_hours(365 * 24);
-        let duration = humantime::parse_duration(text).ok()?;
-        (duration <= LONGEST).then_some(duration)
+        let bounds = Duration::from_millis(LEAST_MS)..=Duration::from_hours(MOST_HOURS);
+        humantime::parse_duration(text)
+            .ok()
+            .filter(|duration| bounds.contains(duration))
     }
 
     fn print(duration: &Duration) -> String {
@@ -50,7 +46,9 @@ pub struct Size;
 impl AsText for Size {
     type Value = u64;
 
-    const EXPECTED: &'static str = "expected a size such as \"512KiB\" or \"20MiB\" (more than zero)";
+    fn expected() -> impl Display {
+        "expected a size such as \"512KiB\" or \"20MiB\" (more than zero)"
+    }
 
     fn parse(text: &str) -> Option<u64> {
         let ByteSize(bytes) = text.parse().ok()?;

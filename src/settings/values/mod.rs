@@ -40,10 +40,12 @@ mod proxy;
 mod redis_url;
 mod url;
 
+use std::fmt::Display;
+
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::Serializer;
 
-pub use amount::{DurationOrZero, PositiveDuration, Size};
+pub use amount::{DurationOrZero, DurationWithin, PositiveDuration, Size};
 pub use base_path::BasePath;
 pub use header::{CookieName, HeaderName};
 pub use host::{DirectHost, HostPattern};
@@ -64,7 +66,7 @@ pub trait AsText {
     type Value;
 
     /// What to say if the text can't be parsed, without repeating it.
-    const EXPECTED: &'static str;
+    fn expected() -> impl Display;
 
     /// The value of a text.
     fn parse(text: &str) -> Option<Self::Value>;
@@ -74,7 +76,7 @@ pub trait AsText {
 
     /// Reads a value.
     fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self::Value, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom(Self::EXPECTED))
+        Self::parse(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom(Self::expected()))
     }
 
     /// Writes a value.

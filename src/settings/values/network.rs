@@ -1,6 +1,6 @@
 //! Network addresses.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -14,7 +14,9 @@ pub struct Address;
 impl AsText for Address {
     type Value = SocketAddr;
 
-    const EXPECTED: &'static str = "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+    fn expected() -> impl Display {
+        "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""
+    }
 
     fn parse(text: &str) -> Option<SocketAddr> {
         text.parse().ok()
@@ -31,8 +33,9 @@ pub struct OptionalAddress;
 impl AsText for OptionalAddress {
     type Value = Option<SocketAddr>;
 
-    const EXPECTED: &'static str =
-        "expected an address and a port such as \"127.0.0.1:9090\" or \"[::]:9090\", or \"\" to turn the listener off";
+    fn expected() -> impl Display {
+        "expected an address and a port such as \"127.0.0.1:9090\" or \"[::]:9090\", or \"\" to turn the listener off"
+    }
 
     fn parse(text: &str) -> Option<Option<SocketAddr>> {
         if text.is_empty() {
@@ -115,7 +118,7 @@ impl From<HostPort> for String {
     }
 }
 
-impl fmt::Display for HostPort {
+impl Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
         if host.contains(':') {

@@ -1,5 +1,7 @@
 //! URLs: where to connect to, who may call, what the URLs of pictures begin with.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -221,8 +223,9 @@ pub struct OptionalUrl;
 impl AsText for OptionalUrl {
     type Value = Option<Url>;
 
-    const EXPECTED: &'static str =
-        "expected a URL such as \"https://files.internal/upload\" (http or https, no user), or \"\" for none";
+    fn expected() -> impl Display {
+        "expected a URL such as \"https://files.internal/upload\" (http or https, no user), or \"\" for none"
+    }
 
     fn parse(text: &str) -> Option<Option<Url>> {
         if text.is_empty() {
@@ -243,8 +246,10 @@ pub struct KeySetUrl;
 impl AsText for KeySetUrl {
     type Value = Option<Url>;
 
-    const EXPECTED: &'static str = "expected an https URL such as \"https://login.example.com/.well-known/jwks.json\" \
-                                    (no user; http only for 127.0.0.1, [::1] and localhost), or \"\" for none";
+    fn expected() -> impl Display {
+        "expected an https URL such as \"https://login.example.com/.well-known/jwks.json\" \
+         (no user; http only for 127.0.0.1, [::1] and localhost), or \"\" for none"
+    }
 
     fn parse(text: &str) -> Option<Option<Url>> {
         let url = OptionalUrl::parse(text)?;
