@@ -48,28 +48,26 @@ impl RedisUrl {
     pub fn masked(&self) -> &str {
         self.masked.as_str()
     }
+
+    fn parse(text: &str) -> Option<Self> {
+        let known_scheme = text.starts_with("redis://") || text.starts_with("rediss://");
+        let url = Url::parse(text).ok().filter(|_| known_scheme)?;
+        // Nothing else has a meaning there, and it may be a password.
+        let odd = url.query_pairs().any(|(name, _)| name != "protocol");
+        let info = text.into_connection_info().ok().filter(|_| !odd)?;
+        let masked = mask_login(url)?;
+        Some(Self { info, masked })
+    }
 }
 
 impl TryFrom<Secret> for RedisUrl {
     type Error = &'static str;
 
     fn try_from(url: Secret) -> Result<Self, Self::Error> {
-        let text = url.expose();
-        if let Some(fault) = fault(text) {
-            return Err(fault);
+        match fault(url.expose()) {
+            Some(fault) => Err(fault),
+            None => Self::parse(url.expose()).ok_or(EXPECTED),
         }
-        let known_scheme = text.starts_with("redis://") || text.starts_with("rediss://");
-        let info = text.into_connection_info().map_err(|_| EXPECTED)?;
-        if !known_scheme {
-            return Err(EXPECTED);
-        }
-        let url = Url::parse(text).map_err(|_| EXPECTED)?;
-        // Nothing else has a meaning there, and it may be a password.
-        if url.query_pairs().any(|(name, _)| name != "protocol") {
-            return Err(EXPECTED);
-        }
-        let masked = mask_login(url).ok_or(EXPECTED)?;
-        Ok(Self { info, masked })
     }
 }
 
