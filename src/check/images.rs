@@ -55,12 +55,11 @@ pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
     let _ = timeout(Duration::from_secs(2), tasks.wait()).await;
     let place = place(settings);
     match outcome {
-        Ok(findings) => {
-            let named = |finding: Finding| Finding {
-                message: format!("{place} {}", finding.message),
-                ..finding
-            };
-            findings.into_iter().map(named).collect()
+        Ok(mut findings) => {
+            for finding in &mut findings {
+                finding.message = format!("{place} {}", finding.message);
+            }
+            findings
         }
         Err(error) => failed(format!("{place}: {error}")),
     }

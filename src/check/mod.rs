@@ -28,19 +28,14 @@ pub async fn run(settings: &Settings, upload: bool) -> Report {
         Err(finding) => return Report::new(vec![finding]),
     };
     let (redis, foreign, wechat, images, login) = tokio::join!(
-        redis::run(settings, probe.redis()),
+        redis::run(settings, probe.redis.as_ref()),
         probe.foreign_entries(&settings.accounts),
         wechat::run(settings, &probe),
         images::run(settings, upload),
         login::run(settings),
     );
-    let mut findings = own(settings);
-    findings.extend(redis);
-    findings.extend(foreign);
-    findings.extend(wechat);
-    findings.extend(images);
-    findings.extend(login);
-    Report::new(findings)
+    let findings = [own(settings), redis, foreign, wechat, images].into_iter().flatten();
+    Report::new(findings.chain(login).collect())
 }
 
 /// Findings about the settings alone.

@@ -56,18 +56,12 @@ fn slow(settings: &Settings) -> Finding {
 /// Where Redis is, its password masked.
 fn place(settings: &Settings) -> String {
     let redis = &settings.redis;
-    let nodes = || {
-        redis
-            .nodes
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let nodes: Vec<String> = redis.nodes.iter().map(ToString::to_string).collect();
+    let nodes = nodes.join(", ");
     match redis.mode {
         RedisMode::Standalone => format!("{} (standalone)", redis.url.masked()),
-        RedisMode::Sentinel => format!("the master \"{}\" of the sentinels {}", redis.sentinel_service, nodes()),
-        RedisMode::Cluster => format!("the cluster {}", nodes()),
+        RedisMode::Sentinel => format!("the master \"{}\" of the sentinels {nodes}", redis.sentinel_service),
+        RedisMode::Cluster => format!("the cluster {nodes}"),
     }
 }
 
