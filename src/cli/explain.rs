@@ -198,7 +198,7 @@ fn verdict_as_text(claim: &Claim, verdict: &Verdict) -> String {
 }
 
 fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
-    let (verdict, mistakes) = match verdict {
+    let (mut found, mistakes) = match verdict {
         Verdict::Right => (json!({ "verdict": "right" }), [].as_slice()),
         Verdict::Explained { mistakes, signed } => (
             json!({ "verdict": "explained", "signed": signed.without_ticket() }),
@@ -209,7 +209,6 @@ fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
             (json!({ "verdict": "unexplained", "tried": tried }), [].as_slice())
         }
     };
-    let mut found = verdict;
     found["mistakes"] = mistakes_as_json(mistakes);
     found["expected"] = claim.without_ticket().into();
     if let Some(warning) = claim.warning() {
