@@ -5,7 +5,7 @@ pub(super) mod auth;
 pub(super) mod image_store;
 pub(super) mod tls;
 
-pub use auth::{Auth, Jwt, JwtKeys};
+pub use auth::{Auth, JwtKeys};
 pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
 pub use tls::{TlsFiles, TlsPem};
 
