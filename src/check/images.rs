@@ -84,7 +84,7 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
         resolved::ImageStore::Http(_) => {
             "check that the service is up and matches image_store.http.headers, field, success_pointer and url_pointer"
         }
-        resolved::ImageStore::S3(s3) if s3.keys.is_none() => {
+        resolved::ImageStore::S3(s3) if s3.section.keys().is_none() => {
             "set image_store.s3.access_key_id and secret_access_key, or give this machine, container or pod a role that may put \
              objects there (EC2, ECS, EKS)"
         }

@@ -30,21 +30,15 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     rate_limit(settings, &mut findings);
     header_keys(settings, &mut findings);
     bounds(settings, &mut findings);
-    let resolved = resolve(settings, &mut findings);
-    (resolved, findings.0)
-}
-
-/// The sections that come in several kinds, reduced to the kind that is chosen.
-fn resolve(settings: &Settings, findings: &mut Findings) -> Option<Resolved> {
-    // All before the first `?`, so that the problems of all are reported.
-    let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, findings);
-    let auth = auth::resolve(&settings.auth, findings);
-    let internal_tls = tls::resolve(&settings.internal, findings);
-    Some(Resolved {
-        image_store: image_store?,
-        auth: auth?,
+    let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, &mut findings);
+    let auth = auth::resolve(&settings.auth, &mut findings);
+    let internal_tls = tls::resolve(&settings.internal, &mut findings);
+    let resolved = image_store.zip(auth).map(|(image_store, auth)| Resolved {
+        image_store,
+        auth,
         internal_tls,
-    })
+    });
+    (resolved, findings.0)
 }
 
 fn listeners(settings: &Settings, findings: &mut Findings) {

@@ -6,7 +6,7 @@ pub(super) mod image_store;
 pub(super) mod tls;
 
 pub use auth::{Auth, JwtKeys};
-pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
+pub use image_store::{HttpStore, ImageStore, S3Store};
 pub use tls::{TlsFiles, TlsPem};
 
 use super::problem::{Finding, Findings, Problem, Problems};
