@@ -159,8 +159,7 @@ pub(super) fn internal_tls(settings: &Settings) -> Result<Option<Tls>, UnusableS
     let Some(files) = &settings.resolved.internal_tls else {
         return Ok(None);
     };
-    let certificate = files.certified_key(&files.read());
-    let certificate = certificate.map_err(|(key, problem)| UnusableSetting::new(key, problem))?;
-    let tls = Tls::new(certificate).map_err(|error| UnusableSetting::new("internal.tls_certificate_file", error))?;
+    let tls = Tls::new(files.certified_key(&files.read())?)
+        .map_err(|error| UnusableSetting::new("internal.tls_certificate_file", error))?;
     Ok(Some(tls))
 }

@@ -112,8 +112,8 @@ impl Findings {
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct UnusableSetting {
-    key: &'static str,
-    problem: String,
+    pub(super) key: &'static str,
+    pub(super) problem: String,
 }
 
 impl UnusableSetting {
