@@ -55,7 +55,7 @@ pub(super) use network::is_loopback;
 pub use network::{Address, HostPort, OptionalAddress, networks};
 pub use pem_file::CaFile;
 pub use pointer::{JsonPointer, Scalar, UrlPlace};
-pub use proxy::{HttpProxy, ProxyUrl};
+pub use proxy::HttpProxy;
 pub use redis_url::RedisUrl;
 pub(crate) use url::parse_http;
 pub use url::{BaseUrl, KeySetUrl, OptionalUrl, Origin, PublicBase};
