@@ -70,7 +70,7 @@ fn mistakes_are_all_reported_with_their_lines() {
     let expected = [
         "1: listen: unknown key; did you mean internal.listen or server.listen?",
         "4: server.lisen: unknown key; did you mean server.listen?",
-        "5: server.request_timeout = 30: expected a duration such as \"5s\", \"300s\" or \"72h\" \
+        "5: server.request_timeout = 30: expected a duration such as \"5s\", \"300s\" or \"1h\" \
          (1ms to 24h)",
         "6: server.trusted_proxies[1] = \"nonsense\": expected a network such as \"10.0.0.0/8\", or \"10.0.0.7/32\" \
          for one address",

@@ -25,7 +25,7 @@ impl<const LEAST_MS: u64, const MOST_HOURS: u64> AsText for DurationWithin<LEAST
             0 => format!("at most {MOST_HOURS}h; \"0s\" is off"),
             _ => format!("{LEAST_MS}ms to {MOST_HOURS}h"),
         };
-        format!("expected a duration such as \"5s\", \"300s\" or \"72h\" ({bounds})")
+        format!("expected a duration such as \"5s\", \"300s\" or \"1h\" ({bounds})")
     }
 
     fn parse(text: &str) -> Option<Duration> {
