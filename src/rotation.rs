@@ -70,9 +70,7 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
                 tracing::info!("internal.tls_certificate_file: the certificate has changed; it is used from now on");
             }
             Ok(_) => {}
-            Err((key, problem)) => {
-                tracing::warn!("{key}: {problem}; the certificate that was read before stays in use");
-            }
+            Err(problem) => tracing::warn!("{problem}; the certificate that was read before stays in use"),
         },
     )
     .await;

@@ -72,12 +72,7 @@ pub struct App {
 impl App {
     /// Builds the gateway that `parts` describe, and opens its listeners.
     pub async fn build(parts: AppParts) -> Result<Self, StartError> {
-        let AppParts {
-            settings,
-            replica,
-            sandbox,
-        } = parts;
-        let current = Arc::new(ArcSwap::from_pointee(settings));
+        let current = Arc::new(ArcSwap::from_pointee(parts.settings));
         let settings = current.load_full();
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(settings.credentials.backend == Backend::Redis)?;
@@ -86,7 +81,7 @@ impl App {
         let builder = Builder {
             settings: &settings,
             current,
-            replica,
+            replica: parts.replica,
             wechat: Arc::new(wechat),
             metrics,
             lifecycle: &lifecycle,
@@ -97,7 +92,7 @@ impl App {
             api: Arc::clone(&api),
             docs: settings.server.docs,
             base_path: settings.server.base_path.clone(),
-            sandbox,
+            sandbox: parts.sandbox,
             request_timeout: settings.server.request_timeout,
         };
         Ok(Self {
@@ -130,7 +125,6 @@ impl App {
     }
 
     /// The internal listener's address, if there is one.
-    #[must_use]
     pub fn internal_address(&self) -> Option<SocketAddr> {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
     }
@@ -193,10 +187,8 @@ impl App {
         let take_over_secrets = rotation::take_over_secrets(Arc::clone(&self.api));
         background.spawn(stop.clone().run_until_cancelled_owned(take_over_secrets));
         if let (Some(files), Some(tls)) = (self.settings.resolved.internal_tls.clone(), self.internal_tls.clone()) {
-            background.spawn(
-                stop.clone()
-                    .run_until_cancelled_owned(rotation::take_over_certificate(files, tls)),
-            );
+            let take_over_certificate = rotation::take_over_certificate(files, tls);
+            background.spawn(stop.clone().run_until_cancelled_owned(take_over_certificate));
         }
         let api = Arc::clone(&self.api);
         background.spawn(repeat(RateLimit::SWEEP_INTERVAL, stop.clone(), move || {
@@ -213,7 +205,6 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 }
 
 /// A name for this process, in the journal and in traces: the host's, and a random part, since a host may run several.
-#[must_use]
 pub fn replica_name() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "wxgate".to_owned());
     format!("{host}-{:04x}", rand::random::<u16>())

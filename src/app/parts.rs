@@ -61,7 +61,7 @@ impl<'a> Builder<'a> {
         Ok(match self.settings.credentials.backend {
             Backend::Memory => Arc::new(MemoryStore::default()),
             Backend::Redis => {
-                let store = RedisStore::new(&self.settings.resolved.redis, &self.settings.http_client.ca_file)
+                let store = RedisStore::new(&self.settings.redis, &self.settings.http_client.ca_file)
                     .map_err(|error| UnusableSetting::new("redis", error))?;
                 let (store, interval) = (Arc::new(store), self.settings.credentials.adopt_interval);
                 let Lifecycle { background, stop, .. } = self.lifecycle;
@@ -72,25 +72,19 @@ impl<'a> Builder<'a> {
     }
 
     fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, UnusableSetting> {
-        let Lifecycle {
-            cut_off,
-            tasks_done,
-            tasks,
-            background,
-            ..
-        } = self.lifecycle;
+        let lifecycle = self.lifecycle;
         let services = Services {
             store: Arc::clone(store),
             journal: Journal::start(
                 Arc::clone(store),
                 &self.replica,
                 self.settings.accounts.len(),
-                background,
-                tasks_done.clone(),
+                &lifecycle.background,
+                lifecycle.tasks_done.clone(),
             ),
             metrics: self.metrics.credentials.clone(),
-            tasks: tasks.clone(),
-            cut_off: cut_off.clone(),
+            tasks: lifecycle.tasks.clone(),
+            cut_off: lifecycle.cut_off.clone(),
             turns: turns(),
         };
         let policy = Policy::new(&self.settings.credentials, &self.settings.wechat);
@@ -165,8 +159,7 @@ pub(super) fn internal_tls(settings: &Settings) -> Result<Option<Tls>, UnusableS
     let Some(files) = &settings.resolved.internal_tls else {
         return Ok(None);
     };
-    let certificate = files.certified_key(&files.read());
-    let certificate = certificate.map_err(|(key, problem)| UnusableSetting::new(key, problem))?;
-    let tls = Tls::new(certificate).map_err(|error| UnusableSetting::new("internal.tls_certificate_file", error))?;
+    let tls = Tls::new(files.certified_key(&files.read())?)
+        .map_err(|error| UnusableSetting::new("internal.tls_certificate_file", error))?;
     Ok(Some(tls))
 }

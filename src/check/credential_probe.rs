@@ -18,8 +18,8 @@ use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
 /// Gets tokens and tickets, from Redis or from WeChat.
 pub struct CredentialProbe {
-    redis: Option<RedisStore>,
-    client: WeChatClient,
+    pub(super) redis: Option<RedisStore>,
+    pub(super) client: WeChatClient,
     settings: settings::Credentials,
 }
 
@@ -36,9 +36,7 @@ pub enum ProbedToken {
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     #[error(transparent)]
-    NoToken(CallError),
-    #[error(transparent)]
-    NoTicket(CallError),
+    Refused(CallError),
     /// WeChat was not asked, since that might replace the token in use.
     #[error("{0}")]
     LeftAlone(String),
@@ -58,7 +56,7 @@ impl CredentialProbe {
         let redis = match settings.credentials.backend {
             Backend::Memory => None,
             Backend::Redis => {
-                let store = RedisStore::new(&settings.resolved.redis, &settings.http_client.ca_file);
+                let store = RedisStore::new(&settings.redis, &settings.http_client.ca_file);
                 Some(store.map_err(|error| Finding::failed("redis", error.to_string()))?)
             }
         };
@@ -73,14 +71,6 @@ impl CredentialProbe {
         })
     }
 
-    pub(super) fn redis(&self) -> Option<&RedisStore> {
-        self.redis.as_ref()
-    }
-
-    pub(super) fn client(&self) -> &WeChatClient {
-        &self.client
-    }
-
     /// A token of `account`'s.
     pub async fn token(&self, account: &Account) -> Result<ProbedToken, Missing> {
         if account.token_api == TokenApi::Classic
@@ -92,7 +82,7 @@ impl CredentialProbe {
             .client
             .stable_token(&account.app_id, &account.app_secret, false)
             .await;
-        Ok(ProbedToken::Issued(issued.map_err(Missing::NoToken)?.value))
+        Ok(ProbedToken::Issued(issued.map_err(Missing::Refused)?.value))
     }
 
     /// The ticket that the cluster signs with, or WeChat's current one.
@@ -102,7 +92,7 @@ impl CredentialProbe {
         }
         let token = self.token(account).await?;
         let issued = self.client.ticket(token.value(), "jsapi").await;
-        Ok(issued.map_err(Missing::NoTicket)?.value)
+        Ok(issued.map_err(Missing::Refused)?.value)
     }
 
     /// The token in Redis, if it can be read.

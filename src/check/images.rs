@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{Finding, Options};
+use super::Finding;
 use crate::http_client::{self, certificate_cure};
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
 use crate::picture::Kind;
@@ -27,7 +27,7 @@ const PUBLIC_LIMIT: Duration = Duration::from_secs(5);
 const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
 
-pub(super) async fn run(settings: &Settings, options: Options) -> Vec<Finding> {
+pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
     let failed = |error: String| {
@@ -44,7 +44,7 @@ pub(super) async fn run(settings: &Settings, options: Options) -> Vec<Finding> {
     };
     let check = async {
         match settings {
-            resolved::ImageStore::Http(_) => ask(&*store, options).await,
+            resolved::ImageStore::Http(_) => ask(&*store, upload).await,
             resolved::ImageStore::Local(_) => write_read_delete(&*store, None).await,
             resolved::ImageStore::S3(_) => write_read_delete(&*store, Some(http)).await,
         }
@@ -55,12 +55,11 @@ pub(super) async fn run(settings: &Settings, options: Options) -> Vec<Finding> {
     let _ = timeout(Duration::from_secs(2), tasks.wait()).await;
     let place = place(settings);
     match outcome {
-        Ok(findings) => {
-            let named = |finding: Finding| Finding {
-                message: format!("{place} {}", finding.message),
-                ..finding
-            };
-            findings.into_iter().map(named).collect()
+        Ok(mut findings) => {
+            for finding in &mut findings {
+                finding.message = format!("{place} {}", finding.message);
+            }
+            findings
         }
         Err(error) => failed(format!("{place}: {error}")),
     }
@@ -85,7 +84,7 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
         resolved::ImageStore::Http(_) => {
             "check that the service is up and matches image_store.http.headers, field, success_pointer and url_pointer"
         }
-        resolved::ImageStore::S3(s3) if s3.keys.is_none() => {
+        resolved::ImageStore::S3(s3) if s3.section.keys().is_none() => {
             "set image_store.s3.access_key_id and secret_access_key, or give this machine, container or pod a role that may put \
              objects there (EC2, ECS, EKS)"
         }
@@ -97,8 +96,8 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
 }
 
 /// Whether an upload service answers. It keeps whatever it is given, so nothing is posted unless asked for.
-async fn ask(store: &dyn ImageStore, options: Options) -> Result<Vec<Finding>, StoreFailure> {
-    let message = if options.upload {
+async fn ask(store: &dyn ImageStore, upload: bool) -> Result<Vec<Finding>, StoreFailure> {
+    let message = if upload {
         let url = store.put(dot()).await?;
         format!("stored a test picture, which stays there: {url}")
     } else {

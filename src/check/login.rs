@@ -13,19 +13,17 @@ const CURE: &str = "look at auth.jwt_jwks_url (open it in a browser: it answers 
 
 /// `None` unless the keys are published.
 pub(super) async fn run(settings: &Settings) -> Option<Finding> {
-    let Auth::Jwt(jwt) = &settings.resolved.auth else {
+    let Auth::Jwt(JwtKeys::Published(url)) = &settings.resolved.auth else {
         return None;
     };
-    let JwtKeys::Published(url) = &jwt.keys else {
-        return None;
-    };
-    let keys = match KeySet::new(url, jwt.algorithm, &settings.http_client) {
+    let algorithm = settings.auth.jwt_algorithm;
+    let keys = match KeySet::new(url, algorithm, &settings.http_client) {
         Ok(keys) => keys,
         Err(error) => return Some(Finding::failed(CHECK, error.to_string())),
     };
     let host = keys.host();
     Some(match keys.count().await {
-        Ok(count) => Finding::ok(CHECK, format!("public keys for {:?} at {host}: {count}", jwt.algorithm)),
+        Ok(count) => Finding::ok(CHECK, format!("public keys for {algorithm:?} at {host}: {count}")),
         Err(problem) => {
             let finding = Finding::failed(CHECK, format!("the login's keys at {host}: {problem}"));
             finding.cure(certificate_cure(&problem).unwrap_or(CURE))

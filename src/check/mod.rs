@@ -20,33 +20,22 @@ use crate::settings::{Backend, Settings};
 /// How many accounts are checked at once.
 const AT_ONCE: usize = 16;
 
-/// What else the operator asks for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Post a tiny picture to an upload service too, although it can't be removed again.
-    pub upload: bool,
-}
-
-/// Checks everything that `settings` name.
-pub async fn run(settings: &Settings, options: Options) -> Report {
+/// Checks everything that `settings` name. With `upload`, a tiny picture is posted to an upload service too, although it
+/// can't be removed again.
+pub async fn run(settings: &Settings, upload: bool) -> Report {
     let probe = match CredentialProbe::open(settings) {
         Ok(probe) => probe,
         Err(finding) => return Report::new(vec![finding]),
     };
     let (redis, foreign, wechat, images, login) = tokio::join!(
-        redis::run(settings, probe.redis()),
+        redis::run(settings, probe.redis.as_ref()),
         probe.foreign_entries(&settings.accounts),
         wechat::run(settings, &probe),
-        images::run(settings, options),
+        images::run(settings, upload),
         login::run(settings),
     );
-    let mut findings = own(settings);
-    findings.extend(redis);
-    findings.extend(foreign);
-    findings.extend(wechat);
-    findings.extend(images);
-    findings.extend(login);
-    Report::new(findings)
+    let findings = [own(settings), redis, foreign, wechat, images].into_iter().flatten();
+    Report::new(findings.chain(login).collect())
 }
 
 /// Findings about the settings alone.

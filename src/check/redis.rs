@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use tokio::time::{Instant, timeout};
 
 use super::{AT_ONCE, Finding};
-use crate::settings::{Account, Backend, RedisMode, Settings, TokenApi};
+use crate::settings::{Account, RedisMode, Settings, TokenApi};
 use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError, keys};
 
 const CHECK: &str = "redis";
@@ -19,7 +19,7 @@ const PINGS: usize = 5;
 const SLOW: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(settings: &Settings, store: Option<&RedisStore>) -> Vec<Finding> {
-    let Some(store) = store.filter(|_| settings.credentials.backend == Backend::Redis) else {
+    let Some(store) = store else {
         return vec![not_used(settings)];
     };
     let mut findings = Vec::new();
@@ -56,18 +56,12 @@ fn slow(settings: &Settings) -> Finding {
 /// Where Redis is, its password masked.
 fn place(settings: &Settings) -> String {
     let redis = &settings.redis;
-    let nodes = || {
-        redis
-            .nodes
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let nodes: Vec<String> = redis.nodes.iter().map(ToString::to_string).collect();
+    let nodes = nodes.join(", ");
     match redis.mode {
         RedisMode::Standalone => format!("{} (standalone)", redis.url.masked()),
-        RedisMode::Sentinel => format!("the master \"{}\" of the sentinels {}", redis.sentinel_service, nodes()),
-        RedisMode::Cluster => format!("the cluster {}", nodes()),
+        RedisMode::Sentinel => format!("the master \"{}\" of the sentinels {nodes}", redis.sentinel_service),
+        RedisMode::Cluster => format!("the cluster {nodes}"),
     }
 }
 

@@ -86,7 +86,6 @@ impl Finding {
     }
 
     /// What it is about, with the account.
-    #[must_use]
     pub fn subject(&self) -> String {
         match &self.app_id {
             None => self.check.to_owned(),

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
@@ -43,7 +42,7 @@ pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Fin
 async fn reach_and_clock(settings: &Settings, probe: &CredentialProbe) -> Vec<Finding> {
     let (asked, asked_at) = (Instant::now(), SystemTime::now());
     let host = settings.wechat.api_base_url.as_str();
-    match probe.client().date().await {
+    match probe.client.date().await {
         Ok(date) => {
             let took = asked.elapsed();
             let answers = format!("{host} answers in {} ms", took.as_millis());
@@ -98,7 +97,7 @@ fn clock(date: Option<SystemTime>, now: SystemTime) -> Finding {
 
 async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding {
     let finding = match probe.token(account).await {
-        Ok(ProbedToken::InUse(token)) => match probe.client().probe(&token).await {
+        Ok(ProbedToken::InUse(token)) => match probe.client.probe(&token).await {
             Ok(()) => Finding::ok(
                 CHECK,
                 "WeChat takes the classic token in use; AppSecret and IP list were not tried, for that takes a new token",
@@ -106,12 +105,11 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
             Err(error) => refused(&error, ErrCode::meaning, "the classic token in use"),
         },
         Ok(ProbedToken::Issued(_)) if !account.jsapi => Finding::ok(CHECK, issued(account)),
-        Ok(ProbedToken::Issued(token)) => match probe.client().ticket(&token, "jsapi").await {
+        Ok(ProbedToken::Issued(token)) => match probe.client.ticket(&token, "jsapi").await {
             Ok(_) => Finding::ok(CHECK, issued(account)),
             Err(error) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
         },
-        Err(Missing::NoToken(error)) => refused(&error, ErrCode::meaning_of_token_call, "no access_token"),
-        Err(Missing::NoTicket(error)) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
+        Err(Missing::Refused(error)) => refused(&error, ErrCode::meaning_of_token_call, "no access_token"),
         Err(Missing::LeftAlone(why)) => Finding::warning(CHECK, why).cure(
             "to try AppSecret and IP list without harm, run the check with this account's token_api = \"stable\", whose \
              tokens are apart from classic ones",
@@ -137,7 +135,6 @@ fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Fi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::State;
 
     #[test]
     fn clock_may_differ_by_seconds() {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ConfigArgs, Failure, block_on, print};
-use crate::check::{self, Finding, Options, State, name_some};
+use crate::check::{self, Finding, State, name_some};
 use crate::http::serve::raise_open_files;
 
 #[derive(Args)]
@@ -21,8 +21,7 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let settings = args.config.load()?;
     raise_open_files();
-    let options = Options { upload: args.upload };
-    let report = block_on(async { Ok(check::run(&settings, options).await) })?;
+    let report = block_on(async { Ok(check::run(&settings, args.upload).await) })?;
     if args.json {
         let json = serde_json::to_string_pretty(&report);
         print(&json.map_err(|error| Failure::Running(error.to_string()))?)?;

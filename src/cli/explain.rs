@@ -6,7 +6,6 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{ConfigArgs, Failure, block_on, print};
-use crate::account::AppId;
 use crate::check::CredentialProbe;
 use crate::jssdk::explain::{
     self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict,
@@ -145,9 +144,12 @@ fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Accoun
         None => accounts.next(),
         Some(app_id) => accounts.find(|account| account.app_id.as_str() == app_id),
     };
-    let known = || settings.accounts.iter().map(|account| &account.app_id);
     found.ok_or_else(|| {
-        let known: Vec<&str> = known().map(AppId::as_str).collect();
+        let known: Vec<&str> = settings
+            .accounts
+            .iter()
+            .map(|account| account.app_id.as_str())
+            .collect();
         Failure::Settings(format!("--app-id: the settings have {}", known.join(", ")))
     })
 }
@@ -196,7 +198,7 @@ fn verdict_as_text(claim: &Claim, verdict: &Verdict) -> String {
 }
 
 fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
-    let (verdict, mistakes) = match verdict {
+    let (mut found, mistakes) = match verdict {
         Verdict::Right => (json!({ "verdict": "right" }), [].as_slice()),
         Verdict::Explained { mistakes, signed } => (
             json!({ "verdict": "explained", "signed": signed.without_ticket() }),
@@ -207,7 +209,6 @@ fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
             (json!({ "verdict": "unexplained", "tried": tried }), [].as_slice())
         }
     };
-    let mut found = verdict;
     found["mistakes"] = mistakes_as_json(mistakes);
     found["expected"] = claim.without_ticket().into();
     if let Some(warning) = claim.warning() {

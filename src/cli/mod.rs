@@ -107,7 +107,6 @@ enum Failure {
 }
 
 /// Runs the command line of this process.
-#[must_use]
 pub fn main() -> ExitCode {
     let bare = std::env::args_os().len() < 2;
     let cli = if bare {

@@ -119,10 +119,7 @@ impl LocalSandbox {
             ("WXGATE__CREDENTIALS__BACKEND", "memory".to_owned()),
             ("WXGATE__IMAGE_STORE__BACKEND", "local".to_owned()),
         ];
-        settings
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        settings.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

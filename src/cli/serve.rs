@@ -28,13 +28,11 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     block_on(async {
         let mut sources = args.config.sources();
-        let sandbox = if args.sandbox {
-            Some(LocalSandbox::open(args.sandbox_listen).await?)
-        } else {
-            None
-        };
-        if let Some(sandbox) = &sandbox {
-            sources.overrides = sandbox.settings();
+        let mut sandbox = None;
+        if args.sandbox {
+            let open = LocalSandbox::open(args.sandbox_listen).await?;
+            sources.overrides = open.settings();
+            sandbox = Some(open);
         }
         let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
         let replica = replica_name();

@@ -3,7 +3,7 @@
 //!
 //! - `values`: the types of single settings
 //! - `sections`: a struct per section, with its defaults; the field docs are the manual
-//! - `problem`: what is wrong, as the operator reads it; `unusable`: what turns out only when a setting is used
+//! - `problem`: what is wrong, as the operator reads it
 //! - `resolved`: the sections that come in several kinds, reduced to the kind that is chosen
 //! - `validate`: checks that need more than one field; `warnings`: what is allowed but risky
 //! - `loader`: how file, environment and secret files become [`Settings`]
@@ -15,11 +15,11 @@ pub mod resolved;
 mod sections;
 #[cfg(test)]
 mod tests;
-mod unusable;
 mod validate;
 pub mod values;
 mod warnings;
 
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -28,12 +28,11 @@ use serde::{Deserialize, Serialize};
 use crate::account::AppId;
 use crate::secret::Secret;
 pub use loader::{Partial, Reread, SecretFiles, Sources};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, UnusableSetting};
 pub use sections::*;
-pub use unusable::UnusableSetting;
 
 /// Everything an operator can set, complete and checked.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The public listener.
@@ -72,9 +71,15 @@ pub struct Settings {
 /// Nothing else in them ever changes.
 pub type CurrentSettings = Arc<ArcSwap<Settings>>;
 
+/// As `wxgate config` prints them.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_masked_toml())
+    }
+}
+
 impl Settings {
     /// The AppSecret of the account `app_id`, if it is one of the settings'.
-    #[must_use]
     pub fn app_secret(&self, app_id: &AppId) -> Option<&Secret> {
         let account = self.accounts.iter().find(|account| account.app_id == *app_id)?;
         Some(&account.app_secret)
@@ -85,7 +90,6 @@ impl Settings {
     /// # Panics
     ///
     /// If `image_store.local.directory` is not UTF-8, which it always is in loaded settings.
-    #[must_use]
     #[expect(
         clippy::expect_used,
         reason = "every other field is text, a number, a boolean, or lists and tables of them"

@@ -1,6 +1,6 @@
 //! What is wrong with the settings, as the operator reads it.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 
 /// Where a setting was written. Problems are listed in this order.
@@ -10,7 +10,7 @@ pub(super) enum Place {
     Variable(String),
 }
 
-impl fmt::Display for Place {
+impl Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
@@ -39,7 +39,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
@@ -76,15 +76,10 @@ impl Problems {
     }
 }
 
-impl fmt::Display for Problems {
+impl Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
+        let lines: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -110,5 +105,21 @@ impl Findings {
                 text: text.into(),
             });
         }
+    }
+}
+
+/// A setting that is well-formed but can't be used, which turns out only when it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct UnusableSetting {
+    pub(super) key: &'static str,
+    pub(super) problem: String,
+}
+
+impl UnusableSetting {
+    /// `problem` is what is wrong with the setting `key`; it holds no value that may be secret.
+    pub(crate) fn new(key: &'static str, problem: impl Display) -> Self {
+        let problem = problem.to_string();
+        Self { key, problem }
     }
 }

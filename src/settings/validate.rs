@@ -1,22 +1,18 @@
 //! Checks that need more than one field to be decided, or a section as a whole.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::Settings;
 use super::problem::{Finding, Findings};
-use super::resolved::{Resolved, auth, image_store, redis, tls};
+use super::resolved::{Resolved, auth, image_store, tls};
 use super::values::{KeyTemplate, Origin};
+use super::{RedisMode, Settings};
 use crate::account::AppId;
 use crate::secret::Secret;
-
-const DAY: Duration = Duration::from_hours(24);
-/// With less, no connection and no answer would be waited for.
-const SHORTEST: Duration = Duration::from_millis(1);
-const PER_SECOND: u32 = 1_000_000;
 
 /// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
@@ -27,29 +23,22 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     http_client(settings, &mut findings);
     accounts(settings, &mut findings);
     clients(settings, &mut findings);
+    redis(settings, &mut findings);
     redis_keys(settings, &mut findings);
     lock(settings, &mut findings);
     media(settings, &mut findings);
     rate_limit(settings, &mut findings);
     header_keys(settings, &mut findings);
     bounds(settings, &mut findings);
-    let resolved = resolve(settings, &mut findings);
-    (resolved, findings.0)
-}
-
-/// The sections that come in several kinds, reduced to the kind that is chosen.
-fn resolve(settings: &Settings, findings: &mut Findings) -> Option<Resolved> {
-    // All before the first `?`, so that the problems of all are reported.
-    let redis = redis::resolve(&settings.redis, findings);
-    let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, findings);
-    let auth = auth::resolve(&settings.auth, findings);
-    let internal_tls = tls::resolve(&settings.internal, findings);
-    Some(Resolved {
-        image_store: image_store?,
-        redis,
-        auth: auth?,
+    let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, &mut findings);
+    let auth = auth::resolve(&settings.auth, &mut findings);
+    let internal_tls = tls::resolve(&settings.internal, &mut findings);
+    let resolved = image_store.zip(auth).map(|(image_store, auth)| Resolved {
+        image_store,
+        auth,
         internal_tls,
-    })
+    });
+    (resolved, findings.0)
 }
 
 fn listeners(settings: &Settings, findings: &mut Findings) {
@@ -63,15 +52,15 @@ fn listeners(settings: &Settings, findings: &mut Findings) {
 /// Routes that take whatever is below them would take what is below the base path too. WeChat's paths that take an
 /// AppSecret or a client's secret would lose their first part, and be passed to WeChat with the secret.
 fn base_paths(settings: &Settings, findings: &mut Findings) {
-    let listeners = [
-        ("server.base_path", &settings.server.base_path, ["docs"].as_slice()),
+    let (public, internal) = (&settings.server.base_path, &settings.internal.base_path);
+    for (key, path, taken) in [
+        ("server.base_path", public, ["docs"].as_slice()),
         (
             "internal.base_path",
-            &settings.internal.base_path,
+            internal,
             &["console", "credentials", "cgi-bin", "sns"],
         ),
-    ];
-    for (key, path, taken) in listeners {
+    ] {
         let first = path.as_str().split('/').nth(1).unwrap_or_default();
         let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/wxgate\"");
         let is_taken = taken.iter().any(|own| own.eq_ignore_ascii_case(first));
@@ -138,6 +127,19 @@ fn clients(settings: &Settings, findings: &mut Findings) {
     }
 }
 
+fn redis(settings: &Settings, findings: &mut Findings) {
+    let redis = &settings.redis;
+    let reachable = redis.mode == RedisMode::Standalone || !redis.nodes.is_empty();
+    let text = "missing: redis.mode \"sentinel\" and \"cluster\" need addresses, \"host:port\"";
+    findings.require(reachable, &["redis.nodes", "redis.mode"], text);
+    let named = redis.mode != RedisMode::Sentinel || !redis.sentinel_service.trim().is_empty();
+    let text = "missing: redis.mode \"sentinel\" needs the master's name";
+    findings.require(named, &["redis.sentinel_service", "redis.mode"], text);
+    let complete = redis.sentinel_username.is_empty() || !redis.sentinel_password.is_blank();
+    let text = "missing: redis.sentinel_username has no effect without a password";
+    findings.require(complete, &["redis.sentinel_password", "redis.sentinel_username"], text);
+}
+
 fn redis_keys(settings: &Settings, findings: &mut Findings) {
     let credentials = &settings.credentials;
     let templates = [
@@ -178,6 +180,7 @@ fn media(settings: &Settings, findings: &mut Findings) {
     findings.require(!media.allowed_types.is_empty(), &["media.allowed_types"], text);
     let text = "expected 1 or more, or nothing can be uploaded";
     findings.require(media.max_concurrent > 0, &["media.max_concurrent"], text);
+    at_most(100_000, media.max_concurrent, "media.max_concurrent", findings);
 }
 
 fn rate_limit(settings: &Settings, findings: &mut Findings) {
@@ -191,6 +194,8 @@ fn rate_limit(settings: &Settings, findings: &mut Findings) {
         let text = format!("has no effect alone; set {rate_key} too");
         let key = format!("rate_limit.{route}_burst");
         findings.require(burst == 0 || per_second > 0, &[&key, &rate_key], text);
+        at_most(1_000_000, per_second, &rate_key, findings);
+        at_most(1_000_000, burst, &key, findings);
     }
 }
 
@@ -206,100 +211,37 @@ fn header_keys(settings: &Settings, findings: &mut Findings) {
     }
 }
 
+fn at_most<N: PartialOrd + Copy + fmt::Display>(most: N, amount: N, key: &str, findings: &mut Findings) {
+    findings.require(amount <= most, &[key], format!("expected {most} at most"));
+}
+
 /// Refuses amounts so far out that they must be typing mistakes.
 fn bounds(settings: &Settings, findings: &mut Findings) {
-    for (key, amount) in durations(settings) {
-        let (least, most) = match key {
-            // Every replica asks Redis this often, for each account.
-            "credentials.adopt_interval" => (10 * SHORTEST, DAY),
-            // Without a delay the drain begins at once.
-            "server.shutdown_delay" => (Duration::ZERO, DAY),
-            "credentials.ticket_max_age" => (SHORTEST, 30 * DAY),
-            _ => (SHORTEST, DAY),
-        };
-        let text = format!("expected {} to {}", format_duration(least), format_duration(most));
-        findings.require((least..=most).contains(&amount), &[key], text);
-    }
-    for (key, amount, most) in counts(settings) {
-        findings.require(amount <= u64::from(most), &[key], format!("expected {most} at most"));
-    }
+    // WeChat allows 2000; a sandbox may allow more.
+    let calls = settings.credentials.daily_token_calls;
+    at_most(1_000_000, calls, "credentials.daily_token_calls", findings);
     min_expires_in(settings, findings);
     // More than this would not fit into the memory or the time that an upload has.
     let text = "expected 1GiB at most; WeChat's photos have 10 MiB at most";
     findings.require(settings.media.max_bytes <= bytesize::GIB, &["media.max_bytes"], text);
-    let buffer = 64 * bytesize::KIB..=64 * bytesize::GIB;
+    let fits = (64 * bytesize::KIB..=64 * bytesize::GIB).contains(&settings.internal.proxy_buffer);
     let text = "expected 64KiB, which is what one call may hold, to 64GiB";
-    findings.require(
-        buffer.contains(&settings.internal.proxy_buffer),
-        &["internal.proxy_buffer"],
-        text,
-    );
+    findings.require(fits, &["internal.proxy_buffer"], text);
 }
 
 /// A token that is replaced for longer than any token lives would be a key of its own.
 fn min_expires_in(settings: &Settings, findings: &mut Findings) {
     const LONGEST: Duration = Duration::from_hours(2);
     let internal = &settings.internal;
-    let of_clients = internal.clients.iter().enumerate();
-    let of_clients =
-        of_clients.map(|(i, client)| (format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
-    let of_all = ("internal.min_expires_in".to_owned(), internal.min_expires_in);
-    for (key, amount) in of_clients.chain([of_all]) {
+    let mut amounts = vec![("internal.min_expires_in".to_owned(), internal.min_expires_in)];
+    for (i, client) in internal.clients.iter().enumerate() {
+        amounts.push((format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
+    }
+    for (key, amount) in amounts {
         let text = "expected 2h at most, the life of WeChat's tokens: a token that was handed out works through the pass-through \
                     for as long as its client was promised";
         findings.require(amount <= LONGEST, &[&key], text);
     }
-}
-
-/// Keys and their amounts.
-fn durations(settings: &Settings) -> [(&'static str, Duration); 14] {
-    let Settings {
-        server,
-        wechat,
-        credentials,
-        redis,
-        ..
-    } = settings;
-    [
-        ("server.request_timeout", server.request_timeout),
-        ("server.shutdown_delay", server.shutdown_delay),
-        ("server.shutdown_grace", server.shutdown_grace),
-        ("wechat.connect_timeout", wechat.connect_timeout),
-        ("wechat.timeout", wechat.timeout),
-        ("wechat.media_timeout", wechat.media_timeout),
-        ("credentials.refresh_ahead", credentials.refresh_ahead),
-        ("credentials.ticket_max_age", credentials.ticket_max_age),
-        ("credentials.adopt_interval", credentials.adopt_interval),
-        ("credentials.lock_ttl", credentials.lock_ttl),
-        ("credentials.lock_wait", credentials.lock_wait),
-        ("redis.connect_timeout", redis.connect_timeout),
-        ("redis.response_timeout", redis.response_timeout),
-        ("image_store.http.timeout", settings.image_store.http.timeout),
-    ]
-}
-
-/// Keys, their amounts, and the most of each.
-fn counts(settings: &Settings) -> [(&'static str, u64, u32); 6] {
-    let limits = &settings.rate_limit;
-    let uploads = u64::try_from(settings.media.max_concurrent).unwrap_or(u64::MAX);
-    // WeChat allows 2000; a sandbox may allow more.
-    let calls = settings.credentials.daily_token_calls.into();
-    [
-        ("media.max_concurrent", uploads, 100_000),
-        ("credentials.daily_token_calls", calls, 1_000_000),
-        (
-            "rate_limit.jssdk_per_second",
-            limits.jssdk_per_second.into(),
-            PER_SECOND,
-        ),
-        ("rate_limit.jssdk_burst", limits.jssdk_burst.into(), PER_SECOND),
-        (
-            "rate_limit.upload_per_second",
-            limits.upload_per_second.into(),
-            PER_SECOND,
-        ),
-        ("rate_limit.upload_burst", limits.upload_burst.into(), PER_SECOND),
-    ]
 }
 
 /// The index of an earlier entry that equals the one at `index`. Empty ones count as missing, which is reported

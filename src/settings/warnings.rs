@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jsonwebtoken::Algorithm;
 
 use super::values::is_loopback;
-use super::{AuthMode, Backend, ImageStoreBackend, RedisMode, S3Store, Settings, TokenApi};
+use super::{Auth, AuthMode, Backend, ImageStoreBackend, RedisMode, S3Store, Settings, TokenApi};
 use crate::secret::Secret;
 
 /// Shorter keys can be guessed.
@@ -15,7 +15,6 @@ const APP_SECRET_LEN: usize = 32;
 
 impl Settings {
     /// What is legal but risky, a sentence each, for the log at start.
-    #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         [
             self.classic_tokens_in_memory(),
@@ -151,16 +150,33 @@ fn bucket_named_twice(settings: &Settings) -> Option<String> {
 
 /// Secrets that can be guessed, look wrong, or can't be sent by callers. None is ever shown.
 fn about_secrets(settings: &Settings) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (i, account) in settings.accounts.iter().enumerate() {
-        warnings.extend(app_secret(i, &account.app_secret));
+    let Settings {
+        accounts,
+        internal,
+        auth,
+        ..
+    } = settings;
+    let accounts = accounts.iter().enumerate();
+    let mut warnings: Vec<_> = accounts
+        .filter_map(|(i, account)| app_secret(i, &account.app_secret))
+        .collect();
+    for (i, client) in internal.clients.iter().enumerate() {
+        warnings.extend(client_secret(i, &client.name, &client.secret));
     }
-    for (i, client) in settings.internal.clients.iter().enumerate() {
-        warnings.extend(client_secret(i, &client.name, client.secret.expose()));
+    if !internal.operator_key.expose().is_empty() {
+        warnings.extend(short("internal.operator_key", &internal.operator_key));
     }
-    warnings.extend(short_operator_key(settings));
-    warnings.extend(short_api_keys(settings));
-    warnings.extend(short_jwt_secret(settings));
+    match auth.mode {
+        AuthMode::None => {}
+        AuthMode::ApiKey => {
+            let mut short = auth
+                .api_keys
+                .iter()
+                .filter_map(|key| short("a key of auth.api_keys", key));
+            warnings.extend(short.next());
+        }
+        AuthMode::Jwt => warnings.extend(short_jwt_secret(auth)),
+    }
     warnings
 }
 
@@ -190,11 +206,11 @@ fn app_secret(index: usize, secret: &Secret) -> Option<String> {
     })
 }
 
-fn client_secret(index: usize, name: &str, secret: &str) -> Vec<String> {
+fn client_secret(index: usize, name: &str, secret: &Secret) -> Vec<String> {
     let key = format!("internal.clients[{index}].secret ({name})");
     let sent_as_it_is = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
     let mut warnings = Vec::new();
-    if !secret.bytes().all(sent_as_it_is) {
+    if !secret.expose().bytes().all(sent_as_it_is) {
         warnings.push(format!(
             "{key} has other characters than letters, digits, `.`, `_`, `~` and `-`: many SDKs put a secret into a URL without \
              encoding it, which changes it"
@@ -204,19 +220,7 @@ fn client_secret(index: usize, name: &str, secret: &str) -> Vec<String> {
     warnings
 }
 
-fn short_operator_key(settings: &Settings) -> Option<String> {
-    let key = settings.internal.operator_key.expose();
-    short("internal.operator_key", key).filter(|_| !key.is_empty())
-}
-
-fn short_api_keys(settings: &Settings) -> Option<String> {
-    let mut keys = settings.auth.api_keys.iter().map(Secret::expose);
-    let short = keys.find_map(|key| short("a key of auth.api_keys", key));
-    short.filter(|_| settings.auth.mode == AuthMode::ApiKey)
-}
-
-fn short_jwt_secret(settings: &Settings) -> Option<String> {
-    let auth = &settings.auth;
+fn short_jwt_secret(auth: &Auth) -> Option<String> {
     // RFC 7518, section 3.2, requires as many bytes as the hash has.
     let shortest = match auth.jwt_algorithm {
         Algorithm::HS256 => 32,
@@ -224,7 +228,7 @@ fn short_jwt_secret(settings: &Settings) -> Option<String> {
         Algorithm::HS512 => 64,
         _ => return None,
     };
-    (auth.mode == AuthMode::Jwt && auth.jwt_key.expose().len() < shortest).then(|| {
+    (auth.jwt_key.expose().len() < shortest).then(|| {
         format!(
             "auth.jwt_key is shorter than {shortest} bytes, which {:?} requires: anybody who has a token may find it by brute \
              force, and sign tokens",
@@ -233,8 +237,8 @@ fn short_jwt_secret(settings: &Settings) -> Option<String> {
     })
 }
 
-fn short(key: &str, secret: &str) -> Option<String> {
-    let is_short = secret.chars().count() < SHORTEST_KEY;
+fn short(key: &str, secret: &Secret) -> Option<String> {
+    let is_short = secret.expose().chars().count() < SHORTEST_KEY;
     is_short.then(|| format!("{key} is shorter than {SHORTEST_KEY} characters and may be guessed"))
 }
 
@@ -244,25 +248,13 @@ mod tests {
 
     #[test]
     fn addresses_of_the_internet_are_public() {
-        for (ip, public) in [
-            ("8.8.8.8", true),
-            ("2400:3200::1", true),
-            ("::ffff:8.8.8.8", true),
-            ("100.128.0.1", true),
-            ("0.0.0.0", false),
-            ("::", false),
-            ("127.0.0.1", false),
-            ("::1", false),
-            ("10.1.2.3", false),
-            ("172.16.0.1", false),
-            ("192.168.0.1", false),
-            ("169.254.1.1", false),
-            ("100.64.0.1", false),
-            ("fd00::1", false),
-            ("fe80::1", false),
-            ("::ffff:10.0.0.1", false),
-        ] {
-            assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
+        let public = "8.8.8.8 2400:3200::1 ::ffff:8.8.8.8 100.128.0.1";
+        let private = "0.0.0.0 :: 127.0.0.1 ::1 10.1.2.3 172.16.0.1 192.168.0.1 169.254.1.1 100.64.0.1 fd00::1 fe80::1 \
+                       ::ffff:10.0.0.1";
+        for (addresses, expected) in [(public, true), (private, false)] {
+            for ip in addresses.split(' ') {
+                assert_eq!(is_public(ip.parse().unwrap()), expected, "{ip}");
+            }
         }
     }
 }

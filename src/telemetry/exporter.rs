@@ -16,36 +16,22 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use crate::http_client;
 
 /// Why the last request failed, if it did: the SDK's own error says only "network error".
-#[derive(Debug, Clone, Default)]
-pub(super) struct LastFailure(Arc<Mutex<Option<String>>>);
-
-impl LastFailure {
-    fn set(&self, why: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
-    }
-
-    fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+pub(super) type LastFailure = Arc<Mutex<Option<String>>>;
 
 /// A client that remembers why its last request failed.
 #[derive(Debug)]
 pub(super) struct RememberingClient {
-    client: reqwest::Client,
-    failure: LastFailure,
+    pub(super) client: reqwest::Client,
+    pub(super) failure: LastFailure,
 }
 
 impl RememberingClient {
-    pub(super) fn new(client: reqwest::Client, failure: LastFailure) -> Self {
-        Self { client, failure }
-    }
-
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let answer = self.client.send_bytes(request).await;
         // The text of an error without a source may have the URL in it.
         let failure = answer.as_ref().err().filter(|error| error.source().is_some());
-        self.failure.set(failure.map(|error| http_client::cause(&**error)));
+        let why = failure.map(|error| http_client::cause(&**error));
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
         answer
     }
 }
@@ -88,7 +74,8 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
         let outcome = self.exporter.export(batch).await;
         if let Err(error) = &outcome {
             if self.dropped.fetch_add(spans, Ordering::Relaxed) == 0 {
-                let why = self.failure.get().unwrap_or_else(|| error.to_string());
+                let why = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let why = why.unwrap_or_else(|| error.to_string());
                 let advice = match http_client::certificate_cure(&why) {
                     Some(_) => "",
                     None => "; look at telemetry.otlp_endpoint",

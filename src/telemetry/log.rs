@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::debug_fn;
-use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -51,7 +51,7 @@ where
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
-            .with_writer(JsonLines(queue))
+            .with_writer(move || JsonLine(queue.clone()))
             .boxed(),
     };
     (layer, dropped)
@@ -93,20 +93,9 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// Makes each line of JSON short and harmless.
-struct JsonLines(NonBlocking);
-
-impl<'a> MakeWriter<'a> for JsonLines {
-    type Writer = JsonLine;
-
-    fn make_writer(&'a self) -> JsonLine {
-        JsonLine(self.0.clone())
-    }
-}
-
+/// Makes a line of JSON, which the formatter writes at once, short and harmless.
 struct JsonLine(NonBlocking);
 
-/// The formatter writes a line at once.
 impl Write for JsonLine {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         self.0.write_all(&text::json_line(line))?;

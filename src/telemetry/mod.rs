@@ -15,7 +15,7 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::settings::{Settings, Telemetry, UnusableSetting};
+use crate::settings::{Settings, UnusableSetting};
 
 pub use log::flush_log;
 pub use propagation::{PROPAGATED, inject};
@@ -27,26 +27,22 @@ pub use traces::Traces;
 /// `instance` is this process's name. Once per process: only the command line does this, never the library. Before the
 /// process ends, it calls [`flush_log`].
 pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, UnusableSetting> {
-    let Telemetry {
-        log_format,
-        log_level,
-        otlp_endpoint,
-    } = &settings.telemetry;
+    let telemetry = &settings.telemetry;
     let start = |endpoint| Traces::start(endpoint, &settings.http_client, instance);
-    let traces = otlp_endpoint.as_ref().map(start).transpose()?;
-    let filter = EnvFilter::new(log_level.as_str());
+    let traces = telemetry.otlp_endpoint.as_ref().map(start).transpose()?;
+    let filter = EnvFilter::new(telemetry.log_level.as_str());
     log::log_panics();
     let dropped = match &traces {
         // Filters of the whole registry, since a layer's own are asked whenever a span is entered or left.
         None => {
-            let (lines, dropped) = log::lines(*log_format);
+            let (lines, dropped) = log::lines(telemetry.log_format);
             let registry = Registry::default().with(filter).with(FilterFn::new(may_be_logged));
             registry.with(lines).init();
             dropped
         }
         // The log's filter must not apply to the traces.
         Some(traces) => {
-            let (lines, dropped) = log::lines(*log_format);
+            let (lines, dropped) = log::lines(telemetry.log_format);
             let lines = lines.with_filter(filter.and(FilterFn::new(may_be_logged_beside_traces)));
             Registry::default().with(lines).with(traces.layer()).init();
             dropped
@@ -68,7 +64,6 @@ fn may_be_logged_beside_traces(metadata: &Metadata<'_>) -> bool {
 }
 
 /// `time` in milliseconds: `as_millis` gives a u128, which would be a string in a JSON line.
-#[must_use]
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -29,7 +29,6 @@ pub(crate) const KNOWN_METHODS: [Method; 6] = [
 
 /// The span of a request, if there is a collector; the log shows it too. It is a child of the caller's span, if
 /// the headers name one.
-#[must_use]
 pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str) -> Option<Span> {
     let method = if KNOWN_METHODS.contains(method) {
         method.as_str()
@@ -62,7 +61,6 @@ pub fn request_answered(span: &Span, status: StatusCode) {
 }
 
 /// The span of a call to another system, named `peer what`.
-#[must_use]
 pub fn call_span(peer: &str, what: &str) -> Span {
     info_span!(target: TRACES, "call", otel.name = format!("{peer} {what}"), otel.kind = "client")
 }

@@ -50,7 +50,10 @@ impl Traces {
         let failure = LastFailure::default();
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(RememberingClient::new(client, failure.clone()))
+            .with_http_client(RememberingClient {
+                client,
+                failure: failure.clone(),
+            })
             .with_endpoint(traces_url(endpoint).as_str())
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(SEND_LIMIT)

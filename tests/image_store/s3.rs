@@ -289,6 +289,6 @@ fn store_without_keys_is_built_for_the_machines_role() {
         ..Default::default()
     };
     let resolved = keyless.resolve().unwrap();
-    assert!(resolved.keys.is_none());
+    assert!(resolved.section.keys().is_none());
     S3Store::open(&resolved, &direct(), &TaskTracker::new()).unwrap();
 }

@@ -11,7 +11,7 @@ use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHO
 
 fn store(redis: &RedisServer) -> RedisStore {
     let settings: wxgate::settings::Redis = serde_json::from_value(json!({ "url": redis.url() })).unwrap();
-    RedisStore::new(&settings.resolve().unwrap(), &CaFile::default()).unwrap()
+    RedisStore::new(&settings, &CaFile::default()).unwrap()
 }
 
 /// One of the server's counters.

@@ -36,7 +36,7 @@ impl Log {
 /// A store where nothing listens.
 fn unreachable_store() -> Arc<dyn SharedStore> {
     let redis: settings::Redis = serde_json::from_value(json!({ "url": "redis://127.0.0.1:1/0" })).unwrap();
-    Arc::new(RedisStore::new(&redis.resolve().unwrap(), &CaFile::default()).unwrap())
+    Arc::new(RedisStore::new(&redis, &CaFile::default()).unwrap())
 }
 
 fn app_id(account: usize) -> AppId {

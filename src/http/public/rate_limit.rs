@@ -7,7 +7,6 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{Quota, RateLimiter, state::keyed::HashMapStateStore};
 
 use crate::http::{ApiError, Code};
-use crate::settings::Rate;
 
 /// One route's limit; `None` if it is off.
 pub struct RateLimit(Option<RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>>);
@@ -15,8 +14,8 @@ pub struct RateLimit(Option<RateLimiter<IpAddr, HashMapStateStore<IpAddr>, Defau
 impl RateLimit {
     /// A limit of `rate`.
     #[must_use]
-    pub fn new(rate: Option<Rate>) -> Self {
-        Self(rate.map(|rate| RateLimiter::hashmap(Quota::per_second(rate.per_second).allow_burst(rate.burst))))
+    pub fn new(rate: Option<Quota>) -> Self {
+        Self(rate.map(RateLimiter::hashmap))
     }
 
     /// Counts a request from `client`.
@@ -67,11 +66,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_for_a_client_with_many_addresses() {
-        let one = NonZeroU32::MIN;
-        let limit = RateLimit::new(Some(Rate {
-            per_second: one,
-            burst: one,
-        }));
+        let limit = RateLimit::new(Some(Quota::per_second(NonZeroU32::MIN)));
         let address = |network: u128| IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | network << 64));
         let refused = (0..150_000)
             .filter(|network| limit.check(address(*network)).is_err())

@@ -62,14 +62,14 @@ impl Answer {
             UrlPlace::Json(pointer) => {
                 let json = self.json()?;
                 let success = &settings.success_pointer;
-                let value = success.resolve(&json);
-                if !success.is_empty() && !value.is_some_and(|value| settings.success_value.matches(value)) {
+                let value = json.pointer(success.as_str());
+                if !success.as_str().is_empty() && !value.is_some_and(|value| settings.success_value.matches(value)) {
                     let (found, place) = (describe(value), success.as_str());
                     return Err(refused(format!(
                         "its answer has {found} at {place}, not image_store.http.success_value"
                     )));
                 }
-                (pointer.as_str().to_owned(), pointer.resolve(&json).cloned())
+                (pointer.as_str().to_owned(), json.pointer(pointer.as_str()).cloned())
             }
         };
         let url = found.as_ref().and_then(Value::as_str).map(str::trim);

@@ -86,10 +86,10 @@ fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
     }
-    match &settings.keys {
-        Some(keys) => builder
-            .with_access_key_id(keys.id.expose())
-            .with_secret_access_key(keys.secret.expose()),
+    match settings.section.keys() {
+        Some((id, secret)) => builder
+            .with_access_key_id(id.expose())
+            .with_secret_access_key(secret.expose()),
         None => with_role(builder),
     }
 }

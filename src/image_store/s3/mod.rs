@@ -62,7 +62,7 @@ impl S3Store {
     ) -> Result<Self, UnusableSetting> {
         let bucket = Bucket {
             clients: client::open(settings, http)?,
-            with_role: settings.keys.is_none(),
+            with_role: settings.section.keys().is_none(),
             prefix: settings.section.prefix.clone(),
             base: settings.public_base_url.clone(),
         };

@@ -68,7 +68,7 @@ fn read_variable(reader: &mut Reader<'_>, variable: &Source<'_>, text: &str, tar
     match target.shape {
         Shape::Single => reader.single(target, place, single(target, text), &format!("{text:?}")),
         Shape::List if !text.trim_start().starts_with('[') => {
-            reader.begin_list(target, place.clone());
+            reader.add(target, Value::Array(Vec::new()), place.clone(), None);
             let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
             for (i, entry) in entries.enumerate() {
                 let Some(target) = target.index(i) else { continue };

@@ -102,7 +102,7 @@ pub(super) struct Leaf {
 /// The values that one source gives, or several together. Secrets are here unmasked, so neither this
 /// nor a leaf can be printed.
 #[derive(Clone, Default, PartialEq)]
-pub(super) struct Layer(BTreeMap<KeyPath, Leaf>);
+pub(super) struct Layer(pub(super) BTreeMap<KeyPath, Leaf>);
 
 impl Layer {
     /// Adds a value; if there is one at its path already, returns the place of that one.
@@ -192,13 +192,6 @@ impl Layer {
             .map(|(path, leaf)| (path.0.as_slice(), &leaf.value))
             .collect();
         assemble(&leaves)
-    }
-}
-
-/// Layers that have no path in common, as one.
-impl FromIterator<Layer> for Layer {
-    fn from_iter<I: IntoIterator<Item = Self>>(layers: I) -> Self {
-        Self(layers.into_iter().flat_map(|layer| layer.0).collect())
     }
 }
 

@@ -23,7 +23,6 @@ mod reader;
 mod reread;
 mod schema;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -31,7 +30,7 @@ use serde::Deserialize;
 use super::Settings;
 use super::problem::{Finding, Place, Problem, Problems};
 use super::validate;
-use layer::{KeyPath, Layer};
+use layer::KeyPath;
 use reader::Reader;
 use schema::Schema;
 
@@ -52,7 +51,6 @@ pub struct Sources {
 impl Sources {
     /// The file named, and this process's environment. Bytes that are not UTF-8 become replacement
     /// characters, which loading refuses.
-    #[must_use]
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let env = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
@@ -81,13 +79,11 @@ pub struct Partial {
 impl Partial {
     /// What could be read as TOML, secrets masked. It omits a file that is not well-formed: if a quote is missing,
     /// a value may belong to another key, and may be a secret.
-    #[must_use]
     pub fn to_masked_toml(&self) -> String {
         self.printable.as_ref().unwrap_or(&self.settings).to_masked_toml()
     }
 
     /// What is wrong with `key` itself.
-    #[must_use]
     pub fn problems_of(&self, key: &str) -> Option<Problems> {
         self.problems.as_ref()?.about(key)
     }
@@ -104,13 +100,11 @@ impl Settings {
     }
 
     /// Loads and checks settings, and returns what could be read even if something is wrong.
-    #[must_use]
     pub fn load_partial(sources: &Sources) -> Partial {
         let schema = Schema::new();
-        // If the file can't be parsed as a whole, nothing follows from what is missing.
-        let (mut read, well_formed) = match &sources.file {
+        let mut read = match &sources.file {
             Some(path) => Reader::of_file(&schema, path),
-            None => (Reader::new(&schema), true),
+            None => Reader::new(&schema),
         };
         for variables in [&sources.env, &sources.overrides] {
             read.lay_over(environment::read(&schema, variables));
@@ -121,6 +115,7 @@ impl Settings {
             read.problems.push(Problem::new(None, "", MISFIT));
             Self::default()
         });
+        let well_formed = read.well_formed;
         if well_formed {
             check(&mut settings, &mut read, sources);
         }
@@ -140,7 +135,10 @@ impl Settings {
 /// Checks the fields against each other, and resolves the sections that come in several kinds.
 fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
     let (resolved, findings) = validate::check(settings);
-    let problems = cross_problems(findings, sources, &read.layer, &read.failed);
+    let problems: Vec<_> = findings
+        .into_iter()
+        .filter_map(|finding| placed(finding, read, sources))
+        .collect();
     read.problems.extend(problems);
     match resolved {
         Some(resolved) => settings.resolved = resolved,
@@ -150,24 +148,22 @@ fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
     }
 }
 
-/// The findings with their places, except those about a value that was refused: only a default stands in for it.
-fn cross_problems(
-    findings: Vec<Finding>,
-    sources: &Sources,
-    layer: &Layer,
-    failed: &BTreeSet<KeyPath>,
-) -> Vec<Problem> {
-    let chosen = |path: &KeyPath| !failed.iter().any(|failed| failed.is_related(path));
-    let file = sources.file.as_ref().map(|path| Place::File {
-        path: path.clone(),
-        line: None,
-    });
-    let problem = |finding: Finding| {
-        let paths: Vec<_> = finding.keys.iter().map(|key| KeyPath::from(key.as_str())).collect();
-        // If the key itself is missing, what makes it necessary was written somewhere.
-        let place = paths.iter().find_map(|path| layer.place_of(path)).cloned();
-        let problem = || Problem::new(place.or_else(|| file.clone()), paths[0].to_string(), finding.text);
-        paths.iter().all(chosen).then(problem)
+/// `finding` with its place, unless it is about a value that was refused: only a default stands in for it.
+fn placed(finding: Finding, read: &Reader<'_>, sources: &Sources) -> Option<Problem> {
+    let paths: Vec<_> = finding.keys.iter().map(|key| KeyPath::from(key.as_str())).collect();
+    if paths
+        .iter()
+        .any(|path| read.failed.iter().any(|failed| failed.is_related(path)))
+    {
+        return None;
+    }
+    // If the key itself is missing, what makes it necessary was written somewhere.
+    let place = paths.iter().find_map(|path| read.layer.place_of(path)).cloned();
+    let file = || {
+        Some(Place::File {
+            path: sources.file.clone()?,
+            line: None,
+        })
     };
-    findings.into_iter().filter_map(problem).collect()
+    Some(Problem::new(place.or_else(file), paths[0].to_string(), finding.text))
 }

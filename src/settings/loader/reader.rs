@@ -63,9 +63,9 @@ pub(super) struct Reader<'s> {
     pub(super) problems: Vec<Problem>,
     /// The paths of values that were refused.
     pub(super) failed: BTreeSet<KeyPath>,
-    /// Whether problems may show values. Not if the source is not well-formed: a value may then be the rest of a
-    /// line, or of the file, with secrets in it.
-    pub(super) shows_values: bool,
+    /// False if the source can't be parsed as a whole, so that nothing follows from what is missing. Problems then show no
+    /// values: one may be the rest of a line, or of the file, with secrets in it.
+    pub(super) well_formed: bool,
 }
 
 impl<'s> Reader<'s> {
@@ -75,13 +75,12 @@ impl<'s> Reader<'s> {
             layer: Layer::default(),
             problems: Vec::new(),
             failed: BTreeSet::new(),
-            shows_values: true,
+            well_formed: true,
         }
     }
 
-    /// Reads the settings file at `path`. The second value is false if it is not well-formed, so that nothing
-    /// follows from what is missing.
-    pub(super) fn of_file(schema: &'s Schema, path: &Path) -> (Self, bool) {
+    /// Reads the settings file at `path`.
+    pub(super) fn of_file(schema: &'s Schema, path: &Path) -> Self {
         let mut reader = Self::new(schema);
         let text = match file::read_text(path) {
             Ok(text) => text,
@@ -92,7 +91,8 @@ impl<'s> Reader<'s> {
                 };
                 let text = format!("can't read the settings file: {error}");
                 reader.problems.push(Problem::new(Some(place), "", text));
-                return (reader, false);
+                reader.well_formed = false;
+                return reader;
             }
         };
         let source = Source::file(path, &text);
@@ -108,9 +108,9 @@ impl<'s> Reader<'s> {
             let text = format!("not valid TOML: {message}");
             reader.problems.push(Problem::new(Some(place), "", text));
         }
-        reader.shows_values = errors.is_empty();
+        reader.well_formed = errors.is_empty();
         reader.table(&source, &schema.root(), table.get_ref());
-        (reader, errors.is_empty())
+        reader
     }
 
     /// Lays what `later` has read over what this one has.
@@ -137,7 +137,7 @@ impl<'s> Reader<'s> {
             (Shape::Single | Shape::List, value) if target.in_file => self.secret_file(target, place, &plain(value)),
             (Shape::Section(_) | Shape::Map, DeValue::Table(content)) => self.table(source, target, content),
             (Shape::Records(_) | Shape::List, DeValue::Array(content)) => {
-                self.begin_list(target, place);
+                self.add(target, Value::Array(Vec::new()), place, None);
                 for (i, value) in content.iter().enumerate() {
                     self.entry(source, target, i, value);
                 }
@@ -155,16 +155,9 @@ impl<'s> Reader<'s> {
         if matches!(target.shape, Shape::Section(_)) {
             // So that the entry exists even if nothing in it is valid.
             let place = source.place(value.span().start);
-            let value = Value::Table(Table::new());
-            self.add(&target, value, place);
+            self.add(&target, Value::Table(Table::new()), place, None);
         }
         self.value(source, &target, value);
-    }
-
-    /// Begins a list that replaces what earlier layers have at its path.
-    pub(super) fn begin_list(&mut self, target: &Target<'_>, place: Place) {
-        let value = Value::Array(Vec::new());
-        self.add(target, value, place);
     }
 
     /// Reads a single value; `written` is how the operator wrote it.
@@ -175,9 +168,9 @@ impl<'s> Reader<'s> {
         };
         let compound = value.is_table() || value.is_array();
         if !compound && schema::check(&target.path, value.clone()).is_ok() {
-            return self.add(target, value, place);
+            return self.add(target, value, place, None);
         }
-        let shown = !compound && self.shows_values && may_be_shown(&target.path, written);
+        let shown = !compound && self.well_formed && may_be_shown(&target.path, written);
         let subject = if shown {
             format!("{} = {written}", target.path)
         } else {
@@ -193,27 +186,24 @@ impl<'s> Reader<'s> {
             return self.bad_secret_file(target, place, "expected the path of a file, in quotes".to_owned());
         };
         match file::read_secret(file) {
-            Ok(content) if matches!(target.shape, Shape::List) => self.secret_lines(target, &place, file, &content),
+            Ok(content) if matches!(target.shape, Shape::List) => {
+                self.add(target, Value::Array(Vec::new()), place.clone(), Some(file));
+                let lines = content.lines().map(str::trim).filter(|line| !line.is_empty());
+                for (i, line) in lines.enumerate() {
+                    if let Some(target) = target.index(i) {
+                        self.add(&target, Value::String(line.to_owned()), place.clone(), None);
+                    }
+                }
+            }
             Ok(content) => {
                 let value = Value::String(content);
                 if schema::check(&target.path, value.clone()).is_ok() {
-                    return self.add_leaf(target, value, place, Some(file));
+                    return self.add(target, value, place, Some(file));
                 }
                 let expected = schema::expectation(&target.path, &value);
                 self.bad_secret_file(target, place, format!("in the file: {expected}"));
             }
             Err(wrong) => self.bad_secret_file(target, place, wrong),
-        }
-    }
-
-    fn secret_lines(&mut self, list: &Target<'_>, place: &Place, file: &str, content: &str) {
-        let place = || place.clone();
-        self.add_leaf(list, Value::Array(Vec::new()), place(), Some(file));
-        let lines = content.lines().map(str::trim).filter(|line| !line.is_empty());
-        for (i, line) in lines.enumerate() {
-            if let Some(target) = list.index(i) {
-                self.add(&target, Value::String(line.to_owned()), place());
-            }
         }
     }
 
@@ -255,11 +245,9 @@ impl<'s> Reader<'s> {
         self.problems.push(problem);
     }
 
-    fn add(&mut self, target: &Target<'_>, value: Value, place: Place) {
-        self.add_leaf(target, value, place, None);
-    }
-
-    fn add_leaf(&mut self, target: &Target<'_>, value: Value, place: Place, file: Option<&str>) {
+    /// Adds a value, with the secret file that it came from. An empty list begins one that replaces what earlier layers
+    /// have at its path.
+    pub(super) fn add(&mut self, target: &Target<'_>, value: Value, place: Place, file: Option<&str>) {
         let leaf = Leaf {
             value,
             place: place.clone(),

@@ -1,28 +1,21 @@
 //! Reading the secret files again, while the gateway runs.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::Deserialize;
 use toml::Value;
 
-use super::layer::{KeyPath, Layer};
+use super::layer::{KeyPath, Layer, Leaf};
 use super::reader::Reader;
 use super::schema::{Schema, Shape, Target};
-use crate::settings::problem::{Place, Problem};
+use crate::settings::problem::Problem;
 use crate::settings::warnings::is_app_secret;
 use crate::settings::{Settings, validate};
 
-/// The values that the settings were made from, so that those from secret files can be replaced.
+/// The values that the settings were made from, so that those from secret files can be replaced. Secrets are here
+/// unmasked.
 #[derive(Clone, Default)]
 pub(in crate::settings) struct Origin(pub(super) Layer);
-
-/// Omits everything: secrets are here unmasked.
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Origin")
-    }
-}
 
 /// What all secret files held at one moment. Equal to another if nothing has changed in between.
 #[derive(PartialEq)]
@@ -46,29 +39,19 @@ pub struct Reread {
 
 impl Settings {
     /// Whether any secret was read from a file.
-    #[must_use]
     pub fn has_secret_files(&self) -> bool {
         self.origin.0.secret_files().next().is_some()
     }
 
     /// Reads the secret files.
-    #[must_use]
     pub fn read_secret_files(&self) -> SecretFiles {
         let schema = Schema::new();
         let files = self.origin.0.secret_files();
-        let read = files.map(|(path, file, leaf)| {
-            let shape = if leaf.value.is_array() {
-                Shape::List
-            } else {
-                Shape::Single
-            };
-            (path.clone(), read(&schema, path, shape, file, &leaf.place))
-        });
+        let read = files.map(|(path, file, leaf)| (path.clone(), read(&schema, path, file, leaf)));
         SecretFiles(read.collect())
     }
 
     /// These settings with the secrets that `files` hold. What does not fit is left as it is.
-    #[must_use]
     pub fn with_secrets_of(&self, files: &SecretFiles) -> Reread {
         let mut reread = Reread::default();
         let mut changed = Vec::new();
@@ -112,8 +95,8 @@ impl Settings {
     /// These settings with the secrets that have changed, or what is wrong with one of them.
     fn with_secrets(&self, changed: &[Changed<'_>]) -> Result<Self, String> {
         let mut origin = self.origin.clone();
-        let values = changed.iter().map(|(_, value)| (*value).clone()).collect();
-        origin.0.lay_over(values, &mut BTreeSet::new());
+        let values = changed.iter().flat_map(|(_, value)| value.0.clone()).collect();
+        origin.0.lay_over(Layer(values), &mut BTreeSet::new());
         // The error could quote a secret.
         let mut settings = Self::deserialize(origin.0.document()).map_err(|_| "not a valid secret".to_owned())?;
         let (resolved, findings) = validate::check(&settings);
@@ -138,15 +121,15 @@ impl Settings {
     }
 }
 
-/// Reads one secret, or a list of them.
-fn read(schema: &Schema, path: &KeyPath, shape: Shape<'_>, file: &str, place: &Place) -> Result<Layer, Problem> {
+/// Reads one secret, or a list of them, again; `before` is what was read first.
+fn read(schema: &Schema, path: &KeyPath, file: &str, before: &Leaf) -> Result<Layer, Problem> {
     let mut reader = Reader::new(schema);
     let target = Target {
         path: path.clone(),
-        shape,
+        shape: Shape::of(&before.value),
         in_file: true,
     };
-    reader.secret_file(&target, place.clone(), &Value::String(file.to_owned()));
+    reader.secret_file(&target, before.place.clone(), &Value::String(file.to_owned()));
     match reader.problems.pop() {
         None => Ok(reader.layer),
         Some(problem) => Err(problem),

@@ -27,7 +27,7 @@ pub(super) enum Shape<'s> {
 }
 
 impl<'s> Shape<'s> {
-    fn of(sample: &'s Value) -> Self {
+    pub(super) fn of(sample: &'s Value) -> Self {
         match sample {
             Value::Table(table) if table.is_empty() => Self::Map,
             Value::Table(table) => Self::Section(table),
@@ -101,12 +101,10 @@ impl Target<'_> {
     pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<KeyPath> {
         // The time it takes grows with the key's length.
         const LONGEST: usize = 64;
-        let Shape::Section(section) = self.shape else {
-            return Vec::new();
+        let section = match self.shape {
+            Shape::Section(section) if key.len() <= LONGEST => section,
+            _ => return Vec::new(),
         };
-        if key.len() > LONGEST {
-            return Vec::new();
-        }
         let secrets = section.keys().filter(|key| is_secret(&self.path.key(key)));
         let files = secrets.map(|key| format!("{key}_file"));
         let given = key.to_lowercase().replace('-', "_");

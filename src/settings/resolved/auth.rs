@@ -14,23 +14,8 @@ pub enum Auth {
     None,
     /// By one of these keys; none of them is blank.
     ApiKeys(Vec<Secret>),
-    /// By a JSON Web Token.
-    Jwt(Jwt),
-}
-
-/// What makes a JSON Web Token valid.
-#[derive(Clone)]
-pub struct Jwt {
-    /// The keys that verify it.
-    pub keys: JwtKeys,
-    /// The one algorithm accepted.
-    pub algorithm: Algorithm,
-    /// The cookie that it may be in, besides the header.
-    pub cookie: Option<String>,
-    /// The audience it must name.
-    pub audience: Option<String>,
-    /// The issuer it must name.
-    pub issuer: Option<String>,
+    /// By a JSON Web Token, which these keys verify.
+    Jwt(JwtKeys),
 }
 
 /// Where the keys come from.
@@ -52,18 +37,8 @@ pub(in crate::settings) fn resolve(auth: &sections::Auth, findings: &mut Finding
     Some(match auth.mode {
         AuthMode::None => Auth::None,
         AuthMode::ApiKey => Auth::ApiKeys(auth.api_keys.clone()),
-        AuthMode::Jwt => Auth::Jwt(Jwt {
-            keys: jwt_keys(auth, findings)?,
-            algorithm: auth.jwt_algorithm,
-            cookie: auth.jwt_cookie.name().map(str::to_owned),
-            audience: non_empty(&auth.jwt_audience),
-            issuer: non_empty(&auth.jwt_issuer),
-        }),
+        AuthMode::Jwt => Auth::Jwt(jwt_keys(auth, findings)?),
     })
-}
-
-fn non_empty(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn jwt_keys(auth: &sections::Auth, findings: &mut Findings) -> Option<JwtKeys> {

@@ -5,7 +5,6 @@ use object_store::path::Path;
 use url::Url;
 
 use super::alone;
-use crate::secret::Secret;
 use crate::settings::problem::{Findings, Problems};
 use crate::settings::sections::{self, ImageStoreBackend, LocalStore};
 use crate::settings::values::{BasePath, UrlPlace};
@@ -45,21 +44,10 @@ pub struct S3Store {
     pub endpoint: Option<Url>,
     /// Whether the bucket's name goes into the path of each request.
     pub path_style: bool,
-    /// The keys to sign with; without them the machine's role is used.
-    pub keys: Option<AccessKeys>,
     /// The returned URL is this plus the object's key.
     pub public_base_url: Url,
     /// The rest of the section.
     pub section: sections::S3Store,
-}
-
-/// What requests to S3 are signed with.
-#[derive(Clone)]
-pub struct AccessKeys {
-    /// Access key id.
-    pub id: Secret,
-    /// Secret access key.
-    pub secret: Secret,
 }
 
 pub(in crate::settings) fn resolve(
@@ -109,7 +97,7 @@ fn needs<const N: usize>(findings: &mut Findings, backend: &str, fields: [(&str,
 }
 
 fn http(http: &sections::HttpStore, findings: &mut Findings) -> Option<HttpStore> {
-    let pointed = !matches!(&http.url_pointer, UrlPlace::Json(pointer) if pointer.is_empty());
+    let pointed = !matches!(&http.url_pointer, UrlPlace::Json(pointer) if pointer.as_str().is_empty());
     let fields = [
         ("url", http.url.is_some(), "the address to post pictures to"),
         (
@@ -178,11 +166,10 @@ fn s3(s3: &sections::S3Store, findings: &mut Findings) -> Option<S3Store> {
     let named = s3.acl.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
     let text = "expected the name of a canned ACL such as \"public-read\", or \"\" for none";
     findings.require(named, &["image_store.s3.acl"], text);
-    let keys = access_keys(s3, findings);
+    access_keys(s3, findings);
     Some(S3Store {
         endpoint: endpoint(s3, findings),
         path_style: s3.path_style && !s3.bucket_endpoint,
-        keys,
         public_base_url: s3.public_base_url.clone()?,
         section: s3.clone(),
     })
@@ -212,7 +199,7 @@ fn endpoint(s3: &sections::S3Store, findings: &mut Findings) -> Option<Url> {
     }
 }
 
-fn access_keys(s3: &sections::S3Store, findings: &mut Findings) -> Option<AccessKeys> {
+fn access_keys(s3: &sections::S3Store, findings: &mut Findings) {
     let (id, secret) = (&s3.access_key_id, &s3.secret_access_key);
     for (key, own, other, others) in [
         ("access_key_id", id, "secret_access_key", secret),
@@ -225,10 +212,6 @@ fn access_keys(s3: &sections::S3Store, findings: &mut Findings) -> Option<Access
         let text = "expected one line of visible characters of ASCII";
         findings.require(own.expose().bytes().all(|byte| byte.is_ascii_graphic()), &[&key], text);
     }
-    (!id.is_blank() && !secret.is_blank()).then(|| AccessKeys {
-        id: id.clone(),
-        secret: secret.clone(),
-    })
 }
 
 /// `endpoint` with the bucket before its host, as virtual-hosted requests need it.

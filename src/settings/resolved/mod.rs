@@ -3,26 +3,20 @@
 
 pub(super) mod auth;
 pub(super) mod image_store;
-pub(super) mod redis;
 pub(super) mod tls;
 
-use std::fmt;
-
-pub use auth::{Auth, Jwt, JwtKeys};
-pub use image_store::{AccessKeys, HttpStore, ImageStore, S3Store};
-pub use redis::{Redis, SentinelLogin, Servers};
+pub use auth::{Auth, JwtKeys};
+pub use image_store::{HttpStore, ImageStore, S3Store};
 pub use tls::{TlsFiles, TlsPem};
 
 use super::problem::{Finding, Findings, Problem, Problems};
-use super::sections::{self, LocalStore};
+use super::sections::LocalStore;
 
-/// The resolved sections.
+/// The resolved sections, with secrets in types that print them.
 #[derive(Clone)]
 pub struct Resolved {
     /// Where pictures go.
     pub image_store: ImageStore,
-    /// The Redis that replicas share.
-    pub redis: Redis,
     /// Who may use the upload route.
     pub auth: Auth,
     /// The certificate of the internal listener, if it speaks TLS.
@@ -34,17 +28,9 @@ impl Default for Resolved {
     fn default() -> Self {
         Self {
             image_store: ImageStore::Local(LocalStore::default()),
-            redis: redis::resolve(&sections::Redis::default(), &mut Findings::default()),
             auth: Auth::None,
             internal_tls: None,
         }
-    }
-}
-
-/// Omits everything: it repeats the sections, and holds secrets in types that print them.
-impl fmt::Debug for Resolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolved")
     }
 }
 

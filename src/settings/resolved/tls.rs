@@ -8,7 +8,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 
-use crate::settings::problem::Findings;
+use crate::settings::problem::{Findings, UnusableSetting};
 use crate::settings::sections::Internal;
 use crate::settings::values::pem_file;
 
@@ -31,7 +31,6 @@ pub struct TlsPem {
 
 impl TlsFiles {
     /// Reads the files.
-    #[must_use]
     pub fn read(&self) -> TlsPem {
         TlsPem {
             certificate: pem_file::read(&self.certificate),
@@ -39,14 +38,14 @@ impl TlsFiles {
         }
     }
 
-    /// The certificate and its key, from what the files hold. An error is the setting's key, and what is wrong.
-    pub fn certified_key(&self, pem: &TlsPem) -> Result<Arc<CertifiedKey>, (&'static str, String)> {
+    /// The certificate and its key, from what the files hold.
+    pub fn certified_key(&self, pem: &TlsPem) -> Result<Arc<CertifiedKey>, UnusableSetting> {
         let chain = pem.certificate.as_ref().map_err(String::clone);
         let chain = chain.and_then(|pem| pem_file::certificates(pem, &self.certificate));
-        let chain = chain.map_err(|problem| (CERTIFICATE, problem))?;
+        let chain = chain.map_err(|problem| UnusableSetting::new(CERTIFICATE, problem))?;
         let key = pem.key.as_ref().map_err(String::clone);
         let key = key.and_then(|pem| private_key(pem, &self.key));
-        let key = key.map_err(|problem| (KEY, problem))?;
+        let key = key.map_err(|problem| UnusableSetting::new(KEY, problem))?;
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         certified.map(Arc::new).map_err(|error| {
             let problem = match error {
@@ -62,7 +61,7 @@ impl TlsFiles {
                     self.key.display()
                 ),
             };
-            (KEY, problem)
+            UnusableSetting::new(KEY, problem)
         })
     }
 }
@@ -85,8 +84,8 @@ pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut Findings)
         certificate: certificate.clone(),
         key: key.clone(),
     };
-    if let Err((setting, problem)) = files.certified_key(&files.read()) {
-        findings.require(false, &[setting], problem);
+    if let Err(unusable) = files.certified_key(&files.read()) {
+        findings.require(false, &[unusable.key], unusable.problem);
     }
     Some(files)
 }

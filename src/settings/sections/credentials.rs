@@ -15,12 +15,13 @@ section! {
         #[serde(with = "values::PositiveDuration")]
         pub refresh_ahead: Duration = Duration::from_mins(5),
         /// The longest a ticket is used before it is requested again.
-        #[serde(with = "values::PositiveDuration")]
+        #[serde(with = "values::DurationWithin::<1, 720>")]
         pub ticket_max_age: Duration = Duration::from_hours(1),
         /// Token calls per account, cluster and day; 0 means no limit.
         pub daily_token_calls: u32 = 500,
-        /// How often a replica checks for credentials that another one renewed.
-        #[serde(with = "values::PositiveDuration")]
+        /// How often a replica checks for credentials that another one renewed: every one asks Redis this often, for each
+        /// account.
+        #[serde(with = "values::DurationWithin::<10, 24>")]
         pub adopt_interval: Duration = Duration::from_secs(2),
         /// How long the lock outlives a holder that died.
         #[serde(with = "values::PositiveDuration")]

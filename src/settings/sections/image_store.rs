@@ -103,3 +103,11 @@ section! {
         pub public_base_url: Option<Url> = None,
     }
 }
+
+impl S3Store {
+    /// The key id and the secret that requests are signed with; without them, the machine's role is used.
+    pub fn keys(&self) -> Option<(&Secret, &Secret)> {
+        let (id, secret) = (&self.access_key_id, &self.secret_access_key);
+        (!id.is_blank() && !secret.is_blank()).then_some((id, secret))
+    }
+}

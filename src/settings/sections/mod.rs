@@ -42,7 +42,7 @@ pub use credentials::{Backend, Credentials};
 pub use http_client::HttpClient;
 pub use image_store::{HttpStore, ImageStore, ImageStoreBackend, LocalStore, S3Store};
 pub use media::Media;
-pub use rate_limit::{Rate, RateLimit};
+pub use rate_limit::RateLimit;
 pub use redis::{Redis, RedisMode};
 pub use server::{Client, Internal, Server};
 pub use telemetry::{LogFormat, Telemetry};

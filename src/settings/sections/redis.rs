@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use redis::ConnectionInfo;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
@@ -32,6 +33,21 @@ section! {
         /// The longest one command may take.
         #[serde(with = "values::PositiveDuration")]
         pub response_timeout: Duration = Duration::from_secs(1),
+    }
+}
+
+impl Redis {
+    /// The standalone server with its login; in the other modes, its database, login and TLS are those of every server.
+    pub(crate) fn connection(&self) -> ConnectionInfo {
+        let info = self.url.connection_info();
+        let mut login = info.redis_settings().clone();
+        if !self.username.is_empty() {
+            login = login.set_username(&self.username);
+        }
+        if !self.password.expose().is_empty() {
+            login = login.set_password(self.password.expose());
+        }
+        info.clone().set_redis_settings(login)
     }
 }
 

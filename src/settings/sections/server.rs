@@ -24,7 +24,7 @@ section! {
         #[serde(with = "values::PositiveDuration")]
         pub shutdown_grace: Duration = Duration::from_secs(15),
         /// How long the gateway still serves after SIGTERM, with `/readyz` at 503, before the drain begins.
-        #[serde(with = "values::DurationOrZero")]
+        #[serde(with = "values::DurationWithin::<0, 24>")]
         pub shutdown_delay: Duration = Duration::ZERO,
         /// Proxies whose `X-Forwarded-For` is trusted.
         #[serde(deserialize_with = "values::networks")]
@@ -88,7 +88,6 @@ pub struct Client {
 
 impl Client {
     /// Whether it may ask for the account `app_id`.
-    #[must_use]
     pub fn may_use(&self, app_id: &AppId) -> bool {
         self.app_ids.is_empty() || self.app_ids.contains(app_id)
     }

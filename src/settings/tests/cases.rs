@@ -76,9 +76,8 @@ fn consequences_of_a_refused_variable_are_not_reported() {
 fn burst_is_as_much_as_one_second_allows_unless_it_is_set() {
     let text = format!("{ACCOUNT}rate_limit = {{ jssdk_per_second = 3, upload_per_second = 1, upload_burst = 9 }}");
     let limits = load_text(&text).unwrap().rate_limit;
-    let rates =
-        [limits.jssdk(), limits.upload()].map(|rate| rate.map(|rate| (rate.per_second.get(), rate.burst.get())));
-    assert_eq!(rates, [Some((3, 3)), Some((1, 9))]);
+    let bursts = [limits.jssdk(), limits.upload()].map(|quota| quota.unwrap().burst_size().get());
+    assert_eq!(bursts, [3, 9]);
 }
 
 /// The problem with a file of this content that the setting `key` names, up to its place; the file is called `file`.

@@ -58,7 +58,7 @@ fn variable_is_read_as_its_key_requires() {
         ("k", "Bearer x")
     );
     assert!(settings.wechat.fallback_base_urls.is_empty());
-    assert_eq!(settings.rate_limit.jssdk().unwrap().burst.get(), 5);
+    assert_eq!(settings.rate_limit.jssdk().unwrap().burst_size().get(), 5);
     let direct = settings.http_client.no_proxy.iter().map(DirectHost::as_str);
     assert_eq!(direct.collect::<Vec<_>>(), ["files.internal", "10.0.0.0/8"]);
 }
@@ -135,12 +135,15 @@ fn unknown_variables_are_refused() {
         ("WXGATE__ACCOUNTS__FIRST__APP_ID", "a secret"),
         ("WXGATE__SERVER__LISTEN__PORT", "a secret"),
         ("WXGATE__REDIS__PASSWRD_FILE", "a secret"),
+        ("WXGATE__IMAGE_STORE__HTTP__HEADERS_FILE", "a secret"),
         ("WXGATE__", "a secret"),
     ]);
     let expected = [
         "WXGATE__: \"\": unknown key",
         "WXGATE__ACCOUNTS__FIRST__APP_ID: accounts.first: unknown key",
         "WXGATE__APP_SECRET: app_secret: unknown key; did you mean WXGATE__ACCOUNTS__0__APP_SECRET?",
+        // Headers are secrets each by itself; there is no file for all of them.
+        "WXGATE__IMAGE_STORE__HTTP__HEADERS_FILE: image_store.http.headers_file: unknown key",
         "WXGATE__LISTEN: listen: unknown key; did you mean WXGATE__INTERNAL__LISTEN or WXGATE__SERVER__LISTEN?",
         "WXGATE__REDIS__PASSWRD_FILE: redis.passwrd_file: unknown key; did you mean WXGATE__REDIS__PASSWORD_FILE?",
         "WXGATE__SERVER__LISEN: server.lisen: unknown key; did you mean WXGATE__SERVER__LISTEN?",
@@ -156,18 +159,19 @@ fn refused_values_are_reported_with_their_variable() {
         ("WXGATE__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,x"),
         ("WXGATE__SERVER__DOCS", "no"),
         ("WXGATE__ACCOUNTS", "wx1"),
-        ("WXGATE__TELEMETRY__LOG_LEVEL", "a\u{fffd}"),
+        // What stands in the place of bytes that are not UTF-8.
+        ("WXGATE_APP_SECRET", "a secret\u{fffd}"),
         ("WXGATE_APP_ID", ""),
     ]);
     let expected = [
         "WXGATE_APP_ID: accounts[0].app_id = \"\": expected an AppID such as \"wx0123456789abcdef\" (1 to 64 letters, \
          digits, _ or -)",
+        "WXGATE_APP_SECRET: accounts[0].app_secret: expected UTF-8",
         "WXGATE__ACCOUNTS: accounts: expected a list of tables, `[[accounts]]`",
         "WXGATE__MEDIA__MAX_CONCURRENT: media.max_concurrent = \"-1\": expected a whole number, 0 or more",
         "WXGATE__SERVER__DOCS: server.docs = \"no\": expected true or false",
         "WXGATE__SERVER__TRUSTED_PROXIES: server.trusted_proxies[1] = \"x\": expected a network such as \
          \"10.0.0.0/8\", or \"10.0.0.7/32\" for one address",
-        "WXGATE__TELEMETRY__LOG_LEVEL: telemetry.log_level: expected UTF-8",
     ];
     assert_eq!(found, expected.map(|line| format!("environment variable {line}")));
 }

@@ -7,6 +7,7 @@ mod file;
 mod reread;
 mod resolved;
 mod secrets;
+mod values;
 
 use std::path::PathBuf;
 

@@ -1,86 +1,54 @@
 //! Secret files that are read again.
 
-use std::fmt::Write;
-
 use super::SettingsFile;
-use crate::account::AppId;
-use crate::settings::{Reread, Settings};
+use crate::settings::Settings;
 
 const ACCOUNTS: usize = 20;
-
-/// Accounts, each with its AppSecret in a file.
-struct Accounts {
-    file: SettingsFile,
-    settings: Settings,
-}
-
-impl Accounts {
-    fn new() -> Self {
-        let mut file = SettingsFile::new("");
-        let mut text = String::new();
-        for account in 0..ACCOUNTS {
-            file = file.with(&account.to_string(), &app_secret(0));
-            let path = file.path_of(&account.to_string());
-            write!(
-                text,
-                "[[accounts]]\napp_id = \"wx{account:016}\"\napp_secret_file = {path:?}\n"
-            )
-            .unwrap();
-        }
-        let file = file.with("wxgate.toml", &text);
-        let settings = file.load(&[]).unwrap();
-        Self { file, settings }
-    }
-
-    /// Reads the files again after `content` has been written to those of these accounts.
-    fn reread(&mut self, accounts: impl Iterator<Item = (usize, String)>) -> Reread {
-        for (account, content) in accounts {
-            std::fs::write(self.file.path_of(&account.to_string()), content).unwrap();
-        }
-        let files = self.settings.read_secret_files();
-        let reread = self.settings.with_secrets_of(&files);
-        if let Some(settings) = &reread.settings {
-            self.settings = settings.clone();
-        }
-        reread
-    }
-
-    fn app_secret(&self, account: usize) -> &str {
-        let app_id = AppId::try_from(format!("wx{account:016}")).unwrap();
-        self.settings.app_secret(&app_id).unwrap().expose()
-    }
-}
 
 fn app_secret(version: usize) -> String {
     format!("{version:032}")
 }
 
+/// What is to be in the file of each account.
+fn app_secrets(version: usize) -> Vec<(usize, String)> {
+    (0..ACCOUNTS).map(|account| (account, app_secret(version))).collect()
+}
+
 #[test]
 fn many_changed_files_are_taken_over_but_for_the_broken_one() {
-    let mut accounts = Accounts::new();
-    let reread = accounts.reread([(7, app_secret(1))].into_iter());
-    assert_eq!(reread.replaced, ["accounts[7].app_secret"]);
-
-    let all = (0..ACCOUNTS).map(|account| (account, app_secret(2)));
-    let reread = accounts.reread(all);
-    assert_eq!((reread.replaced.len(), reread.problems.len()), (ACCOUNTS, 0));
-    assert_eq!(accounts.app_secret(ACCOUNTS - 1), app_secret(2));
-
-    let short = |account| {
-        if account == 9 {
-            "short".to_owned()
-        } else {
-            app_secret(3)
+    let (mut file, mut text) = (SettingsFile::new(""), String::new());
+    for (account, secret) in app_secrets(0) {
+        file = file.with(&account.to_string(), &secret);
+        let path = file.path_of(&account.to_string());
+        let entry = format!("[[accounts]]\napp_id = \"wx{account:016}\"\napp_secret_file = {path:?}\n");
+        text.push_str(&entry);
+    }
+    let file = file.with("wxgate.toml", &text);
+    let reread = |settings: &Settings, contents: &[(usize, String)]| {
+        for (account, content) in contents {
+            std::fs::write(file.path_of(&account.to_string()), content).unwrap();
         }
+        settings.with_secrets_of(&settings.read_secret_files())
     };
-    let all_but_one = (0..ACCOUNTS).map(|account| (account, short(account)));
-    let reread = accounts.reread(all_but_one);
-    assert_eq!((reread.replaced.len(), reread.problems.len()), (ACCOUNTS - 1, 1));
+
+    let one = reread(&file.load(&[]).unwrap(), &[(7, app_secret(1))]);
+    assert_eq!(one.replaced, ["accounts[7].app_secret"]);
+
+    let all = reread(&one.settings.unwrap(), &app_secrets(2));
+    assert_eq!((all.replaced.len(), all.problems.len()), (ACCOUNTS, 0));
+    let settings = all.settings.unwrap();
+    assert_eq!(settings.accounts[ACCOUNTS - 1].app_secret.expose(), app_secret(2));
+
+    let mut contents = app_secrets(3);
+    contents[9].1 = "short".to_owned();
+    let but_one = reread(&settings, &contents);
+    assert_eq!((but_one.replaced.len(), but_one.problems.len()), (ACCOUNTS - 1, 1));
+    let problem = but_one.problems[0].to_string();
     assert!(
-        reread.problems[0]
-            .to_string()
-            .contains("accounts[9].app_secret_file: in the file: not 32")
+        problem.contains("accounts[9].app_secret_file: in the file: not 32"),
+        "{problem}"
     );
-    assert_eq!(accounts.app_secret(9), app_secret(2));
-    assert_eq!(accounts.app_secret(10), app_secret(3));
+    let settings = but_one.settings.unwrap();
+    assert_eq!(settings.accounts[9].app_secret.expose(), app_secret(2));
+    assert_eq!(settings.accounts[10].app_secret.expose(), app_secret(3));
 }

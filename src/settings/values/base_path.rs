@@ -1,38 +1,17 @@
 //! The path under which a proxy publishes a listener.
 
-use serde::{Deserialize, Serialize};
-
-/// A path such as `/wxgate`, with a slash at its beginning and none at its end; or none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct BasePath(String);
+text! {
+    /// A path such as `/wxgate`, with a slash at its beginning and none at its end; or none.
+    #[derive(Default)]
+    pub struct BasePath: |text| text.is_empty() || text.starts_with('/') && is_plain_path(text),
+    "expected a path such as \"/wxgate\" (a slash first and none last; letters, digits, `-`, `_`, `.`, `~`), or \"\" for none"
+}
 
 impl BasePath {
-    /// The path; empty if there is none.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// What follows it in `path`, beginning with a slash; `None` if `path` is not below it.
-    #[must_use]
     pub fn rest_of<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(&self.0)?;
         (!self.0.is_empty() && rest.starts_with('/')).then_some(rest)
-    }
-}
-
-impl TryFrom<String> for BasePath {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() || text.starts_with('/') && is_plain_path(&text) {
-            return Ok(Self(text));
-        }
-        Err(
-            "expected a path such as \"/wxgate\" (a slash first and none last; letters, digits, `-`, `_`, `.`, `~`), or \"\" for \
-             none",
-        )
     }
 }
 
@@ -49,17 +28,6 @@ pub(super) fn is_plain_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base_path_begins_with_a_slash_and_ends_with_none() {
-        for text in ["", "/wxgate", "/a/b-c_d.e~f"] {
-            assert_eq!(BasePath::try_from(text.to_owned()).unwrap().as_str(), text);
-        }
-        let words = "/ wxgate /wxgate/ //a /a//b /a/../b /a?b /{a} /%61 https://a.cn";
-        for text in words.split(' ').chain(["/a b"]) {
-            assert!(BasePath::try_from(text.to_owned()).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn rest_of_a_path_is_what_follows_the_base_path() {

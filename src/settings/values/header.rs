@@ -9,7 +9,6 @@ pub struct HeaderName(http::HeaderName);
 
 impl HeaderName {
     /// The name, in lower case.
-    #[must_use]
     pub fn name(&self) -> &http::HeaderName {
         &self.0
     }
@@ -32,27 +31,18 @@ impl From<HeaderName> for String {
     }
 }
 
-/// The name of a cookie, or `""` for none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct CookieName(String);
+text! {
+    /// The name of a cookie, or `""` for none.
+    #[derive(Default)]
+    pub struct CookieName:
+    // The characters of a token (RFC 6265, section 4.1.1), as in a header's name, but case counts.
+    |text| text.is_empty() || text.parse::<http::HeaderName>().is_ok(),
+    "expected the name of a cookie, such as \"sso_token\", or \"\" for none"
+}
 
 impl CookieName {
     /// The name; `None` if there is none.
-    #[must_use]
     pub fn name(&self) -> Option<&str> {
-        Some(self.0.as_str()).filter(|name| !name.is_empty())
-    }
-}
-
-impl TryFrom<String> for CookieName {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        // The characters of a token (RFC 6265, section 4.1.1), as in a header's name, but case counts.
-        if text.is_empty() || text.parse::<http::HeaderName>().is_ok() {
-            return Ok(Self(text));
-        }
-        Err("expected the name of a cookie, such as \"sso_token\", or \"\" for none")
+        Some(self.as_str()).filter(|name| !name.is_empty())
     }
 }

@@ -1,41 +1,30 @@
 //! The names of Redis keys.
 
-use serde::{Deserialize, Serialize};
-
 use crate::account::AppId;
 
 const APP_ID: &str = "{app_id}";
 
-/// The name of a Redis key, in which `{app_id}` stands for the account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct KeyTemplate(String);
+text! {
+    /// The name of a Redis key, in which `{app_id}` stands for the account.
+    pub struct KeyTemplate: is_template,
+    "expected a Redis key such as \"wxgate:token:{app_id}\" (not empty, no white space, no braces but {app_id})"
+}
+
+fn is_template(text: &str) -> bool {
+    // Redis itself takes any bytes, but a key that can't be typed into redis-cli is a mistake.
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    !text.is_empty() && !text.contains(odd) && !text.replace(APP_ID, "").contains(['{', '}'])
+}
 
 impl KeyTemplate {
     /// The key of one account.
-    #[must_use]
     pub fn fill(&self, app_id: &AppId) -> String {
         self.0.replace(APP_ID, app_id.as_str())
     }
 
     /// Whether each account gets a key of its own.
-    #[must_use]
     pub fn names_account(&self) -> bool {
         self.0.contains(APP_ID)
-    }
-}
-
-impl TryFrom<String> for KeyTemplate {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        // Redis itself takes any bytes, but a key that can't be typed into redis-cli is a mistake.
-        let odd = |c: char| c.is_whitespace() || c.is_control();
-        if text.is_empty() || text.contains(odd) || text.replace(APP_ID, "").contains(['{', '}']) {
-            return Err("expected a Redis key such as \"wxgate:token:{app_id}\" \
-                        (not empty, no white space, no braces but {app_id})");
-        }
-        Ok(Self(text))
     }
 }
 
@@ -43,25 +32,18 @@ impl TryFrom<String> for KeyTemplate {
 mod tests {
     use super::*;
 
-    fn template(text: &str) -> Result<KeyTemplate, &'static str> {
-        text.to_owned().try_into()
-    }
-
     #[test]
     fn app_id_is_filled_in() {
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
-        let named = template("token:{app_id}:{app_id}").unwrap();
-        assert_eq!(named.fill(&app_id), "token:wx1:wx1");
-        assert!(named.names_account());
-        let bare = template("token").unwrap();
-        assert_eq!(bare.fill(&app_id), "token");
-        assert!(!bare.names_account());
-    }
-
-    #[test]
-    fn invalid_template_is_refused() {
-        for text in ["", "a b", "a\n", "{appid}", "{app_id", "a}", "{{app_id}}"] {
-            assert!(template(text).is_err(), "{text}");
+        for (text, filled, names_account) in [
+            ("token:{app_id}:{app_id}", "token:wx1:wx1", true),
+            ("token", "token", false),
+        ] {
+            let template = KeyTemplate::try_from(text.to_owned()).unwrap();
+            assert_eq!(
+                (&*template.fill(&app_id), template.names_account()),
+                (filled, names_account)
+            );
         }
     }
 }

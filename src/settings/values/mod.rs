@@ -1,6 +1,32 @@
 //! The types of single settings. Each one's constructor is its check, and each one's error says
 //! what was expected without repeating what was given: the loader decides whether that may be shown.
 
+/// A setting that is a text, if the text fits.
+macro_rules! text {
+    ($(#[$attribute:meta])* pub struct $name:ident: $fits:expr, $expected:expr) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                let fits: fn(&str) -> bool = $fits;
+                if fits(&text) { Ok(Self(text)) } else { Err($expected) }
+            }
+        }
+    };
+}
+
 mod amount;
 mod base_path;
 mod header;
@@ -14,10 +40,12 @@ mod proxy;
 mod redis_url;
 mod url;
 
+use std::fmt::Display;
+
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::Serializer;
 
-pub use amount::{DurationOrZero, PositiveDuration, Size};
+pub use amount::{DurationOrZero, DurationWithin, PositiveDuration, Size};
 pub use base_path::BasePath;
 pub use header::{CookieName, HeaderName};
 pub use host::{DirectHost, HostPattern};
@@ -27,7 +55,7 @@ pub(super) use network::is_loopback;
 pub use network::{Address, HostPort, OptionalAddress, networks};
 pub use pem_file::CaFile;
 pub use pointer::{JsonPointer, Scalar, UrlPlace};
-pub use proxy::{HttpProxy, ProxyUrl};
+pub use proxy::HttpProxy;
 pub use redis_url::RedisUrl;
 pub(crate) use url::parse_http;
 pub use url::{BaseUrl, KeySetUrl, OptionalUrl, Origin, PublicBase};
@@ -38,7 +66,7 @@ pub trait AsText {
     type Value;
 
     /// What to say if the text can't be parsed, without repeating it.
-    const EXPECTED: &'static str;
+    fn expected() -> impl Display;
 
     /// The value of a text.
     fn parse(text: &str) -> Option<Self::Value>;
@@ -48,7 +76,7 @@ pub trait AsText {
 
     /// Reads a value.
     fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self::Value, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom(Self::EXPECTED))
+        Self::parse(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom(Self::expected()))
     }
 
     /// Writes a value.

@@ -56,7 +56,6 @@ pub struct CaFile(PathBuf);
 
 impl CaFile {
     /// Whether one is set.
-    #[must_use]
     pub fn is_set(&self) -> bool {
         !self.0.as_os_str().is_empty()
     }

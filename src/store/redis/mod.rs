@@ -22,7 +22,7 @@ pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
 use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, StoreFuture, counts_as_none};
-use crate::settings::resolved;
+use crate::settings::Redis;
 use crate::settings::values::CaFile;
 
 /// A [`SharedStore`] in Redis.
@@ -32,7 +32,7 @@ use crate::settings::values::CaFile;
 /// connection, commands fail at once for `RETRY_AFTER`.
 pub struct RedisStore {
     topology: Topology,
-    settings: resolved::Redis,
+    settings: Redis,
     state: tokio::sync::Mutex<State>,
     failures: Mutex<Failures>,
 }
@@ -55,12 +55,12 @@ struct Reply<T> {
 impl RedisStore {
     /// A store in the Redis that `settings` name. An authority in `ca_file` may have signed its certificate. Nothing is
     /// connected yet.
-    pub fn new(settings: &resolved::Redis, ca_file: &CaFile) -> Result<Self, StoreError> {
+    pub fn new(settings: &Redis, ca_file: &CaFile) -> Result<Self, StoreError> {
         let unusable = |message| StoreError::new(StoreFault::Other, message, "");
         let roots = ca_file.with_system_roots().map_err(unusable)?;
         let topology = Topology::new(settings, roots);
         Ok(Self {
-            topology: topology.map_err(|error| explain::no_connection(&error, &settings.servers))?,
+            topology: topology.map_err(|error| explain::no_connection(&error, settings.mode))?,
             settings: settings.clone(),
             state: tokio::sync::Mutex::new(State::None),
             failures: Mutex::new(Failures::unknown()),
@@ -94,7 +94,7 @@ impl RedisStore {
         let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
             self.forget_connection(made_at).await;
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
-            return Err(explain::too_late(&message, &self.settings.servers));
+            return Err(explain::too_late(&message, self.settings.mode));
         };
         Ok(Reply { result, made_at })
     }
@@ -170,8 +170,8 @@ impl RedisStore {
             Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
                 explain::sentinel_login(&error)
             }
-            Ok(Err(error)) => explain::no_connection(&error, &self.settings.servers),
-            Err(_) => explain::too_late("no connection in time (redis.connect_timeout)", &self.settings.servers),
+            Ok(Err(error)) => explain::no_connection(&error, self.settings.mode),
+            Err(_) => explain::too_late("no connection in time (redis.connect_timeout)", self.settings.mode),
         };
         *state = State::Failed {
             error: error.clone(),

@@ -13,8 +13,8 @@ use redis::{
 use tokio::time::timeout;
 
 use super::explain::is_login;
-use crate::settings::resolved::{Redis, SentinelLogin, Servers};
 use crate::settings::values::HostPort;
+use crate::settings::{Redis, RedisMode};
 
 /// The connect time-out that the client has for a sentinel; it can't be set.
 const SENTINEL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -28,17 +28,14 @@ pub(super) enum Topology {
 impl Topology {
     /// `roots` are the authorities that may have signed the servers' certificates; `None` means the system's.
     pub(super) fn new(settings: &Redis, roots: Option<Vec<u8>>) -> RedisResult<Self> {
-        let certificates = roots.filter(|_| uses_tls(settings)).map(|roots| TlsCertificates {
+        let certificates = roots.filter(|_| settings.url.is_tls()).map(|roots| TlsCertificates {
             client_tls: None,
             root_cert: Some(roots),
         });
-        Ok(match &settings.servers {
-            Servers::Standalone => Self::Standalone(standalone(settings, certificates)?),
-            Servers::Sentinel { nodes, service, login } => {
-                let client = sentinel(settings, nodes, service, login, certificates)?;
-                Self::Sentinel(tokio::sync::Mutex::new(client))
-            }
-            Servers::Cluster { nodes } => Self::Cluster(cluster(settings, nodes, certificates)?),
+        Ok(match settings.mode {
+            RedisMode::Standalone => Self::Standalone(standalone(settings, certificates)?),
+            RedisMode::Sentinel => Self::Sentinel(sentinel(settings, certificates)?.into()),
+            RedisMode::Cluster => Self::Cluster(cluster(settings, certificates)?),
         })
     }
 
@@ -80,16 +77,13 @@ impl Topology {
 
 fn standalone(settings: &Redis, certificates: Option<TlsCertificates>) -> RedisResult<Client> {
     // No CLIENT SETINFO: a proxy that does not know it may hang up.
-    let login = settings.connection.redis_settings().clone().set_skip_set_lib_name();
-    let connection = settings.connection.clone().set_redis_settings(login);
+    let connection = settings.connection();
+    let login = connection.redis_settings().clone().set_skip_set_lib_name();
+    let connection = connection.set_redis_settings(login);
     match certificates {
         Some(certificates) => Client::build_with_tls(connection, certificates),
         None => Client::open(connection),
     }
-}
-
-fn uses_tls(settings: &Redis) -> bool {
-    matches!(settings.connection.addr(), ConnectionAddr::TcpTls { .. })
 }
 
 fn address(node: &HostPort, tls: bool) -> ConnectionAddr {
@@ -106,17 +100,12 @@ fn address(node: &HostPort, tls: bool) -> ConnectionAddr {
     }
 }
 
-fn sentinel(
-    settings: &Redis,
-    nodes: &[HostPort],
-    service: &str,
-    sentinel_login: &SentinelLogin,
-    certificates: Option<TlsCertificates>,
-) -> RedisResult<SentinelClient> {
-    let (tls, login) = (uses_tls(settings), settings.connection.redis_settings());
-    let nodes = nodes.iter().map(|node| address(node, tls));
-    let mut builder =
-        SentinelClientBuilder::new(nodes, service, SentinelServerType::Master)?.set_client_to_redis_db(login.db());
+fn sentinel(settings: &Redis, certificates: Option<TlsCertificates>) -> RedisResult<SentinelClient> {
+    let (tls, connection) = (settings.url.is_tls(), settings.connection());
+    let login = connection.redis_settings();
+    let nodes = settings.nodes.iter().map(|node| address(node, tls));
+    let mut builder = SentinelClientBuilder::new(nodes, &settings.sentinel_service, SentinelServerType::Master)?
+        .set_client_to_redis_db(login.db());
     if tls {
         builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
     }
@@ -131,18 +120,19 @@ fn sentinel(
     if let Some(password) = login.password() {
         builder = builder.set_client_to_redis_password(password);
     }
-    if !sentinel_login.username.is_empty() {
-        builder = builder.set_client_to_sentinel_username(&sentinel_login.username);
+    if !settings.sentinel_username.is_empty() {
+        builder = builder.set_client_to_sentinel_username(&settings.sentinel_username);
     }
-    if !sentinel_login.password.expose().is_empty() {
-        builder = builder.set_client_to_sentinel_password(sentinel_login.password.expose());
+    if !settings.sentinel_password.expose().is_empty() {
+        builder = builder.set_client_to_sentinel_password(settings.sentinel_password.expose());
     }
     builder.build()
 }
 
-fn cluster(settings: &Redis, nodes: &[HostPort], certificates: Option<TlsCertificates>) -> RedisResult<ClusterClient> {
-    let (tls, login) = (uses_tls(settings), settings.connection.redis_settings());
-    let nodes = nodes.iter().map(|node| {
+fn cluster(settings: &Redis, certificates: Option<TlsCertificates>) -> RedisResult<ClusterClient> {
+    let (tls, connection) = (settings.url.is_tls(), settings.connection());
+    let login = connection.redis_settings();
+    let nodes = settings.nodes.iter().map(|node| {
         let info = address(node, tls).into_connection_info()?;
         Ok(info.set_redis_settings(login.clone()))
     });

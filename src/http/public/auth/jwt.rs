@@ -11,8 +11,8 @@ use super::cookie::TokenCookie;
 use super::key_set::KeySet;
 use super::{bearer, refused};
 use crate::http::ApiError;
-use crate::settings::resolved::{Jwt, JwtKeys};
-use crate::settings::{Settings, UnusableSetting};
+use crate::settings::resolved::JwtKeys;
+use crate::settings::{Auth, Settings, UnusableSetting};
 
 /// How far the clocks of the issuer of tokens and of this host may differ, in seconds.
 const LEEWAY: u64 = 30;
@@ -35,24 +35,25 @@ enum Keys {
 }
 
 impl JwtVerifier {
-    pub(super) fn new(jwt: &Jwt, settings: &Settings) -> Result<Self, UnusableSetting> {
-        let origins = &settings.server.cors_allowed_origins;
+    pub(super) fn new(keys: &JwtKeys, settings: &Settings) -> Result<Self, UnusableSetting> {
+        let (auth, origins) = (&settings.auth, &settings.server.cors_allowed_origins);
         Ok(Self {
-            keys: match &jwt.keys {
+            keys: match keys {
                 JwtKeys::Fixed(key) => Keys::Fixed(key.clone()),
                 JwtKeys::Published(url) => {
-                    Keys::Published(Arc::new(KeySet::new(url, jwt.algorithm, &settings.http_client)?))
+                    let keys = KeySet::new(url, auth.jwt_algorithm, &settings.http_client)?;
+                    Keys::Published(Arc::new(keys))
                 }
             },
-            validation: validation(jwt),
-            cookie: jwt.cookie.as_deref().map(|name| TokenCookie::new(name, origins)),
+            validation: validation(auth),
+            cookie: auth.jwt_cookie.name().map(|name| TokenCookie::new(name, origins)),
         })
     }
 
-    /// The same with the key of `jwt`, if it is a fixed one.
-    pub(super) fn with_key_of(&self, jwt: &Jwt) -> Self {
+    /// The same with this key, if it is a fixed one.
+    pub(super) fn with_key_of(&self, keys: &JwtKeys) -> Self {
         let mut verifier = self.clone();
-        if let JwtKeys::Fixed(key) = &jwt.keys {
+        if let JwtKeys::Fixed(key) = keys {
             verifier.keys = Keys::Fixed(key.clone());
         }
         verifier
@@ -113,19 +114,19 @@ fn invalid(error: &Error) -> ApiError {
 
 /// Checks one algorithm, the lifetime, and audience and issuer if they are set. A token without a claim that is
 /// checked is refused.
-fn validation(jwt: &Jwt) -> Validation {
-    let mut validation = Validation::new(jwt.algorithm);
+fn validation(auth: &Auth) -> Validation {
+    let mut validation = Validation::new(auth.jwt_algorithm);
     validation.leeway = LEEWAY;
     validation.validate_nbf = true;
     let mut required = vec!["exp"];
-    if let Some(audience) = &jwt.audience {
-        validation.set_audience(&[audience]);
-        required.push("aud");
-    } else {
+    if auth.jwt_audience.is_empty() {
         validation.validate_aud = false;
+    } else {
+        validation.set_audience(&[&auth.jwt_audience]);
+        required.push("aud");
     }
-    if let Some(issuer) = &jwt.issuer {
-        validation.set_issuer(&[issuer]);
+    if !auth.jwt_issuer.is_empty() {
+        validation.set_issuer(&[&auth.jwt_issuer]);
         required.push("iss");
     }
     validation.set_required_spec_claims(&required);

@@ -33,7 +33,7 @@ impl Auth {
         Ok(match &settings.resolved.auth {
             resolved::Auth::None => Self::Open,
             resolved::Auth::ApiKeys(keys) => Self::ApiKey(keys.clone()),
-            resolved::Auth::Jwt(jwt) => Self::Jwt(Box::new(JwtVerifier::new(jwt, settings)?)),
+            resolved::Auth::Jwt(keys) => Self::Jwt(Box::new(JwtVerifier::new(keys, settings)?)),
         })
     }
 
@@ -42,7 +42,7 @@ impl Auth {
     pub fn with_secrets_of(&self, auth: &resolved::Auth) -> Self {
         match (self, auth) {
             (Self::ApiKey(_), resolved::Auth::ApiKeys(keys)) => Self::ApiKey(keys.clone()),
-            (Self::Jwt(verifier), resolved::Auth::Jwt(jwt)) => Self::Jwt(Box::new(verifier.with_key_of(jwt))),
+            (Self::Jwt(verifier), resolved::Auth::Jwt(keys)) => Self::Jwt(Box::new(verifier.with_key_of(keys))),
             _ => self.clone(),
         }
     }
