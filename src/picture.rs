@@ -25,7 +25,6 @@ macro_rules! kinds {
             pub const ALL: [Kind; [$(Kind::$kind),+].len()] = [$(Kind::$kind),+];
 
             /// The media type.
-            #[must_use]
             pub fn media_type(self) -> &'static str {
                 match self {
                     $(Kind::$kind => $media_type,)+
@@ -33,7 +32,6 @@ macro_rules! kinds {
             }
 
             /// The extension of names in the store, without the dot.
-            #[must_use]
             pub fn extension(self) -> &'static str {
                 match self {
                     $(Kind::$kind => $extension,)+
@@ -67,7 +65,6 @@ impl Kind {
     ///
     /// Our own code, because the crates for this look at magic numbers only: for them any text that begins
     /// with `BM` or `GIF` is a picture.
-    #[must_use]
     pub fn sniff(head: &[u8]) -> Option<Kind> {
         match head {
             [0xFF, 0xD8, 0xFF, ..] => Some(Kind::Jpeg),

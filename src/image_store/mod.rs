@@ -63,7 +63,6 @@ pub enum StoreFailure {
 
 impl StoreFailure {
     /// Whether another attempt may succeed.
-    #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Broken(_) | Self::TimedOut => true,

@@ -16,7 +16,6 @@ impl ImageName {
     const DIGITS: usize = 32;
 
     /// A new name for a picture of `kind`.
-    #[must_use]
     pub fn random(kind: Kind) -> Self {
         let digits = hex::encode(rand::random::<[u8; Self::DIGITS / 2]>());
         let text = [&digits, ".", kind.extension()].concat();
@@ -24,7 +23,6 @@ impl ImageName {
     }
 
     /// Parses `text`; `None` if [`ImageName::random`] can't have made it.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (digits, rest) = text.split_at_checked(Self::DIGITS)?;
         let extension = rest.strip_prefix('.')?;
@@ -35,20 +33,17 @@ impl ImageName {
     }
 
     /// The name that `text`, say a URL, ends with.
-    #[must_use]
     pub fn at_end_of(text: &str) -> Option<Self> {
         let start = text.rfind('.')?.checked_sub(Self::DIGITS)?;
         Self::parse(text.get(start..)?)
     }
 
     /// The name as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The kind of the picture.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }

@@ -45,7 +45,6 @@ const MARKS: [(&[u8], Content); 19] = [
 
 impl Content {
     /// What the file is that begins with `head`.
-    #[must_use]
     pub fn of(head: &[u8]) -> Self {
         if let Some(kind) = Kind::sniff(head) {
             return Self::Picture(kind.name());
@@ -57,7 +56,6 @@ impl Content {
     }
 
     /// The same. The `content_type`, in lower case, counts if the bytes say nothing: raw speex has no mark.
-    #[must_use]
     pub fn with_type(head: &[u8], content_type: Option<&str>) -> Self {
         let content = Self::of(head);
         let media_type = content_type.unwrap_or_default();

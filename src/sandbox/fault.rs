@@ -180,13 +180,11 @@ pub struct Rule {
 
 impl Fault {
     /// WeChat refuses with `code` and its own text.
-    #[must_use]
     pub fn errcode(code: i64) -> Self {
         Self::Errcode { code, message: None }
     }
 
     /// HTTP status `status` with a proxy's page.
-    #[must_use]
     pub fn status(status: u16) -> Self {
         Self::Status {
             status,
@@ -195,7 +193,6 @@ impl Fault {
     }
 
     /// The answer is late by `delay`; the operation is carried out at once.
-    #[must_use]
     pub fn delay(delay: Duration) -> Self {
         Self::Delay {
             millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
@@ -204,25 +201,21 @@ impl Fault {
     }
 
     /// The operation is carried out, and a reset takes the place of its answer.
-    #[must_use]
     pub fn lost_answer() -> Self {
         Self::LostAnswer { end: End::Reset }
     }
 
     /// The body ends after `after` bytes, with the connection.
-    #[must_use]
     pub fn cut(after: usize) -> Self {
         Self::Cut { after, end: End::Close }
     }
 
     /// The body stops after `after` bytes, and the connection stays open.
-    #[must_use]
     pub fn stall_after(after: usize) -> Self {
         Self::Cut { after, end: End::Stall }
     }
 
     /// Its name in JSON.
-    #[must_use]
     pub fn kind(&self) -> String {
         let json = serde_json::to_value(self).unwrap_or_default();
         json["kind"].as_str().unwrap_or_default().to_owned()

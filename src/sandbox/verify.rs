@@ -21,7 +21,6 @@ pub struct ConfigResult {
 
 impl ConfigResult {
     /// True for `config:ok`.
-    #[must_use]
     pub fn is_ok(&self) -> bool {
         self.err_msg == "config:ok"
     }

@@ -43,7 +43,6 @@ impl StoreError {
     }
 
     /// True if it is about the value at the key, not about the store.
-    #[must_use]
     pub fn is_about_value(&self) -> bool {
         self.fault == StoreFault::WrongType
     }

@@ -27,7 +27,6 @@ pub struct WeChatMedia {
 
 impl WeChatMedia {
     /// The media of `account`, fetched by `client`.
-    #[must_use]
     pub(crate) fn new(client: Arc<WeChatClient>, account: Arc<AccountCredentials>) -> Self {
         Self { client, account }
     }

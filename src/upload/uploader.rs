@@ -62,7 +62,6 @@ pub struct MediaRelay {
 
 impl MediaRelay {
     /// A relay made from `parts`.
-    #[must_use]
     pub fn new(parts: RelayParts) -> Self {
         let RelayParts {
             media,

@@ -76,7 +76,6 @@ impl Answer {
 
 impl CallError {
     /// The refusal in `body`, an answer of any API, if there is one.
-    #[must_use]
     pub fn refusal_in(body: &[u8]) -> Option<Self> {
         Answer::parse(body).err().filter(|error| error.errcode().is_some())
     }

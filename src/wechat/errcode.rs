@@ -30,7 +30,6 @@ pub enum Meaning {
 
 impl Meaning {
     /// What an operator can do about it.
-    #[must_use]
     pub fn cure(self) -> Words {
         match self {
             Self::Busy => cure::BUSY,
@@ -55,7 +54,6 @@ impl ErrCode {
     pub const IP_NOT_LISTED: Self = Self(40164);
 
     /// What it means on a call that is made with an access_token.
-    #[must_use]
     pub fn meaning(self) -> Meaning {
         match self.0 {
             -1 => Meaning::Busy,
@@ -68,7 +66,6 @@ impl ErrCode {
     }
 
     /// What it means on a call for an access_token: there 40001 is about the AppSecret.
-    #[must_use]
     pub fn meaning_of_token_call(self) -> Meaning {
         match self {
             Self::INVALID_CREDENTIAL => Meaning::Operator(cure::WRONG_SECRET),

@@ -58,7 +58,6 @@ impl From<ReadError> for CallError {
 
 impl CallError {
     /// The `errcode`, if WeChat sent one.
-    #[must_use]
     pub fn errcode(&self) -> Option<ErrCode> {
         match self {
             Self::Refused { code, .. } => Some(*code),
@@ -67,7 +66,6 @@ impl CallError {
     }
 
     /// When the same call may succeed, if what failed passes by itself.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         const SOON: Duration = Duration::from_secs(2);
         let passes = match self {
@@ -85,7 +83,6 @@ impl CallError {
 
     /// What an operator can do about a refusal, for the log. `meaning` is [`ErrCode::meaning`], or
     /// [`ErrCode::meaning_of_token_call`].
-    #[must_use]
     pub fn cure(&self, meaning: fn(ErrCode) -> Meaning) -> Option<String> {
         let general = meaning(self.errcode()?).cure().en;
         Some(match self.refused_address() {
@@ -97,7 +94,6 @@ impl CallError {
     }
 
     /// The address that WeChat saw the call come from, if it refused because of it (40164).
-    #[must_use]
     pub fn refused_address(&self) -> Option<IpAddr> {
         match self {
             Self::Refused { code, message } if *code == ErrCode::IP_NOT_LISTED => {
@@ -110,7 +106,6 @@ impl CallError {
 }
 
 /// The end of a log line about a failure: what an operator can do about it, if that is known.
-#[must_use]
 pub fn what_to_do(cure: Option<&str>) -> String {
     cure.map(|cure| format!(". What to do: {cure}")).unwrap_or_default()
 }

@@ -39,7 +39,6 @@ impl ApiPath {
     /// Reads a path. Repeated slashes, and those at its end, are left out: SDKs whose base URL ends in a slash write
     /// them. `None` for an empty path, and for one that servers may read in several ways: with escapes, dot segments,
     /// backslashes, parameters after a `;`. WeChat has no path that needs them.
-    #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/')?.split('/').filter(|segment| !segment.is_empty());
         let mut canonical = String::with_capacity(path.len());
@@ -54,19 +53,16 @@ impl ApiPath {
     }
 
     /// The path, with a slash first and none last.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// True if it is `path`. Case does not count, in case that it does not count for WeChat.
-    #[must_use]
     pub fn is(&self, path: &str) -> bool {
         self.0.eq_ignore_ascii_case(path)
     }
 
     /// True if it begins with this segment.
-    #[must_use]
     pub fn is_below(&self, segment: &str) -> bool {
         let first = self.0.split('/').nth(1);
         first.is_some_and(|first| first.eq_ignore_ascii_case(segment))
@@ -105,7 +101,6 @@ impl WeChatClient {
     }
 
     /// The longest wait for the next chunk of a body.
-    #[must_use]
     pub fn stall_limit(&self) -> Duration {
         self.timeout
     }

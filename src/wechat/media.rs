@@ -149,7 +149,6 @@ pub struct TokenRejection {
 
 impl TokenRejection {
     /// The refusal of the token in an answer of any API, if there is one.
-    #[must_use]
     pub fn in_answer(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         if is_file(headers) {
             return None;

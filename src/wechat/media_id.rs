@@ -11,7 +11,6 @@ impl MediaId {
     pub const MAX_LEN: usize = 512;
 
     /// Parses `text`; `None` if it can't be a media id.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         let fine = !text.is_empty() && text.len() <= Self::MAX_LEN && text.bytes().all(allowed);
@@ -19,13 +18,11 @@ impl MediaId {
     }
 
     /// The id as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Its first characters, enough to find it by.
-    #[must_use]
     pub fn start(&self) -> &str {
         const LENGTH: usize = 12;
         // All of its characters are one byte long.

@@ -42,7 +42,6 @@ impl RefusedAddresses {
 
 impl ChangingWayOut {
     /// What an operator can do about it.
-    #[must_use]
     pub fn cure(&self) -> &'static str {
         cure::CHANGING_WAY_OUT
     }

@@ -80,13 +80,11 @@ impl LocalStore {
     }
 
     /// The route of the pictures, without `base_path` and the name.
-    #[must_use]
     pub fn route(&self, base_path: &BasePath) -> &str {
         self.base.route(base_path)
     }
 
     /// Whether the folder is there.
-    #[must_use]
     pub fn health(&self) -> FolderHealth {
         self.watched.health()
     }

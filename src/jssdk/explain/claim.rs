@@ -44,7 +44,6 @@ pub struct Tickets {
 
 impl ClaimProblem {
     /// The explanation for the user.
-    #[must_use]
     pub fn words(self) -> Words {
         match self {
             Self::Url => Words {
@@ -98,19 +97,16 @@ impl Claim {
     }
 
     /// The URL to sign.
-    #[must_use]
     pub fn page(&self) -> &str {
         self.url.split('#').next().unwrap_or_default()
     }
 
     /// Why WeChat will refuse this page's signature even if it is right.
-    #[must_use]
     pub fn warning(&self) -> Option<UrlWarning> {
         PageUrl::parse(&self.url).ok()?.warning()
     }
 
     /// The string that should have been signed, without its ticket.
-    #[must_use]
     pub fn without_ticket(&self) -> String {
         self.right(&Secret::default()).without_ticket()
     }

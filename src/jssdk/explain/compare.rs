@@ -123,7 +123,6 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
 
 impl Comparison {
     /// Why WeChat will refuse the signature of the call's URL on any page.
-    #[must_use]
     pub fn warning(&self) -> Option<UrlWarning> {
         let signed = match self {
             Self::Refused(_) => return None,
@@ -136,13 +135,11 @@ impl Comparison {
 
 impl Difference {
     /// How many bytes are the same before the first difference.
-    #[must_use]
     pub fn at(&self) -> usize {
         self.page.before.len()
     }
 
     /// What to do about it.
-    #[must_use]
     pub fn cures(&self) -> Vec<Words> {
         let mut cures: Vec<Words> = self.mistakes.iter().map(|mistake| mistake.cure).collect();
         cures.dedup();
@@ -154,7 +151,6 @@ impl Difference {
 }
 
 /// The explanation of a URL that can't be signed; the parameter that would be lost is in `UrlProblem::Spilled`.
-#[must_use]
 pub fn refusal(problem: &UrlProblem) -> Words {
     match problem {
         UrlProblem::Missing => Words {

@@ -21,7 +21,6 @@ pub enum Verdict {
 }
 
 /// Finds what was signed instead of what `claim` should have been, with `tickets.current`.
-#[must_use]
 pub fn explain(claim: &Claim, tickets: &Tickets) -> Verdict {
     let right = claim.right(&tickets.current);
     let is_found = |signed: &Signed| signed.signature() == claim.signature;

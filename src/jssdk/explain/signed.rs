@@ -39,7 +39,6 @@ impl Signed {
     }
 
     /// The signature.
-    #[must_use]
     pub fn signature(&self) -> String {
         let signature = hex_sha1(self.string1(self.ticket.expose()));
         if self.upper_case {
@@ -50,7 +49,6 @@ impl Signed {
     }
 
     /// `string1` to show: without the ticket.
-    #[must_use]
     pub fn without_ticket(&self) -> String {
         self.string1("…").collect()
     }
