@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use crate::account::AppId;
 use crate::secret::Secret;
@@ -12,18 +11,19 @@ use crate::wechat::{CallError, Issued, WeChatClient};
 
 /// Issues one account's credentials. A trait so that the state machine can be tested against a
 /// WeChat in simulated time.
+#[async_trait]
 pub(crate) trait Issuer: Send + Sync {
     /// Which token API is called; it decides what may be done without the cluster's lock.
     fn token_api(&self) -> TokenApi;
 
     /// Asks for a token; `force_refresh` is for stable tokens only.
-    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>>;
+    async fn token(&self, force_refresh: bool) -> Result<Issued, CallError>;
 
     /// Makes a cheap call, to learn whether WeChat accepts `token`.
-    fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>>;
+    async fn probe(&self, token: &Secret) -> Result<(), CallError>;
 
     /// Asks for a ticket: `jsapi` or `wx_card`.
-    fn ticket<'a>(&'a self, token: &'a Secret, ticket_type: &'static str) -> BoxFuture<'a, Result<Issued, CallError>>;
+    async fn ticket(&self, token: &Secret, ticket_type: &'static str) -> Result<Issued, CallError>;
 }
 
 /// One account at WeChat.
@@ -46,32 +46,30 @@ impl WeChatIssuer {
     }
 }
 
+#[async_trait]
 impl Issuer for WeChatIssuer {
     fn token_api(&self) -> TokenApi {
         self.token_api
     }
 
-    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
+    async fn token(&self, force_refresh: bool) -> Result<Issued, CallError> {
         let secret = self
             .settings
             .load()
             .app_secret(&self.app_id)
             .cloned()
             .unwrap_or_default();
-        async move {
-            match self.token_api {
-                TokenApi::Classic => self.client.classic_token(&self.app_id, &secret).await,
-                TokenApi::Stable => self.client.stable_token(&self.app_id, &secret, force_refresh).await,
-            }
+        match self.token_api {
+            TokenApi::Classic => self.client.classic_token(&self.app_id, &secret).await,
+            TokenApi::Stable => self.client.stable_token(&self.app_id, &secret, force_refresh).await,
         }
-        .boxed()
     }
 
-    fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>> {
-        self.client.probe(token).boxed()
+    async fn probe(&self, token: &Secret) -> Result<(), CallError> {
+        self.client.probe(token).await
     }
 
-    fn ticket<'a>(&'a self, token: &'a Secret, ticket_type: &'static str) -> BoxFuture<'a, Result<Issued, CallError>> {
-        self.client.ticket(token, ticket_type).boxed()
+    async fn ticket(&self, token: &Secret, ticket_type: &'static str) -> Result<Issued, CallError> {
+        self.client.ticket(token, ticket_type).await
     }
 }

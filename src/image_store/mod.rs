@@ -5,15 +5,13 @@ mod local;
 mod name;
 mod s3;
 
-use std::future::ready;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio_util::task::TaskTracker;
 
@@ -86,19 +84,20 @@ impl StoreFailure {
 }
 
 /// A place for pictures.
+#[async_trait]
 pub trait ImageStore: Send + Sync {
     /// Stores `picture` whole under a new random name and returns its URL, or leaves nothing behind, also
     /// if the future is dropped before it ends.
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>>;
+    async fn put(&self, picture: Picture) -> Result<String, StoreFailure>;
 
     /// Checks whether pictures can be stored, as far as that is possible without storing one. The caller
     /// limits the wait.
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>>;
+    async fn probe(&self) -> Result<(), StoreFailure>;
 
     /// Reads the picture at `url`, which this store has returned, and removes it; `None` if the store can't
     /// do that.
-    fn take_back<'a>(&'a self, _url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
-        ready(Ok(None)).boxed()
+    async fn take_back(&self, _url: &str) -> Result<Option<Bytes>, StoreFailure> {
+        Ok(None)
     }
 
     /// The most attempts to store one picture, each with a fresh download.

@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use async_trait::async_trait;
 
 use crate::clock::Moment;
 
-use super::{Claim, Entry, Health, SharedStore, StoreFuture, counts_as_none};
+use super::{Claim, Entry, Health, SharedStore, StoreError, counts_as_none};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
@@ -75,54 +75,46 @@ impl MemoryStore {
     }
 }
 
-/// Every operation is done at once; the future is there for the trait.
-fn ready<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
-    std::future::ready(Ok(value)).boxed()
-}
-
+#[async_trait]
 impl SharedStore for MemoryStore {
-    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
-        let entry = self.state().live(key).map(|(value, ends)| Entry {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        Ok(self.state().live(key).map(|(value, ends)| Entry {
             value: value.clone(),
             ttl: Some(ends.saturating_duration_since(Moment::now())),
-        });
-        ready(entry)
-    }
-
-    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
-        self.compare_and_set(key, None, value, ttl)
-    }
-
-    fn compare_and_set<'a>(
-        &'a self,
-        key: &'a str,
-        expected: Option<&'a str>,
-        value: &'a str,
-        ttl: Duration,
-    ) -> StoreFuture<'a, bool> {
-        let done = self.state().compare_and_set(key, expected, value, ttl);
-        ready(done)
-    }
-
-    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
-        let done = self.state().compare_and_delete(key, expected);
-        ready(done)
-    }
-
-    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
-        let mut state = self.state();
-        let made = state.made(key).map(|value| Claim::Made(value.to_owned()));
-        ready(made.unwrap_or_else(|| {
-            if state.compare_and_set(lock, None, owner, lock_ttl) {
-                state.values.remove(key);
-                Claim::Ours
-            } else {
-                Claim::Theirs
-            }
         }))
     }
 
-    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
+    async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
+        Ok(self.state().compare_and_set(key, None, value, ttl))
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        Ok(self.state().compare_and_set(key, expected, value, ttl))
+    }
+
+    async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
+        Ok(self.state().compare_and_delete(key, expected))
+    }
+
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
+        let mut state = self.state();
+        if let Some(value) = state.made(key) {
+            return Ok(Claim::Made(value.to_owned()));
+        }
+        if !state.compare_and_set(lock, None, owner, lock_ttl) {
+            return Ok(Claim::Theirs);
+        }
+        state.values.remove(key);
+        Ok(Claim::Ours)
+    }
+
+    async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
         let mut state = self.state();
         let live = state.live(key).map(|(value, ends)| (value.parse().unwrap_or(0), *ends));
         let (count, ttl) = live.map_or((0, ttl), |(count, ends)| {
@@ -130,10 +122,10 @@ impl SharedStore for MemoryStore {
         });
         let count: u64 = count + 1;
         state.write(key, count.to_string(), ttl);
-        ready(count)
+        Ok(count)
     }
 
-    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()> {
+    async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
         let mut state = self.state();
         let stream = state.streams.entry(key.to_owned()).or_default();
         stream.push_back(
@@ -145,16 +137,16 @@ impl SharedStore for MemoryStore {
         while stream.len() > cap {
             stream.pop_front();
         }
-        ready(())
+        Ok(())
     }
 
-    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
+    async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
         let state = self.state();
         let entries = state
             .streams
             .get(key)
             .map(|stream| stream.iter().rev().take(count).cloned().collect());
-        ready(entries.unwrap_or_default())
+        Ok(entries.unwrap_or_default())
     }
 
     fn health(&self) -> Health {

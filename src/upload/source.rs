@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use crate::account::AppId;
 use crate::credentials::{AccountCredentials, Credential, TokenCallError};
 use crate::wechat::{MediaDownload, MediaId, WeChatClient};
 
 /// One account's media.
+#[async_trait]
 pub trait MediaSource: Send + Sync {
     /// The account they belong to.
     fn app_id(&self) -> &AppId;
 
     /// Starts to download `media_id`. The caller limits the whole by [`MediaDownload::started`]; each wait for the
     /// next chunk has a limit of its own.
-    fn fetch<'a>(&'a self, media_id: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>>;
+    async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError>;
 }
 
 /// The media of a WeChat account.
@@ -41,25 +41,23 @@ impl WeChatMedia {
     }
 }
 
+#[async_trait]
 impl MediaSource for WeChatMedia {
     fn app_id(&self) -> &AppId {
         self.account.app_id()
     }
 
-    fn fetch<'a>(&'a self, media_id: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>> {
-        async move {
-            let (used, download) = self.download(media_id).await?;
-            if !download.may_be_rejection {
-                return Ok(download);
-            }
-            let verified = self.account.verified_token().await?;
-            if verified.value == used.value {
-                // The token is good, so this is a file that only reads like a rejection.
-                return Ok(download);
-            }
-            let (_, download) = self.download(media_id).await?;
-            Ok(download)
+    async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError> {
+        let (used, download) = self.download(media_id).await?;
+        if !download.may_be_rejection {
+            return Ok(download);
         }
-        .boxed()
+        let verified = self.account.verified_token().await?;
+        if verified.value == used.value {
+            // The token is good, so this is a file that only reads like a rejection.
+            return Ok(download);
+        }
+        let (_, download) = self.download(media_id).await?;
+        Ok(download)
     }
 }

@@ -5,8 +5,7 @@ mod message;
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, Method, StatusCode};
 
@@ -37,8 +36,11 @@ impl HttpStore {
             settings: settings.clone(),
         })
     }
+}
 
-    async fn post(&self, picture: Picture) -> Result<String, StoreFailure> {
+#[async_trait]
+impl ImageStore for HttpStore {
+    async fn put(&self, picture: Picture) -> Result<String, StoreFailure> {
         let section = &self.settings.section;
         let mut headers = self.settings.headers.clone();
         telemetry::inject(&mut headers);
@@ -63,7 +65,7 @@ impl HttpStore {
             .picture_url(section, &self.messages)
     }
 
-    async fn ask(&self) -> Result<(), StoreFailure> {
+    async fn probe(&self) -> Result<(), StoreFailure> {
         // A service that accepts only POST may answer 404 or 405: that shows that it is up.
         let request = self.http.request(Method::OPTIONS, self.settings.url.clone());
         let request = request.headers(self.settings.headers.clone());
@@ -76,16 +78,6 @@ impl HttpStore {
             return Err(StoreFailure::answered(status, text));
         }
         Ok(())
-    }
-}
-
-impl ImageStore for HttpStore {
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
-        self.post(picture).boxed()
-    }
-
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
-        self.ask().boxed()
     }
 
     fn attempts(&self) -> u32 {

@@ -16,9 +16,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio_util::task::TaskTracker;
 
 use self::disk::Disk;
@@ -115,8 +115,11 @@ impl LocalStore {
     ) -> Result<T, StoreFailure> {
         self.disk.run(TIME_LIMIT, work).await.map_err(|error| failed(&error))
     }
+}
 
-    async fn write(&self, mut picture: Picture) -> Result<String, StoreFailure> {
+#[async_trait]
+impl ImageStore for LocalStore {
+    async fn put(&self, mut picture: Picture) -> Result<String, StoreFailure> {
         let name = ImageName::random(picture.kind);
         let partial = self.directory.join(partial_name(&name));
         let disk = self.disk.clone();
@@ -147,29 +150,20 @@ impl LocalStore {
         file.keep();
         Ok(self.base.join(name.as_str()))
     }
-}
 
-impl ImageStore for LocalStore {
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
-        self.write(picture).boxed()
+    async fn probe(&self) -> Result<(), StoreFailure> {
+        self.write_nothing().await.map_err(|error| failed(&error))
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
-        async { self.write_nothing().await.map_err(|error| failed(&error)) }.boxed()
-    }
-
-    fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
+    async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
         let found = url.rsplit('/').next().and_then(|name| self.locate(name));
-        async move {
-            let Some((path, _)) = found else { return Ok(None) };
-            let read_and_remove = move || {
-                let bytes = fs::read(&path);
-                fs::remove_file(&path)?;
-                bytes.map(Bytes::from)
-            };
-            self.step(read_and_remove).await.map(Some)
-        }
-        .boxed()
+        let Some((path, _)) = found else { return Ok(None) };
+        let read_and_remove = move || {
+            let bytes = fs::read(&path);
+            fs::remove_file(&path)?;
+            bytes.map(Bytes::from)
+        };
+        self.step(read_and_remove).await.map(Some)
     }
 
     fn attempts(&self) -> u32 {

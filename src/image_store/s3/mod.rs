@@ -13,9 +13,8 @@ mod parts;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt};
@@ -73,44 +72,36 @@ impl S3Store {
     }
 }
 
+#[async_trait]
 impl ImageStore for S3Store {
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
+    async fn put(&self, picture: Picture) -> Result<String, StoreFailure> {
         let cancelled = CancellationToken::new();
         let put = put(Arc::clone(&self.bucket), picture, cancelled.clone(), self.tasks.clone());
-        async move {
-            let _cancels_when_dropped = cancelled.drop_guard();
-            let object = self.tasks.spawn(put).await;
-            let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
-            Ok(object.map_err(interrupted)??.keep())
-        }
-        .boxed()
+        let _cancels_when_dropped = cancelled.drop_guard();
+        let object = self.tasks.spawn(put).await;
+        let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
+        Ok(object.map_err(interrupted)??.keep())
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+    async fn probe(&self) -> Result<(), StoreFailure> {
         // To begin an upload and abort it takes the same rights as a put, and leaves nothing behind.
-        async {
-            let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
-            self.bucket.check_role().await?;
-            let upload = self.bucket.clients.creating.create_multipart(&key).await;
-            let id = upload.map_err(|error| failed(&error))?;
-            let aborted = self.bucket.clients.plain.abort_multipart(&key, &id).await;
-            aborted.map_err(|error| failed(&error))
-        }
-        .boxed()
+        let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
+        self.bucket.check_role().await?;
+        let upload = self.bucket.clients.creating.create_multipart(&key).await;
+        let id = upload.map_err(|error| failed(&error))?;
+        let aborted = self.bucket.clients.plain.abort_multipart(&key, &id).await;
+        aborted.map_err(|error| failed(&error))
     }
 
-    fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
-        async move {
-            let Some(key) = self.bucket.key_of(url) else {
-                return Ok(None);
-            };
-            let store = &self.bucket.clients.plain;
-            let read = async { store.get(&key).await?.bytes().await };
-            let bytes = read.await;
-            store.delete(&key).await.map_err(|error| failed(&error))?;
-            bytes.map(Some).map_err(|error| failed(&error))
-        }
-        .boxed()
+    async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
+        let Some(key) = self.bucket.key_of(url) else {
+            return Ok(None);
+        };
+        let store = &self.bucket.clients.plain;
+        let read = async { store.get(&key).await?.bytes().await };
+        let bytes = read.await;
+        store.delete(&key).await.map_err(|error| failed(&error))?;
+        bytes.map(Some).map_err(|error| failed(&error))
     }
 
     fn attempts(&self) -> u32 {
