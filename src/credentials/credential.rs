@@ -26,8 +26,8 @@ impl Kind {
     /// Its key in the shared store.
     pub(crate) fn key(self, settings: &settings::Credentials, app_id: &AppId) -> String {
         match self {
-            Kind::AccessToken => keys::token(settings, app_id),
-            Kind::JsapiTicket => keys::ticket(settings, app_id),
+            Kind::AccessToken => settings.token_key.fill(app_id),
+            Kind::JsapiTicket => settings.ticket_key.fill(app_id),
             Kind::CardTicket => keys::CARD_TICKET.of_account(app_id),
         }
     }

@@ -15,7 +15,7 @@ use super::report::{CredentialMetrics, Reports};
 use super::slot::{SharedEntry, Slot};
 use crate::account::AppId;
 use crate::settings;
-use crate::store::{SharedStore, keys};
+use crate::store::SharedStore;
 
 /// What one account's credentials are made from.
 pub(crate) struct Parameters<'a> {
@@ -58,7 +58,7 @@ impl Parameters<'_> {
     }
 
     pub(super) fn lock(&self) -> Lock {
-        Lock::new(self.store(), keys::lock(self.settings, &self.app_id), &self.policy)
+        Lock::new(self.store(), self.settings.lock_key.fill(&self.app_id), &self.policy)
     }
 
     pub(super) fn slot(&self, kind: Kind) -> Slot {
