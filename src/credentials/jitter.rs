@@ -1,9 +1,10 @@
 //! Randomness, passed in so that a test can repeat what it decides.
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -25,11 +26,7 @@ impl Jitter {
 
     /// `time`, longer or shorter by a factor from `range`.
     pub(super) fn spread(&self, time: Duration, range: RangeInclusive<f64>) -> Duration {
-        let factor = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .random_range(range);
+        let factor = self.0.lock().random_range(range);
         time.mul_f64(factor)
     }
 

@@ -2,9 +2,10 @@
 //! clients report it, to whichever replicas, it costs the account one probe in ten seconds, and a renewal only if
 //! WeChat rejects the token (C12).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -123,16 +124,12 @@ impl ProbeGate {
     async fn enter(&self) -> bool {
         let may_enter = match self.store.set_if_absent(&self.key, RUNNING, keys::PROBE_TTL).await {
             Ok(is_first) => is_first,
-            Err(_) => self.last().is_none_or(|at| at.elapsed() >= keys::PROBE_TTL),
+            Err(_) => self.last.lock().is_none_or(|at| at.elapsed() >= keys::PROBE_TTL),
         };
         if may_enter {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+            *self.last.lock() = Some(Moment::now());
         }
         may_enter
-    }
-
-    fn last(&self) -> Option<Moment> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes until `until` whether WeChat rejects `token`.

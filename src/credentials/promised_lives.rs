@@ -1,7 +1,8 @@
 //! The lives that clients were promised with their tokens, as far as this replica knows.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 
@@ -37,34 +38,35 @@ impl PromisedLives {
 
     /// The shared store has a mark that lives until `until`.
     pub(super) fn shared(&self, name: &str, until: Moment) {
-        if let Some(promise) = self.lock().get_mut(name) {
+        if let Some(promise) = self.0.lock().get_mut(name) {
             promise.is_shared |= promise.until <= until;
         }
     }
 
     /// Until when this token lives, if the mark in the shared store is still missing or too short.
     pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
-        let lives = self.lock();
+        let lives = self.0.lock();
         let promise = lives.get(name).filter(|promise| !promise.is_shared)?;
         Some(promise.until)
     }
 
     /// True while the life that was promised with this token lasts.
     pub(super) fn is_alive(&self, name: &str) -> bool {
-        self.lock()
+        self.0
+            .lock()
             .get(name)
             .is_some_and(|promise| Moment::now() < promise.until)
     }
 
     /// The tokens whose promised life lasts, and until when.
     pub(super) fn living(&self) -> Vec<(String, Moment)> {
-        let (lives, now) = (self.lock(), Moment::now());
+        let (lives, now) = (self.0.lock(), Moment::now());
         let living = lives.iter().filter(|(_, promise)| now < promise.until);
         living.map(|(name, promise)| (name.clone(), promise.until)).collect()
     }
 
     fn note(&self, name: &str, new: Promise) {
-        let mut lives = self.lock();
+        let mut lives = self.0.lock();
         match lives.get_mut(name) {
             Some(promise) if promise.until < new.until => *promise = new,
             Some(_) => {}
@@ -77,10 +79,6 @@ impl PromisedLives {
                 }
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Promise>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,9 +124,9 @@ mod tests {
         for number in 0..2 * CAPACITY {
             lives.extend(&number.to_string(), now + MINUTE);
         }
-        assert_eq!(lives.lock().len(), CAPACITY);
+        assert_eq!(lives.0.lock().len(), CAPACITY);
         tokio::time::advance(MINUTE).await;
         lives.extend("a", now + 2 * MINUTE);
-        assert!(lives.is_alive("a") && lives.lock().len() == 1);
+        assert!(lives.is_alive("a") && lives.0.lock().len() == 1);
     }
 }

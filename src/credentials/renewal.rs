@@ -1,8 +1,9 @@
 //! What the renewals of token and ticket have in common: single flights, measuring, exponential back-off with jitter.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -178,14 +179,10 @@ impl Backoff {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<FailureRun>> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The error to answer with at once until the wait is over.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
         let now = Moment::now();
-        let state = self.state();
+        let state = self.run.lock();
         let run = state.as_ref().filter(|run| now < run.until)?;
         Some(Unavailable {
             retry_after: run.until.saturating_duration_since(now),
@@ -200,7 +197,7 @@ impl Backoff {
 
     /// The same with a wait of `pace` at least.
     fn fail_with_pace(&self, severity: Severity, why: Unavailable, pace: Duration) -> Unavailable {
-        let mut state = self.state();
+        let mut state = self.run.lock();
         let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
         let failures = in_a_row.map_or(0, |run| run.failures);
         let failures = if severity == Severity::Reissued {
@@ -223,7 +220,7 @@ impl Backoff {
 
     /// Failures in a row so far.
     pub(super) fn failures(&self) -> u32 {
-        self.state().as_ref().map_or(0, |run| run.failures)
+        self.run.lock().as_ref().map_or(0, |run| run.failures)
     }
 
     /// Waits for `wait` after so many failures, as another replica does that has had the last of them.
@@ -232,7 +229,7 @@ impl Backoff {
             retry_after: wait,
             ..why
         };
-        let mut state = self.state();
+        let mut state = self.run.lock();
         let so_far = state.as_ref().map_or(0, |run| run.failures);
         *state = Some(FailureRun {
             failures: so_far.max(failures),
@@ -243,7 +240,7 @@ impl Backoff {
     }
 
     pub(super) fn clear(&self) {
-        *self.state() = None;
+        *self.run.lock() = None;
     }
 }
 

@@ -1,9 +1,10 @@
 //! The account's tickets: the one for pages, read by signatures, and the one for cards, kept while clients ask for it.
 //! Both are renewed with a token that WeChat accepts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::credential::{Credential, Kind, Policy, Trigger};
@@ -87,13 +88,13 @@ impl Ticket {
 
     /// The ticket, which is kept for a while from now on.
     pub(super) async fn get_and_keep(self: &Arc<Self>) -> Outcome {
-        *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+        *self.last_asked.lock() = Some(Moment::now());
         self.get().await
     }
 
     /// Whether somebody has asked for it lately.
     pub(super) fn is_asked_for(&self) -> bool {
-        let last = *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.last_asked.lock();
         last.is_some_and(|at| at.elapsed() < ASKED_LATELY)
     }
 

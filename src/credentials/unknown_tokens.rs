@@ -1,8 +1,9 @@
 //! Tokens that were lately found to be no account's, so that a service that goes on with one does not load the store.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::credential::name_in_store;
 use crate::clock::Moment;
@@ -25,23 +26,19 @@ const CAPACITY: usize = 1024;
 impl UnknownTokens {
     /// True if `token` was lately found to be no account's.
     pub(crate) fn contains(&self, token: &Secret) -> bool {
-        let looked_up_at = self.lock().get(&name_in_store(token)).copied();
+        let looked_up_at = self.0.lock().get(&name_in_store(token)).copied();
         looked_up_at.is_some_and(|at| at.elapsed() < MEMORY)
     }
 
     /// A look-up that began at `looked_up_at` found `token` to be no account's, and the store failed at no account.
     pub(crate) fn note(&self, token: &Secret, looked_up_at: Moment) {
-        let mut unknown = self.lock();
+        let mut unknown = self.0.lock();
         if unknown.len() >= CAPACITY {
             unknown.retain(|_, at| at.elapsed() < MEMORY);
         }
         if unknown.len() < CAPACITY {
             unknown.insert(name_in_store(token), looked_up_at);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Moment>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,9 +66,9 @@ mod tests {
         for number in 0..2 * CAPACITY {
             unknown.note(&Secret::new(number.to_string()), Moment::now());
         }
-        assert_eq!(unknown.lock().len(), CAPACITY);
+        assert_eq!(unknown.0.lock().len(), CAPACITY);
         tokio::time::advance(MEMORY).await;
         unknown.note(&Secret::new("a"), Moment::now());
-        assert!(unknown.contains(&Secret::new("a")) && unknown.lock().len() == 1);
+        assert!(unknown.contains(&Secret::new("a")) && unknown.0.lock().len() == 1);
     }
 }

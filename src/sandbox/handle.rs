@@ -1,8 +1,9 @@
 //! The handle with which tests in the same process, and the control API, inspect and control a sandbox.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -150,8 +151,7 @@ impl Sandbox {
         Ok(act(account, &self.config, now))
     }
 
-    /// The state is consistent between any two statements, so it is usable after a panic elsewhere.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -1,10 +1,10 @@
 //! The store of a gateway that runs alone: a map in this process.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 
@@ -68,24 +68,17 @@ impl State {
     }
 }
 
-impl MemoryStore {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing can panic in the middle of a change, so the state behind a poisoned lock is sound.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[async_trait]
 impl SharedStore for MemoryStore {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        Ok(self.state().live(key).map(|(value, ends)| Entry {
+        Ok(self.state.lock().live(key).map(|(value, ends)| Entry {
             value: value.clone(),
             ttl: Some(ends.saturating_duration_since(Moment::now())),
         }))
     }
 
     async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
-        Ok(self.state().compare_and_set(key, None, value, ttl))
+        Ok(self.state.lock().compare_and_set(key, None, value, ttl))
     }
 
     async fn compare_and_set(
@@ -95,15 +88,15 @@ impl SharedStore for MemoryStore {
         value: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        Ok(self.state().compare_and_set(key, expected, value, ttl))
+        Ok(self.state.lock().compare_and_set(key, expected, value, ttl))
     }
 
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
-        Ok(self.state().compare_and_delete(key, expected))
+        Ok(self.state.lock().compare_and_delete(key, expected))
     }
 
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(value) = state.made(key) {
             return Ok(Claim::Made(value.to_owned()));
         }
@@ -115,7 +108,7 @@ impl SharedStore for MemoryStore {
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let live = state.live(key).map(|(value, ends)| (value.parse().unwrap_or(0), *ends));
         let (count, ttl) = live.map_or((0, ttl), |(count, ends)| {
             (count, ends.saturating_duration_since(Moment::now()))
@@ -126,7 +119,7 @@ impl SharedStore for MemoryStore {
     }
 
     async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let stream = state.streams.entry(key.to_owned()).or_default();
         stream.push_back(
             fields
@@ -141,7 +134,7 @@ impl SharedStore for MemoryStore {
     }
 
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
-        let state = self.state();
+        let state = self.state.lock();
         let entries = state
             .streams
             .get(key)

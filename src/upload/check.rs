@@ -2,11 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
+use parking_lot::Mutex;
 
 use super::error::{Rejection, UploadError};
 use crate::image_store::Picture;
@@ -81,22 +82,22 @@ impl Stream for CheckedBody {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         while this.rest.is_empty() {
-            let seen = match &*this.progress.stage() {
+            let seen = match &*this.progress.0.lock() {
                 Stage::WaitingForWeChat(seen) | Stage::WaitingForStore(seen) => *seen,
                 Stage::Complete(_) => return Poll::Ready(None),
                 Stage::Failed(error) => return Poll::Ready(Some(Err(io::Error::other(error.to_string())))),
             };
-            *this.progress.stage() = Stage::WaitingForWeChat(seen);
+            *this.progress.0.lock() = Stage::WaitingForWeChat(seen);
             let next = match this.head.take() {
                 Some(head) => Some(Ok(head)),
                 None => ready!(this.source.poll_next_unpin(cx)),
             };
             let stage = this.take(seen, next);
-            *this.progress.stage() = stage;
+            *this.progress.0.lock() = stage;
         }
         let length = this.rest.len().min(Picture::MAX_CHUNK);
         let chunk = this.rest.split_to(length);
-        let mut stage = this.progress.stage();
+        let mut stage = this.progress.0.lock();
         // A store that knows the length does not poll again after the last byte.
         if let Stage::WaitingForStore(seen) = *stage
             && this.rest.is_empty()
@@ -135,12 +136,7 @@ impl Default for Stage {
 impl Progress {
     /// A copy of the current stage.
     pub(super) fn now(&self) -> Stage {
-        self.stage().clone()
-    }
-
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        // A stage is replaced whole, so a poisoned lock is still good.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clone()
     }
 }
 

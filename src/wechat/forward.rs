@@ -1,12 +1,13 @@
 //! Calls of other systems, passed through unchanged.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
 use tokio::time::Instant;
@@ -161,19 +162,15 @@ impl Offered {
             Self::Whole(bytes) if bytes.is_empty() => return Some(Body::from(bytes.clone())),
             Self::Whole(bytes) => slices(bytes.clone()),
             Self::Stream(offered) => {
-                lock(offered).as_ref()?;
+                offered.lock().as_ref()?;
                 // The client polls a body only when it has a connection.
                 let offered = Arc::clone(offered);
-                let taken = async move { lock(&offered).take().unwrap_or_else(|| stream::empty().boxed()) };
+                let taken = async move { offered.lock().take().unwrap_or_else(|| stream::empty().boxed()) };
                 taken.flatten_stream().boxed()
             }
         };
         Some(Body::wrap_stream(activity.watch(stream)))
     }
-}
-
-fn lock(stream: &Mutex<Option<BodyStream>>) -> MutexGuard<'_, Option<BodyStream>> {
-    stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `bytes` in slices, by which it can be seen how far they have been handed to the system for sending.

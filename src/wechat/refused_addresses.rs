@@ -1,9 +1,9 @@
 //! The addresses that WeChat has refused calls from (40164), to find out whether the way out is fixed.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::cure;
@@ -25,7 +25,7 @@ pub struct ChangingWayOut(String);
 impl RefusedAddresses {
     /// Notes that `address` was refused; returns the change if others were refused within an hour.
     pub fn note(&self, address: IpAddr) -> Option<ChangingWayOut> {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.0.lock();
         let (address, now) = (address.to_canonical(), Instant::now());
         refused.retain(|(_, at)| now.duration_since(*at) < WINDOW);
         match refused.iter_mut().find(|(known, _)| *known == address) {
@@ -66,6 +66,6 @@ mod tests {
         for last in 5..100 {
             note(last);
         }
-        assert_eq!(refused.0.lock().unwrap().len(), MAX);
+        assert_eq!(refused.0.lock().len(), MAX);
     }
 }

@@ -1,8 +1,8 @@
 //! Entries that are lost because the queue is full. They are reported together: there may be thousands at once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -28,12 +28,12 @@ struct State {
 impl Losses {
     /// Remembers how the last write ended.
     pub(super) fn set_failure(&self, failure: Option<StoreError>) {
-        self.state().failure = failure;
+        self.0.lock().failure = failure;
     }
 
     /// An entry is lost.
     pub(super) fn add(&self) {
-        let state = &mut *self.state();
+        let state = &mut *self.0.lock();
         state.entries += 1;
         state.reason.clone_from(&state.failure);
     }
@@ -70,11 +70,7 @@ impl Losses {
     }
 
     fn take(&self) -> (u64, Option<StoreError>) {
-        let state = &mut *self.state();
+        let state = &mut *self.0.lock();
         (std::mem::take(&mut state.entries), state.reason.take())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

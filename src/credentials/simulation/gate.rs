@@ -1,8 +1,8 @@
 //! The switch that freezes one replica, cuts it off or kills it.
 
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 /// What a replica's calls to the store and to WeChat pass through.
@@ -24,15 +24,11 @@ impl Gate {
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
-    }
-
     /// Returns once the replica is not frozen; never, once it is dead.
     pub(super) async fn pass(&self) {
         loop {
             let (dead, frozen_until) = {
-                let state = self.state();
+                let state = self.0.lock();
                 (state.dead, state.frozen_until)
             };
             if dead {
@@ -46,18 +42,18 @@ impl Gate {
     }
 
     pub(super) fn freeze_for(&self, time: Duration) {
-        self.state().frozen_until = Instant::now() + time;
+        self.0.lock().frozen_until = Instant::now() + time;
     }
 
     pub(super) fn cut_off_for(&self, time: Duration) {
-        self.state().cut_off_until = Instant::now() + time;
+        self.0.lock().cut_off_until = Instant::now() + time;
     }
 
     pub(super) fn kill(&self) {
-        self.state().dead = true;
+        self.0.lock().dead = true;
     }
 
     pub(super) fn is_cut_off(&self) -> bool {
-        self.state().cut_off_until > Instant::now()
+        self.0.lock().cut_off_until > Instant::now()
     }
 }

@@ -5,8 +5,10 @@
 //! came back from an old snapshot, or failed over to a replica that lagged), and one that is not is newer.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 use crate::credentials::credential::Credential;
@@ -35,26 +37,23 @@ enum End {
 }
 
 impl History {
-    fn list(&self) -> MutexGuard<'_, VecDeque<Retired>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// All that were in use here.
     pub(crate) fn credentials(&self) -> Vec<Arc<Credential>> {
-        let list = self.list();
+        let list = self.0.lock();
         list.iter().map(|retired| Arc::clone(&retired.credential)).collect()
     }
 
     /// The retired credential with this value.
     pub(crate) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
-        let list = self.list();
+        let list = self.0.lock();
         let retired = list.iter().find(|retired| retired.credential.value == *value)?;
         Some(Arc::clone(&retired.credential))
     }
 
     /// True if WeChat has rejected `value`.
     pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
-        self.list()
+        self.0
+            .lock()
             .iter()
             .any(|retired| retired.credential.value == *value && retired.end != End::Superseded)
     }
@@ -71,7 +70,7 @@ impl History {
 
     /// Adds `credential` unless it is there; true if it was added.
     fn retire(&self, credential: Arc<Credential>, end: End) -> bool {
-        let mut list = self.list();
+        let mut list = self.0.lock();
         if list.iter().any(|retired| retired.credential.value == credential.value) {
             return false;
         }
@@ -84,13 +83,15 @@ impl History {
 
     /// WeChat has just issued `value`, so it is current, whatever it was before.
     pub(crate) fn revive(&self, value: &Secret) {
-        self.list()
+        self.0
+            .lock()
             .retain(|retired| retired.credential.value != *value || retired.end != End::Superseded);
     }
 
     /// One of ours replaced what was rejected: no other system did.
     pub(crate) fn account_for_rejections(&self) {
-        for retired in self.list().iter_mut().filter(|retired| retired.end != End::Superseded) {
+        let mut list = self.0.lock();
+        for retired in list.iter_mut().filter(|retired| retired.end != End::Superseded) {
             retired.end = End::Accounted;
         }
     }
@@ -98,7 +99,8 @@ impl History {
     /// What was rejected last, if that was long before its end and is not accounted for. Returned once.
     pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
         let unaccounted = self
-            .list()
+            .0
+            .lock()
             .iter()
             .rev()
             .find(|retired| retired.died_early())

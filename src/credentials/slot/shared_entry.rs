@@ -1,6 +1,8 @@
 //! One credential's entry in the shared store, to whose key another program may write too.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind};
@@ -81,7 +83,7 @@ impl SharedEntry {
 
     /// Says once that the entry is another program's, and once that it is no longer.
     fn note(&self, foreign: Option<Arc<ForeignEntry>>) {
-        let mut known = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.foreign.lock();
         match (&*known, &foreign) {
             (None, Some(why)) => tracing::warn!("{why}"),
             (Some(_), None) => tracing::info!(key = self.key, "the key no longer holds another program's value"),
@@ -92,7 +94,7 @@ impl SharedEntry {
 
     /// Why the entry is another program's, as of the last look, if it is.
     pub(crate) fn foreign(&self) -> Option<Arc<ForeignEntry>> {
-        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.foreign.lock().clone()
     }
 
     /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored by now. Another program's

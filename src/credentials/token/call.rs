@@ -1,7 +1,9 @@
 //! One call to WeChat for a token: counted, fenced, and marked until its outcome is known.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::Token;
 use crate::account::AppId;
@@ -224,7 +226,7 @@ impl Budget {
 
     /// Notes that at least this many calls were made on `day`; returns how many are known.
     fn note(&self, day: &str, calls: u64) -> u64 {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.day != day {
             *known = Count {
                 day: day.to_owned(),

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -46,12 +47,12 @@ impl Watched {
     }
 
     pub(super) fn health(&self) -> FolderHealth {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// Notes the outcome of a look; returns whether the folder went or came back.
     fn note(&self, problem: Option<String>) -> bool {
-        let mut health = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut health = self.0.lock();
         let changed = health.problem.is_some() != problem.is_some();
         if changed {
             health.since = Instant::now();

@@ -8,11 +8,11 @@ mod servers;
 mod topology;
 mod watch;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
@@ -131,7 +131,7 @@ impl RedisStore {
             Err(_) if operation.is_one_command() => Outcome::Done,
             Ok(_) | Err(_) => Outcome::Answered,
         };
-        self.failures().record(operation, key, outcome);
+        self.failures.lock().record(operation, key, outcome);
         result
     }
 
@@ -179,10 +179,6 @@ impl RedisStore {
             retry_at: Instant::now() + RETRY_AFTER,
         };
         Err(error)
-    }
-
-    fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -348,7 +344,7 @@ impl SharedStore for RedisStore {
     }
 
     fn health(&self) -> Health {
-        self.failures().health()
+        self.failures.lock().health()
     }
 
     fn is_shared(&self) -> bool {

@@ -66,7 +66,7 @@ impl RedisStore {
     /// Forgets failures with other keys that are over although nobody asks for those keys again: the operation succeeds
     /// with `own`, and the server answers about the key.
     async fn retry_failed(&self, own: &str) {
-        let failing = self.failures().list();
+        let failing = self.failures.lock().list();
         let fails_with_own = |operation| {
             let mut own = failing.iter().filter(|failing| failing.key == own);
             own.any(|failing| failing.operation == operation)
@@ -75,7 +75,8 @@ impl RedisStore {
         let retried = others.map(|other| async {
             let answer = self.get(&other.key).await;
             if answer.is_ok() || answer.is_err_and(|error| error.is_about_value()) {
-                self.failures().record(other.operation, &other.key, Outcome::Answered);
+                let mut failures = self.failures.lock();
+                failures.record(other.operation, &other.key, Outcome::Answered);
             }
         });
         join_all(retried).await;
