@@ -1,9 +1,11 @@
-//! How a call to WeChat fails.
+//! How a call to WeChat fails, and the addresses that WeChat refuses calls from.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::StatusCode;
+use tokio::time::Instant;
 
 use super::{ErrCode, Meaning};
 use crate::http_client::{ReadError, SendError};
@@ -133,6 +135,50 @@ pub enum BodyProblem {
     Page,
 }
 
+/// For 40164 from several addresses within an hour.
+const CHANGING_WAY_OUT: &str = "give wxgate one fixed way out (a NAT gateway, or a forward proxy named in \
+     http_client.proxy) and add its address to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up \
+     to 10 minutes";
+
+/// How long an address is remembered.
+const WINDOW: Duration = Duration::from_hours(1);
+/// The most addresses that are remembered.
+const MAX: usize = 16;
+
+/// The addresses of the last hour.
+#[derive(Default)]
+pub struct RefusedAddresses(Mutex<Vec<(IpAddr, Instant)>>);
+
+/// WeChat has refused calls from several addresses within an hour.
+#[derive(Debug, thiserror::Error)]
+#[error("within an hour WeChat has refused {0}: the way out is not fixed")]
+pub struct ChangingWayOut(String);
+
+impl RefusedAddresses {
+    /// Notes that `address` was refused; returns the change if others were refused within an hour.
+    pub fn note(&self, address: IpAddr) -> Option<ChangingWayOut> {
+        let mut refused = self.0.lock();
+        let (address, now) = (address.to_canonical(), Instant::now());
+        refused.retain(|(_, at)| now.duration_since(*at) < WINDOW);
+        match refused.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, at)) => *at = now,
+            None => refused.push((address, now)),
+        }
+        if refused.len() > MAX {
+            refused.remove(0);
+        }
+        let names: Vec<String> = refused.iter().map(|(known, _)| known.to_string()).collect();
+        (names.len() > 1).then(|| ChangingWayOut(names.join(", ")))
+    }
+}
+
+impl ChangingWayOut {
+    /// What an operator can do about it.
+    pub fn cure(&self) -> &'static str {
+        CHANGING_WAY_OUT
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +198,23 @@ mod tests {
         }
         assert_eq!(address(ErrCode::IP_NOT_LISTED, "invalid ip , not in whitelist"), None);
         assert_eq!(address(ErrCode::BUSY, "invalid ip 1.1.1.1, x"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_of_the_last_hour_are_named() {
+        let refused = RefusedAddresses::default();
+        let note = |last: u8| refused.note(IpAddr::from([203, 0, 113, last])).map(|change| change.0);
+        assert_eq!(note(1), None);
+        assert_eq!(note(1), None);
+        tokio::time::advance(Duration::from_mins(40)).await;
+        assert_eq!(note(2).as_deref(), Some("203.0.113.1, 203.0.113.2"));
+        tokio::time::advance(Duration::from_mins(30)).await;
+        assert_eq!(note(3).as_deref(), Some("203.0.113.2, 203.0.113.3"));
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(note(4), None);
+        for last in 5..100 {
+            note(last);
+        }
+        assert_eq!(refused.0.lock().len(), MAX);
     }
 }

@@ -13,8 +13,7 @@ use reqwest::{Body, Method, Response};
 use tokio::time::Instant;
 
 use super::CallError;
-use super::client::{WeChatClient, unsendable};
-use super::metrics::Api;
+use super::client::{Api, WeChatClient, unsendable};
 use crate::http_client::{self, LastActivity, NO_LIMIT, SendError};
 use crate::telemetry::{call_span, traced};
 
