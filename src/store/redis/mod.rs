@@ -3,10 +3,8 @@
 mod explain;
 mod failures;
 mod operation;
-mod script;
 mod servers;
 mod topology;
-mod watch;
 
 use std::time::Duration;
 
@@ -220,7 +218,7 @@ fn millis(ttl: Duration) -> u64 {
 #[async_trait]
 impl SharedStore for RedisStore {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(script::GET, &[key])).await?;
+        let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(operation::GET, &[key])).await?;
         // PTTL returns -1 if the key does not expire.
         let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
         Ok(value.map(|value| Entry {
@@ -231,7 +229,7 @@ impl SharedStore for RedisStore {
 
     async fn inspect(&self, key: &str) -> Result<Found, StoreError> {
         let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
-            self.run(Operation::Get, key, eval(script::INSPECT, &[key])).await?;
+            self.run(Operation::Get, key, eval(operation::INSPECT, &[key])).await?;
         Ok(match value {
             Some(value) => Found::Bytes {
                 value,
@@ -243,7 +241,7 @@ impl SharedStore for RedisStore {
     }
 
     async fn shorten(&self, key: &str, longest: Duration, ttl: Duration) -> Result<bool, StoreError> {
-        let mut command = eval(script::SHORTEN, &[key]);
+        let mut command = eval(operation::SHORTEN, &[key]);
         command.arg(millis(ttl)).arg(millis(longest));
         self.run(Operation::Shorten, key, command).await
     }
@@ -261,14 +259,14 @@ impl SharedStore for RedisStore {
         value: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut command = eval(script::COMPARE_AND_SET, &[key]);
+        let mut command = eval(operation::COMPARE_AND_SET, &[key]);
         command.arg(if expected.is_some() { "equals" } else { "absent" });
         command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
         self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
     }
 
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
-        let mut command = eval(script::COMPARE_AND_DELETE, &[key]);
+        let mut command = eval(operation::COMPARE_AND_DELETE, &[key]);
         command.arg(expected);
         self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
             .await
@@ -280,7 +278,7 @@ impl SharedStore for RedisStore {
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(set_if_absent(lock, owner, lock_ttl));
-        commands.add_command(eval(script::GET, &[key])).ignore_errors();
+        commands.add_command(eval(operation::GET, &[key])).ignore_errors();
         let work = |mut connection: Connection| async move {
             let replies: ClaimReplies = commands.query_async(&mut connection).await?;
             Ok(replies)
@@ -316,7 +314,7 @@ impl SharedStore for RedisStore {
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
-        let mut command = eval(script::INCREMENT, &[key]);
+        let mut command = eval(operation::INCREMENT, &[key]);
         command.arg(millis(ttl));
         self.run_all(Operation::Increment, key, command, |count| *count == 1)
             .await
@@ -333,7 +331,7 @@ impl SharedStore for RedisStore {
     }
 
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
-        let mut command = eval(script::NEWEST, &[key]);
+        let mut command = eval(operation::NEWEST, &[key]);
         command.arg(count);
         let entries: Vec<(String, Fields)> = self.run(Operation::Newest, key, command).await?;
         let texts = |fields: Fields| -> Vec<(String, String)> {
