@@ -1,7 +1,6 @@
 //! Pictures in an upload service: `multipart/form-data` in, JSON or a bare URL out.
 
 mod answer;
-mod message;
 
 use std::time::Duration;
 
@@ -9,9 +8,7 @@ use async_trait::async_trait;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, Method, StatusCode};
 
-use self::answer::Answer;
-use self::message::MessageReader;
-
+use self::answer::{Answer, MessageReader};
 use super::{ImageName, ImageStore, Picture, StoreFailure};
 use crate::http_client::{self, LastActivity, NO_LIMIT, ReadError, SendError};
 use crate::settings::{self, UnusableSetting, resolved};

@@ -6,8 +6,7 @@
 //! returns it at its end: if the put has been dropped meanwhile, so is the guard.
 
 mod disk;
-mod draft;
-mod stored;
+mod file;
 mod watch;
 
 use std::fs::{self, DirBuilder};
@@ -22,9 +21,8 @@ use futures_util::StreamExt;
 use tokio_util::task::TaskTracker;
 
 use self::disk::Disk;
-use self::draft::Draft;
-use self::stored::READ_LIMIT;
-pub use self::stored::StoredPicture;
+pub use self::file::StoredPicture;
+use self::file::{Draft, READ_LIMIT};
 pub use self::watch::FolderHealth;
 use self::watch::Watched;
 use super::{ImageName, ImageStore, Picture, StoreFailure, body_failed};
