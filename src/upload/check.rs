@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use parking_lot::Mutex;
 
-use super::error::{Rejection, UploadError};
+use super::outcome::{Rejection, UploadError};
 use crate::image_store::Picture;
 use crate::wechat::{BodyProblem, CallError, MediaDownload};
 

@@ -258,7 +258,7 @@ impl SharedStore for NoStore {
 
 /// One gateway's relay.
 pub struct Gateway {
-    pub relay: MediaRelay,
+    pub relay: Arc<MediaRelay>,
     tasks: TaskTracker,
     pub stop: CancellationToken,
     registry: Registry,
