@@ -1,16 +1,21 @@
-//! One token or ticket, how long it is kept, and what causes its renewal.
+//! One token or ticket: how long it is kept, what causes its renewal, and why there is none.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
 
-use super::jitter::Jitter;
 use crate::account::AppId;
 use crate::clock::Moment;
 use crate::labelled::labelled;
 use crate::secret::Secret;
 use crate::settings;
 use crate::store::keys;
+use crate::wechat::{CallError, ErrCode, Meaning};
 
 labelled! {
     /// Which of an account's credentials.
@@ -163,6 +168,85 @@ labelled! {
         /// An operator wants it.
         Operator = "operator",
     }
+}
+
+/// How long a replica that waits for another one pauses between two looks at the shared store.
+pub(super) const POLL: Duration = Duration::from_millis(50);
+
+/// Spreads out what replicas would otherwise do in step. Clones share one random stream.
+#[derive(Clone)]
+pub(crate) struct Jitter(Arc<Mutex<StdRng>>);
+
+impl Jitter {
+    pub(crate) fn random() -> Self {
+        Self::seeded(rand::random())
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+    }
+
+    /// `time`, longer or shorter by a factor from `range`.
+    pub(super) fn spread(&self, time: Duration, range: RangeInclusive<f64>) -> Duration {
+        let factor = self.0.lock().random_range(range);
+        time.mul_f64(factor)
+    }
+
+    /// The pause before the next look, [`POLL`] on average.
+    pub(super) fn poll(&self) -> Duration {
+        self.spread(POLL, 0.5..=1.5)
+    }
+}
+
+/// No usable credential is available now.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    /// Why, as the log, the internal listener's answers, `/readyz` and the console show it.
+    pub reason: String,
+    /// WeChat's refusal, if that is the reason.
+    pub errcode: Option<ErrCode>,
+    /// When to ask again.
+    pub retry_after: Duration,
+}
+
+impl Unavailable {
+    /// The gateway shuts down before WeChat has answered.
+    pub(super) fn shutting_down() -> Self {
+        Self::soon("the gateway shuts down")
+    }
+
+    /// WeChat has no other token than the one that it rejects.
+    pub(super) fn reissued() -> Self {
+        Self::soon("WeChat goes on issuing the token that it rejects")
+    }
+
+    /// A passing cause: worth asking again in a second.
+    pub(super) fn soon(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            errcode: None,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How a call that needs the token fails.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TokenCallError {
+    /// There was no token to make it with.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// WeChat failed, with a good token.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// True if WeChat says that the token is not, or no longer, good.
+pub(super) fn rejects_token(error: &CallError) -> bool {
+    error
+        .errcode()
+        .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
 }
 
 #[cfg(test)]

@@ -7,9 +7,7 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 use tokio::time::sleep;
 
-use super::credential::{Credential, Policy, Trigger};
-use super::error::Unavailable;
-use super::jitter::Jitter;
+use super::credential::{Credential, Jitter, Policy, Trigger, Unavailable};
 use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError};
@@ -82,7 +80,7 @@ impl Lock {
             return Ok(None);
         };
         // Between the look and the lock, another replica may have published and released it.
-        let acquisition = match slot.read_shared().await {
+        let acquisition = match slot.shared.read().await {
             Ok(seen) => match slot
                 .adopt(trigger, seen.as_ref())
                 .or_else(|| slot.obtained_since(trigger))

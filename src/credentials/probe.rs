@@ -10,10 +10,8 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::credential::Credential;
-use super::error::{Unavailable, rejects_token};
+use super::credential::{Credential, Jitter, Unavailable, rejects_token};
 use super::issuer::Issuer;
-use super::jitter::Jitter;
 use super::parameters::Parameters;
 use super::renewal::Outcome;
 use super::token::Token;
@@ -87,22 +85,19 @@ impl Probe {
     async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
         let until = Moment::now() + keys::PROBE_TTL;
         let error = self.issuer.probe(&token.value).await.err();
-        let (rejection, failure) = match error {
-            Some(error) if !rejects_token(&error) => (None, Some(error)),
-            rejection_or_none => (rejection_or_none, None),
-        };
         let (app_id, token_hash) = (&self.app_id, &token.fingerprint);
-        if let Some(error) = failure {
+        if let Some(error) = error.as_ref().filter(|error| !rejects_token(error)) {
             let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
             tracing::warn!(%app_id, token = token_hash, "a suspected access_token could not be probed: {error}{cure}");
         } else {
             tracing::info!(
                 %app_id,
                 token = token_hash,
-                rejected = rejection.is_some(),
+                rejected = error.is_some(),
                 "a client suspected that the access_token is dead; it was probed"
             );
         }
+        let rejection = error.filter(rejects_token);
         self.gate.publish(token, rejection.as_ref(), until).await;
         rejection
     }

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
-use super::error::Unavailable;
+use super::credential::Unavailable;
 use super::slot::Slot;
 use crate::clock::Moment;
 

@@ -7,9 +7,7 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::credential::{Credential, Kind, Trigger};
-use super::error::Unavailable;
-use super::jitter::Jitter;
+use super::credential::{Credential, Jitter, Kind, Trigger, Unavailable};
 use super::report::{FailureLog, Reports};
 use crate::account::AppId;
 use crate::clock::Moment;

@@ -7,8 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::credential::{Credential, Kind, Policy, Trigger};
-use super::error::{TokenCallError, Unavailable, rejects_token};
+use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable, rejects_token};
 use super::issuer::Issuer;
 use super::lock::{Acquisition, Lock};
 use super::parameters::Parameters;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::gate::Gate;
+use super::replica::Gate;
 use super::world::{World, number};
 use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::gate::Gate;
+use super::replica::Gate;
 use super::world::{TOKEN_LIFE, World};
 use crate::clock::Moment;
 use crate::credentials::issuer::Issuer;

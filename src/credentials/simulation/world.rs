@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
-use super::step::Step;
+use super::Step;
 use crate::settings::TokenApi;
 use crate::store::MemoryStore;
 

@@ -2,7 +2,6 @@
 
 mod history;
 mod shared_entry;
-mod unanswered_call;
 
 use std::sync::Arc;
 
@@ -15,16 +14,15 @@ use crate::credentials::report::Reports;
 use crate::secret::Secret;
 
 use history::History;
-pub(crate) use shared_entry::{ForeignEntry, NotShared, SharedEntry, Stored, foreign_entry};
-pub(crate) use unanswered_call::UnansweredCall;
+pub(crate) use shared_entry::{ForeignEntry, NotShared, SharedEntry, Stored, UnansweredCall, foreign_entry};
 
 /// One account's token or ticket.
 pub(crate) struct Slot {
     kind: Kind,
     /// What requests read: one atomic load, no lock.
     cell: ArcSwapOption<Credential>,
-    history: History,
-    shared: SharedEntry,
+    pub(crate) history: History,
+    pub(crate) shared: SharedEntry,
     policy: Policy,
     reports: Reports,
     /// The token's call whose answer may have been lost; what is adopted was obtained after it.
@@ -70,27 +68,6 @@ impl Slot {
         living
     }
 
-    /// The values that were in use here and no longer are.
-    pub(crate) fn former_values(&self) -> Vec<Secret> {
-        let former = self.history.credentials();
-        former.iter().map(|former| former.value.clone()).collect()
-    }
-
-    /// The credential with this value, if it was in use here and no longer is.
-    pub(crate) fn find_former(&self, value: &Secret) -> Option<Arc<Credential>> {
-        self.history.find(value)
-    }
-
-    /// True if WeChat has rejected `value`.
-    pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
-        self.history.is_rejected(value)
-    }
-
-    /// What WeChat rejected long before its end, if the reason is not known. Returned once.
-    pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
-        self.history.take_unaccounted()
-    }
-
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
@@ -99,26 +76,11 @@ impl Slot {
         is_new
     }
 
-    /// The first step of [`Slot::reject`] alone, as another thread may have come this far.
-    #[cfg(test)]
-    pub(crate) fn begin_to_reject(&self, dead: &Arc<Credential>) -> bool {
-        self.history.reject(dead)
-    }
-
     /// Removes `dead` from the shared store, if it is still there.
     pub(crate) async fn remove_shared(&self, dead: &Credential) {
         if let Err(error) = self.shared.remove(&dead.value).await {
             tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
         }
-    }
-
-    pub(crate) async fn read_shared(&self) -> Result<Option<Stored>, NotShared> {
-        self.shared.read().await
-    }
-
-    /// Why it is not shared with the other replicas, if another program's value is in the way.
-    pub(crate) fn foreign_entry(&self) -> Option<Arc<ForeignEntry>> {
-        self.shared.foreign()
     }
 
     /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something

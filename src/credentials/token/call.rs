@@ -7,8 +7,7 @@ use parking_lot::Mutex;
 
 use super::Token;
 use crate::account::AppId;
-use crate::credentials::credential::Trigger;
-use crate::credentials::error::Unavailable;
+use crate::credentials::credential::{Trigger, Unavailable};
 use crate::credentials::lock::HeldLock;
 use crate::credentials::renewal::Severity;
 use crate::settings::TokenApi;
@@ -31,13 +30,13 @@ impl Token {
             return Err(refusal);
         }
         let issued = self.call(held_lock, false).await?;
-        if !self.slot.is_rejected(&issued.value) {
+        if !self.slot.history.is_rejected(&issued.value) {
             return Ok(issued);
         }
         if self.calls_are_harmless() && self.budget.may_force().await {
             tracing::info!(app_id = %self.app_id, "WeChat gave back the token that it rejects: force_refresh");
             let forced = self.call(held_lock, true).await?;
-            if !self.slot.is_rejected(&forced.value) {
+            if !self.slot.history.is_rejected(&forced.value) {
                 return Ok(forced);
             }
         }
@@ -91,7 +90,7 @@ impl Token {
 
     /// Reports a token that died long before its end although no replica of ours replaced it (C5).
     async fn report_foreign_invalidation(&self) {
-        if let Some(dead) = self.slot.take_unaccounted()
+        if let Some(dead) = self.slot.history.take_unaccounted()
             && !self.unanswered.exists().await
         {
             self.reports.foreign_invalidation(&dead);

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::AppId;
 use crate::clock::Moment;
-use crate::credentials::credential::{Credential, Kind, Policy, Trigger, name_in_store};
-use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
+use crate::credentials::credential::{
+    Credential, Kind, POLL, Policy, TokenCallError, Trigger, Unavailable, name_in_store, rejects_token,
+};
 use crate::credentials::issuer::Issuer;
-use crate::credentials::jitter::POLL;
 use crate::credentials::lock::{Acquisition, Lock};
 use crate::credentials::parameters::Parameters;
 use crate::credentials::renewal::{Backoff, Outcome, Renewals, Severity};
