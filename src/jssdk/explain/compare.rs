@@ -1,9 +1,9 @@
 //! Compares the URL that a signing call has with the URL of the page that made the call.
 
 use super::claim::ClaimProblem;
+use super::find_mistakes;
 use super::marked::{Marked, mark};
 use super::mistakes::{Mistake, SEND};
-use super::search::find_mistakes;
 use super::urls::parts;
 use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
 use crate::jssdk::warning::UrlWarning;
