@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::answer::{End, JSON};
 use super::api::Api;
 use crate::account::AppId;
 
@@ -139,19 +140,6 @@ pub enum Fault {
     Chunked,
     /// No length at all: the body ends when the connection closes.
     NoLength,
-}
-
-/// How a connection ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// TCP RST.
-    #[default]
-    Reset,
-    /// TCP FIN.
-    Close,
-    /// It stays open and silent.
-    Stall,
 }
 
 /// Which calls the faults apply to, and how often.
@@ -289,7 +277,7 @@ impl From<Fault> for Rule {
 }
 
 fn wechat_json() -> String {
-    super::answer::JSON.to_owned()
+    JSON.to_owned()
 }
 
 fn found() -> u16 {

@@ -7,14 +7,13 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::account::Account;
+use super::account::{Account, TicketKind};
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
 use super::media::Upload;
 use super::state::{CallRecord, SandboxState, State};
 use super::switchboard::RuleId;
-use super::tickets::TicketKind;
 use super::tokens::{Kill, TokenKind};
 use super::verify::ConfigResult;
 use crate::account::AppId;

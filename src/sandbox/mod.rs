@@ -13,8 +13,8 @@
 //! - Only the two token calls check the caller's address.
 //! - Days and months begin at midnight in China.
 //!
-//! From the bottom: `clock`, `tokens`, `tickets` and `media` are the state machines; `wechat` answers calls with them;
-//! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `delivery` and `connection` send the
+//! From the bottom: `clock`, `tokens`, `media` and `account` are the state machines; `wechat` answers calls with them;
+//! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `answer` and `connection` send the
 //! answer; `handle` is the API for tests; `phone` and `control` are the sandbox's own routes.
 
 mod account;
@@ -24,19 +24,16 @@ mod clock;
 mod config;
 mod connection;
 mod control;
-mod delivery;
 mod errmsg;
 mod exchange;
 mod fault;
 mod handle;
 mod media;
-mod multipart;
 mod phone;
 mod random;
 mod request;
 mod state;
 mod switchboard;
-mod tickets;
 mod tokens;
 mod verify;
 mod wechat;
@@ -48,9 +45,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use answer::End;
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};
-pub use fault::{End, Fault, Rule};
+pub use fault::{Fault, Rule};
 pub use handle::{Sandbox, UnknownAccount};
 pub use media::Upload;
 pub use state::{AccountState, CallRecord, CredentialState, SandboxState};

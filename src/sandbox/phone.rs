@@ -14,8 +14,7 @@ use tower_http::cors::CorsLayer;
 use super::connection::LARGEST_BODY;
 use super::handle::Sandbox;
 use super::media::Upload;
-use super::multipart;
-use super::request::param;
+use super::request::{form_parts, param};
 use super::verify::ConfigResult;
 use crate::account::AppId;
 
@@ -85,7 +84,7 @@ async fn upload(
 ) -> Json<Uploaded> {
     let header = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let body = body.unwrap_or_default();
-    let form = multipart::parts(header.unwrap_or_default(), &body);
+    let form = form_parts(header.unwrap_or_default(), &body);
     let (bytes, content_type) = match form.into_iter().find(|part| part.filename.is_some()) {
         Some(part) => (part.bytes, part.content_type),
         None => (body, header.map(str::to_owned)),

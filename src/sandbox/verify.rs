@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::account::TicketKind;
 use super::clock::china_time;
-use super::tickets::TicketKind;
 use super::wechat::WeChat;
 use crate::jssdk::{PageUrl, sign};
 
