@@ -48,7 +48,7 @@ pub(crate) struct Status {
 }
 
 impl AccountCredentials {
-    pub(crate) fn new(parameters: &Parameters<'_>) -> Arc<Self> {
+    pub(crate) fn new(parameters: &Parameters) -> Arc<Self> {
         let token = Arc::new(Token::new(parameters));
         Arc::new(Self {
             app_id: parameters.app_id.clone(),

@@ -66,23 +66,12 @@ impl Credential {
     }
 }
 
-/// The times from the settings: how long credentials are kept and when they are renewed.
+/// How long credentials are kept, and when they are renewed.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    /// How long before its end a credential is renewed, unless its life is too short for that.
-    pub(crate) refresh_ahead: Duration,
-    /// WeChat is asked for the ticket at least this often.
-    pub(crate) ticket_max_age: Duration,
-    /// How often a replica looks for what another one renewed.
-    pub(crate) adopt_interval: Duration,
-    /// How long the lock outlives a holder that died.
-    pub(crate) lock_ttl: Duration,
-    /// The longest that a renewal waits for the lock.
-    pub(crate) lock_wait: Duration,
+    pub(crate) settings: settings::Credentials,
     /// The longest a token call may take, all hosts together.
     pub(crate) call_limit: Duration,
-    /// Token calls per account, cluster and day; 0 means no limit.
-    pub(crate) daily_token_calls: u32,
     /// What keeps replicas from acting in step.
     pub(crate) jitter: Jitter,
 }
@@ -98,13 +87,8 @@ const ASKED_AGAIN: std::ops::RangeInclusive<f64> = 0.95..=1.0;
 impl Policy {
     pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
         Self {
-            refresh_ahead: credentials.refresh_ahead,
-            ticket_max_age: credentials.ticket_max_age,
-            adopt_interval: credentials.adopt_interval,
-            lock_ttl: credentials.lock_ttl,
-            lock_wait: credentials.lock_wait,
+            settings: credentials.clone(),
             call_limit: wechat.call_limit(),
-            daily_token_calls: credentials.daily_token_calls,
             jitter: Jitter::random(),
         }
     }
@@ -118,11 +102,11 @@ impl Policy {
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
         let now = Moment::now();
         let life = expires_at.saturating_duration_since(now);
-        let margin = self.jitter.spread(self.refresh_ahead.min(life / 4), 0.9..=1.0);
+        let margin = self.jitter.spread(self.settings.refresh_ahead.min(life / 4), 0.9..=1.0);
         let renew_at = match kind {
             Kind::AccessToken => expires_at - margin,
             Kind::JsapiTicket | Kind::CardTicket => {
-                (expires_at - margin).min(now + self.jitter.spread(self.ticket_max_age, ASKED_AGAIN))
+                (expires_at - margin).min(now + self.jitter.spread(self.settings.ticket_max_age, ASKED_AGAIN))
             }
         };
         Credential {

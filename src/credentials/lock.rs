@@ -47,8 +47,8 @@ impl Lock {
         Self {
             store,
             key,
-            ttl: policy.lock_ttl,
-            wait: policy.lock_wait,
+            ttl: policy.settings.lock_ttl,
+            wait: policy.settings.lock_wait,
             jitter: policy.jitter.clone(),
         }
     }

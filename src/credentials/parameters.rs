@@ -14,17 +14,14 @@ use super::renewal::Renewals;
 use super::report::{CredentialMetrics, Reports};
 use super::slot::{SharedEntry, Slot};
 use crate::account::AppId;
-use crate::settings;
 use crate::store::SharedStore;
 
 /// What one account's credentials are made from.
-pub(crate) struct Parameters<'a> {
+pub(crate) struct Parameters {
     pub(crate) app_id: AppId,
     pub(crate) issuer: Arc<dyn Issuer>,
     /// Whether it signs pages.
     pub(crate) signs_pages: bool,
-    /// The names of its keys.
-    pub(crate) settings: &'a settings::Credentials,
     pub(crate) policy: Policy,
     /// What the accounts of a gateway have in common.
     pub(crate) services: Services,
@@ -47,7 +44,7 @@ pub(crate) struct Services {
     pub(crate) turns: Arc<Semaphore>,
 }
 
-impl Parameters<'_> {
+impl Parameters {
     pub(super) fn store(&self) -> Arc<dyn SharedStore> {
         Arc::clone(&self.services.store)
     }
@@ -58,11 +55,15 @@ impl Parameters<'_> {
     }
 
     pub(super) fn lock(&self) -> Lock {
-        Lock::new(self.store(), self.settings.lock_key.fill(&self.app_id), &self.policy)
+        Lock::new(
+            self.store(),
+            self.policy.settings.lock_key.fill(&self.app_id),
+            &self.policy,
+        )
     }
 
     pub(super) fn slot(&self, kind: Kind) -> Slot {
-        let shared = SharedEntry::new(self.store(), kind, kind.key(self.settings, &self.app_id));
+        let shared = SharedEntry::new(self.store(), kind, kind.key(&self.policy.settings, &self.app_id));
         Slot::new(kind, shared, self.policy.clone(), self.reports())
     }
 

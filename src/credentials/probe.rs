@@ -37,7 +37,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+    pub(super) fn new(parameters: &Parameters, token: Arc<Token>) -> Self {
         Self {
             app_id: parameters.app_id.clone(),
             token,

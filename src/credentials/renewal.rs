@@ -13,7 +13,7 @@ use crate::account::AppId;
 use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
-use crate::wechat::{CallError, ErrCode, Meaning, RefusedAddresses};
+use crate::wechat::{CHANGING_WAY_OUT, CallError, ErrCode, Meaning, RefusedAddresses};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
 pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
@@ -93,7 +93,10 @@ impl Renewals {
             .refused_address()
             .and_then(|address| self.refused_addresses.note(address));
         let (error_text, cure) = match way_out {
-            Some(change) => (format!("{error}; {change}"), Some(change.cure().to_owned())),
+            Some(all) => {
+                let text = format!("{error}; within an hour WeChat has refused {all}: the way out is not fixed");
+                (text, Some(CHANGING_WAY_OUT.to_owned()))
+            }
             None => (error.to_string(), error.cure(meaning)),
         };
         let why = Unavailable {

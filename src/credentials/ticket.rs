@@ -43,19 +43,19 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// The ticket for pages.
-    pub(super) fn for_pages(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+    pub(super) fn for_pages(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::JsapiTicket, "jsapi", asked_key)
     }
 
     /// The ticket for cards.
-    pub(super) fn for_cards(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+    pub(super) fn for_cards(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::CARD_TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::CardTicket, "wx_card", asked_key)
     }
 
     fn new(
-        parameters: &Parameters<'_>,
+        parameters: &Parameters,
         token: Arc<Token>,
         kind: Kind,
         wechat_name: &'static str,
@@ -198,14 +198,14 @@ impl Ticket {
         let Some(held) = self.slot.usable() else {
             return Some(Trigger::Missing);
         };
-        let by_age = held.remaining() > self.policy.refresh_ahead;
+        let by_age = held.remaining() > self.policy.settings.refresh_ahead;
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
         (Moment::now() >= held.renew_at).then_some(trigger)
     }
 
     async fn mark_as_asked(&self) {
         // A bit less than the age at which tickets are due, so that the mark is gone by then.
-        let ttl = self.policy.ticket_max_age.mul_f64(0.9);
+        let ttl = self.policy.settings.ticket_max_age.mul_f64(0.9);
         // If the store fails here, another replica makes one more call for the ticket.
         let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
     }

@@ -97,17 +97,6 @@ mod tests {
     }
 
     #[test]
-    fn errcode_is_a_refusal_as_number_and_as_string() {
-        for body in [
-            r#"{"errcode":40013,"errmsg":"invalid appid"}"#,
-            r#"{"errcode":"40013","errmsg":"invalid appid"}"#,
-        ] {
-            let error = Answer::parse(body.as_bytes()).unwrap_err();
-            assert_eq!(error.errcode(), Some(ErrCode(40013)), "{body}");
-        }
-    }
-
-    #[test]
     fn bodies_that_are_not_objects_are_distinguished() {
         let problem = |body: &str| match Answer::parse(body.as_bytes()) {
             Err(CallError::Body(problem)) => problem,

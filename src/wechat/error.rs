@@ -135,8 +135,8 @@ pub enum BodyProblem {
     Page,
 }
 
-/// For 40164 from several addresses within an hour.
-const CHANGING_WAY_OUT: &str = "give wxgate one fixed way out (a NAT gateway, or a forward proxy named in \
+/// What to do about 40164 from several addresses within an hour.
+pub const CHANGING_WAY_OUT: &str = "give wxgate one fixed way out (a NAT gateway, or a forward proxy named in \
      http_client.proxy) and add its address to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up \
      to 10 minutes";
 
@@ -149,14 +149,9 @@ const MAX: usize = 16;
 #[derive(Default)]
 pub struct RefusedAddresses(Mutex<Vec<(IpAddr, Instant)>>);
 
-/// WeChat has refused calls from several addresses within an hour.
-#[derive(Debug, thiserror::Error)]
-#[error("within an hour WeChat has refused {0}: the way out is not fixed")]
-pub struct ChangingWayOut(String);
-
 impl RefusedAddresses {
-    /// Notes that `address` was refused; returns the change if others were refused within an hour.
-    pub fn note(&self, address: IpAddr) -> Option<ChangingWayOut> {
+    /// Notes that `address` was refused; if others were within an hour, returns all of them.
+    pub fn note(&self, address: IpAddr) -> Option<String> {
         let mut refused = self.0.lock();
         let (address, now) = (address.to_canonical(), Instant::now());
         refused.retain(|(_, at)| now.duration_since(*at) < WINDOW);
@@ -168,14 +163,7 @@ impl RefusedAddresses {
             refused.remove(0);
         }
         let names: Vec<String> = refused.iter().map(|(known, _)| known.to_string()).collect();
-        (names.len() > 1).then(|| ChangingWayOut(names.join(", ")))
-    }
-}
-
-impl ChangingWayOut {
-    /// What an operator can do about it.
-    pub fn cure(&self) -> &'static str {
-        CHANGING_WAY_OUT
+        (names.len() > 1).then(|| names.join(", "))
     }
 }
 
@@ -203,7 +191,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn addresses_of_the_last_hour_are_named() {
         let refused = RefusedAddresses::default();
-        let note = |last: u8| refused.note(IpAddr::from([203, 0, 113, last])).map(|change| change.0);
+        let note = |last: u8| refused.note(IpAddr::from([203, 0, 113, last]));
         assert_eq!(note(1), None);
         assert_eq!(note(1), None);
         tokio::time::advance(Duration::from_mins(40)).await;

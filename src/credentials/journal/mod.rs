@@ -54,7 +54,15 @@ impl Journal {
         let losses = Arc::new(Losses::default());
         let (reported, stop_reports) = (Arc::clone(&losses), stop.clone());
         tasks.spawn(async move { reported.report(stop_reports).await });
-        tasks.spawn(write(Writer::new(store, length, Arc::clone(&losses)), waiting, stop));
+        let writer = Writer {
+            store,
+            length,
+            losses: Arc::clone(&losses),
+            unwritten: VecDeque::new(),
+            failing: HashSet::new(),
+            unwritable: HashSet::new(),
+        };
+        tasks.spawn(writer.run(waiting, stop));
         Self {
             replica: replica.into(),
             queue,
@@ -79,35 +87,6 @@ impl Journal {
     }
 }
 
-async fn write(mut writer: Writer, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
-    let mut retries = tokio::time::interval(RETRY);
-    retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let stopping = stop.is_cancelled();
-        while (stopping || writer.has_room())
-            && let Ok(addressed) = queue.try_recv()
-        {
-            writer.unwritten.push_back(addressed);
-        }
-        if stopping {
-            writer.failing.clear();
-        }
-        writer.write().await;
-        if stopping {
-            return writer.losses.report_at_end(writer.unwritten.len());
-        }
-        // While entries wait for the store, the channel is left to fill up: that bounds them.
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = retries.tick(), if !writer.unwritten.is_empty() => writer.failing.clear(),
-            addressed = queue.recv(), if writer.has_room() => match addressed {
-                Some(addressed) => writer.unwritten.push_back(addressed),
-                None => return,
-            },
-        }
-    }
-}
-
 /// Writes entries, each account's in their order. A journal that can't be written does not stop the others'.
 struct Writer {
     store: Arc<dyn SharedStore>,
@@ -122,14 +101,32 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(store: Arc<dyn SharedStore>, length: usize, losses: Arc<Losses>) -> Self {
-        Self {
-            store,
-            length,
-            losses,
-            unwritten: VecDeque::new(),
-            failing: HashSet::new(),
-            unwritable: HashSet::new(),
+    async fn run(mut self, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
+        let mut retries = tokio::time::interval(RETRY);
+        retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let stopping = stop.is_cancelled();
+            while (stopping || self.has_room())
+                && let Ok(addressed) = queue.try_recv()
+            {
+                self.unwritten.push_back(addressed);
+            }
+            if stopping {
+                self.failing.clear();
+            }
+            self.write().await;
+            if stopping {
+                return self.losses.report_at_end(self.unwritten.len());
+            }
+            // While entries wait for the store, the channel is left to fill up: that bounds them.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = retries.tick(), if !self.unwritten.is_empty() => self.failing.clear(),
+                addressed = queue.recv(), if self.has_room() => match addressed {
+                    Some(addressed) => self.unwritten.push_back(addressed),
+                    None => return,
+                },
+            }
         }
     }
 

@@ -59,20 +59,21 @@ impl Replica {
             turns: turns(),
         };
         let key = |name: &str| KeyTemplate::try_from(name.to_owned()).unwrap();
-        let keys = Credentials {
+        let settings = Credentials {
+            refresh_ahead: Duration::from_secs(10),
+            ticket_max_age: Duration::from_secs(20),
+            adopt_interval: Duration::from_secs(2),
+            lock_ttl: LOCK_TTL,
+            lock_wait: Duration::from_secs(3),
+            daily_token_calls: world.daily_token_calls,
             token_key: key(TOKEN_KEY),
             ticket_key: key("ticket"),
             lock_key: key("lock"),
             ..Credentials::default()
         };
         let policy = Policy {
-            refresh_ahead: Duration::from_secs(10),
-            ticket_max_age: Duration::from_secs(20),
-            adopt_interval: Duration::from_secs(2),
-            lock_ttl: LOCK_TTL,
-            lock_wait: Duration::from_secs(3),
+            settings,
             call_limit: Duration::from_secs(2),
-            daily_token_calls: world.daily_token_calls,
             jitter: Jitter::seeded(seed),
         };
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
@@ -80,7 +81,6 @@ impl Replica {
             app_id,
             issuer: Arc::new(wechat),
             signs_pages: true,
-            settings: &keys,
             policy,
             services,
         });

@@ -54,7 +54,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    pub(crate) fn new(parameters: &Parameters<'_>) -> Self {
+    pub(crate) fn new(parameters: &Parameters) -> Self {
         let unanswered = Arc::new(UnansweredCall::new(parameters.store(), &parameters.app_id));
         let slot = parameters.slot(Kind::AccessToken);
         let (app_id, policy) = (parameters.app_id.clone(), parameters.policy.clone());
@@ -62,7 +62,7 @@ impl Token {
             slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
             renewals: parameters.renewals(Kind::AccessToken),
             issuer: Arc::clone(&parameters.issuer),
-            budget: Budget::new(parameters.store(), app_id.clone(), policy.daily_token_calls),
+            budget: Budget::new(parameters.store(), app_id.clone(), policy.settings.daily_token_calls),
             app_id,
             unanswered,
             lock: parameters.lock(),

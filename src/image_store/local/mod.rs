@@ -18,13 +18,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use self::disk::Disk;
 pub use self::file::StoredPicture;
 use self::file::{Draft, READ_LIMIT};
 pub use self::watch::FolderHealth;
-use self::watch::Watched;
 use super::{ImageName, ImageStore, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
 use crate::settings::values::{BasePath, PublicBase};
@@ -45,7 +46,7 @@ pub struct LocalStore {
     directory: PathBuf,
     base: PublicBase,
     disk: Disk,
-    watched: Watched,
+    health: Mutex<FolderHealth>,
 }
 
 impl LocalStore {
@@ -55,7 +56,10 @@ impl LocalStore {
             directory: settings.directory.clone(),
             base: settings.public_base_url.clone(),
             disk: Disk::new(tasks),
-            watched: Watched::good(),
+            health: Mutex::new(FolderHealth {
+                problem: None,
+                since: Instant::now(),
+            }),
         };
         let refuse = |what: &str, error: &io::Error| {
             UnusableSetting::new(DIRECTORY, format!("{what} {}: {error}", store.directory.display()))
@@ -84,7 +88,7 @@ impl LocalStore {
 
     /// Whether the folder is there.
     pub fn health(&self) -> FolderHealth {
-        self.watched.health()
+        self.health.lock().clone()
     }
 
     /// The picture called `name`, if there is one. It fails with [`io::ErrorKind::TimedOut`] if the disk does not
