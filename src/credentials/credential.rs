@@ -69,7 +69,7 @@ impl Credential {
 /// How long credentials are kept, and when they are renewed.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    pub(crate) settings: settings::Credentials,
+    pub(crate) settings: Arc<settings::Credentials>,
     /// The longest a token call may take, all hosts together.
     pub(crate) call_limit: Duration,
     /// What keeps replicas from acting in step.
@@ -87,7 +87,7 @@ const ASKED_AGAIN: std::ops::RangeInclusive<f64> = 0.95..=1.0;
 impl Policy {
     pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
         Self {
-            settings: credentials.clone(),
+            settings: Arc::new(credentials.clone()),
             call_limit: wechat.call_limit(),
             jitter: Jitter::random(),
         }

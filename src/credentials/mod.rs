@@ -6,10 +6,10 @@
 //!
 //! - `credential`, `issuer`: what all the others use
 //! - `journal/`, `report`: log, journal and metrics
+//! - `parameters`: what an account's credentials are made from
 //! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
 //!   (`shared_entry`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common, back-off included
-//! - `parameters`: what an account's credentials are made from
 //! - `token/`: how a token is obtained and counted (`call`), lent and replaced
 //! - `ticket`: how a ticket is obtained
 //! - `probe`: what a client's suspicion about its token leads to

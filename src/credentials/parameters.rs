@@ -6,13 +6,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::credential::{Kind, Policy};
+use super::credential::Policy;
 use super::issuer::Issuer;
 use super::journal::Journal;
-use super::lock::Lock;
-use super::renewal::Renewals;
 use super::report::{CredentialMetrics, Reports};
-use super::slot::{SharedEntry, Slot};
 use crate::account::AppId;
 use crate::store::SharedStore;
 
@@ -52,23 +49,5 @@ impl Parameters {
     pub(super) fn reports(&self) -> Reports {
         let Services { journal, metrics, .. } = &self.services;
         Reports::new(self.app_id.clone(), journal.clone(), metrics.clone())
-    }
-
-    pub(super) fn lock(&self) -> Lock {
-        Lock::new(
-            self.store(),
-            self.policy.settings.lock_key.fill(&self.app_id),
-            &self.policy,
-        )
-    }
-
-    pub(super) fn slot(&self, kind: Kind) -> Slot {
-        let shared = SharedEntry::new(self.store(), kind, kind.key(&self.policy.settings, &self.app_id));
-        Slot::new(kind, shared, self.policy.clone(), self.reports())
-    }
-
-    pub(super) fn renewals(&self, kind: Kind) -> Renewals {
-        let (tasks, jitter) = (self.services.tasks.clone(), self.policy.jitter.clone());
-        Renewals::new(self.app_id.clone(), kind, tasks, jitter, self.reports())
     }
 }

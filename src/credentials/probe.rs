@@ -3,14 +3,13 @@
 //! WeChat rejects the token (C12).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::credential::{Credential, Jitter, Unavailable, rejects_token};
+use super::credential::{Credential, Policy, Unavailable, rejects_token};
 use super::issuer::Issuer;
 use super::parameters::Parameters;
 use super::renewal::Outcome;
@@ -26,12 +25,17 @@ use crate::wechat::{CallError, ErrCode, what_to_do};
 const RUNNING: &str = "under way";
 const NOT_REJECTED: &str = "not rejected";
 
-/// Probes one account's token.
+/// Probes one account's token: one replica every ten seconds, and the others read what it has found.
 pub(super) struct Probe {
     app_id: AppId,
     token: Arc<Token>,
     issuer: Arc<dyn Issuer>,
-    gate: ProbeGate,
+    policy: Policy,
+    store: Arc<dyn SharedStore>,
+    /// Where the replicas tell each other what a probe has found.
+    key: String,
+    /// This process's last probe, for times when the shared store is down.
+    last: Mutex<Option<Moment>>,
     flight: Arc<SingleFlight<(), Outcome>>,
     tasks: TaskTracker,
 }
@@ -42,13 +46,10 @@ impl Probe {
             app_id: parameters.app_id.clone(),
             token,
             issuer: Arc::clone(&parameters.issuer),
-            gate: ProbeGate {
-                store: parameters.store(),
-                key: keys::PROBE.of_account(&parameters.app_id),
-                last: Mutex::default(),
-                patience: parameters.policy.call_limit,
-                jitter: parameters.policy.jitter.clone(),
-            },
+            policy: parameters.policy.clone(),
+            store: parameters.store(),
+            key: keys::PROBE.of_account(&parameters.app_id),
+            last: Mutex::default(),
             flight: Arc::default(),
             tasks: parameters.services.tasks.clone(),
         }
@@ -69,10 +70,10 @@ impl Probe {
 
     async fn verify(&self) -> Outcome {
         let token = self.token.get().await?;
-        let rejection = if self.gate.enter().await {
+        let rejection = if self.enter().await {
             self.ask_wechat(&token).await
         } else {
-            self.gate.wait_for_finding(&token).await
+            self.wait_for_finding(&token).await
         };
         match rejection {
             Some(error) => self.token.replace_rejected(&token, &error).await,
@@ -98,23 +99,10 @@ impl Probe {
             );
         }
         let rejection = error.filter(rejects_token);
-        self.gate.publish(token, rejection.as_ref(), until).await;
+        self.publish(token, rejection.as_ref(), until).await;
         rejection
     }
-}
 
-/// Lets one replica probe every ten seconds; the others read what it has found.
-struct ProbeGate {
-    store: Arc<dyn SharedStore>,
-    key: String,
-    /// This process's last probe, for times when the shared store is down.
-    last: Mutex<Option<Moment>>,
-    /// The longest that another replica's probe is waited for.
-    patience: Duration,
-    jitter: Jitter,
-}
-
-impl ProbeGate {
     /// True if this replica may probe; false if another one has probed lately or is probing now.
     async fn enter(&self) -> bool {
         let may_enter = match self.store.set_if_absent(&self.key, RUNNING, keys::PROBE_TTL).await {
@@ -145,7 +133,8 @@ impl ProbeGate {
 
     /// What the last probe of any replica has found about `token`; waits for one that is running.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
-        let give_up = Moment::now() + self.patience;
+        // As long as a probe may take.
+        let give_up = Moment::now() + self.policy.call_limit;
         loop {
             let finding = self.store.get(&self.key).await.ok()??.value;
             match finding.as_str() {
@@ -163,7 +152,7 @@ impl ProbeGate {
             if Moment::now() >= give_up {
                 return None;
             }
-            sleep(self.jitter.poll()).await;
+            sleep(self.policy.jitter.poll()).await;
         }
     }
 }

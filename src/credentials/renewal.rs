@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::credential::{Credential, Jitter, Kind, Trigger, Unavailable};
+use super::parameters::Parameters;
 use super::report::{FailureLog, Reports};
 use crate::account::AppId;
 use crate::clock::Moment;
@@ -32,15 +33,15 @@ pub(super) struct Renewals {
 }
 
 impl Renewals {
-    pub(super) fn new(app_id: AppId, kind: Kind, tasks: TaskTracker, jitter: Jitter, reports: Reports) -> Self {
+    pub(super) fn new(parameters: &Parameters, kind: Kind) -> Self {
         Self {
-            app_id,
+            app_id: parameters.app_id.clone(),
             kind,
             flights: Arc::default(),
-            tasks,
-            backoff: Backoff::new(jitter),
+            tasks: parameters.services.tasks.clone(),
+            backoff: Backoff::new(parameters.policy.jitter.clone()),
             refused_addresses: RefusedAddresses::default(),
-            reports,
+            reports: parameters.reports(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::clock::Moment;
 
@@ -143,7 +144,10 @@ impl SharedStore for MemoryStore {
     }
 
     fn health(&self) -> Health {
-        Health::good()
+        Health {
+            error: None,
+            since: Instant::now(),
+        }
     }
 
     fn is_shared(&self) -> bool {

@@ -70,15 +70,6 @@ pub struct Health {
     pub since: Instant,
 }
 
-impl Health {
-    fn good() -> Self {
-        Self {
-            error: None,
-            since: Instant::now(),
-        }
-    }
-}
-
 /// The store could not be reached, or refused the operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::check::{CheckedBody, Progress, Stage};
+use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
 use super::outcome::{Outcome, Rejection, UploadError, UploadMetrics};
 use crate::account::AppId;
@@ -184,7 +185,7 @@ impl MediaRelay {
             stored = traced(call_span("image_store", "put"), put) => stored.map_err(UploadError::Store),
             timed_out = time_out(deadline, &progress, self.parts.images.time_limit()) => Err(timed_out),
         };
-        let bytes = match (progress.now(), &stored) {
+        let bytes = match (progress.lock().clone(), &stored) {
             // Whatever the store says: the picture never reached it whole.
             (Stage::Failed(error), _) => return Err(error),
             // The store's time-out ran while it waited for WeChat.
@@ -258,9 +259,10 @@ fn wechat_timed_out() -> UploadError {
 
 /// Waits until the download, or after it the store, has used up its time, and returns the error of the side that ran out
 /// of time.
-async fn time_out(deadline: Instant, progress: &Progress, store_limit: Duration) -> UploadError {
+async fn time_out(deadline: Instant, progress: &Mutex<Stage>, store_limit: Duration) -> UploadError {
     sleep_until(deadline).await;
-    match progress.now() {
+    let stage = progress.lock().clone();
+    match stage {
         Stage::WaitingForWeChat(_) => return wechat_timed_out(),
         Stage::Complete(_) => sleep(store_limit).await,
         Stage::WaitingForStore(_) | Stage::Failed(_) => {}

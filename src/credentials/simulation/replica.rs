@@ -72,7 +72,7 @@ impl Replica {
             ..Credentials::default()
         };
         let policy = Policy {
-            settings,
+            settings: Arc::new(settings),
             call_limit: Duration::from_secs(2),
             jitter: Jitter::seeded(seed),
         };

@@ -10,11 +10,13 @@ use arc_swap::ArcSwapOption;
 use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind, Policy, Trigger};
 use crate::credentials::journal::Event;
+use crate::credentials::parameters::Parameters;
 use crate::credentials::report::Reports;
 use crate::secret::Secret;
 
 use history::History;
-pub(crate) use shared_entry::{ForeignEntry, NotShared, SharedEntry, Stored, UnansweredCall, foreign_entry};
+use shared_entry::SharedEntry;
+pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, foreign_entry};
 
 /// One account's token or ticket.
 pub(crate) struct Slot {
@@ -30,14 +32,14 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(kind: Kind, shared: SharedEntry, policy: Policy, reports: Reports) -> Self {
+    pub(crate) fn new(parameters: &Parameters, kind: Kind) -> Self {
         Self {
             kind,
             cell: ArcSwapOption::empty(),
             history: History::default(),
-            shared,
-            policy,
-            reports,
+            shared: SharedEntry::new(parameters, kind),
+            policy: parameters.policy.clone(),
+            reports: parameters.reports(),
             unanswered: None,
         }
     }

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::account::AppId;
 use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind};
+use crate::credentials::parameters::Parameters;
 use crate::secret::Secret;
 use crate::store::{Found, SharedStore, StoreError, keys};
 use crate::wechat::MAX_CREDENTIAL;
@@ -51,11 +51,11 @@ pub(crate) struct ForeignEntry {
 }
 
 impl SharedEntry {
-    pub(crate) fn new(store: Arc<dyn SharedStore>, kind: Kind, key: String) -> Self {
+    pub(crate) fn new(parameters: &Parameters, kind: Kind) -> Self {
         Self {
-            store,
+            store: parameters.store(),
             kind,
-            key,
+            key: kind.key(&parameters.policy.settings, &parameters.app_id),
             foreign: Mutex::default(),
         }
     }
@@ -182,10 +182,10 @@ pub(crate) struct UnansweredCall {
 }
 
 impl UnansweredCall {
-    pub(crate) fn new(store: Arc<dyn SharedStore>, app_id: &AppId) -> Self {
+    pub(crate) fn new(parameters: &Parameters) -> Self {
         Self {
-            store,
-            key: keys::TOKEN_CALL.of_account(app_id),
+            store: parameters.store(),
+            key: keys::TOKEN_CALL.of_account(&parameters.app_id),
             lost_here: AtomicBool::new(false),
         }
     }

@@ -55,17 +55,17 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn new(parameters: &Parameters) -> Self {
-        let unanswered = Arc::new(UnansweredCall::new(parameters.store(), &parameters.app_id));
-        let slot = parameters.slot(Kind::AccessToken);
+        let unanswered = Arc::new(UnansweredCall::new(parameters));
+        let slot = Slot::new(parameters, Kind::AccessToken);
         let (app_id, policy) = (parameters.app_id.clone(), parameters.policy.clone());
         Self {
             slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
-            renewals: parameters.renewals(Kind::AccessToken),
+            renewals: Renewals::new(parameters, Kind::AccessToken),
             issuer: Arc::clone(&parameters.issuer),
             budget: Budget::new(parameters.store(), app_id.clone(), policy.settings.daily_token_calls),
             app_id,
             unanswered,
-            lock: parameters.lock(),
+            lock: Lock::new(parameters),
             rejections: Backoff::new(policy.jitter.clone()),
             store: parameters.store(),
             policy,

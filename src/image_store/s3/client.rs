@@ -28,13 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Connector(reqwest::Client);
 
-impl Connector {
-    fn new(http: &settings::HttpClient) -> Result<Self, UnusableSetting> {
-        let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT));
-        client.map(Self)
-    }
-}
-
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(Bounded(self.0.clone())))
@@ -54,11 +47,11 @@ pub(super) struct Clients {
 
 /// Clients for the bucket in `settings`, with connections according to `http`.
 pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<Clients, UnusableSetting> {
-    let connector = Connector::new(http)?;
+    let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT))?;
     let build = |options| {
         let built = builder(settings)
             .with_client_options(options)
-            .with_http_connector(Connector(connector.0.clone()))
+            .with_http_connector(Connector(client.clone()))
             .build();
         built.map_err(|error| UnusableSetting::new("image_store.s3", error))
     };

@@ -91,22 +91,10 @@ fn without_carets(command: &str) -> String {
 }
 
 fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
-    const SCHEME: Words = Words {
-        en: "another scheme",
-        zh: "协议不同",
-    };
-    const HOST: Words = Words {
-        en: "another host or port",
-        zh: "域名或端口不同",
-    };
-    const PATH: Words = Words {
-        en: "another path",
-        zh: "路径不同",
-    };
-    const QUERY: Words = Words {
-        en: "another query",
-        zh: "查询参数不同",
-    };
+    const SCHEME: Words = Words::new("another scheme", "协议不同");
+    const HOST: Words = Words::new("another host or port", "域名或端口不同");
+    const PATH: Words = Words::new("another path", "路径不同");
+    const QUERY: Words = Words::new("another query", "查询参数不同");
     let (signed, page) = (parts(signed), parts(page));
     let pairs = [
         (SCHEME, signed.scheme, page.scheme),
@@ -153,18 +141,12 @@ impl Difference {
 /// The explanation of a URL that can't be signed; the parameter that would be lost is in `UrlProblem::Spilled`.
 pub fn refusal(problem: &UrlProblem) -> Words {
     match problem {
-        UrlProblem::Missing => Words {
-            en: "the call's url is empty",
-            zh: "请求里的 url 是空的",
-        },
-        UrlProblem::Repeated => Words {
-            en: "the call has url more than once",
-            zh: "请求里的 url 出现了不止一次",
-        },
-        UrlProblem::TooLong => Words {
-            en: "the call's url is longer than 8192 bytes",
-            zh: "请求里的 url 超过 8192 字节",
-        },
+        UrlProblem::Missing => Words::new("the call's url is empty", "请求里的 url 是空的"),
+        UrlProblem::Repeated => Words::new("the call has url more than once", "请求里的 url 出现了不止一次"),
+        UrlProblem::TooLong => Words::new(
+            "the call's url is longer than 8192 bytes",
+            "请求里的 url 超过 8192 字节",
+        ),
         UrlProblem::NotAbsolute => Words {
             en: "the call's url is not absolute: it has to begin with http:// or https:// and a host",
             zh: "请求里的 url 不完整：要以 http:// 或 https:// 加域名开头",
@@ -175,10 +157,10 @@ pub fn refusal(problem: &UrlProblem) -> Words {
             zh: "请求里的 url 编码了两次或更多：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
                  不要再自己编码",
         },
-        UrlProblem::NotAPageUrl => Words {
-            en: "the call's url has bytes that no page's URL has",
-            zh: "请求里的 url 含有网址里不可能出现的字节",
-        },
+        UrlProblem::NotAPageUrl => Words::new(
+            "the call's url has bytes that no page's URL has",
+            "请求里的 url 含有网址里不可能出现的字节",
+        ),
         UrlProblem::Spilled(_) => Words {
             en: "the call's url was sent unencoded, so that a parameter of the page's would be lost: use encodeURIComponent",
             zh: "请求里的 url 没有编码，页面自己的参数会丢失：请用 encodeURIComponent",

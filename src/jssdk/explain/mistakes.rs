@@ -196,7 +196,7 @@ mistakes! {
         "nonce 在签名前后被改过：大小写变了，或为空", STRING1;
     "upper_case_signature", Change::Other(|signed| vec![signed.with(|signed| signed.upper_case = true)]),
         "the signature is right, but in upper case", "签名内容正确，但用了大写",
-        Words { en: "write the signature's hex digits in lower case", zh: "签名的十六进制要用小写" };
+        Words::new("write the signature's hex digits in lower case", "签名的十六进制要用小写");
 }
 
 fn spoilt(ticket: &Secret, _: &Tickets) -> Vec<Secret> {

@@ -46,10 +46,7 @@ enum State {
 }
 
 /// The answer of Redis or of its client to a command, and when the connection was made that it was sent over.
-struct Reply<T> {
-    result: RedisResult<T>,
-    made_at: Instant,
-}
+type Reply<T> = (RedisResult<T>, Instant);
 
 impl RedisStore {
     /// A store in the Redis that `settings` name. An authority in `ca_file` may have signed its certificate. Nothing is
@@ -95,7 +92,7 @@ impl RedisStore {
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
             return Err(explain::too_late(&message, &self.settings.servers));
         };
-        Ok(Reply { result, made_at })
+        Ok((result, made_at))
     }
 
     /// Forgets the connection that was made at `used`. One that was made since stays, and so does the failure to make
@@ -116,11 +113,8 @@ impl RedisStore {
         did: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
         let result = match reply {
-            Ok(Reply { result: Ok(value), .. }) => Ok(value),
-            Ok(Reply {
-                result: Err(error),
-                made_at,
-            }) => Err(self.explain(operation, key, &error, made_at).await),
+            Ok((Ok(value), _)) => Ok(value),
+            Ok((Err(error), made_at)) => Err(self.explain(operation, key, &error, made_at).await),
             Err(error) => Err(error),
         };
         let outcome = match &result {
@@ -284,12 +278,9 @@ impl SharedStore for RedisStore {
             Ok(replies)
         };
         let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
-            Ok(Reply { result, made_at }) => {
+            Ok((result, made_at)) => {
                 let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
-                (
-                    Ok(Reply { result: taken, made_at }),
-                    Ok(Reply { result: value, made_at }),
-                )
+                (Ok((taken, made_at)), Ok((value, made_at)))
             }
             Err(error) => (Err(error.clone()), Err(error)),
         };
