@@ -4,10 +4,10 @@
 //! A request reads a `Credential` with one atomic load. Renewals are tasks of their own; a request waits for one only if
 //! there is no credential, or WeChat rejects the token. From the bottom up, each file or folder using only those above it:
 //!
-//! - `credential`, `issuer`: what all the others use
+//! - `credential`: what all the others use
 //! - `journal/`, `report`: log, journal and metrics
-//! - `parameters`: what an account's credentials are made from
-//! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
+//! - `parameters`: what an account's credentials are made from, WeChat included
+//! - `slot/`: the place of one token or ticket: what is in use, what was before, what the replicas share
 //!   (`shared_entry`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common, back-off included
 //! - `token/`: how a token is obtained and counted (`call`), lent and replaced
@@ -20,7 +20,6 @@
 mod account;
 mod credential;
 mod hand_out;
-mod issuer;
 mod journal;
 mod lock;
 mod parameters;
@@ -39,9 +38,8 @@ pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind, Policy};
 pub use credential::{TokenCallError, Unavailable};
 pub(crate) use hand_out::Ours;
-pub(crate) use issuer::WeChatIssuer;
 pub(crate) use journal::{Event, Journal, JournalEntry};
-pub(crate) use parameters::{Parameters, Services};
+pub(crate) use parameters::{Parameters, Services, WeChatIssuer};
 pub(crate) use refresher::{keep_fresh, turns};
 pub(crate) use remembered::UnknownTokens;
 pub(crate) use report::CredentialMetrics;

@@ -10,8 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::credential::{Credential, Policy, Unavailable, rejects_token};
-use super::issuer::Issuer;
-use super::parameters::Parameters;
+use super::parameters::{Issuer, Parameters};
 use super::renewal::Outcome;
 use super::token::Token;
 use crate::account::AppId;

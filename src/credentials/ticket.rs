@@ -8,9 +8,8 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable, rejects_token};
-use super::issuer::Issuer;
 use super::lock::{Acquisition, Lock};
-use super::parameters::Parameters;
+use super::parameters::{Issuer, Parameters};
 use super::renewal::{Outcome, Renewals};
 use super::slot::{NotShared, Slot, Stored};
 use super::token::Token;

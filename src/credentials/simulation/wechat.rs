@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::replica::Gate;
 use super::world::{TOKEN_LIFE, World};
 use crate::clock::Moment;
-use crate::credentials::issuer::Issuer;
+use crate::credentials::parameters::Issuer;
 use crate::secret::Secret;
 use crate::settings::TokenApi;
 use crate::wechat::{CallError, ErrCode, Issued};

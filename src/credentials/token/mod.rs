@@ -14,8 +14,8 @@ use crate::clock::Moment;
 use crate::credentials::credential::{
     Credential, Kind, POLL, Policy, TokenCallError, Trigger, Unavailable, name_in_store, rejects_token,
 };
-use crate::credentials::issuer::Issuer;
 use crate::credentials::lock::{Acquisition, Lock};
+use crate::credentials::parameters::Issuer;
 use crate::credentials::parameters::Parameters;
 use crate::credentials::renewal::{Backoff, Outcome, Renewals, Severity};
 use crate::credentials::report::Reports;

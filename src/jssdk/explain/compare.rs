@@ -91,16 +91,16 @@ fn without_carets(command: &str) -> String {
 }
 
 fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
-    const SCHEME: Words = Words::new("another scheme", "协议不同");
-    const HOST: Words = Words::new("another host or port", "域名或端口不同");
-    const PATH: Words = Words::new("another path", "路径不同");
-    const QUERY: Words = Words::new("another query", "查询参数不同");
     let (signed, page) = (parts(signed), parts(page));
     let pairs = [
-        (SCHEME, signed.scheme, page.scheme),
-        (HOST, signed.host, page.host),
-        (PATH, signed.path, page.path),
-        (QUERY, signed.query, page.query),
+        (Words::new("another scheme", "协议不同"), signed.scheme, page.scheme),
+        (
+            Words::new("another host or port", "域名或端口不同"),
+            signed.host,
+            page.host,
+        ),
+        (Words::new("another path", "路径不同"), signed.path, page.path),
+        (Words::new("another query", "查询参数不同"), signed.query, page.query),
     ];
     pairs
         .into_iter()
