@@ -26,18 +26,12 @@ const MOST_PROMISES: usize = 2048;
 impl PromisedLives {
     /// A client was promised that this token lives until `until`.
     pub(super) fn extend(&self, name: &str, until: Moment) {
-        self.note(
-            name,
-            Promise {
-                until,
-                is_shared: false,
-            },
-        );
+        self.note(name, until, false);
     }
 
     /// The shared store says that this token lives until `until`.
     pub(super) fn learn(&self, name: &str, until: Moment) {
-        self.note(name, Promise { until, is_shared: true });
+        self.note(name, until, true);
     }
 
     /// The shared store has a mark that lives until `until`.
@@ -69,7 +63,8 @@ impl PromisedLives {
         living.map(|(name, promise)| (name.clone(), promise.until)).collect()
     }
 
-    fn note(&self, name: &str, new: Promise) {
+    fn note(&self, name: &str, until: Moment, is_shared: bool) {
+        let new = Promise { until, is_shared };
         let mut lives = self.0.lock();
         match lives.get_mut(name) {
             Some(promise) if promise.until < new.until => *promise = new,

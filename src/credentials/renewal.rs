@@ -168,6 +168,15 @@ struct FailureRun {
 }
 
 impl FailureRun {
+    fn new(failures: u32, wait: Duration, why: Unavailable) -> Self {
+        let until = Moment::now() + wait;
+        let why = Unavailable {
+            retry_after: wait,
+            ..why
+        };
+        Self { failures, until, why }
+    }
+
     fn is_forgotten(&self) -> bool {
         self.until.elapsed() >= FORGOTTEN_AFTER.max(self.why.retry_after)
     }
@@ -208,16 +217,7 @@ impl Backoff {
             failures
         };
         let wait = self.jitter.spread(severity.wait(failures).max(pace), 0.8..=1.2);
-        let why = Unavailable {
-            retry_after: wait,
-            ..why
-        };
-        *state = Some(FailureRun {
-            failures: failures + 1,
-            until: Moment::now() + wait,
-            why: why.clone(),
-        });
-        why
+        state.insert(FailureRun::new(failures + 1, wait, why)).why.clone()
     }
 
     /// Failures in a row so far.
@@ -227,18 +227,10 @@ impl Backoff {
 
     /// Waits for `wait` after so many failures, as another replica does that has had the last of them.
     pub(super) fn wait_with_another(&self, failures: u32, wait: Duration, why: Unavailable) -> Unavailable {
-        let why = Unavailable {
-            retry_after: wait,
-            ..why
-        };
         let mut state = self.run.lock();
         let so_far = state.as_ref().map_or(0, |run| run.failures);
-        *state = Some(FailureRun {
-            failures: so_far.max(failures),
-            until: Moment::now() + wait,
-            why: why.clone(),
-        });
-        why
+        let run = FailureRun::new(so_far.max(failures), wait, why);
+        state.insert(run).why.clone()
     }
 
     pub(super) fn clear(&self) {

@@ -159,16 +159,13 @@ impl Ticket {
             Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning, Duration::ZERO))),
         };
         self.renewals.backoff.clear();
-        let held = self.slot.held().map(|held| (held.value.clone(), held.expires_at));
-        let stored = seen
-            .as_ref()
-            .and_then(|seen| Some((seen.value.clone(), seen.expires_at?)));
-        let known_end = held
-            .into_iter()
-            .chain(stored)
-            .filter(|(value, _)| *value == issued.value)
-            .map(|(_, end)| end)
-            .min();
+        let held = self.slot.held().filter(|held| held.value == issued.value);
+        let stored = seen.as_ref().filter(|seen| seen.value == issued.value);
+        let ends = [
+            held.map(|held| held.expires_at),
+            stored.and_then(|seen| seen.expires_at),
+        ];
+        let known_end = ends.into_iter().flatten().min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(self.kind, issued.value, ends);
         let ticket = self.slot.publish(seen, credential, issued.asked_at).await;

@@ -97,8 +97,8 @@ pub(super) enum TicketKind {
 /// Every ticket that still verifies, newest first.
 #[derive(Default)]
 pub(super) struct Tickets {
-    jsapi: VecDeque<Ticket>,
-    wx_card: VecDeque<Ticket>,
+    /// A line for each kind.
+    lines: [VecDeque<Ticket>; 2],
 }
 
 struct Ticket {
@@ -109,10 +109,7 @@ struct Ticket {
 impl Tickets {
     /// `GET /cgi-bin/ticket/getticket`.
     pub(super) fn get(&mut self, kind: TicketKind, ttl: Duration, now: Instant) -> Secret {
-        let line = match kind {
-            TicketKind::Jsapi => &mut self.jsapi,
-            TicketKind::WxCard => &mut self.wx_card,
-        };
+        let line = &mut self.lines[kind as usize];
         line.retain(|ticket| now < ticket.born + 2 * ttl);
         if let Some(current) = line.front().filter(|ticket| now < ticket.born + ttl) {
             return current.value.clone();
@@ -132,11 +129,8 @@ impl Tickets {
         ttl: Duration,
         now: Instant,
     ) -> impl Iterator<Item = (&Secret, Duration)> {
-        let line = match kind {
-            TicketKind::Jsapi => &self.jsapi,
-            TicketKind::WxCard => &self.wx_card,
-        };
-        line.iter()
+        self.lines[kind as usize]
+            .iter()
             .map(move |ticket| (&ticket.value, (ticket.born + 2 * ttl).saturating_duration_since(now)))
             .filter(|(_, left)| !left.is_zero())
     }

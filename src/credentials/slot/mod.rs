@@ -12,8 +12,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use shared_entry::SharedEntry;
-pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, foreign_entry};
 
 use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind, Policy, Trigger};
@@ -21,6 +19,9 @@ use crate::credentials::journal::Event;
 use crate::credentials::parameters::Parameters;
 use crate::credentials::report::Reports;
 use crate::secret::Secret;
+
+use shared_entry::SharedEntry;
+pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, foreign_entry};
 
 /// One account's token or ticket.
 pub(crate) struct Slot {

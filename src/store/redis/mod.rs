@@ -3,7 +3,6 @@
 mod explain;
 mod failures;
 mod operation;
-mod servers;
 mod topology;
 
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use failures::{Failures, Outcome};
 pub use operation::COMMANDS;
 use operation::Operation;
-pub use servers::ServerFacts;
+pub use topology::ServerFacts;
 use topology::{Connection, Topology};
 
 use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
