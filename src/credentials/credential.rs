@@ -82,7 +82,7 @@ const CONFIRMED: Duration = Duration::from_mins(5);
 
 /// When WeChat is asked for a ticket again, in parts of `ticket_max_age`. After a start, the tickets of all accounts are
 /// equally old.
-const ASKED_AGAIN: std::ops::RangeInclusive<f64> = 0.95..=1.0;
+const ASKED_AGAIN: RangeInclusive<f64> = 0.95..=1.0;
 
 impl Policy {
     pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {

@@ -6,7 +6,6 @@
 //! returns it at its end: if the put has been dropped meanwhile, so is the guard.
 
 mod disk;
-mod file;
 mod watch;
 
 use std::fs::{self, DirBuilder};
@@ -22,9 +21,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use self::disk::Disk;
-pub use self::file::StoredPicture;
-use self::file::{Draft, READ_LIMIT};
+pub use self::disk::StoredPicture;
+use self::disk::{Disk, Draft, READ_LIMIT};
 pub use self::watch::FolderHealth;
 use super::{ImageName, ImageStore, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
