@@ -13,7 +13,6 @@ pub struct AppId(Arc<str>);
 
 impl AppId {
     /// The AppID as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

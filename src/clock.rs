@@ -24,19 +24,16 @@ pub struct Moment(Instant);
 
 impl Moment {
     /// This moment.
-    #[must_use]
     pub fn now() -> Self {
         Self(Instant::now() + suspended())
     }
 
     /// The time since then; zero if it is still to come.
-    #[must_use]
     pub fn elapsed(self) -> Duration {
         Self::now().saturating_duration_since(self)
     }
 
     /// The time from `earlier` to this moment; zero if `earlier` is later.
-    #[must_use]
     pub fn saturating_duration_since(self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }

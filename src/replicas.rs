@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{SharedStore, StoreError, StoreFuture, keys};
+use crate::store::{SharedStore, StoreError, keys};
 
 /// How often a mark is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ impl Replicas {
     pub(crate) async fn keep_marked(
         self: Arc<Self>,
         end: CancellationToken,
-        write_again: impl Fn() -> StoreFuture<'static, ()> + Send + Sync,
+        write_again: impl Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync,
     ) {
         let (key, mark) = (keys::replica(&self.own.name), self.own.mark());
         let rounds = async {

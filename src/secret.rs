@@ -25,20 +25,17 @@ impl Secret {
     }
 
     /// The value itself, for the line that sends or compares it.
-    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
     /// True if it is empty or white space only.
-    #[must_use]
     pub fn is_blank(&self) -> bool {
         self.expose().trim().is_empty()
     }
 
     /// The first 8 hex digits of the value's SHA-256: enough to tell two tokens apart in a log,
     /// useless for guessing one.
-    #[must_use]
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.expose().as_bytes());
         hex::encode(&digest[..4])

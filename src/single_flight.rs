@@ -1,11 +1,13 @@
 //! Work that several callers want at the same time is done once, by a task that none of them can cancel.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::Shared;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
@@ -13,19 +15,19 @@ use tokio_util::task::TaskTracker;
 pub(crate) type Pending<V> = Shared<oneshot::Receiver<V>>;
 
 /// The work that is running, by key. Results are not kept: a caller that comes after the end starts the work anew.
-pub(crate) struct SingleFlight<K, V> {
-    running: Mutex<HashMap<K, Pending<V>>>,
-}
+pub(crate) struct SingleFlight<K: Eq + Hash, V>(Mutex<HashMap<K, Pending<V>>>);
 
-impl<K, V> Default for SingleFlight<K, V> {
+impl<K: Eq + Hash, V> Default for SingleFlight<K, V> {
     fn default() -> Self {
-        Self {
-            running: Mutex::default(),
-        }
+        Self(Mutex::default())
     }
 }
 
-impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> SingleFlight<K, V> {
+impl<K, V> SingleFlight<K, V>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     /// Joins the work for `key`, or starts it: then `work` makes the task, which runs on `tracker`. Returns the
     /// shared result, and true if the work was started.
     pub(crate) fn join_or_start<F>(
@@ -37,110 +39,74 @@ impl<K: Eq + Hash + Clone + Send + 'static, V: Clone + Send + Sync + 'static> Si
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (pending, running) = self.join(key);
-        let is_new = running.is_some();
-        if let Some(running) = running {
-            // Boxed, because a task is moved about ten times before its first poll.
-            let work = work().boxed();
-            tracker.spawn(async move { running.complete(work.await) });
-        }
-        (pending, is_new)
-    }
-}
-
-impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
-    /// Returns the shared result, and the guard if the caller is to do the work.
-    fn join(self: &Arc<Self>, key: &K) -> (Pending<V>, Option<Running<K, V>>) {
-        let mut running = self.lock();
-        if let Some(pending) = running.get(key) {
-            return (pending.clone(), None);
-        }
-        let (result, pending) = oneshot::channel();
-        let pending = pending.shared();
-        running.insert(key.clone(), pending.clone());
-        let guard = Running {
+        let (sender, result) = oneshot::channel();
+        let pending = result.shared();
+        match self.0.lock().entry(key.clone()) {
+            Entry::Occupied(running) => return (running.get().clone(), false),
+            Entry::Vacant(place) => place.insert(pending.clone()),
+        };
+        let place = Place {
             group: Arc::clone(self),
             key: key.clone(),
-            result: Some(result),
         };
-        (pending, Some(guard))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Pending<V>>> {
-        // Nothing can panic in the middle of a change, so the map behind a poisoned lock is sound.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Guard of work that is running. Dropped without a result (a panic, a cancelled task), it frees the key, and
-/// everyone who waits gets an error.
-struct Running<K: Eq + Hash + Clone, V: Clone> {
-    group: Arc<SingleFlight<K, V>>,
-    key: K,
-    result: Option<oneshot::Sender<V>>,
-}
-
-impl<K: Eq + Hash + Clone, V: Clone> Running<K, V> {
-    /// Gives `result` to everyone who waits. The key is freed first, so that a caller that retries after a
-    /// failure does not join the work that has just failed.
-    fn complete(mut self, result: V) {
-        self.free_key();
-        if let Some(sender) = self.result.take() {
+        // Boxed, because a task is moved about ten times before its first poll.
+        let work = work().boxed();
+        tracker.spawn(async move {
+            // If the work panics, what is named last is dropped first.
+            let (sender, place) = (sender, place);
+            let result = work.await;
+            drop(place);
             // Fails if all callers have hung up.
             let _ = sender.send(result);
-        }
-    }
-
-    fn free_key(&self) {
-        self.group.lock().remove(&self.key);
+        });
+        (pending, true)
     }
 }
 
-impl<K: Eq + Hash + Clone, V: Clone> Drop for Running<K, V> {
+/// The place of work that is running. It is free again before anybody has the result, so that a caller that retries
+/// after a failure does not join the work that has just failed.
+struct Place<K: Eq + Hash, V> {
+    group: Arc<SingleFlight<K, V>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V> Drop for Place<K, V> {
     fn drop(&mut self) {
-        // After completion the key may already belong to the next run.
-        if self.result.is_some() {
-            self.free_key();
-        }
+        self.group.0.lock().remove(&self.key);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Notify;
+
     use super::*;
 
     #[tokio::test]
     async fn concurrent_callers_share_one_run() {
-        let flights = Arc::new(SingleFlight::default());
-        let (first, running) = flights.join(&"a");
-        let (second, none) = flights.join(&"a");
-        assert!(none.is_none());
-        assert!(flights.join(&"b").1.is_some());
-        running.unwrap().complete(7);
+        let (flights, tasks, go) = (Arc::default(), TaskTracker::new(), Arc::new(Notify::new()));
+        let join = |flights: &Arc<SingleFlight<_, _>>, key, result| {
+            let go = Arc::clone(&go);
+            flights.join_or_start(&key, &tasks, || async move {
+                go.notified().await;
+                result
+            })
+        };
+        let (first, is_new) = join(&flights, "a", 7);
+        let (second, is_also_new) = join(&flights, "a", 8);
+        assert!(is_new && !is_also_new);
+        assert!(join(&flights, "b", 9).1);
+        tokio::task::yield_now().await;
+        go.notify_waiters();
         assert_eq!((first.await, second.await), (Ok(7), Ok(7)));
-        assert!(flights.join(&"a").1.is_some(), "the result must not be kept");
+        assert!(join(&flights, "a", 10).1, "the result must not be kept");
     }
 
     #[tokio::test]
-    async fn dropped_run_leaves_nobody_waiting() {
-        let flights = Arc::new(SingleFlight::<_, ()>::default());
-        let (pending, running) = flights.join(&"a");
-        drop(running);
+    async fn work_that_panics_leaves_nobody_waiting() {
+        let (flights, tasks) = (Arc::<SingleFlight<_, ()>>::default(), TaskTracker::new());
+        let (pending, _) = flights.join_or_start(&"a", &tasks, || async { panic!("as it is meant to") });
         assert!(pending.await.is_err());
-        assert!(flights.join(&"a").1.is_some());
-    }
-
-    #[test]
-    fn completed_run_does_not_free_its_successors_key() {
-        let flights = Arc::new(SingleFlight::default());
-        let (pending, first) = flights.join(&"a");
-        let mut first = first.unwrap();
-        // The steps of `complete`, with a caller that joins between two of them.
-        first.free_key();
-        let (_pending, second) = flights.join(&"a");
-        first.result.take().unwrap().send(1).unwrap();
-        drop((first, pending));
-        assert!(flights.join(&"a").1.is_none(), "the second run is not over");
-        drop(second);
+        assert!(flights.join_or_start(&"a", &tasks, || async {}).1);
     }
 }

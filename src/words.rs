@@ -8,3 +8,10 @@ pub struct Words {
     /// Chinese.
     pub zh: &'static str,
 }
+
+impl Words {
+    /// The text in both languages.
+    pub const fn new(en: &'static str, zh: &'static str) -> Self {
+        Self { en, zh }
+    }
+}

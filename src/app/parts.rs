@@ -96,7 +96,6 @@ impl<'a> Builder<'a> {
                     account,
                     Arc::clone(&self.current),
                 )),
-                settings: &self.settings.credentials,
                 signs_pages: account.jsapi,
                 policy: policy.clone(),
                 services: services.clone(),

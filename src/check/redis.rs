@@ -121,9 +121,9 @@ async fn rights_of(
     let (app_id, credentials) = (&account.app_id, &settings.credentials);
     let mut tried = Vec::new();
     let names = [
-        (keys::token(credentials, app_id), true),
-        (keys::ticket(credentials, app_id), true),
-        (keys::lock(credentials, app_id), false),
+        (credentials.token_key.fill(app_id), true),
+        (credentials.ticket_key.fill(app_id), true),
+        (credentials.lock_key.fill(app_id), false),
     ];
     for (name, is_credential) in names {
         // Removes nothing, but needs the right to.

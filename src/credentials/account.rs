@@ -6,11 +6,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::credential::{Credential, Kind, Policy, Trigger};
-use super::error::{TokenCallError, Unavailable};
+use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable};
 use super::parameters::Parameters;
 use super::probe::Probe;
-use super::promised_lives::PromisedLives;
+use super::remembered::PromisedLives;
 use super::report::Reports;
 use super::slot::{ForeignEntry, Slot};
 use super::ticket::Ticket;
@@ -49,7 +48,7 @@ pub(crate) struct Status {
 }
 
 impl AccountCredentials {
-    pub(crate) fn new(parameters: &Parameters<'_>) -> Arc<Self> {
+    pub(crate) fn new(parameters: &Parameters) -> Arc<Self> {
         let token = Arc::new(Token::new(parameters));
         Arc::new(Self {
             app_id: parameters.app_id.clone(),
@@ -82,11 +81,8 @@ impl AccountCredentials {
 
     /// The ticket for pages; waits for it if there is none. `None` if the account signs no pages.
     pub(crate) async fn ticket(&self) -> Option<Result<Arc<Credential>, Unavailable>> {
-        if self.signs_pages {
-            Some(self.page_ticket.get().await)
-        } else {
-            None
-        }
+        let ticket = self.signs_pages.then_some(&self.page_ticket)?;
+        Some(ticket.get().await)
     }
 
     /// The ticket for cards; waits for it if there is none. From now on it is kept for a while.
@@ -124,10 +120,9 @@ impl AccountCredentials {
 
     /// Renews a credential now, because an operator asks for it, without regard to back-off.
     pub(crate) async fn renew_now(&self, kind: Kind) -> Result<Arc<Credential>, Unavailable> {
-        match kind {
-            Kind::AccessToken => self.token.renew(Trigger::Operator).await,
-            Kind::JsapiTicket => self.page_ticket.renew(Trigger::Operator).await,
-            Kind::CardTicket => self.card_ticket.renew(Trigger::Operator).await,
+        match self.ticket_of(kind) {
+            None => self.token.renew(Trigger::Operator).await,
+            Some(ticket) => ticket.renew(Trigger::Operator).await,
         }
     }
 
@@ -143,18 +138,18 @@ impl AccountCredentials {
     pub(crate) fn status(&self, kind: Kind) -> Status {
         Status {
             credential: self.slot(kind).usable(),
-            failing: match kind {
-                Kind::AccessToken => self.token.refusal(),
-                Kind::JsapiTicket => self.page_ticket.renewals.backoff.refusal(),
-                Kind::CardTicket => self.card_ticket.renewals.backoff.refusal(),
+            failing: match self.ticket_of(kind) {
+                None => self.token.refusal(),
+                Some(ticket) => ticket.renewals.backoff.refusal(),
             },
-            foreign_entry: self.slot(kind).foreign_entry(),
+            foreign_entry: self.slot(kind).shared.foreign(),
         }
     }
 
     /// The values that were in use here and no longer are.
     pub(crate) fn former(&self, kind: Kind) -> Vec<Secret> {
-        self.slot(kind).former_values()
+        let former = self.slot(kind).history.credentials();
+        former.iter().map(|former| former.value.clone()).collect()
     }
 
     /// How many token calls the whole cluster has made today (Beijing time).
@@ -163,10 +158,15 @@ impl AccountCredentials {
     }
 
     fn slot(&self, kind: Kind) -> &Slot {
+        self.ticket_of(kind).map_or(&self.token.slot, |ticket| &ticket.slot)
+    }
+
+    /// `None` for the token.
+    fn ticket_of(&self, kind: Kind) -> Option<&Arc<Ticket>> {
         match kind {
-            Kind::AccessToken => &self.token.slot,
-            Kind::JsapiTicket => &self.page_ticket.slot,
-            Kind::CardTicket => &self.card_ticket.slot,
+            Kind::AccessToken => None,
+            Kind::JsapiTicket => Some(&self.page_ticket),
+            Kind::CardTicket => Some(&self.card_ticket),
         }
     }
 }

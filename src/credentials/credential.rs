@@ -1,16 +1,21 @@
-//! One token or ticket, how long it is kept, and what causes its renewal.
+//! One token or ticket: how long it is kept, what causes its renewal, and why there is none.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
 
-use super::jitter::Jitter;
 use crate::account::AppId;
 use crate::clock::Moment;
 use crate::labelled::labelled;
 use crate::secret::Secret;
 use crate::settings;
 use crate::store::keys;
+use crate::wechat::{CallError, ErrCode, Meaning};
 
 labelled! {
     /// Which of an account's credentials.
@@ -26,8 +31,8 @@ impl Kind {
     /// Its key in the shared store.
     pub(crate) fn key(self, settings: &settings::Credentials, app_id: &AppId) -> String {
         match self {
-            Kind::AccessToken => keys::token(settings, app_id),
-            Kind::JsapiTicket => keys::ticket(settings, app_id),
+            Kind::AccessToken => settings.token_key.fill(app_id),
+            Kind::JsapiTicket => settings.ticket_key.fill(app_id),
             Kind::CardTicket => keys::CARD_TICKET.of_account(app_id),
         }
     }
@@ -61,23 +66,12 @@ impl Credential {
     }
 }
 
-/// The times from the settings: how long credentials are kept and when they are renewed.
+/// How long credentials are kept, and when they are renewed.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    /// How long before its end a credential is renewed, unless its life is too short for that.
-    pub(crate) refresh_ahead: Duration,
-    /// WeChat is asked for the ticket at least this often.
-    pub(crate) ticket_max_age: Duration,
-    /// How often a replica looks for what another one renewed.
-    pub(crate) adopt_interval: Duration,
-    /// How long the lock outlives a holder that died.
-    pub(crate) lock_ttl: Duration,
-    /// The longest that a renewal waits for the lock.
-    pub(crate) lock_wait: Duration,
+    pub(crate) settings: Arc<settings::Credentials>,
     /// The longest a token call may take, all hosts together.
     pub(crate) call_limit: Duration,
-    /// Token calls per account, cluster and day; 0 means no limit.
-    pub(crate) daily_token_calls: u32,
     /// What keeps replicas from acting in step.
     pub(crate) jitter: Jitter,
 }
@@ -88,18 +82,13 @@ const CONFIRMED: Duration = Duration::from_mins(5);
 
 /// When WeChat is asked for a ticket again, in parts of `ticket_max_age`. After a start, the tickets of all accounts are
 /// equally old.
-const ASKED_AGAIN: std::ops::RangeInclusive<f64> = 0.95..=1.0;
+const ASKED_AGAIN: RangeInclusive<f64> = 0.95..=1.0;
 
 impl Policy {
     pub(crate) fn new(credentials: &settings::Credentials, wechat: &settings::WeChat) -> Self {
         Self {
-            refresh_ahead: credentials.refresh_ahead,
-            ticket_max_age: credentials.ticket_max_age,
-            adopt_interval: credentials.adopt_interval,
-            lock_ttl: credentials.lock_ttl,
-            lock_wait: credentials.lock_wait,
+            settings: Arc::new(credentials.clone()),
             call_limit: wechat.call_limit(),
-            daily_token_calls: credentials.daily_token_calls,
             jitter: Jitter::random(),
         }
     }
@@ -113,11 +102,11 @@ impl Policy {
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
         let now = Moment::now();
         let life = expires_at.saturating_duration_since(now);
-        let margin = self.jitter.spread(self.refresh_ahead.min(life / 4), 0.9..=1.0);
+        let margin = self.jitter.spread(self.settings.refresh_ahead.min(life / 4), 0.9..=1.0);
         let renew_at = match kind {
             Kind::AccessToken => expires_at - margin,
             Kind::JsapiTicket | Kind::CardTicket => {
-                (expires_at - margin).min(now + self.jitter.spread(self.ticket_max_age, ASKED_AGAIN))
+                (expires_at - margin).min(now + self.jitter.spread(self.settings.ticket_max_age, ASKED_AGAIN))
             }
         };
         Credential {
@@ -163,6 +152,85 @@ labelled! {
         /// An operator wants it.
         Operator = "operator",
     }
+}
+
+/// How long a replica that waits for another one pauses between two looks at the shared store.
+pub(super) const POLL: Duration = Duration::from_millis(50);
+
+/// Spreads out what replicas would otherwise do in step. Clones share one random stream.
+#[derive(Clone)]
+pub(crate) struct Jitter(Arc<Mutex<StdRng>>);
+
+impl Jitter {
+    pub(crate) fn random() -> Self {
+        Self::seeded(rand::random())
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+    }
+
+    /// `time`, longer or shorter by a factor from `range`.
+    pub(super) fn spread(&self, time: Duration, range: RangeInclusive<f64>) -> Duration {
+        let factor = self.0.lock().random_range(range);
+        time.mul_f64(factor)
+    }
+
+    /// The pause before the next look, [`POLL`] on average.
+    pub(super) fn poll(&self) -> Duration {
+        self.spread(POLL, 0.5..=1.5)
+    }
+}
+
+/// No usable credential is available now.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unavailable {
+    /// Why, as the log, the internal listener's answers, `/readyz` and the console show it.
+    pub reason: String,
+    /// WeChat's refusal, if that is the reason.
+    pub errcode: Option<ErrCode>,
+    /// When to ask again.
+    pub retry_after: Duration,
+}
+
+impl Unavailable {
+    /// The gateway shuts down before WeChat has answered.
+    pub(super) fn shutting_down() -> Self {
+        Self::soon("the gateway shuts down")
+    }
+
+    /// WeChat has no other token than the one that it rejects.
+    pub(super) fn reissued() -> Self {
+        Self::soon("WeChat goes on issuing the token that it rejects")
+    }
+
+    /// A passing cause: worth asking again in a second.
+    pub(super) fn soon(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            errcode: None,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How a call that needs the token fails.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TokenCallError {
+    /// There was no token to make it with.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// WeChat failed, with a good token.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// True if WeChat says that the token is not, or no longer, good.
+pub(super) fn rejects_token(error: &CallError) -> bool {
+    error
+        .errcode()
+        .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl AccountCredentials {
         if let Some(held) = slot.usable().filter(|held| held.value == *token) {
             return Some(Ours::Current(held));
         }
-        let is_alive = slot.find_former(token).is_some_and(|former| former.is_usable());
+        let is_alive = slot.history.find(token).is_some_and(|former| former.is_usable());
         (is_alive || self.promised_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
     }
 
@@ -117,7 +117,7 @@ impl AccountCredentials {
     /// not known.
     pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Result<Option<Ours>, StoreError> {
         let slot = &self.token.slot;
-        let stored = match slot.read_shared().await {
+        let stored = match slot.shared.read().await {
             Ok(stored) => stored,
             // Another program's value hides nothing of ours but the entry itself.
             Err(NotShared::Foreign(_)) => None,

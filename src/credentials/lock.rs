@@ -7,9 +7,8 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 use tokio::time::sleep;
 
-use super::credential::{Credential, Policy, Trigger};
-use super::error::Unavailable;
-use super::jitter::Jitter;
+use super::credential::{Credential, Policy, Trigger, Unavailable};
+use super::parameters::Parameters;
 use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError};
@@ -19,10 +18,7 @@ use crate::store::{SharedStore, StoreError};
 pub(super) struct Lock {
     store: Arc<dyn SharedStore>,
     key: String,
-    ttl: Duration,
-    /// The longest that another replica's renewal is waited for.
-    wait: Duration,
-    jitter: Jitter,
+    policy: Policy,
 }
 
 /// How a renewal goes on after [`Lock::acquire`].
@@ -37,33 +33,34 @@ pub(super) enum Acquisition {
 
 /// The lock, held. Only its owner can release it; otherwise it ends after `lock_ttl`.
 pub(super) struct HeldLock {
-    store: Arc<dyn SharedStore>,
-    key: String,
+    lock: Lock,
     owner: String,
     /// When it may have ended, by this process's clock.
     ends_at: Moment,
 }
 
 impl Lock {
-    pub(super) fn new(store: Arc<dyn SharedStore>, key: String, policy: &Policy) -> Self {
+    pub(super) fn new(parameters: &Parameters) -> Self {
         Self {
-            store,
-            key,
-            ttl: policy.lock_ttl,
-            wait: policy.lock_wait,
-            jitter: policy.jitter.clone(),
+            store: parameters.store(),
+            key: parameters.policy.settings.lock_key.fill(&parameters.app_id),
+            policy: parameters.policy.clone(),
         }
+    }
+
+    fn ttl(&self) -> Duration {
+        self.policy.settings.lock_ttl
     }
 
     /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
     pub(super) async fn acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Acquisition, Unavailable> {
-        let give_up = Moment::now() + self.wait;
+        let give_up = Moment::now() + self.policy.settings.lock_wait;
         let mut is_first_wait = true;
         loop {
             match self.try_acquire(slot, trigger).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
                 Ok(None) if std::mem::take(&mut is_first_wait) => self.limit().await,
-                Ok(None) if Moment::now() < give_up => sleep(self.jitter.poll()).await,
+                Ok(None) if Moment::now() < give_up => sleep(self.policy.jitter.poll()).await,
                 Ok(None) => {
                     return Err(Unavailable::soon(
                         "another replica holds the lock and has published nothing yet",
@@ -82,7 +79,7 @@ impl Lock {
             return Ok(None);
         };
         // Between the look and the lock, another replica may have published and released it.
-        let acquisition = match slot.read_shared().await {
+        let acquisition = match slot.shared.read().await {
             Ok(seen) => match slot
                 .adopt(trigger, seen.as_ref())
                 .or_else(|| slot.obtained_since(trigger))
@@ -99,10 +96,10 @@ impl Lock {
     /// No gateway takes the lock without a TTL, or with one of another order than its own; whoever has written it so
     /// might never release it.
     async fn limit(&self) {
-        if let Ok(true) = self.store.shorten(&self.key, self.ttl * 10, self.ttl).await {
+        if let Ok(true) = self.store.shorten(&self.key, self.ttl() * 10, self.ttl()).await {
             tracing::warn!(
                 key = self.key,
-                ttl = ?self.ttl,
+                ttl = ?self.ttl(),
                 "the lock on renewals had no TTL, or more than ten times credentials.lock_ttl, so no gateway has written \
                  it; it has that TTL now, and ends with it"
             );
@@ -113,11 +110,10 @@ impl Lock {
     async fn try_take(&self) -> Result<Option<HeldLock>, StoreError> {
         let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
         // Counted from before the command, so that it never seems to last longer than it does.
-        let ends_at = Moment::now() + self.ttl;
-        let taken = self.store.set_if_absent(&self.key, &owner, self.ttl).await?;
+        let ends_at = Moment::now() + self.ttl();
+        let taken = self.store.set_if_absent(&self.key, &owner, self.ttl()).await?;
         Ok(taken.then(|| HeldLock {
-            store: Arc::clone(&self.store),
-            key: self.key.clone(),
+            lock: self.clone(),
             owner,
             ends_at,
         }))
@@ -132,7 +128,7 @@ impl HeldLock {
 
     /// Releases the lock if it is still ours. If the store fails, the lock ends by itself.
     pub(super) async fn release(self) {
-        if let Err(error) = self.store.compare_and_delete(&self.key, &self.owner).await {
+        if let Err(error) = self.lock.store.compare_and_delete(&self.lock.key, &self.owner).await {
             tracing::debug!(%error, "the lock was not released and will end by itself");
         }
     }

@@ -4,32 +4,28 @@
 //! A request reads a `Credential` with one atomic load. Renewals are tasks of their own; a request waits for one only if
 //! there is no credential, or WeChat rejects the token. From the bottom up, each file or folder using only those above it:
 //!
-//! - `jitter`, `credential`, `error`, `issuer`: what all the others use
+//! - `credential`: what all the others use
 //! - `journal/`, `report`: log, journal and metrics
-//! - `slot/`: the place of one token or ticket: what is in use, what was before (`history`), what the replicas share
-//!   (`shared_entry`), and whether WeChat may have replaced it unseen (`unanswered_call`)
+//! - `parameters`: what an account's credentials are made from, WeChat included
+//! - `slot/`: the place of one token or ticket: what is in use, what was before, what the replicas share
+//!   (`shared_entry`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common, back-off included
-//! - `parameters`: what an account's credentials are made from
 //! - `token/`: how a token is obtained and counted (`call`), lent and replaced
 //! - `ticket`: how a ticket is obtained
 //! - `probe`: what a client's suspicion about its token leads to
-//! - `promised_lives`: the lives that clients were promised with their tokens
-//! - `unknown_tokens`: tokens that were lately found to be no account's
+//! - `remembered`: what this replica remembers about tokens in other systems' hands
 //! - `account`: what the gateway asks for; `hand_out`: the part of it about tokens in other systems' hands
 //! - `refresher`: the background task for an account
 
 mod account;
 mod credential;
-mod error;
 mod hand_out;
-mod issuer;
-mod jitter;
 mod journal;
 mod lock;
 mod parameters;
 mod probe;
-mod promised_lives;
 mod refresher;
+mod remembered;
 mod renewal;
 mod report;
 #[cfg(test)]
@@ -37,16 +33,14 @@ mod simulation;
 mod slot;
 mod ticket;
 mod token;
-mod unknown_tokens;
 
 pub(crate) use account::AccountCredentials;
 pub(crate) use credential::{Credential, Kind, Policy};
-pub use error::{TokenCallError, Unavailable};
+pub use credential::{TokenCallError, Unavailable};
 pub(crate) use hand_out::Ours;
-pub(crate) use issuer::WeChatIssuer;
 pub(crate) use journal::{Event, Journal, JournalEntry};
-pub(crate) use parameters::{Parameters, Services};
+pub(crate) use parameters::{Parameters, Services, WeChatIssuer};
 pub(crate) use refresher::{keep_fresh, turns};
+pub(crate) use remembered::UnknownTokens;
 pub(crate) use report::CredentialMetrics;
 pub(crate) use slot::foreign_entry;
-pub(crate) use unknown_tokens::UnknownTokens;

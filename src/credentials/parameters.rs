@@ -1,30 +1,27 @@
-//! What one account's credentials are made from.
+//! What one account's credentials are made from, WeChat included.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::credential::{Kind, Policy};
-use super::issuer::Issuer;
+use super::credential::Policy;
 use super::journal::Journal;
-use super::lock::Lock;
-use super::renewal::Renewals;
 use super::report::{CredentialMetrics, Reports};
-use super::slot::{SharedEntry, Slot};
 use crate::account::AppId;
-use crate::settings;
-use crate::store::{SharedStore, keys};
+use crate::secret::Secret;
+use crate::settings::{self, CurrentSettings, TokenApi};
+use crate::store::SharedStore;
+use crate::wechat::{CallError, Issued, WeChatClient};
 
 /// What one account's credentials are made from.
-pub(crate) struct Parameters<'a> {
+pub(crate) struct Parameters {
     pub(crate) app_id: AppId,
     pub(crate) issuer: Arc<dyn Issuer>,
     /// Whether it signs pages.
     pub(crate) signs_pages: bool,
-    /// The names of its keys.
-    pub(crate) settings: &'a settings::Credentials,
     pub(crate) policy: Policy,
     /// What the accounts of a gateway have in common.
     pub(crate) services: Services,
@@ -47,7 +44,7 @@ pub(crate) struct Services {
     pub(crate) turns: Arc<Semaphore>,
 }
 
-impl Parameters<'_> {
+impl Parameters {
     pub(super) fn store(&self) -> Arc<dyn SharedStore> {
         Arc::clone(&self.services.store)
     }
@@ -56,18 +53,69 @@ impl Parameters<'_> {
         let Services { journal, metrics, .. } = &self.services;
         Reports::new(self.app_id.clone(), journal.clone(), metrics.clone())
     }
+}
 
-    pub(super) fn lock(&self) -> Lock {
-        Lock::new(self.store(), keys::lock(self.settings, &self.app_id), &self.policy)
+/// Issues one account's credentials. A trait so that the state machine can be tested against a
+/// WeChat in simulated time.
+#[async_trait]
+pub(crate) trait Issuer: Send + Sync {
+    /// Which token API is called; it decides what may be done without the cluster's lock.
+    fn token_api(&self) -> TokenApi;
+
+    /// Asks for a token; `force_refresh` is for stable tokens only.
+    async fn token(&self, force_refresh: bool) -> Result<Issued, CallError>;
+
+    /// Makes a cheap call, to learn whether WeChat accepts `token`.
+    async fn probe(&self, token: &Secret) -> Result<(), CallError>;
+
+    /// Asks for a ticket: `jsapi` or `wx_card`.
+    async fn ticket(&self, token: &Secret, ticket_type: &'static str) -> Result<Issued, CallError>;
+}
+
+/// One account at WeChat.
+pub(crate) struct WeChatIssuer {
+    client: Arc<WeChatClient>,
+    app_id: AppId,
+    settings: CurrentSettings,
+    token_api: TokenApi,
+}
+
+impl WeChatIssuer {
+    /// `account` is one of those in `settings`, where its AppSecret may change.
+    pub(crate) fn new(client: Arc<WeChatClient>, account: &settings::Account, settings: CurrentSettings) -> Self {
+        Self {
+            client,
+            app_id: account.app_id.clone(),
+            settings,
+            token_api: account.token_api,
+        }
+    }
+}
+
+#[async_trait]
+impl Issuer for WeChatIssuer {
+    fn token_api(&self) -> TokenApi {
+        self.token_api
     }
 
-    pub(super) fn slot(&self, kind: Kind) -> Slot {
-        let shared = SharedEntry::new(self.store(), kind, kind.key(self.settings, &self.app_id));
-        Slot::new(kind, shared, self.policy.clone(), self.reports())
+    async fn token(&self, force_refresh: bool) -> Result<Issued, CallError> {
+        let secret = self
+            .settings
+            .load()
+            .app_secret(&self.app_id)
+            .cloned()
+            .unwrap_or_default();
+        match self.token_api {
+            TokenApi::Classic => self.client.classic_token(&self.app_id, &secret).await,
+            TokenApi::Stable => self.client.stable_token(&self.app_id, &secret, force_refresh).await,
+        }
     }
 
-    pub(super) fn renewals(&self, kind: Kind) -> Renewals {
-        let (tasks, jitter) = (self.services.tasks.clone(), self.policy.jitter.clone());
-        Renewals::new(self.app_id.clone(), kind, tasks, jitter, self.reports())
+    async fn probe(&self, token: &Secret) -> Result<(), CallError> {
+        self.client.probe(token).await
+    }
+
+    async fn ticket(&self, token: &Secret, ticket_type: &'static str) -> Result<Issued, CallError> {
+        self.client.ticket(token, ticket_type).await
     }
 }

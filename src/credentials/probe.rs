@@ -2,18 +2,15 @@
 //! clients report it, to whichever replicas, it costs the account one probe in ten seconds, and a renewal only if
 //! WeChat rejects the token (C12).
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::credential::Credential;
-use super::error::{Unavailable, rejects_token};
-use super::issuer::Issuer;
-use super::jitter::Jitter;
-use super::parameters::Parameters;
+use super::credential::{Credential, Policy, Unavailable, rejects_token};
+use super::parameters::{Issuer, Parameters};
 use super::renewal::Outcome;
 use super::token::Token;
 use crate::account::AppId;
@@ -27,29 +24,31 @@ use crate::wechat::{CallError, ErrCode, what_to_do};
 const RUNNING: &str = "under way";
 const NOT_REJECTED: &str = "not rejected";
 
-/// Probes one account's token.
+/// Probes one account's token: one replica every ten seconds, and the others read what it has found.
 pub(super) struct Probe {
     app_id: AppId,
     token: Arc<Token>,
     issuer: Arc<dyn Issuer>,
-    gate: ProbeGate,
+    policy: Policy,
+    store: Arc<dyn SharedStore>,
+    /// Where the replicas tell each other what a probe has found.
+    key: String,
+    /// This process's last probe, for times when the shared store is down.
+    last: Mutex<Option<Moment>>,
     flight: Arc<SingleFlight<(), Outcome>>,
     tasks: TaskTracker,
 }
 
 impl Probe {
-    pub(super) fn new(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+    pub(super) fn new(parameters: &Parameters, token: Arc<Token>) -> Self {
         Self {
             app_id: parameters.app_id.clone(),
             token,
             issuer: Arc::clone(&parameters.issuer),
-            gate: ProbeGate {
-                store: parameters.store(),
-                key: keys::PROBE.of_account(&parameters.app_id),
-                last: Mutex::default(),
-                patience: parameters.policy.call_limit,
-                jitter: parameters.policy.jitter.clone(),
-            },
+            policy: parameters.policy.clone(),
+            store: parameters.store(),
+            key: keys::PROBE.of_account(&parameters.app_id),
+            last: Mutex::default(),
             flight: Arc::default(),
             tasks: parameters.services.tasks.clone(),
         }
@@ -70,10 +69,10 @@ impl Probe {
 
     async fn verify(&self) -> Outcome {
         let token = self.token.get().await?;
-        let rejection = if self.gate.enter().await {
+        let rejection = if self.enter().await {
             self.ask_wechat(&token).await
         } else {
-            self.gate.wait_for_finding(&token).await
+            self.wait_for_finding(&token).await
         };
         match rejection {
             Some(error) => self.token.replace_rejected(&token, &error).await,
@@ -86,53 +85,33 @@ impl Probe {
     async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
         let until = Moment::now() + keys::PROBE_TTL;
         let error = self.issuer.probe(&token.value).await.err();
-        let (rejection, failure) = match error {
-            Some(error) if !rejects_token(&error) => (None, Some(error)),
-            rejection_or_none => (rejection_or_none, None),
-        };
         let (app_id, token_hash) = (&self.app_id, &token.fingerprint);
-        if let Some(error) = failure {
+        if let Some(error) = error.as_ref().filter(|error| !rejects_token(error)) {
             let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
             tracing::warn!(%app_id, token = token_hash, "a suspected access_token could not be probed: {error}{cure}");
         } else {
             tracing::info!(
                 %app_id,
                 token = token_hash,
-                rejected = rejection.is_some(),
+                rejected = error.is_some(),
                 "a client suspected that the access_token is dead; it was probed"
             );
         }
-        self.gate.publish(token, rejection.as_ref(), until).await;
+        let rejection = error.filter(rejects_token);
+        self.publish(token, rejection.as_ref(), until).await;
         rejection
     }
-}
 
-/// Lets one replica probe every ten seconds; the others read what it has found.
-struct ProbeGate {
-    store: Arc<dyn SharedStore>,
-    key: String,
-    /// This process's last probe, for times when the shared store is down.
-    last: Mutex<Option<Moment>>,
-    /// The longest that another replica's probe is waited for.
-    patience: Duration,
-    jitter: Jitter,
-}
-
-impl ProbeGate {
     /// True if this replica may probe; false if another one has probed lately or is probing now.
     async fn enter(&self) -> bool {
         let may_enter = match self.store.set_if_absent(&self.key, RUNNING, keys::PROBE_TTL).await {
             Ok(is_first) => is_first,
-            Err(_) => self.last().is_none_or(|at| at.elapsed() >= keys::PROBE_TTL),
+            Err(_) => self.last.lock().is_none_or(|at| at.elapsed() >= keys::PROBE_TTL),
         };
         if may_enter {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+            *self.last.lock() = Some(Moment::now());
         }
         may_enter
-    }
-
-    fn last(&self) -> Option<Moment> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes until `until` whether WeChat rejects `token`.
@@ -153,7 +132,8 @@ impl ProbeGate {
 
     /// What the last probe of any replica has found about `token`; waits for one that is running.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
-        let give_up = Moment::now() + self.patience;
+        // As long as a probe may take.
+        let give_up = Moment::now() + self.policy.call_limit;
         loop {
             let finding = self.store.get(&self.key).await.ok()??.value;
             match finding.as_str() {
@@ -171,7 +151,7 @@ impl ProbeGate {
             if Moment::now() >= give_up {
                 return None;
             }
-            sleep(self.jitter.poll()).await;
+            sleep(self.policy.jitter.poll()).await;
         }
     }
 }

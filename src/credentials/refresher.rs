@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::account::AccountCredentials;
-use super::error::Unavailable;
+use super::credential::Unavailable;
 use super::slot::Slot;
 use crate::clock::Moment;
 
@@ -71,7 +71,7 @@ async fn sync_with_store(account: &AccountCredentials) {
 async fn turn_of(account: &AccountCredentials) -> Option<SemaphorePermit<'_>> {
     let mut turn = pin!(account.turns.acquire());
     loop {
-        match timeout(account.policy.adopt_interval, &mut turn).await {
+        match timeout(account.policy.settings.adopt_interval, &mut turn).await {
             Ok(turn) => return turn.ok(),
             Err(_) => sync_with_store(account).await,
         }
@@ -103,7 +103,7 @@ async fn in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
 fn until_next_tick(account: &AccountCredentials) -> Duration {
     let token = &account.token;
     let policy = &account.policy;
-    let look = policy.jitter.spread(policy.adopt_interval, 0.8..=1.0);
+    let look = policy.jitter.spread(policy.settings.adopt_interval, 0.8..=1.0);
     let until_renewal = |slot: &Slot| {
         let left = slot.usable()?.renew_at.saturating_duration_since(Moment::now());
         // One that is due has just been tried in vain.

@@ -1,20 +1,20 @@
 //! What the renewals of token and ticket have in common: single flights, measuring, exponential back-off with jitter.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::credential::{Credential, Kind, Trigger};
-use super::error::Unavailable;
-use super::jitter::Jitter;
+use super::credential::{Credential, Jitter, Kind, Trigger, Unavailable};
+use super::parameters::Parameters;
 use super::report::{FailureLog, Reports};
 use crate::account::AppId;
 use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
-use crate::wechat::{CallError, ErrCode, Meaning, RefusedAddresses};
+use crate::wechat::{CHANGING_WAY_OUT, CallError, ErrCode, Meaning, RefusedAddresses};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
 pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
@@ -33,15 +33,15 @@ pub(super) struct Renewals {
 }
 
 impl Renewals {
-    pub(super) fn new(app_id: AppId, kind: Kind, tasks: TaskTracker, jitter: Jitter, reports: Reports) -> Self {
+    pub(super) fn new(parameters: &Parameters, kind: Kind) -> Self {
         Self {
-            app_id,
+            app_id: parameters.app_id.clone(),
             kind,
             flights: Arc::default(),
-            tasks,
-            backoff: Backoff::new(jitter),
+            tasks: parameters.services.tasks.clone(),
+            backoff: Backoff::new(parameters.policy.jitter.clone()),
             refused_addresses: RefusedAddresses::default(),
-            reports,
+            reports: parameters.reports(),
         }
     }
 
@@ -94,7 +94,10 @@ impl Renewals {
             .refused_address()
             .and_then(|address| self.refused_addresses.note(address));
         let (error_text, cure) = match way_out {
-            Some(change) => (format!("{error}; {change}"), Some(change.cure().to_owned())),
+            Some(all) => {
+                let text = format!("{error}; within an hour WeChat has refused {all}: the way out is not fixed");
+                (text, Some(CHANGING_WAY_OUT.to_owned()))
+            }
             None => (error.to_string(), error.cure(meaning)),
         };
         let why = Unavailable {
@@ -165,6 +168,15 @@ struct FailureRun {
 }
 
 impl FailureRun {
+    fn new(failures: u32, wait: Duration, why: Unavailable) -> Self {
+        let until = Moment::now() + wait;
+        let why = Unavailable {
+            retry_after: wait,
+            ..why
+        };
+        Self { failures, until, why }
+    }
+
     fn is_forgotten(&self) -> bool {
         self.until.elapsed() >= FORGOTTEN_AFTER.max(self.why.retry_after)
     }
@@ -178,14 +190,10 @@ impl Backoff {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<FailureRun>> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The error to answer with at once until the wait is over.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
         let now = Moment::now();
-        let state = self.state();
+        let state = self.run.lock();
         let run = state.as_ref().filter(|run| now < run.until)?;
         Some(Unavailable {
             retry_after: run.until.saturating_duration_since(now),
@@ -200,7 +208,7 @@ impl Backoff {
 
     /// The same with a wait of `pace` at least.
     fn fail_with_pace(&self, severity: Severity, why: Unavailable, pace: Duration) -> Unavailable {
-        let mut state = self.state();
+        let mut state = self.run.lock();
         let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
         let failures = in_a_row.map_or(0, |run| run.failures);
         let failures = if severity == Severity::Reissued {
@@ -209,41 +217,24 @@ impl Backoff {
             failures
         };
         let wait = self.jitter.spread(severity.wait(failures).max(pace), 0.8..=1.2);
-        let why = Unavailable {
-            retry_after: wait,
-            ..why
-        };
-        *state = Some(FailureRun {
-            failures: failures + 1,
-            until: Moment::now() + wait,
-            why: why.clone(),
-        });
-        why
+        state.insert(FailureRun::new(failures + 1, wait, why)).why.clone()
     }
 
     /// Failures in a row so far.
     pub(super) fn failures(&self) -> u32 {
-        self.state().as_ref().map_or(0, |run| run.failures)
+        self.run.lock().as_ref().map_or(0, |run| run.failures)
     }
 
     /// Waits for `wait` after so many failures, as another replica does that has had the last of them.
     pub(super) fn wait_with_another(&self, failures: u32, wait: Duration, why: Unavailable) -> Unavailable {
-        let why = Unavailable {
-            retry_after: wait,
-            ..why
-        };
-        let mut state = self.state();
+        let mut state = self.run.lock();
         let so_far = state.as_ref().map_or(0, |run| run.failures);
-        *state = Some(FailureRun {
-            failures: so_far.max(failures),
-            until: Moment::now() + wait,
-            why: why.clone(),
-        });
-        why
+        let run = FailureRun::new(so_far.max(failures), wait, why);
+        state.insert(run).why.clone()
     }
 
     pub(super) fn clear(&self) {
-        *self.state() = None;
+        *self.run.lock() = None;
     }
 }
 

@@ -8,8 +8,7 @@ use prometheus::{
     register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry,
 };
 
-use super::credential::{Credential, Kind, Trigger};
-use super::error::Unavailable;
+use super::credential::{Credential, Kind, Trigger, Unavailable};
 use super::journal::{Event, Journal, JournalEntry};
 use crate::account::AppId;
 use crate::wechat::{CallError, what_to_do};

@@ -1,16 +1,15 @@
 //! The account's tickets: the one for pages, read by signatures, and the one for cards, kept while clients ask for it.
 //! Both are renewed with a token that WeChat accepts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::credential::{Credential, Kind, Policy, Trigger};
-use super::error::{TokenCallError, Unavailable, rejects_token};
-use super::issuer::Issuer;
+use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable, rejects_token};
 use super::lock::{Acquisition, Lock};
-use super::parameters::Parameters;
+use super::parameters::{Issuer, Parameters};
 use super::renewal::{Outcome, Renewals};
 use super::slot::{NotShared, Slot, Stored};
 use super::token::Token;
@@ -43,19 +42,19 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// The ticket for pages.
-    pub(super) fn for_pages(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+    pub(super) fn for_pages(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::JsapiTicket, "jsapi", asked_key)
     }
 
     /// The ticket for cards.
-    pub(super) fn for_cards(parameters: &Parameters<'_>, token: Arc<Token>) -> Self {
+    pub(super) fn for_cards(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::CARD_TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::CardTicket, "wx_card", asked_key)
     }
 
     fn new(
-        parameters: &Parameters<'_>,
+        parameters: &Parameters,
         token: Arc<Token>,
         kind: Kind,
         wechat_name: &'static str,
@@ -65,11 +64,11 @@ impl Ticket {
             kind,
             wechat_name,
             last_asked: Mutex::default(),
-            slot: parameters.slot(kind),
-            renewals: parameters.renewals(kind),
+            slot: Slot::new(parameters, kind),
+            renewals: Renewals::new(parameters, kind),
             token,
             issuer: Arc::clone(&parameters.issuer),
-            lock: parameters.lock(),
+            lock: Lock::new(parameters),
             store: parameters.store(),
             asked_key,
             policy: parameters.policy.clone(),
@@ -87,13 +86,13 @@ impl Ticket {
 
     /// The ticket, which is kept for a while from now on.
     pub(super) async fn get_and_keep(self: &Arc<Self>) -> Outcome {
-        *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+        *self.last_asked.lock() = Some(Moment::now());
         self.get().await
     }
 
     /// Whether somebody has asked for it lately.
     pub(super) fn is_asked_for(&self) -> bool {
-        let last = *self.last_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.last_asked.lock();
         last.is_some_and(|at| at.elapsed() < ASKED_LATELY)
     }
 
@@ -160,16 +159,13 @@ impl Ticket {
             Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning, Duration::ZERO))),
         };
         self.renewals.backoff.clear();
-        let held = self.slot.held().map(|held| (held.value.clone(), held.expires_at));
-        let stored = seen
-            .as_ref()
-            .and_then(|seen| Some((seen.value.clone(), seen.expires_at?)));
-        let known_end = held
-            .into_iter()
-            .chain(stored)
-            .filter(|(value, _)| *value == issued.value)
-            .map(|(_, end)| end)
-            .min();
+        let held = self.slot.held().filter(|held| held.value == issued.value);
+        let stored = seen.as_ref().filter(|seen| seen.value == issued.value);
+        let ends = [
+            held.map(|held| held.expires_at),
+            stored.and_then(|seen| seen.expires_at),
+        ];
+        let known_end = ends.into_iter().flatten().min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(self.kind, issued.value, ends);
         let ticket = self.slot.publish(seen, credential, issued.asked_at).await;
@@ -198,14 +194,14 @@ impl Ticket {
         let Some(held) = self.slot.usable() else {
             return Some(Trigger::Missing);
         };
-        let by_age = held.remaining() > self.policy.refresh_ahead;
+        let by_age = held.remaining() > self.policy.settings.refresh_ahead;
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
         (Moment::now() >= held.renew_at).then_some(trigger)
     }
 
     async fn mark_as_asked(&self) {
         // A bit less than the age at which tickets are due, so that the mark is gone by then.
-        let ttl = self.policy.ticket_max_age.mul_f64(0.9);
+        let ttl = self.policy.settings.ticket_max_age.mul_f64(0.9);
         // If the store fails here, another replica makes one more call for the ticket.
         let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
     }

@@ -20,19 +20,16 @@ pub struct JsDomain {
 
 impl JsDomain {
     /// Whether `page` is under this domain.
-    #[must_use]
     pub fn covers(&self, page: &PageUrl<'_>) -> bool {
         self.covers_host(page.host()) && self.covers_path(page.path())
     }
 
     /// The host, in lower case.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// Whether `other` covers every page that this one covers.
-    #[must_use]
     pub fn is_under(&self, other: &Self) -> bool {
         other.covers_host(&self.host) && other.covers_path(&self.path)
     }

@@ -69,19 +69,16 @@ impl<'a> PageUrl<'a> {
     }
 
     /// The URL as it is signed.
-    #[must_use]
     pub fn as_str(&self) -> &'a str {
         self.text
     }
 
     /// The host, without user and port.
-    #[must_use]
     pub fn host(&self) -> &'a str {
         self.host
     }
 
     /// The path; empty if the URL has none.
-    #[must_use]
     pub fn path(&self) -> &'a str {
         self.path
     }

@@ -13,14 +13,12 @@ impl Nonce {
     pub const LEN: usize = 16;
 
     /// A new one, from the thread's cryptographic generator.
-    #[must_use]
     pub fn random() -> Self {
         let mut rng = rand::rng();
         Self(std::array::from_fn(|_| rng.sample(Alphanumeric)))
     }
 
     /// The nonce as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         // Alphanumeric yields ASCII only.
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -42,13 +40,11 @@ fn pieces<'a>(ticket: &'a str, nonce: &'a str, timestamp: &'a str, url: &'a str)
 }
 
 /// The string that is signed.
-#[must_use]
 pub fn string1(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
     pieces(ticket, nonce, timestamp, url).concat()
 }
 
 /// The signature: SHA-1 of [`string1`] in 40 lower-case hex digits.
-#[must_use]
 pub fn sign(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
     hex_sha1(pieces(ticket, nonce, timestamp, url))
 }

@@ -19,7 +19,6 @@ pub enum UrlWarning {
 
 impl UrlWarning {
     /// The warning for the caller.
-    #[must_use]
     pub fn words(self) -> Words {
         match self {
             Self::UnicodeHost => Words {
@@ -52,7 +51,6 @@ impl UrlWarning {
 
 impl PageUrl<'_> {
     /// Why WeChat will refuse this URL's signature, if it will.
-    #[must_use]
     pub fn warning(&self) -> Option<UrlWarning> {
         let url = self.as_str();
         if !self.host().is_ascii() {

@@ -1,13 +1,21 @@
 //! One account: its credentials, media and quotas.
+//!
+//! WeChat's rule for tickets is unpublished; this one fits all reports: a ticket is returned for its ttl, always with the whole
+//! ttl as `expires_in`, and verifies for twice as long, independently of the access tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
 
 use super::api::Api;
 use super::clock::Clock;
 use super::config::{SandboxAccount, SandboxConfig};
 use super::media::Media;
-use super::tickets::Tickets;
+use super::random;
 use super::tokens::Tokens;
+use crate::secret::Secret;
 
 /// An account and everything that WeChat keeps for it.
 pub(super) struct Account {
@@ -73,5 +81,62 @@ impl Quotas {
             self.day = clock.day();
             self.used.clear();
         }
+    }
+}
+
+/// The two kinds of ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TicketKind {
+    /// For `wx.config`.
+    Jsapi,
+    /// For cards.
+    WxCard,
+}
+
+/// Every ticket that still verifies, newest first.
+#[derive(Default)]
+pub(super) struct Tickets {
+    /// A line for each kind.
+    lines: [VecDeque<Ticket>; 2],
+}
+
+struct Ticket {
+    value: Secret,
+    born: Instant,
+}
+
+impl Tickets {
+    /// `GET /cgi-bin/ticket/getticket`.
+    pub(super) fn get(&mut self, kind: TicketKind, ttl: Duration, now: Instant) -> Secret {
+        let line = &mut self.lines[kind as usize];
+        line.retain(|ticket| now < ticket.born + 2 * ttl);
+        if let Some(current) = line.front().filter(|ticket| now < ticket.born + ttl) {
+            return current.value.clone();
+        }
+        let value = Secret::new(random::ticket());
+        line.push_front(Ticket {
+            value: value.clone(),
+            born: now,
+        });
+        value
+    }
+
+    /// The tickets of this kind that still verify, with the time that each has left, newest first.
+    pub(super) fn living(
+        &self,
+        kind: TicketKind,
+        ttl: Duration,
+        now: Instant,
+    ) -> impl Iterator<Item = (&Secret, Duration)> {
+        self.lines[kind as usize]
+            .iter()
+            .map(move |ticket| (&ticket.value, (ticket.born + 2 * ttl).saturating_duration_since(now)))
+            .filter(|(_, left)| !left.is_zero())
+    }
+
+    /// Invalidates every ticket, as if all had been replaced long ago.
+    pub(super) fn kill(&mut self) {
+        *self = Self::default();
     }
 }

@@ -1,9 +1,18 @@
-//! An answer before it is sent: status, headers in their order and spelling, body.
+//! An answer: status, headers in their order and spelling, body; and how it is written to the connection byte for byte, with
+//! faults. Written by hand because an HTTP library rightly prevents all of these faults.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io;
+use std::time::{Duration, SystemTime};
 
+use axum::http::StatusCode;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 /// WeChat's media type for JSON. Note `encoding`, not `charset`.
 pub(super) const JSON: &str = "application/json; encoding=utf-8";
@@ -134,4 +143,186 @@ impl Answer {
             Body::Bytes(_) => "ok".to_owned(),
         }
     }
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// TCP RST.
+    #[default]
+    Reset,
+    /// TCP FIN.
+    Close,
+    /// It stays open and silent.
+    Stall,
+}
+
+/// What is sent, and how.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// Seconds since 1970, for `Date`.
+    pub(super) unix: u64,
+    pub(super) payload: Payload,
+    /// Whether the connection is closed after it in any case.
+    pub(super) last: bool,
+    /// Whether the body is omitted, as for HEAD.
+    pub(super) head_only: bool,
+    pub(super) framing: Framing,
+    pub(super) delay: Duration,
+    pub(super) hold: Option<CancellationToken>,
+    pub(super) drip: Option<(usize, Duration)>,
+    pub(super) cut: Option<(usize, End)>,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub(super) enum Payload {
+    Answer(Answer),
+    /// These bytes, then the connection is closed.
+    Raw(Bytes),
+    /// No answer; the connection ends in this way.
+    Nothing(End),
+}
+
+/// How the caller finds the end of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// By `Content-Length`, which is wrong by this many bytes.
+    Length(i64),
+    Chunked,
+    UntilClose,
+}
+
+/// Whether the connection can be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    Reusable,
+    Ended,
+}
+
+/// How long a stalled connection is kept at most.
+const SILENCE: Duration = Duration::from_hours(1);
+
+impl Delivery {
+    pub(super) fn new(payload: Payload, unix: u64) -> Self {
+        Self {
+            unix,
+            payload,
+            last: false,
+            head_only: false,
+            framing: Framing::Length(0),
+            delay: Duration::ZERO,
+            hold: None,
+            drip: None,
+            cut: None,
+        }
+    }
+
+    /// Sends it. It is not an error if the caller has closed the connection.
+    pub(super) async fn send(mut self, stream: &mut TcpStream) -> Connection {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        if let Some(released) = self.hold.take() {
+            released.cancelled().await;
+        }
+        self.write(stream).await.unwrap_or(Connection::Ended)
+    }
+
+    async fn write(self, stream: &mut TcpStream) -> io::Result<Connection> {
+        let answer = match &self.payload {
+            Payload::Answer(answer) => answer,
+            Payload::Raw(bytes) => {
+                stream.write_all(bytes).await?;
+                return end(stream, End::Close).await;
+            }
+            Payload::Nothing(how) => return end(stream, *how).await,
+        };
+        let body = answer.body.to_bytes();
+        let head = self.head(answer, body.len());
+        if self.head_only {
+            stream.write_all(head.as_bytes()).await?;
+        } else {
+            self.write_body(stream, head, &body).await?;
+        }
+        match self.cut {
+            Some((_, how)) => end(stream, how).await,
+            None if self.closes(answer) || matches!(self.framing, Framing::Length(off) if off != 0) => {
+                end(stream, End::Close).await
+            }
+            None => Ok(Connection::Reusable),
+        }
+    }
+
+    /// Whether the answer has `Connection: close`. One that is cut does not announce that.
+    fn closes(&self, answer: &Answer) -> bool {
+        self.last || answer.close || self.framing == Framing::UntilClose
+    }
+
+    fn head(&self, answer: &Answer, length: usize) -> String {
+        let reason = StatusCode::from_u16(answer.status)
+            .ok()
+            .and_then(|status| status.canonical_reason());
+        let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason.unwrap_or("Unknown"));
+        // Writing to a String can't fail.
+        let mut line = |name: &str, value: &str| _ = write!(head, "{name}: {value}\r\n");
+        line("Connection", if self.closes(answer) { "close" } else { "keep-alive" });
+        for (name, value) in &answer.headers {
+            line(name, value);
+        }
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(self.unix);
+        line("Date", &httpdate::fmt_http_date(date));
+        match self.framing {
+            Framing::Length(off) => {
+                let length = i64::try_from(length).unwrap_or(i64::MAX).saturating_add(off).max(0);
+                line("Content-Length", &length.to_string());
+            }
+            Framing::Chunked => line("Transfer-Encoding", "chunked"),
+            Framing::UntilClose => {}
+        }
+        head.push_str("\r\n");
+        head
+    }
+
+    async fn write_body(&self, stream: &mut TcpStream, head: String, body: &Bytes) -> io::Result<()> {
+        let sent = self.cut.map_or(body.len(), |(after, _)| after.min(body.len()));
+        let body = &body[..sent];
+        let piece = self.drip.map_or(sent, |(bytes, _)| bytes).max(1);
+        // Small answers are sent in one packet with their head, as WeChat does.
+        let mut out = head.into_bytes();
+        for chunk in body.chunks(piece) {
+            if self.framing == Framing::Chunked {
+                out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                out.extend_from_slice(chunk);
+                out.extend_from_slice(b"\r\n");
+            } else {
+                out.extend_from_slice(chunk);
+            }
+            if let Some((_, pause)) = self.drip {
+                stream.write_all(&out).await?;
+                out.clear();
+                tokio::time::sleep(pause).await;
+            }
+        }
+        if self.framing == Framing::Chunked && self.cut.is_none() {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        stream.write_all(&out).await
+    }
+}
+
+async fn end(stream: &mut TcpStream, how: End) -> io::Result<Connection> {
+    match how {
+        End::Close => stream.shutdown().await?,
+        // Closing then sends RST instead of FIN.
+        End::Reset => stream.set_zero_linger()?,
+        End::Stall => {
+            let mut ignored = [0; 1024];
+            let silence = async { while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {} };
+            // The connection ends whether the client closed it or the time is up.
+            _ = tokio::time::timeout(SILENCE, silence).await;
+        }
+    }
+    Ok(Connection::Ended)
 }

@@ -53,7 +53,6 @@ pub struct SandboxAccount {
 
 impl SandboxConfig {
     /// WeChat's rules, with these accounts.
-    #[must_use]
     pub fn with_accounts(accounts: Vec<SandboxAccount>) -> Self {
         Self {
             accounts,
@@ -107,7 +106,6 @@ impl Default for SandboxConfig {
 
 impl SandboxAccount {
     /// An account whose pages may be on any domain.
-    #[must_use]
     pub fn new(app_id: AppId, secret: Secret) -> Self {
         Self {
             app_id,

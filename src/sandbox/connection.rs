@@ -8,10 +8,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::http;
 use axum::response::{IntoResponse, Response};
+use axum::{Router, http};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,8 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::answer::Answer;
-use super::delivery::{Connection, Delivery, Payload};
+use super::answer::{Answer, Connection, Delivery, Payload};
 use super::exchange::exchange;
 use super::handle::Sandbox;
 use super::request::Request;

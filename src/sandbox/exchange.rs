@@ -8,10 +8,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use super::answer::{Answer, Body, Fields};
+use super::answer::{Answer, Body, Delivery, End, Fields, Framing, Payload};
 use super::api::Api;
-use super::delivery::{Delivery, Framing, Payload};
-use super::fault::{End, Fault};
+use super::fault::Fault;
 use super::handle::Sandbox;
 use super::request::Request;
 use super::switchboard::Strike;

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::answer::{End, JSON};
 use super::api::Api;
 use crate::account::AppId;
 
@@ -141,19 +142,6 @@ pub enum Fault {
     NoLength,
 }
 
-/// How a connection ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// TCP RST.
-    #[default]
-    Reset,
-    /// TCP FIN.
-    Close,
-    /// It stays open and silent.
-    Stall,
-}
-
 /// Which calls the faults apply to, and how often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,13 +168,11 @@ pub struct Rule {
 
 impl Fault {
     /// WeChat refuses with `code` and its own text.
-    #[must_use]
     pub fn errcode(code: i64) -> Self {
         Self::Errcode { code, message: None }
     }
 
     /// HTTP status `status` with a proxy's page.
-    #[must_use]
     pub fn status(status: u16) -> Self {
         Self::Status {
             status,
@@ -195,7 +181,6 @@ impl Fault {
     }
 
     /// The answer is late by `delay`; the operation is carried out at once.
-    #[must_use]
     pub fn delay(delay: Duration) -> Self {
         Self::Delay {
             millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
@@ -204,25 +189,21 @@ impl Fault {
     }
 
     /// The operation is carried out, and a reset takes the place of its answer.
-    #[must_use]
     pub fn lost_answer() -> Self {
         Self::LostAnswer { end: End::Reset }
     }
 
     /// The body ends after `after` bytes, with the connection.
-    #[must_use]
     pub fn cut(after: usize) -> Self {
         Self::Cut { after, end: End::Close }
     }
 
     /// The body stops after `after` bytes, and the connection stays open.
-    #[must_use]
     pub fn stall_after(after: usize) -> Self {
         Self::Cut { after, end: End::Stall }
     }
 
     /// Its name in JSON.
-    #[must_use]
     pub fn kind(&self) -> String {
         let json = serde_json::to_value(self).unwrap_or_default();
         json["kind"].as_str().unwrap_or_default().to_owned()
@@ -296,7 +277,7 @@ impl From<Fault> for Rule {
 }
 
 fn wechat_json() -> String {
-    super::answer::JSON.to_owned()
+    JSON.to_owned()
 }
 
 fn found() -> u16 {

@@ -1,19 +1,19 @@
 //! The handle with which tests in the same process, and the control API, inspect and control a sandbox.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::account::Account;
+use super::account::{Account, TicketKind};
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
 use super::media::Upload;
 use super::state::{CallRecord, SandboxState, State};
 use super::switchboard::RuleId;
-use super::tickets::TicketKind;
 use super::tokens::{Kill, TokenKind};
 use super::verify::ConfigResult;
 use crate::account::AppId;
@@ -33,7 +33,6 @@ pub struct UnknownAccount;
 
 impl Sandbox {
     /// A new sandbox.
-    #[must_use]
     pub fn new(config: SandboxConfig) -> Self {
         let config = Arc::new(config.within_reason());
         let state = State::new(Arc::clone(&config));
@@ -44,7 +43,6 @@ impl Sandbox {
     }
 
     /// The configuration that it was created with.
-    #[must_use]
     pub fn config(&self) -> &SandboxConfig {
         &self.config
     }
@@ -55,7 +53,6 @@ impl Sandbox {
     }
 
     /// Removes a rule and releases what it holds; false if there is no such rule.
-    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn remove_fault(&self, id: RuleId) -> bool {
         self.state().board.remove(id)
     }
@@ -66,38 +63,32 @@ impl Sandbox {
     }
 
     /// How many calls of `api` have arrived, successful or not.
-    #[must_use]
     pub fn calls(&self, api: Api) -> u64 {
         self.state().calls(api, None)
     }
 
     /// How many of them were about this account.
-    #[must_use]
     pub fn calls_for(&self, app_id: &AppId, api: Api) -> u64 {
         self.state().calls(api, Some(app_id))
     }
 
     /// The last calls that were answered, oldest first.
-    #[must_use]
     pub fn log(&self) -> Vec<CallRecord> {
         self.state().log()
     }
 
     /// The whole state, as `GET /sandbox/state` shows it.
-    #[must_use]
     pub fn snapshot(&self) -> SandboxState {
         self.state().view()
     }
 
     /// The account's newest token of this kind, if it is valid.
-    #[must_use]
     pub fn current_token(&self, app_id: &AppId, kind: TokenKind) -> Option<Secret> {
         let issued = self.with_account(app_id, |account, _, now| account.tokens.current(kind, now));
         issued.ok().flatten().map(|issued| issued.token)
     }
 
     /// The account's newest `jsapi` ticket, if there is one that verifies.
-    #[must_use]
     pub fn current_ticket(&self, app_id: &AppId) -> Option<Secret> {
         let ticket = self.with_account(app_id, |account, rules, now| {
             let mut living = account.tickets.living(TicketKind::Jsapi, rules.ticket_ttl, now);
@@ -129,7 +120,6 @@ impl Sandbox {
 
     /// What the WeChat app answers to a page's `wx.config`. `config` holds `appId`, `timestamp`,
     /// `nonceStr`, `signature` and the page's `url`.
-    #[must_use]
     pub fn verify(&self, config: &Map<String, Value>) -> ConfigResult {
         self.state().wechat.verify(config)
     }
@@ -140,7 +130,6 @@ impl Sandbox {
     }
 
     /// The sandbox's time, in seconds since 1970.
-    #[must_use]
     pub fn unix_time(&self) -> u64 {
         self.state().wechat.clock.unix()
     }
@@ -161,8 +150,7 @@ impl Sandbox {
         Ok(act(account, &self.config, now))
     }
 
-    /// The state is consistent between any two statements, so it is usable after a panic elsewhere.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

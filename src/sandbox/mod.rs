@@ -13,9 +13,9 @@
 //! - Only the two token calls check the caller's address.
 //! - Days and months begin at midnight in China.
 //!
-//! From the bottom: `clock`, `tokens`, `tickets` and `media` are the state machines; `wechat` answers calls with them;
-//! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `delivery` and `connection` send the
-//! answer; `handle` is the API for tests; `phone` and `control` are the sandbox's own routes.
+//! From the bottom: `clock`, `tokens`, `media` and `account` are the state machines; `wechat` answers calls with them;
+//! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `answer` and `connection` send the
+//! answer; `handle` is the API for tests; `routes` are the sandbox's own.
 
 mod account;
 mod answer;
@@ -23,20 +23,16 @@ mod api;
 mod clock;
 mod config;
 mod connection;
-mod control;
-mod delivery;
 mod errmsg;
 mod exchange;
 mod fault;
 mod handle;
 mod media;
-mod multipart;
-mod phone;
 mod random;
 mod request;
+mod routes;
 mod state;
 mod switchboard;
-mod tickets;
 mod tokens;
 mod verify;
 mod wechat;
@@ -48,9 +44,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use answer::End;
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};
-pub use fault::{End, Fault, Rule};
+pub use fault::{Fault, Rule};
 pub use handle::{Sandbox, UnknownAccount};
 pub use media::Upload;
 pub use state::{AccountState, CallRecord, CredentialState, SandboxState};
@@ -62,7 +59,7 @@ impl Sandbox {
     /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every connection is closed at
     /// once. Fails only if the listener does.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
-        let control = control::router(self.clone());
+        let control = routes::control(self.clone());
         let router = self
             .phone_router()
             .merge(control)
@@ -73,6 +70,6 @@ impl Sandbox {
     /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, without the control API, for
     /// a gateway that runs against this sandbox.
     pub fn phone_router(&self) -> Router {
-        phone::router(self.clone())
+        routes::phone(self.clone())
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::account::TicketKind;
+use super::answer::Payload;
 use super::api::Api;
 use super::config::SandboxConfig;
-use super::delivery::Payload;
 use super::fault::Fault;
 use super::request::Request;
 use super::switchboard::{RuleState, Strike, Switchboard};
-use super::tickets::TicketKind;
 use super::tokens::{Issued, TokenKind};
 use super::wechat::WeChat;
 use crate::account::AppId;

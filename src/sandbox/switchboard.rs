@@ -162,16 +162,6 @@ mod tests {
     }
 
     #[test]
-    fn held_answers_are_released_when_their_rule_is_removed() {
-        let mut board = Switchboard::default();
-        board.add(Rule::from(Fault::Hold { before_operation: true }).once());
-        let released = board.strike(Api::Token, None, "").released;
-        assert!(!released.is_cancelled());
-        board.clear();
-        assert!(released.is_cancelled());
-    }
-
-    #[test]
     fn used_up_rules_are_dropped() {
         let mut board = Switchboard::default();
         for _ in 0..10 * KEPT {

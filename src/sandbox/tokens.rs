@@ -277,45 +277,6 @@ mod tests {
     }
 
     #[test]
-    fn killed_token_is_refused_as_requested() {
-        let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let classic = tokens.classic(&rules(), t0);
-        let stable = tokens.stable(&rules(), t0);
-        tokens.kill(
-            Kill {
-                kind: Some(TokenKind::Classic),
-                expired: true,
-                ..Kill::default()
-            },
-            t0,
-        );
-        assert_eq!(standing(&tokens, &classic, t0), Standing::Expired);
-        assert_eq!(standing(&tokens, &stable, t0), Standing::Good);
-        tokens.kill(Kill::default(), t0);
-        assert_eq!(standing(&tokens, &stable, t0), Standing::Superseded);
-        assert!(tokens.current(TokenKind::Stable, t0).is_none());
-        assert_ne!(tokens.stable(&rules(), t0).token, stable.token);
-    }
-
-    #[test]
-    fn killed_token_can_be_returned_until_force_refresh() {
-        let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let a = tokens.stable(&rules(), t0);
-        tokens.kill(
-            Kill {
-                still_answered: true,
-                ..Kill::default()
-            },
-            t0,
-        );
-        assert_eq!(tokens.stable(&rules(), t0).token, a.token);
-        assert_eq!(standing(&tokens, &a, t0), Standing::Superseded);
-        let b = tokens.stable_forced(&rules(), t0, 0);
-        assert_eq!(standing(&tokens, &b, t0), Standing::Good);
-        assert_eq!(tokens.stable(&rules(), t0).token, b.token);
-    }
-
-    #[test]
     fn overlap_is_shorter_for_short_lived_tokens() {
         let rules = SandboxConfig {
             token_ttl: 8 * SECOND,

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::account::TicketKind;
 use super::clock::china_time;
-use super::tickets::TicketKind;
 use super::wechat::WeChat;
 use crate::jssdk::{PageUrl, sign};
 
@@ -21,7 +21,6 @@ pub struct ConfigResult {
 
 impl ConfigResult {
     /// True for `config:ok`.
-    #[must_use]
     pub fn is_ok(&self) -> bool {
         self.err_msg == "config:ok"
     }

@@ -7,16 +7,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::account::Account;
+use super::account::{Account, TicketKind};
 use super::answer::{Answer, Body, Fields};
 use super::api::Api;
 use super::clock::Clock;
 use super::config::SandboxConfig;
 use super::errmsg::errmsg;
 use super::media::Upload;
-use super::multipart;
-use super::request::Request;
-use super::tickets::TicketKind;
+use super::request::{Request, form_parts};
 use super::tokens::{Issued, Standing};
 use crate::picture;
 use crate::secret::Secret;
@@ -206,7 +204,7 @@ impl WeChat {
         if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
             return Err(Refusal(40004));
         }
-        let parts = multipart::parts(request.content_type(), &request.body);
+        let parts = form_parts(request.content_type(), &request.body);
         let part = parts.into_iter().find(|part| part.name == "media");
         let part = part.filter(|part| !part.bytes.is_empty()).ok_or(Refusal(41005))?;
         let picture = picture::Kind::sniff(&part.bytes);

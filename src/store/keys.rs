@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use crate::account::AppId;
-use crate::settings;
 
 /// A row of the table: one kind of key.
 #[derive(Debug)]
@@ -67,207 +66,92 @@ pub(crate) const REPLICA_ENTRIES: usize = 200;
 /// The journal holds weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
-/// The account's `access_token`. The name is the default of `credentials.token_key`.
-pub const TOKEN: Key = Key {
-    name: "weChat_client_credential:access_token:{app_id}",
-    holds: Holds::Text,
-    life: Life::Credential,
-    written_by: "credentials, after a renewal, or if Redis has lost it",
-};
+/// Defines the keys, a row per key: its name, what it holds, how long it lives, and who writes it.
+macro_rules! keys {
+    ($($(#[$about:meta])* $key:ident: $name:literal, $holds:ident, $life:expr, $written_by:literal;)+) => {
+        $(
+            $(#[$about])*
+            pub const $key: Key = Key {
+                name: $name,
+                holds: Holds::$holds,
+                life: $life,
+                written_by: $written_by,
+            };
+        )+
 
-/// The account's `jsapi_ticket`. The name is the default of `credentials.ticket_key`.
-pub const TICKET: Key = Key {
-    name: "weChat_client_credential:jsapi_ticket:{app_id}",
-    holds: Holds::Text,
-    life: Life::Credential,
-    written_by: "credentials, after a renewal, or if Redis has lost it",
-};
+        /// Every row of the table.
+        pub const ALL: &[&Key] = &[$(&$key),+];
+    };
+}
 
-/// The account's ticket for cards.
-pub const CARD_TICKET: Key = Key {
-    name: "wxgate:card_ticket:{app_id}",
-    holds: Holds::Text,
-    life: Life::Credential,
-    written_by: "credentials, after a renewal, from the first time that a client asks for it",
-};
-
-/// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
-pub const LOCK: Key = Key {
-    name: "weChatApiToken:{app_id}",
-    holds: Holds::Text,
-    life: Life::Setting("credentials.lock_ttl"),
-    written_by: "credentials, for the length of a renewal",
-};
-
-/// WeChat was asked for the ticket lately.
-pub const TICKET_ASKED: Key = Key {
-    name: "wxgate:ticket_asked:{app_id}",
-    holds: Holds::Text,
-    life: Life::Setting("credentials.ticket_max_age"),
-    written_by: "credentials, after a call for the ticket",
-};
-
-/// WeChat was asked for the ticket for cards lately.
-pub const CARD_TICKET_ASKED: Key = Key {
-    name: "wxgate:ticket_asked:{app_id}:wx_card",
-    holds: Holds::Text,
-    life: Life::Setting("credentials.ticket_max_age"),
-    written_by: "credentials, after a call for the ticket for cards",
-};
-
-/// The day's token calls of all replicas.
-pub const TOKEN_CALLS: Key = Key {
-    name: "wxgate:token_calls:{app_id}:{day}",
-    holds: Holds::Counter,
-    life: Life::AtMost(DAY_COUNT_TTL),
-    written_by: "credentials, before a token call",
-};
-
-/// `force_refresh` was used just now.
-pub const FORCE_REFRESH: Key = Key {
-    name: "wxgate:force_refresh:{app_id}",
-    holds: Holds::Text,
-    life: Life::AtMost(FORCE_REFRESH_TTL),
-    written_by: "credentials, before a forced token call",
-};
-
-/// How often `force_refresh` was used on a day.
-pub const FORCE_REFRESH_CALLS: Key = Key {
-    name: "wxgate:force_refresh:{app_id}:{day}",
-    holds: Holds::Counter,
-    life: Life::AtMost(DAY_COUNT_TTL),
-    written_by: "credentials, before a forced token call",
-};
-
-/// A token call whose outcome is not known.
-pub const TOKEN_CALL: Key = Key {
-    name: "wxgate:token_call:{app_id}",
-    holds: Holds::Text,
-    life: Life::AtMost(TOKEN_CALL_TTL),
-    written_by: "credentials, from a token call until its outcome is known",
-};
-
-/// WeChat rejects the tokens that it issues: how often in a row.
-pub const TOKEN_REJECTED: Key = Key {
-    name: "wxgate:token_rejected:{app_id}",
-    holds: Holds::Text,
-    life: Life::AtMost(TOKEN_REJECTED_TTL),
-    written_by: "credentials, when WeChat rejects a new token, until the next token call is due",
-};
-
-/// What the last probe of a suspected token has found.
-pub const PROBE: Key = Key {
-    name: "wxgate:probe:{app_id}",
-    holds: Holds::Text,
-    life: Life::AtMost(PROBE_TTL),
-    written_by: "credentials, when a client suspects that its token is dead",
-};
-
-/// A token that clients may have been given. It lives as long as the longest life that one of them was promised.
-pub const HANDED_OUT: Key = Key {
-    name: "wxgate:handed_out:{app_id}:{token_hash}",
-    holds: Holds::Text,
-    life: Life::Credential,
-    written_by: "credentials, before the token is published, and when a client is promised a longer life",
-};
-
-/// The journal has noted that this client was given that token.
-pub const HANDED_OUT_TO: Key = Key {
-    name: "wxgate:handed_out:{app_id}:{token_hash}:{client}",
-    holds: Holds::Text,
-    life: Life::Credential,
-    written_by: "credentials, when a client is given the token",
-};
-
-/// What happened to the account's credentials.
-pub const JOURNAL: Key = Key {
-    name: "wxgate:journal:{app_id}",
-    holds: Holds::Stream,
-    life: Life::Entries(JOURNAL_ENTRIES),
-    written_by: "credentials, by the journal's writer",
-};
-
-/// The URL of a stored picture.
-pub const MEDIA: Key = Key {
-    name: "wxgate:media:{app_id}:{media_id}",
-    holds: Holds::Text,
-    life: Life::Setting("media.remember_for"),
-    written_by: "upload, after an upload",
-};
-
-/// The lease on storing a picture: a random owner. The outer braces are part of the name.
-pub const MEDIA_LOCK: Key = Key {
-    name: "wxgate:media-lock:{wxgate:media:{app_id}:{media_id}}",
-    holds: Holds::Text,
-    life: Life::AtMost(MEDIA_LOCK_TTL),
-    written_by: "upload, for the length of an upload",
-};
-
-/// A replica that lives: its version, and when it started.
-pub const REPLICA: Key = Key {
-    name: "wxgate:replica:{replica}",
-    holds: Holds::Text,
-    life: Life::AtMost(REPLICA_TTL),
-    written_by: "replicas, every few seconds; removed at a clean end",
-};
-
-/// The names of the replicas that have started lately, and of those that still run.
-pub const REPLICAS: Key = Key {
-    name: "wxgate:replicas",
-    holds: Holds::Stream,
-    life: Life::Entries(REPLICA_ENTRIES),
-    written_by: "replicas, at the start and every hour",
-};
-
-/// The key with which a gateway, and `wxgate check`, try whether Redis takes their commands.
-pub const CHECK: Key = Key {
-    name: "wxgate:check:{id}",
-    holds: Holds::Text,
-    life: Life::AtMost(CHECK_TTL),
-    written_by: "store and check, which remove it again",
-};
-
-/// Every row of the table.
-pub const ALL: [&Key; 20] = [
-    &TOKEN,
-    &TICKET,
-    &CARD_TICKET,
-    &LOCK,
-    &TICKET_ASKED,
-    &CARD_TICKET_ASKED,
-    &TOKEN_CALLS,
-    &FORCE_REFRESH,
-    &FORCE_REFRESH_CALLS,
-    &TOKEN_CALL,
-    &TOKEN_REJECTED,
-    &PROBE,
-    &HANDED_OUT,
-    &HANDED_OUT_TO,
-    &JOURNAL,
-    &MEDIA,
-    &MEDIA_LOCK,
-    &REPLICA,
-    &REPLICAS,
-    &CHECK,
-];
+keys! {
+    /// The account's `access_token`. The name is the default of `credentials.token_key`.
+    TOKEN: "weChat_client_credential:access_token:{app_id}", Text, Life::Credential,
+        "credentials, after a renewal, or if Redis has lost it";
+    /// The account's `jsapi_ticket`. The name is the default of `credentials.ticket_key`.
+    TICKET: "weChat_client_credential:jsapi_ticket:{app_id}", Text, Life::Credential,
+        "credentials, after a renewal, or if Redis has lost it";
+    /// The account's ticket for cards.
+    CARD_TICKET: "wxgate:card_ticket:{app_id}", Text, Life::Credential,
+        "credentials, after a renewal, from the first time that a client asks for it";
+    /// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
+    LOCK: "weChatApiToken:{app_id}", Text, Life::Setting("credentials.lock_ttl"),
+        "credentials, for the length of a renewal";
+    /// WeChat was asked for the ticket lately.
+    TICKET_ASKED: "wxgate:ticket_asked:{app_id}", Text, Life::Setting("credentials.ticket_max_age"),
+        "credentials, after a call for the ticket";
+    /// WeChat was asked for the ticket for cards lately.
+    CARD_TICKET_ASKED: "wxgate:ticket_asked:{app_id}:wx_card", Text, Life::Setting("credentials.ticket_max_age"),
+        "credentials, after a call for the ticket for cards";
+    /// The day's token calls of all replicas.
+    TOKEN_CALLS: "wxgate:token_calls:{app_id}:{day}", Counter, Life::AtMost(DAY_COUNT_TTL),
+        "credentials, before a token call";
+    /// `force_refresh` was used just now.
+    FORCE_REFRESH: "wxgate:force_refresh:{app_id}", Text, Life::AtMost(FORCE_REFRESH_TTL),
+        "credentials, before a forced token call";
+    /// How often `force_refresh` was used on a day.
+    FORCE_REFRESH_CALLS: "wxgate:force_refresh:{app_id}:{day}", Counter, Life::AtMost(DAY_COUNT_TTL),
+        "credentials, before a forced token call";
+    /// A token call whose outcome is not known.
+    TOKEN_CALL: "wxgate:token_call:{app_id}", Text, Life::AtMost(TOKEN_CALL_TTL),
+        "credentials, from a token call until its outcome is known";
+    /// WeChat rejects the tokens that it issues: how often in a row.
+    TOKEN_REJECTED: "wxgate:token_rejected:{app_id}", Text, Life::AtMost(TOKEN_REJECTED_TTL),
+        "credentials, when WeChat rejects a new token, until the next token call is due";
+    /// What the last probe of a suspected token has found.
+    PROBE: "wxgate:probe:{app_id}", Text, Life::AtMost(PROBE_TTL),
+        "credentials, when a client suspects that its token is dead";
+    /// A token that clients may have been given. It lives as long as the longest life that one of them was promised.
+    HANDED_OUT: "wxgate:handed_out:{app_id}:{token_hash}", Text, Life::Credential,
+        "credentials, before the token is published, and when a client is promised a longer life";
+    /// The journal has noted that this client was given that token.
+    HANDED_OUT_TO: "wxgate:handed_out:{app_id}:{token_hash}:{client}", Text, Life::Credential,
+        "credentials, when a client is given the token";
+    /// What happened to the account's credentials.
+    JOURNAL: "wxgate:journal:{app_id}", Stream, Life::Entries(JOURNAL_ENTRIES),
+        "credentials, by the journal's writer";
+    /// The URL of a stored picture.
+    MEDIA: "wxgate:media:{app_id}:{media_id}", Text, Life::Setting("media.remember_for"),
+        "upload, after an upload";
+    /// The lease on storing a picture: a random owner. The outer braces are part of the name.
+    MEDIA_LOCK: "wxgate:media-lock:{wxgate:media:{app_id}:{media_id}}", Text, Life::AtMost(MEDIA_LOCK_TTL),
+        "upload, for the length of an upload";
+    /// A replica that lives: its version, and when it started.
+    REPLICA: "wxgate:replica:{replica}", Text, Life::AtMost(REPLICA_TTL),
+        "replicas, every few seconds; removed at a clean end";
+    /// The names of the replicas that have started lately, and of those that still run.
+    REPLICAS: "wxgate:replicas", Stream, Life::Entries(REPLICA_ENTRIES),
+        "replicas, at the start and every hour";
+    /// The key with which a gateway, and `wxgate check`, try whether Redis takes their commands.
+    CHECK: "wxgate:check:{id}", Text, Life::AtMost(CHECK_TTL),
+        "store and check, which remove it again";
+}
 
 impl Key {
     /// The name of an account's key that has no other placeholder.
     pub(crate) fn of_account(&self, app_id: &AppId) -> String {
         self.name.replace("{app_id}", app_id.as_str())
     }
-}
-
-pub(crate) fn token(settings: &settings::Credentials, app_id: &AppId) -> String {
-    settings.token_key.fill(app_id)
-}
-
-pub(crate) fn ticket(settings: &settings::Credentials, app_id: &AppId) -> String {
-    settings.ticket_key.fill(app_id)
-}
-
-pub(crate) fn lock(settings: &settings::Credentials, app_id: &AppId) -> String {
-    settings.lock_key.fill(app_id)
 }
 
 pub(crate) fn token_calls(app_id: &AppId, day: &str) -> String {
@@ -306,6 +190,7 @@ pub(crate) fn check(id: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings;
 
     fn app_id() -> AppId {
         AppId::try_from("wx1".to_owned()).unwrap()
@@ -313,11 +198,8 @@ mod tests {
 
     #[test]
     fn names_leave_no_placeholder_unfilled() {
-        let (app_id, settings) = (app_id(), settings::Credentials::default());
+        let app_id = app_id();
         let names = [
-            token(&settings, &app_id),
-            ticket(&settings, &app_id),
-            lock(&settings, &app_id),
             CARD_TICKET.of_account(&app_id),
             TICKET_ASKED.of_account(&app_id),
             CARD_TICKET_ASKED.of_account(&app_id),

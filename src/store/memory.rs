@@ -1,14 +1,15 @@
 //! The store of a gateway that runs alone: a map in this process.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::clock::Moment;
 
-use super::{Claim, Entry, Health, SharedStore, StoreFuture, counts_as_none};
+use super::{Claim, Entry, Health, SharedStore, StoreError, counts_as_none};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
@@ -68,73 +69,58 @@ impl State {
     }
 }
 
-impl MemoryStore {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing can panic in the middle of a change, so the state behind a poisoned lock is sound.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Every operation is done at once; the future is there for the trait.
-fn ready<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
-    std::future::ready(Ok(value)).boxed()
-}
-
+#[async_trait]
 impl SharedStore for MemoryStore {
-    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
-        let entry = self.state().live(key).map(|(value, ends)| Entry {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        Ok(self.state.lock().live(key).map(|(value, ends)| Entry {
             value: value.clone(),
             ttl: Some(ends.saturating_duration_since(Moment::now())),
-        });
-        ready(entry)
-    }
-
-    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
-        self.compare_and_set(key, None, value, ttl)
-    }
-
-    fn compare_and_set<'a>(
-        &'a self,
-        key: &'a str,
-        expected: Option<&'a str>,
-        value: &'a str,
-        ttl: Duration,
-    ) -> StoreFuture<'a, bool> {
-        let done = self.state().compare_and_set(key, expected, value, ttl);
-        ready(done)
-    }
-
-    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
-        let done = self.state().compare_and_delete(key, expected);
-        ready(done)
-    }
-
-    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
-        let mut state = self.state();
-        let made = state.made(key).map(|value| Claim::Made(value.to_owned()));
-        ready(made.unwrap_or_else(|| {
-            if state.compare_and_set(lock, None, owner, lock_ttl) {
-                state.values.remove(key);
-                Claim::Ours
-            } else {
-                Claim::Theirs
-            }
         }))
     }
 
-    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
-        let mut state = self.state();
+    async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
+        Ok(self.state.lock().compare_and_set(key, None, value, ttl))
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        Ok(self.state.lock().compare_and_set(key, expected, value, ttl))
+    }
+
+    async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
+        Ok(self.state.lock().compare_and_delete(key, expected))
+    }
+
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
+        let mut state = self.state.lock();
+        if let Some(value) = state.made(key) {
+            return Ok(Claim::Made(value.to_owned()));
+        }
+        if !state.compare_and_set(lock, None, owner, lock_ttl) {
+            return Ok(Claim::Theirs);
+        }
+        state.values.remove(key);
+        Ok(Claim::Ours)
+    }
+
+    async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
+        let mut state = self.state.lock();
         let live = state.live(key).map(|(value, ends)| (value.parse().unwrap_or(0), *ends));
         let (count, ttl) = live.map_or((0, ttl), |(count, ends)| {
             (count, ends.saturating_duration_since(Moment::now()))
         });
         let count: u64 = count + 1;
         state.write(key, count.to_string(), ttl);
-        ready(count)
+        Ok(count)
     }
 
-    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()> {
-        let mut state = self.state();
+    async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
         let stream = state.streams.entry(key.to_owned()).or_default();
         stream.push_back(
             fields
@@ -145,20 +131,23 @@ impl SharedStore for MemoryStore {
         while stream.len() > cap {
             stream.pop_front();
         }
-        ready(())
+        Ok(())
     }
 
-    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
-        let state = self.state();
+    async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
+        let state = self.state.lock();
         let entries = state
             .streams
             .get(key)
             .map(|stream| stream.iter().rev().take(count).cloned().collect());
-        ready(entries.unwrap_or_default())
+        Ok(entries.unwrap_or_default())
     }
 
     fn health(&self) -> Health {
-        Health::good()
+        Health {
+            error: None,
+            since: Instant::now(),
+        }
     }
 
     fn is_shared(&self) -> bool {

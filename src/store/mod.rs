@@ -4,18 +4,15 @@
 //! key and its lock in one slot, so each works on Redis Cluster. Each is atomic on the server, or safe if operations of
 //! other replicas come between its steps, so a replica that is frozen in between can do no harm.
 
-mod error;
 pub mod keys;
 mod memory;
 mod redis;
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use tokio::time::Instant;
 
-pub use self::error::{StoreError, StoreFault};
 pub use self::memory::MemoryStore;
 pub use self::redis::{COMMANDS, RedisStore, ServerFacts};
 
@@ -73,56 +70,101 @@ pub struct Health {
     pub since: Instant,
 }
 
-impl Health {
-    fn good() -> Self {
+/// The store could not be reached, or refused the operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What kind of failure it is.
+    pub fault: StoreFault,
+    /// What happened, without the value that was to be written.
+    pub message: String,
+    /// What an operator can do about it.
+    pub cure: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreFault {
+    /// No connection, no answer in time, or the connection was closed.
+    Unreachable,
+    /// The login is wrong or missing.
+    Login,
+    /// It takes no writes.
+    ReadOnly,
+    /// Its memory is full.
+    Full,
+    /// It does not run this command for us: an ACL forbids it, or a proxy does not know it. Also "EVAL (GET, SET)", if
+    /// it may be any of them.
+    Refused(String),
+    /// The key holds something of another type. Nothing is wrong with the store itself.
+    WrongType,
+    /// Anything else.
+    Other,
+}
+
+impl StoreError {
+    /// An error with its cure.
+    pub fn new(fault: StoreFault, message: impl Into<String>, cure: impl Into<String>) -> Self {
         Self {
-            error: None,
-            since: Instant::now(),
+            fault,
+            message: message.into(),
+            cure: cure.into(),
         }
+    }
+
+    /// True if it is about the value at the key, not about the store.
+    pub fn is_about_value(&self) -> bool {
+        self.fault == StoreFault::WrongType
     }
 }
 
-/// What every operation returns.
-pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+impl StoreFault {
+    /// True if one log line covers both faults.
+    fn is_like(&self, other: &Self) -> bool {
+        let (Self::Refused(one), Self::Refused(other)) = (self, other) else {
+            return self == other;
+        };
+        let mut words = one.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+        words.any(|word| other.split(|c: char| !c.is_alphabetic()).any(|same| same == word))
+    }
+}
 
 /// A key-value store shared by all replicas.
+#[async_trait]
 pub trait SharedStore: Send + Sync {
     /// Reads `key`.
-    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>>;
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
 
     /// Reads `key`, to which other programs may write too. The in-memory store is never written by other
     /// programs.
-    fn inspect<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Found> {
-        async move {
-            let entry = self.get(key).await?;
-            Ok(entry.map_or(Found::Nothing, |Entry { value, ttl }| Found::Bytes {
-                value: value.into_bytes(),
-                ttl,
-            }))
-        }
-        .boxed()
+    async fn inspect(&self, key: &str) -> Result<Found, StoreError> {
+        let entry = self.get(key).await?;
+        Ok(entry.map_or(Found::Nothing, |Entry { value, ttl }| Found::Bytes {
+            value: value.into_bytes(),
+            ttl,
+        }))
     }
 
     /// Lets `key` expire after `ttl` if it would never expire, or live for more than `longest`; true if so. The
     /// in-memory store has no such keys.
-    fn shorten<'a>(&'a self, _key: &'a str, _longest: Duration, _ttl: Duration) -> StoreFuture<'a, bool> {
-        std::future::ready(Ok(false)).boxed()
+    async fn shorten(&self, _key: &str, _longest: Duration, _ttl: Duration) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     /// Writes `value` only if there is nothing at `key`; true if it did.
-    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool>;
+    async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError>;
 
     /// Writes `value` only if `key` still holds `expected` (`None`: nothing); true if it did.
-    fn compare_and_set<'a>(
-        &'a self,
-        key: &'a str,
-        expected: Option<&'a str>,
-        value: &'a str,
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
         ttl: Duration,
-    ) -> StoreFuture<'a, bool>;
+    ) -> Result<bool, StoreError>;
 
     /// Removes `key` only if it still holds `expected`; true if it did.
-    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool>;
+    async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError>;
 
     /// Reads `key`. If there is no value, or one that counts as none, removes that one and takes `lock` for `owner`, if
     /// it is free.
@@ -130,16 +172,16 @@ pub trait SharedStore: Send + Sync {
     /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that makes the value writes it by
     /// [`SharedStore::set_if_absent`] while it holds `lock`, and may then let the lock expire: once there is a value,
     /// it guards nothing.
-    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim>;
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError>;
 
     /// Adds one to the counter at `key`, which lives for `ttl` from the first count.
-    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64>;
+    async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError>;
 
     /// Appends an entry to the stream at `key`, which keeps about the last `cap` entries.
-    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()>;
+    async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError>;
 
     /// The last `count` entries of the stream at `key`, newest first.
-    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>>;
+    async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError>;
 
     /// Whether the store is up, as of the last time that each operation was tried.
     fn health(&self) -> Health;

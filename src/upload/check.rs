@@ -2,13 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
+use parking_lot::Mutex;
 
-use super::error::{Rejection, UploadError};
+use super::outcome::{Rejection, UploadError};
 use crate::image_store::Picture;
 use crate::wechat::{BodyProblem, CallError, MediaDownload};
 
@@ -21,13 +22,13 @@ pub(super) struct CheckedBody {
     rest: Bytes,
     announced: Option<u64>,
     limit: u64,
-    progress: Arc<Progress>,
+    progress: Arc<Mutex<Stage>>,
 }
 
 impl CheckedBody {
     /// Checks `download` against `limit` in bytes; the second value shows how far it has come.
-    pub(super) fn new(download: MediaDownload, limit: u64) -> (Self, Arc<Progress>) {
-        let progress = Arc::new(Progress::default());
+    pub(super) fn new(download: MediaDownload, limit: u64) -> (Self, Arc<Mutex<Stage>>) {
+        let progress: Arc<Mutex<Stage>> = Arc::default();
         let body = Self {
             head: Some(download.head),
             source: download.rest,
@@ -81,22 +82,22 @@ impl Stream for CheckedBody {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         while this.rest.is_empty() {
-            let seen = match &*this.progress.stage() {
+            let seen = match &*this.progress.lock() {
                 Stage::WaitingForWeChat(seen) | Stage::WaitingForStore(seen) => *seen,
                 Stage::Complete(_) => return Poll::Ready(None),
                 Stage::Failed(error) => return Poll::Ready(Some(Err(io::Error::other(error.to_string())))),
             };
-            *this.progress.stage() = Stage::WaitingForWeChat(seen);
+            *this.progress.lock() = Stage::WaitingForWeChat(seen);
             let next = match this.head.take() {
                 Some(head) => Some(Ok(head)),
                 None => ready!(this.source.poll_next_unpin(cx)),
             };
             let stage = this.take(seen, next);
-            *this.progress.stage() = stage;
+            *this.progress.lock() = stage;
         }
         let length = this.rest.len().min(Picture::MAX_CHUNK);
         let chunk = this.rest.split_to(length);
-        let mut stage = this.progress.stage();
+        let mut stage = this.progress.lock();
         // A store that knows the length does not poll again after the last byte.
         if let Stage::WaitingForStore(seen) = *stage
             && this.rest.is_empty()
@@ -108,11 +109,7 @@ impl Stream for CheckedBody {
     }
 }
 
-/// How far a picture has come, for the task that waits for the store.
-#[derive(Default)]
-pub(super) struct Progress(Mutex<Stage>);
-
-/// Who is being waited for, with the number of bytes that WeChat has sent so far.
+/// How far a picture has come, for the task that waits for the store: who is being waited for, with the number of bytes that WeChat has sent so far.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
     /// WeChat has to send more.
@@ -129,18 +126,6 @@ impl Default for Stage {
     fn default() -> Self {
         // The head has been read, and waits for the store to poll for it.
         Stage::WaitingForStore(0)
-    }
-}
-
-impl Progress {
-    /// A copy of the current stage.
-    pub(super) fn now(&self) -> Stage {
-        self.stage().clone()
-    }
-
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        // A stage is replaced whole, so a poisoned lock is still good.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,7 +159,7 @@ mod tests {
                 .collect()
                 .await;
             assert_eq!(lengths, [Some(50), Some(100), Some(100), None, None]);
-            assert!(matches!(progress.now(), Stage::Failed(_)));
+            assert!(matches!(*progress.lock(), Stage::Failed(_)));
         }
     }
 
@@ -187,7 +172,7 @@ mod tests {
             let mut passed = 0;
             while passed < length {
                 assert!(
-                    matches!(progress.now(), Stage::WaitingForStore(_)),
+                    matches!(*progress.lock(), Stage::WaitingForStore(_)),
                     "{passed} of {length}"
                 );
                 passed += body.next().await.unwrap().unwrap().len() as u64;
@@ -195,7 +180,7 @@ mod tests {
             if announced.is_none() {
                 assert!(body.next().await.is_none());
             }
-            assert!(matches!(progress.now(), Stage::Complete(all) if all == length));
+            assert!(matches!(*progress.lock(), Stage::Complete(all) if all == length));
         }
     }
 }

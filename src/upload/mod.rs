@@ -6,13 +6,9 @@
 //! middle, and `once` the lease and the memory that the replicas share.
 
 mod check;
-mod error;
-mod metrics;
 mod once;
-mod source;
+mod outcome;
 mod uploader;
 
-pub use error::{Rejection, UploadError};
-pub use metrics::UploadMetrics;
-pub use source::{MediaSource, WeChatMedia};
-pub use uploader::{MediaRelay, RelayParts};
+pub use outcome::{Rejection, UploadError, UploadMetrics};
+pub use uploader::{MediaRelay, MediaSource, RelayParts, WeChatMedia};

@@ -4,27 +4,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::check::{CheckedBody, Progress, Stage};
-use super::error::{Rejection, UploadError};
-use super::metrics::{Outcome, UploadMetrics};
+use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
-use super::source::MediaSource;
+use super::outcome::{Outcome, Rejection, UploadError, UploadMetrics};
 use crate::account::AppId;
-use crate::credentials::TokenCallError;
+use crate::credentials::{AccountCredentials, Credential, TokenCallError};
 use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::{Content, Kind};
 use crate::settings;
 use crate::single_flight::SingleFlight;
 use crate::store::SharedStore;
 use crate::telemetry::{call_span, millis, traced};
-use crate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId, what_to_do};
+use crate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId, WeChatClient, what_to_do};
 
 /// The average pause before the first retry after the store failed; it doubles each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -54,16 +54,17 @@ pub struct RelayParts {
     pub stop: CancellationToken,
 }
 
-/// Relays photos from WeChat into the image store, each once. Cheap to share behind an [`Arc`].
+/// Relays photos from WeChat into the image store, each once.
 pub struct MediaRelay {
-    uploader: Arc<Uploader>,
+    parts: RelayParts,
+    once: Once,
+    permits: Semaphore,
     single_flight: Arc<SingleFlight<(AppId, MediaId), UploadResult>>,
 }
 
 impl MediaRelay {
     /// A relay made from `parts`.
-    #[must_use]
-    pub fn new(parts: RelayParts) -> Self {
+    pub fn new(parts: RelayParts) -> Arc<Self> {
         let RelayParts {
             media,
             media_timeout,
@@ -72,45 +73,37 @@ impl MediaRelay {
             ..
         } = &parts;
         let all_attempts = (*media_timeout + images.time_limit()) * images.attempts();
-        let uploader = Uploader {
+        Arc::new(Self {
             once: Once::new(Arc::clone(shared), media.remember_for, *media_timeout, all_attempts),
             permits: Semaphore::new(media.max_concurrent.min(Semaphore::MAX_PERMITS)),
-            parts,
-        };
-        Self {
-            uploader: Arc::new(uploader),
             single_flight: Arc::default(),
-        }
+            parts,
+        })
     }
 
     /// Stores photo `media_id` of `source`, unless it is stored already, and returns its URL.
     ///
     /// The upload does not end with its caller: one that hangs up and asks again gets its URL.
-    pub async fn upload(&self, source: &Arc<dyn MediaSource>, media_id: MediaId) -> Result<Arc<str>, UploadError> {
+    pub async fn upload(
+        self: &Arc<Self>,
+        source: &Arc<dyn MediaSource>,
+        media_id: MediaId,
+    ) -> Result<Arc<str>, UploadError> {
         let photo = (source.app_id().clone(), media_id);
         let start = || {
-            let (uploader, source, media_id) = (Arc::clone(&self.uploader), Arc::clone(source), photo.1.clone());
-            let upload = async move { uploader.run(&*source, &media_id).await };
+            let (relay, source, media_id) = (Arc::clone(self), Arc::clone(source), photo.1.clone());
+            let upload = async move { relay.run(&*source, &media_id).await };
             // In the caller's span, so that its log lines have the request's id and its calls the trace.
             upload.in_current_span()
         };
-        let RelayParts { tasks, metrics, .. } = &self.uploader.parts;
+        let RelayParts { tasks, metrics, .. } = &self.parts;
         let (pending, is_new) = self.single_flight.join_or_start(&photo, tasks, start);
         if !is_new {
             metrics.count(Outcome::Joined);
         }
         pending.await.unwrap_or(Err(UploadError::Lost))
     }
-}
 
-/// What an upload needs.
-struct Uploader {
-    parts: RelayParts,
-    once: Once,
-    permits: Semaphore,
-}
-
-impl Uploader {
     /// One upload from beginning to end, counted and logged.
     async fn run(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let counted = CountOnDrop::new(&self.parts.metrics);
@@ -192,7 +185,7 @@ impl Uploader {
             stored = traced(call_span("image_store", "put"), put) => stored.map_err(UploadError::Store),
             timed_out = time_out(deadline, &progress, self.parts.images.time_limit()) => Err(timed_out),
         };
-        let bytes = match (progress.now(), &stored) {
+        let bytes = match (progress.lock().clone(), &stored) {
             // Whatever the store says: the picture never reached it whole.
             (Stage::Failed(error), _) => return Err(error),
             // The store's time-out ran while it waited for WeChat.
@@ -266,9 +259,10 @@ fn wechat_timed_out() -> UploadError {
 
 /// Waits until the download, or after it the store, has used up its time, and returns the error of the side that ran out
 /// of time.
-async fn time_out(deadline: Instant, progress: &Progress, store_limit: Duration) -> UploadError {
+async fn time_out(deadline: Instant, progress: &Mutex<Stage>, store_limit: Duration) -> UploadError {
     sleep_until(deadline).await;
-    match progress.now() {
+    let stage = progress.lock().clone();
+    match stage {
         Stage::WaitingForWeChat(_) => return wechat_timed_out(),
         Stage::Complete(_) => sleep(store_limit).await,
         Stage::WaitingForStore(_) | Stage::Failed(_) => {}
@@ -296,5 +290,59 @@ impl<'a> CountOnDrop<'a> {
 impl Drop for CountOnDrop<'_> {
     fn drop(&mut self) {
         self.metrics.count(self.outcome);
+    }
+}
+
+/// One account's media.
+#[async_trait]
+pub trait MediaSource: Send + Sync {
+    /// The account they belong to.
+    fn app_id(&self) -> &AppId;
+
+    /// Starts to download `media_id`. The caller limits the whole by [`MediaDownload::started`]; each wait for the
+    /// next chunk has a limit of its own.
+    async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError>;
+}
+
+/// The media of a WeChat account.
+pub struct WeChatMedia {
+    client: Arc<WeChatClient>,
+    account: Arc<AccountCredentials>,
+}
+
+impl WeChatMedia {
+    /// The media of `account`, fetched by `client`.
+    pub(crate) fn new(client: Arc<WeChatClient>, account: Arc<AccountCredentials>) -> Self {
+        Self { client, account }
+    }
+
+    /// Starts the download with the account's token; returns both.
+    async fn download(&self, media_id: &MediaId) -> Result<(Arc<Credential>, MediaDownload), TokenCallError> {
+        let call = move |token: Arc<Credential>| async move {
+            let download = self.client.media(&token.value, media_id).await?;
+            Ok((token, download))
+        };
+        self.account.with_token(call).await
+    }
+}
+
+#[async_trait]
+impl MediaSource for WeChatMedia {
+    fn app_id(&self) -> &AppId {
+        self.account.app_id()
+    }
+
+    async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError> {
+        let (used, download) = self.download(media_id).await?;
+        if !download.may_be_rejection {
+            return Ok(download);
+        }
+        let verified = self.account.verified_token().await?;
+        if verified.value == used.value {
+            // The token is good, so this is a file that only reads like a rejection.
+            return Ok(download);
+        }
+        let (_, download) = self.download(media_id).await?;
+        Ok(download)
     }
 }

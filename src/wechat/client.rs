@@ -1,21 +1,23 @@
-//! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings.
+//! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings; and the metrics of calls.
 
 use std::iter;
 use std::time::{Duration, SystemTime};
 
+use prometheus::{
+    HistogramVec, IntCounterVec, Registry, register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
+};
 use reqwest::header::DATE;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::Answer;
-use super::media::{self, MediaDownload, NotOpened};
-use super::media_id::MediaId;
-use super::metrics::{Api, WeChatMetrics};
+use super::media::{self, MediaDownload, MediaId, NotOpened};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
 use crate::clock::Moment;
 use crate::http_client::{self, SendError};
+use crate::labelled::labelled;
 use crate::secret::Secret;
 use crate::settings::values::BaseUrl;
 use crate::settings::{self, UnusableSetting};
@@ -31,6 +33,12 @@ pub struct Issued {
     /// When it was asked for. Its life is counted from here: too short by the call's duration, never too long.
     pub asked_at: Moment,
 }
+
+/// The cheapest call that needs a token.
+const CHEAPEST: &str = "/cgi-bin/get_api_domain_ip";
+
+/// What follows the path; it may hold a token or a secret.
+type Query<'a> = [(&'static str, &'a str)];
 
 /// The average pause before `media/get` is called once more.
 const MEDIA_RETRY_PAUSE: Duration = Duration::from_millis(300);
@@ -80,7 +88,7 @@ impl WeChatClient {
             ("secret", secret.expose()),
         ];
         let asked_at = Moment::now();
-        let answer = self.json(Api::Token, &Call::get("/cgi-bin/token", &query)).await;
+        let answer = self.json(Api::Token, "/cgi-bin/token", &query, None).await;
         issued(&answer?, "access_token", asked_at)
     }
 
@@ -101,8 +109,9 @@ impl WeChatClient {
             body["force_refresh"] = true.into();
         }
         let asked_at = Moment::now();
-        let call = Call::post("/cgi-bin/stable_token", &body);
-        let answer = self.json(Api::StableToken, &call).await;
+        let answer = self
+            .json(Api::StableToken, "/cgi-bin/stable_token", &[], Some(&body))
+            .await;
         issued(&answer?, "access_token", asked_at)
     }
 
@@ -111,8 +120,7 @@ impl WeChatClient {
     pub async fn ticket(&self, token: &Secret, ticket_type: &str) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", ticket_type)];
         let asked_at = Moment::now();
-        let call = Call::get("/cgi-bin/ticket/getticket", &query);
-        let answer = self.json(Api::Ticket, &call).await;
+        let answer = self.json(Api::Ticket, "/cgi-bin/ticket/getticket", &query, None).await;
         issued(&answer?, "ticket", asked_at)
     }
 
@@ -120,14 +128,13 @@ impl WeChatClient {
     /// accepts `token`.
     pub async fn probe(&self, token: &Secret) -> Result<(), CallError> {
         let query = [("access_token", token.expose())];
-        let call = Call::get("/cgi-bin/get_api_domain_ip", &query);
-        self.json(Api::Probe, &call).await.map(drop)
+        self.json(Api::Probe, CHEAPEST, &query, None).await.map(drop)
     }
 
     /// WeChat's clock, to the second, from the `Date` header of an answer, if it has one. The call has no token,
     /// so it counts against no quota: a refusal has a date too.
     pub async fn date(&self) -> Result<Option<SystemTime>, CallError> {
-        let response = self.send(&Call::get("/cgi-bin/get_api_domain_ip", &[])).await?;
+        let response = self.send(CHEAPEST, &[], None).await?;
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
@@ -153,8 +160,8 @@ impl WeChatClient {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
         let opening = async {
-            let call = Call::get("/cgi-bin/media/get", &query);
-            let response = self.send(&call).await.map_err(NotOpened::early)?;
+            let sent = self.send("/cgi-bin/media/get", &query, None).await;
+            let response = sent.map_err(NotOpened::early)?;
             media::open(response, self.timeout, started).await
         };
         let limited = async {
@@ -168,9 +175,9 @@ impl WeChatClient {
     }
 
     /// Makes a call that answers JSON, within `wechat.timeout` plus the time for unreachable hosts before.
-    async fn json(&self, api: Api, call: &Call<'_>) -> Result<Answer, CallError> {
+    async fn json(&self, api: Api, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Answer, CallError> {
         let started = Instant::now();
-        let call = async { Answer::read(self.send(call).await?, self.timeout).await };
+        let call = async { Answer::read(self.send(path, query, body).await?, self.timeout).await };
         let limited = async {
             let answer = timeout(self.connect_limit + self.timeout, call).await;
             answer.unwrap_or(Err(CallError::TimedOut))
@@ -180,12 +187,17 @@ impl WeChatClient {
         answer
     }
 
-    /// Sends to the first host that accepts a connection. An answer, even an error, is never a reason to try
-    /// another host: a token call must not be made twice.
-    async fn send(&self, call: &Call<'_>) -> Result<Response, CallError> {
+    /// Gets `path`, or posts `body` to it, at the first host that accepts a connection. An answer, even an error, is
+    /// never a reason to try another host: a token call must not be made twice.
+    async fn send(&self, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Response, CallError> {
         let mut last = String::new();
         for base in &self.bases {
-            match http_client::send(call.to(&self.http, base)?, self.timeout).await {
+            let url = base.join(path, None).ok_or_else(unsendable)?;
+            let request = match body {
+                None => self.http.get(url).query(query),
+                Some(json) => self.http.post(url).json(json),
+            };
+            match http_client::send(request, self.timeout).await {
                 Ok(response) => return Ok(response),
                 Err(SendError::Connect(why)) => last = why,
                 Err(error) => return Err(error.into()),
@@ -198,41 +210,6 @@ impl WeChatClient {
 /// The failure of a request whose URL is not valid.
 pub(super) fn unsendable() -> CallError {
     CallError::Interrupted("the request's URL can't be sent as it is".to_owned())
-}
-
-/// A call, without the host.
-struct Call<'a> {
-    path: &'static str,
-    /// May hold a token or a secret.
-    query: &'a [(&'static str, &'a str)],
-    /// What is posted, if anything.
-    json: Option<&'a Value>,
-}
-
-impl<'a> Call<'a> {
-    fn get(path: &'static str, query: &'a [(&'static str, &'a str)]) -> Self {
-        Self {
-            path,
-            query,
-            json: None,
-        }
-    }
-
-    fn post(path: &'static str, json: &'a Value) -> Self {
-        Self {
-            path,
-            query: &[],
-            json: Some(json),
-        }
-    }
-
-    fn to(&self, http: &Client, base: &BaseUrl) -> Result<RequestBuilder, CallError> {
-        let url = base.join(self.path, None).ok_or_else(unsendable)?;
-        Ok(match self.json {
-            None => http.get(url).query(self.query),
-            Some(json) => http.post(url).json(json),
-        })
-    }
 }
 
 /// Longer than any life that WeChat gives; prevents an overflow of the clock.
@@ -256,4 +233,61 @@ fn issued(answer: &Answer, field: &str, asked_at: Moment) -> Result<Issued, Call
         expires_in,
         asked_at,
     })
+}
+
+labelled! {
+    /// One of the calls that the gateway makes.
+    pub(super) enum Api {
+        Token = "token",
+        StableToken = "stable_token",
+        Ticket = "getticket",
+        Media = "media_get",
+        Probe = "get_api_domain_ip",
+        PassThrough = "pass_through",
+    }
+}
+
+/// `wxgate_wechat_requests_total` and `wxgate_wechat_request_duration_seconds`.
+#[derive(Clone)]
+pub struct WeChatMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl WeChatMetrics {
+    /// Registers the metrics in `registry`.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let buckets = vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        Ok(Self {
+            requests: register_int_counter_vec_with_registry!(
+                "wxgate_wechat_requests_total",
+                "Calls to WeChat, by API and outcome",
+                &["api", "outcome"],
+                registry
+            )?,
+            duration: register_histogram_vec_with_registry!(
+                "wxgate_wechat_request_duration_seconds",
+                "Time until WeChat's answer began or failed",
+                &["api"],
+                buckets,
+                registry
+            )?,
+        })
+    }
+
+    pub(super) fn observe(&self, api: Api, started: Instant, error: Option<&CallError>) {
+        let outcome = match error {
+            None => "ok",
+            Some(CallError::Unreachable(_)) => "unreachable",
+            Some(CallError::TimedOut) => "timed_out",
+            Some(CallError::Interrupted(_)) => "interrupted",
+            Some(CallError::Status(_)) => "status",
+            Some(CallError::Body(_)) => "body",
+            Some(CallError::Refused { .. }) => "refused",
+        };
+        self.requests.with_label_values(&[api.label(), outcome]).inc();
+        self.duration
+            .with_label_values(&[api.label()])
+            .observe(started.elapsed().as_secs_f64());
+    }
 }

@@ -1,8 +1,8 @@
-//! What each `errcode` means to the gateway, from WeChat's public list of error codes and from captured answers.
+//! What each `errcode` means to the gateway, from WeChat's public list of error codes and from captured answers, and what an
+//! operator can do about it.
 
 use std::fmt;
 
-use super::cure;
 use crate::words::Words;
 
 /// A WeChat `errcode` other than 0.
@@ -30,16 +30,15 @@ pub enum Meaning {
 
 impl Meaning {
     /// What an operator can do about it.
-    #[must_use]
     pub fn cure(self) -> Words {
         match self {
-            Self::Busy => cure::BUSY,
-            Self::TokenRejected => cure::TOKEN_REJECTED,
-            Self::MediaUnknown => cure::MEDIA_UNKNOWN,
-            Self::MinuteQuota => cure::MINUTE_QUOTA,
-            Self::DayQuota => cure::DAY_QUOTA,
+            Self::Busy => BUSY,
+            Self::TokenRejected => TOKEN_REJECTED,
+            Self::MediaUnknown => MEDIA_UNKNOWN,
+            Self::MinuteQuota => MINUTE_QUOTA,
+            Self::DayQuota => DAY_QUOTA,
             Self::Operator(words) => words,
-            Self::Unlisted => cure::UNLISTED,
+            Self::Unlisted => UNLISTED,
         }
     }
 }
@@ -55,7 +54,6 @@ impl ErrCode {
     pub const IP_NOT_LISTED: Self = Self(40164);
 
     /// What it means on a call that is made with an access_token.
-    #[must_use]
     pub fn meaning(self) -> Meaning {
         match self.0 {
             -1 => Meaning::Busy,
@@ -63,15 +61,14 @@ impl ErrCode {
             40007 => Meaning::MediaUnknown,
             45009 => Meaning::DayQuota,
             45011 => Meaning::MinuteQuota,
-            _ => cure::of(self.0).map_or(Meaning::Unlisted, Meaning::Operator),
+            _ => operator_cure(self.0).map_or(Meaning::Unlisted, Meaning::Operator),
         }
     }
 
     /// What it means on a call for an access_token: there 40001 is about the AppSecret.
-    #[must_use]
     pub fn meaning_of_token_call(self) -> Meaning {
         match self {
-            Self::INVALID_CREDENTIAL => Meaning::Operator(cure::WRONG_SECRET),
+            Self::INVALID_CREDENTIAL => Meaning::Operator(WRONG_SECRET),
             _ => self.meaning(),
         }
     }
@@ -81,4 +78,116 @@ impl fmt::Display for ErrCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// For 40125, and for 40001 on a token call.
+const WRONG_SECRET: Words = Words {
+    en: "the AppSecret is wrong, was reset, or belongs to another account: copy it again from the account's console",
+    zh: "AppSecret 不对、已重置，或属于别的账号：从微信后台重新复制。",
+};
+
+const BUSY: Words = Words {
+    en: "no action needed unless it persists: WeChat is busy, and wxgate or the page tries again",
+    zh: "不用管，除非一直如此：微信繁忙，wxgate 或页面会重试。",
+};
+
+/// For 45009.
+const DAY_QUOTA: Words = Words {
+    en: "the day's quota is used up: find out who uses it (wxgate_token_calls_today, the journal, the other systems of \
+         this account); it is reset at midnight in Beijing, and can be cleared in the console ten times a month",
+    zh: "当天的调用次数用完了：找出是谁用掉的（wxgate_token_calls_today、流水、同一账号的其他系统）。北京时间零点重新计数；公众平台上可以清零，每月十次。",
+};
+
+/// For 45011.
+const MINUTE_QUOTA: Words = Words {
+    en: "no action needed unless it persists: the quota of this minute is used up; if it persists, find out who makes so many calls",
+    zh: "不用管，除非一直如此：这一分钟的调用次数用完了；若一直如此，找出是谁在频繁调用。",
+};
+
+/// For 40001, 40014 and 42001 on a call with a token.
+const TOKEN_REJECTED: Words = Words {
+    en: "no action needed unless it persists: the gateway gets another token with its next call; if it persists, another \
+         system fetches tokens with this AppSecret",
+    zh: "不用管，除非一直如此：网关在下一次调用时会换新 token；若一直如此，说明别的系统在用这个 AppSecret 获取 token。",
+};
+
+/// For 40007.
+const MEDIA_UNKNOWN: Words = Words {
+    en: "the mediaId is older than three days, another account's, or not a serverId: post the serverId of \
+         wx.uploadImage at once, and with several accounts the right appId",
+    zh: "mediaId 超过三天、属于别的账号，或不是 serverId：拿到 wx.uploadImage 的 serverId 后马上提交；有多个公众号时注意 appId。",
+};
+
+const UNLISTED: Words = Words {
+    en: "look this errcode up in WeChat's list of return codes (全局返回码)",
+    zh: "在微信的“全局返回码”里查这个错误码。",
+};
+
+/// How an operator can fix what WeChat refuses with `errcode`; `None` for other codes.
+fn operator_cure(errcode: i64) -> Option<Words> {
+    let (en, zh) = match errcode {
+        40125 => return Some(WRONG_SECRET),
+        40013 => (
+            "no such AppID: correct app_id (it begins with wx)",
+            "没有这个 AppID：改正 app_id（以 wx 开头）。",
+        ),
+        40164 => (
+            "add the address named here to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes",
+            "把上面的地址加进微信后台的 IP 白名单（设置与开发 → 开发接口管理），最多 10 分钟生效。",
+        ),
+        40243 => (
+            "the AppSecret is frozen (AppSecret已被冻结): unfreeze it in the account's console",
+            "AppSecret 被冻结：在微信后台解冻。",
+        ),
+        48001 => (
+            "the account lacks this API: verify the account (认证) or look at 接口权限 in its console",
+            "账号没有这个接口的权限：完成认证，或查看后台的“接口权限”。",
+        ),
+        48004 => (
+            "the API is banned for this account: read the notice in its console",
+            "这个接口被封禁：看微信后台的通知。",
+        ),
+        48017 => (
+            "this host resolves WeChat to a retired address: remove pinned addresses from the hosts file or DNS",
+            "主机把微信解析到了停用的地址：删掉 hosts 或 DNS 里写死的地址。",
+        ),
+        50001 => (
+            "the account lacks the permission: look at 接口权限 in its console",
+            "账号没有这个接口的权限：查看后台的“接口权限”。",
+        ),
+        50002 => (
+            "the account is frozen, migrated or cancelled: its owner must act",
+            "账号被冻结、迁移或注销：需要账号所有者处理。",
+        ),
+        50004 => (
+            "the account may not use the token API (punishment): its owner must act",
+            "账号受到处罚，不能使用 token 接口：需要账号所有者处理。",
+        ),
+        50007 => (
+            "the account is frozen (账号已冻结): its owner must act",
+            "账号已冻结：需要账号所有者处理。",
+        ),
+        61024 => (
+            "this AppID is a third-party platform's: use the AppID of the account itself",
+            "这是第三方平台的 AppID：改用公众号自己的。",
+        ),
+        89501 => (
+            "an administrator must answer the pending confirmation of this address in WeChat",
+            "管理员需在微信里确认这个地址。",
+        ),
+        89503 => (
+            "an administrator must confirm this address in WeChat, or add it to the IP list",
+            "管理员需在微信里确认这个地址，或把它加进 IP 白名单。",
+        ),
+        89506 => (
+            "an administrator refused this address twice: it is blocked for 24 hours; add it to the IP list",
+            "管理员两次拒绝了这个地址，它会被封 24 小时：把它加进 IP 白名单。",
+        ),
+        89507 => (
+            "an administrator refused this address: it is blocked for one hour; add it to the IP list",
+            "管理员拒绝了这个地址，它会被封一小时：把它加进 IP 白名单。",
+        ),
+        _ => return None,
+    };
+    Some(Words { en, zh })
 }

@@ -1,9 +1,11 @@
-//! How a call to WeChat fails.
+//! How a call to WeChat fails, and the addresses that WeChat refuses calls from.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::StatusCode;
+use tokio::time::Instant;
 
 use super::{ErrCode, Meaning};
 use crate::http_client::{ReadError, SendError};
@@ -58,7 +60,6 @@ impl From<ReadError> for CallError {
 
 impl CallError {
     /// The `errcode`, if WeChat sent one.
-    #[must_use]
     pub fn errcode(&self) -> Option<ErrCode> {
         match self {
             Self::Refused { code, .. } => Some(*code),
@@ -67,7 +68,6 @@ impl CallError {
     }
 
     /// When the same call may succeed, if what failed passes by itself.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         const SOON: Duration = Duration::from_secs(2);
         let passes = match self {
@@ -85,7 +85,6 @@ impl CallError {
 
     /// What an operator can do about a refusal, for the log. `meaning` is [`ErrCode::meaning`], or
     /// [`ErrCode::meaning_of_token_call`].
-    #[must_use]
     pub fn cure(&self, meaning: fn(ErrCode) -> Meaning) -> Option<String> {
         let general = meaning(self.errcode()?).cure().en;
         Some(match self.refused_address() {
@@ -97,7 +96,6 @@ impl CallError {
     }
 
     /// The address that WeChat saw the call come from, if it refused because of it (40164).
-    #[must_use]
     pub fn refused_address(&self) -> Option<IpAddr> {
         match self {
             Self::Refused { code, message } if *code == ErrCode::IP_NOT_LISTED => {
@@ -110,7 +108,6 @@ impl CallError {
 }
 
 /// The end of a log line about a failure: what an operator can do about it, if that is known.
-#[must_use]
 pub fn what_to_do(cure: Option<&str>) -> String {
     cure.map(|cure| format!(". What to do: {cure}")).unwrap_or_default()
 }
@@ -138,6 +135,38 @@ pub enum BodyProblem {
     Page,
 }
 
+/// What to do about 40164 from several addresses within an hour.
+pub const CHANGING_WAY_OUT: &str = "give wxgate one fixed way out (a NAT gateway, or a forward proxy named in \
+     http_client.proxy) and add its address to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up \
+     to 10 minutes";
+
+/// How long an address is remembered.
+const WINDOW: Duration = Duration::from_hours(1);
+/// The most addresses that are remembered.
+const MAX: usize = 16;
+
+/// The addresses of the last hour.
+#[derive(Default)]
+pub struct RefusedAddresses(Mutex<Vec<(IpAddr, Instant)>>);
+
+impl RefusedAddresses {
+    /// Notes that `address` was refused; if others were within an hour, returns all of them.
+    pub fn note(&self, address: IpAddr) -> Option<String> {
+        let mut refused = self.0.lock();
+        let (address, now) = (address.to_canonical(), Instant::now());
+        refused.retain(|(_, at)| now.duration_since(*at) < WINDOW);
+        match refused.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, at)) => *at = now,
+            None => refused.push((address, now)),
+        }
+        if refused.len() > MAX {
+            refused.remove(0);
+        }
+        let names: Vec<String> = refused.iter().map(|(known, _)| known.to_string()).collect();
+        (names.len() > 1).then(|| names.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +186,23 @@ mod tests {
         }
         assert_eq!(address(ErrCode::IP_NOT_LISTED, "invalid ip , not in whitelist"), None);
         assert_eq!(address(ErrCode::BUSY, "invalid ip 1.1.1.1, x"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_of_the_last_hour_are_named() {
+        let refused = RefusedAddresses::default();
+        let note = |last: u8| refused.note(IpAddr::from([203, 0, 113, last]));
+        assert_eq!(note(1), None);
+        assert_eq!(note(1), None);
+        tokio::time::advance(Duration::from_mins(40)).await;
+        assert_eq!(note(2).as_deref(), Some("203.0.113.1, 203.0.113.2"));
+        tokio::time::advance(Duration::from_mins(30)).await;
+        assert_eq!(note(3).as_deref(), Some("203.0.113.2, 203.0.113.3"));
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(note(4), None);
+        for last in 5..100 {
+            note(last);
+        }
+        assert_eq!(refused.0.lock().len(), MAX);
     }
 }

@@ -1,19 +1,19 @@
 //! Calls of other systems, passed through unchanged.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
 use tokio::time::Instant;
 
 use super::CallError;
-use super::client::{WeChatClient, unsendable};
-use super::metrics::Api;
+use super::client::{Api, WeChatClient, unsendable};
 use crate::http_client::{self, LastActivity, NO_LIMIT, SendError};
 use crate::telemetry::{call_span, traced};
 
@@ -39,7 +39,6 @@ impl ApiPath {
     /// Reads a path. Repeated slashes, and those at its end, are left out: SDKs whose base URL ends in a slash write
     /// them. `None` for an empty path, and for one that servers may read in several ways: with escapes, dot segments,
     /// backslashes, parameters after a `;`. WeChat has no path that needs them.
-    #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/')?.split('/').filter(|segment| !segment.is_empty());
         let mut canonical = String::with_capacity(path.len());
@@ -54,19 +53,16 @@ impl ApiPath {
     }
 
     /// The path, with a slash first and none last.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// True if it is `path`. Case does not count, in case that it does not count for WeChat.
-    #[must_use]
     pub fn is(&self, path: &str) -> bool {
         self.0.eq_ignore_ascii_case(path)
     }
 
     /// True if it begins with this segment.
-    #[must_use]
     pub fn is_below(&self, segment: &str) -> bool {
         let first = self.0.split('/').nth(1);
         first.is_some_and(|first| first.eq_ignore_ascii_case(segment))
@@ -105,7 +101,6 @@ impl WeChatClient {
     }
 
     /// The longest wait for the next chunk of a body.
-    #[must_use]
     pub fn stall_limit(&self) -> Duration {
         self.timeout
     }
@@ -166,19 +161,15 @@ impl Offered {
             Self::Whole(bytes) if bytes.is_empty() => return Some(Body::from(bytes.clone())),
             Self::Whole(bytes) => slices(bytes.clone()),
             Self::Stream(offered) => {
-                lock(offered).as_ref()?;
+                offered.lock().as_ref()?;
                 // The client polls a body only when it has a connection.
                 let offered = Arc::clone(offered);
-                let taken = async move { lock(&offered).take().unwrap_or_else(|| stream::empty().boxed()) };
+                let taken = async move { offered.lock().take().unwrap_or_else(|| stream::empty().boxed()) };
                 taken.flatten_stream().boxed()
             }
         };
         Some(Body::wrap_stream(activity.watch(stream)))
     }
-}
-
-fn lock(stream: &Mutex<Option<BodyStream>>) -> MutexGuard<'_, Option<BodyStream>> {
-    stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `bytes` in slices, by which it can be seen how far they have been handed to the system for sending.

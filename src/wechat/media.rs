@@ -1,5 +1,6 @@
-//! Temporary media: `GET /cgi-bin/media/get`, and whether an answer is a file or WeChat's refusal of the token.
+//! Temporary media: their names, `GET /cgi-bin/media/get`, and whether an answer is a file or WeChat's refusal of the token.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -149,7 +150,6 @@ pub struct TokenRejection {
 
 impl TokenRejection {
     /// The refusal of the token in an answer of any API, if there is one.
-    #[must_use]
     pub fn in_answer(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         if is_file(headers) {
             return None;
@@ -178,8 +178,43 @@ fn is_json(headers: &HeaderMap) -> bool {
     content_type.is_some_and(|text| text.to_ascii_lowercase().starts_with("application/json"))
 }
 
+/// A media id as WeChat gives it: 1 to 512 characters of `[A-Za-z0-9_-]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MediaId(String);
+
+impl MediaId {
+    /// The longest that is accepted. Ids seen have 63 or 64 characters.
+    pub const MAX_LEN: usize = 512;
+
+    /// Parses `text`; `None` if it can't be a media id.
+    pub fn parse(text: &str) -> Option<Self> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        let fine = !text.is_empty() && text.len() <= Self::MAX_LEN && text.bytes().all(allowed);
+        fine.then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its first characters, enough to find it by.
+    pub fn start(&self) -> &str {
+        const LENGTH: usize = 12;
+        // All of its characters are one byte long.
+        self.0.get(..LENGTH).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for MediaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use reqwest::header::HeaderValue;
 
     use super::*;
@@ -205,6 +240,18 @@ mod tests {
             }
             let found = TokenRejection::in_answer(&headers, body.as_bytes());
             assert_eq!(found.map(|found| found.is_certain), certain, "{content_type}: {body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn media_id_is_kept_unchanged_or_refused(text in "[A-Za-z0-9_-]{0,70}|\\PC{0,8}|[a-z]{510,514}") {
+            let allowed = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            let id = MediaId::parse(&text);
+            prop_assert_eq!(id.is_some(), allowed && (1..=512).contains(&text.len()));
+            if let Some(id) = id {
+                prop_assert_eq!(id.as_str(), text);
+            }
         }
     }
 }

@@ -2,20 +2,13 @@
 
 mod answer;
 mod client;
-mod cure;
 mod errcode;
 mod error;
 mod forward;
 mod media;
-mod media_id;
-mod metrics;
-mod refused_addresses;
 
-pub use client::{Issued, MAX_CREDENTIAL, WeChatClient};
+pub use client::{Issued, MAX_CREDENTIAL, WeChatClient, WeChatMetrics};
 pub use errcode::{ErrCode, Meaning};
-pub use error::{BodyProblem, CallError, what_to_do};
+pub use error::{BodyProblem, CHANGING_WAY_OUT, CallError, RefusedAddresses, what_to_do};
 pub use forward::{ApiPath, CallBody, CallHead};
-pub use media::{MediaDownload, TokenRejection};
-pub use media_id::MediaId;
-pub use metrics::WeChatMetrics;
-pub use refused_addresses::{ChangingWayOut, RefusedAddresses};
+pub use media::{MediaDownload, MediaId, TokenRejection};

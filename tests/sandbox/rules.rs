@@ -338,7 +338,11 @@ async fn a_foreign_system_and_a_killer_can_be_played() {
     assert_eq!(desk.errcode_of(&stable).await, 42001);
     assert_eq!(desk.token().await, stable, "WeChat goes on answering it");
     assert_eq!(desk.sandbox.current_token(&app(APP), TokenKind::Stable), None);
-    assert_ne!(desk.stable(true).await["access_token"], *stable);
+    let forced = desk.stable(true).await;
+    assert_ne!(forced["access_token"], *stable);
+    assert_eq!(desk.stable(false).await["access_token"], forced["access_token"]);
+    desk.sandbox.kill_token(&app(APP), Kill::default()).unwrap();
+    assert_ne!(desk.stable(false).await["access_token"], forced["access_token"]);
     assert!(desk.sandbox.foreign_token(&app("wxnone")).is_err());
 }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt, StreamExt};
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use wxgate::credentials::TokenCallError;
 use wxgate::image_store::{ImageStore, Picture, StoreFailure};
 use wxgate::picture::Kind;
 use wxgate::settings;
-use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault, StoreFuture};
+use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
 use wxgate::upload::{MediaRelay, MediaSource, RelayParts, UploadError, UploadMetrics};
 use wxgate::wechat::{CallError, MediaDownload, MediaId};
 
@@ -56,14 +56,15 @@ impl FakeWeChat {
     }
 }
 
+#[async_trait]
 impl MediaSource for FakeWeChat {
     fn app_id(&self) -> &AppId {
         &self.app_id
     }
 
-    fn fetch<'a>(&'a self, _: &'a MediaId) -> BoxFuture<'a, Result<MediaDownload, TokenCallError>> {
+    async fn fetch(&self, _: &MediaId) -> Result<MediaDownload, TokenCallError> {
         self.downloads.fetch_add(1, Ordering::SeqCst);
-        std::future::ready((self.answer)()).boxed()
+        (self.answer)()
     }
 }
 
@@ -192,13 +193,14 @@ impl FakeStore {
     }
 }
 
+#[async_trait]
 impl ImageStore for FakeStore {
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
-        self.take(picture).boxed()
+    async fn put(&self, picture: Picture) -> Result<String, StoreFailure> {
+        self.take(picture).await
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
-        std::future::ready(Ok(())).boxed()
+    async fn probe(&self) -> Result<(), StoreFailure> {
+        Ok(())
     }
 
     fn attempts(&self) -> u32 {
@@ -217,34 +219,31 @@ fn unreachable() -> StoreError {
     StoreError::new(StoreFault::Unreachable, "connection refused", "")
 }
 
-fn out_of_reach<'a, T: Send + 'a>() -> StoreFuture<'a, T> {
-    std::future::ready(Err(unreachable())).boxed()
-}
-
+#[async_trait]
 impl SharedStore for NoStore {
-    fn get<'a>(&'a self, _: &'a str) -> StoreFuture<'a, Option<Entry>> {
-        out_of_reach()
+    async fn get(&self, _: &str) -> Result<Option<Entry>, StoreError> {
+        Err(unreachable())
     }
-    fn set_if_absent<'a>(&'a self, _: &'a str, _: &'a str, _: Duration) -> StoreFuture<'a, bool> {
-        out_of_reach()
+    async fn set_if_absent(&self, _: &str, _: &str, _: Duration) -> Result<bool, StoreError> {
+        Err(unreachable())
     }
-    fn compare_and_set<'a>(&'a self, _: &'a str, _: Option<&'a str>, _: &'a str, _: Duration) -> StoreFuture<'a, bool> {
-        out_of_reach()
+    async fn compare_and_set(&self, _: &str, _: Option<&str>, _: &str, _: Duration) -> Result<bool, StoreError> {
+        Err(unreachable())
     }
-    fn compare_and_delete<'a>(&'a self, _: &'a str, _: &'a str) -> StoreFuture<'a, bool> {
-        out_of_reach()
+    async fn compare_and_delete(&self, _: &str, _: &str) -> Result<bool, StoreError> {
+        Err(unreachable())
     }
-    fn claim<'a>(&'a self, _: &'a str, _: &'a str, _: &'a str, _: Duration) -> StoreFuture<'a, Claim> {
-        out_of_reach()
+    async fn claim(&self, _: &str, _: &str, _: &str, _: Duration) -> Result<Claim, StoreError> {
+        Err(unreachable())
     }
-    fn increment<'a>(&'a self, _: &'a str, _: Duration) -> StoreFuture<'a, u64> {
-        out_of_reach()
+    async fn increment(&self, _: &str, _: Duration) -> Result<u64, StoreError> {
+        Err(unreachable())
     }
-    fn append<'a>(&'a self, _: &'a str, _: &'a [(&'static str, String)], _: usize) -> StoreFuture<'a, ()> {
-        out_of_reach()
+    async fn append(&self, _: &str, _: &[(&'static str, String)], _: usize) -> Result<(), StoreError> {
+        Err(unreachable())
     }
-    fn newest<'a>(&'a self, _: &'a str, _: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
-        out_of_reach()
+    async fn newest(&self, _: &str, _: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
+        Err(unreachable())
     }
     fn health(&self) -> Health {
         Health {
@@ -259,7 +258,7 @@ impl SharedStore for NoStore {
 
 /// One gateway's relay.
 pub struct Gateway {
-    pub relay: MediaRelay,
+    pub relay: Arc<MediaRelay>,
     tasks: TaskTracker,
     pub stop: CancellationToken,
     registry: Registry,

@@ -1,23 +1,22 @@
 //! The journal: what happened to the credentials, when, and which replica or client was involved.
 
 mod entry;
-mod losses;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::AppId;
-use crate::store::{SharedStore, keys};
+use crate::store::{SharedStore, StoreError, keys};
 
 pub(crate) use entry::{Event, JournalEntry};
-use losses::Losses;
 
 /// How many entries wait for the writer at most, of any account and for each; the writer itself holds as many at most.
 /// At a start, all accounts' tokens and tickets have an entry or two in the same moment.
@@ -55,7 +54,15 @@ impl Journal {
         let losses = Arc::new(Losses::default());
         let (reported, stop_reports) = (Arc::clone(&losses), stop.clone());
         tasks.spawn(async move { reported.report(stop_reports).await });
-        tasks.spawn(write(Writer::new(store, length, Arc::clone(&losses)), waiting, stop));
+        let writer = Writer {
+            store,
+            length,
+            losses: Arc::clone(&losses),
+            unwritten: VecDeque::new(),
+            failing: HashSet::new(),
+            unwritable: HashSet::new(),
+        };
+        tasks.spawn(writer.run(waiting, stop));
         Self {
             replica: replica.into(),
             queue,
@@ -80,35 +87,6 @@ impl Journal {
     }
 }
 
-async fn write(mut writer: Writer, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
-    let mut retries = tokio::time::interval(RETRY);
-    retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let stopping = stop.is_cancelled();
-        while (stopping || writer.has_room())
-            && let Ok(addressed) = queue.try_recv()
-        {
-            writer.unwritten.push_back(addressed);
-        }
-        if stopping {
-            writer.failing.clear();
-        }
-        writer.write().await;
-        if stopping {
-            return writer.losses.report_at_end(writer.unwritten.len());
-        }
-        // While entries wait for the store, the channel is left to fill up: that bounds them.
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = retries.tick(), if !writer.unwritten.is_empty() => writer.failing.clear(),
-            addressed = queue.recv(), if writer.has_room() => match addressed {
-                Some(addressed) => writer.unwritten.push_back(addressed),
-                None => return,
-            },
-        }
-    }
-}
-
 /// Writes entries, each account's in their order. A journal that can't be written does not stop the others'.
 struct Writer {
     store: Arc<dyn SharedStore>,
@@ -123,14 +101,32 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(store: Arc<dyn SharedStore>, length: usize, losses: Arc<Losses>) -> Self {
-        Self {
-            store,
-            length,
-            losses,
-            unwritten: VecDeque::new(),
-            failing: HashSet::new(),
-            unwritable: HashSet::new(),
+    async fn run(mut self, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
+        let mut retries = tokio::time::interval(RETRY);
+        retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let stopping = stop.is_cancelled();
+            while (stopping || self.has_room())
+                && let Ok(addressed) = queue.try_recv()
+            {
+                self.unwritten.push_back(addressed);
+            }
+            if stopping {
+                self.failing.clear();
+            }
+            self.write().await;
+            if stopping {
+                return self.losses.report_at_end(self.unwritten.len());
+            }
+            // While entries wait for the store, the channel is left to fill up: that bounds them.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = retries.tick(), if !self.unwritten.is_empty() => self.failing.clear(),
+                addressed = queue.recv(), if self.has_room() => match addressed {
+                    Some(addressed) => self.unwritten.push_back(addressed),
+                    None => return,
+                },
+            }
         }
     }
 
@@ -170,6 +166,73 @@ impl Writer {
                 false
             }
         }
+    }
+}
+
+/// How often lost entries are reported.
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Counts lost entries until they are reported.
+#[derive(Default)]
+struct Losses(Mutex<Lost>);
+
+#[derive(Default)]
+struct Lost {
+    /// Entries lost since the last report.
+    entries: u64,
+    /// Why writes failed when the last of them was lost, if they did.
+    reason: Option<StoreError>,
+    /// Why the last write failed, if it did.
+    failure: Option<StoreError>,
+}
+
+impl Losses {
+    /// Remembers how the last write ended.
+    fn set_failure(&self, failure: Option<StoreError>) {
+        self.0.lock().failure = failure;
+    }
+
+    /// An entry is lost.
+    fn add(&self) {
+        let state = &mut *self.0.lock();
+        state.entries += 1;
+        state.reason.clone_from(&state.failure);
+    }
+
+    /// Reports lost entries in one line each interval, if there are any, until `stop` is cancelled.
+    async fn report(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(sleep(REPORT_INTERVAL)).await.is_some() {
+            self.report_now();
+        }
+    }
+
+    /// Reports the last ones, and those that the writer could not write in the end.
+    fn report_at_end(&self, unwritten: usize) {
+        for _ in 0..unwritten {
+            self.add();
+        }
+        self.report_now();
+    }
+
+    fn report_now(&self) {
+        let (entries, reason) = self.take();
+        match reason {
+            _ if entries == 0 => {}
+            Some(error) => tracing::warn!(
+                entries,
+                "entries of the journal were lost: the last write failed: {error}. What to do: {}",
+                error.cure
+            ),
+            None => tracing::warn!(
+                entries,
+                "entries of the journal were lost: they came faster than they were written, and the queue was full"
+            ),
+        }
+    }
+
+    fn take(&self) -> (u64, Option<StoreError>) {
+        let state = &mut *self.0.lock();
+        (std::mem::take(&mut state.entries), state.reason.take())
     }
 }
 

@@ -6,9 +6,7 @@
 //! a token that WeChat accepts. A failing seed is printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation`
 //! replays it alone. `WXGATE_SIMULATION_SEEDS=10000` tries more of them, as a long run of `scripts/fuzz` does.
 
-mod gate;
 mod replica;
-mod step;
 mod store;
 mod stories;
 mod wechat;
@@ -21,7 +19,6 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
 use replica::Replica;
-use step::{REPLICAS, Step};
 use world::World;
 
 const STEPS: usize = 30;
@@ -106,4 +103,40 @@ fn invariants_hold_in_even_schedules() {
 #[test]
 fn invariants_hold_in_odd_schedules() {
     simulate_all(1, 2);
+}
+
+const REPLICAS: usize = 3;
+
+/// Something that goes wrong, or right again.
+#[derive(Debug)]
+enum Step {
+    Quiet,
+    ForeignFetch,
+    WeChatDown(Duration),
+    AnswersLost,
+    StoreDown(Duration),
+    StoreEmptied,
+    Frozen(usize, Duration),
+    Crashed(usize),
+    CutOff(usize, Duration),
+    OperatorRenews(usize),
+}
+
+impl Step {
+    fn draw(rng: &mut StdRng) -> Self {
+        let which = rng.random_range(0..REPLICAS);
+        let time = Duration::from_millis(rng.random_range(500..15_000));
+        match rng.random_range(0..20) {
+            0 | 1 => Self::ForeignFetch,
+            2 => Self::WeChatDown(time),
+            3 => Self::AnswersLost,
+            4 => Self::StoreDown(time),
+            5 => Self::StoreEmptied,
+            6 | 7 => Self::Frozen(which, time),
+            8 => Self::Crashed(which),
+            9 => Self::CutOff(which, time),
+            10 => Self::OperatorRenews(which),
+            _ => Self::Quiet,
+        }
+    }
 }

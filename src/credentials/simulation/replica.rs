@@ -3,25 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::gate::Gate;
-use super::step::Step;
+use super::Step;
 use super::store::{SimulatedStore, TOKEN_KEY};
 use super::wechat::{SimulatedWeChat, rejection};
 use super::world::{LOCK_TTL, World};
 use crate::account::AppId;
-use crate::credentials::jitter::Jitter;
+use crate::credentials::credential::Jitter;
 use crate::credentials::slot::Slot;
 use crate::credentials::{
     AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Services, TokenCallError,
     keep_fresh, turns,
 };
-use crate::settings::{Credentials, values::KeyTemplate};
+use crate::settings::Credentials;
+use crate::settings::values::KeyTemplate;
 use crate::store::{MemoryStore, SharedStore};
 
 pub(super) struct Replica {
@@ -58,20 +59,21 @@ impl Replica {
             turns: turns(),
         };
         let key = |name: &str| KeyTemplate::try_from(name.to_owned()).unwrap();
-        let keys = Credentials {
+        let settings = Credentials {
+            refresh_ahead: Duration::from_secs(10),
+            ticket_max_age: Duration::from_secs(20),
+            adopt_interval: Duration::from_secs(2),
+            lock_ttl: LOCK_TTL,
+            lock_wait: Duration::from_secs(3),
+            daily_token_calls: world.daily_token_calls,
             token_key: key(TOKEN_KEY),
             ticket_key: key("ticket"),
             lock_key: key("lock"),
             ..Credentials::default()
         };
         let policy = Policy {
-            refresh_ahead: Duration::from_secs(10),
-            ticket_max_age: Duration::from_secs(20),
-            adopt_interval: Duration::from_secs(2),
-            lock_ttl: LOCK_TTL,
-            lock_wait: Duration::from_secs(3),
+            settings: Arc::new(settings),
             call_limit: Duration::from_secs(2),
-            daily_token_calls: world.daily_token_calls,
             jitter: Jitter::seeded(seed),
         };
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
@@ -79,7 +81,6 @@ impl Replica {
             app_id,
             issuer: Arc::new(wechat),
             signs_pages: true,
-            settings: &keys,
             policy,
             services,
         });
@@ -123,7 +124,7 @@ impl Replica {
             let name = token.value.expose();
             assert!(token.is_usable(), "by {step:?}: {name} has ended");
             assert!(
-                !self.slot().is_rejected(&token.value),
+                !self.slot().history.is_rejected(&token.value),
                 "by {step:?}: {name} was rejected"
             );
         }
@@ -146,4 +147,57 @@ async fn call(credentials: &Arc<AccountCredentials>, world: &World) -> Result<()
         async move { if accepted { Ok(()) } else { Err(rejection()) } }
     };
     credentials.with_token(make).await
+}
+
+/// What a replica's calls to the store and to WeChat pass through.
+pub(super) struct Gate(Mutex<State>);
+
+struct State {
+    dead: bool,
+    frozen_until: Instant,
+    cut_off_until: Instant,
+}
+
+impl Gate {
+    pub(super) fn open() -> Self {
+        let now = Instant::now();
+        Self(Mutex::new(State {
+            dead: false,
+            frozen_until: now,
+            cut_off_until: now,
+        }))
+    }
+
+    /// Returns once the replica is not frozen; never, once it is dead.
+    pub(super) async fn pass(&self) {
+        loop {
+            let (dead, frozen_until) = {
+                let state = self.0.lock();
+                (state.dead, state.frozen_until)
+            };
+            if dead {
+                return std::future::pending().await;
+            }
+            if frozen_until <= Instant::now() {
+                return;
+            }
+            sleep_until(frozen_until).await;
+        }
+    }
+
+    pub(super) fn freeze_for(&self, time: Duration) {
+        self.0.lock().frozen_until = Instant::now() + time;
+    }
+
+    pub(super) fn cut_off_for(&self, time: Duration) {
+        self.0.lock().cut_off_until = Instant::now() + time;
+    }
+
+    pub(super) fn kill(&self) {
+        self.0.lock().dead = true;
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.0.lock().cut_off_until > Instant::now()
+    }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use async_trait::async_trait;
 
-use super::gate::Gate;
+use super::replica::Gate;
 use super::world::{World, number};
-use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault, StoreFuture};
+use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
 
 pub(super) const TOKEN_KEY: &str = "token";
 
@@ -28,53 +28,51 @@ impl SimulatedStore {
     }
 }
 
+#[async_trait]
 impl SharedStore for SimulatedStore {
-    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
-        async move { self.reach().await?.get(key).await }.boxed()
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        self.reach().await?.get(key).await
     }
 
-    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
-        async move { self.reach().await?.set_if_absent(key, value, ttl).await }.boxed()
+    async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
+        self.reach().await?.set_if_absent(key, value, ttl).await
     }
 
-    fn compare_and_set<'a>(
-        &'a self,
-        key: &'a str,
-        expected: Option<&'a str>,
-        value: &'a str,
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
         ttl: Duration,
-    ) -> StoreFuture<'a, bool> {
-        async move {
-            let store = self.reach().await?;
-            let written = store.compare_and_set(key, expected, value, ttl).await?;
-            if let Some(before) = expected.filter(|_| written && key == TOKEN_KEY)
-                && number(before) > number(value)
-            {
-                self.world.note_violation(format!("{value} was written over {before}"));
-            }
-            Ok(written)
+    ) -> Result<bool, StoreError> {
+        let store = self.reach().await?;
+        let written = store.compare_and_set(key, expected, value, ttl).await?;
+        if let Some(before) = expected.filter(|_| written && key == TOKEN_KEY)
+            && number(before) > number(value)
+        {
+            self.world.note_violation(format!("{value} was written over {before}"));
         }
-        .boxed()
+        Ok(written)
     }
 
-    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
-        async move { self.reach().await?.compare_and_delete(key, expected).await }.boxed()
+    async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
+        self.reach().await?.compare_and_delete(key, expected).await
     }
 
-    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
-        async move { self.reach().await?.claim(key, lock, owner, lock_ttl).await }.boxed()
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
+        self.reach().await?.claim(key, lock, owner, lock_ttl).await
     }
 
-    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
-        async move { self.reach().await?.increment(key, ttl).await }.boxed()
+    async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
+        self.reach().await?.increment(key, ttl).await
     }
 
-    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()> {
-        async move { self.reach().await?.append(key, fields, cap).await }.boxed()
+    async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
+        self.reach().await?.append(key, fields, cap).await
     }
 
-    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
-        async move { self.reach().await?.newest(key, count).await }.boxed()
+    async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
+        self.reach().await?.newest(key, count).await
     }
 
     fn health(&self) -> Health {

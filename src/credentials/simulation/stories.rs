@@ -19,7 +19,7 @@ async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let credentials = &replica.credentials;
     let (dead, token) = (credentials.token().await.unwrap(), &credentials.token);
     // Another thread reports it too, and has come this far.
-    assert!(token.slot.begin_to_reject(&dead));
+    assert!(token.slot.history.reject(&dead));
     let token = token.replace_rejected(&dead, &rejection()).await.unwrap();
     assert_ne!(token.value, dead.value);
     assert!(world.accepts(token.value.expose()));

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
-use super::gate::Gate;
+use super::replica::Gate;
 use super::world::{TOKEN_LIFE, World};
 use crate::clock::Moment;
-use crate::credentials::issuer::Issuer;
+use crate::credentials::parameters::Issuer;
 use crate::secret::Secret;
 use crate::settings::TokenApi;
 use crate::wechat::{CallError, ErrCode, Issued};
@@ -43,34 +42,32 @@ impl SimulatedWeChat {
     }
 }
 
+#[async_trait]
 impl Issuer for SimulatedWeChat {
     fn token_api(&self) -> TokenApi {
         self.world.token_api
     }
 
-    fn token(&self, force_refresh: bool) -> BoxFuture<'_, Result<Issued, CallError>> {
-        self.issue(force_refresh).boxed()
+    async fn token(&self, force_refresh: bool) -> Result<Issued, CallError> {
+        self.issue(force_refresh).await
     }
 
-    fn probe<'a>(&'a self, token: &'a Secret) -> BoxFuture<'a, Result<(), CallError>> {
+    async fn probe(&self, token: &Secret) -> Result<(), CallError> {
         let good = self.world.accepts(token.expose());
-        async move { if good { Ok(()) } else { Err(rejection()) } }.boxed()
+        if good { Ok(()) } else { Err(rejection()) }
     }
 
-    fn ticket<'a>(&'a self, token: &'a Secret, _: &'static str) -> BoxFuture<'a, Result<Issued, CallError>> {
-        async move {
-            let asked_at = Moment::now();
-            self.world.wechat_latency().await;
-            if !self.world.accepts(token.expose()) {
-                return Err(rejection());
-            }
-            Ok(Issued {
-                value: Secret::new("ticket"),
-                expires_in: TICKET_LIFE,
-                asked_at,
-            })
+    async fn ticket(&self, token: &Secret, _: &'static str) -> Result<Issued, CallError> {
+        let asked_at = Moment::now();
+        self.world.wechat_latency().await;
+        if !self.world.accepts(token.expose()) {
+            return Err(rejection());
         }
-        .boxed()
+        Ok(Issued {
+            value: Secret::new("ticket"),
+            expires_in: TICKET_LIFE,
+            asked_at,
+        })
     }
 }
 

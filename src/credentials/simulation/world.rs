@@ -1,14 +1,15 @@
 //! The true state of WeChat and of the store.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
-use super::step::Step;
+use super::Step;
 use crate::settings::TokenApi;
 use crate::store::MemoryStore;
 
@@ -73,35 +74,31 @@ impl World {
         }
     }
 
-    fn truth(&self) -> MutexGuard<'_, Truth> {
-        self.truth.lock().unwrap()
-    }
-
     pub(super) fn store(&self) -> Arc<MemoryStore> {
-        Arc::clone(&self.store.lock().unwrap())
+        Arc::clone(&self.store.lock())
     }
 
     pub(super) async fn wechat_latency(&self) {
-        let millis = self.truth().rng.random_range(1..400);
+        let millis = self.truth.lock().rng.random_range(1..400);
         sleep(Duration::from_millis(millis)).await;
     }
 
     pub(super) async fn store_latency(&self) {
-        let millis = self.truth().rng.random_range(0..5);
+        let millis = self.truth.lock().rng.random_range(0..5);
         sleep(Duration::from_millis(millis)).await;
     }
 
     pub(super) fn is_wechat_down(&self) -> bool {
-        self.truth().wechat_down_until > Instant::now()
+        self.truth.lock().wechat_down_until > Instant::now()
     }
 
     pub(super) fn is_store_down(&self) -> bool {
-        self.truth().store_down_until > Instant::now()
+        self.truth.lock().store_down_until > Instant::now()
     }
 
     /// A token call reaches WeChat.
     pub(super) fn begin_call(&self) {
-        let mut truth = self.truth();
+        let mut truth = self.truth.lock();
         truth.calls.push(Instant::now());
         truth.calls_running += 1;
         if truth.calls_running > 1 && truth.locks_lost_until < Instant::now() {
@@ -112,7 +109,7 @@ impl World {
 
     /// WeChat issues a token; returns its number, and true if the answer gets lost.
     pub(super) fn end_call(&self, forced: bool) -> (u64, bool) {
-        let mut truth = self.truth();
+        let mut truth = self.truth.lock();
         truth.calls_running = truth.calls_running.saturating_sub(1);
         let keeps_it = self.token_api == TokenApi::Stable && !forced && truth.newest > 0;
         let number = if keeps_it { truth.newest } else { truth.issue() };
@@ -121,54 +118,54 @@ impl World {
 
     /// When WeChat was asked for tokens.
     pub(super) fn token_calls(&self) -> Vec<Instant> {
-        self.truth().calls.clone()
+        self.truth.lock().calls.clone()
     }
 
     pub(super) fn tokens_issued(&self) -> u64 {
-        self.truth().newest
+        self.truth.lock().newest
     }
 
     pub(super) fn note_violation(&self, violation: String) {
-        self.truth().violations.push(violation);
+        self.truth.lock().violations.push(violation);
     }
 
     pub(super) fn foreign_fetch(&self) {
-        self.truth().issue();
+        self.truth.lock().issue();
     }
 
     pub(super) fn wechat_down_for(&self, time: Duration) {
-        self.truth().wechat_down_until = Instant::now() + time;
+        self.truth.lock().wechat_down_until = Instant::now() + time;
     }
 
     pub(super) fn lose_next_answer(&self) {
-        self.truth().lose_answer = true;
+        self.truth.lock().lose_answer = true;
     }
 
     pub(super) fn store_down_for(&self, time: Duration) {
-        self.truth().store_down_until = Instant::now() + time;
+        self.truth.lock().store_down_until = Instant::now() + time;
     }
 
     /// Redis was restarted and has kept nothing, locks included.
     pub(super) fn empty_store(&self) {
-        *self.store.lock().unwrap() = Arc::default();
+        *self.store.lock() = Arc::default();
         // The holder of the lock goes on without it, and may be about to begin its call.
-        self.truth().locks_lost_until = Instant::now() + LOCK_TTL;
+        self.truth.lock().locks_lost_until = Instant::now() + LOCK_TTL;
     }
 
     pub(super) fn heal(&self) {
-        let mut truth = self.truth();
+        let mut truth = self.truth.lock();
         (truth.wechat_down_until, truth.store_down_until) = (Instant::now(), Instant::now());
         truth.lose_answer = false;
     }
 
     pub(super) fn accepts(&self, token: &str) -> bool {
         let number = number(token);
-        let until = self.truth().good_until.get(&number).copied();
+        let until = self.truth.lock().good_until.get(&number).copied();
         !self.rejects_all && until > Some(Instant::now())
     }
 
     pub(super) fn assert_sound(&self, step: &Step) {
-        let violations = self.truth().violations.clone();
+        let violations = self.truth.lock().violations.clone();
         assert!(violations.is_empty(), "by {step:?}: {violations:?}");
     }
 }

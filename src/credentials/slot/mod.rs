@@ -1,30 +1,35 @@
 //! The place of one credential: what is in use here, what was before, and what all replicas share.
+//!
+//! Which of two credentials is newer can't be seen from their ends, because WeChat may shorten lives at any time.
+//! But a replica knows what it has used before: a value in the shared store that is in the history is older (Redis
+//! came back from an old snapshot, or failed over to a replica that lagged), and one that is not is newer.
 
-mod history;
 mod shared_entry;
-mod unanswered_call;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind, Policy, Trigger};
 use crate::credentials::journal::Event;
+use crate::credentials::parameters::Parameters;
 use crate::credentials::report::Reports;
 use crate::secret::Secret;
 
-use history::History;
-pub(crate) use shared_entry::{ForeignEntry, NotShared, SharedEntry, Stored, foreign_entry};
-pub(crate) use unanswered_call::UnansweredCall;
+use shared_entry::SharedEntry;
+pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, foreign_entry};
 
 /// One account's token or ticket.
 pub(crate) struct Slot {
     kind: Kind,
     /// What requests read: one atomic load, no lock.
     cell: ArcSwapOption<Credential>,
-    history: History,
-    shared: SharedEntry,
+    pub(crate) history: History,
+    pub(crate) shared: SharedEntry,
     policy: Policy,
     reports: Reports,
     /// The token's call whose answer may have been lost; what is adopted was obtained after it.
@@ -32,14 +37,14 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(kind: Kind, shared: SharedEntry, policy: Policy, reports: Reports) -> Self {
+    pub(crate) fn new(parameters: &Parameters, kind: Kind) -> Self {
         Self {
             kind,
             cell: ArcSwapOption::empty(),
             history: History::default(),
-            shared,
-            policy,
-            reports,
+            shared: SharedEntry::new(parameters, kind),
+            policy: parameters.policy.clone(),
+            reports: parameters.reports(),
             unanswered: None,
         }
     }
@@ -70,27 +75,6 @@ impl Slot {
         living
     }
 
-    /// The values that were in use here and no longer are.
-    pub(crate) fn former_values(&self) -> Vec<Secret> {
-        let former = self.history.credentials();
-        former.iter().map(|former| former.value.clone()).collect()
-    }
-
-    /// The credential with this value, if it was in use here and no longer is.
-    pub(crate) fn find_former(&self, value: &Secret) -> Option<Arc<Credential>> {
-        self.history.find(value)
-    }
-
-    /// True if WeChat has rejected `value`.
-    pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
-        self.history.is_rejected(value)
-    }
-
-    /// What WeChat rejected long before its end, if the reason is not known. Returned once.
-    pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
-        self.history.take_unaccounted()
-    }
-
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
@@ -99,26 +83,11 @@ impl Slot {
         is_new
     }
 
-    /// The first step of [`Slot::reject`] alone, as another thread may have come this far.
-    #[cfg(test)]
-    pub(crate) fn begin_to_reject(&self, dead: &Arc<Credential>) -> bool {
-        self.history.reject(dead)
-    }
-
     /// Removes `dead` from the shared store, if it is still there.
     pub(crate) async fn remove_shared(&self, dead: &Credential) {
         if let Err(error) = self.shared.remove(&dead.value).await {
             tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
         }
-    }
-
-    pub(crate) async fn read_shared(&self) -> Result<Option<Stored>, NotShared> {
-        self.shared.read().await
-    }
-
-    /// Why it is not shared with the other replicas, if another program's value is in the way.
-    pub(crate) fn foreign_entry(&self) -> Option<Arc<ForeignEntry>> {
-        self.shared.foreign()
     }
 
     /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something
@@ -171,7 +140,7 @@ impl Slot {
         Some(credential)
     }
 
-    /// True if `stored` is good, and was not in use here before (see [`history`]).
+    /// True if `stored` is good, and was not in use here before (see above).
     fn is_current(&self, stored: &Stored) -> bool {
         stored.expires_at.is_some_and(|ends| ends > Moment::now()) && self.history.find(&stored.value).is_none()
     }
@@ -258,5 +227,110 @@ impl Slot {
         if held.as_ref().is_some_and(|held| held.value == *value) {
             self.cell.compare_and_swap(&held, None);
         }
+    }
+}
+
+/// How many are remembered: more than can be alive at WeChat or in any store.
+const REMEMBERED: usize = 16;
+
+/// What one slot has held before, newest last.
+#[derive(Default)]
+pub(crate) struct History(Mutex<VecDeque<Retired>>);
+
+struct Retired {
+    credential: Arc<Credential>,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Another one of ours replaced it.
+    Superseded,
+    /// WeChat rejected it while it was in use, at this time; the reason is not known yet.
+    Rejected(Moment),
+    /// WeChat rejected it, and the reason is known.
+    Accounted,
+}
+
+impl History {
+    /// All that were in use here.
+    pub(crate) fn credentials(&self) -> Vec<Arc<Credential>> {
+        let list = self.0.lock();
+        list.iter().map(|retired| Arc::clone(&retired.credential)).collect()
+    }
+
+    /// The retired credential with this value.
+    pub(crate) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
+        let list = self.0.lock();
+        let retired = list.iter().find(|retired| retired.credential.value == *value)?;
+        Some(Arc::clone(&retired.credential))
+    }
+
+    /// True if WeChat has rejected `value`.
+    pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
+        self.0
+            .lock()
+            .iter()
+            .any(|retired| retired.credential.value == *value && retired.end != End::Superseded)
+    }
+
+    /// Another one of ours replaces `credential`.
+    pub(crate) fn supersede(&self, credential: Arc<Credential>) {
+        self.retire(credential, End::Superseded);
+    }
+
+    /// WeChat rejected `credential`; true if that was not known.
+    pub(crate) fn reject(&self, credential: &Arc<Credential>) -> bool {
+        self.retire(Arc::clone(credential), End::Rejected(Moment::now()))
+    }
+
+    /// Adds `credential` unless it is there; true if it was added.
+    fn retire(&self, credential: Arc<Credential>, end: End) -> bool {
+        let mut list = self.0.lock();
+        if list.iter().any(|retired| retired.credential.value == credential.value) {
+            return false;
+        }
+        if list.len() == REMEMBERED {
+            list.pop_front();
+        }
+        list.push_back(Retired { credential, end });
+        true
+    }
+
+    /// WeChat has just issued `value`, so it is current, whatever it was before.
+    pub(crate) fn revive(&self, value: &Secret) {
+        self.0
+            .lock()
+            .retain(|retired| retired.credential.value != *value || retired.end != End::Superseded);
+    }
+
+    /// One of ours replaced what was rejected: no other system did.
+    pub(crate) fn account_for_rejections(&self) {
+        let mut list = self.0.lock();
+        for retired in list.iter_mut().filter(|retired| retired.end != End::Superseded) {
+            retired.end = End::Accounted;
+        }
+    }
+
+    /// What was rejected last, if that was long before its end and is not accounted for. Returned once.
+    pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
+        let unaccounted = self
+            .0
+            .lock()
+            .iter()
+            .rev()
+            .find(|retired| retired.died_early())
+            .map(|retired| Arc::clone(&retired.credential));
+        self.account_for_rejections();
+        unaccounted
+    }
+}
+
+impl Retired {
+    fn died_early(&self) -> bool {
+        let End::Rejected(at) = self.end else { return false };
+        let left = self.credential.expires_at.saturating_duration_since(at);
+        // In the last minute, or the last tenth of a short life, clocks that differ are the reason.
+        left > Duration::from_mins(1).min(self.credential.life() / 10)
     }
 }

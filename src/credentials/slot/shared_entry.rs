@@ -1,11 +1,20 @@
-//! One credential's entry in the shared store, to whose key another program may write too.
+//! What the replicas share about one credential: its entry, to whose key another program may write too, and for tokens the mark
+//! of a call whose answer may be lost.
+//!
+//! If an answer gets lost, or a replica dies between the call and publishing, that looks like another system: the
+//! token dies, and no replica has the new one. So a token call is marked in the shared store before it is made, and
+//! the mark is removed when its outcome is known.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind};
+use crate::credentials::parameters::Parameters;
 use crate::secret::Secret;
-use crate::store::{Found, SharedStore, StoreError};
+use crate::store::{Found, SharedStore, StoreError, keys};
 use crate::wechat::MAX_CREDENTIAL;
 
 /// The entry of one account's token or ticket in the shared store.
@@ -42,11 +51,11 @@ pub(crate) struct ForeignEntry {
 }
 
 impl SharedEntry {
-    pub(crate) fn new(store: Arc<dyn SharedStore>, kind: Kind, key: String) -> Self {
+    pub(crate) fn new(parameters: &Parameters, kind: Kind) -> Self {
         Self {
-            store,
+            store: parameters.store(),
             kind,
-            key,
+            key: kind.key(&parameters.policy.settings, &parameters.app_id),
             foreign: Mutex::default(),
         }
     }
@@ -81,7 +90,7 @@ impl SharedEntry {
 
     /// Says once that the entry is another program's, and once that it is no longer.
     fn note(&self, foreign: Option<Arc<ForeignEntry>>) {
-        let mut known = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.foreign.lock();
         match (&*known, &foreign) {
             (None, Some(why)) => tracing::warn!("{why}"),
             (Some(_), None) => tracing::info!(key = self.key, "the key no longer holds another program's value"),
@@ -92,7 +101,7 @@ impl SharedEntry {
 
     /// Why the entry is another program's, as of the last look, if it is.
     pub(crate) fn foreign(&self) -> Option<Arc<ForeignEntry>> {
-        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.foreign.lock().clone()
     }
 
     /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored by now. Another program's
@@ -160,6 +169,60 @@ pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<
          of its own in {setting}"
     );
     Some(Arc::new(ForeignEntry { seen, cure }))
+}
+
+const MARK: &str = "unanswered";
+
+/// One account's token call whose outcome is not known.
+pub(crate) struct UnansweredCall {
+    store: Arc<dyn SharedStore>,
+    key: String,
+    /// True while it is this process that has lost an answer.
+    lost_here: AtomicBool,
+}
+
+impl UnansweredCall {
+    pub(crate) fn new(parameters: &Parameters) -> Self {
+        Self {
+            store: parameters.store(),
+            key: keys::TOKEN_CALL.of_account(&parameters.app_id),
+            lost_here: AtomicBool::new(false),
+        }
+    }
+
+    /// A token call begins; true if all calls before it were answered.
+    pub(crate) async fn begin(&self) -> bool {
+        // If the store fails here, only this process knows about the call.
+        let marked = self.store.set_if_absent(&self.key, MARK, keys::TOKEN_CALL_TTL).await;
+        matches!(marked, Ok(true)) && !self.is_ours()
+    }
+
+    /// The answer was lost.
+    pub(crate) fn lose(&self) {
+        self.lost_here.store(true, Ordering::Relaxed);
+    }
+
+    /// The outcome is known: the account's token is known again, or was never replaced.
+    pub(crate) async fn settle(&self) {
+        self.forget();
+        // If the mark stays, the next foreign invalidation may go unreported, and nothing else.
+        let _ = self.store.compare_and_delete(&self.key, MARK).await;
+    }
+
+    /// Another replica has obtained a token since.
+    pub(crate) fn forget(&self) {
+        self.lost_here.store(false, Ordering::Relaxed);
+    }
+
+    /// True if this process has lost an answer.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.lost_here.load(Ordering::Relaxed)
+    }
+
+    /// True if any replica may have lost one.
+    pub(crate) async fn exists(&self) -> bool {
+        self.is_ours() || matches!(self.store.get(&self.key).await, Ok(Some(_)))
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! One call to WeChat for a token: counted, fenced, and marked until its outcome is known.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::Token;
 use crate::account::AppId;
-use crate::credentials::credential::Trigger;
-use crate::credentials::error::Unavailable;
+use crate::credentials::credential::{Trigger, Unavailable};
 use crate::credentials::lock::HeldLock;
 use crate::credentials::renewal::Severity;
 use crate::settings::TokenApi;
@@ -29,13 +30,13 @@ impl Token {
             return Err(refusal);
         }
         let issued = self.call(held_lock, false).await?;
-        if !self.slot.is_rejected(&issued.value) {
+        if !self.slot.history.is_rejected(&issued.value) {
             return Ok(issued);
         }
         if self.calls_are_harmless() && self.budget.may_force().await {
             tracing::info!(app_id = %self.app_id, "WeChat gave back the token that it rejects: force_refresh");
             let forced = self.call(held_lock, true).await?;
-            if !self.slot.is_rejected(&forced.value) {
+            if !self.slot.history.is_rejected(&forced.value) {
                 return Ok(forced);
             }
         }
@@ -89,7 +90,7 @@ impl Token {
 
     /// Reports a token that died long before its end although no replica of ours replaced it (C5).
     async fn report_foreign_invalidation(&self) {
-        if let Some(dead) = self.slot.take_unaccounted()
+        if let Some(dead) = self.slot.history.take_unaccounted()
             && !self.unanswered.exists().await
         {
             self.reports.foreign_invalidation(&dead);
@@ -224,7 +225,7 @@ impl Budget {
 
     /// Notes that at least this many calls were made on `day`; returns how many are known.
     fn note(&self, day: &str, calls: u64) -> u64 {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.day != day {
             *known = Count {
                 day: day.to_owned(),

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::AppId;
 use crate::clock::Moment;
-use crate::credentials::credential::{Credential, Kind, Policy, Trigger, name_in_store};
-use crate::credentials::error::{TokenCallError, Unavailable, rejects_token};
-use crate::credentials::issuer::Issuer;
-use crate::credentials::jitter::POLL;
+use crate::credentials::credential::{
+    Credential, Kind, POLL, Policy, TokenCallError, Trigger, Unavailable, name_in_store, rejects_token,
+};
 use crate::credentials::lock::{Acquisition, Lock};
+use crate::credentials::parameters::Issuer;
 use crate::credentials::parameters::Parameters;
 use crate::credentials::renewal::{Backoff, Outcome, Renewals, Severity};
 use crate::credentials::report::Reports;
@@ -54,18 +54,18 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    pub(crate) fn new(parameters: &Parameters<'_>) -> Self {
-        let unanswered = Arc::new(UnansweredCall::new(parameters.store(), &parameters.app_id));
-        let slot = parameters.slot(Kind::AccessToken);
+    pub(crate) fn new(parameters: &Parameters) -> Self {
+        let unanswered = Arc::new(UnansweredCall::new(parameters));
+        let slot = Slot::new(parameters, Kind::AccessToken);
         let (app_id, policy) = (parameters.app_id.clone(), parameters.policy.clone());
         Self {
             slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
-            renewals: parameters.renewals(Kind::AccessToken),
+            renewals: Renewals::new(parameters, Kind::AccessToken),
             issuer: Arc::clone(&parameters.issuer),
-            budget: Budget::new(parameters.store(), app_id.clone(), policy.daily_token_calls),
+            budget: Budget::new(parameters.store(), app_id.clone(), policy.settings.daily_token_calls),
             app_id,
             unanswered,
-            lock: parameters.lock(),
+            lock: Lock::new(parameters),
             rejections: Backoff::new(policy.jitter.clone()),
             store: parameters.store(),
             policy,

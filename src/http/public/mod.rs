@@ -41,7 +41,7 @@ pub struct Api {
     /// The accounts.
     pub(crate) directory: Arc<Directory>,
     /// Brings photos into the image store.
-    pub relay: MediaRelay,
+    pub relay: Arc<MediaRelay>,
     /// What replicas share: for its health, and for what the console reads from it.
     pub store: Arc<dyn SharedStore>,
     /// The image store, if the gateway serves it itself.

@@ -1,18 +1,14 @@
 //! Pictures in an upload service: `multipart/form-data` in, JSON or a bare URL out.
 
 mod answer;
-mod message;
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, Method, StatusCode};
 
-use self::answer::Answer;
-use self::message::MessageReader;
-
+use self::answer::{Answer, MessageReader};
 use super::{ImageName, ImageStore, Picture, StoreFailure};
 use crate::http_client::{self, LastActivity, NO_LIMIT, ReadError, SendError};
 use crate::settings::{self, UnusableSetting, resolved};
@@ -37,8 +33,11 @@ impl HttpStore {
             settings: settings.clone(),
         })
     }
+}
 
-    async fn post(&self, picture: Picture) -> Result<String, StoreFailure> {
+#[async_trait]
+impl ImageStore for HttpStore {
+    async fn put(&self, picture: Picture) -> Result<String, StoreFailure> {
         let section = &self.settings.section;
         let mut headers = self.settings.headers.clone();
         telemetry::inject(&mut headers);
@@ -63,7 +62,7 @@ impl HttpStore {
             .picture_url(section, &self.messages)
     }
 
-    async fn ask(&self) -> Result<(), StoreFailure> {
+    async fn probe(&self) -> Result<(), StoreFailure> {
         // A service that accepts only POST may answer 404 or 405: that shows that it is up.
         let request = self.http.request(Method::OPTIONS, self.settings.url.clone());
         let request = request.headers(self.settings.headers.clone());
@@ -76,16 +75,6 @@ impl HttpStore {
             return Err(StoreFailure::answered(status, text));
         }
         Ok(())
-    }
-}
-
-impl ImageStore for HttpStore {
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
-        self.post(picture).boxed()
-    }
-
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
-        self.ask().boxed()
     }
 
     fn attempts(&self) -> u32 {

@@ -1,16 +1,26 @@
-//! The disk under the folder: its work runs on a few blocking threads and has a time limit.
+//! The disk under the folder, and the files on it: unfinished ones, which are removed unless they are completed, and stored ones,
+//! open for reading.
 //!
-//! A network disk that no longer answers keeps every thread that touches it. Without a bound those would be all of the
-//! runtime's blocking threads, which also look up names: no call to WeChat could be made any more.
+//! Work on the disk runs on a few blocking threads and has a time limit. A network disk that no longer answers keeps every
+//! thread that touches it. Without a bound those would be all of the runtime's blocking threads, which also look up names: no
+//! call to WeChat could be made any more.
 
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+
+use crate::picture::Kind;
 
 /// Half of the runtime's blocking threads.
 const THREADS: usize = 8;
@@ -64,6 +74,162 @@ impl Disk {
         };
         self.tasks.spawn_on(work, &runtime);
     }
+}
+
+/// Readable for the user's group, which may be a web server's.
+const MODE: u32 = 0o640;
+
+/// A file that is being written.
+pub(super) struct Draft {
+    file: File,
+    guard: RemoveOnDrop,
+}
+
+impl Draft {
+    pub(super) fn create(path: PathBuf, disk: Disk) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path)?;
+        let guard = RemoveOnDrop { path: Some(path), disk };
+        Ok(Self { file, guard })
+    }
+
+    pub(super) fn append(mut self, block: &[u8]) -> io::Result<Self> {
+        match self.file.write_all(block) {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.discard();
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes the file at once. For blocking threads.
+    pub(super) fn discard(self) {
+        self.guard.remove();
+    }
+
+    /// Flushes the file to the disk and renames it to `path`. It is still removed on drop.
+    pub(super) fn publish(self, path: PathBuf) -> io::Result<RemoveOnDrop> {
+        let Self { file, mut guard } = self;
+        match guard.publish(&file, path) {
+            Ok(()) => Ok(guard),
+            Err(error) => {
+                guard.remove();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Removes the file on drop, unless it is kept.
+pub(super) struct RemoveOnDrop {
+    path: Option<PathBuf>,
+    disk: Disk,
+}
+
+impl RemoveOnDrop {
+    pub(super) fn keep(mut self) {
+        self.path = None;
+    }
+
+    fn publish(&mut self, file: &File, path: PathBuf) -> io::Result<()> {
+        file.sync_all()?;
+        // The new name is an entry of the folder, which must be flushed too. The folder is opened before the
+        // rename: nothing may fail between the rename and the change of the path.
+        let directory = path.parent().map(File::open).transpose()?;
+        if let Some(partial) = &self.path {
+            fs::rename(partial, &path)?;
+        }
+        self.path = Some(path);
+        directory.map_or(Ok(()), |directory| directory.sync_all())
+    }
+
+    fn remove(mut self) {
+        if let Some(path) = self.path.take() {
+            remove(&path);
+        }
+    }
+}
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        // This may be one of the runtime's own threads, which a disk that hangs must not keep.
+        if let Some(path) = self.path.take() {
+            self.disk.run_later(move || remove(&path));
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "can't remove an unfinished picture");
+    }
+}
+
+/// How much is read at once.
+const CHUNK: u64 = 64 * 1024;
+/// The limit of opening a picture, and of each read.
+pub(super) const READ_LIMIT: Duration = Duration::from_secs(5);
+
+/// A picture in the folder.
+pub struct StoredPicture {
+    /// Its kind, as its name has it.
+    pub kind: Kind,
+    /// Its length in bytes.
+    pub length: u64,
+    /// When it was stored.
+    pub modified: SystemTime,
+    file: Arc<File>,
+    disk: Disk,
+}
+
+impl StoredPicture {
+    /// Opens the file at `path`; `None` if there is none, or something that the gateway can't have written: a link, a
+    /// folder, a pipe, a device. So no link leads out of the folder, and no open waits for somebody else.
+    pub(super) fn open(path: &Path, kind: Kind, disk: Disk) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if is_no_file(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            kind,
+            length: metadata.len(),
+            modified: metadata.modified()?,
+            file: Arc::new(file),
+            disk,
+        }))
+    }
+
+    /// The bytes in `range`, which is within the length.
+    pub fn read(self, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        stream::try_unfold(range.start, move |at| {
+            let (file, disk) = (Arc::clone(&self.file), self.disk.clone());
+            let length = usize::try_from(CHUNK.min(range.end - at)).unwrap_or_default();
+            async move {
+                if length == 0 {
+                    return Ok(None);
+                }
+                let read = move || {
+                    let mut chunk = vec![0; length];
+                    file.read_exact_at(&mut chunk, at)?;
+                    Ok(chunk)
+                };
+                let chunk = disk.run(READ_LIMIT, read).await?;
+                Ok(Some((Bytes::from(chunk), at + length as u64)))
+            }
+        })
+    }
+}
+
+/// Whether there is no file that can be opened: nothing at all, a link, a socket, a device without its driver.
+fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO))
 }
 
 #[cfg(test)]

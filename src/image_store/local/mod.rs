@@ -6,8 +6,6 @@
 //! returns it at its end: if the put has been dropped meanwhile, so is the guard.
 
 mod disk;
-mod draft;
-mod stored;
 mod watch;
 
 use std::fs::{self, DirBuilder};
@@ -16,17 +14,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use self::disk::Disk;
-use self::draft::Draft;
-use self::stored::READ_LIMIT;
-pub use self::stored::StoredPicture;
+pub use self::disk::StoredPicture;
+use self::disk::{Disk, Draft, READ_LIMIT};
 pub use self::watch::FolderHealth;
-use self::watch::Watched;
 use super::{ImageName, ImageStore, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
 use crate::settings::values::{BasePath, PublicBase};
@@ -47,7 +44,7 @@ pub struct LocalStore {
     directory: PathBuf,
     base: PublicBase,
     disk: Disk,
-    watched: Watched,
+    health: Mutex<FolderHealth>,
 }
 
 impl LocalStore {
@@ -57,7 +54,10 @@ impl LocalStore {
             directory: settings.directory.clone(),
             base: settings.public_base_url.clone(),
             disk: Disk::new(tasks),
-            watched: Watched::good(),
+            health: Mutex::new(FolderHealth {
+                problem: None,
+                since: Instant::now(),
+            }),
         };
         let refuse = |what: &str, error: &io::Error| {
             UnusableSetting::new(DIRECTORY, format!("{what} {}: {error}", store.directory.display()))
@@ -80,15 +80,13 @@ impl LocalStore {
     }
 
     /// The route of the pictures, without `base_path` and the name.
-    #[must_use]
     pub fn route(&self, base_path: &BasePath) -> &str {
         self.base.route(base_path)
     }
 
     /// Whether the folder is there.
-    #[must_use]
     pub fn health(&self) -> FolderHealth {
-        self.watched.health()
+        self.health.lock().clone()
     }
 
     /// The picture called `name`, if there is one. It fails with [`io::ErrorKind::TimedOut`] if the disk does not
@@ -117,8 +115,11 @@ impl LocalStore {
     ) -> Result<T, StoreFailure> {
         self.disk.run(TIME_LIMIT, work).await.map_err(|error| failed(&error))
     }
+}
 
-    async fn write(&self, mut picture: Picture) -> Result<String, StoreFailure> {
+#[async_trait]
+impl ImageStore for LocalStore {
+    async fn put(&self, mut picture: Picture) -> Result<String, StoreFailure> {
         let name = ImageName::random(picture.kind);
         let partial = self.directory.join(partial_name(&name));
         let disk = self.disk.clone();
@@ -149,29 +150,20 @@ impl LocalStore {
         file.keep();
         Ok(self.base.join(name.as_str()))
     }
-}
 
-impl ImageStore for LocalStore {
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
-        self.write(picture).boxed()
+    async fn probe(&self) -> Result<(), StoreFailure> {
+        self.write_nothing().await.map_err(|error| failed(&error))
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
-        async { self.write_nothing().await.map_err(|error| failed(&error)) }.boxed()
-    }
-
-    fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
+    async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
         let found = url.rsplit('/').next().and_then(|name| self.locate(name));
-        async move {
-            let Some((path, _)) = found else { return Ok(None) };
-            let read_and_remove = move || {
-                let bytes = fs::read(&path);
-                fs::remove_file(&path)?;
-                bytes.map(Bytes::from)
-            };
-            self.step(read_and_remove).await.map(Some)
-        }
-        .boxed()
+        let Some((path, _)) = found else { return Ok(None) };
+        let read_and_remove = move || {
+            let bytes = fs::read(&path);
+            fs::remove_file(&path)?;
+            bytes.map(Bytes::from)
+        };
+        self.step(read_and_remove).await.map(Some)
     }
 
     fn attempts(&self) -> u32 {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval, sleep};
@@ -31,34 +31,6 @@ pub struct FolderHealth {
     pub problem: Option<String>,
     /// When that last changed.
     pub since: Instant,
-}
-
-/// The health of the folder, as of the last look.
-pub(super) struct Watched(Mutex<FolderHealth>);
-
-impl Watched {
-    /// The folder is there.
-    pub(super) fn good() -> Self {
-        Self(Mutex::new(FolderHealth {
-            problem: None,
-            since: Instant::now(),
-        }))
-    }
-
-    pub(super) fn health(&self) -> FolderHealth {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes the outcome of a look; returns whether the folder went or came back.
-    fn note(&self, problem: Option<String>) -> bool {
-        let mut health = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = health.problem.is_some() != problem.is_some();
-        if changed {
-            health.since = Instant::now();
-        }
-        health.problem = problem;
-        changed
-    }
 }
 
 impl LocalStore {
@@ -90,6 +62,17 @@ impl LocalStore {
         began.elapsed()
     }
 
+    /// Notes the outcome of a look; returns whether the folder went or came back.
+    fn note(&self, problem: Option<String>) -> bool {
+        let mut health = self.health.lock();
+        let changed = health.problem.is_some() != problem.is_some();
+        if changed {
+            health.since = Instant::now();
+        }
+        health.problem = problem;
+        changed
+    }
+
     async fn look(&self) {
         let directory = self.directory.clone();
         let look = move || {
@@ -99,10 +82,10 @@ impl LocalStore {
                 .ok_or_else(|| io::ErrorKind::NotADirectory.into())
         };
         let problem = self.disk.run(LIMIT, look).await.err().map(|error| error.to_string());
-        let folder = self.directory.display();
-        if !self.watched.note(problem.clone()) {
+        if !self.note(problem.clone()) {
             return;
         }
+        let folder = self.directory.display();
         if let Some(problem) = problem {
             tracing::warn!(
                 "the folder {folder} of image_store.local.directory can't be used: {problem}; uploads fail and pictures are not \

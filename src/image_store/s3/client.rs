@@ -1,13 +1,21 @@
-//! The S3 client: `object_store` over the gateway's own connections, with keys or the machine's role.
+//! The S3 client: `object_store` over the gateway's own connections, with keys or the machine's role. No answer is longer than
+//! it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget where a redirect
+//! leads.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::client::{HttpClient, HttpConnector};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
-use super::bounded::Bounded;
+use super::error::{Redirect, region_in};
 use crate::http_client;
 use crate::settings::{self, UnusableSetting, resolved};
 
@@ -19,13 +27,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Makes `object_store` use the gateway's client, so that `[http_client]` applies to S3 too.
 #[derive(Debug)]
 struct Connector(reqwest::Client);
-
-impl Connector {
-    fn new(http: &settings::HttpClient) -> Result<Self, UnusableSetting> {
-        let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT));
-        client.map(Self)
-    }
-}
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
@@ -46,11 +47,11 @@ pub(super) struct Clients {
 
 /// Clients for the bucket in `settings`, with connections according to `http`.
 pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<Clients, UnusableSetting> {
-    let connector = Connector::new(http)?;
+    let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT))?;
     let build = |options| {
         let built = builder(settings)
             .with_client_options(options)
-            .with_http_connector(Connector(connector.0.clone()))
+            .with_http_connector(Connector(client.clone()))
             .build();
         built.map_err(|error| UnusableSetting::new("image_store.s3", error))
     };
@@ -123,4 +124,63 @@ fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
             None => builder,
         }
     })
+}
+
+/// The longest answer in bytes. Answers to uploads are short XML; the only picture that is read back is a check's.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// A client whose answers have a bound.
+#[derive(Debug)]
+struct Bounded(reqwest::Client);
+
+impl Bounded {
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (head, body) = self.0.call(request).await?.into_parts();
+        if head.status.is_success() {
+            let body =
+                Limited::new(body, MAX_ANSWER).map_err(|error| HttpError::new_boxed(HttpErrorKind::Unknown, error));
+            return Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)));
+        }
+        let body = beginning(body).await;
+        if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
+            let header = head
+                .headers
+                .get("x-amz-bucket-region")
+                .and_then(|region| region.to_str().ok());
+            let region = header.or_else(|| region_in(&body)).map(str::to_owned);
+            let redirect = Redirect {
+                status: head.status,
+                region,
+            };
+            return Err(HttpError::new(HttpErrorKind::Unknown, redirect));
+        }
+        Ok(HttpResponse::from_parts(head, body.into()))
+    }
+}
+
+impl HttpService for Bounded {
+    fn call<'s, 'f>(
+        &'s self,
+        request: HttpRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'f>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.answer(request).boxed()
+    }
+}
+
+/// As much of the body of a failure as is read: what it is about comes first.
+async fn beginning(mut body: HttpResponseBody) -> String {
+    let mut read = BytesMut::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        let chunk = frame.into_data().unwrap_or_default();
+        let room = MAX_ANSWER - read.len();
+        read.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if read.len() == MAX_ANSWER {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&Bytes::from(read)).into_owned()
 }

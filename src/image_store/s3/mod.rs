@@ -5,20 +5,21 @@
 //! a task of its own on the store's tracker: dropping its future only cancels it, so that it can still remove
 //! what it has written.
 
-mod bounded;
 mod client;
 mod error;
-mod parts;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use object_store::multipart::MultipartStore;
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use object_store::aws::AmazonS3;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, ObjectStore, ObjectStoreExt};
+use object_store::{Attribute, Attributes, MultipartId, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +28,7 @@ use url::Url;
 
 use self::client::Clients;
 use self::error::failed;
-use self::parts::{PART, Parts};
-use super::{CACHE_CONTROL, ImageName, ImageStore, Picture, StoreFailure};
+use super::{CACHE_CONTROL, ImageName, ImageStore, Picture, StoreFailure, body_failed};
 use crate::picture::Kind;
 use crate::settings::{self, UnusableSetting, resolved};
 
@@ -73,44 +73,36 @@ impl S3Store {
     }
 }
 
+#[async_trait]
 impl ImageStore for S3Store {
-    fn put(&self, picture: Picture) -> BoxFuture<'_, Result<String, StoreFailure>> {
+    async fn put(&self, picture: Picture) -> Result<String, StoreFailure> {
         let cancelled = CancellationToken::new();
         let put = put(Arc::clone(&self.bucket), picture, cancelled.clone(), self.tasks.clone());
-        async move {
-            let _cancels_when_dropped = cancelled.drop_guard();
-            let object = self.tasks.spawn(put).await;
-            let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
-            Ok(object.map_err(interrupted)??.keep())
-        }
-        .boxed()
+        let _cancels_when_dropped = cancelled.drop_guard();
+        let object = self.tasks.spawn(put).await;
+        let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
+        Ok(object.map_err(interrupted)??.keep())
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<(), StoreFailure>> {
+    async fn probe(&self) -> Result<(), StoreFailure> {
         // To begin an upload and abort it takes the same rights as a put, and leaves nothing behind.
-        async {
-            let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
-            self.bucket.check_role().await?;
-            let upload = self.bucket.clients.creating.create_multipart(&key).await;
-            let id = upload.map_err(|error| failed(&error))?;
-            let aborted = self.bucket.clients.plain.abort_multipart(&key, &id).await;
-            aborted.map_err(|error| failed(&error))
-        }
-        .boxed()
+        let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
+        self.bucket.check_role().await?;
+        let upload = self.bucket.clients.creating.create_multipart(&key).await;
+        let id = upload.map_err(|error| failed(&error))?;
+        let aborted = self.bucket.clients.plain.abort_multipart(&key, &id).await;
+        aborted.map_err(|error| failed(&error))
     }
 
-    fn take_back<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreFailure>> {
-        async move {
-            let Some(key) = self.bucket.key_of(url) else {
-                return Ok(None);
-            };
-            let store = &self.bucket.clients.plain;
-            let read = async { store.get(&key).await?.bytes().await };
-            let bytes = read.await;
-            store.delete(&key).await.map_err(|error| failed(&error))?;
-            bytes.map(Some).map_err(|error| failed(&error))
-        }
-        .boxed()
+    async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
+        let Some(key) = self.bucket.key_of(url) else {
+            return Ok(None);
+        };
+        let store = &self.bucket.clients.plain;
+        let read = async { store.get(&key).await?.bytes().await };
+        let bytes = read.await;
+        store.delete(&key).await.map_err(|error| failed(&error))?;
+        bytes.map(Some).map_err(|error| failed(&error))
     }
 
     fn attempts(&self) -> u32 {
@@ -247,4 +239,67 @@ impl Bucket {
         }
         url.into()
     }
+}
+
+/// The size of a part: the smallest that S3 takes, except for the last one.
+const PART: usize = 5 * 1024 * 1024;
+
+/// A picture's body, cut into parts.
+struct Parts<'a> {
+    body: BoxStream<'static, io::Result<Bytes>>,
+    /// What did not fit into the part before: some stores want all parts but the last to be of one size.
+    rest: Bytes,
+    cancelled: &'a CancellationToken,
+}
+
+impl<'a> Parts<'a> {
+    fn new(body: BoxStream<'static, io::Result<Bytes>>, cancelled: &'a CancellationToken) -> Self {
+        let rest = Bytes::new();
+        Self { body, rest, cancelled }
+    }
+
+    /// The next part; one shorter than [`PART`] is the last.
+    async fn next(&mut self) -> Result<Bytes, StoreFailure> {
+        // Pages that are not written to cost no memory, so the length need not be known.
+        let mut part = BytesMut::with_capacity(PART);
+        loop {
+            let room = PART - part.len();
+            part.extend_from_slice(&self.rest.split_to(room.min(self.rest.len())));
+            if part.len() == PART {
+                return Ok(part.freeze());
+            }
+            let chunk = self.cancelled.run_until_cancelled(self.body.next()).await;
+            match chunk.ok_or_else(cancelled)? {
+                Some(chunk) => self.rest = chunk.map_err(|error| body_failed(&error))?,
+                None => return Ok(part.freeze()),
+            }
+        }
+    }
+
+    /// Sends `part` and all that follow, one at a time: the memory of one is freed before the next is
+    /// collected. Returns what completes the upload `id`.
+    async fn send(
+        &mut self,
+        mut part: Bytes,
+        store: &AmazonS3,
+        key: &Path,
+        id: &MultipartId,
+    ) -> Result<Vec<PartId>, StoreFailure> {
+        let mut sent = Vec::new();
+        while !part.is_empty() {
+            let is_last = part.len() < PART;
+            let put = store.put_part(key, id, sent.len(), part.into());
+            let put = self.cancelled.run_until_cancelled(put).await;
+            sent.push(put.ok_or_else(cancelled)?.map_err(|error| failed(&error))?);
+            if is_last {
+                break;
+            }
+            part = self.next().await?;
+        }
+        Ok(sent)
+    }
+}
+
+fn cancelled() -> StoreFailure {
+    StoreFailure::Broken("the upload was cancelled".to_owned())
 }

@@ -1,7 +1,7 @@
-//! What a page claims to have signed, and the tickets to check it with.
+//! What a page claims to have signed, the tickets to check it with, and what was signed, in parts that a mistake can change.
 
-use super::signed::Signed;
 use crate::jssdk::page_url::PageUrl;
+use crate::jssdk::signature::hex_sha1;
 use crate::jssdk::warning::UrlWarning;
 use crate::secret::Secret;
 use crate::words::Words;
@@ -44,7 +44,6 @@ pub struct Tickets {
 
 impl ClaimProblem {
     /// The explanation for the user.
-    #[must_use]
     pub fn words(self) -> Words {
         match self {
             Self::Url => Words {
@@ -98,19 +97,16 @@ impl Claim {
     }
 
     /// The URL to sign.
-    #[must_use]
     pub fn page(&self) -> &str {
         self.url.split('#').next().unwrap_or_default()
     }
 
     /// Why WeChat will refuse this page's signature even if it is right.
-    #[must_use]
     pub fn warning(&self) -> Option<UrlWarning> {
         PageUrl::parse(&self.url).ok()?.warning()
     }
 
     /// The string that should have been signed, without its ticket.
-    #[must_use]
     pub fn without_ticket(&self) -> String {
         self.right(&Secret::default()).without_ticket()
     }
@@ -131,5 +127,56 @@ impl Claim {
             url: self.page().to_owned(),
             upper_case: false,
         }
+    }
+}
+
+/// `string1` in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The names of ticket, nonce, timestamp and URL.
+    pub(super) names: [&'static str; 4],
+    /// The order of the four fields.
+    pub(super) order: [usize; 4],
+    pub(super) ticket: Secret,
+    pub(super) nonce: String,
+    pub(super) timestamp: String,
+    /// The URL.
+    pub url: String,
+    /// Whether the digits of the signature are in upper case.
+    pub(super) upper_case: bool,
+}
+
+impl Signed {
+    pub(super) const NAMES: [&'static str; 4] = ["jsapi_ticket", "noncestr", "timestamp", "url"];
+
+    /// The same after `change`.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut changed = self.clone();
+        change(&mut changed);
+        changed
+    }
+
+    fn string1<'a>(&'a self, ticket: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = [ticket, &self.nonce, &self.timestamp, &self.url];
+        let fields = self.order.into_iter().enumerate();
+        fields.flat_map(move |(at, field)| {
+            let between = if at == 0 { "" } else { "&" };
+            [between, self.names[field], "=", values[field]]
+        })
+    }
+
+    /// The signature.
+    pub fn signature(&self) -> String {
+        let signature = hex_sha1(self.string1(self.ticket.expose()));
+        if self.upper_case {
+            signature.to_uppercase()
+        } else {
+            signature
+        }
+    }
+
+    /// `string1` to show: without the ticket.
+    pub fn without_ticket(&self) -> String {
+        self.string1("…").collect()
     }
 }

@@ -1,9 +1,9 @@
 //! Compares the URL that a signing call has with the URL of the page that made the call.
 
 use super::claim::ClaimProblem;
+use super::find_mistakes;
 use super::marked::{Marked, mark};
 use super::mistakes::{Mistake, SEND};
-use super::search::find_mistakes;
 use super::urls::parts;
 use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
 use crate::jssdk::warning::UrlWarning;
@@ -91,28 +91,16 @@ fn without_carets(command: &str) -> String {
 }
 
 fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
-    const SCHEME: Words = Words {
-        en: "another scheme",
-        zh: "协议不同",
-    };
-    const HOST: Words = Words {
-        en: "another host or port",
-        zh: "域名或端口不同",
-    };
-    const PATH: Words = Words {
-        en: "another path",
-        zh: "路径不同",
-    };
-    const QUERY: Words = Words {
-        en: "another query",
-        zh: "查询参数不同",
-    };
     let (signed, page) = (parts(signed), parts(page));
     let pairs = [
-        (SCHEME, signed.scheme, page.scheme),
-        (HOST, signed.host, page.host),
-        (PATH, signed.path, page.path),
-        (QUERY, signed.query, page.query),
+        (Words::new("another scheme", "协议不同"), signed.scheme, page.scheme),
+        (
+            Words::new("another host or port", "域名或端口不同"),
+            signed.host,
+            page.host,
+        ),
+        (Words::new("another path", "路径不同"), signed.path, page.path),
+        (Words::new("another query", "查询参数不同"), signed.query, page.query),
     ];
     pairs
         .into_iter()
@@ -123,7 +111,6 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
 
 impl Comparison {
     /// Why WeChat will refuse the signature of the call's URL on any page.
-    #[must_use]
     pub fn warning(&self) -> Option<UrlWarning> {
         let signed = match self {
             Self::Refused(_) => return None,
@@ -136,13 +123,11 @@ impl Comparison {
 
 impl Difference {
     /// How many bytes are the same before the first difference.
-    #[must_use]
     pub fn at(&self) -> usize {
         self.page.before.len()
     }
 
     /// What to do about it.
-    #[must_use]
     pub fn cures(&self) -> Vec<Words> {
         let mut cures: Vec<Words> = self.mistakes.iter().map(|mistake| mistake.cure).collect();
         cures.dedup();
@@ -154,21 +139,14 @@ impl Difference {
 }
 
 /// The explanation of a URL that can't be signed; the parameter that would be lost is in `UrlProblem::Spilled`.
-#[must_use]
 pub fn refusal(problem: &UrlProblem) -> Words {
     match problem {
-        UrlProblem::Missing => Words {
-            en: "the call's url is empty",
-            zh: "请求里的 url 是空的",
-        },
-        UrlProblem::Repeated => Words {
-            en: "the call has url more than once",
-            zh: "请求里的 url 出现了不止一次",
-        },
-        UrlProblem::TooLong => Words {
-            en: "the call's url is longer than 8192 bytes",
-            zh: "请求里的 url 超过 8192 字节",
-        },
+        UrlProblem::Missing => Words::new("the call's url is empty", "请求里的 url 是空的"),
+        UrlProblem::Repeated => Words::new("the call has url more than once", "请求里的 url 出现了不止一次"),
+        UrlProblem::TooLong => Words::new(
+            "the call's url is longer than 8192 bytes",
+            "请求里的 url 超过 8192 字节",
+        ),
         UrlProblem::NotAbsolute => Words {
             en: "the call's url is not absolute: it has to begin with http:// or https:// and a host",
             zh: "请求里的 url 不完整：要以 http:// 或 https:// 加域名开头",
@@ -179,10 +157,10 @@ pub fn refusal(problem: &UrlProblem) -> Words {
             zh: "请求里的 url 编码了两次或更多：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
                  不要再自己编码",
         },
-        UrlProblem::NotAPageUrl => Words {
-            en: "the call's url has bytes that no page's URL has",
-            zh: "请求里的 url 含有网址里不可能出现的字节",
-        },
+        UrlProblem::NotAPageUrl => Words::new(
+            "the call's url has bytes that no page's URL has",
+            "请求里的 url 含有网址里不可能出现的字节",
+        ),
         UrlProblem::Spilled(_) => Words {
             en: "the call's url was sent unencoded, so that a parameter of the page's would be lost: use encodeURIComponent",
             zh: "请求里的 url 没有编码，页面自己的参数会丢失：请用 encodeURIComponent",

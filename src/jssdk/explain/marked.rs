@@ -51,7 +51,6 @@ fn is_escape(text: &str, start: usize) -> bool {
 
 impl Marked {
     /// The whole text.
-    #[must_use]
     pub fn whole(&self) -> String {
         [self.before.as_str(), &self.differing, &self.after].concat()
     }
@@ -74,7 +73,6 @@ impl Marked {
     }
 
     /// The first bytes of what differs, in hex.
-    #[must_use]
     pub fn hex(&self) -> String {
         const MOST: usize = 16;
         let bytes = self.differing.as_bytes();

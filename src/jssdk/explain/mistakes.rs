@@ -1,10 +1,9 @@
-//! The known mistakes, the frequent ones first.
+//! The known mistakes, the frequent ones first, and what to look at if none is found.
 
 use std::mem::swap;
 
-use super::claim::{Claim, Tickets};
-use super::signed::Signed;
-use super::{escapes, urls};
+use super::claim::{Claim, Signed, Tickets};
+use super::urls;
 use crate::secret::Secret;
 use crate::words::Words;
 
@@ -101,7 +100,7 @@ macro_rules! mistakes {
 mistakes! {
     "fragment_kept", Change::Fragment,
         "the fragment (# and what follows) was signed too", "把 # 及其后的部分也签了", SEND;
-    "encoded_once_too_often", Change::Url(escapes::encoded),
+    "encoded_once_too_often", Change::Url(urls::encoded),
         "the URL was still encoded when it was signed: encoded once too often, or not decoded",
         "签名时网址仍是编码过的：多编码了一次，或没有解码", LEAVE;
     "html_escaped", Change::Url(urls::html_escaped),
@@ -150,12 +149,12 @@ mistakes! {
         "a port was added, left out or replaced by the server's own", "端口多了、少了，或换成了服务器自己的", FROM_BROWSER;
     "default_page", Change::Url(urls::other_index),
         "the directory's default page (index.html …) was added or left out", "多了或少了默认首页（index.html 等）", LEAVE;
-    "decoded", Change::Url(escapes::decoded),
+    "decoded", Change::Url(urls::decoded),
         "the URL was decoded once too often", "网址多解码了一次", LEAVE;
-    "escapes_rewritten", Change::Url(escapes::escaped_otherwise),
+    "escapes_rewritten", Change::Url(urls::escaped_otherwise),
         "the URL's escapes were changed: raw characters escaped, or %e4 for %E4",
         "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE;
-    "plus_for_space", Change::Url(escapes::other_space),
+    "plus_for_space", Change::Url(urls::other_space),
         "a space was encoded in another way: + for %20, or %20 for +, or a + was escaped as %2B",
         "空格的写法变了：%20 与 + 互换，或把 + 转义成了 %2B", LEAVE;
     "host_in_unicode", Change::Url(urls::other_host_form),
@@ -197,7 +196,7 @@ mistakes! {
         "nonce 在签名前后被改过：大小写变了，或为空", STRING1;
     "upper_case_signature", Change::Other(|signed| vec![signed.with(|signed| signed.upper_case = true)]),
         "the signature is right, but in upper case", "签名内容正确，但用了大写",
-        Words { en: "write the signature's hex digits in lower case", zh: "签名的十六进制要用小写" };
+        Words::new("write the signature's hex digits in lower case", "签名的十六进制要用小写");
 }
 
 fn spoilt(ticket: &Secret, _: &Tickets) -> Vec<Secret> {
@@ -263,3 +262,46 @@ fn other_nonce(signed: &Signed) -> Vec<Signed> {
     ];
     others.map(|nonce| signed.with(|signed| signed.nonce = nonce)).into()
 }
+
+/// Other causes of `invalid signature` if the signature is right for its URL.
+pub const OTHER_CAUSES: [Words; 4] = [
+    Words {
+        en: "the page is another one: WeChat checks the URL that it has open. Compare this URL, character by character, with \
+             location.href.split('#')[0] at the moment of wx.config; sharing appends parameters, logging in redirects",
+        zh: "页面不是这一个：微信校验的是当前打开的网址。把这个网址与调用 wx.config 时的 location.href.split('#')[0] 逐字比较；\
+             分享会追加参数，登录会跳转",
+    },
+    Words {
+        en: "on iOS, a single-page app is checked against its landing URL, the first one that was loaded, whatever \
+             history.pushState has made of it: keep that URL, and sign it",
+        zh: "iOS 上的单页应用按落地页网址（最先加载的那个）校验，history.pushState 改不了它：记住它，并对它签名",
+    },
+    Words {
+        en: "wx.config was called with another appId, nonceStr or timestamp than this answer's; nonceStr has a capital S there",
+        zh: "wx.config 用的 appId、nonceStr 或 timestamp 与这次返回的不一致；注意 nonceStr 的 S 是大写",
+    },
+    Words {
+        en: "the ticket was replaced since, or is of type wx_card: sign anew and try again. (A wrong domain gives \
+             \"invalid url domain\": see js_domains and JS接口安全域名)",
+        zh: "ticket 之后被换掉了，或者取的是 wx_card 类型：重新签名再试。（域名不对时报的是 invalid url domain：检查 js_domains 和 \
+             JS接口安全域名）",
+    },
+];
+
+/// Causes that remain if no known mistake fits.
+pub const REMAINING_CAUSES: [Words; 3] = [
+    Words {
+        en: "the ticket was another one: of another account, replaced since, or of type wx_card",
+        zh: "ticket 不是这一个：属于别的公众号、之后被换掉了，或是 wx_card 类型",
+    },
+    Words {
+        en: "the URL of another host or path was signed: give the signing call, copied from the browser's network tab, and the \
+             two URLs are compared byte by byte",
+        zh: "签的是另一个域名或路径的网址：把浏览器“网络”面板里的签名请求填进来，会逐字节比较两个网址",
+    },
+    Words {
+        en: "url, nonce, timestamp and signature are not of one and the same call of wx.config: copy them again from the page, \
+             with the URL as the address bar has it",
+        zh: "网址、nonce、timestamp、signature 不是同一次 wx.config 的：请从页面重新复制，网址以地址栏为准",
+    },
+];

@@ -1,24 +1,73 @@
 //! Why WeChat says `invalid signature`: which of the known mistakes gives the signature that the page has.
 //!
 //! A mistake is data: its name, what to say about it, and what it makes of the right string. SHA-1 can't be reversed, so
-//! the mistakes that fit are found by trying.
+//! the mistakes that fit are found by trying them: each one alone first, then in pairs.
 
-mod causes;
 mod claim;
 mod compare;
-mod escapes;
 mod marked;
 mod mistakes;
-mod search;
-mod signed;
 #[cfg(test)]
 mod tests;
 mod urls;
 
-pub use causes::{OTHER_CAUSES, REMAINING_CAUSES};
-pub use claim::{Claim, ClaimProblem, Tickets};
+pub use claim::{Claim, ClaimProblem, Signed, Tickets};
 pub use compare::{Comparison, Difference, compare, refusal};
 pub use marked::Marked;
-pub use mistakes::{MISTAKES, Mistake};
-pub use search::{Verdict, explain};
-pub use signed::Signed;
+pub use mistakes::{MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES};
+
+/// The result.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is the right signature for this URL.
+    Right,
+    /// It is the signature of another string.
+    Explained {
+        /// One mistake, or two in this order.
+        mistakes: Vec<&'static Mistake>,
+        /// What was signed.
+        signed: Box<Signed>,
+    },
+    /// No known mistake gives this signature.
+    Unexplained,
+}
+
+/// Finds what was signed instead of what `claim` should have been, with `tickets.current`.
+pub fn explain(claim: &Claim, tickets: &Tickets) -> Verdict {
+    let right = claim.right(&tickets.current);
+    let is_found = |signed: &Signed| signed.signature() == claim.signature;
+    if is_found(&right) {
+        return Verdict::Right;
+    }
+    let variants = |mistake: &Mistake, signed: &Signed| mistake.variants(signed, claim, tickets);
+    match find_mistakes(&right, variants, is_found) {
+        Some((mistakes, signed)) => Verdict::Explained {
+            mistakes,
+            signed: Box::new(signed),
+        },
+        None => Verdict::Unexplained,
+    }
+}
+
+/// The known mistakes that turn `right` into what `is_found` accepts, and that: one mistake if one is enough, else two
+/// different ones in the order in which they were made. `variants` is what a mistake may make of something.
+fn find_mistakes<T>(
+    right: &T,
+    variants: impl Fn(&Mistake, &T) -> Vec<T>,
+    is_found: impl Fn(&T) -> bool,
+) -> Option<(Vec<&'static Mistake>, T)> {
+    let all = |from: &T| -> Vec<(&'static Mistake, T)> {
+        let of_one = |mistake| variants(mistake, from).into_iter().map(move |made| (mistake, made));
+        MISTAKES.iter().flat_map(of_one).collect()
+    };
+    let mut alone = all(right);
+    if let Some(at) = alone.iter().position(|(_, made)| is_found(made)) {
+        let (mistake, made) = alone.swap_remove(at);
+        return Some((vec![mistake], made));
+    }
+    alone.iter().find_map(|(first, made)| {
+        let mut seconds = all(made).into_iter();
+        let (second, made) = seconds.find(|(second, made)| second.name != first.name && is_found(made))?;
+        Some((vec![*first, second], made))
+    })
+}

@@ -3,25 +3,23 @@
 mod explain;
 mod failures;
 mod operation;
-mod script;
-mod servers;
 mod topology;
-mod watch;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use failures::{Failures, Outcome};
 pub use operation::COMMANDS;
 use operation::Operation;
-pub use servers::ServerFacts;
+pub use topology::ServerFacts;
 use topology::{Connection, Topology};
 
-use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, StoreFuture, counts_as_none};
+use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
 use crate::settings::Redis;
 use crate::settings::values::CaFile;
 
@@ -47,10 +45,7 @@ enum State {
 }
 
 /// The answer of Redis or of its client to a command, and when the connection was made that it was sent over.
-struct Reply<T> {
-    result: RedisResult<T>,
-    made_at: Instant,
-}
+type Reply<T> = (RedisResult<T>, Instant);
 
 impl RedisStore {
     /// A store in the Redis that `settings` name. An authority in `ca_file` may have signed its certificate. Nothing is
@@ -96,7 +91,7 @@ impl RedisStore {
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
             return Err(explain::too_late(&message, self.settings.mode));
         };
-        Ok(Reply { result, made_at })
+        Ok((result, made_at))
     }
 
     /// Forgets the connection that was made at `used`. One that was made since stays, and so does the failure to make
@@ -117,11 +112,8 @@ impl RedisStore {
         did: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
         let result = match reply {
-            Ok(Reply { result: Ok(value), .. }) => Ok(value),
-            Ok(Reply {
-                result: Err(error),
-                made_at,
-            }) => Err(self.explain(operation, key, &error, made_at).await),
+            Ok((Ok(value), _)) => Ok(value),
+            Ok((Err(error), made_at)) => Err(self.explain(operation, key, &error, made_at).await),
             Err(error) => Err(error),
         };
         let outcome = match &result {
@@ -130,7 +122,7 @@ impl RedisStore {
             Err(_) if operation.is_one_command() => Outcome::Done,
             Ok(_) | Err(_) => Outcome::Answered,
         };
-        self.failures().record(operation, key, outcome);
+        self.failures.lock().record(operation, key, outcome);
         result
     }
 
@@ -179,10 +171,6 @@ impl RedisStore {
         };
         Err(error)
     }
-
-    fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The answers to [`SharedStore::claim`]'s two commands.
@@ -220,163 +208,131 @@ fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
+#[async_trait]
 impl SharedStore for RedisStore {
-    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
-        async move {
-            let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(script::GET, &[key])).await?;
-            // PTTL returns -1 if the key does not expire.
-            let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
-            Ok(value.map(|value| Entry {
-                value: text(value),
-                ttl,
-            }))
-        }
-        .boxed()
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(operation::GET, &[key])).await?;
+        // PTTL returns -1 if the key does not expire.
+        let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
+        Ok(value.map(|value| Entry {
+            value: text(value),
+            ttl,
+        }))
     }
 
-    fn inspect<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Found> {
-        async move {
-            let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
-                self.run(Operation::Get, key, eval(script::INSPECT, &[key])).await?;
-            Ok(match value {
-                Some(value) => Found::Bytes {
-                    value,
-                    ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
-                },
-                None if kind == "string" => Found::Nothing,
-                None => Found::OtherType(kind),
-            })
-        }
-        .boxed()
+    async fn inspect(&self, key: &str) -> Result<Found, StoreError> {
+        let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
+            self.run(Operation::Get, key, eval(operation::INSPECT, &[key])).await?;
+        Ok(match value {
+            Some(value) => Found::Bytes {
+                value,
+                ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
+            },
+            None if kind == "string" => Found::Nothing,
+            None => Found::OtherType(kind),
+        })
     }
 
-    fn shorten<'a>(&'a self, key: &'a str, longest: Duration, ttl: Duration) -> StoreFuture<'a, bool> {
-        async move {
-            let mut command = eval(script::SHORTEN, &[key]);
-            command.arg(millis(ttl)).arg(millis(longest));
-            self.run(Operation::Shorten, key, command).await
-        }
-        .boxed()
+    async fn shorten(&self, key: &str, longest: Duration, ttl: Duration) -> Result<bool, StoreError> {
+        let mut command = eval(operation::SHORTEN, &[key]);
+        command.arg(millis(ttl)).arg(millis(longest));
+        self.run(Operation::Shorten, key, command).await
     }
 
-    fn set_if_absent<'a>(&'a self, key: &'a str, value: &'a str, ttl: Duration) -> StoreFuture<'a, bool> {
-        async move {
-            let command = set_if_absent(key, value, ttl);
-            let done: Option<String> = self.run(Operation::SetIfAbsent, key, command).await?;
-            Ok(done.is_some())
-        }
-        .boxed()
+    async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
+        let command = set_if_absent(key, value, ttl);
+        let done: Option<String> = self.run(Operation::SetIfAbsent, key, command).await?;
+        Ok(done.is_some())
     }
 
-    fn compare_and_set<'a>(
-        &'a self,
-        key: &'a str,
-        expected: Option<&'a str>,
-        value: &'a str,
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
         ttl: Duration,
-    ) -> StoreFuture<'a, bool> {
-        async move {
-            let mut command = eval(script::COMPARE_AND_SET, &[key]);
-            command.arg(if expected.is_some() { "equals" } else { "absent" });
-            command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
-            self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
-        }
-        .boxed()
+    ) -> Result<bool, StoreError> {
+        let mut command = eval(operation::COMPARE_AND_SET, &[key]);
+        command.arg(if expected.is_some() { "equals" } else { "absent" });
+        command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
+        self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
     }
 
-    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: &'a str) -> StoreFuture<'a, bool> {
-        async move {
-            let mut command = eval(script::COMPARE_AND_DELETE, &[key]);
-            command.arg(expected);
-            self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
-                .await
-        }
-        .boxed()
+    async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
+        let mut command = eval(operation::COMPARE_AND_DELETE, &[key]);
+        command.arg(expected);
+        self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
+            .await
     }
 
     // Two commands in one round trip, each on one key, so that a proxy can send them to different servers. The lock is
     // taken before the value is read, and is not free before the value is written. So a caller that gets the lock of
     // a value that exists also sees the value.
-    fn claim<'a>(&'a self, key: &'a str, lock: &'a str, owner: &'a str, lock_ttl: Duration) -> StoreFuture<'a, Claim> {
-        async move {
-            let mut commands = Pipeline::with_capacity(2);
-            commands.add_command(set_if_absent(lock, owner, lock_ttl));
-            commands.add_command(eval(script::GET, &[key])).ignore_errors();
-            let work = |mut connection: Connection| async move {
-                let replies: ClaimReplies = commands.query_async(&mut connection).await?;
-                Ok(replies)
-            };
-            let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
-                Ok(Reply { result, made_at }) => {
-                    let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
-                    (
-                        Ok(Reply { result: taken, made_at }),
-                        Ok(Reply { result: value, made_at }),
-                    )
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(set_if_absent(lock, owner, lock_ttl));
+        commands.add_command(eval(operation::GET, &[key])).ignore_errors();
+        let work = |mut connection: Connection| async move {
+            let replies: ClaimReplies = commands.query_async(&mut connection).await?;
+            Ok(replies)
+        };
+        let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
+            Ok((result, made_at)) => {
+                let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
+                (Ok((taken, made_at)), Ok((value, made_at)))
+            }
+            Err(error) => (Err(error.clone()), Err(error)),
+        };
+        let taken = self.outcome(Operation::SetIfAbsent, lock, taken, |_| true).await;
+        let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
+        match value.map(text) {
+            Some(value) if !counts_as_none(&value) => {
+                // Also if the lock can't be written: Redis may be full, or a read-only replica by now.
+                if matches!(taken, Ok(Some(_))) {
+                    // If this fails, the lock expires by itself.
+                    let _ = self.compare_and_delete(lock, owner).await;
                 }
-                Err(error) => (Err(error.clone()), Err(error)),
-            };
-            let taken = self.outcome(Operation::SetIfAbsent, lock, taken, |_| true).await;
-            let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
-            match value.map(text) {
-                Some(value) if !counts_as_none(&value) => {
-                    // Also if the lock can't be written: Redis may be full, or a read-only replica by now.
-                    if matches!(taken, Ok(Some(_))) {
-                        // If this fails, the lock expires by itself.
-                        let _ = self.compare_and_delete(lock, owner).await;
-                    }
-                    Ok(Claim::Made(value))
-                }
-                _ if taken?.is_none() => Ok(Claim::Theirs),
-                None => Ok(Claim::Ours),
-                Some(none) => {
-                    self.compare_and_delete(key, &none).await?;
-                    Ok(Claim::Ours)
-                }
+                Ok(Claim::Made(value))
+            }
+            _ if taken?.is_none() => Ok(Claim::Theirs),
+            None => Ok(Claim::Ours),
+            Some(none) => {
+                self.compare_and_delete(key, &none).await?;
+                Ok(Claim::Ours)
             }
         }
-        .boxed()
     }
 
-    fn increment<'a>(&'a self, key: &'a str, ttl: Duration) -> StoreFuture<'a, u64> {
-        async move {
-            let mut command = eval(script::INCREMENT, &[key]);
-            command.arg(millis(ttl));
-            self.run_all(Operation::Increment, key, command, |count| *count == 1)
-                .await
-        }
-        .boxed()
+    async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
+        let mut command = eval(operation::INCREMENT, &[key]);
+        command.arg(millis(ttl));
+        self.run_all(Operation::Increment, key, command, |count| *count == 1)
+            .await
     }
 
-    fn append<'a>(&'a self, key: &'a str, fields: &'a [(&'static str, String)], cap: usize) -> StoreFuture<'a, ()> {
-        async move {
-            let mut command = redis::cmd("XADD");
-            command.arg(key).arg("MAXLEN").arg("~").arg(cap).arg("*");
-            for (name, value) in fields {
-                command.arg(name).arg(value);
-            }
-            let _id: String = self.run(Operation::Append, key, command).await?;
-            Ok(())
+    async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
+        let mut command = redis::cmd("XADD");
+        command.arg(key).arg("MAXLEN").arg("~").arg(cap).arg("*");
+        for (name, value) in fields {
+            command.arg(name).arg(value);
         }
-        .boxed()
+        let _id: String = self.run(Operation::Append, key, command).await?;
+        Ok(())
     }
 
-    fn newest<'a>(&'a self, key: &'a str, count: usize) -> StoreFuture<'a, Vec<Vec<(String, String)>>> {
-        async move {
-            let mut command = eval(script::NEWEST, &[key]);
-            command.arg(count);
-            let entries: Vec<(String, Fields)> = self.run(Operation::Newest, key, command).await?;
-            let texts = |fields: Fields| -> Vec<(String, String)> {
-                let fields = fields.into_iter();
-                fields.map(|(name, value)| (text(name), text(value))).collect()
-            };
-            Ok(entries.into_iter().map(|(_id, fields)| texts(fields)).collect())
-        }
-        .boxed()
+    async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
+        let mut command = eval(operation::NEWEST, &[key]);
+        command.arg(count);
+        let entries: Vec<(String, Fields)> = self.run(Operation::Newest, key, command).await?;
+        let texts = |fields: Fields| -> Vec<(String, String)> {
+            let fields = fields.into_iter();
+            fields.map(|(name, value)| (text(name), text(value))).collect()
+        };
+        Ok(entries.into_iter().map(|(_id, fields)| texts(fields)).collect())
     }
 
     fn health(&self) -> Health {
-        self.failures().health()
+        self.failures.lock().health()
     }
 
     fn is_shared(&self) -> bool {

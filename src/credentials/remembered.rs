@@ -1,9 +1,14 @@
-//! The lives that clients were promised with their tokens, as far as this replica knows.
+//! What this replica remembers about tokens in other systems' hands: the lives that were promised with ours, and those that
+//! are no account's, so that a service that goes on with one does not load the store.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::credential::name_in_store;
 use crate::clock::Moment;
+use crate::secret::Secret;
 
 /// Tokens by their name in the shared store.
 #[derive(Default)]
@@ -16,71 +21,96 @@ struct Promise {
 }
 
 /// How many are remembered: several times what `credentials.daily_token_calls` allows in the life of a token.
-const CAPACITY: usize = 2048;
+const MOST_PROMISES: usize = 2048;
 
 impl PromisedLives {
     /// A client was promised that this token lives until `until`.
     pub(super) fn extend(&self, name: &str, until: Moment) {
-        self.note(
-            name,
-            Promise {
-                until,
-                is_shared: false,
-            },
-        );
+        self.note(name, until, false);
     }
 
     /// The shared store says that this token lives until `until`.
     pub(super) fn learn(&self, name: &str, until: Moment) {
-        self.note(name, Promise { until, is_shared: true });
+        self.note(name, until, true);
     }
 
     /// The shared store has a mark that lives until `until`.
     pub(super) fn shared(&self, name: &str, until: Moment) {
-        if let Some(promise) = self.lock().get_mut(name) {
+        if let Some(promise) = self.0.lock().get_mut(name) {
             promise.is_shared |= promise.until <= until;
         }
     }
 
     /// Until when this token lives, if the mark in the shared store is still missing or too short.
     pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
-        let lives = self.lock();
+        let lives = self.0.lock();
         let promise = lives.get(name).filter(|promise| !promise.is_shared)?;
         Some(promise.until)
     }
 
     /// True while the life that was promised with this token lasts.
     pub(super) fn is_alive(&self, name: &str) -> bool {
-        self.lock()
+        self.0
+            .lock()
             .get(name)
             .is_some_and(|promise| Moment::now() < promise.until)
     }
 
     /// The tokens whose promised life lasts, and until when.
     pub(super) fn living(&self) -> Vec<(String, Moment)> {
-        let (lives, now) = (self.lock(), Moment::now());
+        let (lives, now) = (self.0.lock(), Moment::now());
         let living = lives.iter().filter(|(_, promise)| now < promise.until);
         living.map(|(name, promise)| (name.clone(), promise.until)).collect()
     }
 
-    fn note(&self, name: &str, new: Promise) {
-        let mut lives = self.lock();
+    fn note(&self, name: &str, until: Moment, is_shared: bool) {
+        let new = Promise { until, is_shared };
+        let mut lives = self.0.lock();
         match lives.get_mut(name) {
             Some(promise) if promise.until < new.until => *promise = new,
             Some(_) => {}
             None => {
-                if lives.len() >= CAPACITY {
+                if lives.len() >= MOST_PROMISES {
                     lives.retain(|_, promise| Moment::now() < promise.until);
                 }
-                if lives.len() < CAPACITY {
+                if lives.len() < MOST_PROMISES {
                     lives.insert(name.to_owned(), new);
                 }
             }
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Promise>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// When each of them was looked up, by its name in the shared store.
+///
+/// None of them is one of ours, as a rule: a replica marks a token in the store before anybody is given it. Exceptions are
+/// a mark that was not written because the store failed, or was lost with the store's data, and a token of another system
+/// that WeChat gives to a replica, too. Such a token may be recognised [`MEMORY`] later than it could be.
+#[derive(Default)]
+pub(crate) struct UnknownTokens(Mutex<HashMap<String, Moment>>);
+
+/// How long a token counts as unknown. Each one in use costs a look-up in all accounts per this time.
+const MEMORY: Duration = Duration::from_secs(10);
+
+/// How many are remembered: far more than a company has systems.
+const CAPACITY: usize = 1024;
+
+impl UnknownTokens {
+    /// True if `token` was lately found to be no account's.
+    pub(crate) fn contains(&self, token: &Secret) -> bool {
+        let looked_up_at = self.0.lock().get(&name_in_store(token)).copied();
+        looked_up_at.is_some_and(|at| at.elapsed() < MEMORY)
+    }
+
+    /// A look-up that began at `looked_up_at` found `token` to be no account's, and the store failed at no account.
+    pub(crate) fn note(&self, token: &Secret, looked_up_at: Moment) {
+        let mut unknown = self.0.lock();
+        if unknown.len() >= CAPACITY {
+            unknown.retain(|_, at| at.elapsed() < MEMORY);
+        }
+        if unknown.len() < CAPACITY {
+            unknown.insert(name_in_store(token), looked_up_at);
+        }
     }
 }
 
@@ -123,12 +153,38 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lives_are_bounded_and_ended_ones_make_room() {
         let (lives, now) = (PromisedLives::default(), Moment::now());
-        for number in 0..2 * CAPACITY {
+        for number in 0..2 * MOST_PROMISES {
             lives.extend(&number.to_string(), now + MINUTE);
         }
-        assert_eq!(lives.lock().len(), CAPACITY);
+        assert_eq!(lives.0.lock().len(), MOST_PROMISES);
         tokio::time::advance(MINUTE).await;
         lives.extend("a", now + 2 * MINUTE);
-        assert!(lives.is_alive("a") && lives.lock().len() == 1);
+        assert!(lives.is_alive("a") && lives.0.lock().len() == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn token_is_unknown_for_a_while_after_its_look_up() {
+        let (unknown, token) = (UnknownTokens::default(), Secret::new("a"));
+        assert!(!unknown.contains(&token));
+        let looked_up_at = Moment::now();
+        tokio::time::advance(MEMORY / 2).await;
+        unknown.note(&token, looked_up_at);
+        assert!(unknown.contains(&token) && !unknown.contains(&Secret::new("b")));
+        tokio::time::advance(MEMORY / 2).await;
+        assert!(!unknown.contains(&token));
+        unknown.note(&token, Moment::now());
+        assert!(unknown.contains(&token));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unknown_tokens_are_bounded_and_old_ones_make_room() {
+        let unknown = UnknownTokens::default();
+        for number in 0..2 * CAPACITY {
+            unknown.note(&Secret::new(number.to_string()), Moment::now());
+        }
+        assert_eq!(unknown.0.lock().len(), CAPACITY);
+        tokio::time::advance(MEMORY).await;
+        unknown.note(&Secret::new("a"), Moment::now());
+        assert!(unknown.contains(&Secret::new("a")) && unknown.0.lock().len() == 1);
     }
 }
