@@ -21,7 +21,7 @@ pub(super) const JSON: &str = "application/json; charset=utf-8";
 
 /// A successful answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Envelope<T> {
+pub struct Envelope<'a, T> {
     /// Always 0.
     #[schema(example = 0)]
     pub code: u16,
@@ -33,27 +33,25 @@ pub struct Envelope<T> {
     /// The request's id, as in the header `X-Request-Id`.
     #[serde(rename = "traceId")]
     #[schema(example = "0a1b2c3d4e5f60718293a4b5c6d7e8f9")]
-    pub trace_id: RequestId,
+    pub trace_id: &'a str,
 }
 
-impl<T: Serialize> Envelope<T> {
+impl<T: Serialize> Envelope<'_, T> {
     /// `data` in a successful answer to the request `id`.
-    pub fn ok(data: T, id: RequestId) -> Response<Body> {
-        no_store(
-            StatusCode::OK,
-            &Self {
-                code: 0,
-                message: "ok",
-                data,
-                trace_id: id,
-            },
-        )
+    pub fn ok(data: T, id: &RequestId) -> Response<Body> {
+        let envelope = Envelope {
+            code: 0,
+            message: "ok",
+            data,
+            trace_id: id.as_str(),
+        };
+        no_store(StatusCode::OK, &envelope)
     }
 }
 
 /// A failed answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Failure {
+pub struct Failure<'a> {
     /// The failure's stable number.
     #[schema(example = 1001)]
     pub code: u16,
@@ -61,7 +59,7 @@ pub struct Failure {
     #[schema(example = "PARAM_INVALID")]
     pub error: &'static str,
     /// What went wrong, for people.
-    pub message: String,
+    pub message: &'a str,
     /// WeChat's own code, if it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 40164)]
@@ -72,7 +70,7 @@ pub struct Failure {
     /// The request's id, as in the header `X-Request-Id`.
     #[serde(rename = "traceId")]
     #[schema(example = "0a1b2c3d4e5f60718293a4b5c6d7e8f9")]
-    pub trace_id: RequestId,
+    pub trace_id: &'a str,
 }
 
 /// A failure on its way to the caller. A layer, which knows the request's id, makes the body.
@@ -135,14 +133,14 @@ impl ApiError {
 
     /// The envelope, for the request `id`.
     #[must_use]
-    pub fn envelope(&self, id: RequestId) -> Response<Body> {
+    pub fn envelope(&self, id: &RequestId) -> Response<Body> {
         let failure = Failure {
             code: self.code.number(),
             error: self.code.name(),
-            message: self.message.clone(),
+            message: &self.message,
             errcode: self.errcode.map(|code| code.0),
             data: None,
-            trace_id: id,
+            trace_id: id.as_str(),
         };
         (retry_after(self.retry_after), no_store(self.code.status(), &failure)).into_response()
     }

@@ -43,7 +43,7 @@ pub struct Stack {
     /// Which listener, for the access log.
     pub listener: Listener,
     /// Makes the body of a failure.
-    pub failure: fn(&ApiError, RequestId) -> Response,
+    pub failure: fn(&ApiError, &RequestId) -> Response,
     /// Adds the headers that every answer has.
     pub headers: fn(&mut HeaderMap),
     /// Which origins' pages may call, if any.

@@ -21,7 +21,7 @@ use crate::http::envelope::Failure;
         title = "wxgate",
         description = "The gateway between a company's H5 pages and WeChat: JS-SDK signatures and photo uploads. Every answer of the H5 routes, and every failure, is one envelope; tell failures apart by `code`."
     ),
-    components(schemas(Failure)),
+    components(schemas(Failure<'_>)),
     modifiers(&Security),
     tags((name = "H5", description = "What pages call"), (name = "Operations", description = "What probes call"))
 )]

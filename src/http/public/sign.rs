@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -80,12 +81,12 @@ pub struct SignedPage<'a> {
     path = "/wechat/jsSDK",
     tag = "H5",
     params(SignQuery<'_>),
-    responses((status = 200, description = "The page's signature", body = Envelope<SignedPage<'_>>), SigningFailures)
+    responses((status = 200, description = "The page's signature", body = Envelope<'_, SignedPage<'_>>), SigningFailures)
 )]
 pub(super) async fn sign_page(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     client: ClientAddress,
 ) -> Result<Response, ApiError> {
     api.jssdk_limit.check(client.0)?;
@@ -105,7 +106,7 @@ pub(super) async fn sign_page(
         tracing::debug!(host = page.host(), "{}", warning.words().en);
     }
     let ticket = account.credentials.ticket().await.ok_or_else(signs_no_pages)??;
-    Ok(signed(account, ticket.value.expose(), &page, id))
+    Ok(signed(account, ticket.value.expose(), &page, &id))
 }
 
 fn signs_no_pages() -> ApiError {
@@ -115,7 +116,7 @@ fn signs_no_pages() -> ApiError {
     )
 }
 
-fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: RequestId) -> Response {
+fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: &RequestId) -> Response {
     let nonce = Nonce::random();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let timestamp = now.as_secs().to_string();

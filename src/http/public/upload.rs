@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -75,14 +76,14 @@ fn check_media_id(text: &str) -> Result<(), ValidationError> {
     request_body = UploadRequest,
     security((), ("api_key" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "The stored picture's URL", body = Envelope<String>,
+        (status = 200, description = "The stored picture's URL", body = Envelope<'_, String>,
          example = json!({"code": 0, "message": "ok", "data": "/images/0f9de62fce790f9a083d5c99e95740ce.jpg", "traceId": "0a1b2c3d4e5f60718293a4b5c6d7e8f9"})),
         UploadFailures
     )
 )]
 pub(super) async fn upload_photo(
     State(api): State<Arc<Api>>,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     client: ClientAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -96,7 +97,7 @@ pub(super) async fn upload_photo(
     let (media_id, app_id) = parse(&body)?;
     let account = api.directory.find(app_id.as_deref()).ok_or_else(unknown_account)?;
     let url = api.relay.upload(&account.media, media_id).await?;
-    Ok(Envelope::ok(url.as_ref(), id))
+    Ok(Envelope::ok(url.as_ref(), &id))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -49,10 +49,10 @@ pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
         (status = 200, description = "The picture", content_type = "image/jpeg"),
         (status = 206, description = "The part that `Range` asks for", content_type = "image/jpeg"),
         (status = 304, description = "The caller has it already"),
-        (status = 404, description = "No such picture", body = envelope::Failure),
-        (status = 412, description = "Not as `If-Match` or `If-Unmodified-Since` want it", body = envelope::Failure),
-        (status = 416, description = "The picture ends before the range begins", body = envelope::Failure),
-        (status = 503, description = "The disk does not answer", body = envelope::Failure)
+        (status = 404, description = "No such picture", body = envelope::Failure<'_>),
+        (status = 412, description = "Not as `If-Match` or `If-Unmodified-Since` want it", body = envelope::Failure<'_>),
+        (status = 416, description = "The picture ends before the range begins", body = envelope::Failure<'_>),
+        (status = 503, description = "The disk does not answer", body = envelope::Failure<'_>)
     )
 )]
 pub(super) async fn get_image(
