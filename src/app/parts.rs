@@ -37,7 +37,7 @@ impl<'a> Builder<'a> {
         let settings = self.settings;
         let store = self.shared_store()?;
         Ok(Api {
-            directory: Arc::new(self.directory(&store)?),
+            directory: Arc::new(self.directory(&store)),
             relay: MediaRelay::new(RelayParts {
                 media: settings.media.clone(),
                 media_timeout: settings.wechat.media_timeout,
@@ -71,7 +71,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, UnusableSetting> {
+    fn directory(&self, store: &Arc<dyn SharedStore>) -> Directory {
         let Lifecycle {
             cut_off,
             tasks_done,
@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
                 js_domains: account.js_domains.clone(),
             }
         });
-        Directory::new(accounts.collect()).ok_or_else(|| UnusableSetting::new("accounts", "there is none"))
+        Directory(accounts.collect())
     }
 
     pub(super) fn stack(&self) -> prometheus::Result<Stack> {
@@ -123,7 +123,7 @@ impl<'a> Builder<'a> {
             headers: public::add_security_headers,
             cors: public::cors(&self.settings.server),
             trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
-            metrics: HttpMetrics::register(self.metrics.registry())?,
+            metrics: HttpMetrics::register(&self.metrics.registry)?,
         })
     }
 

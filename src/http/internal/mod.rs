@@ -21,6 +21,7 @@ use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use prometheus::TextEncoder;
 use tokio::sync::Semaphore;
 use tower::Layer;
 use tower::util::MapRequestLayer;
@@ -71,7 +72,7 @@ impl Routes<'_> {
             ..stack.clone()
         };
         let state = Arc::new(Internal {
-            counted: InternalMetrics::register(self.metrics.registry())?,
+            counted: InternalMetrics::register(&self.metrics.registry)?,
             metrics: self.metrics,
             wechat: self.wechat,
             proxy: self.settings.internal.proxy,
@@ -87,7 +88,7 @@ impl Routes<'_> {
         let console = console::routes(&self.settings.internal, self.console);
         let pass_through = Router::new().fallback(pass_through::pass_through);
         let router = around(shared_credential(), Group::new(None, Kind::Waits, None))
-            .merge(around(operators_actions(), Group::new(None, Kind::Waits, None)))
+            .merge(around(operator::actions(), Group::new(None, Kind::Waits, None)))
             .merge(around(probes(), Group::new(None, Kind::Probe, None)))
             .merge(around(console, Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT))))
             .merge(around(
@@ -128,16 +129,6 @@ fn shared_credential() -> Router<Arc<Internal>> {
         )
 }
 
-/// Nested, so that no request below this path reaches the pass-through.
-fn operators_actions() -> Router<Arc<Internal>> {
-    let actions = Router::new()
-        .route("/{app_id}/access_token/renew", post(operator::renew_token))
-        .route("/{app_id}/jsapi_ticket/renew", post(operator::renew_ticket))
-        .method_not_allowed_fallback(operator::requires_post)
-        .fallback(operator::no_such_action);
-    Router::new().nest("/credentials", actions)
-}
-
 fn probes() -> Router<Arc<Internal>> {
     Router::new()
         .route("/metrics", get(get_metrics))
@@ -153,8 +144,7 @@ async fn get_metrics(State(internal): State<Arc<Internal>>) -> Response {
     if let Some(redis_up) = &internal.metrics.redis_up {
         redis_up.set(internal.api.store.health().error.is_none().into());
     }
-    match internal.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => ApiError::plain(Code::Internal).with_detail(error).into_response(),
-    }
+    let text = TextEncoder::new().encode_to_string(&internal.metrics.registry.gather());
+    let text = text.map_err(|error| ApiError::plain(Code::Internal).with_detail(error));
+    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }

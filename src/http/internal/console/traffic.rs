@@ -140,7 +140,7 @@ impl Traffic {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.record(Counts::read(&metrics.families()));
+            self.record(Counts::read(&metrics.registry.gather()));
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
 
         let metrics = Metrics::new(false).unwrap();
         let took = Duration::ZERO;
-        let http = HttpMetrics::register(metrics.registry()).unwrap();
+        let http = HttpMetrics::register(&metrics.registry).unwrap();
         let (sign, upload) = (http.route("/wechat/jsSDK"), http.route("/p/active/weChatOa/upload"));
         sign.observe(&Method::GET, StatusCode::OK, took);
         sign.observe(&Method::GET, StatusCode::BAD_REQUEST, took);
@@ -277,6 +277,6 @@ mod tests {
             errors: 1,
             ..Counts::default()
         };
-        assert_eq!(Counts::read(&metrics.families()), expected);
+        assert_eq!(Counts::read(&metrics.registry.gather()), expected);
     }
 }

@@ -153,7 +153,7 @@ impl View {
         let foreign = entries
             .iter()
             .filter(|entry| entry.event == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
-        let families = console.metrics.families();
+        let families = console.metrics.registry.gather();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
         let health = console.api.store.health();

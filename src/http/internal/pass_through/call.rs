@@ -39,16 +39,6 @@ pub(super) struct ProxiedCall<'a> {
     pub(super) caller: IpAddr,
 }
 
-/// The state of a call's token after the response.
-enum TokenState {
-    /// WeChat accepted it, or it is not ours.
-    Untouched,
-    /// WeChat rejected it, and this one replaces it.
-    Replaced(Secret),
-    /// WeChat rejected it, and no other one is available.
-    Lost,
-}
-
 impl<'a> ProxiedCall<'a> {
     pub(super) fn new(internal: &'a Internal, parts: &Parts, path: ApiPath) -> Self {
         let query = parts.uri.query().map(str::to_owned);
@@ -132,7 +122,7 @@ impl<'a> ProxiedCall<'a> {
         let mut answer = self.call(received.body).await?;
         for _ in 0..MAX_RETRIES {
             let renewed = self.replace_token(answer.rejection()).await;
-            let (TokenState::Replaced(token), Some(whole)) = (renewed, &again) else {
+            let (Some(token), Some(whole)) = (renewed, &again) else {
                 return Ok(answer.into_response());
             };
             tracing::info!(
@@ -162,17 +152,12 @@ impl<'a> ProxiedCall<'a> {
         Ok(answer)
     }
 
-    /// Obtains another token if WeChat has rejected one of ours.
-    async fn replace_token(&self, rejection: Option<TokenRejection>) -> TokenState {
-        let (Some(token), Some(rejection)) = (&self.token, rejection) else {
-            return TokenState::Untouched;
-        };
-        let Some((account, ours)) = self.internal.owner_of(token).await else {
-            return TokenState::Untouched;
-        };
-        let renewed = account.credentials.replacement_for(&ours, &rejection).await;
-        let renewed = renewed.ok().filter(|renewed| renewed.value != *token);
-        renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()))
+    /// Obtains another token if WeChat has rejected one of ours; `None` if there is no other.
+    async fn replace_token(&self, rejection: Option<TokenRejection>) -> Option<Secret> {
+        let (token, rejection) = (self.token.as_ref()?, rejection?);
+        let (account, ours) = self.internal.owner_of(token).await?;
+        let renewed = account.credentials.replacement_for(&ours, &rejection).await.ok()?;
+        (renewed.value != *token).then(|| renewed.value.clone())
     }
 }
 
