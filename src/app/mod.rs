@@ -93,13 +93,6 @@ impl App {
         };
         let api = Arc::new(builder.api(images)?);
         let stack = builder.stack()?;
-        let public_routes = public::Routes {
-            api: Arc::clone(&api),
-            docs: settings.server.docs,
-            base_path: settings.server.base_path.clone(),
-            sandbox,
-            request_timeout: settings.server.request_timeout,
-        };
         Ok(Self {
             public: listen("server.listen", settings.server.listen).await?,
             internal: match settings.internal.listen {
@@ -107,8 +100,8 @@ impl App {
                 None => None,
             },
             internal_tls: internal_tls(&settings)?,
-            public_routes: public_routes.around(&stack),
-            internal_routes: builder.internal_routes(&api).around(&stack)?,
+            public_routes: public::routes(&api, sandbox, &stack),
+            internal_routes: builder.internal_routes(&api, &stack)?,
             api,
             settings,
             lifecycle,

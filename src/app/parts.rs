@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +32,7 @@ pub(super) struct Builder<'a> {
     pub(super) lifecycle: &'a Lifecycle,
 }
 
-impl<'a> Builder<'a> {
+impl Builder<'_> {
     pub(super) fn api(&self, images: image_store::OpenStore) -> Result<Api, UnusableSetting> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
@@ -127,7 +128,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    pub(super) fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
+    pub(super) fn internal_routes(self, api: &Arc<Api>, stack: &Stack) -> prometheus::Result<Router> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
         let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
         let holders = Arc::clone(api);
@@ -143,21 +144,9 @@ impl<'a> Builder<'a> {
         };
         let end = self.lifecycle.tasks_done.clone();
         background.spawn(Arc::clone(&replicas).keep_marked(end, mark_tokens_again));
-        let console = internal::Console::start(
-            self.settings,
-            Arc::clone(api),
-            self.metrics.clone(),
-            replicas,
-            background,
-            stop.clone(),
-        );
-        internal::Routes {
-            settings: self.settings,
-            api: Arc::clone(api),
-            metrics: self.metrics,
-            wechat: self.wechat,
-            console,
-        }
+        let metrics = self.metrics.clone();
+        let console = internal::Console::start(Arc::clone(api), metrics, replicas, background, stop.clone());
+        internal::routes(Arc::clone(api), self.metrics, self.wechat, console, stack)
     }
 }
 

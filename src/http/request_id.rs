@@ -42,10 +42,10 @@ mod tests {
 
     #[test]
     fn id_of_the_caller_is_kept_if_it_is_printable() {
-        let of = |value| {
+        fn of(value: &str) -> RequestId {
             let value = HeaderValue::from_str(value).unwrap();
             RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]))
-        };
+        }
         for fit in ["a.b_C-9", &"x".repeat(64)] {
             assert_eq!(of(fit).as_str(), fit);
         }

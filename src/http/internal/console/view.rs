@@ -10,7 +10,7 @@ use super::state::Console;
 use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
-use crate::credentials::{Event, Kind, Unavailable};
+use crate::credentials::{Event, Kind};
 use crate::directory::Account;
 use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
@@ -22,6 +22,8 @@ pub(super) struct View {
     pub(super) state: State,
     pub(super) problems: Vec<Problem>,
     pub(super) accounts: Vec<AccountView>,
+    /// `credentials.daily_token_calls`; 0 means no limit.
+    pub(super) calls_limit: u64,
     pub(super) store: StoreView,
     pub(super) wechat: Recent,
     pub(super) images: (ImageStoreBackend, Recent),
@@ -75,8 +77,6 @@ pub(super) struct AccountView {
     pub(super) token_api: TokenApi,
     pub(super) credentials: Vec<CredentialView>,
     pub(super) calls_today: u64,
-    /// `credentials.daily_token_calls`; 0 means no limit.
-    pub(super) calls_limit: u64,
 }
 
 pub(super) struct CredentialView {
@@ -135,14 +135,15 @@ struct Reading {
 
 impl View {
     pub(super) async fn gather(console: &Console) -> Self {
-        let now = SystemTime::now();
-        let accounts: Vec<&Account> = console.api.directory.all().collect();
+        let (now, settings) = (SystemTime::now(), console.api.settings.load_full());
         let reading = Reading {
             until: Instant::now() + STORE_TIMEOUT,
-            entries: (ENTRIES / accounts.len().max(1)).clamp(*SHARE.start(), *SHARE.end()),
+            entries: (ENTRIES / settings.accounts.len().max(1)).clamp(*SHARE.start(), *SHARE.end()),
         };
-        let accounts: Vec<_> = (accounts.into_iter())
-            .map(|account| gather_account(console, account, now, reading))
+        // Both are in the same order.
+        let accounts = console.api.directory.all().zip(&settings.accounts);
+        let accounts: Vec<_> = accounts
+            .map(|(account, settings)| gather_account(console, account, settings.token_api, now, reading))
             .collect();
         let accounts = stream::iter(accounts).buffered(JOURNALS_AT_ONCE);
         let replicas = timeout(STORE_TIMEOUT, console.replicas.living());
@@ -162,6 +163,7 @@ impl View {
             state: State::Fine,
             problems: Vec::new(),
             accounts,
+            calls_limit: settings.credentials.daily_token_calls.into(),
             store: StoreView {
                 shared: console.api.store.is_shared(),
                 error: health.error.map(|error| error.message),
@@ -169,7 +171,7 @@ impl View {
             },
             wechat: hour.recent(|counts| counts.wechat_answered, |counts| counts.wechat_failed),
             images: (
-                console.image_store,
+                settings.image_store.backend,
                 hour.recent(|counts| counts.stored, |counts| counts.not_stored),
             ),
             counts,
@@ -181,7 +183,7 @@ impl View {
             replica: console.replicas.own().name.clone(),
             replicas: replicas.ok().and_then(Result::ok),
             uptime: console.started.elapsed(),
-            actions_open: console.actions_open,
+            actions_open: !settings.internal.operator_key.is_blank(),
         };
         view.judge(console.api.stopping.is_cancelled());
         view
@@ -210,7 +212,7 @@ impl View {
                 .iter()
                 .any(|entry| entry.app_id == account.app_id && age(entry, self.now) < DAY);
             add(foreign, Problem::Foreign { app_id: app_id() });
-            let (calls, limit) = (account.calls_today, account.calls_limit);
+            let (calls, limit) = (account.calls_today, self.calls_limit);
             let spent = limit > 0 && calls >= limit;
             add(spent, Problem::CallsSpent { app_id: app_id() });
             let nearly = limit > 0 && !spent && calls * 10 >= limit * 8;
@@ -237,6 +239,7 @@ pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
 async fn gather_account(
     console: &Console,
     account: &Account,
+    token_api: TokenApi,
     now: SystemTime,
     reading: Reading,
 ) -> (AccountView, Option<Vec<Entry>>) {
@@ -261,12 +264,11 @@ async fn gather_account(
     });
     let known = journal.as_deref().unwrap_or_default();
     let view = AccountView {
-        token_api: console.token_apis.get(&app_id).copied().unwrap_or_default(),
+        token_api,
         credentials: (account.credentials.kinds().iter())
             .map(|kind| credential(account, *kind, known, now))
             .collect(),
         calls_today: calls.unwrap_or_default(),
-        calls_limit: console.daily_token_calls,
         app_id,
     };
     (view, journal)
@@ -290,19 +292,13 @@ fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime)
             since: now - held_for,
         }
     });
-    let failing = match status.failing {
-        Some(unavailable) => Some(backing_off(unavailable)),
-        None => last_failure(kind, journal).filter(|_| held.is_none()),
-    };
-    CredentialView { kind, held, failing }
-}
-
-fn backing_off(unavailable: Unavailable) -> Failing {
-    Failing {
+    let failing = status.failing.map(|unavailable| Failing {
         reason: unavailable.reason,
         errcode: unavailable.errcode.map(|code| code.0),
         retry_after: Some(unavailable.retry_after),
-    }
+    });
+    let failing = failing.or_else(|| last_failure(kind, journal).filter(|_| held.is_none()));
+    CredentialView { kind, held, failing }
 }
 
 /// The last failure in the journal, if nothing was obtained since.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::credentials::Event;
-use crate::http::internal::console::localizer::Localizer;
+use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
 use crate::http::internal::console::timeline::{Entry, Line};

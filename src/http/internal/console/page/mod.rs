@@ -5,13 +5,11 @@ mod accounts;
 mod chart;
 pub(super) mod explain;
 mod journal;
-mod replicas;
 mod traffic;
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::language::Language;
-use super::localizer::Localizer;
+use super::language::{Language, Localizer};
 use super::text;
 use super::time;
 use super::view::{AccountView, Problem, State, View};
@@ -95,7 +93,7 @@ fn fresh(view: &View, loc: Localizer) -> Markup {
                 }
                 div.side {
                     (traffic::dependencies(view, loc))
-                    (replicas::replicas(view, loc))
+                    (traffic::replicas(view, loc))
                     (traffic::traffic(view, loc))
                 }
                 (journal::timeline(view, loc))
@@ -105,7 +103,7 @@ fn fresh(view: &View, loc: Localizer) -> Markup {
 }
 
 fn header(loc: Localizer) -> Markup {
-    let [day, hour, minute, second] = time::units(loc.language);
+    let [day, hour, minute, second] = loc.language.units();
     html! {
         header {
             img.logo src=(loc.file("icon.svg")) width="40" height="40" alt="";

@@ -59,8 +59,8 @@ fn view(entries: &[Entry]) -> View {
             token_api: TokenApi::Stable,
             credentials: [Kind::AccessToken, Kind::JsapiTicket].map(held).into(),
             calls_today: 12,
-            calls_limit: 500,
         }],
+        calls_limit: 500,
         store: StoreView {
             shared: true,
             error: None,
@@ -118,7 +118,7 @@ fn every_replica_is_shown_with_version_and_age() {
             assert!(section.contains(text), "{section}");
         }
         assert!(
-            section.contains(&time::duration(Duration::from_hours(2), language)),
+            section.contains(&language.duration(Duration::from_hours(2))),
             "{section}"
         );
         assert_eq!(
@@ -160,8 +160,8 @@ fn journal_facts_are_shown_in_both_languages() {
     ]);
     for language in BOTH {
         let page = html(&view, language);
-        let two_hours = time::duration(Duration::from_hours(2), language);
-        let ninety_minutes = time::duration(Duration::from_mins(90), language);
+        let two_hours = language.duration(Duration::from_hours(2));
+        let ninety_minutes = language.duration(Duration::from_mins(90));
         let shown = [
             language.text(text::FOREIGN_ASK).to_owned(),
             language.format(text::FOREIGN_LOST, &[&ninety_minutes]),
