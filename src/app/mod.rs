@@ -106,7 +106,7 @@ impl App {
             settings,
             lifecycle,
             server: Server {
-                malformed: Some(stack.metrics.malformed()),
+                malformed: Some(stack.metrics.clone()),
                 ..Server::default()
             },
         })

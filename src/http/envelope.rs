@@ -76,21 +76,15 @@ pub struct Failure<'a> {
 /// A failure on its way to the caller. A layer, which knows the request's id, makes the body.
 #[derive(Debug, Clone)]
 pub struct ApiError {
-    /// Which row of the table.
     pub code: Code,
-    /// The message for the caller.
     pub message: String,
-    /// WeChat's own code, if it gave one.
     pub errcode: Option<ErrCode>,
-    /// When to come back.
     pub retry_after: Option<Duration>,
     /// Logged, but not sent to the caller.
     pub detail: Option<String>,
 }
 
 impl ApiError {
-    /// A failure with this `message` for the caller.
-    #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -102,13 +96,10 @@ impl ApiError {
     }
 
     /// A failure with the table's message.
-    #[must_use]
     pub fn plain(code: Code) -> Self {
         Self::new(code, code.when())
     }
 
-    /// Adds a detail for the log.
-    #[must_use]
     pub fn with_detail(self, detail: impl std::fmt::Display) -> Self {
         Self {
             detail: Some(detail.to_string()),
@@ -116,14 +107,10 @@ impl ApiError {
         }
     }
 
-    /// Adds WeChat's own code.
-    #[must_use]
     pub fn with_errcode(self, errcode: Option<ErrCode>) -> Self {
         Self { errcode, ..self }
     }
 
-    /// Adds when to come back.
-    #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
@@ -131,8 +118,6 @@ impl ApiError {
         }
     }
 
-    /// The envelope, for the request `id`.
-    #[must_use]
     pub fn envelope(&self, id: &RequestId) -> Response<Body> {
         let failure = Failure {
             code: self.code.number(),
@@ -198,27 +183,19 @@ impl From<CallError> for ApiError {
             CallError::Refused { code, .. } if code.meaning() == Meaning::MediaUnknown => Code::MediaNotFound,
             CallError::Refused { .. } => Code::WechatRefused,
         };
-        let failure = Self::plain(code).with_errcode(error.errcode());
-        let failure = match error.retry_after() {
-            Some(wait) => failure.with_retry_after(wait),
-            None => failure,
-        };
-        failure.with_detail(error)
+        Self {
+            retry_after: error.retry_after(),
+            ..Self::plain(code).with_errcode(error.errcode()).with_detail(error)
+        }
     }
 }
 
 /// The first thing that is wrong with what the caller sent.
 impl From<ValidationErrors> for ApiError {
     fn from(errors: ValidationErrors) -> Self {
-        let fields = errors.field_errors();
-        let message = fields
-            .values()
-            .flat_map(|errors| errors.iter())
-            .find_map(|error| error.message.clone());
-        Self::new(
-            Code::ParamInvalid,
-            message.unwrap_or_else(|| Code::ParamInvalid.when().into()),
-        )
+        let mut errors = errors.field_errors().into_values().flatten();
+        let message = errors.find_map(|error| error.message.clone());
+        Self::new(Code::ParamInvalid, message.unwrap_or(Code::ParamInvalid.when().into()))
     }
 }
 

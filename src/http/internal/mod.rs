@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, any, get, post};
 use prometheus::TextEncoder;
 use tower::Layer;
 use tower::util::MapRequestLayer;
@@ -30,7 +30,8 @@ use super::public::{Api, health};
 use super::{ApiError, Code};
 use crate::metrics::Metrics;
 use crate::wechat::WeChatClient;
-use pass_through::{Hosts, refuse_other_targets};
+use answer::Refusal;
+use pass_through::refuse_other_targets;
 use spelling::{STABLE_TOKEN, TICKET, TOKEN};
 use state::Internal;
 
@@ -57,7 +58,7 @@ pub fn routes(
         ..stack.clone()
     };
     let settings = api.settings.load_full();
-    let targets = from_fn_with_state(Hosts::new(&settings), refuse_other_targets);
+    let targets = from_fn_with_state(Arc::clone(&settings), refuse_other_targets);
     let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
     let console = console::routes(&settings.internal, console);
     let pass_through = Router::new().fallback(pass_through::pass_through);
@@ -76,24 +77,17 @@ pub fn routes(
     Ok(also_below(&settings.internal.base_path, Router::new(), straight))
 }
 
-/// The token and the ticket, under WeChat's own paths.
+/// The token and the ticket, under WeChat's own paths and with its refusals of other methods.
 fn shared_credential() -> Router<Arc<Internal>> {
+    let (get_or_post, requires_get) = (MethodFilter::GET.or(MethodFilter::POST), || {
+        any(async || Refusal::new(43001, "require GET method"))
+    });
     Router::new()
-        .route(
-            TOKEN,
-            get(token::get_token)
-                .post(token::get_token)
-                .fallback(token::requires_get),
-        )
+        .route(TOKEN, requires_get().on(get_or_post, token::get_token))
+        .route(TICKET, requires_get().on(get_or_post, ticket::get_ticket))
         .route(
             STABLE_TOKEN,
-            post(token::get_stable_token).fallback(token::requires_post),
-        )
-        .route(
-            TICKET,
-            get(ticket::get_ticket)
-                .post(ticket::get_ticket)
-                .fallback(token::requires_get),
+            post(token::get_stable_token).fallback(async || Refusal::new(43002, "require POST method")),
         )
 }
 

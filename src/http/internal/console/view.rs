@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::state::Console;
+use super::text;
 use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
@@ -15,6 +16,7 @@ use crate::directory::Account;
 use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
 use crate::store::keys;
+use crate::words::Words;
 
 /// All data of the page.
 pub(super) struct View {
@@ -51,19 +53,9 @@ pub(super) enum State {
     Down,
 }
 
-/// A problem that an operator should look at.
+/// A problem that an operator should look at: its text, and what that is filled with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Problem {
-    Draining,
-    NoCredential { app_id: String, kind: Kind },
-    Failing { app_id: String, kind: Kind },
-    StoreDown,
-    WeChatDown,
-    ImagesDown,
-    CallsSpent { app_id: String },
-    CallsNearlySpent { app_id: String },
-    Foreign { app_id: String },
-}
+pub(super) struct Problem(pub(super) Words, pub(super) Vec<String>);
 
 pub(super) struct StoreView {
     pub(super) shared: bool,
@@ -180,7 +172,7 @@ impl View {
             foreign: foreign.cloned().collect(),
             timeline: timeline::fold(entries, LINES),
             journal_read,
-            replica: console.replicas.own().name.clone(),
+            replica: console.replicas.own.name.clone(),
             replicas: replicas.ok().and_then(Result::ok),
             uptime: console.started.elapsed(),
             actions_open: !settings.internal.operator_key.is_blank(),
@@ -192,31 +184,29 @@ impl View {
     /// Determines the problems, and from them the state of the whole.
     pub(super) fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
-        let mut add = |is_so: bool, problem: Problem| problems.extend(is_so.then_some(problem));
+        let mut add = |is_so: bool, text: Words, names: &[&str]| {
+            let problem = || Problem(text, names.iter().copied().map(str::to_owned).collect());
+            problems.extend(is_so.then(problem));
+        };
         // What concerns all accounts comes first, since only the first are shown.
-        add(draining, Problem::Draining);
-        add(self.store.error.is_some(), Problem::StoreDown);
-        add(self.wechat.working == Some(false), Problem::WeChatDown);
-        add(self.images.1.working == Some(false), Problem::ImagesDown);
+        add(draining, text::PROBLEM_DRAINING, &[]);
+        add(self.store.error.is_some(), text::PROBLEM_STORE, &[]);
+        add(self.wechat.working == Some(false), text::PROBLEM_WECHAT, &[]);
+        add(self.images.1.working == Some(false), text::PROBLEM_IMAGES, &[]);
         for account in &self.accounts {
-            let app_id = || account.app_id.clone();
+            let app_id = account.app_id.as_str();
             for credential in &account.credentials {
-                let kind = credential.kind;
-                let held = credential.held.is_some();
-                add(!held, Problem::NoCredential { app_id: app_id(), kind });
-                let failing = held && credential.failing.is_some();
-                add(failing, Problem::Failing { app_id: app_id(), kind });
+                let (names, held) = ([app_id, credential.kind.label()], credential.held.is_some());
+                add(!held, text::PROBLEM_NO_CREDENTIAL, &names);
+                add(held && credential.failing.is_some(), text::PROBLEM_FAILING, &names);
             }
-            let foreign = self
-                .foreign
-                .iter()
-                .any(|entry| entry.app_id == account.app_id && age(entry, self.now) < DAY);
-            add(foreign, Problem::Foreign { app_id: app_id() });
+            let is_recent = |entry: &Entry| entry.app_id == app_id && age(entry, self.now) < DAY;
+            add(self.foreign.iter().any(is_recent), text::PROBLEM_FOREIGN, &[app_id]);
             let (calls, limit) = (account.calls_today, self.calls_limit);
             let spent = limit > 0 && calls >= limit;
-            add(spent, Problem::CallsSpent { app_id: app_id() });
+            add(spent, text::PROBLEM_CALLS_SPENT, &[app_id]);
             let nearly = limit > 0 && !spent && calls * 10 >= limit * 8;
-            add(nearly, Problem::CallsNearlySpent { app_id: app_id() });
+            add(nearly, text::PROBLEM_CALLS_NEARLY, &[app_id]);
         }
         let serves = |account: &AccountView| account.credentials.iter().all(|credential| credential.held.is_some());
         self.state = if draining || !self.accounts.iter().any(serves) {

@@ -240,11 +240,8 @@ fn banner_distinguishes_degraded_from_down() {
     view.accounts[0].calls_today = 450;
     view.judge(false);
     assert_eq!(view.state, State::Degraded);
-    let app_id = APP_ID.to_owned();
-    assert_eq!(
-        view.problems,
-        [Problem::StoreDown, Problem::CallsNearlySpent { app_id }]
-    );
+    let nearly = Problem(text::PROBLEM_CALLS_NEARLY, vec![APP_ID.to_owned()]);
+    assert_eq!(view.problems, [Problem(text::PROBLEM_STORE, Vec::new()), nearly]);
     view.judge(true);
     assert_eq!(view.state, State::Down);
 }
@@ -252,11 +249,8 @@ fn banner_distinguishes_degraded_from_down() {
 #[test]
 fn banner_counts_what_it_does_not_show() {
     let mut view = view(&[]);
-    let no_token = |number: usize| Problem::NoCredential {
-        app_id: format!("wx{number:016}"),
-        kind: Kind::AccessToken,
-    };
-    view.problems = (0..12).map(no_token).collect();
+    let spent = |number| Problem(text::PROBLEM_CALLS_SPENT, vec![format!("wx{number:016}")]);
+    view.problems = (0..12).map(spent).collect();
     let page = html(&view, Language::English);
     assert!(
         page.contains("wx0000000000000009") && !page.contains("wx0000000000000010"),
