@@ -5,7 +5,6 @@
 //! streamed in both directions.
 
 mod activity;
-mod certificate;
 mod error;
 
 use std::time::Duration;
@@ -17,8 +16,7 @@ use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder
 use tokio::time::timeout;
 
 pub(crate) use activity::LastActivity;
-pub use certificate::{certificate_cure, certificate_problem};
-pub use error::{ReadError, SendError, cause};
+pub use error::{ReadError, SendError, cause, certificate_cure, certificate_problem};
 
 use crate::settings::values::HttpProxy;
 use crate::settings::{self, UnusableSetting};

@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, any, get, post};
+use axum::routing::{MethodFilter, get, on, post};
 use prometheus::TextEncoder;
 use tower::Layer;
 use tower::util::MapRequestLayer;
@@ -79,12 +79,11 @@ pub fn routes(
 
 /// The token and the ticket, under WeChat's own paths and with its refusals of other methods.
 fn shared_credential() -> Router<Arc<Internal>> {
-    let (get_or_post, requires_get) = (MethodFilter::GET.or(MethodFilter::POST), || {
-        any(async || Refusal::new(43001, "require GET method"))
-    });
+    let get_or_post = MethodFilter::GET.or(MethodFilter::POST);
+    let requires_get = async || Refusal::new(43001, "require GET method");
     Router::new()
-        .route(TOKEN, requires_get().on(get_or_post, token::get_token))
-        .route(TICKET, requires_get().on(get_or_post, ticket::get_ticket))
+        .route(TOKEN, on(get_or_post, token::get_token).fallback(requires_get))
+        .route(TICKET, on(get_or_post, ticket::get_ticket).fallback(requires_get))
         .route(
             STABLE_TOKEN,
             post(token::get_stable_token).fallback(async || Refusal::new(43002, "require POST method")),

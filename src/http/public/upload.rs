@@ -17,7 +17,7 @@ use validator::{Validate, ValidationError};
 
 use super::docs::UploadFailures;
 use super::{Api, unknown_account};
-use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
+use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId, media_type, text_of};
 use crate::wechat::MediaId;
 
 /// The longest body that is read. A media id has some 64 characters.
@@ -101,34 +101,23 @@ pub(super) async fn upload_photo(
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let kind = media_type(headers);
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+    let announced = text_of(headers, header::CONTENT_LENGTH).parse::<u64>();
+    if announced.is_ok_and(|length| length > MAX_BODY as u64) {
         return Err(ApiError::plain(Code::BodyTooLarge));
     }
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::plain(Code::BodyTooLarge)),
         Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body did not arrive whole").with_detail(error)),
-        Err(_) => Err(ApiError::new(
-            Code::RequestTimeout,
-            "the body did not arrive within 10 seconds",
-        )),
+        Err(_) => {
+            let message = "the body did not arrive within 10 seconds";
+            Err(ApiError::new(Code::RequestTimeout, message))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, header};
 use maud::{Markup, html};
 
 use super::time;
+use crate::http::text_of;
 use crate::words::Words;
 
 /// The page's languages.
@@ -91,14 +92,12 @@ impl Language {
 
     /// The language of an earlier choice or of the browser; English by default.
     pub(super) fn of_headers(headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let remembered = text(header::COOKIE).and_then(|cookies| {
-            let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
-            cookies.find(|(name, _)| *name == COOKIE).map(|(_, code)| code)
-        });
+        let cookies = text_of(headers, header::COOKIE).split(';');
+        let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
+        let remembered = cookies.find(|(name, _)| *name == COOKIE);
         remembered
-            .and_then(Self::of_range)
-            .or_else(|| text(header::ACCEPT_LANGUAGE).and_then(Self::preferred))
+            .and_then(|(_, code)| Self::of_range(code))
+            .or_else(|| Self::preferred(text_of(headers, header::ACCEPT_LANGUAGE)))
             .unwrap_or(Self::English)
     }
 

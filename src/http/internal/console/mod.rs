@@ -28,6 +28,7 @@ use tower_http::validate_request::ValidateRequestHeaderLayer;
 use language::Language;
 use view::View;
 
+use crate::http::text_of;
 use crate::settings;
 use crate::settings::values::HostPattern;
 
@@ -94,9 +95,8 @@ async fn with_security_headers(response: Response) -> impl IntoResponse {
 fn may_be_reached(allowed: &[HostPattern]) -> impl Fn(&mut Request) -> Result<(), Response> + Clone + use<> {
     let allowed: Arc<[HostPattern]> = allowed.into();
     move |request| {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.and_then(|host| host.parse::<Authority>().ok());
-        if allowed.is_empty() || host.is_some_and(|host| is_allowed(host.host(), &allowed)) {
+        let host = text_of(request.headers(), header::HOST).parse::<Authority>();
+        if allowed.is_empty() || host.is_ok_and(|host| is_allowed(host.host(), &allowed)) {
             return Ok(());
         }
         let text = "The console does not answer to this name: add it to internal.allowed_hosts.\n";

@@ -7,7 +7,6 @@
 
 use std::net::IpAddr;
 
-use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
@@ -17,8 +16,8 @@ use super::body::Received;
 use super::target::{is_of_users, takes_secret};
 use super::{Internal, headers, parameters};
 use crate::credentials::Ours;
-use crate::http::ClientAddress;
 use crate::http::internal::answer::Refusal;
+use crate::http::{ClientAddress, media_type};
 use crate::secret::Secret;
 use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
@@ -93,10 +92,7 @@ impl<'a> ProxiedCall<'a> {
     }
 
     fn posts_form(&self) -> bool {
-        let kind = self.head.headers.get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        media_type(&self.head.headers) == "application/x-www-form-urlencoded"
     }
 
     async fn current_in_place_of(&self, token: &Secret) -> Result<Option<Secret>, Refusal> {
