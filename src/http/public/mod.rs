@@ -36,7 +36,6 @@ use crate::upload::MediaRelay;
 
 /// What the handlers need; they share one behind an [`Arc`].
 pub struct Api {
-    /// The accounts.
     pub(crate) directory: Arc<Directory>,
     /// Brings photos into the image store.
     pub relay: MediaRelay,
@@ -44,9 +43,7 @@ pub struct Api {
     pub store: Arc<dyn SharedStore>,
     /// The image store, if the gateway serves it itself.
     pub local: Option<Arc<LocalStore>>,
-    /// The settings in use.
     pub settings: CurrentSettings,
-    /// Who may upload.
     pub auth: ArcSwap<Auth>,
     /// Signatures per client.
     pub jssdk_limit: RateLimit,

@@ -13,8 +13,6 @@ use crate::settings::Rate;
 pub struct RateLimit(Option<RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>>);
 
 impl RateLimit {
-    /// A limit of `rate`.
-    #[must_use]
     pub fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| RateLimiter::hashmap(Quota::per_second(rate.per_second).allow_burst(rate.burst))))
     }

@@ -92,10 +92,8 @@ pub(super) async fn sign_page(
     api.jssdk_limit.check(client.0)?;
     let query = SignQuery::parse(query.as_deref().unwrap_or_default())?;
     let page = PageUrl::parse(&query.url)?;
-    let account = api
-        .directory
-        .find(query.app_id.as_deref())
-        .ok_or_else(unknown_account)?;
+    let account = api.directory.find(query.app_id.as_deref());
+    let account = account.ok_or_else(unknown_account)?;
     if !account.signs(&page) {
         let message = format!("{} is not under any of this account's js_domains", page.host());
         return Err(ApiError::new(Code::DomainNotAllowed, message));
@@ -105,15 +103,11 @@ pub(super) async fn sign_page(
     {
         tracing::debug!(host = page.host(), "{}", warning.words().en);
     }
-    let ticket = account.credentials.ticket().await.ok_or_else(signs_no_pages)??;
-    Ok(signed(account, ticket.value.expose(), &page, &id))
-}
-
-fn signs_no_pages() -> ApiError {
-    ApiError::new(
-        Code::AccountUnknown,
-        "this account signs no pages: its jsapi is false in the settings",
-    )
+    let Some(ticket) = account.credentials.ticket().await else {
+        let message = "this account signs no pages: its jsapi is false in the settings";
+        return Err(ApiError::new(Code::AccountUnknown, message));
+    };
+    Ok(signed(account, ticket?.value.expose(), &page, &id))
 }
 
 fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: &RequestId) -> Response {

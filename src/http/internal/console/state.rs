@@ -29,7 +29,6 @@ pub struct Console {
 
 impl Console {
     /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
-    #[must_use]
     pub(crate) fn start(
         api: Arc<Api>,
         metrics: Metrics,

@@ -22,7 +22,7 @@ use crate::secret::Secret;
 use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
 /// The parameter that carries a token.
-pub(super) const ACCESS_TOKEN: &str = "access_token";
+const ACCESS_TOKEN: &str = "access_token";
 
 /// Retries after a rejected token: a call with an older token is retried with the current one, which may turn
 /// out to be invalid too.
@@ -71,11 +71,16 @@ impl<'a> ProxiedCall<'a> {
         if let Some(token) = &self.token
             && let Some(current) = self.current_in_place_of(token).await?
         {
-            self.head.query =
-                (self.head.query.take()).map(|query| parameters::replaced(&query, ACCESS_TOKEN, &current));
-            self.token = Some(current);
+            self.set_token(current);
         }
         Ok(())
+    }
+
+    /// Puts `token` into the query, in place of the one that is there.
+    pub(super) fn set_token(&mut self, token: Secret) {
+        let query = parameters::with(self.head.query.as_deref(), ACCESS_TOKEN, &token);
+        self.head.query = Some(query);
+        self.token = Some(token);
     }
 
     /// Replaces the token in the form that is posted, if there is none in the query.
@@ -125,11 +130,7 @@ impl<'a> ProxiedCall<'a> {
                 token = token.fingerprint(),
                 "WeChat rejected the token of a call that is passed through; it is retried with this one"
             );
-            self.head.query = self
-                .head
-                .query
-                .map(|query| parameters::replaced(&query, ACCESS_TOKEN, &token));
-            self.token = Some(token);
+            self.set_token(token);
             answer = self.call(CallBody::Whole(whole.clone())).await?;
         }
         // A token that is rejected even then is replaced too; the caller gets WeChat's response.

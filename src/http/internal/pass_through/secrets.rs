@@ -61,12 +61,10 @@ impl Internal {
         call: &ProxiedCall<'_>,
     ) -> Result<Option<Secret>, Refusal> {
         let [app_id, others @ ..] = app_ids else {
-            let missing = Refusal::new(41002, "appid missing");
-            return if secrets.is_empty() {
-                Ok(None)
-            } else {
-                Err(self.refuse("malformed", missing))
-            };
+            if secrets.is_empty() {
+                return Ok(None);
+            }
+            return Err(self.refuse("malformed", Refusal::new(41002, "appid missing")));
         };
         if others.iter().any(|other| other != app_id) {
             return Err(self.refuse("malformed", Refusal::new(40013, "invalid appid: there are two")));
@@ -116,12 +114,10 @@ impl<'a> Fields<'a> {
 
     fn values(&self, name: &str) -> Vec<String> {
         match self {
-            Self::Json(object) => object
-                .get(name)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
+            Self::Json(object) => {
+                let value = object.get(name).and_then(Value::as_str);
+                value.map(str::to_owned).into_iter().collect()
+            }
             Self::Form(form) => parameters::values(form, name),
         }
     }

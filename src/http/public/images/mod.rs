@@ -100,10 +100,8 @@ fn answer(status: StatusCode, content: &Content, picture: StoredPicture, range: 
 
 fn unreadable(name: &str, error: &io::Error) -> ApiError {
     if error.kind() == io::ErrorKind::TimedOut {
-        let busy = ApiError::new(
-            Code::Overloaded,
-            "pictures can't be read at the moment; see Retry-After",
-        );
+        let message = "pictures can't be read at the moment; see Retry-After";
+        let busy = ApiError::new(Code::Overloaded, message);
         return busy.with_retry_after(RETRY_AFTER).with_detail(error);
     }
     ApiError::plain(Code::Internal).with_detail(format!("the picture {name} can't be read: {error}"))

@@ -98,12 +98,8 @@ fn failing_view(failing: &Failing, class: &str, loc: Localizer) -> Markup {
 
 /// What an operator can do about a refusal, as a sentence.
 fn cure(errcode: i64, loc: Localizer) -> String {
-    let cure = ErrCode(errcode).meaning_of_token_call().cure();
-    sentence(loc.text(cure))
-}
-
-/// English cures are also part of log lines, so they have neither a capital nor a full stop.
-fn sentence(cure: &str) -> String {
+    let cure = loc.text(ErrCode(errcode).meaning_of_token_call().cure());
+    // English cures are also part of log lines, so they have neither a capital nor a full stop.
     let (first, rest) = cure.split_at_checked(1).unwrap_or(("", cure));
     let stop = if cure.ends_with('。') { "" } else { "." };
     format!("{}{rest}{stop}", first.to_ascii_uppercase())
