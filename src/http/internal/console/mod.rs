@@ -1,7 +1,7 @@
 //! `/console`: the operator's page, rendered on the server in Chinese or English. It loads no file from elsewhere;
 //! a small script refreshes it and sends the operator's actions.
 //!
-//! `view` gathers plain data, `page` renders it with the texts of `text`.
+//! `view` gathers the data and judges them, `page` renders them; both take their words from `text`.
 
 mod explain;
 mod language;
