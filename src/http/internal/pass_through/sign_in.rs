@@ -1,7 +1,5 @@
 //! Calls without a token of their own: a client's secret, as a bearer token, has the current one put in.
 
-use std::net::IpAddr;
-
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::Internal;
@@ -21,7 +19,7 @@ impl Internal {
         if call.has_token() {
             return Ok(());
         }
-        let Some((account, client)) = self.signed_in(headers, call.caller)? else {
+        let Some((account, client)) = self.signed_in(headers)? else {
             return Ok(());
         };
         if !call.takes_account_token() {
@@ -43,7 +41,6 @@ impl Internal {
     pub(in crate::http::internal) fn signed_in(
         &self,
         headers: &HeaderMap,
-        caller: IpAddr,
     ) -> Result<Option<(&Account, TokenClient)>, Refusal> {
         if !has_bearer(headers) {
             return Ok(None);
@@ -55,9 +52,10 @@ impl Internal {
         let secret = bearer(headers).map(Secret::new).filter(|secret| !secret.is_blank());
         let secret = secret.ok_or_else(|| wrong("send one Authorization: Bearer <a client's secret>"))?;
         let directory = &self.api.directory;
+        let clients = self.clients.with_secret(&secret);
         let allowed = |account: &Account| {
-            let client = self.clients.identify(account.app_id(), &secret, caller).ok()?;
-            matches!(client, TokenClient::Named(_)).then_some(client)
+            let client = clients.iter().find(|client| client.may_use(account.app_id()))?;
+            Some(TokenClient::Named(client.name.clone()))
         };
         if let Some(name) = headers.get(APP_ID) {
             let account = directory.find(Some(name.to_str().unwrap_or_default())).ok_or_else(|| {
