@@ -28,32 +28,20 @@ impl Account {
     }
 }
 
-/// The accounts in the settings' order; the first is the default one. Never empty.
-pub(crate) struct Directory {
-    default: Account,
-    others: Vec<Account>,
-}
+/// The accounts in the settings' order; the first is the default one.
+pub(crate) struct Directory(pub(crate) Vec<Account>);
 
 impl Directory {
-    /// `None` if there are no accounts.
-    pub(crate) fn new(accounts: Vec<Account>) -> Option<Self> {
-        let mut accounts = accounts.into_iter();
-        Some(Self {
-            default: accounts.next()?,
-            others: accounts.collect(),
-        })
-    }
-
     /// The account that `app_id` names, or the default one for `None`. A linear search, because a company has a handful
     /// of accounts.
     pub(crate) fn find(&self, app_id: Option<&str>) -> Option<&Account> {
         match app_id {
-            None => Some(&self.default),
+            None => self.0.first(),
             Some(app_id) => self.all().find(|account| account.app_id().as_str() == app_id),
         }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Account> {
-        std::iter::once(&self.default).chain(&self.others)
+        self.0.iter()
     }
 }

@@ -3,8 +3,7 @@
 
 #[cfg(target_os = "linux")]
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::MetricFamily;
-use prometheus::{IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{IntGauge, Opts, Registry};
 
 use crate::credentials::CredentialMetrics;
 use crate::upload::UploadMetrics;
@@ -13,7 +12,7 @@ use crate::wechat::WeChatMetrics;
 /// The gateway's metrics.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Registry,
+    pub(crate) registry: Registry,
     /// Calls to WeChat.
     pub wechat: WeChatMetrics,
     /// Tokens and tickets.
@@ -47,22 +46,5 @@ impl Metrics {
             redis_up,
             registry,
         })
-    }
-
-    /// For the metrics of modules that depend on this one.
-    #[must_use]
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// The current values of all metrics, for the console.
-    #[must_use]
-    pub fn families(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
-    }
-
-    /// All metrics in Prometheus' text format.
-    pub fn render(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }

@@ -32,7 +32,8 @@ pub(crate) struct Replica {
 /// The replicas that share a store.
 pub(crate) struct Replicas {
     store: Arc<dyn SharedStore>,
-    own: Replica,
+    /// This process.
+    pub(crate) own: Replica,
 }
 
 impl Replica {
@@ -59,11 +60,6 @@ impl Replicas {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Self { store, own }
-    }
-
-    /// This process.
-    pub(crate) fn own(&self) -> &Replica {
-        &self.own
     }
 
     /// Renews this process's mark until `end` is cancelled, and removes it then. If the store fails, the next round

@@ -88,13 +88,6 @@ impl App {
         };
         let api = Arc::new(builder.api(images)?);
         let stack = builder.stack()?;
-        let public_routes = public::Routes {
-            api: Arc::clone(&api),
-            docs: settings.server.docs,
-            base_path: settings.server.base_path.clone(),
-            sandbox: parts.sandbox,
-            request_timeout: settings.server.request_timeout,
-        };
         Ok(Self {
             public: listen("server.listen", settings.server.listen).await?,
             internal: match settings.internal.listen {
@@ -102,13 +95,13 @@ impl App {
                 None => None,
             },
             internal_tls: internal_tls(&settings)?,
-            public_routes: public_routes.around(&stack),
-            internal_routes: builder.internal_routes(&api).around(&stack)?,
+            public_routes: public::routes(&api, parts.sandbox, &stack),
+            internal_routes: builder.internal_routes(&api, &stack)?,
             api,
             settings,
             lifecycle,
             server: Server {
-                malformed: Some(stack.metrics.malformed()),
+                malformed: Some(stack.metrics.clone()),
                 ..Server::default()
             },
         })

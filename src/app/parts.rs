@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
@@ -31,13 +32,13 @@ pub(super) struct Builder<'a> {
     pub(super) lifecycle: &'a Lifecycle,
 }
 
-impl<'a> Builder<'a> {
+impl Builder<'_> {
     pub(super) fn api(&self, images: image_store::OpenStore) -> Result<Api, UnusableSetting> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
         let store = self.shared_store()?;
         Ok(Api {
-            directory: Arc::new(self.directory(&store)?),
+            directory: Arc::new(self.directory(&store)),
             relay: MediaRelay::new(RelayParts {
                 media: settings.media.clone(),
                 media_timeout: settings.wechat.media_timeout,
@@ -71,7 +72,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn directory(&self, store: &Arc<dyn SharedStore>) -> Result<Directory, UnusableSetting> {
+    fn directory(&self, store: &Arc<dyn SharedStore>) -> Directory {
         let lifecycle = self.lifecycle;
         let services = Services {
             store: Arc::clone(store),
@@ -106,7 +107,7 @@ impl<'a> Builder<'a> {
                 js_domains: account.js_domains.clone(),
             }
         });
-        Directory::new(accounts.collect()).ok_or_else(|| UnusableSetting::new("accounts", "there is none"))
+        Directory(accounts.collect())
     }
 
     pub(super) fn stack(&self) -> prometheus::Result<Stack> {
@@ -116,11 +117,11 @@ impl<'a> Builder<'a> {
             headers: public::add_security_headers,
             cors: public::cors(&self.settings.server),
             trusted_proxies: self.settings.server.trusted_proxies.clone().into(),
-            metrics: HttpMetrics::register(self.metrics.registry())?,
+            metrics: HttpMetrics::register(&self.metrics.registry)?,
         })
     }
 
-    pub(super) fn internal_routes(self, api: &Arc<Api>) -> internal::Routes<'a> {
+    pub(super) fn internal_routes(self, api: &Arc<Api>, stack: &Stack) -> prometheus::Result<Router> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
         let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
         let holders = Arc::clone(api);
@@ -136,21 +137,9 @@ impl<'a> Builder<'a> {
         };
         let end = self.lifecycle.tasks_done.clone();
         background.spawn(Arc::clone(&replicas).keep_marked(end, mark_tokens_again));
-        let console = internal::Console::start(
-            self.settings,
-            Arc::clone(api),
-            self.metrics.clone(),
-            replicas,
-            background,
-            stop.clone(),
-        );
-        internal::Routes {
-            settings: self.settings,
-            api: Arc::clone(api),
-            metrics: self.metrics,
-            wechat: self.wechat,
-            console,
-        }
+        let metrics = self.metrics.clone();
+        let console = internal::Console::start(Arc::clone(api), metrics, replicas, background, stop.clone());
+        internal::routes(Arc::clone(api), self.metrics, self.wechat, console, stack)
     }
 }
 

@@ -17,39 +17,39 @@ macro_rules! code_table {
             /// Every code, in the table's order.
             pub const ALL: [Code; [$($number),+].len()] = [$(Code::$code),+];
 
-            /// The HTTP status.
-            #[must_use]
-            pub fn status(self) -> StatusCode {
+            fn row(self) -> (StatusCode, u16, &'static str, &'static str) {
                 match self {
-                    $(Self::$code => StatusCode::$status,)+
-                }
-            }
-
-            /// The stable number, `code` in the envelope.
-            #[must_use]
-            pub fn number(self) -> u16 {
-                match self {
-                    $(Self::$code => $number,)+
-                }
-            }
-
-            /// The stable name, `error` in the envelope.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$code => $name,)+
-                }
-            }
-
-            /// When it is answered, for people.
-            #[must_use]
-            pub fn when(self) -> &'static str {
-                match self {
-                    $(Self::$code => $when,)+
+                    $(Self::$code => (StatusCode::$status, $number, $name, $when),)+
                 }
             }
         }
     };
+}
+
+impl Code {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The stable number, `code` in the envelope.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.row().1
+    }
+
+    /// The stable name, `error` in the envelope.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().2
+    }
+
+    /// When it is answered, for people.
+    #[must_use]
+    pub fn when(self) -> &'static str {
+        self.row().3
+    }
 }
 
 code_table! {

@@ -21,7 +21,7 @@ pub(super) const JSON: &str = "application/json; charset=utf-8";
 
 /// A successful answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Envelope<T> {
+pub struct Envelope<'a, T> {
     /// Always 0.
     #[schema(example = 0)]
     pub code: u16,
@@ -33,27 +33,25 @@ pub struct Envelope<T> {
     /// The request's id, as in the header `X-Request-Id`.
     #[serde(rename = "traceId")]
     #[schema(example = "0a1b2c3d4e5f60718293a4b5c6d7e8f9")]
-    pub trace_id: RequestId,
+    pub trace_id: &'a str,
 }
 
-impl<T: Serialize> Envelope<T> {
+impl<T: Serialize> Envelope<'_, T> {
     /// `data` in a successful answer to the request `id`.
-    pub fn ok(data: T, id: RequestId) -> Response<Body> {
-        no_store(
-            StatusCode::OK,
-            &Self {
-                code: 0,
-                message: "ok",
-                data,
-                trace_id: id,
-            },
-        )
+    pub fn ok(data: T, id: &RequestId) -> Response<Body> {
+        let envelope = Envelope {
+            code: 0,
+            message: "ok",
+            data,
+            trace_id: id.as_str(),
+        };
+        no_store(StatusCode::OK, &envelope)
     }
 }
 
 /// A failed answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Failure {
+pub struct Failure<'a> {
     /// The failure's stable number.
     #[schema(example = 1001)]
     pub code: u16,
@@ -61,7 +59,7 @@ pub struct Failure {
     #[schema(example = "PARAM_INVALID")]
     pub error: &'static str,
     /// What went wrong, for people.
-    pub message: String,
+    pub message: &'a str,
     /// WeChat's own code, if it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 40164)]
@@ -72,27 +70,21 @@ pub struct Failure {
     /// The request's id, as in the header `X-Request-Id`.
     #[serde(rename = "traceId")]
     #[schema(example = "0a1b2c3d4e5f60718293a4b5c6d7e8f9")]
-    pub trace_id: RequestId,
+    pub trace_id: &'a str,
 }
 
 /// A failure on its way to the caller. A layer, which knows the request's id, makes the body.
 #[derive(Debug, Clone)]
 pub struct ApiError {
-    /// Which row of the table.
     pub code: Code,
-    /// The message for the caller.
     pub message: String,
-    /// WeChat's own code, if it gave one.
     pub errcode: Option<ErrCode>,
-    /// When to come back.
     pub retry_after: Option<Duration>,
     /// Logged, but not sent to the caller.
     pub detail: Option<String>,
 }
 
 impl ApiError {
-    /// A failure with this `message` for the caller.
-    #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -104,13 +96,10 @@ impl ApiError {
     }
 
     /// A failure with the table's message.
-    #[must_use]
     pub fn plain(code: Code) -> Self {
         Self::new(code, code.when())
     }
 
-    /// Adds a detail for the log.
-    #[must_use]
     pub fn with_detail(self, detail: impl std::fmt::Display) -> Self {
         Self {
             detail: Some(detail.to_string()),
@@ -118,14 +107,10 @@ impl ApiError {
         }
     }
 
-    /// Adds WeChat's own code.
-    #[must_use]
     pub fn with_errcode(self, errcode: Option<ErrCode>) -> Self {
         Self { errcode, ..self }
     }
 
-    /// Adds when to come back.
-    #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
@@ -133,16 +118,14 @@ impl ApiError {
         }
     }
 
-    /// The envelope, for the request `id`.
-    #[must_use]
-    pub fn envelope(&self, id: RequestId) -> Response<Body> {
+    pub fn envelope(&self, id: &RequestId) -> Response<Body> {
         let failure = Failure {
             code: self.code.number(),
             error: self.code.name(),
-            message: self.message.clone(),
+            message: &self.message,
             errcode: self.errcode.map(|code| code.0),
             data: None,
-            trace_id: id,
+            trace_id: id.as_str(),
         };
         (retry_after(self.retry_after), no_store(self.code.status(), &failure)).into_response()
     }
@@ -200,27 +183,19 @@ impl From<CallError> for ApiError {
             CallError::Refused { code, .. } if code.meaning() == Meaning::MediaUnknown => Code::MediaNotFound,
             CallError::Refused { .. } => Code::WechatRefused,
         };
-        let failure = Self::plain(code).with_errcode(error.errcode());
-        let failure = match error.retry_after() {
-            Some(wait) => failure.with_retry_after(wait),
-            None => failure,
-        };
-        failure.with_detail(error)
+        Self {
+            retry_after: error.retry_after(),
+            ..Self::plain(code).with_errcode(error.errcode()).with_detail(error)
+        }
     }
 }
 
 /// The first thing that is wrong with what the caller sent.
 impl From<ValidationErrors> for ApiError {
     fn from(errors: ValidationErrors) -> Self {
-        let fields = errors.field_errors();
-        let message = fields
-            .values()
-            .flat_map(|errors| errors.iter())
-            .find_map(|error| error.message.clone());
-        Self::new(
-            Code::ParamInvalid,
-            message.unwrap_or_else(|| Code::ParamInvalid.when().into()),
-        )
+        let mut errors = errors.field_errors().into_values().flatten();
+        let message = errors.find_map(|error| error.message.clone());
+        Self::new(Code::ParamInvalid, message.unwrap_or(Code::ParamInvalid.when().into()))
     }
 }
 

@@ -19,8 +19,7 @@ pub struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Registers the metrics with `registry`.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         // Signing takes microseconds, an upload seconds.
         let buckets = vec![
             0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -42,15 +41,19 @@ impl HttpMetrics {
         })
     }
 
-    /// Counts malformed requests, as a route of their own.
-    #[must_use]
-    pub fn malformed(&self) -> MalformedRequests {
-        MalformedRequests(self.requests.clone())
+    /// Counts a request that is no HTTP, which hyper refused with this error before any route was asked, as a route of
+    /// its own and under the status that hyper answers it with.
+    pub(super) fn count_malformed(&self, error: &hyper::Error) {
+        let status = if error.is_parse_too_large() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        let labels = ["malformed", "other", status.as_str()];
+        self.requests.with_label_values(&labels).inc();
     }
 
-    /// The metrics of the route with this label.
-    #[must_use]
-    pub fn route(&self, label: &str) -> RouteMetrics {
+    pub(super) fn route(&self, label: &str) -> RouteMetrics {
         RouteMetrics {
             label: label.to_owned(),
             requests: self.requests.clone(),
@@ -60,25 +63,9 @@ impl HttpMetrics {
     }
 }
 
-/// Counts requests that are no HTTP, which the HTTP library refuses before any route is asked.
-#[derive(Clone)]
-pub struct MalformedRequests(IntCounterVec);
-
-impl MalformedRequests {
-    /// Counts a request that was refused with this error, under the status that hyper answers it with.
-    pub fn count(&self, error: &hyper::Error) {
-        let status = if error.is_parse_too_large() {
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-        } else {
-            StatusCode::BAD_REQUEST
-        };
-        self.0.with_label_values(&["malformed", "other", status.as_str()]).inc();
-    }
-}
-
 /// The metrics of one route. The series of successful answers are looked up once: a look-up takes as long as a
 /// signature's SHA-1.
-pub struct RouteMetrics {
+pub(super) struct RouteMetrics {
     label: String,
     requests: IntCounterVec,
     /// The counters of answers with status 200, by method.
@@ -87,14 +74,11 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// The route's label.
-    #[must_use]
-    pub fn label(&self) -> &str {
+    pub(super) fn label(&self) -> &str {
         &self.label
     }
 
-    /// Counts a request.
-    pub fn observe(&self, method: &Method, status: StatusCode, took: Duration) {
+    pub(super) fn observe(&self, method: &Method, status: StatusCode, took: Duration) {
         let known = KNOWN_METHODS.iter().position(|known| known == method);
         let name = known.map_or("other", |index| KNOWN_METHODS[index].as_str());
         let counter = || {

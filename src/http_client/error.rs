@@ -1,8 +1,7 @@
-//! Errors of requests, without their URLs.
+//! Errors of requests, without their URLs; of certificates that are not accepted, what is wrong and what to do about it.
 
 use std::error::Error;
-
-use super::certificate::{certificate_problem, chain};
+use std::io;
 
 /// How a request failed before its answer began. No text contains a URL.
 #[derive(Debug, thiserror::Error)]
@@ -45,4 +44,90 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
         Some((wrong, cure)) => format!("{wrong}; {cure}"),
         None => chain(error).last().unwrap_or(error).to_string(),
     }
+}
+
+/// What may be wrong with a certificate.
+struct Problem {
+    /// What rustls calls it.
+    mark: &'static str,
+    wrong: &'static str,
+    /// What an operator can do.
+    cure: &'static str,
+}
+
+const PROBLEMS: [Problem; 8] = [
+    Problem {
+        mark: "UnknownIssuer",
+        wrong: "the server's certificate is not trusted: its authority is not among the system's",
+        cure: "name that authority's certificate in http_client.ca_file",
+    },
+    Problem {
+        mark: "certificate expired",
+        wrong: "the server's certificate has expired",
+        cure: "have it renewed at that server; is this machine's clock right?",
+    },
+    Problem {
+        mark: "certificate not valid yet",
+        wrong: "the server's certificate is not valid yet",
+        cure: "is this machine's clock right?",
+    },
+    Problem {
+        mark: "certificate not valid for name",
+        wrong: "the server's certificate is for another name",
+        cure: "use a name in the settings that the certificate is for, or have one made for this name",
+    },
+    Problem {
+        mark: "CaUsedAsEndEntity",
+        wrong: "the server's certificate is an authority's own, as self-signed ones are",
+        cure: "have the server use one that was issued for its name",
+    },
+    Problem {
+        mark: "EkuError",
+        wrong: "the server's certificate is for another purpose than a server's",
+        cure: "have one made for that server (extended key usage: server authentication)",
+    },
+    Problem {
+        mark: "UnsupportedCertVersion",
+        wrong: "the server's certificate is of an old version of X.509",
+        cure: "have one of version 3 made for that server, with its name as a subject alternative name",
+    },
+    // The last one fits all others.
+    Problem {
+        mark: "",
+        wrong: "the server's certificate is not accepted",
+        cure: "have a certificate made for that server that other programs accept",
+    },
+];
+
+/// What is wrong with the certificate that `error` is about, if it is about one, and what to do.
+///
+/// It is read from rustls' words, because some libraries keep no more of an error than its text.
+pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'static str)> {
+    let mut texts = chain(error).map(ToString::to_string);
+    let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
+    let Problem { mark, wrong, cure } = PROBLEMS.iter().find(|problem| detail.contains(problem.mark))?;
+    let wrong = if mark.is_empty() {
+        format!("{wrong} ({detail})")
+    } else {
+        (*wrong).to_owned()
+    };
+    Some((wrong, cure))
+}
+
+/// What to do about a failure, if its text has come from [`certificate_problem`]: the errors of other modules keep the
+/// text alone.
+#[must_use]
+pub fn certificate_cure(text: &str) -> Option<&'static str> {
+    let problem = PROBLEMS.iter().find(|problem| text.contains(problem.wrong))?;
+    Some(problem.cure)
+}
+
+/// `error` and what has caused it, in turn.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        // `source()` of an io::Error skips the error that it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = wrapped.map(|inner| inner as &(dyn Error + 'static));
+        wrapped.or_else(|| error.source())
+    })
 }

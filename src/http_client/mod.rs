@@ -5,7 +5,6 @@
 //! streamed in both directions.
 
 mod activity;
-mod certificate;
 mod error;
 
 use std::time::Duration;
@@ -17,8 +16,7 @@ use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder
 use tokio::time::timeout;
 
 pub(crate) use activity::LastActivity;
-pub use certificate::{certificate_cure, certificate_problem};
-pub use error::{ReadError, SendError, cause};
+pub use error::{ReadError, SendError, cause, certificate_cure, certificate_problem};
 
 use crate::settings::values::HttpProxy;
 use crate::settings::{self, UnusableSetting};
@@ -64,10 +62,8 @@ pub fn build_with(
     for proxy in proxies(settings)? {
         builder = builder.proxy(proxy);
     }
-    let certificates = settings
-        .ca_file
-        .certificates()
-        .map_err(|problem| UnusableSetting::new("http_client.ca_file", problem))?;
+    let certificates = settings.ca_file.certificates();
+    let certificates = certificates.map_err(|problem| UnusableSetting::new("http_client.ca_file", problem))?;
     let certificates = certificates.iter().map(|der| Certificate::from_der(der));
     let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(no_client)?;
     let builder = builder.tls_certs_merge(certificates);
@@ -75,10 +71,8 @@ pub fn build_with(
 }
 
 fn no_client(error: reqwest::Error) -> UnusableSetting {
-    UnusableSetting::new(
-        "http_client",
-        format!("no HTTP client: {}", cause(&error.without_url())),
-    )
+    let problem = format!("no HTTP client: {}", cause(&error.without_url()));
+    UnusableSetting::new("http_client", problem)
 }
 
 fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSetting> {

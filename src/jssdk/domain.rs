@@ -93,7 +93,7 @@ fn ascii_form(host: &str, path: &str) -> Option<String> {
 
 impl From<JsDomain> for String {
     fn from(domain: JsDomain) -> Self {
-        domain.host + &domain.path
+        format!("{}{}", domain.host, domain.path)
     }
 }
 

@@ -78,7 +78,7 @@ impl Internal {
 }
 
 /// The response to a failure outside the handlers: a panic, or a time limit.
-pub(super) fn failure(error: &ApiError, _: RequestId) -> Response {
+pub(super) fn failure(error: &ApiError, _: &RequestId) -> Response {
     let words = match error.code {
         Code::Internal => "a bug in the gateway; see its log",
         code => code.when(),

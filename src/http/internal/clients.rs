@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::account::AppId;
 use crate::secret::Secret;
-use crate::settings::CurrentSettings;
+use crate::settings::{self, CurrentSettings};
 
 /// The accounts and clients of the settings, whose secrets are accepted.
 pub(super) struct Clients(pub(super) CurrentSettings);
@@ -38,17 +38,17 @@ impl Clients {
         self.0.load().app_secret(app_id).cloned()
     }
 
-    /// Identifies the caller at `address` by `secret`, for the account `app_id`. All secrets are compared,
-    /// each in constant time, so that timing reveals nothing.
-    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<TokenClient, AuthError> {
+    /// The clients whose secret this is. All are compared, each in constant time, so that timing reveals nothing.
+    pub(super) fn with_secret(&self, secret: &Secret) -> Vec<settings::Client> {
         let settings = self.0.load();
-        let of_account = settings
-            .accounts
-            .iter()
-            .filter(|account| account.app_secret == *secret && account.app_id == *app_id);
-        let is_holder = of_account.count() > 0;
         let clients = settings.internal.clients.iter();
-        let named: Vec<_> = clients.filter(|client| client.secret == *secret).collect();
+        clients.filter(|client| client.secret == *secret).cloned().collect()
+    }
+
+    /// Identifies the caller at `address` by `secret`, for the account `app_id`.
+    pub(super) fn identify(&self, app_id: &AppId, secret: &Secret, address: IpAddr) -> Result<TokenClient, AuthError> {
+        let is_holder = self.app_secret(app_id).as_ref() == Some(secret);
+        let named = self.with_secret(secret);
         match named.iter().find(|client| client.may_use(app_id)) {
             Some(client) => Ok(TokenClient::Named(client.name.clone())),
             None if is_holder => Ok(TokenClient::AppSecret(address)),

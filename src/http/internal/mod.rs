@@ -3,7 +3,6 @@
 mod answer;
 mod clients;
 mod console;
-mod metrics;
 mod operator;
 mod parameters;
 mod pass_through;
@@ -20,8 +19,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use tokio::sync::Semaphore;
+use axum::routing::{MethodFilter, get, on, post};
+use prometheus::TextEncoder;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
@@ -29,113 +28,66 @@ use super::base_path::also_below;
 use super::middleware::{Group, Kind, Listener, Stack};
 use super::public::{Api, health};
 use super::{ApiError, Code};
-use crate::credentials::UnknownTokens;
 use crate::metrics::Metrics;
-use crate::settings::Settings;
 use crate::wechat::WeChatClient;
-use clients::{Clients, HandedOut};
-use metrics::InternalMetrics;
-use pass_through::{Hosts, refuse_other_targets};
+use answer::Refusal;
+use pass_through::refuse_other_targets;
 use spelling::{STABLE_TOKEN, TICKET, TOKEN};
 use state::Internal;
 
 pub use console::Console;
 
-/// The parts that the internal listener's routes are built from.
-pub struct Routes<'a> {
-    /// The settings.
-    pub settings: &'a Settings,
-    /// What the public listener's handlers need.
-    pub api: Arc<Api>,
-    /// All metrics.
-    pub metrics: Metrics,
-    /// Passes calls through.
-    pub wechat: Arc<WeChatClient>,
-    /// The operator's page.
-    pub console: Arc<Console>,
-}
-
 /// Time limit of a console page. What waits for WeChat has the limits of the calls to WeChat.
 const CONSOLE_LIMIT: Duration = Duration::from_secs(30);
 
-impl Routes<'_> {
-    /// All routes, in the layers of `stack`.
-    pub fn around(self, stack: &Stack) -> prometheus::Result<Router> {
-        let stack = Stack {
-            listener: Listener::Internal,
-            failure: answer::failure,
-            // Many responses are WeChat's own.
-            headers: |_| {},
-            cors: None,
-            trusted_proxies: Arc::default(),
-            ..stack.clone()
-        };
-        let state = Arc::new(Internal {
-            counted: InternalMetrics::register(self.metrics.registry())?,
-            metrics: self.metrics,
-            wechat: self.wechat,
-            proxy: self.settings.internal.proxy,
-            clients: Clients(Arc::clone(&self.api.settings)),
-            handed_out: HandedOut::default(),
-            tokens_put_in: HandedOut::default(),
-            unknown_tokens: UnknownTokens::default(),
-            proxy_buffer: proxy_buffer(self.settings.internal.proxy_buffer),
-            api: self.api,
-        });
-        let targets = from_fn_with_state(Hosts::new(self.settings), refuse_other_targets);
-        let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
-        let console = console::routes(&self.settings.internal, self.console);
-        let pass_through = Router::new().fallback(pass_through::pass_through);
-        let router = around(shared_credential(), Group::new(None, Kind::Waits, None))
-            .merge(around(operators_actions(), Group::new(None, Kind::Waits, None)))
-            .merge(around(probes(), Group::new(None, Kind::Probe, None)))
-            .merge(around(console, Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT))))
-            .merge(around(
-                pass_through,
-                Group::new(Some("pass-through"), Kind::Waits, None),
-            ));
-        // Around the router, since inside of it the route has been chosen already.
-        let straight = MapRequestLayer::new(spelling::straighten).layer(router.with_state(state));
-        let straight = Router::new().fallback_service(straight);
-        Ok(also_below(&self.settings.internal.base_path, Router::new(), straight))
-    }
+/// All routes, in the layers of `stack`.
+pub fn routes(
+    api: Arc<Api>,
+    metrics: Metrics,
+    wechat: Arc<WeChatClient>,
+    console: Arc<Console>,
+    stack: &Stack,
+) -> prometheus::Result<Router> {
+    let stack = Stack {
+        listener: Listener::Internal,
+        failure: answer::failure,
+        // Many responses are WeChat's own.
+        headers: |_| {},
+        cors: None,
+        trusted_proxies: Arc::default(),
+        ..stack.clone()
+    };
+    let settings = api.settings.load_full();
+    let targets = from_fn_with_state(Arc::clone(&settings), refuse_other_targets);
+    let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
+    let console = console::routes(&settings.internal, console);
+    let pass_through = Router::new().fallback(pass_through::pass_through);
+    let router = around(shared_credential(), Group::new(None, Kind::Waits, None))
+        .merge(around(operator::actions(), Group::new(None, Kind::Waits, None)))
+        .merge(around(probes(), Group::new(None, Kind::Probe, None)))
+        .merge(around(console, Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT))))
+        .merge(around(
+            pass_through,
+            Group::new(Some("pass-through"), Kind::Waits, None),
+        ));
+    let router = router.with_state(Arc::new(Internal::new(api, metrics, wechat)?));
+    // Around the router, since inside of it the route has been chosen already.
+    let straight = MapRequestLayer::new(spelling::straighten).layer(router);
+    let straight = Router::new().fallback_service(straight);
+    Ok(also_below(&settings.internal.base_path, Router::new(), straight))
 }
 
-/// Room for the bodies of calls that are passed through.
-fn proxy_buffer(bytes: u64) -> Arc<Semaphore> {
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
-}
-
-/// The token and the ticket, under WeChat's own paths.
+/// The token and the ticket, under WeChat's own paths and with its refusals of other methods.
 fn shared_credential() -> Router<Arc<Internal>> {
+    let get_or_post = MethodFilter::GET.or(MethodFilter::POST);
+    let requires_get = async || Refusal::new(43001, "require GET method");
     Router::new()
-        .route(
-            TOKEN,
-            get(token::get_token)
-                .post(token::get_token)
-                .fallback(token::requires_get),
-        )
+        .route(TOKEN, on(get_or_post, token::get_token).fallback(requires_get))
+        .route(TICKET, on(get_or_post, ticket::get_ticket).fallback(requires_get))
         .route(
             STABLE_TOKEN,
-            post(token::get_stable_token).fallback(token::requires_post),
+            post(token::get_stable_token).fallback(async || Refusal::new(43002, "require POST method")),
         )
-        .route(
-            TICKET,
-            get(ticket::get_ticket)
-                .post(ticket::get_ticket)
-                .fallback(token::requires_get),
-        )
-}
-
-/// Nested, so that no request below this path reaches the pass-through.
-fn operators_actions() -> Router<Arc<Internal>> {
-    let actions = Router::new()
-        .route("/{app_id}/access_token/renew", post(operator::renew_token))
-        .route("/{app_id}/jsapi_ticket/renew", post(operator::renew_ticket))
-        .method_not_allowed_fallback(operator::requires_post)
-        .fallback(operator::no_such_action);
-    Router::new().nest("/credentials", actions)
 }
 
 fn probes() -> Router<Arc<Internal>> {
@@ -153,8 +105,7 @@ async fn get_metrics(State(internal): State<Arc<Internal>>) -> Response {
     if let Some(redis_up) = &internal.metrics.redis_up {
         redis_up.set(internal.api.store.health().error.is_none().into());
     }
-    match internal.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => ApiError::plain(Code::Internal).with_detail(error).into_response(),
-    }
+    let text = TextEncoder::new().encode_to_string(&internal.metrics.registry.gather());
+    let text = text.map_err(|error| ApiError::plain(Code::Internal).with_detail(error));
+    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }

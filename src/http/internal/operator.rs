@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, post};
 use serde_json::json;
 
 use super::state::Internal;
@@ -14,35 +16,24 @@ use crate::http::middleware::{ClientName, FailureReason};
 use crate::http::public::bearer;
 use crate::secret::Secret;
 
-/// `POST /credentials/{app_id}/access_token/renew`
-pub(super) async fn renew_token(
-    State(internal): State<Arc<Internal>>,
-    Path(app_id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    internal.renew(&app_id, Kind::AccessToken, &headers).await
+/// Everything below `/credentials`, known or not: it must not be passed through to WeChat, for it may carry the
+/// operator's key.
+pub(super) fn actions() -> Router<Arc<Internal>> {
+    let none = "there are POST /credentials/{app_id}/access_token/renew and …/jsapi_ticket/renew";
+    let actions = Router::new()
+        .route("/{app_id}/access_token/renew", renew(Kind::AccessToken))
+        .route("/{app_id}/jsapi_ticket/renew", renew(Kind::JsapiTicket))
+        .method_not_allowed_fallback(async || failure(StatusCode::METHOD_NOT_ALLOWED, "send it with POST"))
+        .fallback(async || failure(StatusCode::NOT_FOUND, none));
+    Router::new().nest("/credentials", actions)
 }
 
-/// `POST /credentials/{app_id}/jsapi_ticket/renew`
-pub(super) async fn renew_ticket(
-    State(internal): State<Arc<Internal>>,
-    Path(app_id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    internal.renew(&app_id, Kind::JsapiTicket, &headers).await
-}
-
-/// Anything else below `/credentials`. It must not be passed through to WeChat, for it may carry the operator's key.
-pub(super) async fn no_such_action() -> Response {
-    failure(
-        StatusCode::NOT_FOUND,
-        "there are POST /credentials/{app_id}/access_token/renew and …/jsapi_ticket/renew",
+fn renew(kind: Kind) -> MethodRouter<Arc<Internal>> {
+    post(
+        async move |State(internal): State<Arc<Internal>>, Path(app_id): Path<String>, headers: HeaderMap| {
+            internal.renew(&app_id, kind, &headers).await
+        },
     )
-}
-
-/// A wrong method on the operator's routes.
-pub(super) async fn requires_post() -> Response {
-    failure(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")
 }
 
 fn failure(status: StatusCode, message: &str) -> Response {
@@ -72,10 +63,8 @@ impl Internal {
             return None;
         }
         let message = "send internal.operator_key in the header Authorization: Bearer <key>";
-        let mut refusal = failure(StatusCode::UNAUTHORIZED, message);
-        refusal
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let refusal = failure(StatusCode::UNAUTHORIZED, message);
+        let refusal = ([(header::WWW_AUTHENTICATE, "Bearer")], refusal).into_response();
         Some(("operator_key", refusal))
     }
 
@@ -84,10 +73,8 @@ impl Internal {
             return failure(StatusCode::NOT_FOUND, "this gateway serves no account with this AppID");
         };
         if !account.credentials.kinds().contains(&kind) {
-            return failure(
-                StatusCode::NOT_FOUND,
-                "this account keeps no ticket: its jsapi is false in the settings",
-            );
+            let message = "this account keeps no ticket: its jsapi is false in the settings";
+            return failure(StatusCode::NOT_FOUND, message);
         }
         let before = account.credentials.status(kind).credential;
         match account.credentials.renew_now(kind).await {
@@ -109,11 +96,8 @@ impl Internal {
                     "errcode": unavailable.errcode.map(|code| code.0),
                     "retry_after": whole_seconds(wait),
                 });
-                (
-                    retry_after(Some(wait)),
-                    no_store(StatusCode::SERVICE_UNAVAILABLE, &body),
-                )
-                    .into_response()
+                let answer = no_store(StatusCode::SERVICE_UNAVAILABLE, &body);
+                (retry_after(Some(wait)), answer).into_response()
             }
         }
     }

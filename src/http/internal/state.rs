@@ -1,12 +1,13 @@
-//! What the handlers of the shared credential and of the pass-through share.
+//! What the handlers of the shared credential and of the pass-through share, and what they count.
 
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
+use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
 use tokio::sync::Semaphore;
 
 use super::clients::{Clients, HandedOut};
-use super::metrics::InternalMetrics;
+use crate::account::AppId;
 use crate::clock::Moment;
 use crate::credentials::{Ours, UnknownTokens};
 use crate::directory::Account;
@@ -41,6 +42,23 @@ pub(super) struct Internal {
 const LOOKS_AT_ONCE: usize = 64;
 
 impl Internal {
+    pub(super) fn new(api: Arc<Api>, metrics: Metrics, wechat: Arc<WeChatClient>) -> prometheus::Result<Self> {
+        let settings = api.settings.load_full();
+        let proxy_buffer = usize::try_from(settings.internal.proxy_buffer).unwrap_or(usize::MAX);
+        Ok(Self {
+            counted: InternalMetrics::register(&metrics.registry)?,
+            metrics,
+            wechat,
+            proxy: settings.internal.proxy,
+            clients: Clients(Arc::clone(&api.settings)),
+            handed_out: HandedOut::default(),
+            tokens_put_in: HandedOut::default(),
+            unknown_tokens: UnknownTokens::default(),
+            proxy_buffer: Arc::new(Semaphore::new(proxy_buffer.min(Semaphore::MAX_PERMITS))),
+            api,
+        })
+    }
+
     /// The account that `token` belongs to, if any replica uses it, or handed it out and the life that was promised
     /// with it is not over. What this replica knows comes first, so that the current token of no account costs a look
     /// at the shared store. A token of nobody's costs a look per account, but not at each call.
@@ -70,5 +88,41 @@ impl Internal {
             self.unknown_tokens.note(token, began_at);
         }
         None
+    }
+}
+
+/// `wxgate_internal_refusals_total` and `wxgate_client_calls_total`.
+#[derive(Clone)]
+pub(super) struct InternalMetrics {
+    refusals: IntCounterVec,
+    calls: IntCounterVec,
+}
+
+impl InternalMetrics {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            refusals: register_int_counter_vec_with_registry!(
+                "wxgate_internal_refusals_total",
+                "Callers of the internal listener that were refused, by reason",
+                &["reason"],
+                registry
+            )?,
+            calls: register_int_counter_vec_with_registry!(
+                "wxgate_client_calls_total",
+                "Calls passed through with a token that was put in for a client",
+                &["client", "app_id"],
+                registry
+            )?,
+        })
+    }
+
+    /// Counts a caller that was refused.
+    pub(super) fn refused(&self, reason: &str) {
+        self.refusals.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a call of `client` that the account's token was put into.
+    pub(super) fn called(&self, client: &str, app_id: &AppId) {
+        self.calls.with_label_values(&[client, app_id.as_str()]).inc();
     }
 }

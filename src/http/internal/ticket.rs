@@ -11,17 +11,12 @@ use super::answer::Refusal;
 use super::parameters;
 use super::state::Internal;
 use crate::directory::Account;
-use crate::http::ClientAddress;
 use crate::http::envelope::no_store;
 use crate::secret::Secret;
 
 /// `GET /cgi-bin/ticket/getticket`, or `POST` with the parameters in the query or in a form. The gateway answers for
 /// tokens that it handed out, about tickets that it keeps; WeChat answers for any other.
-pub(super) async fn get_ticket(
-    State(internal): State<Arc<Internal>>,
-    ClientAddress(caller): ClientAddress,
-    request: Request,
-) -> Result<Response, Refusal> {
+pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let body = parameters::read(body).await?;
     let form = String::from_utf8_lossy(&body);
@@ -29,7 +24,7 @@ pub(super) async fn get_ticket(
     let (kind, token) = (param("type"), Secret::new(param("access_token")));
     if matches!(kind.as_str(), "jsapi" | "wx_card") {
         let account = if token.is_blank() {
-            let signed_in = internal.signed_in(&parts.headers, caller)?;
+            let signed_in = internal.signed_in(&parts.headers)?;
             let (account, _) = signed_in.ok_or_else(|| Refusal::new(41001, "access_token missing"))?;
             Some(account)
         } else {

@@ -81,16 +81,6 @@ fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::new(47001, "data format error: expected JSON as for WeChat"))
 }
 
-/// The response to another method on a route that WeChat allows only GET on.
-pub(super) async fn requires_get() -> Refusal {
-    Refusal::new(43001, "require GET method")
-}
-
-/// The response to another method on a route that WeChat allows only POST on.
-pub(super) async fn requires_post() -> Refusal {
-    Refusal::new(43002, "require POST method")
-}
-
 impl Internal {
     async fn hand_out(&self, call: &TokenCall, caller: ClientAddress) -> Result<Response, Refusal> {
         let (account, client) = self.admit(call, caller)?;

@@ -31,26 +31,21 @@ use super::{ApiError, Code, HttpMetrics, RequestId};
 /// Which listener a request came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
-    /// For pages.
     Public,
-    /// For the company's other services and operators.
     Internal,
 }
 
 /// What the stack is made from. The listeners have only `metrics` in common.
 #[derive(Clone)]
 pub struct Stack {
-    /// Which listener, for the access log.
     pub listener: Listener,
     /// Makes the body of a failure.
-    pub failure: fn(&ApiError, RequestId) -> Response,
+    pub failure: fn(&ApiError, &RequestId) -> Response,
     /// Adds the headers that every answer has.
     pub headers: fn(&mut HeaderMap),
     /// Which origins' pages may call, if any.
     pub cors: Option<CorsLayer>,
-    /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// Where requests are counted.
     pub metrics: HttpMetrics,
 }
 
@@ -194,13 +189,6 @@ mod tests {
             (500, &5000.into(), &"INTERNAL_ERROR".into())
         );
         assert!(!body.to_string().contains("inner words"), "{body}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn handler_that_hangs_is_cut_off_with_4003() {
-        let routes = Router::new().route("/a/{id}", get(std::future::pending::<()>));
-        let (status, body, _) = ask(routes, None).await;
-        assert_eq!((status, &body["code"]), (504, &4003.into()));
     }
 
     #[tokio::test]

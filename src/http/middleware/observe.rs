@@ -76,7 +76,7 @@ impl Observed {
     fn identify(&self, request: &mut Request) -> Asked {
         let started = Instant::now();
         let id = RequestId::of(request.headers());
-        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(id.clone());
         let trusted = &self.stack.trusted_proxies;
         let mut client: ClientAddress = request.extensions().get().copied().unwrap_or_default();
         if !trusted.is_empty() {
@@ -85,7 +85,7 @@ impl Observed {
         }
         Asked {
             started,
-            span: self.span(request, id),
+            span: self.span(request, &id),
             method: request.method().clone(),
             id,
             client,
@@ -93,9 +93,10 @@ impl Observed {
     }
 
     /// The span of the request, in the log and in traces: with traces on, one span serves both.
-    fn span(&self, request: &Request, id: RequestId) -> Span {
+    fn span(&self, request: &Request, id: &RequestId) -> Span {
         let label = self.metrics(request).label();
-        let for_traces = || request_span(request.method(), label, request.headers(), id.as_str());
+        let id = id.as_str();
+        let for_traces = || request_span(request.method(), label, request.headers(), id);
         match self.group.kind {
             Kind::Probe => tracing::info_span!("request", %id),
             Kind::Instant => for_traces().unwrap_or_else(|| tracing::debug_span!("request", %id)),
@@ -117,7 +118,7 @@ impl Observed {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let answer = self.shape(asked.id, answer);
+        let answer = self.shape(&asked.id, answer);
         request_answered(&asked.span, answer.status());
         let took = asked.started.elapsed();
         if let Some(metrics) = self.metrics.get() {
@@ -129,7 +130,7 @@ impl Observed {
 
     /// `answer` with the listener's headers. A failure gets its body, in the listener's shape; it stays in the
     /// extensions, for the access log.
-    fn shape<B>(&self, id: RequestId, answer: http::Response<B>) -> Response
+    fn shape<B>(&self, id: &RequestId, answer: http::Response<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
@@ -166,7 +167,7 @@ impl Observed {
         if !is_news && !tracing::enabled!(Level::DEBUG) {
             return;
         }
-        let _entered = tracing::info_span!("request", id = %asked.id).entered();
+        let _entered = tracing::info_span!("request", id = %asked.id.as_str()).entered();
         let (method, client) = (&asked.method, asked.client.0);
         let (status, ms) = (response.status().as_u16(), millis(took));
         if let Some(failure) = failure {

@@ -21,7 +21,7 @@ use crate::http::envelope::Failure;
         title = "wxgate",
         description = "The gateway between a company's H5 pages and WeChat: JS-SDK signatures and photo uploads. Every answer of the H5 routes, and every failure, is one envelope; tell failures apart by `code`."
     ),
-    components(schemas(Failure)),
+    components(schemas(Failure<'_>)),
     modifiers(&Security),
     tags((name = "H5", description = "What pages call"), (name = "Operations", description = "What probes call"))
 )]
@@ -92,22 +92,18 @@ fn may_pass(code: Code) -> bool {
 fn failures(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
     for code in codes {
-        by_status
-            .entry(code.status().as_str().to_owned())
-            .or_default()
-            .push(*code);
+        let status = code.status().as_str().to_owned();
+        by_status.entry(status).or_default().push(*code);
     }
-    by_status
-        .into_iter()
+    let responses = by_status.into_iter();
+    responses
         .map(|(status, codes)| (status, RefOr::T(response(&codes))))
         .collect()
 }
 
 fn response(codes: &[Code]) -> Response {
-    let description: Vec<String> = codes
-        .iter()
-        .map(|code| format!("`{}` {}: {}", code.number(), code.name(), code.when()))
-        .collect();
+    let describe = |code: &Code| format!("`{}` {}: {}", code.number(), code.name(), code.when());
+    let description: Vec<String> = codes.iter().map(describe).collect();
     let examples = codes.iter().map(|code| {
         let mut value = json!({
             "code": code.number(),

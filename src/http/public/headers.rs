@@ -8,7 +8,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::http::X_REQUEST_ID;
 use crate::http::envelope::JSON;
 use crate::settings::Server;
-use crate::settings::values::{self, Origin};
+use crate::settings::values::Origin;
 use crate::telemetry::PROPAGATED;
 
 /// Adds the security headers of every public answer. JSON needs only one; pages and pictures set their own policy;
@@ -36,24 +36,16 @@ const REQUEST_HEADERS: [HeaderName; 4] = [header::CONTENT_TYPE, header::AUTHORIZ
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Which origins' pages may call, and with what; `None` if no origin was configured.
-#[must_use]
 pub fn cors(server: &Server) -> Option<CorsLayer> {
     let allowed = &server.cors_allowed_origins;
     let any = allowed.iter().any(Origin::is_any);
     let origins = if any {
         AllowOrigin::any()
     } else {
-        AllowOrigin::list(
-            allowed
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok()),
-        )
+        let origins = allowed.iter().map(|origin| HeaderValue::from_str(origin.as_str()));
+        AllowOrigin::list(origins.flatten())
     };
-    let more = server
-        .cors_allowed_headers
-        .iter()
-        .map(values::HeaderName::name)
-        .cloned();
+    let more = server.cors_allowed_headers.iter().map(|more| more.name().clone());
     let of_traces = PROPAGATED.map(HeaderName::from_static);
     let headers: Vec<HeaderName> = REQUEST_HEADERS.into_iter().chain(of_traces).chain(more).collect();
     let layer = CorsLayer::new()

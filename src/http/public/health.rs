@@ -117,10 +117,7 @@ fn report(api: &Api) -> ReadinessReport {
     for account in api.directory.all() {
         let kinds = account.credentials.kinds().iter();
         let credentials: Vec<_> = kinds.map(|kind| credential(account, *kind)).collect();
-        let down = credentials
-            .iter()
-            .filter(|credential| credential.status != "up")
-            .count();
+        let down = credentials.iter().filter(|one| one.status != "up").count();
         accounts_up += usize::from(down == 0);
         credentials_down += down;
         components.extend(credentials);

@@ -11,7 +11,6 @@ mod sign;
 pub(super) mod upload;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -32,13 +31,11 @@ use super::{ApiError, Code};
 use crate::directory::Directory;
 use crate::image_store::LocalStore;
 use crate::settings::CurrentSettings;
-use crate::settings::values::BasePath;
 use crate::store::SharedStore;
 use crate::upload::MediaRelay;
 
 /// What the handlers need; they share one behind an [`Arc`].
 pub struct Api {
-    /// The accounts.
     pub(crate) directory: Arc<Directory>,
     /// Brings photos into the image store.
     pub relay: Arc<MediaRelay>,
@@ -46,9 +43,7 @@ pub struct Api {
     pub store: Arc<dyn SharedStore>,
     /// The image store, if the gateway serves it itself.
     pub local: Option<Arc<LocalStore>>,
-    /// The settings in use.
     pub settings: CurrentSettings,
-    /// Who may upload.
     pub auth: ArcSwap<Auth>,
     /// Signatures per client.
     pub jssdk_limit: RateLimit,
@@ -56,20 +51,6 @@ pub struct Api {
     pub upload_limit: RateLimit,
     /// Cancelled when the gateway is told to stop: from then on it is not ready.
     pub stopping: CancellationToken,
-}
-
-/// What the public listener's routes are made from.
-pub struct Routes {
-    /// What the handlers need.
-    pub api: Arc<Api>,
-    /// Whether `/docs` and `/openapi.json` are served.
-    pub docs: bool,
-    /// The path under which pages reach the gateway.
-    pub base_path: BasePath,
-    /// Routes that only some gateways have: the sandbox's page.
-    pub sandbox: Router,
-    /// The longest that a request may take.
-    pub request_timeout: Duration,
 }
 
 type Documented = OpenApiRouter<Arc<Api>>;
@@ -98,31 +79,30 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-impl Routes {
-    /// All routes, in the layers of `stack`.
-    pub fn around(self, stack: &Stack) -> Router {
-        let limit = Some(self.request_timeout);
-        let with_api = |routes: Documented| routes.with_state(Arc::clone(&self.api)).split_for_parts().0;
-        let around = |routes: Router, group| {
-            let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
-            stack.around(routes, group)
-        };
-        let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
-        let unknown = stack.around(unknown, Group::new(Some("other"), Kind::Waits, None));
-        let mut router = around(with_api(signing()), Group::new(None, Kind::Instant, limit))
-            .merge(around(with_api(uploading()), Group::new(None, Kind::Waits, limit)))
-            .merge(around(with_api(probes()), Group::new(None, Kind::Probe, None)))
-            .merge(around(self.sandbox, Group::new(Some("/sandbox"), Kind::Waits, limit)));
-        if let Some(store) = &self.api.local {
-            let images = images::router(Arc::clone(store), &self.base_path);
-            router = router.merge(around(images, Group::new(Some("/images"), Kind::Waits, limit)));
-        }
-        if self.docs {
-            let page = docs_page::router(&self.base_path);
-            router = router.merge(around(page, Group::new(Some("/docs"), Kind::Waits, limit)));
-        }
-        also_below(&self.base_path, router, unknown)
+/// All routes, in the layers of `stack`; `sandbox` are those that only some gateways have.
+pub fn routes(api: &Arc<Api>, sandbox: Router, stack: &Stack) -> Router {
+    let settings = &api.settings.load().server;
+    let limit = Some(settings.request_timeout);
+    let with_api = |routes: Documented| routes.with_state(Arc::clone(api)).split_for_parts().0;
+    let around = |routes: Router, group| {
+        let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
+        stack.around(routes, group)
+    };
+    let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
+    let unknown = stack.around(unknown, Group::new(Some("other"), Kind::Waits, None));
+    let mut router = around(with_api(signing()), Group::new(None, Kind::Instant, limit))
+        .merge(around(with_api(uploading()), Group::new(None, Kind::Waits, limit)))
+        .merge(around(with_api(probes()), Group::new(None, Kind::Probe, None)))
+        .merge(around(sandbox, Group::new(Some("/sandbox"), Kind::Waits, limit)));
+    if let Some(store) = &api.local {
+        let images = images::router(Arc::clone(store), &settings.base_path);
+        router = router.merge(around(images, Group::new(Some("/images"), Kind::Waits, limit)));
     }
+    if settings.docs {
+        let page = docs_page::router(&settings.base_path);
+        router = router.merge(around(page, Group::new(Some("/docs"), Kind::Waits, limit)));
+    }
+    also_below(&settings.base_path, router, unknown)
 }
 
 fn unknown_account() -> ApiError {

@@ -12,8 +12,6 @@ use crate::http::{ApiError, Code};
 pub struct RateLimit(Option<RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>>);
 
 impl RateLimit {
-    /// A limit of `rate`.
-    #[must_use]
     pub fn new(rate: Option<Quota>) -> Self {
         Self(rate.map(RateLimiter::hashmap))
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -80,21 +81,19 @@ pub struct SignedPage<'a> {
     path = "/wechat/jsSDK",
     tag = "H5",
     params(SignQuery<'_>),
-    responses((status = 200, description = "The page's signature", body = Envelope<SignedPage<'_>>), SigningFailures)
+    responses((status = 200, description = "The page's signature", body = Envelope<'_, SignedPage<'_>>), SigningFailures)
 )]
 pub(super) async fn sign_page(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     client: ClientAddress,
 ) -> Result<Response, ApiError> {
     api.jssdk_limit.check(client.0)?;
     let query = SignQuery::parse(query.as_deref().unwrap_or_default())?;
     let page = PageUrl::parse(&query.url)?;
-    let account = api
-        .directory
-        .find(query.app_id.as_deref())
-        .ok_or_else(unknown_account)?;
+    let account = api.directory.find(query.app_id.as_deref());
+    let account = account.ok_or_else(unknown_account)?;
     if !account.signs(&page) {
         let message = format!("{} is not under any of this account's js_domains", page.host());
         return Err(ApiError::new(Code::DomainNotAllowed, message));
@@ -104,18 +103,14 @@ pub(super) async fn sign_page(
     {
         tracing::debug!(host = page.host(), "{}", warning.words().en);
     }
-    let ticket = account.credentials.ticket().await.ok_or_else(signs_no_pages)??;
-    Ok(signed(account, ticket.value.expose(), &page, id))
+    let Some(ticket) = account.credentials.ticket().await else {
+        let message = "this account signs no pages: its jsapi is false in the settings";
+        return Err(ApiError::new(Code::AccountUnknown, message));
+    };
+    Ok(signed(account, ticket?.value.expose(), &page, &id))
 }
 
-fn signs_no_pages() -> ApiError {
-    ApiError::new(
-        Code::AccountUnknown,
-        "this account signs no pages: its jsapi is false in the settings",
-    )
-}
-
-fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: RequestId) -> Response {
+fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: &RequestId) -> Response {
     let nonce = Nonce::random();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let timestamp = now.as_secs().to_string();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -16,7 +17,7 @@ use validator::{Validate, ValidationError};
 
 use super::docs::UploadFailures;
 use super::{Api, unknown_account};
-use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
+use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId, media_type, text_of};
 use crate::wechat::MediaId;
 
 /// The longest body that is read. A media id has some 64 characters.
@@ -75,14 +76,14 @@ fn check_media_id(text: &str) -> Result<(), ValidationError> {
     request_body = UploadRequest,
     security((), ("api_key" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "The stored picture's URL", body = Envelope<String>,
+        (status = 200, description = "The stored picture's URL", body = Envelope<'_, String>,
          example = json!({"code": 0, "message": "ok", "data": "/images/0f9de62fce790f9a083d5c99e95740ce.jpg", "traceId": "0a1b2c3d4e5f60718293a4b5c6d7e8f9"})),
         UploadFailures
     )
 )]
 pub(super) async fn upload_photo(
     State(api): State<Arc<Api>>,
-    id: RequestId,
+    Extension(id): Extension<RequestId>,
     client: ClientAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -96,38 +97,27 @@ pub(super) async fn upload_photo(
     let (media_id, app_id) = parse(&body)?;
     let account = api.directory.find(app_id.as_deref()).ok_or_else(unknown_account)?;
     let url = api.relay.upload(&account.media, media_id).await?;
-    Ok(Envelope::ok(url.as_ref(), id))
+    Ok(Envelope::ok(url.as_ref(), &id))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let kind = media_type(headers);
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+    let announced = text_of(headers, header::CONTENT_LENGTH).parse::<u64>();
+    if announced.is_ok_and(|length| length > MAX_BODY as u64) {
         return Err(ApiError::plain(Code::BodyTooLarge));
     }
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::plain(Code::BodyTooLarge)),
         Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body did not arrive whole").with_detail(error)),
-        Err(_) => Err(ApiError::new(
-            Code::RequestTimeout,
-            "the body did not arrive within 10 seconds",
-        )),
+        Err(_) => {
+            let message = "the body did not arrive within 10 seconds";
+            Err(ApiError::new(Code::RequestTimeout, message))
+        }
     }
 }
 

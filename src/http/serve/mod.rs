@@ -32,7 +32,7 @@ use tower_http::timeout::TimeoutBody;
 pub use connection_limit::{ConnectionLimit, raise_open_files};
 pub use tls::Tls;
 
-use super::{ClientAddress, MalformedRequests};
+use super::{ClientAddress, HttpMetrics};
 
 /// What a connection may cost.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ pub struct Server {
     /// If it is set, the listener speaks TLS and nothing else.
     pub tls: Option<Tls>,
     /// Where requests are counted that hyper refuses, if they are.
-    pub malformed: Option<MalformedRequests>,
+    pub malformed: Option<HttpMetrics>,
 }
 
 /// The listener's address that a connection came to. Requests in absolute form have it in their extensions: whether
@@ -224,8 +224,8 @@ impl Server {
             {
                 // hyper has answered it, or hung up. The error does not quote the request.
                 tracing::debug!(client = %peer, %error, "a malformed request was refused");
-                if let Some(malformed) = malformed {
-                    malformed.count(&error);
+                if let Some(metrics) = malformed {
+                    metrics.count_malformed(&error);
                 }
             }
         }

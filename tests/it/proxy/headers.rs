@@ -12,6 +12,10 @@ async fn request_passes_through_without_hop_by_hop_headers() {
             .header("connection", "x-mine")
             .header("x-mine", "1")
             .header("te", "trailers")
+            .header("trailer", "x-sum")
+            .header("upgrade", "h2c")
+            .header("x-twice", "1")
+            .header("x-twice", "2")
             .header("proxy-authorization", "Basic eA==")
             .header("user-agent", "an-sdk/1")
             .header("range", "bytes=0-9")
@@ -29,7 +33,15 @@ async fn request_passes_through_without_hop_by_hop_headers() {
         assert_eq!(call.headers["user-agent"], "an-sdk/1");
         assert_eq!(call.headers["range"], "bytes=0-9");
         assert_eq!(call.headers["content-length"], "4");
-        for name in ["x-mine", "te", "proxy-authorization", "transfer-encoding"] {
+        assert_eq!(call.headers.get_all("x-twice").iter().count(), 2);
+        for name in [
+            "x-mine",
+            "te",
+            "trailer",
+            "upgrade",
+            "proxy-authorization",
+            "transfer-encoding",
+        ] {
             assert!(!call.headers.contains_key(name), "{name}");
         }
     }

@@ -7,9 +7,8 @@ use axum::extract::{Form, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::finding::{ExplainRequest, Finding};
 use super::language::Language;
-use super::page::explain as page;
+use super::page::explain::{self as page, ExplainRequest, Finding};
 use super::state::{Console, Turns};
 use crate::credentials::Kind;
 use crate::directory::Directory;

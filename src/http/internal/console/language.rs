@@ -1,7 +1,12 @@
-//! The languages of the console, and which one a reader gets.
+//! The languages of the console, which one a reader gets, and how texts, times and durations are written in it.
+
+use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, header};
+use maud::{Markup, html};
 
+use super::time;
+use crate::http::text_of;
 use crate::words::Words;
 
 /// The page's languages.
@@ -50,6 +55,27 @@ impl Language {
         text
     }
 
+    /// A duration in its two largest units: `1 h 52 min`. The page's script formats countdowns the same way.
+    pub(super) fn duration(self, length: Duration) -> String {
+        let seconds = length.as_secs();
+        let counts = [seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
+        let first = counts.iter().position(|count| *count > 0).unwrap_or(3);
+        let shown = counts.iter().zip(self.units()).skip(first).take(2);
+        let shown = shown
+            .enumerate()
+            .filter(|(index, (count, _))| *index == 0 || **count > 0);
+        let words: Vec<String> = shown.map(|(_, (count, unit))| format!("{count} {unit}")).collect();
+        words.join(" ")
+    }
+
+    /// The units day, hour, minute and second.
+    pub(super) fn units(self) -> [&'static str; 4] {
+        match self {
+            Self::Chinese => ["天", "小时", "分", "秒"],
+            Self::English => ["d", "h", "min", "s"],
+        }
+    }
+
     /// The language that a range such as `zh-TW` or `en` asks for.
     fn of_range(range: &str) -> Option<Self> {
         let primary = range.split('-').next().unwrap_or_default().trim();
@@ -66,32 +92,60 @@ impl Language {
 
     /// The language of an earlier choice or of the browser; English by default.
     pub(super) fn of_headers(headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let remembered = text(header::COOKIE).and_then(|cookies| {
-            let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
-            cookies.find(|(name, _)| *name == COOKIE).map(|(_, code)| code)
-        });
+        let cookies = text_of(headers, header::COOKIE).split(';');
+        let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
+        let remembered = cookies.find(|(name, _)| *name == COOKIE);
         remembered
-            .and_then(Self::of_range)
-            .or_else(|| text(header::ACCEPT_LANGUAGE).and_then(Self::preferred))
+            .and_then(|(_, code)| Self::of_range(code))
+            .or_else(|| Self::preferred(text_of(headers, header::ACCEPT_LANGUAGE)))
             .unwrap_or(Self::English)
     }
 
     /// The language with the highest weight in an `Accept-Language`; the first of equal ones.
     fn preferred(accept: &str) -> Option<Self> {
-        let mut best = None;
-        for item in accept.split(',') {
+        let ranges = accept.split(',').filter_map(|item| {
             let mut parts = item.split(';');
-            let language = parts.next().and_then(Self::of_range);
-            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse::<f32>().ok());
-            let weight = weight.unwrap_or(1.0);
-            if let Some(language) = language
-                && weight > best.map_or(0.0, |(_, best)| best)
-            {
-                best = Some((language, weight));
-            }
-        }
+            let language = parts.next().and_then(Self::of_range)?;
+            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse().ok());
+            Some((language, weight.unwrap_or(1.0_f32)))
+        });
+        let ranges = ranges.filter(|(_, weight)| *weight > 0.0);
+        let best = ranges.reduce(|best, next| if next.1 > best.1 { next } else { best });
         best.map(|(language, _)| language)
+    }
+}
+
+/// The language to write in, the time that the page was made at, and where the page is.
+#[derive(Clone, Copy)]
+pub(super) struct Localizer {
+    pub(super) language: Language,
+    pub(super) now: SystemTime,
+    /// The way from the page to the console's files. Links are relative, so that they work below any path at which a
+    /// proxy publishes the console.
+    pub(super) files: &'static str,
+}
+
+impl Localizer {
+    pub(super) fn text(self, words: Words) -> &'static str {
+        self.language.text(words)
+    }
+
+    pub(super) fn format(self, words: Words, values: &[&str]) -> String {
+        self.language.format(words, values)
+    }
+
+    pub(super) fn duration(self, length: Duration) -> String {
+        self.language.duration(length)
+    }
+
+    /// The link to a file of the console's.
+    pub(super) fn file(self, name: &str) -> String {
+        format!("{}{name}", self.files)
+    }
+
+    /// A time of day, with the date unless that is today.
+    pub(super) fn time(self, at: SystemTime) -> Markup {
+        html! { time datetime=(time::machine(at)) { (time::short(at, self.now)) } }
     }
 }
 
@@ -126,6 +180,24 @@ mod tests {
         assert_eq!(Language::of_headers(&headers), Language::English);
         assert_eq!(Language::chosen(Some("x=1&lang=zh")), Some(Language::Chinese));
         assert_eq!(Language::chosen(Some("lang=fr")), None);
+    }
+
+    #[test]
+    fn durations_show_two_units() {
+        let cases = [
+            (5, "5 s", "5 秒"),
+            (125, "2 min 5 s", "2 分 5 秒"),
+            (0, "0 s", "0 秒"),
+            (1799, "29 min 59 s", "29 分 59 秒"),
+            (7203, "2 h", "2 小时"),
+            (6750, "1 h 52 min", "1 小时 52 分"),
+            (200_000, "2 d 7 h", "2 天 7 小时"),
+        ];
+        for (seconds, english, chinese) in cases {
+            let length = Duration::from_secs(seconds);
+            assert_eq!(Language::English.duration(length), english);
+            assert_eq!(Language::Chinese.duration(length), chinese);
+        }
     }
 
     #[test]

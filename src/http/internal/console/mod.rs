@@ -1,13 +1,10 @@
 //! `/console`: the operator's page, rendered on the server in Chinese or English. It loads no file from elsewhere;
 //! a small script refreshes it and sends the operator's actions.
 //!
-//! `view` gathers plain data, `page` renders it with the texts of `text`.
+//! `view` gathers the data and judges them, `page` renders them; both take their words from `text`.
 
-mod allowed_hosts;
 mod explain;
-mod finding;
 mod language;
-mod localizer;
 mod page;
 mod state;
 mod text;
@@ -16,10 +13,12 @@ mod timeline;
 mod traffic;
 mod view;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -29,7 +28,9 @@ use tower_http::validate_request::ValidateRequestHeaderLayer;
 use language::Language;
 use view::View;
 
+use crate::http::text_of;
 use crate::settings;
+use crate::settings::values::HostPattern;
 
 pub use state::Console;
 
@@ -57,7 +58,7 @@ pub(super) fn routes<S>(settings: &settings::Internal, state: Arc<Console>) -> R
         .route("/console/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
         // Not a path of WeChat's, so it must not be passed through.
         .route("/console/{*path}", get(async || StatusCode::NOT_FOUND))
-        .layer(ValidateRequestHeaderLayer::custom(allowed_hosts::check(
+        .layer(ValidateRequestHeaderLayer::custom(may_be_reached(
             &settings.allowed_hosts,
         )))
         .layer(map_response(with_security_headers))
@@ -86,4 +87,27 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 
 async fn with_security_headers(response: Response) -> impl IntoResponse {
     (SECURITY_HEADERS, response)
+}
+
+/// Lets requests pass whose `Host` is one of `allowed`; if there are none, any name. A page of a foreign site can give
+/// that site's name our address (DNS rebinding); then a browser lets it read the console, but sends the foreign name.
+#[expect(clippy::result_large_err, reason = "the signature is tower-http's")]
+fn may_be_reached(allowed: &[HostPattern]) -> impl Fn(&mut Request) -> Result<(), Response> + Clone + use<> {
+    let allowed: Arc<[HostPattern]> = allowed.into();
+    move |request| {
+        let host = text_of(request.headers(), header::HOST).parse::<Authority>();
+        if allowed.is_empty() || host.is_ok_and(|host| is_allowed(host.host(), &allowed)) {
+            return Ok(());
+        }
+        let text = "The console does not answer to this name: add it to internal.allowed_hosts.\n";
+        Err((StatusCode::FORBIDDEN, text).into_response())
+    }
+}
+
+fn is_allowed(name: &str, allowed: &[HostPattern]) -> bool {
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    // Nobody else's page comes from an address, or from this machine.
+    bare.unwrap_or(name).parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || allowed.iter().any(|pattern| pattern.matches(name))
 }

@@ -1,6 +1,5 @@
 //! What the console's handlers share.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +16,6 @@ use super::traffic::Traffic;
 use crate::http::public::Api;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
-use crate::settings::values::BasePath;
-use crate::settings::{ImageStoreBackend, Settings, TokenApi};
 
 /// The console's state.
 pub struct Console {
@@ -28,26 +25,17 @@ pub struct Console {
     pub(super) explaining: Turns,
     pub(super) replicas: Arc<Replicas>,
     pub(super) started: Instant,
-    pub(super) actions_open: bool,
-    /// The path before `/console` in the browser.
-    pub(super) base_path: BasePath,
-    pub(super) image_store: ImageStoreBackend,
-    pub(super) daily_token_calls: u64,
-    pub(super) token_apis: HashMap<String, TokenApi>,
 }
 
 impl Console {
     /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
-    #[must_use]
     pub(crate) fn start(
-        settings: &Settings,
         api: Arc<Api>,
         metrics: Metrics,
         replicas: Arc<Replicas>,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let accounts = settings.accounts.iter();
         let console = Arc::new(Self {
             api,
             metrics,
@@ -55,13 +43,6 @@ impl Console {
             explaining: Turns::default(),
             replicas,
             started: Instant::now(),
-            actions_open: !settings.internal.operator_key.is_blank(),
-            base_path: settings.internal.base_path.clone(),
-            image_store: settings.image_store.backend,
-            daily_token_calls: settings.credentials.daily_token_calls.into(),
-            token_apis: accounts
-                .map(|account| (account.app_id.to_string(), account.token_api))
-                .collect(),
         });
         let recording = Arc::clone(&console);
         tasks.spawn(async move { recording.traffic.record_all(recording.metrics.clone(), stop).await });
@@ -77,21 +58,16 @@ impl Console {
     /// A page as a response, with a cookie that remembers the language if the reader has just chosen one.
     pub(super) fn answer(&self, page: Markup, chosen: Option<Language>) -> Response {
         let page = Html(page.into_string());
-        match chosen {
-            None => page.into_response(),
-            Some(language) => ([(header::SET_COOKIE, self.cookie(language))], page).into_response(),
-        }
-    }
-
-    fn cookie(&self, language: Language) -> String {
-        let base_path = self.base_path.as_str();
-        let (code, year) = (language.code(), Duration::from_hours(8760).as_secs());
-        format!("{COOKIE}={code}; Path={base_path}/console; Max-Age={year}; SameSite=Lax; HttpOnly")
+        let cookie = chosen.map(|language| {
+            let settings = self.api.settings.load();
+            let (base_path, code) = (settings.internal.base_path.as_str(), language.code());
+            let year = Duration::from_hours(8760).as_secs();
+            let cookie = format!("{COOKIE}={code}; Path={base_path}/console; Max-Age={year}; SameSite=Lax; HttpOnly");
+            [(header::SET_COOKIE, cookie)]
+        });
+        (cookie, page).into_response()
     }
 }
-
-/// How many may be looked into or wait for that.
-const PLACES: usize = 4;
 
 /// Whose turn it is to have a signature looked into. Each computes thousands of hashes, too slow for a thread that
 /// serves requests; and one at a time, since DNS look-ups and the local image store use the same few blocking threads.
@@ -103,7 +79,8 @@ pub(super) struct Turns {
 impl Default for Turns {
     fn default() -> Self {
         Self {
-            places: Arc::new(Semaphore::new(PLACES)),
+            // How many may be looked into or wait for that.
+            places: Arc::new(Semaphore::new(4)),
             turn: Arc::new(Semaphore::new(1)),
         }
     }

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::language::Language;
 use crate::clock::with_a_date;
 
 /// `SystemTime` in Beijing, as `2026-01-31` and `14:05:09`.
@@ -33,19 +32,6 @@ pub(super) fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// A duration in its two largest units: `1 h 52 min`. The page's script formats countdowns the same way.
-pub(super) fn duration(length: Duration, language: Language) -> String {
-    let seconds = length.as_secs();
-    let counts = [seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
-    let first = counts.iter().position(|count| *count > 0).unwrap_or(3);
-    let shown = counts.iter().zip(units(language)).skip(first).take(2);
-    let shown = shown
-        .enumerate()
-        .filter(|(index, (count, _))| *index == 0 || **count > 0);
-    let words: Vec<String> = shown.map(|(_, (count, unit))| format!("{count} {unit}")).collect();
-    words.join(" ")
-}
-
 /// `length` rounded to the minute if it is ten minutes or more.
 pub(super) fn to_the_minute(length: Duration) -> Duration {
     let seconds = length.as_secs();
@@ -56,35 +42,9 @@ pub(super) fn to_the_minute(length: Duration) -> Duration {
     })
 }
 
-/// The units day, hour, minute and second.
-pub(super) fn units(language: Language) -> [&'static str; 4] {
-    match language {
-        Language::Chinese => ["天", "小时", "分", "秒"],
-        Language::English => ["d", "h", "min", "s"],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_show_two_units() {
-        let cases = [
-            (5, "5 s", "5 秒"),
-            (125, "2 min 5 s", "2 分 5 秒"),
-            (0, "0 s", "0 秒"),
-            (1799, "29 min 59 s", "29 分 59 秒"),
-            (7203, "2 h", "2 小时"),
-            (6750, "1 h 52 min", "1 小时 52 分"),
-            (200_000, "2 d 7 h", "2 天 7 小时"),
-        ];
-        for (seconds, english, chinese) in cases {
-            let length = Duration::from_secs(seconds);
-            assert_eq!(duration(length, Language::English), english);
-            assert_eq!(duration(length, Language::Chinese), chinese);
-        }
-    }
 
     #[test]
     fn long_durations_are_rounded_to_the_minute() {

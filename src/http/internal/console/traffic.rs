@@ -140,7 +140,7 @@ impl Traffic {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.record(Counts::read(&metrics.families()));
+            self.record(Counts::read(&metrics.registry.gather()));
         }
     }
 
@@ -176,16 +176,13 @@ pub(super) struct Hour {
 impl Hour {
     /// How much `counter` grew in each minute, oldest first; at most [`MINUTES`], the last not over yet.
     pub(super) fn per_minute(&self, counter: fn(&Counts) -> u64) -> Vec<u64> {
-        let steps = self.minutes.windows(2);
-        let grown = steps.map(|pair| counter(&pair[1]).saturating_sub(counter(&pair[0])));
-        let mut grown: Vec<u64> = grown.collect();
-        grown.drain(..grown.len().saturating_sub(MINUTES));
-        grown
+        let mut minutes: Vec<u64> = self.minutes.windows(2).map(|pair| grown(pair, counter)).collect();
+        minutes.drain(..minutes.len().saturating_sub(MINUTES));
+        minutes
     }
 
     /// How calls went that are counted by `good` and `bad`.
     pub(super) fn recent(&self, good: fn(&Counts) -> u64, bad: fn(&Counts) -> u64) -> Recent {
-        let grown = |pair: &[Counts], counter: fn(&Counts) -> u64| counter(&pair[1]).saturating_sub(counter(&pair[0]));
         let steps = || self.samples.windows(2);
         let newest = steps().rev().map(|pair| (grown(pair, good), grown(pair, bad)));
         Recent {
@@ -194,6 +191,10 @@ impl Hour {
             bad: steps().map(|pair| grown(pair, bad)).sum(),
         }
     }
+}
+
+fn grown(pair: &[Counts], counter: fn(&Counts) -> u64) -> u64 {
+    counter(&pair[1]).saturating_sub(counter(&pair[0]))
 }
 
 #[cfg(test)]
@@ -263,7 +264,7 @@ mod tests {
 
         let metrics = Metrics::new(false).unwrap();
         let took = Duration::ZERO;
-        let http = HttpMetrics::register(metrics.registry()).unwrap();
+        let http = HttpMetrics::register(&metrics.registry).unwrap();
         let (sign, upload) = (http.route("/wechat/jsSDK"), http.route("/p/active/weChatOa/upload"));
         sign.observe(&Method::GET, StatusCode::OK, took);
         sign.observe(&Method::GET, StatusCode::BAD_REQUEST, took);
@@ -277,6 +278,6 @@ mod tests {
             errors: 1,
             ..Counts::default()
         };
-        assert_eq!(Counts::read(&metrics.families()), expected);
+        assert_eq!(Counts::read(&metrics.registry.gather()), expected);
     }
 }

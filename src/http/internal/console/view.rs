@@ -7,14 +7,16 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::state::Console;
+use super::text;
 use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
-use crate::credentials::{Event, Kind, Unavailable};
+use crate::credentials::{Event, Kind};
 use crate::directory::Account;
 use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
 use crate::store::keys;
+use crate::words::Words;
 
 /// All data of the page.
 pub(super) struct View {
@@ -22,6 +24,8 @@ pub(super) struct View {
     pub(super) state: State,
     pub(super) problems: Vec<Problem>,
     pub(super) accounts: Vec<AccountView>,
+    /// `credentials.daily_token_calls`; 0 means no limit.
+    pub(super) calls_limit: u64,
     pub(super) store: StoreView,
     pub(super) wechat: Recent,
     pub(super) images: (ImageStoreBackend, Recent),
@@ -49,19 +53,9 @@ pub(super) enum State {
     Down,
 }
 
-/// A problem that an operator should look at.
+/// A problem that an operator should look at: its text, and what that is filled with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Problem {
-    Draining,
-    NoCredential { app_id: String, kind: Kind },
-    Failing { app_id: String, kind: Kind },
-    StoreDown,
-    WeChatDown,
-    ImagesDown,
-    CallsSpent { app_id: String },
-    CallsNearlySpent { app_id: String },
-    Foreign { app_id: String },
-}
+pub(super) struct Problem(pub(super) Words, pub(super) Vec<String>);
 
 pub(super) struct StoreView {
     pub(super) shared: bool,
@@ -75,8 +69,6 @@ pub(super) struct AccountView {
     pub(super) token_api: TokenApi,
     pub(super) credentials: Vec<CredentialView>,
     pub(super) calls_today: u64,
-    /// `credentials.daily_token_calls`; 0 means no limit.
-    pub(super) calls_limit: u64,
 }
 
 pub(super) struct CredentialView {
@@ -135,14 +127,15 @@ struct Reading {
 
 impl View {
     pub(super) async fn gather(console: &Console) -> Self {
-        let now = SystemTime::now();
-        let accounts: Vec<&Account> = console.api.directory.all().collect();
+        let (now, settings) = (SystemTime::now(), console.api.settings.load_full());
         let reading = Reading {
             until: Instant::now() + STORE_TIMEOUT,
-            entries: (ENTRIES / accounts.len().max(1)).clamp(*SHARE.start(), *SHARE.end()),
+            entries: (ENTRIES / settings.accounts.len().max(1)).clamp(*SHARE.start(), *SHARE.end()),
         };
-        let accounts: Vec<_> = (accounts.into_iter())
-            .map(|account| gather_account(console, account, now, reading))
+        // Both are in the same order.
+        let accounts = console.api.directory.all().zip(&settings.accounts);
+        let accounts: Vec<_> = accounts
+            .map(|(account, settings)| gather_account(console, account, settings.token_api, now, reading))
             .collect();
         let accounts = stream::iter(accounts).buffered(JOURNALS_AT_ONCE);
         let replicas = timeout(STORE_TIMEOUT, console.replicas.living());
@@ -153,7 +146,7 @@ impl View {
         let foreign = entries
             .iter()
             .filter(|entry| entry.event == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
-        let families = console.metrics.families();
+        let families = console.metrics.registry.gather();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
         let health = console.api.store.health();
@@ -162,6 +155,7 @@ impl View {
             state: State::Fine,
             problems: Vec::new(),
             accounts,
+            calls_limit: settings.credentials.daily_token_calls.into(),
             store: StoreView {
                 shared: console.api.store.is_shared(),
                 error: health.error.map(|error| error.message),
@@ -169,7 +163,7 @@ impl View {
             },
             wechat: hour.recent(|counts| counts.wechat_answered, |counts| counts.wechat_failed),
             images: (
-                console.image_store,
+                settings.image_store.backend,
                 hour.recent(|counts| counts.stored, |counts| counts.not_stored),
             ),
             counts,
@@ -178,10 +172,10 @@ impl View {
             foreign: foreign.cloned().collect(),
             timeline: timeline::fold(entries, LINES),
             journal_read,
-            replica: console.replicas.own().name.clone(),
+            replica: console.replicas.own.name.clone(),
             replicas: replicas.ok().and_then(Result::ok),
             uptime: console.started.elapsed(),
-            actions_open: console.actions_open,
+            actions_open: !settings.internal.operator_key.is_blank(),
         };
         view.judge(console.api.stopping.is_cancelled());
         view
@@ -190,31 +184,29 @@ impl View {
     /// Determines the problems, and from them the state of the whole.
     pub(super) fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
-        let mut add = |is_so: bool, problem: Problem| problems.extend(is_so.then_some(problem));
+        let mut add = |is_so: bool, text: Words, names: &[&str]| {
+            let problem = || Problem(text, names.iter().copied().map(str::to_owned).collect());
+            problems.extend(is_so.then(problem));
+        };
         // What concerns all accounts comes first, since only the first are shown.
-        add(draining, Problem::Draining);
-        add(self.store.error.is_some(), Problem::StoreDown);
-        add(self.wechat.working == Some(false), Problem::WeChatDown);
-        add(self.images.1.working == Some(false), Problem::ImagesDown);
+        add(draining, text::PROBLEM_DRAINING, &[]);
+        add(self.store.error.is_some(), text::PROBLEM_STORE, &[]);
+        add(self.wechat.working == Some(false), text::PROBLEM_WECHAT, &[]);
+        add(self.images.1.working == Some(false), text::PROBLEM_IMAGES, &[]);
         for account in &self.accounts {
-            let app_id = || account.app_id.clone();
+            let app_id = account.app_id.as_str();
             for credential in &account.credentials {
-                let kind = credential.kind;
-                let held = credential.held.is_some();
-                add(!held, Problem::NoCredential { app_id: app_id(), kind });
-                let failing = held && credential.failing.is_some();
-                add(failing, Problem::Failing { app_id: app_id(), kind });
+                let (names, held) = ([app_id, credential.kind.label()], credential.held.is_some());
+                add(!held, text::PROBLEM_NO_CREDENTIAL, &names);
+                add(held && credential.failing.is_some(), text::PROBLEM_FAILING, &names);
             }
-            let foreign = self
-                .foreign
-                .iter()
-                .any(|entry| entry.app_id == account.app_id && age(entry, self.now) < DAY);
-            add(foreign, Problem::Foreign { app_id: app_id() });
-            let (calls, limit) = (account.calls_today, account.calls_limit);
+            let is_recent = |entry: &Entry| entry.app_id == app_id && age(entry, self.now) < DAY;
+            add(self.foreign.iter().any(is_recent), text::PROBLEM_FOREIGN, &[app_id]);
+            let (calls, limit) = (account.calls_today, self.calls_limit);
             let spent = limit > 0 && calls >= limit;
-            add(spent, Problem::CallsSpent { app_id: app_id() });
+            add(spent, text::PROBLEM_CALLS_SPENT, &[app_id]);
             let nearly = limit > 0 && !spent && calls * 10 >= limit * 8;
-            add(nearly, Problem::CallsNearlySpent { app_id: app_id() });
+            add(nearly, text::PROBLEM_CALLS_NEARLY, &[app_id]);
         }
         let serves = |account: &AccountView| account.credentials.iter().all(|credential| credential.held.is_some());
         self.state = if draining || !self.accounts.iter().any(serves) {
@@ -237,6 +229,7 @@ pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
 async fn gather_account(
     console: &Console,
     account: &Account,
+    token_api: TokenApi,
     now: SystemTime,
     reading: Reading,
 ) -> (AccountView, Option<Vec<Entry>>) {
@@ -261,12 +254,11 @@ async fn gather_account(
     });
     let known = journal.as_deref().unwrap_or_default();
     let view = AccountView {
-        token_api: console.token_apis.get(&app_id).copied().unwrap_or_default(),
+        token_api,
         credentials: (account.credentials.kinds().iter())
             .map(|kind| credential(account, *kind, known, now))
             .collect(),
         calls_today: calls.unwrap_or_default(),
-        calls_limit: console.daily_token_calls,
         app_id,
     };
     (view, journal)
@@ -290,19 +282,13 @@ fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime)
             since: now - held_for,
         }
     });
-    let failing = match status.failing {
-        Some(unavailable) => Some(backing_off(unavailable)),
-        None => last_failure(kind, journal).filter(|_| held.is_none()),
-    };
-    CredentialView { kind, held, failing }
-}
-
-fn backing_off(unavailable: Unavailable) -> Failing {
-    Failing {
+    let failing = status.failing.map(|unavailable| Failing {
         reason: unavailable.reason,
         errcode: unavailable.errcode.map(|code| code.0),
         retry_after: Some(unavailable.retry_after),
-    }
+    });
+    let failing = failing.or_else(|| last_failure(kind, journal).filter(|_| held.is_none()));
+    CredentialView { kind, held, failing }
 }
 
 /// The last failure in the journal, if nothing was obtained since.

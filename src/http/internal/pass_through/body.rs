@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::Internal;
 use crate::http::internal::answer::Refusal;
+use crate::http::text_of;
 use crate::wechat::CallBody;
 
 /// Bodies up to this length are kept: of a request, to change or repeat it; of a response, to look for an error.
@@ -50,10 +51,7 @@ impl Internal {
     /// WeChat takes none in chunks.
     pub(super) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refusal> {
         let stream = body.into_data_stream();
-        let length = headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok());
-        let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        let length: usize = text_of(headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
         let limit = if headers.contains_key(header::TRANSFER_ENCODING) {
             MAX_CHUNKED
         } else if length <= SMALL {

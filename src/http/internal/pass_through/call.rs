@@ -7,7 +7,6 @@
 
 use std::net::IpAddr;
 
-use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
@@ -17,13 +16,13 @@ use super::body::Received;
 use super::target::{is_of_users, takes_secret};
 use super::{Internal, headers, parameters};
 use crate::credentials::Ours;
-use crate::http::ClientAddress;
 use crate::http::internal::answer::Refusal;
+use crate::http::{ClientAddress, media_type};
 use crate::secret::Secret;
 use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
 /// The parameter that carries a token.
-pub(super) const ACCESS_TOKEN: &str = "access_token";
+const ACCESS_TOKEN: &str = "access_token";
 
 /// Retries after a rejected token: a call with an older token is retried with the current one, which may turn
 /// out to be invalid too.
@@ -37,16 +36,6 @@ pub(super) struct ProxiedCall<'a> {
     pub(super) token: Option<Secret>,
     /// The address that it comes from.
     pub(super) caller: IpAddr,
-}
-
-/// The state of a call's token after the response.
-enum TokenState {
-    /// WeChat accepted it, or it is not ours.
-    Untouched,
-    /// WeChat rejected it, and this one replaces it.
-    Replaced(Secret),
-    /// WeChat rejected it, and no other one is available.
-    Lost,
 }
 
 impl<'a> ProxiedCall<'a> {
@@ -82,11 +71,16 @@ impl<'a> ProxiedCall<'a> {
         if let Some(token) = &self.token
             && let Some(current) = self.current_in_place_of(token).await?
         {
-            self.head.query =
-                (self.head.query.take()).map(|query| parameters::replaced(&query, ACCESS_TOKEN, &current));
-            self.token = Some(current);
+            self.set_token(current);
         }
         Ok(())
+    }
+
+    /// Puts `token` into the query, in place of the one that is there.
+    pub(super) fn set_token(&mut self, token: Secret) {
+        let query = parameters::with(self.head.query.as_deref(), ACCESS_TOKEN, &token);
+        self.head.query = Some(query);
+        self.token = Some(token);
     }
 
     /// Replaces the token in the form that is posted, if there is none in the query.
@@ -103,10 +97,7 @@ impl<'a> ProxiedCall<'a> {
     }
 
     fn posts_form(&self) -> bool {
-        let kind = self.head.headers.get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        media_type(&self.head.headers) == "application/x-www-form-urlencoded"
     }
 
     async fn current_in_place_of(&self, token: &Secret) -> Result<Option<Secret>, Refusal> {
@@ -132,18 +123,14 @@ impl<'a> ProxiedCall<'a> {
         let mut answer = self.call(received.body).await?;
         for _ in 0..MAX_RETRIES {
             let renewed = self.replace_token(answer.rejection()).await;
-            let (TokenState::Replaced(token), Some(whole)) = (renewed, &again) else {
+            let (Some(token), Some(whole)) = (renewed, &again) else {
                 return Ok(answer.into_response());
             };
             tracing::info!(
                 token = token.fingerprint(),
                 "WeChat rejected the token of a call that is passed through; it is retried with this one"
             );
-            self.head.query = self
-                .head
-                .query
-                .map(|query| parameters::replaced(&query, ACCESS_TOKEN, &token));
-            self.token = Some(token);
+            self.set_token(token);
             answer = self.call(CallBody::Whole(whole.clone())).await?;
         }
         // A token that is rejected even then is replaced too; the caller gets WeChat's response.
@@ -162,17 +149,12 @@ impl<'a> ProxiedCall<'a> {
         Ok(answer)
     }
 
-    /// Obtains another token if WeChat has rejected one of ours.
-    async fn replace_token(&self, rejection: Option<TokenRejection>) -> TokenState {
-        let (Some(token), Some(rejection)) = (&self.token, rejection) else {
-            return TokenState::Untouched;
-        };
-        let Some((account, ours)) = self.internal.owner_of(token).await else {
-            return TokenState::Untouched;
-        };
-        let renewed = account.credentials.replacement_for(&ours, &rejection).await;
-        let renewed = renewed.ok().filter(|renewed| renewed.value != *token);
-        renewed.map_or(TokenState::Lost, |renewed| TokenState::Replaced(renewed.value.clone()))
+    /// Obtains another token if WeChat has rejected one of ours; `None` if there is no other.
+    async fn replace_token(&self, rejection: Option<TokenRejection>) -> Option<Secret> {
+        let (token, rejection) = (self.token.as_ref()?, rejection?);
+        let (account, ours) = self.internal.owner_of(token).await?;
+        let renewed = account.credentials.replacement_for(&ours, &rejection).await.ok()?;
+        (renewed.value != *token).then(|| renewed.value.clone())
     }
 }
 

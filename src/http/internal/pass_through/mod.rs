@@ -24,7 +24,7 @@ use super::state::Internal;
 use crate::wechat::CallBody;
 use call::ProxiedCall;
 
-pub(super) use target::{Hosts, refuse_other_targets};
+pub(super) use target::refuse_other_targets;
 
 /// Passes a request through.
 pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request: Request) -> Result<Response, Refusal> {

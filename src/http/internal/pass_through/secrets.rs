@@ -9,7 +9,7 @@ use super::parameters;
 use super::target::takes_secret;
 use crate::byte_order_mark::without_mark;
 use crate::http::internal::answer::Refusal;
-use crate::http::internal::clients::{AuthError, TokenClient};
+use crate::http::internal::clients::TokenClient;
 use crate::secret::Secret;
 use crate::wechat::CallBody;
 
@@ -28,7 +28,7 @@ impl Internal {
         let query = call.head.query.clone().unwrap_or_default();
         if !takes_secret(&call.head.path) {
             let secrets = NAMES.into_iter().flat_map(|name| parameters::values(&query, name));
-            if self.is_clients(secrets, call) {
+            if self.is_clients(secrets) {
                 let why =
                     "invalid appsecret: a client's own secret is not accepted on this path; the call was not forwarded";
                 return Err(self.refuse("wrong_secret", Refusal::new(40125, why)));
@@ -61,18 +61,16 @@ impl Internal {
         call: &ProxiedCall<'_>,
     ) -> Result<Option<Secret>, Refusal> {
         let [app_id, others @ ..] = app_ids else {
-            let missing = Refusal::new(41002, "appid missing");
-            return if secrets.is_empty() {
-                Ok(None)
-            } else {
-                Err(self.refuse("malformed", missing))
-            };
+            if secrets.is_empty() {
+                return Ok(None);
+            }
+            return Err(self.refuse("malformed", Refusal::new(41002, "appid missing")));
         };
         if others.iter().any(|other| other != app_id) {
             return Err(self.refuse("malformed", Refusal::new(40013, "invalid appid: there are two")));
         }
         let Some(account) = self.api.directory.find(Some(app_id)) else {
-            if self.is_clients(secrets, call) {
+            if self.is_clients(secrets) {
                 let why = "invalid appid: this gateway serves no such account";
                 return Err(self.refuse("unknown_appid", Refusal::new(40013, why)));
             }
@@ -89,14 +87,9 @@ impl Internal {
     }
 
     /// True if one of `secrets` is a client's, whatever its accounts.
-    fn is_clients(&self, secrets: impl IntoIterator<Item = String>, call: &ProxiedCall<'_>) -> bool {
-        secrets.into_iter().map(Secret::new).any(|secret| {
-            let mut accounts = self.api.directory.all();
-            accounts.any(|account| {
-                let client = self.clients.identify(account.app_id(), &secret, call.caller);
-                matches!(client, Ok(TokenClient::Named(_)) | Err(AuthError::NotForThisAccount))
-            })
-        })
+    fn is_clients(&self, secrets: impl IntoIterator<Item = String>) -> bool {
+        let mut secrets = secrets.into_iter().map(Secret::new);
+        secrets.any(|secret| !self.clients.with_secret(&secret).is_empty())
     }
 }
 
@@ -116,12 +109,10 @@ impl<'a> Fields<'a> {
 
     fn values(&self, name: &str) -> Vec<String> {
         match self {
-            Self::Json(object) => object
-                .get(name)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
+            Self::Json(object) => {
+                let value = object.get(name).and_then(Value::as_str);
+                value.map(str::to_owned).into_iter().collect()
+            }
             Self::Form(form) => parameters::values(form, name),
         }
     }

@@ -1,12 +1,9 @@
 //! Calls without a token of their own: a client's secret, as a bearer token, has the current one put in.
 
-use std::net::IpAddr;
-
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::Internal;
-use super::call::{ACCESS_TOKEN, ProxiedCall};
-use super::parameters;
+use super::call::ProxiedCall;
 use crate::directory::Account;
 use crate::http::internal::answer::Refusal;
 use crate::http::internal::clients::TokenClient;
@@ -22,7 +19,7 @@ impl Internal {
         if call.has_token() {
             return Ok(());
         }
-        let Some((account, client)) = self.signed_in(headers, call.caller)? else {
+        let Some((account, client)) = self.signed_in(headers)? else {
             return Ok(());
         };
         if !call.takes_account_token() {
@@ -36,9 +33,7 @@ impl Internal {
         if self.tokens_put_in.note(app_id, &client, &token.fingerprint) {
             account.credentials.note_handed_out(&token, name.to_owned(), None);
         }
-        let query = parameters::with(call.head.query.as_deref(), ACCESS_TOKEN, &token.value);
-        call.head.query = Some(query);
-        call.token = Some(token.value.clone());
+        call.set_token(token.value.clone());
         Ok(())
     }
 
@@ -46,57 +41,44 @@ impl Internal {
     pub(in crate::http::internal) fn signed_in(
         &self,
         headers: &HeaderMap,
-        caller: IpAddr,
     ) -> Result<Option<(&Account, TokenClient)>, Refusal> {
         if !has_bearer(headers) {
             return Ok(None);
         }
         let wrong = |why: &str| {
-            self.refuse(
-                "wrong_bearer",
-                Refusal::new(40001, format!("invalid credential: {why}")),
-            )
+            let refusal = Refusal::new(40001, format!("invalid credential: {why}"));
+            self.refuse("wrong_bearer", refusal)
         };
         let secret = bearer(headers).map(Secret::new).filter(|secret| !secret.is_blank());
         let secret = secret.ok_or_else(|| wrong("send one Authorization: Bearer <a client's secret>"))?;
         let directory = &self.api.directory;
+        let clients = self.clients.with_secret(&secret);
         let allowed = |account: &Account| {
-            let client = self.clients.identify(account.app_id(), &secret, caller).ok()?;
-            matches!(client, TokenClient::Named(_)).then_some(client)
+            let client = clients.iter().find(|client| client.may_use(account.app_id()))?;
+            Some(TokenClient::Named(client.name.clone()))
         };
         if let Some(name) = headers.get(APP_ID) {
             let account = directory.find(Some(name.to_str().unwrap_or_default())).ok_or_else(|| {
                 let why = "invalid appid: X-WX-APPID names no account of this gateway";
                 self.refuse("unknown_appid", Refusal::new(40013, why))
             })?;
-            let client = allowed(account);
-            let client =
-                client.ok_or_else(|| wrong("the bearer token is no client's secret, or not for this account"))?;
-            return Ok(Some((account, client)));
+            let why = "the bearer token is no client's secret, or not for this account";
+            return Ok(Some((account, allowed(account).ok_or_else(|| wrong(why))?)));
         }
         // The default account is the first one.
         let mut accounts = directory.all().filter_map(|account| Some((account, allowed(account)?)));
-        let first = accounts
-            .next()
-            .ok_or_else(|| wrong("the bearer token is no client's secret"))?;
-        let is_default = directory
-            .find(None)
-            .is_some_and(|default| default.app_id() == first.0.app_id());
-        if is_default || accounts.next().is_none() {
-            Ok(Some(first))
-        } else {
-            Err(wrong("this client has several accounts; name one in X-WX-APPID"))
+        let first = accounts.next();
+        let first = first.ok_or_else(|| wrong("the bearer token is no client's secret"))?;
+        let default = directory.find(None).map(Account::app_id);
+        if default == Some(first.0.app_id()) || accounts.next().is_none() {
+            return Ok(Some(first));
         }
+        Err(wrong("this client has several accounts; name one in X-WX-APPID"))
     }
 }
 
 /// True if a header, well-formed or not, holds a bearer token.
 fn has_bearer(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::AUTHORIZATION).iter();
-    { values }.any(|value| {
-        value
-            .as_bytes()
-            .get(..6)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
-    })
+    let mut values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    values.any(|value| value.to_ascii_lowercase().starts_with(b"bearer"))
 }

@@ -15,41 +15,23 @@ use crate::http::internal::answer::Refusal;
 use crate::http::internal::spelling::{STABLE_TOKEN, TOKEN};
 use crate::http::serve::LocalAddress;
 use crate::settings::Settings;
-use crate::settings::values::{BaseUrl, HostPattern};
 use crate::wechat::ApiPath;
 
-/// The hosts for which this listener answers requests in absolute form, as a forward proxy gets them: WeChat's and
-/// its own.
-#[derive(Clone)]
-pub(in crate::http::internal) struct Hosts {
-    wechat: BaseUrl,
-    /// The names in `internal.allowed_hosts`.
-    names: Arc<[HostPattern]>,
-}
-
-impl Hosts {
-    pub(in crate::http::internal) fn new(settings: &Settings) -> Self {
-        Self {
-            wechat: settings.wechat.api_base_url.clone(),
-            names: settings.internal.allowed_hosts.as_slice().into(),
-        }
-    }
-
-    /// True if `uri` names no host, or one of these.
-    fn include(&self, uri: &Uri, local: Option<&LocalAddress>) -> bool {
-        let Some(authority) = uri.authority() else {
-            return true;
-        };
-        let (host, port) = (authority.host(), authority.port_u16());
-        let scheme_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-        // A program that is set up to use a proxy may ask it for http://api.weixin.qq.com.
-        let is_wechat = host.eq_ignore_ascii_case(self.wechat.host())
-            && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == self.wechat.port());
-        let is_named = self.names.iter().any(|name| name.matches(host));
-        is_wechat
-            || is_named
-            || local.is_some_and(|LocalAddress(local)| is_own(host, port.unwrap_or(scheme_port), *local))
-    }
+/// True if `uri` names no host, or one for which this listener answers requests in absolute form, as a forward proxy
+/// gets them: WeChat's and its own.
+fn is_ours(uri: &Uri, local: Option<&LocalAddress>, settings: &Settings) -> bool {
+    let Some(authority) = uri.authority() else {
+        return true;
+    };
+    let (host, port) = (authority.host(), authority.port_u16());
+    let scheme_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    let wechat = &settings.wechat.api_base_url;
+    // A program that is set up to use a proxy may ask it for http://api.weixin.qq.com.
+    let is_wechat = host.eq_ignore_ascii_case(wechat.host())
+        && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == wechat.port());
+    let is_named = settings.internal.allowed_hosts.iter().any(|name| name.matches(host));
+    let is_own = |LocalAddress(local): &LocalAddress| is_own(host, port.unwrap_or(scheme_port), *local);
+    is_wechat || is_named || local.is_some_and(is_own)
 }
 
 /// True if `host` and `port` are those of the listener's address that the connection came to.
@@ -63,11 +45,11 @@ fn is_own(host: &str, port: u16, local: SocketAddr) -> bool {
 
 /// A layer that refuses what is meant for another server.
 pub(in crate::http::internal) async fn refuse_other_targets(
-    State(hosts): State<Hosts>,
+    State(settings): State<Arc<Settings>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if hosts.include(request.uri(), request.extensions().get()) {
+    if is_ours(request.uri(), request.extensions().get(), &settings) {
         return next.run(request).await;
     }
     Refusal::not_passed("this gateway only proxies requests to WeChat (wechat.api_base_url)")

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use jsonwebtoken::errors::Error;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
-use super::cookie::TokenCookie;
 use super::key_set::KeySet;
-use super::{bearer, refused};
+use super::{bearer, only, refused};
 use crate::http::ApiError;
 use crate::settings::resolved::JwtKeys;
+use crate::settings::values::Origin;
 use crate::settings::{Auth, Settings, UnusableSetting};
 
 /// How far the clocks of the issuer of tokens and of this host may differ, in seconds.
@@ -20,14 +20,14 @@ const LEEWAY: u64 = 30;
 /// Checks the token of a request.
 #[derive(Clone)]
 pub struct JwtVerifier {
-    keys: Keys,
+    pub(super) keys: Keys,
     validation: Validation,
     cookie: Option<TokenCookie>,
 }
 
 /// What a token may be signed with.
 #[derive(Clone)]
-enum Keys {
+pub(super) enum Keys {
     /// One key, from the settings.
     Fixed(DecodingKey),
     /// The keys that the issuer publishes.
@@ -36,7 +36,11 @@ enum Keys {
 
 impl JwtVerifier {
     pub(super) fn new(keys: &JwtKeys, settings: &Settings) -> Result<Self, UnusableSetting> {
-        let (auth, origins) = (&settings.auth, &settings.server.cors_allowed_origins);
+        let auth = &settings.auth;
+        let cookie = |name: &str| TokenCookie {
+            name: name.to_owned(),
+            origins: settings.server.cors_allowed_origins.clone(),
+        };
         Ok(Self {
             keys: match keys {
                 JwtKeys::Fixed(key) => Keys::Fixed(key.clone()),
@@ -46,7 +50,7 @@ impl JwtVerifier {
                 }
             },
             validation: validation(auth),
-            cookie: auth.jwt_cookie.name().map(|name| TokenCookie::new(name, origins)),
+            cookie: auth.jwt_cookie.name().map(cookie),
         })
     }
 
@@ -57,13 +61,6 @@ impl JwtVerifier {
             verifier.keys = Keys::Fixed(key.clone());
         }
         verifier
-    }
-
-    pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
-        match &self.keys {
-            Keys::Fixed(_) => None,
-            Keys::Published(keys) => Some(keys),
-        }
     }
 
     pub(super) async fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -131,4 +128,97 @@ fn validation(auth: &Auth) -> Validation {
     }
     validation.set_required_spec_claims(&required);
     validation
+}
+
+/// The cookie that may hold the token. A browser sends cookies with every page's requests, so the request has to come
+/// from a page of ours: otherwise any page could upload as the user who opens it.
+#[derive(Clone)]
+struct TokenCookie {
+    name: String,
+    /// The origins whose pages may use it, besides the request's own host.
+    origins: Vec<Origin>,
+}
+
+impl TokenCookie {
+    /// The token in the cookie of a request with these headers, if it comes from a page that may use it.
+    fn token<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, ApiError> {
+        let name = &self.name;
+        let token = self.value(headers).ok_or_else(|| {
+            refused(format!(
+                "send a JSON Web Token as a bearer token, or in the cookie {name} (once)"
+            ))
+        })?;
+        if self.is_of_an_allowed_page(headers) {
+            return Ok(token);
+        }
+        Err(refused(format!(
+            "the cookie {name} counts only with an Origin that has this request's own Host, or is in \
+             server.cors_allowed_origins"
+        )))
+    }
+
+    /// The cookie's value; none if it was sent twice, for then one of them may be another site's.
+    fn value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let lines = headers.get_all(header::COOKIE).iter();
+        let cookies = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(';'));
+        let mut values = cookies
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .filter_map(|(name, value)| (name == self.name).then_some(value));
+        let value = values.next()?;
+        values.next().is_none().then_some(value)
+    }
+
+    fn is_of_an_allowed_page(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = only(headers, &header::ORIGIN) else {
+            return false;
+        };
+        self.origins.iter().any(|allowed| allowed.as_str() == origin)
+            || only(headers, &header::HOST).is_some_and(|host| is_origin_of_host(origin, host))
+    }
+}
+
+/// Whether `origin` has the name and the port of `host`. Its scheme is not known here: a proxy may end TLS.
+fn is_origin_of_host(origin: &str, host: &str) -> bool {
+    let Some((scheme, _)) = origin.split_once("://") else {
+        return false;
+    };
+    let parsed = |text: String| Origin::try_from(text).ok();
+    // With the same scheme for both, a default port may be written or not.
+    let origin_of_host = parsed(format!("{scheme}://{host}"));
+    origin_of_host.is_some() && origin_of_host == parsed(origin.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origin_has_the_name_and_port_of_the_host() {
+        for (origin, host) in [
+            ("https://h5.example.com", "h5.example.com"),
+            ("https://h5.example.com", "h5.example.com:443"),
+            ("https://h5.example.com", "H5.example.com"),
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            assert!(is_origin_of_host(origin, host), "{origin} {host}");
+        }
+        for (origin, host) in [
+            ("https://h5.example.com", "example.com"),
+            ("https://h5.example.com.evil.cn", "h5.example.com"),
+            ("https://h5.example.com:8443", "h5.example.com"),
+            ("https://h5.example.com", "h5.example.com:8443"),
+            ("https://evil.cn", "h5.example.com"),
+            ("https://evil.cn", "h5.example.com@evil.cn"),
+            ("https://evil.cn", "evil.cn/.h5.example.com?"),
+            ("null", "null"),
+            ("", ""),
+            ("file://", ""),
+            ("data:text/html,x", "x"),
+        ] {
+            assert!(!is_origin_of_host(origin, host), "{origin} {host}");
+        }
+    }
 }

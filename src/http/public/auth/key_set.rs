@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,20 +45,16 @@ const LARGEST_SET: usize = 256 * 1024;
 
 /// The published keys, cached.
 pub(crate) struct KeySet {
-    source: Source,
+    client: Client,
+    url: Url,
+    /// The keys of other algorithms don't count.
+    algorithm: Algorithm,
     keys: ArcSwap<Vec<PublicKey>>,
     fetches: Arc<SingleFlight<(), ()>>,
     tasks: TaskTracker,
     fetched_again: Mutex<Option<Instant>>,
     pace: Pace,
     failing: AtomicBool,
-}
-
-/// Where the keys are, and which of them count.
-struct Source {
-    client: Client,
-    url: Url,
-    algorithm: Algorithm,
 }
 
 struct PublicKey {
@@ -70,11 +66,9 @@ impl KeySet {
     /// The keys at `url` that verify `algorithm`. None is fetched yet.
     pub(crate) fn new(url: &Url, algorithm: Algorithm, settings: &HttpClient) -> Result<Self, UnusableSetting> {
         Ok(Self {
-            source: Source {
-                client: http_client::build(settings, CONNECT_LIMIT)?,
-                url: url.clone(),
-                algorithm,
-            },
+            client: http_client::build(settings, CONNECT_LIMIT)?,
+            url: url.clone(),
+            algorithm,
             keys: ArcSwap::default(),
             fetches: Arc::default(),
             tasks: TaskTracker::new(),
@@ -153,8 +147,8 @@ impl KeySet {
 
     /// Replaces the keys by those published now. If that fails, the known ones go on being accepted.
     async fn fetch(&self) {
-        let (host, known) = (self.source.host(), self.keys.load().len());
-        match self.source.fetch().await {
+        let (host, known) = (self.host(), self.keys.load().len());
+        match self.published().await {
             Ok(keys) => {
                 if self.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!(
@@ -179,45 +173,33 @@ impl KeySet {
 
     /// How many keys are published now; the error says what is wrong.
     pub(crate) async fn count(&self) -> Result<usize, String> {
-        self.source.fetch().await.map(|keys| keys.len())
+        self.published().await.map(|keys| keys.len())
     }
 
     /// The host that publishes the keys.
     pub(crate) fn host(&self) -> &str {
-        self.source.host()
-    }
-}
-
-impl Source {
-    fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 
-    async fn fetch(&self) -> Result<Vec<PublicKey>, String> {
+    async fn published(&self) -> Result<Vec<PublicKey>, String> {
         let body = timeout(FETCH_LIMIT, self.download()).await;
         let body = body.map_err(|_| format!("no answer within {} s", FETCH_LIMIT.as_secs()))??;
         let set: Set =
             serde_json::from_slice(&body).map_err(|_| "the answer is not a JSON Web Key Set (RFC 7517)".to_owned())?;
         // One by one: a key of a new kind must not make the others useless.
-        let keys: Vec<_> = set
-            .keys
-            .into_iter()
-            .filter_map(|key| public_key(key, self.algorithm))
-            .collect();
+        let keys = set.keys.into_iter();
+        let keys: Vec<_> = keys.filter_map(|key| public_key(key, self.algorithm)).collect();
         if keys.is_empty() {
-            return Err(format!(
-                "none of the keys is for {:?} (auth.jwt_algorithm)",
-                self.algorithm
-            ));
+            let algorithm = self.algorithm;
+            return Err(format!("none of the keys is for {algorithm:?} (auth.jwt_algorithm)"));
         }
         Ok(keys)
     }
 
     async fn download(&self) -> Result<Vec<u8>, String> {
         let request = self.client.get(self.url.clone());
-        let answer = http_client::send(request, FETCH_LIMIT)
-            .await
-            .map_err(|error| error.to_string())?;
+        let answer = http_client::send(request, FETCH_LIMIT).await;
+        let answer = answer.map_err(|error| error.to_string())?;
         if answer.status() != StatusCode::OK {
             return Err(format!("the answer has status {}", answer.status().as_u16()));
         }
@@ -235,38 +217,23 @@ struct Set {
 
 /// The key, if it is one that verifies `algorithm`.
 fn public_key(key: Value, algorithm: Algorithm) -> Option<PublicKey> {
-    let Jwk {
-        common,
-        algorithm: parameters,
-    } = serde_json::from_value(key).ok()?;
-    let is_for_signatures = common
-        .public_key_use
-        .is_none_or(|purpose| purpose == PublicKeyUse::Signature)
-        && common
-            .key_operations
-            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-    let expected = KeyAlgorithm::from(algorithm);
-    if !is_for_signatures || common.key_algorithm.is_some_and(|given| given != expected) {
-        return None;
-    }
-    let key = match (algorithm, &parameters) {
-        (Algorithm::ES256, AlgorithmParameters::EllipticCurve(point)) if point.curve == EllipticCurve::P256 => {
-            DecodingKey::from_ec_components(&point.x, &point.y)
-        }
-        (Algorithm::ES384, AlgorithmParameters::EllipticCurve(point)) if point.curve == EllipticCurve::P384 => {
-            DecodingKey::from_ec_components(&point.x, &point.y)
-        }
-        (Algorithm::EdDSA, AlgorithmParameters::OctetKeyPair(pair)) if pair.curve == EllipticCurve::Ed25519 => {
-            DecodingKey::from_ed_components(&pair.x)
-        }
-        (_, AlgorithmParameters::RSA(rsa)) => DecodingKey::from_rsa_components(&rsa.n, &rsa.e),
-        _ => return None,
+    let jwk: Jwk = serde_json::from_value(key).ok()?;
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let has_right_curve = match (algorithm, &jwk.algorithm) {
+        (Algorithm::ES256, AlgorithmParameters::EllipticCurve(point)) => point.curve == EllipticCurve::P256,
+        (Algorithm::ES384, AlgorithmParameters::EllipticCurve(point)) => point.curve == EllipticCurve::P384,
+        (_, AlgorithmParameters::OctetKeyPair(pair)) => pair.curve == EllipticCurve::Ed25519,
+        _ => key.family() == AlgorithmFamily::Rsa,
     };
-    let key = key
-        .ok()
-        .filter(|key| key.family() == algorithm.family() && !is_short_rsa(key))?;
+    let Jwk { common, .. } = jwk;
+    let is_right = has_right_curve
+        && key.family() == algorithm.family()
+        && !is_short_rsa(&key)
+        && (common.key_algorithm).is_none_or(|given| given == algorithm.into())
+        && (common.public_key_use).is_none_or(|purpose| purpose == PublicKeyUse::Signature)
+        && (common.key_operations).is_none_or(|operations| operations.contains(&KeyOperations::Verify));
     let id = common.key_id;
-    Some(PublicKey { id, key })
+    is_right.then_some(PublicKey { id, key })
 }
 
 /// Whether it is an RSA key of less than 2048 bits.

@@ -1,6 +1,5 @@
 //! Who may use the upload route.
 
-mod cookie;
 mod jwt;
 mod key_set;
 
@@ -12,23 +11,19 @@ use super::headers::X_API_KEY;
 use crate::http::{ApiError, Code};
 use crate::secret::Secret;
 use crate::settings::{Settings, UnusableSetting, resolved};
-use jwt::JwtVerifier;
+use jwt::{JwtVerifier, Keys};
 
 pub(crate) use key_set::KeySet;
 
 /// How callers of the upload route are authenticated.
 #[derive(Clone)]
 pub enum Auth {
-    /// Not at all.
     Open,
-    /// By one of these keys.
     ApiKey(Vec<Secret>),
-    /// By a JSON Web Token.
     Jwt(Box<JwtVerifier>),
 }
 
 impl Auth {
-    /// As the settings say.
     pub fn new(settings: &Settings) -> Result<Self, UnusableSetting> {
         Ok(match &settings.resolved.auth {
             resolved::Auth::None => Self::Open,
@@ -38,7 +33,6 @@ impl Auth {
     }
 
     /// The same with the keys of `auth`, which are all that ever changes. Published keys are no secrets, and are kept.
-    #[must_use]
     pub fn with_secrets_of(&self, auth: &resolved::Auth) -> Self {
         match (self, auth) {
             (Self::ApiKey(_), resolved::Auth::ApiKeys(keys)) => Self::ApiKey(keys.clone()),
@@ -48,11 +42,11 @@ impl Auth {
     }
 
     /// The published keys that tokens are verified with, if they are published.
-    #[must_use]
     pub(crate) fn key_set(&self) -> Option<&Arc<KeySet>> {
-        match self {
-            Self::Open | Self::ApiKey(_) => None,
-            Self::Jwt(verifier) => verifier.key_set(),
+        let Self::Jwt(verifier) = self else { return None };
+        match &verifier.keys {
+            Keys::Fixed(_) => None,
+            Keys::Published(keys) => Some(keys),
         }
     }
 

@@ -74,12 +74,8 @@ impl Content {
         let lists = headers.get_all(name).into_iter().filter_map(|list| list.to_str().ok());
         let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
         tags.any(|tag| {
-            let tag = if weak {
-                tag.strip_prefix("W/").unwrap_or(tag)
-            } else {
-                tag
-            };
-            tag == "*" || tag == self.etag
+            let strong = tag.strip_prefix("W/").filter(|_| weak);
+            tag == "*" || strong.unwrap_or(tag) == self.etag
         })
     }
 

@@ -49,10 +49,10 @@ pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
         (status = 200, description = "The picture", content_type = "image/jpeg"),
         (status = 206, description = "The part that `Range` asks for", content_type = "image/jpeg"),
         (status = 304, description = "The caller has it already"),
-        (status = 404, description = "No such picture", body = envelope::Failure),
-        (status = 412, description = "Not as `If-Match` or `If-Unmodified-Since` want it", body = envelope::Failure),
-        (status = 416, description = "The picture ends before the range begins", body = envelope::Failure),
-        (status = 503, description = "The disk does not answer", body = envelope::Failure)
+        (status = 404, description = "No such picture", body = envelope::Failure<'_>),
+        (status = 412, description = "Not as `If-Match` or `If-Unmodified-Since` want it", body = envelope::Failure<'_>),
+        (status = 416, description = "The picture ends before the range begins", body = envelope::Failure<'_>),
+        (status = 503, description = "The disk does not answer", body = envelope::Failure<'_>)
     )
 )]
 pub(super) async fn get_image(
@@ -100,10 +100,8 @@ fn answer(status: StatusCode, content: &Content, picture: StoredPicture, range: 
 
 fn unreadable(name: &str, error: &io::Error) -> ApiError {
     if error.kind() == io::ErrorKind::TimedOut {
-        let busy = ApiError::new(
-            Code::Overloaded,
-            "pictures can't be read at the moment; see Retry-After",
-        );
+        let message = "pictures can't be read at the moment; see Retry-After";
+        let busy = ApiError::new(Code::Overloaded, message);
         return busy.with_retry_after(RETRY_AFTER).with_detail(error);
     }
     ApiError::plain(Code::Internal).with_detail(format!("the picture {name} can't be read: {error}"))

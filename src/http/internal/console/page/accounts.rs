@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::chart;
-use crate::http::internal::console::localizer::Localizer;
+use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
 use crate::http::internal::console::view::{AccountView, CredentialView, Failing, Held, View};
@@ -14,12 +14,12 @@ pub(super) fn accounts(view: &View, loc: Localizer) -> Markup {
     html! {
         section #accounts aria-labelledby="accounts-title" {
             h2 #accounts-title { (loc.text(text::ACCOUNTS)) }
-            @for account in &view.accounts { (one(account, loc)) }
+            @for account in &view.accounts { (one(account, view.calls_limit, loc)) }
         }
     }
 }
 
-fn one(account: &AccountView, loc: Localizer) -> Markup {
+fn one(account: &AccountView, calls_limit: u64, loc: Localizer) -> Markup {
     let api = match account.token_api {
         TokenApi::Stable => text::API_STABLE,
         TokenApi::Classic => text::API_CLASSIC,
@@ -28,7 +28,7 @@ fn one(account: &AccountView, loc: Localizer) -> Markup {
         article.card.account {
             h3 { code { (account.app_id) } " " span.tag { (loc.text(api)) } }
             div.pair { @for credential in &account.credentials { (credential_view(credential, loc)) } }
-            (calls(account, loc))
+            (calls(account.calls_today, calls_limit, loc))
         }
     }
 }
@@ -98,34 +98,29 @@ fn failing_view(failing: &Failing, class: &str, loc: Localizer) -> Markup {
 
 /// What an operator can do about a refusal, as a sentence.
 fn cure(errcode: i64, loc: Localizer) -> String {
-    let cure = ErrCode(errcode).meaning_of_token_call().cure();
-    sentence(loc.text(cure))
-}
-
-/// English cures are also part of log lines, so they have neither a capital nor a full stop.
-fn sentence(cure: &str) -> String {
+    let cure = loc.text(ErrCode(errcode).meaning_of_token_call().cure());
+    // English cures are also part of log lines, so they have neither a capital nor a full stop.
     let (first, rest) = cure.split_at_checked(1).unwrap_or(("", cure));
     let stop = if cure.ends_with('。') { "" } else { "." };
     format!("{}{rest}{stop}", first.to_ascii_uppercase())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of a bar")]
-fn calls(account: &AccountView, loc: Localizer) -> Markup {
-    let (calls, limit) = (account.calls_today, account.calls_limit);
+fn calls(calls: u64, limit: u64, loc: Localizer) -> Markup {
     let share = calls as f64 / limit.max(1) as f64;
     let class = match share {
         _ if share >= 1.0 => "bad",
         _ if share >= 0.8 => "warn",
         _ => "calm",
     };
-    let (calls, limit) = (calls.to_string(), limit.to_string());
+    let count = match limit {
+        0 => loc.format(text::CALLS_UNLIMITED, &[&calls.to_string()]),
+        _ => loc.format(text::CALLS_OF, &[&calls.to_string(), &limit.to_string()]),
+    };
     html! {
         div.calls {
-            p { span.more { (loc.text(text::CALLS_TODAY)) } " "
-                @if account.calls_limit == 0 { strong { (loc.format(text::CALLS_UNLIMITED, &[&calls])) } }
-                @else { strong { (loc.format(text::CALLS_OF, &[&calls, &limit])) } }
-            }
-            @if account.calls_limit > 0 { (chart::bar(share, None, class, loc.text(text::CALLS_TODAY))) }
+            p { span.more { (loc.text(text::CALLS_TODAY)) } " " strong { (count) } }
+            @if limit > 0 { (chart::bar(share, None, class, loc.text(text::CALLS_TODAY))) }
         }
     }
 }

@@ -2,18 +2,64 @@
 
 use std::time::SystemTime;
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
+use serde::Deserialize;
 
 use super::{document, language_links};
-use crate::http::internal::console::finding::{ExplainRequest, Finding};
-use crate::http::internal::console::language::Language;
-use crate::http::internal::console::localizer::Localizer;
+use crate::http::internal::console::language::{Language, Localizer};
 use crate::http::internal::console::text;
 use crate::jssdk::explain::{
-    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
+    self, Claim, ClaimProblem, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
 };
 use crate::jssdk::{UrlProblem, UrlWarning};
 use crate::words::Words;
+
+/// The submitted form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ExplainRequest {
+    pub url: String,
+    pub request: String,
+    pub nonce: String,
+    pub timestamp: String,
+    pub signature: String,
+    pub app_id: String,
+}
+
+/// A result shown above the form.
+pub enum Finding {
+    /// The form could not be parsed.
+    Unreadable,
+    /// Too many are being looked into.
+    Busy,
+    /// A field is invalid.
+    Problem(ClaimProblem),
+    /// There is no current ticket to compare with.
+    NoTicket,
+    /// The signing call was compared with the page.
+    Compared(Comparison),
+    /// The signature was looked into.
+    Verdict(Claim, Verdict),
+}
+
+impl Finding {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unreadable | Self::Problem(_) => StatusCode::BAD_REQUEST,
+            Self::Busy | Self::NoTicket => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Compared(_) | Self::Verdict(..) => StatusCode::OK,
+        }
+    }
+}
+
+impl ExplainRequest {
+    /// Whether to look into a signature. A signing call without one is enough.
+    pub fn has_claim(&self) -> bool {
+        let claim = [&self.nonce, &self.timestamp, &self.signature];
+        self.request.trim().is_empty() || claim.iter().any(|value| !value.trim().is_empty())
+    }
+}
 
 fn list(words: impl IntoIterator<Item = Words>, loc: Localizer) -> Markup {
     html! { ul.points { @for words in words { li { (loc.text(words)) } } } }
@@ -32,12 +78,7 @@ pub(super) fn card(app_ids: &[String], loc: Localizer) -> Markup {
 }
 
 /// The separate page with the findings, and the form as it was filled in.
-pub(in super::super) fn page(
-    app_ids: &[String],
-    asked: &ExplainRequest,
-    found: &[Finding],
-    language: Language,
-) -> Markup {
+pub fn page(app_ids: &[String], asked: &ExplainRequest, found: &[Finding], language: Language) -> Markup {
     let loc = Localizer {
         language,
         now: SystemTime::now(),

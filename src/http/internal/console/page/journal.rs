@@ -3,20 +3,22 @@
 use maud::{Markup, html};
 
 use crate::credentials::Event;
-use crate::http::internal::console::localizer::Localizer;
+use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
 use crate::http::internal::console::timeline::{Entry, Line};
 use crate::http::internal::console::view::View;
+use crate::words::Words;
 
 /// The warning about foreign invalidations, if there were any this week.
 pub(super) fn foreign(view: &View, loc: Localizer) -> Markup {
     if view.foreign.is_empty() {
         return Markup::default();
     }
+    let (_, _, path) = look(Some(Event::ForeignInvalidation));
     html! {
         section #foreign.foreign aria-labelledby="foreign-title" {
-            h2 #foreign-title { (icon(Some(Event::ForeignInvalidation))) (loc.text(text::FOREIGN_TITLE)) }
+            h2 #foreign-title { (icon(path)) (loc.text(text::FOREIGN_TITLE)) }
             @for account in &view.accounts { (of_account(view, &account.app_id, loc)) }
             p { (loc.text(text::FOREIGN_WHY)) }
             h3 { (loc.text(text::WHAT_TO_DO)) }
@@ -84,12 +86,13 @@ fn day_name(line: &Line, loc: Localizer) -> String {
 fn line_view(line: &Line, many_accounts: bool, loc: Localizer) -> Markup {
     let (entry, noted) = (&line.entry, &line.entry.noted);
     let (_, clock) = time::beijing(noted.time);
+    let (name, class, path) = look(entry.event);
     html! {
-        li class=(class_of(entry.event)) {
+        li class=(class) {
             time datetime=(time::machine(noted.time)) { (clock) }
-            (icon(entry.event))
+            (icon(path))
             p.what {
-                strong { (name_of(entry, loc)) } " "
+                strong { (name.map_or(noted.event.as_str(), |name| loc.text(name))) } " "
                 span.kind { (noted.kind) } " "
                 @if let Some(client) = &noted.client { (loc.format(text::HANDED_TO, &[client])) " " }
                 @if line.count > 1 {
@@ -104,21 +107,6 @@ fn line_view(line: &Line, many_accounts: bool, loc: Localizer) -> Markup {
             }
         }
     }
-}
-
-fn name_of(entry: &Entry, loc: Localizer) -> &str {
-    let Some(event) = entry.event else {
-        return &entry.noted.event;
-    };
-    loc.text(match event {
-        Event::Issued => text::EVENT_ISSUED,
-        Event::Renewed => text::EVENT_RENEWED,
-        Event::Adopted => text::EVENT_ADOPTED,
-        Event::HandedOut => text::EVENT_HANDED_OUT,
-        Event::Rejected => text::EVENT_REJECTED,
-        Event::ForeignInvalidation => text::EVENT_FOREIGN,
-        Event::RenewalFailed => text::EVENT_FAILED,
-    })
 }
 
 /// The facts in the reader's language, then the entry's own text if it adds something: WeChat's message, or the
@@ -150,25 +138,21 @@ fn fact(entry: &Entry, loc: Localizer) -> Option<String> {
     }
 }
 
-fn class_of(event: Option<Event>) -> &'static str {
-    match event {
-        Some(Event::Issued | Event::Renewed) => "good",
-        Some(Event::Adopted | Event::HandedOut) | None => "calm",
-        Some(Event::Rejected | Event::RenewalFailed) => "warn",
-        Some(Event::ForeignInvalidation) => "bad",
-    }
+/// An event's name, its class, and the path of its icon; none has a name in an entry of a newer version.
+fn look(event: Option<Event>) -> (Option<Words>, &'static str, &'static str) {
+    let (name, class, path) = match event {
+        None => return (None, "calm", "M7.5 8h1"),
+        Some(Event::Issued) => (text::EVENT_ISSUED, "good", "M8 3v10M3 8h10"),
+        Some(Event::Renewed) => (text::EVENT_RENEWED, "good", "M13 8a5 5 0 1 1-1.6-3.7M13 2.5V5h-2.5"),
+        Some(Event::Adopted) => (text::EVENT_ADOPTED, "calm", "M8 2.5v8M4.5 7.5 8 11l3.5-3.5M3 13.5h10"),
+        Some(Event::HandedOut) => (text::EVENT_HANDED_OUT, "calm", "M3 8h9M8.5 4.5 12 8l-3.5 3.5"),
+        Some(Event::Rejected) => (text::EVENT_REJECTED, "warn", "M4 4l8 8M12 4l-8 8"),
+        Some(Event::ForeignInvalidation) => (text::EVENT_FOREIGN, "bad", "M9 1.5 3.5 9H8l-1 5.5L12.5 7H8z"),
+        Some(Event::RenewalFailed) => (text::EVENT_FAILED, "warn", "M8 3v6M8 12.2v.6"),
+    };
+    (Some(name), class, path)
 }
 
-fn icon(event: Option<Event>) -> Markup {
-    let path = match event {
-        Some(Event::Issued) => "M8 3v10M3 8h10",
-        Some(Event::Renewed) => "M13 8a5 5 0 1 1-1.6-3.7M13 2.5V5h-2.5",
-        Some(Event::Adopted) => "M8 2.5v8M4.5 7.5 8 11l3.5-3.5M3 13.5h10",
-        Some(Event::HandedOut) => "M3 8h9M8.5 4.5 12 8l-3.5 3.5",
-        Some(Event::Rejected) => "M4 4l8 8M12 4l-8 8",
-        Some(Event::ForeignInvalidation) => "M9 1.5 3.5 9H8l-1 5.5L12.5 7H8z",
-        Some(Event::RenewalFailed) => "M8 3v6M8 12.2v.6",
-        None => "M7.5 8h1",
-    };
+fn icon(path: &str) -> Markup {
     html! { svg.icon viewBox="0 0 16 16" aria-hidden="true" { path d=(path) {} } }
 }

@@ -5,13 +5,11 @@ mod accounts;
 mod chart;
 pub(super) mod explain;
 mod journal;
-mod replicas;
 mod traffic;
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::language::Language;
-use super::localizer::Localizer;
+use super::language::{Language, Localizer};
 use super::text;
 use super::time;
 use super::view::{AccountView, Problem, State, View};
@@ -24,7 +22,13 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
         now: view.now,
         files: "console/",
     };
-    let title = html! { (title_icon(view.state)) " wxgate " (loc.text(text::TITLE)) };
+    // The first character tells the state in the browser's tab.
+    let icon = match view.state {
+        State::Fine => "●",
+        State::Degraded => "▲",
+        State::Down => "✕",
+    };
+    let title = html! { (icon) " wxgate " (loc.text(text::TITLE)) };
     let more = html! {
         script src=(loc.file("console.js")) defer {}
         noscript { meta http-equiv="refresh" content="15"; }
@@ -74,15 +78,6 @@ fn language_links(loc: Localizer) -> Markup {
     }
 }
 
-/// The first character of the title, for the browser's tab.
-fn title_icon(state: State) -> &'static str {
-    match state {
-        State::Fine => "●",
-        State::Degraded => "▲",
-        State::Down => "✕",
-    }
-}
-
 /// The part that the script replaces when it refreshes the page.
 fn fresh(view: &View, loc: Localizer) -> Markup {
     html! {
@@ -95,7 +90,7 @@ fn fresh(view: &View, loc: Localizer) -> Markup {
                 }
                 div.side {
                     (traffic::dependencies(view, loc))
-                    (replicas::replicas(view, loc))
+                    (traffic::replicas(view, loc))
                     (traffic::traffic(view, loc))
                 }
                 (journal::timeline(view, loc))
@@ -105,7 +100,7 @@ fn fresh(view: &View, loc: Localizer) -> Markup {
 }
 
 fn header(loc: Localizer) -> Markup {
-    let [day, hour, minute, second] = time::units(loc.language);
+    let [day, hour, minute, second] = loc.language.units();
     html! {
         header {
             img.logo src=(loc.file("icon.svg")) width="40" height="40" alt="";
@@ -142,7 +137,10 @@ fn banner(view: &View, loc: Localizer) -> Markup {
                     p { (loc.text(text::STATE_FINE_MORE)) }
                 } @else {
                     ul {
-                        @for problem in view.problems.iter().take(PROBLEMS) { li { (problem_text(problem, loc)) } }
+                        @for Problem(words, names) in view.problems.iter().take(PROBLEMS) {
+                            @let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                            li { (loc.format(*words, &names)) }
+                        }
                         @if let more @ 1.. = view.problems.len().saturating_sub(PROBLEMS) {
                             li { (loc.format(text::PROBLEMS_MORE, &[&more.to_string()])) }
                         }
@@ -155,20 +153,6 @@ fn banner(view: &View, loc: Localizer) -> Markup {
                 span { "wxgate " (env!("CARGO_PKG_VERSION")) ", " (loc.format(text::UPTIME, &[&loc.duration(view.uptime)])) }
             }
         }
-    }
-}
-
-fn problem_text(problem: &Problem, loc: Localizer) -> String {
-    match problem {
-        Problem::Draining => loc.text(text::PROBLEM_DRAINING).to_owned(),
-        Problem::NoCredential { app_id, kind } => loc.format(text::PROBLEM_NO_CREDENTIAL, &[app_id, kind.label()]),
-        Problem::Failing { app_id, kind } => loc.format(text::PROBLEM_FAILING, &[app_id, kind.label()]),
-        Problem::StoreDown => loc.text(text::PROBLEM_STORE).to_owned(),
-        Problem::WeChatDown => loc.text(text::PROBLEM_WECHAT).to_owned(),
-        Problem::ImagesDown => loc.text(text::PROBLEM_IMAGES).to_owned(),
-        Problem::CallsSpent { app_id } => loc.format(text::PROBLEM_CALLS_SPENT, &[app_id]),
-        Problem::CallsNearlySpent { app_id } => loc.format(text::PROBLEM_CALLS_NEARLY, &[app_id]),
-        Problem::Foreign { app_id } => loc.format(text::PROBLEM_FOREIGN, &[app_id]),
     }
 }
 

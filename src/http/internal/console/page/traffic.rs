@@ -1,12 +1,13 @@
-//! The state of the dependencies, and the traffic.
+//! The state of the dependencies and of the replicas, and the traffic.
 
 use maud::{Markup, html};
 
 use super::chart;
-use crate::http::internal::console::localizer::Localizer;
+use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::traffic::{Counts, Outcomes, Recent};
 use crate::http::internal::console::view::View;
+use crate::replicas::Replica;
 use crate::settings::ImageStoreBackend;
 use crate::words::Words;
 
@@ -67,6 +68,34 @@ fn called(name: &str, what: Option<&str>, recent: Recent, loc: Localizer) -> Mar
 
 fn up_or_down(is_up: bool) -> (&'static str, Words) {
     if is_up { ("good", text::UP) } else { ("bad", text::DOWN) }
+}
+
+pub(super) fn replicas(view: &View, loc: Localizer) -> Markup {
+    html! {
+        section #replicas.card aria-labelledby="replicas-title" {
+            h2 #replicas-title { (loc.text(text::REPLICAS)) }
+            @match &view.replicas {
+                Some(replicas) => ul { @for replica in replicas { (replica_row(replica, view, loc)) } },
+                None => p.more { (loc.text(text::REPLICAS_UNREAD)) },
+            }
+        }
+    }
+}
+
+fn replica_row(replica: &Replica, view: &View, loc: Localizer) -> Markup {
+    let age = view.now.duration_since(replica.since).unwrap_or_default();
+    html! {
+        li {
+            span.name {
+                code { (replica.name) }
+                @if replica.name == view.replica { " " span.tag { (loc.text(text::REPLICA_OWN)) } }
+            }
+            p.more {
+                "wxgate " (replica.version) " · "
+                (loc.format(text::UPTIME, &[&loc.duration(age)])) " · " (loc.time(replica.since))
+            }
+        }
+    }
 }
 
 pub(super) fn traffic(view: &View, loc: Localizer) -> Markup {
