@@ -28,7 +28,7 @@ pub(crate) struct AccountCredentials {
     signs_pages: bool,
     page_ticket: Arc<Ticket>,
     card_ticket: Arc<Ticket>,
-    probe: Arc<Probe>,
+    pub(super) probe: Arc<Probe>,
     pub(super) store: Arc<dyn SharedStore>,
     pub(super) reports: Reports,
     pub(super) tasks: TaskTracker,

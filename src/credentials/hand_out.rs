@@ -15,7 +15,7 @@ use super::slot::NotShared;
 use crate::clock::Moment;
 use crate::secret::Secret;
 use crate::store::{StoreError, keys};
-use crate::wechat::TokenRejection;
+use crate::wechat::CallError;
 
 /// How a token that a client sends relates to this account.
 #[derive(Debug)]
@@ -138,12 +138,11 @@ impl AccountCredentials {
         }))
     }
 
-    /// The token to use in place of a token of `ours` that WeChat has rejected. One that is in use is dropped as in
-    /// [`AccountCredentials::with_token`], or probed first if the rejection is not certain.
-    pub(crate) async fn replacement_for(&self, ours: &Ours, rejection: &TokenRejection) -> Outcome {
+    /// The token to use in place of a token of `ours` that WeChat has rejected with `error` in a client's call: the same
+    /// one if a probe finds it good.
+    pub(crate) async fn token_after_rejection(&self, ours: &Ours, error: &CallError) -> Outcome {
         match ours {
-            Ours::Current(dead) if rejection.is_certain => self.token.replace_rejected(dead, &rejection.error).await,
-            Ours::Current(_) => self.verified_token().await,
+            Ours::Current(token) => self.probe.token_after_rejection(token, error).await,
             Ours::Shared | Ours::Former => self.token.get().await,
         }
     }

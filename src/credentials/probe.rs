@@ -15,6 +15,7 @@ use super::renewal::Outcome;
 use super::token::Token;
 use crate::account::AppId;
 use crate::clock::Moment;
+use crate::secret::Secret;
 use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, what_to_do};
@@ -35,8 +36,19 @@ pub(super) struct Probe {
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
-    flight: Arc<SingleFlight<(), Outcome>>,
+    /// The token that was rejected in a client's call though a probe then found it good, and when.
+    wrongly_rejected: Mutex<Option<(Secret, Moment)>>,
+    flight: Arc<SingleFlight<Reason, Outcome>>,
     tasks: TaskTracker,
+}
+
+/// Why a token is probed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Reason {
+    /// A client asks for the token again.
+    Suspicion,
+    /// WeChat has rejected the token with this fingerprint in a client's call.
+    Rejection(String),
 }
 
 impl Probe {
@@ -49,6 +61,7 @@ impl Probe {
             store: parameters.store(),
             key: keys::PROBE.of_account(&parameters.app_id),
             last: Mutex::default(),
+            wrongly_rejected: Mutex::default(),
             flight: Arc::default(),
             tasks: parameters.services.tasks.clone(),
         }
@@ -57,14 +70,45 @@ impl Probe {
     /// The token, for a client that suspects that it is dead: probed, unless one was lately, and replaced if WeChat
     /// rejects it.
     pub(super) async fn verified_token(self: &Arc<Self>) -> Outcome {
-        let start = || {
-            let probe = Arc::clone(self);
-            async move { probe.verify().await }.in_current_span()
-        };
-        let (pending, _) = self.flight.join_or_start(&(), &self.tasks, start);
+        let probe = Arc::clone(self);
+        self.once(Reason::Suspicion, async move { probe.verify().await }).await
+    }
+
+    /// The token to use in place of `token`, which WeChat has rejected with `error` in a call that a client made. The
+    /// path is the client's choice, and some reject good tokens, such as those for a token of another kind. So the
+    /// token is replaced only if WeChat rejects it in a probe, too, or the probe fails.
+    pub(super) async fn token_after_rejection(self: &Arc<Self>, token: &Arc<Credential>, error: &CallError) -> Outcome {
+        let (probe, token, error) = (Arc::clone(self), Arc::clone(token), error.clone());
+        let reason = Reason::Rejection(token.fingerprint.clone());
+        self.once(reason, async move { probe.verify_rejection(&token, error).await })
+            .await
+    }
+
+    async fn once(&self, reason: Reason, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+        let (pending, _) = self
+            .flight
+            .join_or_start(&reason, &self.tasks, || work.in_current_span());
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
+    }
+
+    async fn verify_rejection(&self, token: &Arc<Credential>, error: CallError) -> Outcome {
+        let is_good = |(good, at): &(Secret, Moment)| *good == token.value && at.elapsed() < keys::PROBE_TTL;
+        if self.wrongly_rejected.lock().as_ref().is_some_and(is_good) {
+            return Ok(Arc::clone(token));
+        }
+        let Err(probed) = self.issuer.probe(&token.value).await else {
+            tracing::info!(
+                app_id = %self.app_id,
+                token = token.fingerprint,
+                "WeChat rejected the access_token in a client's call, but not in a probe; it is kept"
+            );
+            *self.wrongly_rejected.lock() = Some((token.value.clone(), Moment::now()));
+            return Ok(Arc::clone(token));
+        };
+        let error = if rejects_token(&probed) { probed } else { error };
+        self.token.replace_rejected(token, &error).await
     }
 
     async fn verify(&self) -> Outcome {

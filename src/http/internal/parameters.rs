@@ -1,5 +1,6 @@
 //! The parameters of calls, in a query or in a form. Some values are exchanged; every other byte stays as it came.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -24,6 +25,11 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 pub(super) fn values(text: &str, name: &str) -> Vec<String> {
     let pairs = form_urlencoded::parse(text.as_bytes()).filter(|(key, _)| key == name);
     pairs.map(|(_, value)| value.into_owned()).collect()
+}
+
+/// The names of the parameters, decoded.
+pub(super) fn names(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name)
 }
 
 /// `text` with `value` in each parameter called `name`.

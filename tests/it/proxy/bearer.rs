@@ -88,6 +88,18 @@ async fn call_without_a_token_gets_the_accounts_current_one() {
 }
 
 #[tokio::test]
+async fn call_with_a_token_of_another_kind_gets_no_second_one() {
+    let wechat = SandboxHost::start(three_accounts()).await;
+    let (echo, gateway) = Echo::behind(Gateway::builder().wechat(&wechat).file(FILE)).await;
+    let path = "/cgi-bin/component/api_query_auth?component_access_token=of-a-platform";
+    let request = gateway.internal_request("POST", path).bearer_auth(CRM).body("{}");
+    assert_eq!(gateway.send(request).await.status, 200);
+    let call = echo.last();
+    assert_eq!(call.uri, path);
+    assert!(!call.headers.contains_key("authorization"), "{call:?}");
+}
+
+#[tokio::test]
 async fn wrong_bearer_is_40001_and_nothing_goes_out() {
     let gateway = gateway().await;
     for (secret, app_id, errcode) in [

@@ -37,6 +37,35 @@ async fn call_with_a_dead_shared_token_is_repeated_once() {
 }
 
 #[tokio::test]
+async fn path_that_rejects_good_tokens_costs_neither_the_token_nor_calls_for_another() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    let sandbox = &gateway.wechat.sandbox;
+    for api in [Api::CustomSend, Api::MediaUpload] {
+        sandbox.inject(Fault::errcode(40001).on(api));
+    }
+    for _ in 0..5 {
+        let path = format!("/cgi-bin/message/custom/send?access_token={token}");
+        let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
+        assert_eq!(gateway.send(message).await.body["errcode"], 40001);
+        let path = format!("/cgi-bin/media/upload?access_token={token}&type=image");
+        let upload = gateway.internal_request("POST", &path).multipart(form(TINY_PHOTO));
+        assert_eq!(gateway.send(upload).await.body["errcode"], 40001);
+        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    }
+    assert_eq!(sandbox.calls(Api::StableToken), 1);
+    assert_eq!(sandbox.calls(Api::GetApiDomainIp), 1);
+    assert!(gateway.foreign_invalidations().await < 0.1);
+    assert_eq!(gateway.good_token(), token);
+
+    // A token that dies is still replaced by the first call that meets it.
+    gateway.wechat.kill_token();
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    assert!(gateway.calls_wechat(&token).await.body["ip_list"].is_array());
+    assert_eq!(sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
 async fn large_body_is_not_repeated_but_the_token_is_renewed() {
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;

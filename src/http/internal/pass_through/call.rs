@@ -61,6 +61,12 @@ impl<'a> ProxiedCall<'a> {
         tokens.iter().any(|token| !token.trim().is_empty())
     }
 
+    /// True if it carries a token of another kind, such as a `component_access_token`: WeChat expects that one alone.
+    pub(super) fn has_token_of_another_kind(&self) -> bool {
+        parameters::names(self.head.query.as_deref().unwrap_or_default())
+            .any(|name| name != ACCESS_TOKEN && name.ends_with(ACCESS_TOKEN))
+    }
+
     /// True if its path is one for an account's token.
     pub(super) fn takes_account_token(&self) -> bool {
         !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
@@ -153,7 +159,11 @@ impl<'a> ProxiedCall<'a> {
     async fn replace_token(&self, rejection: Option<TokenRejection>) -> Option<Secret> {
         let (token, rejection) = (self.token.as_ref()?, rejection?);
         let (account, ours) = self.internal.owner_of(token).await?;
-        let renewed = account.credentials.replacement_for(&ours, &rejection).await.ok()?;
+        let renewed = account
+            .credentials
+            .token_after_rejection(&ours, &rejection.error)
+            .await
+            .ok()?;
         (renewed.value != *token).then(|| renewed.value.clone())
     }
 }

@@ -22,7 +22,7 @@ impl Internal {
         let Some((account, client)) = self.signed_in(headers)? else {
             return Ok(());
         };
-        if !call.takes_account_token() {
+        if !call.takes_account_token() || call.has_token_of_another_kind() {
             return Ok(());
         }
         let (app_id, name) = (account.app_id(), client.name());
