@@ -81,6 +81,25 @@ async fn readyz_distinguishes_ready_degraded_and_unready() {
     assert!(gateway.metric("wxgate_redis_up").await > 0.5);
 }
 
+#[tokio::test]
+async fn gateway_that_signs_without_a_token_is_degraded() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let sandbox = &gateway.wechat.sandbox;
+    sandbox.inject(Fault::errcode(40125).on(Api::StableToken));
+    gateway.wechat.kill_token();
+    assert_eq!(gateway.upload_new_photo().await.code(), (503, 4001));
+    let degraded = gateway.get("/readyz").await;
+    assert_eq!((degraded.status, &degraded.body["status"]), (200, &"degraded".into()));
+    assert_eq!(component(&degraded, "access_token")["status"], "down");
+    gateway.assert_signs().await;
+    // The metric does not go on announcing the end that the token would have had.
+    let app_id = gateway.wechat.account().app_id;
+    let series = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!(gateway.metric(&series).await <= now.as_secs_f64());
+}
+
 /// Every token and ticket that the account has at the moment.
 fn credentials(wechat: &SandboxHost) -> Vec<String> {
     let (app_id, sandbox) = (wechat.account().app_id, &wechat.sandbox);

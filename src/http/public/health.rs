@@ -69,7 +69,8 @@ pub(in crate::http) async fn get_health() -> &'static str {
 
 /// Readiness check
 ///
-/// 503 if no account has a usable ticket and token, and from the moment that the gateway is told to stop.
+/// 503 if no account can serve its pages (it has no usable ticket; or no usable token, if it signs no pages), and from the
+/// moment that the gateway is told to stop.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -118,7 +119,8 @@ fn report(api: &Api) -> ReadinessReport {
         let kinds = account.credentials.kinds().iter();
         let credentials: Vec<_> = kinds.map(|kind| credential(account, *kind)).collect();
         let down = credentials.iter().filter(|one| one.status != "up").count();
-        accounts_up += usize::from(down == 0);
+        // The ticket, if there is one: pages are signed without the token, so a rejected token takes no replica away.
+        accounts_up += usize::from(credentials.last().is_some_and(|one| one.status == "up"));
         credentials_down += down;
         components.extend(credentials);
     }
