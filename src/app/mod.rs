@@ -95,15 +95,16 @@ impl App {
                 None => None,
             },
             internal_tls: internal_tls(&settings)?,
+            server: Server {
+                malformed: Some(stack.metrics.clone()),
+                closing: api.stopping.clone(),
+                ..Server::default()
+            },
             public_routes: public::routes(&api, parts.sandbox, &stack),
             internal_routes: builder.internal_routes(&api, &stack)?,
             api,
             settings,
             lifecycle,
-            server: Server {
-                malformed: Some(stack.metrics.clone()),
-                ..Server::default()
-            },
         })
     }
 

@@ -96,7 +96,9 @@ async fn gateway_that_signs_without_a_token_is_degraded() {
     // The metric does not go on announcing the end that the token would have had.
     let app_id = gateway.wechat.account().app_id;
     let series = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     assert!(gateway.metric(&series).await <= now.as_secs_f64());
 }
 

@@ -11,8 +11,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
-use futures_util::FutureExt;
-use http::{Request, Response};
+use futures_util::TryFutureExt;
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -94,6 +94,9 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Where requests are counted that hyper refuses, if they are.
     pub malformed: Option<HttpMetrics>,
+    /// Once it is cancelled, each answer is the last one of its connection: a proxy in front that keeps connections
+    /// would send a request just when the drain closes them, and lose it.
+    pub closing: CancellationToken,
 }
 
 /// The listener's address that a connection came to. Requests in absolute form have it in their extensions: whether
@@ -194,17 +197,23 @@ impl Server {
         // Cancelled when the rest of a body has stalled after its answer.
         let cut_off = CancellationToken::new();
         let connection_cut_off = cut_off.clone();
+        let closing = self.closing.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut request, progress) = watched(request, stall);
             request.extensions_mut().insert(ClientAddress(peer));
             if let Some(local) = local.filter(|_| request.uri().authority().is_some()) {
                 request.extensions_mut().insert(local);
             }
-            let cut_off = cut_off.clone();
-            service.clone().oneshot(request).inspect(move |_| {
+            let (cut_off, closing) = (cut_off.clone(), closing.clone());
+            service.clone().oneshot(request).map_ok(move |mut response| {
                 if let Some(progress) = progress {
                     tokio::spawn(cut_off_when_stalled(progress, stall, cut_off));
                 }
+                if closing.is_cancelled() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                response
             })
         });
         let connection = http1::Builder::new()
