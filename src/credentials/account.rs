@@ -136,12 +136,16 @@ impl AccountCredentials {
     }
 
     pub(crate) fn status(&self, kind: Kind) -> Status {
+        let (renewals, refusal) = match self.ticket_of(kind) {
+            None => (&self.token.renewals, self.token.refusal()),
+            Some(ticket) => (&ticket.renewals, ticket.renewals.backoff.refusal()),
+        };
+        let credential = self.slot(kind).usable();
+        // What is in use was obtained since, perhaps by another replica.
+        let last_failure = || renewals.last_failure().filter(|_| credential.is_none());
         Status {
-            credential: self.slot(kind).usable(),
-            failing: match self.ticket_of(kind) {
-                None => self.token.refusal(),
-                Some(ticket) => ticket.renewals.backoff.refusal(),
-            },
+            failing: refusal.or_else(last_failure),
+            credential,
             foreign_entry: self.slot(kind).shared.foreign(),
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Renewals {
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
+    /// Why the last one obtained nothing, if it did not.
+    last_failure: Mutex<Option<Unavailable>>,
     refused_addresses: RefusedAddresses,
     reports: Reports,
 }
@@ -40,6 +42,7 @@ impl Renewals {
             flights: Arc::default(),
             tasks: parameters.services.tasks.clone(),
             backoff: Backoff::new(parameters.policy.jitter.clone()),
+            last_failure: Mutex::default(),
             refused_addresses: RefusedAddresses::default(),
             reports: parameters.reports(),
         }
@@ -79,7 +82,21 @@ impl Renewals {
             (Ok(_), _) => "ok",
         };
         self.reports.renewal_ended(self.kind, trigger, result);
+        *self.last_failure.lock() = outcome.as_ref().err().cloned();
         outcome
+    }
+
+    /// Why the last one obtained nothing, if it did not.
+    pub(super) fn last_failure(&self) -> Option<Unavailable> {
+        self.last_failure.lock().clone()
+    }
+
+    /// WeChat is not called, for the reason in `why`, which is logged once as long as it stays the same.
+    pub(super) fn not_tried(&self, why: String) -> Unavailable {
+        if self.last_failure().is_none_or(|last| last.reason != why) {
+            tracing::warn!(app_id = %self.app_id, kind = self.kind.label(), "no credential is asked for: {why}");
+        }
+        Unavailable::soon(why)
     }
 
     /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9), but for `pace` at least.

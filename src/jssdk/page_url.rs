@@ -172,6 +172,8 @@ impl<'a> QueryParams<'a> {
         for piece in query.split('&') {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
             match name {
+                // The second one is the page's own, unencoded.
+                "appId" if spilling && app_id.is_some() => return Err(UrlProblem::Spilled(name.to_owned())),
                 "appId" => app_id = app_id.or(Some(value)),
                 _ if spilling => return Err(UrlProblem::Spilled(printable(name))),
                 "url" if url.is_some() => return Err(UrlProblem::Repeated),
@@ -310,6 +312,10 @@ mod tests {
         assert_eq!(
             spilled("url=https://a.cn/p?x=1&url=2"),
             UrlProblem::Spilled("url".into())
+        );
+        assert_eq!(
+            spilled("appId=wx1&url=https://a.cn/p?x=1&appId=wx2"),
+            UrlProblem::Spilled("appId".into())
         );
         assert_eq!(spilled("url=https%3A%2F%2Fa.cn&url=x"), UrlProblem::Repeated);
         assert_eq!(spilled("url=%FF"), UrlProblem::NotAPageUrl);

@@ -20,6 +20,7 @@ impl Settings {
             self.classic_tokens_in_memory(),
             self.late_adoption(),
             self.open_uploads(),
+            self.unused_keys(),
             self.plain_redis(),
             self.plain_wechat(),
             self.trusted_by_everybody(),
@@ -61,6 +62,24 @@ impl Settings {
                  set auth.mode, or keep the route behind a proxy that authenticates callers"
             )
         })
+    }
+
+    fn unused_keys(&self) -> Option<String> {
+        let auth = &self.auth;
+        let has_jwt_key = !auth.jwt_key.is_blank() || auth.jwt_jwks_url.is_some();
+        let (key, mode) = match auth.mode {
+            AuthMode::None | AuthMode::Jwt if !auth.api_keys.is_empty() => ("auth.api_keys", "api_key"),
+            AuthMode::None | AuthMode::ApiKey if has_jwt_key => ("the key for JSON Web Tokens in [auth]", "jwt"),
+            _ => return None,
+        };
+        let what_happens = if auth.mode == AuthMode::None {
+            "callers of the upload route are not asked for one"
+        } else {
+            "callers of the upload route who present one are refused"
+        };
+        Some(format!(
+            "{key} has no effect, and {what_happens}: auth.mode is not \"{mode}\"; set it so, or remove the key"
+        ))
     }
 
     fn plain_redis(&self) -> Option<String> {
@@ -162,6 +181,15 @@ fn about_secrets(settings: &Settings) -> Vec<String> {
         .collect();
     for (i, client) in internal.clients.iter().enumerate() {
         warnings.extend(client_secret(i, &client.name, &client.secret));
+        let earlier = &internal.clients[..i];
+        let first = earlier.iter().position(|other| other.secret == client.secret);
+        warnings.extend(first.map(|first| {
+            let (other, name) = (&earlier[first].name, &client.name);
+            format!(
+                "internal.clients[{i}].secret ({name}) is that of internal.clients[{first}] ({other}), so whoever has it may \
+                 use the accounts of both, and the journal may name the wrong one; give each client a secret of its own"
+            )
+        }));
     }
     if !internal.operator_key.expose().is_empty() {
         warnings.extend(short("internal.operator_key", &internal.operator_key));

@@ -105,7 +105,8 @@ async fn foreign_token_closes_a_classic_account() {
     let app_id = wechat.account().app_id;
     let key = token_key(&app_id);
     for (command, what) in foreign_values(&key) {
-        for key in [&key, &ticket_key(&app_id)] {
+        // The lock, too: the gateway of the turn before may have been killed while it held it.
+        for key in [&key, &ticket_key(&app_id), &lock_key(&app_id)] {
             redis.command::<i64>(&format!("DEL {key}")).await;
         }
         let _: redis::Value = command.query_async(&mut redis.connection().await).await.unwrap();

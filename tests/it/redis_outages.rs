@@ -222,6 +222,17 @@ async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
     assert_eq!(stable.upload_new_photo().await.code(), (200, 0));
     classic.assert_no_credential().await;
     assert_eq!(wechat.sandbox.calls(Api::Token), 0, "none is risked without the lock");
+    let ready = classic.internal_get("/readyz").await.body.to_string();
+    let why = "A classic token fetched alone may kill the one that others use";
+    assert_eq!(ready.matches(why).count(), 2, "for token and ticket: {ready}");
+    assert!(
+        classic
+            .internal_get("/console?lang=en")
+            .await
+            .body
+            .to_string()
+            .contains(why)
+    );
 
     redis.command::<()>(cure).await;
     classic.until_it_says("ready").await;

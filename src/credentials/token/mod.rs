@@ -174,7 +174,7 @@ impl Token {
             Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
             Acquisition::Alone(why) => {
                 let why = format!("{why}. A classic token fetched alone may kill the one that others use");
-                return Err(Unavailable::soon(why));
+                return Err(self.renewals.not_tried(why));
             }
         };
         let issuing = self.issue(trigger, held_lock.as_ref());

@@ -130,7 +130,8 @@ mistakes! {
         "another ticket was used: an older one, or another account's", "用了另一个 ticket：旧的，或别的公众号的",
         ONE_TICKET;
     "cut_at_ampersand", Change::Url(urls::cut_at_ampersand),
-        "the URL was sent unencoded: what follows one of its & was lost", "网址没有编码就传了：某个 & 之后的部分丢了", SEND;
+        "what follows one of its & was not signed: the URL was sent unencoded, or parameters were added after it was read",
+        "某个 & 之后的部分没有签：网址没有编码就传了，或读取网址之后又加了参数", SEND;
     "query_missing", Change::Url(urls::without_query),
         "the query (? and what follows) was left out", "漏掉了 ? 及其后的查询参数", SEND;
     "origin_only", Change::Url(urls::origin),

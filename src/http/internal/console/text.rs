@@ -31,7 +31,7 @@ texts! {
     PROBLEM_DRAINING: "网关正在停机，不再接受新请求。", "The gateway is draining and takes no new requests.";
     PROBLEM_NO_CREDENTIAL: "{}：没有可用的 {}。", "{} has no usable {}.";
     PROBLEM_FAILING: "{}：{} 续期失败，现有的仍可用。", "{}: the {} can't be renewed; the one in use still works.";
-    PROBLEM_STORE: "Redis 连不上：签名照常，但各副本互相看不见。", "Redis is down: signing goes on, but replicas can't see each other.";
+    PROBLEM_STORE: "Redis 连不上：内存里的凭证照常使用，但各副本互相看不见。", "Redis is down: credentials in memory are still used, but replicas can't see each other.";
     PROBLEM_WECHAT: "最近对微信的调用没有成功。", "The latest calls to WeChat failed.";
     PROBLEM_IMAGES: "最近的照片没有存进图片库。", "The image store did not take the latest photos.";
     PROBLEM_CALLS_SPENT: "{}：今天的 token 调用已到上限，北京时间零点前不再调用微信。", "{}: today's token calls are used up; WeChat is not called again before midnight in Beijing.";

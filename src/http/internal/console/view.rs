@@ -11,7 +11,7 @@ use super::text;
 use super::timeline::{self, Entry, Line};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
-use crate::credentials::{Event, Kind};
+use crate::credentials::{Event, Kind, Unavailable};
 use crate::directory::Account;
 use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
@@ -74,7 +74,7 @@ pub(super) struct AccountView {
 pub(super) struct CredentialView {
     pub(super) kind: Kind,
     pub(super) held: Option<Held>,
-    pub(super) failing: Option<Failing>,
+    pub(super) failing: Option<Unavailable>,
 }
 
 /// A valid credential.
@@ -87,14 +87,6 @@ pub(super) struct Held {
     /// The replica that obtained it from WeChat, and when, if the journal still has it.
     pub(super) origin: Option<(String, SystemTime)>,
     pub(super) since: SystemTime,
-}
-
-/// Why no credential can be obtained.
-pub(super) struct Failing {
-    pub(super) reason: String,
-    pub(super) errcode: Option<i64>,
-    /// The time until the next attempt; `None` if it may come at any moment.
-    pub(super) retry_after: Option<Duration>,
 }
 
 /// How long the page waits for the shared store.
@@ -208,7 +200,8 @@ impl View {
             let nearly = limit > 0 && !spent && calls * 10 >= limit * 8;
             add(nearly, text::PROBLEM_CALLS_NEARLY, &[app_id]);
         }
-        let serves = |account: &AccountView| account.credentials.iter().all(|credential| credential.held.is_some());
+        // As `/readyz` says: what is last is the ticket, if pages are signed.
+        let serves = |account: &AccountView| account.credentials.last().is_some_and(|last| last.held.is_some());
         self.state = if draining || !self.accounts.iter().any(serves) {
             State::Down
         } else if problems.is_empty() {
@@ -282,28 +275,9 @@ fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime)
             since: now - held_for,
         }
     });
-    let failing = status.failing.map(|unavailable| Failing {
-        reason: unavailable.reason,
-        errcode: unavailable.errcode.map(|code| code.0),
-        retry_after: Some(unavailable.retry_after),
-    });
-    let failing = failing.or_else(|| last_failure(kind, journal).filter(|_| held.is_none()));
-    CredentialView { kind, held, failing }
-}
-
-/// The last failure in the journal, if nothing was obtained since.
-fn last_failure(kind: Kind, journal: &[Entry]) -> Option<Failing> {
-    let failed = |entry: &Entry| entry.event == Some(Event::RenewalFailed);
-    let newest = journal
-        .iter()
-        .find(|entry| entry.noted.kind == kind.label() && (failed(entry) || entry.is_from_wechat()))?;
-    let (errcode, reason) = (newest.noted.errcode, &newest.noted.reason);
-    failed(newest).then(|| Failing {
-        reason: match errcode {
-            Some(code) => format!("WeChat refused: {code} {reason}"),
-            None => reason.clone(),
-        },
-        errcode,
-        retry_after: None,
-    })
+    CredentialView {
+        kind,
+        held,
+        failing: status.failing,
+    }
 }

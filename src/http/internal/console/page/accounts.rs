@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 
 use super::chart;
+use crate::credentials::Unavailable;
 use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
-use crate::http::internal::console::view::{AccountView, CredentialView, Failing, Held, View};
+use crate::http::internal::console::view::{AccountView, CredentialView, Held, View};
 use crate::settings::TokenApi;
 use crate::wechat::ErrCode;
 
@@ -82,23 +83,21 @@ fn held_view(held: &Held, kind: &str, class: &str, loc: Localizer) -> Markup {
     }
 }
 
-fn failing_view(failing: &Failing, class: &str, loc: Localizer) -> Markup {
+fn failing_view(failing: &Unavailable, class: &str, loc: Localizer) -> Markup {
     html! {
         div class={ "trouble " (class) } {
             p { strong { (loc.text(text::FAILING_BECAUSE)) } " " span lang="en" { (failing.reason) } }
             @if let Some(errcode) = failing.errcode {
                 p { strong { (loc.text(text::WHAT_TO_DO)) } " " (cure(errcode, loc)) }
             }
-            @if let Some(wait) = failing.retry_after {
-                p.more { (loc.format(text::RETRY_IN, &[&loc.duration(wait)])) }
-            }
+            p.more { (loc.format(text::RETRY_IN, &[&loc.duration(failing.retry_after)])) }
         }
     }
 }
 
 /// What an operator can do about a refusal, as a sentence.
-fn cure(errcode: i64, loc: Localizer) -> String {
-    let cure = loc.text(ErrCode(errcode).meaning_of_token_call().cure());
+fn cure(errcode: ErrCode, loc: Localizer) -> String {
+    let cure = loc.text(errcode.meaning_of_token_call().cure());
     // English cures are also part of log lines, so they have neither a capital nor a full stop.
     let (first, rest) = cure.split_at_checked(1).unwrap_or(("", cure));
     let stop = if cure.ends_with('。') { "" } else { "." };
@@ -138,7 +137,7 @@ mod tests {
         let now = SystemTime::now();
         let cures_in = |language| {
             let files = "";
-            (-1..100_000).map(move |code| cure(code, Localizer { language, now, files }))
+            (-1..100_000).map(move |code| cure(ErrCode(code), Localizer { language, now, files }))
         };
         let (english, chinese) = (cures_in(Language::English), cures_in(Language::Chinese));
         let mut different = BTreeSet::new();

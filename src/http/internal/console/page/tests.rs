@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::credentials::Event;
+use crate::credentials::{Event, Unavailable};
 use crate::http::internal::console::timeline::tests::entry;
 use crate::http::internal::console::timeline::{self, Entry};
 use crate::http::internal::console::traffic::{Counts, Recent, Traffic};
-use crate::http::internal::console::view::{CredentialView, Failing, Held, StoreView};
+use crate::http::internal::console::view::{CredentialView, Held, StoreView};
 use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
 
@@ -206,10 +206,10 @@ fn untrusted_text_is_escaped() {
     let mut view = view(&entries);
     view.store.error = Some(script.to_owned());
     view.outcomes = vec![(script.to_owned(), 1)];
-    let failing = Failing {
+    let failing = Unavailable {
         reason: script.to_owned(),
         errcode: None,
-        retry_after: None,
+        retry_after: Duration::from_secs(1),
     };
     view.accounts[0].credentials[0].failing = Some(failing);
     for language in BOTH {
