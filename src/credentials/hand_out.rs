@@ -15,7 +15,7 @@ use super::slot::NotShared;
 use crate::clock::Moment;
 use crate::secret::Secret;
 use crate::store::{StoreError, keys};
-use crate::wechat::CallError;
+use crate::wechat::TokenRejection;
 
 /// How a token that a client sends relates to this account.
 #[derive(Debug)]
@@ -138,11 +138,15 @@ impl AccountCredentials {
         }))
     }
 
-    /// The token to use in place of a token of `ours` that WeChat has rejected with `error` in a client's call: the same
-    /// one if a probe finds it good.
-    pub(crate) async fn token_after_rejection(&self, ours: &Ours, error: &CallError) -> Outcome {
+    /// The token to use in place of a token of `ours` that WeChat has rejected in a client's call: the same one if a
+    /// probe finds it good.
+    pub(crate) async fn token_after_rejection(&self, ours: &Ours, rejection: &TokenRejection) -> Outcome {
         match ours {
-            Ours::Current(token) => self.probe.token_after_rejection(token, error).await,
+            Ours::Current(token) if rejection.is_certain => {
+                self.probe.token_after_rejection(token, &rejection.error).await
+            }
+            // If the answer is a file, it says nothing about the token: one probe in ten seconds will do.
+            Ours::Current(_) => self.verified_token().await,
             Ours::Shared | Ours::Former => self.token.get().await,
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Gateway, SOON, photo};
+use crate::support::{Gateway, SOON, photo, until};
 
 /// The name of a picture that no gateway has made.
 fn name(number: usize) -> String {
@@ -64,7 +64,7 @@ async fn pictures_are_for_the_user_and_the_group_only() {
 }
 
 #[tokio::test]
-async fn readyz_is_degraded_while_the_folder_is_gone() {
+async fn readyz_is_degraded_while_the_folder_is_gone_or_read_only() {
     let outside = tempfile::tempdir().unwrap();
     let (folder, away) = (outside.path().join("images"), outside.path().join("away"));
     let gateway = Gateway::builder()
@@ -87,6 +87,18 @@ async fn readyz_is_degraded_while_the_folder_is_gone() {
     assert_eq!(gateway.upload_new_photo().await.code(), (502, 3001));
     let calls = gateway.wechat.sandbox.calls(wxgate::sandbox::Api::MediaGet) - calls;
     assert_eq!(calls, 1, "a folder that is gone is not tried again");
+
+    // A folder that nobody can write to, not even root.
+    symlink("/sys", &folder).unwrap();
+    until("the folder is there, but read-only", || async {
+        let detailed = component(&gateway.internal_get("/readyz").await);
+        let problem = detailed["problem"].as_str().unwrap_or_default().to_owned();
+        problem.contains("denied") || problem.contains("Read-only")
+    })
+    .await;
+    assert_eq!(gateway.get("/readyz").await.body["status"], "degraded");
+    std::fs::remove_file(&folder).unwrap();
+
     std::fs::rename(&away, &folder).unwrap();
     gateway.until_it_says("ready").await;
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));

@@ -1,4 +1,4 @@
-//! Looks after the folder while the gateway runs: whether it is there, and what killed processes have left in it.
+//! Looks after the folder while the gateway runs: whether it can be written to, and what killed processes have left in it.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalStore, is_partial};
+use super::disk::Draft;
+use super::{LocalStore, is_partial, partial_name};
+use crate::image_store::ImageName;
+use crate::picture::Kind;
 
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -17,6 +20,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// How many times as long as a sweep took is waited before the next: a folder of many names takes long to read.
 const SWEEP_PAUSE: u32 = 100;
+/// What is written for a try: a block of the disk.
+const BLOCK: usize = 4096;
 /// The limit of one look.
 const LIMIT: Duration = Duration::from_secs(2);
 /// The limit of a sweep.
@@ -24,7 +29,7 @@ const SWEEP_LIMIT: Duration = Duration::from_mins(5);
 /// An unfinished file older than this belongs to a process that was killed: no upload takes so long.
 const ABANDONED: Duration = Duration::from_hours(1);
 
-/// Whether pictures can be found in the folder, and since when.
+/// Whether pictures can be stored in the folder, and since when.
 #[derive(Debug, Clone)]
 pub struct FolderHealth {
     /// Why they can't.
@@ -74,12 +79,12 @@ impl LocalStore {
     }
 
     async fn look(&self) {
-        let directory = self.directory.clone();
+        let (directory, disk) = (self.directory.clone(), self.disk.clone());
+        // As an upload does it: a folder may be there and yet be full or read-only.
         let look = move || {
-            let is_folder = fs::metadata(directory)?.is_dir();
-            is_folder
-                .then_some(())
-                .ok_or_else(|| io::ErrorKind::NotADirectory.into())
+            let path = directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
+            Draft::create(path, disk)?.append(&[0; BLOCK])?.discard();
+            Ok(())
         };
         let problem = self.disk.run(LIMIT, look).await.err().map(|error| error.to_string());
         if !self.note(problem.clone()) {
@@ -88,11 +93,11 @@ impl LocalStore {
         let folder = self.directory.display();
         if let Some(problem) = problem {
             tracing::warn!(
-                "the folder {folder} of image_store.local.directory can't be used: {problem}; uploads fail and pictures are not \
-                 served until it is back: mount it again, or create it"
+                "the folder {folder} of image_store.local.directory can't be written to: {problem}; uploads fail, and pictures \
+                 are not served if it is gone. Mount or create it, let the gateway's user write to it, or make room on its disk"
             );
         } else {
-            tracing::info!("the folder {folder} of image_store.local.directory is back");
+            tracing::info!("the folder {folder} of image_store.local.directory can be written to again");
         }
     }
 }
