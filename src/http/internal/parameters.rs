@@ -23,13 +23,13 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 
 /// The values of the parameters called `name`, decoded.
 pub(super) fn values(text: &str, name: &str) -> Vec<String> {
-    let pairs = form_urlencoded::parse(text.as_bytes()).filter(|(key, _)| key == name);
-    pairs.map(|(_, value)| value.into_owned()).collect()
+    let called_so = pairs(text).filter(|(key, _)| key == name);
+    called_so.map(|(_, value)| value.into_owned()).collect()
 }
 
-/// The names of the parameters, decoded.
-pub(super) fn names(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name)
+/// The parameters' names and values, decoded.
+pub(super) fn pairs(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(text.as_bytes())
 }
 
 /// `text` with `value` in each parameter called `name`.

@@ -126,6 +126,13 @@ async fn wrong_secret_is_40125_and_does_not_go_out() {
             assert_eq!(refusal(&answer), (200, errcode), "{path} {query}");
         }
     }
+    for uri in [
+        "/cgi-bin/menu/get?Secret=the-shop-knows-this-one",
+        "/cgi-bin/menu/get?x=the%2Dshop-knows-this-one",
+        "/sns/jscode2session?APPID=wx2&SECRET=the-shop-knows-this-one",
+    ] {
+        assert_eq!(refusal(&gateway.internal_get(uri).await), (200, 40125), "{uri}");
+    }
     let path = "/cgi-bin/clear_quota/v2";
     let body = json!({ "appid": "wx2", "appsecret": "nobody-knows-this-one" }).to_string();
     assert_eq!(

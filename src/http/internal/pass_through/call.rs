@@ -63,8 +63,8 @@ impl<'a> ProxiedCall<'a> {
 
     /// True if it carries a token of another kind, such as a `component_access_token`: WeChat expects that one alone.
     pub(super) fn has_token_of_another_kind(&self) -> bool {
-        parameters::names(self.head.query.as_deref().unwrap_or_default())
-            .any(|name| name != ACCESS_TOKEN && name.ends_with(ACCESS_TOKEN))
+        parameters::pairs(self.head.query.as_deref().unwrap_or_default())
+            .any(|(name, _)| name != ACCESS_TOKEN && name.ends_with(ACCESS_TOKEN))
     }
 
     /// True if its path is one for an account's token.

@@ -23,18 +23,25 @@ enum Fields<'a> {
 }
 
 impl Internal {
-    /// Exchanges a client's own secret in `call` and its `body` for the AppSecret.
+    /// Exchanges a client's own secret in `call` and its `body` for the AppSecret, on the paths that take one. Refuses
+    /// a call with a client's secret anywhere else in its query: WeChat knows no parameter that it could be meant for.
     pub(super) fn exchange_secrets(&self, call: &mut ProxiedCall<'_>, body: &mut CallBody) -> Result<(), Refusal> {
-        let query = call.head.query.clone().unwrap_or_default();
-        if !takes_secret(&call.head.path) {
-            let secrets = NAMES.into_iter().flat_map(|name| parameters::values(&query, name));
-            if self.is_clients(secrets) {
-                let why =
-                    "invalid appsecret: a client's own secret is not accepted on this path; the call was not forwarded";
-                return Err(self.refuse("wrong_secret", Refusal::new(40125, why)));
-            }
-            return Ok(());
+        let takes_secret = takes_secret(&call.head.path);
+        if takes_secret {
+            self.exchange(call, body)?;
         }
+        let query = call.head.query.as_deref().unwrap_or_default();
+        let others = parameters::pairs(query).filter(|(name, _)| !takes_secret || !NAMES.contains(&name.as_ref()));
+        if self.is_clients(others.map(|(_, value)| value.into_owned())) {
+            let why = "invalid appsecret: a client's own secret is not accepted here; the call was not forwarded. The parameter \
+                 for it is called secret (appsecret for /cgi-bin/clear_quota/v2), in lower case";
+            return Err(self.refuse("wrong_secret", Refusal::new(40125, why)));
+        }
+        Ok(())
+    }
+
+    fn exchange(&self, call: &mut ProxiedCall<'_>, body: &mut CallBody) -> Result<(), Refusal> {
+        let query = call.head.query.clone().unwrap_or_default();
         let CallBody::Whole(whole) = body else {
             let why = format!("this path takes a body of {SMALL} bytes at most");
             return Err(self.body_too_large(&why));
