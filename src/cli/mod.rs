@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
@@ -81,13 +82,14 @@ enum Command {
 #[derive(Args)]
 struct ConfigArgs {
     /// Settings file (TOML); settings in the environment, `WXGATE__SECTION__KEY`, go before it
-    #[arg(long, value_name = "FILE", env = "WXGATE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "WXGATE_CONFIG", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     config: Option<PathBuf>,
 }
 
 impl ConfigArgs {
     fn sources(&self) -> Sources {
-        Sources::of_process(self.config.clone())
+        // Compose writes a variable that is not set as an empty one.
+        Sources::of_process(self.config.clone().filter(|path| !path.as_os_str().is_empty()))
     }
 
     fn load(&self) -> Result<Settings, Failure> {

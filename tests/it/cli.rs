@@ -179,6 +179,16 @@ fn command_without_arguments_serves_with_wxgate_config() {
     assert!(code == 2 && problem.contains("/no/such/file"), "{problem}");
 }
 
+/// As Compose writes `${WXGATE_CONFIG:-}`.
+#[test]
+fn empty_variable_for_a_file_counts_as_not_set() {
+    let mut config = wxgate(&["config"]);
+    config.env("WXGATE_CONFIG", "").env("WXGATE_APP_SECRET_FILE", "");
+    config.env("WXGATE_APP_ID", "wx1").env("WXGATE_APP_SECRET", "a-secret");
+    let (code, out, problem) = text(&config.output().unwrap());
+    assert!(code == 0 && out.contains("app_id = \"wx1\""), "{problem}");
+}
+
 #[tokio::test]
 async fn serve_sandbox_needs_no_settings_and_serves_the_demo_page() {
     let directory = tempfile::tempdir().unwrap();

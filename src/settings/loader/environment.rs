@@ -63,6 +63,10 @@ fn read_variable(reader: &mut Reader<'_>, variable: &Source<'_>, text: &str, tar
         return reader.fail(&target.path, problem);
     }
     if target.in_file {
+        // Compose writes a variable that is not set as an empty one; no file has that name.
+        if text.is_empty() {
+            return;
+        }
         return reader.secret_file(target, place, &Value::String(text.to_owned()));
     }
     match target.shape {
