@@ -232,7 +232,9 @@ impl Losses {
 
     fn take(&self) -> (u64, Option<StoreError>) {
         let state = &mut *self.0.lock();
-        (std::mem::take(&mut state.entries), state.reason.take())
+        // The first entries may be lost before the write ahead of them is known to have failed.
+        let reason = state.reason.take().or_else(|| state.failure.clone());
+        (std::mem::take(&mut state.entries), reason)
     }
 }
 
