@@ -138,12 +138,12 @@ impl AccountCredentials {
         }))
     }
 
-    /// The token to use in place of a token of `ours` that WeChat has rejected in a client's call: the same one if a
-    /// probe finds it good.
-    pub(crate) async fn token_after_rejection(&self, ours: &Ours, rejection: &TokenRejection) -> Outcome {
+    /// The token to use in place of a token of `ours` that WeChat has rejected in a client's call of `path`: the same one
+    /// if a probe finds it good.
+    pub(crate) async fn token_after_rejection(&self, ours: &Ours, path: &str, rejection: &TokenRejection) -> Outcome {
         match ours {
             Ours::Current(token) if rejection.is_certain => {
-                self.probe.token_after_rejection(token, &rejection.error).await
+                self.probe.token_after_rejection(token, path, &rejection.error).await
             }
             // If the answer is a file, it says nothing about the token: one probe in ten seconds will do.
             Ours::Current(_) => self.verified_token().await,

@@ -15,7 +15,6 @@ use super::renewal::Outcome;
 use super::token::Token;
 use crate::account::AppId;
 use crate::clock::Moment;
-use crate::secret::Secret;
 use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, what_to_do};
@@ -36,11 +35,14 @@ pub(super) struct Probe {
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
-    /// The token that was rejected in a client's call though a probe then found it good, and when.
-    wrongly_rejected: Mutex<Option<(Secret, Moment)>>,
+    /// Paths that rejected a token in a client's call though a probe did not, and when.
+    wrong_paths: Mutex<Vec<(String, Moment)>>,
     flight: Arc<SingleFlight<Reason, Outcome>>,
     tasks: TaskTracker,
 }
+
+/// How many paths may be remembered that are wrong about tokens.
+const MOST_WRONG_PATHS: usize = 32;
 
 /// Why a token is probed.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -61,7 +63,7 @@ impl Probe {
             store: parameters.store(),
             key: keys::PROBE.of_account(&parameters.app_id),
             last: Mutex::default(),
-            wrongly_rejected: Mutex::default(),
+            wrong_paths: Mutex::default(),
             flight: Arc::default(),
             tasks: parameters.services.tasks.clone(),
         }
@@ -74,14 +76,35 @@ impl Probe {
         self.once(Reason::Suspicion, async move { probe.verify().await }).await
     }
 
-    /// The token to use in place of `token`, which WeChat has rejected with `error` in a call that a client made. The
-    /// path is the client's choice, and some reject good tokens, such as those for a token of another kind. So the
-    /// token is replaced only if WeChat rejects it in a probe, too, or the probe fails.
-    pub(super) async fn token_after_rejection(self: &Arc<Self>, token: &Arc<Credential>, error: &CallError) -> Outcome {
-        let (probe, token, error) = (Arc::clone(self), Arc::clone(token), error.clone());
+    /// The token to use in place of `token`, which WeChat has rejected with `error` in a client's call of `path`. Some
+    /// paths reject good tokens, such as those for a token of another kind. So the token is replaced only if WeChat
+    /// rejects it in a probe, too, or the probe is not answered. A path whose rejection was wrong causes no probe for a
+    /// while.
+    pub(super) async fn token_after_rejection(
+        self: &Arc<Self>,
+        token: &Arc<Credential>,
+        path: &str,
+        error: &CallError,
+    ) -> Outcome {
+        let asked_at = Moment::now();
+        if self.is_wrong_about_tokens(path) {
+            return Ok(Arc::clone(token));
+        }
+        let (probe, rejected, error) = (Arc::clone(self), Arc::clone(token), error.clone());
         let reason = Reason::Rejection(token.fingerprint.clone());
-        self.once(reason, async move { probe.verify_rejection(&token, error).await })
-            .await
+        let work = async move { probe.verify_rejection(&rejected, error).await };
+        let outcome = self.once(reason, work).await;
+        if outcome.as_ref().is_ok_and(|kept| kept.value == token.value) {
+            self.wrong_paths.lock().push((path.to_owned(), asked_at));
+        }
+        outcome
+    }
+
+    fn is_wrong_about_tokens(&self, path: &str) -> bool {
+        let mut wrong = self.wrong_paths.lock();
+        wrong.retain(|(_, at)| at.elapsed() < keys::PROBE_TTL);
+        // With so many, somebody calls one path after the other, which must not become as many probes.
+        wrong.len() >= MOST_WRONG_PATHS || wrong.iter().any(|(known, _)| known == path)
     }
 
     async fn once(&self, reason: Reason, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
@@ -94,21 +117,19 @@ impl Probe {
     }
 
     async fn verify_rejection(&self, token: &Arc<Credential>, error: CallError) -> Outcome {
-        let is_good = |(good, at): &(Secret, Moment)| *good == token.value && at.elapsed() < keys::PROBE_TTL;
-        if self.wrongly_rejected.lock().as_ref().is_some_and(is_good) {
-            return Ok(Arc::clone(token));
+        match self.issuer.probe(&token.value).await {
+            Err(probed) if rejects_token(&probed) => self.token.replace_rejected(token, &probed).await,
+            // Any other answer than a rejection is about something else, such as a quota.
+            Ok(()) | Err(CallError::Refused { .. }) => {
+                tracing::info!(
+                    app_id = %self.app_id,
+                    token = token.fingerprint,
+                    "WeChat rejected the access_token in a client's call, but not in a probe; it is kept"
+                );
+                Ok(Arc::clone(token))
+            }
+            Err(_) => self.token.replace_rejected(token, &error).await,
         }
-        let Err(probed) = self.issuer.probe(&token.value).await else {
-            tracing::info!(
-                app_id = %self.app_id,
-                token = token.fingerprint,
-                "WeChat rejected the access_token in a client's call, but not in a probe; it is kept"
-            );
-            *self.wrongly_rejected.lock() = Some((token.value.clone(), Moment::now()));
-            return Ok(Arc::clone(token));
-        };
-        let error = if rejects_token(&probed) { probed } else { error };
-        self.token.replace_rejected(token, &error).await
     }
 
     async fn verify(&self) -> Outcome {

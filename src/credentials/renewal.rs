@@ -94,7 +94,8 @@ impl Renewals {
     /// WeChat is not called, for the reason in `why`, which is logged once as long as it stays the same.
     pub(super) fn not_tried(&self, why: String) -> Unavailable {
         if self.last_failure().is_none_or(|last| last.reason != why) {
-            tracing::warn!(app_id = %self.app_id, kind = self.kind.label(), "no credential is asked for: {why}");
+            // What is in the way has had its own warning.
+            tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "no credential is asked for: {why}");
         }
         Unavailable::soon(why)
     }

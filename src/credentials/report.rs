@@ -113,8 +113,6 @@ impl Reports {
     /// WeChat rejected `token` with `error`.
     pub(super) fn rejected(&self, token: &Credential, error: &CallError) {
         tracing::info!(app_id = %self.app_id, token = token.fingerprint, %error, "WeChat rejected the access_token");
-        // It ends now, not when it was to: alerts watch this metric.
-        self.expires_in(Kind::AccessToken, Duration::ZERO);
         let entry = entry_about(token, Event::Rejected, Kind::AccessToken);
         self.note(with_error(entry, error));
     }

@@ -32,7 +32,6 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 /// The client's address. `X-Forwarded-For` is believed only as far as trusted proxies wrote it: each entry was
 /// added by the hop after it, so from the end, the first address that is not a trusted proxy's is the client.
 /// Anybody may have written what precedes it.
-#[must_use]
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();

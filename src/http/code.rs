@@ -28,25 +28,21 @@ macro_rules! code_table {
 
 impl Code {
     /// The HTTP status.
-    #[must_use]
     pub fn status(self) -> StatusCode {
         self.row().0
     }
 
     /// The stable number, `code` in the envelope.
-    #[must_use]
     pub fn number(self) -> u16 {
         self.row().1
     }
 
     /// The stable name, `error` in the envelope.
-    #[must_use]
     pub fn name(self) -> &'static str {
         self.row().2
     }
 
     /// When it is answered, for people.
-    #[must_use]
     pub fn when(self) -> &'static str {
         self.row().3
     }

@@ -11,7 +11,6 @@ pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The id of a request with these headers.
-    #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         let fits = |id: &&HeaderValue| (1..=64).contains(&id.len()) && id.as_bytes().iter().all(allowed);
@@ -19,7 +18,6 @@ impl RequestId {
     }
 
     /// The id as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         // Always ASCII, by construction.
         self.0.to_str().unwrap_or_default()

@@ -38,7 +38,6 @@ pub enum ReadError {
 }
 
 /// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.
-#[must_use]
 pub fn cause(error: &(dyn Error + 'static)) -> String {
     match certificate_problem(error) {
         Some((wrong, cure)) => format!("{wrong}; {cure}"),
@@ -106,17 +105,16 @@ pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'s
     let mut texts = chain(error).map(ToString::to_string);
     let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
     let Problem { mark, wrong, cure } = PROBLEMS.iter().find(|problem| detail.contains(problem.mark))?;
-    let wrong = if mark.is_empty() {
-        format!("{wrong} ({detail})")
+    let detail = if mark.is_empty() {
+        format!(" ({detail})")
     } else {
-        (*wrong).to_owned()
+        String::new()
     };
-    Some((wrong, cure))
+    Some((format!("{wrong}{detail}"), cure))
 }
 
 /// What to do about a failure, if its text has come from [`certificate_problem`]: the errors of other modules keep the
 /// text alone.
-#[must_use]
 pub fn certificate_cure(text: &str) -> Option<&'static str> {
     let problem = PROBLEMS.iter().find(|problem| text.contains(problem.wrong))?;
     Some(problem.cure)

@@ -15,7 +15,7 @@
 //!
 //! From the bottom: `clock`, `tokens`, `media` and `account` are the state machines; `wechat` answers calls with them;
 //! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `answer` and `connection` send the
-//! answer; `handle` is the API for tests; `routes` are the sandbox's own.
+//! answer; `handle` is the API for tests; `phone` and `control` are the sandbox's own routes.
 
 mod account;
 mod answer;
@@ -23,14 +23,15 @@ mod api;
 mod clock;
 mod config;
 mod connection;
+mod control;
 mod errmsg;
 mod exchange;
 mod fault;
 mod handle;
 mod media;
+mod phone;
 mod random;
 mod request;
-mod routes;
 mod state;
 mod switchboard;
 mod tokens;
@@ -59,7 +60,7 @@ impl Sandbox {
     /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every connection is closed at
     /// once. Fails only if the listener does.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
-        let control = routes::control(self.clone());
+        let control = control::router(self.clone());
         let router = self
             .phone_router()
             .merge(control)
@@ -70,6 +71,6 @@ impl Sandbox {
     /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, without the control API, for
     /// a gateway that runs against this sandbox.
     pub fn phone_router(&self) -> Router {
-        routes::phone(self.clone())
+        phone::router(self.clone())
     }
 }

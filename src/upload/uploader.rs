@@ -185,7 +185,8 @@ impl MediaRelay {
             stored = traced(call_span("image_store", "put"), put) => stored.map_err(UploadError::Store),
             timed_out = time_out(deadline, &progress, self.parts.images.time_limit()) => Err(timed_out),
         };
-        let bytes = match (progress.lock().clone(), &stored) {
+        let stage = progress.lock().clone();
+        let bytes = match (stage, &stored) {
             // Whatever the store says: the picture never reached it whole.
             (Stage::Failed(error), _) => return Err(error),
             // The store's time-out ran while it waited for WeChat.

@@ -1,22 +1,23 @@
 //! The journal: what happened to the credentials, when, and which replica or client was involved.
 
 mod entry;
+mod losses;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::{MissedTickBehavior, sleep};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::AppId;
-use crate::store::{SharedStore, StoreError, keys};
+use crate::store::{SharedStore, keys};
 
 pub(crate) use entry::{Event, JournalEntry};
+use losses::Losses;
 
 /// How many entries wait for the writer at most, of any account and for each; the writer itself holds as many at most.
 /// At a start, all accounts' tokens and tickets have an entry or two in the same moment.
@@ -166,75 +167,6 @@ impl Writer {
                 false
             }
         }
-    }
-}
-
-/// How often lost entries are reported.
-const REPORT_INTERVAL: Duration = Duration::from_mins(1);
-
-/// Counts lost entries until they are reported.
-#[derive(Default)]
-struct Losses(Mutex<Lost>);
-
-#[derive(Default)]
-struct Lost {
-    /// Entries lost since the last report.
-    entries: u64,
-    /// Why writes failed when the last of them was lost, if they did.
-    reason: Option<StoreError>,
-    /// Why the last write failed, if it did.
-    failure: Option<StoreError>,
-}
-
-impl Losses {
-    /// Remembers how the last write ended.
-    fn set_failure(&self, failure: Option<StoreError>) {
-        self.0.lock().failure = failure;
-    }
-
-    /// An entry is lost.
-    fn add(&self) {
-        let state = &mut *self.0.lock();
-        state.entries += 1;
-        state.reason.clone_from(&state.failure);
-    }
-
-    /// Reports lost entries in one line each interval, if there are any, until `stop` is cancelled.
-    async fn report(&self, stop: CancellationToken) {
-        while stop.run_until_cancelled(sleep(REPORT_INTERVAL)).await.is_some() {
-            self.report_now();
-        }
-    }
-
-    /// Reports the last ones, and those that the writer could not write in the end.
-    fn report_at_end(&self, unwritten: usize) {
-        for _ in 0..unwritten {
-            self.add();
-        }
-        self.report_now();
-    }
-
-    fn report_now(&self) {
-        let (entries, reason) = self.take();
-        match reason {
-            _ if entries == 0 => {}
-            Some(error) => tracing::warn!(
-                entries,
-                "entries of the journal were lost: the last write failed: {error}. What to do: {}",
-                error.cure
-            ),
-            None => tracing::warn!(
-                entries,
-                "entries of the journal were lost: they came faster than they were written, and the queue was full"
-            ),
-        }
-    }
-
-    fn take(&self) -> (u64, Option<StoreError>) {
-        let state = &mut *self.0.lock();
-        // The first entries may be lost before the write ahead of them is known to have failed.
-        let reason = state.reason.take().or_else(|| state.failure.clone());
-        (std::mem::take(&mut state.entries), reason)
     }
 }
 

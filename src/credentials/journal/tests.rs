@@ -3,6 +3,7 @@
 use serde_json::json;
 use tracing::subscriber::DefaultGuard;
 
+use super::losses::REPORT_INTERVAL;
 use super::*;
 use crate::credentials::credential::Kind;
 use crate::settings;

@@ -78,6 +78,10 @@ impl Slot {
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
+        if self.held().is_some_and(|held| held.value == dead.value) {
+            // It ends now, not when it was to: alerts watch this metric.
+            self.reports.expires_in(self.kind, Duration::ZERO);
+        }
         // Also if it was known: the thread that noted it may not have dropped it yet.
         self.clear_if_still(&dead.value);
         is_new

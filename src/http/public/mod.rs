@@ -69,7 +69,6 @@ fn probes() -> Documented {
 }
 
 /// The OpenAPI document.
-#[must_use]
 pub fn openapi() -> OpenApi {
     let mut document = docs::Document::openapi();
     for routes in [signing(), uploading(), probes()] {

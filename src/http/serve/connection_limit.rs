@@ -44,7 +44,6 @@ impl Default for ConnectionLimit {
 
 impl ConnectionLimit {
     /// A budget of `total` connections.
-    #[must_use]
     pub fn new(total: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(total)),

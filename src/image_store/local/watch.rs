@@ -22,8 +22,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 const SWEEP_PAUSE: u32 = 100;
 /// What is written for a try: a block of the disk.
 const BLOCK: usize = 4096;
-/// The limit of one look.
-const LIMIT: Duration = Duration::from_secs(2);
+/// The limit of one look. In a burst of uploads a disk may take seconds for what it takes for one.
+const LIMIT: Duration = Duration::from_secs(10);
 /// The limit of a sweep.
 const SWEEP_LIMIT: Duration = Duration::from_mins(5);
 /// An unfinished file older than this belongs to a process that was killed: no upload takes so long.

@@ -102,11 +102,8 @@ fn unusable_file_of_certificates_or_of_a_key_is_refused() {
     ] {
         let found = problem_with(content, "http_client.ca_file", "");
         assert_eq!(found, format!("http_client.ca_file: {problem}"));
-        let found = problem_with(
-            content,
-            "internal.tls_certificate_file",
-            "internal.tls_key_file = \"/nonexistent\"",
-        );
+        let key = "internal.tls_key_file = \"/nonexistent\"";
+        let found = problem_with(content, "internal.tls_certificate_file", key);
         assert_eq!(found, format!("internal.tls_certificate_file: {problem}"));
     }
     let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/certificate.pem");

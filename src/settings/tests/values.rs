@@ -101,11 +101,8 @@ const TEXTS: [(&str, &str, &str); 19] = [
 /// How `text` is written again, given for `key`; `None` if it is refused.
 fn written(key: &str, text: &str) -> Option<String> {
     let (path, list) = key.strip_suffix("[]").map_or((key, false), |path| (path, true));
-    let given = if list {
-        format!("{path} = [{text:?}]")
-    } else {
-        format!("{path} = {text:?}")
-    };
+    let (open, close) = if list { ("[", "]") } else { ("", "") };
+    let given = format!("{path} = {open}{text:?}{close}");
     let settings: Settings = toml::from_str(&given).ok()?;
     let document = Value::Table(Table::try_from(settings).unwrap());
     let value = path.split('.').fold(&document, |table, key| &table[key]);

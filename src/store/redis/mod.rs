@@ -3,6 +3,7 @@
 mod explain;
 mod failures;
 mod operation;
+mod servers;
 mod topology;
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use failures::{Failures, Outcome};
 pub use operation::COMMANDS;
 use operation::Operation;
-pub use topology::ServerFacts;
+pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
 use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};

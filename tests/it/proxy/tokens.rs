@@ -54,15 +54,28 @@ async fn path_that_rejects_good_tokens_costs_neither_the_token_nor_calls_for_ano
         assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
     }
     assert_eq!(sandbox.calls(Api::StableToken), 1);
-    assert_eq!(sandbox.calls(Api::GetApiDomainIp), 1);
+    assert_eq!(sandbox.calls(Api::GetApiDomainIp), 2, "one for each path");
     assert!(gateway.foreign_invalidations().await < 0.1);
     assert_eq!(gateway.good_token(), token);
 
-    // A token that dies is still replaced by the first call that meets it.
+    // A token that dies is still replaced by the first call that meets it on another path.
     gateway.wechat.kill_token();
-    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
     assert!(gateway.calls_wechat(&token).await.body["ip_list"].is_array());
     assert_eq!(sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
+async fn path_that_rejects_good_tokens_costs_no_token_if_the_probe_is_refused_for_another_reason() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    let sandbox = &gateway.wechat.sandbox;
+    sandbox.inject(Fault::errcode(40001).on(Api::CustomSend));
+    sandbox.inject(Fault::errcode(45009).on(Api::GetApiDomainIp));
+    let path = format!("/cgi-bin/message/custom/send?access_token={token}");
+    let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
+    assert_eq!(gateway.send(message).await.body["errcode"], 40001);
+    assert_eq!(gateway.good_token(), token);
+    assert_eq!(sandbox.calls(Api::StableToken), 1);
 }
 
 #[tokio::test]

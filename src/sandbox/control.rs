@@ -1,33 +1,26 @@
-//! The sandbox's own routes: the phone's, with the demo page and what the WeChat app does for a page, and the control API, with
-//! which tests in other programs control a sandbox.
+//! The control API: how tests in other programs control a sandbox, over HTTP.
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{delete, get, post};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use tower_http::cors::CorsLayer;
+use serde_json::{Value, json};
 
-use super::connection::LARGEST_BODY;
 use super::fault::Rules;
 use super::handle::{Sandbox, UnknownAccount};
-use super::media::Upload;
-use super::request::{form_parts, param};
 use super::state::{CallRecord, SandboxState};
 use super::switchboard::{RuleId, RuleState};
 use super::tokens::Kill;
-use super::verify::ConfigResult;
 use crate::account::AppId;
 
 /// The routes under `/sandbox`, which the help text lists.
-pub(super) fn control(sandbox: Sandbox) -> Router {
+pub(super) fn router(sandbox: Sandbox) -> Router {
     Router::new()
         .route("/sandbox", get(help))
         .route("/sandbox/", get(help))
@@ -150,95 +143,4 @@ fn done() -> Json<Value> {
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.to_string()))
-}
-
-/// The demo page and the phone's routes. Pages of any origin may use them.
-pub(super) fn phone(sandbox: Sandbox) -> Router {
-    let file = |content_type: &'static str, text: &'static str| get(async move || static_file(content_type, text));
-    Router::new()
-        .route("/", file("text/html; charset=utf-8", include_str!("page/index.html")))
-        .route(
-            "/sandbox/demo.js",
-            file("text/javascript; charset=utf-8", include_str!("page/demo.js")),
-        )
-        .route(
-            "/sandbox/compare.js",
-            file("text/javascript; charset=utf-8", include_str!("page/compare.js")),
-        )
-        .route(
-            "/sandbox/demo.css",
-            file("text/css; charset=utf-8", include_str!("page/demo.css")),
-        )
-        .route("/sandbox/verify", post(verify))
-        .route(
-            "/sandbox/upload",
-            post(upload).layer(DefaultBodyLimit::max(LARGEST_BODY)),
-        )
-        .layer(CorsLayer::permissive())
-        .with_state(sandbox)
-}
-
-fn static_file(content_type: &'static str, text: &'static str) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; connect-src *; img-src * data: blob:; frame-ancestors 'self'; base-uri 'none'",
-        ),
-    ];
-    (headers, text).into_response()
-}
-
-/// A body. If it is too large or incomplete, it counts as empty, because a phone has no error for that.
-type AnyBody = Result<Bytes, BytesRejection>;
-
-/// `wx.config`. A body that is not a JSON object counts as one without parameters.
-async fn verify(State(sandbox): State<Sandbox>, body: AnyBody) -> Json<ConfigResult> {
-    let config: Map<String, Value> = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
-    Json(sandbox.verify(&config))
-}
-
-/// The result of `wx.uploadImage`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Uploaded {
-    err_msg: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_id: Option<String>,
-}
-
-/// `wx.uploadImage`: the picture as it is, or the first file of a form.
-async fn upload(
-    State(sandbox): State<Sandbox>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: AnyBody,
-) -> Json<Uploaded> {
-    let header = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let body = body.unwrap_or_default();
-    let form = form_parts(header.unwrap_or_default(), &body);
-    let (bytes, content_type) = match form.into_iter().find(|part| part.filename.is_some()) {
-        Some(part) => (part.bytes, part.content_type),
-        None => (body, header.map(str::to_owned)),
-    };
-    let app_id = match param(query.as_deref().unwrap_or_default(), "appId") {
-        none if none.is_empty() => sandbox.config().accounts.first().map(|account| account.app_id.clone()),
-        given => AppId::try_from(given.into_owned()).ok(),
-    };
-    let server_id = app_id.filter(|_| !bytes.is_empty()).and_then(|app_id| {
-        let upload = Upload::new(bytes);
-        let upload = match content_type {
-            Some(content_type) => upload.content_type(content_type),
-            None => upload,
-        };
-        sandbox.upload_media(&app_id, upload).ok()
-    });
-    let err_msg = if server_id.is_some() {
-        "uploadImage:ok"
-    } else {
-        "uploadImage:fail"
-    };
-    Json(Uploaded { err_msg, server_id })
 }

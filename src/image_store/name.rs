@@ -1,0 +1,106 @@
+//! Names of pictures.
+
+use std::fmt;
+
+use crate::picture::Kind;
+
+/// A picture's name: 32 lower-case hex digits, which are 128 random bits that nobody can guess, and the
+/// extension of its kind. No input is in it, so it needs no escaping in a path, a URL or a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageName {
+    text: String,
+    kind: Kind,
+}
+
+impl ImageName {
+    const DIGITS: usize = 32;
+
+    /// A new name for a picture of `kind`.
+    pub fn random(kind: Kind) -> Self {
+        let digits = hex::encode(rand::random::<[u8; Self::DIGITS / 2]>());
+        let text = [&digits, ".", kind.extension()].concat();
+        Self { text, kind }
+    }
+
+    /// Parses `text`; `None` if [`ImageName::random`] can't have made it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, rest) = text.split_at_checked(Self::DIGITS)?;
+        let extension = rest.strip_prefix('.')?;
+        let hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let kind = Kind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
+        let text = text.to_owned();
+        hex.then_some(Self { text, kind })
+    }
+
+    /// The name that `text`, say a URL, ends with.
+    pub fn at_end_of(text: &str) -> Option<Self> {
+        let start = text.rfind('.')?.checked_sub(Self::DIGITS)?;
+        Self::parse(text.get(start..)?)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The kind of the picture.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_name_parses_back() {
+        for kind in Kind::ALL {
+            let name = ImageName::random(kind);
+            assert_eq!(ImageName::parse(name.as_str()), Some(name.clone()));
+            let url = format!("https://images.example.com/图-{name}");
+            assert_eq!(ImageName::at_end_of(&url), Some(name.clone()));
+            assert_ne!(name, ImageName::random(kind));
+        }
+    }
+
+    #[test]
+    fn names_of_another_form_are_refused() {
+        let digits = "0123456789abcdef0123456789abcdef";
+        assert!(ImageName::parse(&format!("{digits}.jpg")).is_some());
+        for text in [
+            "",
+            "../../../../etc/passwd",
+            digits,
+            &format!("{digits}."),
+            &format!("{digits}.svg"),
+            &format!("{digits}.JPG"),
+            &format!("{digits}.jpg/.."),
+            &format!("{digits}.jpg\0"),
+            &format!("{digits}/jpg"),
+            &format!("../{digits}.jpg"),
+            &format!(".{digits}.jpg.partial"),
+            &format!("{}.jpg", digits.to_uppercase()),
+            &format!("{}é.jpg", &digits[..31]),
+            &format!("{}.jpg", &digits[..31]),
+        ] {
+            assert!(ImageName::parse(text).is_none(), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "x.jpg",
+            "é.jpg",
+            &format!("{digits}.jpg?"),
+            &format!("{}é.jpg", &digits[..31]),
+        ] {
+            assert!(ImageName::at_end_of(text).is_none(), "{text}");
+        }
+    }
+}
