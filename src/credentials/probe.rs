@@ -2,6 +2,7 @@
 //! clients report it, to whichever replicas, it costs the account one probe in ten seconds, and a renewal only if
 //! WeChat rejects the token (C12).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -36,7 +37,7 @@ pub(super) struct Probe {
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
     /// Paths that rejected a token in a client's call though a probe did not, and when.
-    wrong_paths: Mutex<Vec<(String, Moment)>>,
+    wrong_paths: Mutex<HashMap<String, Moment>>,
     flight: Arc<SingleFlight<Reason, Outcome>>,
     tasks: TaskTracker,
 }
@@ -95,16 +96,16 @@ impl Probe {
         let work = async move { probe.verify_rejection(&rejected, error).await };
         let outcome = self.once(reason, work).await;
         if outcome.as_ref().is_ok_and(|kept| kept.value == token.value) {
-            self.wrong_paths.lock().push((path.to_owned(), asked_at));
+            self.wrong_paths.lock().insert(path.to_owned(), asked_at);
         }
         outcome
     }
 
     fn is_wrong_about_tokens(&self, path: &str) -> bool {
         let mut wrong = self.wrong_paths.lock();
-        wrong.retain(|(_, at)| at.elapsed() < keys::PROBE_TTL);
+        wrong.retain(|_, at| at.elapsed() < keys::PROBE_TTL);
         // With so many, somebody calls one path after the other, which must not become as many probes.
-        wrong.len() >= MOST_WRONG_PATHS || wrong.iter().any(|(known, _)| known == path)
+        wrong.len() >= MOST_WRONG_PATHS || wrong.contains_key(path)
     }
 
     async fn once(&self, reason: Reason, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {

@@ -1,5 +1,7 @@
 //! Tokens of calls: rejected ones are replaced, others are left alone.
 
+use std::time::Duration;
+
 use serde_json::json;
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
 
@@ -59,6 +61,27 @@ async fn path_that_rejects_good_tokens_costs_neither_the_token_nor_calls_for_ano
     assert_eq!(gateway.good_token(), token);
 
     // A token that dies is still replaced by the first call that meets it on another path.
+    gateway.wechat.kill_token();
+    assert!(gateway.calls_wechat(&token).await.body["ip_list"].is_array());
+    assert_eq!(sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
+async fn many_calls_that_one_path_rejects_at_once_count_as_one_path() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    let sandbox = &gateway.wechat.sandbox;
+    sandbox.inject(Fault::errcode(40001).on(Api::CustomSend));
+    // They all wait for one probe.
+    sandbox.inject(Fault::delay(Duration::from_millis(500)).on(Api::GetApiDomainIp).once());
+    let path = format!("/cgi-bin/message/custom/send?access_token={token}");
+    let calls = (0..40).map(|_| {
+        let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
+        gateway.send(message)
+    });
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer.body["errcode"], 40001);
+    }
     gateway.wechat.kill_token();
     assert!(gateway.calls_wechat(&token).await.body["ip_list"].is_array());
     assert_eq!(sandbox.calls(Api::StableToken), 2);
