@@ -10,12 +10,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+/// The last second of the year 9999, since 1970.
+pub(crate) const LATEST_DATE: Duration = Duration::from_secs(253_402_300_799);
+
 /// `time`, or the nearest to it from 1970 to the end of 9999. The crates that write dates panic at others, which files
 /// and other programs' entries may have.
 pub(crate) fn with_a_date(time: SystemTime) -> SystemTime {
-    /// The last second of the year 9999, since 1970.
-    const LATEST: Duration = Duration::from_secs(253_402_300_799);
-    time.clamp(UNIX_EPOCH, UNIX_EPOCH + LATEST)
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + LATEST_DATE)
 }
 
 /// A moment on that clock. A type of its own, so that it is never compared with an [`Instant`].

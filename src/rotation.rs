@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::http::public::Api;
 use crate::http::serve::Tls;
 use crate::settings::SecretFiles;
-use crate::settings::resolved::TlsFiles;
+use crate::settings::resolved::{TlsFiles, TlsPem};
 
 /// How often files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -60,20 +60,26 @@ pub(crate) async fn take_over_secrets(api: Arc<Api>) {
     }
 }
 
-/// Takes over the internal listener's certificate when its files change.
+/// Takes over the internal listener's certificate when its files change, and warns before it expires.
 pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     let reading = files.clone();
-    watch(
-        move || reading.read(),
-        move |pem| match files.certified_key(pem) {
-            Ok(certificate) if tls.replace(&certificate) => {
+    let read = move || {
+        let pem = reading.read();
+        let warning = reading.expiry_warning(&pem);
+        (pem, warning)
+    };
+    let apply = move |(pem, warning): &(TlsPem, Option<String>)| match files.certified_key(pem) {
+        Ok(certificate) => {
+            if tls.replace(&certificate) {
                 tracing::info!("internal.tls_certificate_file: the certificate has changed; it is used from now on");
             }
-            Ok(_) => {}
-            Err(problem) => tracing::warn!("{problem}; the certificate that was read before stays in use"),
-        },
-    )
-    .await;
+            if let Some(warning) = warning {
+                tracing::warn!("{warning}");
+            }
+        }
+        Err(problem) => tracing::warn!("{problem}; the certificate that was read before stays in use"),
+    };
+    watch(read, apply).await;
 }
 
 fn take_over(api: &Api, files: &SecretFiles) {

@@ -52,7 +52,9 @@ fn own(settings: &Settings) -> Vec<Finding> {
         "settings",
         format!("well-formed: {accounts}, credentials in {backend}"),
     )];
-    let warnings = settings.warnings().into_iter();
+    let tls = settings.resolved.internal_tls.as_ref();
+    let expiry = tls.and_then(|files| files.expiry_warning(&files.read()));
+    let warnings = settings.warnings().into_iter().chain(expiry);
     findings.extend(warnings.map(|warning| Finding::warning("settings", warning)));
     for account in &settings.accounts {
         findings.extend(domains::run(account));

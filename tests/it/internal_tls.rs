@@ -12,7 +12,9 @@ use wxgate::http::serve::{ConnectionLimit, Limits};
 use wxgate::sandbox::SandboxConfig;
 use wxgate::settings::{Settings, Sources};
 
-use crate::support::{BareServer, Gateway, GatewayBuilder, GatewayProcess, LIMIT, SOON, SandboxHost, Tls, until};
+use crate::support::{
+    BareServer, Certificate as Issued, Gateway, GatewayBuilder, GatewayProcess, LIMIT, SOON, SandboxHost, Tls, until,
+};
 
 /// The files of the internal listener, with these contents.
 struct Files(tempfile::TempDir);
@@ -161,4 +163,26 @@ async fn bad_pair_is_refused_by_every_command_in_plain_words() {
             ran.err.contains("internal.tls_key_file: ") && ran.err.contains("is not the key of the first certificate");
         assert!(told, "{ran:?}");
     }
+}
+
+#[tokio::test]
+async fn expired_certificate_is_warned_about_by_serve_and_check() {
+    const WARNING: &str = "internal.tls_certificate_file: the certificate expired at 2020-01-02T00:00:00Z";
+    let files = Files::copied(&Tls::new().issue_for_loopback(Issued::Expired));
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = files.settings(Gateway::builder());
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    until("serve warns", || async { gateway.logged(WARNING).len() == 1 }).await;
+    let check = builder.run(&wechat, &["check"]).await;
+    assert!(check.code == 0 && check.out.contains(WARNING), "{check:?}");
+
+    // This one lasts for two days.
+    let tls = Tls::new();
+    let [certificate, key] = tls.issue("internal", "IP:127.0.0.1");
+    files.replace("key", key);
+    files.replace("certificate", certificate);
+    until("serve warns ahead", || async {
+        gateway.logged("the certificate expires at").len() == 1
+    })
+    .await;
 }

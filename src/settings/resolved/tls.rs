@@ -2,18 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, RootCertStore};
 
+use crate::clock::LATEST_DATE;
 use crate::settings::problem::{Findings, UnusableSetting};
 use crate::settings::sections::Internal;
 use crate::settings::values::pem_file;
 
 const CERTIFICATE: &str = "internal.tls_certificate_file";
 const KEY: &str = "internal.tls_key_file";
+/// How long before its end a certificate is warned about: what renews certificates does so earlier.
+const WARN_AHEAD: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// The two files.
 #[derive(Clone)]
@@ -64,6 +71,21 @@ impl TlsFiles {
             UnusableSetting::new(KEY, problem)
         })
     }
+
+    /// A warning if the certificate in `pem` has expired, or is about to.
+    pub fn expiry_warning(&self, pem: &TlsPem) -> Option<String> {
+        let chain = pem_file::certificates(pem.certificate.as_ref().ok()?, &self.certificate).ok()?;
+        let end = end_of_life(chain.first()?)?;
+        let now = SystemTime::now();
+        (end < now + WARN_AHEAD).then(|| {
+            let date = humantime::format_rfc3339_seconds(end);
+            if end < now {
+                format!("{CERTIFICATE}: the certificate expired at {date}, and clients refuse it: renew it")
+            } else {
+                format!("{CERTIFICATE}: the certificate expires at {date}: renew it, or clients will refuse it")
+            }
+        })
+    }
 }
 
 /// The files that `internal` names, if it names any.
@@ -88,6 +110,20 @@ pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut Findings)
         findings.require(false, &[unusable.key], unusable.problem);
     }
     Some(files)
+}
+
+/// When `certificate` expires, if it does.
+fn end_of_life(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    // rustls has no accessor for the date, but names it when it refuses a certificate. Dates are the first thing it looks at.
+    let latest = UnixTime::since_unix_epoch(LATEST_DATE);
+    let refusal = verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], latest, &[]);
+    match refusal {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(UNIX_EPOCH + Duration::from_secs(not_after.as_secs()))
+        }
+        _ => None,
+    }
 }
 
 fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {

@@ -48,13 +48,22 @@ impl Tls {
 
     /// TLS before a server, with a certificate of the authority's.
     pub async fn before(&self, server: SocketAddr, certificate: Certificate) -> TlsFront {
+        let [chain, key] = self.issue_for_loopback(certificate);
+        let chain = CertificateDer::from_pem_file(chain).unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        TlsFront::start(server, chain, key).await
+    }
+
+    /// Issues a certificate for a server on loopback: its file and its key's.
+    pub fn issue_for_loopback(&self, certificate: Certificate) -> [PathBuf; 2] {
+        let path = self.directory.path();
+        let files = |name: &str| ["pem", "key"].map(|kind| path.join(format!("{name}.{kind}")));
         let (names, validity) = match certificate {
-            Certificate::AuthoritysOwn => return self.before_with(server, "ca").await,
+            Certificate::AuthoritysOwn => return files("ca"),
             Certificate::Good => ("IP:127.0.0.1,DNS:api.weixin.test,DNS:s3.test", "-days 2"),
             Certificate::OfAnotherName => ("DNS:another.test", "-days 2"),
             Certificate::Expired => ("IP:127.0.0.1", "-startdate 20200101000000Z -enddate 20200102000000Z"),
         };
-        let path = self.directory.path();
         let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
         write("front-names", &format!("subjectAltName = {names}\n"));
         write(
@@ -70,14 +79,7 @@ impl Tls {
         );
         let sign = "ca -batch -rand_serial -config ca.cnf -cert ca.pem -keyfile ca.key -notext -in front.csr";
         openssl(path, &format!("{sign} {validity} -extfile front-names -out front.pem"));
-        self.before_with(server, "front").await
-    }
-
-    async fn before_with(&self, server: SocketAddr, name: &str) -> TlsFront {
-        let file = |extension: &str| self.directory.path().join(format!("{name}.{extension}"));
-        let chain = CertificateDer::from_pem_file(file("pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
-        TlsFront::start(server, chain, key).await
+        files("front")
     }
 
     /// The authority's certificate, as `SSL_CERT_FILE` may name it.
