@@ -15,7 +15,7 @@ mod wechat;
 pub use credential_probe::CredentialProbe;
 pub use report::{Finding, Report, State, name_some};
 
-use crate::settings::{Backend, Settings};
+use crate::settings::{Backend, Problem, Problems, Settings};
 
 /// How many accounts are checked at once.
 const AT_ONCE: usize = 16;
@@ -36,6 +36,12 @@ pub async fn run(settings: &Settings, upload: bool) -> Report {
     );
     let findings = [own(settings), redis, foreign, wechat, images].into_iter().flatten();
     Report::new(findings.chain(login).collect())
+}
+
+/// The report on settings that are refused: nothing else could be checked.
+pub fn refused(problems: &Problems) -> Report {
+    let finding = |problem: &Problem| Finding::failed("settings", problem.to_string());
+    Report::new(problems.iter().map(finding).collect())
 }
 
 /// Findings about the settings alone.

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::{ConfigArgs, Failure, block_on, print};
-use crate::check::{self, Finding, State, name_some};
+use crate::check::{self, Finding, Report, State, name_some};
 use crate::http::serve::raise_open_files;
+use crate::settings::Settings;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -19,12 +20,19 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let settings = args.config.load()?;
+    let settings = match Settings::load(&args.config.sources()) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            if args.json {
+                print_json(&check::refused(&problems))?;
+            }
+            return Err(Failure::Settings(problems.to_string()));
+        }
+    };
     raise_open_files();
     let report = block_on(async { Ok(check::run(&settings, args.upload).await) })?;
     if args.json {
-        let json = serde_json::to_string_pretty(&report);
-        print(&json.map_err(|error| Failure::Running(error.to_string()))?)?;
+        print_json(&report)?;
     } else {
         print(&report.to_string())?;
     }
@@ -37,4 +45,9 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
         "the check has failed: {}",
         name_some(&failed)
     )))
+}
+
+fn print_json(report: &Report) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(report);
+    print(&json.map_err(|error| Failure::Running(error.to_string()))?)
 }

@@ -111,9 +111,9 @@ fn tickets(args: &ExplainArgs) -> Result<Tickets, Failure> {
 
 /// The ticket that the gateway's cluster signs with, and what may have been mistaken for it.
 fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Tickets, Failure> {
-    let settings = args.config.load().map_err(|failure| {
+    let settings = Settings::load(&args.config.sources()).map_err(|problems| {
         Failure::Settings(format!(
-            "give --ticket, or the gateway's settings, which are not usable:\n{failure}"
+            "give --ticket, or the gateway's settings, which are not usable:\n{problems}"
         ))
     })?;
     let account = chosen(&settings, args.app_id.as_deref())?;

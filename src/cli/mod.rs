@@ -91,10 +91,6 @@ impl ConfigArgs {
         // Compose writes a variable that is not set as an empty one.
         Sources::of_process(self.config.clone().filter(|path| !path.as_os_str().is_empty()))
     }
-
-    fn load(&self) -> Result<Settings, Failure> {
-        Settings::load(&self.sources()).map_err(|problems| Failure::Settings(problems.to_string()))
-    }
 }
 
 /// Why a command fails.

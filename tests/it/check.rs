@@ -120,6 +120,19 @@ async fn wrong_settings_end_with_2() {
         ran.code == 2 && ran.out.is_empty() && ran.err.contains("media.max_bytes"),
         "{ran:?}"
     );
+    let ran = patient()
+        .set("media.max_bytes", "many")
+        .run(&wechat, &["check", "--json"])
+        .await;
+    assert!(ran.code == 2 && ran.err.contains("media.max_bytes"), "{ran:?}");
+    let json = ran.json();
+    let finding = &json["findings"][0];
+    assert_eq!([&finding["check"], &finding["state"]], ["settings", "failed"]);
+    assert!(
+        finding["message"].as_str().unwrap().contains("media.max_bytes"),
+        "{ran:?}"
+    );
+    assert_eq!(json["findings"][1], serde_json::Value::Null);
     assert_eq!(patient().run(&wechat, &["check", "--nonsense"]).await.code, 2);
     let help = patient().run(&wechat, &["check", "--help"]).await;
     assert!(help.code == 0 && help.out.contains("Exit code"), "{help:?}");
