@@ -54,11 +54,22 @@ struct Problem {
     cure: &'static str,
 }
 
-const PROBLEMS: [Problem; 8] = [
+const UNKNOWN_AUTHORITY: Problem = Problem {
+    mark: "UnknownIssuer",
+    wrong: "the server's certificate is not trusted: its authority is not among the system's",
+    cure: "name that authority's certificate in http_client.ca_file",
+};
+
+const PROBLEMS: [Problem; 10] = [
+    UNKNOWN_AUTHORITY,
+    // An authority of the same name is known, but its key is another one.
     Problem {
-        mark: "UnknownIssuer",
-        wrong: "the server's certificate is not trusted: its authority is not among the system's",
-        cure: "name that authority's certificate in http_client.ca_file",
+        mark: "BadSignature",
+        ..UNKNOWN_AUTHORITY
+    },
+    Problem {
+        mark: "UnsupportedSignatureAlgorithmForPublicKey",
+        ..UNKNOWN_AUTHORITY
     },
     Problem {
         mark: "certificate expired",
@@ -77,8 +88,8 @@ const PROBLEMS: [Problem; 8] = [
     },
     Problem {
         mark: "CaUsedAsEndEntity",
-        wrong: "the server's certificate is an authority's own, as self-signed ones are",
-        cure: "have the server use one that was issued for its name",
+        wrong: "the server's certificate is not trusted: it is an authority's own, as self-signed ones are",
+        cure: "have the server use one that was issued for its name, and name that one's authority in http_client.ca_file",
     },
     Problem {
         mark: "EkuError",

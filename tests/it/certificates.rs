@@ -29,7 +29,7 @@ const CASES: [(Certificate, bool, &str, &str); 4] = [
     (
         Certificate::AuthoritysOwn,
         true,
-        "certificate is an authority's own",
+        "certificate is not trusted: it is an authority's own",
         "issued for its name",
     ),
 ];
@@ -118,6 +118,20 @@ async fn certificate_of_wechat_is_explained() {
         let process = GatewayProcess::start(&builder, &wechat).await;
         until_logged(&process, "WeChat gives no credential", wrong, cure).await;
     }
+}
+
+/// The name of a trusted authority does not make another one of that name trusted.
+#[tokio::test]
+async fn certificate_of_an_authority_with_a_known_name_is_not_trusted() {
+    let wechat = sandbox().await;
+    let broken = Broken::before(wechat.address, Certificate::Good, false).await;
+    let known = Tls::new();
+    let builder = broken
+        .client(Gateway::builder())
+        .set("http_client.ca_file", known.authority().display())
+        .set("wechat.api_base_url", broken.front.url());
+    let ran = builder.run(&wechat, &["check"]).await;
+    assert_checked(&ran, "wechat", "certificate is not trusted", "http_client.ca_file");
 }
 
 async fn assert_store_is_explained(broken: &Broken, builder: GatewayBuilder, wrong: &str, cure: &str) {
