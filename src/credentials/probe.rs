@@ -127,6 +127,10 @@ impl Probe {
                     token = token.fingerprint,
                     "WeChat rejected the access_token in a client's call, but not in a probe; it is kept"
                 );
+                // A client that suspects the token now causes no probe of its own.
+                if self.enter().await {
+                    self.publish(token, None, Moment::now() + keys::PROBE_TTL).await;
+                }
                 Ok(Arc::clone(token))
             }
             Err(_) => self.token.replace_rejected(token, &error).await,

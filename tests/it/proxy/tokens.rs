@@ -59,6 +59,9 @@ async fn path_that_rejects_good_tokens_costs_neither_the_token_nor_calls_for_ano
     assert_eq!(sandbox.calls(Api::GetApiDomainIp), 2, "one for each path");
     assert!(gateway.foreign_invalidations().await < 0.1);
     assert_eq!(gateway.good_token(), token);
+    // Who asks for the token again so soon suspects it, and the probes have just shown that it is good.
+    assert_eq!(gateway.token().await, token);
+    assert_eq!(sandbox.calls(Api::GetApiDomainIp), 2);
 
     // A token that dies is still replaced by the first call that meets it on another path.
     gateway.wechat.kill_token();
