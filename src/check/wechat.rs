@@ -2,12 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
 use super::{AT_ONCE, Finding, State};
 use crate::http_client::certificate_cure;
+use crate::settings::values::BaseUrl;
 use crate::settings::{Account, Settings, TokenApi};
 use crate::wechat::{CallError, ErrCode, Meaning};
 
@@ -24,7 +26,7 @@ pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Fin
         let findings = stream::iter(accounts).map(|account| account_finding(account, probe));
         findings.buffered(AT_ONCE).collect::<Vec<_>>().await
     };
-    let (mut findings, accounts) = tokio::join!(reach_and_clock(settings, probe), try_all(first));
+    let (mut findings, accounts) = tokio::join!(hosts_and_clock(probe), try_all(first));
     let is_out_of_reach = findings
         .iter()
         .any(|finding| finding.state == State::Failed && finding.check == "wechat");
@@ -39,19 +41,45 @@ pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Fin
     findings
 }
 
-async fn reach_and_clock(settings: &Settings, probe: &CredentialProbe) -> Vec<Finding> {
-    let (asked, asked_at) = (Instant::now(), SystemTime::now());
-    let host = settings.wechat.api_base_url.as_str();
-    match probe.client.date().await {
-        Ok(date) => {
-            let took = asked.elapsed();
-            let answers = format!("{host} answers in {} ms", took.as_millis());
-            vec![Finding::ok("wechat", answers), clock(date, asked_at + took / 2)]
+/// One of WeChat's hosts, and how it has answered.
+struct Host<'a> {
+    base: &'a BaseUrl,
+    /// The time that it took, and WeChat's clock.
+    answer: Result<(Duration, Option<SystemTime>), CallError>,
+}
+
+async fn hosts_and_clock(probe: &CredentialProbe) -> Vec<Finding> {
+    let asked_at = SystemTime::now();
+    let ask = async |base| {
+        let asked = Instant::now();
+        let date = probe.client.date(base).await;
+        let answer = date.map(|date| (asked.elapsed(), date));
+        Host { base, answer }
+    };
+    let hosts = join_all(probe.client.hosts().map(ask)).await;
+    // The host that takes the calls is the first to which a connection can be made.
+    let in_use = |host: &Host<'_>| !matches!(host.answer, Err(CallError::Unreachable(_)));
+    let in_use = hosts.iter().position(in_use);
+    let is_needed = |index| in_use.is_none_or(|in_use| in_use == index);
+    let hosts_and_indices = hosts.iter().enumerate();
+    let mut findings: Vec<_> = hosts_and_indices
+        .map(|(index, host)| host.finding(is_needed(index)))
+        .collect();
+    findings.push(match in_use.map(|index| &hosts[index].answer) {
+        Some(Ok((took, date))) => clock(*date, asked_at + *took / 2),
+        _ => Finding::warning("clock", "not compared: WeChat did not send its time"),
+    });
+    findings
+}
+
+impl Host<'_> {
+    fn finding(&self, is_needed: bool) -> Finding {
+        let base = self.base.as_str();
+        match &self.answer {
+            Ok((took, _)) => Finding::ok("wechat", format!("{base} answers in {} ms", took.as_millis())),
+            Err(error) if is_needed => Finding::failed("wechat", format!("{base}: {error}")).cure(way_there(error)),
+            Err(error) => Finding::warning("wechat", format!("{base}: {error}")).cure(way_there(error)),
         }
-        Err(error) => vec![
-            Finding::failed("wechat", format!("{host}: {error}")).cure(way_there(&error)),
-            Finding::warning("clock", "not compared: WeChat did not send its time"),
-        ],
     }
 }
 

@@ -1,6 +1,5 @@
 //! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings; and the metrics of calls.
 
-use std::iter;
 use std::time::{Duration, SystemTime};
 
 use prometheus::{
@@ -12,11 +11,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::Answer;
+use super::hosts::Hosts;
 use super::media::{self, MediaDownload, MediaId, NotOpened};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
 use crate::clock::Moment;
-use crate::http_client::{self, SendError};
+use crate::http_client;
 use crate::labelled::labelled;
 use crate::secret::Secret;
 use crate::settings::values::BaseUrl;
@@ -46,7 +46,7 @@ const MEDIA_RETRY_PAUSE: Duration = Duration::from_millis(300);
 /// The one client for WeChat's API.
 pub struct WeChatClient {
     pub(super) http: Client,
-    pub(super) bases: Vec<BaseUrl>,
+    pub(super) hosts: Hosts,
     pub(super) timeout: Duration,
     /// The limit of a whole media download.
     media_timeout: Duration,
@@ -62,20 +62,16 @@ impl WeChatClient {
         http: &settings::HttpClient,
         metrics: WeChatMetrics,
     ) -> Result<Self, UnusableSetting> {
-        let bases: Vec<_> = iter::once(&settings.api_base_url)
-            .chain(&settings.fallback_base_urls)
-            .cloned()
-            .collect();
-        let hosts = u32::try_from(bases.len()).unwrap_or(u32::MAX);
+        let hosts = Hosts::new(settings);
         // Shorter than the time-out of the call, so that it fails as a connection, after which the next host is
         // tried, and not as a missing answer.
         let connect_timeout = settings.connect_timeout.min(settings.timeout.mul_f64(0.9));
         Ok(Self {
             http: http_client::build(http, connect_timeout)?,
-            bases,
             timeout: settings.timeout,
             media_timeout: settings.media_timeout,
-            connect_limit: settings.connect_timeout.saturating_mul(hosts),
+            connect_limit: settings.connect_timeout.saturating_mul(hosts.count()),
+            hosts,
             metrics,
         })
     }
@@ -131,10 +127,15 @@ impl WeChatClient {
         self.json(Api::Probe, CHEAPEST, &query, None).await.map(drop)
     }
 
-    /// WeChat's clock, to the second, from the `Date` header of an answer, if it has one. The call has no token,
-    /// so it counts against no quota: a refusal has a date too.
-    pub async fn date(&self) -> Result<Option<SystemTime>, CallError> {
-        let response = self.send(CHEAPEST, &[], None).await?;
+    /// WeChat's hosts, in the order in which they are tried.
+    pub fn hosts(&self) -> impl Iterator<Item = &BaseUrl> {
+        self.hosts.iter().map(|(_, base)| base)
+    }
+
+    /// The clock of the host `base`, to the second, from the `Date` header of an answer, if it has one. The call has no
+    /// token, so it counts against no quota: a refusal has a date too.
+    pub async fn date(&self, base: &BaseUrl) -> Result<Option<SystemTime>, CallError> {
+        let response = self.send_to(base, CHEAPEST, &[], None).await?;
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
@@ -191,19 +192,31 @@ impl WeChatClient {
     /// never a reason to try another host: a token call must not be made twice.
     async fn send(&self, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Response, CallError> {
         let mut last = String::new();
-        for base in &self.bases {
-            let url = base.join(path, None).ok_or_else(unsendable)?;
-            let request = match body {
-                None => self.http.get(url).query(query),
-                Some(json) => self.http.post(url).json(json),
-            };
-            match http_client::send(request, self.timeout).await {
-                Ok(response) => return Ok(response),
-                Err(SendError::Connect(why)) => last = why,
-                Err(error) => return Err(error.into()),
+        for (index, base) in self.hosts.iter() {
+            match self.send_to(base, path, query, body).await {
+                Err(CallError::Unreachable(why)) => last = why,
+                outcome => {
+                    self.hosts.took_a_call(index, &last);
+                    return outcome;
+                }
             }
         }
         Err(CallError::Unreachable(last))
+    }
+
+    async fn send_to(
+        &self,
+        base: &BaseUrl,
+        path: &str,
+        query: &Query<'_>,
+        body: Option<&Value>,
+    ) -> Result<Response, CallError> {
+        let url = base.join(path, None).ok_or_else(unsendable)?;
+        let request = match body {
+            None => self.http.get(url).query(query),
+            Some(json) => self.http.post(url).json(json),
+        };
+        Ok(http_client::send(request, self.timeout).await?)
     }
 }
 

@@ -114,7 +114,7 @@ impl WeChatClient {
         let mut headers = head.headers.clone();
         set_length(&mut headers, &head.method, length);
         let mut last = String::new();
-        for base in &self.bases {
+        for (index, base) in self.hosts.iter() {
             let activity = LastActivity::default();
             let Some(body) = body.next(&activity) else { break };
             let url = base
@@ -123,16 +123,18 @@ impl WeChatClient {
             let request = self.http.request(head.method.clone(), url);
             let request = request.headers(headers.clone()).body(body);
             let sending = http_client::send(request, NO_LIMIT);
-            match activity.or_stalled(self.connect_limit + self.timeout, sending).await {
-                // A switch of protocols would take the connection out of HTTP.
-                Some(Ok(response)) if response.status().is_informational() => {
-                    return Err(CallError::Status(response.status()));
-                }
-                Some(Ok(response)) => return Ok(response),
-                Some(Err(SendError::Connect(why))) => last = why,
-                Some(Err(error)) => return Err(error.into()),
-                None => return Err(CallError::TimedOut),
+            let sent = activity.or_stalled(self.connect_limit + self.timeout, sending).await;
+            if let Some(Err(SendError::Connect(why))) = sent {
+                last = why;
+                continue;
             }
+            self.hosts.took_a_call(index, &last);
+            return match sent {
+                // A switch of protocols would take the connection out of HTTP.
+                Some(Ok(response)) if response.status().is_informational() => Err(CallError::Status(response.status())),
+                Some(sent) => Ok(sent?),
+                None => Err(CallError::TimedOut),
+            };
         }
         Err(CallError::Unreachable(last))
     }

@@ -5,6 +5,7 @@ mod client;
 mod errcode;
 mod error;
 mod forward;
+mod hosts;
 mod media;
 
 pub use client::{Issued, MAX_CREDENTIAL, WeChatClient, WeChatMetrics};

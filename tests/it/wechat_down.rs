@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, accounts, until};
+use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, accounts, free_address, until};
 
 /// A gateway that never had a credential, under traffic for five seconds of `fault`: how often it
 /// called WeChat. Every caller is told when to come back; afterwards the gateway recovers by itself.
@@ -183,7 +185,7 @@ async fn fallback_host_is_used_only_if_connecting_fails() {
         SandboxHost::start(SandboxConfig::default()),
         SandboxHost::start(SandboxConfig::default())
     );
-    let nobody = crate::support::free_address();
+    let nobody = free_address();
     let with_fallback = |main: &Arc<SandboxHost>, url: String, other: &Arc<SandboxHost>| {
         Gateway::builder()
             .wechat(main)
@@ -224,4 +226,38 @@ async fn fallback_host_is_used_only_if_connecting_fails() {
         assert_eq!(calls(&fallback), [2, 2, 2], "{what}");
         wechat.sandbox.remove_fault(rule);
     }
+}
+
+#[tokio::test]
+async fn calls_that_go_to_a_fallback_host_are_logged_once() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let nobody = free_address();
+    let builder = Gateway::builder()
+        .set("wechat.api_base_url", format!("http://{nobody}"))
+        .set("wechat.fallback_base_urls", wechat.url());
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    gateway.until_ready().await;
+    let call = async || {
+        let path = format!("/cgi-bin/get_api_domain_ip?access_token={}", gateway.good_token());
+        let answer = gateway.internal_request("GET", &path).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    call().await;
+    let left = format!("no connection to WeChat at http://{nobody}");
+    until("it is logged", || async { !gateway.logged(&left).is_empty() }).await;
+
+    let first = TcpListener::bind(nobody).await.unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(wechat.sandbox.clone().serve(first, stop.clone()));
+    let _end = stop.drop_guard();
+    call().await;
+    call().await;
+    let back = || gateway.logged("can be reached again");
+    until("the first host's return is logged", || async { !back().is_empty() }).await;
+    assert_eq!(
+        [gateway.logged(&left).len(), back().len()],
+        [1, 1],
+        "{:?}",
+        gateway.log()
+    );
 }

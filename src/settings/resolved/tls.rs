@@ -20,7 +20,7 @@ use crate::settings::values::pem_file;
 const CERTIFICATE: &str = "internal.tls_certificate_file";
 const KEY: &str = "internal.tls_key_file";
 /// How long before its end a certificate is warned about: what renews certificates does so earlier.
-const WARN_AHEAD: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+const WARN_AHEAD: Duration = Duration::from_hours(3 * 24);
 
 /// The two files.
 #[derive(Clone)]

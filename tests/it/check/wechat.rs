@@ -62,6 +62,26 @@ async fn wechat_is_out_of_reach() {
 }
 
 #[tokio::test]
+async fn each_host_is_tried_and_only_the_one_in_use_has_to_answer() {
+    let (wechat, nowhere) = (sandbox().await, format!("http://{}", free_address()));
+    for [first, second] in [[&nowhere, &wechat.url()], [&wechat.url(), &nowhere]] {
+        let builder = patient()
+            .set("wechat.api_base_url", first)
+            .set("wechat.fallback_base_urls", second)
+            .set("credentials.lock_ttl", "60s");
+        let ran = builder.run(&wechat, &["check"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let mut found = lines(&ran, "wechat");
+        found.sort_by_key(|(state, _)| *state == "ok");
+        let [("warning", missed), ("ok", answers)] = found[..] else {
+            panic!("{ran:?}");
+        };
+        assert!(missed.contains(&format!("{nowhere}: no connection")), "{missed}");
+        assert!(answers.contains(&format!("{} answers", wechat.url())), "{answers}");
+    }
+}
+
+#[tokio::test]
 async fn clock_is_compared_with_wechats() {
     let wechat = sandbox().await;
     wechat.sandbox.advance(Duration::from_hours(1));
