@@ -29,10 +29,13 @@ const LAST_WORK_LIMIT: Duration = Duration::from_secs(1);
 /// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
 /// from WeChat into the company's image store, and keeps the account's one `access_token`.
 #[derive(Parser)]
-#[command(name = "wxgate", version)]
+#[command(name = "wxgate", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// Of a bare `wxgate`, which serves.
+    #[command(flatten)]
+    serve: serve::ServeArgs,
 }
 
 #[derive(Subcommand)]
@@ -106,14 +109,9 @@ enum Failure {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let bare = std::env::args_os().len() < 2;
-    let cli = if bare {
-        Cli::parse_from(["wxgate", "serve"])
-    } else {
-        Cli::parse()
-    };
+    let cli = Cli::parse();
     let end_of_log = FlushLog;
-    let outcome = match cli.command {
+    let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
         Command::Check(args) => check::run(&args),

@@ -174,9 +174,16 @@ fn taken_port_ends_serve_and_the_sandbox_with_exit_code_1() {
 }
 
 #[test]
-fn command_without_arguments_serves_with_wxgate_config() {
-    let (code, _, problem) = text(&wxgate(&[]).env("WXGATE_CONFIG", "/no/such/file").output().unwrap());
-    assert!(code == 2 && problem.contains("/no/such/file"), "{problem}");
+fn command_line_without_a_command_serves() {
+    let by_variable = wxgate(&[]).env("WXGATE_CONFIG", "/no/such/file").output();
+    let by_option = wxgate(&["--config", "/no/such/file"]).output();
+    for output in [by_variable, by_option] {
+        let (code, _, problem) = text(&output.unwrap());
+        assert!(
+            code == 2 && problem.contains("/no/such/file: can't read the settings file"),
+            "{problem}"
+        );
+    }
 }
 
 /// As Compose writes `${WXGATE_CONFIG:-}`.
