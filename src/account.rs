@@ -32,6 +32,11 @@ impl TryFrom<String> for AppId {
                  corp's, whose tokens and tickets come from another API (qyapi.weixin.qq.com) that wxgate does not speak",
             );
         }
+        if value.starts_with("gh_") {
+            return Err(
+                "expected the AppID, \"wx…\": \"gh_…\" is the account's original id (原始ID), which no API takes",
+            );
+        }
         Ok(Self(value.into()))
     }
 }

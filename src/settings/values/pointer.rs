@@ -69,7 +69,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// Whether `value` has the same text: `0` and `"0"` do, since services differ in whether they quote numbers.
+    /// Whether `value` has the same text: `0`, `"0"` and `0.0` do, since services differ in how they write numbers.
     pub fn matches(&self, value: &Value) -> bool {
         let own = serde_json::to_value(self).ok().as_ref().and_then(scalar_text);
         own.is_some() && own == scalar_text(value)
@@ -79,6 +79,8 @@ impl Scalar {
 fn scalar_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
+        // Without the fraction of a whole number.
+        Value::Number(number) if number.is_f64() => Some(number.as_f64()?.to_string()),
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn scalars_match_by_their_text() {
         for (scalar, same) in [
-            (Scalar::Integer(0), vec![json!(0), json!("0")]),
+            (Scalar::Integer(0), vec![json!(0), json!("0"), json!(0.0)]),
             (Scalar::Text("0".to_owned()), vec![json!(0), json!("0")]),
             (Scalar::Text("ok".to_owned()), vec![json!("ok")]),
             (Scalar::Bool(true), vec![json!(true), json!("true")]),
