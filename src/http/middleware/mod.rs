@@ -115,8 +115,8 @@ fn internal_error(panic: Box<dyn Any + Send>) -> Response {
 /// Refuses requests that no route should see, though HTTP's parser takes them.
 #[expect(clippy::result_large_err, reason = "the signature is tower-http's")]
 fn well_formed(request: &mut Request) -> Result<(), Response> {
-    // TRACE would show a page headers that it may not read; CONNECT asks for a tunnel.
-    if [Method::TRACE, Method::CONNECT].contains(request.method()) {
+    // It would show a page headers that it may not read.
+    if request.method() == Method::TRACE {
         return Err(ApiError::plain(Code::MethodNotAllowed).into_response());
     }
     // RFC 9112, section 3.2. With two, a proxy in front may have looked at the other one.

@@ -71,7 +71,8 @@ async fn tunnels_are_refused() {
     let gateway = Gateway::start().await;
     for target in ["api.weixin.qq.com:443".to_owned(), gateway.internal.to_string()] {
         let answer = sends(gateway.internal, &format!("CONNECT {target}")).await;
-        assert_eq!(answer.status, 405, "{answer:?}");
+        assert_eq!(answer.status, 404, "{answer:?}");
         assert!(answer.body.contains("\"errcode\":40066"), "{answer:?}");
+        assert!(answer.body.contains("makes no tunnels"), "{answer:?}");
     }
 }

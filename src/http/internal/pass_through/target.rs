@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::http::uri::Scheme;
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -49,10 +49,14 @@ pub(in crate::http::internal) async fn refuse_other_targets(
     request: Request,
     next: Next,
 ) -> Response {
-    if is_ours(request.uri(), request.extensions().get(), &settings) {
+    let words = if request.method() == Method::CONNECT {
+        "this gateway makes no tunnels"
+    } else if is_ours(request.uri(), request.extensions().get(), &settings) {
         return next.run(request).await;
-    }
-    Refusal::not_passed("this gateway only proxies requests to WeChat (wechat.api_base_url)")
+    } else {
+        "this gateway only proxies requests to WeChat (wechat.api_base_url)"
+    };
+    Refusal::not_passed(words)
         .because("not a target of this gateway")
         .into_response()
 }
