@@ -2,10 +2,11 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::panic::{self, PanicHookInfo};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -37,7 +38,7 @@ where
         .buffered_lines_limit(QUEUE)
         .thread_name("log")
         .finish(stderr());
-    *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    *WRITER.lock() = Some(guard);
     let dropped = queue.error_counter();
     let layer = match format {
         LogFormat::Text => fmt::layer()
@@ -59,7 +60,7 @@ where
 
 /// Writes what is in the queue, unless nobody reads it. To be called before the process ends; later lines are lost.
 pub fn flush_log() {
-    let guard = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let guard = WRITER.lock().take();
     let (done, flushed) = mpsc::channel();
     // In a thread, as the guard may report to a standard output that nobody reads either.
     thread::spawn(move || {

@@ -2,11 +2,10 @@
 //! it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget where a redirect
 //! leads.
 
-use std::pin::Pin;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -133,8 +132,9 @@ const MAX_ANSWER: usize = 64 * 1024;
 #[derive(Debug)]
 struct Bounded(reqwest::Client);
 
-impl Bounded {
-    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+#[async_trait]
+impl HttpService for Bounded {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (head, body) = self.0.call(request).await?.into_parts();
         if head.status.is_success() {
             let body =
@@ -155,19 +155,6 @@ impl Bounded {
             return Err(HttpError::new(HttpErrorKind::Unknown, redirect));
         }
         Ok(HttpResponse::from_parts(head, body.into()))
-    }
-}
-
-impl HttpService for Bounded {
-    fn call<'s, 'f>(
-        &'s self,
-        request: HttpRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'f>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        self.answer(request).boxed()
     }
 }
 
