@@ -80,11 +80,11 @@ impl Replicas {
                     .store
                     .compare_and_set(&key, Some(&mark), &mark, keys::REPLICA_TTL)
                     .await;
-                if matches!(renewed, Ok(false)) {
-                    // It is new, or the store has lost it, and then the names too.
-                    announced = None;
-                    if write_again().await.is_ok() {
-                        let _ = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
+                if matches!(renewed, Ok(false)) && write_again().await.is_ok() {
+                    let marked = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
+                    if matches!(marked, Ok(true)) {
+                        // The store may have lost the names together with the mark.
+                        announced = None;
                     }
                 }
                 if renewed.is_ok() && announced.is_none_or(|at| at.elapsed() > ANNOUNCE_EVERY) {
@@ -116,5 +116,25 @@ impl Replicas {
         }
         living.sort_unstable();
         Ok(living)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::store::{MemoryStore, StoreFault};
+
+    /// Otherwise its name would push the other replicas' out of the stream within minutes.
+    #[tokio::test(start_paused = true)]
+    async fn replica_whose_mark_can_not_be_written_announces_itself_once() {
+        let store = Arc::new(MemoryStore::default());
+        let replicas = Arc::new(Replicas::new(Arc::clone(&store) as _, "gw-1"));
+        let write_again = || async { Err(StoreError::new(StoreFault::Full, "its memory is full", "")) }.boxed();
+        let marking = replicas.keep_marked(CancellationToken::new(), write_again);
+        assert!(timeout(RENEW_EVERY * 20, marking).await.is_err());
+        assert_eq!(store.newest(keys::REPLICAS.name, 100).await.unwrap().len(), 1);
     }
 }
