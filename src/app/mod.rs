@@ -137,16 +137,18 @@ impl App {
     pub async fn run(self, stop: CancellationToken) {
         self.start_background();
         let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
-        // One budget of connections for both listeners.
-        let server = self.server;
-        let public = server.clone();
-        let tls = self.internal_tls;
-        let server = Server { tls, ..server };
-        let public = public.serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
+        // The clone shares the limit on connections.
+        let internal_server = Server {
+            tls: self.internal_tls,
+            ..self.server.clone()
+        };
+        let public = self
+            .server
+            .serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
                 let stop = lifecycle.stop.clone();
-                server.serve(listener, self.internal_routes, stop, grace).await;
+                internal_server.serve(listener, self.internal_routes, stop, grace).await;
             }
         };
         let drain = async {
