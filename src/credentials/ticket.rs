@@ -64,7 +64,7 @@ impl Ticket {
             kind,
             wechat_name,
             last_asked: Mutex::default(),
-            slot: Slot::new(parameters, kind),
+            slot: Slot::new(parameters, kind, None),
             renewals: Renewals::new(parameters, kind),
             token,
             issuer: Arc::clone(&parameters.issuer),

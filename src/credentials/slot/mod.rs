@@ -37,7 +37,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(parameters: &Parameters, kind: Kind) -> Self {
+    /// `unanswered` is the token's.
+    pub(crate) fn new(parameters: &Parameters, kind: Kind, unanswered: Option<Arc<UnansweredCall>>) -> Self {
         Self {
             kind,
             cell: ArcSwapOption::empty(),
@@ -45,15 +46,7 @@ impl Slot {
             shared: SharedEntry::new(parameters, kind),
             policy: parameters.policy.clone(),
             reports: parameters.reports(),
-            unanswered: None,
-        }
-    }
-
-    /// The same slot; once it adopts a token, `call` no longer counts as unanswered here.
-    pub(crate) fn with_unanswered_call(self, call: Arc<UnansweredCall>) -> Self {
-        Self {
-            unanswered: Some(call),
-            ..self
+            unanswered,
         }
     }
 
@@ -85,13 +78,6 @@ impl Slot {
         // Also if it was known: the thread that noted it may not have dropped it yet.
         self.clear_if_still(&dead.value);
         is_new
-    }
-
-    /// Removes `dead` from the shared store, if it is still there.
-    pub(crate) async fn remove_shared(&self, dead: &Credential) {
-        if let Err(error) = self.shared.remove(&dead.value).await {
-            tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
-        }
     }
 
     /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something

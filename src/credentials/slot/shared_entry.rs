@@ -116,12 +116,14 @@ impl SharedEntry {
             .await
     }
 
-    /// Removes `value`, if it is still what is stored.
-    pub(crate) async fn remove(&self, value: &Secret) -> Result<bool, StoreError> {
+    /// Removes `dead`, which WeChat has rejected, if it is still what is stored.
+    pub(crate) async fn remove(&self, dead: &Secret) {
         if self.foreign().is_some() {
-            return Ok(false);
+            return;
         }
-        self.store.compare_and_delete(&self.key, value.expose()).await
+        if let Err(error) = self.store.compare_and_delete(&self.key, dead.expose()).await {
+            tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
+        }
     }
 }
 

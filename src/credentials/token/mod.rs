@@ -15,8 +15,7 @@ use crate::credentials::credential::{
     Credential, Kind, POLL, Policy, TokenCallError, Trigger, Unavailable, name_in_store, rejects_token,
 };
 use crate::credentials::lock::{Acquisition, Lock};
-use crate::credentials::parameters::Issuer;
-use crate::credentials::parameters::Parameters;
+use crate::credentials::parameters::{Issuer, Parameters};
 use crate::credentials::renewal::{Backoff, Outcome, Renewals, Severity};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
@@ -56,10 +55,9 @@ pub(crate) struct Token {
 impl Token {
     pub(crate) fn new(parameters: &Parameters) -> Self {
         let unanswered = Arc::new(UnansweredCall::new(parameters));
-        let slot = Slot::new(parameters, Kind::AccessToken);
         let (app_id, policy) = (parameters.app_id.clone(), parameters.policy.clone());
         Self {
-            slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
+            slot: Slot::new(parameters, Kind::AccessToken, Some(Arc::clone(&unanswered))),
             renewals: Renewals::new(parameters, Kind::AccessToken),
             issuer: Arc::clone(&parameters.issuer),
             budget: Budget::new(parameters.store(), app_id.clone(), policy.settings.daily_token_calls),
@@ -131,7 +129,7 @@ impl Token {
         } else {
             self.end_wait_for_rejections().await;
         }
-        self.slot.remove_shared(dead).await;
+        self.slot.shared.remove(&dead.value).await;
     }
 
     /// Renews the token, or waits for the renewal that is running.
