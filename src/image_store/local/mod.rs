@@ -66,17 +66,17 @@ impl LocalStore {
         let create = move || DirBuilder::new().recursive(true).mode(MODE).create(directory);
         let created = store.disk.run(TIME_LIMIT, create).await;
         created.map_err(|error| refuse("can't make the folder", &error))?;
-        let written = store.write_nothing().await;
+        let written = store.try_write(&[], TIME_LIMIT).await;
         written.map_err(|error| refuse("can't write to the folder", &error))?;
         Ok(store)
     }
 
-    /// Creates a file and removes it.
-    async fn write_nothing(&self) -> io::Result<()> {
+    /// Writes `bytes` to a file, as an upload does, and removes it.
+    async fn try_write(&self, bytes: &'static [u8], limit: Duration) -> io::Result<()> {
         let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
         let disk = self.disk.clone();
-        let write = move || Draft::create(partial, disk).map(Draft::discard);
-        self.disk.run(TIME_LIMIT, write).await
+        let write = move || Draft::create(partial, disk)?.append(bytes).map(Draft::discard);
+        self.disk.run(limit, write).await
     }
 
     /// The route of the pictures, without `base_path` and the name.
@@ -152,7 +152,8 @@ impl ImageStore for LocalStore {
     }
 
     async fn probe(&self) -> Result<(), StoreFailure> {
-        self.write_nothing().await.map_err(|error| failed(&error))
+        let written = self.try_write(&[], TIME_LIMIT).await;
+        written.map_err(|error| failed(&error))
     }
 
     async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {

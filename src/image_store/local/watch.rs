@@ -9,10 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::disk::Draft;
-use super::{LocalStore, is_partial, partial_name};
-use crate::image_store::ImageName;
-use crate::picture::Kind;
+use super::{LocalStore, is_partial};
 
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -79,14 +76,9 @@ impl LocalStore {
     }
 
     async fn look(&self) {
-        let (directory, disk) = (self.directory.clone(), self.disk.clone());
-        // As an upload does it: a folder may be there and yet be full or read-only.
-        let look = move || {
-            let path = directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
-            Draft::create(path, disk)?.append(&[0; BLOCK])?.discard();
-            Ok(())
-        };
-        let problem = self.disk.run(LIMIT, look).await.err().map(|error| error.to_string());
+        // A folder may be there and yet be full or read-only.
+        let written = self.try_write(&[0; BLOCK], LIMIT).await;
+        let problem = written.err().map(|error| error.to_string());
         if !self.note(problem.clone()) {
             return;
         }
