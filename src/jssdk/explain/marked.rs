@@ -32,21 +32,22 @@ pub(super) fn mark(a: &str, b: &str) -> (Marked, Marked) {
 /// The start of the character or escape that `at` is within.
 fn start_of_unit(text: &str, at: usize) -> usize {
     let at = text.floor_char_boundary(at);
-    let escape = (1..=2).find(|back| at.checked_sub(*back).is_some_and(|start| is_escape(text, start)));
-    escape.map_or(at, |back| at - back)
+    escape_around(text, at).unwrap_or(at)
 }
 
 /// The end of the character or escape that `at` is within.
 fn end_of_unit(text: &str, at: usize) -> usize {
     let at = text.ceil_char_boundary(at);
-    let escape = (1..=2).find(|back| at.checked_sub(*back).is_some_and(|start| is_escape(text, start)));
-    escape.map_or(at, |back| at - back + 3)
+    escape_around(text, at).map_or(at, |start| start + 3)
 }
 
-/// Whether there is a `%XX` at `start`.
-fn is_escape(text: &str, start: usize) -> bool {
-    let digits = text.as_bytes().get(start + 1..start + 3);
-    text.as_bytes()[start] == b'%' && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+/// The start of the `%XX` that `at` is within.
+fn escape_around(text: &str, at: usize) -> Option<usize> {
+    let is_escape = |start: &usize| match text.as_bytes()[*start..] {
+        [b'%', first, second, ..] => first.is_ascii_hexdigit() && second.is_ascii_hexdigit(),
+        _ => false,
+    };
+    (1..=2).filter_map(|back| at.checked_sub(back)).find(is_escape)
 }
 
 impl Marked {
