@@ -86,12 +86,12 @@ impl CallError {
     /// What an operator can do about a refusal, for the log. `meaning` is [`ErrCode::meaning`], or
     /// [`ErrCode::meaning_of_token_call`].
     pub fn cure(&self, meaning: fn(ErrCode) -> Meaning) -> Option<String> {
-        let general = meaning(self.errcode()?).cure().en;
+        let code = self.errcode()?;
         Some(match self.refused_address() {
             Some(address) => format!(
                 "add {address} to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes"
             ),
-            None => general.to_owned(),
+            None => meaning(code).cure().en.to_owned(),
         })
     }
 
