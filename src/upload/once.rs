@@ -106,7 +106,7 @@ impl Once {
         let owner = hex::encode(rand::random::<[u8; 16]>());
         let claim = self.store.claim(&keys.url, &keys.lease, &owner, self.lease).await;
         match claim {
-            Ok(Claim::Made(url)) => Some(Turn::Stored(url.into())),
+            Ok(Claim::Exists(url)) => Some(Turn::Stored(url.into())),
             Ok(Claim::Theirs) => None,
             // Unreachable, which the store has logged: storing it twice is better than not at all.
             Ok(Claim::Ours) | Err(_) => Some(Turn::Ours(Some(Lease {
