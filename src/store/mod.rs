@@ -56,7 +56,8 @@ pub enum Claim {
     Theirs,
 }
 
-/// True for a value that is ignored and may be replaced: only a bug or another program writes one that is blank or too long.
+/// True for a value that is ignored and may be replaced: only a bug or another program writes one that is blank or too
+/// long.
 pub(crate) fn counts_as_none(value: &str) -> bool {
     value.trim().is_empty() || value.len() > MAX_VALUE
 }
@@ -93,8 +94,8 @@ pub enum StoreFault {
     ReadOnly,
     /// Its memory is full.
     Full,
-    /// It does not run this command for us: an ACL forbids it, or a proxy does not know it. "EVAL (GET, SET)" means any of
-    /// the three.
+    /// It does not run this command for us: an ACL forbids it, or a proxy does not know it. "EVAL (GET, SET)" means any
+    /// of the three.
     Refused(String),
     /// The key holds something of another type. Nothing is wrong with the store itself.
     WrongType,
@@ -145,8 +146,8 @@ pub trait SharedStore: Send + Sync {
         }))
     }
 
-    /// Sets the TTL of `key` to `ttl` if it has none, or more than `longest`; true if it did. The in-memory store has no
-    /// such keys.
+    /// Sets the TTL of `key` to `ttl` if it has none, or more than `longest`; true if it did. The in-memory store has
+    /// no such keys.
     async fn shorten(&self, _key: &str, _longest: Duration, _ttl: Duration) -> Result<bool, StoreError> {
         Ok(false)
     }

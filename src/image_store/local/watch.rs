@@ -1,4 +1,5 @@
-//! Looks after the folder while the gateway runs: whether it can be written to, and what killed processes have left in it.
+//! Looks after the folder while the gateway runs: whether it can be written to, and what killed processes have left in
+//! it.
 
 use std::fs;
 use std::io;

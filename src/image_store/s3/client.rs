@@ -1,6 +1,6 @@
-//! The S3 client: `object_store` over the gateway's own connections, with keys or the machine's role. No answer is longer than
-//! it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget where a redirect
-//! leads.
+//! The S3 client: `object_store` over the gateway's own connections, with keys or the machine's role. No answer is
+//! longer than it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget
+//! where a redirect leads.
 
 use std::time::Duration;
 

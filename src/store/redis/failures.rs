@@ -34,8 +34,8 @@ pub(super) struct FailedOperation {
 }
 
 impl FailedOperation {
-    /// True if a success of the same operation with another key shows that the failure is over. Other failures may be of
-    /// this key alone: in a cluster another key may be on another node, and an ACL may allow it.
+    /// True if a success of the same operation with another key shows that the failure is over. Other failures may be
+    /// of this key alone: in a cluster another key may be on another node, and an ACL may allow it.
     fn is_same_for_all_keys(&self) -> bool {
         matches!(
             self.error.fault,
@@ -155,8 +155,8 @@ impl RedisStore {
         stop.run_until_cancelled(rounds).await;
     }
 
-    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and removes it again. True if Redis
-    /// has kept what was written; otherwise the first error. Only an unreachable Redis ends it early.
+    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and removes it again. True if
+    /// Redis has kept what was written; otherwise the first error. Only an unreachable Redis ends it early.
     pub async fn try_operations(&self, key: &str) -> Result<bool, StoreError> {
         let ttl = keys::CHECK_TTL;
         let mut first = None;
@@ -189,8 +189,8 @@ impl RedisStore {
         }
     }
 
-    /// Forgets failures with other keys, which may not be used again, if they are over: the operation succeeds with `own`,
-    /// and the server replies to a read of the key.
+    /// Forgets failures with other keys, which may not be used again, if they are over: the operation succeeds with
+    /// `own`, and the server replies to a read of the key.
     async fn retry_failed(&self, own: &str) {
         let failing = self.failures.lock().list();
         let fails_with_own = |operation| {

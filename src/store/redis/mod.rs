@@ -26,9 +26,9 @@ use crate::settings::values::CaFile;
 
 /// A [`SharedStore`] in Redis.
 ///
-/// The connection is made on first use, and again after it has broken, so after a restart or a failover, or if Redis was
-/// down at the start, no action is needed once it is back. Connecting and every command have time-outs. After a failed
-/// connection, commands fail at once for `RETRY_AFTER`.
+/// The connection is made on first use, and again after it has broken, so after a restart or a failover, or if Redis
+/// was down at the start, no action is needed once it is back. Connecting and every command have time-outs. After a
+/// failed connection, commands fail at once for `RETRY_AFTER`.
 pub struct RedisStore {
     topology: Topology,
     settings: Redis,
@@ -95,8 +95,8 @@ impl RedisStore {
         Ok((result, made_at))
     }
 
-    /// Forgets the connection that was made at `used`. A later connection, or a failure to connect, is kept: if the server
-    /// falls silent, many commands time out at about the same time, and only the first may cause a new attempt.
+    /// Forgets the connection that was made at `used`. A later connection, or a failure to connect, is kept: if the
+    /// server falls silent, many commands time out at about the same time, and only the first may cause a new attempt.
     async fn forget_connection(&self, used: Instant) {
         let mut state = self.state.lock().await;
         if matches!(&*state, State::Open { made_at, .. } if *made_at == used) {
@@ -286,7 +286,8 @@ impl SharedStore for RedisStore {
         let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
         match value.map(text) {
             Some(value) if !counts_as_none(&value) => {
-                // The value counts even if the lock could not be written: Redis may be full, or read-only after a failover.
+                // The value counts even if the lock could not be written: Redis may be full, or read-only after a
+                // failover.
                 if matches!(taken, Ok(Some(_))) {
                     // If this fails, the lock expires by itself.
                     let _ = self.compare_and_delete(lock, owner).await;

@@ -1,7 +1,7 @@
 //! The operations of the store, the Redis commands that they need, and their Lua scripts.
 //!
-//! Scripts, because reading and writing must be one step on the server, and because a value that is far too long must not
-//! be transferred. Values are compared in the form that [`GET`] returns, cut if they are too long.
+//! Scripts, because reading and writing must be one step on the server, and because a value that is far too long must
+//! not be transferred. Values are compared in the form that [`GET`] returns, cut if they are too long.
 
 use crate::store::MAX_VALUE;
 
@@ -95,8 +95,8 @@ macro_rules! read {
 
 pub(super) const GET: &str = concat!(read!(), "return {read(), redis.call('PTTL', KEYS[1])}");
 
-/// The type, then what [`GET`] returns. `TYPE` runs only if another program wrote the value, so the user need not have the
-/// right to run it.
+/// The type, then what [`GET`] returns. `TYPE` runs only if another program wrote the value, so the user need not have
+/// the right to run it.
 pub(super) const INSPECT: &str = concat!(
     "local value = redis.pcall('GET', KEYS[1]) \
      if type(value) == 'table' then \
