@@ -1,4 +1,4 @@
-//! The S3 client: `object_store` over the gateway's own connections, with keys or the machine's role. No answer is
+//! The S3 client: `object_store` over the gateway's own HTTP client, with keys or the machine's role. No answer is
 //! longer than it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget
 //! where a redirect leads.
 
@@ -40,7 +40,8 @@ const ACL: HeaderName = HeaderName::from_static("x-amz-acl");
 pub(super) struct Clients {
     /// For everything but the beginning of an object.
     pub(super) plain: AmazonS3,
-    /// Sends the ACL too. Stores take that header only where an object begins, so no other request has it.
+    /// Sends the ACL too. Stores accept that header only in the request that begins an object, so no other request has
+    /// it.
     pub(super) creating: AmazonS3,
 }
 
@@ -81,7 +82,7 @@ fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
         .with_region(&settings.section.region)
         .with_bucket_name(&settings.section.bucket)
         .with_virtual_hosted_style_request(!settings.path_style)
-        // `DELETE` of one object is known to every store, unlike the request for many.
+        // Every store supports the deletion of one object, but not of many at once.
         .with_disable_bulk_delete(true);
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
@@ -114,8 +115,7 @@ const ROLE: [(&str, AmazonS3ConfigKey); 7] = [
     ),
 ];
 
-/// Uses the machine's role. No other AWS variable is read: it could be an endpoint or a key that is meant for
-/// another program.
+/// Uses the machine's role. No other AWS variable is read, since it could be an endpoint or a key for another program.
 fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
     ROLE.into_iter().fold(builder, |builder, (name, key)| {
         match std::env::var(name).ok().filter(|value| !value.is_empty()) {
@@ -125,7 +125,8 @@ fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
     })
 }
 
-/// The longest answer in bytes. Answers to uploads are short XML; the only picture that is read back is a check's.
+/// The longest answer in bytes. Answers to uploads are short XML; the only picture that is read back is that of
+/// `wxgate check`.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// A client whose answers have a bound.
@@ -158,7 +159,7 @@ impl HttpService for Bounded {
     }
 }
 
-/// As much of the body of a failure as is read: what it is about comes first.
+/// The beginning of a failure's body, which has the error code.
 async fn beginning(mut body: HttpResponseBody) -> String {
     let mut read = BytesMut::new();
     while let Some(Ok(frame)) = body.frame().await {
