@@ -123,7 +123,7 @@ impl App {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Does `work` at the end of the drain, when all renewals and uploads have ended. It has two seconds.
+    /// Runs `work` at the end of the drain, when all renewals and uploads have ended, for two seconds at most.
     pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
         let tasks_done = self.lifecycle.tasks_done.clone();
         self.lifecycle.background.spawn(async move {

@@ -1,4 +1,4 @@
-//! A limit on the time in which nothing moves, for requests whose bodies may take any time.
+//! A limit on the time without activity, for requests whose bodies may take any time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// When a chunk of a body last moved.
+/// When a chunk of a body was last sent or received.
 #[derive(Clone)]
 pub(crate) struct LastActivity(Arc<Mutex<Instant>>);
 

@@ -29,7 +29,7 @@ pub(super) struct RememberingClient {
 impl HttpClient for RememberingClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let answer = self.client.send_bytes(request).await;
-        // The text of an error without a source may have the URL in it.
+        // The text of an error without a source may contain the URL.
         let failure = answer.as_ref().err().filter(|error| error.source().is_some());
         let why = failure.map(|error| http_client::cause(&**error));
         *self.failure.lock() = why;
