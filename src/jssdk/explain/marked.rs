@@ -1,17 +1,17 @@
-//! Marks the place where two texts differ.
+//! Marks where two texts differ.
 
-/// A text, with the place marked where it differs from another one.
+/// A text, split where it differs from another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
-    /// What is the same up to here.
+    /// The common beginning.
     pub before: String,
     /// What differs: whole characters and whole escapes.
     pub differing: String,
-    /// What is the same again.
+    /// The common end.
     pub after: String,
 }
 
-/// Marks what is between the longest common prefix and the longest common suffix of `a` and `b`.
+/// Marks what lies between the longest common prefix and the longest common suffix of `a` and `b`.
 pub(super) fn mark(a: &str, b: &str) -> (Marked, Marked) {
     let equal = |(a, b): &(u8, u8)| a == b;
     let head = a.bytes().zip(b.bytes()).take_while(equal).count();
