@@ -10,6 +10,7 @@ use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// The result of work that is running; an error if the work ended without one.
 pub(crate) type Pending<V> = Shared<oneshot::Receiver<V>>;
@@ -49,8 +50,9 @@ where
             group: Arc::clone(self),
             key: key.clone(),
         };
+        // In the span of the caller that starts it, so that its log lines have the request's id and its calls the trace.
         // Boxed, because a task is moved about ten times before it is first polled.
-        let work = work().boxed();
+        let work = work().in_current_span().boxed();
         tracker.spawn(async move {
             // Captured in this order, because the last is dropped first if the work panics.
             let (sender, place) = (sender, place);

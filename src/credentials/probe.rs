@@ -7,7 +7,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::credential::{Credential, Policy, Unavailable, rejects_token};
 use super::parameters::{Issuer, Parameters};
@@ -108,9 +107,7 @@ impl Probe {
     }
 
     async fn once(&self, reason: Reason, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
-        let (pending, _) = self
-            .flight
-            .join_or_start(&reason, &self.tasks, || work.in_current_span());
+        let (pending, _) = self.flight.join_or_start(&reason, &self.tasks, || work);
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::credential::{Credential, Jitter, Kind, Trigger, Unavailable};
 use super::parameters::Parameters;
@@ -54,8 +53,7 @@ impl Renewals {
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let start = || renewal().in_current_span();
-        let (pending, _) = self.flights.join_or_start(&ignores_backoff, &self.tasks, start);
+        let (pending, _) = self.flights.join_or_start(&ignores_backoff, &self.tasks, renewal);
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))

@@ -11,7 +11,6 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
@@ -92,9 +91,7 @@ impl MediaRelay {
         let photo = (source.app_id().clone(), media_id);
         let start = || {
             let (relay, source, media_id) = (Arc::clone(self), Arc::clone(source), photo.1.clone());
-            let upload = async move { relay.run(&*source, &media_id).await };
-            // In the caller's span, so that its log lines have the request's id and its calls the trace.
-            upload.in_current_span()
+            async move { relay.run(&*source, &media_id).await }
         };
         let RelayParts { tasks, metrics, .. } = &self.parts;
         let (pending, is_new) = self.single_flight.join_or_start(&photo, tasks, start);
@@ -195,7 +192,7 @@ impl MediaRelay {
             (Stage::Failed(error), _) => return Err(error),
             // The store's time-out ran while it waited for WeChat.
             (Stage::WaitingForWeChat(_), Err(UploadError::Store(StoreFailure::TimedOut))) => {
-                return Err(wechat_timed_out());
+                return Err(CallError::TimedOut.into());
             }
             (Stage::Complete(bytes), _) => bytes,
             (_, Ok(_)) => {
@@ -258,16 +255,12 @@ fn reject_video(error: TokenCallError) -> UploadError {
     }
 }
 
-fn wechat_timed_out() -> UploadError {
-    CallError::TimedOut.into()
-}
-
 /// Waits until the download, or after it the store, has run out of time, and returns the error of that side.
 async fn time_out(deadline: Instant, progress: &Mutex<Stage>, store_limit: Duration) -> UploadError {
     sleep_until(deadline).await;
     let stage = progress.lock().clone();
     match stage {
-        Stage::WaitingForWeChat(_) => return wechat_timed_out(),
+        Stage::WaitingForWeChat(_) => return CallError::TimedOut.into(),
         Stage::Complete(_) => sleep(store_limit).await,
         Stage::WaitingForStore(_) | Stage::Failed(_) => {}
     }
