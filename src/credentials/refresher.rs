@@ -101,21 +101,25 @@ async fn run_in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) 
 
 /// The time until the next sync with the shared store, or until the next renewal if that is sooner.
 fn until_next_tick(account: &AccountCredentials) -> Duration {
-    let token = &account.token;
-    let policy = &account.policy;
+    let (token, policy) = (&account.token, &account.policy);
     let sync = policy.jitter.spread(policy.settings.adopt_interval, 0.8..=1.0);
-    let until_renewal = |slot: &Slot| {
-        let left = slot.usable()?.renew_at.saturating_duration_since(Moment::now());
-        // A renewal that is still due has just failed.
-        Some(if left.is_zero() { NEXT_TRY } else { left })
+    let mut pause = sync.min(until_renewal(token.refusal(), &token.slot));
+    for ticket in account.kept_tickets() {
+        pause = pause.min(until_renewal(ticket.renewals.backoff.refusal(), &ticket.slot));
+    }
+    pause.max(SHORTEST_PAUSE)
+}
+
+/// The time until the back-off of `refusal` is over, or else until the credential in `slot` is due. No limit if there is
+/// neither.
+fn until_renewal(refusal: Option<Unavailable>, slot: &Slot) -> Duration {
+    if let Some(refusal) = refusal {
+        return refusal.retry_after;
+    }
+    let Some(held) = slot.usable() else {
+        return Duration::MAX;
     };
-    let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
-    let until_tickets = account
-        .kept_tickets()
-        .map(|ticket| until_retry(ticket.renewals.backoff.refusal()).or_else(|| until_renewal(&ticket.slot)));
-    std::iter::once(until_retry(token.refusal()).or_else(|| until_renewal(&token.slot)))
-        .chain(until_tickets)
-        .flatten()
-        .fold(sync, Duration::min)
-        .max(SHORTEST_PAUSE)
+    let left = held.renew_at.saturating_duration_since(Moment::now());
+    // A renewal that is still due has just failed.
+    if left.is_zero() { NEXT_TRY } else { left }
 }
