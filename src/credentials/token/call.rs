@@ -251,9 +251,7 @@ impl Budget {
 /// Today's date in Beijing, by which WeChat counts calls per day.
 pub(super) fn today() -> String {
     let beijing = SystemTime::now() + Duration::from_hours(8);
-    humantime::format_rfc3339_seconds(beijing)
-        .to_string()
-        .chars()
-        .take("2026-01-01".len())
-        .collect()
+    let mut date = humantime::format_rfc3339_seconds(beijing).to_string();
+    date.truncate("2026-01-01".len());
+    date
 }

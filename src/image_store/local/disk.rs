@@ -57,8 +57,8 @@ impl Disk {
             };
             self.tasks.spawn_blocking(work).await.map_err(io::Error::other)?
         };
-        let slow = |_| io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
-        timeout(limit, done).await.unwrap_or_else(|elapsed| Err(slow(elapsed)))
+        let done = timeout(limit, done).await;
+        done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")))
     }
 
     /// Runs `work` in the background, for a caller that can't wait.
