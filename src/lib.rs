@@ -2,7 +2,7 @@
 //!
 //! It signs pages for `wx.config` (`GET /wechat/jsSDK`), brings photos from WeChat into the company's
 //! image store (`POST /p/active/weChatOa/upload`), and keeps each account's one `access_token` and
-//! `jsapi_ticket` for all its replicas. `README.md` tells how to use it, `docs/architecture.md` walks
+//! `jsapi_ticket` for all its replicas. `README.md` says how to use it, `docs/architecture.md` walks
 //! through a request and a renewal; this page is the map of its modules.
 //!
 //! # Layers

@@ -199,12 +199,12 @@ pub struct Unavailable {
 impl Unavailable {
     /// The gateway shuts down before WeChat answers.
     pub(super) fn shutting_down() -> Self {
-        Self::soon("the gateway shuts down")
+        Self::soon("the gateway is shutting down")
     }
 
     /// WeChat issues only the token that it rejects.
     pub(super) fn reissued() -> Self {
-        Self::soon("WeChat goes on issuing the token that it rejects")
+        Self::soon("WeChat keeps issuing the token that it rejects")
     }
 
     /// For a temporary cause: worth asking again in a second.

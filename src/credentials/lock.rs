@@ -21,7 +21,7 @@ pub(super) struct Lock {
     policy: Policy,
 }
 
-/// How a renewal goes on after [`Lock::acquire`].
+/// How a renewal continues after [`Lock::acquire`].
 pub(super) enum Acquisition {
     /// Another replica or renewal has obtained a credential, which is now in use here.
     Adopted(Arc<Credential>),
@@ -101,7 +101,7 @@ impl Lock {
                 key = self.key,
                 ttl = ?self.ttl(),
                 "the lock on renewals had no TTL, or more than ten times credentials.lock_ttl, so no gateway has written \
-                 it; it has that TTL now, and ends with it"
+                 it; it has that TTL now, and expires"
             );
         }
     }
@@ -130,7 +130,7 @@ impl HeldLock {
     /// Releases the lock if it is still ours. If the store fails, the lock expires by itself.
     pub(super) async fn release(self) {
         if let Err(error) = self.lock.store.compare_and_delete(&self.lock.key, &self.owner).await {
-            tracing::debug!(%error, "the lock was not released and will end by itself");
+            tracing::debug!(%error, "the lock was not released and will expire by itself");
         }
     }
 }

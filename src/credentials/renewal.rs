@@ -94,7 +94,7 @@ impl Renewals {
     pub(super) fn not_tried(&self, why: String) -> Unavailable {
         if self.last_failure().is_none_or(|last| last.reason != why) {
             // The cause has been logged as a warning of its own.
-            tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "no credential is asked for: {why}");
+            tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "WeChat is not asked for a credential: {why}");
         }
         Unavailable::soon(why)
     }

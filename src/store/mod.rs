@@ -23,7 +23,8 @@ pub const MAX_VALUE: usize = 8 * 1024;
 /// A value and its remaining life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// As it was written, but for [`MAX_VALUE`]; what is not UTF-8 is replaced by U+FFFD.
+    /// As it was written, except that it is cut after [`MAX_VALUE`] and one byte, and that bytes that are not UTF-8 are
+    /// replaced by U+FFFD.
     pub value: String,
     /// `None` if it does not expire.
     pub ttl: Option<Duration>,

@@ -67,7 +67,7 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
                     Some(_) => "",
                     None => "; look at telemetry.otlp_endpoint",
                 };
-                tracing::warn!("traces are dropped for a while: {why}{advice}");
+                tracing::warn!("traces are dropped until the collector accepts them again: {why}{advice}");
             }
         } else {
             let dropped = self.dropped.swap(0, Ordering::Relaxed);

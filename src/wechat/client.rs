@@ -150,7 +150,7 @@ impl WeChatClient {
             Err(failed) if failed.may_pass() => failed.error,
             opened => return opened.map_err(|failed| failed.error),
         };
-        tracing::debug!(error = %failed, "WeChat did not begin to send a photo; it is asked once more");
+        tracing::debug!(error = %failed, "WeChat did not begin to send a photo; the call is made once more");
         sleep(MEDIA_RETRY_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
         let opened = self.open_media(token, media_id).await;
         opened.map_err(|failed| failed.error)

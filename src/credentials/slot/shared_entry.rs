@@ -131,19 +131,19 @@ impl SharedEntry {
 /// no other characters than `[A-Za-z0-9_-]`.
 pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<ForeignEntry>> {
     const JAVA: &[u8] = b"\xAC\xED\x00\x05";
-    const NOTHING: [&[u8]; 4] = [b"null", b"undefined", b"nil", b"None"];
+    const NULLS: [&[u8]; 4] = [b"null", b"undefined", b"nil", b"None"];
     let is_ours = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let what = match found {
         Found::Nothing => return None,
         Found::OtherType(name) => format!("a value of the type {name}"),
         Found::Bytes { value, .. } => {
             let text = value.trim_ascii();
-            let is_nothing = NOTHING.contains(&text);
-            if text.is_empty() || (value.iter().all(is_ours) && !is_nothing) {
+            let is_null = NULLS.contains(&text);
+            if text.is_empty() || (value.iter().all(is_ours) && !is_null) {
                 return None;
             }
             let what = match text[0] {
-                _ if is_nothing => "a word for nothing, as a serializer writes it",
+                _ if is_null => "a null value, as a serializer writes it",
                 _ if value.starts_with(JAVA) => "an object serialized by Java",
                 b'"' => "a string in quotes, as a JSON serializer writes it",
                 b'{' | b'[' => "JSON",
@@ -247,8 +247,8 @@ mod tests {
             (b"85_old\n", "characters that no credential"),
             (b"85_old.x", "characters that no credential"),
             (b"\xFF\xFE85_old", "bytes that are not text"),
-            (b"null", "a word for nothing"),
-            (b"undefined", "a word for nothing"),
+            (b"null", "a null value"),
+            (b"undefined", "a null value"),
         ] {
             let why = foreign(value).unwrap().to_string();
             assert!(why.contains(what) && why.contains("the-key"), "{why}");

@@ -108,7 +108,7 @@ impl Token {
             if all_answered {
                 self.unanswered.settle().await;
             }
-            return Err(Unavailable::soon("the lock ran out before WeChat was called"));
+            return Err(Unavailable::soon("the lock expired before WeChat was called"));
         }
         let issued = self.issuer.token(force_refresh).await;
         self.report_count();

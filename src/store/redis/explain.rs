@@ -160,7 +160,7 @@ fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault,
     if unknown.iter().any(|words| lower.contains(words)) {
         return (refused(), proxy_cure(&refused_command(operation, text)));
     }
-    let cure = "Redis, or a proxy in front of it, answered so: look at its log and its documentation";
+    let cure = "this is the reply of Redis, or of a proxy in front of it: look at its log and its documentation";
     (StoreFault::Other, cure.to_owned())
 }
 

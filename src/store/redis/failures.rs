@@ -17,7 +17,7 @@ const MAX: usize = 16;
 
 /// The operations that failed when they were last tried.
 ///
-/// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET goes on working. So each
+/// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET still works. So each
 /// stays until it succeeds itself.
 pub(super) struct Failures {
     failing: Vec<FailedOperation>,

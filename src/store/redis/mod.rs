@@ -68,7 +68,7 @@ impl RedisStore {
         self.run_all(operation, key, command, |_| true).await
     }
 
-    /// The same for a script that need not run all of its commands; `ran_all` tells from its reply whether it has.
+    /// The same for a script that need not run all of its commands; by its reply, `ran_all` decides whether it has.
     async fn run_all<T: FromRedisValue>(
         &self,
         operation: Operation,
