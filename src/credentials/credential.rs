@@ -22,7 +22,6 @@ labelled! {
     pub(crate) enum Kind {
         AccessToken = "access_token",
         JsapiTicket = "jsapi_ticket",
-        /// The ticket for cards.
         CardTicket = "card_ticket",
     }
 }

@@ -28,7 +28,6 @@ pub(crate) struct Parameters {
 /// What the accounts of a gateway have in common.
 #[derive(Clone)]
 pub(crate) struct Services {
-    /// What the replicas share.
     pub(crate) store: Arc<dyn SharedStore>,
     pub(crate) journal: Journal,
     pub(crate) metrics: CredentialMetrics,

@@ -192,7 +192,6 @@ impl Reports {
             .set(seconds);
     }
 
-    /// The number of token calls made today.
     pub(super) fn token_calls(&self, calls: u64) {
         self.metrics
             .calls_today

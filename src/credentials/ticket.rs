@@ -41,13 +41,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The ticket for pages.
     pub(super) fn for_pages(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::JsapiTicket, "jsapi", asked_key)
     }
 
-    /// The ticket for cards.
     pub(super) fn for_cards(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::CARD_TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::CardTicket, "wx_card", asked_key)

@@ -91,7 +91,8 @@ const SLICE: usize = 64 * 1024;
 
 impl WeChatClient {
     /// Sends the call and waits until its answer begins. There is no limit on the whole, but the call fails if no chunk
-    /// of the body is sent for `wechat.timeout`, or if the answer does not begin within that time after the body.
+    /// of the body is sent for `wechat.timeout` and the time for connecting, or if the answer does not begin within that
+    /// time after the body.
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);

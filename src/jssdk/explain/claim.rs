@@ -82,8 +82,7 @@ impl Claim {
         if nonce.is_empty() || nonce.len() > 256 {
             return Err(ClaimProblem::Nonce);
         }
-        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        if !(1..=19).contains(&timestamp.len()) || !digits(timestamp) {
+        if !(1..=19).contains(&timestamp.len()) || !timestamp.bytes().all(|b| b.is_ascii_digit()) {
             return Err(ClaimProblem::Timestamp);
         }
         if signature.len() != 40 || !signature.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -49,7 +49,6 @@ fn with_path(url: &str, path: &str) -> String {
     Parts { path, ..parts(url) }.to_string()
 }
 
-/// The other scheme.
 pub(super) fn other_scheme(url: &str) -> Vec<String> {
     let secure = parts(url).scheme.eq_ignore_ascii_case("https://");
     vec![with_scheme(url, if secure { "http://" } else { "https://" })]
@@ -155,7 +154,6 @@ pub(super) fn lower_case(url: &str) -> Vec<String> {
     vec![host_only, url.to_lowercase()]
 }
 
-/// Without the query.
 pub(super) fn without_query(url: &str) -> Vec<String> {
     let bare = Parts {
         query: "",
@@ -164,7 +162,6 @@ pub(super) fn without_query(url: &str) -> Vec<String> {
     vec![bare.to_string()]
 }
 
-/// Scheme and host alone.
 pub(super) fn origin(url: &str) -> Vec<String> {
     let Parts { scheme, host, .. } = parts(url);
     vec![format!("{scheme}{host}"), format!("{scheme}{host}/")]

@@ -19,6 +19,7 @@ const MAX: usize = 16;
 ///
 /// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET still works. So each
 /// stays until it succeeds itself.
+#[derive(Default)]
 pub(super) struct Failures {
     failing: Vec<FailedOperation>,
     /// When the store last went up or down; `None` until it was first asked.
@@ -55,13 +56,6 @@ pub(super) enum Outcome<'a> {
 }
 
 impl Failures {
-    pub(super) fn unknown() -> Self {
-        Self {
-            failing: Vec::new(),
-            since: None,
-        }
-    }
-
     pub(super) fn health(&self) -> Health {
         let unknown = || StoreError::new(StoreFault::Unreachable, "not asked yet", "");
         let failing = self.failing.first().map(|failing| failing.error.clone());
@@ -69,10 +63,6 @@ impl Failures {
             error: failing.or_else(|| self.since.is_none().then(unknown)),
             since: self.since.unwrap_or_else(Instant::now),
         }
-    }
-
-    pub(super) fn list(&self) -> Vec<FailedOperation> {
-        self.failing.clone()
     }
 
     /// Notes the outcome of `operation` on `key`.
@@ -192,7 +182,7 @@ impl RedisStore {
     /// Forgets failures with other keys, which may not be used again, if they are over: the operation succeeds with
     /// `own`, and the server replies to a read of the key.
     async fn retry_failed(&self, own: &str) {
-        let failing = self.failures.lock().list();
+        let failing = self.failures.lock().failing.clone();
         let fails_with_own = |operation| {
             let mut own = failing.iter().filter(|failing| failing.key == own);
             own.any(|failing| failing.operation == operation)

@@ -59,7 +59,7 @@ impl RedisStore {
             topology: topology.map_err(|error| explain::no_connection(&error, settings.mode))?,
             settings: settings.clone(),
             state: tokio::sync::Mutex::new(State::None),
-            failures: Mutex::new(Failures::unknown()),
+            failures: Mutex::default(),
         })
     }
 
