@@ -167,7 +167,7 @@ impl WeChatClient {
         };
         let limited = async {
             let opened = timeout(self.media_timeout, opening).await;
-            opened.unwrap_or_else(|_| Err(NotOpened::out_of_time()))
+            opened.unwrap_or_else(|_| Err(NotOpened::late(CallError::TimedOut)))
         };
         let opened = traced(call_span("wechat", Api::Media.label()), limited).await;
         let error = opened.as_ref().err().map(|failed| &failed.error);

@@ -50,14 +50,9 @@ impl NotOpened {
         Self { error, begun: false }
     }
 
-    /// A failure after it.
-    fn late(error: CallError) -> Self {
+    /// A failure after it, or one after which no other attempt is made.
+    pub(super) fn late(error: CallError) -> Self {
         Self { error, begun: true }
-    }
-
-    /// The time for the whole download is over.
-    pub(super) fn out_of_time() -> Self {
-        Self::late(CallError::TimedOut)
     }
 
     /// True if another attempt may succeed: WeChat is busy, or did not answer at all.
