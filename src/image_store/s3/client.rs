@@ -23,16 +23,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The limit of making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes `object_store` use the gateway's client, so that `[http_client]` applies to S3 too.
-#[derive(Debug)]
-struct Connector(reqwest::Client);
-
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Bounded(self.0.clone())))
-    }
-}
-
 /// The header that grants rights to an object.
 const ACL: HeaderName = HeaderName::from_static("x-amz-acl");
 
@@ -51,7 +41,7 @@ pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) ->
     let build = |options| {
         let built = builder(settings)
             .with_client_options(options)
-            .with_http_connector(Connector(client.clone()))
+            .with_http_connector(Bounded(client.clone()))
             .build();
         built.map_err(|error| UnusableSetting::new("image_store.s3", error))
     };
@@ -129,9 +119,15 @@ fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
 /// `wxgate check`.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// A client whose answers have a bound.
-#[derive(Debug)]
+/// The gateway's client, so that `[http_client]` applies to S3 too, with a bound on answers.
+#[derive(Debug, Clone)]
 struct Bounded(reqwest::Client);
+
+impl HttpConnector for Bounded {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
 
 #[async_trait]
 impl HttpService for Bounded {
