@@ -28,7 +28,7 @@ pub(crate) enum Ours {
     Former,
 }
 
-/// How often a mark is written again if other replicas write it at the same time.
+/// The most attempts to write a mark, if other replicas write it at the same time.
 const ATTEMPTS: usize = 3;
 
 impl AccountCredentials {

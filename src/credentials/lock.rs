@@ -93,7 +93,7 @@ impl Lock {
         acquisition.map(Some)
     }
 
-    /// Gives the lock a TTL that ends if it has none, or one of another order of magnitude than a gateway's: then
+    /// Gives the lock a TTL of `lock_ttl` if it has none, or one of another order of magnitude than a gateway's: then
     /// another program has written it, which may never release it.
     async fn shorten_foreign_ttl(&self) {
         if let Ok(true) = self.store.shorten(&self.key, self.ttl() * 10, self.ttl()).await {
