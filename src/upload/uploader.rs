@@ -132,11 +132,8 @@ impl MediaRelay {
             return remembered.map(|url| (url, Outcome::Remembered)).ok_or(full);
         };
         let _in_flight = self.parts.metrics.in_flight();
-        let turn = self
-            .parts
-            .stop
-            .run_until_cancelled(self.once.wait_for_turn(&keys))
-            .await;
+        let turn = self.once.wait_for_turn(&keys);
+        let turn = self.parts.stop.run_until_cancelled(turn).await;
         match turn.ok_or(UploadError::Lost)?.ok_or(UploadError::TimedOut)? {
             Turn::Stored(url) => Ok((url, Outcome::Remembered)),
             Turn::Ours(lease) => {

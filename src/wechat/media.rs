@@ -16,8 +16,7 @@ use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::picture::{Content, Kind};
 
-/// A media file that is being downloaded. It may still be something else, but not what is certainly an error of
-/// WeChat's.
+/// A media file that is being downloaded. Only answers that are certainly errors of WeChat's have been ruled out.
 pub struct MediaDownload {
     /// When the download began; `wechat.media_timeout` counts from here.
     pub started: Instant,
