@@ -1,6 +1,6 @@
 //! The store in Redis: one server, the master that sentinels name, or a cluster.
 
-mod explain;
+mod error;
 mod failures;
 mod operation;
 mod servers;
@@ -32,14 +32,14 @@ use crate::settings::values::CaFile;
 pub struct RedisStore {
     topology: Topology,
     settings: Redis,
-    state: tokio::sync::Mutex<State>,
+    state: tokio::sync::Mutex<ConnectionState>,
     failures: Mutex<Failures>,
 }
 
 /// How long commands fail at once after a failed connection.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-enum State {
+enum ConnectionState {
     None,
     Open { connection: Connection, made_at: Instant },
     Failed { error: StoreError, retry_at: Instant },
@@ -56,9 +56,9 @@ impl RedisStore {
         let roots = ca_file.with_system_roots().map_err(unusable)?;
         let topology = Topology::new(settings, roots);
         Ok(Self {
-            topology: topology.map_err(|error| explain::no_connection(&error, settings.mode))?,
+            topology: topology.map_err(|error| error::no_connection(&error, settings.mode))?,
             settings: settings.clone(),
-            state: tokio::sync::Mutex::new(State::None),
+            state: tokio::sync::Mutex::new(ConnectionState::None),
             failures: Mutex::default(),
         })
     }
@@ -90,7 +90,7 @@ impl RedisStore {
         let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
             self.forget_connection(made_at).await;
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
-            return Err(explain::timed_out(&message, self.settings.mode));
+            return Err(error::timed_out(&message, self.settings.mode));
         };
         Ok((result, made_at))
     }
@@ -99,8 +99,8 @@ impl RedisStore {
     /// server falls silent, many commands time out at about the same time, and only the first may cause a new attempt.
     async fn forget_connection(&self, used: Instant) {
         let mut state = self.state.lock().await;
-        if matches!(&*state, State::Open { made_at, .. } if *made_at == used) {
-            *state = State::None;
+        if matches!(&*state, ConnectionState::Open { made_at, .. } if *made_at == used) {
+            *state = ConnectionState::None;
         }
     }
 
@@ -115,7 +115,7 @@ impl RedisStore {
         let result = match reply {
             Ok((Ok(value), _)) => Ok(value),
             Ok((Err(error), made_at)) => {
-                let error = explain::refusal(operation, key, &error);
+                let error = error::refusal(operation, key, &error);
                 // A refusal does not cost the connection, which others use as well. After a lost connection, a failover
                 // or a changed password, a new one is the only remedy that a client has.
                 if matches!(
@@ -142,9 +142,9 @@ impl RedisStore {
     async fn connection(&self) -> Result<(Connection, Instant), StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::Open { connection, made_at } => return Ok((connection.clone(), *made_at)),
-            State::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
-            State::None | State::Failed { .. } => {}
+            ConnectionState::Open { connection, made_at } => return Ok((connection.clone(), *made_at)),
+            ConnectionState::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
+            ConnectionState::None | ConnectionState::Failed { .. } => {}
         }
         let limit = self.settings.connect_timeout;
         // Boxed: otherwise the future of every command would be 4 KB larger for something that is done once.
@@ -152,19 +152,19 @@ impl RedisStore {
         let error = match timeout(self.topology.limit(limit), connecting).await {
             Ok(Ok(connection)) => {
                 let made_at = Instant::now();
-                *state = State::Open {
+                *state = ConnectionState::Open {
                     connection: connection.clone(),
                     made_at,
                 };
                 return Ok((connection, made_at));
             }
-            Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
-                explain::sentinel_login(&error)
+            Ok(Err(error)) if error::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
+                error::sentinel_login(&error)
             }
-            Ok(Err(error)) => explain::no_connection(&error, self.settings.mode),
-            Err(_) => explain::timed_out("no connection in time (redis.connect_timeout)", self.settings.mode),
+            Ok(Err(error)) => error::no_connection(&error, self.settings.mode),
+            Err(_) => error::timed_out("no connection in time (redis.connect_timeout)", self.settings.mode),
         };
-        *state = State::Failed {
+        *state = ConnectionState::Failed {
             error: error.clone(),
             retry_at: Instant::now() + RETRY_AFTER,
         };

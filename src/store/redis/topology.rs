@@ -12,7 +12,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::explain::is_login;
+use super::error::is_login;
 use crate::settings::values::HostPort;
 use crate::settings::{Redis, RedisMode};
 
