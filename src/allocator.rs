@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const TRIM_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Fixes the thresholds, so that a part for S3 is unmapped when it is freed and smaller buffers stay in the heap. To be
-/// called at the start of a process.
+/// called at the start of the process.
 pub fn fix_thresholds() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::fix_thresholds();
@@ -28,7 +28,8 @@ pub fn trim() {
 mod glibc {
     /// Larger blocks are mapped, and unmapped when freed.
     const MMAP_THRESHOLD: libc::c_int = 4 * 1024 * 1024;
-    /// A heap's end shrinks at once if more of it is free. `malloc_trim` does not do that for threads' heaps.
+    /// If more than this is free at the end of a heap, it shrinks at once. `malloc_trim` does not do that for threads'
+    /// heaps.
     const TRIM_THRESHOLD: libc::c_int = 2 * 1024 * 1024;
 
     pub(super) fn fix_thresholds() {

@@ -1,7 +1,7 @@
-//! The mark with which some programs begin a text in UTF-8 (U+FEFF). JSON has none (RFC 8259, section 8.1), and is sent
-//! with one all the same.
+//! The byte order mark (U+FEFF) with which some programs begin a text in UTF-8. JSON must not have one (RFC 8259,
+//! section 8.1), but some senders write it.
 
-/// `text` without the mark at its beginning, if there is one.
+/// `text` without a byte order mark at its beginning.
 pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }

@@ -1,8 +1,8 @@
-//! The clock by which lives are counted: it goes on while the machine is suspended.
+//! The clock by which lives are counted: it runs while the machine is suspended, too.
 //!
-//! `Instant` stops during a suspension (on Linux it reads `CLOCK_MONOTONIC`), but tokens, tickets and locks go on to
-//! end. A laptop or a virtual machine that wakes up would sign with a dead ticket, and publish it with the life that it
-//! had before. The wall clock is no remedy, because people and NTP set it.
+//! `Instant` stops during a suspension (on Linux it reads `CLOCK_MONOTONIC`), but tokens, tickets and locks still
+//! expire. A laptop or a virtual machine that wakes up would sign with an expired ticket, and publish it with the
+//! remaining life of before. The wall clock can't be used instead, because people and NTP set it.
 
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// The last second of the year 9999, since 1970.
 pub(crate) const LATEST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
-/// `time`, or the nearest to it from 1970 to the end of 9999. The crates that write dates panic at others, which files
-/// and other programs' entries may have.
+/// `time`, clamped to the years 1970 to 9999. The crates that format dates panic at others, which files and other
+/// programs' entries may have.
 pub(crate) fn with_a_date(time: SystemTime) -> SystemTime {
     time.clamp(UNIX_EPOCH, UNIX_EPOCH + LATEST_DATE)
 }
@@ -24,12 +24,12 @@ pub(crate) fn with_a_date(time: SystemTime) -> SystemTime {
 pub struct Moment(Instant);
 
 impl Moment {
-    /// This moment.
+    /// The current moment.
     pub fn now() -> Self {
         Self(Instant::now() + suspended())
     }
 
-    /// The time since then; zero if it is still to come.
+    /// The time since then; zero if it is in the future.
     pub fn elapsed(self) -> Duration {
         Self::now().saturating_duration_since(self)
     }
@@ -56,21 +56,21 @@ impl Sub<Duration> for Moment {
     }
 }
 
-/// How long the machine has been suspended since it booted, to about a second.
+/// How long the machine has been suspended since it booted, to within about a second.
 fn suspended() -> Duration {
-    /// The two clocks are read one after the other, so their difference varies a little; only a suspension changes it
-    /// by this much.
-    const A_SUSPENSION: u64 = 1000;
+    /// In milliseconds. The two clocks are read one after the other, so their difference varies a little; only a
+    /// suspension changes it by this much.
+    const SUSPENSION: u64 = 1000;
     static KNOWN: AtomicU64 = AtomicU64::new(0);
     let (known, now) = (KNOWN.load(Ordering::Relaxed), difference_of_clocks());
-    if now < known + A_SUSPENSION {
+    if now < known + SUSPENSION {
         return Duration::from_millis(known);
     }
     KNOWN.fetch_max(now, Ordering::Relaxed);
     Duration::from_millis(now)
 }
 
-/// By how many milliseconds the clock that goes on in a suspension is ahead of the one that does not.
+/// By how many milliseconds the clock that runs during a suspension is ahead of the one that does not.
 #[cfg(target_os = "linux")]
 fn difference_of_clocks() -> u64 {
     use rustix::time::{ClockId, clock_gettime};

@@ -9,9 +9,7 @@ use crate::upload::MediaSource;
 
 /// One account, with everything that its requests need.
 pub(crate) struct Account {
-    /// Its token and ticket.
     pub(crate) credentials: Arc<AccountCredentials>,
-    /// Its photos.
     pub(crate) media: Arc<dyn MediaSource>,
     /// The domains whose pages are signed; empty allows every page.
     pub(crate) js_domains: Vec<JsDomain>,

@@ -12,7 +12,7 @@ macro_rules! labelled {
         }
 
         impl $name {
-            #[allow(dead_code, reason = "for some of the enums nobody needs it")]
+            #[allow(dead_code, reason = "not used for all of the enums")]
             $visibility const ALL: [$name; [$($name::$variant),+].len()] = [$($name::$variant),+];
 
             $visibility fn label(self) -> &'static str {

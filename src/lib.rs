@@ -2,7 +2,7 @@
 //!
 //! It signs pages for `wx.config` (`GET /wechat/jsSDK`), brings photos from WeChat into the company's
 //! image store (`POST /p/active/weChatOa/upload`), and keeps each account's one `access_token` and
-//! `jsapi_ticket` for all its replicas. `README.md` tells how to use it, `docs/architecture.md` walks
+//! `jsapi_ticket` for all its replicas. `README.md` says how to use it, `docs/architecture.md` walks
 //! through a request and a renewal; this page is the map of its modules.
 //!
 //! # Layers
@@ -14,7 +14,7 @@
 //! - [`account`]: the name of a WeChat account
 //! - [`clock`]: the clock by which lives are counted, also while the machine is suspended
 //! - [`words`]: a text in English and Chinese
-//! - `byte_order_mark`: texts without theirs
+//! - `byte_order_mark`: texts without one
 //! - [`picture`]: the kinds of picture, recognised by their bytes
 //! - [`jssdk`]: page URL, nonce, signature, domain rules; pure functions
 //! - `labelled`: enums whose variants have a name in metrics, logs and the journal
@@ -33,26 +33,26 @@
 //! - [`credentials`]: token and ticket: a cell that requests read without a lock, and the renewals
 //!   beside it
 //! - [`upload`]: the pipe from WeChat to the image store
-//! - `replicas`: which replicas live, by their marks in the store
+//! - `replicas`: which replicas are running, by their marks in the store
 //! - `directory`: the accounts, each with its credentials, its media and its domains
 //!
 //! The server:
 //! - [`metrics`]: the counters of the modules above in one registry
 //! - [`http`]: the server, the layers around every route, the routes of both listeners, the one table of codes
-//! - `rotation`: secrets and certificates whose files change are taken over
+//! - `rotation`: takes over secrets and certificates whose files have changed
 //! - [`app`]: settings in, running gateway out, drained at the end
 //!
 //! Commands, and the sandbox:
-//! - `check`: a look at everything that the gateway depends on
+//! - `check`: checks everything that the gateway depends on
 //! - [`sandbox`]: a simulated WeChat; of the gateway it uses only secrets, names, picture kinds, domain rules, page URLs
 //!   and the signature
 //! - [`cli`]: the commands
 //!
 //! # Two paths
 //!
-//! Signing is the hot one: parse the URL, read the ticket with one atomic load, SHA-1, JSON. No lock
-//! (except on the counters of a rate limit, if one is set), no Redis, no call to WeChat. Uploading is a pipe: WeChat's bytes
-//! go through to the store as they arrive. Renewing, adopting what another replica renewed, journaling and counting happen
+//! Signing is the hot one: parse the URL, read the ticket with one atomic load, SHA-1, JSON. No lock (except on the
+//! counters of a rate limit, if one is set), no Redis, no call to WeChat. Uploading is a pipe: WeChat's bytes go
+//! through to the store as they arrive. Renewing, adopting what another replica renewed, journaling and counting happen
 //! beside both.
 
 pub mod account;

@@ -24,7 +24,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics, at zero; `redis` says whether Redis is used.
+    /// All metrics, at zero. `redis` is true if Redis is used.
     pub fn new(redis: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
         // Memory, processor time, open files and start time of the process, under the names that all exporters use.

@@ -1,4 +1,4 @@
-//! The kinds of picture that wxgate stores, recognised by their first bytes, and what else may come in their place.
+//! The kinds of picture that wxgate stores, recognised by their first bytes, and what else WeChat may send instead.
 
 use std::fmt;
 
@@ -63,8 +63,8 @@ impl Kind {
 
     /// The kind of picture that begins with `head`; `None` if it is none of these.
     ///
-    /// Our own code, because the crates for this look at magic numbers only: for them any text that begins
-    /// with `BM` or `GIF` is a picture.
+    /// Our own code, because the crates for this check magic numbers only, and take any text that begins with `BM` or
+    /// `GIF` for a picture.
     pub fn sniff(head: &[u8]) -> Option<Kind> {
         match head {
             [0xFF, 0xD8, 0xFF, ..] => Some(Kind::Jpeg),
@@ -77,14 +77,14 @@ impl Kind {
     }
 }
 
-/// A BMP after its mark: four reserved zero bytes behind the file size, and a header size that exists.
+/// Checks a BMP after its magic number: four reserved zero bytes after the file size, and a header size that exists.
 fn is_bmp(head: &[u8]) -> bool {
     let header_size = head.get(14..18);
     head.get(6..10) == Some(&[0; 4]) && matches!(header_size, Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
 }
 
-/// The longest `ftyp` box that is accepted: real ones list a handful of brands. In a text, the four bytes
-/// before `ftyp` would be a far greater length.
+/// The longest `ftyp` box that is accepted: real ones list a handful of brands. In a text, the four bytes before `ftyp`
+/// would mean a far greater length.
 const LARGEST_FTYP: usize = 512;
 
 /// An ISO base media file whose `ftyp` box has an HEVC image brand (ISO/IEC 23008-12): as its major brand, or
@@ -109,7 +109,7 @@ fn is_heic(head: &[u8]) -> bool {
 /// What a file holds, as far as its first bytes show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// A picture; of a kind that can be stored, or of another one.
+    /// A picture, of a kind that can be stored or another one.
     Picture(&'static str),
     /// A voice recording, or other sound.
     Voice(&'static str),
@@ -121,8 +121,8 @@ pub enum Content {
     Other(&'static str),
 }
 
-/// Formats that begin with bytes of their own.
-const MARKS: [(&[u8], Content); 19] = [
+/// Formats with a magic number.
+const MAGIC_NUMBERS: [(&[u8], Content); 19] = [
     (b"#!AMR-WB\n", Content::Voice("AMR-WB")),
     (b"#!AMR", Content::Voice("AMR")),
     (b"\x02#!SILK", Content::Voice("SILK")),
@@ -145,18 +145,19 @@ const MARKS: [(&[u8], Content); 19] = [
 ];
 
 impl Content {
-    /// What the file is that begins with `head`.
+    /// The content of a file that begins with `head`.
     pub fn of(head: &[u8]) -> Self {
         if let Some(kind) = Kind::sniff(head) {
             return Self::Picture(kind.name());
         }
-        let mark = MARKS.iter().find(|(mark, _)| head.starts_with(mark));
-        mark.map(|(_, content)| *content)
+        let known = MAGIC_NUMBERS.iter().find(|(magic, _)| head.starts_with(magic));
+        known
+            .map(|(_, content)| *content)
             .or_else(|| of_container(head))
             .unwrap_or_else(|| of_text(head))
     }
 
-    /// The same. The `content_type`, in lower case, counts if the bytes say nothing: raw speex has no mark.
+    /// The same, by its `content_type` (in lower case) if the bytes are not recognised: raw speex has no magic number.
     pub fn with_type(head: &[u8], content_type: Option<&str>) -> Self {
         let content = Self::of(head);
         let media_type = content_type.unwrap_or_default();
@@ -182,7 +183,7 @@ impl fmt::Display for Content {
 
 const UNKNOWN: &str = "unknown bytes";
 
-/// RIFF and ISO base media files, which name their content behind their length.
+/// RIFF and ISO base media files, which name their content after their length.
 fn of_container(head: &[u8]) -> Option<Content> {
     match (head.get(..4)?, head.get(4..8)?, head.get(8..12)?) {
         (b"RIFF", _, b"WAVE") => Some(Content::Voice("WAV")),

@@ -1,7 +1,7 @@
-//! Which replicas live. Each leaves a mark in the shared store, so that the console shows the whole cluster.
+//! Which replicas are running. Each keeps a mark in the shared store, so that the console shows the whole cluster.
 //!
-//! A mark is a key of the replica's own, which expires unless it is renewed. Since keys can't be listed everywhere (a
-//! proxy, a cluster, an ACL), a stream has the names of those that have started lately or still run.
+//! A mark is a key for each replica, which expires unless it is renewed. Since keys can't be listed everywhere (a
+//! proxy, a cluster, an ACL), a stream has the names of the replicas that have started recently or still run.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::store::{SharedStore, StoreError, keys};
 
 /// How often a mark is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// How often a replica that runs announces itself again, so that it is not lost among those that start.
+/// How often a running replica appends its name again, so that newer names do not push it out of the stream.
 const ANNOUNCE_EVERY: Duration = Duration::from_hours(1);
 /// The longest name that is read.
 const LONGEST_NAME: usize = 200;
@@ -37,7 +37,7 @@ pub(crate) struct Replicas {
 }
 
 impl Replica {
-    /// What its mark holds.
+    /// The value of its mark.
     fn mark(&self) -> String {
         format!("{} {}", self.version, humantime::format_rfc3339_seconds(self.since))
     }
@@ -52,7 +52,7 @@ impl Replica {
 }
 
 impl Replicas {
-    /// Those that share `store` with the replica `name`, which is this process.
+    /// The replicas that share `store` with this process, which is called `name`.
     pub(crate) fn new(store: Arc<dyn SharedStore>, name: &str) -> Self {
         let own = Replica {
             since: SystemTime::now(),
@@ -62,11 +62,11 @@ impl Replicas {
         Self { store, own }
     }
 
-    /// Renews this process's mark until `end` is cancelled, and removes it then. If the store fails, the next round
+    /// Renews this process's mark until `end` is cancelled, and then removes it. If the store fails, the next round
     /// tries again.
     ///
-    /// If the mark is gone, the store may have lost all else, too. Then `write_again` comes first, so that it is done
-    /// again in the next round if it fails; also once at the start.
+    /// If the mark is gone, as at the start, the store may have lost everything else too. Then `write_again` runs
+    /// before the mark is written, so that it runs again in the next round if it fails.
     pub(crate) async fn keep_marked(
         self: Arc<Self>,
         end: CancellationToken,
@@ -80,11 +80,11 @@ impl Replicas {
                     .store
                     .compare_and_set(&key, Some(&mark), &mark, keys::REPLICA_TTL)
                     .await;
-                if matches!(renewed, Ok(false)) {
-                    // It is new, or the store has lost it, and then the names too.
-                    announced = None;
-                    if write_again().await.is_ok() {
-                        let _ = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
+                if matches!(renewed, Ok(false)) && write_again().await.is_ok() {
+                    let marked = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
+                    if matches!(marked, Ok(true)) {
+                        // The store may have lost the names together with the mark.
+                        announced = None;
                     }
                 }
                 if renewed.is_ok() && announced.is_none_or(|at| at.elapsed() > ANNOUNCE_EVERY) {
@@ -99,7 +99,7 @@ impl Replicas {
         let _ = self.store.compare_and_delete(&key, &mark).await;
     }
 
-    /// The replicas whose marks have not expired, in the order of their start.
+    /// The replicas whose marks have not expired, by the time of their start.
     pub(crate) async fn living(&self) -> Result<Vec<Replica>, StoreError> {
         let entries = self.store.newest(keys::REPLICAS.name, keys::REPLICA_ENTRIES).await?;
         let names = entries.into_iter().flatten().map(|(_, name)| name);
@@ -116,5 +116,25 @@ impl Replicas {
         }
         living.sort_unstable();
         Ok(living)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::store::{MemoryStore, StoreFault};
+
+    /// Otherwise its name would push the other replicas' out of the stream within minutes.
+    #[tokio::test(start_paused = true)]
+    async fn replica_whose_mark_can_not_be_written_announces_itself_once() {
+        let store = Arc::new(MemoryStore::default());
+        let replicas = Arc::new(Replicas::new(Arc::clone(&store) as _, "gw-1"));
+        let write_again = || async { Err(StoreError::new(StoreFault::Full, "its memory is full", "")) }.boxed();
+        let marking = replicas.keep_marked(CancellationToken::new(), write_again);
+        assert!(timeout(RENEW_EVERY * 20, marking).await.is_err());
+        assert_eq!(store.newest(keys::REPLICAS.name, 100).await.unwrap().len(), 1);
     }
 }

@@ -1,7 +1,7 @@
-//! Files that orchestrators replace while the gateway runs are looked at again, and what has changed is taken over.
+//! Takes over changes of files that orchestrators replace while the gateway runs.
 //!
-//! They are read again by their path, every few seconds: a watcher of the system's would lose a file in Kubernetes,
-//! where a link in the path is replaced.
+//! Files are read again by their path, every few seconds: the system's file notifications would lose track of a file in
+//! Kubernetes, which replaces a link in the path.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,28 +14,28 @@ use crate::http::serve::Tls;
 use crate::settings::SecretFiles;
 use crate::settings::resolved::{TlsFiles, TlsPem};
 
-/// How often files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// What has changed is taken over if it is still the same after this time: a file may be written in several steps.
+/// How often files are read.
+const READ_INTERVAL: Duration = Duration::from_secs(10);
+/// A change is taken over if the files are still the same after this time: a file may be written in several steps.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Looks with `read`, forever, and calls `apply` with what it finds, if that has changed since the last call. Both run
-/// where they may take their time.
+/// Calls `read` again and again, and `apply` with its result if that has changed since the last call. Both run on
+/// threads that they may block.
 async fn watch<T, R, A>(read: R, apply: A)
 where
     T: PartialEq + Send + 'static,
     R: Fn() -> T + Clone + Send + 'static,
     A: Fn(&T) + Send + Sync + 'static,
 {
-    let look = || spawn_blocking(read.clone());
+    let read = || spawn_blocking(read.clone());
     let apply = Arc::new(apply);
     let mut applied: Option<T> = None;
     loop {
-        if let Ok(found) = look().await
+        if let Ok(found) = read().await
             && applied.as_ref() != Some(&found)
         {
             sleep(SETTLE).await;
-            if look().await.is_ok_and(|again| again == found) {
+            if read().await.is_ok_and(|again| again == found) {
                 let apply = Arc::clone(&apply);
                 let applying = spawn_blocking(move || {
                     apply(&found);
@@ -44,7 +44,7 @@ where
                 applied = applying.await.ok();
             }
         }
-        sleep(LOOK_INTERVAL).await;
+        sleep(READ_INTERVAL).await;
     }
 }
 
@@ -123,11 +123,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn file_is_taken_over_once_it_no_longer_changes() {
         const SEEN: [&str; 9] = ["old", "old", "old", "o", "ne", "new", "new", "new", "new"];
-        let (looks, applied) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (reads, applied) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let applying = Arc::clone(&applied);
-        let read = move || SEEN[looks.fetch_add(1, Ordering::Relaxed).min(SEEN.len() - 1)];
+        let read = move || SEEN[reads.fetch_add(1, Ordering::Relaxed).min(SEEN.len() - 1)];
         let watching = watch(read, move |found| applying.lock().unwrap().push(*found));
-        assert!(timeout(LOOK_INTERVAL * 7, watching).await.is_err());
+        assert!(timeout(READ_INTERVAL * 7, watching).await.is_err());
         assert_eq!(*applied.lock().unwrap(), ["old", "new"]);
     }
 

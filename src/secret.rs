@@ -24,7 +24,7 @@ impl Secret {
         Self(SecretString::from(value.into()))
     }
 
-    /// The value itself, for the line that sends or compares it.
+    /// The value itself, for the code that sends or compares it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -63,7 +63,7 @@ impl Serialize for Secret {
     }
 }
 
-/// What a [`Secret`] says of a value of another type; no other type of setting says the same.
+/// The error for a value of another type; no other type of setting has the same.
 pub(crate) const EXPECTED: &str = "expected a string in quotes (the value is not shown, it may be secret)";
 
 impl<'de> Deserialize<'de> for Secret {

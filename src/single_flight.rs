@@ -1,4 +1,4 @@
-//! Work that several callers want at the same time is done once, by a task that none of them can cancel.
+//! Single flight: work that several callers want at the same time runs once, in a task that none of them can cancel.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,11 +10,12 @@ use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// The result of work that is running; an error if the work ended without one.
 pub(crate) type Pending<V> = Shared<oneshot::Receiver<V>>;
 
-/// The work that is running, by key. Results are not kept: a caller that comes after the end starts the work anew.
+/// The work that is running, by key. Results are not kept: a caller that comes after the end starts the work again.
 pub(crate) struct SingleFlight<K: Eq + Hash, V>(Mutex<HashMap<K, Pending<V>>>);
 
 impl<K: Eq + Hash, V> Default for SingleFlight<K, V> {
@@ -28,8 +29,8 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Joins the work for `key`, or starts it: then `work` makes the task, which runs on `tracker`. Returns the
-    /// shared result, and true if the work was started.
+    /// Joins the work for `key`, or starts what `work` returns as a task on `tracker`. Returns the shared result, and
+    /// true if the work was started.
     pub(crate) fn join_or_start<F>(
         self: &Arc<Self>,
         key: &K,
@@ -49,10 +50,11 @@ where
             group: Arc::clone(self),
             key: key.clone(),
         };
-        // Boxed, because a task is moved about ten times before its first poll.
-        let work = work().boxed();
+        // In the span of the caller that starts it, so that its log lines have the request's id and its calls the trace.
+        // Boxed, because a task is moved about ten times before it is first polled.
+        let work = work().in_current_span().boxed();
         tracker.spawn(async move {
-            // If the work panics, what is named last is dropped first.
+            // Captured in this order, because the last is dropped first if the work panics.
             let (sender, place) = (sender, place);
             let result = work.await;
             drop(place);
@@ -63,7 +65,7 @@ where
     }
 }
 
-/// The place of work that is running. It is free again before anybody has the result, so that a caller that retries
+/// The entry of work that is running. It is removed before any caller has the result, so that a caller that retries
 /// after a failure does not join the work that has just failed.
 struct Place<K: Eq + Hash, V> {
     group: Arc<SingleFlight<K, V>>,

@@ -6,17 +6,17 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long what is cut off may take to clean up, and then how long the journal and the traces may take to end.
+/// How long tasks that are cut off may take to clean up, and then how long the journal and the traces may take to end.
 const LAST_WORK_LIMIT: Duration = Duration::from_secs(2);
 
-/// What ends when, and what is waited for.
+/// The tokens that end the parts of the gateway in order, and the trackers of the tasks that the drain waits for.
 #[derive(Clone, Default)]
 pub(super) struct Lifecycle {
     /// Cancelled to begin the drain.
     pub(super) stop: CancellationToken,
     /// Cancelled to cut off the renewals and uploads that outlive the drain.
     pub(super) cut_off: CancellationToken,
-    /// Cancelled once all renewals and uploads have ended, so that the journal hears of them.
+    /// Cancelled once all renewals and uploads have ended, so that the journal still notes them.
     pub(super) tasks_done: CancellationToken,
     /// Renewals and uploads.
     pub(super) tasks: TaskTracker,

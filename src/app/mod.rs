@@ -123,7 +123,7 @@ impl App {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Does `work` at the end of the drain, when all renewals and uploads have ended. It has two seconds.
+    /// Runs `work` at the end of the drain, when all renewals and uploads have ended, for two seconds at most.
     pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
         let tasks_done = self.lifecycle.tasks_done.clone();
         self.lifecycle.background.spawn(async move {
@@ -137,16 +137,18 @@ impl App {
     pub async fn run(self, stop: CancellationToken) {
         self.start_background();
         let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
-        // One budget of connections for both listeners.
-        let server = self.server;
-        let public = server.clone();
-        let tls = self.internal_tls;
-        let server = Server { tls, ..server };
-        let public = public.serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
+        // The clone shares the limit on connections.
+        let internal_server = Server {
+            tls: self.internal_tls,
+            ..self.server.clone()
+        };
+        let public = self
+            .server
+            .serve(self.public, self.public_routes, lifecycle.stop.clone(), grace);
         let internal = async {
             if let Some(listener) = self.internal {
                 let stop = lifecycle.stop.clone();
-                server.serve(listener, self.internal_routes, stop, grace).await;
+                internal_server.serve(listener, self.internal_routes, stop, grace).await;
             }
         };
         let drain = async {

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::store::SharedStore;
 use crate::wechat::CallError;
 
-/// One account's token and ticket.
+/// One account's token and tickets.
 pub(crate) struct AccountCredentials {
     pub(super) app_id: AppId,
     pub(super) policy: Policy,
@@ -39,11 +39,11 @@ pub(crate) struct AccountCredentials {
 /// A credential's state, for the console and the health checks.
 #[derive(Debug)]
 pub(crate) struct Status {
-    /// What is in use and has not ended.
+    /// The one in use, unless it has expired.
     pub(crate) credential: Option<Arc<Credential>>,
-    /// Why none is being obtained now.
+    /// Why none can be obtained at present.
     pub(crate) failing: Option<Unavailable>,
-    /// Why it is not shared with the other replicas, if another program's value is in the way.
+    /// Why it is not shared with the other replicas, if another program's value is at its key.
     pub(crate) foreign_entry: Option<Arc<ForeignEntry>>,
 }
 
@@ -70,7 +70,7 @@ impl AccountCredentials {
         &self.app_id
     }
 
-    /// What is always kept; the token first, because the ticket is obtained with it.
+    /// The kinds that are always kept; the token first, because the ticket is obtained with it.
     pub(crate) fn kinds(&self) -> &'static [Kind] {
         if self.signs_pages {
             &[Kind::AccessToken, Kind::JsapiTicket]
@@ -85,16 +85,16 @@ impl AccountCredentials {
         Some(ticket.get().await)
     }
 
-    /// The ticket for cards; waits for it if there is none. From now on it is kept for a while.
+    /// The ticket for cards; waits for it if there is none. It is kept for some hours after each call.
     pub(crate) async fn card_ticket(&self) -> Result<Arc<Credential>, Unavailable> {
         self.card_ticket.get_and_keep().await
     }
 
-    /// The tickets that the refresher is to keep.
+    /// The tickets that the refresher keeps.
     pub(super) fn kept_tickets(&self) -> impl Iterator<Item = &Arc<Ticket>> {
-        let of_pages = self.signs_pages.then_some(&self.page_ticket);
-        let of_cards = Some(&self.card_ticket).filter(|ticket| ticket.is_asked_for());
-        of_pages.into_iter().chain(of_cards)
+        let page_ticket = self.signs_pages.then_some(&self.page_ticket);
+        let card_ticket = Some(&self.card_ticket).filter(|ticket| ticket.is_asked_for());
+        page_ticket.into_iter().chain(card_ticket)
     }
 
     /// The token; waits for it if there is none.
@@ -112,13 +112,13 @@ impl AccountCredentials {
         self.token.lend(call).await
     }
 
-    /// The token, for a client that suspects that it is dead: probed, unless one was lately, and replaced if WeChat
-    /// rejects it (C12).
+    /// The token, for a client that suspects that it is dead: probed, unless a probe was made recently, and replaced if
+    /// WeChat rejects it (C12).
     pub(crate) async fn verified_token(&self) -> Result<Arc<Credential>, Unavailable> {
         self.probe.verified_token().await
     }
 
-    /// Renews a credential now, because an operator asks for it, without regard to back-off.
+    /// Renews a credential now, whatever the back-off, because an operator asks for it.
     pub(crate) async fn renew_now(&self, kind: Kind) -> Result<Arc<Credential>, Unavailable> {
         match self.ticket_of(kind) {
             None => self.token.renew(Trigger::Operator).await,
@@ -141,7 +141,7 @@ impl AccountCredentials {
             Some(ticket) => (&ticket.renewals, ticket.renewals.backoff.refusal()),
         };
         let credential = self.slot(kind).usable();
-        // What is in use was obtained since, perhaps by another replica.
+        // A credential in use was obtained after that failure, perhaps by another replica.
         let last_failure = || renewals.last_failure().filter(|_| credential.is_none());
         Status {
             failing: refusal.or_else(last_failure),
@@ -150,7 +150,7 @@ impl AccountCredentials {
         }
     }
 
-    /// The values that were in use here and no longer are.
+    /// The values that were in use here before.
     pub(crate) fn former(&self, kind: Kind) -> Vec<Secret> {
         let former = self.slot(kind).history.credentials();
         former.iter().map(|former| former.value.clone()).collect()

@@ -22,7 +22,6 @@ labelled! {
     pub(crate) enum Kind {
         AccessToken = "access_token",
         JsapiTicket = "jsapi_ticket",
-        /// The ticket for cards.
         CardTicket = "card_ticket",
     }
 }
@@ -76,12 +75,12 @@ pub(crate) struct Policy {
     pub(crate) jitter: Jitter,
 }
 
-/// A ticket that WeChat returns after its life should have ended is good, because WeChat has just said so. It is kept
-/// this long, and WeChat is asked again before that is over.
-const CONFIRMED: Duration = Duration::from_mins(5);
+/// If WeChat returns a ticket that should have expired, it is good, because WeChat has just said so. It is kept for
+/// this long, and WeChat is asked again before then.
+const CONFIRMED_LIFE: Duration = Duration::from_mins(5);
 
-/// When WeChat is asked for a ticket again, in parts of `ticket_max_age`. After a start, the tickets of all accounts are
-/// equally old.
+/// When WeChat is asked for a ticket again, as a fraction of `ticket_max_age`: at random, because after a start the
+/// tickets of all accounts are equally old.
 const ASKED_AGAIN: RangeInclusive<f64> = 0.95..=1.0;
 
 impl Policy {
@@ -93,11 +92,11 @@ impl Policy {
         }
     }
 
-    /// `value` as a credential that ends at `expires_at`, with the moment of its renewal.
+    /// `value` as a credential that expires at `expires_at`, with the moment of its renewal.
     ///
-    /// The margin is at most a quarter of what is left of the life. So a credential whose life WeChat shortens is not
-    /// renewed in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes:
-    /// each time only a quarter of the rest remains. The margin and the age are shortened at random, so that neither
+    /// The margin is at most a quarter of the remaining life. So a credential whose life WeChat shortens is not renewed
+    /// in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes: each
+    /// renewal leaves a quarter of what remained. The margin and the age are shortened at random, so that neither
     /// replicas nor accounts renew in step.
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
         let now = Moment::now();
@@ -118,19 +117,21 @@ impl Policy {
         }
     }
 
-    /// When a ticket ends to which WeChat has just given a life of `expires_in`, counted from `asked_at`.
+    /// When a ticket expires to which WeChat has just given a life of `expires_in`, counted from `asked_at`.
     ///
     /// WeChat says 7200 s whenever it is asked, however old the ticket is. So a ticket's life counts from when its
-    /// value was first seen: `known_end` is the end given then.
+    /// value was first seen: `known_end` is when it expires by that count.
     pub(super) fn ticket_end(asked_at: Moment, expires_in: Duration, known_end: Option<Moment>) -> Moment {
         match known_end {
             None => asked_at + expires_in,
-            Some(end) => end.max(asked_at + expires_in.min(CONFIRMED)).min(asked_at + expires_in),
+            Some(end) => end
+                .max(asked_at + expires_in.min(CONFIRMED_LIFE))
+                .min(asked_at + expires_in),
         }
     }
 }
 
-/// What names a token in the shared store: so much of its SHA-256 that it can't be guessed.
+/// A token's name in the shared store: enough of its SHA-256 that it can't be guessed.
 pub(super) fn name_in_store(token: &Secret) -> String {
     let digest = Sha256::digest(token.expose().as_bytes());
     hex::encode(&digest[..16])
@@ -141,23 +142,23 @@ labelled! {
     pub(crate) enum Trigger {
         /// There is no credential.
         Missing = "missing",
-        /// Its end is near.
+        /// It expires soon.
         Expiring = "expiring",
-        /// A ticket about which WeChat was not asked for `ticket_max_age`.
+        /// WeChat was last asked for the ticket `ticket_max_age` ago.
         Aged = "aged",
-        /// WeChat rejected the one before.
+        /// WeChat rejected the token in use.
         Rejected = "rejected",
         /// A token call went unanswered, so the token may have been replaced.
         Unanswered = "in_doubt",
-        /// An operator wants it.
+        /// An operator asked for it.
         Operator = "operator",
     }
 }
 
-/// How long a replica that waits for another one pauses between two looks at the shared store.
+/// How long a replica that waits for another one pauses between two reads of the shared store.
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
-/// Spreads out what replicas would otherwise do in step. Clones share one random stream.
+/// Spreads out what replicas would otherwise do in step. Clones share one generator.
 #[derive(Clone)]
 pub(crate) struct Jitter(Arc<Mutex<StdRng>>);
 
@@ -176,7 +177,7 @@ impl Jitter {
         time.mul_f64(factor)
     }
 
-    /// The pause before the next look, [`POLL`] on average.
+    /// The pause before the next read of the shared store, [`POLL`] on average.
     pub(super) fn poll(&self) -> Duration {
         self.spread(POLL, 0.5..=1.5)
     }
@@ -195,17 +196,17 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
-    /// The gateway shuts down before WeChat has answered.
+    /// The gateway shuts down before WeChat answers.
     pub(super) fn shutting_down() -> Self {
-        Self::soon("the gateway shuts down")
+        Self::soon("the gateway is shutting down")
     }
 
-    /// WeChat has no other token than the one that it rejects.
+    /// WeChat issues only the token that it rejects.
     pub(super) fn reissued() -> Self {
-        Self::soon("WeChat goes on issuing the token that it rejects")
+        Self::soon("WeChat keeps issuing the token that it rejects")
     }
 
-    /// A passing cause: worth asking again in a second.
+    /// For a temporary cause: worth asking again in a second.
     pub(super) fn soon(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -218,15 +219,15 @@ impl Unavailable {
 /// How a call that needs the token fails.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TokenCallError {
-    /// There was no token to make it with.
+    /// There was no token for the call.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// WeChat failed, with a good token.
+    /// The call failed for another reason than the token.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
-/// True if WeChat says that the token is not, or no longer, good.
+/// True if WeChat says that the token is not valid, or no longer.
 pub(super) fn rejects_token(error: &CallError) -> bool {
     error
         .errcode()

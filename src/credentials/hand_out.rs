@@ -1,8 +1,8 @@
 //! Tokens in other systems' hands: the life that was promised with each, and whether one that comes back is ours.
 //!
-//! A client may keep a token for the life that it was promised (`expires_in`). Until then the token is recognised in
-//! every replica, also if it is superseded, rejected or ended by now, so that calls with it get the current one. After
-//! that it is worth nothing.
+//! A client may keep a token for the life that it was promised (`expires_in`). For that time every replica recognises
+//! the token, even if it has been superseded, rejected or has expired, so that calls with it get the current one. After
+//! that it is an unknown token.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ pub(crate) enum Ours {
     Former,
 }
 
-/// How often a write to the shared store is tried if other replicas write the same mark.
+/// The most attempts to write a mark, if other replicas write it at the same time.
 const ATTEMPTS: usize = 3;
 
 impl AccountCredentials {
-    /// The life to promise with `token`, which is `min_life` at least. All replicas recognise the token for that long.
+    /// The life to promise with `token`: at least `min_life`. All replicas recognise the token for that long.
     pub(crate) fn promise_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
         // Some caches treat 0 as "never expires".
         let least = min_life.max(Duration::from_secs(1));
@@ -41,7 +41,7 @@ impl AccountCredentials {
         self.promised_lives.extend(&name, Moment::now() + life);
         if let Some(until) = self.promised_lives.unshared(&name) {
             self.tasks.spawn(async move {
-                // If the store fails here, the next client that gets the token has it written.
+                // If the store fails here, the mark is written when the next client gets the token.
                 if account.share_promise(&name, until).await.is_ok() {
                     account.promised_lives.shared(&name, until);
                 }
@@ -61,13 +61,13 @@ impl AccountCredentials {
         });
     }
 
-    /// Marks the token with this name in the shared store, for the life that was promised. A mark that lives longer
-    /// stays.
+    /// Marks the token with this name in the shared store, for the life that was promised. A mark with a longer TTL is
+    /// kept.
     async fn share_promise(&self, name: &str, until: Moment) -> Result<(), StoreError> {
         let key = keys::handed_out(&self.app_id, name);
         for _ in 0..ATTEMPTS {
             let left = until.saturating_duration_since(Moment::now());
-            // Unlike any other mark, so that the compare-and-set fails if another replica has written a longer one.
+            // Each mark is different, so that the compare-and-set fails if another replica has written a longer one.
             let mark = format!("until {}", humantime::format_rfc3339_micros(SystemTime::now() + left));
             let is_done = match self.store.get(&key).await? {
                 _ if left.is_zero() => true,
@@ -85,9 +85,9 @@ impl AccountCredentials {
         Ok(())
     }
 
-    /// Marks in the shared store, which may have lost its data, all tokens that this replica recognises.
+    /// Marks all tokens that this replica recognises in the shared store, which may have lost its data.
     pub(crate) async fn mark_again(&self) -> Result<(), StoreError> {
-        let known = self.token.slot.living().into_iter();
+        let known = self.token.slot.unexpired().into_iter();
         let known = known.map(|token| (name_in_store(&token.value), token.expires_at));
         for (name, until) in known.chain(self.promised_lives.living()) {
             self.share_promise(&name, until).await?;
@@ -95,7 +95,7 @@ impl AccountCredentials {
         Ok(())
     }
 
-    /// True if the journal of no replica has noted yet that `client` was given `token`.
+    /// True if no replica has noted in the journal yet that `client` was given `token`.
     async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
         let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);
         let life = token.remaining();
@@ -113,13 +113,13 @@ impl AccountCredentials {
         (is_alive || self.promised_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
     }
 
-    /// Whether `token`, which is not recognised here, is this account's in another replica. An error means that this is
-    /// not known.
+    /// Whether another replica knows `token`, which is not recognised here, as this account's. An error means that this
+    /// could not be found out.
     pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Result<Option<Ours>, StoreError> {
         let slot = &self.token.slot;
         let stored = match slot.shared.read().await {
             Ok(stored) => stored,
-            // Another program's value hides nothing of ours but the entry itself.
+            // Another program's value replaces this entry, but not the marks.
             Err(NotShared::Foreign(_)) => None,
             Err(NotShared::Down(error)) => return Err(error),
         };
@@ -132,20 +132,20 @@ impl AccountCredentials {
         let asked_at = Moment::now();
         let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await?;
         Ok(mark.and_then(|mark| mark.ttl).map(|life| {
-            // Remembered, so that an outage of the store changes nothing.
+            // Remembered, so that the token is recognised in an outage of the store too.
             self.promised_lives.learn(&name, asked_at + life);
             Ours::Former
         }))
     }
 
-    /// The token to use in place of a token of `ours` that WeChat has rejected in a client's call of `path`: the same one
-    /// if a probe finds it good.
+    /// The token to use instead of one of ours that WeChat has rejected in a client's call of `path`: the same one if a
+    /// probe finds it good.
     pub(crate) async fn token_after_rejection(&self, ours: &Ours, path: &str, rejection: &TokenRejection) -> Outcome {
         match ours {
             Ours::Current(token) if rejection.is_certain => {
                 self.probe.token_after_rejection(token, path, &rejection.error).await
             }
-            // If the answer is a file, it says nothing about the token: one probe in ten seconds will do.
+            // The answer may be a file, which says nothing about the token: one probe in ten seconds is enough.
             Ours::Current(_) => self.verified_token().await,
             Ours::Shared | Ours::Former => self.token.get().await,
         }

@@ -21,22 +21,22 @@ pub(super) struct Lock {
     policy: Policy,
 }
 
-/// How a renewal goes on after [`Lock::acquire`].
+/// How a renewal continues after [`Lock::acquire`].
 pub(super) enum Acquisition {
-    /// Another replica or renewal has obtained one, and it is in use here now.
+    /// Another replica or renewal has obtained a credential, which is now in use here.
     Adopted(Arc<Credential>),
-    /// The lock is ours; this is what was stored when we got it.
+    /// The lock is ours; the second value is what was stored when we got it.
     Locked(HeldLock, Option<Stored>),
     /// It is not known what the other replicas do: the shared store is down, or holds another program's value.
     Alone(NotShared),
 }
 
-/// The lock, held. Only its owner can release it; otherwise it ends after `lock_ttl`.
+/// The lock, held. Only its owner can release it; otherwise it expires after `lock_ttl`.
 pub(super) struct HeldLock {
     lock: Lock,
     owner: String,
-    /// When it may have ended, by this process's clock.
-    ends_at: Moment,
+    /// From when on it may have expired, by this process's clock.
+    expires_at: Moment,
 }
 
 impl Lock {
@@ -59,7 +59,7 @@ impl Lock {
         loop {
             match self.try_acquire(slot, trigger).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
-                Ok(None) if std::mem::take(&mut is_first_wait) => self.limit().await,
+                Ok(None) if std::mem::take(&mut is_first_wait) => self.shorten_foreign_ttl().await,
                 Ok(None) if Moment::now() < give_up => sleep(self.policy.jitter.poll()).await,
                 Ok(None) => {
                     return Err(Unavailable::soon(
@@ -78,7 +78,7 @@ impl Lock {
         let Some(held_lock) = self.try_take().await? else {
             return Ok(None);
         };
-        // Between the look and the lock, another replica may have published and released it.
+        // After the check and before we got the lock, another replica may have published a credential and released it.
         let acquisition = match slot.shared.read().await {
             Ok(seen) => match slot
                 .adopt(trigger, seen.as_ref())
@@ -93,15 +93,15 @@ impl Lock {
         acquisition.map(Some)
     }
 
-    /// No gateway takes the lock without a TTL, or with one of another order than its own; whoever has written it so
-    /// might never release it.
-    async fn limit(&self) {
+    /// Gives the lock a TTL of `lock_ttl` if it has none, or one of another order of magnitude than a gateway's: then
+    /// another program has written it, which may never release it.
+    async fn shorten_foreign_ttl(&self) {
         if let Ok(true) = self.store.shorten(&self.key, self.ttl() * 10, self.ttl()).await {
             tracing::warn!(
                 key = self.key,
                 ttl = ?self.ttl(),
                 "the lock on renewals had no TTL, or more than ten times credentials.lock_ttl, so no gateway has written \
-                 it; it has that TTL now, and ends with it"
+                 it; it has that TTL now, and expires"
             );
         }
     }
@@ -109,27 +109,28 @@ impl Lock {
     /// Tries to take the lock; `None` if it is held.
     async fn try_take(&self) -> Result<Option<HeldLock>, StoreError> {
         let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
-        // Counted from before the command, so that it never seems to last longer than it does.
-        let ends_at = Moment::now() + self.ttl();
+        // Counted from before the command, so that it is never taken to last longer than it does.
+        let expires_at = Moment::now() + self.ttl();
         let taken = self.store.set_if_absent(&self.key, &owner, self.ttl()).await?;
         Ok(taken.then(|| HeldLock {
             lock: self.clone(),
             owner,
-            ends_at,
+            expires_at,
         }))
     }
 }
 
 impl HeldLock {
-    /// True if the lock surely lasts for `time` from now. A holder that was frozen sees here that its time is over.
+    /// True if the lock certainly lasts for `time` from now. A process that was frozen notices here that it may have
+    /// lost the lock.
     pub(super) fn lasts_for(&self, time: Duration) -> bool {
-        Moment::now() + time < self.ends_at
+        Moment::now() + time < self.expires_at
     }
 
-    /// Releases the lock if it is still ours. If the store fails, the lock ends by itself.
+    /// Releases the lock if it is still ours. If the store fails, the lock expires by itself.
     pub(super) async fn release(self) {
         if let Err(error) = self.lock.store.compare_and_delete(&self.lock.key, &self.owner).await {
-            tracing::debug!(%error, "the lock was not released and will end by itself");
+            tracing::debug!(%error, "the lock was not released and will expire by itself");
         }
     }
 }

@@ -1,20 +1,21 @@
-//! The account's one `access_token` and `jsapi_ticket`: kept for the whole cluster, renewed ahead of their end,
-//! replaced when WeChat rejects them.
+//! The account's one `access_token` and its tickets: shared by the whole cluster, renewed before they expire, replaced
+//! if WeChat rejects them.
 //!
-//! A request reads a `Credential` with one atomic load. Renewals are tasks of their own; a request waits for one only if
-//! there is no credential, or WeChat rejects the token. From the bottom up, each file or folder using only those above it:
+//! A request reads a `Credential` with one atomic load. Renewals are tasks of their own; a request waits for one only
+//! if there is no credential, or WeChat rejects the token. From the bottom up, each file or folder using only those
+//! above it:
 //!
-//! - `credential`: what all the others use
+//! - `credential`: one token or ticket, and the types that all the others use
 //! - `journal/`, `report`: log, journal and metrics
 //! - `parameters`: what an account's credentials are made from, WeChat included
-//! - `slot/`: the place of one token or ticket: what is in use, what was before, what the replicas share
+//! - `slot/`: the place of one token or ticket: what is in use, what was in use before, what the replicas share
 //!   (`shared_entry`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common, back-off included
 //! - `token/`: how a token is obtained and counted (`call`), lent and replaced
 //! - `ticket`: how a ticket is obtained
-//! - `probe`: what a client's suspicion about its token leads to
+//! - `probe`: whether a token that a client suspects is really dead
 //! - `remembered`: what this replica remembers about tokens in other systems' hands
-//! - `account`: what the gateway asks for; `hand_out`: the part of it about tokens in other systems' hands
+//! - `account`: what the rest of the gateway calls; `hand_out`: the part of it about tokens in other systems' hands
 //! - `refresher`: the background task for an account
 
 mod account;

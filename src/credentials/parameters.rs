@@ -20,27 +20,22 @@ use crate::wechat::{CallError, Issued, WeChatClient};
 pub(crate) struct Parameters {
     pub(crate) app_id: AppId,
     pub(crate) issuer: Arc<dyn Issuer>,
-    /// Whether it signs pages.
     pub(crate) signs_pages: bool,
     pub(crate) policy: Policy,
-    /// What the accounts of a gateway have in common.
     pub(crate) services: Services,
 }
 
 /// What the accounts of a gateway have in common.
 #[derive(Clone)]
 pub(crate) struct Services {
-    /// What the replicas share.
     pub(crate) store: Arc<dyn SharedStore>,
-    /// Where events are noted.
     pub(crate) journal: Journal,
-    /// Where things are counted.
     pub(crate) metrics: CredentialMetrics,
     /// Where renewals run, so that a drain waits for them.
     pub(crate) tasks: TaskTracker,
-    /// Cancelled to end their calls to WeChat, so that they still release the lock.
+    /// Cancelled to end the renewals' calls to WeChat, so that they still release the lock.
     pub(crate) cut_off: CancellationToken,
-    /// What their refreshers take to renew a credential.
+    /// A refresher takes a permit to renew a credential.
     pub(crate) turns: Arc<Semaphore>,
 }
 
@@ -55,11 +50,10 @@ impl Parameters {
     }
 }
 
-/// Issues one account's credentials. A trait so that the state machine can be tested against a
-/// WeChat in simulated time.
+/// Issues one account's credentials. A trait, so that the simulation can put another WeChat in its place.
 #[async_trait]
 pub(crate) trait Issuer: Send + Sync {
-    /// Which token API is called; it decides what may be done without the cluster's lock.
+    /// Which token API is called, which decides what may be done without the cluster's lock.
     fn token_api(&self) -> TokenApi;
 
     /// Asks for a token; `force_refresh` is for stable tokens only.

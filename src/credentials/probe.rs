@@ -1,6 +1,5 @@
-//! A client suspects that the token it was given is dead. The token is probed before anything is renewed: however many
-//! clients report it, to whichever replicas, it costs the account one probe in ten seconds, and a renewal only if
-//! WeChat rejects the token (C12).
+//! Probes of a token that a client suspects is dead. However many clients report it, and to whichever replicas, it
+//! costs the account one probe in ten seconds, and a renewal only if WeChat rejects the token (C12).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +7,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::credential::{Credential, Policy, Unavailable, rejects_token};
 use super::parameters::{Issuer, Parameters};
@@ -20,19 +18,19 @@ use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, what_to_do};
 
-/// What is stored while a probe is running, and after one that found the token good. After one that found it dead,
-/// its fingerprint and the `errcode` are stored.
+/// What is stored while a probe is running, and after one that did not reject the token. After a rejection, the token's
+/// fingerprint and the `errcode` are stored.
 const RUNNING: &str = "under way";
 const NOT_REJECTED: &str = "not rejected";
 
-/// Probes one account's token: one replica every ten seconds, and the others read what it has found.
+/// Probes one account's token: one replica every ten seconds, whose result the others read.
 pub(super) struct Probe {
     app_id: AppId,
     token: Arc<Token>,
     issuer: Arc<dyn Issuer>,
     policy: Policy,
     store: Arc<dyn SharedStore>,
-    /// Where the replicas tell each other what a probe has found.
+    /// Where a replica publishes the result of its probe for the others.
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
@@ -42,7 +40,7 @@ pub(super) struct Probe {
     tasks: TaskTracker,
 }
 
-/// How many paths may be remembered that are wrong about tokens.
+/// The number of remembered paths from which on no rejection causes a probe.
 const MOST_WRONG_PATHS: usize = 32;
 
 /// Why a token is probed.
@@ -70,17 +68,17 @@ impl Probe {
         }
     }
 
-    /// The token, for a client that suspects that it is dead: probed, unless one was lately, and replaced if WeChat
-    /// rejects it.
+    /// The token, for a client that suspects that it is dead: probed, unless a probe was made recently, and replaced if
+    /// WeChat rejects it.
     pub(super) async fn verified_token(self: &Arc<Self>) -> Outcome {
         let probe = Arc::clone(self);
         self.once(Reason::Suspicion, async move { probe.verify().await }).await
     }
 
-    /// The token to use in place of `token`, which WeChat has rejected with `error` in a client's call of `path`. Some
-    /// paths reject good tokens, such as those for a token of another kind. So the token is replaced only if WeChat
-    /// rejects it in a probe, too, or the probe is not answered. A path whose rejection was wrong causes no probe for a
-    /// while.
+    /// The token to use instead of `token`, which WeChat has rejected with `error` in a client's call of `path`. Some
+    /// paths reject good tokens, such as those that take a token of another kind. So the token is replaced only if
+    /// WeChat rejects it in a probe too, or does not answer the probe. A path whose rejection was wrong causes no
+    /// further probe for a while.
     pub(super) async fn token_after_rejection(
         self: &Arc<Self>,
         token: &Arc<Credential>,
@@ -104,14 +102,12 @@ impl Probe {
     fn is_wrong_about_tokens(&self, path: &str) -> bool {
         let mut wrong = self.wrong_paths.lock();
         wrong.retain(|_, at| at.elapsed() < keys::PROBE_TTL);
-        // With so many, somebody calls one path after the other, which must not become as many probes.
+        // With so many, some client is trying one path after another, which must not cause as many probes.
         wrong.len() >= MOST_WRONG_PATHS || wrong.contains_key(path)
     }
 
     async fn once(&self, reason: Reason, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
-        let (pending, _) = self
-            .flight
-            .join_or_start(&reason, &self.tasks, || work.in_current_span());
+        let (pending, _) = self.flight.join_or_start(&reason, &self.tasks, || work);
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
@@ -120,7 +116,7 @@ impl Probe {
     async fn verify_rejection(&self, token: &Arc<Credential>, error: CallError) -> Outcome {
         match self.issuer.probe(&token.value).await {
             Err(probed) if rejects_token(&probed) => self.token.replace_rejected(token, &probed).await,
-            // Any other answer than a rejection is about something else, such as a quota.
+            // Another refusal is not about the token but, say, a quota.
             Ok(()) | Err(CallError::Refused { .. }) => {
                 tracing::info!(
                     app_id = %self.app_id,
@@ -128,7 +124,7 @@ impl Probe {
                     "WeChat rejected the access_token in a client's call, but not in a probe; it is kept"
                 );
                 // A client that suspects the token now causes no probe of its own.
-                if self.enter().await {
+                if self.may_probe().await {
                     self.publish(token, None, Moment::now() + keys::PROBE_TTL).await;
                 }
                 Ok(Arc::clone(token))
@@ -139,7 +135,7 @@ impl Probe {
 
     async fn verify(&self) -> Outcome {
         let token = self.token.get().await?;
-        let rejection = if self.enter().await {
+        let rejection = if self.may_probe().await {
             self.ask_wechat(&token).await
         } else {
             self.wait_for_finding(&token).await
@@ -172,16 +168,16 @@ impl Probe {
         rejection
     }
 
-    /// True if this replica may probe; false if another one has probed lately or is probing now.
-    async fn enter(&self) -> bool {
-        let may_enter = match self.store.set_if_absent(&self.key, RUNNING, keys::PROBE_TTL).await {
+    /// True if this replica may probe; false if another one has probed recently or is probing now.
+    async fn may_probe(&self) -> bool {
+        let may_probe = match self.store.set_if_absent(&self.key, RUNNING, keys::PROBE_TTL).await {
             Ok(is_first) => is_first,
             Err(_) => self.last.lock().is_none_or(|at| at.elapsed() >= keys::PROBE_TTL),
         };
-        if may_enter {
+        if may_probe {
             *self.last.lock() = Some(Moment::now());
         }
-        may_enter
+        may_probe
     }
 
     /// Publishes until `until` whether WeChat rejects `token`.
@@ -192,7 +188,7 @@ impl Probe {
         };
         let left = until.saturating_duration_since(Moment::now());
         if !left.is_zero() {
-            // If the store fails here, the other replicas wait for the key's end.
+            // If the store fails here, the other replicas wait until the key expires.
             let _ = self
                 .store
                 .compare_and_set(&self.key, Some(RUNNING), &finding, left)
@@ -200,9 +196,9 @@ impl Probe {
         }
     }
 
-    /// What the last probe of any replica has found about `token`; waits for one that is running.
+    /// What the last probe of any replica found out about `token`; waits for a probe that is running.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
-        // As long as a probe may take.
+        // A probe takes no longer.
         let give_up = Moment::now() + self.policy.call_limit;
         loop {
             let finding = self.store.get(&self.key).await.ok()??.value;

@@ -16,25 +16,25 @@ use crate::clock::Moment;
 /// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The pause before a renewal is tried again that failed without a back-off, such as for want of the lock.
+/// The pause before a renewal is retried that failed without a back-off, for example because the lock was held.
 const NEXT_TRY: Duration = Duration::from_secs(2);
 
-/// How many accounts have their turn at once. After a start with an empty store a thousand accounts have something to
-/// renew, and each call to WeChat is a connection.
+/// How many accounts have their turn at once. After a start with an empty store a thousand accounts may have to renew,
+/// and each call to WeChat needs a connection.
 const AT_ONCE: usize = 16;
 
 /// A turn is over after this time, so that calls that hang, and locks whose holder has died, do not hold up the other
-/// accounts for longer. What was begun goes on.
+/// accounts for longer. A renewal that is running continues without the turn.
 const LONGEST_TURN: Duration = Duration::from_secs(1);
 
-/// What refreshers take to renew a credential. Renewals that requests wait for need none.
+/// The permits that refreshers take to renew a credential. Renewals that requests wait for need none.
 pub(crate) fn turns() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(AT_ONCE))
 }
 
 /// Keeps one account's credentials fresh until `stop` is cancelled: obtains them at the start, adopts what other
-/// replicas have renewed, renews ahead of their end, and publishes what the shared store has lost. A renewal that is
-/// running when it stops goes on by itself.
+/// replicas have renewed, renews before they expire, and publishes what the shared store has lost. A renewal that is
+/// running then continues as a task of its own.
 pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: CancellationToken) {
     let ticks = async {
         let mut day = String::new();
@@ -49,14 +49,14 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
     stop.run_until_cancelled(work).await;
 }
 
-/// For the token and each ticket: a look at the shared store, and a renewal if one is due. A failure is logged where it
-/// happens, and the next tick tries again.
+/// Syncs the token and each ticket with the shared store, and renews what is due. A failure is logged where it happens,
+/// and the next tick tries again.
 async fn tick(account: &AccountCredentials) {
     account.token.report_count();
     sync_with_store(account).await;
     let is_due = account.token.due().is_some() || account.kept_tickets().any(|ticket| ticket.due().is_some());
-    if is_due && let Some(turn) = turn_of(account).await {
-        in_turn(turn, renew_what_is_due(account)).await;
+    if is_due && let Some(turn) = wait_for_turn(account).await {
+        run_in_turn(turn, renew_what_is_due(account)).await;
     }
 }
 
@@ -67,8 +67,8 @@ async fn sync_with_store(account: &AccountCredentials) {
     }
 }
 
-/// Waits for a turn, and meanwhile goes on looking at the shared store. `None` if there are no more turns.
-async fn turn_of(account: &AccountCredentials) -> Option<SemaphorePermit<'_>> {
+/// Waits for a turn, and continues to sync with the shared store meanwhile. `None` if there are no more turns.
+async fn wait_for_turn(account: &AccountCredentials) -> Option<SemaphorePermit<'_>> {
     let mut turn = pin!(account.turns.acquire());
     loop {
         match timeout(account.policy.settings.adopt_interval, &mut turn).await {
@@ -90,8 +90,8 @@ async fn renew_what_is_due(account: &AccountCredentials) {
     }
 }
 
-/// Does `work`, and gives `turn` back after [`LONGEST_TURN`] if it takes longer.
-async fn in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
+/// Runs `work` to its end, and gives `turn` back after [`LONGEST_TURN`] at the latest.
+async fn run_in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
     let mut work = pin!(work);
     if timeout(LONGEST_TURN, &mut work).await.is_err() {
         drop(turn);
@@ -99,23 +99,27 @@ async fn in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
     }
 }
 
-/// Until the next look at the shared store, or the next renewal if that is sooner.
+/// The time until the next sync with the shared store, or until the next renewal if that is sooner.
 fn until_next_tick(account: &AccountCredentials) -> Duration {
-    let token = &account.token;
-    let policy = &account.policy;
-    let look = policy.jitter.spread(policy.settings.adopt_interval, 0.8..=1.0);
-    let until_renewal = |slot: &Slot| {
-        let left = slot.usable()?.renew_at.saturating_duration_since(Moment::now());
-        // One that is due has just been tried in vain.
-        Some(if left.is_zero() { NEXT_TRY } else { left })
+    let (token, policy) = (&account.token, &account.policy);
+    let sync = policy.jitter.spread(policy.settings.adopt_interval, 0.8..=1.0);
+    let mut pause = sync.min(until_renewal(token.refusal(), &token.slot));
+    for ticket in account.kept_tickets() {
+        pause = pause.min(until_renewal(ticket.renewals.backoff.refusal(), &ticket.slot));
+    }
+    pause.max(SHORTEST_PAUSE)
+}
+
+/// The time until the back-off of `refusal` is over, or else until the credential in `slot` is due. No limit if there is
+/// neither.
+fn until_renewal(refusal: Option<Unavailable>, slot: &Slot) -> Duration {
+    if let Some(refusal) = refusal {
+        return refusal.retry_after;
+    }
+    let Some(held) = slot.usable() else {
+        return Duration::MAX;
     };
-    let until_retry = |refusal: Option<Unavailable>| refusal.map(|refusal| refusal.retry_after);
-    let of_tickets = account
-        .kept_tickets()
-        .map(|ticket| until_retry(ticket.renewals.backoff.refusal()).or_else(|| until_renewal(&ticket.slot)));
-    std::iter::once(until_retry(token.refusal()).or_else(|| until_renewal(&token.slot)))
-        .chain(of_tickets)
-        .flatten()
-        .fold(look, Duration::min)
-        .max(SHORTEST_PAUSE)
+    let left = held.renew_at.saturating_duration_since(Moment::now());
+    // A renewal that is still due has just failed.
+    if left.is_zero() { NEXT_TRY } else { left }
 }

@@ -1,5 +1,5 @@
-//! What this replica remembers about tokens in other systems' hands: the lives that were promised with ours, and those that
-//! are no account's, so that a service that goes on with one does not load the store.
+//! What this replica remembers about tokens in other systems' hands: the lives that were promised with ours, and tokens
+//! that belong to no account, so that a service that keeps using one does not load the store.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::credential::name_in_store;
 use crate::clock::Moment;
 use crate::secret::Secret;
 
-/// Tokens by their name in the shared store.
+/// The lives that were promised with tokens, by the tokens' names in the shared store.
 #[derive(Default)]
 pub(super) struct PromisedLives(Mutex<HashMap<String, Promise>>);
 
@@ -20,28 +20,29 @@ struct Promise {
     is_shared: bool,
 }
 
-/// How many are remembered: several times what `credentials.daily_token_calls` allows in the life of a token.
+/// How many promises are remembered: several times the tokens that `credentials.daily_token_calls` allows in the life
+/// of one.
 const MOST_PROMISES: usize = 2048;
 
 impl PromisedLives {
-    /// A client was promised that this token lives until `until`.
+    /// Notes that a client was promised that this token lives until `until`.
     pub(super) fn extend(&self, name: &str, until: Moment) {
         self.note(name, until, false);
     }
 
-    /// The shared store says that this token lives until `until`.
+    /// Notes that this token lives until `until` according to its mark in the shared store.
     pub(super) fn learn(&self, name: &str, until: Moment) {
         self.note(name, until, true);
     }
 
-    /// The shared store has a mark that lives until `until`.
+    /// Notes that the shared store now has a mark that lives until `until`.
     pub(super) fn shared(&self, name: &str, until: Moment) {
         if let Some(promise) = self.0.lock().get_mut(name) {
             promise.is_shared |= promise.until <= until;
         }
     }
 
-    /// Until when this token lives, if the mark in the shared store is still missing or too short.
+    /// Until when this token lives, if its mark in the shared store is missing or expires too early.
     pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
         let lives = self.0.lock();
         let promise = lives.get(name).filter(|promise| !promise.is_shared)?;
@@ -81,28 +82,28 @@ impl PromisedLives {
     }
 }
 
-/// When each of them was looked up, by its name in the shared store.
+/// Tokens that were found to belong to no account, by their names in the shared store, and when each was looked up.
 ///
-/// None of them is one of ours, as a rule: a replica marks a token in the store before anybody is given it. Exceptions are
-/// a mark that was not written because the store failed, or was lost with the store's data, and a token of another system
-/// that WeChat gives to a replica, too. Such a token may be recognised [`MEMORY`] later than it could be.
+/// As a rule none of them is ours, since a replica marks a token in the store before it hands it out. Exceptions are a
+/// mark that was not written because the store failed, a mark that was lost with the store's data, and another system's
+/// token that WeChat later issues to a replica too. Such a token is recognised up to [`MEMORY`] late.
 #[derive(Default)]
 pub(crate) struct UnknownTokens(Mutex<HashMap<String, Moment>>);
 
-/// How long a token counts as unknown. Each one in use costs a look-up in all accounts per this time.
+/// How long a token counts as unknown. Each unknown token in use costs one look-up in all accounts in this time.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// How many are remembered: far more than a company has systems.
+/// How many tokens are remembered: far more than a company has systems.
 const CAPACITY: usize = 1024;
 
 impl UnknownTokens {
-    /// True if `token` was lately found to be no account's.
+    /// True if `token` was recently found to belong to no account.
     pub(crate) fn contains(&self, token: &Secret) -> bool {
         let looked_up_at = self.0.lock().get(&name_in_store(token)).copied();
         looked_up_at.is_some_and(|at| at.elapsed() < MEMORY)
     }
 
-    /// A look-up that began at `looked_up_at` found `token` to be no account's, and the store failed at no account.
+    /// Notes that a look-up that began at `looked_up_at` found `token` at no account, without a failure of the store.
     pub(crate) fn note(&self, token: &Secret, looked_up_at: Moment) {
         let mut unknown = self.0.lock();
         if unknown.len() >= CAPACITY {

@@ -1,11 +1,10 @@
-//! What the renewals of token and ticket have in common: single flights, measuring, exponential back-off with jitter.
+//! What the renewals of token and tickets have in common: single flight, metrics, exponential back-off with jitter.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::credential::{Credential, Jitter, Kind, Trigger, Unavailable};
 use super::parameters::Parameters;
@@ -14,7 +13,7 @@ use crate::account::AppId;
 use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
-use crate::wechat::{CHANGING_WAY_OUT, CallError, ErrCode, Meaning, RefusedAddresses};
+use crate::wechat::{CHANGING_ADDRESS, CallError, ErrCode, Meaning, RefusedAddresses};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
 pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
@@ -23,12 +22,12 @@ pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
 pub(super) struct Renewals {
     app_id: AppId,
     kind: Kind,
-    /// One at a time, and one apart from the others.
+    /// At most one that respects the back-off (`false`), and one of an operator's that does not (`true`).
     flights: Arc<SingleFlight<bool, Outcome>>,
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
-    /// Why the last one obtained nothing, if it did not.
+    /// Why the last one failed, if it did.
     last_failure: Mutex<Option<Unavailable>>,
     refused_addresses: RefusedAddresses,
     reports: Reports,
@@ -48,20 +47,19 @@ impl Renewals {
         }
     }
 
-    /// Waits for the renewal that is running, apart from the others or not, or starts `renewal`. It is a task of its
-    /// own, so no caller that hangs up can cancel it (C11).
-    pub(super) async fn join_or_start<F>(&self, apart: bool, renewal: impl FnOnce() -> F) -> Outcome
+    /// Waits for the renewal that is running, or starts `renewal`. It is a task of its own, so no caller that hangs up
+    /// can cancel it (C11). One that `ignores_backoff` joins only another one that does.
+    pub(super) async fn join_or_start<F>(&self, ignores_backoff: bool, renewal: impl FnOnce() -> F) -> Outcome
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let start = || renewal().in_current_span();
-        let (pending, _) = self.flights.join_or_start(&apart, &self.tasks, start);
+        let (pending, _) = self.flights.join_or_start(&ignores_backoff, &self.tasks, renewal);
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))
     }
 
-    /// Does `renewing`, traced and counted. `before` is what was in use until now.
+    /// Runs `renewing`, traced and counted. `before` is what is in use until now.
     pub(super) async fn measured(
         &self,
         trigger: Trigger,
@@ -86,21 +84,22 @@ impl Renewals {
         outcome
     }
 
-    /// Why the last one obtained nothing, if it did not.
+    /// Why the last one failed, if it did.
     pub(super) fn last_failure(&self) -> Option<Unavailable> {
         self.last_failure.lock().clone()
     }
 
-    /// WeChat is not called, for the reason in `why`, which is logged once as long as it stays the same.
+    /// The failure of a renewal that does not call WeChat because of `why`, which is logged once while it stays the
+    /// same.
     pub(super) fn not_tried(&self, why: String) -> Unavailable {
         if self.last_failure().is_none_or(|last| last.reason != why) {
-            // What is in the way has had its own warning.
-            tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "no credential is asked for: {why}");
+            // The cause has been logged as a warning of its own.
+            tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "WeChat is not asked for a credential: {why}");
         }
         Unavailable::soon(why)
     }
 
-    /// The call failed; reports it, and backs off for as long as `meaning` asks for (C9), but for `pace` at least.
+    /// Reports a call that failed, and backs off for as long as `meaning` demands (C9), but at least for `pace`.
     pub(super) fn failed(&self, error: &CallError, meaning: fn(ErrCode) -> Meaning, pace: Duration) -> Unavailable {
         let errcode = error.errcode();
         let severity = match errcode.map_or(Meaning::Busy, meaning) {
@@ -108,13 +107,14 @@ impl Renewals {
             Meaning::DayQuota | Meaning::MinuteQuota => Severity::Quota,
             Meaning::Busy | Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => Severity::Passing,
         };
-        let way_out = error
+        let all_refused = error
             .refused_address()
             .and_then(|address| self.refused_addresses.note(address));
-        let (error_text, cure) = match way_out {
+        let (error_text, cure) = match all_refused {
             Some(all) => {
-                let text = format!("{error}; within an hour WeChat has refused {all}: the way out is not fixed");
-                (text, Some(CHANGING_WAY_OUT.to_owned()))
+                let text =
+                    format!("{error}; within an hour WeChat has refused {all}: the outgoing address is not fixed");
+                (text, Some(CHANGING_ADDRESS.to_owned()))
             }
             None => (error.to_string(), error.cure(meaning)),
         };
@@ -136,48 +136,48 @@ impl Renewals {
 /// How severe a failure is; it decides the wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// It may be over in a moment.
+    /// It may soon be over.
     Passing,
-    /// It lasts a minute at least.
+    /// It lasts at least a minute.
     Quota,
     /// It lasts until an operator acts; WeChat takes up to ten minutes to notice that.
     Operator,
     /// WeChat rejects a new token, perhaps because another system replaces ours as fast as we obtain them.
     Takeover,
-    /// WeChat issues the token again that it has just rejected.
+    /// WeChat issues again the token that it has just rejected.
     Reissued,
 }
 
-/// Consecutive rejected new tokens attributed to chance; they cause no wait.
+/// So many new tokens rejected in a row are attributed to chance, and cause no wait.
 const BY_CHANCE: u32 = 3;
 
 impl Severity {
-    /// The wait after so many failures in a row before this one.
+    /// The wait after a failure that `failures` others have preceded without a success between them.
     fn wait(self, failures: u32) -> Duration {
         let (free, first, longest) = match self {
             Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
             Severity::Quota => (0, Duration::from_mins(1), Duration::from_mins(10)),
             Severity::Operator => (0, Duration::from_secs(10), Duration::from_mins(10)),
-            // At the longest as long as a token lives: then WeChat must issue another one. With that, a whole day of
-            // rejections costs less than a tenth of the default `daily_token_calls`.
+            // At most the life of a token, after which WeChat must issue another one. So a whole day of rejections
+            // costs less than a tenth of the default `daily_token_calls`.
             Severity::Takeover | Severity::Reissued => (BY_CHANCE, Duration::from_secs(1), Duration::from_hours(2)),
         };
-        let doublings = failures.checked_sub(free).map(|n| 1 << n.min(16));
-        doublings.map_or(Duration::ZERO, |n| first.saturating_mul(n).min(longest))
+        let factor = failures.checked_sub(free).map(|doublings| 1 << doublings.min(16));
+        factor.map_or(Duration::ZERO, |factor| first.saturating_mul(factor).min(longest))
     }
 }
 
-/// A failure this long after the wait of the one before counts as the first. After a longer wait it takes as long as
-/// that, so that waits go on growing if each failure comes some time after the wait.
+/// Failures are forgotten when this time, or that of the last wait if it was longer, has passed since the end of that
+/// wait. So waits continue to grow even if each failure comes some time after the wait.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
-/// Counts the failures in a row of one kind of call of one account, and refuses attempts until the wait is over.
+/// Counts consecutive failures of one kind of call of one account, and refuses attempts until the wait is over.
 pub(super) struct Backoff {
     run: Mutex<Option<FailureRun>>,
     jitter: Jitter,
 }
 
-/// Failures in a row.
+/// Consecutive failures.
 struct FailureRun {
     failures: u32,
     until: Moment,
@@ -224,7 +224,7 @@ impl Backoff {
         self.fail_with_pace(severity, why, Duration::ZERO)
     }
 
-    /// The same with a wait of `pace` at least.
+    /// The same, with a wait of at least `pace`.
     fn fail_with_pace(&self, severity: Severity, why: Unavailable, pace: Duration) -> Unavailable {
         let mut state = self.run.lock();
         let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
@@ -238,13 +238,13 @@ impl Backoff {
         state.insert(FailureRun::new(failures + 1, wait, why)).why.clone()
     }
 
-    /// Failures in a row so far.
+    /// The number of consecutive failures so far.
     pub(super) fn failures(&self) -> u32 {
         self.run.lock().as_ref().map_or(0, |run| run.failures)
     }
 
-    /// Waits for `wait` after so many failures, as another replica does that has had the last of them.
-    pub(super) fn wait_with_another(&self, failures: u32, wait: Duration, why: Unavailable) -> Unavailable {
+    /// Takes over another replica's `wait`, and its number of failures if that is higher.
+    pub(super) fn adopt_wait(&self, failures: u32, wait: Duration, why: Unavailable) -> Unavailable {
         let mut state = self.run.lock();
         let so_far = state.as_ref().map_or(0, |run| run.failures);
         let run = FailureRun::new(so_far.max(failures), wait, why);

@@ -55,7 +55,6 @@ impl CredentialMetrics {
 
 /// How a failed renewal is logged.
 pub(super) struct FailureLog {
-    /// What is wrong.
     pub(super) text: String,
     /// What an operator can do about it, if WeChat has refused.
     pub(super) cure: Option<String>,
@@ -117,7 +116,7 @@ impl Reports {
         self.note(with_error(entry, error));
     }
 
-    /// WeChat rejects what it has issued just now, as `why` says.
+    /// WeChat rejects the tokens that it has just issued, as `why` says.
     pub(super) fn tokens_rejected(&self, why: &Unavailable) {
         tracing::warn!(
             app_id = %self.app_id,
@@ -128,7 +127,7 @@ impl Reports {
         );
     }
 
-    /// `token` died long before its end, and no replica of ours replaced it (C5).
+    /// `token` was rejected long before it expired, and no replica of ours replaced it (C5).
     pub(super) fn foreign_invalidation(&self, token: &Credential) {
         const WHY: &str = "another system fetched a token with this AppSecret";
         let left = token.remaining();
@@ -179,21 +178,20 @@ impl Reports {
             .inc();
     }
 
-    /// The credential in use ends in `remaining`.
+    /// The credential in use expires in `remaining`.
     pub(super) fn expires_in(&self, kind: Kind, remaining: Duration) {
         if kind == Kind::CardTicket {
-            // It ends without harm if nobody asks for it, so it must set off no alert.
+            // It may expire if no client asks for it, so it must not set off an alert.
             return;
         }
-        let ends = SystemTime::now() + remaining;
-        let ends = ends.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let expires_at = SystemTime::now() + remaining;
+        let seconds = expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         self.metrics
             .expiry
             .with_label_values(&[self.app_id.as_str(), kind.label()])
-            .set(ends);
+            .set(seconds);
     }
 
-    /// The number of token calls made today.
     pub(super) fn token_calls(&self, calls: u64) {
         self.metrics
             .calls_today
@@ -211,7 +209,7 @@ fn entry_about(credential: &Credential, event: Event, kind: Kind) -> JournalEntr
     }
 }
 
-/// `entry` with what `error` says: WeChat's refusal in its own words, or why there is no answer.
+/// `entry` with the text of `error`: WeChat's refusal in its own words, or why there is no answer.
 fn with_error(entry: JournalEntry, error: &CallError) -> JournalEntry {
     let reason = match error {
         CallError::Refused { message, .. } => message.clone(),

@@ -18,8 +18,8 @@ use crate::settings::TokenApi;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 
-/// How long a ticket for cards is renewed after a client has asked for it: longer than clients keep it.
-const ASKED_LATELY: Duration = Duration::from_hours(3);
+/// How long the ticket for cards is renewed after a client has asked for it: longer than clients keep one.
+const ASKED_RECENTLY: Duration = Duration::from_hours(3);
 
 /// One of an account's tickets.
 pub(super) struct Ticket {
@@ -41,13 +41,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The ticket for pages.
     pub(super) fn for_pages(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::JsapiTicket, "jsapi", asked_key)
     }
 
-    /// The ticket for cards.
     pub(super) fn for_cards(parameters: &Parameters, token: Arc<Token>) -> Self {
         let asked_key = keys::CARD_TICKET_ASKED.of_account(&parameters.app_id);
         Self::new(parameters, token, Kind::CardTicket, "wx_card", asked_key)
@@ -64,7 +62,7 @@ impl Ticket {
             kind,
             wechat_name,
             last_asked: Mutex::default(),
-            slot: Slot::new(parameters, kind),
+            slot: Slot::new(parameters, kind, None),
             renewals: Renewals::new(parameters, kind),
             token,
             issuer: Arc::clone(&parameters.issuer),
@@ -84,16 +82,16 @@ impl Ticket {
         }
     }
 
-    /// The ticket, which is kept for a while from now on.
+    /// The ticket, which is then renewed for [`ASKED_RECENTLY`].
     pub(super) async fn get_and_keep(self: &Arc<Self>) -> Outcome {
         *self.last_asked.lock() = Some(Moment::now());
         self.get().await
     }
 
-    /// Whether somebody has asked for it lately.
+    /// True if a client has asked for it recently.
     pub(super) fn is_asked_for(&self) -> bool {
         let last = *self.last_asked.lock();
-        last.is_some_and(|at| at.elapsed() < ASKED_LATELY)
+        last.is_some_and(|at| at.elapsed() < ASKED_RECENTLY)
     }
 
     /// Renews the ticket, or waits for the renewal that is running.
@@ -102,8 +100,8 @@ impl Ticket {
             let ticket = Arc::clone(self);
             async move { ticket.run_renewal(trigger).await }
         };
-        let apart = trigger == Trigger::Operator && self.renewals.backoff.refusal().is_some();
-        self.renewals.join_or_start(apart, start).await
+        let ignores_backoff = trigger == Trigger::Operator && self.renewals.backoff.refusal().is_some();
+        self.renewals.join_or_start(ignores_backoff, start).await
     }
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
@@ -117,8 +115,8 @@ impl Ticket {
         self.renewals.measured(trigger, before, renewing).await
     }
 
-    /// Asks WeChat for the ticket, with a token that it accepts. If the token has to be renewed for that, the lock is
-    /// free again by then.
+    /// Asks WeChat for the ticket, with a token that it accepts. If the token has to be renewed for that, this renewal
+    /// has already released the lock.
     async fn fetch_with_token(&self, trigger: Trigger) -> Outcome {
         match self.token.lend(|token| self.fetch(trigger, token)).await {
             Ok(outcome) => outcome,
@@ -173,8 +171,8 @@ impl Ticket {
         Ok(Ok(ticket))
     }
 
-    /// If a ticket is only due because of its age, and another replica has asked WeChat about it lately and got the
-    /// same one: nothing to do before its mark ends.
+    /// The ticket in use, if its renewal is due only because of its age, and another replica has recently asked WeChat
+    /// for it. It is kept until that replica's mark expires.
     async fn asked_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let held = self.slot.usable().filter(|_| trigger == Trigger::Aged)?;
         let mark = self.mark_left().await?;
@@ -186,7 +184,7 @@ impl Ticket {
         Some(ticket)
     }
 
-    /// The reason to renew now, or `None` if none is due.
+    /// The reason to renew now; `None` if no renewal is due.
     pub(super) fn due(&self) -> Option<Trigger> {
         if self.renewals.backoff.refusal().is_some() {
             return None;
@@ -200,13 +198,13 @@ impl Ticket {
     }
 
     async fn mark_as_asked(&self) {
-        // A bit less than the age at which tickets are due, so that the mark is gone by then.
+        // A bit less than the age at which tickets are due, so that the mark has expired by then.
         let ttl = self.policy.settings.ticket_max_age.mul_f64(0.9);
         // If the store fails here, another replica makes one more call for the ticket.
         let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
     }
 
-    /// How long it is still marked that a replica has asked WeChat for the ticket lately, if it is.
+    /// The remaining TTL of the mark that a replica has asked WeChat for the ticket recently, if there is one.
     async fn mark_left(&self) -> Option<Duration> {
         self.store.get(&self.asked_key).await.ok()??.ttl
     }

@@ -1,12 +1,13 @@
-//! A limit on the time in which nothing moves, for requests whose bodies may take any time.
+//! A limit on the time without activity, for requests whose bodies may take any time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// When a chunk of a body last moved.
+/// When a chunk of a body was last sent or received.
 #[derive(Clone)]
 pub(crate) struct LastActivity(Arc<Mutex<Instant>>);
 
@@ -17,17 +18,13 @@ impl Default for LastActivity {
 }
 
 impl LastActivity {
-    fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// `body`, whose chunks and whose end count as activity.
     pub(crate) fn watch<S: Stream + Unpin>(&self, mut body: S) -> impl Stream<Item = S::Item> + use<S> {
         let activity = self.clone();
         stream::poll_fn(move |cx| {
             let next = body.poll_next_unpin(cx);
             if next.is_ready() {
-                *activity.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                *activity.0.lock() = Instant::now();
             }
             next
         })
@@ -37,11 +34,11 @@ impl LastActivity {
     pub(crate) async fn or_stalled<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
         loop {
-            let ends = self.get() + limit;
+            let deadline = *self.0.lock() + limit;
             tokio::select! {
                 outcome = &mut work => return Some(outcome),
-                () = sleep_until(ends) => {
-                    if self.get() + limit <= Instant::now() {
+                () = sleep_until(deadline) => {
+                    if *self.0.lock() + limit <= Instant::now() {
                         return None;
                     }
                 }

@@ -1,4 +1,5 @@
-//! Errors of requests, without their URLs; of certificates that are not accepted, what is wrong and what to do about it.
+//! Errors of requests, without their URLs; what is wrong with a certificate that is not accepted, and what to do about
+//! it.
 
 use std::error::Error;
 use std::io;
@@ -47,7 +48,7 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
 
 /// What may be wrong with a certificate.
 struct Problem {
-    /// What rustls calls it.
+    /// A part of rustls' text.
     mark: &'static str,
     wrong: &'static str,
     /// What an operator can do.
@@ -111,7 +112,7 @@ const PROBLEMS: [Problem; 10] = [
 
 /// What is wrong with the certificate that `error` is about, if it is about one, and what to do.
 ///
-/// It is read from rustls' words, because some libraries keep no more of an error than its text.
+/// It is recognised by rustls' text, because some libraries keep no more of an error.
 pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'static str)> {
     let mut texts = chain(error).map(ToString::to_string);
     let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
@@ -124,14 +125,14 @@ pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'s
     Some((format!("{wrong}{detail}"), cure))
 }
 
-/// What to do about a failure, if its text has come from [`certificate_problem`]: the errors of other modules keep the
-/// text alone.
+/// What to do about a failure, if its text came from [`certificate_problem`]: the errors of other modules keep only the
+/// text.
 pub fn certificate_cure(text: &str) -> Option<&'static str> {
     let problem = PROBLEMS.iter().find(|problem| text.contains(problem.wrong))?;
     Some(problem.cure)
 }
 
-/// `error` and what has caused it, in turn.
+/// `error`, its cause, the cause of that, and so on.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         // `source()` of an io::Error skips the error that it wraps.

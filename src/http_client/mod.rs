@@ -21,19 +21,19 @@ pub use error::{ReadError, SendError, cause, certificate_cure, certificate_probl
 use crate::settings::values::HttpProxy;
 use crate::settings::{self, UnusableSetting};
 
-/// Longer than any request, for one that is limited by the time in which nothing moves ([`LastActivity`]).
+/// Longer than any request takes, for one that is limited by the time without activity ([`LastActivity`]).
 pub(crate) const NO_LIMIT: Duration = Duration::from_hours(24);
 
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_mins(1);
 
-/// Addresses at which a cloud gives a machine its role: no proxy can reach them for us.
+/// Addresses at which a cloud gives a machine its role, which can't be reached through a proxy.
 const MACHINE_ROLE: [&str; 2] = ["169.254.0.0/16", "fd00:ec2::/32"];
 
 /// The setting to correct if a proxy can't be used.
 const PROXY: &str = "http_client.proxy";
 
-/// The schemes of proxies that the client uses.
+/// The schemes of proxies that the client supports.
 const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks5h", "socks5", "socks4a", "socks4"];
 
 /// A client whose connections fail after `connect_timeout`, DNS, proxy and TLS included. Each of a host's
@@ -83,7 +83,7 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
         HttpProxy::Never => Ok(Vec::new()),
         HttpProxy::Through(url) => {
             let proxy = Proxy::all(url.expose()).map_err(|_| {
-                // It is not shown, since it may contain a password.
+                // The URL is not shown, since it may contain a password.
                 UnusableSetting::new(PROXY, "the proxy's URL can't be used")
             })?;
             Ok(vec![proxy.no_proxy(NoProxy::from_string(&direct))])
@@ -113,7 +113,7 @@ fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
     for (name, new) in variables {
         if let Some(text) = variable(name) {
             let proxy = usable_proxy(&text).and_then(|url| new(url).ok()).ok_or_else(|| {
-                // Its value may hold a password.
+                // The value is not shown, since it may contain a password.
                 let problem = format!(
                     "{name} in the environment is not the URL of a proxy that can be used ({}); correct it, or set {PROXY}",
                     PROXY_SCHEMES.join(", ")
@@ -126,8 +126,8 @@ fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
     Ok(proxies)
 }
 
-/// The URL of a proxy in the environment, which may be without a scheme. `None` if the client would ignore it and
-/// connect directly.
+/// The URL of a proxy in the environment, where it may have no scheme. `None` if the client would ignore it and connect
+/// directly.
 fn usable_proxy(text: &str) -> Option<Url> {
     let url = match Url::parse(text) {
         Ok(url) if url.has_host() => url,
@@ -152,8 +152,8 @@ fn host_of(entry: &str) -> &str {
     }
 }
 
-/// An environment variable, in upper or lower case. Bytes that are not UTF-8 become replacement characters, since a
-/// proxy must not be taken for none.
+/// An environment variable, in upper or lower case. Bytes that are not UTF-8 become replacement characters, so that
+/// such a proxy is an error and not ignored.
 fn variable(name: &str) -> Option<String> {
     let spellings = [name.to_owned(), name.to_lowercase()];
     let values = spellings.iter().filter_map(std::env::var_os);

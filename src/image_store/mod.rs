@@ -31,36 +31,37 @@ pub struct Picture {
     pub kind: Kind,
     /// Its length in bytes, if WeChat announced it; `body` then has that many or ends in an error.
     pub length: Option<u64>,
-    /// Its bytes as they arrive, in chunks of at most [`Picture::MAX_CHUNK`]. After an error in here the
-    /// store must leave nothing behind.
+    /// Its bytes as they arrive, in chunks of at most [`Picture::MAX_CHUNK`]. If this ends in an error, the store must
+    /// leave nothing behind.
     pub body: BoxStream<'static, io::Result<Bytes>>,
 }
 
 impl Picture {
     /// The longest chunk of a body, in bytes.
     ///
-    /// The HTTP client reads up to about 400 KiB at once. Its sending side stops taking chunks when it has that
-    /// much to send, and counts only after it took one: shorter chunks keep it from holding twice as much, for
-    /// each upload (M2). 64 KiB is also a good size of a write to a file.
+    /// The HTTP client reads up to about 400 KiB at once. Its sending side stops taking chunks once it has that much to
+    /// send, but it checks only after it has taken one: shorter chunks keep it from holding twice as much for each
+    /// upload (M2). 64 KiB is also a good size for writes to a file.
     pub const MAX_CHUNK: usize = 64 * 1024;
 }
 
 /// How a store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreFailure {
-    /// It failed in a way that may pass: it could not be reached, the connection broke, or it said that it can't now.
+    /// It failed in a way that may be temporary: it could not be reached, the connection broke, or it said that it
+    /// can't store anything now.
     #[error("the image store failed: {0}")]
     Broken(String),
     /// It did not answer in time.
     #[error("the image store did not answer in time")]
     TimedOut,
-    /// It answered with a refusal, and would again; the text has no secret of ours in it.
+    /// It refused, and would do so again; the text has no secret of ours in it.
     #[error("the image store refused: {0}")]
     Refused(String),
 }
 
 impl StoreFailure {
-    /// Whether another attempt may succeed.
+    /// True if another attempt may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Broken(_) | Self::TimedOut => true,
@@ -68,7 +69,7 @@ impl StoreFailure {
         }
     }
 
-    /// What an answer with `status` means, other than success; `text` says more about it.
+    /// The failure that an answer with `status` means; `text` describes it.
     fn answered(status: StatusCode, text: String) -> Self {
         let passes = [
             StatusCode::REQUEST_TIMEOUT,
@@ -86,16 +87,15 @@ impl StoreFailure {
 /// A place for pictures.
 #[async_trait]
 pub trait ImageStore: Send + Sync {
-    /// Stores `picture` whole under a new random name and returns its URL, or leaves nothing behind, also
-    /// if the future is dropped before it ends.
+    /// Stores the whole `picture` under a new random name and returns its URL, or leaves nothing behind, even if the
+    /// future is dropped.
     async fn put(&self, picture: Picture) -> Result<String, StoreFailure>;
 
     /// Checks whether pictures can be stored, as far as that is possible without storing one. The caller
     /// limits the wait.
     async fn probe(&self) -> Result<(), StoreFailure>;
 
-    /// Reads the picture at `url`, which this store has returned, and removes it; `None` if the store can't
-    /// do that.
+    /// Reads the picture at `url`, which this store has returned, and removes it; `None` if the store can't do that.
     async fn take_back(&self, _url: &str) -> Result<Option<Bytes>, StoreFailure> {
         Ok(None)
     }

@@ -32,7 +32,7 @@ impl ImageName {
         hex.then_some(Self { text, kind })
     }
 
-    /// The name that `text`, say a URL, ends with.
+    /// The name at the end of `text`, which may be a URL.
     pub fn at_end_of(text: &str) -> Option<Self> {
         let start = text.rfind('.')?.checked_sub(Self::DIGITS)?;
         Self::parse(text.get(start..)?)

@@ -14,12 +14,12 @@ use super::page_url::PageUrl;
 #[serde(try_from = "String", into = "String")]
 pub struct JsDomain {
     host: String,
-    /// Empty, or `/` and at least one character, without a slash at its end.
+    /// Empty, or `/` and at least one character, without a trailing slash.
     path: String,
 }
 
 impl JsDomain {
-    /// Whether `page` is under this domain.
+    /// True if `page` is under this domain.
     pub fn covers(&self, page: &PageUrl<'_>) -> bool {
         self.covers_host(page.host()) && self.covers_path(page.path())
     }
@@ -29,7 +29,7 @@ impl JsDomain {
         &self.host
     }
 
-    /// Whether `other` covers every page that this one covers.
+    /// True if `other` covers every page that this one covers.
     pub fn is_under(&self, other: &Self) -> bool {
         other.covers_host(&self.host) && other.covers_path(&self.path)
     }
@@ -78,8 +78,8 @@ impl TryFrom<String> for JsDomain {
     }
 }
 
-/// What to write instead of a domain that is not in ASCII: the host's `xn--` form and the path percent-encoded, as browsers
-/// have them. `None` if it is in ASCII, or there is no such form.
+/// The ASCII form of a domain, as browsers write it: the host in its `xn--` form, and the path percent-encoded. `None`
+/// if the domain is in ASCII, or has no such form.
 fn ascii_form(host: &str, path: &str) -> Option<String> {
     if host.is_ascii() && path.is_ascii() {
         return None;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn unicode_entry_is_refused_with_its_ascii_form() {
-        let told = |entry: &str| JsDomain::try_from(entry.to_owned()).unwrap_err();
+        let problem = |entry: &str| JsDomain::try_from(entry.to_owned()).unwrap_err();
         for (entry, ascii) in [
             ("例子.cn", "xn--fsqu00a.cn"),
             ("h5.例子.中国/mp", "h5.xn--fsqu00a.xn--fiqs8s/mp"),
@@ -177,18 +177,18 @@ mod tests {
             ("example.com/活动", "example.com/%E6%B4%BB%E5%8A%A8"),
         ] {
             assert!(
-                told(entry).starts_with(&format!("expected \"{ascii}\"")),
+                problem(entry).starts_with(&format!("expected \"{ascii}\"")),
                 "{}",
-                told(entry)
+                problem(entry)
             );
             assert!(JsDomain::try_from(ascii.to_owned()).is_ok(), "{ascii}");
         }
         assert!(
-            told("例 子.cn").contains("such as \"example.com\""),
+            problem("例 子.cn").contains("such as \"example.com\""),
             "{}",
-            told("例 子.cn")
+            problem("例 子.cn")
         );
-        assert!(told("https://例子.cn").contains("without a scheme"));
+        assert!(problem("https://例子.cn").contains("without a scheme"));
     }
 
     proptest! {

@@ -1,11 +1,11 @@
-//! The URL of the page to sign, exactly as the browser has it.
+//! The URL of the page to sign, exactly as in the browser.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// A page's URL: absolute, `http` or `https`, with a host and without a fragment. Otherwise it is byte for byte what the
-/// page sent, because WeChat checks the signature of exactly that: nothing is normalised.
+/// A page's URL: absolute, `http` or `https`, with a host and without a fragment. Otherwise it is byte for byte what
+/// the page sent, because WeChat checks the signature of exactly that: nothing is normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageUrl<'a> {
     text: &'a str,
@@ -31,7 +31,7 @@ pub enum UrlProblem {
     /// It was percent-encoded this many times.
     #[error("url is encoded {}, which is too often: call encodeURIComponent(location.href.split('#')[0]) exactly once", times(*.0))]
     EncodedTooOften(usize),
-    /// It has bytes that no browser's `location.href` has.
+    /// It has bytes that occur in no browser's `location.href`.
     #[error("url has bytes that no page's URL has: send encodeURIComponent(location.href.split('#')[0])")]
     NotAPageUrl,
     /// It was sent unencoded, so that a part of its query became parameters of the request.
@@ -45,7 +45,7 @@ impl<'a> PageUrl<'a> {
     /// The longest URL that is signed, in bytes.
     pub const MAX_LEN: usize = 8 * 1024;
 
-    /// Parses `text`, which is decoded once, as a page's URL; everything from the first `#` on is dropped.
+    /// Parses `text`, which has been decoded once, as a page's URL. Everything from the first `#` on is dropped.
     pub fn parse(text: &'a str) -> Result<Self, UrlProblem> {
         if text.trim().is_empty() {
             return Err(UrlProblem::Missing);
@@ -95,7 +95,7 @@ fn strip_scheme(text: &str) -> Option<&str> {
         .find_map(|scheme| strip_ignoring_case(text, scheme))
 }
 
-/// How many times a URL was encoded, if `text`, which is decoded once, is still encoded.
+/// How many times a URL was encoded, if `text`, which has been decoded once, is still encoded.
 fn times_encoded(text: &str) -> Option<usize> {
     let rest = ["https", "http"]
         .into_iter()
@@ -107,7 +107,7 @@ fn times_encoded(text: &str) -> Option<usize> {
         .map(|layers| layers + 1)
 }
 
-/// What follows `sign` at the start of `text`, and how often `sign` is escaped there: 0 for `:`, 1 for `%3A`, 2 for `%253A`.
+/// How often `sign` is escaped at the start of `text` (0 for `:`, 1 for `%3A`, 2 for `%253A`), and what follows it.
 fn strip_escaped<'a>(text: &'a str, sign: char, digits: &str) -> Option<(usize, &'a str)> {
     if let Some(rest) = text.strip_prefix(sign) {
         return Some((0, rest));
@@ -162,9 +162,9 @@ pub struct QueryParams<'a> {
 impl<'a> QueryParams<'a> {
     /// Reads `query`, the raw query string without its `?`.
     ///
-    /// A `+` stays a `+`. If a page forgets `encodeURIComponent`, `url` has a literal `?`, and what follows its first `&`
-    /// arrives as parameters of this request. WeChat would refuse a signature of the rest, so this is an error that names
-    /// the first parameter lost. Extra parameters beside an encoded `url` (cache busters) are ignored.
+    /// A `+` stays a `+`. If a page forgets `encodeURIComponent`, `url` has a literal `?`, and what follows its first
+    /// `&` arrives as parameters of this request. WeChat would refuse a signature of the truncated URL, so this is an
+    /// error that names the first lost parameter. Other parameters beside an encoded `url` (cache busters) are ignored.
     pub fn parse(query: &'a str) -> Result<Self, UrlProblem> {
         let mut url = None;
         let mut app_id = None;
@@ -172,7 +172,7 @@ impl<'a> QueryParams<'a> {
         for piece in query.split('&') {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
             match name {
-                // The second one is the page's own, unencoded.
+                // The second `appId` is a parameter of the unencoded page URL.
                 "appId" if spilling && app_id.is_some() => return Err(UrlProblem::Spilled(name.to_owned())),
                 "appId" => app_id = app_id.or(Some(value)),
                 _ if spilling => return Err(UrlProblem::Spilled(printable(name))),
@@ -197,7 +197,7 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());
     }
-    // With its final capacity, so that it is not reallocated while it grows.
+    // Allocated with its full capacity, so that it does not grow.
     let mut bytes = Vec::with_capacity(text.len());
     bytes.extend(percent_decode_str(text));
     String::from_utf8(bytes).ok().map(Cow::Owned)
@@ -285,8 +285,11 @@ mod tests {
             ("https%3A%2F%2Fa.cn", "url is encoded twice, "),
             ("https%253A%252F%252Fa.cn", "url is encoded 3 times, "),
         ] {
-            let told = PageUrl::parse(text).unwrap_err().to_string();
-            assert!(told.starts_with(words) && told.contains("exactly once"), "{told}");
+            let message = PageUrl::parse(text).unwrap_err().to_string();
+            assert!(
+                message.starts_with(words) && message.contains("exactly once"),
+                "{message}"
+            );
         }
     }
 

@@ -3,8 +3,8 @@
 use super::page_url::PageUrl;
 use crate::words::Words;
 
-/// What `url` has that no browser's `location.href` has. It is signed byte for byte as it was sent, but WeChat checks the
-/// signature against the URL that is open, in which these characters are encoded.
+/// Characters in `url` that occur in no browser's `location.href`. The URL is signed byte for byte as it was sent, but
+/// WeChat checks the signature against the URL that is open, in which these characters are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UrlWarning {
     /// The host is in Unicode.

@@ -57,7 +57,7 @@ pub(crate) const TOKEN_REJECTED_TTL: Duration = Duration::from_mins(144);
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
-/// What is written to try the store's operations expires even if the process crashes.
+/// The key with which the store's operations are tried expires even if the process crashes.
 pub(crate) const CHECK_TTL: Duration = Duration::from_mins(1);
 /// A replica that crashed is not shown for longer.
 pub(crate) const REPLICA_TTL: Duration = Duration::from_secs(15);
@@ -97,10 +97,10 @@ keys! {
     /// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
     LOCK: "weChatApiToken:{app_id}", Text, Life::Setting("credentials.lock_ttl"),
         "credentials, for the length of a renewal";
-    /// WeChat was asked for the ticket lately.
+    /// WeChat was asked for the ticket recently.
     TICKET_ASKED: "wxgate:ticket_asked:{app_id}", Text, Life::Setting("credentials.ticket_max_age"),
         "credentials, after a call for the ticket";
-    /// WeChat was asked for the ticket for cards lately.
+    /// WeChat was asked for the ticket for cards recently.
     CARD_TICKET_ASKED: "wxgate:ticket_asked:{app_id}:wx_card", Text, Life::Setting("credentials.ticket_max_age"),
         "credentials, after a call for the ticket for cards";
     /// The day's token calls of all replicas.
@@ -118,7 +118,7 @@ keys! {
     /// WeChat rejects the tokens that it issues: how often in a row.
     TOKEN_REJECTED: "wxgate:token_rejected:{app_id}", Text, Life::AtMost(TOKEN_REJECTED_TTL),
         "credentials, when WeChat rejects a new token, until the next token call is due";
-    /// What the last probe of a suspected token has found.
+    /// What the last probe of a suspected token found.
     PROBE: "wxgate:probe:{app_id}", Text, Life::AtMost(PROBE_TTL),
         "credentials, when a client suspects that its token is dead";
     /// A token that clients may have been given. It lives as long as the longest life that one of them was promised.
@@ -136,13 +136,13 @@ keys! {
     /// The lease on storing a picture: a random owner. The outer braces are part of the name.
     MEDIA_LOCK: "wxgate:media-lock:{wxgate:media:{app_id}:{media_id}}", Text, Life::AtMost(MEDIA_LOCK_TTL),
         "upload, for the length of an upload";
-    /// A replica that lives: its version, and when it started.
+    /// A running replica: its version, and when it started.
     REPLICA: "wxgate:replica:{replica}", Text, Life::AtMost(REPLICA_TTL),
         "replicas, every few seconds; removed at a clean end";
-    /// The names of the replicas that have started lately, and of those that still run.
+    /// The names of the replicas that have started recently, and of those that still run.
     REPLICAS: "wxgate:replicas", Stream, Life::Entries(REPLICA_ENTRIES),
         "replicas, at the start and every hour";
-    /// The key with which a gateway, and `wxgate check`, try whether Redis takes their commands.
+    /// The key with which gateways and `wxgate check` try whether Redis accepts their commands.
     CHECK: "wxgate:check:{id}", Text, Life::AtMost(CHECK_TTL),
         "store and check, which remove it again";
 }

@@ -14,7 +14,8 @@ use super::{Claim, Entry, Health, SharedStore, StoreError, counts_as_none};
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
 
-/// A [`SharedStore`] in this process. Its clock is tokio's, so a test can move it, but for suspensions.
+/// A [`SharedStore`] in this process. Its clock is tokio's, plus the time that the machine was suspended, so tests can
+/// move it.
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -46,24 +47,10 @@ impl State {
         self.values.insert(key.to_owned(), (value, now + ttl));
     }
 
-    /// The value at `key`, unless it counts as none.
-    fn made(&self, key: &str) -> Option<&str> {
-        let (value, _) = self.live(key)?;
-        Some(value.as_str()).filter(|value| !counts_as_none(value))
-    }
-
     fn compare_and_set(&mut self, key: &str, expected: Option<&str>, value: &str, ttl: Duration) -> bool {
         let same = self.live(key).map(|(value, _)| value.as_str()) == expected;
         if same {
             self.write(key, value.to_owned(), ttl);
-        }
-        same
-    }
-
-    fn compare_and_delete(&mut self, key: &str, expected: &str) -> bool {
-        let same = self.live(key).is_some_and(|(value, _)| value == expected);
-        if same {
-            self.values.remove(key);
         }
         same
     }
@@ -93,13 +80,18 @@ impl SharedStore for MemoryStore {
     }
 
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
-        Ok(self.state.lock().compare_and_delete(key, expected))
+        let mut state = self.state.lock();
+        let same = state.live(key).is_some_and(|(value, _)| value == expected);
+        if same {
+            state.values.remove(key);
+        }
+        Ok(same)
     }
 
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
         let mut state = self.state.lock();
-        if let Some(value) = state.made(key) {
-            return Ok(Claim::Made(value.to_owned()));
+        if let Some((value, _)) = state.live(key).filter(|(value, _)| !counts_as_none(value)) {
+            return Ok(Claim::Exists(value.clone()));
         }
         if !state.compare_and_set(lock, None, owner, lock_ttl) {
             return Ok(Claim::Theirs);

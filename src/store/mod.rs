@@ -23,13 +23,14 @@ pub const MAX_VALUE: usize = 8 * 1024;
 /// A value and its remaining life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// As it was written, but for [`MAX_VALUE`]; what is not UTF-8 is replaced by U+FFFD.
+    /// As it was written, except that it is cut after [`MAX_VALUE`] and one byte, and that bytes that are not UTF-8 are
+    /// replaced by U+FFFD.
     pub value: String,
     /// `None` if it does not expire.
     pub ttl: Option<Duration>,
 }
 
-/// What is at a key to which other programs may write too.
+/// What a key holds to which other programs may write too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Nothing.
@@ -49,14 +50,15 @@ pub enum Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The value exists.
-    Made(String),
-    /// The caller holds the lock and is to make the value.
+    Exists(String),
+    /// The caller holds the lock, and must create the value.
     Ours,
     /// Another caller holds the lock.
     Theirs,
 }
 
-/// True for a value that counts as none, because it was written only by a bug or another program.
+/// True for a value that is ignored and may be replaced: only a bug or another program writes one that is blank or too
+/// long.
 pub(crate) fn counts_as_none(value: &str) -> bool {
     value.trim().is_empty() || value.len() > MAX_VALUE
 }
@@ -93,8 +95,8 @@ pub enum StoreFault {
     ReadOnly,
     /// Its memory is full.
     Full,
-    /// It does not run this command for us: an ACL forbids it, or a proxy does not know it. Also "EVAL (GET, SET)", if
-    /// it may be any of them.
+    /// It does not run this command for us: an ACL forbids it, or a proxy does not know it. "EVAL (GET, SET)" means any
+    /// of the three.
     Refused(String),
     /// The key holds something of another type. Nothing is wrong with the store itself.
     WrongType,
@@ -145,8 +147,8 @@ pub trait SharedStore: Send + Sync {
         }))
     }
 
-    /// Lets `key` expire after `ttl` if it would never expire, or live for more than `longest`; true if so. The
-    /// in-memory store has no such keys.
+    /// Sets the TTL of `key` to `ttl` if it has none, or more than `longest`; true if it did. The in-memory store has
+    /// no such keys.
     async fn shorten(&self, _key: &str, _longest: Duration, _ttl: Duration) -> Result<bool, StoreError> {
         Ok(false)
     }
@@ -166,12 +168,12 @@ pub trait SharedStore: Send + Sync {
     /// Removes `key` only if it still holds `expected`; true if it did.
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError>;
 
-    /// Reads `key`. If there is no value, or one that counts as none, removes that one and takes `lock` for `owner`, if
-    /// it is free.
+    /// Reads `key`. If there is no value, or one that counts as none, removes that one and takes `lock` for `owner`,
+    /// unless the lock is held.
     ///
-    /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that makes the value writes it by
+    /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that creates the value writes it by
     /// [`SharedStore::set_if_absent`] while it holds `lock`, and may then let the lock expire: once there is a value,
-    /// it guards nothing.
+    /// the lock guards nothing.
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError>;
 
     /// Adds one to the counter at `key`, which lives for `ttl` from the first count.
@@ -183,7 +185,7 @@ pub trait SharedStore: Send + Sync {
     /// The last `count` entries of the stream at `key`, newest first.
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError>;
 
-    /// Whether the store is up, as of the last time that each operation was tried.
+    /// Whether the store is up, from the last attempt of each operation.
     fn health(&self) -> Health;
 
     /// True if other processes see the same store.

@@ -1,17 +1,17 @@
 //! An exporter that logs an outage when it begins and when it ends. The SDK's own logging, which
 //! would repeat it for each batch, is not compiled in.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use parking_lot::Mutex;
 
 use crate::http_client;
 
@@ -25,28 +25,15 @@ pub(super) struct RememberingClient {
     pub(super) failure: LastFailure,
 }
 
-impl RememberingClient {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+#[async_trait]
+impl HttpClient for RememberingClient {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let answer = self.client.send_bytes(request).await;
-        // The text of an error without a source may have the URL in it.
+        // The text of an error without a source may contain the URL.
         let failure = answer.as_ref().err().filter(|error| error.source().is_some());
         let why = failure.map(|error| http_client::cause(&**error));
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        *self.failure.lock() = why;
         answer
-    }
-}
-
-impl HttpClient for RememberingClient {
-    // What the macro `async_trait` would write.
-    fn send_bytes<'life0, 'async_trait>(
-        &'life0 self,
-        request: Request<Bytes>,
-    ) -> BoxFuture<'async_trait, Result<Response<Bytes>, HttpError>>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        self.send(request).boxed()
     }
 }
 
@@ -74,13 +61,13 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
         let outcome = self.exporter.export(batch).await;
         if let Err(error) = &outcome {
             if self.dropped.fetch_add(spans, Ordering::Relaxed) == 0 {
-                let why = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let why = self.failure.lock().clone();
                 let why = why.unwrap_or_else(|| error.to_string());
                 let advice = match http_client::certificate_cure(&why) {
                     Some(_) => "",
                     None => "; look at telemetry.otlp_endpoint",
                 };
-                tracing::warn!("traces are dropped for a while: {why}{advice}");
+                tracing::warn!("traces are dropped until the collector accepts them again: {why}{advice}");
             }
         } else {
             let dropped = self.dropped.swap(0, Ordering::Relaxed);

@@ -1,11 +1,13 @@
-//! The log: lines go through a bounded queue; if stderr is not drained, lines are dropped; requests never wait.
+//! The log. Lines go through a bounded queue, and are dropped if standard error is not read, so that requests never
+//! wait.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::panic::{self, PanicHookInfo};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -18,17 +20,17 @@ use tracing_subscriber::registry::LookupSpan;
 use super::text;
 use crate::settings::LogFormat;
 
-/// Lines that may wait to be written; as a rule they take some 300 bytes each.
+/// The most lines that wait to be written; a typical one takes some 300 bytes.
 const QUEUE: usize = 4096;
 /// How often lost lines are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest that the process waits at its end for the log to be read.
 const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
 
-/// Ends the thread that writes the queue. One for the process, since every way out has to use it.
+/// Ends the thread that writes the queue. A global, since every way to end the process must use it.
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
-/// The layer that writes events to standard error, and the counter of lines that found no place in the queue.
+/// The layer that writes events to standard error, and the counter of lines that did not fit into the queue.
 pub(super) fn lines<S>(format: LogFormat) -> (Box<dyn Layer<S> + Send + Sync>, ErrorCounter)
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -37,7 +39,7 @@ where
         .buffered_lines_limit(QUEUE)
         .thread_name("log")
         .finish(stderr());
-    *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    *WRITER.lock() = Some(guard);
     let dropped = queue.error_counter();
     let layer = match format {
         LogFormat::Text => fmt::layer()
@@ -57,11 +59,12 @@ where
     (layer, dropped)
 }
 
-/// Writes what is in the queue, unless nobody reads it. To be called before the process ends; later lines are lost.
+/// Writes what is in the queue, unless standard error is not read. To be called before the process ends; later lines
+/// are lost.
 pub fn flush_log() {
-    let guard = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let guard = WRITER.lock().take();
     let (done, flushed) = mpsc::channel();
-    // In a thread, as the guard may report to a standard output that nobody reads either.
+    // In a thread, since the guard may write to a standard output that is not read either.
     thread::spawn(move || {
         drop(guard);
         let _ = done.send(());
@@ -69,7 +72,7 @@ pub fn flush_log() {
     let _ = flushed.recv_timeout(FLUSH_LIMIT);
 }
 
-/// Reports lost lines, as often as there are more. A report that is lost counts as a lost line, so there is another.
+/// Reports lost lines whenever there are more. A report that is lost counts as a lost line, so another one follows.
 pub(super) async fn report_losses(dropped: ErrorCounter) {
     let mut reported = 0;
     loop {
@@ -85,7 +88,7 @@ pub(super) async fn report_losses(dropped: ErrorCounter) {
     }
 }
 
-/// Logs panics. The standard library's hook writes to standard error itself, and waits until that is read.
+/// Logs panics. The standard library's hook would write to standard error itself, and block until that is read.
 pub(super) fn log_panics() {
     panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
         let place = panic.location().map(tracing::field::display);
@@ -93,7 +96,7 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// Makes a line of JSON, which the formatter writes at once, short and harmless.
+/// Shortens and escapes lines of JSON, each of which the formatter writes in one call.
 struct JsonLine(NonBlocking);
 
 impl Write for JsonLine {

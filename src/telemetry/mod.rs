@@ -33,7 +33,7 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Unusa
     let filter = EnvFilter::new(telemetry.log_level.as_str());
     log::log_panics();
     let dropped = match &traces {
-        // Filters of the whole registry, since a layer's own are asked whenever a span is entered or left.
+        // Filters of the whole registry, since a layer's own would run whenever a span is entered or left.
         None => {
             let (lines, dropped) = log::lines(telemetry.log_format);
             let registry = Registry::default().with(filter).with(FilterFn::new(may_be_logged));
@@ -52,18 +52,18 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Unusa
     Ok(traces)
 }
 
-/// Below `info`, libraries log whole requests, and requests to WeChat have the token in their query. So at those levels
-/// only our own events are logged.
+/// At `debug` and `trace`, libraries log whole requests, and requests to WeChat have the token in their query. So at
+/// those levels only our own events are logged.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     metadata.target() != TRACES && (*metadata.level() <= Level::INFO || metadata.target().starts_with("wxgate"))
 }
 
-/// With traces on, one span of a request serves both.
+/// If traces are exported, the log and the traces share the span of a request.
 fn may_be_logged_beside_traces(metadata: &Metadata<'_>) -> bool {
     may_be_logged(metadata) || (metadata.target() == TRACES && metadata.name() == spans::REQUEST)
 }
 
-/// `time` in milliseconds: `as_millis` gives a u128, which would be a string in a JSON line.
+/// `time` in milliseconds. `as_millis` returns a u128, which would be a string in a JSON line.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,13 +8,13 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Headers of a trace, ours or a caller's, that are never sent to WeChat.
+/// Headers of a trace, ours or a caller's. They are never sent to WeChat.
 pub const PROPAGATED: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
-/// The longest `tracestate` that is propagated, in bytes: the least that the standard demands.
+/// The longest `tracestate` that is propagated, in bytes: the minimum that the standard requires.
 const MAX_STATE: usize = 512;
 
-/// The trace context of these headers; empty if there is none, or a malformed one.
+/// The trace context in `headers`; empty if there is none, or a malformed one.
 pub(super) fn extract(headers: &HeaderMap) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Incoming(headers))
 }
@@ -26,7 +26,7 @@ pub fn inject(headers: &mut HeaderMap) {
 
 fn inject_context(context: &Context, headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(context, &mut HeaderInjector(headers));
-    // The propagator sends an empty state too.
+    // The propagator writes the header even if the state is empty.
     if headers.get("tracestate").is_some_and(HeaderValue::is_empty) {
         headers.remove("tracestate");
     }

@@ -48,7 +48,7 @@ pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str)
     Some(span)
 }
 
-/// Ends the span of a request that was answered, as an upload or a renewal within it may go on.
+/// Ends the span of a request that was answered, since an upload or a renewal within it may still be running.
 pub fn request_answered(span: &Span, status: StatusCode) {
     if span.metadata().is_none_or(|span| span.target() != TRACES) {
         return;
@@ -65,8 +65,8 @@ pub fn call_span(peer: &str, what: &str) -> Span {
     info_span!(target: TRACES, "call", otel.name = format!("{peer} {what}"), otel.kind = "client")
 }
 
-/// Does `work` in `span`, which is marked as failed if the work fails. The error's text goes into the span, so it
-/// must hold no secret.
+/// Runs `work` in `span`, which is marked as failed if the work fails. The error's text goes into the span, so it must
+/// not contain a secret.
 pub async fn traced<T, E: Display>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let outcome = work.instrument(span.clone()).await;
     if let Err(error) = &outcome

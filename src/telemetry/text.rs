@@ -1,4 +1,5 @@
-//! What a caller or another system has sent may be in a line of the log: it is cut, and can't pass for other lines.
+//! A log line may contain what a caller or another system has sent. It is cut, and escaped so that it can't forge other
+//! lines.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Write};
@@ -15,7 +16,7 @@ const CUT: char = '…';
 /// Writes a field of a line of text.
 pub(super) fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let name = field.name();
-    // Where an event of the crate `log` is from.
+    // The origin of an event of the crate `log`.
     if name.starts_with("log.") {
         return Ok(());
     }
@@ -26,12 +27,12 @@ pub(super) fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn De
         writer,
         left: MAX_FIELD,
     };
-    // It stops at the limit.
+    // Fails at the limit.
     let _ = write!(text, "{value:?}");
     Ok(())
 }
 
-/// Passes on so many characters, and then fails.
+/// Passes on `left` characters, and then fails.
 struct Shortened<'a, 'w> {
     writer: &'a mut Writer<'w>,
     left: usize,
@@ -62,7 +63,7 @@ fn is_harmful(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The same for a line of JSON, as bytes with a line's end.
+/// Shortens and escapes a line of JSON, which ends with a line break.
 pub(super) fn json_line(line: &[u8]) -> Cow<'_, [u8]> {
     let Ok(text) = std::str::from_utf8(line) else {
         return Cow::Borrowed(line);
@@ -81,7 +82,7 @@ pub(super) fn json_line(line: &[u8]) -> Cow<'_, [u8]> {
     let mut harmless = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         if is_harmful(c) {
-            // All of them are in the plane that one such escape covers.
+            // All of these characters are below U+10000, so one escape is enough.
             let _ = write!(harmless, "\\u{:04x}", u32::from(c));
         } else {
             harmless.push(c);
@@ -91,7 +92,7 @@ pub(super) fn json_line(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(harmless.into_bytes())
 }
 
-/// Cuts all texts in `value`.
+/// Cuts all strings in `value`.
 fn shorten(value: &mut Value) {
     match value {
         Value::String(text) => {

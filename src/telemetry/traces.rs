@@ -24,7 +24,7 @@ use super::spans::TRACES;
 use crate::http_client;
 use crate::settings::{self, UnusableSetting};
 
-/// Spans that may wait; at some 500 bytes each they take a megabyte.
+/// The most spans that wait; at some 500 bytes each they take a megabyte.
 const QUEUE: usize = 2048;
 /// Spans sent at once.
 const BATCH: usize = 512;
@@ -43,8 +43,8 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Begins to export to the collector at `endpoint`, over connections as `http` has them, in a task of the
-    /// runtime. `instance` is this process's name.
+    /// Begins to export to the collector at `endpoint`, with connections according to `http`, in a task of the runtime.
+    /// `instance` is this process's name.
     pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, UnusableSetting> {
         let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(SEND_LIMIT))?;
         let failure = LastFailure::default();
@@ -59,12 +59,12 @@ impl Traces {
             .with_timeout(SEND_LIMIT)
             .build()
             .map_err(|error| UnusableSetting::new("telemetry.otlp_endpoint", error))?;
-        // Set here, since the SDK panics at some values that the environment may give.
+        // Set explicitly, since the SDK panics at some values that it would read from the environment.
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE)
             .with_max_export_batch_size(BATCH)
             .with_scheduled_delay(GATHER)
-            // Longer than the exporter's own limit on its attempts, whose failure would otherwise never be logged.
+            // Longer than the exporter's own limit on its attempts, otherwise their failure would never be logged.
             .with_max_export_timeout(2 * SEND_LIMIT + Duration::from_secs(1))
             .build();
         let processor = BatchSpanProcessor::builder(Reporting::new(exporter, failure), Tokio)
@@ -103,7 +103,7 @@ impl Traces {
 
     /// Exports the last spans, within a time limit.
     pub async fn flush(self) {
-        // It blocks.
+        // `shutdown` blocks.
         let flush = spawn_blocking(move || self.provider.shutdown());
         match timeout(FLUSH_LIMIT, flush).await {
             Ok(Ok(Ok(()))) => {}

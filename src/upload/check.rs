@@ -1,4 +1,5 @@
-//! The stream between WeChat and the store: checks length and limit of what passes, and records what went wrong.
+//! The stream between WeChat and the store: checks length and limit of what passes through, and records what went
+//! wrong.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use crate::wechat::{BodyProblem, CallError, MediaDownload};
 
 /// A picture's bytes, until something is wrong with them.
 pub(super) struct CheckedBody {
-    /// The bytes that were read to sniff the kind, until they are passed on.
+    /// The bytes that were read to recognise the kind, until they are passed on.
     head: Option<Bytes>,
     source: BoxStream<'static, Result<Bytes, CallError>>,
     /// What is left of a chunk longer than [`Picture::MAX_CHUNK`].
@@ -26,7 +27,7 @@ pub(super) struct CheckedBody {
 }
 
 impl CheckedBody {
-    /// Checks `download` against `limit` in bytes; the second value shows how far it has come.
+    /// Checks `download` against `limit` in bytes; the second value shows its progress.
     pub(super) fn new(download: MediaDownload, limit: u64) -> (Self, Arc<Mutex<Stage>>) {
         let progress: Arc<Mutex<Stage>> = Arc::default();
         let body = Self {
@@ -60,8 +61,8 @@ impl CheckedBody {
             Some(Ok(chunk)) => {
                 let seen = seen + chunk.len() as u64;
                 if let Some(error) = self.problem_after(seen) {
-                    // Nothing of the chunk may pass: a store that knows the announced length would
-                    // think that the picture is complete.
+                    // No part of the chunk may pass: a store that knows the announced length would take the picture for
+                    // complete.
                     return Stage::Failed(error);
                 }
                 self.rest = chunk;
@@ -109,22 +110,23 @@ impl Stream for CheckedBody {
     }
 }
 
-/// How far a picture has come, for the task that waits for the store: who is being waited for, with the number of bytes that WeChat has sent so far.
+/// The progress of a picture, for the task that waits for the store: who is being waited for, with the number of bytes
+/// that WeChat has sent so far.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
-    /// WeChat has to send more.
+    /// WeChat must send more.
     WaitingForWeChat(u64),
-    /// The store has to take what WeChat sent.
+    /// The store must take what WeChat sent.
     WaitingForStore(u64),
     /// All of it has been handed to the store.
     Complete(u64),
-    /// It failed before it reached the store: the failure is not the store's.
+    /// It failed on the way to the store: the failure is not the store's.
     Failed(UploadError),
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        // The head has been read, and waits for the store to poll for it.
+        // The head has been read; the store has not polled for it yet.
         Stage::WaitingForStore(0)
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! An upload is a pipe: WeChat's bytes go through to the store as they arrive, checked on the way and never
 //! collected. [`MediaRelay`] (`uploader`) starts it as a task of its own, so a caller that hangs up does not lose
-//! the photo, and callers that ask for the same photo meanwhile share the result. `check` is the stream in its
-//! middle, and `once` the lease and the memory that the replicas share.
+//! the photo, and callers that ask for the same photo meanwhile share the result. `check` is the stream in the
+//! middle, and `once` the lease and the remembered URL that the replicas share.
 
 mod check;
 mod once;

@@ -16,8 +16,8 @@ use crate::account::AppId;
 use crate::store::{Claim, SharedStore, counts_as_none, keys};
 use crate::wechat::MediaId;
 
-/// Lease bounds: long enough for a slow Redis to renew, short enough that a crashed replica is soon replaced.
-const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=keys::MEDIA_LOCK_TTL;
+/// The shortest lease: long enough to be renewed in a slow Redis.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// The average pause before the first poll for another replica's result; it doubles each time.
 const FIRST_POLL: Duration = Duration::from_millis(100);
 /// The longest such pause, on average.
@@ -38,18 +38,18 @@ impl Keys {
     }
 }
 
-/// Whose turn it is to upload a picture.
+/// Who is to upload a picture.
 pub(super) enum Turn<'a> {
-    /// Nobody's: it is stored at this URL.
+    /// Nobody: it is stored at this URL.
     Stored(Arc<str>),
-    /// Ours; without a lease if nothing is remembered.
+    /// This replica; without a lease if nothing is remembered.
     Ours(Option<Lease<'a>>),
 }
 
 /// What all replicas know about uploads.
 pub(super) struct Once {
     store: Arc<dyn SharedStore>,
-    /// How long a URL is remembered; zero turns the memory, and with it the lease, off.
+    /// How long a URL is remembered. If it is zero, there are no leases either.
     remember_for: Duration,
     /// The time to live of a lease that is not renewed.
     lease: Duration,
@@ -58,7 +58,8 @@ pub(super) struct Once {
 }
 
 impl Once {
-    /// A lease lasts `media_timeout`, within [`LEASE`]. All attempts together may take `max_wait`.
+    /// A lease lasts `media_timeout`, but at least [`SHORTEST_LEASE`] and at most [`keys::MEDIA_LOCK_TTL`]. All
+    /// attempts together may take `max_wait`.
     pub(super) fn new(
         store: Arc<dyn SharedStore>,
         remember_for: Duration,
@@ -68,8 +69,10 @@ impl Once {
         Self {
             store,
             remember_for,
-            // It ends before the URL is forgotten.
-            lease: media_timeout.clamp(*LEASE.start(), *LEASE.end()).min(remember_for),
+            // The lease must not outlive the remembered URL.
+            lease: media_timeout
+                .clamp(SHORTEST_LEASE, keys::MEDIA_LOCK_TTL)
+                .min(remember_for),
             max_wait,
         }
     }
@@ -85,7 +88,7 @@ impl Once {
 
     /// Waits until the picture is stored or it is our turn to store it; `None` if another replica has been
     /// uploading it for longer than an upload may take.
-    pub(super) async fn turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
+    pub(super) async fn wait_for_turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
         let give_up = Instant::now() + self.max_wait;
         let mut pause = FIRST_POLL;
         loop {
@@ -106,9 +109,9 @@ impl Once {
         let owner = hex::encode(rand::random::<[u8; 16]>());
         let claim = self.store.claim(&keys.url, &keys.lease, &owner, self.lease).await;
         match claim {
-            Ok(Claim::Made(url)) => Some(Turn::Stored(url.into())),
+            Ok(Claim::Exists(url)) => Some(Turn::Stored(url.into())),
             Ok(Claim::Theirs) => None,
-            // Unreachable, which the store has logged: storing it twice is better than not at all.
+            // If the store is unreachable, which it has logged, storing the picture twice is better than not at all.
             Ok(Claim::Ours) | Err(_) => Some(Turn::Ours(Some(Lease {
                 once: self,
                 keys,
@@ -157,8 +160,8 @@ impl Lease<'_> {
         let (once, owner) = (self.once, self.owner.as_str());
         loop {
             sleep(once.lease / 3).await;
-            // The upload goes on even if the lease is lost (the store restarted, we were frozen) or the store
-            // is unreachable: in the end `set_if_absent` decides which URL counts.
+            // The upload continues even if the lease is lost (the store restarted, we were frozen) or the store is
+            // unreachable: in the end `set_if_absent` decides which URL counts.
             let renewed = once
                 .store
                 .compare_and_set(&self.keys.lease, Some(owner), owner, once.lease);
@@ -167,7 +170,7 @@ impl Lease<'_> {
     }
 }
 
-/// Between 0.5 and 1.5 times `pause`, so that those that failed together do not retry together.
+/// Between 0.5 and 1.5 times `pause`, so that uploads that failed together do not retry together.
 pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -1,4 +1,4 @@
-//! How an upload ends: as a failure of which kind, and counted under which outcome.
+//! How an upload ends: its errors, and the outcomes that are counted.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::labelled::labelled;
 use crate::picture::Content;
 use crate::wechat::{CallError, ErrCode};
 
-/// How an upload failed. `Clone`, because every caller that waited for it gets the same answer.
+/// How an upload failed. `Clone`, because all callers that share the upload get the same error.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UploadError {
     /// The picture could not be downloaded from WeChat.
@@ -34,7 +34,7 @@ pub enum UploadError {
     /// Another replica is uploading the same picture, and has taken longer than an upload may take.
     #[error("another replica's upload of this picture did not end in time")]
     TimedOut,
-    /// The upload ended without an outcome: a bug, or the process is ending.
+    /// The upload ended without an outcome: because of a bug, or because the process is shutting down.
     #[error("the upload ended without an outcome")]
     Lost,
 }
@@ -51,12 +51,12 @@ pub enum Rejection {
     /// Its first bytes are not those of a kind in `media.allowed_types`.
     #[error("{}", describe(*found))]
     NotAPicture {
-        /// What it is.
+        /// What it is instead.
         found: Content,
         /// Its length in bytes, if WeChat announced it.
         bytes: Option<u64>,
     },
-    /// It is a video: WeChat sends a link to it.
+    /// It is a video, to which WeChat sends a link.
     #[error("a video, not a picture")]
     Video,
     /// It is larger than `media.max_bytes`.
@@ -167,7 +167,7 @@ impl UploadMetrics {
             )?,
             in_flight: register_int_gauge_with_registry!("wxgate_uploads_in_flight", "Uploads in progress.", registry)?,
         };
-        // Every outcome is 0 from the start, so that a rate is right from the first one.
+        // Every outcome is exported as 0 from the start, so that the first one counts in rates.
         for outcome in Outcome::ALL {
             metrics.total.with_label_values(&[outcome.label()]);
         }

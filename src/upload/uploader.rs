@@ -1,5 +1,5 @@
-//! Entry point of uploads: concurrent callers share one task per photo. The task downloads the photo from WeChat, checks
-//! it and stores it, with retries, at most once in the cluster.
+//! The entry point of uploads: concurrent callers share one task per photo. The task downloads the photo from WeChat,
+//! checks it and stores it, with retries, at most once in the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
@@ -36,9 +35,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The result of an upload, for all its callers.
 type UploadResult = Result<Arc<str>, UploadError>;
 
-/// What a relay is made from.
+/// What a [`MediaRelay`] is made from.
 pub struct RelayParts {
-    /// What may be uploaded.
+    /// The settings of uploads.
     pub media: settings::Media,
     /// `wechat.media_timeout`.
     pub media_timeout: Duration,
@@ -50,7 +49,7 @@ pub struct RelayParts {
     pub metrics: UploadMetrics,
     /// Where uploads run, so that the drain can wait for them.
     pub tasks: TaskTracker,
-    /// Cancels uploads when the drain has taken too long; they leave neither pictures nor locks behind.
+    /// Cancelled when the drain has taken too long. Uploads then leave neither pictures nor leases behind.
     pub stop: CancellationToken,
 }
 
@@ -92,9 +91,7 @@ impl MediaRelay {
         let photo = (source.app_id().clone(), media_id);
         let start = || {
             let (relay, source, media_id) = (Arc::clone(self), Arc::clone(source), photo.1.clone());
-            let upload = async move { relay.run(&*source, &media_id).await };
-            // In the caller's span, so that its log lines have the request's id and its calls the trace.
-            upload.in_current_span()
+            async move { relay.run(&*source, &media_id).await }
         };
         let RelayParts { tasks, metrics, .. } = &self.parts;
         let (pending, is_new) = self.single_flight.join_or_start(&photo, tasks, start);
@@ -135,7 +132,8 @@ impl MediaRelay {
             return remembered.map(|url| (url, Outcome::Remembered)).ok_or(full);
         };
         let _in_flight = self.parts.metrics.in_flight();
-        let turn = self.parts.stop.run_until_cancelled(self.once.turn(&keys)).await;
+        let turn = self.once.wait_for_turn(&keys);
+        let turn = self.parts.stop.run_until_cancelled(turn).await;
         match turn.ok_or(UploadError::Lost)?.ok_or(UploadError::TimedOut)? {
             Turn::Stored(url) => Ok((url, Outcome::Remembered)),
             Turn::Ours(lease) => {
@@ -153,8 +151,8 @@ impl MediaRelay {
         }
     }
 
-    /// Makes as many attempts as the store allows, each with a fresh download. Only failures of the store that may
-    /// pass are retried here: `credentials` and the WeChat client have retries of their own.
+    /// Makes as many attempts as the store allows, each with a fresh download. Only temporary failures of the store are
+    /// retried here: `credentials` and the WeChat client have retries of their own.
     async fn upload_with_retries(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let mut pause = RETRY_PAUSE;
         for attempt in 1..self.parts.images.attempts() {
@@ -187,11 +185,11 @@ impl MediaRelay {
         };
         let stage = progress.lock().clone();
         let bytes = match (stage, &stored) {
-            // Whatever the store says: the picture never reached it whole.
+            // Whatever the store says, it did not get the whole picture.
             (Stage::Failed(error), _) => return Err(error),
             // The store's time-out ran while it waited for WeChat.
             (Stage::WaitingForWeChat(_), Err(UploadError::Store(StoreFailure::TimedOut))) => {
-                return Err(wechat_timed_out());
+                return Err(CallError::TimedOut.into());
             }
             (Stage::Complete(bytes), _) => bytes,
             (_, Ok(_)) => {
@@ -254,24 +252,19 @@ fn reject_video(error: TokenCallError) -> UploadError {
     }
 }
 
-fn wechat_timed_out() -> UploadError {
-    CallError::TimedOut.into()
-}
-
-/// Waits until the download, or after it the store, has used up its time, and returns the error of the side that ran out
-/// of time.
+/// Waits until the download, or after it the store, has run out of time, and returns the error of that side.
 async fn time_out(deadline: Instant, progress: &Mutex<Stage>, store_limit: Duration) -> UploadError {
     sleep_until(deadline).await;
     let stage = progress.lock().clone();
     match stage {
-        Stage::WaitingForWeChat(_) => return wechat_timed_out(),
+        Stage::WaitingForWeChat(_) => return CallError::TimedOut.into(),
         Stage::Complete(_) => sleep(store_limit).await,
         Stage::WaitingForStore(_) | Stage::Failed(_) => {}
     }
     UploadError::Store(StoreFailure::TimedOut)
 }
 
-/// Counts the outcome of an upload, also if it panics or is dropped.
+/// Counts the outcome of an upload, even if it panics or is dropped.
 struct CountOnDrop<'a> {
     metrics: &'a UploadMetrics,
     outcome: Outcome,
@@ -297,11 +290,11 @@ impl Drop for CountOnDrop<'_> {
 /// One account's media.
 #[async_trait]
 pub trait MediaSource: Send + Sync {
-    /// The account they belong to.
+    /// The account.
     fn app_id(&self) -> &AppId;
 
-    /// Starts to download `media_id`. The caller limits the whole by [`MediaDownload::started`]; each wait for the
-    /// next chunk has a limit of its own.
+    /// Starts to download `media_id`. The caller limits the whole download, counted from [`MediaDownload::started`];
+    /// each wait for the next chunk has a limit of its own.
     async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError>;
 }
 

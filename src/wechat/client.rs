@@ -1,4 +1,5 @@
-//! The one client for WeChat's API: a function per call, base URLs and time-outs from the settings; and the metrics of calls.
+//! The one client for WeChat's API: a function per call, with the base URLs and time-outs of the settings; the metrics
+//! of calls.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,12 +31,12 @@ pub struct Issued {
     pub value: Secret,
     /// The life that WeChat gave it, from `asked_at`.
     pub expires_in: Duration,
-    /// When it was asked for. Its life is counted from here: too short by the call's duration, never too long.
+    /// When the call began. The life is counted from here: too short by the call's duration, never too long.
     pub asked_at: Moment,
 }
 
-/// The cheapest call that needs a token.
-const CHEAPEST: &str = "/cgi-bin/get_api_domain_ip";
+/// The path of the cheapest call that needs a token.
+const PROBE_PATH: &str = "/cgi-bin/get_api_domain_ip";
 
 /// What follows the path; it may hold a token or a secret.
 type Query<'a> = [(&'static str, &'a str)];
@@ -50,7 +51,7 @@ pub struct WeChatClient {
     pub(super) timeout: Duration,
     /// The limit of a whole media download.
     media_timeout: Duration,
-    /// The limit of making a connection to one of the hosts, tried in turn.
+    /// The limit of connecting to one of the hosts, which are tried one after another.
     pub(super) connect_limit: Duration,
     pub(super) metrics: WeChatMetrics,
 }
@@ -76,7 +77,7 @@ impl WeChatClient {
         })
     }
 
-    /// `GET /cgi-bin/token`: a new token; the one before becomes invalid within five minutes.
+    /// `GET /cgi-bin/token`: a new token; the previous one becomes invalid within five minutes.
     pub async fn classic_token(&self, app_id: &AppId, secret: &Secret) -> Result<Issued, CallError> {
         let query = [
             ("grant_type", "client_credential"),
@@ -111,8 +112,8 @@ impl WeChatClient {
         issued(&answer?, "access_token", asked_at)
     }
 
-    /// `GET /cgi-bin/ticket/getticket`: the current ticket of this type, `jsapi` or `wx_card`. WeChat always reports its
-    /// full life, however old it is.
+    /// `GET /cgi-bin/ticket/getticket`: the current ticket of this type, `jsapi` or `wx_card`. WeChat always reports
+    /// its full life, however old it is.
     pub async fn ticket(&self, token: &Secret, ticket_type: &str) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", ticket_type)];
         let asked_at = Moment::now();
@@ -124,7 +125,7 @@ impl WeChatClient {
     /// accepts `token`.
     pub async fn probe(&self, token: &Secret) -> Result<(), CallError> {
         let query = [("access_token", token.expose())];
-        self.json(Api::Probe, CHEAPEST, &query, None).await.map(drop)
+        self.json(Api::Probe, PROBE_PATH, &query, None).await.map(drop)
     }
 
     /// WeChat's hosts, in the order in which they are tried.
@@ -133,9 +134,9 @@ impl WeChatClient {
     }
 
     /// The clock of the host `base`, to the second, from the `Date` header of an answer, if it has one. The call has no
-    /// token, so it counts against no quota: a refusal has a date too.
+    /// token, so it counts against no quota: the refusal has a date too.
     pub async fn date(&self, base: &BaseUrl) -> Result<Option<SystemTime>, CallError> {
-        let response = self.send_to(base, CHEAPEST, &[], None).await?;
+        let response = self.send_to(base, PROBE_PATH, &[], None).await?;
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
@@ -143,14 +144,14 @@ impl WeChatClient {
         Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 
-    /// `GET /cgi-bin/media/get`: a temporary media file, as a stream. A failure that may pass, before the first byte,
-    /// costs one more call.
+    /// `GET /cgi-bin/media/get`: a temporary media file, as a stream. If the call fails before the first byte, in a way
+    /// that may be temporary, it is made once more.
     pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
         let failed = match self.open_media(token, media_id).await {
-            Err(failed) if failed.is_passing() => failed.error,
+            Err(failed) if failed.may_pass() => failed.error,
             opened => return opened.map_err(|failed| failed.error),
         };
-        tracing::debug!(error = %failed, "WeChat did not begin to send a photo; it is asked once more");
+        tracing::debug!(error = %failed, "WeChat did not begin to send a photo; the call is made once more");
         sleep(MEDIA_RETRY_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
         let opened = self.open_media(token, media_id).await;
         opened.map_err(|failed| failed.error)
@@ -167,7 +168,7 @@ impl WeChatClient {
         };
         let limited = async {
             let opened = timeout(self.media_timeout, opening).await;
-            opened.unwrap_or_else(|_| Err(NotOpened::out_of_time()))
+            opened.unwrap_or_else(|_| Err(NotOpened::late(CallError::TimedOut)))
         };
         let opened = traced(call_span("wechat", Api::Media.label()), limited).await;
         let error = opened.as_ref().err().map(|failed| &failed.error);
@@ -175,7 +176,7 @@ impl WeChatClient {
         opened
     }
 
-    /// Makes a call that answers JSON, within `wechat.timeout` plus the time for unreachable hosts before.
+    /// Makes a call that is answered with JSON, within `wechat.timeout` plus the time for connecting to the hosts.
     async fn json(&self, api: Api, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Answer, CallError> {
         let started = Instant::now();
         let call = async { Answer::read(self.send(path, query, body).await?, self.timeout).await };
@@ -188,8 +189,8 @@ impl WeChatClient {
         answer
     }
 
-    /// Gets `path`, or posts `body` to it, at the first host that accepts a connection. An answer, even an error, is
-    /// never a reason to try another host: a token call must not be made twice.
+    /// Gets `path`, or posts `body` to it, at the first host that accepts a connection. Once a request may have been
+    /// sent, no other host is tried, whatever the answer: a token call must not be made twice.
     async fn send(&self, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Response, CallError> {
         let mut last = String::new();
         for (index, base) in self.hosts.iter() {
@@ -225,17 +226,17 @@ pub(super) fn unsendable() -> CallError {
     CallError::Interrupted("the request's URL can't be sent as it is".to_owned())
 }
 
-/// Longer than any life that WeChat gives; prevents an overflow of the clock.
+/// In seconds. Longer than any life that WeChat gives; prevents an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;
 
-/// The longest token or ticket, in bytes. WeChat promises 512; one that is much longer fits in no URL.
+/// The longest token or ticket, in bytes. WeChat says 512; one that is much longer does not fit in a URL.
 pub const MAX_CREDENTIAL: usize = 1024;
 
 fn issued(answer: &Answer, field: &str, asked_at: Moment) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
     let value = answer.text(field).filter(|value| value.len() <= MAX_CREDENTIAL);
     let value = value.ok_or_else(unexpected)?;
-    // Without a positive life it must not be used: a cache may keep such a value for ever.
+    // Without a positive life it must not be used: some caches keep such a value forever.
     let seconds = answer
         .integer("expires_in")
         .filter(|seconds| *seconds > 0)

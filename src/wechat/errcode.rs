@@ -1,5 +1,5 @@
-//! What each `errcode` means to the gateway, from WeChat's public list of error codes and from captured answers, and what an
-//! operator can do about it.
+//! What each `errcode` means to the gateway, from WeChat's public list of error codes and from captured answers, and
+//! what an operator can do about it.
 
 use std::fmt;
 
@@ -9,20 +9,20 @@ use crate::words::Words;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErrCode(pub i64);
 
-/// What to do about a refusal.
+/// What a refusal means to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// WeChat is busy: the same request may succeed soon.
     Busy,
-    /// The access_token is not, or no longer, the account's: get another one, once.
+    /// The access_token is not the account's, or no longer: get another one, once.
     TokenRejected,
-    /// No such media, or expired, or of another account.
+    /// There is no such media, it has expired, or it is another account's.
     MediaUnknown,
     /// The quota of this minute is used up.
     MinuteQuota,
     /// The quota of the day is used up.
     DayQuota,
-    /// Only an operator can fix it, and this is how.
+    /// Only an operator can fix it, in this way.
     Operator(Words),
     /// A code that is not documented.
     Unlisted,

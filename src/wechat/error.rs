@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{ErrCode, Meaning};
 use crate::http_client::{ReadError, SendError};
 
-/// How a call to WeChat failed. No text has a URL in it, since a query may hold a token.
+/// How a call to WeChat failed. No text contains a URL, since a query may hold a token.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// No connection to any of WeChat's hosts could be made; WeChat never saw the request.
@@ -31,7 +31,7 @@ pub enum CallError {
     /// WeChat refused, with an `errcode` other than 0.
     #[error("WeChat refused: {code} {message}")]
     Refused {
-        /// What it refused with.
+        /// The `errcode`.
         code: ErrCode,
         /// WeChat's `errmsg`, shortened, without control characters: the log, the internal listener's
         /// answers, `/readyz`, the console and the journal show it.
@@ -86,16 +86,16 @@ impl CallError {
     /// What an operator can do about a refusal, for the log. `meaning` is [`ErrCode::meaning`], or
     /// [`ErrCode::meaning_of_token_call`].
     pub fn cure(&self, meaning: fn(ErrCode) -> Meaning) -> Option<String> {
-        let general = meaning(self.errcode()?).cure().en;
+        let code = self.errcode()?;
         Some(match self.refused_address() {
             Some(address) => format!(
                 "add {address} to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up to 10 minutes"
             ),
-            None => general.to_owned(),
+            None => meaning(code).cure().en.to_owned(),
         })
     }
 
-    /// The address that WeChat saw the call come from, if it refused because of it (40164).
+    /// The address from which WeChat received the call, if it was refused because of that address (40164).
     pub fn refused_address(&self) -> Option<IpAddr> {
         match self {
             Self::Refused { code, message } if *code == ErrCode::IP_NOT_LISTED => {
@@ -115,7 +115,7 @@ pub fn what_to_do(cure: Option<&str>) -> String {
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyProblem {
-    /// There is none.
+    /// It is empty.
     #[error("empty body")]
     Empty,
     /// It ended before its Content-Length, or was not JSON to its end.
@@ -136,21 +136,21 @@ pub enum BodyProblem {
 }
 
 /// What to do about 40164 from several addresses within an hour.
-pub const CHANGING_WAY_OUT: &str = "give wxgate one fixed way out (a NAT gateway, or a forward proxy named in \
-     http_client.proxy) and add its address to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up \
+pub const CHANGING_ADDRESS: &str = "give wxgate one fixed outgoing address (a NAT gateway, or a forward proxy named in \
+     http_client.proxy) and add it to the account's IP list (设置与开发 → 开发接口管理 → IP白名单); it takes up \
      to 10 minutes";
 
-/// How long an address is remembered.
+/// How long a refused address is remembered.
 const WINDOW: Duration = Duration::from_hours(1);
 /// The most addresses that are remembered.
 const MAX: usize = 16;
 
-/// The addresses of the last hour.
+/// The addresses that WeChat has refused in the last hour.
 #[derive(Default)]
 pub struct RefusedAddresses(Mutex<Vec<(IpAddr, Instant)>>);
 
 impl RefusedAddresses {
-    /// Notes that `address` was refused; if others were within an hour, returns all of them.
+    /// Notes that `address` was refused; returns all of them if others were refused within an hour.
     pub fn note(&self, address: IpAddr) -> Option<String> {
         let mut refused = self.0.lock();
         let (address, now) = (address.to_canonical(), Instant::now());

@@ -17,28 +17,28 @@ use super::client::{Api, WeChatClient, unsendable};
 use crate::http_client::{self, LastActivity, NO_LIMIT, SendError};
 use crate::telemetry::{call_span, traced};
 
-/// A call, but for its body.
+/// A call without its body.
 #[derive(Clone)]
 pub struct CallHead {
-    /// Its method.
+    /// The method.
     pub method: Method,
-    /// Its path.
+    /// The path.
     pub path: ApiPath,
-    /// Its query, escaped as it came; it may hold a token.
+    /// The query, escaped as it was received; it may hold a token.
     pub query: Option<String>,
-    /// Its headers, all of which are sent. `Host` is not among them.
+    /// The headers, all of which are sent. `Host` is not among them.
     pub headers: HeaderMap,
 }
 
-/// A path of WeChat's API in the one spelling that is sent. Rules that allow, refuse or change calls by their path
-/// look at this.
+/// A path of WeChat's API in its canonical spelling, which is the one that is sent. Rules that allow, refuse or change
+/// calls by their path use this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiPath(String);
 
 impl ApiPath {
-    /// Reads a path. Repeated slashes, and those at its end, are left out: SDKs whose base URL ends in a slash write
-    /// them. `None` for an empty path, and for one that servers may read in several ways: with escapes, dot segments,
-    /// backslashes, parameters after a `;`. WeChat has no path that needs them.
+    /// Parses a path. Repeated and trailing slashes are removed: SDKs whose base URL ends in a slash write them. `None`
+    /// for an empty path, and for one that servers may interpret in several ways: with escapes, dot segments,
+    /// backslashes, parameters after a `;`. No path of WeChat's needs them.
     pub fn parse(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/')?.split('/').filter(|segment| !segment.is_empty());
         let mut canonical = String::with_capacity(path.len());
@@ -52,24 +52,24 @@ impl ApiPath {
         (!canonical.is_empty()).then_some(Self(canonical))
     }
 
-    /// The path, with a slash first and none last.
+    /// The path, with a leading slash and no trailing one.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// True if it is `path`. Case does not count, in case that it does not count for WeChat.
+    /// True if it is `path`, ignoring case, as WeChat may do.
     pub fn is(&self, path: &str) -> bool {
         self.0.eq_ignore_ascii_case(path)
     }
 
-    /// True if it begins with this segment.
+    /// True if this is its first segment, ignoring case.
     pub fn is_below(&self, segment: &str) -> bool {
         let first = self.0.split('/').nth(1);
         first.is_some_and(|first| first.eq_ignore_ascii_case(segment))
     }
 }
 
-/// True for letters, digits, `-`, `_`, `~`, and dots that are neither first nor last.
+/// True if `segment` has only letters, digits, `-`, `_`, `~`, and dots that are neither first nor last.
 fn is_plain(segment: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~' | b'.');
     segment.bytes().all(allowed) && !segment.starts_with('.') && !segment.ends_with('.')
@@ -80,7 +80,7 @@ pub type BodyStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// A call's body. WeChat answers 412 to one without a `Content-Length`.
 pub enum CallBody {
-    /// Completely received, so that it can be sent again.
+    /// Completely received, so it can be sent again.
     Whole(Bytes),
     /// Still arriving, of this length.
     Stream(BodyStream, usize),
@@ -90,8 +90,9 @@ pub enum CallBody {
 const SLICE: usize = 64 * 1024;
 
 impl WeChatClient {
-    /// Sends the call and waits until its answer begins. There is no limit to the whole, but the call fails if
-    /// no chunk of the body moves for `wechat.timeout`, or the answer does not begin within that time after it.
+    /// Sends the call and waits until its answer begins. There is no limit on the whole, but the call fails if no chunk
+    /// of the body is sent for `wechat.timeout` and the time for connecting, or if the answer does not begin within that
+    /// time after the body.
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);
@@ -140,7 +141,7 @@ impl WeChatClient {
     }
 }
 
-/// Sets the length of the body. hyper would send none with an empty one.
+/// Sets the `Content-Length`. hyper itself would send none with an empty body.
 fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
     headers.remove(CONTENT_LENGTH);
     if length > 0 || matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
@@ -148,7 +149,7 @@ fn set_length(headers: &mut HeaderMap, method: &Method, length: usize) {
     }
 }
 
-/// A body that is offered to one host after the other.
+/// A body that is offered to one host after another.
 enum Offered {
     Whole(Bytes),
     /// `None` once a host has begun to receive it.
@@ -156,15 +157,16 @@ enum Offered {
 }
 
 impl Offered {
-    /// The body for the next host, whose chunks count as `activity`; `None` if a host before it has received some of it.
+    /// The body for the next host, whose chunks count as `activity`; `None` if an earlier host has received a part of
+    /// it.
     fn next(&self, activity: &LastActivity) -> Option<Body> {
         let stream = match self {
-            // As a stream it would be sent in chunks if it has no length in the headers.
+            // A stream without a length in the headers would be sent in chunks.
             Self::Whole(bytes) if bytes.is_empty() => return Some(Body::from(bytes.clone())),
             Self::Whole(bytes) => slices(bytes.clone()),
             Self::Stream(offered) => {
                 offered.lock().as_ref()?;
-                // The client polls a body only when it has a connection.
+                // Taken at the first poll: the client polls a body only once it has a connection.
                 let offered = Arc::clone(offered);
                 let taken = async move { offered.lock().take().unwrap_or_else(|| stream::empty().boxed()) };
                 taken.flatten_stream().boxed()
@@ -174,7 +176,7 @@ impl Offered {
     }
 }
 
-/// `bytes` in slices, by which it can be seen how far they have been handed to the system for sending.
+/// `bytes` in slices, so that progress in sending them counts as activity.
 fn slices(mut bytes: Bytes) -> BodyStream {
     let slices = std::iter::from_fn(move || {
         let length = bytes.len().min(SLICE);

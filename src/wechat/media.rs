@@ -1,4 +1,5 @@
-//! Temporary media: their names, `GET /cgi-bin/media/get`, and whether an answer is a file or WeChat's refusal of the token.
+//! Temporary media: their ids, `GET /cgi-bin/media/get`, and whether an answer is a file or WeChat's rejection of the
+//! token.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,20 +16,20 @@ use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::picture::{Content, Kind};
 
-/// A media file that is being downloaded. All that is known is that it is not certainly an error of WeChat's.
+/// A media file that is being downloaded. Only answers that are certainly errors of WeChat's have been ruled out.
 pub struct MediaDownload {
     /// When the download began; `wechat.media_timeout` counts from here.
     pub started: Instant,
     /// The announced length in bytes.
     pub content_length: Option<u64>,
-    /// What WeChat says that it is, in lower case. Not to be trusted.
+    /// The `Content-Type` that WeChat sent, in lower case. Not to be trusted.
     pub content_type: Option<String>,
     /// The first bytes: [`crate::picture::Kind::HEAD`] at least, unless the file is shorter.
     pub head: Bytes,
-    /// What follows `head`. Each wait for the next chunk ends after `wechat.timeout`; a body shorter than
-    /// announced ends with [`CallError::Body`].
+    /// What follows `head`. Each wait for the next chunk is limited by `wechat.timeout`; a body shorter than announced
+    /// ends with [`CallError::Body`].
     pub rest: BoxStream<'static, Result<Bytes, CallError>>,
-    /// True if this may as well be WeChat's refusal of the token, which only a probe can decide.
+    /// True if this may be WeChat's rejection of the token instead of a file. Only a probe can tell.
     pub may_be_rejection: bool,
 }
 
@@ -37,28 +38,24 @@ pub struct MediaDownload {
 #[error("{error}")]
 pub(super) struct NotOpened {
     pub(super) error: CallError,
-    /// Whether a byte of the body had come.
+    /// Whether a byte of the body had arrived.
     begun: bool,
 }
 
 impl NotOpened {
-    /// Before the first byte.
+    /// A failure before the first byte of the body.
     pub(super) fn early(error: impl Into<CallError>) -> Self {
         let error = error.into();
         Self { error, begun: false }
     }
 
-    fn late(error: CallError) -> Self {
+    /// A failure after it, or one after which no other attempt is made.
+    pub(super) fn late(error: CallError) -> Self {
         Self { error, begun: true }
     }
 
-    /// WeChat's time for the whole download is over.
-    pub(super) fn out_of_time() -> Self {
-        Self::late(CallError::TimedOut)
-    }
-
-    /// True if another attempt may well succeed: WeChat is busy, or it said nothing at all.
-    pub(super) fn is_passing(&self) -> bool {
+    /// True if another attempt may succeed: WeChat is busy, or did not answer at all.
+    pub(super) fn may_pass(&self) -> bool {
         match &self.error {
             CallError::Refused { code, .. } => code.meaning() == Meaning::Busy,
             CallError::TimedOut | CallError::Interrupted(_) | CallError::Body(BodyProblem::CutOff) => !self.begun,
@@ -67,8 +64,9 @@ impl NotOpened {
     }
 }
 
-/// Opens `response` as a media file. WeChat sends errors with status 200 and under any content type, and files under
-/// `text/plain`; but only files have a name (`Content-disposition`). Without one, what begins with `{` is JSON.
+/// Opens `response` as a media file. WeChat sends errors with status 200 and any content type, and files as
+/// `text/plain` too; but only files have a name (`Content-disposition`). Without one, a body that begins with `{` is
+/// JSON.
 pub(super) async fn open(response: Response, stall: Duration, started: Instant) -> Result<MediaDownload, NotOpened> {
     if response.status() != StatusCode::OK {
         return Err(NotOpened::early(CallError::Status(response.status())));
@@ -98,11 +96,11 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
         if is_json {
             head = gather(&mut rest, head.into(), MAX_JSON).await?.freeze();
             let error = json_in_place_of_a_file(&head);
-            let doubtful = TokenRejection::of(error.clone(), &headers).filter(|rejection| !rejection.is_certain);
-            if doubtful.is_none() {
+            let rejection = TokenRejection::of(error.clone(), &headers);
+            may_be_rejection = rejection.is_some_and(|rejection| !rejection.is_certain);
+            if !may_be_rejection {
                 return Err(NotOpened::late(error));
             }
-            may_be_rejection = true;
         }
     }
     Ok(MediaDownload {
@@ -115,7 +113,7 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
     })
 }
 
-/// Reads on until `gathered` has `enough` bytes or the body ends.
+/// Reads until `gathered` has `enough` bytes or the body ends.
 async fn gather(
     rest: &mut BoxStream<'static, Result<Bytes, CallError>>,
     mut gathered: BytesMut,
@@ -136,20 +134,20 @@ fn json_in_place_of_a_file(body: &[u8]) -> CallError {
     }
 }
 
-/// An answer that reads as if WeChat refused the token of the call.
+/// An answer that reads like WeChat's rejection of the call's token.
 ///
-/// `media/get` gives users' files out as they came, and a user can write `{"errcode":40001}` into one. A token that is
-/// dropped because of that costs a renewal, and everybody waits for it.
+/// `media/get` returns users' files unchanged, and a user can write `{"errcode":40001}` into one. If the token were
+/// dropped because of that, all requests would wait for its renewal.
 #[derive(Debug)]
 pub struct TokenRejection {
     /// The refusal.
     pub error: CallError,
-    /// False if it may as well be a user's file. Then the token must be probed before it is dropped.
+    /// False if it may be a user's file. Then the token must be probed before it is dropped.
     pub is_certain: bool,
 }
 
 impl TokenRejection {
-    /// The refusal of the token in an answer of any API, if there is one.
+    /// The rejection of the token in an answer of any API, if there is one.
     pub fn in_answer(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         if is_file(headers) {
             return None;
@@ -157,7 +155,7 @@ impl TokenRejection {
         Self::of(CallError::refusal_in(body)?, headers)
     }
 
-    /// `error` as such a refusal, if it is one. It was read from an answer with these headers.
+    /// `error`, which was read from an answer with these headers, if it is a rejection of the token.
     fn of(error: CallError, headers: &HeaderMap) -> Option<Self> {
         let CallError::Refused { code, message } = &error else {
             return None;
@@ -168,7 +166,7 @@ impl TokenRejection {
     }
 }
 
-/// True if an answer is a file, whatever its bytes look like: WeChat gives files a name, and errors none.
+/// True if an answer is a file, whatever its bytes look like: WeChat gives names to files and not to errors.
 fn is_file(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_DISPOSITION)
 }
@@ -178,12 +176,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     content_type.is_some_and(|text| text.to_ascii_lowercase().starts_with("application/json"))
 }
 
-/// A media id as WeChat gives it: 1 to 512 characters of `[A-Za-z0-9_-]`.
+/// A media id: 1 to 512 characters of `[A-Za-z0-9_-]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MediaId(String);
 
 impl MediaId {
-    /// The longest that is accepted. Ids seen have 63 or 64 characters.
+    /// The longest id that is accepted. Ids seen in practice have 63 or 64 characters.
     pub const MAX_LEN: usize = 512;
 
     /// Parses `text`; `None` if it can't be a media id.
@@ -198,7 +196,7 @@ impl MediaId {
         &self.0
     }
 
-    /// Its first characters, enough to find it by.
+    /// The first characters, enough to search for.
     pub fn start(&self) -> &str {
         const LENGTH: usize = 12;
         // All of its characters are one byte long.

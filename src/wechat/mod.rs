@@ -10,6 +10,6 @@ mod media;
 
 pub use client::{Issued, MAX_CREDENTIAL, WeChatClient, WeChatMetrics};
 pub use errcode::{ErrCode, Meaning};
-pub use error::{BodyProblem, CHANGING_WAY_OUT, CallError, RefusedAddresses, what_to_do};
+pub use error::{BodyProblem, CHANGING_ADDRESS, CallError, RefusedAddresses, what_to_do};
 pub use forward::{ApiPath, CallBody, CallHead};
 pub use media::{MediaDownload, MediaId, TokenRejection};

@@ -240,7 +240,7 @@ fn assert_waits_grow(calls: u64) {
     assert!((4..=8).contains(&calls), "{calls} token calls in 20 s");
 }
 
-/// A cluster of two whose token WeChat rejects in `api`, while it goes on issuing that token.
+/// A cluster of two whose token WeChat rejects in `api`, while it keeps issuing that token.
 async fn cluster_with_a_rejected_token(api: Api) -> (RedisServer, std::sync::Arc<SandboxHost>, [Gateway; 2]) {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
@@ -267,7 +267,7 @@ async fn reissued_rejected_token_is_asked_for_at_growing_intervals() {
     // One of them has found it, and the other one waits with it.
     let ready = async |gateway: &Gateway| gateway.internal_get("/readyz").await.body.to_string();
     let ready = ready(&one).await + &ready(&two).await;
-    assert!(ready.contains("goes on issuing the token that it rejects"), "{ready}");
+    assert!(ready.contains("keeps issuing the token that it rejects"), "{ready}");
     // What has been signed with is not the token.
     one.assert_signs().await;
 }

@@ -49,7 +49,7 @@ async fn value_is_created_by_one_and_found_by_the_others() {
         assert_eq!(at(&theirs, &lock).await.as_deref(), Some("us"));
 
         assert!(ours.set_if_absent(KEY, "made", LIFE).await.unwrap());
-        let made = Claim::Made("made".to_owned());
+        let made = Claim::Exists("made".to_owned());
         assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), made);
         assert_eq!(at(&theirs, &lock).await.as_deref(), Some("us"));
 
@@ -79,7 +79,7 @@ async fn stored_value_is_readable_from_a_read_only_redis() {
     let lock = lock_of(KEY);
     assert!(store.set_if_absent(KEY, "made", LIFE).await.unwrap());
     redis.refuse_writes().await;
-    let made = Claim::Made("made".to_owned());
+    let made = Claim::Exists("made".to_owned());
     assert_eq!(store.claim(KEY, &lock, "us", LIFE).await.unwrap(), made);
 
     let other = "wxgate:test:b";
@@ -102,7 +102,7 @@ async fn concurrent_claims_have_one_winner() {
                     let (lock, me) = (lock_of(&key), claimer.to_string());
                     loop {
                         match store.claim(&key, &lock, &me, LIFE).await.unwrap() {
-                            Claim::Made(value) => break assert_eq!(value, "made"),
+                            Claim::Exists(value) => break assert_eq!(value, "made"),
                             Claim::Theirs => {}
                             Claim::Ours => {
                                 made.fetch_add(1, Ordering::SeqCst);

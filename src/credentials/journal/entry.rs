@@ -1,6 +1,6 @@
 //! An entry of the journal: what happened, and the facts about it, a field of the stream each.
 //!
-//! Facts are written and read back here, and nowhere else. `reason` is for people and is not taken apart, except that
+//! Facts are written and read back here, and nowhere else. `reason` is for people and is not parsed, except that
 //! entries of early builds of version 0.2 have the address there.
 
 use std::net::IpAddr;
@@ -20,42 +20,42 @@ labelled! {
         Adopted = "adopted",
         /// WeChat rejected it.
         Rejected = "rejected",
-        /// It died long before its end, and no replica of ours replaced it.
+        /// WeChat rejected it long before it expired, and no replica of ours replaced it.
         ForeignInvalidation = "foreign_invalidation",
-        /// WeChat gave none.
+        /// WeChat issued none.
         RenewalFailed = "renewal_failed",
         /// A client was given it, for the first time.
         HandedOut = "handed_out",
     }
 }
 
-/// An entry of an account's journal. Of those that were read, all texts come from outside.
+/// An entry of an account's journal. In entries that were read, no text is to be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JournalEntry {
     /// When it happened, by the clock of the replica that wrote it.
     pub(crate) time: SystemTime,
-    /// The event's name; a newer replica may have written one that is not known here.
+    /// The event's name, which may be unknown here if a newer replica wrote it.
     pub(crate) event: String,
     pub(crate) kind: String,
-    /// What names the credential.
+    /// The credential's fingerprint.
     pub(crate) fingerprint: String,
     /// Who wrote the entry.
     pub(crate) replica: String,
     /// The life that WeChat gave.
     pub(crate) life: Option<Duration>,
-    /// What was left of its life.
+    /// The remaining life.
     pub(crate) left: Option<Duration>,
-    /// WeChat's refusal.
+    /// The code of WeChat's refusal.
     pub(crate) errcode: Option<i64>,
     /// Who was given the token.
     pub(crate) client: Option<String>,
     /// The address from which it was asked for with the AppSecret.
     pub(crate) address: Option<IpAddr>,
-    /// What else there is to say, for people: WeChat's own words, a trigger.
+    /// Anything else, for people: WeChat's own words, a trigger.
     pub(crate) reason: String,
 }
 
-/// The longest text that is read of a field, in characters.
+/// The most characters of a field that are read.
 const LONGEST: usize = 500;
 
 impl JournalEntry {

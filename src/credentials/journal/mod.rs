@@ -19,12 +19,12 @@ use crate::store::{SharedStore, keys};
 pub(crate) use entry::{Event, JournalEntry};
 use losses::Losses;
 
-/// How many entries wait for the writer at most, of any account and for each; the writer itself holds as many at most.
-/// At a start, all accounts' tokens and tickets have an entry or two in the same moment.
+/// The bound of the queue is `WAITING` plus `WAITING_PER_ACCOUNT` for each account; the writer itself holds as many
+/// entries. At a start, the token and ticket of every account have an entry or two at the same moment.
 const WAITING: usize = 500;
 const WAITING_PER_ACCOUNT: usize = 4;
 
-/// How often the writer tries a store that failed again.
+/// How often the writer retries after the store has failed.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Writes each account's journal to the shared store. Cheap to clone; writing never makes a renewal wait.
@@ -42,7 +42,8 @@ struct Addressed {
 }
 
 impl Journal {
-    /// Starts the writer for so many accounts on `tasks`; once `stop` is cancelled it writes what is waiting and ends.
+    /// Starts the writer for this number of accounts on `tasks`. Once `stop` is cancelled, it writes what is queued and
+    /// ends.
     pub(crate) fn start(
         store: Arc<dyn SharedStore>,
         replica: &str,
@@ -88,16 +89,16 @@ impl Journal {
     }
 }
 
-/// Writes entries, each account's in their order. A journal that can't be written does not stop the others'.
+/// Writes entries, those of each account in order. A journal that can't be written does not hold up the others.
 struct Writer {
     store: Arc<dyn SharedStore>,
-    /// How many entries it holds at most.
+    /// The most entries that it holds.
     length: usize,
     losses: Arc<Losses>,
     unwritten: VecDeque<Addressed>,
-    /// Accounts whose entries wait for the next try.
+    /// Accounts whose entries wait for the next retry.
     failing: HashSet<AppId>,
-    /// Accounts whose key holds something else; their entries are lost, which has been logged.
+    /// Accounts whose key holds a value of another type. Their entries are lost, which has been logged.
     unwritable: HashSet<AppId>,
 }
 
@@ -137,14 +138,14 @@ impl Writer {
 
     async fn write(&mut self) {
         for addressed in std::mem::take(&mut self.unwritten) {
-            if self.failing.contains(&addressed.app_id) || !self.is_done(&addressed).await {
+            if self.failing.contains(&addressed.app_id) || !self.try_write(&addressed).await {
                 self.unwritten.push_back(addressed);
             }
         }
     }
 
-    /// Writes an entry; false if it is to be tried again.
-    async fn is_done(&mut self, Addressed { app_id, entry }: &Addressed) -> bool {
+    /// Writes an entry; false if it must be retried.
+    async fn try_write(&mut self, Addressed { app_id, entry }: &Addressed) -> bool {
         let (key, fields) = (keys::JOURNAL.of_account(app_id), entry.fields());
         let written = self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await;
         let failure = written.as_ref().err().filter(|error| !error.is_about_value());

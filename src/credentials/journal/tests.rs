@@ -1,4 +1,4 @@
-//! The queue: how much waits in it, and what is told of what finds no place.
+//! The bounds of the queue, and the reports of entries that do not fit into it.
 
 use serde_json::json;
 use tracing::subscriber::DefaultGuard;
@@ -74,7 +74,7 @@ async fn entries_of_a_start_with_many_accounts_are_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn queue_is_bounded_while_the_store_is_down_and_losses_are_told_together() {
+async fn queue_is_bounded_while_the_store_is_down_and_losses_are_reported_together() {
     let (log, _guard) = Log::of_this_thread();
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let journal = Journal::start(unreachable_store(), "a", 1, &tasks, stop.clone());
@@ -88,8 +88,8 @@ async fn queue_is_bounded_while_the_store_is_down_and_losses_are_told_together()
     tokio::time::sleep(2 * REPORT_INTERVAL).await;
     let losses = log.losses();
     assert_eq!(losses.len(), 1, "{losses:#?}");
-    let told = ["entries=1008", "no connection", "What to do: "];
-    assert!(told.iter().all(|part| losses[0].contains(part)), "{losses:#?}");
+    let parts = ["entries=1008", "no connection", "What to do: "];
+    assert!(parts.iter().all(|part| losses[0].contains(part)), "{losses:#?}");
 
     journal.note(&app_id(1), issued());
     tokio::time::sleep(REPORT_INTERVAL).await;
@@ -102,7 +102,7 @@ async fn queue_is_bounded_while_the_store_is_down_and_losses_are_told_together()
     assert!(losses.len() == 3 && losses[2].ends_with("entries=1008"), "{losses:#?}");
 }
 
-/// The store is well, but slower than the entries.
+/// The store works, but more slowly than entries come.
 #[tokio::test(start_paused = true)]
 async fn full_queue_is_not_blamed_on_the_store() {
     let (log, _guard) = Log::of_this_thread();

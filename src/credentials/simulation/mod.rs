@@ -54,7 +54,7 @@ async fn run_schedule(seed: u64) {
         world.assert_sound(&step);
     }
     world.heal();
-    for turn in 0.. {
+    for second in 0.. {
         sleep(Duration::from_secs(1)).await;
         let tokens: Vec<_> = replicas.iter().map(Replica::usable_token).collect();
         let agreed = tokens[0]
@@ -63,7 +63,7 @@ async fn run_schedule(seed: u64) {
         if agreed.is_some_and(|token| world.accepts(token)) {
             break;
         }
-        assert!(turn < 180, "the replicas do not agree: {tokens:?}");
+        assert!(second < 180, "the replicas do not agree: {tokens:?}");
     }
     world.assert_sound(&Step::Quiet);
 }

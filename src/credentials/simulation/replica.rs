@@ -122,10 +122,10 @@ impl Replica {
     pub(super) fn assert_serves_nothing_dead(&self, step: &Step) {
         if let Some(token) = self.slot().usable() {
             let name = token.value.expose();
-            assert!(token.is_usable(), "by {step:?}: {name} has ended");
+            assert!(token.is_usable(), "after {step:?}: {name} has expired");
             assert!(
                 !self.slot().history.is_rejected(&token.value),
-                "by {step:?}: {name} was rejected"
+                "after {step:?}: {name} was rejected"
             );
         }
     }

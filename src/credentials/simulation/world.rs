@@ -21,9 +21,9 @@ pub(super) struct World {
     pub(super) token_api: TokenApi,
     /// WeChat rejects every token.
     pub(super) rejects_all: bool,
-    /// The setting; 0 turns it off.
+    /// `credentials.daily_token_calls`; 0 means no limit.
     pub(super) daily_token_calls: u32,
-    /// The pause of a replica's traffic after each call.
+    /// The pause after each call of a replica's traffic.
     pub(super) traffic_pause: Duration,
     truth: Mutex<Truth>,
     store: Mutex<Arc<MemoryStore>>,
@@ -166,12 +166,12 @@ impl World {
 
     pub(super) fn assert_sound(&self, step: &Step) {
         let violations = self.truth.lock().violations.clone();
-        assert!(violations.is_empty(), "by {step:?}: {violations:?}");
+        assert!(violations.is_empty(), "after {step:?}: {violations:?}");
     }
 }
 
 impl Truth {
-    /// Issues a token. The one before stays good for the overlap, older ones do not.
+    /// Issues a token. The previous one stays good for the overlap, older ones do not.
     fn issue(&mut self) -> u64 {
         let now = Instant::now();
         let before = self.newest;

@@ -1,8 +1,8 @@
-//! The place of one credential: what is in use here, what was before, and what all replicas share.
+//! The place of one credential: what is in use here, what was in use before, and what all replicas share.
 //!
-//! Which of two credentials is newer can't be seen from their ends, because WeChat may shorten lives at any time.
-//! But a replica knows what it has used before: a value in the shared store that is in the history is older (Redis
-//! came back from an old snapshot, or failed over to a replica that lagged), and one that is not is newer.
+//! Expiry does not show which of two credentials is newer, because WeChat may shorten lives at any time. But a replica
+//! knows what it has used before: a value in the shared store that is in the history is older (Redis came back from an
+//! old snapshot, or failed over to a replica that lagged), and one that is not is newer.
 
 mod shared_entry;
 
@@ -32,12 +32,13 @@ pub(crate) struct Slot {
     pub(crate) shared: SharedEntry,
     policy: Policy,
     reports: Reports,
-    /// The token's call whose answer may have been lost; what is adopted was obtained after it.
+    /// For the token: the call whose answer may have been lost. It no longer matters once a token is adopted, which was
+    /// obtained after it.
     unanswered: Option<Arc<UnansweredCall>>,
 }
 
 impl Slot {
-    pub(crate) fn new(parameters: &Parameters, kind: Kind) -> Self {
+    pub(crate) fn new(parameters: &Parameters, kind: Kind, unanswered: Option<Arc<UnansweredCall>>) -> Self {
         Self {
             kind,
             cell: ArcSwapOption::empty(),
@@ -45,58 +46,43 @@ impl Slot {
             shared: SharedEntry::new(parameters, kind),
             policy: parameters.policy.clone(),
             reports: parameters.reports(),
-            unanswered: None,
+            unanswered,
         }
     }
 
-    /// The same slot; once it adopts a token, `call` no longer counts as unanswered here.
-    pub(crate) fn with_unanswered_call(self, call: Arc<UnansweredCall>) -> Self {
-        Self {
-            unanswered: Some(call),
-            ..self
-        }
-    }
-
-    /// What is in use here, ended or not.
+    /// The credential in use here, expired or not.
     pub(crate) fn held(&self) -> Option<Arc<Credential>> {
         self.cell.load_full()
     }
 
-    /// What is in use here and has not ended.
+    /// The credential in use here, unless it has expired.
     pub(crate) fn usable(&self) -> Option<Arc<Credential>> {
         self.held().filter(|credential| credential.is_usable())
     }
 
-    /// What is in use here and what was, as far as it has not ended.
-    pub(crate) fn living(&self) -> Vec<Arc<Credential>> {
-        let mut living = self.history.credentials();
-        living.extend(self.held());
-        living.retain(|credential| credential.is_usable());
-        living
+    /// All credentials that are or were in use here and have not expired.
+    pub(crate) fn unexpired(&self) -> Vec<Arc<Credential>> {
+        let mut unexpired = self.history.credentials();
+        unexpired.extend(self.held());
+        unexpired.retain(|credential| credential.is_usable());
+        unexpired
     }
 
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
         if self.held().is_some_and(|held| held.value == dead.value) {
-            // It ends now, not when it was to: alerts watch this metric.
+            // It is over now, whatever its expiry: alerts watch this metric.
             self.reports.expires_in(self.kind, Duration::ZERO);
         }
-        // Also if it was known: the thread that noted it may not have dropped it yet.
+        // Even if the rejection was known: the thread that noted it may not have dropped the credential yet.
         self.clear_if_still(&dead.value);
         is_new
     }
 
-    /// Removes `dead` from the shared store, if it is still there.
-    pub(crate) async fn remove_shared(&self, dead: &Credential) {
-        if let Err(error) = self.shared.remove(&dead.value).await {
-            tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
-        }
-    }
-
-    /// Adopts what is newer in the shared store. Publishes what is in use if nothing is stored there, or something
-    /// known to be older: say, Redis came back empty or from a snapshot (C6). A store that is down, or that holds
-    /// another program's value, is tried again at the next tick.
+    /// Adopts a newer credential from the shared store. Publishes the one in use if nothing is stored, or something
+    /// known to be older, as when Redis came back empty or from a snapshot (C6). If the store is down, or holds another
+    /// program's value, the next tick tries again.
     pub(crate) async fn sync_with_store(&self) {
         let Ok(stored) = self.shared.read().await else {
             return;
@@ -113,7 +99,7 @@ impl Slot {
         }
     }
 
-    /// What is in use here since a renewal was asked for, or was adopted from the shared store just now.
+    /// The credential that has come into use since a renewal was requested, or is adopted from the shared store now.
     pub(crate) async fn check_store(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, NotShared> {
         if let Some(credential) = self.obtained_since(trigger) {
             return Ok(Some(credential));
@@ -123,14 +109,14 @@ impl Slot {
         Ok(adopted.or_else(|| self.obtained_since(trigger)))
     }
 
-    /// What has come into use here since a renewal was asked for because there was nothing usable: another renewal
-    /// has ended since, or the refresher has adopted it.
+    /// The credential that has come into use since a renewal was requested for want of a usable one: by another
+    /// renewal, or adopted by the refresher.
     pub(crate) fn obtained_since(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let was_missing = matches!(trigger, Trigger::Missing | Trigger::Rejected);
         self.usable().filter(|_| was_missing)
     }
 
-    /// Takes over what is in the shared store, if it is good and newer than what is in use.
+    /// Puts what is in the shared store into use, if it is good and newer than what is in use.
     pub(crate) fn adopt(&self, trigger: Trigger, stored: Option<&Stored>) -> Option<Arc<Credential>> {
         let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored))?;
         let (value, ends) = (stored.value.clone(), stored.expires_at?);
@@ -144,28 +130,28 @@ impl Slot {
         Some(credential)
     }
 
-    /// True if `stored` is good, and was not in use here before (see above).
+    /// True if `stored` is good, and newer than all that was in use here before (see the module's description).
     fn is_current(&self, stored: &Stored) -> bool {
         stored.expires_at.is_some_and(|ends| ends > Moment::now()) && self.history.find(&stored.value).is_none()
     }
 
-    /// True if `stored` is to replace what is in use. If it ends sooner, it may be older or have been given a
-    /// shorter life: then what is in use stays until it dies.
+    /// True if `stored` should replace what is in use. If it expires sooner, it may be older, or WeChat has given it a
+    /// shorter life: then what is in use stays until it expires or is rejected.
     fn would_adopt(&self, stored: &Stored) -> bool {
         let outlives = |held: &Credential| held.value != stored.value && stored.expires_at > Some(held.expires_at);
         self.is_current(stored) && self.usable().is_none_or(|held| outlives(&held))
     }
 
-    /// Puts `credential`, which WeChat issued after `asked_at`, into the shared store in place of `seen`, and into
-    /// use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8).
+    /// Writes `credential`, which WeChat issued after `asked_at`, to the shared store in place of `seen`, and puts it
+    /// into use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8).
     pub(crate) async fn publish(
         &self,
         seen: Option<Stored>,
         credential: Credential,
         asked_at: Moment,
     ) -> Arc<Credential> {
-        // What the refresher has adopted during our call comes from a replica that got the lock after us: we were
-        // frozen, or the store has lost the lock.
+        // A credential that the refresher has adopted during our call comes from a replica that got the lock after us:
+        // we were frozen, or the store has lost the lock.
         let adopted_since = |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value;
         if let Some(newer) = self.usable().filter(adopted_since) {
             return newer;
@@ -192,8 +178,8 @@ impl Slot {
         credential
     }
 
-    /// Writes `credential` over `seen`, or over something older that was stored since. Returns what is newer, in
-    /// which case nothing was written. If the store fails, the refresher writes it later.
+    /// Writes `credential` over `seen`, or over something older that was stored since. If something newer is stored,
+    /// returns that and writes nothing. If the store fails, the refresher writes `credential` later.
     async fn overwrite(&self, mut seen: Option<Secret>, credential: &Credential) -> Option<Stored> {
         for _ in 0..3 {
             match self.shared.replace(seen.as_ref(), credential).await {
@@ -201,7 +187,7 @@ impl Slot {
                 Ok(false) => {}
             }
             match self.shared.read().await.ok()? {
-                // Also if the refresher has adopted it while we were frozen: then it is in use already.
+                // It may already be in use, if the refresher has adopted it while we were frozen.
                 Some(stored) if stored.value != credential.value && self.is_current(&stored) => {
                     return Some(stored);
                 }
@@ -217,7 +203,7 @@ impl Slot {
         let before = self.cell.swap(Some(Arc::clone(credential)));
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             self.history.supersede(before);
-            // Whatever was rejected, this has replaced it.
+            // This has replaced whatever was rejected.
             self.history.account_for_rejections();
         }
         if self.history.is_rejected(&credential.value) {
@@ -225,7 +211,7 @@ impl Slot {
         }
     }
 
-    /// Empties the cell, but only of `value`: a newer one stays.
+    /// Empties the cell if it holds `value`; a newer one stays.
     fn clear_if_still(&self, value: &Secret) {
         let held = self.cell.load();
         if held.as_ref().is_some_and(|held| held.value == *value) {
@@ -234,7 +220,7 @@ impl Slot {
     }
 }
 
-/// How many are remembered: more than can be alive at WeChat or in any store.
+/// How many former credentials are remembered: more than can be valid at WeChat or stored anywhere.
 const REMEMBERED: usize = 16;
 
 /// What one slot has held before, newest last.
@@ -248,16 +234,16 @@ struct Retired {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Another one of ours replaced it.
+    /// Another credential of ours replaced it.
     Superseded,
-    /// WeChat rejected it while it was in use, at this time; the reason is not known yet.
+    /// WeChat rejected it at this moment, while it was in use; it is not known yet who replaced it.
     Rejected(Moment),
-    /// WeChat rejected it, and the reason is known.
+    /// WeChat rejected it, and it is known who replaced it.
     Accounted,
 }
 
 impl History {
-    /// All that were in use here.
+    /// All former credentials.
     pub(crate) fn credentials(&self) -> Vec<Arc<Credential>> {
         let list = self.0.lock();
         list.iter().map(|retired| Arc::clone(&retired.credential)).collect()
@@ -278,12 +264,12 @@ impl History {
             .any(|retired| retired.credential.value == *value && retired.end != End::Superseded)
     }
 
-    /// Another one of ours replaces `credential`.
+    /// Notes that another credential of ours replaces `credential`.
     pub(crate) fn supersede(&self, credential: Arc<Credential>) {
         self.retire(credential, End::Superseded);
     }
 
-    /// WeChat rejected `credential`; true if that was not known.
+    /// Notes that WeChat rejected `credential`; true if that was not known.
     pub(crate) fn reject(&self, credential: &Arc<Credential>) -> bool {
         self.retire(Arc::clone(credential), End::Rejected(Moment::now()))
     }
@@ -301,14 +287,14 @@ impl History {
         true
     }
 
-    /// WeChat has just issued `value`, so it is current, whatever it was before.
+    /// Forgets that `value` was superseded: WeChat has just issued it again, so it is current.
     pub(crate) fn revive(&self, value: &Secret) {
         self.0
             .lock()
             .retain(|retired| retired.credential.value != *value || retired.end != End::Superseded);
     }
 
-    /// One of ours replaced what was rejected: no other system did.
+    /// Notes that a credential of ours, not another system's, replaced what was rejected.
     pub(crate) fn account_for_rejections(&self) {
         let mut list = self.0.lock();
         for retired in list.iter_mut().filter(|retired| retired.end != End::Superseded) {
@@ -316,7 +302,7 @@ impl History {
         }
     }
 
-    /// What was rejected last, if that was long before its end and is not accounted for. Returned once.
+    /// The credential that was rejected last, long before it expired, if that is not accounted for yet. Returned once.
     pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
         let unaccounted = self
             .0
@@ -334,7 +320,7 @@ impl Retired {
     fn died_early(&self) -> bool {
         let End::Rejected(at) = self.end else { return false };
         let left = self.credential.expires_at.saturating_duration_since(at);
-        // In the last minute, or the last tenth of a short life, clocks that differ are the reason.
+        // In the last minute, or the last tenth of a short life, differing clocks are the likely cause.
         left > Duration::from_mins(1).min(self.credential.life() / 10)
     }
 }

@@ -1,9 +1,9 @@
-//! What the replicas share about one credential: its entry, to whose key another program may write too, and for tokens the mark
-//! of a call whose answer may be lost.
+//! What the replicas share about one credential: its entry, to whose key another program may write too, and for tokens
+//! the mark of a call whose answer may be lost.
 //!
-//! If an answer gets lost, or a replica dies between the call and publishing, that looks like another system: the
-//! token dies, and no replica has the new one. So a token call is marked in the shared store before it is made, and
-//! the mark is removed when its outcome is known.
+//! If an answer is lost, or a replica dies between the call and publishing, it looks as if another system had fetched a
+//! token: ours is rejected, and no replica has the new one. So a token call is marked in the shared store before it is
+//! made, and the mark is removed when its outcome is known.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,13 +22,13 @@ pub(crate) struct SharedEntry {
     store: Arc<dyn SharedStore>,
     kind: Kind,
     key: String,
-    /// Why the entry is another program's, as of the last look.
+    /// Another program's value, if the last read found one.
     foreign: Mutex<Option<Arc<ForeignEntry>>>,
 }
 
 pub(crate) struct Stored {
     pub(crate) value: Secret,
-    /// When it ends; `None` if it is not to be used, but may be replaced: blank, too long, or without an end.
+    /// When it expires; `None` if it must not be used, but may be replaced: blank, too long, or without a TTL.
     pub(crate) expires_at: Option<Moment>,
 }
 
@@ -37,12 +37,12 @@ pub(crate) struct Stored {
 pub(crate) enum NotShared {
     #[error("the shared store is down ({0})")]
     Down(#[from] StoreError),
-    /// Another program writes there what wxgate neither uses nor overwrites; says where, what, and what to do.
+    /// Another program's value is there, which wxgate neither uses nor overwrites.
     #[error("{0}")]
     Foreign(Arc<ForeignEntry>),
 }
 
-/// Another program's value at a credential's key. It holds nothing of the value itself.
+/// Another program's value at a credential's key, described without any part of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{seen}. What to do: {cure}")]
 pub(crate) struct ForeignEntry {
@@ -62,16 +62,16 @@ impl SharedEntry {
 
     pub(crate) async fn read(&self) -> Result<Option<Stored>, NotShared> {
         let stored = self.read_once().await?;
-        let has_ended = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Moment::now());
-        if stored.as_ref().is_some_and(has_ended) {
-            // The store holds nothing that has ended: this process was frozen while it waited.
+        let has_expired = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Moment::now());
+        if stored.as_ref().is_some_and(has_expired) {
+            // The store returns nothing that has expired: this process was frozen while it waited.
             return self.read_once().await;
         }
         Ok(stored)
     }
 
     async fn read_once(&self) -> Result<Option<Stored>, NotShared> {
-        // Lives count from before the command: too short by its time, never too long.
+        // The life is counted from before the command: too short by the command's duration, never too long.
         let asked_at = Moment::now();
         let found = self.store.inspect(&self.key).await?;
         let foreign = foreign_entry(self.kind, &self.key, &found);
@@ -88,7 +88,7 @@ impl SharedEntry {
         }
     }
 
-    /// Says once that the entry is another program's, and once that it is no longer.
+    /// Logs once that the entry is another program's, and once that it no longer is.
     fn note(&self, foreign: Option<Arc<ForeignEntry>>) {
         let mut known = self.foreign.lock();
         match (&*known, &foreign) {
@@ -99,13 +99,13 @@ impl SharedEntry {
         *known = foreign;
     }
 
-    /// Why the entry is another program's, as of the last look, if it is.
+    /// Another program's value, if the last read found one.
     pub(crate) fn foreign(&self) -> Option<Arc<ForeignEntry>> {
         self.foreign.lock().clone()
     }
 
-    /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored by now. Another program's
-    /// value stays as it is.
+    /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored now. Another program's value
+    /// is not touched.
     pub(crate) async fn replace(&self, seen: Option<&Secret>, credential: &Credential) -> Result<bool, StoreError> {
         let (value, ttl) = (credential.value.expose(), credential.remaining());
         if ttl.is_zero() || self.foreign().is_some() {
@@ -116,37 +116,39 @@ impl SharedEntry {
             .await
     }
 
-    /// Removes `value`, if it is still what is stored.
-    pub(crate) async fn remove(&self, value: &Secret) -> Result<bool, StoreError> {
+    /// Removes `dead`, which WeChat has rejected, if it is still what is stored.
+    pub(crate) async fn remove(&self, dead: &Secret) {
         if self.foreign().is_some() {
-            return Ok(false);
+            return;
         }
-        self.store.compare_and_delete(&self.key, value.expose()).await
+        if let Err(error) = self.store.compare_and_delete(&self.key, dead.expose()).await {
+            tracing::debug!(%error, "the rejected token stays in the shared store; no replica that saw it rejected uses it");
+        }
     }
 }
 
-/// If what was found at `key` is another program's: what it is, and what to do. wxgate writes the bare credential, which
-/// has no other characters than `[A-Za-z0-9_-]`.
+/// Describes what was found at `key`, if it is another program's. wxgate itself writes the bare credential, which has
+/// no other characters than `[A-Za-z0-9_-]`.
 pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<ForeignEntry>> {
     const JAVA: &[u8] = b"\xAC\xED\x00\x05";
-    const NOTHING: [&[u8]; 4] = [b"null", b"undefined", b"nil", b"None"];
+    const NULLS: [&[u8]; 4] = [b"null", b"undefined", b"nil", b"None"];
     let is_ours = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let what = match found {
         Found::Nothing => return None,
         Found::OtherType(name) => format!("a value of the type {name}"),
         Found::Bytes { value, .. } => {
             let text = value.trim_ascii();
-            let is_nothing = NOTHING.contains(&text);
-            if text.is_empty() || (value.iter().all(is_ours) && !is_nothing) {
+            let is_null = NULLS.contains(&text);
+            if text.is_empty() || (value.iter().all(is_ours) && !is_null) {
                 return None;
             }
             let what = match text[0] {
-                _ if is_nothing => "a word for nothing, as a serializer writes it",
+                _ if is_null => "a null value, as a serializer writes it",
                 _ if value.starts_with(JAVA) => "an object serialized by Java",
                 b'"' => "a string in quotes, as a JSON serializer writes it",
                 b'{' | b'[' => "JSON",
                 _ if value.is_ascii() => "text with characters that no credential of WeChat's has",
-                _ => "bytes that are no text",
+                _ => "bytes that are not text",
             };
             what.to_owned()
         }
@@ -177,7 +179,7 @@ const MARK: &str = "unanswered";
 pub(crate) struct UnansweredCall {
     store: Arc<dyn SharedStore>,
     key: String,
-    /// True while it is this process that has lost an answer.
+    /// True if this process has lost an answer.
     lost_here: AtomicBool,
 }
 
@@ -190,26 +192,26 @@ impl UnansweredCall {
         }
     }
 
-    /// A token call begins; true if all calls before it were answered.
+    /// Marks the beginning of a token call; true if all earlier calls were answered.
     pub(crate) async fn begin(&self) -> bool {
         // If the store fails here, only this process knows about the call.
         let marked = self.store.set_if_absent(&self.key, MARK, keys::TOKEN_CALL_TTL).await;
         matches!(marked, Ok(true)) && !self.is_ours()
     }
 
-    /// The answer was lost.
+    /// Notes that the answer was lost.
     pub(crate) fn lose(&self) {
         self.lost_here.store(true, Ordering::Relaxed);
     }
 
-    /// The outcome is known: the account's token is known again, or was never replaced.
+    /// Removes the mark, because the outcome is known: the token is known again, or was never replaced.
     pub(crate) async fn settle(&self) {
         self.forget();
         // If the mark stays, the next foreign invalidation may go unreported, and nothing else.
         let _ = self.store.compare_and_delete(&self.key, MARK).await;
     }
 
-    /// Another replica has obtained a token since.
+    /// Notes that another replica has obtained a token since.
     pub(crate) fn forget(&self) {
         self.lost_here.store(false, Ordering::Relaxed);
     }
@@ -219,7 +221,7 @@ impl UnansweredCall {
         self.lost_here.load(Ordering::Relaxed)
     }
 
-    /// True if any replica may have lost one.
+    /// True if any replica may have lost an answer.
     pub(crate) async fn exists(&self) -> bool {
         self.is_ours() || matches!(self.store.get(&self.key).await, Ok(Some(_)))
     }
@@ -244,9 +246,9 @@ mod tests {
             (b"\xAC\xED\x00\x05t\x00\x0685_old", "serialized by Java"),
             (b"85_old\n", "characters that no credential"),
             (b"85_old.x", "characters that no credential"),
-            (b"\xFF\xFE85_old", "bytes that are no text"),
-            (b"null", "a word for nothing"),
-            (b"undefined", "a word for nothing"),
+            (b"\xFF\xFE85_old", "bytes that are not text"),
+            (b"null", "a null value"),
+            (b"undefined", "a null value"),
         ] {
             let why = foreign(value).unwrap().to_string();
             assert!(why.contains(what) && why.contains("the-key"), "{why}");

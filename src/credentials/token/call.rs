@@ -15,7 +15,7 @@ use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, Issued};
 
 impl Token {
-    /// True if all replicas get the same token, so that a call invalidates no other replica's token.
+    /// True if WeChat gives all replicas the same token, so that a call does not invalidate another replica's.
     pub(super) fn calls_are_harmless(&self) -> bool {
         self.issuer.token_api() == TokenApi::Stable
     }
@@ -25,7 +25,7 @@ impl Token {
     pub(super) async fn issue(&self, trigger: Trigger, held_lock: Option<&HeldLock>) -> Result<Issued, Unavailable> {
         self.report_foreign_invalidation().await;
         if trigger != Trigger::Operator
-            && let Some(refusal) = self.wait_with_another().await
+            && let Some(refusal) = self.adopt_wait().await
         {
             return Err(refusal);
         }
@@ -44,7 +44,7 @@ impl Token {
         Err(self.back_off_from_rejection(Severity::Reissued).await)
     }
 
-    /// WeChat rejects what it has issued just now: makes the whole cluster wait, longer each time.
+    /// WeChat rejects what it has just issued: makes the whole cluster wait, longer each time.
     pub(super) async fn back_off_from_rejection(&self, severity: Severity) -> Unavailable {
         let why = match severity {
             Severity::Reissued => Unavailable::reissued(),
@@ -61,7 +61,7 @@ impl Token {
         why
     }
 
-    /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret is another one.
+    /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret has changed.
     pub(crate) async fn end_wait_for_rejections(&self) {
         self.rejections.clear();
         let key = keys::TOKEN_REJECTED.of_account(&self.app_id);
@@ -70,9 +70,9 @@ impl Token {
         }
     }
 
-    /// If another replica's new token was rejected, this one waits as long, so that a cluster makes no more calls
-    /// than one replica.
-    async fn wait_with_another(&self) -> Option<Unavailable> {
+    /// If another replica's new token was rejected, waits for as long as that replica does, so that a cluster makes no
+    /// more calls than one replica.
+    async fn adopt_wait(&self) -> Option<Unavailable> {
         let entry = self
             .store
             .get(&keys::TOKEN_REJECTED.of_account(&self.app_id))
@@ -80,15 +80,15 @@ impl Token {
             .ok()??;
         let (failures, wait) = (entry.value.parse().ok()?, entry.ttl?);
         let why = Unavailable::soon("another replica has found that new access_tokens are rejected");
-        Some(self.rejections.wait_with_another(failures, wait, why))
+        Some(self.rejections.adopt_wait(failures, wait, why))
     }
 
-    /// Exports today's count, as far as this process knows it.
+    /// Updates the metric of today's calls, as far as this process knows them.
     pub(crate) fn report_count(&self) {
         self.reports.token_calls(self.budget.spent());
     }
 
-    /// Reports a token that died long before its end although no replica of ours replaced it (C5).
+    /// Reports a token that was rejected long before it expired although no replica of ours replaced it (C5).
     async fn report_foreign_invalidation(&self) {
         if let Some(dead) = self.slot.history.take_unaccounted()
             && !self.unanswered.exists().await
@@ -103,12 +103,12 @@ impl Token {
         }
         let all_answered = self.unanswered.begin().await;
         // Fencing: nothing that could take long may come between this check and the call. A process that was frozen
-        // while it held the lock wakes up here, and must not go on.
+        // while it held the lock must not continue.
         if held_lock.is_some_and(|held_lock| !held_lock.lasts_for(self.policy.call_limit)) {
             if all_answered {
                 self.unanswered.settle().await;
             }
-            return Err(Unavailable::soon("the lock ran out before WeChat was called"));
+            return Err(Unavailable::soon("the lock expired before WeChat was called"));
         }
         let issued = self.issuer.token(force_refresh).await;
         self.report_count();
@@ -130,7 +130,7 @@ impl Token {
         }
     }
 
-    /// How long to wait at least after a call that failed. A token that is in use is not let end meanwhile.
+    /// The shortest wait after a failed call. It ends well before a token that is in use expires.
     fn pace(&self) -> Duration {
         let pace = self.budget.pace();
         let held = self.slot.usable();
@@ -183,7 +183,7 @@ impl Budget {
         }
     }
 
-    /// Spends one call; an error with the day's calls if they are all spent.
+    /// Spends one call. If all of the day's calls are spent, the error is their number.
     pub(crate) async fn spend(&self) -> Result<(), u64> {
         let day = today();
         let spent = self.learn(&day).await;
@@ -196,7 +196,7 @@ impl Budget {
         Ok(())
     }
 
-    /// How many calls the whole cluster has made today; as far as this process knows if the store is down.
+    /// How many calls the whole cluster has made today; if the store is down, as far as this process knows.
     pub(crate) async fn spent_by_all(&self) -> u64 {
         self.learn(&today()).await
     }
@@ -206,9 +206,9 @@ impl Budget {
         self.note(&today(), 0)
     }
 
-    /// How far apart calls that fail have to be from now on, so that WeChat's being down for a day does not use up the
-    /// day's calls, however many replicas there are. Nothing until half of them are spent, so that most outages end
-    /// for us as soon as they end.
+    /// The shortest pause between failing calls, so that an outage of WeChat that lasts for a day does not use up the
+    /// day's calls, however many replicas there are. Zero until half of them are spent, so that we soon notice the end
+    /// of most outages.
     pub(crate) fn pace(&self) -> Duration {
         let left = self.limit.saturating_sub(self.spent());
         if left > self.limit / 2 || self.limit == 0 {
@@ -223,7 +223,7 @@ impl Budget {
         self.note(day, calls.unwrap_or(0))
     }
 
-    /// Notes that at least this many calls were made on `day`; returns how many are known.
+    /// Notes that at least `calls` calls were made on `day`; returns how many are known.
     fn note(&self, day: &str, calls: u64) -> u64 {
         let mut known = self.known.lock();
         if known.day != day {
@@ -236,8 +236,8 @@ impl Budget {
         known.calls
     }
 
-    /// Whether `force_refresh` may be used now; it counts as used. Not while the store is down, when it is not known
-    /// what the other replicas have used.
+    /// Whether `force_refresh` may be used now; if so, it counts as used. It may not while the store is down, when it
+    /// is not known how often the other replicas have used it.
     pub(crate) async fn may_force(&self) -> bool {
         let last = keys::FORCE_REFRESH.of_account(&self.app_id);
         let count = keys::force_refresh_calls(&self.app_id, &today());
@@ -248,12 +248,10 @@ impl Budget {
     }
 }
 
-/// Today's date in Beijing, where WeChat's counters begin their day.
+/// Today's date in Beijing, by which WeChat counts calls per day.
 pub(super) fn today() -> String {
     let beijing = SystemTime::now() + Duration::from_hours(8);
-    humantime::format_rfc3339_seconds(beijing)
-        .to_string()
-        .chars()
-        .take("2026-01-01".len())
-        .collect()
+    let mut date = humantime::format_rfc3339_seconds(beijing).to_string();
+    date.truncate("2026-01-01".len());
+    date
 }

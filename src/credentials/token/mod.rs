@@ -15,8 +15,7 @@ use crate::credentials::credential::{
     Credential, Kind, POLL, Policy, TokenCallError, Trigger, Unavailable, name_in_store, rejects_token,
 };
 use crate::credentials::lock::{Acquisition, Lock};
-use crate::credentials::parameters::Issuer;
-use crate::credentials::parameters::Parameters;
+use crate::credentials::parameters::{Issuer, Parameters};
 use crate::credentials::renewal::{Backoff, Outcome, Renewals, Severity};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
@@ -24,12 +23,12 @@ use crate::store::{SharedStore, keys};
 use crate::wechat::CallError;
 use call::Budget;
 
-/// A token that is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, was
-/// taken over by another system.
+/// If a token is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, another
+/// system has taken over.
 const YOUNG: Duration = Duration::from_mins(1);
 
-/// The age up to which a rejected `token` counts as taken over.
-fn young(token: &Credential) -> Duration {
+/// Up to this age, the rejection of `token` counts as a takeover.
+fn takeover_age(token: &Credential) -> Duration {
     YOUNG.min(token.life() / 10)
 }
 
@@ -42,9 +41,9 @@ pub(crate) struct Token {
     pub(crate) budget: Budget,
     unanswered: Arc<UnansweredCall>,
     lock: Lock,
-    /// Spaces out token calls while WeChat rejects what it has issued just now: another system replaces our tokens
-    /// as fast as we obtain them, or WeChat goes on issuing the token that it rejects. Only a token that stays good
-    /// for a while ends it, not the answer to a call.
+    /// Spaces out token calls while WeChat rejects what it has just issued: another system replaces our tokens as fast
+    /// as we obtain them, or WeChat keeps issuing the token that it rejects. It is cleared only by a token that stays
+    /// good for a while, not by the answer to a call.
     rejections: Backoff,
     store: Arc<dyn SharedStore>,
     policy: Policy,
@@ -56,10 +55,9 @@ pub(crate) struct Token {
 impl Token {
     pub(crate) fn new(parameters: &Parameters) -> Self {
         let unanswered = Arc::new(UnansweredCall::new(parameters));
-        let slot = Slot::new(parameters, Kind::AccessToken);
         let (app_id, policy) = (parameters.app_id.clone(), parameters.policy.clone());
         Self {
-            slot: slot.with_unanswered_call(Arc::clone(&unanswered)),
+            slot: Slot::new(parameters, Kind::AccessToken, Some(Arc::clone(&unanswered))),
             renewals: Renewals::new(parameters, Kind::AccessToken),
             issuer: Arc::clone(&parameters.issuer),
             budget: Budget::new(parameters.store(), app_id.clone(), policy.settings.daily_token_calls),
@@ -107,7 +105,7 @@ impl Token {
     /// Obtains another token in place of `dead`, which WeChat has rejected with `error`.
     pub(crate) async fn replace_rejected(self: &Arc<Self>, dead: &Arc<Credential>, error: &CallError) -> Outcome {
         self.invalidate(dead, error).await;
-        // The renewal that is joined first may have begun before this rejection; the next one has not.
+        // The renewal that is joined first may have begun before this rejection; the second has not.
         for _ in 0..2 {
             let token = match self.slot.usable() {
                 Some(token) => token,
@@ -126,12 +124,12 @@ impl Token {
             return;
         }
         self.reports.rejected(dead, error);
-        if dead.held_since.elapsed() < young(dead) {
+        if dead.held_since.elapsed() < takeover_age(dead) {
             self.back_off_from_rejection(Severity::Takeover).await;
         } else {
             self.end_wait_for_rejections().await;
         }
-        self.slot.remove_shared(dead).await;
+        self.slot.shared.remove(&dead.value).await;
     }
 
     /// Renews the token, or waits for the renewal that is running.
@@ -140,9 +138,9 @@ impl Token {
             let token = Arc::clone(self);
             async move { token.run_renewal(trigger).await }
         };
-        // What an operator wants joins an attempt that may call WeChat, but none that is refused.
-        let apart = trigger == Trigger::Operator && self.refusal().is_some();
-        self.renewals.join_or_start(apart, start).await
+        // An operator's renewal may join one that can call WeChat, but not one that the back-off refuses.
+        let ignores_backoff = trigger == Trigger::Operator && self.refusal().is_some();
+        self.renewals.join_or_start(ignores_backoff, start).await
     }
 
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
@@ -158,10 +156,10 @@ impl Token {
         self.renewals.measured(trigger, before, self.fetch(trigger)).await
     }
 
-    /// What another replica has obtained while this one backs off from rejections.
+    /// The token that another replica has obtained while this one backs off from rejections.
     async fn obtained_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
-        // Callers that are refused come again at once, which must not load the store. The pause comes before the
-        // look, so that callers that join meanwhile get what is stored by then.
+        // Refused callers may retry at once, which must not load the store. The pause comes before the read, so that
+        // callers that join meanwhile get what is stored by then.
         sleep(POLL).await;
         self.slot.check_store(trigger).await.ok().flatten()
     }
@@ -196,11 +194,11 @@ impl Token {
         outcome
     }
 
-    /// Marks `token` in the shared store, so that every replica recognises it when a client comes back with it: before
-    /// anybody can be given it, since it may die at once.
+    /// Marks `token` in the shared store, so that every replica recognises it when a client sends it. This comes before
+    /// any client is given it, since it may be rejected at once.
     pub(crate) async fn mark_as_ours(&self, token: &Credential) {
         let key = keys::handed_out(&self.app_id, &name_in_store(&token.value));
-        // If the store fails here, a client gets a 40001 at worst.
+        // If the store fails here, the worst that happens is that a client gets a 40001.
         let _ = self.store.set_if_absent(&key, "handed out", token.remaining()).await;
     }
 
@@ -209,11 +207,11 @@ impl Token {
         self.renewals.backoff.refusal().or_else(|| self.rejections.refusal())
     }
 
-    /// Ends waits whose reason is gone: those after rejections once the token has stayed good for a while, and those
-    /// after failed calls once WeChat counts calls anew, since they may be as long as a day to save calls. `day` is the
-    /// one that was last seen.
+    /// Ends waits that have lost their reason: those after rejections once the token has stayed good for a while, and
+    /// those after failed calls when WeChat's next day of counting begins, since they may be as long as a day to save
+    /// calls. `day` is the day of the previous check.
     pub(crate) async fn end_needless_waits(&self, day: &mut String) {
-        let stays_good = |held: Arc<Credential>| held.held_since.elapsed() >= young(&held);
+        let stays_good = |held: Arc<Credential>| held.held_since.elapsed() >= takeover_age(&held);
         if self.slot.usable().is_some_and(stays_good) && self.rejections.refusal().is_some() {
             self.end_wait_for_rejections().await;
         }
@@ -224,7 +222,7 @@ impl Token {
         }
     }
 
-    /// The reason to renew now, or `None` if none is due.
+    /// The reason to renew now; `None` if no renewal is due.
     pub(crate) fn due(&self) -> Option<Trigger> {
         if self.refusal().is_some() {
             return None;

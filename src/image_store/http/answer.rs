@@ -1,5 +1,5 @@
-//! What an upload service answered: whether it has the picture, under which URL, and what it says about a failure, fit for
-//! the log.
+//! The answer of an upload service: whether it has stored the picture, under which URL, and its message about a
+//! failure, made safe for the log.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::settings::{HttpStore, resolved};
 /// The longest answer that is read, in bytes: it has little more than a URL in it.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// An answer, whole.
+/// An answer with its whole body.
 pub(super) struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -31,15 +31,15 @@ impl Answer {
     pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, StoreFailure> {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = match http_client::whole(response, MAX_ANSWER, stall).await {
-            // The status says enough.
+            // The status is enough.
             Err(_) if !status.is_success() => None,
             body => body?,
         };
         Ok(Self { status, headers, body })
     }
 
-    /// The picture's URL, if the answer reports success as `settings` describe it. What the service says about a
-    /// failure is found by `messages`.
+    /// The picture's URL, if the answer reports success as `settings` describe it. `messages` finds the service's
+    /// message about a failure.
     pub(super) fn picture_url(&self, settings: &HttpStore, messages: &MessageReader) -> Result<String, StoreFailure> {
         let said = || messages.of(self.body.as_deref().unwrap_or_default());
         if !self.status.is_success() {
@@ -51,7 +51,7 @@ impl Answer {
             UrlPlace::Header(name) => {
                 let found = self.headers.get(name).map(|value| value.to_str().map(str::to_owned));
                 let place = format!("header {name}");
-                // One that is not text is no URL.
+                // A header that is not text is not a URL.
                 (place, found.map(|text| Value::from(text.unwrap_or_default())))
             }
             UrlPlace::Body => {
@@ -112,19 +112,19 @@ fn public_url(found: &str, base: Option<&Url>) -> Option<String> {
         found.trim_start_matches('/')
     );
     let url = parse_http(&joined)?;
-    // Dot segments must not lead out of it, nor to the base itself.
+    // Dot segments must not lead out of the base, nor to the base itself.
     let below = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
     (below.len() > 1 && below.starts_with('/')).then(|| url.into())
 }
 
-/// Whether `text` can be a path: it has neither a scheme nor a host, and nothing that is markup or JSON.
+/// True if `text` can be a path: it has neither a scheme nor a host, and no characters of markup or JSON.
 fn is_path(text: &str) -> bool {
     let first = text.split(['/', '?', '#']).next().unwrap_or_default();
     let foreign = ['<', '>', '"', '{', '}', '|', '^', '`'];
     !text.is_empty() && !first.contains(':') && !text.starts_with("//") && !text.contains(foreign)
 }
 
-/// A value of an answer for the log. Texts are left out: they could be secrets.
+/// Describes a value of an answer for the log. Strings are not quoted, since they could be secrets.
 fn describe(value: Option<&Value>) -> String {
     match value {
         None => "nothing".to_owned(),
@@ -138,14 +138,14 @@ fn describe(value: Option<&Value>) -> String {
 
 /// Where services put a message for people.
 const FIELDS: [&str; 4] = ["message", "msg", "errmsg", "error"];
-/// How much of it is logged, in characters.
+/// The most characters of a message that are logged.
 const LONGEST: usize = 200;
-/// Shorter values are ordinary words, and masking them would garble the message.
+/// Shorter values may be ordinary words, and masking those would garble the message.
 const SHORTEST_SECRET: usize = 4;
 
 /// Finds a service's message and keeps our own secrets out of it: a service may repeat what it was sent.
 pub(super) struct MessageReader {
-    /// The longest first, since one may be a part of another.
+    /// The longest first, since one may be part of another.
     secrets: Vec<String>,
 }
 
@@ -156,7 +156,7 @@ impl MessageReader {
         let fields = settings.section.fields.values().map(Secret::expose);
         let mut secrets = Vec::new();
         for value in headers.chain(fields) {
-            // Without the word before it as well: `Bearer`.
+            // The key without the word before it, such as `Bearer`, is masked as well.
             let key = value.split_once(' ').map_or(value, |(_, key)| key);
             secrets.extend([value.to_owned(), key.to_owned()]);
         }
@@ -177,7 +177,7 @@ impl MessageReader {
             .secrets
             .iter()
             .fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
-        // A query may hold a key of the service's own.
+        // A query may hold a secret of the service.
         let words = masked.split(' ').map(|word| match word.split_once('?') {
             Some((url, _)) if url.contains("://") => format!("{url}?…"),
             _ => word.to_owned(),

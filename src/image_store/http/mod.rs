@@ -41,7 +41,7 @@ impl ImageStore for HttpStore {
         let section = &self.settings.section;
         let mut headers = self.settings.headers.clone();
         telemetry::inject(&mut headers);
-        // The fields come first: a service that reads the form as it arrives knows them when the file begins.
+        // The fields come first, so that a service that reads the form as it arrives knows them when the file begins.
         let mut form = Form::new().percent_encode_noop();
         for (name, value) in &section.fields {
             form = form.text(escape_name(name), value.expose().to_owned());
@@ -63,7 +63,7 @@ impl ImageStore for HttpStore {
     }
 
     async fn probe(&self) -> Result<(), StoreFailure> {
-        // A service that accepts only POST may answer 404 or 405: that shows that it is up.
+        // A service that accepts only POST may answer 404 or 405, which shows that it is up.
         let request = self.http.request(Method::OPTIONS, self.settings.url.clone());
         let request = request.headers(self.settings.headers.clone());
         let status = http_client::send(request, self.settings.section.timeout)
@@ -99,7 +99,7 @@ fn part(picture: Picture, activity: &LastActivity) -> Result<Part, StoreFailure>
         .map_err(|error| StoreFailure::Broken(error.to_string()))
 }
 
-/// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data"). reqwest itself writes
+/// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data"). reqwest itself would write
 /// `name*=` for such names, which forms must not have (RFC 7578, section 4.2).
 fn escape_name(name: &str) -> String {
     name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")

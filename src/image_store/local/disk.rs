@@ -1,9 +1,9 @@
-//! The disk under the folder, and the files on it: unfinished ones, which are removed unless they are completed, and stored ones,
-//! open for reading.
+//! The disk under the folder, and the files on it: unfinished ones, which are removed unless they are completed, and
+//! stored ones, open for reading.
 //!
-//! Work on the disk runs on a few blocking threads and has a time limit. A network disk that no longer answers keeps every
-//! thread that touches it. Without a bound those would be all of the runtime's blocking threads, which also look up names: no
-//! call to WeChat could be made any more.
+//! Work on the disk runs on a few blocking threads and has a time limit. A network disk that hangs blocks every thread
+//! that accesses it. Without a bound those would be all of the runtime's blocking threads, which also resolve host
+//! names: no call to WeChat could be made any more.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -41,8 +41,8 @@ impl Disk {
         }
     }
 
-    /// Does `work` on a blocking thread, and fails with [`io::ErrorKind::TimedOut`] after `limit`, the wait for a thread
-    /// included. Work that has begun can't be interrupted: it keeps its thread, and its result is dropped.
+    /// Runs `work` on a blocking thread, and fails with [`io::ErrorKind::TimedOut`] after `limit`, the wait for a
+    /// thread included. Work that has begun can't be interrupted: it keeps its thread, and its result is dropped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -57,11 +57,11 @@ impl Disk {
             };
             self.tasks.spawn_blocking(work).await.map_err(io::Error::other)?
         };
-        let slow = |_| io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer");
-        timeout(limit, done).await.unwrap_or_else(|elapsed| Err(slow(elapsed)))
+        let done = timeout(limit, done).await;
+        done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")))
     }
 
-    /// Does `work` some time, for a caller that can't wait.
+    /// Runs `work` in the background, for a caller that can't wait.
     pub(super) fn run_later(&self, work: impl FnOnce() + Send + 'static) {
         let Ok(runtime) = Handle::try_current() else {
             return work();
@@ -133,8 +133,8 @@ impl RemoveOnDrop {
 
     fn publish(&mut self, file: &File, path: PathBuf) -> io::Result<()> {
         file.sync_all()?;
-        // The new name is an entry of the folder, which must be flushed too. The folder is opened before the
-        // rename: nothing may fail between the rename and the change of the path.
+        // The new name is an entry of the folder, which must be flushed too. The folder is opened before the rename,
+        // since nothing may fail between the rename and the change of `self.path`.
         let directory = path.parent().map(File::open).transpose()?;
         if let Some(partial) = &self.path {
             fs::rename(partial, &path)?;
@@ -152,7 +152,7 @@ impl RemoveOnDrop {
 
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
-        // This may be one of the runtime's own threads, which a disk that hangs must not keep.
+        // This may be one of the runtime's own threads, which a disk that hangs must not block.
         if let Some(path) = self.path.take() {
             self.disk.run_later(move || remove(&path));
         }
@@ -172,7 +172,7 @@ pub(super) const READ_LIMIT: Duration = Duration::from_secs(5);
 
 /// A picture in the folder.
 pub struct StoredPicture {
-    /// Its kind, as its name has it.
+    /// Its kind, by its name.
     pub kind: Kind,
     /// Its length in bytes.
     pub length: u64,
@@ -184,7 +184,7 @@ pub struct StoredPicture {
 
 impl StoredPicture {
     /// Opens the file at `path`; `None` if there is none, or something that the gateway can't have written: a link, a
-    /// folder, a pipe, a device. So no link leads out of the folder, and no open waits for somebody else.
+    /// folder, a pipe, a device. So no link leads out of the folder, and opening never waits for another process.
     pub(super) fn open(path: &Path, kind: Kind, disk: Disk) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -227,7 +227,7 @@ impl StoredPicture {
     }
 }
 
-/// Whether there is no file that can be opened: nothing at all, a link, a socket, a device without its driver.
+/// True if there is no file that can be opened: nothing at all, a link, a socket, a device without a driver.
 fn is_no_file(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO))
 }
@@ -257,11 +257,11 @@ mod tests {
         }
         let begun = || begun.load(Ordering::SeqCst);
         assert_eq!((begun(), disk.threads.available_permits()), (THREADS, 0));
-        // Names are looked up on such threads.
+        // Host names are resolved on such threads.
         let addresses = tokio::net::lookup_host("localhost:80").await.unwrap();
         assert!(addresses.count() > 0);
         drop(held);
         disk.run(Duration::from_secs(10), || Ok(())).await.unwrap();
-        assert_eq!(begun(), THREADS, "what waited in vain never begins");
+        assert_eq!(begun(), THREADS, "work that timed out while it waited never begins");
     }
 }

@@ -29,12 +29,12 @@ use crate::picture::Kind;
 use crate::settings::values::{BasePath, PublicBase};
 use crate::settings::{self, UnusableSetting};
 
-/// Short chunks are collected up to this length before they are written, since each write is a switch of threads.
+/// Short chunks are collected up to this length before they are written, since each write needs a switch of threads.
 const BLOCK: usize = Picture::MAX_CHUNK;
-/// The limit of each step of writing a picture, of which flushing is the longest; a disk that takes longer is broken.
+/// The limit of each step of writing a picture. Flushing takes longest; a disk that takes longer than this is broken.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// Of a folder that is created: readable for the user's group, which may be a web server's.
+/// The mode of a folder that is created: readable for the user's group, which may be a web server's.
 const MODE: u32 = 0o750;
 
 const DIRECTORY: &str = "image_store.local.directory";
@@ -48,7 +48,7 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Opens the folder, and creates it if it does not exist. Its files are written on `tasks`.
+    /// Opens the folder, and creates it if it does not exist. Work on the disk is tracked by `tasks`.
     pub async fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, UnusableSetting> {
         let store = Self {
             directory: settings.directory.clone(),
@@ -66,31 +66,30 @@ impl LocalStore {
         let create = move || DirBuilder::new().recursive(true).mode(MODE).create(directory);
         let created = store.disk.run(TIME_LIMIT, create).await;
         created.map_err(|error| refuse("can't make the folder", &error))?;
-        let written = store.write_nothing().await;
+        let written = store.try_write(&[], TIME_LIMIT).await;
         written.map_err(|error| refuse("can't write to the folder", &error))?;
         Ok(store)
     }
 
-    /// Creates a file and removes it.
-    async fn write_nothing(&self) -> io::Result<()> {
+    /// Writes `bytes` to a file, as an upload does, and removes it.
+    async fn try_write(&self, bytes: &'static [u8], limit: Duration) -> io::Result<()> {
         let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
         let disk = self.disk.clone();
-        let write = move || Draft::create(partial, disk).map(Draft::discard);
-        self.disk.run(TIME_LIMIT, write).await
+        let write = move || Draft::create(partial, disk)?.append(bytes).map(Draft::discard);
+        self.disk.run(limit, write).await
     }
 
-    /// The route of the pictures, without `base_path` and the name.
+    /// The route of the pictures, without `base_path` and the picture's name.
     pub fn route(&self, base_path: &BasePath) -> &str {
         self.base.route(base_path)
     }
 
-    /// Whether the folder is there.
+    /// Whether pictures can be stored in the folder.
     pub fn health(&self) -> FolderHealth {
         self.health.lock().clone()
     }
 
-    /// The picture called `name`, if there is one. It fails with [`io::ErrorKind::TimedOut`] if the disk does not
-    /// answer.
+    /// The picture called `name`, if there is one. Fails with [`io::ErrorKind::TimedOut`] if the disk hangs.
     pub async fn open_picture(&self, name: &str) -> io::Result<Option<StoredPicture>> {
         let Some((path, kind)) = self.locate(name) else {
             return Ok(None);
@@ -108,7 +107,7 @@ impl LocalStore {
         Some((self.directory.join(name.as_str()), name.kind()))
     }
 
-    /// Does one step of a put. Dropping the put does not interrupt it, but the drain waits for it.
+    /// Runs one step of a put. Dropping the put does not interrupt the step, and the drain waits for it.
     async fn step<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -129,7 +128,7 @@ impl ImageStore for LocalStore {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
                 Err(error) => {
-                    // Before the answer: whoever hears of the failure finds nothing.
+                    // Before the error is returned, so that a caller who sees the error finds nothing.
                     let discard = move || {
                         draft.discard();
                         Ok(())
@@ -152,7 +151,8 @@ impl ImageStore for LocalStore {
     }
 
     async fn probe(&self) -> Result<(), StoreFailure> {
-        self.write_nothing().await.map_err(|error| failed(&error))
+        let written = self.try_write(&[], TIME_LIMIT).await;
+        written.map_err(|error| failed(&error))
     }
 
     async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
@@ -167,7 +167,7 @@ impl ImageStore for LocalStore {
     }
 
     fn attempts(&self) -> u32 {
-        // The second attempt is for an interrupted call.
+        // The second attempt is for an interrupted system call.
         2
     }
 

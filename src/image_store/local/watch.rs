@@ -1,4 +1,5 @@
-//! Looks after the folder while the gateway runs: whether it can be written to, and what killed processes have left in it.
+//! Watches the folder while the gateway runs: checks that it can be written to, and removes what killed processes have
+//! left.
 
 use std::fs;
 use std::io;
@@ -9,21 +10,18 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::disk::Draft;
-use super::{LocalStore, is_partial, partial_name};
-use crate::image_store::ImageName;
-use crate::picture::Kind;
+use super::{LocalStore, is_partial};
 
-/// How often it is looked at.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// How often leftovers are looked for, if that is quick.
+/// How often the folder is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often leftovers are removed, if that is quick.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// How many times as long as a sweep took is waited before the next: a folder of many names takes long to read.
+/// The pause after a sweep, as a multiple of the time that it took: a folder with many files takes long to read.
 const SWEEP_PAUSE: u32 = 100;
-/// What is written for a try: a block of the disk.
+/// How much a check writes: a block of the disk, so that a full disk is noticed.
 const BLOCK: usize = 4096;
-/// The limit of one look. In a burst of uploads a disk may take seconds for what it takes for one.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The limit of a check. In a burst of uploads a disk may take seconds.
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
 /// The limit of a sweep.
 const SWEEP_LIMIT: Duration = Duration::from_mins(5);
 /// An unfinished file older than this belongs to a process that was killed: no upload takes so long.
@@ -39,13 +37,13 @@ pub struct FolderHealth {
 }
 
 impl LocalStore {
-    /// Looks after the folder until `stop` is cancelled.
+    /// Watches the folder until `stop` is cancelled.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let looks = async {
-            let mut ticks = interval(INTERVAL);
+        let checks = async {
+            let mut ticks = interval(CHECK_INTERVAL);
             loop {
                 ticks.tick().await;
-                self.look().await;
+                self.check().await;
             }
         };
         let sweeps = async {
@@ -54,7 +52,7 @@ impl LocalStore {
                 sleep(pause).await;
             }
         };
-        stop.run_until_cancelled(async { tokio::join!(looks, sweeps) }).await;
+        stop.run_until_cancelled(async { tokio::join!(checks, sweeps) }).await;
     }
 
     /// Removes leftovers; returns how long that took.
@@ -67,7 +65,7 @@ impl LocalStore {
         began.elapsed()
     }
 
-    /// Notes the outcome of a look; returns whether the folder went or came back.
+    /// Notes the outcome of a check; returns whether that has changed.
     fn note(&self, problem: Option<String>) -> bool {
         let mut health = self.health.lock();
         let changed = health.problem.is_some() != problem.is_some();
@@ -78,15 +76,10 @@ impl LocalStore {
         changed
     }
 
-    async fn look(&self) {
-        let (directory, disk) = (self.directory.clone(), self.disk.clone());
-        // As an upload does it: a folder may be there and yet be full or read-only.
-        let look = move || {
-            let path = directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
-            Draft::create(path, disk)?.append(&[0; BLOCK])?.discard();
-            Ok(())
-        };
-        let problem = self.disk.run(LIMIT, look).await.err().map(|error| error.to_string());
+    async fn check(&self) {
+        // A folder may exist and yet be full or read-only.
+        let written = self.try_write(&[0; BLOCK], CHECK_LIMIT).await;
+        let problem = written.err().map(|error| error.to_string());
         if !self.note(problem.clone()) {
             return;
         }

@@ -1,12 +1,11 @@
-//! The S3 client: `object_store` over the gateway's own connections, with keys or the machine's role. No answer is longer than
-//! it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget where a redirect
-//! leads.
+//! The S3 client: `object_store` over the gateway's own HTTP client, with keys or the machine's role. No answer is
+//! longer than it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget
+//! where a redirect leads.
 
-use std::pin::Pin;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -24,16 +23,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The limit of making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes `object_store` use the gateway's client, so that `[http_client]` applies to S3 too.
-#[derive(Debug)]
-struct Connector(reqwest::Client);
-
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Bounded(self.0.clone())))
-    }
-}
-
 /// The header that grants rights to an object.
 const ACL: HeaderName = HeaderName::from_static("x-amz-acl");
 
@@ -41,7 +30,8 @@ const ACL: HeaderName = HeaderName::from_static("x-amz-acl");
 pub(super) struct Clients {
     /// For everything but the beginning of an object.
     pub(super) plain: AmazonS3,
-    /// Sends the ACL too. Stores take that header only where an object begins, so no other request has it.
+    /// Sends the ACL too. Stores accept that header only in the request that begins an object, so no other request has
+    /// it.
     pub(super) creating: AmazonS3,
 }
 
@@ -51,7 +41,7 @@ pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) ->
     let build = |options| {
         let built = builder(settings)
             .with_client_options(options)
-            .with_http_connector(Connector(client.clone()))
+            .with_http_connector(Bounded(client.clone()))
             .build();
         built.map_err(|error| UnusableSetting::new("image_store.s3", error))
     };
@@ -82,7 +72,7 @@ fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
         .with_region(&settings.section.region)
         .with_bucket_name(&settings.section.bucket)
         .with_virtual_hosted_style_request(!settings.path_style)
-        // `DELETE` of one object is known to every store, unlike the request for many.
+        // Every store supports the deletion of one object, but not of many at once.
         .with_disable_bulk_delete(true);
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
@@ -115,8 +105,7 @@ const ROLE: [(&str, AmazonS3ConfigKey); 7] = [
     ),
 ];
 
-/// Uses the machine's role. No other AWS variable is read: it could be an endpoint or a key that is meant for
-/// another program.
+/// Uses the machine's role. No other AWS variable is read, since it could be an endpoint or a key for another program.
 fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
     ROLE.into_iter().fold(builder, |builder, (name, key)| {
         match std::env::var(name).ok().filter(|value| !value.is_empty()) {
@@ -126,15 +115,23 @@ fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
     })
 }
 
-/// The longest answer in bytes. Answers to uploads are short XML; the only picture that is read back is a check's.
+/// The longest answer in bytes. Answers to uploads are short XML; the only picture that is read back is that of
+/// `wxgate check`.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// A client whose answers have a bound.
-#[derive(Debug)]
+/// The gateway's client, so that `[http_client]` applies to S3 too, with a bound on answers.
+#[derive(Debug, Clone)]
 struct Bounded(reqwest::Client);
 
-impl Bounded {
-    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+impl HttpConnector for Bounded {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Bounded {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (head, body) = self.0.call(request).await?.into_parts();
         if head.status.is_success() {
             let body =
@@ -158,20 +155,7 @@ impl Bounded {
     }
 }
 
-impl HttpService for Bounded {
-    fn call<'s, 'f>(
-        &'s self,
-        request: HttpRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'f>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        self.answer(request).boxed()
-    }
-}
-
-/// As much of the body of a failure as is read: what it is about comes first.
+/// The beginning of a failure's body, which has the error code.
 async fn beginning(mut body: HttpResponseBody) -> String {
     let mut read = BytesMut::new();
     while let Some(Ok(frame)) = body.frame().await {

@@ -20,7 +20,7 @@ pub(super) struct Redirect {
 /// Codes of S3 that ask for another attempt, under whatever status.
 const PASSING: [&str; 4] = ["RequestTimeout", "InternalError", "SlowDown", "ServiceUnavailable"];
 
-/// What an error of `object_store` means, without what could be secret.
+/// The failure that an error of `object_store` means, without anything that could be secret.
 pub(super) fn failed(error: &object_store::Error) -> StoreFailure {
     let mut chain = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
     let Some(error) = chain.find_map(|error| error.downcast_ref::<HttpError>()) else {
@@ -73,7 +73,7 @@ fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
     Some(text.split_once(before)?.1.split_once(after)?.0)
 }
 
-/// Whether `text` is what codes and regions look like, and nothing that could spoil the log.
+/// True if `text` looks like a code or a region, so that it is safe to log.
 fn is_word(text: &str) -> bool {
     text.len() <= 64
         && text

@@ -34,7 +34,7 @@ use crate::settings::{self, UnusableSetting, resolved};
 
 /// The last part and the request that completes the upload, each with its retries.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
-/// The limit of getting the machine's role, which is at hand if there is one.
+/// The limit of getting the machine's role, which is quick if there is one.
 const ROLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A bucket.
@@ -85,7 +85,7 @@ impl ImageStore for S3Store {
     }
 
     async fn probe(&self) -> Result<(), StoreFailure> {
-        // To begin an upload and abort it takes the same rights as a put, and leaves nothing behind.
+        // Beginning an upload and aborting it needs the same rights as a put, and leaves nothing behind.
         let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
         self.bucket.check_role().await?;
         let upload = self.bucket.clients.creating.create_multipart(&key).await;
@@ -187,7 +187,7 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        // A runtime that is shutting down starts no tasks: then the object stays, and nobody has its URL.
+        // If the runtime is shutting down, no task can be started: then the object stays, but nobody has its URL.
         if let (true, Ok(runtime)) = (self.may_exist, Handle::try_current()) {
             let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
             self.tasks.spawn_on(async move { bucket.remove(&key).await }, &runtime);
@@ -196,8 +196,8 @@ impl Drop for Object {
 }
 
 impl Bucket {
-    /// Says what to do if there are neither keys nor a role, which the refusal of a request would not say. What is
-    /// found is kept until it expires, so this costs nothing.
+    /// Fails with advice if there are neither keys nor a role: the error of a request would not give any. The role's
+    /// credentials are cached until they expire, so this costs nothing.
     async fn check_role(&self) -> Result<(), StoreFailure> {
         if !self.with_role {
             return Ok(());
@@ -247,7 +247,7 @@ const PART: usize = 5 * 1024 * 1024;
 /// A picture's body, cut into parts.
 struct Parts<'a> {
     body: BoxStream<'static, io::Result<Bytes>>,
-    /// What did not fit into the part before: some stores want all parts but the last to be of one size.
+    /// What did not fit into the previous part: some stores require all parts except the last to be of one size.
     rest: Bytes,
     cancelled: &'a CancellationToken,
 }
@@ -260,7 +260,7 @@ impl<'a> Parts<'a> {
 
     /// The next part; one shorter than [`PART`] is the last.
     async fn next(&mut self) -> Result<Bytes, StoreFailure> {
-        // Pages that are not written to cost no memory, so the length need not be known.
+        // The length need not be known, since pages that are not written to take no memory.
         let mut part = BytesMut::with_capacity(PART);
         loop {
             let room = PART - part.len();
@@ -276,8 +276,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Sends `part` and all that follow, one at a time: the memory of one is freed before the next is
-    /// collected. Returns what completes the upload `id`.
+    /// Sends `part` and all that follow, one at a time: the memory of one is freed before the next is collected.
+    /// Returns the ids that complete the upload `id`.
     async fn send(
         &mut self,
         mut part: Bytes,

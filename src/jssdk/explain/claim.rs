@@ -1,4 +1,5 @@
-//! What a page claims to have signed, the tickets to check it with, and what was signed, in parts that a mistake can change.
+//! What a page claims to have signed, the tickets to check it with, and the signed string in parts that a mistake can
+//! change.
 
 use crate::jssdk::page_url::PageUrl;
 use crate::jssdk::signature::hex_sha1;
@@ -34,9 +35,9 @@ pub enum ClaimProblem {
 /// The tickets to try, and what may have been used instead of one.
 #[derive(Debug, Clone, Default)]
 pub struct Tickets {
-    /// The right one.
+    /// The account's ticket.
     pub current: Secret,
-    /// The previous one, and other accounts' tickets.
+    /// The account's previous ticket, and other accounts' tickets.
     pub others: Vec<Secret>,
     /// Access tokens.
     pub tokens: Vec<Secret>,
@@ -81,8 +82,7 @@ impl Claim {
         if nonce.is_empty() || nonce.len() > 256 {
             return Err(ClaimProblem::Nonce);
         }
-        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        if !(1..=19).contains(&timestamp.len()) || !digits(timestamp) {
+        if !(1..=19).contains(&timestamp.len()) || !timestamp.bytes().all(|b| b.is_ascii_digit()) {
             return Err(ClaimProblem::Timestamp);
         }
         if signature.len() != 40 || !signature.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -149,7 +149,7 @@ pub struct Signed {
 impl Signed {
     pub(super) const NAMES: [&'static str; 4] = ["jsapi_ticket", "noncestr", "timestamp", "url"];
 
-    /// The same after `change`.
+    /// A copy with `change` made.
     pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let mut changed = self.clone();
         change(&mut changed);
@@ -175,7 +175,7 @@ impl Signed {
         }
     }
 
-    /// `string1` to show: without the ticket.
+    /// `string1` for display: without the ticket.
     pub fn without_ticket(&self) -> String {
         self.string1("…").collect()
     }

@@ -1,9 +1,9 @@
-//! Compares the URL that a signing call has with the URL of the page that made the call.
+//! Compares the URL in a signing call with the URL of the page that made the call.
 
 use super::claim::ClaimProblem;
 use super::find_mistakes;
 use super::marked::{Marked, mark};
-use super::mistakes::{Mistake, SEND};
+use super::mistakes::{Mistake, SEND_THE_URL};
 use super::urls::parts;
 use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
 use crate::jssdk::warning::UrlWarning;
@@ -14,7 +14,7 @@ use crate::words::Words;
 pub enum Comparison {
     /// It refuses the URL as it was sent.
     Refused(UrlProblem),
-    /// It signs the page's URL, this one, byte for byte.
+    /// It signs this URL, which is the page's, byte for byte.
     Same(String),
     /// It signs another URL.
     Different(Box<Difference>),
@@ -65,15 +65,16 @@ pub fn compare(request: &str, page: &str) -> Result<Comparison, ClaimProblem> {
 /// The query string of the signing call in `request`; `None` if there is none with a `url` in it.
 fn query_of(request: &str) -> Option<String> {
     let request = request.trim();
-    let is_of_cmd = request.starts_with("curl") && request.contains("^\"");
-    let request = if is_of_cmd {
+    let is_for_cmd = request.starts_with("curl") && request.contains("^\"");
+    let request = if is_for_cmd {
         without_carets(request)
     } else {
         request.to_owned()
     };
     let (before, query) = request.split_once('?')?;
     let delimiter = before.rfind(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'));
-    // A URL that stands alone may hold anything; one in a line or a command ends as it began. A browser sends no fragment.
+    // A URL by itself may contain anything; one within a line or a command ends with the delimiter before it. Browsers
+    // send no fragment.
     let query = match delimiter.and_then(|at| before[at..].chars().next()) {
         None => query,
         Some(blank) if blank.is_whitespace() => query.split_whitespace().next()?,
@@ -84,7 +85,7 @@ fn query_of(request: &str) -> Option<String> {
     has_url.then(|| query.to_owned())
 }
 
-/// What cmd.exe makes of `command`: a caret escapes the character after it.
+/// `command` without the escapes of cmd.exe, where a caret escapes the next character.
 fn without_carets(command: &str) -> String {
     let mut chars = command.chars();
     std::iter::from_fn(|| chars.next().and_then(|c| if c == '^' { chars.next() } else { Some(c) })).collect()
@@ -122,7 +123,7 @@ impl Comparison {
 }
 
 impl Difference {
-    /// How many bytes are the same before the first difference.
+    /// The number of equal bytes before the first difference.
     pub fn at(&self) -> usize {
         self.page.before.len()
     }
@@ -132,7 +133,7 @@ impl Difference {
         let mut cures: Vec<Words> = self.mistakes.iter().map(|mistake| mistake.cure).collect();
         cures.dedup();
         if cures.is_empty() {
-            cures.push(SEND);
+            cures.push(SEND_THE_URL);
         }
         cures
     }
@@ -228,9 +229,9 @@ mod tests {
             (format!("url={PAGE}"), UrlProblem::Spilled("from".to_owned())),
             ("url=".to_owned(), UrlProblem::Missing),
         ] {
-            let told = compare(&format!("/wechat/jsSDK?{query}"), PAGE);
+            let refused = compare(&format!("/wechat/jsSDK?{query}"), PAGE);
             assert!(
-                matches!(told, Ok(Comparison::Refused(found)) if found == problem),
+                matches!(refused, Ok(Comparison::Refused(found)) if found == problem),
                 "{query}"
             );
         }

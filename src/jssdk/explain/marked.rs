@@ -1,17 +1,17 @@
-//! Marks the place where two texts differ.
+//! Marks where two texts differ.
 
-/// A text, with the place marked where it differs from another one.
+/// A text, split where it differs from another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
-    /// What is the same up to here.
+    /// The common beginning.
     pub before: String,
     /// What differs: whole characters and whole escapes.
     pub differing: String,
-    /// What is the same again.
+    /// The common end.
     pub after: String,
 }
 
-/// Marks what is between the longest common prefix and the longest common suffix of `a` and `b`.
+/// Marks what lies between the longest common prefix and the longest common suffix of `a` and `b`.
 pub(super) fn mark(a: &str, b: &str) -> (Marked, Marked) {
     let equal = |(a, b): &(u8, u8)| a == b;
     let head = a.bytes().zip(b.bytes()).take_while(equal).count();
@@ -32,21 +32,22 @@ pub(super) fn mark(a: &str, b: &str) -> (Marked, Marked) {
 /// The start of the character or escape that `at` is within.
 fn start_of_unit(text: &str, at: usize) -> usize {
     let at = text.floor_char_boundary(at);
-    let escape = (1..=2).find(|back| at.checked_sub(*back).is_some_and(|start| is_escape(text, start)));
-    escape.map_or(at, |back| at - back)
+    escape_around(text, at).unwrap_or(at)
 }
 
 /// The end of the character or escape that `at` is within.
 fn end_of_unit(text: &str, at: usize) -> usize {
     let at = text.ceil_char_boundary(at);
-    let escape = (1..=2).find(|back| at.checked_sub(*back).is_some_and(|start| is_escape(text, start)));
-    escape.map_or(at, |back| at - back + 3)
+    escape_around(text, at).map_or(at, |start| start + 3)
 }
 
-/// Whether there is a `%XX` at `start`.
-fn is_escape(text: &str, start: usize) -> bool {
-    let digits = text.as_bytes().get(start + 1..start + 3);
-    text.as_bytes()[start] == b'%' && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+/// The start of the `%XX` that `at` is within.
+fn escape_around(text: &str, at: usize) -> Option<usize> {
+    let is_escape = |start: &usize| match text.as_bytes()[*start..] {
+        [b'%', first, second, ..] => first.is_ascii_hexdigit() && second.is_ascii_hexdigit(),
+        _ => false,
+    };
+    (1..=2).filter_map(|back| at.checked_sub(back)).find(is_escape)
 }
 
 impl Marked {

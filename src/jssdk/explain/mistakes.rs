@@ -1,4 +1,4 @@
-//! The known mistakes, the frequent ones first, and what to look at if none is found.
+//! The known mistakes, the most frequent first, and what to check if none is found.
 
 use std::mem::swap;
 
@@ -12,19 +12,19 @@ use crate::words::Words;
 pub struct Mistake {
     /// Its name, for programs.
     pub name: &'static str,
-    /// What was done.
+    /// What was done wrong.
     pub what: Words,
     /// What to do instead.
     pub cure: Words,
     change: Change,
 }
 
-/// How a mistake changes the string that should have been signed.
+/// How a mistake changes the string that should have been signed, in each way in which it is made.
 #[derive(Debug)]
 enum Change {
     /// Another URL.
     Url(fn(&str) -> Vec<String>),
-    /// The fragment stays on it.
+    /// The URL keeps its fragment.
     Fragment,
     /// Another ticket.
     Ticket(fn(&Secret, &Tickets) -> Vec<Secret>),
@@ -33,7 +33,7 @@ enum Change {
 }
 
 impl Mistake {
-    /// What it may make of `url` alone.
+    /// The URLs that this mistake may turn `url` into.
     pub(super) fn urls(&self, url: &str) -> Vec<String> {
         match self.change {
             Change::Url(change) => change(url),
@@ -41,7 +41,7 @@ impl Mistake {
         }
     }
 
-    /// What it may make of `signed`.
+    /// What this mistake may turn `signed` into.
     pub(super) fn variants(&self, signed: &Signed, claim: &Claim, tickets: &Tickets) -> Vec<Signed> {
         let with_url = |url| signed.with(|signed| signed.url = url);
         let with_ticket = |ticket| signed.with(|signed| signed.ticket = ticket);
@@ -59,13 +59,13 @@ impl Mistake {
     }
 }
 
-/// How a page sends its URL.
-pub(super) const SEND: Words = Words {
+/// For pages that send the wrong URL.
+pub(super) const SEND_THE_URL: Words = Words {
     en: "send encodeURIComponent(location.href.split('#')[0]), read at the moment when it is needed",
     zh: "传 encodeURIComponent(location.href.split('#')[0])，并在需要时才读取",
 };
-/// What the code between page and gateway has to do.
-const LEAVE: Words = Words {
+/// For code between page and gateway that changes the URL.
+const LEAVE_IT: Words = Words {
     en: "sign the URL byte for byte as the page has sent it: decode the parameter once, and neither parse, complete nor \
          rewrite it, also not in a proxy",
     zh: "按页面传来的网址逐字节签名：参数只解码一次，不要解析、补全或改写，代理里也不要",
@@ -99,10 +99,10 @@ macro_rules! mistakes {
 
 mistakes! {
     "fragment_kept", Change::Fragment,
-        "the fragment (# and what follows) was signed too", "把 # 及其后的部分也签了", SEND;
+        "the fragment (# and what follows) was signed too", "把 # 及其后的部分也签了", SEND_THE_URL;
     "encoded_once_too_often", Change::Url(urls::encoded),
         "the URL was still encoded when it was signed: encoded once too often, or not decoded",
-        "签名时网址仍是编码过的：多编码了一次，或没有解码", LEAVE;
+        "签名时网址仍是编码过的：多编码了一次，或没有解码", LEAVE_IT;
     "html_escaped", Change::Url(urls::html_escaped),
         "the URL's & was written as HTML or JSON escapes it (&amp;), or the other way round",
         "网址里的 & 被写成了 &amp;（或反过来）",
@@ -114,12 +114,12 @@ mistakes! {
         "http was signed for https, or https for http", "http 与 https 弄反了", FROM_BROWSER;
     "share_parameters_missing", Change::Url(urls::without_share_parameters),
         "the parameters that WeChat appends on sharing (from, isappinstalled …) were left out",
-        "漏掉了微信分享时追加的参数（from、isappinstalled 等）", SEND;
+        "漏掉了微信分享时追加的参数（from、isappinstalled 等）", SEND_THE_URL;
     "share_parameters_added", Change::Url(urls::with_share_parameters),
         "parameters that WeChat appends on sharing were signed, and this page does not have them",
-        "签了微信分享追加的参数，而当前页面并没有", SEND;
+        "签了微信分享追加的参数，而当前页面并没有", SEND_THE_URL;
     "slash", Change::Url(urls::other_slash),
-        "a slash at the path's end was added or is missing", "路径末尾多了或少了斜杠", LEAVE;
+        "a slash at the path's end was added or is missing", "路径末尾多了或少了斜杠", LEAVE_IT;
     "access_token", Change::Ticket(|_, tickets| tickets.tokens.clone()),
         "an access_token was used as the jsapi_ticket", "把 access_token 当成了 jsapi_ticket",
         Words {
@@ -131,14 +131,14 @@ mistakes! {
         ONE_TICKET;
     "cut_at_ampersand", Change::Url(urls::cut_at_ampersand),
         "what follows one of its & was not signed: the URL was sent unencoded, or parameters were added after it was read",
-        "某个 & 之后的部分没有签：网址没有编码就传了，或读取网址之后又加了参数", SEND;
+        "某个 & 之后的部分没有签：网址没有编码就传了，或读取网址之后又加了参数", SEND_THE_URL;
     "query_missing", Change::Url(urls::without_query),
-        "the query (? and what follows) was left out", "漏掉了 ? 及其后的查询参数", SEND;
+        "the query (? and what follows) was left out", "漏掉了 ? 及其后的查询参数", SEND_THE_URL;
     "origin_only", Change::Url(urls::origin),
         "only scheme and host were signed, as in location.origin or a Referer cut short",
-        "只签了协议和域名（location.origin 或被截短的 Referer）", SEND;
+        "只签了协议和域名（location.origin 或被截短的 Referer）", SEND_THE_URL;
     "not_absolute", Change::Url(urls::relative),
-        "the URL was signed without its beginning (scheme, or scheme and host)", "签名的网址缺少开头（协议或域名）", SEND;
+        "the URL was signed without its beginning (scheme, or scheme and host)", "签名的网址缺少开头（协议或域名）", SEND_THE_URL;
     "login_parameters_missing", Change::Url(urls::without_login_parameters),
         "the parameters of the login (code, state) were left out, so the URL before the redirect was signed",
         "漏掉了授权登录返回的 code、state，签的是跳转之前的网址",
@@ -149,23 +149,23 @@ mistakes! {
     "port", Change::Url(urls::other_port),
         "a port was added, left out or replaced by the server's own", "端口多了、少了，或换成了服务器自己的", FROM_BROWSER;
     "default_page", Change::Url(urls::other_index),
-        "the directory's default page (index.html …) was added or left out", "多了或少了默认首页（index.html 等）", LEAVE;
+        "the directory's default page (index.html …) was added or left out", "多了或少了默认首页（index.html 等）", LEAVE_IT;
     "decoded", Change::Url(urls::decoded),
-        "the URL was decoded once too often", "网址多解码了一次", LEAVE;
+        "the URL was decoded once too often", "网址多解码了一次", LEAVE_IT;
     "escapes_rewritten", Change::Url(urls::escaped_otherwise),
         "the URL's escapes were changed: raw characters escaped, or %e4 for %E4",
-        "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE;
+        "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE_IT;
     "plus_for_space", Change::Url(urls::other_space),
         "a space was encoded in another way: + for %20, or %20 for +, or a + was escaped as %2B",
-        "空格的写法变了：%20 与 + 互换，或把 + 转义成了 %2B", LEAVE;
+        "空格的写法变了：%20 与 + 互换，或把 + 转义成了 %2B", LEAVE_IT;
     "host_in_unicode", Change::Url(urls::other_host_form),
         "the host was in Unicode instead of its xn-- form, or the other way round",
-        "域名用了 Unicode 写法而不是 xn-- 形式（或反过来）", SEND;
+        "域名用了 Unicode 写法而不是 xn-- 形式（或反过来）", SEND_THE_URL;
     "query_rebuilt", Change::Url(urls::rebuilt_query),
         "the query was parsed and written again: sorted, or with an = added or removed",
-        "查询参数被拆开重组过：排了序，或多了、少了等号", LEAVE;
+        "查询参数被拆开重组过：排了序，或多了、少了等号", LEAVE_IT;
     "lower_case", Change::Url(urls::lower_case),
-        "the URL was turned into lower case", "网址被转成了小写", LEAVE;
+        "the URL was turned into lower case", "网址被转成了小写", LEAVE_IT;
     "www", Change::Url(urls::other_www),
         "www. was added or left out", "多了或少了 www.", FROM_BROWSER;
     "other_host", Change::Url(urls::other_host),
@@ -175,7 +175,7 @@ mistakes! {
         "another path was signed: segments at its beginning or end are missing, as after a proxy's or a router's rewriting",
         "签的是另一个路径：开头或末尾少了几段，常见于代理或前端路由改写之后", FROM_BROWSER;
     "white_space", Change::Url(urls::padded),
-        "white space or quotes around the URL were signed too", "网址前后的空白或引号也被签了", LEAVE;
+        "white space or quotes around the URL were signed too", "网址前后的空白或引号也被签了", LEAVE_IT;
     "ticket_spoilt", Change::Ticket(spoilt),
         "the ticket came in quotes, with white space, encoded, or not at all", "ticket 带了引号、空白、被编码，或为空",
         Words {
@@ -229,7 +229,7 @@ fn renamed(signed: &Signed) -> Vec<Signed> {
     for (field, others) in OTHERS.iter().enumerate() {
         for &other in *others {
             let renamed = signed.with(|signed| signed.names[field] = other);
-            // Whoever writes wx.config's names writes all of them.
+            // Code that uses a name of wx.config's uses all of them.
             let both = (field == 1).then(|| renamed.with(|signed| signed.names[2] = "timeStamp"));
             variants.push(renamed);
             variants.extend(both);

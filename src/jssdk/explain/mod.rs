@@ -1,7 +1,7 @@
-//! Why WeChat says `invalid signature`: which of the known mistakes gives the signature that the page has.
+//! Why WeChat says `invalid signature`: which of the known mistakes produces the signature that the page has.
 //!
-//! A mistake is data: its name, what to say about it, and what it makes of the right string. SHA-1 can't be reversed, so
-//! the mistakes that fit are found by trying them: each one alone first, then in pairs.
+//! A mistake is data: its name, its explanation, and what it turns the right string into. SHA-1 can't be reversed, so
+//! the mistakes are found by trying them: each one alone first, then in pairs.
 
 mod claim;
 mod compare;
@@ -19,20 +19,20 @@ pub use mistakes::{MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES};
 /// The result.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is the right signature for this URL.
+    /// The signature is right for this URL.
     Right,
-    /// It is the signature of another string.
+    /// It is the signature of another string, which known mistakes explain.
     Explained {
         /// One mistake, or two in this order.
         mistakes: Vec<&'static Mistake>,
         /// What was signed.
         signed: Box<Signed>,
     },
-    /// No known mistake gives this signature.
+    /// No known mistake produces this signature.
     Unexplained,
 }
 
-/// Finds what was signed instead of what `claim` should have been, with `tickets.current`.
+/// Finds out what was signed instead of `claim` with `tickets.current`.
 pub fn explain(claim: &Claim, tickets: &Tickets) -> Verdict {
     let right = claim.right(&tickets.current);
     let is_found = |signed: &Signed| signed.signature() == claim.signature;
@@ -49,8 +49,9 @@ pub fn explain(claim: &Claim, tickets: &Tickets) -> Verdict {
     }
 }
 
-/// The known mistakes that turn `right` into what `is_found` accepts, and that: one mistake if one is enough, else two
-/// different ones in the order in which they were made. `variants` is what a mistake may make of something.
+/// The known mistakes that turn `right` into something that `is_found` accepts, and the result: one mistake if one is
+/// enough, otherwise two different ones in the order in which they were made. `variants` is what a mistake may turn a
+/// value into.
 fn find_mistakes<T>(
     right: &T,
     variants: impl Fn(&Mistake, &T) -> Vec<T>,

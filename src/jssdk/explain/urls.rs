@@ -1,4 +1,4 @@
-//! What mistakes make of a URL's parts and characters.
+//! What mistakes turn a URL into: each function returns the variants that one mistake may produce.
 
 use std::fmt;
 
@@ -49,7 +49,6 @@ fn with_path(url: &str, path: &str) -> String {
     Parts { path, ..parts(url) }.to_string()
 }
 
-/// The other scheme.
 pub(super) fn other_scheme(url: &str) -> Vec<String> {
     let secure = parts(url).scheme.eq_ignore_ascii_case("https://");
     vec![with_scheme(url, if secure { "http://" } else { "https://" })]
@@ -104,7 +103,7 @@ pub(super) fn other_www(url: &str) -> Vec<String> {
     vec![with_host(url, &other)]
 }
 
-/// The host in Unicode, or its `xn--` form.
+/// The host in Unicode, or in its `xn--` form.
 pub(super) fn other_host_form(url: &str) -> Vec<String> {
     let (name, port) = name_and_port(parts(url).host);
     let forms = [domain_to_unicode(name), domain_to_ascii(name)].into_iter();
@@ -112,7 +111,7 @@ pub(super) fn other_host_form(url: &str) -> Vec<String> {
     others.map(|form| with_host(url, &format!("{form}{port}"))).collect()
 }
 
-/// Other hosts of the same site, and the name that a server behind a proxy has for itself.
+/// Other hosts of the same site, and the names that a server behind a proxy has for itself.
 pub(super) fn other_host(url: &str) -> Vec<String> {
     const SUBDOMAINS: [&str; 6] = ["m", "h5", "wap", "mobile", "wx", "app"];
     let (name, port) = name_and_port(parts(url).host);
@@ -148,14 +147,13 @@ fn name_and_port(host: &str) -> (&str, &str) {
     }
 }
 
-/// In lower case as a whole, or up to the path.
+/// In lower case: the whole URL, or scheme and host.
 pub(super) fn lower_case(url: &str) -> Vec<String> {
     let Parts { scheme, host, .. } = parts(url);
     let host_only = with_host(&with_scheme(url, &scheme.to_lowercase()), &host.to_lowercase());
     vec![host_only, url.to_lowercase()]
 }
 
-/// Up to its query.
 pub(super) fn without_query(url: &str) -> Vec<String> {
     let bare = Parts {
         query: "",
@@ -164,7 +162,6 @@ pub(super) fn without_query(url: &str) -> Vec<String> {
     vec![bare.to_string()]
 }
 
-/// Up to its path.
 pub(super) fn origin(url: &str) -> Vec<String> {
     let Parts { scheme, host, .. } = parts(url);
     vec![format!("{scheme}{host}"), format!("{scheme}{host}/")]
@@ -187,7 +184,7 @@ pub(super) fn relative(url: &str) -> Vec<String> {
     ]
 }
 
-/// Up to its first, second … `&`: the rest became parameters of the request to sign it.
+/// The URL up to its first, second … `&`: the rest became parameters of the signing call.
 pub(super) fn cut_at_ampersand(url: &str) -> Vec<String> {
     let cuts = url.match_indices('&').take(8);
     cuts.map(|(at, _)| url[..at].to_owned()).collect()
@@ -244,8 +241,8 @@ pub(super) fn with_share_parameters(url: &str) -> Vec<String> {
     variants
 }
 
-/// The query parsed and written again: sorted, with an `=` after every name or without one after names that have no value,
-/// without empty parameters.
+/// The query parsed and written again: sorted, with an `=` after every name, without one after names that have no
+/// value, or without empty parameters.
 pub(super) fn rebuilt_query(url: &str) -> Vec<String> {
     let Some((page, query)) = url.split_once('?') else {
         return vec![format!("{url}?"), format!("{url}&")];

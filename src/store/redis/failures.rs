@@ -1,5 +1,5 @@
-//! Which operations fail at the moment: logged once when they begin to fail, and once when they work again. Every operation
-//! is tried from time to time, so that what fails is known whether or not anybody asks.
+//! Which operations fail at the moment: logged once when they begin to fail, and once when they succeed again. Every
+//! operation is tried at intervals, so that a failure is known even without traffic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use super::RedisStore;
 use super::operation::Operation;
 use crate::store::{Health, SharedStore, StoreError, StoreFault, keys};
 
-/// How many are remembered: enough to know that something fails.
+/// How many failures are remembered: enough to know that something fails.
 const MAX: usize = 16;
 
 /// The operations that failed when they were last tried.
 ///
-/// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET goes on working. So each
+/// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET still works. So each
 /// stays until it succeeds itself.
+#[derive(Default)]
 pub(super) struct Failures {
     failing: Vec<FailedOperation>,
     /// When the store last went up or down; `None` until it was first asked.
@@ -34,8 +35,8 @@ pub(super) struct FailedOperation {
 }
 
 impl FailedOperation {
-    /// True if a success of the same operation with another key shows that it is over. In a cluster another key may
-    /// be on another node, and an ACL may allow it.
+    /// True if a success of the same operation with another key shows that the failure is over. Other failures may be
+    /// of this key alone: in a cluster another key may be on another node, and an ACL may allow it.
     fn is_same_for_all_keys(&self) -> bool {
         matches!(
             self.error.fault,
@@ -49,19 +50,12 @@ impl FailedOperation {
 pub(super) enum Outcome<'a> {
     /// All of its commands succeeded.
     Done,
-    /// Redis answered, but there was no reason to run all of its commands: a value was not the expected one.
+    /// Redis replied, but did not run all of the commands, since a value was not the expected one.
     Answered,
     Failed(&'a StoreError),
 }
 
 impl Failures {
-    pub(super) fn unknown() -> Self {
-        Self {
-            failing: Vec::new(),
-            since: None,
-        }
-    }
-
     pub(super) fn health(&self) -> Health {
         let unknown = || StoreError::new(StoreFault::Unreachable, "not asked yet", "");
         let failing = self.failing.first().map(|failing| failing.error.clone());
@@ -69,10 +63,6 @@ impl Failures {
             error: failing.or_else(|| self.since.is_none().then(unknown)),
             since: self.since.unwrap_or_else(Instant::now),
         }
-    }
-
-    pub(super) fn list(&self) -> Vec<FailedOperation> {
-        self.failing.clone()
     }
 
     /// Notes the outcome of `operation` on `key`.
@@ -104,7 +94,7 @@ impl Failures {
         for error in after.iter().filter(is_new) {
             tracing::warn!("a Redis operation fails: {error}. What to do: {}", error.cure);
         }
-        // If the operation fails with something else now, nothing is over yet.
+        // If the operation now fails in another way, nothing is over yet.
         let is_over = |known: &&StoreError| {
             !matches!(outcome, Outcome::Failed(_)) && !after.iter().any(|error| error.fault.is_like(&known.fault))
         };
@@ -143,24 +133,24 @@ impl RedisStore {
         let key = keys::check(rand::random());
         let rounds = async {
             loop {
-                // A failure is noted and logged where it happens.
+                // Failures are noted and logged by `record`.
                 let round = self.try_operations(&key).await;
                 if !round.is_err_and(|error| error.fault == StoreFault::Unreachable) {
                     self.retry_failed(&key).await;
                 }
-                // Spread, so that replicas don't ask in step.
+                // With jitter, so that replicas do not do this in step.
                 sleep(interval.mul_f64(rand::random_range(0.8..=1.0))).await;
             }
         };
         stop.run_until_cancelled(rounds).await;
     }
 
-    /// Does with `key`, which nobody else uses, everything that the gateway does, and removes it again. True if Redis
-    /// has kept what was written; else the first error. Only one after which nothing else can succeed ends it.
+    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and removes it again. True if
+    /// Redis has kept what was written; otherwise the first error. Only an unreachable Redis ends it early.
     pub async fn try_operations(&self, key: &str) -> Result<bool, StoreError> {
         let ttl = keys::CHECK_TTL;
         let mut first = None;
-        let mut did = |outcome: Result<bool, StoreError>| match outcome {
+        let mut note = |outcome: Result<bool, StoreError>| match outcome {
             Ok(done) => Ok(done),
             Err(error) if error.fault == StoreFault::Unreachable => Err(error),
             Err(error) => {
@@ -168,31 +158,31 @@ impl RedisStore {
                 Ok(false)
             }
         };
-        let counted = did(self.increment(key, ttl).await.map(|count| count == 1))?;
-        let changed = did(self.compare_and_set(key, Some("1"), "2", ttl).await)?;
+        let counted = note(self.increment(key, ttl).await.map(|count| count == 1))?;
+        let changed = note(self.compare_and_set(key, Some("1"), "2", ttl).await)?;
         let found = self.get(key).await.map(|entry| entry.map(|entry| entry.value));
         let value = found.as_ref().ok().and_then(Clone::clone);
-        let kept = did(found.map(|value| value.as_deref() == Some("2")))?;
+        let kept = note(found.map(|value| value.as_deref() == Some("2")))?;
         if let Some(value) = &value {
-            // The key holds a string. Redis looks at the rights first, and then says that it is no stream.
-            did(if_of_another_type(
+            // The key holds a string. Redis checks the user's rights first, and only then that it is not a stream.
+            note(accept_wrong_type(
                 self.append(key, &[("check", "1".to_owned())], 1).await,
             ))?;
-            did(if_of_another_type(self.newest(key, 1).await.map(drop)))?;
-            did(self.compare_and_delete(key, value).await)?;
+            note(accept_wrong_type(self.newest(key, 1).await.map(drop)))?;
+            note(self.compare_and_delete(key, value).await)?;
         }
-        let set = did(self.set_if_absent(key, "3", ttl).await)?;
-        let removed = set && did(self.compare_and_delete(key, "3").await)?;
+        let set = note(self.set_if_absent(key, "3", ttl).await)?;
+        let removed = set && note(self.compare_and_delete(key, "3").await)?;
         match first {
             None => Ok(counted && changed && kept && set && removed),
             Some(error) => Err(error),
         }
     }
 
-    /// Forgets failures with other keys that are over although nobody asks for those keys again: the operation succeeds
-    /// with `own`, and the server answers about the key.
+    /// Forgets failures with other keys, which may not be used again, if they are over: the operation succeeds with
+    /// `own`, and the server replies to a read of the key.
     async fn retry_failed(&self, own: &str) {
-        let failing = self.failures.lock().list();
+        let failing = self.failures.lock().failing.clone();
         let fails_with_own = |operation| {
             let mut own = failing.iter().filter(|failing| failing.key == own);
             own.any(|failing| failing.operation == operation)
@@ -209,7 +199,7 @@ impl RedisStore {
     }
 }
 
-fn if_of_another_type(outcome: Result<(), StoreError>) -> Result<bool, StoreError> {
+fn accept_wrong_type(outcome: Result<(), StoreError>) -> Result<bool, StoreError> {
     match outcome {
         Err(error) if error.is_about_value() => Ok(true),
         other => other.map(|()| true),

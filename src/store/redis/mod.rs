@@ -1,6 +1,6 @@
 //! The store in Redis: one server, the master that sentinels name, or a cluster.
 
-mod explain;
+mod error;
 mod failures;
 mod operation;
 mod servers;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use failures::{Failures, Outcome};
@@ -26,40 +26,40 @@ use crate::settings::values::CaFile;
 
 /// A [`SharedStore`] in Redis.
 ///
-/// The connection is made on first use, and again after it has broken, so a Redis that was down at the start, restarted
-/// or failed over needs nothing but to come back. Connecting and every command have time-outs. After a failed
-/// connection, commands fail at once for `RETRY_AFTER`.
+/// The connection is made on first use, and again after it has broken, so after a restart or a failover, or if Redis
+/// was down at the start, no action is needed once it is back. Connecting and every command have time-outs. After a
+/// failed connection, commands fail at once for `RETRY_AFTER`.
 pub struct RedisStore {
     topology: Topology,
     settings: Redis,
-    state: tokio::sync::Mutex<State>,
+    state: tokio::sync::Mutex<ConnectionState>,
     failures: Mutex<Failures>,
 }
 
 /// How long commands fail at once after a failed connection.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-enum State {
+enum ConnectionState {
     None,
     Open { connection: Connection, made_at: Instant },
     Failed { error: StoreError, retry_at: Instant },
 }
 
-/// The answer of Redis or of its client to a command, and when the connection was made that it was sent over.
+/// What Redis or its client replied to a command, and when the connection that was used was made.
 type Reply<T> = (RedisResult<T>, Instant);
 
 impl RedisStore {
-    /// A store in the Redis that `settings` name. An authority in `ca_file` may have signed its certificate. Nothing is
-    /// connected yet.
+    /// A store in the Redis that `settings` name, whose certificate may be signed by an authority in `ca_file`. Nothing
+    /// is connected yet.
     pub fn new(settings: &Redis, ca_file: &CaFile) -> Result<Self, StoreError> {
         let unusable = |message| StoreError::new(StoreFault::Other, message, "");
         let roots = ca_file.with_system_roots().map_err(unusable)?;
         let topology = Topology::new(settings, roots);
         Ok(Self {
-            topology: topology.map_err(|error| explain::no_connection(&error, settings.mode))?,
+            topology: topology.map_err(|error| error::no_connection(&error, settings.mode))?,
             settings: settings.clone(),
-            state: tokio::sync::Mutex::new(State::None),
-            failures: Mutex::new(Failures::unknown()),
+            state: tokio::sync::Mutex::new(ConnectionState::None),
+            failures: Mutex::default(),
         })
     }
 
@@ -68,20 +68,20 @@ impl RedisStore {
         self.run_all(operation, key, command, |_| true).await
     }
 
-    /// The same for a script that need not run all of its commands; `did` says whether it has.
+    /// The same for a script that need not run all of its commands; by its reply, `ran_all` decides whether it has.
     async fn run_all<T: FromRedisValue>(
         &self,
         operation: Operation,
         key: &str,
         command: Cmd,
-        did: impl Fn(&T) -> bool,
+        ran_all: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
         let work = |mut connection: Connection| async move { command.query_async(&mut connection).await };
         let reply = self.send(operation, work).await;
-        self.outcome(operation, key, reply, did).await
+        self.outcome(operation, key, reply, ran_all).await
     }
 
-    /// Does `work` over the connection, within the time-out.
+    /// Runs `work` on the connection, within the time-out.
     async fn send<T, F>(&self, operation: Operation, work: impl FnOnce(Connection) -> F) -> Result<Reply<T>, StoreError>
     where
         F: Future<Output = RedisResult<T>>,
@@ -90,35 +90,46 @@ impl RedisStore {
         let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
             self.forget_connection(made_at).await;
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
-            return Err(explain::too_late(&message, self.settings.mode));
+            return Err(error::timed_out(&message, self.settings.mode));
         };
         Ok((result, made_at))
     }
 
-    /// Forgets the connection that was made at `used`. One that was made since stays, and so does the failure to make
-    /// one: at a silent server many commands end at about the same time, and only the first is to cause a new attempt.
+    /// Forgets the connection that was made at `used`. A later connection, or a failure to connect, is kept: if the
+    /// server falls silent, many commands time out at about the same time, and only the first may cause a new attempt.
     async fn forget_connection(&self, used: Instant) {
         let mut state = self.state.lock().await;
-        if matches!(&*state, State::Open { made_at, .. } if *made_at == used) {
-            *state = State::None;
+        if matches!(&*state, ConnectionState::Open { made_at, .. } if *made_at == used) {
+            *state = ConnectionState::None;
         }
     }
 
-    /// Explains a failure, and notes whether `operation` succeeds.
+    /// The result of `operation`: notes whether it succeeded, and explains a failure.
     async fn outcome<T>(
         &self,
         operation: Operation,
         key: &str,
         reply: Result<Reply<T>, StoreError>,
-        did: impl Fn(&T) -> bool,
+        ran_all: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
         let result = match reply {
             Ok((Ok(value), _)) => Ok(value),
-            Ok((Err(error), made_at)) => Err(self.explain(operation, key, &error, made_at).await),
+            Ok((Err(error), made_at)) => {
+                let error = error::refusal(operation, key, &error);
+                // A refusal does not cost the connection, which others use as well. After a lost connection, a failover
+                // or a changed password, a new one is the only remedy that a client has.
+                if matches!(
+                    error.fault,
+                    StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
+                ) {
+                    self.forget_connection(made_at).await;
+                }
+                Err(error)
+            }
             Err(error) => Err(error),
         };
         let outcome = match &result {
-            Ok(value) if did(value) => Outcome::Done,
+            Ok(value) if ran_all(value) => Outcome::Done,
             Err(error) if !error.is_about_value() => Outcome::Failed(error),
             Err(_) if operation.is_one_command() => Outcome::Done,
             Ok(_) | Err(_) => Outcome::Answered,
@@ -127,46 +138,33 @@ impl RedisStore {
         result
     }
 
-    async fn explain(&self, operation: Operation, key: &str, error: &RedisError, made_at: Instant) -> StoreError {
-        let error = explain::refusal(operation, key, error);
-        // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
-        // changed password, a new one is the only remedy that a client has.
-        if matches!(
-            error.fault,
-            StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
-        ) {
-            self.forget_connection(made_at).await;
-        }
-        error
-    }
-
     /// The connection, and when it was made.
     async fn connection(&self) -> Result<(Connection, Instant), StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::Open { connection, made_at } => return Ok((connection.clone(), *made_at)),
-            State::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
-            State::None | State::Failed { .. } => {}
+            ConnectionState::Open { connection, made_at } => return Ok((connection.clone(), *made_at)),
+            ConnectionState::Failed { error, retry_at } if Instant::now() < *retry_at => return Err(error.clone()),
+            ConnectionState::None | ConnectionState::Failed { .. } => {}
         }
         let limit = self.settings.connect_timeout;
-        // Boxed, so that the future of every command is not 4 KB larger for what is done once.
+        // Boxed: otherwise the future of every command would be 4 KB larger for something that is done once.
         let connecting = self.topology.connect(limit).boxed();
         let error = match timeout(self.topology.limit(limit), connecting).await {
             Ok(Ok(connection)) => {
                 let made_at = Instant::now();
-                *state = State::Open {
+                *state = ConnectionState::Open {
                     connection: connection.clone(),
                     made_at,
                 };
                 return Ok((connection, made_at));
             }
-            Ok(Err(error)) if explain::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
-                explain::sentinel_login(&error)
+            Ok(Err(error)) if error::is_login(&error) && self.topology.is_refused_by_sentinels(limit).await => {
+                error::sentinel_login(&error)
             }
-            Ok(Err(error)) => explain::no_connection(&error, self.settings.mode),
-            Err(_) => explain::too_late("no connection in time (redis.connect_timeout)", self.settings.mode),
+            Ok(Err(error)) => error::no_connection(&error, self.settings.mode),
+            Err(_) => error::timed_out("no connection in time (redis.connect_timeout)", self.settings.mode),
         };
-        *state = State::Failed {
+        *state = ConnectionState::Failed {
             error: error.clone(),
             retry_at: Instant::now() + RETRY_AFTER,
         };
@@ -174,12 +172,12 @@ impl RedisStore {
     }
 }
 
-/// The answers to [`SharedStore::claim`]'s two commands.
+/// The replies to [`SharedStore::claim`]'s two commands.
 type ClaimReplies = (RedisResult<Option<String>>, RedisResult<(Option<Vec<u8>>, i64)>);
 /// The fields of a stream's entry.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A text of Redis; what is not UTF-8 in it was not written by us.
+/// `bytes` as text. Any that is not UTF-8 was not written by us.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
@@ -267,8 +265,8 @@ impl SharedStore for RedisStore {
     }
 
     // Two commands in one round trip, each on one key, so that a proxy can send them to different servers. The lock is
-    // taken before the value is read, and is not free before the value is written. So a caller that gets the lock of
-    // a value that exists also sees the value.
+    // taken before the value is read, and is held until the value is written. So a caller that gets the lock although
+    // the value exists also sees the value.
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(set_if_absent(lock, owner, lock_ttl));
@@ -288,17 +286,18 @@ impl SharedStore for RedisStore {
         let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
         match value.map(text) {
             Some(value) if !counts_as_none(&value) => {
-                // Also if the lock can't be written: Redis may be full, or a read-only replica by now.
+                // The value counts even if the lock could not be written: Redis may be full, or read-only after a
+                // failover.
                 if matches!(taken, Ok(Some(_))) {
                     // If this fails, the lock expires by itself.
                     let _ = self.compare_and_delete(lock, owner).await;
                 }
-                Ok(Claim::Made(value))
+                Ok(Claim::Exists(value))
             }
             _ if taken?.is_none() => Ok(Claim::Theirs),
             None => Ok(Claim::Ours),
-            Some(none) => {
-                self.compare_and_delete(key, &none).await?;
+            Some(blank_or_too_long) => {
+                self.compare_and_delete(key, &blank_or_too_long).await?;
                 Ok(Claim::Ours)
             }
         }

@@ -1,7 +1,7 @@
 //! The operations of the store, the Redis commands that they need, and their Lua scripts.
 //!
-//! Scripts, because reading and writing must be one step on the server, and because a value that is far too long must not
-//! come over the wire. A value is compared as [`GET`] returns it.
+//! Scripts, because reading and writing must be one step on the server, and because a value that is far too long must
+//! not be transferred. Values are compared in the form that [`GET`] returns, cut if they are too long.
 
 use crate::store::MAX_VALUE;
 
@@ -31,7 +31,7 @@ pub(super) enum Operation {
     Increment,
     Append,
     Newest,
-    /// What only `wxgate check` asks.
+    /// Used by `wxgate check` alone.
     Diagnose,
 }
 
@@ -64,7 +64,7 @@ impl Operation {
         }
     }
 
-    /// True if nothing is left to be refused once a command was run.
+    /// True if it is a single command: once that has run, nothing else can be refused.
     pub(super) fn is_one_command(self) -> bool {
         !self.in_script().contains(',')
     }
@@ -95,8 +95,8 @@ macro_rules! read {
 
 pub(super) const GET: &str = concat!(read!(), "return {read(), redis.call('PTTL', KEYS[1])}");
 
-/// The type, then what [`GET`] returns. `TYPE` is asked only of another program's value, so a user need not have the
-/// right to it.
+/// The type, then what [`GET`] returns. `TYPE` runs only if another program wrote the value, so the user need not have
+/// the right to run it.
 pub(super) const INSPECT: &str = concat!(
     "local value = redis.pcall('GET', KEYS[1]) \
      if type(value) == 'table' then \
@@ -135,7 +135,7 @@ pub(super) const INCREMENT: &str = "\
     if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
     return count";
 
-/// The newest entries of a stream, their texts cut likewise.
+/// The newest entries of a stream, with their texts cut in the same way.
 pub(super) const NEWEST: &str = concat!(
     "local entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1]) \
      for _, entry in ipairs(entries) do \

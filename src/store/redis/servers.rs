@@ -1,4 +1,4 @@
-//! What `wxgate check` asks: facts about the servers, and whether the gateway has the rights that it needs.
+//! Facts about the servers, for `wxgate check`.
 
 use redis::Value;
 
@@ -6,7 +6,7 @@ use super::RedisStore;
 use super::operation::Operation;
 use crate::store::StoreError;
 
-/// What one server reports about itself; `None` if it does not.
+/// What one server reports about itself; `None` where it does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerFacts {
     /// `redis_version`.
@@ -18,7 +18,7 @@ pub struct ServerFacts {
 }
 
 impl RedisStore {
-    /// Facts about the server, or about the masters of a cluster. A user may lack the right to ask.
+    /// Facts about the server, or about the masters of a cluster. The user may lack the right to run `INFO`.
     pub async fn servers(&self) -> Result<Vec<ServerFacts>, StoreError> {
         let answer: Value = self.run(Operation::Diagnose, "", redis::cmd("INFO")).await?;
         let mut texts = Vec::new();
@@ -27,7 +27,7 @@ impl RedisStore {
         Ok(facts.filter(|facts| *facts != ServerFacts::default()).collect())
     }
 
-    /// An error if it does not answer.
+    /// Checks that the server replies.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let _pong: String = self.run(Operation::Diagnose, "", redis::cmd("PING")).await?;
         Ok(())
@@ -49,7 +49,7 @@ impl ServerFacts {
     }
 }
 
-/// The texts in `value`: a cluster answers with one per node.
+/// The texts in `value`: in a cluster there is one per node.
 fn gather_texts(value: Value, texts: &mut Vec<String>) {
     match value {
         Value::BulkString(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),

@@ -12,11 +12,11 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::explain::is_login;
+use super::error::is_login;
 use crate::settings::values::HostPort;
 use crate::settings::{Redis, RedisMode};
 
-/// The connect time-out that the client has for a sentinel; it can't be set.
+/// The client's own time-out for connecting to a sentinel; it can't be changed.
 const SENTINEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) enum Topology {
@@ -39,8 +39,8 @@ impl Topology {
         })
     }
 
-    /// The longest that connecting may take if one connection may take `limit`. One of several hosts may be dead: the
-    /// client waits for it at first, and again when it has learned of the others.
+    /// The longest that connecting may take if one connection may take `limit`. If one of several hosts is dead, the
+    /// client may wait for it twice: at first, and again after it has learned of the others.
     pub(super) fn limit(&self, limit: Duration) -> Duration {
         match self {
             Self::Standalone(_) => limit,
@@ -76,7 +76,7 @@ impl Topology {
 }
 
 fn standalone(settings: &Redis, certificates: Option<TlsCertificates>) -> RedisResult<Client> {
-    // No CLIENT SETINFO: a proxy that does not know it may hang up.
+    // No CLIENT SETINFO: a proxy that does not know the command may close the connection.
     let connection = settings.connection();
     let login = connection.redis_settings().clone().set_skip_set_lib_name();
     let connection = connection.set_redis_settings(login);

@@ -10,15 +10,15 @@ use crate::http_client::{cause, certificate_problem};
 use crate::settings::RedisMode;
 use crate::store::{StoreError, StoreFault};
 
-/// The longest text of a server that is shown, in characters.
+/// The most characters of a server's text that are shown.
 const LONGEST: usize = 200;
 
-/// What a command on `key` came back with.
+/// The failure of a command on `key`.
 pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> StoreError {
     let command = operation.command();
     let Some(text) = reply(error) else {
         if error.kind() == ErrorKind::Io {
-            let message = format!("the connection broke at {command}: {}", root(error));
+            let message = format!("the connection broke at {command}: {}", root_cause(error));
             return StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command));
         }
         // The client's text of such an error quotes the reply, which may be a token.
@@ -38,7 +38,7 @@ pub(super) fn no_connection(error: &RedisError, mode: RedisMode) -> StoreError {
     if let Some((wrong, cure)) = certificate_problem(error) {
         return StoreError::new(StoreFault::Unreachable, format!("no connection: {wrong}"), cure);
     }
-    let text = reply(error).unwrap_or_else(|| root(error));
+    let text = reply(error).unwrap_or_else(|| root_cause(error));
     if is_login(error) {
         return StoreError::new(
             StoreFault::Login,
@@ -52,14 +52,14 @@ pub(super) fn no_connection(error: &RedisError, mode: RedisMode) -> StoreError {
     StoreError::new(StoreFault::Unreachable, message, cure)
 }
 
-/// Nothing came back within `redis.response_timeout`, or no connection was made within `redis.connect_timeout`.
-pub(super) fn too_late(what: &str, mode: RedisMode) -> StoreError {
+/// There was no reply within `redis.response_timeout`, or no connection within `redis.connect_timeout`.
+pub(super) fn timed_out(what: &str, mode: RedisMode) -> StoreError {
     StoreError::new(StoreFault::Unreachable, what, unreachable_cure(mode))
 }
 
 /// The sentinels' own login failed.
 pub(super) fn sentinel_login(error: &RedisError) -> StoreError {
-    let text = reply(error).unwrap_or_else(|| root(error));
+    let text = reply(error).unwrap_or_else(|| root_cause(error));
     let message = format!("the sentinels refused the login: {text}");
     StoreError::new(StoreFault::Login, message, SENTINEL_LOGIN_CURE)
 }
@@ -76,7 +76,7 @@ const WRONG_MODE_CURE: &str = "redis.mode does not fit this server";
 const NO_REDIS_CURE: &str =
     "check that redis.url points to a Redis server, and not to a proxy that changes its replies";
 
-/// What Redis says in answers that no setting of ours causes, or only one, and what to do about it.
+/// Words in error replies that none of our settings causes, or only one, and what to do about it.
 const ANSWERS: [(&str, &str); 10] = [
     ("MOVED", WRONG_MODE_CURE),
     ("Moved", WRONG_MODE_CURE),
@@ -108,7 +108,7 @@ const ANSWERS: [(&str, &str); 10] = [
     ),
 ];
 
-/// What to do if Redis, or a proxy in front, answered with `text`.
+/// What to do if Redis, or a proxy in front of it, replied `text`.
 fn cure_of_answer(text: &str) -> Option<&'static str> {
     ANSWERS
         .iter()
@@ -117,7 +117,7 @@ fn cure_of_answer(text: &str) -> Option<&'static str> {
 }
 
 fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault, String) {
-    // Before version 7, Redis puts the error of a command in a script behind words of its own.
+    // Before version 7, Redis puts words of its own before the error of a command in a script, so `code` is not enough.
     let code = error.code().unwrap_or_default();
     let has = |codes: &[&str]| codes.iter().any(|word| code == *word || text.contains(word));
     if has(&["WRONGTYPE", "not an integer"]) {
@@ -160,11 +160,11 @@ fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault,
     if unknown.iter().any(|words| lower.contains(words)) {
         return (refused(), proxy_cure(&refused_command(operation, text)));
     }
-    let cure = "Redis, or a proxy in front of it, answered so: look at its log and its documentation";
+    let cure = "this is the reply of Redis, or of a proxy in front of it: look at its log and its documentation";
     (StoreFault::Other, cure.to_owned())
 }
 
-/// The command that Redis names in quotes, else the one that was sent, with those in its script.
+/// The command that Redis names in quotes, otherwise the one that was sent, with those in its script.
 fn refused_command(operation: Operation, text: &str) -> String {
     let quoted = text.split(['\'', '`']).nth(1).map(str::to_uppercase);
     let known = quoted.filter(|quoted| COMMANDS.contains(&quoted.to_lowercase().as_str()));
@@ -174,7 +174,7 @@ fn refused_command(operation: Operation, text: &str) -> String {
     })
 }
 
-/// What the ACL of our user needs.
+/// What to give our user in the ACL.
 fn acl_cure(missing: &str) -> String {
     let all = COMMANDS.map(|command| format!("+{command}")).join(" ");
     format!(
@@ -183,8 +183,8 @@ fn acl_cure(missing: &str) -> String {
     )
 }
 
-/// What the ACL of our user lacks if it forbids a command that only a connection needs: SELECT, ROLE, CLUSTER SLOTS.
-/// The client leaves out the code NOPERM of a refused SELECT, so the words count.
+/// What to give our user in the ACL if it forbids a command that only connecting needs: SELECT, ROLE, CLUSTER SLOTS.
+/// The client leaves out the code NOPERM of a refused SELECT, so the text is searched.
 fn connection_right_cure(text: &str) -> Option<String> {
     let (_, forbidden) = text.split_once("no permissions to run the '")?;
     let (command, _) = forbidden.split_once('\'')?;
@@ -216,7 +216,7 @@ fn unreachable_cure(mode: RedisMode) -> String {
     cure.to_owned()
 }
 
-/// The server's own words, if it answered, without the arguments of an unknown command, which may be secret, and without
+/// The server's own words, if it replied, without the arguments of an unknown command, which may be secret, and without
 /// the name of a script.
 fn reply(error: &RedisError) -> Option<String> {
     error.code()?;
@@ -226,9 +226,9 @@ fn reply(error: &RedisError) -> Option<String> {
     Some(clean(text.trim_end_matches('.')))
 }
 
-/// The root cause, which is not from the server.
-fn root(error: &RedisError) -> String {
-    // The client keeps the error of the connection in an `Arc`, behind which `source` does not find it.
+/// The root cause, for an error that is not the server's reply.
+fn root_cause(error: &RedisError) -> String {
+    // The client keeps the connection's error in an `Arc`, whose `source` skips it.
     let source = error
         .source()
         .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
@@ -257,11 +257,11 @@ mod tests {
         let slots = b"-NOPERM this user has no permissions to run the 'cluster|slots' command\r\n";
         let slots = redis::parse_redis_value(slots).unwrap().extract_error().unwrap_err();
         for (error, right) in [(select, "+select;"), (slots, "+cluster|slots;")] {
-            let told = no_connection(&error, RedisMode::Standalone);
-            assert!(told.message.contains("no permissions to run"), "{told:?}");
+            let explained = no_connection(&error, RedisMode::Standalone);
+            assert!(explained.message.contains("no permissions to run"), "{explained:?}");
             assert!(
-                told.cure.contains("ACL SETUSER") && told.cure.contains(right),
-                "{told:?}"
+                explained.cure.contains("ACL SETUSER") && explained.cure.contains(right),
+                "{explained:?}"
             );
         }
     }
@@ -270,8 +270,11 @@ mod tests {
     fn reply_of_another_type_is_not_quoted() {
         let reply = Value::BulkString(b"85_a-token".to_vec());
         let error = RedisError::from(i64::from_redis_value(reply).unwrap_err());
-        let told = refusal(Operation::Get, "key", &error).to_string();
-        assert!(told.contains("failed") && !told.contains("85_a-token"), "{told}");
+        let message = refusal(Operation::Get, "key", &error).to_string();
+        assert!(
+            message.contains("failed") && !message.contains("85_a-token"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -280,8 +283,8 @@ mod tests {
         for answer in answers.iter().map(String::as_str).chain(["-TRYAGAIN later\r\n"]) {
             let error = redis::parse_redis_value(answer.as_bytes()).unwrap();
             let error = error.extract_error().unwrap_err();
-            let told = format!("{:?}", refusal(Operation::Get, "key", &error));
-            assert!(!told.contains("reachable"), "{told}");
+            let explained = format!("{:?}", refusal(Operation::Get, "key", &error));
+            assert!(!explained.contains("reachable"), "{explained}");
         }
     }
 }
