@@ -138,7 +138,7 @@ impl AccountCredentials {
     pub(crate) fn status(&self, kind: Kind) -> Status {
         let (renewals, refusal) = match self.ticket_of(kind) {
             None => (&self.token.renewals, self.token.refusal()),
-            Some(ticket) => (&ticket.renewals, ticket.renewals.backoff.refusal()),
+            Some(ticket) => (&ticket.renewals, ticket.refusal()),
         };
         let credential = self.slot(kind).usable();
         // A credential in use was obtained after that failure, perhaps by another replica.

@@ -104,9 +104,19 @@ impl Ticket {
         self.renewals.join_or_start(ignores_backoff, start).await
     }
 
+    /// The back-off that currently prevents a call for the ticket, if any: its own, or the token's if there is no token to
+    /// ask with.
+    pub(super) fn refusal(&self) -> Option<Unavailable> {
+        let of_token = || match self.token.slot.usable() {
+            Some(_) => None,
+            None => self.token.renewals.backoff.refusal(),
+        };
+        self.renewals.backoff.refusal().or_else(of_token)
+    }
+
     async fn run_renewal(&self, trigger: Trigger) -> Outcome {
         if trigger != Trigger::Operator
-            && let Some(refusal) = self.renewals.backoff.refusal()
+            && let Some(refusal) = self.refusal()
         {
             return Err(refusal);
         }
@@ -186,7 +196,7 @@ impl Ticket {
 
     /// The reason to renew now; `None` if no renewal is due.
     pub(super) fn due(&self) -> Option<Trigger> {
-        if self.renewals.backoff.refusal().is_some() {
+        if self.refusal().is_some() {
             return None;
         }
         let Some(held) = self.slot.usable() else {

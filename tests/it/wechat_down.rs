@@ -180,6 +180,22 @@ async fn lost_token_response_is_retried_soon_and_not_reported_as_foreign() {
 }
 
 #[tokio::test]
+async fn pages_that_find_no_token_are_not_counted_as_renewals_of_the_ticket() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    wechat.sandbox.inject(Fault::errcode(40164));
+    let gateway = Gateway::builder().wechat(&wechat).start().await;
+    for _ in 0..50 {
+        gateway.assert_no_credential().await;
+    }
+    let app_id = wechat.account().app_id;
+    let labels = format!("app_id=\"{app_id}\",kind=\"jsapi_ticket\",outcome=\"failed\",trigger=\"missing\"");
+    let failed = gateway
+        .metric(&format!("wxgate_credential_refreshes_total{{{labels}}}"))
+        .await;
+    assert!(failed < 4.0, "{failed}");
+}
+
+#[tokio::test]
 async fn fallback_host_is_used_only_if_connecting_fails() {
     let (wechat, fallback) = tokio::join!(
         SandboxHost::start(SandboxConfig::default()),
