@@ -25,7 +25,7 @@ use tower::Layer;
 use tower::util::MapRequestLayer;
 
 use super::base_path::also_below;
-use super::middleware::{Group, Kind, Listener, Stack};
+use super::middleware::{Group, Listener, RouteKind, Stack};
 use super::public::{Api, health};
 use super::{ApiError, Code};
 use crate::metrics::Metrics;
@@ -62,13 +62,13 @@ pub fn routes(
     let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
     let console = console::routes(&settings.internal, console);
     let pass_through = Router::new().fallback(pass_through::pass_through);
-    let router = around(shared_credential(), Group::new(None, Kind::Waits, None))
-        .merge(around(operator::actions(), Group::new(None, Kind::Waits, None)))
-        .merge(around(probes(), Group::new(None, Kind::Probe, None)))
-        .merge(around(console, Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT))))
+    let router = around(shared_credential(), Group::new(None, RouteKind::Waits, None))
+        .merge(around(operator::actions(), Group::new(None, RouteKind::Waits, None)))
+        .merge(around(probes(), Group::new(None, RouteKind::Probe, None)))
+        .merge(around(console, Group::new(None, RouteKind::Probe, Some(CONSOLE_LIMIT))))
         .merge(around(
             pass_through,
-            Group::new(Some("pass-through"), Kind::Waits, None),
+            Group::new(Some("pass-through"), RouteKind::Waits, None),
         ));
     let router = router.with_state(Arc::new(Internal::new(api, metrics, wechat)?));
     // Around the router, since inside of it the route has been chosen already.

@@ -39,7 +39,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct Stack {
     pub listener: Listener,
-    /// Makes the body of a failure.
+    /// Makes the response of a failure.
     pub failure: fn(&ApiError, &RequestId) -> Response,
     /// Adds the headers that every answer has.
     pub headers: fn(&mut HeaderMap),
@@ -54,25 +54,24 @@ pub struct Stack {
 pub struct Group {
     /// The label in metrics and logs; without one, it is the path as it was registered.
     pub label: Option<&'static str>,
-    /// How their requests are logged and traced.
-    pub kind: Kind,
+    pub kind: RouteKind,
     /// The longest that a request may take.
     pub time_limit: Option<Duration>,
 }
 
-/// How requests are logged and traced.
+/// How the requests of a route are logged and traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Usually answered without a wait and without a log line: the span is for the level debug.
+pub enum RouteKind {
+    /// Usually answered at once and without a log line: without traces, the span exists at level debug only.
     Instant,
-    /// Waits, for WeChat or a file, and may log.
+    /// Waits for WeChat or a file, and may log.
     Waits,
-    /// Called by monitoring all the time: not traced.
+    /// Called all the time, by monitoring or by the console's own script: not traced.
     Probe,
 }
 
 impl Group {
-    pub fn new(label: Option<&'static str>, kind: Kind, time_limit: Option<Duration>) -> Self {
+    pub fn new(label: Option<&'static str>, kind: RouteKind, time_limit: Option<Duration>) -> Self {
         Self {
             label,
             kind,
@@ -166,7 +165,7 @@ mod tests {
 
     async fn ask(routes: Router, label: Option<&'static str>) -> (u16, serde_json::Value, String) {
         let registry = Registry::new();
-        let group = Group::new(label, Kind::Waits, Some(Duration::from_secs(1)));
+        let group = Group::new(label, RouteKind::Waits, Some(Duration::from_secs(1)));
         let routes = stack(&registry).around(routes, group);
         let request = Request::get("/a/1").header("host", "a").body(Body::empty());
         let request = request.unwrap();

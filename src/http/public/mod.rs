@@ -26,7 +26,7 @@ pub use headers::{add_security_headers, cors};
 pub use rate_limit::RateLimit;
 
 use super::base_path::also_below;
-use super::middleware::{Group, Kind, Stack};
+use super::middleware::{Group, RouteKind, Stack};
 use super::{ApiError, Code};
 use crate::directory::Directory;
 use crate::image_store::LocalStore;
@@ -88,18 +88,18 @@ pub fn routes(api: &Arc<Api>, sandbox: Router, stack: &Stack) -> Router {
         stack.around(routes, group)
     };
     let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
-    let unknown = stack.around(unknown, Group::new(Some("other"), Kind::Waits, None));
-    let mut router = around(with_api(signing()), Group::new(None, Kind::Instant, limit))
-        .merge(around(with_api(uploading()), Group::new(None, Kind::Waits, limit)))
-        .merge(around(with_api(probes()), Group::new(None, Kind::Probe, None)))
-        .merge(around(sandbox, Group::new(Some("/sandbox"), Kind::Waits, limit)));
+    let unknown = stack.around(unknown, Group::new(Some("other"), RouteKind::Waits, None));
+    let mut router = around(with_api(signing()), Group::new(None, RouteKind::Instant, limit))
+        .merge(around(with_api(uploading()), Group::new(None, RouteKind::Waits, limit)))
+        .merge(around(with_api(probes()), Group::new(None, RouteKind::Probe, None)))
+        .merge(around(sandbox, Group::new(Some("/sandbox"), RouteKind::Waits, limit)));
     if let Some(store) = &api.local {
         let images = images::router(Arc::clone(store), &settings.base_path);
-        router = router.merge(around(images, Group::new(Some("/images"), Kind::Waits, limit)));
+        router = router.merge(around(images, Group::new(Some("/images"), RouteKind::Waits, limit)));
     }
     if settings.docs {
         let page = docs_page::router(&settings.base_path);
-        router = router.merge(around(page, Group::new(Some("/docs"), Kind::Waits, limit)));
+        router = router.merge(around(page, Group::new(Some("/docs"), RouteKind::Waits, limit)));
     }
     also_below(&settings.base_path, router, unknown)
 }
