@@ -104,7 +104,7 @@ impl CredentialProbe {
     async fn token_in_use(&self, account: &Account) -> Result<Option<Secret>, Missing> {
         let left_alone = |why: &str| {
             Missing::LeftAlone(format!(
-                "not tried: token_api is \"classic\", {why}, and a token call would kill the token in use"
+                "not tried: token_api is \"classic\", {why}, and a token call would invalidate the token in use"
             ))
         };
         if self.redis.is_none() {

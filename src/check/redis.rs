@@ -40,7 +40,7 @@ pub(super) async fn run(settings: &Settings, store: Option<&RedisStore>) -> Vec<
 fn not_used(settings: &Settings) -> Finding {
     let classic = settings.accounts.iter().any(|it| it.token_api == TokenApi::Classic);
     let otherwise = if classic {
-        "kill the others' classic tokens"
+        "invalidate the others' classic tokens"
     } else {
         "fetch credentials and store pictures for itself"
     };
