@@ -12,7 +12,6 @@ pub(super) mod upload;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
@@ -44,7 +43,7 @@ pub struct Api {
     /// The image store, if the gateway serves it itself.
     pub local: Option<Arc<LocalStore>>,
     pub settings: CurrentSettings,
-    pub auth: ArcSwap<Auth>,
+    pub auth: Auth,
     /// Signatures per client.
     pub jssdk_limit: RateLimit,
     /// Uploads per client.
