@@ -72,9 +72,9 @@ pub fn routes(
         ));
     let router = router.with_state(Arc::new(Internal::new(api, metrics, wechat)?));
     // Around the router, since inside of it the route has been chosen already.
-    let straight = MapRequestLayer::new(spelling::straighten).layer(router);
-    let straight = Router::new().fallback_service(straight);
-    Ok(also_below(&settings.internal.base_path, Router::new(), straight))
+    let normalized = MapRequestLayer::new(spelling::normalize).layer(router);
+    let normalized = Router::new().fallback_service(normalized);
+    Ok(also_below(&settings.internal.base_path, Router::new(), normalized))
 }
 
 /// The token and the ticket, under WeChat's own paths and with its refusals of other methods.

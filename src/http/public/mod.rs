@@ -77,7 +77,7 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-/// All routes, in the layers of `stack`; `sandbox` are those that only some gateways have.
+/// All routes, in the layers of `stack`; `sandbox` has the demo page's, if the gateway runs against the sandbox.
 pub fn routes(api: &Arc<Api>, sandbox: Router, stack: &Stack) -> Router {
     let settings = &api.settings.load().server;
     let limit = Some(settings.request_timeout);
