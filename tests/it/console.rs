@@ -85,7 +85,7 @@ async fn foreign_invalidation_is_highlighted_on_the_console() {
         let english = page(&gateway, "en").await;
         let told = [
             "Serving, but something needs a look",
-            "Reset the AppSecret",
+            "reset the AppSecret",
             "rejected by WeChat",
             store,
         ];
