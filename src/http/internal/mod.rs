@@ -62,14 +62,13 @@ pub fn routes(
     let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
     let console = console::routes(&settings.internal, console);
     let pass_through = Router::new().fallback(pass_through::pass_through);
-    let router = around(shared_credential(), Group::new(None, RouteKind::Waits, None))
-        .merge(around(operator::actions(), Group::new(None, RouteKind::Waits, None)))
-        .merge(around(probes(), Group::new(None, RouteKind::Probe, None)))
-        .merge(around(console, Group::new(None, RouteKind::Probe, Some(CONSOLE_LIMIT))))
-        .merge(around(
-            pass_through,
-            Group::new(Some("pass-through"), RouteKind::Waits, None),
-        ));
+    let waits = Group::new(RouteKind::Waits);
+    let probe = Group::new(RouteKind::Probe);
+    let router = around(shared_credential(), waits)
+        .merge(around(operator::actions(), waits))
+        .merge(around(probes(), probe))
+        .merge(around(console, probe.limited(CONSOLE_LIMIT)))
+        .merge(around(pass_through, waits.labelled("pass-through")));
     let router = router.with_state(Arc::new(Internal::new(api, metrics, wechat)?));
     // Around the router, since inside of it the route has been chosen already.
     let normalized = MapRequestLayer::new(spelling::normalize).layer(router);

@@ -80,26 +80,27 @@ pub fn openapi() -> OpenApi {
 /// All routes, in the layers of `stack`; `sandbox` has the demo page's, if the gateway runs against the sandbox.
 pub fn routes(api: &Arc<Api>, sandbox: Router, stack: &Stack) -> Router {
     let settings = &api.settings.load().server;
-    let limit = Some(settings.request_timeout);
     let with_api = |routes: Documented| routes.with_state(Arc::clone(api)).split_for_parts().0;
     let around = |routes: Router, group| {
         let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
         stack.around(routes, group)
     };
-    let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
-    let unknown = stack.around(unknown, Group::new(Some("other"), RouteKind::Waits, None));
-    let mut router = around(with_api(signing()), Group::new(None, RouteKind::Instant, limit))
-        .merge(around(with_api(uploading()), Group::new(None, RouteKind::Waits, limit)))
-        .merge(around(with_api(probes()), Group::new(None, RouteKind::Probe, None)))
-        .merge(around(sandbox, Group::new(Some("/sandbox"), RouteKind::Waits, limit)));
+    let instant = Group::new(RouteKind::Instant).limited(settings.request_timeout);
+    let waits = Group::new(RouteKind::Waits).limited(settings.request_timeout);
+    let mut router = around(with_api(signing()), instant)
+        .merge(around(with_api(uploading()), waits))
+        .merge(around(with_api(probes()), Group::new(RouteKind::Probe)))
+        .merge(around(sandbox, waits.labelled("/sandbox")));
     if let Some(store) = &api.local {
         let images = images::router(Arc::clone(store), &settings.base_path);
-        router = router.merge(around(images, Group::new(Some("/images"), RouteKind::Waits, limit)));
+        router = router.merge(around(images, waits.labelled("/images")));
     }
     if settings.docs {
         let page = docs_page::router(&settings.base_path);
-        router = router.merge(around(page, Group::new(Some("/docs"), RouteKind::Waits, limit)));
+        router = router.merge(around(page, waits.labelled("/docs")));
     }
+    let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
+    let unknown = stack.around(unknown, Group::new(RouteKind::Waits).labelled("other"));
     also_below(&settings.base_path, router, unknown)
 }
 
