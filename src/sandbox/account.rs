@@ -31,6 +31,7 @@ pub(super) struct Account {
 pub(super) struct Quotas {
     day: u64,
     used: HashMap<Api, u64>,
+    /// The month of the last reset, and how many it has seen.
     cleared: (String, u64),
 }
 

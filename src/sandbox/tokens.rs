@@ -63,6 +63,7 @@ pub(super) struct Tokens {
     /// Whether `stable_token` returns its last token although it is invalid.
     stuck: bool,
     last_forced: Option<Instant>,
+    /// The day of the last `force_refresh`, and how many it has seen.
     forced_on: (u64, u64),
 }
 
