@@ -95,8 +95,6 @@ fn take_over(api: &Api, files: &SecretFiles) {
         return;
     };
     api.settings.store(Arc::clone(&now));
-    api.auth
-        .store(Arc::new(api.auth.load().with_secrets_of(&now.resolved.auth)));
     for key in &reread.replaced {
         tracing::info!("{key}_file: the secret has changed; it is used from now on");
     }

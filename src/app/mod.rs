@@ -173,7 +173,7 @@ impl App {
         for account in self.api.directory.all() {
             background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
         }
-        if let Some(keys) = self.api.auth.load().key_set() {
+        if let Some(keys) = self.api.auth.key_set() {
             background.spawn(Arc::clone(keys).keep_fresh(stop.clone()));
         }
         if let Some(local) = &self.api.local {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +50,7 @@ impl Builder<'_> {
             store,
             local: images.local,
             settings: Arc::clone(&self.current),
-            auth: ArcSwap::from_pointee(Auth::new(settings)?),
+            auth: Auth::new(&self.current)?,
             jssdk_limit: RateLimit::new(settings.rate_limit.jssdk()),
             upload_limit: RateLimit::new(settings.rate_limit.upload()),
             stopping: CancellationToken::new(),

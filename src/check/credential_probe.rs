@@ -39,7 +39,7 @@ pub enum Missing {
     Refused(CallError),
     /// WeChat was not asked, since that might replace the token in use.
     #[error("{0}")]
-    LeftAlone(String),
+    NotAsked(String),
 }
 
 impl ProbedToken {
@@ -102,16 +102,16 @@ impl CredentialProbe {
 
     /// A classic account's token in use; `None` if Redis certainly holds none.
     async fn token_in_use(&self, account: &Account) -> Result<Option<Secret>, Missing> {
-        let left_alone = |why: &str| {
-            Missing::LeftAlone(format!(
-                "not tried: token_api is \"classic\", {why}, and a token call would kill the token in use"
+        let not_asked = |why: &str| {
+            Missing::NotAsked(format!(
+                "not tried: token_api is \"classic\", {why}, and a token call would invalidate the token in use"
             ))
         };
         if self.redis.is_none() {
-            return Err(left_alone("credentials.backend is \"memory\""));
+            return Err(not_asked("credentials.backend is \"memory\""));
         }
         let stored = self.stored(Kind::AccessToken, &account.app_id).await;
-        stored.map_err(|()| left_alone("Redis does not say whether one is in use"))
+        stored.map_err(|()| not_asked("Redis does not say whether one is in use"))
     }
 
     /// The credential in Redis; an error if Redis can't be read, or holds another program's value there.

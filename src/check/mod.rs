@@ -34,7 +34,9 @@ pub async fn run(settings: &Settings, upload: bool) -> Report {
         images::run(settings, upload),
         login::run(settings),
     );
-    let findings = [own(settings), redis, foreign, wechat, images].into_iter().flatten();
+    let findings = [about_settings(settings), redis, foreign, wechat, images]
+        .into_iter()
+        .flatten();
     Report::new(findings.chain(login).collect())
 }
 
@@ -45,7 +47,7 @@ pub fn refused(problems: &Problems) -> Report {
 }
 
 /// Findings about the settings alone.
-fn own(settings: &Settings) -> Vec<Finding> {
+fn about_settings(settings: &Settings) -> Vec<Finding> {
     let accounts = match settings.accounts.len() {
         1 => "1 account".to_owned(),
         many => format!("{many} accounts"),

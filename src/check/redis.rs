@@ -40,7 +40,7 @@ pub(super) async fn run(settings: &Settings, store: Option<&RedisStore>) -> Vec<
 fn not_used(settings: &Settings) -> Finding {
     let classic = settings.accounts.iter().any(|it| it.token_api == TokenApi::Classic);
     let otherwise = if classic {
-        "kill the others' classic tokens"
+        "invalidate the others' classic tokens"
     } else {
         "fetch credentials and store pictures for itself"
     };
@@ -65,14 +65,14 @@ fn place(settings: &Settings) -> String {
     }
 }
 
-fn refused(what: &str, settings: &Settings, error: &StoreError) -> Finding {
+fn failure(what: &str, settings: &Settings, error: &StoreError) -> Finding {
     let finding = Finding::failed(CHECK, format!("{what} {}: {error}", place(settings)));
     finding.cure(error.cure.clone())
 }
 
 /// Whether it answers, and how fast.
 async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Finding> {
-    let failed = |error: StoreError| refused("no answer from", settings, &error);
+    let failed = |error: StoreError| failure("no answer from", settings, &error);
     // The first one also makes the connection.
     store.ping().await.map_err(failed)?;
     let mut times = Vec::with_capacity(PINGS);
@@ -93,7 +93,7 @@ async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Findi
 
 /// Whether everything that the gateway does is allowed, with each of its keys.
 async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>, Finding> {
-    let failed = |error: StoreError| refused("not everything is allowed at", settings, &error);
+    let failed = |error: StoreError| failure("not everything is allowed at", settings, &error);
     let key = keys::check(rand::random());
     let written = store.try_operations(&key).await.map_err(failed)?;
     if !written {
@@ -129,7 +129,7 @@ async fn rights_of(
         // Removes nothing, but needs the right to.
         let removed = store.compare_and_delete(&name, unused).await;
         let of_another_type = removed.as_ref().is_err_and(StoreError::is_about_value);
-        // What another program keeps in the place of a credential is told below, with what to do about it.
+        // A credential's key that holds another program's value is reported by `CredentialProbe::foreign_entries`.
         if !(is_credential && of_another_type) {
             tried.push(removed.map(drop));
         }

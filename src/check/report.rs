@@ -118,10 +118,10 @@ impl Report {
     }
 }
 
-/// Above this number of accounts of which the same is true, they have one line together.
-const ACCOUNTS_APART: usize = 5;
+/// If the same is found for more accounts than this, they share one line.
+const SEPARATE_LINES: usize = 5;
 
-/// A finding, or those of many accounts that are alike.
+/// A finding, or the same one for many accounts.
 struct Line<'a> {
     subject: String,
     finding: &'a Finding,
@@ -143,7 +143,7 @@ impl Report {
 }
 
 fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<Line<'a>> {
-    if alike.len() <= ACCOUNTS_APART {
+    if alike.len() <= SEPARATE_LINES {
         let line = |finding: &&'a Finding| Line {
             subject: finding.subject(),
             finding,

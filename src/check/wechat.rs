@@ -77,14 +77,16 @@ impl Host<'_> {
         let base = self.base.as_str();
         match &self.answer {
             Ok((took, _)) => Finding::ok("wechat", format!("{base} answers in {} ms", took.as_millis())),
-            Err(error) if is_needed => Finding::failed("wechat", format!("{base}: {error}")).cure(way_there(error)),
-            Err(error) => Finding::warning("wechat", format!("{base}: {error}")).cure(way_there(error)),
+            Err(error) if is_needed => {
+                Finding::failed("wechat", format!("{base}: {error}")).cure(cure_unreachable(error))
+            }
+            Err(error) => Finding::warning("wechat", format!("{base}: {error}")).cure(cure_unreachable(error)),
         }
     }
 }
 
 /// What to do if WeChat can't be reached.
-fn way_there(error: &CallError) -> &'static str {
+fn cure_unreachable(error: &CallError) -> &'static str {
     if let Some(cure) = certificate_cure(&error.to_string()) {
         return cure;
     }
@@ -138,7 +140,7 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
             Err(error) => refused(&error, ErrCode::meaning, "no jsapi_ticket"),
         },
         Err(Missing::Refused(error)) => refused(&error, ErrCode::meaning_of_token_call, "no access_token"),
-        Err(Missing::LeftAlone(why)) => Finding::warning(CHECK, why).cure(
+        Err(Missing::NotAsked(why)) => Finding::warning(CHECK, why).cure(
             "to try AppSecret and IP list without harm, run the check with this account's token_api = \"stable\", whose \
              tokens are apart from classic ones",
         ),
@@ -156,7 +158,9 @@ fn issued(account: &Account) -> String {
 }
 
 fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Finding {
-    let cure = error.cure(meaning).unwrap_or_else(|| way_there(error).to_owned());
+    let cure = error
+        .cure(meaning)
+        .unwrap_or_else(|| cure_unreachable(error).to_owned());
     Finding::failed(CHECK, format!("{what}: {error}")).cure(cure)
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigArgs, Failure, block_on, print};
 use crate::check::CredentialProbe;
+use crate::jssdk::UrlWarning;
 use crate::jssdk::explain::{
     self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict,
 };
@@ -154,47 +155,47 @@ fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Accoun
     })
 }
 
-fn as_text(claim: &Claim, verdict: &Verdict) -> String {
-    let verdict = verdict_as_text(claim, verdict);
-    match claim.warning() {
-        Some(warning) => format!("{verdict}\nwarning: {}", warning.words().en),
-        None => verdict,
+fn with_warning(text: String, warning: Option<UrlWarning>) -> String {
+    match warning {
+        Some(warning) => format!("{text}\nwarning: {}", warning.words().en),
+        None => text,
     }
 }
 
-fn verdict_as_text(claim: &Claim, verdict: &Verdict) -> String {
-    let list = |words: &[Words]| {
-        let lines: Vec<String> = words.iter().map(|words| format!("- {}", words.en)).collect();
-        lines.join("\n")
-    };
-    match verdict {
+fn found_as_text(mistakes: &[&Mistake]) -> String {
+    let what: Vec<&str> = mistakes.iter().map(|mistake| mistake.what.en).collect();
+    format!("Found: {}", what.join("; and "))
+}
+
+/// A line for each of `words`.
+fn list(prefix: &str, words: impl IntoIterator<Item = Words>) -> String {
+    let lines = words.into_iter().map(|words| format!("{prefix}{}", words.en));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn as_text(claim: &Claim, verdict: &Verdict) -> String {
+    let text = match verdict {
         Verdict::Right => format!(
             "The signature is right for {}\nIf WeChat still says \"invalid signature\":\n{}",
             claim.page(),
-            list(&OTHER_CAUSES)
+            list("- ", OTHER_CAUSES)
         ),
-        Verdict::Explained { mistakes, signed } => {
-            let what: Vec<&str> = mistakes.iter().map(|mistake| mistake.what.en).collect();
-            let mut cures: Vec<&str> = mistakes.iter().map(|mistake| mistake.cure.en).collect();
-            cures.dedup();
-            let cures: Vec<String> = cures.iter().map(|cure| format!("what to do: {cure}")).collect();
-            format!(
-                "Found: {}\nsigned:     {}\nshould be:  {}\n{}",
-                what.join("; and "),
-                signed.without_ticket(),
-                claim.without_ticket(),
-                cures.join("\n")
-            )
-        }
+        Verdict::Explained { mistakes, signed } => format!(
+            "{}\nsigned:     {}\nshould be:  {}\n{}",
+            found_as_text(mistakes),
+            signed.without_ticket(),
+            claim.without_ticket(),
+            list("what to do: ", explain::cures(mistakes))
+        ),
         Verdict::Unexplained => {
-            let tried: Vec<Words> = MISTAKES.iter().map(|mistake| mistake.what).collect();
             format!(
                 "Not found. Tried, alone and in pairs:\n{}\nWhat remains:\n{}",
-                list(&tried),
-                list(&REMAINING_CAUSES)
+                list("- ", MISTAKES.iter().map(|mistake| mistake.what)),
+                list("- ", REMAINING_CAUSES)
             )
         }
-    }
+    };
+    with_warning(text, claim.warning())
 }
 
 fn as_json(claim: &Claim, verdict: &Verdict) -> Value {

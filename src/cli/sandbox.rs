@@ -93,7 +93,7 @@ impl LocalSandbox {
     }
 
     async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, Failure> {
-        // As for the gateway's own listeners: another process may give the port back.
+        // No mistake in the command line: another process may free the port.
         let failed =
             |error: std::io::Error| Failure::Running(format!("the sandbox can't listen on {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(failed)?;

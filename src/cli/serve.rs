@@ -57,7 +57,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     let app = App::build(parts).await;
     let app = app.map_err(|error| match error {
         StartError::Setting(_) => Failure::Settings(error.to_string()),
-        // Another process may give the port back: worth another try.
+        // No mistake in the settings: another process may free the port.
         StartError::Listen { .. } | StartError::Metrics(_) => Failure::Running(error.to_string()),
     })?;
     if let Some(traces) = traces {

@@ -1,4 +1,4 @@
-//! The client's address, behind the proxies that the operator trusts.
+//! The client's address, also behind proxies that the operator trusts.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,10 +8,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
+use crate::settings::values::host_ip;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address. The server puts the peer's into a request's extensions; behind trusted proxies, a
-/// layer replaces it.
+/// The client's address. The server puts the peer's address into a request's extensions; if the peer is a trusted proxy,
+/// the outermost layer replaces it.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -29,7 +31,7 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// The client's address. `X-Forwarded-For` is believed only as far as trusted proxies wrote it: each entry was
+/// `X-Forwarded-For` is believed only as far as trusted proxies wrote it: each entry was
 /// added by the hop after it, so from the end, the first address that is not a trusted proxy's is the client.
 /// Anybody may have written what precedes it.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
@@ -54,10 +56,9 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
 /// One entry of `X-Forwarded-For`, with or without a port.
 fn parse_hop(bytes: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-    let address = bare.unwrap_or(text).parse().ok().or_else(with_port);
-    address.map(|address: IpAddr| address.to_canonical())
+    let address = host_ip(text).or_else(with_port);
+    address.map(|address| address.to_canonical())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The envelope, the shape of every failure and of the business routes' answers; and the errors of the other modules as rows of the code table.
+//! The envelope, which every failure and every answer of the business routes has; and which row of the code table each
+//! error of the other modules is.
 
 use std::time::Duration;
 
@@ -100,22 +101,19 @@ impl ApiError {
         Self::new(code, code.when())
     }
 
-    pub fn with_detail(self, detail: impl std::fmt::Display) -> Self {
-        Self {
-            detail: Some(detail.to_string()),
-            ..self
-        }
+    pub fn with_detail(mut self, detail: impl std::fmt::Display) -> Self {
+        self.detail = Some(detail.to_string());
+        self
     }
 
-    pub fn with_errcode(self, errcode: Option<ErrCode>) -> Self {
-        Self { errcode, ..self }
+    pub fn with_errcode(mut self, errcode: Option<ErrCode>) -> Self {
+        self.errcode = errcode;
+        self
     }
 
-    pub fn with_retry_after(self, wait: Duration) -> Self {
-        Self {
-            retry_after: Some(wait),
-            ..self
-        }
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 
     pub fn envelope(&self, id: &RequestId) -> Response<Body> {

@@ -1,7 +1,7 @@
 //! One account: its credentials, media and quotas.
 //!
-//! WeChat's rule for tickets is unpublished; this one fits all reports: a ticket is returned for its ttl, always with the whole
-//! ttl as `expires_in`, and verifies for twice as long, independently of the access tokens.
+//! WeChat does not publish how tickets are replaced. What is done here fits all reports: a ticket is returned for its ttl,
+//! always with the whole ttl as `expires_in`, and verifies for twice as long, independently of the access tokens.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -31,6 +31,7 @@ pub(super) struct Account {
 pub(super) struct Quotas {
     day: u64,
     used: HashMap<Api, u64>,
+    /// The month of the last reset, and how many it has seen.
     cleared: (String, u64),
 }
 
@@ -51,10 +52,10 @@ impl Account {
 
 impl Quotas {
     /// Counts a call; false if the day's quota is used up.
-    pub(super) fn spend(&mut self, api: Api, rules: &SandboxConfig, clock: &Clock) -> bool {
+    pub(super) fn spend(&mut self, api: Api, config: &SandboxConfig, clock: &Clock) -> bool {
         self.begin_day(clock);
         let used = self.used.entry(api).or_default();
-        let left = *used < rules.daily_limit(api);
+        let left = *used < config.daily_limit(api);
         *used += u64::from(left);
         left
     }
@@ -97,8 +98,7 @@ pub(super) enum TicketKind {
 /// Every ticket that still verifies, newest first.
 #[derive(Default)]
 pub(super) struct Tickets {
-    /// A line for each kind.
-    lines: [VecDeque<Ticket>; 2],
+    by_kind: [VecDeque<Ticket>; 2],
 }
 
 struct Ticket {
@@ -109,13 +109,13 @@ struct Ticket {
 impl Tickets {
     /// `GET /cgi-bin/ticket/getticket`.
     pub(super) fn get(&mut self, kind: TicketKind, ttl: Duration, now: Instant) -> Secret {
-        let line = &mut self.lines[kind as usize];
-        line.retain(|ticket| now < ticket.born + 2 * ttl);
-        if let Some(current) = line.front().filter(|ticket| now < ticket.born + ttl) {
+        let tickets = &mut self.by_kind[kind as usize];
+        tickets.retain(|ticket| now < ticket.born + 2 * ttl);
+        if let Some(current) = tickets.front().filter(|ticket| now < ticket.born + ttl) {
             return current.value.clone();
         }
         let value = Secret::new(random::ticket());
-        line.push_front(Ticket {
+        tickets.push_front(Ticket {
             value: value.clone(),
             born: now,
         });
@@ -129,7 +129,7 @@ impl Tickets {
         ttl: Duration,
         now: Instant,
     ) -> impl Iterator<Item = (&Secret, Duration)> {
-        self.lines[kind as usize]
+        self.by_kind[kind as usize]
             .iter()
             .map(move |ticket| (&ticket.value, (ticket.born + 2 * ttl).saturating_duration_since(now)))
             .filter(|(_, left)| !left.is_zero())

@@ -169,9 +169,13 @@ pub(super) struct Delivery {
     /// Whether the body is omitted, as for HEAD.
     pub(super) head_only: bool,
     pub(super) framing: Framing,
+    /// How long it is held back.
     pub(super) delay: Duration,
+    /// It is held back until this is cancelled.
     pub(super) hold: Option<CancellationToken>,
+    /// The body is sent in pieces of so many bytes, with this pause after each.
     pub(super) drip: Option<(usize, Duration)>,
+    /// The body ends after so many bytes, and the connection in this way.
     pub(super) cut: Option<(usize, End)>,
 }
 

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::active_rules::{RuleId, RuleState};
 use super::fault::Rules;
 use super::handle::{Sandbox, UnknownAccount};
 use super::state::{CallRecord, SandboxState};
-use super::switchboard::{RuleId, RuleState};
 use super::tokens::Kill;
 use crate::account::AppId;
 

@@ -8,29 +8,29 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
+use super::active_rules::CallFaults;
 use super::answer::{Answer, Body, Delivery, End, Fields, Framing, Payload};
 use super::api::Api;
 use super::fault::Fault;
 use super::handle::Sandbox;
 use super::request::Request;
-use super::switchboard::Strike;
 
 /// Answers `request`.
 pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
     let api = Api::at(&request.path);
-    let strike = sandbox.state().arrive(api, &request);
-    wait_before_operation(&strike).await;
+    let to_apply = sandbox.state().arrive(api, &request);
+    wait_before_operation(&to_apply).await;
 
     let mut state = sandbox.state();
     let mut delivery = Delivery::new(Payload::Nothing(End::Close), state.wechat.clock.unix());
-    let stand_in = strike.faults.iter().find_map(|fault| match fault {
+    let replacement = to_apply.faults.iter().find_map(|fault| match fault {
         Fault::Errcode { code, message } => Some(Payload::Answer(state.wechat.refusal(
             *code,
             api,
             request.peer,
             message.as_deref(),
         ))),
-        other => other.stand_in(),
+        other => other.replacement(),
     });
     let answer = || {
         Payload::Answer(if request.is_chunked() {
@@ -39,24 +39,24 @@ pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
             state.wechat.answer(api, &request)
         })
     };
-    delivery.payload = stand_in.unwrap_or_else(answer);
+    delivery.payload = replacement.unwrap_or_else(answer);
     delivery.last = request.last;
     delivery.head_only = request.method == axum::http::Method::HEAD;
-    state.record(api, &request, &delivery.payload, &strike.faults);
-    for fault in &strike.faults {
-        fault.spoil(&mut delivery, &strike);
+    state.record(api, &request, &delivery.payload, &to_apply.faults);
+    for fault in &to_apply.faults {
+        fault.apply(&mut delivery, &to_apply);
     }
     delivery
 }
 
-async fn wait_before_operation(strike: &Strike) {
-    for fault in &strike.faults {
+async fn wait_before_operation(to_apply: &CallFaults) {
+    for fault in &to_apply.faults {
         match *fault {
             Fault::Delay {
                 millis,
                 before_operation: true,
             } => tokio::time::sleep(Duration::from_millis(millis)).await,
-            Fault::Hold { before_operation: true } => strike.released.cancelled().await,
+            Fault::Hold { before_operation: true } => to_apply.released.cancelled().await,
             _ => {}
         }
     }
@@ -64,7 +64,7 @@ async fn wait_before_operation(strike: &Strike) {
 
 impl Fault {
     /// For a fault that prevents the operation: what is sent instead of its answer.
-    fn stand_in(&self) -> Option<Payload> {
+    fn replacement(&self) -> Option<Payload> {
         let answer = |status, body: &str| Answer::new(status, Body::Bytes(Bytes::from(body.to_owned())));
         Some(match self {
             Self::Status { status, body } => Payload::Answer(answer(*status, body).header("Content-Type", "text/html")),
@@ -82,7 +82,7 @@ impl Fault {
     }
 
     /// Changes what is sent, or how.
-    fn spoil(&self, delivery: &mut Delivery, strike: &Strike) {
+    fn apply(&self, delivery: &mut Delivery, to_apply: &CallFaults) {
         match self {
             Self::LostAnswer { end } => delivery.payload = Payload::Nothing(*end),
             Self::Delay {
@@ -91,7 +91,7 @@ impl Fault {
             } => delivery.delay = delivery.delay.saturating_add(Duration::from_millis(*millis)),
             Self::Hold {
                 before_operation: false,
-            } => delivery.hold = Some(strike.released.clone()),
+            } => delivery.hold = Some(to_apply.released.clone()),
             Self::Cut { after, end } => delivery.cut = Some((*after, *end)),
             Self::Drip { bytes, millis } => delivery.drip = Some((*bytes, Duration::from_millis(*millis))),
             Self::WrongLength { off_by } => delivery.framing = Framing::Length(*off_by),
@@ -99,13 +99,13 @@ impl Fault {
             Self::NoLength => delivery.framing = Framing::UntilClose,
             _ => {
                 if let Payload::Answer(answer) = &mut delivery.payload {
-                    self.spoil_answer(answer);
+                    self.apply_to_answer(answer);
                 }
             }
         }
     }
 
-    fn spoil_answer(&self, answer: &mut Answer) {
+    fn apply_to_answer(&self, answer: &mut Answer) {
         match (self, &mut answer.body) {
             (Self::ContentType { value }, _) => answer.set_header("Content-Type", value.clone()),
             (Self::Headers { set }, _) => {
@@ -121,12 +121,12 @@ impl Fault {
             (Self::ControlCharacters, Body::Json(fields)) => {
                 answer.body = Body::Bytes(with_control_characters(&fields.to_json()));
             }
-            (_, Body::Json(fields)) => self.spoil_fields(fields),
+            (_, Body::Json(fields)) => self.apply_to_fields(fields),
             (_, Body::Bytes(_)) => {}
         }
     }
 
-    fn spoil_fields(&self, fields: &mut Fields) {
+    fn apply_to_fields(&self, fields: &mut Fields) {
         match self {
             // An error has no `expires_in`, and does not get one.
             Self::ExpiresIn { value } if fields.get("expires_in").is_some() => fields.replace("expires_in", value),

@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::account::{Account, TicketKind};
+use super::active_rules::RuleId;
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
 use super::media::Upload;
 use super::state::{CallRecord, SandboxState, State};
-use super::switchboard::RuleId;
 use super::tokens::{Kill, TokenKind};
 use super::verify::ConfigResult;
 use crate::account::AppId;
@@ -49,17 +49,17 @@ impl Sandbox {
 
     /// Adds a rule after those in force.
     pub fn inject(&self, rule: impl Into<Rule>) -> RuleId {
-        self.state().board.add(rule.into())
+        self.state().rules.add(rule.into())
     }
 
     /// Removes a rule and releases what it holds; false if there is no such rule.
     pub fn remove_fault(&self, id: RuleId) -> bool {
-        self.state().board.remove(id)
+        self.state().rules.remove(id)
     }
 
     /// Removes all rules and releases what they hold.
     pub fn clear_faults(&self) {
-        self.state().board.clear();
+        self.state().rules.clear();
     }
 
     /// How many calls of `api` have arrived, successful or not.
@@ -90,8 +90,8 @@ impl Sandbox {
 
     /// The account's newest `jsapi` ticket, if there is one that verifies.
     pub fn current_ticket(&self, app_id: &AppId) -> Option<Secret> {
-        let ticket = self.with_account(app_id, |account, rules, now| {
-            let mut living = account.tickets.living(TicketKind::Jsapi, rules.ticket_ttl, now);
+        let ticket = self.with_account(app_id, |account, config, now| {
+            let mut living = account.tickets.living(TicketKind::Jsapi, config.ticket_ttl, now);
             living.next().map(|(ticket, _)| ticket.clone())
         });
         ticket.ok().flatten()
@@ -100,7 +100,7 @@ impl Sandbox {
     /// Simulates another system that fetches a classic token, which supersedes the current one. It is not counted as a
     /// call.
     pub fn foreign_token(&self, app_id: &AppId) -> Result<Secret, UnknownAccount> {
-        self.with_account(app_id, |account, rules, now| account.tokens.classic(rules, now).token)
+        self.with_account(app_id, |account, config, now| account.tokens.classic(config, now).token)
     }
 
     /// Invalidates the account's valid tokens, including those in their overlap.
@@ -115,7 +115,7 @@ impl Sandbox {
 
     /// Simulates a user who uploads a file of any kind; returns its media id.
     pub fn upload_media(&self, app_id: &AppId, upload: Upload) -> Result<String, UnknownAccount> {
-        self.with_account(app_id, |account, rules, now| account.media.add(upload, rules, now))
+        self.with_account(app_id, |account, config, now| account.media.add(upload, config, now))
     }
 
     /// What the WeChat app answers to a page's `wx.config`. `config` holds `appId`, `timestamp`,

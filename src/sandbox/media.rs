@@ -61,8 +61,8 @@ pub(super) struct Media {
 
 impl Media {
     /// Stores a file and returns its media id.
-    pub(super) fn add(&mut self, upload: Upload, rules: &SandboxConfig, now: Instant) -> String {
-        self.forget_old(now, rules);
+    pub(super) fn add(&mut self, upload: Upload, config: &SandboxConfig, now: Instant) -> String {
+        self.forget_old(now, config);
         let id = random::media_id();
         let content_type = upload.content_type.unwrap_or_else(|| type_of(&upload.bytes).to_owned());
         let named = || format!("{id}.{}", extension(&content_type));
@@ -75,23 +75,23 @@ impl Media {
         self.size += file.bytes.len();
         self.order.push_back(id.clone());
         self.files.insert(id.clone(), file);
-        while self.size > rules.media_capacity && self.order.len() > 1 {
+        while self.size > config.media_capacity && self.order.len() > 1 {
             self.forget_oldest();
         }
         id
     }
 
     /// The file with this media id, unless it has expired.
-    pub(super) fn get(&self, id: &str, rules: &SandboxConfig, now: Instant) -> Option<&File> {
-        self.files.get(id).filter(|file| now < file.uploaded + rules.media_ttl)
+    pub(super) fn get(&self, id: &str, config: &SandboxConfig, now: Instant) -> Option<&File> {
+        self.files.get(id).filter(|file| now < file.uploaded + config.media_ttl)
     }
 
     pub(super) fn len(&self) -> usize {
         self.files.len()
     }
 
-    fn forget_old(&mut self, now: Instant, rules: &SandboxConfig) {
-        let old = |media: &Self| Some(media.files.get(media.order.front()?)?.uploaded + rules.media_ttl <= now);
+    fn forget_old(&mut self, now: Instant, config: &SandboxConfig) {
+        let old = |media: &Self| Some(media.files.get(media.order.front()?)?.uploaded + config.media_ttl <= now);
         while old(self) == Some(true) {
             self.forget_oldest();
         }
@@ -134,26 +134,26 @@ mod tests {
 
     #[test]
     fn file_expires_after_three_days() {
-        let (mut media, rules, t0) = (Media::default(), SandboxConfig::default(), Instant::now());
-        let id = media.add(file(1), &rules, t0);
+        let (mut media, config, t0) = (Media::default(), SandboxConfig::default(), Instant::now());
+        let id = media.add(file(1), &config, t0);
         assert_eq!(id.len(), 64);
         let end = t0 + Duration::from_hours(72);
-        assert!(media.get(&id, &rules, end - Duration::from_secs(1)).is_some());
-        assert!(media.get(&id, &rules, end).is_none());
-        media.add(file(1), &rules, end);
+        assert!(media.get(&id, &config, end - Duration::from_secs(1)).is_some());
+        assert!(media.get(&id, &config, end).is_none());
+        media.add(file(1), &config, end);
         assert_eq!((media.len(), media.size), (1, 1));
     }
 
     #[test]
     fn oldest_files_are_dropped_above_the_capacity() {
-        let rules = SandboxConfig {
+        let config = SandboxConfig {
             media_capacity: 10,
             ..SandboxConfig::default()
         };
         let (mut media, t0) = (Media::default(), Instant::now());
-        let [a, b, c] = [4, 4, 4].map(|size| media.add(file(size), &rules, t0));
-        assert!(media.get(&a, &rules, t0).is_none());
-        assert!(media.get(&b, &rules, t0).is_some() && media.get(&c, &rules, t0).is_some());
+        let [a, b, c] = [4, 4, 4].map(|size| media.add(file(size), &config, t0));
+        assert!(media.get(&a, &config, t0).is_none());
+        assert!(media.get(&b, &config, t0).is_some() && media.get(&c, &config, t0).is_some());
     }
 
     #[test]

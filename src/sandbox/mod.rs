@@ -14,10 +14,11 @@
 //! - Days and months begin at midnight in China.
 //!
 //! From the bottom: `clock`, `tokens`, `media` and `account` are the state machines; `wechat` answers calls with them;
-//! `fault` and `switchboard` decide what goes wrong; `exchange` combines both; `answer` and `connection` send the
+//! `fault` and `active_rules` decide what goes wrong; `exchange` combines both; `answer` and `connection` send the
 //! answer; `handle` is the API for tests; `phone` and `control` are the sandbox's own routes.
 
 mod account;
+mod active_rules;
 mod answer;
 mod api;
 mod clock;
@@ -33,7 +34,6 @@ mod phone;
 mod random;
 mod request;
 mod state;
-mod switchboard;
 mod tokens;
 mod verify;
 mod wechat;
@@ -45,6 +45,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use active_rules::{RuleId, RuleState};
 pub use answer::End;
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};
@@ -52,7 +53,6 @@ pub use fault::{Fault, Rule};
 pub use handle::{Sandbox, UnknownAccount};
 pub use media::Upload;
 pub use state::{AccountState, CallRecord, CredentialState, SandboxState};
-pub use switchboard::{RuleId, RuleState};
 pub use tokens::{Kill, TokenKind};
 pub use verify::ConfigResult;
 

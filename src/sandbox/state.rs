@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::account::TicketKind;
+use super::active_rules::{ActiveRules, CallFaults, RuleState};
 use super::answer::Payload;
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Fault;
 use super::request::Request;
-use super::switchboard::{RuleState, Strike, Switchboard};
 use super::tokens::{Issued, TokenKind};
 use super::wechat::WeChat;
 use crate::account::AppId;
@@ -20,7 +20,7 @@ use crate::secret::Secret;
 /// The state that the lock guards.
 pub(super) struct State {
     pub(super) wechat: WeChat,
-    pub(super) board: Switchboard,
+    pub(super) rules: ActiveRules,
     calls: BTreeMap<(Api, Option<AppId>), u64>,
     log: VecDeque<CallRecord>,
     last_number: u64,
@@ -97,7 +97,7 @@ impl State {
     pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
         Self {
             wechat: WeChat::new(config),
-            board: Switchboard::default(),
+            rules: ActiveRules::default(),
             calls: BTreeMap::new(),
             log: VecDeque::new(),
             last_number: 0,
@@ -105,11 +105,11 @@ impl State {
     }
 
     /// Counts a call and returns the faults to apply to it.
-    pub(super) fn arrive(&mut self, api: Api, request: &Request) -> Strike {
+    pub(super) fn arrive(&mut self, api: Api, request: &Request) -> CallFaults {
         let app_id = self.app_id_of(request);
         *self.calls.entry((api, app_id.clone())).or_default() += 1;
         let app_id = app_id.as_ref().map(AppId::as_str);
-        self.board.strike(api, app_id, &request.param("media_id"))
+        self.rules.faults_for(api, app_id, &request.param("media_id"))
     }
 
     /// Logs a call with its answer.
@@ -160,13 +160,13 @@ impl State {
                 .map(|at| self.account_view(at))
                 .collect(),
             calls,
-            faults: self.board.rules(),
+            faults: self.rules.states(),
         }
     }
 
     fn account_view(&self, at: usize) -> AccountState {
         let account = &self.wechat.accounts[at];
-        let (now, ttl) = (self.wechat.clock.now(), self.wechat.rules.ticket_ttl);
+        let (now, ttl) = (self.wechat.clock.now(), self.wechat.config.ticket_ttl);
         let app_id = &account.config.app_id;
         let token = |kind| {
             let Issued { token, expires_in } = account.tokens.current(kind, now)?;

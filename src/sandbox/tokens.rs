@@ -34,8 +34,8 @@ pub struct Kill {
 
 /// Whether a token is valid now, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    Good,
+pub(super) enum Validity {
+    Valid,
     Superseded,
     Expired,
 }
@@ -53,7 +53,7 @@ struct Token {
     kind: TokenKind,
     expires_at: Instant,
     /// When and why it becomes invalid before `expires_at`.
-    ended: Option<(Instant, Standing)>,
+    ended: Option<(Instant, Validity)>,
 }
 
 /// Every valid token and the last invalid ones, newest first.
@@ -63,6 +63,7 @@ pub(super) struct Tokens {
     /// Whether `stable_token` returns its last token although it is invalid.
     stuck: bool,
     last_forced: Option<Instant>,
+    /// The day of the last `force_refresh`, and how many it has seen.
     forced_on: (u64, u64),
 }
 
@@ -70,11 +71,11 @@ pub(super) struct Tokens {
 const REMEMBERED: usize = 64;
 
 impl Token {
-    fn standing(&self, now: Instant) -> Standing {
+    fn validity(&self, now: Instant) -> Validity {
         match self.ended {
             Some((at, how)) if at <= now => how,
-            _ if self.expires_at <= now => Standing::Expired,
-            _ => Standing::Good,
+            _ if self.expires_at <= now => Validity::Expired,
+            _ => Validity::Valid,
         }
     }
 
@@ -82,7 +83,7 @@ impl Token {
         self.expires_at.saturating_duration_since(now)
     }
 
-    fn end(&mut self, at: Instant, how: Standing) {
+    fn end(&mut self, at: Instant, how: Validity) {
         if self.ended.is_none_or(|(earlier, _)| at < earlier) {
             self.ended = Some((at, how));
         }
@@ -99,66 +100,66 @@ impl Token {
 impl Tokens {
     /// `GET /cgi-bin/token`: always a new one. The previous one stays valid for the overlap, older ones become invalid
     /// at once.
-    pub(super) fn classic(&mut self, rules: &SandboxConfig, now: Instant) -> Issued {
+    pub(super) fn classic(&mut self, config: &SandboxConfig, now: Instant) -> Issued {
         for (age, token) in self.of(TokenKind::Classic).enumerate() {
-            let at = if age == 0 { now + rules.overlap() } else { now };
-            token.end(at, Standing::Superseded);
+            let at = if age == 0 { now + config.overlap() } else { now };
+            token.end(at, Validity::Superseded);
         }
-        self.issue(TokenKind::Classic, rules, now)
+        self.issue(TokenKind::Classic, config, now)
     }
 
     /// `POST /cgi-bin/stable_token`: the current one, or a new one in the current one's last minutes, when both are
     /// valid.
-    pub(super) fn stable(&mut self, rules: &SandboxConfig, now: Instant) -> Issued {
+    pub(super) fn stable(&mut self, config: &SandboxConfig, now: Instant) -> Issued {
         let stuck = self.stuck;
         let current = self
             .of(TokenKind::Stable)
             .next()
-            .filter(|token| stuck || token.standing(now) == Standing::Good)
-            .filter(|token| token.left(now) > rules.overlap());
+            .filter(|token| stuck || token.validity(now) == Validity::Valid)
+            .filter(|token| token.left(now) > config.overlap());
         match current {
             Some(token) => token.answer(now),
-            None => self.issue(TokenKind::Stable, rules, now),
+            None => self.issue(TokenKind::Stable, config, now),
         }
     }
 
     /// The same with `force_refresh`: invalidates the current one. What WeChat answers if this is called too soon or too
     /// often is not documented; here the call then behaves as without `force_refresh`.
-    pub(super) fn stable_forced(&mut self, rules: &SandboxConfig, now: Instant, day: u64) -> Issued {
+    pub(super) fn stable_forced(&mut self, config: &SandboxConfig, now: Instant, day: u64) -> Issued {
         let too_soon = self
             .last_forced
-            .is_some_and(|last| now < last + rules.force_refresh_interval);
+            .is_some_and(|last| now < last + config.force_refresh_interval);
         let today = if self.forced_on.0 == day { self.forced_on.1 } else { 0 };
-        if too_soon || today >= rules.daily_force_refreshes {
-            return self.stable(rules, now);
+        if too_soon || today >= config.daily_force_refreshes {
+            return self.stable(config, now);
         }
         self.last_forced = Some(now);
         self.forced_on = (day, today + 1);
         for token in self.of(TokenKind::Stable) {
-            token.end(now, Standing::Superseded);
+            token.end(now, Validity::Superseded);
         }
-        self.issue(TokenKind::Stable, rules, now)
+        self.issue(TokenKind::Stable, config, now)
     }
 
-    pub(super) fn standing(&self, value: &Secret, now: Instant) -> Option<Standing> {
+    pub(super) fn validity(&self, value: &Secret, now: Instant) -> Option<Validity> {
         let token = self.issued.iter().find(|token| token.value == *value)?;
-        Some(token.standing(now))
+        Some(token.validity(now))
     }
 
     /// The newest token of this kind with its remaining seconds, if it is valid.
     pub(super) fn current(&self, kind: TokenKind, now: Instant) -> Option<Issued> {
         let newest = self.issued.iter().find(|token| token.kind == kind)?;
-        (newest.standing(now) == Standing::Good).then(|| newest.answer(now))
+        (newest.validity(now) == Validity::Valid).then(|| newest.answer(now))
     }
 
     pub(super) fn kill(&mut self, kill: Kill, now: Instant) {
         let how = if kill.expired {
-            Standing::Expired
+            Validity::Expired
         } else {
-            Standing::Superseded
+            Validity::Superseded
         };
         for token in &mut self.issued {
-            if kill.kind.is_none_or(|only| only == token.kind) && token.standing(now) == Standing::Good {
+            if kill.kind.is_none_or(|only| only == token.kind) && token.validity(now) == Validity::Valid {
                 token.end(now, how);
                 self.stuck |= token.kind == TokenKind::Stable && kill.still_answered;
             }
@@ -169,11 +170,11 @@ impl Tokens {
         self.issued.iter_mut().filter(move |token| token.kind == kind)
     }
 
-    fn issue(&mut self, kind: TokenKind, rules: &SandboxConfig, now: Instant) -> Issued {
+    fn issue(&mut self, kind: TokenKind, config: &SandboxConfig, now: Instant) -> Issued {
         let token = Token {
             value: Secret::new(random::token()),
             kind,
-            expires_at: now + rules.token_ttl,
+            expires_at: now + config.token_ttl,
             ended: None,
         };
         let answer = token.answer(now);
@@ -183,7 +184,7 @@ impl Tokens {
             && let Some(oldest) = self
                 .issued
                 .iter()
-                .rposition(|token| token.standing(now) != Standing::Good)
+                .rposition(|token| token.validity(now) != Validity::Valid)
         {
             self.issued.remove(oldest);
         }
@@ -197,106 +198,106 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn rules() -> SandboxConfig {
+    fn config() -> SandboxConfig {
         SandboxConfig::default()
     }
 
-    fn standing(tokens: &Tokens, issued: &Issued, now: Instant) -> Standing {
-        tokens.standing(&issued.token, now).unwrap()
+    fn validity(tokens: &Tokens, issued: &Issued, now: Instant) -> Validity {
+        tokens.validity(&issued.token, now).unwrap()
     }
 
     #[test]
     fn classic_token_stays_valid_for_the_overlap_after_its_successor_only() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let a = tokens.classic(&rules(), t0);
-        let b = tokens.classic(&rules(), t0);
+        let a = tokens.classic(&config(), t0);
+        let b = tokens.classic(&config(), t0);
         assert_ne!(a.token, b.token);
         assert_eq!(a.expires_in, 7200);
-        assert_eq!(standing(&tokens, &a, t0 + 299 * SECOND), Standing::Good);
-        assert_eq!(standing(&tokens, &a, t0 + 300 * SECOND), Standing::Superseded);
-        let c = tokens.classic(&rules(), t0 + 10 * SECOND);
-        assert_eq!(standing(&tokens, &a, t0 + 10 * SECOND), Standing::Superseded);
-        assert_eq!(standing(&tokens, &b, t0 + 10 * SECOND), Standing::Good);
-        assert_eq!(standing(&tokens, &c, t0 + 7209 * SECOND), Standing::Good);
-        assert_eq!(standing(&tokens, &c, t0 + 7210 * SECOND), Standing::Expired);
+        assert_eq!(validity(&tokens, &a, t0 + 299 * SECOND), Validity::Valid);
+        assert_eq!(validity(&tokens, &a, t0 + 300 * SECOND), Validity::Superseded);
+        let c = tokens.classic(&config(), t0 + 10 * SECOND);
+        assert_eq!(validity(&tokens, &a, t0 + 10 * SECOND), Validity::Superseded);
+        assert_eq!(validity(&tokens, &b, t0 + 10 * SECOND), Validity::Valid);
+        assert_eq!(validity(&tokens, &c, t0 + 7209 * SECOND), Validity::Valid);
+        assert_eq!(validity(&tokens, &c, t0 + 7210 * SECOND), Validity::Expired);
     }
 
     #[test]
     fn classic_token_replaced_in_its_last_minutes_expires_on_time() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let a = tokens.classic(&rules(), t0);
-        tokens.classic(&rules(), t0 + 7100 * SECOND);
-        assert_eq!(standing(&tokens, &a, t0 + 7200 * SECOND), Standing::Expired);
+        let a = tokens.classic(&config(), t0);
+        tokens.classic(&config(), t0 + 7100 * SECOND);
+        assert_eq!(validity(&tokens, &a, t0 + 7200 * SECOND), Validity::Expired);
     }
 
     #[test]
     fn stable_token_is_replaced_in_its_last_minutes_and_stays_valid_for_them() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let a = tokens.stable(&rules(), t0);
-        let again = tokens.stable(&rules(), t0 + 6855 * SECOND);
+        let a = tokens.stable(&config(), t0);
+        let again = tokens.stable(&config(), t0 + 6855 * SECOND);
         assert_eq!((a.token == again.token, again.expires_in), (true, 345));
         let t1 = t0 + 6900 * SECOND;
-        let b = tokens.stable(&rules(), t1);
+        let b = tokens.stable(&config(), t1);
         assert_ne!(a.token, b.token);
         assert_eq!(b.expires_in, 7200);
-        assert_eq!(standing(&tokens, &a, t1 + 299 * SECOND), Standing::Good);
-        assert_eq!(standing(&tokens, &a, t1 + 300 * SECOND), Standing::Expired);
+        assert_eq!(validity(&tokens, &a, t1 + 299 * SECOND), Validity::Valid);
+        assert_eq!(validity(&tokens, &a, t1 + 300 * SECOND), Validity::Expired);
     }
 
     #[test]
     fn token_kinds_do_not_invalidate_each_other() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let stable = tokens.stable(&rules(), t0);
-        let classic = tokens.classic(&rules(), t0);
-        tokens.classic(&rules(), t0);
-        tokens.classic(&rules(), t0);
-        assert_eq!(standing(&tokens, &stable, t0), Standing::Good);
-        assert_eq!(standing(&tokens, &classic, t0), Standing::Superseded);
+        let stable = tokens.stable(&config(), t0);
+        let classic = tokens.classic(&config(), t0);
+        tokens.classic(&config(), t0);
+        tokens.classic(&config(), t0);
+        assert_eq!(validity(&tokens, &stable, t0), Validity::Valid);
+        assert_eq!(validity(&tokens, &classic, t0), Validity::Superseded);
         let classic = tokens.current(TokenKind::Classic, t0).unwrap();
-        tokens.stable_forced(&rules(), t0, 0);
-        assert_eq!(standing(&tokens, &classic, t0), Standing::Good);
+        tokens.stable_forced(&config(), t0, 0);
+        assert_eq!(validity(&tokens, &classic, t0), Validity::Valid);
     }
 
     #[test]
     fn force_refresh_invalidates_at_once_within_its_limits() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let a = tokens.stable(&rules(), t0);
-        let b = tokens.stable_forced(&rules(), t0, 1);
-        assert_eq!(standing(&tokens, &a, t0), Standing::Superseded);
-        let soon = tokens.stable_forced(&rules(), t0 + 29 * SECOND, 1);
+        let a = tokens.stable(&config(), t0);
+        let b = tokens.stable_forced(&config(), t0, 1);
+        assert_eq!(validity(&tokens, &a, t0), Validity::Superseded);
+        let soon = tokens.stable_forced(&config(), t0 + 29 * SECOND, 1);
         assert_eq!(soon.token, b.token);
         let mut last = b;
         for n in 1..20 {
-            let next = tokens.stable_forced(&rules(), t0 + n * 30 * SECOND, 1);
+            let next = tokens.stable_forced(&config(), t0 + n * 30 * SECOND, 1);
             assert_ne!(next.token, last.token, "{n}");
             last = next;
         }
         let t1 = t0 + 20 * 30 * SECOND;
-        assert_eq!(tokens.stable_forced(&rules(), t1, 1).token, last.token, "the 21st");
-        assert_ne!(tokens.stable_forced(&rules(), t1, 2).token, last.token, "the next day");
+        assert_eq!(tokens.stable_forced(&config(), t1, 1).token, last.token, "the 21st");
+        assert_ne!(tokens.stable_forced(&config(), t1, 2).token, last.token, "the next day");
     }
 
     #[test]
     fn overlap_is_shorter_for_short_lived_tokens() {
-        let rules = SandboxConfig {
+        let config = SandboxConfig {
             token_ttl: 8 * SECOND,
-            ..rules()
+            ..config()
         };
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let a = tokens.stable(&rules, t0);
-        assert_eq!(tokens.stable(&rules, t0 + 5 * SECOND).token, a.token);
-        assert_ne!(tokens.stable(&rules, t0 + 6 * SECOND).token, a.token);
+        let a = tokens.stable(&config, t0);
+        assert_eq!(tokens.stable(&config, t0 + 5 * SECOND).token, a.token);
+        assert_ne!(tokens.stable(&config, t0 + 6 * SECOND).token, a.token);
     }
 
     #[test]
     fn invalid_tokens_are_remembered_up_to_a_limit() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let stable = tokens.stable(&rules(), t0);
+        let stable = tokens.stable(&config(), t0);
         for _ in 0..3 * REMEMBERED {
-            tokens.classic(&rules(), t0);
+            tokens.classic(&config(), t0);
         }
         assert_eq!(tokens.issued.len(), REMEMBERED);
         // A valid token is never forgotten, however many others are issued.
-        assert_eq!(standing(&tokens, &stable, t0), Standing::Good);
+        assert_eq!(validity(&tokens, &stable, t0), Validity::Valid);
     }
 }

@@ -49,7 +49,7 @@ impl WeChat {
         {
             return failed("config:fail".to_owned());
         }
-        let (now, ttl, time) = (self.clock.now(), self.rules.ticket_ttl, china_time(self.clock.unix()));
+        let (now, ttl, time) = (self.clock.now(), self.config.ticket_ttl, china_time(self.clock.unix()));
         let system_error = |code: i64, text: &str| {
             failed(format!(
                 "config:fail,Error: 系统错误，错误码：{code},{text} [{time}][{app_id}]"

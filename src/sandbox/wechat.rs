@@ -15,13 +15,13 @@ use super::config::SandboxConfig;
 use super::errmsg::errmsg;
 use super::media::Upload;
 use super::request::{Request, form_parts};
-use super::tokens::{Issued, Standing};
+use super::tokens::{Issued, Validity};
 use crate::picture;
 use crate::secret::Secret;
 
 /// WeChat's whole state.
 pub(super) struct WeChat {
-    pub(super) rules: Arc<SandboxConfig>,
+    pub(super) config: Arc<SandboxConfig>,
     pub(super) clock: Clock,
     pub(super) accounts: Vec<Account>,
 }
@@ -37,10 +37,10 @@ const LONGEST_TOKEN: usize = 512;
 const LARGEST_IMAGE: usize = 10 * 1024 * 1024;
 
 impl WeChat {
-    pub(super) fn new(rules: Arc<SandboxConfig>) -> Self {
-        let accounts = rules.accounts.iter().cloned().map(Account::new).collect();
+    pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
+        let accounts = config.accounts.iter().cloned().map(Account::new).collect();
         Self {
-            rules,
+            config,
             clock: Clock::start(),
             accounts,
         }
@@ -94,8 +94,8 @@ impl WeChat {
     fn token(&mut self, request: &Request) -> Outcome {
         let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| request.param(name));
         self.check_credentials(&app_id, &grant, &secret, request.peer)?;
-        let issued = self.issue(&app_id, Api::Token, |account, rules, clock| {
-            account.tokens.classic(rules, clock.now())
+        let issued = self.issue(&app_id, Api::Token, |account, config, clock| {
+            account.tokens.classic(config, clock.now())
         })?;
         Ok(token_answer(&issued))
     }
@@ -111,11 +111,11 @@ impl WeChat {
         };
         let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| text(&body, name));
         self.check_credentials(app_id, grant, secret, request.peer)?;
-        let issued = self.issue(app_id, Api::StableToken, |account, rules, clock| {
+        let issued = self.issue(app_id, Api::StableToken, |account, config, clock| {
             if force {
-                account.tokens.stable_forced(rules, clock.now(), clock.day())
+                account.tokens.stable_forced(config, clock.now(), clock.day())
             } else {
-                account.tokens.stable(rules, clock.now())
+                account.tokens.stable(config, clock.now())
             }
         })?;
         Ok(token_answer(&issued))
@@ -136,7 +136,7 @@ impl WeChat {
         if right != Secret::new(secret) {
             return Err(Refusal(40125));
         }
-        let allowed = &self.rules.allowed_ips;
+        let allowed = &self.config.allowed_ips;
         let listed = |ip: &IpAddr| ip.to_canonical() == peer.to_canonical();
         if allowed.is_empty() || allowed.iter().any(listed) {
             Ok(())
@@ -151,15 +151,20 @@ impl WeChat {
         api: Api,
         issue: impl FnOnce(&mut Account, &SandboxConfig, &Clock) -> Issued,
     ) -> Result<Issued, Refusal> {
-        let Self { rules, clock, accounts } = self;
+        let Self {
+            config,
+            clock,
+            accounts,
+        } = self;
         let account = named(accounts, app_id).ok_or(Refusal(40013))?;
-        if !account.quotas.spend(api, rules, clock) {
+        if !account.quotas.spend(api, config, clock) {
             return Err(Refusal(45009));
         }
-        Ok(issue(account, rules, clock))
+        Ok(issue(account, config, clock))
     }
 
-    /// The account whose valid token the call has, after counting the call against its quota; and rules and clock.
+    /// The account whose valid token the call has, once the call is counted against its quota; with the configuration and
+    /// the clock.
     fn caller(&mut self, api: Api, request: &Request) -> Result<(&mut Account, &SandboxConfig, &Clock), Refusal> {
         let token = request.param("access_token");
         if token.is_empty() {
@@ -170,36 +175,40 @@ impl WeChat {
             return Err(Refusal(40014));
         }
         let token = Secret::new(token);
-        let Self { rules, clock, accounts } = self;
+        let Self {
+            config,
+            clock,
+            accounts,
+        } = self;
         let account = owner(accounts, &token, clock.now()).ok_or(Refusal(40001))?;
-        match account.tokens.standing(&token, clock.now()) {
-            Some(Standing::Good) => {}
-            Some(Standing::Expired) => return Err(Refusal(42001)),
-            Some(Standing::Superseded) | None => return Err(Refusal(40001)),
+        match account.tokens.validity(&token, clock.now()) {
+            Some(Validity::Valid) => {}
+            Some(Validity::Expired) => return Err(Refusal(42001)),
+            Some(Validity::Superseded) | None => return Err(Refusal(40001)),
         }
-        if !account.quotas.spend(api, rules, clock) {
+        if !account.quotas.spend(api, config, clock) {
             return Err(Refusal(45009));
         }
-        Ok((account, rules, clock))
+        Ok((account, config, clock))
     }
 
     fn ticket(&mut self, request: &Request) -> Outcome {
-        let (account, rules, clock) = self.caller(Api::GetTicket, request)?;
+        let (account, config, clock) = self.caller(Api::GetTicket, request)?;
         let kind = match &*request.param("type") {
             "jsapi" => TicketKind::Jsapi,
             "wx_card" => TicketKind::WxCard,
             _ => return Err(Refusal(40097)),
         };
-        let ticket = account.tickets.get(kind, rules.ticket_ttl, clock.now());
+        let ticket = account.tickets.get(kind, config.ticket_ttl, clock.now());
         Ok(Answer::json(
             Fields::ok()
                 .with("ticket", ticket.expose())
-                .with("expires_in", rules.ticket_ttl.as_secs()),
+                .with("expires_in", config.ticket_ttl.as_secs()),
         ))
     }
 
     fn media_upload(&mut self, request: &Request) -> Outcome {
-        let (account, rules, clock) = self.caller(Api::MediaUpload, request)?;
+        let (account, config, clock) = self.caller(Api::MediaUpload, request)?;
         let kind = request.param("type").into_owned();
         if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
             return Err(Refusal(40004));
@@ -217,7 +226,7 @@ impl WeChat {
             return Err(Refusal(40009));
         }
         let upload = Upload::new(part.bytes).content_type(content_type);
-        let id = account.media.add(upload, rules, clock.now());
+        let id = account.media.add(upload, config, clock.now());
         let name = if kind == "thumb" { "thumb_media_id" } else { "media_id" };
         Ok(Answer::json(
             Fields::default()
@@ -228,12 +237,12 @@ impl WeChat {
     }
 
     fn media_get(&mut self, request: &Request) -> Outcome {
-        let (account, rules, clock) = self.caller(Api::MediaGet, request)?;
+        let (account, config, clock) = self.caller(Api::MediaGet, request)?;
         let id = request.param("media_id");
         if id.is_empty() {
             return Err(Refusal(41006));
         }
-        let file = account.media.get(&id, rules, clock.now()).ok_or(Refusal(40007))?;
+        let file = account.media.get(&id, config, clock.now()).ok_or(Refusal(40007))?;
         if file.content_type.starts_with("video/") {
             let url = format!("http://203.205.138.80/vweixinp.tc.qq.com/{id}.mp4");
             return Ok(Answer::json(Fields::default().with("video_url", url)));
@@ -245,7 +254,7 @@ impl WeChat {
                 format!("attachment; filename=\"{}\"", file.filename),
             )
             .header("Cache-Control", "no-cache, must-revalidate");
-        answer.close = rules.media_closes_connection;
+        answer.close = config.media_closes_connection;
         Ok(answer)
     }
 
@@ -287,13 +296,13 @@ impl WeChat {
     }
 
     fn quota(&mut self, request: &Request) -> Outcome {
-        let (account, rules, clock) = self.caller(Api::QuotaGet, request)?;
+        let (account, config, clock) = self.caller(Api::QuotaGet, request)?;
         let body = object(&request.body)?;
         let api = Api::at(text(&body, "cgi_path"));
         if api == Api::Other {
             return Err(Refusal(76021));
         }
-        let (limit, used) = (rules.daily_limit(api), account.quotas.used(api, clock));
+        let (limit, used) = (config.daily_limit(api), account.quotas.used(api, clock));
         let quota = json!({ "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) });
         let rate = json!({ "call_count": 0, "refresh_second": 0 });
         Ok(Answer::json(
@@ -320,7 +329,7 @@ fn named<'a>(accounts: &'a mut [Account], app_id: &str) -> Option<&'a mut Accoun
 fn owner<'a>(accounts: &'a mut [Account], token: &Secret, now: Instant) -> Option<&'a mut Account> {
     accounts
         .iter_mut()
-        .find(|account| account.tokens.standing(token, now).is_some())
+        .find(|account| account.tokens.validity(token, now).is_some())
 }
 
 fn token_answer(issued: &Issued) -> Answer {

@@ -23,7 +23,7 @@ impl Settings {
             self.unused_keys(),
             self.plain_redis(),
             self.plain_wechat(),
-            self.trusted_by_everybody(),
+            self.trusts_everybody(),
             self.public_internal_listener(),
             bucket_named_twice(self),
         ]
@@ -111,7 +111,7 @@ impl Settings {
         })
     }
 
-    fn trusted_by_everybody(&self) -> Option<String> {
+    fn trusts_everybody(&self) -> Option<String> {
         let everything = self.server.trusted_proxies.iter().find(|net| net.prefix_len() == 0)?;
         Some(format!(
             "server.trusted_proxies has {everything}: anybody who connects can claim any address in X-Forwarded-For, and rate \
@@ -220,10 +220,10 @@ fn app_secret(index: usize, secret: &Secret) -> Option<String> {
     }
     let secret = secret.expose();
     let key = format!("accounts[{index}].app_secret");
-    let begins_and_ends = |quotes: &(char, char)| secret.starts_with(quotes.0) || secret.ends_with(quotes.1);
+    let begins_or_ends = |quotes: &(char, char)| secret.starts_with(quotes.0) || secret.ends_with(quotes.1);
     let quoted = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')]
         .iter()
-        .any(begins_and_ends);
+        .any(begins_or_ends);
     Some(if quoted {
         format!("{key} has quotes around it, which are part of the secret then: remove them")
     } else {

@@ -72,20 +72,20 @@ async fn foreign_invalidation_is_highlighted_on_the_console() {
     for (builder, store) in [(in_memory, "Memory store"), (in_redis, "Redis")] {
         let gateway = builder.start().await;
         gateway.until_ready().await;
-        assert!(!text(&page(&gateway, "en").await).contains("Another system kills your token"));
+        assert!(!text(&page(&gateway, "en").await).contains("Another system invalidates your token"));
 
         let app_id = gateway.wechat.account().app_id;
         gateway.wechat.kill_token();
         let media_id = gateway.wechat.takes_photo(&photo("portrait.jpg"));
         assert_eq!(gateway.upload(&media_id).await.code(), (200, 0));
         until("the journal tells of it", || async {
-            text(&page(&gateway, "en").await).contains("Another system kills your token")
+            text(&page(&gateway, "en").await).contains("Another system invalidates your token")
         })
         .await;
         let english = page(&gateway, "en").await;
         let told = [
             "Serving, but something needs a look",
-            "Reset the AppSecret",
+            "reset the AppSecret",
             "rejected by WeChat",
             store,
         ];

@@ -177,7 +177,7 @@ async fn ticket_is_fetched_harmlessly_without_redis() {
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
     let ran = Gateway::builder().classic().run(&wechat, &arguments(&signature)).await;
     assert!(
-        ran.code == 1 && ran.err.contains("would kill the token in use"),
+        ran.code == 1 && ran.err.contains("would invalidate the token in use"),
         "{ran:?}"
     );
     assert_eq!(wechat.sandbox.calls(Api::Token), 0);

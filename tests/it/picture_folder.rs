@@ -104,6 +104,7 @@ async fn readyz_is_degraded_while_the_folder_is_gone_or_read_only() {
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
 }
 
+/// Which ranges and conditions count is tested beside `src/http/public/images/conditional.rs`.
 #[tokio::test]
 async fn ranges_and_conditions_are_those_of_rfc_9110() {
     let gateway = Gateway::start().await;
@@ -127,12 +128,9 @@ async fn ranges_and_conditions_are_those_of_rfc_9110() {
     let (etag, modified) = (etag.to_str().unwrap(), modified.to_str().unwrap());
     assert_eq!(whole.headers()["accept-ranges"], "bytes");
     for (headers, part) in [
-        (vec![("range", "bytes=10-19")], 10..20),
         (vec![("range", "bytes=-5")], length - 5..length),
-        (vec![("range", "bytes=-99999999")], 0..length),
         (vec![("range", "bytes=7-99999999")], 7..length),
         (vec![("range", "bytes=0-0"), ("if-range", etag)], 0..1),
-        (vec![("range", "bytes=0-0"), ("if-range", modified)], 0..1),
     ] {
         let answer = send("GET", &headers).await;
         assert_eq!(answer.status(), 206, "{headers:?}");
@@ -142,11 +140,7 @@ async fn ranges_and_conditions_are_those_of_rfc_9110() {
         assert!(answer.bytes().await.unwrap() == bytes[part], "{headers:?}");
     }
     for headers in [
-        vec![("range", "items=0-1")],
-        vec![("range", "bytes=5-2")],
-        vec![("range", "nonsense")],
         vec![("range", "bytes=0-1,4-5")],
-        vec![("range", "bytes=0-1"), ("if-range", "\"another\"")],
         vec![("if-none-match", "\"another\"")],
         vec![("if-match", etag)],
     ] {
@@ -159,11 +153,7 @@ async fn ranges_and_conditions_are_those_of_rfc_9110() {
         (head.status().as_u16(), &head.headers()["content-length"]),
         (200, &length.to_string().parse().unwrap())
     );
-    for headers in [
-        [("if-none-match", etag)],
-        [("if-none-match", "*")],
-        [("if-modified-since", modified)],
-    ] {
+    for headers in [[("if-none-match", etag)], [("if-modified-since", modified)]] {
         let answer = send("GET", &headers).await;
         assert_eq!(answer.status(), 304, "{headers:?}");
         assert_eq!(answer.headers()["etag"], etag);

@@ -223,7 +223,7 @@ async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
     classic.assert_no_credential().await;
     assert_eq!(wechat.sandbox.calls(Api::Token), 0, "none is risked without the lock");
     let ready = classic.internal_get("/readyz").await.body.to_string();
-    let why = "A classic token fetched alone may kill the one that others use";
+    let why = "A classic token fetched alone may invalidate the one that others use";
     assert_eq!(ready.matches(why).count(), 2, "for token and ticket: {ready}");
     assert!(
         classic

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::{found_as_text, list, mistakes_as_json, with_warning};
 use crate::jssdk::explain::{Comparison, Difference, Marked};
-use crate::words::Words;
 
 pub(super) fn as_text(comparison: &Comparison) -> String {
     let text = match comparison {
@@ -11,22 +11,16 @@ pub(super) fn as_text(comparison: &Comparison) -> String {
         Comparison::Same(url) => format!("The call asks for the page's own URL, byte for byte: {url}"),
         Comparison::Different(difference) => difference_as_text(difference),
     };
-    match comparison.warning() {
-        Some(warning) => format!("{text}\nwarning: {}", warning.words().en),
-        None => text,
-    }
+    with_warning(text, comparison.warning())
 }
 
 fn difference_as_text(difference: &Difference) -> String {
     let parts: Vec<&str> = difference.parts.iter().map(|part| part.en).collect();
-    let what: Vec<&str> = difference.mistakes.iter().map(|mistake| mistake.what.en).collect();
-    let found = if what.is_empty() {
+    let found = if difference.mistakes.is_empty() {
         "no known mistake makes one URL of the other".to_owned()
     } else {
-        format!("Found: {}", what.join("; and "))
+        found_as_text(&difference.mistakes)
     };
-    let line = |cure: &Words| format!("what to do: {}", cure.en);
-    let cures: Vec<String> = difference.cures().iter().map(line).collect();
     format!(
         "The call asks for another URL than the page's: {}\n{}\n{}\nafter {} equal bytes, the call has {} and the page has \
          {}\n{found}\n{}",
@@ -36,7 +30,7 @@ fn difference_as_text(difference: &Difference) -> String {
         difference.at(),
         bytes(&difference.signed),
         bytes(&difference.page),
-        cures.join("\n")
+        list("what to do: ", difference.cures())
     )
 }
 
@@ -82,7 +76,7 @@ pub(super) fn as_json(comparison: &Comparison) -> Value {
             "at": difference.at(),
             "signed_there": difference.signed.differing,
             "page_there": difference.page.differing,
-            "mistakes": super::mistakes_as_json(&difference.mistakes),
+            "mistakes": mistakes_as_json(&difference.mistakes),
         }),
     };
     if let Some(warning) = comparison.warning() {

@@ -171,7 +171,7 @@ impl Token {
             // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
             Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
             Acquisition::Alone(why) => {
-                let why = format!("{why}. A classic token fetched alone may kill the one that others use");
+                let why = format!("{why}. A classic token fetched alone may invalidate the one that others use");
                 return Err(self.renewals.not_tried(why));
             }
         };

@@ -42,23 +42,20 @@ impl Refusal {
         Self::new(40066, errmsg).with_status(StatusCode::NOT_FOUND)
     }
 
-    pub(super) fn with_status(self, status: StatusCode) -> Self {
-        Self { status, ..self }
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
     }
 
-    pub(super) fn with_retry_after(self, wait: Duration) -> Self {
-        Self {
-            retry_after: Some(wait),
-            ..self
-        }
+    pub(super) fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 
     /// Adds the reason for the access log.
-    pub(super) fn because(self, reason: impl Into<String>) -> Self {
-        Self {
-            reason: Some(reason.into()),
-            ..self
-        }
+    pub(super) fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
     }
 }
 

@@ -25,7 +25,7 @@ use tower::Layer;
 use tower::util::MapRequestLayer;
 
 use super::base_path::also_below;
-use super::middleware::{Group, Kind, Listener, Stack};
+use super::middleware::{Group, Listener, RouteKind, Stack};
 use super::public::{Api, health};
 use super::{ApiError, Code};
 use crate::metrics::Metrics;
@@ -62,19 +62,18 @@ pub fn routes(
     let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
     let console = console::routes(&settings.internal, console);
     let pass_through = Router::new().fallback(pass_through::pass_through);
-    let router = around(shared_credential(), Group::new(None, Kind::Waits, None))
-        .merge(around(operator::actions(), Group::new(None, Kind::Waits, None)))
-        .merge(around(probes(), Group::new(None, Kind::Probe, None)))
-        .merge(around(console, Group::new(None, Kind::Probe, Some(CONSOLE_LIMIT))))
-        .merge(around(
-            pass_through,
-            Group::new(Some("pass-through"), Kind::Waits, None),
-        ));
+    let waits = Group::new(RouteKind::Waits);
+    let probe = Group::new(RouteKind::Probe);
+    let router = around(shared_credential(), waits)
+        .merge(around(operator::actions(), waits))
+        .merge(around(probes(), probe))
+        .merge(around(console, probe.limited(CONSOLE_LIMIT)))
+        .merge(around(pass_through, waits.labelled("pass-through")));
     let router = router.with_state(Arc::new(Internal::new(api, metrics, wechat)?));
     // Around the router, since inside of it the route has been chosen already.
-    let straight = MapRequestLayer::new(spelling::straighten).layer(router);
-    let straight = Router::new().fallback_service(straight);
-    Ok(also_below(&settings.internal.base_path, Router::new(), straight))
+    let normalized = MapRequestLayer::new(spelling::normalize).layer(router);
+    let normalized = Router::new().fallback_service(normalized);
+    Ok(also_below(&settings.internal.base_path, Router::new(), normalized))
 }
 
 /// The token and the ticket, under WeChat's own paths and with its refusals of other methods.

@@ -14,14 +14,14 @@ pub(super) const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 pub(super) const TICKET: &str = "/cgi-bin/ticket/getticket";
 
 /// `request` with the path of the route that is meant: whatever its case, with repeated slashes, with one at the end.
-pub(super) fn straighten(mut request: Request) -> Request {
-    if let Some(uri) = straightened(request.uri()) {
+pub(super) fn normalize(mut request: Request) -> Request {
+    if let Some(uri) = normalized(request.uri()) {
         *request.uri_mut() = uri;
     }
     request
 }
 
-fn straightened(uri: &Uri) -> Option<Uri> {
+fn normalized(uri: &Uri) -> Option<Uri> {
     let is_meant = |route: &&str| {
         let given = uri.path().split('/').filter(|part| !part.is_empty());
         given.map(str::to_ascii_lowercase).eq(route.split('/').skip(1))
@@ -50,7 +50,7 @@ mod tests {
                 "http://api.weixin.qq.com/cgi-bin/token?x",
             ),
         ] {
-            assert_eq!(straightened(&given.parse().unwrap()).unwrap(), meant, "{given}");
+            assert_eq!(normalized(&given.parse().unwrap()).unwrap(), meant, "{given}");
         }
         for other in [
             "/",
@@ -60,7 +60,7 @@ mod tests {
             "/cgi-bin/token/x",
             "*",
         ] {
-            assert_eq!(straightened(&other.parse().unwrap()), None, "{other}");
+            assert_eq!(normalized(&other.parse().unwrap()), None, "{other}");
         }
     }
 }

@@ -22,24 +22,24 @@ pub(super) struct Internal {
     pub(super) metrics: Metrics,
     /// What is counted on this listener.
     pub(super) counted: InternalMetrics,
-    /// Passes calls through.
+    /// The client that calls are passed through with.
     pub(super) wechat: Arc<WeChatClient>,
-    /// Whether it does.
+    /// Whether calls are passed through (`internal.proxy`).
     pub(super) proxy: bool,
-    /// Who may ask for the token.
+    /// Who may ask for the shared token.
     pub(super) clients: Clients,
-    /// Which one they were given.
+    /// The token that each client was handed out last.
     pub(super) handed_out: HandedOut,
-    /// Which one was put into their calls.
+    /// The token that was put last into the calls of each client that sends none.
     pub(super) tokens_put_in: HandedOut,
-    /// Which ones came with calls and are no account's.
+    /// Tokens in calls that were found to be no account's a moment ago.
     pub(super) unknown_tokens: UnknownTokens,
-    /// Room for bodies that are passed through, in bytes.
+    /// How many bytes of `internal.proxy_buffer` are free.
     pub(super) proxy_buffer: Arc<Semaphore>,
 }
 
 /// How many accounts are asked at a time whether a token is theirs.
-const LOOKS_AT_ONCE: usize = 64;
+const LOOKUPS_AT_ONCE: usize = 64;
 
 impl Internal {
     pub(super) fn new(api: Arc<Api>, metrics: Metrics, wechat: Arc<WeChatClient>) -> prometheus::Result<Self> {
@@ -60,8 +60,8 @@ impl Internal {
     }
 
     /// The account that `token` belongs to, if any replica uses it, or handed it out and the life that was promised
-    /// with it is not over. What this replica knows comes first, so that the current token of no account costs a look
-    /// at the shared store. A token of nobody's costs a look per account, but not at each call.
+    /// with it is not over. What this replica knows comes first, so that an account's current token needs no lookup in
+    /// the shared store. A token of nobody's needs a lookup per account, but not at each call.
     pub(super) async fn owner_of(&self, token: &Secret) -> Option<(&Account, Ours)> {
         let accounts = || self.api.directory.all();
         let here = accounts().find_map(|account| Some((account, account.credentials.recognise_here(token)?)));
@@ -72,13 +72,13 @@ impl Internal {
             return None;
         }
         let began_at = Moment::now();
-        let looks = stream::iter(accounts())
+        let lookups = stream::iter(accounts())
             .map(async |account| (account, account.credentials.recognise_elsewhere(token).await));
         // Boxed, because the compiler can't tell that the closure may be sent to another thread.
-        let mut looks = looks.buffer_unordered(LOOKS_AT_ONCE).boxed();
+        let mut lookups = lookups.buffer_unordered(LOOKUPS_AT_ONCE).boxed();
         let mut all_answered = true;
-        while let Some((account, look)) = looks.next().await {
-            match look {
+        while let Some((account, found)) = lookups.next().await {
+            match found {
                 Ok(Some(ours)) => return Some((account, ours)),
                 Ok(None) => {}
                 Err(_) => all_answered = false,
@@ -92,7 +92,6 @@ impl Internal {
 }
 
 /// `wxgate_internal_refusals_total` and `wxgate_client_calls_total`.
-#[derive(Clone)]
 pub(super) struct InternalMetrics {
     refusals: IntCounterVec,
     calls: IntCounterVec,

@@ -39,7 +39,7 @@ pub enum Listener {
 #[derive(Clone)]
 pub struct Stack {
     pub listener: Listener,
-    /// Makes the body of a failure.
+    /// Makes the response of a failure.
     pub failure: fn(&ApiError, &RequestId) -> Response,
     /// Adds the headers that every answer has.
     pub headers: fn(&mut HeaderMap),
@@ -54,30 +54,40 @@ pub struct Stack {
 pub struct Group {
     /// The label in metrics and logs; without one, it is the path as it was registered.
     pub label: Option<&'static str>,
-    /// How their requests are logged and traced.
-    pub kind: Kind,
+    pub kind: RouteKind,
     /// The longest that a request may take.
     pub time_limit: Option<Duration>,
 }
 
-/// How requests are logged and traced.
+/// How the requests of a route are logged and traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Usually answered without a wait and without a log line: the span is for the level debug.
+pub enum RouteKind {
+    /// Usually answered at once and without a log line: without traces, the span exists at level debug only.
     Instant,
-    /// Waits, for WeChat or a file, and may log.
+    /// Waits for WeChat or a file, and may log.
     Waits,
-    /// Called by monitoring all the time: not traced.
+    /// Called all the time, by monitoring or by the console's own script: not traced.
     Probe,
 }
 
 impl Group {
-    pub fn new(label: Option<&'static str>, kind: Kind, time_limit: Option<Duration>) -> Self {
+    /// A group without a time limit, whose routes are labelled by their paths.
+    pub fn new(kind: RouteKind) -> Self {
         Self {
-            label,
+            label: None,
             kind,
-            time_limit,
+            time_limit: None,
         }
+    }
+
+    pub fn labelled(mut self, label: &'static str) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    pub fn limited(mut self, time_limit: Duration) -> Self {
+        self.time_limit = Some(time_limit);
+        self
     }
 }
 
@@ -164,9 +174,8 @@ mod tests {
         }
     }
 
-    async fn ask(routes: Router, label: Option<&'static str>) -> (u16, serde_json::Value, String) {
+    async fn ask(routes: Router, group: Group) -> (u16, serde_json::Value, String) {
         let registry = Registry::new();
-        let group = Group::new(label, Kind::Waits, Some(Duration::from_secs(1)));
         let routes = stack(&registry).around(routes, group);
         let request = Request::get("/a/1").header("host", "a").body(Body::empty());
         let request = request.unwrap();
@@ -183,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn panic_is_answered_in_the_envelope_without_its_message() {
         let boom = || async { assert!(Vec::<u8>::new().len() > 1, "inner words") };
-        let (status, body, _) = ask(Router::new().route("/a/{id}", get(boom)), None).await;
+        let (status, body, _) = ask(Router::new().route("/a/{id}", get(boom)), Group::new(RouteKind::Waits)).await;
         assert_eq!(
             (status, &body["code"], &body["error"]),
             (500, &5000.into(), &"INTERNAL_ERROR".into())
@@ -194,8 +203,9 @@ mod tests {
     #[tokio::test]
     async fn metric_label_is_the_groups_or_the_path_as_registered() {
         let failing = || async { ApiError::plain(Code::NotFound) };
-        for (label, expected) in [(None, "/a/{id}"), (Some("/all"), "/all")] {
-            let (_, _, counted) = ask(Router::new().route("/a/{id}", get(failing)), label).await;
+        let group = Group::new(RouteKind::Waits);
+        for (group, expected) in [(group, "/a/{id}"), (group.labelled("/all"), "/all")] {
+            let (_, _, counted) = ask(Router::new().route("/a/{id}", get(failing)), group).await;
             let series = format!("wxgate_http_requests_total{{method=\"GET\",route=\"{expected}\",status=\"404\"}} 1");
             assert!(counted.contains(&series), "{counted}");
         }

@@ -1,5 +1,5 @@
-//! The outermost layer: gives each request its id, its client's address and its span, and each answer its final shape,
-//! its place in the metrics and its line in the access log.
+//! The outermost layer: gives each request its id, its client's address and its span; completes each response, counts it
+//! and writes its line in the access log.
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -14,24 +14,24 @@ use tokio::time::Instant;
 use tower::{BoxError, Service, service_fn};
 use tracing::{Instrument, Level, Span};
 
-use super::{Group, Kind, Listener, Stack};
+use super::{Group, Listener, RouteKind, Stack};
 use crate::http::client_address::client_address;
 use crate::http::metrics::RouteMetrics;
 use crate::http::{ApiError, ClientAddress, Code, RequestId, X_REQUEST_ID};
 use crate::telemetry::{millis, request_answered, request_span};
 
-/// A request that takes longer is worth a line in the log even if it succeeds.
+/// A request that takes longer is logged even if it succeeds.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// Who asked; handlers of the internal listener put it into the answer's extensions.
 #[derive(Clone)]
 pub struct ClientName(pub String);
 
-/// Why a request failed; as [`ClientName`].
+/// Why a request failed; put there in the same way.
 #[derive(Clone)]
 pub struct FailureReason(pub String);
 
-/// `inner` with all this around it. It must always be ready, as axum's routes are.
+/// `inner` in the outermost layer. It must always be ready, as axum's routes are.
 pub(super) fn observed<S, B>(
     mut inner: S,
     stack: Stack,
@@ -46,14 +46,14 @@ where
     let route = Arc::new(Observed { stack, group, metrics });
     service_fn(move |mut request: Request| {
         let route = Arc::clone(&route);
-        let asked = route.identify(&mut request);
-        let answer = inner.call(request).instrument(asked.span.clone());
+        let received = route.identify(&mut request);
+        let answer = inner.call(request).instrument(received.span.clone());
         // No async block: it would hold the inner future twice.
-        answer.map(move |Ok(response)| Ok(route.finish(&asked, response)))
+        answer.map(move |Ok(response)| Ok(route.finish(&received, response)))
     })
 }
 
-/// A route, or what stands for several.
+/// A route, or a fallback for all paths without one.
 struct Observed {
     stack: Stack,
     group: Group,
@@ -61,8 +61,8 @@ struct Observed {
     metrics: OnceLock<RouteMetrics>,
 }
 
-/// What must be known of a request once it is answered.
-struct Asked {
+/// What is kept of a request until it is answered.
+struct Received {
     started: Instant,
     method: Method,
     id: RequestId,
@@ -73,7 +73,7 @@ struct Asked {
 impl Observed {
     /// Puts the id into the request's extensions, and the client's address in place of the peer's if the peer is a
     /// trusted proxy. All other layers and the handlers find them there.
-    fn identify(&self, request: &mut Request) -> Asked {
+    fn identify(&self, request: &mut Request) -> Received {
         let started = Instant::now();
         let id = RequestId::of(request.headers());
         request.extensions_mut().insert(id.clone());
@@ -83,7 +83,7 @@ impl Observed {
             client = ClientAddress(client_address(client.0, request.headers(), trusted));
             request.extensions_mut().insert(client);
         }
-        Asked {
+        Received {
             started,
             span: self.span(request, &id),
             method: request.method().clone(),
@@ -98,9 +98,9 @@ impl Observed {
         let id = id.as_str();
         let for_traces = || request_span(request.method(), label, request.headers(), id);
         match self.group.kind {
-            Kind::Probe => tracing::info_span!("request", %id),
-            Kind::Instant => for_traces().unwrap_or_else(|| tracing::debug_span!("request", %id)),
-            Kind::Waits => for_traces().unwrap_or_else(|| tracing::info_span!("request", %id)),
+            RouteKind::Probe => tracing::info_span!("request", %id),
+            RouteKind::Instant => for_traces().unwrap_or_else(|| tracing::debug_span!("request", %id)),
+            RouteKind::Waits => for_traces().unwrap_or_else(|| tracing::info_span!("request", %id)),
         }
     }
 
@@ -114,61 +114,61 @@ impl Observed {
     }
 
     /// The answer as it goes out, once it is counted and logged.
-    fn finish<B>(&self, asked: &Asked, answer: http::Response<B>) -> Response
+    fn finish<B>(&self, received: &Received, answer: http::Response<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let answer = self.shape(&asked.id, answer);
-        request_answered(&asked.span, answer.status());
-        let took = asked.started.elapsed();
+        let answer = self.complete(&received.id, answer);
+        request_answered(&received.span, answer.status());
+        let took = received.started.elapsed();
         if let Some(metrics) = self.metrics.get() {
-            metrics.observe(&asked.method, answer.status(), took);
-            self.log(asked, metrics.label(), took, &answer);
+            metrics.observe(&received.method, answer.status(), took);
+            self.log(received, metrics.label(), took, &answer);
         }
         answer
     }
 
     /// `answer` with the listener's headers. A failure gets its body, in the listener's shape; it stays in the
     /// extensions, for the access log.
-    fn shape<B>(&self, id: &RequestId, answer: http::Response<B>) -> Response
+    fn complete<B>(&self, id: &RequestId, answer: http::Response<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let mut shaped = match answer.extensions().get::<ApiError>() {
+        let mut completed = match answer.extensions().get::<ApiError>() {
             None => answer.map(Body::new),
             Some(error) => {
-                let mut shaped = (self.stack.failure)(error, id);
-                shaped.extensions_mut().insert(error.clone());
+                let mut completed = (self.stack.failure)(error, id);
+                completed.extensions_mut().insert(error.clone());
                 // Keep what inner layers have added, such as `Allow`.
                 for (name, value) in answer.headers() {
-                    if *name != header::CONTENT_LENGTH && !shaped.headers().contains_key(name) {
-                        shaped.headers_mut().insert(name, HeaderValue::clone(value));
+                    if *name != header::CONTENT_LENGTH && !completed.headers().contains_key(name) {
+                        completed.headers_mut().insert(name, HeaderValue::clone(value));
                     }
                 }
-                shaped
+                completed
             }
         };
-        shaped.headers_mut().insert(X_REQUEST_ID, id.header_value());
-        (self.stack.headers)(shaped.headers_mut());
-        shaped
+        completed.headers_mut().insert(X_REQUEST_ID, id.header_value());
+        (self.stack.headers)(completed.headers_mut());
+        completed
     }
 
     /// Writes the line in the access log, if its level is on. The span that ties it to the request is only made then.
-    fn log(&self, asked: &Asked, route: &str, took: Duration, response: &Response) {
+    fn log(&self, received: &Received, route: &str, took: Duration, response: &Response) {
         let extensions = response.extensions();
         let (failure, client_name) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
         let reason = extensions.get::<FailureReason>();
-        let failed = match self.stack.listener {
+        let is_noted = match self.stack.listener {
             Listener::Public => failure.is_some(),
-            // It must be known afterwards who was given a token.
+            // The log must show who was given a token.
             Listener::Internal => client_name.is_some() || reason.is_some() || response.status().as_u16() >= 400,
         };
-        let is_news = failed || took >= SLOW;
-        if !is_news && !tracing::enabled!(Level::DEBUG) {
+        let is_noted = is_noted || took >= SLOW;
+        if !is_noted && !tracing::enabled!(Level::DEBUG) {
             return;
         }
-        let _entered = tracing::info_span!("request", id = %asked.id.as_str()).entered();
-        let (method, client) = (&asked.method, asked.client.0);
+        let _entered = tracing::info_span!("request", id = %received.id.as_str()).entered();
+        let (method, client) = (&received.method, received.client.0);
         let (status, ms) = (response.status().as_u16(), millis(took));
         if let Some(failure) = failure {
             let (code, name, message) = (failure.code.number(), failure.code.name(), failure.message.as_str());
@@ -181,12 +181,12 @@ impl Observed {
         } else if self.stack.listener == Listener::Internal {
             let name = client_name.map(|ClientName(name)| name.as_str());
             let reason = reason.map(|FailureReason(why)| why.as_str());
-            if is_news {
+            if is_noted {
                 tracing::info!(route, %method, status, ms, address = %client, client = name, reason, "internal");
             } else {
                 tracing::debug!(route, %method, status, ms, address = %client, "internal");
             }
-        } else if is_news {
+        } else if is_noted {
             tracing::info!(route, %method, status, %client, ms, "slow");
         } else {
             tracing::debug!(route, %method, status, %client, ms, "done");

@@ -80,7 +80,7 @@ impl IntoResponses for UploadFailures {
 }
 
 /// Whether such a failure may have a `Retry-After`.
-fn may_pass(code: Code) -> bool {
+fn may_have_retry_after(code: Code) -> bool {
     let is_wechats = matches!(
         code,
         Code::WechatUnreachable | Code::WechatTimedOut | Code::WechatStatus | Code::WechatBody | Code::WechatRefused
@@ -121,7 +121,7 @@ fn response(codes: &[Code]) -> Response {
         .schema(Some(RefOr::Ref(Ref::from_schema_name("Failure"))))
         .examples_from_iter(examples)
         .build();
-    let retry = codes.iter().any(|code| may_pass(*code));
+    let retry = codes.iter().any(|code| may_have_retry_after(*code));
     let mut response = ResponseBuilder::new()
         .description(description.join("; "))
         .content("application/json", content);

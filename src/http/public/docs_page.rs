@@ -24,7 +24,6 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
                       font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// Adds it to the page's files.
 async fn with_policy(response: Response) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, POLICY),

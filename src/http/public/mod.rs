@@ -12,7 +12,6 @@ pub(super) mod upload;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
@@ -26,7 +25,7 @@ pub use headers::{add_security_headers, cors};
 pub use rate_limit::RateLimit;
 
 use super::base_path::also_below;
-use super::middleware::{Group, Kind, Stack};
+use super::middleware::{Group, RouteKind, Stack};
 use super::{ApiError, Code};
 use crate::directory::Directory;
 use crate::image_store::LocalStore;
@@ -44,7 +43,7 @@ pub struct Api {
     /// The image store, if the gateway serves it itself.
     pub local: Option<Arc<LocalStore>>,
     pub settings: CurrentSettings,
-    pub auth: ArcSwap<Auth>,
+    pub auth: Auth,
     /// Signatures per client.
     pub jssdk_limit: RateLimit,
     /// Uploads per client.
@@ -78,29 +77,30 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-/// All routes, in the layers of `stack`; `sandbox` are those that only some gateways have.
+/// All routes, in the layers of `stack`; `sandbox` has the demo page's, if the gateway runs against the sandbox.
 pub fn routes(api: &Arc<Api>, sandbox: Router, stack: &Stack) -> Router {
     let settings = &api.settings.load().server;
-    let limit = Some(settings.request_timeout);
     let with_api = |routes: Documented| routes.with_state(Arc::clone(api)).split_for_parts().0;
     let around = |routes: Router, group| {
         let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
         stack.around(routes, group)
     };
-    let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
-    let unknown = stack.around(unknown, Group::new(Some("other"), Kind::Waits, None));
-    let mut router = around(with_api(signing()), Group::new(None, Kind::Instant, limit))
-        .merge(around(with_api(uploading()), Group::new(None, Kind::Waits, limit)))
-        .merge(around(with_api(probes()), Group::new(None, Kind::Probe, None)))
-        .merge(around(sandbox, Group::new(Some("/sandbox"), Kind::Waits, limit)));
+    let instant = Group::new(RouteKind::Instant).limited(settings.request_timeout);
+    let waits = Group::new(RouteKind::Waits).limited(settings.request_timeout);
+    let mut router = around(with_api(signing()), instant)
+        .merge(around(with_api(uploading()), waits))
+        .merge(around(with_api(probes()), Group::new(RouteKind::Probe)))
+        .merge(around(sandbox, waits.labelled("/sandbox")));
     if let Some(store) = &api.local {
         let images = images::router(Arc::clone(store), &settings.base_path);
-        router = router.merge(around(images, Group::new(Some("/images"), Kind::Waits, limit)));
+        router = router.merge(around(images, waits.labelled("/images")));
     }
     if settings.docs {
         let page = docs_page::router(&settings.base_path);
-        router = router.merge(around(page, Group::new(Some("/docs"), Kind::Waits, limit)));
+        router = router.merge(around(page, waits.labelled("/docs")));
     }
+    let unknown = Router::new().fallback(async || ApiError::plain(Code::NotFound));
+    let unknown = stack.around(unknown, Group::new(RouteKind::Waits).labelled("other"));
     also_below(&settings.base_path, router, unknown)
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn upload_photo(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    api.auth.load_full().check(&parts.headers).await?;
+    api.auth.check(&parts.headers).await?;
     api.upload_limit.check(client.0)?;
     if !is_json(&parts.headers) {
         return Err(ApiError::new(Code::BodyNotJson, "send the body as application/json"));

@@ -13,21 +13,22 @@ use tokio::time::Instant;
 pub struct ConnectionLimit {
     free: Arc<Semaphore>,
     total: usize,
-    /// The log lines about a full budget, and about connections that can't be accepted.
-    full: Arc<SeldomLine>,
-    refused: Arc<SeldomLine>,
+    /// When "connection limit reached" was last logged.
+    full: Arc<LogInterval>,
+    /// When "connections can't be accepted" was last logged.
+    refused: Arc<LogInterval>,
 }
 
-/// A line that is logged once a minute at most, so that a flood does not fill the log.
+/// Allows a log line once a minute, so that a flood of connections does not become one of log lines.
 #[derive(Debug, Default)]
-struct SeldomLine(Mutex<Option<Instant>>);
+struct LogInterval(Mutex<Option<Instant>>);
 
-impl SeldomLine {
-    const AGAIN_AFTER: Duration = Duration::from_mins(1);
+impl LogInterval {
+    const INTERVAL: Duration = Duration::from_mins(1);
 
     fn is_due(&self) -> bool {
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = logged.is_none_or(|at| at.elapsed() >= Self::AGAIN_AFTER);
+        let is_due = logged.is_none_or(|at| at.elapsed() >= Self::INTERVAL);
         if is_due {
             *logged = Some(Instant::now());
         }
@@ -53,7 +54,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// Waits for a place, which the permit holds.
+    /// Waits until another connection is allowed; it counts until the permit is dropped.
     pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         if self.free.available_permits() == 0 && self.full.is_due() {
             tracing::warn!(
@@ -66,24 +67,24 @@ impl ConnectionLimit {
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
-    /// Notes that the system gives no connection: probably it is out of open files.
+    /// Logs that no connection can be accepted, probably because the process has too many open files.
     pub(super) fn warn_of_refusal(&self, error: &io::Error) {
         if self.refused.is_due() {
             tracing::warn!(%error, "connections can't be accepted now; if open files are exhausted, raise the limit on them");
         }
     }
 
-    /// True while less than an eighth of the places is free.
+    /// True while less than an eighth of the budget is left.
     pub(super) fn is_nearly_full(&self) -> bool {
         self.free.available_permits() < self.total / 8
     }
 }
 
 /// The most connections at once, if the limit on open files allows them.
-const CONNECTIONS: usize = 16_384;
+const MAX_CONNECTIONS: usize = 16_384;
 
 /// The open files of a connection: its socket, and the picture that it reads.
-const FILES_EACH: u64 = 2;
+const FILES_PER_CONNECTION: u64 = 2;
 
 /// Raises the limit on open files to the hard limit: the customary 1024 is for programs that use `select`. If that is
 /// refused, the limit stays as it is.
@@ -97,6 +98,6 @@ pub fn raise_open_files() {
 /// picture of the local store, which is an open file too.
 fn within_open_files() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let most = usize::try_from(files / 4 * 3 / FILES_EACH).unwrap_or(usize::MAX);
-    most.clamp(16, CONNECTIONS)
+    let most = usize::try_from(files / 4 * 3 / FILES_PER_CONNECTION).unwrap_or(usize::MAX);
+    most.clamp(16, MAX_CONNECTIONS)
 }

@@ -34,17 +34,17 @@ pub use tls::Tls;
 
 use super::{ClientAddress, HttpMetrics};
 
-/// What a connection may cost.
+/// Limits on the time and the memory that a connection takes.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// How long a connection may take until the head of its next request is complete, idle time included.
-    /// Longer than the minute or so after which the usual proxies drop an idle connection, because a request
-    /// that is sent while we hang up is lost.
+    /// Longer than the minute or so after which the usual proxies drop an idle connection, because a request that is
+    /// sent while the gateway closes the connection is lost.
     pub head: Duration,
-    /// The same for connections that are accepted when few places are left.
+    /// The same for connections that are accepted when few connections are left.
     pub head_when_nearly_full: Duration,
     /// How long a request's body may stall: while a handler waits for it, the body fails; after the answer, the
-    /// connection ends. Longer than the time that routes give a whole body, so that they answer in their own words.
+    /// connection ends. Longer than the time that routes give a whole body, so that the route's own error is answered.
     pub body_stall: Duration,
     /// How long a client may read nothing of its answer.
     pub write_stall: Duration,
@@ -86,47 +86,37 @@ pub async fn serve(listener: TcpListener, service: impl Serves, stop: Cancellati
 /// How a listener is served. The listeners of one process share `connections`.
 #[derive(Clone, Default)]
 pub struct Server {
-    /// What a connection may cost.
+    /// The limits on each connection.
     pub limits: Limits,
     /// How many connections may be open at once.
     pub connections: ConnectionLimit,
     /// If it is set, the listener speaks TLS and nothing else.
     pub tls: Option<Tls>,
-    /// Where requests are counted that hyper refuses, if they are.
+    /// Counts the requests that hyper refuses, if it is set.
     pub malformed: Option<HttpMetrics>,
     /// Once it is cancelled, each answer is the last one of its connection: a proxy in front that keeps connections
     /// would send a request just when the drain closes them, and lose it.
     pub closing: CancellationToken,
 }
 
-/// The listener's address that a connection came to. Requests in absolute form have it in their extensions: whether
-/// they are meant for this server can't be seen from their `Host`.
+/// The listener's address that a connection came to. It is in the extensions of requests in absolute form only: it is
+/// needed to decide whether such a request is meant for this server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
-
-/// The two ends of a connection.
-#[derive(Clone, Copy)]
-struct Ends {
-    peer: IpAddr,
-    local: Option<LocalAddress>,
-}
 
 impl Server {
     /// Serves `listener` until `stop` is cancelled, then lets requests in flight finish, for `grace` at most.
     pub async fn serve(self, listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
         let (mut tasks, graceful) = (JoinSet::new(), GracefulShutdown::new());
-        while let Some((place, stream, peer)) = stop
+        while let Some((permit, stream, peer)) = stop
             .run_until_cancelled(async {
-                let place = self.connections.acquire().await;
+                let permit = self.connections.acquire().await;
                 let (stream, peer) = self.accept(&listener).await;
-                (place, stream, peer)
+                (permit, stream, peer)
             })
             .await
         {
-            let ends = Ends {
-                peer: peer.ip().to_canonical(),
-                local: stream.local_addr().map(LocalAddress).ok(),
-            };
+            let (peer, local) = (peer.ip().to_canonical(), stream.local_addr().map(LocalAddress).ok());
             let stream = self.prepare(stream);
             let (server, service, watcher) = (self.clone(), service.clone(), graceful.watcher());
             if let Some(tls) = self.tls.clone() {
@@ -134,15 +124,15 @@ impl Server {
                 tasks.spawn(async move {
                     let handshake = tls.accept(stream, server.limits.handshake);
                     if let Some(Some(stream)) = stop.run_until_cancelled(handshake).await {
-                        server.serve_http1(stream, ends, service, watcher).await;
+                        server.serve_http1(stream, peer, local, service, watcher).await;
                     }
-                    drop(place);
+                    drop(permit);
                 });
             } else {
-                let connection = server.serve_http1(stream, ends, service, watcher);
+                let connection = server.serve_http1(stream, peer, local, service, watcher);
                 tasks.spawn(async move {
                     connection.await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             // Free those that have ended.
@@ -180,7 +170,8 @@ impl Server {
     fn serve_http1<S, IO>(
         &self,
         stream: IO,
-        Ends { peer, local }: Ends,
+        peer: IpAddr,
+        local: Option<LocalAddress>,
         service: S,
         watcher: Watcher,
     ) -> impl Future<Output = ()> + Send + use<S, IO>

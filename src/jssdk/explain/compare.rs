@@ -3,7 +3,7 @@
 use super::claim::ClaimProblem;
 use super::find_mistakes;
 use super::marked::{Marked, mark};
-use super::mistakes::{Mistake, SEND_THE_URL};
+use super::mistakes::{Mistake, SEND_THE_URL, cures};
 use super::urls::parts;
 use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
 use crate::jssdk::warning::UrlWarning;
@@ -130,8 +130,7 @@ impl Difference {
 
     /// What to do about it.
     pub fn cures(&self) -> Vec<Words> {
-        let mut cures: Vec<Words> = self.mistakes.iter().map(|mistake| mistake.cure).collect();
-        cures.dedup();
+        let mut cures = cures(&self.mistakes);
         if cures.is_empty() {
             cures.push(SEND_THE_URL);
         }

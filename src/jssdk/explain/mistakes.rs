@@ -32,6 +32,13 @@ enum Change {
     Other(fn(&Signed) -> Vec<Signed>),
 }
 
+/// What to do about `mistakes`: each cure once.
+pub fn cures(mistakes: &[&Mistake]) -> Vec<Words> {
+    let mut cures: Vec<Words> = mistakes.iter().map(|mistake| mistake.cure).collect();
+    cures.dedup();
+    cures
+}
+
 impl Mistake {
     /// The URLs that this mistake may turn `url` into.
     pub(super) fn urls(&self, url: &str) -> Vec<String> {

@@ -14,7 +14,7 @@ mod urls;
 pub use claim::{Claim, ClaimProblem, Signed, Tickets};
 pub use compare::{Comparison, Difference, compare, refusal};
 pub use marked::Marked;
-pub use mistakes::{MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES};
+pub use mistakes::{MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, cures};
 
 /// The result.
 #[derive(Debug)]

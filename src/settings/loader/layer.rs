@@ -155,8 +155,8 @@ impl Layer {
             })
             .find(|before| {
                 let given = self.under(before).next().is_some();
-                let found_wrong = failed.iter().any(|path| path.starts_with(before));
-                !given && !found_wrong
+                let was_refused = failed.iter().any(|path| path.starts_with(before));
+                !given && !was_refused
             })
     }
 

@@ -1,4 +1,4 @@
-//! Loading: the built-in defaults, then the file, then the environment, then what a command insists on.
+//! Loading: the built-in defaults, then the file, then the environment, then what the command line overrides.
 //!
 //! The operator gets every problem at once, each with its file and line or its variable, its key, a suggestion if the
 //! key looks misspelt, and never a secret. Libraries stop at the first problem, don't know lines, or quote values, so

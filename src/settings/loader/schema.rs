@@ -162,7 +162,7 @@ pub(super) fn check(path: &KeyPath, value: Value) -> Result<(), toml::de::Error>
     Settings::deserialize(path.document(value)).map(|_| ())
 }
 
-/// Whether the key at `path` takes a secret, or a list of them. Secrets alone refuse other types in these words.
+/// Whether the key at `path` takes a secret, or a list of them: only secrets refuse other types with this message.
 pub(super) fn is_secret(path: &KeyPath) -> bool {
     let wrong = Value::Boolean(true);
     [wrong.clone(), Value::Array(vec![wrong])]

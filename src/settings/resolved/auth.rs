@@ -86,20 +86,26 @@ fn decoding_key(key: &Secret, algorithm: Algorithm) -> Result<DecodingKey, Strin
         AlgorithmFamily::Ed => DecodingKey::from_ed_pem,
     };
     let parsed = parse(text.as_bytes()).map_err(|_| unfit("a public key"))?;
-    let length = parsed.try_get_as_bytes().map_or(0, <[u8]>::len);
+    let bytes = parsed.try_get_as_bytes().unwrap_or_default();
     match algorithm {
         // The same is true for keys of the wrong size.
-        Algorithm::ES256 if !is_point(length, 32) => Err(unfit("a public key on the curve P-256")),
-        Algorithm::ES384 if !is_point(length, 48) => Err(unfit("a public key on the curve P-384")),
-        _ if algorithm.family() == AlgorithmFamily::Rsa && length < RSA_2048 => {
+        Algorithm::ES256 if !is_point(bytes.len(), 32) => Err(unfit("a public key on the curve P-256")),
+        Algorithm::ES384 if !is_point(bytes.len(), 48) => Err(unfit("a public key on the curve P-384")),
+        _ if algorithm.family() == AlgorithmFamily::Rsa && is_short_rsa(bytes) => {
             Err(unfit("a public key of 2048 bits or more"))
         }
         _ => Ok(parsed),
     }
 }
 
-/// The bytes of the shortest RSA key that is accepted: a modulus of 2048 bits and its encoding.
-const RSA_2048: usize = 2048 / 8 + 4;
+/// Whether `der`, an `RSAPublicKey` of PKCS #1, has less than 2048 bits. It is a sequence that begins with the modulus. Of
+/// 2048 bits that has 257 bytes: a zero comes first, since its highest bit is set and it is not negative.
+fn is_short_rsa(der: &[u8]) -> bool {
+    match der {
+        [0x30, 0x82, _, _, 0x02, 0x82, high, low, ..] => u16::from_be_bytes([*high, *low]) < 1 + 2048 / 8,
+        _ => true,
+    }
+}
 
 /// Whether a point whose coordinates have `coordinate` bytes takes `length` bytes, compressed or not.
 fn is_point(length: usize, coordinate: usize) -> bool {

@@ -1,8 +1,8 @@
-//! What is said of settings that load and of settings that don't: the cases of `cases.txt`, and those that need files.
+//! What is reported about settings, whether they load or not: the cases of `cases.txt`, and those that need files.
 
 use super::{ACCOUNT, SettingsFile, env_problems, load, load_text};
 
-/// The settings of each case, with what is said of them.
+/// The settings of each case, with what is reported about them.
 fn cases() -> Vec<(String, Vec<&'static str>)> {
     let mut cases: Vec<(String, Vec<_>)> = Vec::new();
     let lines = include_str!("cases.txt").lines();
@@ -21,12 +21,12 @@ fn cases() -> Vec<(String, Vec<&'static str>)> {
     cases
 }
 
-/// Whether `told` is `expected`, in which `…` stands for any text.
-fn fits(told: &str, expected: &str) -> bool {
+/// Whether `reported` is `expected`, in which `…` stands for any text.
+fn fits(reported: &str, expected: &str) -> bool {
     let Some((before, after)) = expected.split_once('…') else {
-        return told == expected;
+        return reported == expected;
     };
-    let rest = told.strip_prefix(before);
+    let rest = reported.strip_prefix(before);
     rest.is_some_and(|rest| (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| fits(rest, after))))
 }
 
@@ -35,21 +35,26 @@ fn settings_load_or_are_refused_with_their_reasons() {
     let mut wrong = Vec::new();
     for (text, expected) in cases() {
         let account = if text.starts_with("accounts") { "" } else { ACCOUNT };
-        let told = match load_text(&format!("{account}{text}")) {
+        let reported = match load_text(&format!("{account}{text}")) {
             Ok(_) if expected == ["loads"] => continue,
             Ok(settings) if settings.warnings().is_empty() => vec!["no warning".to_owned()],
             Ok(settings) => settings
                 .warnings()
                 .iter()
-                .map(|told| format!("warning: {told}"))
+                .map(|reported| format!("warning: {reported}"))
                 .collect(),
             Err(problems) => {
                 let without_place = |line: &String| line.split_once(": ").unwrap().1.to_owned();
                 problems.iter().map(without_place).collect()
             }
         };
-        if told.len() != expected.len() || !told.iter().zip(expected).all(|(told, expected)| fits(told, expected)) {
-            wrong.push((text, told));
+        if reported.len() != expected.len()
+            || !reported
+                .iter()
+                .zip(expected)
+                .all(|(reported, expected)| fits(reported, expected))
+        {
+            wrong.push((text, reported));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -22,11 +22,13 @@ j5qh35jq5oNoW8WsQuY3jo9TNwbxyd5Y
 -----END PUBLIC KEY-----
 ";
 const RSA_2048: &str = include_str!("../../../tests/it/rsa_public_key.pem");
-const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
-MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDLPGFpatoY92EmP/FtQ1VM4LPM
-PB4E9NciU104b7a+8JKBvY9Wv7F0ylu7S1aLv0yYADGdaMuYrId5HwdVePKuXhHn
-Y3Xq4LamJOy6PxYwFLeTlDco3DxHl8HAuzTBR4JuOZx9SyuudmQMRJOBCs3SAime
-yR6XJhWmqDZPxbW+6wIDAQAB
+const RSA_2000: &str = "-----BEGIN PUBLIC KEY-----
+MIIBGzANBgkqhkiG9w0BAQEFAAOCAQgAMIIBAwKB+wDf+UslC/F3w29T2tiISSk9
+2c4vMAmb/qgFBb+JvtJIM9BchbQFw6KjWlWAWsrzfH3Y5oqU/2DTtgOy0BskzH7M
+xq0w0arUbxgsf6/LfinZrNVj+mp0Bvqy9n7J1m41GISAfnMXfs06ec2UUxx+lYFX
+H3RlQavJYlYDArHa1ttUrs2X3DFoZPBkLu9xAMm2U+kBk/paskOOKL+VNw+xtK9D
+32JoLfpBnqwubDN5+0b1htD0qxIEUiD8raS46rFhwsgJu17AJY5yyuwmWYlwEAW8
+wkEeGD2oCgiEBuVtUzXhDqdeLL0/rG9re7KZmdbWkH5T0m5v17frXgqHAgMBAAE=
 -----END PUBLIC KEY-----
 ";
 
@@ -66,8 +68,8 @@ fn key_that_can_verify_nothing_is_refused_with_its_place() {
         ("ES256", P384, "a public key on the curve P-256 in PEM for ES256"),
         ("RS256", ED25519, "a public key in PEM for RS256"),
         ("ES384", P256, "a public key on the curve P-384 in PEM for ES384"),
-        ("RS256", RSA_1024, "a public key of 2048 bits or more in PEM for RS256"),
-        ("PS512", RSA_1024, "a public key of 2048 bits or more in PEM for PS512"),
+        ("RS256", RSA_2000, "a public key of 2048 bits or more in PEM for RS256"),
+        ("PS512", RSA_2000, "a public key of 2048 bits or more in PEM for PS512"),
     ] {
         let found = problems(&jwt(algorithm, key));
         let line = format!("wxgate.toml:5: auth.jwt_key: expected {expected} (the value is not shown)");

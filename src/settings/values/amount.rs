@@ -7,11 +7,11 @@ use bytesize::ByteSize;
 
 use super::AsText;
 
-/// A duration such as `"5s"` or `"1h 30m"`, from so many milliseconds to so many hours: what is further out must be a
-/// typing mistake.
+/// A duration such as `"5s"` or `"1h 30m"`, from `LEAST_MS` milliseconds to `MOST_HOURS` hours: what is further out must
+/// be a typing mistake.
 pub struct DurationWithin<const LEAST_MS: u64, const MOST_HOURS: u64>;
 
-/// With less, no connection and no answer would be waited for.
+/// A time limit or an interval. With zero, no connection and no answer would be waited for.
 pub type PositiveDuration = DurationWithin<1, 24>;
 
 /// A duration of a year at most, which may be zero.

@@ -1,4 +1,4 @@
-//! Names of hosts: single ones, or all below a domain.
+//! Hosts: names, addresses, or all names below a domain.
 
 use std::net::IpAddr;
 
@@ -46,6 +46,12 @@ text! {
 fn is_direct_host(text: &str) -> bool {
     let name = text.strip_prefix('.').unwrap_or(text);
     text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || is_domain(name)
+}
+
+/// The address that `host` is, an IPv6 address with or without brackets; `None` if it is a name.
+pub fn host_ip(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
 }
 
 /// Whether `name` has a label between any two dots, of letters, digits, `-` and `_`.

@@ -48,7 +48,7 @@ use serde::ser::Serializer;
 pub use amount::{DurationOrZero, DurationWithin, PositiveDuration, Size};
 pub use base_path::BasePath;
 pub use header::{CookieName, HeaderName};
-pub use host::{DirectHost, HostPattern};
+pub use host::{DirectHost, HostPattern, host_ip};
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
 pub(super) use network::is_loopback;

@@ -1,12 +1,13 @@
 //! Network addresses.
 
 use std::fmt::{self, Display};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::AsText;
+use super::host::host_ip;
 
 /// An address to listen on, such as `127.0.0.1:8080`.
 pub struct Address;
@@ -93,10 +94,9 @@ impl HostPort {
     }
 }
 
-/// Whether `host`, a name or an address with or without brackets, is this machine.
+/// Whether `host`, a name or an address, is this machine.
 pub(in crate::settings) fn is_loopback(host: &str) -> bool {
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host_ip(host).is_some_and(|ip| ip.is_loopback())
 }
 
 fn is_host_name(host: &str) -> bool {

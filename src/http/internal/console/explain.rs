@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::language::Language;
 use super::page::explain::{self as page, ExplainRequest, Finding};
-use super::state::{Console, Turns};
+use super::state::{Console, ExplainQueue};
 use crate::credentials::Kind;
 use crate::directory::Directory;
 use crate::jssdk::explain::{self, Claim, Tickets};
@@ -37,7 +37,7 @@ pub(super) async fn post_form(
 ) -> Response {
     let (asked, found) = match asked {
         Ok(Form(asked)) => {
-            let found = look_into(&asked, &console.api.directory, &console.explaining).await;
+            let found = findings(&asked, &console.api.directory, &console.explain_queue).await;
             (asked, found)
         }
         Err(_) => (ExplainRequest::default(), vec![Finding::Unreadable]),
@@ -50,7 +50,7 @@ pub(super) async fn post_form(
 }
 
 /// The findings about the signing call, if there is one, then about the signature.
-async fn look_into(asked: &ExplainRequest, directory: &Directory, turns: &Turns) -> Vec<Finding> {
+async fn findings(asked: &ExplainRequest, directory: &Directory, queue: &ExplainQueue) -> Vec<Finding> {
     let mut work: Vec<Box<dyn FnOnce() -> Finding + Send>> = Vec::new();
     if !asked.request.trim().is_empty() {
         let (request, url) = (asked.request.clone(), asked.url.clone());
@@ -71,12 +71,12 @@ async fn look_into(asked: &ExplainRequest, directory: &Directory, turns: &Turns)
             Finding::Verdict(claim, verdict)
         }));
     }
-    let Some(turn) = turns.take().await else {
+    let Some(permits) = queue.wait().await else {
         return vec![Finding::Busy];
     };
     let found = tokio::task::spawn_blocking(move || {
-        let found = work.into_iter().map(|look| look()).collect();
-        drop(turn);
+        let found = work.into_iter().map(|job| job()).collect();
+        drop(permits);
         found
     });
     found.await.unwrap_or_else(|_| vec![Finding::Unreadable])

@@ -13,7 +13,6 @@ mod timeline;
 mod traffic;
 mod view;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,7 +29,7 @@ use view::View;
 
 use crate::http::text_of;
 use crate::settings;
-use crate::settings::values::HostPattern;
+use crate::settings::values::{HostPattern, host_ip};
 
 pub use state::Console;
 
@@ -105,9 +104,8 @@ fn may_be_reached(allowed: &[HostPattern]) -> impl Fn(&mut Request) -> Result<()
 }
 
 fn is_allowed(name: &str, allowed: &[HostPattern]) -> bool {
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     // Nobody else's page comes from an address, or from this machine.
-    bare.unwrap_or(name).parse::<IpAddr>().is_ok()
+    host_ip(name).is_some()
         || name.eq_ignore_ascii_case("localhost")
         || allowed.iter().any(|pattern| pattern.matches(name))
 }

@@ -22,7 +22,7 @@ pub struct Console {
     pub(super) api: Arc<Api>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
-    pub(super) explaining: Turns,
+    pub(super) explain_queue: ExplainQueue,
     pub(super) replicas: Arc<Replicas>,
     pub(super) started: Instant,
 }
@@ -40,7 +40,7 @@ impl Console {
             api,
             metrics,
             traffic: Traffic::default(),
-            explaining: Turns::default(),
+            explain_queue: ExplainQueue::default(),
             replicas,
             started: Instant::now(),
         });
@@ -69,29 +69,29 @@ impl Console {
     }
 }
 
-/// Whose turn it is to have a signature looked into. Each computes thousands of hashes, too slow for a thread that
-/// serves requests; and one at a time, since DNS look-ups and the local image store use the same few blocking threads.
-pub(super) struct Turns {
+/// Lets one request at a time explain a signature. Each computes thousands of hashes on a blocking thread, and DNS
+/// look-ups and the local image store need the same few threads.
+pub(super) struct ExplainQueue {
     places: Arc<Semaphore>,
-    turn: Arc<Semaphore>,
+    running: Arc<Semaphore>,
 }
 
-impl Default for Turns {
+impl Default for ExplainQueue {
     fn default() -> Self {
         Self {
-            // How many may be looked into or wait for that.
+            // Those that wait, and the one that runs.
             places: Arc::new(Semaphore::new(4)),
-            turn: Arc::new(Semaphore::new(1)),
+            running: Arc::new(Semaphore::new(1)),
         }
     }
 }
 
-impl Turns {
-    /// Waits for a turn, which lasts until both permits are dropped; `None` if too many wait already.
-    pub(super) async fn take(&self) -> Option<[OwnedSemaphorePermit; 2]> {
+impl ExplainQueue {
+    /// Waits until it may run, which it does until both permits are dropped; `None` if the queue is full.
+    pub(super) async fn wait(&self) -> Option<[OwnedSemaphorePermit; 2]> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         // The semaphore is never closed.
-        let turn = Arc::clone(&self.turn).acquire_owned().await.ok()?;
-        Some([place, turn])
+        let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
+        Some([place, running])
     }
 }

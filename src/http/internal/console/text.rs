@@ -19,12 +19,12 @@ texts! {
     UPDATED: "更新于 {}（北京时间）", "Updated {} (Beijing time)";
     PAUSE: "暂停", "Pause";
     RESUME: "继续", "Resume";
-    STALE: "连不上网关，以下是此前的状态。", "The gateway can't be reached; this is how it was before.";
+    STALE: "连不上网关，以下是此前的状态。", "The gateway can't be reached; this is its last known state.";
     REPLICA: "副本", "Replica";
     UPTIME: "已运行 {}", "up {}";
 
     STATE_FINE: "一切正常", "All is well";
-    STATE_FINE_MORE: "凭证有效，依赖的服务都在工作。", "Credentials are alive, and everything they depend on works.";
+    STATE_FINE_MORE: "凭证有效，依赖的服务都在工作。", "Credentials are valid, and everything they depend on works.";
     STATE_DEGRADED: "仍在服务，但需要看一下", "Serving, but something needs a look";
     STATE_DOWN: "无法服务", "Out of service";
 
@@ -36,24 +36,24 @@ texts! {
     PROBLEM_IMAGES: "最近的照片没有存进图片库。", "The image store did not take the latest photos.";
     PROBLEM_CALLS_SPENT: "{}：今天的 token 调用已到上限，北京时间零点前不再调用微信。", "{}: today's token calls are used up; WeChat is not called again before midnight in Beijing.";
     PROBLEM_CALLS_NEARLY: "{}：今天的 token 调用已超过上限的八成。", "{}: over 80 % of today's token calls are used up.";
-    PROBLEM_FOREIGN: "{}：过去 24 小时内，token 被别的系统作废过。", "{}: another system killed the token within the last 24 hours.";
+    PROBLEM_FOREIGN: "{}：过去 24 小时内，token 被别的系统作废过。", "{}: another system invalidated the token within the last 24 hours.";
     PROBLEMS_MORE: "以及另外 {} 个问题。", "And {} more problems.";
 
     ACCOUNTS: "账号与凭证", "Accounts";
     API_STABLE: "稳定版接口", "stable token API";
     API_CLASSIC: "普通接口", "classic token API";
-    ALIVE: "有效", "alive";
+    VALID: "有效", "valid";
     RETRYING: "续期失败", "renewal fails";
     NONE: "没有", "none";
     UNTIL: "后到期（{}）", "left, until {}";
     LIFE_BAR: "{} 的剩余寿命：{} %", "Life left of the {}: {} %";
     FINGERPRINT: "指纹", "Fingerprint";
     RENEWED_BY: "获取者", "Renewed by";
-    TAKEN_OVER: "自共享存储接管，{}", "taken over from the shared store at {}";
+    ADOPTED_AT: "自共享存储接管，{}", "adopted from the shared store at {}";
     NEXT_RENEWAL: "下次续期", "Next renewal";
     IN_SPAN: "{}后", "in {}";
     ANY_MOMENT: "马上", "any moment";
-    FETCHING: "正在获取，尚未拿到。", "Being fetched; none has come yet.";
+    FETCHING: "正在获取，尚未拿到。", "Being fetched; none has arrived yet.";
     FAILING_BECAUSE: "原因", "Reason";
     RETRY_IN: "{}后再试", "tried again in {}";
     WHAT_TO_DO: "怎么办", "What to do";
@@ -61,13 +61,13 @@ texts! {
     CALLS_OF: "{} / {}", "{} of {}";
     CALLS_UNLIMITED: "{}，不设上限", "{}, no limit set";
 
-    FOREIGN_TITLE: "token 被别的系统作废", "Another system kills your token";
-    FOREIGN_ONE: "{} 的 access_token 在过去 7 天里被作废 1 次，最近一次：{}。", "The access_token of {} was killed once in the last 7 days, at {}.";
-    FOREIGN_MANY: "{} 的 access_token 在过去 7 天里被作废 {} 次，最近一次：{}。", "The access_token of {} was killed {} times in the last 7 days, last at {}.";
-    FOREIGN_WHY: "某个系统用同一个 AppSecret 自己取了 token，于是网关手里的那个提前失效。网关已换上新的，但双方会一直互相顶掉。", "Some system fetched a token of its own with the same AppSecret, which ended the gateway's before its time. The gateway has got another one, but the two will go on killing each other's.";
+    FOREIGN_TITLE: "token 被别的系统作废", "Another system invalidates your token";
+    FOREIGN_ONE: "{} 的 access_token 在过去 7 天里被作废 1 次，最近一次：{}。", "The access_token of {} was invalidated once in the last 7 days, at {}.";
+    FOREIGN_MANY: "{} 的 access_token 在过去 7 天里被作废 {} 次，最近一次：{}。", "The access_token of {} was invalidated {} times in the last 7 days, last at {}.";
+    FOREIGN_WHY: "某个系统用同一个 AppSecret 自己取了 token，于是网关手里的那个提前失效。网关已换上新的，但双方会一直互相顶掉。", "Some system fetched a token of its own with the same AppSecret, which invalidated the gateway's. The gateway has obtained another one, but the two will go on invalidating each other's.";
     FOREIGN_FIND: "找到它：对照下面的时间，看哪个系统在那时取过 token。", "Find it: see which system fetched a token at the times below.";
     FOREIGN_ASK: "让它改用本网关：把它的接口地址换成网关内部监听的地址，其余代码不变；在 internal.clients 里给它一个自己的密钥。", "Let it ask wxgate: change its base URL to this internal listener's, and nothing else; give it a secret of its own in internal.clients.";
-    FOREIGN_RESET: "找不到，或改不了：在微信后台重置 AppSecret，只交给 wxgate。", "Can't be found, or changed? Reset the AppSecret in WeChat's console and give it to wxgate alone.";
+    FOREIGN_RESET: "找不到，或改不了：在微信后台重置 AppSecret，只交给 wxgate。", "If it can't be found or changed: reset the AppSecret in WeChat's console and give the new one to wxgate alone.";
     FOREIGN_LOST: "离到期还有 {}", "{} before its end";
 
     DEPENDENCIES: "依赖的服务", "Dependencies";
@@ -88,7 +88,7 @@ texts! {
 
     REPLICAS: "副本", "Replicas";
     REPLICA_OWN: "本副本", "this one";
-    REPLICAS_UNREAD: "现在读不到别的副本：它们的标记在 Redis 里。", "The others can't be seen now: their marks are in Redis.";
+    REPLICAS_UNREAD: "现在读不到别的副本：它们的标记在 Redis 里。", "The other replicas can't be listed now: their marks are in Redis.";
 
     TRAFFIC: "流量", "Traffic";
     TRAFFIC_MORE: "本副本自启动以来；曲线为近一小时每分钟的次数。", "This replica since it started; the charts are per minute over the last hour.";
@@ -124,9 +124,9 @@ texts! {
     EVENT_ADOPTED: "接管", "adopted";
     EVENT_HANDED_OUT: "发放", "handed out";
     EVENT_REJECTED: "被微信拒绝", "rejected by WeChat";
-    EVENT_FOREIGN: "被别的系统作废", "killed by another system";
+    EVENT_FOREIGN: "被别的系统作废", "invalidated by another system";
     EVENT_FAILED: "获取失败", "renewal failed";
-    ADOPTED_MORE: "由别的副本或旧服务获取", "another replica or service had got it";
+    ADOPTED_MORE: "由别的副本或旧服务获取", "obtained by another replica or service";
     HANDED_TO: "给 {}", "to {}";
     VALID_FOR: "有效 {}", "for {}";
     REFUSED_WITH: "微信返回 errcode {}", "WeChat answered errcode {}";

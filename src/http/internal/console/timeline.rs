@@ -9,7 +9,7 @@ use crate::credentials::{Event, JournalEntry};
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) app_id: String,
-    /// The event; `None` if it is unknown, as one written by a newer replica.
+    /// `None` if this version does not know the event: a newer replica may have written it.
     pub(super) event: Option<Event>,
     pub(super) noted: JournalEntry,
 }
@@ -33,20 +33,13 @@ impl Entry {
     /// True if this repeats what `newer` says, so that one line can show both.
     fn continues(&self, newer: &Self) -> bool {
         let is_unique = self.is_from_wechat() || self.event == Some(Event::ForeignInvalidation);
-        let what = |entry: &Self| {
-            let JournalEntry {
-                event,
-                kind,
-                errcode,
-                client,
-                address,
-                reason,
-                ..
-            } = entry.noted.clone();
-            let (day, _) = time::beijing(entry.noted.time);
-            (entry.app_id.clone(), event, kind, errcode, client, address, reason, day)
-        };
-        !is_unique && what(self) == what(newer)
+        let (own, other) = (&self.noted, &newer.noted);
+        let day = |entry: &JournalEntry| time::beijing(entry.time).0;
+        !is_unique
+            && self.app_id == newer.app_id
+            && (&own.event, &own.kind, own.errcode) == (&other.event, &other.kind, other.errcode)
+            && (&own.client, own.address, &own.reason) == (&other.client, other.address, &other.reason)
+            && day(own) == day(other)
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct View {
     pub(super) journal_read: bool,
     /// This process's name, as in the journal.
     pub(super) replica: String,
-    /// All that live; `None` if the shared store can't be read.
+    /// All running replicas; `None` if the shared store can't be read.
     pub(super) replicas: Option<Vec<Replica>>,
     pub(super) uptime: Duration,
     /// Whether `internal.operator_key` is set.
@@ -53,7 +53,7 @@ pub(super) enum State {
     Down,
 }
 
-/// A problem that an operator should look at: its text, and what that is filled with.
+/// A problem that an operator should look at: its text, and the values of its placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem(pub(super) Words, pub(super) Vec<String>);
 
@@ -94,7 +94,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Entries of the journals that are read, divided among the accounts.
 const ENTRIES: usize = 20_000;
-/// The share of one account.
+/// How many of them one account gets.
 const SHARE: RangeInclusive<usize> = 50..=400;
 
 /// Journals that are read at once. More would keep Redis from other commands.
@@ -176,9 +176,9 @@ impl View {
     /// Determines the problems, and from them the state of the whole.
     pub(super) fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
-        let mut add = |is_so: bool, text: Words, names: &[&str]| {
+        let mut add = |exists: bool, text: Words, names: &[&str]| {
             let problem = || Problem(text, names.iter().copied().map(str::to_owned).collect());
-            problems.extend(is_so.then(problem));
+            problems.extend(exists.then(problem));
         };
         // What concerns all accounts comes first, since only the first are shown.
         add(draining, text::PROBLEM_DRAINING, &[]);
@@ -200,7 +200,7 @@ impl View {
             let nearly = limit > 0 && !spent && calls * 10 >= limit * 8;
             add(nearly, text::PROBLEM_CALLS_NEARLY, &[app_id]);
         }
-        // As `/readyz` says: what is last is the ticket, if pages are signed.
+        // As in `/readyz`: the last credential is the ticket, if the account signs pages.
         let serves = |account: &AccountView| account.credentials.last().is_some_and(|last| last.held.is_some());
         self.state = if draining || !self.accounts.iter().any(serves) {
             State::Down

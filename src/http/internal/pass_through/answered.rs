@@ -17,8 +17,9 @@ use crate::wechat::TokenRejection;
 pub(super) struct Answered {
     status: StatusCode,
     headers: HeaderMap,
-    /// What has been read of the body, and the rest.
+    /// What has been read of the body.
     head: BytesMut,
+    /// What has not; `None` once the body has ended.
     rest: Option<BoxStream<'static, Result<Bytes, ReadError>>>,
 }
 

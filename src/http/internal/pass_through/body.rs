@@ -25,17 +25,17 @@ const MAX_CHUNKED: usize = 20 * 1024 * 1024;
 /// How much of a body is read though it is refused. Many clients read no answer before all of their body is sent.
 const MAX_DRAINED: usize = MAX_CHUNKED;
 
-/// The longest that a body may take to be gathered. It holds its place in `internal.proxy_buffer` meanwhile.
-const GATHERING: Duration = Duration::from_mins(5);
+/// The longest that a body may take to be gathered. It holds its share of `internal.proxy_buffer` meanwhile.
+const GATHER_LIMIT: Duration = Duration::from_mins(5);
 
 /// When a caller is to try again if `internal.proxy_buffer` is full.
-const FULL_FOR: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A request's body.
 pub(super) struct Received {
     pub(super) body: CallBody,
-    /// Its place in `internal.proxy_buffer`.
-    _place: Option<OwnedSemaphorePermit>,
+    /// Its share of `internal.proxy_buffer`.
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a body can't be gathered.
@@ -61,14 +61,14 @@ impl Internal {
         } else {
             return Ok(Received {
                 body: CallBody::Stream(stream.map_err(io::Error::other).boxed(), length),
-                _place: None,
+                _share: None,
             });
         };
         let gathered = gather_in_time(stream, limit, &self.proxy_buffer, self.wechat.stall_limit()).await;
-        let (whole, place) = gathered.map_err(|problem| self.refuse_body(&problem))?;
+        let (whole, share) = gathered.map_err(|problem| self.refuse_body(&problem))?;
         Ok(Received {
             body: CallBody::Whole(whole),
-            _place: place,
+            _share: share,
         })
     }
 
@@ -80,7 +80,7 @@ impl Internal {
             Problem::BufferFull => {
                 let why = "internal.proxy_buffer is full; send this call again later";
                 let refusal = Refusal::new(-1, why).with_status(StatusCode::SERVICE_UNAVAILABLE);
-                self.refuse("proxy_buffer_full", refusal.with_retry_after(FULL_FOR))
+                self.refuse("proxy_buffer_full", refusal.with_retry_after(RETRY_AFTER))
             }
             Problem::Incomplete => {
                 let why = "the request's body broke off, or stopped arriving";
@@ -96,20 +96,20 @@ impl Internal {
     }
 }
 
-/// A body in one piece, and its place in the buffer.
+/// A body in one piece, and its share of the buffer.
 type Gathered = Result<(Bytes, Option<OwnedSemaphorePermit>), Problem>;
 
 async fn gather_in_time(stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
-    let gathered = timeout(GATHERING, gather(stream, limit, buffer, stall)).await;
+    let gathered = timeout(GATHER_LIMIT, gather(stream, limit, buffer, stall)).await;
     gathered.unwrap_or(Err(Problem::Incomplete))
 }
 
 /// The whole body, copied into one piece: chunks of a few bytes would hold the buffers that they were read into.
 async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
-    let (mut whole, mut place) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
+    let (mut whole, mut share) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
     let problem = loop {
         let chunk = match timeout(stall, stream.next()).await {
-            Ok(None) => return Ok((whole.freeze(), place)),
+            Ok(None) => return Ok((whole.freeze(), share)),
             Ok(Some(Ok(chunk))) => chunk,
             Ok(Some(Err(_))) | Err(_) => return Err(Problem::Incomplete),
         };
@@ -120,13 +120,13 @@ async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore
         let Ok(more) = Arc::clone(buffer).try_acquire_many_owned(more) else {
             break Problem::BufferFull;
         };
-        match &mut place {
-            Some(place) => place.merge(more),
-            None => place = Some(more),
+        match &mut share {
+            Some(share) => share.merge(more),
+            None => share = Some(more),
         }
         whole.extend_from_slice(&chunk);
     };
-    drop((whole, place));
+    drop((whole, share));
     drain(stream, stall).await;
     Err(problem)
 }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn place_in_the_buffer_is_free_again_after_five_minutes() {
+    async fn share_of_the_buffer_is_free_again_after_five_minutes() {
         let buffer = Arc::new(Semaphore::new(1000));
         let gathered = gather_in_time(dripping(10, Duration::from_secs(4)), 100, &buffer, STALL).await;
         assert_eq!(gathered.as_ref().unwrap().0.len(), 10);

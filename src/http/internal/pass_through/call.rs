@@ -72,10 +72,10 @@ impl<'a> ProxiedCall<'a> {
         !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
     }
 
-    /// Replaces the token in the query, if that is to be done.
+    /// Replaces the token in the query, if it is a former one of ours.
     pub(super) async fn replace_token_in_query(&mut self) -> Result<(), Refusal> {
         if let Some(token) = &self.token
-            && let Some(current) = self.current_in_place_of(token).await?
+            && let Some(current) = self.replacement_for(token).await?
         {
             self.set_token(current);
         }
@@ -89,13 +89,13 @@ impl<'a> ProxiedCall<'a> {
         self.token = Some(token);
     }
 
-    /// Replaces the token in the form that is posted, if there is none in the query.
+    /// The same in the form that is posted, if there is no token in the query.
     pub(super) async fn replace_token_in_form(&self, body: &mut Bytes) -> Result<(), Refusal> {
         if self.posts_form()
             && !self.has_token()
             && let Ok(form) = str::from_utf8(body)
             && let Some(token) = token_of(&self.head.path, form)
-            && let Some(current) = self.current_in_place_of(&token).await?
+            && let Some(current) = self.replacement_for(&token).await?
         {
             *body = parameters::replaced(form, ACCESS_TOKEN, &current).into();
         }
@@ -106,7 +106,8 @@ impl<'a> ProxiedCall<'a> {
         media_type(&self.head.headers) == "application/x-www-form-urlencoded"
     }
 
-    async fn current_in_place_of(&self, token: &Secret) -> Result<Option<Secret>, Refusal> {
+    /// The current token, if `token` is a former one of ours.
+    async fn replacement_for(&self, token: &Secret) -> Result<Option<Secret>, Refusal> {
         let Some((account, Ours::Former)) = self.internal.owner_of(token).await else {
             return Ok(None);
         };
@@ -122,14 +123,14 @@ impl<'a> ProxiedCall<'a> {
     }
 
     pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
-        let again = match &received.body {
+        let kept = match &received.body {
             CallBody::Whole(whole) => Some(whole.clone()),
             CallBody::Stream(..) => None,
         };
         let mut answer = self.call(received.body).await?;
         for _ in 0..MAX_RETRIES {
             let renewed = self.replace_token(answer.rejection()).await;
-            let (Some(token), Some(whole)) = (renewed, &again) else {
+            let (Some(token), Some(whole)) = (renewed, &kept) else {
                 return Ok(answer.into_response());
             };
             tracing::info!(

@@ -36,14 +36,14 @@ const PRIVATE: [&str; 25] = [
     "accept-encoding",
 ];
 
-/// How the names of others begin.
-const FAMILIES: [&str; 3] = ["x-forwarded", "x_forwarded", "x-b3-"];
+/// Prefixes of the names of further private headers.
+const PRIVATE_PREFIXES: [&str; 3] = ["x-forwarded", "x_forwarded", "x-b3-"];
 
 /// The headers of a call that go to WeChat.
 pub(super) fn of_call(headers: &HeaderMap) -> HeaderMap {
     let is_private = |name: &str| {
-        let of_a_family = |family: &str| name.starts_with(family);
-        PRIVATE.contains(&name) || PROPAGATED.contains(&name) || FAMILIES.into_iter().any(of_a_family)
+        let has_prefix = PRIVATE_PREFIXES.into_iter().any(|prefix| name.starts_with(prefix));
+        has_prefix || PRIVATE.contains(&name) || PROPAGATED.contains(&name)
     };
     let passed = end_to_end(headers).filter(|(name, _)| !is_private(name.as_str()));
     passed.collect()

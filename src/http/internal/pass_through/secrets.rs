@@ -13,7 +13,7 @@ use crate::http::internal::clients::TokenClient;
 use crate::secret::Secret;
 use crate::wechat::CallBody;
 
-/// What they call the secret.
+/// The names of the parameter that holds the secret.
 const NAMES: [&str; 2] = ["secret", "appsecret"];
 
 /// A body whose fields can be read and exchanged.

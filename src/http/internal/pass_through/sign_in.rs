@@ -10,7 +10,7 @@ use crate::http::internal::clients::TokenClient;
 use crate::http::public::bearer;
 use crate::secret::Secret;
 
-/// Names the account.
+/// The header that names the account.
 const APP_ID: &str = "x-wx-appid";
 
 impl Internal {

@@ -1,6 +1,6 @@
 //! Which requests may be passed at all: their host, their path.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -15,6 +15,7 @@ use crate::http::internal::answer::Refusal;
 use crate::http::internal::spelling::{STABLE_TOKEN, TOKEN};
 use crate::http::serve::LocalAddress;
 use crate::settings::Settings;
+use crate::settings::values::host_ip;
 use crate::wechat::ApiPath;
 
 /// True if `uri` names no host, or one for which this listener answers requests in absolute form, as a forward proxy
@@ -36,9 +37,8 @@ fn is_ours(uri: &Uri, local: Option<&LocalAddress>, settings: &Settings) -> bool
 
 /// True if `host` and `port` are those of the listener's address that the connection came to.
 fn is_own(host: &str, port: u16, local: SocketAddr) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = local.ip().to_canonical();
-    let is_ip = bare.parse::<IpAddr>().is_ok_and(|named| named.to_canonical() == ip);
+    let is_ip = host_ip(host).is_some_and(|named| named.to_canonical() == ip);
     let is_host = is_ip || ip.is_loopback() && host.eq_ignore_ascii_case("localhost");
     is_host && port == local.port()
 }

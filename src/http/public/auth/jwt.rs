@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::key_set::KeySet;
 use super::{bearer, only, refused};
 use crate::http::ApiError;
-use crate::settings::resolved::JwtKeys;
+use crate::settings::resolved::{self, JwtKeys};
 use crate::settings::values::Origin;
 use crate::settings::{Auth, Settings, UnusableSetting};
 
@@ -18,64 +18,51 @@ use crate::settings::{Auth, Settings, UnusableSetting};
 const LEEWAY: u64 = 30;
 
 /// Checks the token of a request.
-#[derive(Clone)]
-pub struct JwtVerifier {
-    pub(super) keys: Keys,
+pub(super) struct JwtVerifier {
+    /// The keys that the login publishes, with `auth.jwt_jwks_url`.
+    pub(super) published: Option<Arc<KeySet>>,
     validation: Validation,
     cookie: Option<TokenCookie>,
 }
 
-/// What a token may be signed with.
-#[derive(Clone)]
-pub(super) enum Keys {
-    /// One key, from the settings.
-    Fixed(DecodingKey),
-    /// The keys that the issuer publishes.
-    Published(Arc<KeySet>),
-}
-
 impl JwtVerifier {
-    pub(super) fn new(keys: &JwtKeys, settings: &Settings) -> Result<Self, UnusableSetting> {
+    pub(super) fn new(settings: &Settings) -> Result<Self, UnusableSetting> {
         let auth = &settings.auth;
         let cookie = |name: &str| TokenCookie {
             name: name.to_owned(),
             origins: settings.server.cors_allowed_origins.clone(),
         };
+        let published = match &settings.resolved.auth {
+            resolved::Auth::Jwt(JwtKeys::Published(url)) => {
+                let keys = KeySet::new(url, auth.jwt_algorithm, &settings.http_client)?;
+                Some(Arc::new(keys))
+            }
+            _ => None,
+        };
         Ok(Self {
-            keys: match keys {
-                JwtKeys::Fixed(key) => Keys::Fixed(key.clone()),
-                JwtKeys::Published(url) => {
-                    let keys = KeySet::new(url, auth.jwt_algorithm, &settings.http_client)?;
-                    Keys::Published(Arc::new(keys))
-                }
-            },
+            published,
             validation: validation(auth),
             cookie: auth.jwt_cookie.name().map(cookie),
         })
     }
 
-    /// The same with this key, if it is a fixed one.
-    pub(super) fn with_key_of(&self, keys: &JwtKeys) -> Self {
-        let mut verifier = self.clone();
-        if let JwtKeys::Fixed(key) = keys {
-            verifier.keys = Keys::Fixed(key.clone());
-        }
-        verifier
-    }
-
-    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Checks the token against `keys`.
+    pub(super) async fn check(&self, headers: &HeaderMap, keys: &JwtKeys) -> Result<(), ApiError> {
         let token = self.token(headers)?;
-        match &self.keys {
-            Keys::Fixed(key) => self.verify(token, key),
-            Keys::Published(keys) => {
-                let header = decode_header(token).map_err(|error| invalid(&error))?;
-                // Without this, anybody could make us ask for keys.
-                if !self.validation.algorithms.contains(&header.alg) {
-                    return Err(refused("the token is not valid"));
-                }
-                self.verify(token, &keys.find(header.kid.as_deref()).await?)
-            }
+        let published = match keys {
+            JwtKeys::Fixed(key) => return self.verify(token, key),
+            // Always there: `new` saw the same address.
+            JwtKeys::Published(_) => self
+                .published
+                .as_ref()
+                .ok_or_else(|| refused("the token is not valid"))?,
+        };
+        let header = decode_header(token).map_err(|error| invalid(&error))?;
+        // Without this, anybody could make the gateway fetch keys.
+        if !self.validation.algorithms.contains(&header.alg) {
+            return Err(refused("the token is not valid"));
         }
+        self.verify(token, &published.find(header.kid.as_deref()).await?)
     }
 
     /// The token of the request: the bearer token, else that of the cookie.
@@ -132,7 +119,6 @@ fn validation(auth: &Auth) -> Validation {
 
 /// The cookie that may hold the token. A browser sends cookies with every page's requests, so the request has to come
 /// from a page of ours: otherwise any page could upload as the user who opens it.
-#[derive(Clone)]
 struct TokenCookie {
     name: String,
     /// The origins whose pages may use it, besides the request's own host.

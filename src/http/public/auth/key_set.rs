@@ -24,10 +24,9 @@ use crate::single_flight::SingleFlight;
 
 /// How often keys are fetched.
 struct Pace {
-    /// While nothing else makes us, so that a key that was withdrawn is not accepted for long.
+    /// The interval of fetches that no token causes, so that a withdrawn key is not accepted for long.
     refresh: Duration,
-    /// The least time between two fetches after the first. Tokens with a made-up `kid` must not become requests to the
-    /// login.
+    /// The least time between two fetches after the first, so that tokens with a made-up `kid` can't flood the login.
     pause: Duration,
 }
 
@@ -209,7 +208,7 @@ impl KeySet {
     }
 }
 
-/// A key set, before its keys are looked at.
+/// A key set, before its keys are parsed.
 #[derive(Deserialize)]
 struct Set {
     keys: Vec<Value>,

@@ -10,52 +10,37 @@ use http::{HeaderMap, HeaderName, header};
 use super::headers::X_API_KEY;
 use crate::http::{ApiError, Code};
 use crate::secret::Secret;
-use crate::settings::{Settings, UnusableSetting, resolved};
-use jwt::{JwtVerifier, Keys};
+use crate::settings::{CurrentSettings, UnusableSetting, resolved};
+use jwt::JwtVerifier;
 
 pub(crate) use key_set::KeySet;
 
-/// How callers of the upload route are authenticated.
-#[derive(Clone)]
-pub enum Auth {
-    Open,
-    ApiKey(Vec<Secret>),
-    Jwt(Box<JwtVerifier>),
+/// Authenticates callers of the upload route. Keys are read from the settings in use each time, since they may be
+/// replaced.
+pub struct Auth {
+    settings: CurrentSettings,
+    jwt: JwtVerifier,
 }
 
 impl Auth {
-    pub fn new(settings: &Settings) -> Result<Self, UnusableSetting> {
-        Ok(match &settings.resolved.auth {
-            resolved::Auth::None => Self::Open,
-            resolved::Auth::ApiKeys(keys) => Self::ApiKey(keys.clone()),
-            resolved::Auth::Jwt(keys) => Self::Jwt(Box::new(JwtVerifier::new(keys, settings)?)),
+    pub fn new(settings: &CurrentSettings) -> Result<Self, UnusableSetting> {
+        Ok(Self {
+            jwt: JwtVerifier::new(&settings.load())?,
+            settings: Arc::clone(settings),
         })
     }
 
-    /// The same with the keys of `auth`, which are all that ever changes. Published keys are no secrets, and are kept.
-    pub fn with_secrets_of(&self, auth: &resolved::Auth) -> Self {
-        match (self, auth) {
-            (Self::ApiKey(_), resolved::Auth::ApiKeys(keys)) => Self::ApiKey(keys.clone()),
-            (Self::Jwt(verifier), resolved::Auth::Jwt(keys)) => Self::Jwt(Box::new(verifier.with_key_of(keys))),
-            _ => self.clone(),
-        }
-    }
-
-    /// The published keys that tokens are verified with, if they are published.
+    /// The keys that the login publishes, if tokens are verified with these.
     pub(crate) fn key_set(&self) -> Option<&Arc<KeySet>> {
-        let Self::Jwt(verifier) = self else { return None };
-        match &verifier.keys {
-            Keys::Fixed(_) => None,
-            Keys::Published(keys) => Some(keys),
-        }
+        self.jwt.published.as_ref()
     }
 
     /// Lets the caller with these headers pass, or says what it should have sent.
     pub async fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        match self {
-            Self::Open => Ok(()),
-            Self::ApiKey(keys) => check_key(keys, headers),
-            Self::Jwt(verifier) => verifier.check(headers).await,
+        match &self.settings.load_full().resolved.auth {
+            resolved::Auth::None => Ok(()),
+            resolved::Auth::ApiKeys(keys) => check_key(keys, headers),
+            resolved::Auth::Jwt(keys) => self.jwt.check(headers, keys).await,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Wanted {
     Nothing,
     /// It wants another state of the picture than there is.
     Changed,
-    /// A range behind the end.
+    /// A range that begins behind the end.
     Beyond,
 }
 
@@ -39,7 +39,7 @@ impl Content {
         }
     }
 
-    /// The headers by which it can be asked for again.
+    /// The headers that conditional requests refer to.
     pub(super) fn validators(&self) -> [(HeaderName, String); 2] {
         let modified = httpdate::fmt_http_date(self.modified);
         [(header::ETAG, self.etag.clone()), (header::LAST_MODIFIED, modified)]
@@ -74,8 +74,8 @@ impl Content {
         let lists = headers.get_all(name).into_iter().filter_map(|list| list.to_str().ok());
         let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
         tags.any(|tag| {
-            let strong = tag.strip_prefix("W/").filter(|_| weak);
-            tag == "*" || strong.unwrap_or(tag) == self.etag
+            let opaque = tag.strip_prefix("W/").filter(|_| weak);
+            tag == "*" || opaque.unwrap_or(tag) == self.etag
         })
     }
 

@@ -36,7 +36,7 @@ fn one(account: &AccountView, calls_limit: u64, loc: Localizer) -> Markup {
 
 fn credential_view(credential: &CredentialView, loc: Localizer) -> Markup {
     let (class, word) = match (&credential.held, &credential.failing) {
-        (Some(_), None) => ("good", text::ALIVE),
+        (Some(_), None) => ("good", text::VALID),
         (Some(_), Some(_)) => ("warn", text::RETRYING),
         (None, _) => ("bad", text::NONE),
     };
@@ -71,7 +71,7 @@ fn held_view(held: &Held, kind: &str, class: &str, loc: Localizer) -> Markup {
             dd {
                 @match &held.origin {
                     Some((replica, at)) => { code { (replica) } " · " (loc.time(*at)) }
-                    None => (loc.format(text::TAKEN_OVER, &[&time::short(held.since, loc.now)])),
+                    None => (loc.format(text::ADOPTED_AT, &[&time::short(held.since, loc.now)])),
                 }
             }
             dt { (loc.text(text::NEXT_RENEWAL)) }

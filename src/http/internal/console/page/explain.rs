@@ -27,11 +27,11 @@ pub struct ExplainRequest {
     pub app_id: String,
 }
 
-/// A result shown above the form.
+/// A result that is shown above the form.
 pub enum Finding {
     /// The form could not be parsed.
     Unreadable,
-    /// Too many are being looked into.
+    /// The queue is full.
     Busy,
     /// A field is invalid.
     Problem(ClaimProblem),
@@ -39,7 +39,7 @@ pub enum Finding {
     NoTicket,
     /// The signing call was compared with the page.
     Compared(Comparison),
-    /// The signature was looked into.
+    /// The signature was explained, or could not be.
     Verdict(Claim, Verdict),
 }
 
@@ -171,15 +171,13 @@ fn answer(found: &Finding, loc: Localizer) -> Markup {
 }
 
 fn explained(claim: &Claim, mistakes: &[&Mistake], signed: &Signed, loc: Localizer) -> Markup {
-    let mut cures: Vec<Words> = mistakes.iter().map(|mistake| mistake.cure).collect();
-    cures.dedup();
     banner(
         "warn",
         loc.text(text::EXPLAIN_FOUND),
         &html! {
             (list(mistakes.iter().map(|mistake| mistake.what), loc))
             p { strong { (loc.text(text::WHAT_TO_DO)) } }
-            (list(cures, loc))
+            (list(explain::cures(mistakes), loc))
             dl {
                 dt { (loc.text(text::EXPLAIN_SIGNED)) }
                 dd { code { (signed.without_ticket()) } }

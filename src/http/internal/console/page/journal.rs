@@ -15,7 +15,7 @@ pub(super) fn foreign(view: &View, loc: Localizer) -> Markup {
     if view.foreign.is_empty() {
         return Markup::default();
     }
-    let (_, _, path) = look(Some(Event::ForeignInvalidation));
+    let (_, _, path) = appearance(Some(Event::ForeignInvalidation));
     html! {
         section #foreign.foreign aria-labelledby="foreign-title" {
             h2 #foreign-title { (icon(path)) (loc.text(text::FOREIGN_TITLE)) }
@@ -86,7 +86,7 @@ fn day_name(line: &Line, loc: Localizer) -> String {
 fn line_view(line: &Line, many_accounts: bool, loc: Localizer) -> Markup {
     let (entry, noted) = (&line.entry, &line.entry.noted);
     let (_, clock) = time::beijing(noted.time);
-    let (name, class, path) = look(entry.event);
+    let (name, class, path) = appearance(entry.event);
     html! {
         li class=(class) {
             time datetime=(time::machine(noted.time)) { (clock) }
@@ -138,8 +138,8 @@ fn fact(entry: &Entry, loc: Localizer) -> Option<String> {
     }
 }
 
-/// An event's name, its class, and the path of its icon; none has a name in an entry of a newer version.
-fn look(event: Option<Event>) -> (Option<Words>, &'static str, &'static str) {
+/// An event's name, its CSS class, and the path of its icon. An event that this version does not know has no name.
+fn appearance(event: Option<Event>) -> (Option<Words>, &'static str, &'static str) {
     let (name, class, path) = match event {
         None => return (None, "calm", "M7.5 8h1"),
         Some(Event::Issued) => (text::EVENT_ISSUED, "good", "M8 3v10M3 8h10"),

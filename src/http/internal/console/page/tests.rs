@@ -93,7 +93,7 @@ fn healthy_gateway_is_shown_as_healthy() {
     assert_eq!(view.state, State::Fine);
     for language in BOTH {
         let page = html(&view, language);
-        for text in [text::STATE_FINE, text::ALIVE, text::JOURNAL_EMPTY, text::OPERATOR_MORE] {
+        for text in [text::STATE_FINE, text::VALID, text::JOURNAL_EMPTY, text::OPERATOR_MORE] {
             assert!(page.contains(language.text(text)), "{page}");
         }
         assert!(page.contains(&format!("<html lang=\"{}\"", language.tag())));

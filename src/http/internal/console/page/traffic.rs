@@ -23,8 +23,8 @@ pub(super) fn dependencies(view: &View, loc: Localizer) -> Markup {
             h2 #dependencies-title { (loc.text(text::DEPENDENCIES)) }
             ul {
                 (store(view, loc))
-                (called(loc.text(text::WECHAT), None, view.wechat, loc))
-                (called(loc.text(text::IMAGE_STORE), Some(loc.text(backend)), *images, loc))
+                (dependency(loc.text(text::WECHAT), None, view.wechat, loc))
+                (dependency(loc.text(text::IMAGE_STORE), Some(loc.text(backend)), *images, loc))
             }
         }
     }
@@ -48,7 +48,7 @@ fn store(view: &View, loc: Localizer) -> Markup {
 }
 
 /// A dependency whose state is derived from recent calls to it.
-fn called(name: &str, what: Option<&str>, recent: Recent, loc: Localizer) -> Markup {
+fn dependency(name: &str, what: Option<&str>, recent: Recent, loc: Localizer) -> Markup {
     let (class, word) = match recent.working {
         None => ("idle", text::QUIET),
         Some(working) => up_or_down(working),

@@ -12,16 +12,15 @@ use super::fault::{Fault, Rule};
 pub struct RuleId(pub(super) u64);
 
 #[derive(Default)]
-pub(super) struct Switchboard {
+pub(super) struct ActiveRules {
     entries: Vec<Entry>,
     last_id: u64,
 }
 
 struct Entry {
-    id: RuleId,
-    rule: Rule,
+    state: RuleState,
+    /// How many calls it has covered, those that it skipped included.
     seen: u64,
-    hits: u64,
     released: CancellationToken,
     /// Releases what [`Fault::Hold`] holds when the entry is dropped.
     _release: DropGuard,
@@ -41,7 +40,7 @@ pub struct RuleState {
 
 /// The faults to apply to one call.
 #[derive(Debug, Default)]
-pub(super) struct Strike {
+pub(super) struct CallFaults {
     pub(super) faults: Vec<Fault>,
     /// Cancelled when the rule is removed.
     pub(super) released: CancellationToken,
@@ -50,27 +49,26 @@ pub(super) struct Strike {
 /// Above this many rules, those that are used up are dropped.
 const KEPT: usize = 256;
 
-impl Switchboard {
+impl ActiveRules {
     pub(super) fn add(&mut self, rule: Rule) -> RuleId {
         if self.entries.len() >= KEPT {
             self.entries.retain(Entry::has_hits_left);
         }
         self.last_id += 1;
         let released = CancellationToken::new();
+        let id = RuleId(self.last_id);
         self.entries.push(Entry {
-            id: RuleId(self.last_id),
-            rule,
+            state: RuleState { id, rule, hits: 0 },
             seen: 0,
-            hits: 0,
             _release: released.clone().drop_guard(),
             released,
         });
-        RuleId(self.last_id)
+        id
     }
 
     pub(super) fn remove(&mut self, id: RuleId) -> bool {
         let before = self.entries.len();
-        self.entries.retain(|entry| entry.id != id);
+        self.entries.retain(|entry| entry.state.id != id);
         self.entries.len() < before
     }
 
@@ -78,37 +76,33 @@ impl Switchboard {
         self.entries.clear();
     }
 
-    pub(super) fn rules(&self) -> Vec<RuleState> {
-        let state = |entry: &Entry| RuleState {
-            id: entry.id,
-            rule: entry.rule.clone(),
-            hits: entry.hits,
-        };
-        self.entries.iter().map(state).collect()
+    pub(super) fn states(&self) -> Vec<RuleState> {
+        self.entries.iter().map(|entry| entry.state.clone()).collect()
     }
 
     /// The faults for this call: those of the first rule that covers it, has skipped enough calls, and is not used up.
-    pub(super) fn strike(&mut self, api: Api, app_id: Option<&str>, media_id: &str) -> Strike {
+    pub(super) fn faults_for(&mut self, api: Api, app_id: Option<&str>, media_id: &str) -> CallFaults {
         for entry in &mut self.entries {
-            if !entry.has_hits_left() || !entry.rule.covers(api, app_id, media_id) {
+            if !entry.has_hits_left() || !entry.state.rule.covers(api, app_id, media_id) {
                 continue;
             }
             entry.seen += 1;
-            if entry.seen > entry.rule.skip {
-                entry.hits += 1;
-                return Strike {
-                    faults: entry.rule.faults.clone(),
+            if entry.seen > entry.state.rule.skip {
+                entry.state.hits += 1;
+                return CallFaults {
+                    faults: entry.state.rule.faults.clone(),
                     released: entry.released.clone(),
                 };
             }
         }
-        Strike::default()
+        CallFaults::default()
     }
 }
 
 impl Entry {
     fn has_hits_left(&self) -> bool {
-        self.rule.times.is_none_or(|times| self.hits < times)
+        let RuleState { rule, hits, .. } = &self.state;
+        rule.times.is_none_or(|times| *hits < times)
     }
 }
 
@@ -125,8 +119,8 @@ mod tests {
     use super::*;
     use crate::account::AppId;
 
-    fn code(board: &mut Switchboard, api: Api) -> i64 {
-        match board.strike(api, Some("wx1"), "m1").faults.as_slice() {
+    fn code(rules: &mut ActiveRules, api: Api) -> i64 {
+        match rules.faults_for(api, Some("wx1"), "m1").faults.as_slice() {
             [Fault::Errcode { code, .. }] => *code,
             [] => 0,
             other => panic!("{other:?}"),
@@ -135,39 +129,39 @@ mod tests {
 
     #[test]
     fn rules_apply_in_turn_until_used_up() {
-        let mut board = Switchboard::default();
-        board.add(Fault::errcode(1).on(Api::Token).times(2));
-        board.add(Fault::errcode(2).on(Api::Token).once().after(1));
-        let forever = board.add(Fault::errcode(3).on(Api::Token));
-        let codes: Vec<i64> = (0..6).map(|_| code(&mut board, Api::Token)).collect();
+        let mut rules = ActiveRules::default();
+        rules.add(Fault::errcode(1).on(Api::Token).times(2));
+        rules.add(Fault::errcode(2).on(Api::Token).once().after(1));
+        let forever = rules.add(Fault::errcode(3).on(Api::Token));
+        let codes: Vec<i64> = (0..6).map(|_| code(&mut rules, Api::Token)).collect();
         assert_eq!(codes, [1, 1, 3, 2, 3, 3]);
-        assert_eq!(code(&mut board, Api::GetTicket), 0);
+        assert_eq!(code(&mut rules, Api::GetTicket), 0);
         assert_eq!(
-            board.rules().iter().map(|rule| rule.hits).collect::<Vec<_>>(),
+            rules.states().iter().map(|rule| rule.hits).collect::<Vec<_>>(),
             [2, 1, 3]
         );
-        assert!(board.remove(forever) && !board.remove(forever));
-        assert_eq!(code(&mut board, Api::Token), 0);
+        assert!(rules.remove(forever) && !rules.remove(forever));
+        assert_eq!(code(&mut rules, Api::Token), 0);
     }
 
     #[test]
     fn rule_can_cover_one_account_or_one_file() {
-        let mut board = Switchboard::default();
-        board.add(Rule::from(Fault::errcode(1)).for_account(AppId::try_from("wx2".to_owned()).unwrap()));
-        assert_eq!(code(&mut board, Api::Token), 0);
-        board.add(Rule::from(Fault::errcode(2)).for_media("m2"));
-        assert_eq!(code(&mut board, Api::MediaGet), 0);
-        board.add(Rule::from(Fault::errcode(3)).for_media("m1"));
-        assert_eq!(code(&mut board, Api::MediaGet), 3);
+        let mut rules = ActiveRules::default();
+        rules.add(Rule::from(Fault::errcode(1)).for_account(AppId::try_from("wx2".to_owned()).unwrap()));
+        assert_eq!(code(&mut rules, Api::Token), 0);
+        rules.add(Rule::from(Fault::errcode(2)).for_media("m2"));
+        assert_eq!(code(&mut rules, Api::MediaGet), 0);
+        rules.add(Rule::from(Fault::errcode(3)).for_media("m1"));
+        assert_eq!(code(&mut rules, Api::MediaGet), 3);
     }
 
     #[test]
     fn used_up_rules_are_dropped() {
-        let mut board = Switchboard::default();
+        let mut rules = ActiveRules::default();
         for _ in 0..10 * KEPT {
-            board.add(Rule::from(Fault::errcode(1)).once());
-            code(&mut board, Api::Token);
+            rules.add(Rule::from(Fault::errcode(1)).once());
+            code(&mut rules, Api::Token);
         }
-        assert!(board.entries.len() <= KEPT);
+        assert!(rules.entries.len() <= KEPT);
     }
 }
