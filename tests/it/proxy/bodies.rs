@@ -202,11 +202,6 @@ async fn full_proxy_buffer_is_answered_with_503() {
     for _ in 0..5 {
         let answer = gateway.send(post(chunked(vec![vec![1; 1 << 20]]))).await;
         assert_eq!(answer.status, 200, "the places are free again: {answer:?}");
-        // One that the whole buffer could not hold is not told to come again.
-        assert_eq!(
-            refusal(&gateway.send(post(chunked(vec![vec![1; 2 << 20]]))).await),
-            (413, 45001)
-        );
     }
     assert_eq!(echo.calls().len(), passed + 5);
 }

@@ -53,9 +53,7 @@ impl Internal {
         let stream = body.into_data_stream();
         let length: usize = text_of(headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
         let limit = if headers.contains_key(header::TRANSFER_ENCODING) {
-            // One that the empty buffer could not hold would be told to come again for ever.
-            let whole_buffer = self.api.settings.load().internal.proxy_buffer;
-            MAX_CHUNKED.min(usize::try_from(whole_buffer).unwrap_or(usize::MAX))
+            MAX_CHUNKED
         } else if length <= SMALL {
             SMALL
         } else {
@@ -74,9 +72,7 @@ impl Internal {
 
     fn refuse_body(&self, problem: &Problem) -> Refusal {
         match problem {
-            Problem::TooLarge => self.body_too_large(
-                "send a body of more than 20 MiB, or than internal.proxy_buffer, with a Content-Length",
-            ),
+            Problem::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
             Problem::BufferFull => {
                 let why = "internal.proxy_buffer is full; send this call again later";
                 let refusal = Refusal::new(-1, why).with_status(StatusCode::SERVICE_UNAVAILABLE);
