@@ -73,7 +73,13 @@ pub(super) struct UploadFailures;
 
 impl IntoResponses for UploadFailures {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let elsewhere = [Code::UrlInvalid, Code::DomainNotAllowed, Code::NotFound];
+        let elsewhere = [
+            Code::UrlInvalid,
+            Code::DomainNotAllowed,
+            Code::NotFound,
+            Code::PreconditionFailed,
+            Code::RangeNotSatisfiable,
+        ];
         let codes: Vec<Code> = Code::ALL.into_iter().filter(|code| !elsewhere.contains(code)).collect();
         failures(&codes)
     }
