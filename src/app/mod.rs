@@ -202,6 +202,7 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 
 /// A name for this process, in the journal and in traces: the host's, and a random part, since a host may run several.
 pub fn replica_name() -> String {
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "wxgate".to_owned());
-    format!("{host}-{:04x}", rand::random::<u16>())
+    // Not the variable HOSTNAME, which systemd does not set.
+    let system = rustix::system::uname();
+    format!("{}-{:04x}", system.nodename().to_string_lossy(), rand::random::<u16>())
 }
