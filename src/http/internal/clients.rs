@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::account::AppId;
@@ -108,14 +108,14 @@ struct Given {
 impl HandedOut {
     /// True if `client` got the token with this fingerprint less than a minute ago.
     pub(super) fn recently(&self, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
-        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = self.0.lock();
         let last = given.get(&(app_id.clone(), client.clone()));
         last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < REPEAT_WINDOW)
     }
 
     /// Records that `client` gets the token with this fingerprint; true if its last one was another.
     pub(super) fn note(&self, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.0.lock();
         let key = (app_id.clone(), client.clone());
         if given.len() >= CAPACITY && !given.contains_key(&key) {
             given.retain(|_, given| given.at.elapsed() < REPEAT_WINDOW);
@@ -166,7 +166,7 @@ mod tests {
         for number in 0..u32::try_from(3 * CAPACITY).unwrap() {
             let client = TokenClient::AppSecret(Ipv4Addr::from_bits(number).into());
             assert!(handed_out.note(&app_id(), &client, "a"));
-            assert!(handed_out.0.lock().unwrap().len() <= CAPACITY);
+            assert!(handed_out.0.lock().len() <= CAPACITY);
         }
     }
 }

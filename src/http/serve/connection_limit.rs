@@ -1,9 +1,10 @@
 //! How many connections may be open at once, on all listeners of a process together, and how many files.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ impl LogInterval {
     const INTERVAL: Duration = Duration::from_mins(1);
 
     fn is_due(&self) -> bool {
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.0.lock();
         let is_due = logged.is_none_or(|at| at.elapsed() >= Self::INTERVAL);
         if is_due {
             *logged = Some(Instant::now());

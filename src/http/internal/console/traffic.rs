@@ -1,9 +1,9 @@
 //! What this process did in the last hour: its counters, sampled into a ring of fixed size.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::proto::{Metric, MetricFamily};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -145,7 +145,7 @@ impl Traffic {
     }
 
     fn record(&self, counts: Counts) {
-        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.0.lock();
         if ring.samples.len() == CAPACITY {
             ring.samples.pop_front();
         }
@@ -155,7 +155,7 @@ impl Traffic {
 
     /// The last hour up to `now`.
     pub(super) fn hour(&self, now: Counts) -> Hour {
-        let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.0.lock();
         let oldest = ring.taken - ring.samples.len();
         let begins_minute = |(index, _): &(usize, &Counts)| (oldest + index).is_multiple_of(PER_MINUTE);
         let minutes = ring.samples.iter().enumerate().filter(begins_minute);
@@ -230,7 +230,7 @@ mod tests {
         let minutes = traffic.hour(signed(10_000)).per_minute(|counts| counts.signed);
         assert_eq!(minutes.len(), MINUTES);
         assert!(minutes[..MINUTES - 1].iter().all(|n| *n == 6), "{minutes:?}");
-        assert_eq!(traffic.0.lock().unwrap().samples.len(), CAPACITY);
+        assert_eq!(traffic.0.lock().samples.len(), CAPACITY);
     }
 
     #[test]

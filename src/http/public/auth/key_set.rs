@@ -1,13 +1,14 @@
 //! The public keys of a company's login, as it publishes them (JSON Web Key Set, RFC 7517).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use parking_lot::Mutex;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::Value;
@@ -136,7 +137,7 @@ impl KeySet {
     }
 
     fn may_fetch_again(&self) -> bool {
-        let mut fetched = self.fetched_again.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetched = self.fetched_again.lock();
         let may = fetched.is_none_or(|at| at.elapsed() >= self.pace.pause);
         if may {
             *fetched = Some(Instant::now());
@@ -261,7 +262,7 @@ mod tests {
     async fn withdrawn_key_is_forgotten_with_the_next_refresh() {
         let published = Arc::new(Mutex::new(set(&["one", "two"])));
         let answer = Arc::clone(&published);
-        let router = Router::new().route("/", get(async move || answer.lock().unwrap().clone()));
+        let router = Router::new().route("/", get(async move || answer.lock().clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let stop = CancellationToken::new();
@@ -288,11 +289,11 @@ mod tests {
             timeout(Duration::from_secs(20), poll).await.unwrap();
         };
         until(&["one", "two"]).await;
-        *published.lock().unwrap() = set(&["two", "three"]);
+        *published.lock() = set(&["two", "three"]);
         until(&["two", "three"]).await;
         assert!(keys.known(Some("one")).is_none());
         // Nothing useful is no withdrawal.
-        *published.lock().unwrap() = set(&[]);
+        *published.lock() = set(&[]);
         assert!(keys.find(Some("four")).await.is_err());
         until(&["two", "three"]).await;
         stop.cancel();
