@@ -48,27 +48,22 @@ impl ImageStore for HttpStore {
         }
         let activity = LastActivity::default();
         let form = form.part(escape_name(&section.field), part(picture, &activity)?);
-        let request = self
-            .http
-            .post(self.settings.url.clone())
-            .multipart(form)
-            .headers(headers);
+        let request = self.http.post(self.settings.url.clone()).headers(headers);
+        let request = request.multipart(form);
         let limit = section.timeout;
         let exchange = async { Answer::read(http_client::send(request, NO_LIMIT).await?, limit).await };
         // WeChat may take longer than the limit to send the picture.
         let answer = activity.or_stalled(limit, exchange).await;
-        answer
-            .unwrap_or(Err(StoreFailure::TimedOut))?
-            .picture_url(section, &self.messages)
+        let answer = answer.unwrap_or(Err(StoreFailure::TimedOut))?;
+        answer.picture_url(section, &self.messages)
     }
 
     async fn probe(&self) -> Result<(), StoreFailure> {
         // A service that accepts only POST may answer 404 or 405, which shows that it is up.
         let request = self.http.request(Method::OPTIONS, self.settings.url.clone());
         let request = request.headers(self.settings.headers.clone());
-        let status = http_client::send(request, self.settings.section.timeout)
-            .await?
-            .status();
+        let answer = http_client::send(request, self.time_limit()).await?;
+        let status = answer.status();
         let refuses = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if refuses || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) {
             let text = format!("it answered with HTTP status {status}");

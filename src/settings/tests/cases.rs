@@ -38,22 +38,17 @@ fn settings_load_or_are_refused_with_their_reasons() {
         let reported = match load_text(&format!("{account}{text}")) {
             Ok(_) if expected == ["loads"] => continue,
             Ok(settings) if settings.warnings().is_empty() => vec!["no warning".to_owned()],
-            Ok(settings) => settings
-                .warnings()
-                .iter()
-                .map(|reported| format!("warning: {reported}"))
-                .collect(),
+            Ok(settings) => {
+                let warnings = settings.warnings();
+                warnings.iter().map(|line| format!("warning: {line}")).collect()
+            }
             Err(problems) => {
                 let without_place = |line: &String| line.split_once(": ").unwrap().1.to_owned();
                 problems.iter().map(without_place).collect()
             }
         };
-        if reported.len() != expected.len()
-            || !reported
-                .iter()
-                .zip(expected)
-                .all(|(reported, expected)| fits(reported, expected))
-        {
+        let mut pairs = reported.iter().zip(&expected);
+        if reported.len() != expected.len() || !pairs.all(|(line, expected)| fits(line, expected)) {
             wrong.push((text, reported));
         }
     }
