@@ -1,17 +1,31 @@
 //! WeChat's hosts: in which order they are tried, and which one takes the calls.
 
 use std::iter;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::settings::WeChat;
 use crate::settings::values::BaseUrl;
+
+/// After a change of hosts, calls at other hosts are no news for this long. Calls that overlap may take different hosts, and a
+/// host may refuse some connections only.
+const SETTLE: Duration = Duration::from_secs(30);
 
 /// `wechat.api_base_url`, then `wechat.fallback_base_urls`. A host is tried only if no connection to the ones before it can be
 /// made.
 pub(super) struct Hosts {
     bases: Vec<BaseUrl>,
-    /// The index of the host that took the last call.
-    in_use: AtomicUsize,
+    in_use: Mutex<InUse>,
+}
+
+/// The host that takes the calls.
+#[derive(Default)]
+struct InUse {
+    index: usize,
+    /// `None` from the start on.
+    since: Option<Instant>,
 }
 
 impl Hosts {
@@ -21,7 +35,7 @@ impl Hosts {
                 .chain(&settings.fallback_base_urls)
                 .cloned()
                 .collect(),
-            in_use: AtomicUsize::new(0),
+            in_use: Mutex::default(),
         }
     }
 
@@ -34,16 +48,47 @@ impl Hosts {
         self.bases.iter().enumerate()
     }
 
-    /// The host at `index` has taken a call; `why` is the failure of the one before it. If it is another one than for the
-    /// last call, the log says so: operators would not see otherwise that only a fallback is left.
+    /// The host at `index` has taken a call; `why` is the failure of the one before it. Logs if calls go to another host
+    /// than before, which operators would not see otherwise.
     pub(super) fn took_a_call(&self, index: usize, why: &str) {
-        let before = self.in_use.swap(index, Ordering::Relaxed);
+        let Some(before) = self.change_to(index) else {
+            return;
+        };
         let host = self.bases[index].as_str();
         if index > before {
             let unreachable = self.bases[index - 1].as_str();
             tracing::warn!("no connection to WeChat at {unreachable}: {why}; calls go to {host} meanwhile");
-        } else if index < before {
+        } else {
             tracing::info!("WeChat at {host} can be reached again; calls go there");
         }
+    }
+
+    /// Notes that calls go to the host at `index`. Returns the one before, if that is a change.
+    fn change_to(&self, index: usize) -> Option<usize> {
+        let mut in_use = self.in_use.lock();
+        let is_settled = in_use.since.is_none_or(|since| since.elapsed() >= SETTLE);
+        if index == in_use.index || !is_settled {
+            return None;
+        }
+        let since = Some(Instant::now());
+        Some(std::mem::replace(&mut *in_use, InUse { index, since }).index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn change_of_hosts_is_noted_once_though_calls_overlap() {
+        let hosts = Hosts::new(&WeChat::default());
+        assert_eq!(
+            [0, 1, 0, 1].map(|index| hosts.change_to(index)),
+            [None, Some(0), None, None]
+        );
+        advance(SETTLE).await;
+        assert_eq!([1, 0, 1].map(|index| hosts.change_to(index)), [None, Some(1), None]);
     }
 }
