@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, RootCertStore};
+use rustls::{CertificateError, Error, RootCertStore};
 
 use crate::clock::LATEST_DATE;
 use crate::settings::problem::{Findings, UnusableSetting};
@@ -19,7 +19,8 @@ use crate::settings::values::pem_file;
 
 const CERTIFICATE: &str = "internal.tls_certificate_file";
 const KEY: &str = "internal.tls_key_file";
-/// How long before its end a certificate is warned about: what renews certificates does so earlier.
+/// How long before its end a certificate is warned about, unless a quarter of its life is shorter: certificates that are
+/// replaced every day are not renewed any sooner.
 const WARN_AHEAD: Duration = Duration::from_hours(3 * 24);
 
 /// The two files.
@@ -56,7 +57,7 @@ impl TlsFiles {
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         certified.map(Arc::new).map_err(|error| {
             let problem = match error {
-                rustls::Error::InconsistentKeys(_) => format!(
+                Error::InconsistentKeys(_) => format!(
                     "\"{}\" is not the key of the first certificate in \"{}\": give both from the same issue, and the \
                      server's own certificate before those of its authorities",
                     self.key.display(),
@@ -75,9 +76,10 @@ impl TlsFiles {
     /// A warning if the certificate in `pem` has expired, or is about to.
     pub fn expiry_warning(&self, pem: &TlsPem) -> Option<String> {
         let chain = pem_file::certificates(pem.certificate.as_ref().ok()?, &self.certificate).ok()?;
-        let end = end_of_life(chain.first()?)?;
+        let (start, end) = life(chain.first()?)?;
+        let ahead = WARN_AHEAD.min(end.duration_since(start).unwrap_or_default() / 4);
         let now = SystemTime::now();
-        (end < now + WARN_AHEAD).then(|| {
+        (end < now + ahead).then(|| {
             let date = humantime::format_rfc3339_seconds(end);
             if end < now {
                 format!("{CERTIFICATE}: the certificate expired at {date}, and clients refuse it: renew it")
@@ -112,16 +114,20 @@ pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut Findings)
     Some(files)
 }
 
-/// When `certificate` expires, if it does.
-fn end_of_life(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
-    let parsed = ParsedCertificate::try_from(certificate).ok()?;
-    // rustls has no accessor for the date, but names it when it refuses a certificate. Dates are the first thing it looks at.
-    let latest = UnixTime::since_unix_epoch(LATEST_DATE);
-    let refusal = verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], latest, &[]);
-    match refusal {
-        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
-            Some(UNIX_EPOCH + Duration::from_secs(not_after.as_secs()))
-        }
+/// From when until when `certificate` is valid, if it ends at all.
+fn life(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
+    // rustls has no accessor for the dates, but names them when it refuses a certificate. They are the first thing it checks.
+    let refusal_at = |time| {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let time = UnixTime::since_unix_epoch(time);
+        verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], time, &[])
+    };
+    let date = |time: UnixTime| UNIX_EPOCH + Duration::from_secs(time.as_secs());
+    match (refusal_at(Duration::ZERO), refusal_at(LATEST_DATE)) {
+        (
+            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })),
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })),
+        ) => Some((date(not_before), date(not_after))),
         _ => None,
     }
 }

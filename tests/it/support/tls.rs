@@ -62,6 +62,7 @@ impl Tls {
             Certificate::AuthoritysOwn => return files("ca"),
             Certificate::Good => ("IP:127.0.0.1,DNS:api.weixin.test,DNS:s3.test", "-days 2"),
             Certificate::OfAnotherName => ("DNS:another.test", "-days 2"),
+            Certificate::Expiring => ("IP:127.0.0.1", "-startdate 20200101000000Z -days 2"),
             Certificate::Expired => ("IP:127.0.0.1", "-startdate 20200101000000Z -enddate 20200102000000Z"),
         };
         let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
@@ -119,6 +120,8 @@ impl Tls {
 pub enum Certificate {
     /// Nothing, for who knows the authority.
     Good,
+    /// It has two days left of years.
+    Expiring,
     Expired,
     OfAnotherName,
     /// It is the authority's, as a self-signed one is.
