@@ -136,11 +136,13 @@ impl AccountCredentials {
     }
 
     pub(crate) fn status(&self, kind: Kind) -> Status {
+        let credential = self.slot(kind).usable();
         let (renewals, refusal) = match self.ticket_of(kind) {
             None => (&self.token.renewals, self.token.refusal()),
+            // A ticket in use needs no token.
+            Some(ticket) if credential.is_some() => (&ticket.renewals, ticket.renewals.backoff.refusal()),
             Some(ticket) => (&ticket.renewals, ticket.refusal()),
         };
-        let credential = self.slot(kind).usable();
         // A credential in use was obtained after that failure, perhaps by another replica.
         let last_failure = || renewals.last_failure().filter(|_| credential.is_none());
         Status {

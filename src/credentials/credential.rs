@@ -222,7 +222,7 @@ pub enum TokenCallError {
     /// There was no token for the call.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The call failed for another reason than the token.
+    /// The call failed; perhaps WeChat rejected a second token too.
     #[error(transparent)]
     Call(#[from] CallError),
 }

@@ -13,6 +13,8 @@ use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError};
 
+const HELD_BY_ANOTHER: &str = "another replica holds the lock and has published nothing yet";
+
 /// The lock on renewals of one account, for the whole cluster.
 #[derive(Clone)]
 pub(super) struct Lock {
@@ -61,11 +63,7 @@ impl Lock {
                 Ok(Some(acquisition)) => return Ok(acquisition),
                 Ok(None) if std::mem::take(&mut is_first_wait) => self.shorten_foreign_ttl().await,
                 Ok(None) if Moment::now() < give_up => sleep(self.policy.jitter.poll()).await,
-                Ok(None) => {
-                    return Err(Unavailable::soon(
-                        "another replica holds the lock and has published nothing yet",
-                    ));
-                }
+                Ok(None) => return Err(Unavailable::soon(HELD_BY_ANOTHER)),
                 Err(error) => return Ok(Acquisition::Alone(error)),
             }
         }
@@ -112,8 +110,9 @@ impl Lock {
         // Counted from before the command, so that it is never taken to last longer than it does.
         let expires_at = Moment::now() + self.ttl();
         let taken = self.store.set_if_absent(&self.key, &owner, self.ttl()).await?;
-        Ok(taken.then(|| HeldLock {
-            lock: self.clone(),
+        let lock = self.clone();
+        Ok(taken.then_some(HeldLock {
+            lock,
             owner,
             expires_at,
         }))
