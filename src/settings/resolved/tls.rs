@@ -2,17 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::Error;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, RootCertStore};
 
-use crate::clock::LATEST_DATE;
 use crate::settings::problem::{Findings, UnusableSetting};
 use crate::settings::sections::Internal;
 use crate::settings::values::pem_file;
@@ -52,7 +47,7 @@ impl TlsFiles {
         let chain = chain.and_then(|pem| pem_file::certificates(pem, &self.certificate));
         let chain = chain.map_err(|problem| UnusableSetting::new(CERTIFICATE, problem))?;
         let key = pem.key.as_ref().map_err(String::clone);
-        let key = key.and_then(|pem| private_key(pem, &self.key));
+        let key = key.and_then(|pem| pem_file::private_key(pem, &self.key));
         let key = key.map_err(|problem| UnusableSetting::new(KEY, problem))?;
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         certified.map(Arc::new).map_err(|error| {
@@ -76,7 +71,7 @@ impl TlsFiles {
     /// A warning if the certificate in `pem` has expired, or is about to.
     pub fn expiry_warning(&self, pem: &TlsPem) -> Option<String> {
         let chain = pem_file::certificates(pem.certificate.as_ref().ok()?, &self.certificate).ok()?;
-        let (start, end) = life(chain.first()?)?;
+        let (start, end) = pem_file::life(chain.first()?)?;
         let ahead = WARN_AHEAD.min(end.duration_since(start).unwrap_or_default() / 4);
         let now = SystemTime::now();
         (end < now + ahead).then(|| {
@@ -112,40 +107,4 @@ pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut Findings)
         findings.require(false, &[unusable.key], unusable.problem);
     }
     Some(files)
-}
-
-/// From when until when `certificate` is valid, if it ends at all.
-fn life(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
-    // rustls has no accessor for the dates, but names them when it refuses a certificate. They are the first thing it checks.
-    let refusal_at = |time| {
-        let parsed = ParsedCertificate::try_from(certificate)?;
-        let time = UnixTime::since_unix_epoch(time);
-        verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], time, &[])
-    };
-    let date = |time: UnixTime| UNIX_EPOCH + Duration::from_secs(time.as_secs());
-    match (refusal_at(Duration::ZERO), refusal_at(LATEST_DATE)) {
-        (
-            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })),
-            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })),
-        ) => Some((date(not_before), date(not_after))),
-        _ => None,
-    }
-}
-
-fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
-        let encrypted = pem.windows(9).any(|text| text == b"ENCRYPTED");
-        if encrypted {
-            format!(
-                "the key in \"{}\" is encrypted, and wxgate can't prompt for a pass phrase: store it without one \
-                 (openssl pkey -in … -out …)",
-                path.display()
-            )
-        } else {
-            format!(
-                "\"{}\" holds no private key in PEM (\"-----BEGIN PRIVATE KEY-----\")",
-                path.display()
-            )
-        }
-    })
 }

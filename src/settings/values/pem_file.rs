@@ -3,14 +3,18 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pem::Pem;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, Error, RootCertStore};
 use serde::{Deserialize, Serialize};
 
 use crate::byte_order_mark::without_mark;
+use crate::clock::LATEST_DATE;
 
 /// The largest file that is read, in bytes. A system's whole bundle of authorities has some 200 KiB.
 const LARGEST_FILE: u64 = 4 * 1024 * 1024;
@@ -47,6 +51,42 @@ pub(in crate::settings) fn certificates(pem: &[u8], path: &Path) -> Result<Vec<C
 
 fn is_usable(certificate: &CertificateDer<'static>) -> bool {
     RootCertStore::empty().add(certificate.clone()).is_ok()
+}
+
+/// From when until when `certificate` is valid, if it ends at all.
+pub(in crate::settings) fn life(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
+    // rustls has no accessor for the dates, but names them when it refuses a certificate. They are the first thing it checks.
+    let refusal_at = |time| {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let time = UnixTime::since_unix_epoch(time);
+        verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], time, &[])
+    };
+    let date = |time: UnixTime| UNIX_EPOCH + Duration::from_secs(time.as_secs());
+    match (refusal_at(Duration::ZERO), refusal_at(LATEST_DATE)) {
+        (
+            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })),
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })),
+        ) => Some((date(not_before), date(not_after))),
+        _ => None,
+    }
+}
+
+/// The private key in `pem`, which is the content of the file at `path`.
+pub(in crate::settings) fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        if pem.windows(9).any(|text| text == b"ENCRYPTED") {
+            format!(
+                "the key in \"{}\" is encrypted, and wxgate can't prompt for a pass phrase: store it without one \
+                 (openssl pkey -in … -out …)",
+                path.display()
+            )
+        } else {
+            format!(
+                "\"{}\" holds no private key in PEM (\"-----BEGIN PRIVATE KEY-----\")",
+                path.display()
+            )
+        }
+    })
 }
 
 /// The path of a PEM bundle with certificate authorities that are trusted in addition to the system's; empty means none.
