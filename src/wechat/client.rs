@@ -130,7 +130,7 @@ impl WeChatClient {
 
     /// WeChat's hosts, in the order in which they are tried.
     pub fn hosts(&self) -> impl Iterator<Item = &BaseUrl> {
-        self.hosts.iter().map(|(_, base)| base)
+        self.hosts.iter()
     }
 
     /// The clock of the host `base`, to the second, from the `Date` header of an answer, if it has one. The call has no
@@ -189,20 +189,10 @@ impl WeChatClient {
         answer
     }
 
-    /// Gets `path`, or posts `body` to it, at the first host that accepts a connection. Once a request may have been
-    /// sent, no other host is tried, whatever the answer: a token call must not be made twice.
+    /// Gets `path`, or posts `body` to it, at the first host that can be reached.
     async fn send(&self, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Response, CallError> {
-        let mut last = String::new();
-        for (index, base) in self.hosts.iter() {
-            match self.send_to(base, path, query, body).await {
-                Err(CallError::Unreachable(why)) => last = why,
-                outcome => {
-                    self.hosts.took_a_call(index, &last);
-                    return outcome;
-                }
-            }
-        }
-        Err(CallError::Unreachable(last))
+        let send = |base| self.send_to(base, path, query, body);
+        self.hosts.first_reachable(send).await
     }
 
     async fn send_to(

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::CallError;
 use super::client::{Api, WeChatClient, unsendable};
-use crate::http_client::{self, LastActivity, NO_LIMIT, SendError};
+use crate::http_client::{self, LastActivity, NO_LIMIT};
+use crate::settings::values::BaseUrl;
 use crate::telemetry::{call_span, traced};
 
 /// A call without its body.
@@ -106,7 +107,7 @@ impl WeChatClient {
         self.timeout
     }
 
-    /// Sends to the first host that accepts a connection.
+    /// Sends to the first host that can be reached.
     async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let (length, body) = match body {
             CallBody::Whole(bytes) => (bytes.len(), Offered::Whole(bytes)),
@@ -114,30 +115,32 @@ impl WeChatClient {
         };
         let mut headers = head.headers.clone();
         set_length(&mut headers, &head.method, length);
-        let mut last = String::new();
-        for (index, base) in self.hosts.iter() {
-            let activity = LastActivity::default();
-            let Some(body) = body.next(&activity) else { break };
-            let url = base
-                .join(head.path.as_str(), head.query.as_deref())
-                .ok_or_else(unsendable)?;
-            let request = self.http.request(head.method.clone(), url);
-            let request = request.headers(headers.clone()).body(body);
-            let sending = http_client::send(request, NO_LIMIT);
-            let sent = activity.or_stalled(self.connect_limit + self.timeout, sending).await;
-            if let Some(Err(SendError::Connect(why))) = sent {
-                last = why;
-                continue;
-            }
-            self.hosts.took_a_call(index, &last);
-            return match sent {
-                // A switch of protocols would take the connection out of HTTP.
-                Some(Ok(response)) if response.status().is_informational() => Err(CallError::Status(response.status())),
-                Some(sent) => Ok(sent?),
-                None => Err(CallError::TimedOut),
-            };
+        let forward = |base| self.forward_to(base, head, &headers, &body);
+        self.hosts.first_reachable(forward).await
+    }
+
+    async fn forward_to(
+        &self,
+        base: &BaseUrl,
+        head: &CallHead,
+        headers: &HeaderMap,
+        body: &Offered,
+    ) -> Result<Response, CallError> {
+        let activity = LastActivity::default();
+        let body = body.next(&activity).ok_or_else(|| {
+            CallError::Unreachable("the host before it broke off when it had received a part of the body".to_owned())
+        })?;
+        let url = base.join(head.path.as_str(), head.query.as_deref());
+        let request = self.http.request(head.method.clone(), url.ok_or_else(unsendable)?);
+        let request = request.headers(headers.clone()).body(body);
+        let sending = http_client::send(request, NO_LIMIT);
+        let sent = activity.or_stalled(self.connect_limit + self.timeout, sending).await;
+        let response = sent.ok_or(CallError::TimedOut)??;
+        if response.status().is_informational() {
+            // A switch of protocols would take the connection out of HTTP.
+            return Err(CallError::Status(response.status()));
         }
-        Err(CallError::Unreachable(last))
+        Ok(response)
     }
 }
 

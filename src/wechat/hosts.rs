@@ -6,11 +6,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::CallError;
 use crate::settings::WeChat;
 use crate::settings::values::BaseUrl;
 
-/// After a change of hosts, calls at other hosts are no news for this long. Calls that overlap may take different hosts, and a
-/// host may refuse some connections only.
+/// After a change of hosts, calls that other hosts take are not logged for this long. Calls that overlap may go to different
+/// hosts, and a host may refuse some connections only.
 const SETTLE: Duration = Duration::from_secs(30);
 
 /// `wechat.api_base_url`, then `wechat.fallback_base_urls`. A host is tried only if no connection to the ones before it can be
@@ -24,7 +25,7 @@ pub(super) struct Hosts {
 #[derive(Default)]
 struct InUse {
     index: usize,
-    /// `None` from the start on.
+    /// `None` before the first change.
     since: Option<Instant>,
 }
 
@@ -43,14 +44,33 @@ impl Hosts {
         u32::try_from(self.bases.len()).unwrap_or(u32::MAX)
     }
 
-    /// The hosts in order, each with its index.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &BaseUrl)> {
-        self.bases.iter().enumerate()
+    /// The hosts in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &BaseUrl> {
+        self.bases.iter()
+    }
+
+    /// The outcome of `call` at the first host to which a connection can be made. Once a request may have been sent, no
+    /// other host is tried, whatever the answer: a token call must not be made twice.
+    pub(super) async fn first_reachable<'a, T, F>(&'a self, call: impl Fn(&'a BaseUrl) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let mut last = String::new();
+        for (index, base) in self.bases.iter().enumerate() {
+            match call(base).await {
+                Err(CallError::Unreachable(why)) => last = why,
+                outcome => {
+                    self.log_change(index, &last);
+                    return outcome;
+                }
+            }
+        }
+        Err(CallError::Unreachable(last))
     }
 
     /// The host at `index` has taken a call; `why` is the failure of the one before it. Logs if calls go to another host
     /// than before, which operators would not see otherwise.
-    pub(super) fn took_a_call(&self, index: usize, why: &str) {
+    fn log_change(&self, index: usize, why: &str) {
         let Some(before) = self.change_to(index) else {
             return;
         };
