@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::{ConfigArgs, Failure, block_on, print};
-use crate::check::{self, Finding, Report, State, name_some};
+use super::{ConfigArgs, Failure, block_on, print, print_json};
+use crate::check::{self, Finding, State, name_some};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
 
@@ -45,9 +45,4 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
         "the check has failed: {}",
         name_some(&failed)
     )))
-}
-
-fn print_json(report: &Report) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(report);
-    print(&json.map_err(|error| Failure::Running(error.to_string()))?)
 }

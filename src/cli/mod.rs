@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 use tokio::runtime::Builder;
 
 use crate::http;
@@ -156,6 +157,12 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Prints `value` as JSON, indented.
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(value);
+    print(&json.map_err(|error| Failure::Running(error.to_string()))?)
+}
+
 fn config(args: &ConfigArgs) -> Result<(), Failure> {
     let partial = Settings::load_partial(&args.sources());
     print(&partial.to_masked_toml())?;
@@ -166,8 +173,7 @@ fn config(args: &ConfigArgs) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
-    let document = http::openapi().to_pretty_json();
-    print(&document.map_err(|error| Failure::Running(error.to_string()))?)
+    print_json(&http::openapi())
 }
 
 /// Runs `work` on a runtime, until it ends.
