@@ -6,7 +6,7 @@ use serde_json::json;
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
 
 use super::form;
-use crate::support::{Gateway, RedisServer, SandboxHost, TINY_PHOTO};
+use crate::support::{Answer, Gateway, RedisServer, SandboxHost, TINY_PHOTO};
 
 #[tokio::test]
 async fn call_with_a_dead_shared_token_is_repeated_once() {
@@ -38,6 +38,13 @@ async fn call_with_a_dead_shared_token_is_repeated_once() {
     }
 }
 
+/// The answer to a customer message that is sent with `token`.
+async fn sends_message(gateway: &Gateway, token: &str) -> Answer {
+    let path = format!("/cgi-bin/message/custom/send?access_token={token}");
+    let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
+    gateway.send(message).await
+}
+
 #[tokio::test]
 async fn path_that_rejects_good_tokens_costs_neither_the_token_nor_calls_for_another() {
     let gateway = Gateway::start().await;
@@ -47,9 +54,7 @@ async fn path_that_rejects_good_tokens_costs_neither_the_token_nor_calls_for_ano
         sandbox.inject(Fault::errcode(40001).on(api));
     }
     for _ in 0..5 {
-        let path = format!("/cgi-bin/message/custom/send?access_token={token}");
-        let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
-        assert_eq!(gateway.send(message).await.body["errcode"], 40001);
+        assert_eq!(sends_message(&gateway, &token).await.body["errcode"], 40001);
         let path = format!("/cgi-bin/media/upload?access_token={token}&type=image");
         let upload = gateway.internal_request("POST", &path).multipart(form(TINY_PHOTO));
         assert_eq!(gateway.send(upload).await.body["errcode"], 40001);
@@ -77,11 +82,7 @@ async fn many_calls_that_one_path_rejects_at_once_count_as_one_path() {
     sandbox.inject(Fault::errcode(40001).on(Api::CustomSend));
     // They all wait for one probe.
     sandbox.inject(Fault::delay(Duration::from_millis(500)).on(Api::GetApiDomainIp).once());
-    let path = format!("/cgi-bin/message/custom/send?access_token={token}");
-    let calls = (0..40).map(|_| {
-        let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
-        gateway.send(message)
-    });
+    let calls = (0..40).map(|_| sends_message(&gateway, &token));
     for answer in futures_util::future::join_all(calls).await {
         assert_eq!(answer.body["errcode"], 40001);
     }
@@ -97,9 +98,7 @@ async fn path_that_rejects_good_tokens_costs_no_token_if_the_probe_is_refused_fo
     let sandbox = &gateway.wechat.sandbox;
     sandbox.inject(Fault::errcode(40001).on(Api::CustomSend));
     sandbox.inject(Fault::errcode(45009).on(Api::GetApiDomainIp));
-    let path = format!("/cgi-bin/message/custom/send?access_token={token}");
-    let message = gateway.internal_request("POST", &path).json(&json!({ "touser": "o1" }));
-    assert_eq!(gateway.send(message).await.body["errcode"], 40001);
+    assert_eq!(sends_message(&gateway, &token).await.body["errcode"], 40001);
     assert_eq!(gateway.good_token(), token);
     assert_eq!(sandbox.calls(Api::StableToken), 1);
 }
