@@ -23,8 +23,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 
 /// The values of the parameters called `name`, decoded.
 pub(super) fn values(text: &str, name: &str) -> Vec<String> {
-    let called_so = pairs(text).filter(|(key, _)| key == name);
-    called_so.map(|(_, value)| value.into_owned()).collect()
+    let matching = pairs(text).filter(|(key, _)| key == name);
+    matching.map(|(_, value)| value.into_owned()).collect()
 }
 
 /// The parameters' names and values, decoded.

@@ -14,8 +14,8 @@ use crate::settings::values::pem_file;
 
 const CERTIFICATE: &str = "internal.tls_certificate_file";
 const KEY: &str = "internal.tls_key_file";
-/// How long before its end a certificate is warned about, unless a quarter of its life is shorter: certificates that are
-/// replaced every day are not renewed any sooner.
+/// How long before its end a certificate is warned about, or a quarter of its life, if that is shorter: short-lived
+/// certificates are renewed later.
 const WARN_AHEAD: Duration = Duration::from_hours(3 * 24);
 
 /// The two files.

@@ -53,7 +53,7 @@ fn is_usable(certificate: &CertificateDer<'static>) -> bool {
     RootCertStore::empty().add(certificate.clone()).is_ok()
 }
 
-/// From when until when `certificate` is valid, if it ends at all.
+/// The start and the end of the time in which `certificate` is valid; `None` if it never ends.
 pub(in crate::settings) fn life(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
     // rustls has no accessor for the dates, but names them when it refuses a certificate. They are the first thing it checks.
     let refusal_at = |time| {
