@@ -13,9 +13,12 @@ use wxgate::secret::Secret;
 
 use crate::support::{Caller, Gateway, RedisServer, SandboxHost, token_key, until};
 
-/// A token's life; WeChat's is 3600 times as long.
-const LIFE: Duration = Duration::from_secs(2);
-const LIVES: u32 = 10;
+/// A token's life; WeChat's is 1200 times as long. A gateway that pauses for three seconds on a busy machine still sees
+/// a rejection before the token is renewed anyway.
+const LIFE: Duration = Duration::from_secs(6);
+
+/// How often the old system fetches a token.
+const FOREIGN_TOKENS: usize = 4;
 
 /// How an SDK keeps its token. Both kinds ask again when it is about to end and when it is rejected.
 #[derive(Clone, Copy, PartialEq)]
@@ -130,9 +133,8 @@ async fn systems_sharing_an_account_have_no_failed_call_in_a_day() {
         .collect();
 
     // The old system: every now and then, early in the life of a token of ours, it fetches one too.
-    let end = Instant::now() + LIFE * LIVES;
     let mut killed = Vec::new();
-    while Instant::now() < end {
+    for _ in 0..FOREIGN_TOKENS {
         let token = redis.value(&token_key(&app_id)).await.unwrap_or_default();
         let next = async || redis.value(&token_key(&app_id)).await.is_some_and(|now| now != token);
         until("the gateways renew", next).await;
@@ -160,8 +162,7 @@ async fn systems_sharing_an_account_have_no_failed_call_in_a_day() {
         &failures[..failures.len().min(5)]
     );
     let calls = company.calls.load(Ordering::Relaxed);
-    assert!(calls > 500, "{calls} calls are no day's work");
-    assert!(killed.len() >= 3, "the old system struck {} times", killed.len());
+    assert!(calls > 100, "{calls} calls are no day's work");
     let journal = redis.journal_entries(&app_id).await;
     let foreign: Vec<_> = journal
         .iter()
@@ -174,10 +175,10 @@ async fn systems_sharing_an_account_have_no_failed_call_in_a_day() {
             .iter()
             .all(|entry| humantime::parse_rfc3339(&entry["time"]).is_ok())
     );
+    // One for each life, and one for each token that the old system replaced.
     let tokens = wechat.sandbox.calls(Api::Token);
-    assert!(tokens >= u64::from(LIVES), "{tokens} tokens");
     assert!(
-        tokens <= 5 * u64::from(LIVES),
-        "{tokens} tokens: somebody burns the quota"
+        (4..=20).contains(&tokens),
+        "{tokens} tokens for {FOREIGN_TOKENS} replaced ones"
     );
 }
