@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::byte_order_mark::without_mark;
 
-/// Defines [`Kind`], a row per kind: its media type, which is also its name in the settings, the extension of names in
+/// Defines [`PictureKind`], a row per kind: its media type, which is also its name in the settings, the extension of names in
 /// the store, and its name for people.
 macro_rules! kinds {
     ($($kind:ident: $media_type:literal, $extension:literal, $name:literal;)+) => {
         /// A kind of picture.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum Kind {
+        pub enum PictureKind {
             $(
                 #[doc = $name]
                 #[serde(rename = $media_type)]
@@ -20,28 +20,28 @@ macro_rules! kinds {
             )+
         }
 
-        impl Kind {
+        impl PictureKind {
             /// Every kind, in the order of `media.allowed_types`.
-            pub const ALL: [Kind; [$(Kind::$kind),+].len()] = [$(Kind::$kind),+];
+            pub const ALL: [PictureKind; [$(PictureKind::$kind),+].len()] = [$(PictureKind::$kind),+];
 
             /// The media type.
             pub fn media_type(self) -> &'static str {
                 match self {
-                    $(Kind::$kind => $media_type,)+
+                    $(PictureKind::$kind => $media_type,)+
                 }
             }
 
             /// The extension of names in the store, without the dot.
             pub fn extension(self) -> &'static str {
                 match self {
-                    $(Kind::$kind => $extension,)+
+                    $(PictureKind::$kind => $extension,)+
                 }
             }
 
             /// The name, for people.
             fn name(self) -> &'static str {
                 match self {
-                    $(Kind::$kind => $name,)+
+                    $(PictureKind::$kind => $name,)+
                 }
             }
         }
@@ -57,22 +57,22 @@ kinds! {
     Heic: "image/heic", "heic", "HEIC";
 }
 
-impl Kind {
-    /// How many bytes [`Kind::sniff`] needs, unless the picture is shorter.
+impl PictureKind {
+    /// How many bytes [`PictureKind::sniff`] needs, unless the picture is shorter.
     pub const HEAD: usize = 64;
 
     /// The kind of picture that begins with `head`; `None` if it is none of these.
     ///
     /// Our own code, because the crates for this check magic numbers only, and take any text that begins with `BM` or
     /// `GIF` for a picture.
-    pub fn sniff(head: &[u8]) -> Option<Kind> {
+    pub fn sniff(head: &[u8]) -> Option<PictureKind> {
         match head {
-            [0xFF, 0xD8, 0xFF, ..] => Some(Kind::Jpeg),
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Kind::Png),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
-            [b'B', b'M', ..] => is_bmp(head).then_some(Kind::Bmp),
-            _ => is_heic(head).then_some(Kind::Heic),
+            [0xFF, 0xD8, 0xFF, ..] => Some(PictureKind::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(PictureKind::Png),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(PictureKind::Gif),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(PictureKind::WebP),
+            [b'B', b'M', ..] => is_bmp(head).then_some(PictureKind::Bmp),
+            _ => is_heic(head).then_some(PictureKind::Heic),
         }
     }
 }
@@ -147,7 +147,7 @@ const MAGIC_NUMBERS: [(&[u8], Content); 19] = [
 impl Content {
     /// The content of a file that begins with `head`.
     pub fn of(head: &[u8]) -> Self {
-        if let Some(kind) = Kind::sniff(head) {
+        if let Some(kind) = PictureKind::sniff(head) {
             return Self::Picture(kind.name());
         }
         let known = MAGIC_NUMBERS.iter().find(|(magic, _)| head.starts_with(magic));
@@ -232,15 +232,18 @@ mod tests {
     #[test]
     fn text_with_ftyp_in_it_is_not_a_picture() {
         // Found by a fuzzer.
-        assert_eq!(Kind::sniff(b"[\0\0\x18ftypmif1\0ypmi\0\0\0heic"), None);
-        assert_eq!(Kind::sniff(b"<!--ftypheic--><script>"), None);
-        assert_eq!(Kind::sniff(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"), Some(Kind::Heic));
+        assert_eq!(PictureKind::sniff(b"[\0\0\x18ftypmif1\0ypmi\0\0\0heic"), None);
+        assert_eq!(PictureKind::sniff(b"<!--ftypheic--><script>"), None);
+        assert_eq!(
+            PictureKind::sniff(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"),
+            Some(PictureKind::Heic)
+        );
     }
 
     proptest! {
         #[test]
         fn an_error_or_a_page_is_no_picture(first in "[{<\\[ \\n]", rest in prop::collection::vec(any::<u8>(), 0..80)) {
-            prop_assert_eq!(Kind::sniff(&[first.as_bytes(), &rest].concat()), None);
+            prop_assert_eq!(PictureKind::sniff(&[first.as_bytes(), &rest].concat()), None);
         }
 
         #[test]
@@ -249,9 +252,9 @@ mod tests {
             rest in prop::collection::vec(any::<u8>(), 0..120),
         ) {
             let picture = [start, &rest].concat();
-            let head = &picture[..picture.len().min(Kind::HEAD)];
-            if let Some(kind) = Kind::sniff(head) {
-                prop_assert_eq!(Kind::sniff(&picture), Some(kind));
+            let head = &picture[..picture.len().min(PictureKind::HEAD)];
+            if let Some(kind) = PictureKind::sniff(head) {
+                prop_assert_eq!(PictureKind::sniff(&picture), Some(kind));
             }
         }
     }

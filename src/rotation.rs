@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::http::public::Api;
+use crate::http::public::AppState;
 use crate::http::serve::Tls;
 use crate::settings::SecretFiles;
 use crate::settings::resolved::{TlsFiles, TlsPem};
@@ -49,7 +49,7 @@ where
 }
 
 /// Takes over secrets whose files change.
-pub(crate) async fn take_over_secrets(api: Arc<Api>) {
+pub(crate) async fn take_over_secrets(api: Arc<AppState>) {
     let settings = Arc::clone(&api.settings);
     if settings.load().has_secret_files() {
         watch(
@@ -82,7 +82,7 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     watch(read, apply).await;
 }
 
-fn take_over(api: &Api, files: &SecretFiles) {
+fn take_over(api: &AppState, files: &SecretFiles) {
     let before = api.settings.load_full();
     let reread = before.with_secrets_of(files);
     for problem in &reread.problems {

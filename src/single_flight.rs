@@ -46,7 +46,7 @@ where
             Entry::Occupied(running) => return (running.get().clone(), false),
             Entry::Vacant(place) => place.insert(pending.clone()),
         };
-        let place = Place {
+        let place = RunningEntry {
             group: Arc::clone(self),
             key: key.clone(),
         };
@@ -67,12 +67,12 @@ where
 
 /// The entry of work that is running. It is removed before any caller has the result, so that a caller that retries
 /// after a failure does not join the work that has just failed.
-struct Place<K: Eq + Hash, V> {
+struct RunningEntry<K: Eq + Hash, V> {
     group: Arc<SingleFlight<K, V>>,
     key: K,
 }
 
-impl<K: Eq + Hash, V> Drop for Place<K, V> {
+impl<K: Eq + Hash, V> Drop for RunningEntry<K, V> {
     fn drop(&mut self) {
         self.group.0.lock().remove(&self.key);
     }

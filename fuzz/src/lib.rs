@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use wxgate::http::{RequestId, client_address as address_of, parse_upload};
 use wxgate::jssdk::{JsDomain, PageUrl, QueryParams};
-use wxgate::picture::Kind;
+use wxgate::picture::PictureKind;
 use wxgate::secret::MASK;
 use wxgate::settings::{Settings, Sources};
 use wxgate::wechat::{ApiPath, CallError};
@@ -117,8 +117,8 @@ pub fn wechat_answer(data: &[u8]) {
 
 /// The first bytes of a file.
 pub fn picture(data: &[u8]) {
-    let head = Kind::sniff(&data[..data.len().min(Kind::HEAD)]);
-    assert!(head.is_none() || head == Kind::sniff(data));
+    let head = PictureKind::sniff(&data[..data.len().min(PictureKind::HEAD)]);
+    assert!(head.is_none() || head == PictureKind::sniff(data));
     let is_text = data.trim_ascii_start().first().is_some_and(|b| b"{[<\"".contains(b));
     assert!(!is_text || head.is_none());
 }

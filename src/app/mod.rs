@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::allocator;
 use crate::credentials::keep_fresh;
-use crate::http::public::{self, Api, RateLimit};
+use crate::http::public::{self, AppState, RateLimit};
 use crate::http::serve::{Server, Tls};
 use crate::image_store;
 use crate::metrics::Metrics;
@@ -63,7 +63,7 @@ pub struct App {
     internal_tls: Option<Tls>,
     public_routes: Router,
     internal_routes: Router,
-    api: Arc<Api>,
+    api: Arc<AppState>,
     settings: Arc<Settings>,
     lifecycle: Lifecycle,
     server: Server,

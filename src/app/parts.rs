@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::lifecycle::Lifecycle;
 use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, turns};
 use crate::directory::{Account, Directory};
-use crate::http::public::{self, Api, Auth, RateLimit};
+use crate::http::public::{self, AppState, Auth, RateLimit};
 use crate::http::serve::Tls;
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
@@ -32,11 +32,11 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    pub(super) fn api(&self, images: image_store::OpenStore) -> Result<Api, UnusableSetting> {
+    pub(super) fn api(&self, images: image_store::OpenStore) -> Result<AppState, UnusableSetting> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
         let store = self.shared_store()?;
-        Ok(Api {
+        Ok(AppState {
             directory: Arc::new(self.directory(&store)),
             relay: MediaRelay::new(RelayParts {
                 media: settings.media.clone(),
@@ -120,7 +120,7 @@ impl Builder<'_> {
         })
     }
 
-    pub(super) fn internal_routes(self, api: &Arc<Api>, stack: &Stack) -> prometheus::Result<Router> {
+    pub(super) fn internal_routes(self, api: &Arc<AppState>, stack: &Stack) -> prometheus::Result<Router> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
         let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
         let holders = Arc::clone(api);

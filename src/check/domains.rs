@@ -64,9 +64,9 @@ fn warning_for(domain: &JsDomain, before: &[JsDomain], all: &[JsDomain]) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::State;
+    use crate::check::CheckState;
 
-    fn messages(domains: &[&str]) -> Vec<(State, String)> {
+    fn messages(domains: &[&str]) -> Vec<(CheckState, String)> {
         let domains = domains
             .iter()
             .map(|domain| JsDomain::try_from((*domain).to_owned()).unwrap());
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn sound_domains_are_ok() {
         let fine = messages(&["example.com/mp", "h5.example.cn"]);
-        assert_eq!(fine, [(State::Ok, "example.com/mp, h5.example.cn".to_owned())]);
+        assert_eq!(fine, [(CheckState::Ok, "example.com/mp, h5.example.cn".to_owned())]);
     }
 
     #[test]
@@ -96,11 +96,14 @@ mod tests {
         ] {
             let found = messages(domains);
             assert_eq!(found.len(), 1, "{found:?}");
-            assert!(found[0].0 == State::Warning && found[0].1.contains(part), "{found:?}");
+            assert!(
+                found[0].0 == CheckState::Warning && found[0].1.contains(part),
+                "{found:?}"
+            );
         }
         assert_eq!(
             messages(&["a.cn/mp", "m.a.cn"])[0].0,
-            State::Ok,
+            CheckState::Ok,
             "neither covers the other"
         );
     }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::Finding;
 use crate::http_client::{self, certificate_cure};
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
-use crate::picture::Kind;
+use crate::picture::PictureKind;
 use crate::settings::{self, Settings, resolved};
 
 const CHECK: &str = "image_store";
@@ -166,7 +166,7 @@ async fn problem_at(url: &str, http: &settings::HttpClient) -> Option<String> {
 
 fn dot() -> Picture {
     Picture {
-        kind: Kind::Png,
+        kind: PictureKind::Png,
         length: u64::try_from(DOT.len()).ok(),
         body: stream::iter([Ok(Bytes::from_static(DOT))]).boxed(),
     }

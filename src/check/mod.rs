@@ -13,7 +13,7 @@ mod report;
 mod wechat;
 
 pub use credential_probe::CredentialProbe;
-pub use report::{Finding, Report, State, name_some};
+pub use report::{CheckState, Finding, Report, name_some};
 
 use crate::settings::{Backend, Problem, Problems, Settings};
 

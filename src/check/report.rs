@@ -9,7 +9,7 @@ use crate::account::AppId;
 /// The state of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum CheckState {
     /// As it should be.
     Ok,
     /// It works, and an operator should know.
@@ -18,7 +18,7 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl CheckState {
     fn mark(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -37,7 +37,7 @@ pub struct Finding {
     /// The account, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_id: Option<AppId>,
-    pub state: State,
+    pub state: CheckState,
     /// What was seen. Holds no secret.
     pub message: String,
     /// What to do about it.
@@ -46,7 +46,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(check: &'static str, state: State, message: impl Into<String>) -> Self {
+    fn new(check: &'static str, state: CheckState, message: impl Into<String>) -> Self {
         Self {
             check,
             app_id: None,
@@ -57,15 +57,15 @@ impl Finding {
     }
 
     pub(super) fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, State::Ok, message)
+        Self::new(check, CheckState::Ok, message)
     }
 
     pub(super) fn warning(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, State::Warning, message)
+        Self::new(check, CheckState::Warning, message)
     }
 
     pub(super) fn failed(check: &'static str, message: impl Into<String>) -> Self {
-        Self::new(check, State::Failed, message)
+        Self::new(check, CheckState::Failed, message)
     }
 
     pub(super) fn cure(mut self, cure: impl Into<String>) -> Self {
@@ -98,7 +98,7 @@ impl Finding {
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The worst of the findings.
-    pub state: State,
+    pub state: CheckState,
     /// In a fixed order.
     pub findings: Vec<Finding>,
 }
@@ -107,13 +107,13 @@ impl Report {
     pub(super) fn new(findings: Vec<Finding>) -> Self {
         let worst = findings.iter().map(|finding| finding.state).max();
         Self {
-            state: worst.unwrap_or(State::Ok),
+            state: worst.unwrap_or(CheckState::Ok),
             findings,
         }
     }
 
     /// The findings in this state.
-    pub fn in_state(&self, state: State) -> impl Iterator<Item = &Finding> {
+    pub fn in_state(&self, state: CheckState) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.state == state)
     }
 }
@@ -122,7 +122,7 @@ impl Report {
 const SEPARATE_LINES: usize = 5;
 
 /// A finding, or the same one for many accounts.
-struct Line<'a> {
+struct ReportLine<'a> {
     subject: String,
     finding: &'a Finding,
     /// The accounts, if there are many and something is to be done about them.
@@ -130,7 +130,7 @@ struct Line<'a> {
 }
 
 impl Report {
-    fn lines(&self) -> Vec<Line<'_>> {
+    fn lines(&self) -> Vec<ReportLine<'_>> {
         let mut alike: Vec<Vec<&Finding>> = Vec::new();
         for finding in &self.findings {
             match alike.iter_mut().find(|group| group[0].differs_in_account_only(finding)) {
@@ -142,9 +142,9 @@ impl Report {
     }
 }
 
-fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<Line<'a>> {
+fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<ReportLine<'a>> {
     if alike.len() <= SEPARATE_LINES {
-        let line = |finding: &&'a Finding| Line {
+        let line = |finding: &&'a Finding| ReportLine {
             subject: finding.subject(),
             finding,
             accounts: None,
@@ -154,10 +154,10 @@ fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<Line<'a>> {
     let finding = alike[0];
     let app_ids = alike.iter().filter_map(|finding| finding.app_id.as_ref());
     let app_ids: Vec<&str> = app_ids.map(AppId::as_str).collect();
-    vec![Line {
+    vec![ReportLine {
         subject: format!("{}, {} accounts", finding.check, alike.len()),
         finding,
-        accounts: (finding.state != State::Ok).then(|| name_some(&app_ids)),
+        accounts: (finding.state != CheckState::Ok).then(|| name_some(&app_ids)),
     }]
 }
 
@@ -176,7 +176,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();
         let width = lines.iter().map(|line| line.subject.len()).max().unwrap_or_default();
-        for Line {
+        for ReportLine {
             subject,
             finding,
             accounts,
@@ -191,7 +191,11 @@ impl fmt::Display for Report {
             }
         }
         let count = |state| self.in_state(state).count();
-        let (ok, warnings, failed) = (count(State::Ok), count(State::Warning), count(State::Failed));
+        let (ok, warnings, failed) = (
+            count(CheckState::Ok),
+            count(CheckState::Warning),
+            count(CheckState::Failed),
+        );
         write!(f, "\n{ok} ok, {warnings} warnings, {failed} failed")
     }
 }

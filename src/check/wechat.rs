@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::credential_probe::{CredentialProbe, Missing, ProbedToken};
-use super::{AT_ONCE, Finding, State};
+use super::{AT_ONCE, CheckState, Finding};
 use crate::http_client::certificate_cure;
 use crate::settings::values::BaseUrl;
 use crate::settings::{Account, Settings, TokenApi};
@@ -29,7 +29,7 @@ pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Fin
     let (mut findings, accounts) = tokio::join!(hosts_and_clock(probe), try_all(first));
     let is_out_of_reach = findings
         .iter()
-        .any(|finding| finding.state == State::Failed && finding.check == "wechat");
+        .any(|finding| finding.state == CheckState::Failed && finding.check == "wechat");
     findings.extend(accounts);
     if is_out_of_reach {
         // Hundreds of accounts would take minutes to fail.
@@ -173,15 +173,15 @@ mod tests {
         let date = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let seconds = Duration::from_secs;
         for (now, state, part) in [
-            (date, State::Ok, "agrees"),
-            (date + seconds(5), State::Ok, "agrees"),
-            (date + seconds(60), State::Warning, "59 s ahead of"),
-            (date - seconds(60), State::Warning, "60 s behind"),
-            (date - seconds(3600), State::Failed, "3600 s behind"),
+            (date, CheckState::Ok, "agrees"),
+            (date + seconds(5), CheckState::Ok, "agrees"),
+            (date + seconds(60), CheckState::Warning, "59 s ahead of"),
+            (date - seconds(60), CheckState::Warning, "60 s behind"),
+            (date - seconds(3600), CheckState::Failed, "3600 s behind"),
         ] {
             let finding = clock(Some(date), now);
             assert!(finding.state == state && finding.message.contains(part), "{finding:?}");
         }
-        assert_eq!(clock(None, date).state, State::Warning);
+        assert_eq!(clock(None, date).state, CheckState::Warning);
     }
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::{ConfigArgs, Failure, block_on, print, print_json};
-use crate::check::{self, Finding, State, name_some};
+use super::{CommandFailure, ConfigArgs, block_on, print, print_json};
+use crate::check::{self, CheckState, Finding, name_some};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
 
@@ -19,14 +19,14 @@ pub(super) struct CheckArgs {
     upload: bool,
 }
 
-pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &CheckArgs) -> Result<(), CommandFailure> {
     let settings = match Settings::load(&args.config.sources()) {
         Ok(settings) => settings,
         Err(problems) => {
             if args.json {
                 print_json(&check::refused(&problems))?;
             }
-            return Err(Failure::Settings(problems.to_string()));
+            return Err(CommandFailure::Settings(problems.to_string()));
         }
     };
     raise_open_files();
@@ -36,12 +36,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     } else {
         print(&report.to_string())?;
     }
-    let failed: Vec<String> = report.in_state(State::Failed).map(Finding::subject).collect();
+    let failed: Vec<String> = report.in_state(CheckState::Failed).map(Finding::subject).collect();
     if failed.is_empty() {
         return Ok(());
     }
     let failed: Vec<&str> = failed.iter().map(String::as_str).collect();
-    Err(Failure::Running(format!(
+    Err(CommandFailure::Running(format!(
         "the check has failed: {}",
         name_some(&failed)
     )))

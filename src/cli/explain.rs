@@ -5,11 +5,11 @@ mod compared;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{ConfigArgs, Failure, block_on, print};
+use super::{CommandFailure, ConfigArgs, block_on, print};
 use crate::check::CredentialProbe;
 use crate::jssdk::UrlWarning;
 use crate::jssdk::explain::{
-    self, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Tickets, Verdict,
+    self, Candidates, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
 };
 use crate::secret::Secret;
 use crate::settings::{Account, Settings};
@@ -54,8 +54,8 @@ pub(super) struct ExplainArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
-    let unusable = |problem: ClaimProblem| Failure::Settings(problem.words().en.to_owned());
+pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
+    let unusable = |problem: ClaimProblem| CommandFailure::Settings(problem.words().en.to_owned());
     let comparison = args
         .request
         .as_deref()
@@ -86,7 +86,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let differs = !matches!(comparison, None | Some(Comparison::Same(_)));
     match explained {
         Some((_, Verdict::Unexplained)) if !differs => {
-            Err(Failure::Running("nothing known gives this signature".to_owned()))
+            Err(CommandFailure::Running("nothing known gives this signature".to_owned()))
         }
         _ => Ok(()),
     }
@@ -98,10 +98,10 @@ fn claim(args: &ExplainArgs) -> Option<Result<Claim, ClaimProblem>> {
     Some(Claim::new(&args.url, nonce, timestamp, args.signature.as_deref()?))
 }
 
-fn tickets(args: &ExplainArgs) -> Result<Tickets, Failure> {
+fn tickets(args: &ExplainArgs) -> Result<Candidates, CommandFailure> {
     let mut given = args.tickets.iter().map(Secret::new);
     match given.next() {
-        Some(current) => Ok(Tickets {
+        Some(current) => Ok(Candidates {
             current,
             others: given.collect(),
             tokens: Vec::new(),
@@ -111,23 +111,23 @@ fn tickets(args: &ExplainArgs) -> Result<Tickets, Failure> {
 }
 
 /// The ticket that the gateway's cluster signs with, and what may have been mistaken for it.
-fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Tickets, Failure> {
+fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Candidates, CommandFailure> {
     let settings = Settings::load(&args.config.sources()).map_err(|problems| {
-        Failure::Settings(format!(
+        CommandFailure::Settings(format!(
             "give --ticket, or the gateway's settings, which are not usable:\n{problems}"
         ))
     })?;
     let account = chosen(&settings, args.app_id.as_deref())?;
     if !account.jsapi {
         let text = format!("{} signs no pages: its jsapi is false in the settings", account.app_id);
-        return Err(Failure::Settings(text));
+        return Err(CommandFailure::Settings(text));
     }
-    let probe = CredentialProbe::open(&settings).map_err(|finding| Failure::Settings(finding.message))?;
+    let probe = CredentialProbe::open(&settings).map_err(|finding| CommandFailure::Settings(finding.message))?;
     block_on(async {
-        let no_ticket = |error| Failure::Running(format!("there is no ticket to compare with: {error}"));
-        let mut tickets = Tickets {
+        let no_ticket = |error| CommandFailure::Running(format!("there is no ticket to compare with: {error}"));
+        let mut tickets = Candidates {
             current: probe.ticket(account).await.map_err(no_ticket)?,
-            ..Tickets::default()
+            ..Candidates::default()
         };
         for other in &settings.accounts {
             tickets.tokens.extend(probe.shared_token(&other.app_id).await);
@@ -139,7 +139,7 @@ fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Tickets, Failure> {
     })
 }
 
-fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Account, Failure> {
+fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Account, CommandFailure> {
     let mut accounts = settings.accounts.iter();
     let found = match app_id {
         None => accounts.next(),
@@ -151,7 +151,7 @@ fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Accoun
             .iter()
             .map(|account| account.app_id.as_str())
             .collect();
-        Failure::Settings(format!("--app-id: the settings have {}", known.join(", ")))
+        CommandFailure::Settings(format!("--app-id: the settings have {}", known.join(", ")))
     })
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use http::uri::Authority;
 use reqwest::ClientBuilder;
 
-use super::{ConfigArgs, Failure, address, block_on};
+use super::{CommandFailure, ConfigArgs, address, block_on};
 use crate::http_client::{self, SendError};
 use crate::settings::values::HttpProxy;
 use crate::settings::{HttpClient, Settings};
@@ -33,23 +33,23 @@ fn host_and_port(text: &str) -> Result<Authority, &'static str> {
 }
 
 impl HealthArgs {
-    fn address(&self) -> Result<String, Failure> {
+    fn address(&self) -> Result<String, CommandFailure> {
         if let Some(address) = &self.address {
             return Ok(address.to_string());
         }
         // A mistake elsewhere in the settings does not make a serving gateway unhealthy.
         let partial = Settings::load_partial(&self.config.sources());
         match partial.problems_of("server.listen") {
-            Some(problems) => Err(Failure::Settings(problems.to_string())),
+            Some(problems) => Err(CommandFailure::Settings(problems.to_string())),
             None => Ok(address::from_here(partial.settings.server.listen).to_string()),
         }
     }
 }
 
-pub(super) fn run(args: &HealthArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &HealthArgs) -> Result<(), CommandFailure> {
     let address = args.address()?;
     block_on(async {
-        let failed = |why: &dyn Display| Failure::Running(format!("{address} does not answer: {why}"));
+        let failed = |why: &dyn Display| CommandFailure::Running(format!("{address} does not answer: {why}"));
         let direct = HttpClient {
             proxy: HttpProxy::Never,
             ..HttpClient::default()
@@ -67,7 +67,9 @@ pub(super) fn run(args: &HealthArgs) -> Result<(), Failure> {
         if status.is_success() {
             Ok(())
         } else {
-            Err(Failure::Running(format!("{address} answers with HTTP status {status}")))
+            Err(CommandFailure::Running(format!(
+                "{address} answers with HTTP status {status}"
+            )))
         }
     })
 }

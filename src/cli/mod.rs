@@ -99,7 +99,7 @@ impl ConfigArgs {
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandFailure {
     /// The settings or the command line are wrong: exit code 2.
     #[error("{0}")]
     Settings(String),
@@ -128,8 +128,8 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             complain(&failure);
             match failure {
-                Failure::Settings(_) => ExitCode::from(2),
-                Failure::Running(_) => ExitCode::from(1),
+                CommandFailure::Settings(_) => ExitCode::from(2),
+                CommandFailure::Running(_) => ExitCode::from(1),
             }
         }
     }
@@ -145,34 +145,34 @@ impl Drop for FlushLog {
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that prints failures")]
-fn complain(failure: &Failure) {
+fn complain(failure: &CommandFailure) {
     eprintln!("wxgate: {failure}");
 }
 
 /// Prints `text` and a line's end. A reader that has closed its end (`| head`) is no failure.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandFailure> {
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Running(error.to_string())),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandFailure::Running(error.to_string())),
         _ => Ok(()),
     }
 }
 
 /// Prints `value` as JSON, indented.
-fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+fn print_json(value: &impl Serialize) -> Result<(), CommandFailure> {
     let json = serde_json::to_string_pretty(value);
-    print(&json.map_err(|error| Failure::Running(error.to_string()))?)
+    print(&json.map_err(|error| CommandFailure::Running(error.to_string()))?)
 }
 
-fn config(args: &ConfigArgs) -> Result<(), Failure> {
+fn config(args: &ConfigArgs) -> Result<(), CommandFailure> {
     let partial = Settings::load_partial(&args.sources());
     print(&partial.to_masked_toml())?;
     match partial.problems {
-        Some(problems) => Err(Failure::Settings(problems.to_string())),
+        Some(problems) => Err(CommandFailure::Settings(problems.to_string())),
         None => Ok(()),
     }
 }
 
-fn openapi() -> Result<(), Failure> {
+fn openapi() -> Result<(), CommandFailure> {
     print_json(&http::openapi())
 }
 
@@ -180,7 +180,7 @@ fn openapi() -> Result<(), Failure> {
 ///
 /// On one processor, as in most containers, it is tokio's single-threaded one: there the other has no threads to
 /// balance between, and makes an upload a fifth slower.
-fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, CommandFailure>>) -> Result<T, CommandFailure> {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut runtime = if processors == 1 {
         Builder::new_current_thread()
@@ -192,7 +192,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         // For files and DNS look-ups. Each thread costs memory, and more would not make a disk faster.
         .max_blocking_threads(16)
         .build();
-    let runtime = runtime.map_err(|error| Failure::Running(format!("the runtime did not start: {error}")))?;
+    let runtime = runtime.map_err(|error| CommandFailure::Running(format!("the runtime did not start: {error}")))?;
     let outcome = runtime.block_on(work);
     // A disk that does not answer keeps its threads: they must not keep the process.
     runtime.shutdown_timeout(LAST_WORK_LIMIT);

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::signal::stop_on_signal;
-use super::{Failure, address, block_on, print};
+use super::{CommandFailure, address, block_on, print};
 use crate::account::AppId;
 use crate::sandbox::{Sandbox, SandboxAccount, SandboxConfig};
 use crate::secret::Secret;
@@ -68,7 +68,7 @@ impl SandboxArgs {
     }
 }
 
-pub(super) fn run(args: &SandboxArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
     block_on(async {
         let stop = stop_on_signal()?;
         let sandbox = LocalSandbox::listen(args.config(), args.listen).await?;
@@ -87,15 +87,15 @@ pub(super) struct LocalSandbox {
 
 impl LocalSandbox {
     /// A sandbox with WeChat's own rules, by default on a free port of loopback.
-    pub(super) async fn open(address: Option<SocketAddr>) -> Result<Self, Failure> {
+    pub(super) async fn open(address: Option<SocketAddr>) -> Result<Self, CommandFailure> {
         let address = address.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
         Self::listen(SandboxConfig::default(), address).await
     }
 
-    async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, Failure> {
+    async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, CommandFailure> {
         // No mistake in the command line: another process may free the port.
         let failed =
-            |error: std::io::Error| Failure::Running(format!("the sandbox can't listen on {address}: {error}"));
+            |error: std::io::Error| CommandFailure::Running(format!("the sandbox can't listen on {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self {

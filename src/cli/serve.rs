@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::sandbox::LocalSandbox;
 use super::signal::stop_on_signal;
-use super::{ConfigArgs, Failure, address, block_on, print};
+use super::{CommandFailure, ConfigArgs, address, block_on, print};
 use crate::app::{App, AppParts, StartError, replica_name};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
@@ -25,7 +25,7 @@ pub(super) struct ServeArgs {
     sandbox_listen: Option<SocketAddr>,
 }
 
-pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &ServeArgs) -> Result<(), CommandFailure> {
     block_on(async {
         let mut sources = args.config.sources();
         let mut sandbox = None;
@@ -34,9 +34,10 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
             sources.overrides = open.settings();
             sandbox = Some(open);
         }
-        let settings = Settings::load(&sources).map_err(|problems| Failure::Settings(problems.to_string()))?;
+        let settings = Settings::load(&sources).map_err(|problems| CommandFailure::Settings(problems.to_string()))?;
         let replica = replica_name();
-        let traces = telemetry::init(&settings, &replica).map_err(|error| Failure::Settings(error.to_string()))?;
+        let traces =
+            telemetry::init(&settings, &replica).map_err(|error| CommandFailure::Settings(error.to_string()))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
@@ -50,22 +51,22 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     })
 }
 
-async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Traces>) -> Result<(), Failure> {
+async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Traces>) -> Result<(), CommandFailure> {
     raise_open_files();
     let stop = stop_on_signal()?;
     let base_path = parts.settings.server.base_path.clone();
     let app = App::build(parts).await;
     let app = app.map_err(|error| match error {
-        StartError::Setting(_) => Failure::Settings(error.to_string()),
+        StartError::Setting(_) => CommandFailure::Settings(error.to_string()),
         // No mistake in the settings: another process may free the port.
-        StartError::Listen { .. } | StartError::Metrics(_) => Failure::Running(error.to_string()),
+        StartError::Listen { .. } | StartError::Metrics(_) => CommandFailure::Running(error.to_string()),
     })?;
     if let Some(traces) = traces {
         app.at_end(traces.flush());
     }
     let address = app
         .public_address()
-        .map_err(|error| Failure::Running(error.to_string()))?;
+        .map_err(|error| CommandFailure::Running(error.to_string()))?;
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
     if let Some(sandbox) = &sandbox {

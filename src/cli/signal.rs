@@ -5,13 +5,14 @@ use std::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::telemetry;
 
 /// A token that the first SIGTERM, SIGINT or SIGHUP cancels. A SIGTERM or SIGINT after that ends the process at
 /// once, with exit code 1.
-pub(super) fn stop_on_signal() -> Result<CancellationToken, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::Running(format!("signals can't be handled: {error}")));
+pub(super) fn stop_on_signal() -> Result<CancellationToken, CommandFailure> {
+    let listen =
+        |kind| signal(kind).map_err(|error| CommandFailure::Running(format!("signals can't be handled: {error}")));
     let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let hang_up = listen(SignalKind::hangup())?;
     let stop = CancellationToken::new();

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::account::AccountCredentials;
 use super::credential::{Credential, Trigger, name_in_store};
-use super::renewal::Outcome;
+use super::renewal::CredentialResult;
 use super::slot::NotShared;
 use crate::clock::Moment;
 use crate::secret::Secret;
@@ -140,7 +140,12 @@ impl AccountCredentials {
 
     /// The token to use instead of one of ours that WeChat has rejected in a client's call of `path`: the same one if a
     /// probe finds it good.
-    pub(crate) async fn token_after_rejection(&self, ours: &Ours, path: &str, rejection: &TokenRejection) -> Outcome {
+    pub(crate) async fn token_after_rejection(
+        &self,
+        ours: &Ours,
+        path: &str,
+        rejection: &TokenRejection,
+    ) -> CredentialResult {
         match ours {
             Ours::Current(token) if rejection.is_certain => {
                 self.probe.token_after_rejection(token, path, &rejection.error).await

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::credential::{Credential, Policy, Unavailable, rejects_token};
 use super::parameters::{Issuer, Parameters};
-use super::renewal::Outcome;
+use super::renewal::CredentialResult;
 use super::token::Token;
 use crate::account::AppId;
 use crate::clock::Moment;
@@ -36,7 +36,7 @@ pub(super) struct Probe {
     last: Mutex<Option<Moment>>,
     /// Paths that rejected a token in a client's call though a probe did not, and when.
     wrong_paths: Mutex<HashMap<String, Moment>>,
-    flight: Arc<SingleFlight<Reason, Outcome>>,
+    flight: Arc<SingleFlight<Reason, CredentialResult>>,
     tasks: TaskTracker,
 }
 
@@ -70,7 +70,7 @@ impl Probe {
 
     /// The token, for a client that suspects that it is dead: probed, unless a probe was made recently, and replaced if
     /// WeChat rejects it.
-    pub(super) async fn verified_token(self: &Arc<Self>) -> Outcome {
+    pub(super) async fn verified_token(self: &Arc<Self>) -> CredentialResult {
         let probe = Arc::clone(self);
         self.once(Reason::Suspicion, async move { probe.verify().await }).await
     }
@@ -84,7 +84,7 @@ impl Probe {
         token: &Arc<Credential>,
         path: &str,
         error: &CallError,
-    ) -> Outcome {
+    ) -> CredentialResult {
         let asked_at = Moment::now();
         if self.is_wrong_about_tokens(path) {
             return Ok(Arc::clone(token));
@@ -106,14 +106,18 @@ impl Probe {
         wrong.len() >= MOST_WRONG_PATHS || wrong.contains_key(path)
     }
 
-    async fn once(&self, reason: Reason, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+    async fn once(
+        &self,
+        reason: Reason,
+        work: impl Future<Output = CredentialResult> + Send + 'static,
+    ) -> CredentialResult {
         let (pending, _) = self.flight.join_or_start(&reason, &self.tasks, || work);
         pending
             .await
             .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
     }
 
-    async fn verify_rejection(&self, token: &Arc<Credential>, error: CallError) -> Outcome {
+    async fn verify_rejection(&self, token: &Arc<Credential>, error: CallError) -> CredentialResult {
         match self.issuer.probe(&token.value).await {
             Err(probed) if rejects_token(&probed) => self.token.replace_rejected(token, &probed).await,
             // Another refusal is not about the token but, say, a quota.
@@ -133,7 +137,7 @@ impl Probe {
         }
     }
 
-    async fn verify(&self) -> Outcome {
+    async fn verify(&self) -> CredentialResult {
         let token = self.token.get().await?;
         let rejection = if self.may_probe().await {
             self.ask_wechat(&token).await

@@ -16,14 +16,14 @@ use crate::telemetry::{TRACES, traced};
 use crate::wechat::{CHANGING_ADDRESS, CallError, ErrCode, Meaning, RefusedAddresses};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
-pub(crate) type Outcome = Result<Arc<Credential>, Unavailable>;
+pub(crate) type CredentialResult = Result<Arc<Credential>, Unavailable>;
 
 /// The renewals of one account's token or ticket.
 pub(super) struct Renewals {
     app_id: AppId,
     kind: Kind,
     /// At most one that respects the back-off (`false`), and one of an operator's that does not (`true`).
-    flights: Arc<SingleFlight<bool, Outcome>>,
+    flights: Arc<SingleFlight<bool, CredentialResult>>,
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
@@ -49,9 +49,9 @@ impl Renewals {
 
     /// Waits for the renewal that is running, or starts `renewal`. It is a task of its own, so no caller that hangs up
     /// can cancel it (C11). One that `ignores_backoff` joins only another one that does.
-    pub(super) async fn join_or_start<F>(&self, ignores_backoff: bool, renewal: impl FnOnce() -> F) -> Outcome
+    pub(super) async fn join_or_start<F>(&self, ignores_backoff: bool, renewal: impl FnOnce() -> F) -> CredentialResult
     where
-        F: Future<Output = Outcome> + Send + 'static,
+        F: Future<Output = CredentialResult> + Send + 'static,
     {
         let (pending, _) = self.flights.join_or_start(&ignores_backoff, &self.tasks, renewal);
         pending
@@ -64,8 +64,8 @@ impl Renewals {
         &self,
         trigger: Trigger,
         before: Option<Arc<Credential>>,
-        renewing: impl Future<Output = Outcome>,
-    ) -> Outcome {
+        renewing: impl Future<Output = CredentialResult>,
+    ) -> CredentialResult {
         let span = tracing::info_span!(
             target: TRACES,
             "renew",

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable, rejects_token};
 use super::lock::{Acquisition, Lock};
 use super::parameters::{Issuer, Parameters};
-use super::renewal::{Outcome, Renewals};
+use super::renewal::{CredentialResult, Renewals};
 use super::slot::{NotShared, Slot, Stored};
 use super::token::Token;
 use crate::clock::Moment;
@@ -75,7 +75,7 @@ impl Ticket {
     }
 
     /// The ticket; waits for it if there is none.
-    pub(super) async fn get(self: &Arc<Self>) -> Outcome {
+    pub(super) async fn get(self: &Arc<Self>) -> CredentialResult {
         match self.slot.usable() {
             Some(ticket) => Ok(ticket),
             None => self.renew(Trigger::Missing).await,
@@ -83,7 +83,7 @@ impl Ticket {
     }
 
     /// The ticket, which is then renewed for [`ASKED_RECENTLY`].
-    pub(super) async fn get_and_keep(self: &Arc<Self>) -> Outcome {
+    pub(super) async fn get_and_keep(self: &Arc<Self>) -> CredentialResult {
         *self.last_asked.lock() = Some(Moment::now());
         self.get().await
     }
@@ -95,7 +95,7 @@ impl Ticket {
     }
 
     /// Renews the ticket, or waits for the renewal that is running.
-    pub(super) async fn renew(self: &Arc<Self>, trigger: Trigger) -> Outcome {
+    pub(super) async fn renew(self: &Arc<Self>, trigger: Trigger) -> CredentialResult {
         let start = || {
             let ticket = Arc::clone(self);
             async move { ticket.run_renewal(trigger).await }
@@ -114,7 +114,7 @@ impl Ticket {
         self.renewals.backoff.refusal().or_else(of_token)
     }
 
-    async fn run_renewal(&self, trigger: Trigger) -> Outcome {
+    async fn run_renewal(&self, trigger: Trigger) -> CredentialResult {
         if trigger != Trigger::Operator
             && let Some(refusal) = self.refusal()
         {
@@ -127,7 +127,7 @@ impl Ticket {
 
     /// Asks WeChat for the ticket, with a token that it accepts. If the token has to be renewed for that, this renewal
     /// has already released the lock.
-    async fn fetch_with_token(&self, trigger: Trigger) -> Outcome {
+    async fn fetch_with_token(&self, trigger: Trigger) -> CredentialResult {
         match self.token.lend(|token| self.fetch(trigger, token)).await {
             Ok(outcome) => outcome,
             Err(TokenCallError::Unavailable(unavailable)) => Err(unavailable),
@@ -136,7 +136,7 @@ impl Ticket {
     }
 
     /// Adopts the ticket or asks WeChat for it, under the lock. A `CallError` means that WeChat rejects `token`.
-    async fn fetch(&self, trigger: Trigger, token: Arc<Credential>) -> Result<Outcome, CallError> {
+    async fn fetch(&self, trigger: Trigger, token: Arc<Credential>) -> Result<CredentialResult, CallError> {
         let (held_lock, seen) = match self.lock.acquire(&self.slot, trigger).await {
             Ok(Acquisition::Adopted(ticket)) => return Ok(Ok(ticket)),
             Ok(Acquisition::Locked(held_lock, seen)) => (Some(held_lock), seen),
@@ -160,7 +160,7 @@ impl Ticket {
         outcome
     }
 
-    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<Outcome, CallError> {
+    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<CredentialResult, CallError> {
         let issued = match self.issuer.ticket(&token.value, self.wechat_name).await {
             Ok(issued) => issued,
             Err(error) if rejects_token(&error) => return Err(error),

@@ -47,7 +47,7 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
 }
 
 /// What may be wrong with a certificate.
-struct Problem {
+struct CertificateProblem {
     /// A part of rustls' text.
     mark: &'static str,
     wrong: &'static str,
@@ -55,55 +55,55 @@ struct Problem {
     cure: &'static str,
 }
 
-const UNKNOWN_AUTHORITY: Problem = Problem {
+const UNKNOWN_AUTHORITY: CertificateProblem = CertificateProblem {
     mark: "UnknownIssuer",
     wrong: "the server's certificate is not trusted: its authority is not among the system's",
     cure: "name that authority's certificate in http_client.ca_file",
 };
 
-const PROBLEMS: [Problem; 10] = [
+const PROBLEMS: [CertificateProblem; 10] = [
     UNKNOWN_AUTHORITY,
     // An authority of the same name is known, but its key is another one.
-    Problem {
+    CertificateProblem {
         mark: "BadSignature",
         ..UNKNOWN_AUTHORITY
     },
-    Problem {
+    CertificateProblem {
         mark: "UnsupportedSignatureAlgorithmForPublicKey",
         ..UNKNOWN_AUTHORITY
     },
-    Problem {
+    CertificateProblem {
         mark: "certificate expired",
         wrong: "the server's certificate has expired",
         cure: "have it renewed at that server; is this machine's clock right?",
     },
-    Problem {
+    CertificateProblem {
         mark: "certificate not valid yet",
         wrong: "the server's certificate is not valid yet",
         cure: "is this machine's clock right?",
     },
-    Problem {
+    CertificateProblem {
         mark: "certificate not valid for name",
         wrong: "the server's certificate is for another name",
         cure: "use a name in the settings that the certificate is for, or have one made for this name",
     },
-    Problem {
+    CertificateProblem {
         mark: "CaUsedAsEndEntity",
         wrong: "the server's certificate is not trusted: it is an authority's own, as self-signed ones are",
         cure: "have the server use one that was issued for its name, and name that one's authority in http_client.ca_file",
     },
-    Problem {
+    CertificateProblem {
         mark: "EkuError",
         wrong: "the server's certificate is for another purpose than a server's",
         cure: "have one made for that server (extended key usage: server authentication)",
     },
-    Problem {
+    CertificateProblem {
         mark: "UnsupportedCertVersion",
         wrong: "the server's certificate is of an old version of X.509",
         cure: "have one of version 3 made for that server, with its name as a subject alternative name",
     },
     // The last one fits all others.
-    Problem {
+    CertificateProblem {
         mark: "",
         wrong: "the server's certificate is not accepted",
         cure: "have a certificate made for that server that other programs accept",
@@ -116,7 +116,7 @@ const PROBLEMS: [Problem; 10] = [
 pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'static str)> {
     let mut texts = chain(error).map(ToString::to_string);
     let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
-    let Problem { mark, wrong, cure } = PROBLEMS.iter().find(|problem| detail.contains(problem.mark))?;
+    let CertificateProblem { mark, wrong, cure } = PROBLEMS.iter().find(|problem| detail.contains(problem.mark))?;
     let detail = if mark.is_empty() {
         format!(" ({detail})")
     } else {

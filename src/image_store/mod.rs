@@ -19,7 +19,7 @@ pub use self::http::HttpStore;
 pub use self::local::{FolderHealth, LocalStore, StoredPicture};
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
-use crate::picture::Kind;
+use crate::picture::PictureKind;
 use crate::settings::{self, UnusableSetting, resolved};
 
 /// How long pictures may be cached: a picture's content never changes under its name.
@@ -28,7 +28,7 @@ pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 /// A picture to be stored.
 pub struct Picture {
     /// Its kind, recognised by its bytes.
-    pub kind: Kind,
+    pub kind: PictureKind,
     /// Its length in bytes, if WeChat announced it; `body` then has that many or ends in an error.
     pub length: Option<u64>,
     /// Its bytes as they arrive, in chunks of at most [`Picture::MAX_CHUNK`]. If this ends in an error, the store must

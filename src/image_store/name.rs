@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-use crate::picture::Kind;
+use crate::picture::PictureKind;
 
 /// A picture's name: 32 lower-case hex digits, which are 128 random bits that nobody can guess, and the
 /// extension of its kind. No input is in it, so it needs no escaping in a path, a URL or a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageName {
     text: String,
-    kind: Kind,
+    kind: PictureKind,
 }
 
 impl ImageName {
     const DIGITS: usize = 32;
 
     /// A new name for a picture of `kind`.
-    pub fn random(kind: Kind) -> Self {
+    pub fn random(kind: PictureKind) -> Self {
         let digits = hex::encode(rand::random::<[u8; Self::DIGITS / 2]>());
         let text = [&digits, ".", kind.extension()].concat();
         Self { text, kind }
@@ -27,7 +27,9 @@ impl ImageName {
         let (digits, rest) = text.split_at_checked(Self::DIGITS)?;
         let extension = rest.strip_prefix('.')?;
         let hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let kind = Kind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
+        let kind = PictureKind::ALL
+            .into_iter()
+            .find(|kind| kind.extension() == extension)?;
         let text = text.to_owned();
         hex.then_some(Self { text, kind })
     }
@@ -44,7 +46,7 @@ impl ImageName {
     }
 
     /// The kind of the picture.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> PictureKind {
         self.kind
     }
 }
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn random_name_parses_back() {
-        for kind in Kind::ALL {
+        for kind in PictureKind::ALL {
             let name = ImageName::random(kind);
             assert_eq!(ImageName::parse(name.as_str()), Some(name.clone()));
             let url = format!("https://images.example.com/图-{name}");

@@ -12,17 +12,17 @@ use tokio::time::Instant;
 use super::api::Api;
 use super::clock::Clock;
 use super::config::{SandboxAccount, SandboxConfig};
-use super::media::Media;
+use super::media::MediaFiles;
 use super::random;
 use super::tokens::Tokens;
 use crate::secret::Secret;
 
 /// An account and everything that WeChat keeps for it.
-pub(super) struct Account {
+pub(super) struct AccountRecord {
     pub(super) config: SandboxAccount,
     pub(super) tokens: Tokens,
     pub(super) tickets: Tickets,
-    pub(super) media: Media,
+    pub(super) media: MediaFiles,
     pub(super) quotas: Quotas,
 }
 
@@ -38,13 +38,13 @@ pub(super) struct Quotas {
 /// How often the counters may be reset per month.
 const CLEARS_PER_MONTH: u64 = 10;
 
-impl Account {
+impl AccountRecord {
     pub(super) fn new(config: SandboxAccount) -> Self {
         Self {
             config,
             tokens: Tokens::default(),
             tickets: Tickets::default(),
-            media: Media::default(),
+            media: MediaFiles::default(),
             quotas: Quotas::default(),
         }
     }
@@ -98,10 +98,10 @@ pub(super) enum TicketKind {
 /// Every ticket that still verifies, newest first.
 #[derive(Default)]
 pub(super) struct Tickets {
-    by_kind: [VecDeque<Ticket>; 2],
+    by_kind: [VecDeque<TicketRecord>; 2],
 }
 
-struct Ticket {
+struct TicketRecord {
     value: Secret,
     born: Instant,
 }
@@ -115,7 +115,7 @@ impl Tickets {
             return current.value.clone();
         }
         let value = Secret::new(random::ticket());
-        tickets.push_front(Ticket {
+        tickets.push_front(TicketRecord {
             value: value.clone(),
             born: now,
         });

@@ -13,11 +13,11 @@ pub struct RuleId(pub(super) u64);
 
 #[derive(Default)]
 pub(super) struct ActiveRules {
-    entries: Vec<Entry>,
+    entries: Vec<RuleEntry>,
     last_id: u64,
 }
 
-struct Entry {
+struct RuleEntry {
     state: RuleState,
     /// How many calls it has covered, those that it skipped included.
     seen: u64,
@@ -52,12 +52,12 @@ const KEPT: usize = 256;
 impl ActiveRules {
     pub(super) fn add(&mut self, rule: Rule) -> RuleId {
         if self.entries.len() >= KEPT {
-            self.entries.retain(Entry::has_hits_left);
+            self.entries.retain(RuleEntry::has_hits_left);
         }
         self.last_id += 1;
         let released = CancellationToken::new();
         let id = RuleId(self.last_id);
-        self.entries.push(Entry {
+        self.entries.push(RuleEntry {
             state: RuleState { id, rule, hits: 0 },
             seen: 0,
             _release: released.clone().drop_guard(),
@@ -99,7 +99,7 @@ impl ActiveRules {
     }
 }
 
-impl Entry {
+impl RuleEntry {
     fn has_hits_left(&self) -> bool {
         let RuleState { rule, hits, .. } = &self.state;
         rule.times.is_none_or(|times| *hits < times)

@@ -200,7 +200,7 @@ pub(super) enum Framing {
 
 /// Whether the connection can be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Connection {
+pub(super) enum Reuse {
     Reusable,
     Ended,
 }
@@ -224,17 +224,17 @@ impl Delivery {
     }
 
     /// Sends it. It is not an error if the caller has closed the connection.
-    pub(super) async fn send(mut self, stream: &mut TcpStream) -> Connection {
+    pub(super) async fn send(mut self, stream: &mut TcpStream) -> Reuse {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
         if let Some(released) = self.hold.take() {
             released.cancelled().await;
         }
-        self.write(stream).await.unwrap_or(Connection::Ended)
+        self.write(stream).await.unwrap_or(Reuse::Ended)
     }
 
-    async fn write(self, stream: &mut TcpStream) -> io::Result<Connection> {
+    async fn write(self, stream: &mut TcpStream) -> io::Result<Reuse> {
         let answer = match &self.payload {
             Payload::Answer(answer) => answer,
             Payload::Raw(bytes) => {
@@ -255,7 +255,7 @@ impl Delivery {
             None if self.closes(answer) || matches!(self.framing, Framing::Length(off) if off != 0) => {
                 end(stream, End::Close).await
             }
-            None => Ok(Connection::Reusable),
+            None => Ok(Reuse::Reusable),
         }
     }
 
@@ -316,7 +316,7 @@ impl Delivery {
     }
 }
 
-async fn end(stream: &mut TcpStream, how: End) -> io::Result<Connection> {
+async fn end(stream: &mut TcpStream, how: End) -> io::Result<Reuse> {
     match how {
         End::Close => stream.shutdown().await?,
         // Closing then sends RST instead of FIN.
@@ -328,5 +328,5 @@ async fn end(stream: &mut TcpStream, how: End) -> io::Result<Connection> {
             _ = tokio::time::timeout(SILENCE, silence).await;
         }
     }
-    Ok(Connection::Ended)
+    Ok(Reuse::Ended)
 }

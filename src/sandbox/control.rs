@@ -33,26 +33,26 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .route("/sandbox/accounts/{app_id}/foreign_token", post(foreign_token))
         .route("/sandbox/accounts/{app_id}/kill_token", post(kill_token))
         .route("/sandbox/accounts/{app_id}/kill_tickets", post(kill_tickets))
-        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "no such route; GET /sandbox lists them"))
+        .fallback(async || ControlError::new(StatusCode::NOT_FOUND, "no such route; GET /sandbox lists them"))
         .with_state(sandbox)
 }
 
 /// Why a control call was refused.
-struct Failure(StatusCode, String);
+struct ControlError(StatusCode, String);
 
-impl Failure {
+impl ControlError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self(status, message.into())
     }
 }
 
-impl From<UnknownAccount> for Failure {
+impl From<UnknownAccount> for ControlError {
     fn from(error: UnknownAccount) -> Self {
         Self::new(StatusCode::NOT_FOUND, error.to_string())
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
@@ -74,7 +74,7 @@ async fn faults(State(sandbox): State<Sandbox>) -> Json<Vec<RuleState>> {
     Json(sandbox.snapshot().faults)
 }
 
-async fn add_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, Failure> {
+async fn add_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, ControlError> {
     let Rules(rules) = parse(&body)?;
     let ids: Vec<RuleId> = rules.into_iter().map(|rule| sandbox.inject(rule)).collect();
     Ok(Json(json!({ "ids": ids })))
@@ -85,11 +85,11 @@ async fn clear_faults(State(sandbox): State<Sandbox>) -> Json<Value> {
     done()
 }
 
-async fn remove_fault(State(sandbox): State<Sandbox>, Path(id): Path<RuleId>) -> Result<Json<Value>, Failure> {
+async fn remove_fault(State(sandbox): State<Sandbox>, Path(id): Path<RuleId>) -> Result<Json<Value>, ControlError> {
     if sandbox.remove_fault(id) {
         return Ok(done());
     }
-    Err(Failure::new(
+    Err(ControlError::new(
         StatusCode::NOT_FOUND,
         "no such rule; GET /sandbox/faults lists them",
     ))
@@ -102,7 +102,7 @@ struct Advance {
     seconds: u64,
 }
 
-async fn advance(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, Failure> {
+async fn advance(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, ControlError> {
     let Advance { seconds } = parse(&body)?;
     sandbox.advance(Duration::from_secs(seconds));
     Ok(Json(json!({ "unix": sandbox.unix_time() })))
@@ -113,7 +113,7 @@ async fn reset(State(sandbox): State<Sandbox>) -> Json<Value> {
     done()
 }
 
-async fn foreign_token(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, Failure> {
+async fn foreign_token(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, ControlError> {
     let token = sandbox.foreign_token(&app_id)?;
     Ok(Json(json!({ "fingerprint": token.fingerprint() })))
 }
@@ -122,7 +122,7 @@ async fn kill_token(
     State(sandbox): State<Sandbox>,
     Path(app_id): Path<AppId>,
     body: Bytes,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Value>, ControlError> {
     let kill = if body.is_empty() {
         Kill::default()
     } else {
@@ -132,7 +132,7 @@ async fn kill_token(
     Ok(done())
 }
 
-async fn kill_tickets(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, Failure> {
+async fn kill_tickets(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, ControlError> {
     sandbox.kill_tickets(&app_id)?;
     Ok(done())
 }
@@ -141,6 +141,6 @@ fn done() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.to_string()))
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(body).map_err(|error| ControlError::new(StatusCode::BAD_REQUEST, error.to_string()))
 }

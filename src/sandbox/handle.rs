@@ -7,13 +7,13 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::account::{Account, TicketKind};
+use super::account::{AccountRecord, TicketKind};
 use super::active_rules::RuleId;
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
 use super::media::Upload;
-use super::state::{CallRecord, SandboxState, State};
+use super::state::{CallRecord, Inner, SandboxState};
 use super::tokens::{Kill, TokenKind};
 use super::verify::ConfigResult;
 use crate::account::AppId;
@@ -23,7 +23,7 @@ use crate::secret::Secret;
 #[derive(Clone)]
 pub struct Sandbox {
     config: Arc<SandboxConfig>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Inner>>,
 }
 
 /// No such account in this sandbox.
@@ -35,7 +35,7 @@ impl Sandbox {
     /// A new sandbox.
     pub fn new(config: SandboxConfig) -> Self {
         let config = Arc::new(config.within_reason());
-        let state = State::new(Arc::clone(&config));
+        let state = Inner::new(Arc::clone(&config));
         Self {
             config,
             state: Arc::new(Mutex::new(state)),
@@ -136,13 +136,13 @@ impl Sandbox {
 
     /// Clears everything: credentials, media, counts, faults, the log, the clock's advance.
     pub fn reset(&self) {
-        *self.state() = State::new(Arc::clone(&self.config));
+        *self.state() = Inner::new(Arc::clone(&self.config));
     }
 
     fn with_account<T>(
         &self,
         app_id: &AppId,
-        act: impl FnOnce(&mut Account, &SandboxConfig, Instant) -> T,
+        act: impl FnOnce(&mut AccountRecord, &SandboxConfig, Instant) -> T,
     ) -> Result<T, UnknownAccount> {
         let mut state = self.state();
         let now = state.wechat.clock.now();
@@ -150,7 +150,7 @@ impl Sandbox {
         Ok(act(account, &self.config, now))
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, Inner> {
         self.state.lock()
     }
 }

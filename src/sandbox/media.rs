@@ -53,13 +53,13 @@ pub(super) struct File {
 
 /// All files of one account, oldest first in `order`.
 #[derive(Default)]
-pub(super) struct Media {
+pub(super) struct MediaFiles {
     files: HashMap<String, File>,
     order: VecDeque<String>,
     size: usize,
 }
 
-impl Media {
+impl MediaFiles {
     /// Stores a file and returns its media id.
     pub(super) fn add(&mut self, upload: Upload, config: &SandboxConfig, now: Instant) -> String {
         self.forget_old(now, config);
@@ -106,7 +106,7 @@ impl Media {
 
 /// The media type of a file that was uploaded without one.
 fn type_of(bytes: &[u8]) -> &'static str {
-    picture::Kind::sniff(bytes).map_or("application/octet-stream", picture::Kind::media_type)
+    picture::PictureKind::sniff(bytes).map_or("application/octet-stream", picture::PictureKind::media_type)
 }
 
 /// The extension that WeChat gives a file of this type.
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn file_expires_after_three_days() {
-        let (mut media, config, t0) = (Media::default(), SandboxConfig::default(), Instant::now());
+        let (mut media, config, t0) = (MediaFiles::default(), SandboxConfig::default(), Instant::now());
         let id = media.add(file(1), &config, t0);
         assert_eq!(id.len(), 64);
         let end = t0 + Duration::from_hours(72);
@@ -150,7 +150,7 @@ mod tests {
             media_capacity: 10,
             ..SandboxConfig::default()
         };
-        let (mut media, t0) = (Media::default(), Instant::now());
+        let (mut media, t0) = (MediaFiles::default(), Instant::now());
         let [a, b, c] = [4, 4, 4].map(|size| media.add(file(size), &config, t0));
         assert!(media.get(&a, &config, t0).is_none());
         assert!(media.get(&b, &config, t0).is_some() && media.get(&c, &config, t0).is_some());

@@ -12,13 +12,13 @@ use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Fault;
 use super::request::Request;
-use super::tokens::{Issued, TokenKind};
+use super::tokens::{TokenAnswer, TokenKind};
 use super::wechat::WeChat;
 use crate::account::AppId;
 use crate::secret::Secret;
 
 /// The state that the lock guards.
-pub(super) struct State {
+pub(super) struct Inner {
     pub(super) wechat: WeChat,
     pub(super) rules: ActiveRules,
     calls: BTreeMap<(Api, Option<AppId>), u64>,
@@ -93,7 +93,7 @@ pub struct CredentialState {
 /// Calls that the log keeps.
 const LOGGED: usize = 1000;
 
-impl State {
+impl Inner {
     pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
         Self {
             wechat: WeChat::new(config),
@@ -169,7 +169,7 @@ impl State {
         let (now, ttl) = (self.wechat.clock.now(), self.wechat.config.ticket_ttl);
         let app_id = &account.config.app_id;
         let token = |kind| {
-            let Issued { token, expires_in } = account.tokens.current(kind, now)?;
+            let TokenAnswer { token, expires_in } = account.tokens.current(kind, now)?;
             Some(credential_view(&token, expires_in))
         };
         let tickets = |kind| {

@@ -42,13 +42,13 @@ pub(super) enum Validity {
 
 /// An answer to a token call.
 #[derive(Debug)]
-pub(super) struct Issued {
+pub(super) struct TokenAnswer {
     pub(super) token: Secret,
     /// Seconds.
     pub(super) expires_in: u64,
 }
 
-struct Token {
+struct TokenRecord {
     value: Secret,
     kind: TokenKind,
     expires_at: Instant,
@@ -59,7 +59,7 @@ struct Token {
 /// Every valid token and the last invalid ones, newest first.
 #[derive(Default)]
 pub(super) struct Tokens {
-    issued: VecDeque<Token>,
+    issued: VecDeque<TokenRecord>,
     /// Whether `stable_token` returns its last token although it is invalid.
     stuck: bool,
     last_forced: Option<Instant>,
@@ -70,7 +70,7 @@ pub(super) struct Tokens {
 /// At most two of a kind are valid at a time; the others are kept to distinguish 42001 from 40001.
 const REMEMBERED: usize = 64;
 
-impl Token {
+impl TokenRecord {
     fn validity(&self, now: Instant) -> Validity {
         match self.ended {
             Some((at, how)) if at <= now => how,
@@ -89,8 +89,8 @@ impl Token {
         }
     }
 
-    fn answer(&self, now: Instant) -> Issued {
-        Issued {
+    fn answer(&self, now: Instant) -> TokenAnswer {
+        TokenAnswer {
             token: self.value.clone(),
             expires_in: self.left(now).as_secs().max(1),
         }
@@ -100,7 +100,7 @@ impl Token {
 impl Tokens {
     /// `GET /cgi-bin/token`: always a new one. The previous one stays valid for the overlap, older ones become invalid
     /// at once.
-    pub(super) fn classic(&mut self, config: &SandboxConfig, now: Instant) -> Issued {
+    pub(super) fn classic(&mut self, config: &SandboxConfig, now: Instant) -> TokenAnswer {
         for (age, token) in self.of(TokenKind::Classic).enumerate() {
             let at = if age == 0 { now + config.overlap() } else { now };
             token.end(at, Validity::Superseded);
@@ -110,7 +110,7 @@ impl Tokens {
 
     /// `POST /cgi-bin/stable_token`: the current one, or a new one in the current one's last minutes, when both are
     /// valid.
-    pub(super) fn stable(&mut self, config: &SandboxConfig, now: Instant) -> Issued {
+    pub(super) fn stable(&mut self, config: &SandboxConfig, now: Instant) -> TokenAnswer {
         let stuck = self.stuck;
         let current = self
             .of(TokenKind::Stable)
@@ -125,7 +125,7 @@ impl Tokens {
 
     /// The same with `force_refresh`: invalidates the current one. What WeChat answers if this is called too soon or too
     /// often is not documented; here the call then behaves as without `force_refresh`.
-    pub(super) fn stable_forced(&mut self, config: &SandboxConfig, now: Instant, day: u64) -> Issued {
+    pub(super) fn stable_forced(&mut self, config: &SandboxConfig, now: Instant, day: u64) -> TokenAnswer {
         let too_soon = self
             .last_forced
             .is_some_and(|last| now < last + config.force_refresh_interval);
@@ -147,7 +147,7 @@ impl Tokens {
     }
 
     /// The newest token of this kind with its remaining seconds, if it is valid.
-    pub(super) fn current(&self, kind: TokenKind, now: Instant) -> Option<Issued> {
+    pub(super) fn current(&self, kind: TokenKind, now: Instant) -> Option<TokenAnswer> {
         let newest = self.issued.iter().find(|token| token.kind == kind)?;
         (newest.validity(now) == Validity::Valid).then(|| newest.answer(now))
     }
@@ -166,12 +166,12 @@ impl Tokens {
         }
     }
 
-    fn of(&mut self, kind: TokenKind) -> impl Iterator<Item = &mut Token> {
+    fn of(&mut self, kind: TokenKind) -> impl Iterator<Item = &mut TokenRecord> {
         self.issued.iter_mut().filter(move |token| token.kind == kind)
     }
 
-    fn issue(&mut self, kind: TokenKind, config: &SandboxConfig, now: Instant) -> Issued {
-        let token = Token {
+    fn issue(&mut self, kind: TokenKind, config: &SandboxConfig, now: Instant) -> TokenAnswer {
+        let token = TokenRecord {
             value: Secret::new(random::token()),
             kind,
             expires_at: now + config.token_ttl,
@@ -202,7 +202,7 @@ mod tests {
         SandboxConfig::default()
     }
 
-    fn validity(tokens: &Tokens, issued: &Issued, now: Instant) -> Validity {
+    fn validity(tokens: &Tokens, issued: &TokenAnswer, now: Instant) -> Validity {
         tokens.validity(&issued.token, now).unwrap()
     }
 

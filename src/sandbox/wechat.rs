@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::account::{Account, TicketKind};
+use super::account::{AccountRecord, TicketKind};
 use super::answer::{Answer, Body, Fields};
 use super::api::Api;
 use super::clock::Clock;
@@ -15,7 +15,7 @@ use super::config::SandboxConfig;
 use super::errmsg::errmsg;
 use super::media::Upload;
 use super::request::{Request, form_parts};
-use super::tokens::{Issued, Validity};
+use super::tokens::{TokenAnswer, Validity};
 use crate::picture;
 use crate::secret::Secret;
 
@@ -23,13 +23,13 @@ use crate::secret::Secret;
 pub(super) struct WeChat {
     pub(super) config: Arc<SandboxConfig>,
     pub(super) clock: Clock,
-    pub(super) accounts: Vec<Account>,
+    pub(super) accounts: Vec<AccountRecord>,
 }
 
 /// An `errcode` other than 0.
-struct Refusal(i64);
+struct RefusedWith(i64);
 
-type Outcome = Result<Answer, Refusal>;
+type ApiResult = Result<Answer, RefusedWith>;
 
 /// The longest token that is looked up; WeChat asks for room for 512 characters.
 const LONGEST_TOKEN: usize = 512;
@@ -38,7 +38,7 @@ const LARGEST_IMAGE: usize = 10 * 1024 * 1024;
 
 impl WeChat {
     pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
-        let accounts = config.accounts.iter().cloned().map(Account::new).collect();
+        let accounts = config.accounts.iter().cloned().map(AccountRecord::new).collect();
         Self {
             config,
             clock: Clock::start(),
@@ -49,7 +49,7 @@ impl WeChat {
     /// Executes the call.
     pub(super) fn answer(&mut self, api: Api, request: &Request) -> Answer {
         let outcome = match api.refuses(&request.method) {
-            Some(code) => Err(Refusal(code)),
+            Some(code) => Err(RefusedWith(code)),
             None => match api {
                 Api::Token => self.token(request),
                 Api::StableToken => self.stable_token(request),
@@ -65,7 +65,7 @@ impl WeChat {
                 Api::Other => Ok(Answer::empty(404)),
             },
         };
-        outcome.unwrap_or_else(|Refusal(code)| self.refusal(code, api, request.peer, None))
+        outcome.unwrap_or_else(|RefusedWith(code)| self.refusal(code, api, request.peer, None))
     }
 
     /// `code` as WeChat would answer it, with its own text or `message`.
@@ -74,12 +74,12 @@ impl WeChat {
         Answer::json(Fields::default().with("errcode", code).with("errmsg", message))
     }
 
-    pub(super) fn account(&mut self, app_id: &str) -> Option<&mut Account> {
+    pub(super) fn account(&mut self, app_id: &str) -> Option<&mut AccountRecord> {
         named(&mut self.accounts, app_id)
     }
 
     /// The account that a call names by its token, its `appid` or its body, valid or not.
-    pub(super) fn account_named_by(&mut self, request: &Request) -> Option<&mut Account> {
+    pub(super) fn account_named_by(&mut self, request: &Request) -> Option<&mut AccountRecord> {
         let token = Secret::new(request.param("access_token"));
         if !token.is_blank() {
             return owner(&mut self.accounts, &token, self.clock.now());
@@ -91,7 +91,7 @@ impl WeChat {
         self.account(&app_id)
     }
 
-    fn token(&mut self, request: &Request) -> Outcome {
+    fn token(&mut self, request: &Request) -> ApiResult {
         let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| request.param(name));
         self.check_credentials(&app_id, &grant, &secret, request.peer)?;
         let issued = self.issue(&app_id, Api::Token, |account, config, clock| {
@@ -100,14 +100,14 @@ impl WeChat {
         Ok(token_answer(&issued))
     }
 
-    fn stable_token(&mut self, request: &Request) -> Outcome {
+    fn stable_token(&mut self, request: &Request) -> ApiResult {
         if request.body.is_empty() {
-            return Err(Refusal(44002));
+            return Err(RefusedWith(44002));
         }
-        let body = request.object().ok_or(Refusal(47001))?;
+        let body = request.object().ok_or(RefusedWith(47001))?;
         let force = match body.get("force_refresh") {
             None | Some(Value::Null) => false,
-            Some(value) => value.as_bool().ok_or(Refusal(47001))?,
+            Some(value) => value.as_bool().ok_or(RefusedWith(47001))?,
         };
         let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| text(&body, name));
         self.check_credentials(app_id, grant, secret, request.peer)?;
@@ -121,27 +121,27 @@ impl WeChat {
         Ok(token_answer(&issued))
     }
 
-    fn check_credentials(&mut self, app_id: &str, grant: &str, secret: &str, peer: IpAddr) -> Result<(), Refusal> {
+    fn check_credentials(&mut self, app_id: &str, grant: &str, secret: &str, peer: IpAddr) -> Result<(), RefusedWith> {
         let right = self.account(app_id).map(|account| account.config.secret.clone());
         if right.is_none() && !app_id.is_empty() {
-            return Err(Refusal(40013));
+            return Err(RefusedWith(40013));
         }
         if grant != "client_credential" {
-            return Err(Refusal(40002));
+            return Err(RefusedWith(40002));
         }
-        let right = right.ok_or(Refusal(41002))?;
+        let right = right.ok_or(RefusedWith(41002))?;
         if secret.is_empty() {
-            return Err(Refusal(41004));
+            return Err(RefusedWith(41004));
         }
         if right != Secret::new(secret) {
-            return Err(Refusal(40125));
+            return Err(RefusedWith(40125));
         }
         let allowed = &self.config.allowed_ips;
         let listed = |ip: &IpAddr| ip.to_canonical() == peer.to_canonical();
         if allowed.is_empty() || allowed.iter().any(listed) {
             Ok(())
         } else {
-            Err(Refusal(40164))
+            Err(RefusedWith(40164))
         }
     }
 
@@ -149,30 +149,34 @@ impl WeChat {
         &mut self,
         app_id: &str,
         api: Api,
-        issue: impl FnOnce(&mut Account, &SandboxConfig, &Clock) -> Issued,
-    ) -> Result<Issued, Refusal> {
+        issue: impl FnOnce(&mut AccountRecord, &SandboxConfig, &Clock) -> TokenAnswer,
+    ) -> Result<TokenAnswer, RefusedWith> {
         let Self {
             config,
             clock,
             accounts,
         } = self;
-        let account = named(accounts, app_id).ok_or(Refusal(40013))?;
+        let account = named(accounts, app_id).ok_or(RefusedWith(40013))?;
         if !account.quotas.spend(api, config, clock) {
-            return Err(Refusal(45009));
+            return Err(RefusedWith(45009));
         }
         Ok(issue(account, config, clock))
     }
 
     /// The account whose valid token the call has, once the call is counted against its quota; with the configuration and
     /// the clock.
-    fn caller(&mut self, api: Api, request: &Request) -> Result<(&mut Account, &SandboxConfig, &Clock), Refusal> {
+    fn caller(
+        &mut self,
+        api: Api,
+        request: &Request,
+    ) -> Result<(&mut AccountRecord, &SandboxConfig, &Clock), RefusedWith> {
         let token = request.param("access_token");
         if token.is_empty() {
-            return Err(Refusal(41001));
+            return Err(RefusedWith(41001));
         }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if token.len() > LONGEST_TOKEN || !token.bytes().all(allowed) {
-            return Err(Refusal(40014));
+            return Err(RefusedWith(40014));
         }
         let token = Secret::new(token);
         let Self {
@@ -180,24 +184,24 @@ impl WeChat {
             clock,
             accounts,
         } = self;
-        let account = owner(accounts, &token, clock.now()).ok_or(Refusal(40001))?;
+        let account = owner(accounts, &token, clock.now()).ok_or(RefusedWith(40001))?;
         match account.tokens.validity(&token, clock.now()) {
             Some(Validity::Valid) => {}
-            Some(Validity::Expired) => return Err(Refusal(42001)),
-            Some(Validity::Superseded) | None => return Err(Refusal(40001)),
+            Some(Validity::Expired) => return Err(RefusedWith(42001)),
+            Some(Validity::Superseded) | None => return Err(RefusedWith(40001)),
         }
         if !account.quotas.spend(api, config, clock) {
-            return Err(Refusal(45009));
+            return Err(RefusedWith(45009));
         }
         Ok((account, config, clock))
     }
 
-    fn ticket(&mut self, request: &Request) -> Outcome {
+    fn ticket(&mut self, request: &Request) -> ApiResult {
         let (account, config, clock) = self.caller(Api::GetTicket, request)?;
         let kind = match &*request.param("type") {
             "jsapi" => TicketKind::Jsapi,
             "wx_card" => TicketKind::WxCard,
-            _ => return Err(Refusal(40097)),
+            _ => return Err(RefusedWith(40097)),
         };
         let ticket = account.tickets.get(kind, config.ticket_ttl, clock.now());
         Ok(Answer::json(
@@ -207,23 +211,23 @@ impl WeChat {
         ))
     }
 
-    fn media_upload(&mut self, request: &Request) -> Outcome {
+    fn media_upload(&mut self, request: &Request) -> ApiResult {
         let (account, config, clock) = self.caller(Api::MediaUpload, request)?;
         let kind = request.param("type").into_owned();
         if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
-            return Err(Refusal(40004));
+            return Err(RefusedWith(40004));
         }
         let parts = form_parts(request.content_type(), &request.body);
         let part = parts.into_iter().find(|part| part.name == "media");
-        let part = part.filter(|part| !part.bytes.is_empty()).ok_or(Refusal(41005))?;
-        let picture = picture::Kind::sniff(&part.bytes);
+        let part = part.filter(|part| !part.bytes.is_empty()).ok_or(RefusedWith(41005))?;
+        let picture = picture::PictureKind::sniff(&part.bytes);
         let content_type = match kind.as_str() {
-            "image" | "thumb" => picture.ok_or(Refusal(40005))?.media_type(),
+            "image" | "thumb" => picture.ok_or(RefusedWith(40005))?.media_type(),
             "voice" => "audio/amr",
             _ => "video/mp4",
         };
         if picture.is_some() && part.bytes.len() > LARGEST_IMAGE {
-            return Err(Refusal(40009));
+            return Err(RefusedWith(40009));
         }
         let upload = Upload::new(part.bytes).content_type(content_type);
         let id = account.media.add(upload, config, clock.now());
@@ -236,13 +240,13 @@ impl WeChat {
         ))
     }
 
-    fn media_get(&mut self, request: &Request) -> Outcome {
+    fn media_get(&mut self, request: &Request) -> ApiResult {
         let (account, config, clock) = self.caller(Api::MediaGet, request)?;
         let id = request.param("media_id");
         if id.is_empty() {
-            return Err(Refusal(41006));
+            return Err(RefusedWith(41006));
         }
-        let file = account.media.get(&id, config, clock.now()).ok_or(Refusal(40007))?;
+        let file = account.media.get(&id, config, clock.now()).ok_or(RefusedWith(40007))?;
         if file.content_type.starts_with("video/") {
             let url = format!("http://203.205.138.80/vweixinp.tc.qq.com/{id}.mp4");
             return Ok(Answer::json(Fields::default().with("video_url", url)));
@@ -258,23 +262,23 @@ impl WeChat {
         Ok(answer)
     }
 
-    fn ip_list(&mut self, api: Api, request: &Request, list: &[&str]) -> Outcome {
+    fn ip_list(&mut self, api: Api, request: &Request, list: &[&str]) -> ApiResult {
         self.caller(api, request)?;
         Ok(Answer::json(Fields::default().with("ip_list", list)))
     }
 
-    fn clear_quota(&mut self, request: &Request) -> Outcome {
+    fn clear_quota(&mut self, request: &Request) -> ApiResult {
         let (account, _, clock) = self.caller(Api::ClearQuota, request)?;
         let body = object(&request.body)?;
         if text(&body, "appid") != account.config.app_id.as_str() {
-            return Err(Refusal(40013));
+            return Err(RefusedWith(40013));
         }
         clear(account, clock)
     }
 
     /// Needs no token, because the quota for tokens may be used up too. WeChat's documentation has the parameters in the
     /// body in its table and in the query in its example; both work here.
-    fn clear_quota_v2(&mut self, request: &Request) -> Outcome {
+    fn clear_quota_v2(&mut self, request: &Request) -> ApiResult {
         let clock = self.clock;
         let body = request.object().unwrap_or_default();
         let given = |name| match request.param(name) {
@@ -283,24 +287,24 @@ impl WeChat {
         };
         let (app_id, secret) = (given("appid"), given("appsecret"));
         if app_id.is_empty() {
-            return Err(Refusal(41002));
+            return Err(RefusedWith(41002));
         }
-        let account = self.account(&app_id).ok_or(Refusal(40013))?;
+        let account = self.account(&app_id).ok_or(RefusedWith(40013))?;
         if secret.is_empty() {
-            return Err(Refusal(41004));
+            return Err(RefusedWith(41004));
         }
         if account.config.secret != Secret::new(secret) {
-            return Err(Refusal(40125));
+            return Err(RefusedWith(40125));
         }
         clear(account, &clock)
     }
 
-    fn quota(&mut self, request: &Request) -> Outcome {
+    fn quota(&mut self, request: &Request) -> ApiResult {
         let (account, config, clock) = self.caller(Api::QuotaGet, request)?;
         let body = object(&request.body)?;
         let api = Api::at(text(&body, "cgi_path"));
         if api == Api::Other {
-            return Err(Refusal(76021));
+            return Err(RefusedWith(76021));
         }
         let (limit, used) = (config.daily_limit(api), account.quotas.used(api, clock));
         let quota = json!({ "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) });
@@ -313,26 +317,26 @@ impl WeChat {
         ))
     }
 
-    fn custom_send(&mut self, request: &Request) -> Outcome {
+    fn custom_send(&mut self, request: &Request) -> ApiResult {
         self.caller(Api::CustomSend, request)?;
         object(&request.body)?;
         Ok(Answer::json(Fields::ok()))
     }
 }
 
-fn named<'a>(accounts: &'a mut [Account], app_id: &str) -> Option<&'a mut Account> {
+fn named<'a>(accounts: &'a mut [AccountRecord], app_id: &str) -> Option<&'a mut AccountRecord> {
     accounts
         .iter_mut()
         .find(|account| account.config.app_id.as_str() == app_id)
 }
 
-fn owner<'a>(accounts: &'a mut [Account], token: &Secret, now: Instant) -> Option<&'a mut Account> {
+fn owner<'a>(accounts: &'a mut [AccountRecord], token: &Secret, now: Instant) -> Option<&'a mut AccountRecord> {
     accounts
         .iter_mut()
         .find(|account| account.tokens.validity(token, now).is_some())
 }
 
-fn token_answer(issued: &Issued) -> Answer {
+fn token_answer(issued: &TokenAnswer) -> Answer {
     Answer::json(
         Fields::default()
             .with("access_token", issued.token.expose())
@@ -340,19 +344,19 @@ fn token_answer(issued: &Issued) -> Answer {
     )
 }
 
-fn clear(account: &mut Account, clock: &Clock) -> Outcome {
+fn clear(account: &mut AccountRecord, clock: &Clock) -> ApiResult {
     if account.quotas.clear(clock) {
         Ok(Answer::json(Fields::ok()))
     } else {
-        Err(Refusal(48006))
+        Err(RefusedWith(48006))
     }
 }
 
-fn object(body: &Bytes) -> Result<serde_json::Map<String, Value>, Refusal> {
+fn object(body: &Bytes) -> Result<serde_json::Map<String, Value>, RefusedWith> {
     if body.is_empty() {
-        return Err(Refusal(44002));
+        return Err(RefusedWith(44002));
     }
-    serde_json::from_slice(body).map_err(|_| Refusal(47001))
+    serde_json::from_slice(body).map_err(|_| RefusedWith(47001))
 }
 
 fn text<'a>(body: &'a serde_json::Map<String, Value>, name: &str) -> &'a str {

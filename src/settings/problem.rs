@@ -86,7 +86,7 @@ impl Display for Problems {
 impl std::error::Error for Problems {}
 
 /// Something that does not fit together.
-pub(super) struct Finding {
+pub(super) struct UnplacedProblem {
     /// The keys it is about; the first is the one to name.
     pub(super) keys: Vec<String>,
     pub(super) text: String,
@@ -94,13 +94,13 @@ pub(super) struct Finding {
 
 /// What has been found so far.
 #[derive(Default)]
-pub(super) struct Findings(pub(super) Vec<Finding>);
+pub(super) struct UnplacedProblems(pub(super) Vec<UnplacedProblem>);
 
-impl Findings {
+impl UnplacedProblems {
     /// Records `text` about `keys` unless `fits`.
     pub(super) fn require(&mut self, fits: bool, keys: &[&str], text: impl Into<String>) {
         if !fits {
-            self.0.push(Finding {
+            self.0.push(UnplacedProblem {
                 keys: keys.iter().map(|key| (*key).to_owned()).collect(),
                 text: text.into(),
             });

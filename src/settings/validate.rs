@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::problem::{Finding, Findings};
+use super::problem::{UnplacedProblem, UnplacedProblems};
 use super::resolved::{Resolved, auth, image_store, tls};
 use super::values::{KeyTemplate, Origin};
 use super::{RedisMode, Settings};
@@ -15,8 +15,8 @@ use crate::account::AppId;
 use crate::secret::Secret;
 
 /// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
-pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
-    let mut findings = Findings::default();
+pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<UnplacedProblem>) {
+    let mut findings = UnplacedProblems::default();
     listeners(settings, &mut findings);
     base_paths(settings, &mut findings);
     cors(settings, &mut findings);
@@ -41,7 +41,7 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<Finding>) {
     (resolved, findings.0)
 }
 
-fn listeners(settings: &Settings, findings: &mut Findings) {
+fn listeners(settings: &Settings, findings: &mut UnplacedProblems) {
     let public = settings.server.listen;
     if let Some(internal) = settings.internal.listen {
         let text = format!("{internal} is taken by server.listen ({public}); give it a port of its own");
@@ -51,7 +51,7 @@ fn listeners(settings: &Settings, findings: &mut Findings) {
 
 /// Routes that take whatever is below them would take what is below the base path too. WeChat's paths that take an
 /// AppSecret or a client's secret would lose their first part, and be passed to WeChat with the secret.
-fn base_paths(settings: &Settings, findings: &mut Findings) {
+fn base_paths(settings: &Settings, findings: &mut UnplacedProblems) {
     let (public, internal) = (&settings.server.base_path, &settings.internal.base_path);
     for (key, path, taken) in [
         ("server.base_path", public, ["docs"].as_slice()),
@@ -69,7 +69,7 @@ fn base_paths(settings: &Settings, findings: &mut Findings) {
 }
 
 /// With `*`, cookies would be sent for any page that a user opens.
-fn cors(settings: &Settings, findings: &mut Findings) {
+fn cors(settings: &Settings, findings: &mut UnplacedProblems) {
     let server = &settings.server;
     let any = server.cors_allowed_origins.iter().any(Origin::is_any);
     let text = "can't be true while server.cors_allowed_origins has \"*\", or any page could use a user's cookies; name \
@@ -82,12 +82,12 @@ fn cors(settings: &Settings, findings: &mut Findings) {
     findings.require(!any || settings.auth.jwt_cookie.name().is_none(), &keys, text);
 }
 
-fn http_client(settings: &Settings, findings: &mut Findings) {
+fn http_client(settings: &Settings, findings: &mut UnplacedProblems) {
     let problem = settings.http_client.ca_file.certificates().err();
     findings.require(problem.is_none(), &["http_client.ca_file"], problem.unwrap_or_default());
 }
 
-fn accounts(settings: &Settings, findings: &mut Findings) {
+fn accounts(settings: &Settings, findings: &mut UnplacedProblems) {
     let text = "no account is set: add [[accounts]] with app_id and app_secret, or set WXGATE_APP_ID and \
                 WXGATE_APP_SECRET";
     findings.require(!settings.accounts.is_empty(), &["accounts"], text);
@@ -105,7 +105,7 @@ fn accounts(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn clients(settings: &Settings, findings: &mut Findings) {
+fn clients(settings: &Settings, findings: &mut UnplacedProblems) {
     let clients = &settings.internal.clients;
     let names: Vec<_> = clients.iter().map(|c| c.name.as_str()).collect();
     for (i, client) in clients.iter().enumerate() {
@@ -127,7 +127,7 @@ fn clients(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn redis(settings: &Settings, findings: &mut Findings) {
+fn redis(settings: &Settings, findings: &mut UnplacedProblems) {
     let redis = &settings.redis;
     let reachable = redis.mode == RedisMode::Standalone || !redis.nodes.is_empty();
     let text = "missing: redis.mode \"sentinel\" and \"cluster\" need addresses, \"host:port\"";
@@ -140,7 +140,7 @@ fn redis(settings: &Settings, findings: &mut Findings) {
     findings.require(complete, &["redis.sentinel_password", "redis.sentinel_username"], text);
 }
 
-fn redis_keys(settings: &Settings, findings: &mut Findings) {
+fn redis_keys(settings: &Settings, findings: &mut UnplacedProblems) {
     let credentials = &settings.credentials;
     let templates = [
         ("credentials.token_key", &credentials.token_key),
@@ -158,7 +158,7 @@ fn redis_keys(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn lock(settings: &Settings, findings: &mut Findings) {
+fn lock(settings: &Settings, findings: &mut UnplacedProblems) {
     let longest = settings.wechat.call_limit();
     let keys = [
         "credentials.lock_ttl",
@@ -174,7 +174,7 @@ fn lock(settings: &Settings, findings: &mut Findings) {
     findings.require(settings.credentials.lock_ttl > longest, &keys, text);
 }
 
-fn media(settings: &Settings, findings: &mut Findings) {
+fn media(settings: &Settings, findings: &mut UnplacedProblems) {
     let media = &settings.media;
     let text = "expected at least one kind of picture, or nothing can be uploaded";
     findings.require(!media.allowed_types.is_empty(), &["media.allowed_types"], text);
@@ -183,7 +183,7 @@ fn media(settings: &Settings, findings: &mut Findings) {
     at_most(100_000, media.max_concurrent, "media.max_concurrent", findings);
 }
 
-fn rate_limit(settings: &Settings, findings: &mut Findings) {
+fn rate_limit(settings: &Settings, findings: &mut UnplacedProblems) {
     let limits = &settings.rate_limit;
     let routes = [
         ("jssdk", limits.jssdk_per_second, limits.jssdk_burst),
@@ -200,7 +200,7 @@ fn rate_limit(settings: &Settings, findings: &mut Findings) {
 }
 
 /// Keys that callers send in a header.
-fn header_keys(settings: &Settings, findings: &mut Findings) {
+fn header_keys(settings: &Settings, findings: &mut UnplacedProblems) {
     let can_be_sent = |key: &Secret| key.expose().bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     let operator_key = can_be_sent(&settings.internal.operator_key);
     let api_keys = settings.auth.api_keys.iter().all(can_be_sent);
@@ -211,12 +211,12 @@ fn header_keys(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn at_most<N: PartialOrd + Copy + fmt::Display>(most: N, amount: N, key: &str, findings: &mut Findings) {
+fn at_most<N: PartialOrd + Copy + fmt::Display>(most: N, amount: N, key: &str, findings: &mut UnplacedProblems) {
     findings.require(amount <= most, &[key], format!("expected {most} at most"));
 }
 
 /// Refuses amounts so far out that they must be typing mistakes.
-fn bounds(settings: &Settings, findings: &mut Findings) {
+fn bounds(settings: &Settings, findings: &mut UnplacedProblems) {
     // WeChat allows 2000; a sandbox may allow more.
     let calls = settings.credentials.daily_token_calls;
     at_most(1_000_000, calls, "credentials.daily_token_calls", findings);
@@ -230,7 +230,7 @@ fn bounds(settings: &Settings, findings: &mut Findings) {
 }
 
 /// A token that is replaced for longer than any token lives would be a key of its own.
-fn min_expires_in(settings: &Settings, findings: &mut Findings) {
+fn min_expires_in(settings: &Settings, findings: &mut UnplacedProblems) {
     const LONGEST: Duration = Duration::from_hours(2);
     let internal = &settings.internal;
     let mut amounts = vec![("internal.min_expires_in".to_owned(), internal.min_expires_in)];

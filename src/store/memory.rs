@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::clock::Moment;
 
-use super::{Claim, Entry, Health, SharedStore, StoreError, counts_as_none};
+use super::{Claimed, Entry, Health, SharedStore, StoreError, counts_as_none};
 
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
@@ -18,11 +18,11 @@ type Stream = VecDeque<Vec<(String, String)>>;
 /// move it.
 #[derive(Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Mutex<Contents>,
 }
 
 #[derive(Default)]
-struct State {
+struct Contents {
     values: HashMap<String, (String, Moment)>,
     streams: HashMap<String, Stream>,
     /// When expired entries are next removed.
@@ -33,7 +33,7 @@ struct State {
 /// a busy gateway do not pile up.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
-impl State {
+impl Contents {
     fn live(&self, key: &str) -> Option<&(String, Moment)> {
         self.values.get(key).filter(|(_, ends)| *ends > Moment::now())
     }
@@ -88,16 +88,16 @@ impl SharedStore for MemoryStore {
         Ok(same)
     }
 
-    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
         let mut state = self.state.lock();
         if let Some((value, _)) = state.live(key).filter(|(value, _)| !counts_as_none(value)) {
-            return Ok(Claim::Exists(value.clone()));
+            return Ok(Claimed::Exists(value.clone()));
         }
         if !state.compare_and_set(lock, None, owner, lock_ttl) {
-            return Ok(Claim::Theirs);
+            return Ok(Claimed::Theirs);
         }
         state.values.remove(key);
-        Ok(Claim::Ours)
+        Ok(Claimed::Ours)
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {

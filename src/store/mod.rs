@@ -48,7 +48,7 @@ pub enum Found {
 
 /// Result of [`SharedStore::claim`]: the value, or who may create it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
+pub enum Claimed {
     /// The value exists.
     Exists(String),
     /// The caller holds the lock, and must create the value.
@@ -174,7 +174,7 @@ pub trait SharedStore: Send + Sync {
     /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that creates the value writes it by
     /// [`SharedStore::set_if_absent`] while it holds `lock`, and may then let the lock expire: once there is a value,
     /// the lock guards nothing.
-    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError>;
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError>;
 
     /// Adds one to the counter at `key`, which lives for `ttl` from the first count.
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError>;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
-use crate::store::{Claim, SharedStore, counts_as_none, keys};
+use crate::store::{Claimed, SharedStore, counts_as_none, keys};
 use crate::wechat::MediaId;
 
 /// The shortest lease: long enough to be renewed in a slow Redis.
@@ -109,10 +109,10 @@ impl Once {
         let owner = hex::encode(rand::random::<[u8; 16]>());
         let claim = self.store.claim(&keys.url, &keys.lease, &owner, self.lease).await;
         match claim {
-            Ok(Claim::Exists(url)) => Some(Turn::Stored(url.into())),
-            Ok(Claim::Theirs) => None,
+            Ok(Claimed::Exists(url)) => Some(Turn::Stored(url.into())),
+            Ok(Claimed::Theirs) => None,
             // If the store is unreachable, which it has logged, storing the picture twice is better than not at all.
-            Ok(Claim::Ours) | Err(_) => Some(Turn::Ours(Some(Lease {
+            Ok(Claimed::Ours) | Err(_) => Some(Turn::Ours(Some(Lease {
                 once: self,
                 keys,
                 owner,

@@ -102,7 +102,7 @@ impl Rejection {
 
 labelled! {
     /// How an upload ended, as the label `outcome`.
-    pub(super) enum Outcome {
+    pub(super) enum UploadOutcome {
         /// Downloaded and stored.
         Stored = "stored",
         /// Stored before; its URL was remembered.
@@ -120,24 +120,24 @@ labelled! {
     }
 }
 
-impl From<&UploadError> for Outcome {
+impl From<&UploadError> for UploadOutcome {
     fn from(error: &UploadError) -> Self {
         match error {
-            UploadError::WeChat(TokenCallError::Unavailable(_)) => Outcome::Unavailable,
+            UploadError::WeChat(TokenCallError::Unavailable(_)) => UploadOutcome::Unavailable,
             UploadError::WeChat(TokenCallError::Call(call)) => match call {
-                CallError::TimedOut => Outcome::Timeout,
-                CallError::Refused { code, .. } if *code == ErrCode::INVALID_MEDIA_ID => Outcome::NotFound,
+                CallError::TimedOut => UploadOutcome::Timeout,
+                CallError::Refused { code, .. } if *code == ErrCode::INVALID_MEDIA_ID => UploadOutcome::NotFound,
                 CallError::Unreachable(_)
                 | CallError::Interrupted(_)
                 | CallError::Status(_)
                 | CallError::Body(_)
-                | CallError::Refused { .. } => Outcome::WeChatError,
+                | CallError::Refused { .. } => UploadOutcome::WeChatError,
             },
-            UploadError::Rejected(_) => Outcome::Rejected,
-            UploadError::Store(StoreFailure::TimedOut) | UploadError::TimedOut => Outcome::Timeout,
-            UploadError::Store(StoreFailure::Broken(_) | StoreFailure::Refused(_)) => Outcome::StoreError,
-            UploadError::Overloaded { .. } => Outcome::Overloaded,
-            UploadError::Lost => Outcome::Lost,
+            UploadError::Rejected(_) => UploadOutcome::Rejected,
+            UploadError::Store(StoreFailure::TimedOut) | UploadError::TimedOut => UploadOutcome::Timeout,
+            UploadError::Store(StoreFailure::Broken(_) | StoreFailure::Refused(_)) => UploadOutcome::StoreError,
+            UploadError::Overloaded { .. } => UploadOutcome::Overloaded,
+            UploadError::Lost => UploadOutcome::Lost,
         }
     }
 }
@@ -168,13 +168,13 @@ impl UploadMetrics {
             in_flight: register_int_gauge_with_registry!("wxgate_uploads_in_flight", "Uploads in progress.", registry)?,
         };
         // Every outcome is exported as 0 from the start, so that the first one counts in rates.
-        for outcome in Outcome::ALL {
+        for outcome in UploadOutcome::ALL {
             metrics.total.with_label_values(&[outcome.label()]);
         }
         Ok(metrics)
     }
 
-    pub(super) fn count(&self, outcome: Outcome) {
+    pub(super) fn count(&self, outcome: UploadOutcome) {
         self.total.with_label_values(&[outcome.label()]).inc();
     }
 

@@ -14,11 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
-use super::outcome::{Outcome, Rejection, UploadError, UploadMetrics};
+use super::outcome::{Rejection, UploadError, UploadMetrics, UploadOutcome};
 use crate::account::AppId;
 use crate::credentials::{AccountCredentials, Credential, TokenCallError};
 use crate::image_store::{ImageStore, Picture, StoreFailure};
-use crate::picture::{Content, Kind};
+use crate::picture::{Content, PictureKind};
 use crate::settings;
 use crate::single_flight::SingleFlight;
 use crate::store::SharedStore;
@@ -96,7 +96,7 @@ impl MediaRelay {
         let RelayParts { tasks, metrics, .. } = &self.parts;
         let (pending, is_new) = self.single_flight.join_or_start(&photo, tasks, start);
         if !is_new {
-            metrics.count(Outcome::Joined);
+            metrics.count(UploadOutcome::Joined);
         }
         pending.await.unwrap_or(Err(UploadError::Lost))
     }
@@ -108,7 +108,7 @@ impl MediaRelay {
         match &result {
             Ok((_, outcome)) => counted.end(*outcome),
             Err(error) => {
-                let outcome = Outcome::from(error);
+                let outcome = UploadOutcome::from(error);
                 counted.end(outcome);
                 log_failure(source.app_id(), media_id, error, outcome);
             }
@@ -121,7 +121,7 @@ impl MediaRelay {
         &self,
         source: &dyn MediaSource,
         media_id: &MediaId,
-    ) -> Result<(Arc<str>, Outcome), UploadError> {
+    ) -> Result<(Arc<str>, UploadOutcome), UploadError> {
         let keys = Keys::of(source.app_id(), media_id);
         let Ok(_permit) = self.permits.try_acquire() else {
             // Even a full gateway can return what it remembers.
@@ -129,13 +129,13 @@ impl MediaRelay {
                 retry_after: RETRY_AFTER,
             };
             let remembered = self.once.recall(&keys).await;
-            return remembered.map(|url| (url, Outcome::Remembered)).ok_or(full);
+            return remembered.map(|url| (url, UploadOutcome::Remembered)).ok_or(full);
         };
         let _in_flight = self.parts.metrics.in_flight();
         let turn = self.once.wait_for_turn(&keys);
         let turn = self.parts.stop.run_until_cancelled(turn).await;
         match turn.ok_or(UploadError::Lost)?.ok_or(UploadError::TimedOut)? {
-            Turn::Stored(url) => Ok((url, Outcome::Remembered)),
+            Turn::Stored(url) => Ok((url, UploadOutcome::Remembered)),
             Turn::Ours(lease) => {
                 let work = async {
                     let upload = self.upload_with_retries(source, media_id);
@@ -146,7 +146,7 @@ impl MediaRelay {
                     Some(lease) => lease.during(work).await?,
                     None => work.await?,
                 };
-                Ok((url, Outcome::Stored))
+                Ok((url, UploadOutcome::Stored))
             }
         }
     }
@@ -206,13 +206,13 @@ impl MediaRelay {
     }
 
     /// The picture's kind, if its first bytes and its announced length allow it to be stored.
-    fn check_head(&self, download: &MediaDownload) -> Result<Kind, UploadError> {
+    fn check_head(&self, download: &MediaDownload) -> Result<PictureKind, UploadError> {
         let limit = self.parts.media.max_bytes;
         if download.head.is_empty() {
             return Err(CallError::Body(BodyProblem::Empty).into());
         }
         let bytes = download.content_length;
-        let allowed = Kind::sniff(&download.head).filter(|kind| self.parts.media.allowed_types.contains(kind));
+        let allowed = PictureKind::sniff(&download.head).filter(|kind| self.parts.media.allowed_types.contains(kind));
         let rejection = match allowed {
             Some(_) if bytes.is_some_and(|bytes| bytes > limit) => Rejection::TooLarge { limit, bytes },
             Some(kind) => return Ok(kind),
@@ -226,7 +226,7 @@ impl MediaRelay {
 }
 
 /// Logs a failure with what an operator needs to know about it.
-fn log_failure(app_id: &AppId, media_id: &MediaId, error: &UploadError, outcome: Outcome) {
+fn log_failure(app_id: &AppId, media_id: &MediaId, error: &UploadError, outcome: UploadOutcome) {
     let media_id = media_id.start();
     let cure = match error {
         UploadError::WeChat(TokenCallError::Call(error)) => error.cure(ErrCode::meaning),
@@ -238,8 +238,8 @@ fn log_failure(app_id: &AppId, media_id: &MediaId, error: &UploadError, outcome:
             let (found, bytes) = (rejection.found(), rejection.bytes());
             tracing::info!(%app_id, media_id, found, bytes, "photo refused: {rejection}");
         }
-        (Outcome::NotFound, _) => tracing::info!(%app_id, media_id, "photo not found: {error}{cure}"),
-        (Outcome::Overloaded, _) => tracing::debug!(%app_id, media_id, "upload refused: {error}"),
+        (UploadOutcome::NotFound, _) => tracing::info!(%app_id, media_id, "photo not found: {error}{cure}"),
+        (UploadOutcome::Overloaded, _) => tracing::debug!(%app_id, media_id, "upload refused: {error}"),
         _ => tracing::warn!(%app_id, media_id, "upload failed: {error}{cure}"),
     }
 }
@@ -267,16 +267,16 @@ async fn time_out(deadline: Instant, progress: &Mutex<Stage>, store_limit: Durat
 /// Counts the outcome of an upload, even if it panics or is dropped.
 struct CountOnDrop<'a> {
     metrics: &'a UploadMetrics,
-    outcome: Outcome,
+    outcome: UploadOutcome,
 }
 
 impl<'a> CountOnDrop<'a> {
     fn new(metrics: &'a UploadMetrics) -> Self {
-        let outcome = Outcome::Lost;
+        let outcome = UploadOutcome::Lost;
         Self { metrics, outcome }
     }
 
-    fn end(mut self, outcome: Outcome) {
+    fn end(mut self, outcome: UploadOutcome) {
         self.outcome = outcome;
     }
 }

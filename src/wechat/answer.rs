@@ -15,9 +15,9 @@ pub(super) const MAX_JSON: usize = 64 * 1024;
 
 /// An answer that is a JSON object without an error in it.
 #[derive(Debug)]
-pub(super) struct Answer(Map<String, Value>);
+pub(super) struct JsonAnswer(Map<String, Value>);
 
-impl Answer {
+impl JsonAnswer {
     /// Reads the whole body of `response` and parses it; each chunk may take `stall` at most.
     pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, CallError> {
         if response.status() != StatusCode::OK {
@@ -77,7 +77,7 @@ impl Answer {
 impl CallError {
     /// The refusal in `body`, an answer of any API, if there is one.
     pub fn refusal_in(body: &[u8]) -> Option<Self> {
-        Answer::parse(body).err().filter(|error| error.errcode().is_some())
+        JsonAnswer::parse(body).err().filter(|error| error.errcode().is_some())
     }
 }
 
@@ -89,16 +89,16 @@ mod tests {
 
     #[test]
     fn numbers_may_come_as_strings_and_control_characters_anywhere() {
-        let answer = Answer::parse(b"{\"access_token\":\"a\x01b\",\r\n\"expires_in\":\"7200\"}").unwrap();
+        let answer = JsonAnswer::parse(b"{\"access_token\":\"a\x01b\",\r\n\"expires_in\":\"7200\"}").unwrap();
         assert_eq!(answer.text("access_token"), Some("ab"));
         assert_eq!(answer.integer("expires_in"), Some(7200));
-        let answer = Answer::parse("\u{feff}{\"ticket\":\"t\"}".as_bytes()).unwrap();
+        let answer = JsonAnswer::parse("\u{feff}{\"ticket\":\"t\"}".as_bytes()).unwrap();
         assert_eq!(answer.text("ticket"), Some("t"));
     }
 
     #[test]
     fn bodies_that_are_not_objects_are_distinguished() {
-        let problem = |body: &str| match Answer::parse(body.as_bytes()) {
+        let problem = |body: &str| match JsonAnswer::parse(body.as_bytes()) {
             Err(CallError::Body(problem)) => problem,
             other => panic!("{other:?}"),
         };
@@ -124,7 +124,7 @@ mod tests {
                 let place = place.index(body.len() + 1);
                 body.insert(place, byte);
             }
-            match Answer::parse(&body) {
+            match JsonAnswer::parse(&body) {
                 Err(CallError::Refused { code: found, message }) => {
                     prop_assert_eq!(found, ErrCode(code));
                     prop_assert!(message.chars().count() <= 256 && !message.contains(char::is_control));
@@ -136,7 +136,7 @@ mod tests {
         #[test]
         fn text_is_read_unchanged(token in "[ -~\\u{80}-\\u{ffff}]{1,40}") {
             let body = serde_json::json!({ "access_token": token }).to_string();
-            let answer = Answer::parse(body.as_bytes()).unwrap();
+            let answer = JsonAnswer::parse(body.as_bytes()).unwrap();
             prop_assert_eq!(answer.text("access_token"), Some(token.as_str()).filter(|token| !token.trim().is_empty()));
         }
     }

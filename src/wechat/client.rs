@@ -11,7 +11,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::answer::Answer;
+use super::answer::JsonAnswer;
 use super::hosts::Hosts;
 use super::media::{self, MediaDownload, MediaId, NotOpened};
 use super::{BodyProblem, CallError};
@@ -85,7 +85,7 @@ impl WeChatClient {
             ("secret", secret.expose()),
         ];
         let asked_at = Moment::now();
-        let answer = self.json(Api::Token, "/cgi-bin/token", &query, None).await;
+        let answer = self.json(WeChatCall::Token, "/cgi-bin/token", &query, None).await;
         issued(&answer?, "access_token", asked_at)
     }
 
@@ -107,7 +107,7 @@ impl WeChatClient {
         }
         let asked_at = Moment::now();
         let answer = self
-            .json(Api::StableToken, "/cgi-bin/stable_token", &[], Some(&body))
+            .json(WeChatCall::StableToken, "/cgi-bin/stable_token", &[], Some(&body))
             .await;
         issued(&answer?, "access_token", asked_at)
     }
@@ -117,7 +117,9 @@ impl WeChatClient {
     pub async fn ticket(&self, token: &Secret, ticket_type: &str) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", ticket_type)];
         let asked_at = Moment::now();
-        let answer = self.json(Api::Ticket, "/cgi-bin/ticket/getticket", &query, None).await;
+        let answer = self
+            .json(WeChatCall::Ticket, "/cgi-bin/ticket/getticket", &query, None)
+            .await;
         issued(&answer?, "ticket", asked_at)
     }
 
@@ -125,7 +127,7 @@ impl WeChatClient {
     /// accepts `token`.
     pub async fn probe(&self, token: &Secret) -> Result<(), CallError> {
         let query = [("access_token", token.expose())];
-        self.json(Api::Probe, PROBE_PATH, &query, None).await.map(drop)
+        self.json(WeChatCall::Probe, PROBE_PATH, &query, None).await.map(drop)
     }
 
     /// WeChat's hosts, in the order in which they are tried.
@@ -170,16 +172,22 @@ impl WeChatClient {
             let opened = timeout(self.media_timeout, opening).await;
             opened.unwrap_or_else(|_| Err(NotOpened::late(CallError::TimedOut)))
         };
-        let opened = traced(call_span("wechat", Api::Media.label()), limited).await;
+        let opened = traced(call_span("wechat", WeChatCall::Media.label()), limited).await;
         let error = opened.as_ref().err().map(|failed| &failed.error);
-        self.metrics.observe(Api::Media, started, error);
+        self.metrics.observe(WeChatCall::Media, started, error);
         opened
     }
 
     /// Makes a call that is answered with JSON, within `wechat.timeout` plus the time for connecting to the hosts.
-    async fn json(&self, api: Api, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Answer, CallError> {
+    async fn json(
+        &self,
+        api: WeChatCall,
+        path: &str,
+        query: &Query<'_>,
+        body: Option<&Value>,
+    ) -> Result<JsonAnswer, CallError> {
         let started = Instant::now();
-        let call = async { Answer::read(self.send(path, query, body).await?, self.timeout).await };
+        let call = async { JsonAnswer::read(self.send(path, query, body).await?, self.timeout).await };
         let limited = async {
             let answer = timeout(self.connect_limit + self.timeout, call).await;
             answer.unwrap_or(Err(CallError::TimedOut))
@@ -222,7 +230,7 @@ const MAX_LIFE: i64 = 30 * 24 * 3600;
 /// The longest token or ticket, in bytes. WeChat says 512; one that is much longer does not fit in a URL.
 pub const MAX_CREDENTIAL: usize = 1024;
 
-fn issued(answer: &Answer, field: &str, asked_at: Moment) -> Result<Issued, CallError> {
+fn issued(answer: &JsonAnswer, field: &str, asked_at: Moment) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
     let value = answer.text(field).filter(|value| value.len() <= MAX_CREDENTIAL);
     let value = value.ok_or_else(unexpected)?;
@@ -241,7 +249,7 @@ fn issued(answer: &Answer, field: &str, asked_at: Moment) -> Result<Issued, Call
 
 labelled! {
     /// One of the calls that the gateway makes.
-    pub(super) enum Api {
+    pub(super) enum WeChatCall {
         Token = "token",
         StableToken = "stable_token",
         Ticket = "getticket",
@@ -279,7 +287,7 @@ impl WeChatMetrics {
         })
     }
 
-    pub(super) fn observe(&self, api: Api, started: Instant, error: Option<&CallError>) {
+    pub(super) fn observe(&self, api: WeChatCall, started: Instant, error: Option<&CallError>) {
         let outcome = match error {
             None => "ok",
             Some(CallError::Unreachable(_)) => "unreachable",

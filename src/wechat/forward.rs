@@ -13,7 +13,7 @@ use reqwest::{Body, Method, Response};
 use tokio::time::Instant;
 
 use super::CallError;
-use super::client::{Api, WeChatClient, unsendable};
+use super::client::{WeChatCall, WeChatClient, unsendable};
 use crate::http_client::{self, LastActivity, NO_LIMIT};
 use crate::settings::values::BaseUrl;
 use crate::telemetry::{call_span, traced};
@@ -97,8 +97,9 @@ impl WeChatClient {
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);
-        let answer = traced(call_span("wechat", Api::PassThrough.label()), forwarded).await;
-        self.metrics.observe(Api::PassThrough, started, answer.as_ref().err());
+        let answer = traced(call_span("wechat", WeChatCall::PassThrough.label()), forwarded).await;
+        self.metrics
+            .observe(WeChatCall::PassThrough, started, answer.as_ref().err());
         answer
     }
 

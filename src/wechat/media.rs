@@ -10,11 +10,11 @@ use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
-use super::answer::{Answer, MAX_JSON};
+use super::answer::{JsonAnswer, MAX_JSON};
 use super::{BodyProblem, CallError, Meaning};
 use crate::byte_order_mark::without_mark;
 use crate::http_client;
-use crate::picture::{Content, Kind};
+use crate::picture::{Content, PictureKind};
 
 /// A media file that is being downloaded. Only answers that are certainly errors of WeChat's have been ruled out.
 pub struct MediaDownload {
@@ -78,8 +78,8 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
     let mut rest = http_client::chunks(response, stall).map_err(CallError::from).boxed();
     let first = rest.try_next().await.map_err(NotOpened::early)?;
     let mut head = first.ok_or_else(|| NotOpened::early(CallError::Body(BodyProblem::Empty)))?;
-    if head.len() < Kind::HEAD {
-        head = gather(&mut rest, head.into(), Kind::HEAD).await?.freeze();
+    if head.len() < PictureKind::HEAD {
+        head = gather(&mut rest, head.into(), PictureKind::HEAD).await?.freeze();
     }
     let mut may_be_rejection = false;
     if !is_file(&headers) {
@@ -127,7 +127,7 @@ async fn gather(
 }
 
 fn json_in_place_of_a_file(body: &[u8]) -> CallError {
-    match Answer::parse(body) {
+    match JsonAnswer::parse(body) {
         Err(refused_or_broken) => refused_or_broken,
         Ok(answer) if answer.text("video_url").is_some() => CallError::Body(BodyProblem::Video),
         Ok(_) => CallError::Body(BodyProblem::Unexpected),

@@ -8,7 +8,7 @@ use reqwest::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use wxgate::image_store::{HttpStore, ImageStore, StoreFailure};
-use wxgate::picture::Kind;
+use wxgate::picture::PictureKind;
 use wxgate::secret::Secret;
 use wxgate::settings;
 
@@ -16,7 +16,7 @@ use crate::support::{direct, large, picture};
 use crate::upload_service::{TOKEN, UploadService};
 
 fn small() -> wxgate::image_store::Picture {
-    picture(Kind::Jpeg, &large(20_000), true)
+    picture(PictureKind::Jpeg, &large(20_000), true)
 }
 
 async fn put(settings: &settings::HttpStore) -> Result<String, StoreFailure> {
@@ -36,7 +36,10 @@ async fn upload_form_has_the_documented_layout() {
     let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
     let content = large(20_000);
     for announced in [true, false] {
-        let url = store.put(picture(Kind::Heic, &content, announced)).await.unwrap();
+        let url = store
+            .put(picture(PictureKind::Heic, &content, announced))
+            .await
+            .unwrap();
         let upload = service.upload(&url);
         let name = &upload.file_name;
         let expected =
@@ -195,7 +198,7 @@ async fn early_refusal_is_no_broken_connection() {
         while socket.read(&mut [0; 8192]).await.is_ok_and(|read| read > 0) {}
     };
     let content = large(12 * 1024 * 1024);
-    let (put, ()) = tokio::join!(store.put(picture(Kind::Jpeg, &content, true)), serve);
+    let (put, ()) = tokio::join!(store.put(picture(PictureKind::Jpeg, &content, true)), serve);
     let why = "it answered with HTTP status 413 Payload Too Large";
     assert!(
         matches!(&put, Err(StoreFailure::Refused(text)) if text == why),

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wxgate::image_store::{ImageStore, S3Store, StoreFailure};
-use wxgate::picture::Kind;
+use wxgate::picture::PictureKind;
 use wxgate::secret::Secret;
 use wxgate::settings;
 
@@ -169,7 +169,7 @@ async fn put_is_retried_while_the_server_is_unavailable() {
     server.tricks.unavailable.store(2, Ordering::SeqCst);
     let content = large(100_000);
     let url = open(&server.settings())
-        .put(picture(Kind::Jpeg, &content, true))
+        .put(picture(PictureKind::Jpeg, &content, true))
         .await
         .unwrap();
     assert!(server.read(&url).await.content == content);
@@ -190,7 +190,7 @@ async fn object_is_removed_if_s3_stored_it_but_reported_failure() {
         *server.tricks.spoilt.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
         let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
-        let put = store.put(picture(Kind::Jpeg, &large(length), true)).await;
+        let put = store.put(picture(PictureKind::Jpeg, &large(length), true)).await;
         assert!(put.is_err(), "{put:?}");
         tasks.close();
         tasks.wait().await;
@@ -207,7 +207,7 @@ async fn picture_is_taken_back_with_any_prefix() {
             ..server.settings()
         };
         let store = open(&settings);
-        let url = store.put(picture(Kind::Jpeg, b"a photo", true)).await.unwrap();
+        let url = store.put(picture(PictureKind::Jpeg, b"a photo", true)).await.unwrap();
         let taken = store.take_back(&url).await.unwrap();
         assert_eq!(taken.as_deref(), Some(&b"a photo"[..]), "{url}");
         assert_eq!(objects(&server), 0);
@@ -224,7 +224,7 @@ async fn object_is_removed_if_the_put_is_dropped_before_the_answer() {
         let tasks = TaskTracker::new();
         let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
         tokio::select! {
-            done = store.put(picture(Kind::Jpeg, &large(length), true)) => panic!("{done:?}"),
+            done = store.put(picture(PictureKind::Jpeg, &large(length), true)) => panic!("{done:?}"),
             () = server.tricks.holding.notified() => {}
         }
         assert_eq!(objects(&server), 1);
@@ -245,7 +245,7 @@ async fn object_is_removed_if_the_put_is_dropped_before_the_answer() {
 fn objects(server: &S3Server) -> usize {
     files(server.root())
         .iter()
-        .filter(|file| Kind::ALL.iter().any(|kind| file.ends_with(kind.extension())))
+        .filter(|file| PictureKind::ALL.iter().any(|kind| file.ends_with(kind.extension())))
         .count()
 }
 
@@ -257,7 +257,9 @@ async fn refusal_is_reported_with_its_code_and_without_keys() {
         ..server.settings()
     };
     for length in [1000, 6 * 1024 * 1024] {
-        let put = open(&settings).put(picture(Kind::Jpeg, &large(length), true)).await;
+        let put = open(&settings)
+            .put(picture(PictureKind::Jpeg, &large(length), true))
+            .await;
         let expected = "HTTP status 403 Forbidden, SignatureDoesNotMatch";
         assert!(
             matches!(&put, Err(StoreFailure::Refused(text)) if text == expected),
@@ -274,7 +276,9 @@ async fn unreachable_server_is_a_broken_store() {
     let server = S3Server::start().await;
     let settings = server.settings();
     drop(server);
-    let put = open(&settings).put(picture(Kind::Jpeg, &large(1000), true)).await;
+    let put = open(&settings)
+        .put(picture(PictureKind::Jpeg, &large(1000), true))
+        .await;
     assert!(
         matches!(&put, Err(StoreFailure::Broken(text)) if text.contains("refused")),
         "{put:?}"

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use wxgate::image_store::{ImageName, Picture};
-use wxgate::picture::Kind;
+use wxgate::picture::PictureKind;
 
 use crate::support::{Fixture, Stored, large, photos, picture, pieces};
 
@@ -54,7 +54,11 @@ async fn probe_succeeds_and_leaves_nothing_behind() {
 async fn picture_is_gone_after_removal() {
     let content = large(1000);
     for fixture in Fixture::all().await {
-        let url = fixture.store.put(picture(Kind::Png, &content, true)).await.unwrap();
+        let url = fixture
+            .store
+            .put(picture(PictureKind::Png, &content, true))
+            .await
+            .unwrap();
         let taken = fixture.store.take_back(&url).await.unwrap();
         if fixture.name == "http" {
             assert_eq!(taken, None, "an upload service keeps what it has");
@@ -75,7 +79,7 @@ async fn large_pictures_are_stored_byte_for_byte() {
             let content = large(length);
             let url = fixture
                 .store
-                .put(picture(Kind::Jpeg, &content, announced))
+                .put(picture(PictureKind::Jpeg, &content, announced))
                 .await
                 .unwrap();
             let stored = fixture.read(&url).await;
@@ -92,7 +96,7 @@ async fn truncated_picture_leaves_nothing_behind() {
             for announced in [None, Some(12 * MIB as u64)] {
                 let broken = stream::iter([Err(io::Error::other("WeChat hung up"))]);
                 let picture = Picture {
-                    kind: Kind::Jpeg,
+                    kind: PictureKind::Jpeg,
                     length: announced,
                     body: pieces(&large(sent)).chain(broken).boxed(),
                 };
@@ -115,7 +119,7 @@ async fn dropped_put_leaves_nothing_behind() {
                 Poll::Pending
             });
             let picture = Picture {
-                kind: Kind::Jpeg,
+                kind: PictureKind::Jpeg,
                 length: Some(12 * MIB as u64),
                 body: pieces(&large(sent)).chain(no_more).boxed(),
             };
@@ -144,7 +148,7 @@ async fn put_dropped_late_leaves_the_whole_picture_or_nothing() {
         }
         // One poll more each time, until a put ends before it is dropped.
         for polls in 1.. {
-            let mut put = fixture.store.put(picture(Kind::Jpeg, &content, true));
+            let mut put = fixture.store.put(picture(PictureKind::Jpeg, &content, true));
             let mut left = polls;
             let ended = poll_fn(|cx| {
                 left -= 1;

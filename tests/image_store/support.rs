@@ -10,7 +10,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 use wxgate::image_store::{self, ImageStore, Picture};
-use wxgate::picture::Kind;
+use wxgate::picture::PictureKind;
 use wxgate::settings;
 
 use crate::s3::S3Server;
@@ -100,7 +100,7 @@ impl Fixture {
                 let content = std::fs::read(folder.path().join(&name)).unwrap();
                 // The folder keeps no types: the name tells it when the picture is served.
                 let extension = Path::new(&name).extension().unwrap().to_str().unwrap();
-                let kind = Kind::ALL
+                let kind = PictureKind::ALL
                     .into_iter()
                     .find(|kind| kind.extension() == extension)
                     .unwrap();
@@ -151,14 +151,14 @@ pub fn files(folder: &Path) -> Vec<String> {
 }
 
 /// The photos in the fixtures.
-pub fn photos() -> Vec<(Kind, Vec<u8>)> {
+pub fn photos() -> Vec<(PictureKind, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let contents = names.filter(|path| path.extension().is_some_and(|extension| extension != "md"));
     let photos: Vec<_> = contents
         .map(|path| {
             let content = std::fs::read(path).unwrap();
-            (Kind::sniff(&content).unwrap(), content)
+            (PictureKind::sniff(&content).unwrap(), content)
         })
         .collect();
     assert_eq!(photos.len(), 7);
@@ -189,7 +189,7 @@ pub fn pieces(content: &[u8]) -> impl Stream<Item = io::Result<Bytes>> + Send + 
 }
 
 /// A picture of `content`; its length is announced or not.
-pub fn picture(kind: Kind, content: &[u8], announced: bool) -> Picture {
+pub fn picture(kind: PictureKind, content: &[u8], announced: bool) -> Picture {
     let length = announced.then_some(content.len() as u64);
     Picture {
         kind,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use wxgate::sandbox::SandboxConfig;
 use wxgate::settings::values::CaFile;
-use wxgate::store::{Claim, MAX_VALUE, RedisStore, SharedStore, StoreFault};
+use wxgate::store::{Claimed, MAX_VALUE, RedisStore, SharedStore, StoreFault};
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, account, always, until};
 
@@ -128,7 +128,7 @@ async fn values_are_cut_compared_and_replaced_as_they_were_read() {
 
     redis.command::<()>("SETRANGE claimed 100000 x").await;
     let claim = store.claim("claimed", "lock", "me", ttl).await.unwrap();
-    assert_eq!(claim, Claim::Ours);
+    assert_eq!(claim, Claimed::Ours);
     assert_eq!(redis.value("claimed").await, None);
 
     let mut connection = redis.connection().await;

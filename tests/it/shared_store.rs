@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use wxgate::settings::Redis;
 use wxgate::settings::values::CaFile;
-use wxgate::store::{Claim, MemoryStore, RedisStore, SharedStore};
+use wxgate::store::{Claimed, MemoryStore, RedisStore, SharedStore};
 
 use crate::support::RedisServer;
 
@@ -44,12 +44,12 @@ async fn value_is_created_by_one_and_found_by_the_others() {
     let (_redis, pairs) = both_kinds().await;
     let lock = lock_of(KEY);
     for [ours, theirs] in pairs {
-        assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claim::Ours);
-        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), Claim::Theirs);
+        assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claimed::Ours);
+        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), Claimed::Theirs);
         assert_eq!(at(&theirs, &lock).await.as_deref(), Some("us"));
 
         assert!(ours.set_if_absent(KEY, "made", LIFE).await.unwrap());
-        let made = Claim::Exists("made".to_owned());
+        let made = Claimed::Exists("made".to_owned());
         assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), made);
         assert_eq!(at(&theirs, &lock).await.as_deref(), Some("us"));
 
@@ -65,8 +65,8 @@ async fn blank_value_is_created_again() {
     let lock = lock_of(KEY);
     for [ours, theirs] in pairs {
         assert!(ours.set_if_absent(KEY, " \n", LIFE).await.unwrap());
-        assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claim::Ours);
-        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), Claim::Theirs);
+        assert_eq!(ours.claim(KEY, &lock, "us", LIFE).await.unwrap(), Claimed::Ours);
+        assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), Claimed::Theirs);
         assert!(ours.set_if_absent(KEY, "made", LIFE).await.unwrap());
         assert_eq!(at(&theirs, KEY).await.as_deref(), Some("made"));
     }
@@ -79,7 +79,7 @@ async fn stored_value_is_readable_from_a_read_only_redis() {
     let lock = lock_of(KEY);
     assert!(store.set_if_absent(KEY, "made", LIFE).await.unwrap());
     redis.refuse_writes().await;
-    let made = Claim::Exists("made".to_owned());
+    let made = Claimed::Exists("made".to_owned());
     assert_eq!(store.claim(KEY, &lock, "us", LIFE).await.unwrap(), made);
 
     let other = "wxgate:test:b";
@@ -102,9 +102,9 @@ async fn concurrent_claims_have_one_winner() {
                     let (lock, me) = (lock_of(&key), claimer.to_string());
                     loop {
                         match store.claim(&key, &lock, &me, LIFE).await.unwrap() {
-                            Claim::Exists(value) => break assert_eq!(value, "made"),
-                            Claim::Theirs => {}
-                            Claim::Ours => {
+                            Claimed::Exists(value) => break assert_eq!(value, "made"),
+                            Claimed::Theirs => {}
+                            Claimed::Ours => {
                                 made.fetch_add(1, Ordering::SeqCst);
                                 assert!(store.set_if_absent(&key, "made", LIFE).await.unwrap());
                                 store.compare_and_delete(&lock, &me).await.unwrap();

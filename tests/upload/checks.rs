@@ -9,7 +9,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 use wxgate::credentials::TokenCallError;
 use wxgate::image_store::StoreFailure;
-use wxgate::picture::Kind;
+use wxgate::picture::PictureKind;
 use wxgate::settings;
 use wxgate::store::MemoryStore;
 use wxgate::upload::{Rejection, UploadError};
@@ -58,7 +58,7 @@ async fn disallowed_picture_never_reaches_the_store() {
     const GZIP: &[u8] = &[0x1F, 0x8B, 0x08, 0, 0, 0, 0, 0, 0, 3, 0xFF, 0xD8, 0xFF];
     const PNG: &[u8] = include_bytes!("../fixtures/photos/portrait.png");
     let store = FakeStore::new(Behaviour::Good);
-    let only_jpeg = |media: &mut settings::Media| media.allowed_types = vec![Kind::Jpeg];
+    let only_jpeg = |media: &mut settings::Media| media.allowed_types = vec![PictureKind::Jpeg];
     let gateway = Gateway::build(&store, Arc::new(MemoryStore::default()), only_jpeg);
     for content in [
         SVG,

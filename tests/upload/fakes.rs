@@ -17,9 +17,9 @@ use tokio_util::task::TaskTracker;
 use wxgate::account::AppId;
 use wxgate::credentials::TokenCallError;
 use wxgate::image_store::{ImageStore, Picture, StoreFailure};
-use wxgate::picture::Kind;
+use wxgate::picture::PictureKind;
 use wxgate::settings;
-use wxgate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
+use wxgate::store::{Claimed, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
 use wxgate::upload::{MediaRelay, MediaSource, RelayParts, UploadError, UploadMetrics};
 use wxgate::wechat::{CallError, MediaDownload, MediaId};
 
@@ -69,7 +69,7 @@ impl MediaSource for FakeWeChat {
 }
 
 pub fn download(content: &'static [u8], announced: Option<usize>) -> MediaDownload {
-    let (head, rest) = content.split_at(content.len().min(Kind::HEAD));
+    let (head, rest) = content.split_at(content.len().min(PictureKind::HEAD));
     MediaDownload {
         started: Instant::now(),
         content_type: None,
@@ -233,7 +233,7 @@ impl SharedStore for NoStore {
     async fn compare_and_delete(&self, _: &str, _: &str) -> Result<bool, StoreError> {
         Err(unreachable())
     }
-    async fn claim(&self, _: &str, _: &str, _: &str, _: Duration) -> Result<Claim, StoreError> {
+    async fn claim(&self, _: &str, _: &str, _: &str, _: Duration) -> Result<Claimed, StoreError> {
         Err(unreachable())
     }
     async fn increment(&self, _: &str, _: Duration) -> Result<u64, StoreError> {

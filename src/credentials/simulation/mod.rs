@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
-use replica::Replica;
+use replica::SimulatedReplica;
 use world::World;
 
 const STEPS: usize = 30;
@@ -29,7 +29,9 @@ const SEEDS: u64 = 2000;
 async fn run_schedule(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let world = World::new(rng.random());
-    let mut replicas: Vec<Replica> = (0..REPLICAS).map(|_| Replica::start(&world, rng.random())).collect();
+    let mut replicas: Vec<SimulatedReplica> = (0..REPLICAS)
+        .map(|_| SimulatedReplica::start(&world, rng.random()))
+        .collect();
     for _ in 0..STEPS {
         let step = Step::draw(&mut rng);
         match &step {
@@ -44,7 +46,7 @@ async fn run_schedule(seed: u64) {
             Step::OperatorRenews(which) => replicas[*which].operator_renews(),
             Step::Crashed(which) => {
                 replicas[*which].crash();
-                replicas[*which] = Replica::start(&world, rng.random());
+                replicas[*which] = SimulatedReplica::start(&world, rng.random());
             }
         }
         sleep(Duration::from_millis(rng.random_range(10..4_000))).await;
@@ -56,7 +58,7 @@ async fn run_schedule(seed: u64) {
     world.heal();
     for second in 0.. {
         sleep(Duration::from_secs(1)).await;
-        let tokens: Vec<_> = replicas.iter().map(Replica::usable_token).collect();
+        let tokens: Vec<_> = replicas.iter().map(SimulatedReplica::usable_token).collect();
         let agreed = tokens[0]
             .as_ref()
             .filter(|token| tokens.iter().all(|other| other.as_ref() == Some(token)));

@@ -25,14 +25,14 @@ use crate::settings::Credentials;
 use crate::settings::values::KeyTemplate;
 use crate::store::{MemoryStore, SharedStore};
 
-pub(super) struct Replica {
+pub(super) struct SimulatedReplica {
     pub(super) credentials: Arc<AccountCredentials>,
     world: Arc<World>,
     pub(super) gate: Arc<Gate>,
     tasks: JoinSet<()>,
 }
 
-impl Replica {
+impl SimulatedReplica {
     pub(super) fn start(world: &Arc<World>, seed: u64) -> Self {
         let gate = Arc::new(Gate::open());
         let store: Arc<dyn SharedStore> = Arc::new(SimulatedStore {
@@ -150,9 +150,9 @@ async fn call(credentials: &Arc<AccountCredentials>, world: &World) -> Result<()
 }
 
 /// What a replica's calls to the store and to WeChat pass through.
-pub(super) struct Gate(Mutex<State>);
+pub(super) struct Gate(Mutex<GateState>);
 
-struct State {
+struct GateState {
     dead: bool,
     frozen_until: Instant,
     cut_off_until: Instant,
@@ -161,7 +161,7 @@ struct State {
 impl Gate {
     pub(super) fn open() -> Self {
         let now = Instant::now();
-        Self(Mutex::new(State {
+        Self(Mutex::new(GateState {
             dead: false,
             frozen_until: now,
             cut_off_until: now,

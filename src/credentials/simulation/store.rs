@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::replica::Gate;
 use super::world::{World, number};
-use crate::store::{Claim, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
+use crate::store::{Claimed, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
 
 pub(super) const TOKEN_KEY: &str = "token";
 
@@ -59,7 +59,7 @@ impl SharedStore for SimulatedStore {
         self.reach().await?.compare_and_delete(key, expected).await
     }
 
-    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
         self.reach().await?.claim(key, lock, owner, lock_ttl).await
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::replica::Replica;
+use super::replica::SimulatedReplica;
 use super::wechat::rejection;
 use super::world::{LOCK_TTL, TOKEN_LIFE, World};
 use crate::credentials::{AccountCredentials, Kind};
@@ -15,7 +15,7 @@ use crate::store::SharedStore;
 #[tokio::test(start_paused = true)]
 async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let world = World::new(1);
-    let replica = Replica::start(&world, 1);
+    let replica = SimulatedReplica::start(&world, 1);
     let credentials = &replica.credentials;
     let (dead, token) = (credentials.token().await.unwrap(), &credentials.token);
     // Another thread reports it too, and has come this far.
@@ -28,13 +28,13 @@ async fn rejection_reported_twice_is_healed_for_both_reporters() {
 #[tokio::test(start_paused = true)]
 async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained() {
     let world = World::new(1);
-    let losing = Replica::start(&world, 1);
+    let losing = SimulatedReplica::start(&world, 1);
     while losing.call().await.is_ok() {
         // Twice, because our token outlives the first fetch by the overlap.
         world.foreign_fetch();
         world.foreign_fetch();
     }
-    let other = Replica::start(&world, 2);
+    let other = SimulatedReplica::start(&world, 2);
     // It waits too, unless an operator wants a token now.
     other.call().await.unwrap_err();
     other.credentials.renew_now(Kind::AccessToken).await.unwrap();
@@ -43,8 +43,8 @@ async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained
 }
 
 /// A replica that waits for a long time, because another system has replaced each of its tokens at once.
-async fn after_a_long_fight(world: &Arc<World>) -> Replica {
-    let replica = Replica::start(world, 1);
+async fn after_a_long_fight(world: &Arc<World>) -> SimulatedReplica {
+    let replica = SimulatedReplica::start(world, 1);
     let wait = |credentials: &AccountCredentials| credentials.status(Kind::AccessToken).failing;
     while wait(&replica.credentials).is_none_or(|failing| failing.retry_after < Duration::from_mins(30)) {
         let _ = replica.credentials.renew_now(Kind::AccessToken).await;
@@ -88,7 +88,7 @@ async fn wait_that_saves_calls_ends_with_the_day() {
     world.daily_token_calls = 1;
     let world = Arc::new(world);
     world.wechat_down_for(Duration::from_hours(1));
-    let replica = Replica::start(&world, 1);
+    let replica = SimulatedReplica::start(&world, 1);
     sleep(Duration::from_secs(10)).await;
     let token = &replica.credentials.token;
     assert!(token.refusal().is_some());
@@ -101,13 +101,13 @@ async fn wait_that_saves_calls_ends_with_the_day() {
 async fn replica_frozen_with_the_lock_makes_no_call_when_it_wakes() {
     for seed in 0..20 {
         let world = World::new(seed);
-        let frozen = Replica::start(&world, seed);
+        let frozen = SimulatedReplica::start(&world, seed);
         // It is about to call WeChat.
         while world.store().get("lock").await.unwrap().is_none() {
             sleep(Duration::from_millis(1)).await;
         }
         frozen.gate.freeze_for(LOCK_TTL * 2);
-        let other = Replica::start(&world, seed + 1000);
+        let other = SimulatedReplica::start(&world, seed + 1000);
         sleep(LOCK_TTL * 2 + Duration::from_secs(5)).await;
         assert_eq!(world.tokens_issued(), 1, "seed {seed}");
         assert!(other.usable_token().is_some());
@@ -123,7 +123,7 @@ async fn assert_day_of_rejections_is_cheap(token_api: TokenApi) {
     world.rejects_all = true;
     world.traffic_pause = Duration::from_secs(3);
     let world = Arc::new(world);
-    let _replicas = [1, 2].map(|seed| Replica::start(&world, seed));
+    let _replicas = [1, 2].map(|seed| SimulatedReplica::start(&world, seed));
     sleep(Duration::from_hours(24)).await;
     let calls = world.token_calls();
     let tenth = Credentials::default().daily_token_calls / 10;
@@ -149,7 +149,7 @@ async fn wechat_down_for_hours_leaves_token_calls_for_when_it_is_back() {
     world.traffic_pause = Duration::from_secs(10);
     let world = Arc::new(world);
     world.wechat_down_for(Duration::from_hours(6));
-    let replicas = [1, 2, 3, 4].map(|seed| Replica::start(&world, seed));
+    let replicas = [1, 2, 3, 4].map(|seed| SimulatedReplica::start(&world, seed));
     sleep(Duration::from_hours(6)).await;
     assert_eq!(world.tokens_issued(), 0);
     let mut waited = Duration::ZERO;

@@ -16,7 +16,7 @@ use crate::credentials::credential::{
 };
 use crate::credentials::lock::{Acquisition, Lock};
 use crate::credentials::parameters::{Issuer, Parameters};
-use crate::credentials::renewal::{Backoff, Outcome, Renewals, Severity};
+use crate::credentials::renewal::{Backoff, CredentialResult, Renewals, Severity};
 use crate::credentials::report::Reports;
 use crate::credentials::slot::{Slot, UnansweredCall};
 use crate::store::{SharedStore, keys};
@@ -73,7 +73,7 @@ impl Token {
     }
 
     /// The token; waits for it if there is none.
-    pub(crate) async fn get(self: &Arc<Self>) -> Outcome {
+    pub(crate) async fn get(self: &Arc<Self>) -> CredentialResult {
         match self.slot.usable() {
             Some(token) => Ok(token),
             None => self.renew(Trigger::Missing).await,
@@ -103,7 +103,11 @@ impl Token {
     }
 
     /// Obtains another token in place of `dead`, which WeChat has rejected with `error`.
-    pub(crate) async fn replace_rejected(self: &Arc<Self>, dead: &Arc<Credential>, error: &CallError) -> Outcome {
+    pub(crate) async fn replace_rejected(
+        self: &Arc<Self>,
+        dead: &Arc<Credential>,
+        error: &CallError,
+    ) -> CredentialResult {
         self.invalidate(dead, error).await;
         // The renewal that is joined first may have begun before this rejection; the second has not.
         for _ in 0..2 {
@@ -133,7 +137,7 @@ impl Token {
     }
 
     /// Renews the token, or waits for the renewal that is running.
-    pub(crate) async fn renew(self: &Arc<Self>, trigger: Trigger) -> Outcome {
+    pub(crate) async fn renew(self: &Arc<Self>, trigger: Trigger) -> CredentialResult {
         let start = || {
             let token = Arc::clone(self);
             async move { token.run_renewal(trigger).await }
@@ -143,7 +147,7 @@ impl Token {
         self.renewals.join_or_start(ignores_backoff, start).await
     }
 
-    async fn run_renewal(&self, trigger: Trigger) -> Outcome {
+    async fn run_renewal(&self, trigger: Trigger) -> CredentialResult {
         if trigger != Trigger::Operator {
             if let Some(refusal) = self.renewals.backoff.refusal() {
                 return Err(refusal);
@@ -164,7 +168,7 @@ impl Token {
         self.slot.check_store(trigger).await.ok().flatten()
     }
 
-    async fn fetch(&self, trigger: Trigger) -> Outcome {
+    async fn fetch(&self, trigger: Trigger) -> CredentialResult {
         let (held_lock, seen) = match self.lock.acquire(&self.slot, trigger).await? {
             Acquisition::Adopted(token) => return Ok(token),
             Acquisition::Locked(held_lock, seen) => (Some(held_lock), seen),

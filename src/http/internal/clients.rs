@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::settings::{self, CurrentSettings};
 
 /// The accounts and clients of the settings, whose secrets are accepted.
-pub(super) struct Clients(pub(super) CurrentSettings);
+pub(super) struct TokenClients(pub(super) CurrentSettings);
 
 /// A caller with a valid secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ pub(super) enum AuthError {
     NotForThisAccount,
 }
 
-impl Clients {
+impl TokenClients {
     /// The account's AppSecret.
     pub(super) fn app_secret(&self, app_id: &AppId) -> Option<Secret> {
         self.0.load().app_secret(app_id).cloned()

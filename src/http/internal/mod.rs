@@ -26,7 +26,7 @@ use tower::util::MapRequestLayer;
 
 use super::base_path::also_below;
 use super::middleware::{Group, Listener, RouteKind, Stack};
-use super::public::{Api, health};
+use super::public::{AppState, health};
 use super::{ApiError, Code};
 use crate::metrics::Metrics;
 use crate::wechat::WeChatClient;
@@ -42,7 +42,7 @@ const CONSOLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// All routes, in the layers of `stack`.
 pub fn routes(
-    api: Arc<Api>,
+    api: Arc<AppState>,
     metrics: Metrics,
     wechat: Arc<WeChatClient>,
     console: Arc<Console>,

@@ -6,19 +6,19 @@ use futures_util::stream::{self, StreamExt};
 use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
 use tokio::sync::Semaphore;
 
-use super::clients::{Clients, HandedOut};
+use super::clients::{HandedOut, TokenClients};
 use crate::account::AppId;
 use crate::clock::Moment;
 use crate::credentials::{Ours, UnknownTokens};
 use crate::directory::Account;
-use crate::http::public::Api;
+use crate::http::public::AppState;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::wechat::WeChatClient;
 
 /// The router's state.
 pub(super) struct Internal {
-    pub(super) api: Arc<Api>,
+    pub(super) api: Arc<AppState>,
     pub(super) metrics: Metrics,
     /// What is counted on this listener.
     pub(super) counted: InternalMetrics,
@@ -27,7 +27,7 @@ pub(super) struct Internal {
     /// Whether calls are passed through (`internal.proxy`).
     pub(super) proxy: bool,
     /// Who may ask for the shared token.
-    pub(super) clients: Clients,
+    pub(super) clients: TokenClients,
     /// The token that each client was handed out last.
     pub(super) handed_out: HandedOut,
     /// The token that was put last into the calls of each client that sends none.
@@ -42,7 +42,7 @@ pub(super) struct Internal {
 const LOOKUPS_AT_ONCE: usize = 64;
 
 impl Internal {
-    pub(super) fn new(api: Arc<Api>, metrics: Metrics, wechat: Arc<WeChatClient>) -> prometheus::Result<Self> {
+    pub(super) fn new(api: Arc<AppState>, metrics: Metrics, wechat: Arc<WeChatClient>) -> prometheus::Result<Self> {
         let settings = api.settings.load_full();
         let proxy_buffer = usize::try_from(settings.internal.proxy_buffer).unwrap_or(usize::MAX);
         Ok(Self {
@@ -50,7 +50,7 @@ impl Internal {
             metrics,
             wechat,
             proxy: settings.internal.proxy,
-            clients: Clients(Arc::clone(&api.settings)),
+            clients: TokenClients(Arc::clone(&api.settings)),
             handed_out: HandedOut::default(),
             tokens_put_in: HandedOut::default(),
             unknown_tokens: UnknownTokens::default(),

@@ -62,7 +62,7 @@ struct Observed {
 }
 
 /// What is kept of a request until it is answered.
-struct Received {
+struct ReceivedRequest {
     started: Instant,
     method: Method,
     id: RequestId,
@@ -73,7 +73,7 @@ struct Received {
 impl Observed {
     /// Puts the id into the request's extensions, and the client's address in place of the peer's if the peer is a
     /// trusted proxy. All other layers and the handlers find them there.
-    fn identify(&self, request: &mut Request) -> Received {
+    fn identify(&self, request: &mut Request) -> ReceivedRequest {
         let started = Instant::now();
         let id = RequestId::of(request.headers());
         request.extensions_mut().insert(id.clone());
@@ -83,7 +83,7 @@ impl Observed {
             client = ClientAddress(client_address(client.0, request.headers(), trusted));
             request.extensions_mut().insert(client);
         }
-        Received {
+        ReceivedRequest {
             started,
             span: self.span(request, &id),
             method: request.method().clone(),
@@ -114,7 +114,7 @@ impl Observed {
     }
 
     /// The answer as it goes out, once it is counted and logged.
-    fn finish<B>(&self, received: &Received, answer: http::Response<B>) -> Response
+    fn finish<B>(&self, received: &ReceivedRequest, answer: http::Response<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
@@ -154,7 +154,7 @@ impl Observed {
     }
 
     /// Writes the line in the access log, if its level is on. The span that ties it to the request is only made then.
-    fn log(&self, received: &Received, route: &str, took: Duration, response: &Response) {
+    fn log(&self, received: &ReceivedRequest, route: &str, took: Duration, response: &Response) {
         let extensions = response.extensions();
         let (failure, client_name) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
         let reason = extensions.get::<FailureReason>();

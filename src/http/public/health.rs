@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Api;
+use super::AppState;
 use crate::credentials::Kind;
 use crate::directory::Account;
 use crate::image_store::LocalStore;
@@ -80,7 +80,7 @@ pub(in crate::http) async fn get_health() -> &'static str {
         (status = 503, description = "Unready: requests can't be served", body = ReadinessReport)
     )
 )]
-pub(super) async fn get_readiness(State(api): State<Arc<Api>>) -> Response {
+pub(super) async fn get_readiness(State(api): State<Arc<AppState>>) -> Response {
     let mut report = report(&api);
     for component in &mut report.components {
         component.problem = None;
@@ -89,7 +89,7 @@ pub(super) async fn get_readiness(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// The same with what is wrong, for the internal listener.
-pub(in crate::http) fn detailed_readiness(api: &Api) -> Response {
+pub(in crate::http) fn detailed_readiness(api: &AppState) -> Response {
     answer(report(api))
 }
 
@@ -102,7 +102,7 @@ fn answer(report: ReadinessReport) -> Response {
     (status, [("cache-control", "no-store")], Json(report)).into_response()
 }
 
-fn report(api: &Api) -> ReadinessReport {
+fn report(api: &AppState) -> ReadinessReport {
     let health = api.store.health();
     let store_up = health.error.is_none();
     let mut components = vec![Component {

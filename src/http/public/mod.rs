@@ -34,7 +34,7 @@ use crate::store::SharedStore;
 use crate::upload::MediaRelay;
 
 /// What the handlers need; they share one behind an [`Arc`].
-pub struct Api {
+pub struct AppState {
     pub(crate) directory: Arc<Directory>,
     /// Brings photos into the image store.
     pub relay: Arc<MediaRelay>,
@@ -52,7 +52,7 @@ pub struct Api {
     pub stopping: CancellationToken,
 }
 
-type Documented = OpenApiRouter<Arc<Api>>;
+type Documented = OpenApiRouter<Arc<AppState>>;
 
 fn signing() -> Documented {
     OpenApiRouter::new().routes(routes!(sign::sign_page))
@@ -78,7 +78,7 @@ pub fn openapi() -> OpenApi {
 }
 
 /// All routes, in the layers of `stack`; `sandbox` has the demo page's, if the gateway runs against the sandbox.
-pub fn routes(api: &Arc<Api>, sandbox: Router, stack: &Stack) -> Router {
+pub fn routes(api: &Arc<AppState>, sandbox: Router, stack: &Stack) -> Router {
     let settings = &api.settings.load().server;
     let with_api = |routes: Documented| routes.with_state(Arc::clone(api)).split_for_parts().0;
     let around = |routes: Router, group| {

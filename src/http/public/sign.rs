@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use validator::{Validate, ValidationError};
 
 use super::docs::SigningFailures;
-use super::{Api, unknown_account};
+use super::{AppState, unknown_account};
 use crate::directory::Account;
 use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
 use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, sign};
@@ -84,7 +84,7 @@ pub struct SignedPage<'a> {
     responses((status = 200, description = "The page's signature", body = Envelope<'_, SignedPage<'_>>), SigningFailures)
 )]
 pub(super) async fn sign_page(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<AppState>>,
     RawQuery(query): RawQuery,
     Extension(id): Extension<RequestId>,
     client: ClientAddress,

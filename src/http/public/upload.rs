@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::docs::UploadFailures;
-use super::{Api, unknown_account};
+use super::{AppState, unknown_account};
 use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId, media_type, text_of};
 use crate::wechat::MediaId;
 
@@ -82,7 +82,7 @@ fn check_media_id(text: &str) -> Result<(), ValidationError> {
     )
 )]
 pub(super) async fn upload_photo(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<AppState>>,
     Extension(id): Extension<RequestId>,
     client: ClientAddress,
     request: Request,

@@ -19,14 +19,14 @@ use crate::settings::{HttpStore, resolved};
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// An answer with its whole body.
-pub(super) struct Answer {
+pub(super) struct StoreAnswer {
     status: StatusCode,
     headers: HeaderMap,
     /// `None` if it was too long.
     body: Option<Vec<u8>>,
 }
 
-impl Answer {
+impl StoreAnswer {
     /// Reads `response`, each chunk of which may take `stall` at most.
     pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, StoreFailure> {
         let (status, headers) = (response.status(), response.headers().clone());

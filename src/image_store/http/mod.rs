@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, Method, StatusCode};
 
-use self::answer::{Answer, MessageReader};
+use self::answer::{MessageReader, StoreAnswer};
 use super::{ImageName, ImageStore, Picture, StoreFailure};
 use crate::http_client::{self, LastActivity, NO_LIMIT, ReadError, SendError};
 use crate::settings::{self, UnusableSetting, resolved};
@@ -51,7 +51,7 @@ impl ImageStore for HttpStore {
         let request = self.http.post(self.settings.url.clone()).headers(headers);
         let request = request.multipart(form);
         let limit = section.timeout;
-        let exchange = async { Answer::read(http_client::send(request, NO_LIMIT).await?, limit).await };
+        let exchange = async { StoreAnswer::read(http_client::send(request, NO_LIMIT).await?, limit).await };
         // WeChat may take longer than the limit to send the picture.
         let answer = activity.or_stalled(limit, exchange).await;
         let answer = answer.unwrap_or(Err(StoreFailure::TimedOut))?;

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::picture::Kind;
+use crate::picture::PictureKind;
 
 /// Half of the runtime's blocking threads.
 const THREADS: usize = 8;
@@ -173,7 +173,7 @@ pub(super) const READ_LIMIT: Duration = Duration::from_secs(5);
 /// A picture in the folder.
 pub struct StoredPicture {
     /// Its kind, by its name.
-    pub kind: Kind,
+    pub kind: PictureKind,
     /// Its length in bytes.
     pub length: u64,
     /// When it was stored.
@@ -185,7 +185,7 @@ pub struct StoredPicture {
 impl StoredPicture {
     /// Opens the file at `path`; `None` if there is none, or something that the gateway can't have written: a link, a
     /// folder, a pipe, a device. So no link leads out of the folder, and opening never waits for another process.
-    pub(super) fn open(path: &Path, kind: Kind, disk: Disk) -> io::Result<Option<Self>> {
+    pub(super) fn open(path: &Path, kind: PictureKind, disk: Disk) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let file = match options.open(path) {

@@ -25,7 +25,7 @@ pub use self::disk::StoredPicture;
 use self::disk::{Disk, Draft, READ_LIMIT};
 pub use self::watch::FolderHealth;
 use super::{ImageName, ImageStore, Picture, StoreFailure, body_failed};
-use crate::picture::Kind;
+use crate::picture::PictureKind;
 use crate::settings::values::{BasePath, PublicBase};
 use crate::settings::{self, UnusableSetting};
 
@@ -73,7 +73,7 @@ impl LocalStore {
 
     /// Writes `bytes` to a file, as an upload does, and removes it.
     async fn try_write(&self, bytes: &'static [u8], limit: Duration) -> io::Result<()> {
-        let partial = self.directory.join(partial_name(&ImageName::random(Kind::Jpeg)));
+        let partial = self.directory.join(partial_name(&ImageName::random(PictureKind::Jpeg)));
         let disk = self.disk.clone();
         let write = move || Draft::create(partial, disk)?.append(bytes).map(Draft::discard);
         self.disk.run(limit, write).await
@@ -102,7 +102,7 @@ impl LocalStore {
 
     /// Where the picture called `name` would be, and its kind; `None` if it can't be a picture's name. So no
     /// request leads out of the folder or to an unfinished file.
-    fn locate(&self, name: &str) -> Option<(PathBuf, Kind)> {
+    fn locate(&self, name: &str) -> Option<(PathBuf, PictureKind)> {
         let name = ImageName::parse(name)?;
         Some((self.directory.join(name.as_str()), name.kind()))
     }
@@ -178,16 +178,16 @@ impl ImageStore for LocalStore {
 
 /// A disk that is full, read-only or gone refuses the next attempt too.
 fn failed(error: &io::Error) -> StoreFailure {
-    use io::ErrorKind as Kind;
+    use io::ErrorKind;
     match error.kind() {
-        Kind::TimedOut => StoreFailure::TimedOut,
-        Kind::StorageFull
-        | Kind::QuotaExceeded
-        | Kind::FileTooLarge
-        | Kind::PermissionDenied
-        | Kind::ReadOnlyFilesystem
-        | Kind::NotFound
-        | Kind::NotADirectory => StoreFailure::Refused(format!("{error}; look at {DIRECTORY}")),
+        ErrorKind::TimedOut => StoreFailure::TimedOut,
+        ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::FileTooLarge
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::NotFound
+        | ErrorKind::NotADirectory => StoreFailure::Refused(format!("{error}; look at {DIRECTORY}")),
         _ => StoreFailure::Broken(error.to_string()),
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         let store = LocalStore::open(&settings, &TaskTracker::new()).await.unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "the probe is gone");
         let name = "0123456789abcdef0123456789abcdef.heic";
-        assert_eq!(store.locate(name), Some((directory.join(name), Kind::Heic)));
+        assert_eq!(store.locate(name), Some((directory.join(name), PictureKind::Heic)));
         for name in [
             "",
             ".",

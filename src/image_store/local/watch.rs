@@ -119,7 +119,7 @@ mod tests {
     use super::super::partial_name;
     use super::*;
     use crate::image_store::ImageName;
-    use crate::picture::Kind;
+    use crate::picture::PictureKind;
     use crate::settings;
 
     #[tokio::test(start_paused = true)]
@@ -141,11 +141,11 @@ mod tests {
                 .unwrap();
             path
         };
-        let partial = || partial_name(&ImageName::random(Kind::Png));
+        let partial = || partial_name(&ImageName::random(PictureKind::Png));
         let left = write(&partial(), Duration::from_mins(61));
         let kept = [
             write(&partial(), Duration::from_mins(59)),
-            write(ImageName::random(Kind::Png).as_str(), Duration::from_hours(99)),
+            write(ImageName::random(PictureKind::Png).as_str(), Duration::from_hours(99)),
             write(".notes.partial", Duration::from_hours(99)),
         ];
         sleep(SWEEP_INTERVAL * 2).await;

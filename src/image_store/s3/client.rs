@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ACL: HeaderName = HeaderName::from_static("x-amz-acl");
 
 /// The clients for one bucket.
-pub(super) struct Clients {
+pub(super) struct BucketClients {
     /// For everything but the beginning of an object.
     pub(super) plain: AmazonS3,
     /// Sends the ACL too. Stores accept that header only in the request that begins an object, so no other request has
@@ -36,7 +36,10 @@ pub(super) struct Clients {
 }
 
 /// Clients for the bucket in `settings`, with connections according to `http`.
-pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) -> Result<Clients, UnusableSetting> {
+pub(super) fn open(
+    settings: &resolved::S3Store,
+    http: &settings::HttpClient,
+) -> Result<BucketClients, UnusableSetting> {
     let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(REQUEST_TIMEOUT))?;
     let build = |options| {
         let built = builder(settings)
@@ -51,7 +54,7 @@ pub(super) fn open(settings: &resolved::S3Store, http: &settings::HttpClient) ->
     {
         headers.insert(ACL, acl);
     }
-    Ok(Clients {
+    Ok(BucketClients {
         plain: build(ClientOptions::new())?,
         creating: build(ClientOptions::new().with_default_headers(headers))?,
     })

@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use self::client::Clients;
+use self::client::BucketClients;
 use self::error::failed;
 use super::{CACHE_CONTROL, ImageName, ImageStore, Picture, StoreFailure, body_failed};
-use crate::picture::Kind;
+use crate::picture::PictureKind;
 use crate::settings::{self, UnusableSetting, resolved};
 
 /// The last part and the request that completes the upload, each with its retries.
@@ -45,7 +45,7 @@ pub struct S3Store {
 
 /// The bucket itself, shared with the puts in progress.
 struct Bucket {
-    clients: Clients,
+    clients: BucketClients,
     /// Whether requests are signed with the machine's role.
     with_role: bool,
     prefix: String,
@@ -86,7 +86,7 @@ impl ImageStore for S3Store {
 
     async fn probe(&self) -> Result<(), StoreFailure> {
         // Beginning an upload and aborting it needs the same rights as a put, and leaves nothing behind.
-        let key = self.bucket.key(&ImageName::random(Kind::Jpeg))?;
+        let key = self.bucket.key(&ImageName::random(PictureKind::Jpeg))?;
         self.bucket.check_role().await?;
         let upload = self.bucket.clients.creating.create_multipart(&key).await;
         let id = upload.map_err(|error| failed(&error))?;
@@ -154,7 +154,7 @@ impl Object {
             (Attribute::ContentType, picture.kind.media_type()),
             (Attribute::CacheControl, CACHE_CONTROL),
         ]);
-        let mut parts = Parts::new(picture.body, cancelled);
+        let mut parts = BodyParts::new(picture.body, cancelled);
         let part = parts.next().await?;
         self.bucket.check_role().await?;
         let (clients, key) = (&self.bucket.clients, &self.key);
@@ -245,14 +245,14 @@ impl Bucket {
 const PART: usize = 5 * 1024 * 1024;
 
 /// A picture's body, cut into parts.
-struct Parts<'a> {
+struct BodyParts<'a> {
     body: BoxStream<'static, io::Result<Bytes>>,
     /// What did not fit into the previous part: some stores require all parts except the last to be of one size.
     rest: Bytes,
     cancelled: &'a CancellationToken,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> BodyParts<'a> {
     fn new(body: BoxStream<'static, io::Result<Bytes>>, cancelled: &'a CancellationToken) -> Self {
         let rest = Bytes::new();
         Self { body, rest, cancelled }

@@ -6,14 +6,14 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str,
 use url::quirks::{domain_to_ascii, domain_to_unicode};
 
 /// A URL in parts: scheme with `://`, host and port, path, query with its `?`.
-pub(super) struct Parts<'a> {
+pub(super) struct UrlParts<'a> {
     pub(super) scheme: &'a str,
     pub(super) host: &'a str,
     pub(super) path: &'a str,
     pub(super) query: &'a str,
 }
 
-impl fmt::Display for Parts<'_> {
+impl fmt::Display for UrlParts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             scheme,
@@ -25,11 +25,11 @@ impl fmt::Display for Parts<'_> {
     }
 }
 
-pub(super) fn parts(url: &str) -> Parts<'_> {
+pub(super) fn parts(url: &str) -> UrlParts<'_> {
     let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
     let (rest, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    Parts {
+    UrlParts {
         scheme,
         host,
         path,
@@ -38,15 +38,15 @@ pub(super) fn parts(url: &str) -> Parts<'_> {
 }
 
 fn with_scheme(url: &str, scheme: &str) -> String {
-    Parts { scheme, ..parts(url) }.to_string()
+    UrlParts { scheme, ..parts(url) }.to_string()
 }
 
 fn with_host(url: &str, host: &str) -> String {
-    Parts { host, ..parts(url) }.to_string()
+    UrlParts { host, ..parts(url) }.to_string()
 }
 
 fn with_path(url: &str, path: &str) -> String {
-    Parts { path, ..parts(url) }.to_string()
+    UrlParts { path, ..parts(url) }.to_string()
 }
 
 pub(super) fn other_scheme(url: &str) -> Vec<String> {
@@ -149,13 +149,13 @@ fn name_and_port(host: &str) -> (&str, &str) {
 
 /// In lower case: the whole URL, or scheme and host.
 pub(super) fn lower_case(url: &str) -> Vec<String> {
-    let Parts { scheme, host, .. } = parts(url);
+    let UrlParts { scheme, host, .. } = parts(url);
     let host_only = with_host(&with_scheme(url, &scheme.to_lowercase()), &host.to_lowercase());
     vec![host_only, url.to_lowercase()]
 }
 
 pub(super) fn without_query(url: &str) -> Vec<String> {
-    let bare = Parts {
+    let bare = UrlParts {
         query: "",
         ..parts(url)
     };
@@ -163,7 +163,7 @@ pub(super) fn without_query(url: &str) -> Vec<String> {
 }
 
 pub(super) fn origin(url: &str) -> Vec<String> {
-    let Parts { scheme, host, .. } = parts(url);
+    let UrlParts { scheme, host, .. } = parts(url);
     vec![format!("{scheme}{host}"), format!("{scheme}{host}/")]
 }
 
@@ -171,7 +171,7 @@ pub(super) fn origin(url: &str) -> Vec<String> {
 pub(super) fn relative(url: &str) -> Vec<String> {
     let path = parts(url).path.to_owned();
     let without_scheme = with_scheme(url, "");
-    let without_host = Parts {
+    let without_host = UrlParts {
         scheme: "",
         host: "",
         ..parts(url)

@@ -10,25 +10,25 @@ use crate::settings::problem::{Place, Problem};
 
 /// One step from a table or a list to something in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
+enum Segment {
     Key(String),
     Index(usize),
 }
 
 /// The way to a value, such as `accounts[0].app_id`. What is under a path sorts right after it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct KeyPath(Vec<Step>);
+pub(super) struct KeyPath(Vec<Segment>);
 
 impl KeyPath {
     pub(super) fn key(&self, key: &str) -> Self {
-        self.step(Step::Key(key.to_owned()))
+        self.step(Segment::Key(key.to_owned()))
     }
 
     pub(super) fn index(&self, index: usize) -> Self {
-        self.step(Step::Index(index))
+        self.step(Segment::Index(index))
     }
 
-    fn step(&self, step: Step) -> Self {
+    fn step(&self, step: Segment) -> Self {
         Self(self.0.iter().cloned().chain([step]).collect())
     }
 
@@ -49,8 +49,8 @@ impl KeyPath {
     /// A document that holds `value` at this path and nothing else.
     pub(super) fn document(&self, value: Value) -> Value {
         self.0.iter().rev().fold(value, |inner, step| match step {
-            Step::Key(key) => Value::Table(Table::from_iter([(key.clone(), inner)])),
-            Step::Index(_) => Value::Array(vec![inner]),
+            Segment::Key(key) => Value::Table(Table::from_iter([(key.clone(), inner)])),
+            Segment::Index(_) => Value::Array(vec![inner]),
         })
     }
 }
@@ -72,8 +72,8 @@ impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
             match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) => {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Key(key) => {
                     f.write_str(if i == 0 { "" } else { "." })?;
                     // A key in quotes may hold anything, but a problem is one line.
                     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
@@ -150,7 +150,7 @@ impl Layer {
         let prefixes = (1..=path.0.len()).map(|len| &path.0[..len]);
         prefixes
             .filter_map(|prefix| match prefix.split_last()? {
-                (Step::Index(index), list) if *index > 0 => Some(KeyPath(list.to_vec()).index(index - 1)),
+                (Segment::Index(index), list) if *index > 0 => Some(KeyPath(list.to_vec()).index(index - 1)),
                 _ => None,
             })
             .find(|before| {
@@ -196,22 +196,22 @@ impl Layer {
 }
 
 /// Puts together what is under one path; the leaves' paths are relative to it, and sorted.
-fn assemble(leaves: &[(&[Step], &Value)]) -> Value {
+fn assemble(leaves: &[(&[Segment], &Value)]) -> Value {
     let own = leaves.first().filter(|(path, _)| path.is_empty());
     let inner = &leaves[usize::from(own.is_some())..];
     let mut whole = match (own, inner.first()) {
         (Some((_, value)), _) => (*value).clone(),
-        (None, Some(([Step::Index(_), ..], _))) => Value::Array(Vec::new()),
+        (None, Some(([Segment::Index(_), ..], _))) => Value::Array(Vec::new()),
         _ => Value::Table(Table::new()),
     };
     for group in inner.chunk_by(|(a, _), (b, _)| a.first() == b.first()) {
         let below: Vec<_> = group.iter().map(|(path, value)| (&path[1..], *value)).collect();
         match (&mut whole, group[0].0.first()) {
-            (Value::Table(table), Some(Step::Key(key))) => {
+            (Value::Table(table), Some(Segment::Key(key))) => {
                 table.insert(key.clone(), assemble(&below));
             }
             // If an entry was refused, the later ones move up.
-            (Value::Array(list), Some(Step::Index(_))) => list.push(assemble(&below)),
+            (Value::Array(list), Some(Segment::Index(_))) => list.push(assemble(&below)),
             _ => {}
         }
     }

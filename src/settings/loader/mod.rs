@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Settings;
-use super::problem::{Finding, Place, Problem, Problems};
+use super::problem::{Place, Problem, Problems, UnplacedProblem};
 use super::validate;
 use layer::KeyPath;
 use reader::Reader;
@@ -149,7 +149,7 @@ fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
 }
 
 /// `finding` with its place, unless it is about a value that was refused: only a default stands in for it.
-fn placed(finding: Finding, read: &Reader<'_>, sources: &Sources) -> Option<Problem> {
+fn placed(finding: UnplacedProblem, read: &Reader<'_>, sources: &Sources) -> Option<Problem> {
     let paths: Vec<_> = finding.keys.iter().map(|key| KeyPath::from(key.as_str())).collect();
     if paths
         .iter()

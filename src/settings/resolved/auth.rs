@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use url::Url;
 
 use crate::secret::Secret;
-use crate::settings::problem::Findings;
+use crate::settings::problem::UnplacedProblems;
 use crate::settings::sections::{self, AuthMode};
 
 /// How callers of the upload route are authenticated.
@@ -27,7 +27,7 @@ pub enum JwtKeys {
     Published(Url),
 }
 
-pub(in crate::settings) fn resolve(auth: &sections::Auth, findings: &mut Findings) -> Option<Auth> {
+pub(in crate::settings) fn resolve(auth: &sections::Auth, findings: &mut UnplacedProblems) -> Option<Auth> {
     let given = auth.mode != AuthMode::ApiKey || !auth.api_keys.is_empty();
     let text = "missing: auth.mode \"api_key\" needs at least one key";
     findings.require(given, &["auth.api_keys", "auth.mode"], text);
@@ -41,7 +41,7 @@ pub(in crate::settings) fn resolve(auth: &sections::Auth, findings: &mut Finding
     })
 }
 
-fn jwt_keys(auth: &sections::Auth, findings: &mut Findings) -> Option<JwtKeys> {
+fn jwt_keys(auth: &sections::Auth, findings: &mut UnplacedProblems) -> Option<JwtKeys> {
     let algorithm = auth.jwt_algorithm;
     let Some(url) = &auth.jwt_jwks_url else {
         let keys = ["auth.jwt_key", "auth.jwt_algorithm", "auth.mode", "auth.jwt_jwks_url"];

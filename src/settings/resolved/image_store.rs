@@ -5,7 +5,7 @@ use object_store::path::Path;
 use url::Url;
 
 use super::alone;
-use crate::settings::problem::{Findings, Problems};
+use crate::settings::problem::{Problems, UnplacedProblems};
 use crate::settings::sections::{self, ImageStoreBackend, LocalStore};
 use crate::settings::values::{BasePath, UrlPlace};
 
@@ -53,7 +53,7 @@ pub struct S3Store {
 pub(in crate::settings) fn resolve(
     store: &sections::ImageStore,
     base_path: &BasePath,
-    findings: &mut Findings,
+    findings: &mut UnplacedProblems,
 ) -> Option<ImageStore> {
     Some(match store.backend {
         ImageStoreBackend::Local => ImageStore::Local(local(&store.local, base_path, findings)),
@@ -62,7 +62,7 @@ pub(in crate::settings) fn resolve(
     })
 }
 
-fn local(local: &LocalStore, base_path: &BasePath, findings: &mut Findings) -> LocalStore {
+fn local(local: &LocalStore, base_path: &BasePath, findings: &mut UnplacedProblems) -> LocalStore {
     let route = local.public_base_url.route(base_path);
     let first = route.split('/').nth(1).unwrap_or_default();
     let keys = ["image_store.local.public_base_url", "image_store.backend"];
@@ -88,7 +88,7 @@ fn local(local: &LocalStore, base_path: &BasePath, findings: &mut Findings) -> L
 }
 
 /// Requires fields of the store in use: each has its key, whether it is there, and what it is.
-fn needs<const N: usize>(findings: &mut Findings, backend: &str, fields: [(&str, bool, &str); N]) {
+fn needs<const N: usize>(findings: &mut UnplacedProblems, backend: &str, fields: [(&str, bool, &str); N]) {
     for (key, present, what) in fields {
         let key = format!("image_store.{backend}.{key}");
         let text = format!("missing: image_store.backend \"{backend}\" needs {what}");
@@ -96,7 +96,7 @@ fn needs<const N: usize>(findings: &mut Findings, backend: &str, fields: [(&str,
     }
 }
 
-fn http(http: &sections::HttpStore, findings: &mut Findings) -> Option<HttpStore> {
+fn http(http: &sections::HttpStore, findings: &mut UnplacedProblems) -> Option<HttpStore> {
     let pointed = !matches!(&http.url_pointer, UrlPlace::Json(pointer) if pointer.as_str().is_empty());
     let fields = [
         ("url", http.url.is_some(), "the address to post pictures to"),
@@ -128,7 +128,7 @@ fn http(http: &sections::HttpStore, findings: &mut Findings) -> Option<HttpStore
     })
 }
 
-fn headers(http: &sections::HttpStore, findings: &mut Findings) -> HeaderMap {
+fn headers(http: &sections::HttpStore, findings: &mut UnplacedProblems) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &http.headers {
         let key = format!("image_store.http.headers.{name}");
@@ -149,7 +149,7 @@ fn headers(http: &sections::HttpStore, findings: &mut Findings) -> HeaderMap {
     headers
 }
 
-fn s3(s3: &sections::S3Store, findings: &mut Findings) -> Option<S3Store> {
+fn s3(s3: &sections::S3Store, findings: &mut UnplacedProblems) -> Option<S3Store> {
     let based = s3.public_base_url.is_some();
     let fields = [
         ("bucket", !s3.bucket.trim().is_empty(), "a bucket"),
@@ -176,7 +176,7 @@ fn s3(s3: &sections::S3Store, findings: &mut Findings) -> Option<S3Store> {
 }
 
 /// The address that requests go to, if it is not AWS.
-fn endpoint(s3: &sections::S3Store, findings: &mut Findings) -> Option<Url> {
+fn endpoint(s3: &sections::S3Store, findings: &mut UnplacedProblems) -> Option<Url> {
     if s3.bucket_endpoint {
         let keys = ["image_store.s3.endpoint", "image_store.s3.bucket_endpoint"];
         let text = "missing: bucket_endpoint = true needs the bucket's own address";
@@ -199,7 +199,7 @@ fn endpoint(s3: &sections::S3Store, findings: &mut Findings) -> Option<Url> {
     }
 }
 
-fn access_keys(s3: &sections::S3Store, findings: &mut Findings) {
+fn access_keys(s3: &sections::S3Store, findings: &mut UnplacedProblems) {
     let (id, secret) = (&s3.access_key_id, &s3.secret_access_key);
     for (key, own, other, others) in [
         ("access_key_id", id, "secret_access_key", secret),
@@ -254,7 +254,7 @@ mod tests {
             headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
             ..Default::default()
         };
-        let headers = headers(&settings, &mut Findings::default());
+        let headers = headers(&settings, &mut UnplacedProblems::default());
         assert_eq!(headers["x-key"], "hunter2");
         assert_eq!(format!("{headers:?}"), r#"{"x-key": Sensitive}"#);
     }

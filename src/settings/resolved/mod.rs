@@ -9,7 +9,7 @@ pub use auth::{Auth, JwtKeys};
 pub use image_store::{HttpStore, ImageStore, S3Store};
 pub use tls::{TlsFiles, TlsPem};
 
-use super::problem::{Finding, Findings, Problem, Problems};
+use super::problem::{Problem, Problems, UnplacedProblem, UnplacedProblems};
 use super::sections::LocalStore;
 
 /// The resolved sections, with secrets in types that print them.
@@ -35,10 +35,10 @@ impl Default for Resolved {
 }
 
 /// Resolves one section without the others.
-fn alone<T>(resolve: impl FnOnce(&mut Findings) -> Option<T>) -> Result<T, Problems> {
-    let mut findings = Findings::default();
+fn alone<T>(resolve: impl FnOnce(&mut UnplacedProblems) -> Option<T>) -> Result<T, Problems> {
+    let mut findings = UnplacedProblems::default();
     let resolved = resolve(&mut findings);
-    let problem = |finding: Finding| Problem::new(None, finding.keys[0].as_str(), finding.text);
+    let problem = |finding: UnplacedProblem| Problem::new(None, finding.keys[0].as_str(), finding.text);
     let problems: Vec<_> = findings.0.into_iter().map(problem).collect();
     resolved
         .filter(|_| problems.is_empty())

@@ -8,7 +8,7 @@ use rustls::Error;
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 
-use crate::settings::problem::{Findings, UnusableSetting};
+use crate::settings::problem::{UnplacedProblems, UnusableSetting};
 use crate::settings::sections::Internal;
 use crate::settings::values::pem_file;
 
@@ -86,7 +86,7 @@ impl TlsFiles {
 }
 
 /// The files that `internal` names, if it names any.
-pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut Findings) -> Option<TlsFiles> {
+pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut UnplacedProblems) -> Option<TlsFiles> {
     let is_set = |path: &Path| !path.as_os_str().is_empty();
     let (certificate, key) = (&internal.tls_certificate_file, &internal.tls_key_file);
     if !is_set(certificate) && !is_set(key) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::picture::Kind;
+use crate::picture::PictureKind;
 use crate::settings::values::{self, AsText};
 
 section! {
@@ -12,7 +12,7 @@ section! {
         #[serde(with = "values::Size")]
         pub max_bytes: u64 = 20 * bytesize::MIB,
         /// The kinds of picture that are stored.
-        pub allowed_types: Vec<Kind> = Kind::ALL.to_vec(),
+        pub allowed_types: Vec<PictureKind> = PictureKind::ALL.to_vec(),
         /// How long a mediaId that was uploaded gives the same URL again; zero turns it off.
         #[serde(with = "values::DurationOrZero")]
         pub remember_for: Duration = Duration::from_hours(72),

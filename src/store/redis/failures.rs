@@ -47,7 +47,7 @@ impl FailedOperation {
 
 /// How an operation ended.
 #[derive(Clone, Copy)]
-pub(super) enum Outcome<'a> {
+pub(super) enum OperationEnd<'a> {
     /// All of its commands succeeded.
     Done,
     /// Redis replied, but did not run all of the commands, since a value was not the expected one.
@@ -66,18 +66,18 @@ impl Failures {
     }
 
     /// Notes the outcome of `operation` on `key`.
-    pub(super) fn record(&mut self, operation: Operation, key: &str, outcome: Outcome<'_>) {
+    pub(super) fn record(&mut self, operation: Operation, key: &str, outcome: OperationEnd<'_>) {
         let before = self.distinct_errors();
         let began = *self.since.get_or_insert_with(Instant::now);
         self.failing.retain(|failing| {
             let is_tried = if failing.is_same_for_all_keys() {
-                !matches!(outcome, Outcome::Answered)
+                !matches!(outcome, OperationEnd::Answered)
             } else {
                 failing.key == key
             };
             failing.operation != operation || !is_tried
         });
-        if let Outcome::Failed(error) = outcome
+        if let OperationEnd::Failed(error) = outcome
             && self.failing.len() < MAX
         {
             self.failing.push(FailedOperation {
@@ -96,7 +96,7 @@ impl Failures {
         }
         // If the operation now fails in another way, nothing is over yet.
         let is_over = |known: &&StoreError| {
-            !matches!(outcome, Outcome::Failed(_)) && !after.iter().any(|error| error.fault.is_like(&known.fault))
+            !matches!(outcome, OperationEnd::Failed(_)) && !after.iter().any(|error| error.fault.is_like(&known.fault))
         };
         for known in before.iter().filter(is_over) {
             tracing::info!(down_s = began.elapsed().as_secs(), "{}", recovery(&known.fault));
@@ -192,7 +192,7 @@ impl RedisStore {
             let answer = self.get(&other.key).await;
             if answer.is_ok() || answer.is_err_and(|error| error.is_about_value()) {
                 let mut failures = self.failures.lock();
-                failures.record(other.operation, &other.key, Outcome::Answered);
+                failures.record(other.operation, &other.key, OperationEnd::Answered);
             }
         });
         join_all(retried).await;

@@ -14,13 +14,13 @@ use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
 use tokio::time::{Instant, timeout};
 
-use failures::{Failures, Outcome};
+use failures::{Failures, OperationEnd};
 pub use operation::COMMANDS;
 use operation::Operation;
 pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
-use super::{Claim, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
+use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
 use crate::settings::Redis;
 use crate::settings::values::CaFile;
 
@@ -129,10 +129,10 @@ impl RedisStore {
             Err(error) => Err(error),
         };
         let outcome = match &result {
-            Ok(value) if ran_all(value) => Outcome::Done,
-            Err(error) if !error.is_about_value() => Outcome::Failed(error),
-            Err(_) if operation.is_one_command() => Outcome::Done,
-            Ok(_) | Err(_) => Outcome::Answered,
+            Ok(value) if ran_all(value) => OperationEnd::Done,
+            Err(error) if !error.is_about_value() => OperationEnd::Failed(error),
+            Err(_) if operation.is_one_command() => OperationEnd::Done,
+            Ok(_) | Err(_) => OperationEnd::Answered,
         };
         self.failures.lock().record(operation, key, outcome);
         result
@@ -175,7 +175,7 @@ impl RedisStore {
 /// The replies to [`SharedStore::claim`]'s two commands.
 type ClaimReplies = (RedisResult<Option<String>>, RedisResult<(Option<Vec<u8>>, i64)>);
 /// The fields of a stream's entry.
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+type StreamFields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// `bytes` as text. Any that is not UTF-8 was not written by us.
 fn text(bytes: Vec<u8>) -> String {
@@ -267,7 +267,7 @@ impl SharedStore for RedisStore {
     // Two commands in one round trip, each on one key, so that a proxy can send them to different servers. The lock is
     // taken before the value is read, and is held until the value is written. So a caller that gets the lock although
     // the value exists also sees the value.
-    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claim, StoreError> {
+    async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(set_if_absent(lock, owner, lock_ttl));
         commands.add_command(eval(operation::GET, &[key])).ignore_errors();
@@ -292,13 +292,13 @@ impl SharedStore for RedisStore {
                     // If this fails, the lock expires by itself.
                     let _ = self.compare_and_delete(lock, owner).await;
                 }
-                Ok(Claim::Exists(value))
+                Ok(Claimed::Exists(value))
             }
-            _ if taken?.is_none() => Ok(Claim::Theirs),
-            None => Ok(Claim::Ours),
+            _ if taken?.is_none() => Ok(Claimed::Theirs),
+            None => Ok(Claimed::Ours),
             Some(blank_or_too_long) => {
                 self.compare_and_delete(key, &blank_or_too_long).await?;
-                Ok(Claim::Ours)
+                Ok(Claimed::Ours)
             }
         }
     }
@@ -323,8 +323,8 @@ impl SharedStore for RedisStore {
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
         let mut command = eval(operation::NEWEST, &[key]);
         command.arg(count);
-        let entries: Vec<(String, Fields)> = self.run(Operation::Newest, key, command).await?;
-        let texts = |fields: Fields| -> Vec<(String, String)> {
+        let entries: Vec<(String, StreamFields)> = self.run(Operation::Newest, key, command).await?;
+        let texts = |fields: StreamFields| -> Vec<(String, String)> {
             let fields = fields.into_iter();
             fields.map(|(name, value)| (text(name), text(value))).collect()
         };

@@ -13,13 +13,13 @@ use tokio_util::task::TaskTracker;
 
 use super::language::{COOKIE, Language};
 use super::traffic::Traffic;
-use crate::http::public::Api;
+use crate::http::public::AppState;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
 
 /// The console's state.
 pub struct Console {
-    pub(super) api: Arc<Api>,
+    pub(super) api: Arc<AppState>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
     pub(super) explain_queue: ExplainQueue,
@@ -30,7 +30,7 @@ pub struct Console {
 impl Console {
     /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
     pub(crate) fn start(
-        api: Arc<Api>,
+        api: Arc<AppState>,
         metrics: Metrics,
         replicas: Arc<Replicas>,
         tasks: &TaskTracker,

@@ -7,14 +7,14 @@ use crate::credentials::{Event, JournalEntry};
 
 /// An entry of an account's journal. All its texts are untrusted.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct TimelineEntry {
     pub(super) app_id: String,
     /// `None` if this version does not know the event: a newer replica may have written it.
     pub(super) event: Option<Event>,
     pub(super) noted: JournalEntry,
 }
 
-impl Entry {
+impl TimelineEntry {
     /// Reads an entry of the stream; `None` if it has no time.
     pub(super) fn read(app_id: &str, fields: &[(String, String)]) -> Option<Self> {
         let noted = JournalEntry::read(fields)?;
@@ -45,9 +45,9 @@ impl Entry {
 
 /// A line of the timeline: an entry, or several equal ones in a row.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct TimelineLine {
     /// The newest of them.
-    pub(super) entry: Entry,
+    pub(super) entry: TimelineEntry,
     /// How many.
     pub(super) count: usize,
     /// When the oldest of them happened.
@@ -55,10 +55,10 @@ pub(super) struct Line {
 }
 
 /// `entries` as lines, newest first, at most `most`.
-pub(super) fn fold(mut entries: Vec<Entry>, most: usize) -> Vec<Line> {
+pub(super) fn fold(mut entries: Vec<TimelineEntry>, most: usize) -> Vec<TimelineLine> {
     // Stable, so that entries of one millisecond keep the stream's order.
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.noted.time));
-    let mut lines: Vec<Line> = Vec::new();
+    let mut lines: Vec<TimelineLine> = Vec::new();
     for entry in entries {
         let full = lines.len() == most;
         match lines.last_mut() {
@@ -67,7 +67,7 @@ pub(super) fn fold(mut entries: Vec<Entry>, most: usize) -> Vec<Line> {
                 line.since = entry.noted.time;
             }
             _ if full => break,
-            _ => lines.push(Line {
+            _ => lines.push(TimelineLine {
                 count: 1,
                 since: entry.noted.time,
                 entry,
@@ -84,7 +84,12 @@ pub(super) mod tests {
     use super::*;
 
     /// An entry of the default test account, so long ago, with these facts beside the usual ones.
-    pub(in super::super) fn entry(now: SystemTime, seconds_ago: u64, event: &str, facts: &[(&str, &str)]) -> Entry {
+    pub(in super::super) fn entry(
+        now: SystemTime,
+        seconds_ago: u64,
+        event: &str,
+        facts: &[(&str, &str)],
+    ) -> TimelineEntry {
         let time = humantime::format_rfc3339_millis(now - Duration::from_secs(seconds_ago)).to_string();
         let usual = [
             ("time", time.as_str()),
@@ -97,7 +102,7 @@ pub(super) mod tests {
         let fields: Vec<_> = fields
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        Entry::read("wx5a4db0c0ffee0001", &fields).unwrap()
+        TimelineEntry::read("wx5a4db0c0ffee0001", &fields).unwrap()
     }
 
     #[test]

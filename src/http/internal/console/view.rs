@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::state::Console;
 use super::text;
-use super::timeline::{self, Entry, Line};
+use super::timeline::{self, TimelineEntry, TimelineLine};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
 use crate::credentials::{Event, Kind, Unavailable};
@@ -21,8 +21,8 @@ use crate::words::Words;
 /// All data of the page.
 pub(super) struct View {
     pub(super) now: SystemTime,
-    pub(super) state: State,
-    pub(super) problems: Vec<Problem>,
+    pub(super) state: GatewayState,
+    pub(super) problems: Vec<Alert>,
     pub(super) accounts: Vec<AccountView>,
     /// `credentials.daily_token_calls`; 0 means no limit.
     pub(super) calls_limit: u64,
@@ -32,8 +32,8 @@ pub(super) struct View {
     pub(super) counts: Counts,
     pub(super) hour: Hour,
     pub(super) outcomes: Outcomes,
-    pub(super) foreign: Vec<Entry>,
-    pub(super) timeline: Vec<Line>,
+    pub(super) foreign: Vec<TimelineEntry>,
+    pub(super) timeline: Vec<TimelineLine>,
     /// False if the journal of some account could not be read.
     pub(super) journal_read: bool,
     /// This process's name, as in the journal.
@@ -47,7 +47,7 @@ pub(super) struct View {
 
 /// The state of the whole gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum GatewayState {
     Fine,
     Degraded,
     Down,
@@ -55,7 +55,7 @@ pub(super) enum State {
 
 /// A problem that an operator should look at: its text, and the values of its placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem(pub(super) Words, pub(super) Vec<String>);
+pub(super) struct Alert(pub(super) Words, pub(super) Vec<String>);
 
 pub(super) struct StoreView {
     pub(super) shared: bool,
@@ -134,7 +134,7 @@ impl View {
         let (gathered, replicas) = tokio::join!(accounts.collect::<Vec<_>>(), replicas);
         let journal_read = gathered.iter().all(|(_, journal)| journal.is_some());
         let (accounts, journals): (Vec<_>, Vec<_>) = gathered.into_iter().unzip();
-        let entries: Vec<Entry> = journals.into_iter().flatten().flatten().collect();
+        let entries: Vec<TimelineEntry> = journals.into_iter().flatten().flatten().collect();
         let foreign = entries
             .iter()
             .filter(|entry| entry.event == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
@@ -144,7 +144,7 @@ impl View {
         let health = console.api.store.health();
         let mut view = Self {
             now,
-            state: State::Fine,
+            state: GatewayState::Fine,
             problems: Vec::new(),
             accounts,
             calls_limit: settings.credentials.daily_token_calls.into(),
@@ -177,7 +177,7 @@ impl View {
     pub(super) fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
         let mut add = |exists: bool, text: Words, names: &[&str]| {
-            let problem = || Problem(text, names.iter().copied().map(str::to_owned).collect());
+            let problem = || Alert(text, names.iter().copied().map(str::to_owned).collect());
             problems.extend(exists.then(problem));
         };
         // What concerns all accounts comes first, since only the first are shown.
@@ -192,7 +192,7 @@ impl View {
                 add(!held, text::PROBLEM_NO_CREDENTIAL, &names);
                 add(held && credential.failing.is_some(), text::PROBLEM_FAILING, &names);
             }
-            let is_recent = |entry: &Entry| entry.app_id == app_id && age(entry, self.now) < DAY;
+            let is_recent = |entry: &TimelineEntry| entry.app_id == app_id && age(entry, self.now) < DAY;
             add(self.foreign.iter().any(is_recent), text::PROBLEM_FOREIGN, &[app_id]);
             let (calls, limit) = (account.calls_today, self.calls_limit);
             let spent = limit > 0 && calls >= limit;
@@ -203,17 +203,17 @@ impl View {
         // As in `/readyz`: the last credential is the ticket, if the account signs pages.
         let serves = |account: &AccountView| account.credentials.last().is_some_and(|last| last.held.is_some());
         self.state = if draining || !self.accounts.iter().any(serves) {
-            State::Down
+            GatewayState::Down
         } else if problems.is_empty() {
-            State::Fine
+            GatewayState::Fine
         } else {
-            State::Degraded
+            GatewayState::Degraded
         };
         self.problems = problems;
     }
 }
 
-pub(super) fn age(entry: &Entry, now: SystemTime) -> Duration {
+pub(super) fn age(entry: &TimelineEntry, now: SystemTime) -> Duration {
     // Another replica's clock may be ahead.
     now.duration_since(entry.noted.time).unwrap_or_default()
 }
@@ -225,7 +225,7 @@ async fn gather_account(
     token_api: TokenApi,
     now: SystemTime,
     reading: Reading,
-) -> (AccountView, Option<Vec<Entry>>) {
+) -> (AccountView, Option<Vec<TimelineEntry>>) {
     let app_id = account.app_id().to_string();
     let key = keys::JOURNAL.of_account(account.app_id());
     let journal = console.api.store.newest(&key, reading.entries);
@@ -239,10 +239,10 @@ async fn gather_account(
     };
     let (journal, calls) = answers.unzip();
     let journal = journal.and_then(Result::ok);
-    let journal = journal.map(|entries| -> Vec<Entry> {
+    let journal = journal.map(|entries| -> Vec<TimelineEntry> {
         entries
             .iter()
-            .filter_map(|fields| Entry::read(&app_id, fields))
+            .filter_map(|fields| TimelineEntry::read(&app_id, fields))
             .collect()
     });
     let known = journal.as_deref().unwrap_or_default();
@@ -257,7 +257,7 @@ async fn gather_account(
     (view, journal)
 }
 
-fn credential(account: &Account, kind: Kind, journal: &[Entry], now: SystemTime) -> CredentialView {
+fn credential(account: &Account, kind: Kind, journal: &[TimelineEntry], now: SystemTime) -> CredentialView {
     let status = account.credentials.status(kind);
     let held = status.credential.map(|credential| {
         let held_for = credential.held_since.elapsed();

@@ -32,7 +32,7 @@ const GATHER_LIMIT: Duration = Duration::from_mins(5);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A request's body.
-pub(super) struct Received {
+pub(super) struct ReceivedBody {
     pub(super) body: CallBody,
     /// Its share of `internal.proxy_buffer`.
     _share: Option<OwnedSemaphorePermit>,
@@ -40,7 +40,7 @@ pub(super) struct Received {
 
 /// Why a body can't be gathered.
 #[derive(Debug, PartialEq, Eq)]
-enum Problem {
+enum GatherError {
     TooLarge,
     BufferFull,
     Incomplete,
@@ -49,7 +49,7 @@ enum Problem {
 impl Internal {
     /// Receives a body. One that is short, or has no known length, is gathered, within `internal.proxy_buffer`:
     /// WeChat takes none in chunks.
-    pub(super) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Received, Refusal> {
+    pub(super) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refusal> {
         let stream = body.into_data_stream();
         let length: usize = text_of(headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
         let limit = if headers.contains_key(header::TRANSFER_ENCODING) {
@@ -57,28 +57,28 @@ impl Internal {
         } else if length <= SMALL {
             SMALL
         } else {
-            return Ok(Received {
+            return Ok(ReceivedBody {
                 body: CallBody::Stream(stream.map_err(io::Error::other).boxed(), length),
                 _share: None,
             });
         };
         let gathered = gather_in_time(stream, limit, &self.proxy_buffer, self.wechat.stall_limit()).await;
         let (whole, share) = gathered.map_err(|problem| self.refuse_body(&problem))?;
-        Ok(Received {
+        Ok(ReceivedBody {
             body: CallBody::Whole(whole),
             _share: share,
         })
     }
 
-    fn refuse_body(&self, problem: &Problem) -> Refusal {
+    fn refuse_body(&self, problem: &GatherError) -> Refusal {
         match problem {
-            Problem::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
-            Problem::BufferFull => {
+            GatherError::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
+            GatherError::BufferFull => {
                 let why = "internal.proxy_buffer is full; send this call again later";
                 let refusal = Refusal::new(-1, why).with_status(StatusCode::SERVICE_UNAVAILABLE);
                 self.refuse("proxy_buffer_full", refusal.with_retry_after(RETRY_AFTER))
             }
-            Problem::Incomplete => {
+            GatherError::Incomplete => {
                 let why = "the request's body broke off, or stopped arriving";
                 let refusal = Refusal::new(-1, why).with_status(StatusCode::BAD_REQUEST);
                 self.refuse("incomplete_body", refusal)
@@ -93,11 +93,11 @@ impl Internal {
 }
 
 /// A body in one piece, and its share of the buffer.
-type Gathered = Result<(Bytes, Option<OwnedSemaphorePermit>), Problem>;
+type Gathered = Result<(Bytes, Option<OwnedSemaphorePermit>), GatherError>;
 
 async fn gather_in_time(stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
     let gathered = timeout(GATHER_LIMIT, gather(stream, limit, buffer, stall)).await;
-    gathered.unwrap_or(Err(Problem::Incomplete))
+    gathered.unwrap_or(Err(GatherError::Incomplete))
 }
 
 /// The whole body, copied into one piece: chunks of a few bytes would hold the buffers that they were read into.
@@ -107,14 +107,14 @@ async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore
         let chunk = match timeout(stall, stream.next()).await {
             Ok(None) => return Ok((whole.freeze(), share)),
             Ok(Some(Ok(chunk))) => chunk,
-            Ok(Some(Err(_))) | Err(_) => return Err(Problem::Incomplete),
+            Ok(Some(Err(_))) | Err(_) => return Err(GatherError::Incomplete),
         };
         if whole.len() + chunk.len() > limit {
-            break Problem::TooLarge;
+            break GatherError::TooLarge;
         }
         let more = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
         let Ok(more) = Arc::clone(buffer).try_acquire_many_owned(more) else {
-            break Problem::BufferFull;
+            break GatherError::BufferFull;
         };
         match &mut share {
             Some(share) => share.merge(more),
@@ -163,9 +163,9 @@ mod tests {
         assert_eq!(buffer.available_permits(), 990);
         drop(gathered);
         for (body, expected) in [
-            (dripping(99, Duration::from_secs(4)), Problem::Incomplete),
-            (dripping(1, Duration::from_secs(6)), Problem::Incomplete),
-            (dripping(101, Duration::ZERO), Problem::TooLarge),
+            (dripping(99, Duration::from_secs(4)), GatherError::Incomplete),
+            (dripping(1, Duration::from_secs(6)), GatherError::Incomplete),
+            (dripping(101, Duration::ZERO), GatherError::TooLarge),
         ] {
             let problem = gather_in_time(body, 100, &buffer, STALL).await.unwrap_err();
             assert_eq!(problem, expected);

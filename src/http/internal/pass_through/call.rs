@@ -12,7 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::answered::Answered;
-use super::body::Received;
+use super::body::ReceivedBody;
 use super::target::{is_of_users, takes_secret};
 use super::{Internal, headers, parameters};
 use crate::credentials::Ours;
@@ -122,7 +122,7 @@ impl<'a> ProxiedCall<'a> {
         Ok(Some(current.value.clone()))
     }
 
-    pub(super) async fn run(mut self, received: Received) -> Result<Response, CallError> {
+    pub(super) async fn run(mut self, received: ReceivedBody) -> Result<Response, CallError> {
         let kept = match &received.body {
             CallBody::Whole(whole) => Some(whole.clone()),
             CallBody::Stream(..) => None,

@@ -17,7 +17,7 @@ use crate::wechat::CallBody;
 const NAMES: [&str; 2] = ["secret", "appsecret"];
 
 /// A body whose fields can be read and exchanged.
-enum Fields<'a> {
+enum SecretFields<'a> {
     Json(Map<String, Value>),
     Form(&'a str),
 }
@@ -46,7 +46,7 @@ impl Internal {
             let why = format!("this path takes a body of {SMALL} bytes at most");
             return Err(self.body_too_large(&why));
         };
-        let fields = Fields::read(whole).ok_or_else(|| {
+        let fields = SecretFields::read(whole).ok_or_else(|| {
             let why = "data format error: expected JSON or a form as for WeChat";
             self.refuse("malformed", Refusal::new(47001, why))
         })?;
@@ -100,7 +100,7 @@ impl Internal {
     }
 }
 
-impl<'a> Fields<'a> {
+impl<'a> SecretFields<'a> {
     /// Reads JSON, or else a form; `None` if `body` is neither. WeChat does not look at the content type.
     fn read(body: &'a [u8]) -> Option<Self> {
         let text = without_mark(body);

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use crate::clock::with_a_date;
 
 /// What is known of a picture without reading it.
-pub(super) struct Content {
+pub(super) struct Representation {
     etag: String,
     modified: SystemTime,
     pub(super) length: u64,
@@ -29,7 +29,7 @@ pub(super) enum Wanted {
     Beyond,
 }
 
-impl Content {
+impl Representation {
     /// The picture called `name`. The name is random, so it also identifies the content.
     pub(super) fn new(name: &str, modified: SystemTime, length: u64) -> Self {
         Self {
@@ -161,7 +161,7 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.clone(), value.parse().unwrap()));
-        Content::new(NAME, modified, length).asked_for(method, &headers.collect())
+        Representation::new(NAME, modified, length).asked_for(method, &headers.collect())
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
             (epoch - day, "Thu, 01 Jan 1970 00:00:00 GMT"),
             (epoch + 3_000_000 * day, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
-            let content = Content::new(NAME, modified, 1);
+            let content = Representation::new(NAME, modified, 1);
             assert_eq!(content.validators()[1].1, date);
             let headers = [(header::IF_UNMODIFIED_SINCE, date.parse().unwrap())];
             let asked = content.asked_for(&Method::GET, &headers.into_iter().collect());

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::conditional::{Content, Wanted};
+use self::conditional::{Representation, Wanted};
 use crate::http::{ApiError, Code, envelope};
 use crate::image_store::{CACHE_CONTROL, LocalStore, StoredPicture};
 use crate::settings::values::BasePath;
@@ -66,7 +66,7 @@ pub(super) async fn get_image(
     let found = store.open_picture(&name).await;
     let picture = found.map_err(|error| unreadable(&name, &error))?;
     let picture = picture.ok_or_else(not_found)?;
-    let content = Content::new(&name, picture.modified, picture.length);
+    let content = Representation::new(&name, picture.modified, picture.length);
     let content_range = |range: String| [(header::CONTENT_RANGE, format!("bytes {range}/{}", content.length))];
     match content.asked_for(&method, &headers) {
         Wanted::Whole => Ok(answer(StatusCode::OK, &content, picture, 0..content.length)),
@@ -88,7 +88,7 @@ const FOR_EVER: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, CACHE_CONTROL
 /// A picture must not act as a page, even if a browser takes it for one.
 const NO_PAGE: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
 
-fn answer(status: StatusCode, content: &Content, picture: StoredPicture, range: Range<u64>) -> Response {
+fn answer(status: StatusCode, content: &Representation, picture: StoredPicture, range: Range<u64>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, picture.kind.media_type().to_owned()),
         (header::CONTENT_LENGTH, (range.end - range.start).to_string()),

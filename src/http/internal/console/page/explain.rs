@@ -28,7 +28,7 @@ pub struct ExplainRequest {
 }
 
 /// A result that is shown above the form.
-pub enum Finding {
+pub enum ExplainResult {
     /// The form could not be parsed.
     Unreadable,
     /// The queue is full.
@@ -43,7 +43,7 @@ pub enum Finding {
     Verdict(Claim, Verdict),
 }
 
-impl Finding {
+impl ExplainResult {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unreadable | Self::Problem(_) => StatusCode::BAD_REQUEST,
@@ -78,7 +78,7 @@ pub(super) fn card(app_ids: &[String], loc: Localizer) -> Markup {
 }
 
 /// The separate page with the findings, and the form as it was filled in.
-pub fn page(app_ids: &[String], asked: &ExplainRequest, found: &[Finding], language: Language) -> Markup {
+pub fn page(app_ids: &[String], asked: &ExplainRequest, found: &[ExplainResult], language: Language) -> Markup {
     let loc = Localizer {
         language,
         now: SystemTime::now(),
@@ -136,14 +136,14 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
     }
 }
 
-fn answer(found: &Finding, loc: Localizer) -> Markup {
+fn answer(found: &ExplainResult, loc: Localizer) -> Markup {
     match found {
-        Finding::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
-        Finding::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
-        Finding::Problem(problem) => refusal(loc.text(problem.words())),
-        Finding::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
-        Finding::Compared(comparison) => compared(comparison, loc),
-        Finding::Verdict(claim, Verdict::Right) => banner(
+        ExplainResult::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
+        ExplainResult::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
+        ExplainResult::Problem(problem) => refusal(loc.text(problem.words())),
+        ExplainResult::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
+        ExplainResult::Compared(comparison) => compared(comparison, loc),
+        ExplainResult::Verdict(claim, Verdict::Right) => banner(
             "good",
             loc.text(text::EXPLAIN_RIGHT),
             &html! {
@@ -153,8 +153,10 @@ fn answer(found: &Finding, loc: Localizer) -> Markup {
                 (list(OTHER_CAUSES, loc))
             },
         ),
-        Finding::Verdict(claim, Verdict::Explained { mistakes, signed }) => explained(claim, mistakes, signed, loc),
-        Finding::Verdict(claim, Verdict::Unexplained) => banner(
+        ExplainResult::Verdict(claim, Verdict::Explained { mistakes, signed }) => {
+            explained(claim, mistakes, signed, loc)
+        }
+        ExplainResult::Verdict(claim, Verdict::Unexplained) => banner(
             "bad",
             loc.text(text::EXPLAIN_NOTHING),
             &html! {

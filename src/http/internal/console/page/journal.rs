@@ -6,7 +6,7 @@ use crate::credentials::Event;
 use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
-use crate::http::internal::console::timeline::{Entry, Line};
+use crate::http::internal::console::timeline::{TimelineEntry, TimelineLine};
 use crate::http::internal::console::view::View;
 use crate::words::Words;
 
@@ -69,11 +69,11 @@ pub(super) fn timeline(view: &View, loc: Localizer) -> Markup {
     }
 }
 
-fn day_of(line: &Line) -> String {
+fn day_of(line: &TimelineLine) -> String {
     time::beijing(line.entry.noted.time).0
 }
 
-fn day_name(line: &Line, loc: Localizer) -> String {
+fn day_name(line: &TimelineLine, loc: Localizer) -> String {
     let day = day_of(line);
     let (today, _) = time::beijing(loc.now);
     if day == today {
@@ -83,7 +83,7 @@ fn day_name(line: &Line, loc: Localizer) -> String {
     }
 }
 
-fn line_view(line: &Line, many_accounts: bool, loc: Localizer) -> Markup {
+fn line_view(line: &TimelineLine, many_accounts: bool, loc: Localizer) -> Markup {
     let (entry, noted) = (&line.entry, &line.entry.noted);
     let (_, clock) = time::beijing(noted.time);
     let (name, class, path) = appearance(entry.event);
@@ -111,7 +111,7 @@ fn line_view(line: &Line, many_accounts: bool, loc: Localizer) -> Markup {
 
 /// The facts in the reader's language, then the entry's own text if it adds something: WeChat's message, or the
 /// whole sentence in an entry of version 0.1.
-fn reason(entry: &Entry, loc: Localizer) -> Markup {
+fn reason(entry: &TimelineEntry, loc: Localizer) -> Markup {
     let (fact, written) = (fact(entry, loc), entry.noted.reason.as_str());
     let adds = fact.is_none() || entry.noted.errcode.is_some();
     html! {
@@ -120,7 +120,7 @@ fn reason(entry: &Entry, loc: Localizer) -> Markup {
     }
 }
 
-fn fact(entry: &Entry, loc: Localizer) -> Option<String> {
+fn fact(entry: &TimelineEntry, loc: Localizer) -> Option<String> {
     let noted = &entry.noted;
     let about = |text, length| loc.format(text, &[&loc.duration(time::to_the_minute(length))]);
     match entry.event? {

@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::language::{Language, Localizer};
 use super::text;
 use super::time;
-use super::view::{AccountView, Problem, State, View};
+use super::view::{AccountView, Alert, GatewayState, View};
 use crate::credentials::Kind;
 
 /// The whole page.
@@ -24,9 +24,9 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
     };
     // The first character tells the state in the browser's tab.
     let icon = match view.state {
-        State::Fine => "●",
-        State::Degraded => "▲",
-        State::Down => "✕",
+        GatewayState::Fine => "●",
+        GatewayState::Degraded => "▲",
+        GatewayState::Down => "✕",
     };
     let title = html! { (icon) " wxgate " (loc.text(text::TITLE)) };
     let more = html! {
@@ -123,9 +123,9 @@ const PROBLEMS: usize = 10;
 
 fn banner(view: &View, loc: Localizer) -> Markup {
     let (class, words) = match view.state {
-        State::Fine => ("banner good", text::STATE_FINE),
-        State::Degraded => ("banner warn", text::STATE_DEGRADED),
-        State::Down => ("banner bad", text::STATE_DOWN),
+        GatewayState::Fine => ("banner good", text::STATE_FINE),
+        GatewayState::Degraded => ("banner warn", text::STATE_DEGRADED),
+        GatewayState::Down => ("banner bad", text::STATE_DOWN),
     };
     let (_, clock) = time::beijing(view.now);
     html! {
@@ -137,7 +137,7 @@ fn banner(view: &View, loc: Localizer) -> Markup {
                     p { (loc.text(text::STATE_FINE_MORE)) }
                 } @else {
                     ul {
-                        @for Problem(words, names) in view.problems.iter().take(PROBLEMS) {
+                        @for Alert(words, names) in view.problems.iter().take(PROBLEMS) {
                             @let names: Vec<&str> = names.iter().map(String::as_str).collect();
                             li { (loc.format(*words, &names)) }
                         }

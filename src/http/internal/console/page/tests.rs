@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::credentials::{Event, Unavailable};
 use crate::http::internal::console::timeline::tests::entry;
-use crate::http::internal::console::timeline::{self, Entry};
+use crate::http::internal::console::timeline::{self, TimelineEntry};
 use crate::http::internal::console::traffic::{Counts, Recent, Traffic};
 use crate::http::internal::console::view::{CredentialView, Held, StoreView};
 use crate::replicas::Replica;
@@ -39,7 +39,7 @@ fn replica(name: &str, now: SystemTime, age: u64) -> Replica {
 }
 
 /// A healthy gateway whose journal holds `entries`.
-fn view(entries: &[Entry]) -> View {
+fn view(entries: &[TimelineEntry]) -> View {
     let idle = Recent {
         working: None,
         good: 0,
@@ -52,7 +52,7 @@ fn view(entries: &[Entry]) -> View {
     let now = SystemTime::now();
     let mut view = View {
         now,
-        state: State::Fine,
+        state: GatewayState::Fine,
         problems: Vec::new(),
         accounts: vec![AccountView {
             app_id: APP_ID.to_owned(),
@@ -90,7 +90,7 @@ fn html(view: &View, language: Language) -> String {
 #[test]
 fn healthy_gateway_is_shown_as_healthy() {
     let view = view(&[]);
-    assert_eq!(view.state, State::Fine);
+    assert_eq!(view.state, GatewayState::Fine);
     for language in BOTH {
         let page = html(&view, language);
         for text in [text::STATE_FINE, text::VALID, text::JOURNAL_EMPTY, text::OPERATOR_MORE] {
@@ -227,17 +227,17 @@ fn banner_distinguishes_degraded_from_down() {
     view.store.error = Some("connection refused".to_owned());
     view.accounts[0].calls_today = 450;
     view.judge(false);
-    assert_eq!(view.state, State::Degraded);
-    let nearly = Problem(text::PROBLEM_CALLS_NEARLY, vec![APP_ID.to_owned()]);
-    assert_eq!(view.problems, [Problem(text::PROBLEM_STORE, Vec::new()), nearly]);
+    assert_eq!(view.state, GatewayState::Degraded);
+    let nearly = Alert(text::PROBLEM_CALLS_NEARLY, vec![APP_ID.to_owned()]);
+    assert_eq!(view.problems, [Alert(text::PROBLEM_STORE, Vec::new()), nearly]);
     view.judge(true);
-    assert_eq!(view.state, State::Down);
+    assert_eq!(view.state, GatewayState::Down);
 }
 
 #[test]
 fn banner_counts_what_it_does_not_show() {
     let mut view = view(&[]);
-    let spent = |number| Problem(text::PROBLEM_CALLS_SPENT, vec![format!("wx{number:016}")]);
+    let spent = |number| Alert(text::PROBLEM_CALLS_SPENT, vec![format!("wx{number:016}")]);
     view.problems = (0..12).map(spent).collect();
     let page = html(&view, Language::English);
     assert!(
