@@ -24,7 +24,7 @@ pub struct MediaDownload {
     pub content_length: Option<u64>,
     /// The `Content-Type` that WeChat sent, in lower case. Not to be trusted.
     pub content_type: Option<String>,
-    /// The first bytes: [`crate::picture::Kind::HEAD`] at least, unless the file is shorter.
+    /// The first bytes: [`crate::picture::PictureKind::HEAD`] at least, unless the file is shorter.
     pub head: Bytes,
     /// What follows `head`. Each wait for the next chunk is limited by `wechat.timeout`; a body shorter than announced
     /// ends with [`CallError::Body`].
