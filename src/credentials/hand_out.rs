@@ -138,20 +138,16 @@ impl AccountCredentials {
         }))
     }
 
-    /// The token to use instead of one of ours that WeChat has rejected in a client's call of `path`: the same one if a
-    /// probe finds it good.
+    /// The token to use instead of one of ours that WeChat has rejected in a call of `path`: the same one if a probe finds
+    /// it good.
     pub(crate) async fn token_after_rejection(
         &self,
         ours: &Ours,
         path: &str,
-        rejection: &TokenRejection,
+        rejection: TokenRejection,
     ) -> CredentialResult {
         match ours {
-            Ours::Current(token) if rejection.is_certain => {
-                self.probe.token_after_rejection(token, path, &rejection.error).await
-            }
-            // The answer may be a file, which says nothing about the token: one probe in ten seconds is enough.
-            Ours::Current(_) => self.verified_token().await,
+            Ours::Current(token) => self.probe.token_after_rejection(token, path, rejection).await,
             Ours::Shared | Ours::Former => self.token.get().await,
         }
     }

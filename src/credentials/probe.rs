@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -16,7 +17,7 @@ use crate::account::AppId;
 use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
-use crate::wechat::{CallError, ErrCode, what_to_do};
+use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
 
 /// What is stored while a probe is running, and after one that did not reject the token. After a rejection, the token's
 /// fingerprint and the `errcode` are stored.
@@ -43,13 +44,25 @@ pub(super) struct Probe {
 /// The number of remembered paths from which on no rejection causes a probe.
 const MOST_WRONG_PATHS: usize = 32;
 
+/// When to ask again if WeChat did not answer the probe.
+const RETRY_AFTER_FAILED_PROBE: Duration = Duration::from_secs(1);
+
 /// Why a token is probed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Reason {
     /// A client asks for the token again.
     Suspicion,
-    /// WeChat has rejected the token with this fingerprint in a client's call.
-    Rejection(String),
+    /// WeChat has rejected the token with this fingerprint. False if the answer may be a user's file instead.
+    Rejection(String, bool),
+}
+
+/// It is not known whether an answer was WeChat's rejection of the token or a user's file, as `why` says.
+fn unverified(rejection: &CallError, why: &str, retry_after: Duration) -> Unavailable {
+    Unavailable {
+        reason: format!("WeChat's answer may be a rejection of the access_token ({rejection}), and {why}"),
+        errcode: rejection.errcode(),
+        retry_after,
+    }
 }
 
 impl Probe {
@@ -75,23 +88,27 @@ impl Probe {
         self.once(Reason::Suspicion, async move { probe.verify().await }).await
     }
 
-    /// The token to use instead of `token`, which WeChat has rejected with `error` in a client's call of `path`. Some
-    /// paths reject good tokens, such as those that take a token of another kind. So the token is replaced only if
-    /// WeChat rejects it in a probe too, or does not answer the probe. A path whose rejection was wrong causes no
-    /// further probe for a while.
+    /// The token to use instead of `token`, which WeChat has rejected in a call of `path`. Some paths reject good tokens,
+    /// such as those that take a token of another kind. So the token is replaced only if WeChat rejects it in a probe
+    /// too, or if the rejection is certain and WeChat does not answer the probe. A path whose rejection was wrong causes
+    /// no further probe for a while. Fails if it can't be found out now whether an answer was a rejection.
     pub(super) async fn token_after_rejection(
         self: &Arc<Self>,
         token: &Arc<Credential>,
         path: &str,
-        error: &CallError,
+        rejection: TokenRejection,
     ) -> CredentialResult {
         let asked_at = Moment::now();
-        if self.is_wrong_about_tokens(path) {
-            return Ok(Arc::clone(token));
+        if let Some(retry_after) = self.no_probe_for(path) {
+            if rejection.is_certain {
+                return Ok(Arc::clone(token));
+            }
+            let why = "the previous probe was made before that answer";
+            return Err(unverified(&rejection.error, why, retry_after));
         }
-        let (probe, rejected, error) = (Arc::clone(self), Arc::clone(token), error.clone());
-        let reason = Reason::Rejection(token.fingerprint.clone());
-        let work = async move { probe.verify_rejection(&rejected, error).await };
+        let reason = Reason::Rejection(token.fingerprint.clone(), rejection.is_certain);
+        let (probe, rejected) = (Arc::clone(self), Arc::clone(token));
+        let work = async move { probe.verify_rejection(&rejected, rejection).await };
         let outcome = self.once(reason, work).await;
         if outcome.as_ref().is_ok_and(|kept| kept.value == token.value) {
             self.wrong_paths.lock().insert(path.to_owned(), asked_at);
@@ -99,11 +116,14 @@ impl Probe {
         outcome
     }
 
-    fn is_wrong_about_tokens(&self, path: &str) -> bool {
+    /// How much longer rejections by `path` cause no probe, since it was wrong about a token; `None` if they do.
+    fn no_probe_for(&self, path: &str) -> Option<Duration> {
         let mut wrong = self.wrong_paths.lock();
         wrong.retain(|_, at| at.elapsed() < keys::PROBE_TTL);
         // With so many, some client is trying one path after another, which must not cause as many probes.
-        wrong.len() >= MOST_WRONG_PATHS || wrong.contains_key(path)
+        let too_many = (wrong.len() >= MOST_WRONG_PATHS).then_some(keys::PROBE_TTL);
+        let left = |at: &Moment| keys::PROBE_TTL.saturating_sub(at.elapsed());
+        wrong.get(path).map(left).or(too_many)
     }
 
     async fn once(
@@ -117,15 +137,20 @@ impl Probe {
             .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
     }
 
-    async fn verify_rejection(&self, token: &Arc<Credential>, error: CallError) -> CredentialResult {
+    async fn verify_rejection(&self, token: &Arc<Credential>, rejection: TokenRejection) -> CredentialResult {
         match self.issuer.probe(&token.value).await {
             Err(probed) if rejects_token(&probed) => self.token.replace_rejected(token, &probed).await,
+            Err(failed) if !rejection.is_certain => {
+                let why = format!("the probe failed: {failed}");
+                Err(unverified(&rejection.error, &why, RETRY_AFTER_FAILED_PROBE))
+            }
             // Another refusal is not about the token but, say, a quota.
             Ok(()) | Err(CallError::Refused { .. }) => {
                 tracing::info!(
                     app_id = %self.app_id,
                     token = token.fingerprint,
-                    "WeChat rejected the access_token in a client's call, but not in a probe; it is kept"
+                    "an answer of WeChat's reads like a rejection of the access_token, but a probe did not reject it; \
+                     it is kept"
                 );
                 // A client that suspects the token now causes no probe of its own.
                 if self.may_probe().await {
@@ -133,7 +158,7 @@ impl Probe {
                 }
                 Ok(Arc::clone(token))
             }
-            Err(_) => self.token.replace_rejected(token, &error).await,
+            Err(_) => self.token.replace_rejected(token, &rejection.error).await,
         }
     }
 

@@ -302,7 +302,11 @@ impl WeChat {
     fn quota(&mut self, request: &Request) -> ApiResult {
         let (account, config, clock) = self.caller(Api::QuotaGet, request)?;
         let body = object(&request.body)?;
-        let api = Api::at(text(&body, "cgi_path"));
+        let path = text(&body, "cgi_path");
+        if path.starts_with("/sns/") {
+            return Err(RefusedWith(76022));
+        }
+        let api = Api::at(path);
         if api == Api::Other {
             return Err(RefusedWith(76021));
         }

@@ -146,7 +146,7 @@ mod tests {
             content_type: None,
             head: Bytes::from_static(&[0; 50]),
             rest: stream::iter(rest.into_iter().map(Ok)).boxed(),
-            may_be_rejection: false,
+            rejection: None,
         }
     }
 

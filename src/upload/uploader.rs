@@ -16,14 +16,14 @@ use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
 use super::outcome::{Rejection, UploadError, UploadMetrics, UploadOutcome};
 use crate::account::AppId;
-use crate::credentials::{AccountCredentials, Credential, TokenCallError};
+use crate::credentials::{AccountCredentials, Credential, Ours, TokenCallError};
 use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::{Content, PictureKind};
 use crate::settings;
 use crate::single_flight::SingleFlight;
 use crate::store::SharedStore;
 use crate::telemetry::{call_span, millis, traced};
-use crate::wechat::{BodyProblem, CallError, ErrCode, MediaDownload, MediaId, WeChatClient, what_to_do};
+use crate::wechat::{BodyProblem, CallError, ErrCode, MEDIA_PATH, MediaDownload, MediaId, WeChatClient, what_to_do};
 
 /// The average pause before the first retry after the store failed; it doubles each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -327,16 +327,20 @@ impl MediaSource for WeChatMedia {
     }
 
     async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError> {
-        let (used, download) = self.download(media_id).await?;
-        if !download.may_be_rejection {
+        let (used, mut download) = self.download(media_id).await?;
+        let Some(rejection) = download.rejection.take() else {
             return Ok(download);
-        }
-        let verified = self.account.verified_token().await?;
-        if verified.value == used.value {
+        };
+        let ours = Ours::Current(Arc::clone(&used));
+        let token = self.account.token_after_rejection(&ours, MEDIA_PATH, rejection).await?;
+        if token.value == used.value {
             // The token is good, so this is a file that only reads like a rejection.
             return Ok(download);
         }
-        let (_, download) = self.download(media_id).await?;
-        Ok(download)
+        let (_, mut download) = self.download(media_id).await?;
+        match download.rejection.take() {
+            Some(rejection) => Err(rejection.error.into()),
+            None => Ok(download),
+        }
     }
 }

@@ -74,6 +74,11 @@ impl JsonAnswer {
     }
 }
 
+/// True if `body` may be a JSON object, as WeChat's errors are, after a byte order mark and control characters.
+pub(crate) fn begins_as_json(body: &[u8]) -> bool {
+    without_mark(body).iter().find(|b| **b > b' ') == Some(&b'{')
+}
+
 impl CallError {
     /// The refusal in `body`, an answer of any API, if there is one.
     pub fn refusal_in(body: &[u8]) -> Option<Self> {

@@ -37,6 +37,8 @@ pub struct Issued {
 
 /// The path of the cheapest call that needs a token.
 const PROBE_PATH: &str = "/cgi-bin/get_api_domain_ip";
+/// The path of the call that downloads a temporary media file.
+pub(crate) const MEDIA_PATH: &str = "/cgi-bin/media/get";
 
 /// What follows the path; it may hold a token or a secret.
 type Query<'a> = [(&'static str, &'a str)];
@@ -164,7 +166,7 @@ impl WeChatClient {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
         let opening = async {
-            let sent = self.send("/cgi-bin/media/get", &query, None).await;
+            let sent = self.send(MEDIA_PATH, &query, None).await;
             let response = sent.map_err(NotOpened::early)?;
             media::open(response, self.timeout, started).await
         };

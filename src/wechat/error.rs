@@ -95,12 +95,16 @@ impl CallError {
         })
     }
 
-    /// The address from which WeChat received the call, if it was refused because of that address (40164).
+    /// The address from which WeChat received the call, if it was refused because of that address (40164). WeChat has
+    /// been seen to name none, or 0.0.0.0.
     pub fn refused_address(&self) -> Option<IpAddr> {
         match self {
             Self::Refused { code, message } if *code == ErrCode::IP_NOT_LISTED => {
                 let (_, rest) = message.split_once("invalid ip ")?;
-                rest.split([' ', ',']).next()?.parse().ok()
+                let mut addresses = rest.split([' ', ',']).filter_map(|word| word.parse::<IpAddr>().ok());
+                addresses
+                    .find(|address| !address.is_unspecified())
+                    .map(|address| address.to_canonical())
             }
             _ => None,
         }
@@ -153,7 +157,7 @@ impl RefusedAddresses {
     /// Notes that `address` was refused; returns all of them if others were refused within an hour.
     pub fn note(&self, address: IpAddr) -> Option<String> {
         let mut refused = self.0.lock();
-        let (address, now) = (address.to_canonical(), Instant::now());
+        let now = Instant::now();
         refused.retain(|(_, at)| now.duration_since(*at) < WINDOW);
         match refused.iter_mut().find(|(known, _)| *known == address) {
             Some((_, at)) => *at = now,
@@ -180,11 +184,14 @@ mod tests {
         for message in [
             "invalid ip 47.107.115.102 ipv6 ::ffff:47.107.115.102, not in whitelist rid: 63758f5e-16a2d579-4da10952",
             "invalid ip 47.107.115.102, not in whitelist hint: [KJZfAa0644e575]",
+            "invalid ip  ipv6 ::ffff:47.107.115.102, not in whitelist",
         ] {
             let expected = "47.107.115.102".parse().ok();
             assert_eq!(address(ErrCode::IP_NOT_LISTED, message), expected, "{message}");
         }
-        assert_eq!(address(ErrCode::IP_NOT_LISTED, "invalid ip , not in whitelist"), None);
+        for message in ["invalid ip , not in whitelist", "invalid ip 0.0.0.0, not in whitelist"] {
+            assert_eq!(address(ErrCode::IP_NOT_LISTED, message), None, "{message}");
+        }
         assert_eq!(address(ErrCode::BUSY, "invalid ip 1.1.1.1, x"), None);
     }
 

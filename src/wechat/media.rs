@@ -10,9 +10,8 @@ use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
-use super::answer::{JsonAnswer, MAX_JSON};
+use super::answer::{JsonAnswer, MAX_JSON, begins_as_json};
 use super::{BodyProblem, CallError, Meaning};
-use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::picture::{Content, PictureKind};
 
@@ -29,8 +28,8 @@ pub struct MediaDownload {
     /// What follows `head`. Each wait for the next chunk is limited by `wechat.timeout`; a body shorter than announced
     /// ends with [`CallError::Body`].
     pub rest: BoxStream<'static, Result<Bytes, CallError>>,
-    /// True if this may be WeChat's rejection of the token instead of a file. Only a probe can tell.
-    pub may_be_rejection: bool,
+    /// What this may be instead of a file: WeChat's rejection of the token. Only a probe can tell.
+    pub rejection: Option<TokenRejection>,
 }
 
 /// A download that failed before there was a file to stream.
@@ -81,10 +80,10 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
     if head.len() < PictureKind::HEAD {
         head = gather(&mut rest, head.into(), PictureKind::HEAD).await?.freeze();
     }
-    let mut may_be_rejection = false;
+    let mut rejection = None;
     if !is_file(&headers) {
         let says = |kind: &str| content_type.as_ref().is_some_and(|text| text.starts_with(kind));
-        let is_json = without_mark(&head).trim_ascii_start().first() == Some(&b'{');
+        let is_json = begins_as_json(&head);
         let is_page = match Content::of(&head) {
             Content::Page => !says("image/"),
             Content::Other(_) => says("text/html") && !is_json,
@@ -96,9 +95,8 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
         if is_json {
             head = gather(&mut rest, head.into(), MAX_JSON).await?.freeze();
             let error = json_in_place_of_a_file(&head);
-            let rejection = TokenRejection::of(error.clone(), &headers);
-            may_be_rejection = rejection.is_some_and(|rejection| !rejection.is_certain);
-            if !may_be_rejection {
+            rejection = TokenRejection::of(error.clone(), &headers).filter(|rejection| !rejection.is_certain);
+            if rejection.is_none() {
                 return Err(NotOpened::late(error));
             }
         }
@@ -109,7 +107,7 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
         content_type,
         head,
         rest,
-        may_be_rejection,
+        rejection,
     })
 }
 

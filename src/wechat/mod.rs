@@ -8,6 +8,8 @@ mod forward;
 mod hosts;
 mod media;
 
+pub(crate) use answer::begins_as_json;
+pub(crate) use client::MEDIA_PATH;
 pub use client::{Issued, MAX_CREDENTIAL, WeChatClient, WeChatMetrics};
 pub use errcode::{ErrCode, Meaning};
 pub use error::{BodyProblem, CHANGING_ADDRESS, CallError, RefusedAddresses, what_to_do};

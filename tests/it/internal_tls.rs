@@ -187,3 +187,21 @@ async fn expired_certificate_is_warned_about_by_serve_and_check() {
         assert!(check.code == 0 && told == warnings, "{check:?}");
     }
 }
+
+/// PHP clients that are set to HTTP/1.0 offer it alone in the handshake (ALPN).
+#[tokio::test]
+async fn client_that_offers_http_1_0_alone_is_answered() {
+    let tls = Tls::new();
+    let files = Files::copied(&tls.issue("internal", "IP:127.0.0.1"));
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = GatewayProcess::start(&files.settings(Gateway::builder()), &wechat).await;
+    let mut curl = tokio::process::Command::new("curl");
+    curl.args(["--http1.0", "--silent", "--show-error", "--noproxy", "*", "--cacert"]);
+    curl.arg(tls.authority());
+    curl.arg(format!("https://{}/cgi-bin/token", gateway.internal));
+    let answer = timeout(LIMIT, curl.kill_on_drop(true).output()).await.unwrap().unwrap();
+    assert!(
+        String::from_utf8_lossy(&answer.stdout).contains("\"errcode\":40002"),
+        "{answer:?}"
+    );
+}

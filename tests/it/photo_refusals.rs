@@ -65,9 +65,14 @@ async fn answer_that_may_be_a_refusal_is_probed_before_the_token_is_dropped() {
     };
     let token = gateway.token().await;
     let rule = gateway.wechat.sandbox.inject(doubtful.on(Api::MediaGet));
+    let answer = gateway.upload_new_photo().await;
+    assert_eq!(answer.code(), (422, 2006), "{answer:?}");
     for _ in 0..3 {
+        // No probe of after this answer says whether it is a rejection.
         let answer = gateway.upload_new_photo().await;
-        assert_eq!(answer.code(), (422, 2006), "{answer:?}");
+        assert_eq!(answer.code(), (503, 4001), "{answer:?}");
+        let retry_after: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((5..=10).contains(&retry_after), "{answer:?}");
         let path = format!("/cgi-bin/media/get?access_token={token}&media_id=any");
         let passed = gateway.internal_get(&path).await;
         assert_eq!(passed.body["errcode"], 40001, "{passed:?}");
@@ -85,6 +90,58 @@ async fn answer_that_may_be_a_refusal_is_probed_before_the_token_is_dropped() {
     assert_eq!(answer.code(), (200, 0), "{answer:?}");
     assert_eq!(sandbox.calls(Api::GetApiDomainIp), 1);
     assert_eq!(sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
+async fn probe_from_before_a_rejection_does_not_turn_it_into_a_file() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token().await;
+    // A client that asks again suspects the token; the probe finds it good.
+    assert_eq!(gateway.token().await, token);
+    let sandbox = &gateway.wechat.sandbox;
+    assert_eq!(sandbox.calls(Api::GetApiDomainIp), 1);
+    sandbox.inject(plain_text().on(Api::MediaGet));
+    for tokens in 2..4 {
+        gateway.wechat.kill_token();
+        let answer = gateway.upload_new_photo().await;
+        assert_eq!(answer.code(), (200, 0), "{answer:?}");
+        assert_eq!(sandbox.calls(Api::StableToken), tokens);
+    }
+}
+
+#[tokio::test]
+async fn answer_that_may_be_a_refusal_is_temporary_if_the_probe_fails() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+    gateway.until_ready().await;
+    wechat.sandbox.inject(plain_text().on(Api::MediaGet));
+    wechat.kill_token();
+    for fault in [Fault::errcode(-1), Fault::errcode(45009), Fault::status(502)] {
+        let rule = wechat.sandbox.inject(fault.on(Api::GetApiDomainIp));
+        let answer = gateway.upload_new_photo().await;
+        assert_eq!(answer.code(), (503, 4001), "{answer:?}");
+        assert_eq!(answer.header("retry-after"), "1");
+        wechat.sandbox.remove_fault(rule);
+    }
+    let logged = || gateway.logged("upload failed: WeChat's answer may be a rejection of the access_token");
+    until("each is logged", || async { logged().len() == 3 }).await;
+    assert!(logged().iter().all(|line| line.contains("40001")), "{:?}", logged());
+    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+}
+
+#[tokio::test]
+async fn refusal_behind_a_byte_order_mark_or_a_control_character_is_one() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    for before in ["\u{feff}", "\u{1}", "\u{feff}\u{0}\n "] {
+        let fault = Fault::Body {
+            body: format!("{before}{}", r#"{"errcode":40007,"errmsg":"invalid media_id"}"#),
+            content_type: "application/json".to_owned(),
+        };
+        gateway.wechat.sandbox.inject(fault.on(Api::MediaGet).once());
+        let answer = gateway.upload_new_photo().await;
+        assert_eq!(answer.code(), (404, 2005), "{before:?}: {answer:?}");
+    }
 }
 
 fn message(answer: &Answer) -> &str {

@@ -269,6 +269,7 @@ async fn quotas_are_counted_by_account_and_day_and_can_be_cleared() {
     let expected = json!({"daily_limit": 2, "used": 2, "remain": 0});
     assert_eq!(quota("/cgi-bin/token").await["quota"], expected);
     assert_eq!(errcode(&quota("/cgi-bin/none").await), 76021);
+    assert_eq!(errcode(&quota("/sns/oauth2/access_token").await), 76022);
 
     let clear = format!("/cgi-bin/clear_quota?access_token={token}");
     assert_eq!(

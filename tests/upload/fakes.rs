@@ -75,7 +75,7 @@ pub fn download(content: &'static [u8], announced: Option<usize>) -> MediaDownlo
         content_type: None,
         content_length: announced.map(|length| length as u64),
         head: Bytes::from_static(head),
-        may_be_rejection: false,
+        rejection: None,
         rest: stream::iter(rest.chunks(10_000).map(|piece| Ok(Bytes::from_static(piece)))).boxed(),
     }
 }

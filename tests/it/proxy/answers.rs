@@ -116,3 +116,20 @@ async fn answer_with_length_and_chunks_is_not_cut() {
         gateway.wechat.sandbox.remove_fault(rule);
     }
 }
+
+#[tokio::test]
+async fn rejection_behind_a_byte_order_mark_or_a_control_character_is_cured() {
+    let gateway = Gateway::start().await;
+    let sandbox = &gateway.wechat.sandbox;
+    for before in ["\u{feff}", "\u{1}"] {
+        let token = gateway.token().await;
+        gateway.wechat.kill_token();
+        let rejection = Fault::Body {
+            body: format!("{before}{}", r#"{"errcode":40001,"errmsg":"invalid credential"}"#),
+            content_type: "application/json".to_owned(),
+        };
+        sandbox.inject(rejection.on(Api::GetCallbackIp).once());
+        let answer = gateway.calls_wechat(&token).await;
+        assert!(answer.body["ip_list"].is_array(), "{before:?}: {answer:?}");
+    }
+}

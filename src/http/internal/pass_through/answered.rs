@@ -12,7 +12,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use super::body::SMALL;
 use super::headers;
 use crate::http_client::{self, ReadError};
-use crate::wechat::TokenRejection;
+use crate::wechat::{TokenRejection, begins_as_json};
 
 pub(super) struct Answered {
     status: StatusCode,
@@ -38,7 +38,7 @@ impl Answered {
     pub(super) async fn read_error(&mut self) -> Result<(), ReadError> {
         if self.status == StatusCode::OK {
             self.read_beyond(0).await?;
-            if self.begins_as_json() {
+            if begins_as_json(&self.head) {
                 self.read_beyond(SMALL).await?;
             }
         }
@@ -56,13 +56,9 @@ impl Answered {
         Ok(())
     }
 
-    fn begins_as_json(&self) -> bool {
-        self.head.trim_ascii_start().first() == Some(&b'{')
-    }
-
     /// WeChat's refusal of the call's token, if the answer is one.
     pub(super) fn rejection(&self) -> Option<TokenRejection> {
-        let may_be = self.rest.is_none() && self.begins_as_json();
+        let may_be = self.rest.is_none() && begins_as_json(&self.head);
         may_be
             .then(|| TokenRejection::in_answer(&self.headers, &self.head))
             .flatten()

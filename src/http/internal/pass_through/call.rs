@@ -162,7 +162,7 @@ impl<'a> ProxiedCall<'a> {
         let (account, ours) = self.internal.owner_of(token).await?;
         let renewed = account
             .credentials
-            .token_after_rejection(&ours, self.head.path.as_str(), &rejection)
+            .token_after_rejection(&ours, self.head.path.as_str(), rejection)
             .await
             .ok()?;
         (renewed.value != *token).then(|| renewed.value.clone())
