@@ -152,7 +152,7 @@ impl Chromium {
         until(condition, || self.eval::<bool>(&script)).await;
     }
 
-    /// Sends a command of the DevTools protocol.
+    /// Sends a command of the `DevTools` protocol.
     pub async fn command(&self, name: &str, parameters: Value) -> Value {
         self.driver.cdp().send_raw(name, parameters).await.unwrap()
     }

@@ -13,7 +13,7 @@ async fn notice_at_once(phone: Phone, gateway: &Caller) -> Notice {
     let mut notice = Notice::default();
     phone
         .opens(gateway, "/p?a=1", async |chromium| {
-            notice = chromium.until_notice().await
+            notice = chromium.until_notice().await;
         })
         .await;
     notice
