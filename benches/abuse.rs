@@ -1,5 +1,5 @@
-//! What abuse costs: idle connections, dripped heads and a flood of bad input, each with the memory of
-//! the gateway's process, and how long good signing requests take meanwhile.
+//! The cost of abuse: idle connections, slow heads and a flood of bad input, each with the memory of the gateway and
+//! the latency of good signing requests meanwhile.
 //!
 //! `cargo bench --bench abuse` starts `wxgate serve --sandbox` on loopback and does it all there. The
 //! clients share the processors with the gateway, so times compare with the quiet line of the same run
@@ -20,13 +20,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// As many as a gateway has places for that may open 20,000 files, so that none has to wait or is cut early.
+/// As many as a limit of 20,000 open files allows, so that none has to wait or is cut early.
 const IDLE: usize = 5_000;
 const DRIPPING: usize = 5_000;
 const FLOODING: usize = 64;
 /// How long good requests are watched each time.
 const WATCH: Duration = Duration::from_secs(6);
-/// The good ones: so many clients, each with a pause between its requests.
+/// The number of good clients, each with a pause between its requests.
 const PAGES: usize = 4;
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -71,7 +71,7 @@ fn print_note(gateway: &Gateway, note: &str) {
 async fn watch_idle_connections(gateway: &Gateway) -> usize {
     let before = gateway.memory();
     let idle = idle_connections(gateway.address).await;
-    // HTTP's machinery is given back.
+    // By then hyper has freed its buffers.
     sleep(Duration::from_secs(1)).await;
     let each = gateway.memory().saturating_sub(before) * 1024 / IDLE;
     let what = format!("{IDLE} idle connections");
@@ -175,7 +175,7 @@ async fn ask(connection: &mut TcpStream, request: &str) -> Option<u16> {
     std::str::from_utf8(status).ok()?.parse().ok()
 }
 
-/// What became of good requests.
+/// The results of good requests.
 #[derive(Default)]
 struct Watched {
     /// How long each took that was answered with 200, first connection included.
@@ -238,20 +238,20 @@ async fn drip(address: SocketAddr) {
     }
 }
 
-/// What became of bad requests.
+/// The results of bad requests.
 #[derive(Default)]
 struct FloodCounts {
     /// Answered with the status that they should have.
     refused: AtomicU32,
     /// Large heads whose connection was closed while they were still being sent, so that the answer was lost.
     cut: AtomicU32,
-    /// All others, by what they were and what was answered.
+    /// All others, by request and answer.
     wrong: Mutex<BTreeMap<String, usize>>,
 }
 
 const LARGE_HEAD: &str = "a head of 100 kB";
 
-/// Bad requests, each with what it is and the status that it should be refused with.
+/// Bad requests, each with its description and the status of its refusal.
 fn bad_requests() -> [(&'static str, u16, String); 7] {
     let sign = |url: &str| format!("GET /wechat/jsSDK?url={url} HTTP/1.1\r\nhost: a\r\n\r\n");
     let upload = |rest: &str| format!("POST /p/active/weChatOa/upload HTTP/1.1\r\nhost: a\r\ncontent-type: {rest}");
@@ -284,7 +284,7 @@ async fn flood(address: SocketAddr, number: usize, counts: Arc<FloodCounts>) {
     for (what, expected, request) in bad_requests().iter().cycle().skip(number) {
         let open = match &mut connection {
             Some(open) => open,
-            // It fails if the clients' ports are used up; they come back within seconds.
+            // Connecting fails if all local ports are in use; they are free again within seconds.
             none => {
                 let Ok(open) = TcpStream::connect(address).await else {
                     tokio::time::sleep(Duration::from_millis(1)).await;

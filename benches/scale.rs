@@ -1,14 +1,14 @@
-//! How load grows with gateways, accounts and remembered pictures: Redis commands, renewals, how soon a replica adopts a
-//! new token, memory.
+//! How load grows with gateways, accounts and remembered pictures: Redis commands, renewals, how soon a replica adopts
+//! a new token, memory.
 //!
-//! `cargo bench --bench scale` starts gateways of its own, a redis-server and the sandbox on loopback; it takes some eight
-//! minutes once it is built.
+//! `cargo bench --bench scale` starts gateways of its own, a redis-server and the sandbox on loopback; it takes some
+//! eight minutes once it is built.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
-#![allow(clippy::disallowed_methods, reason = "what it calls with is no part of the gateway")]
+#![allow(clippy::disallowed_methods, reason = "its clients are not part of the gateway")]
 
 #[path = "../tests/it/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]
+#[allow(dead_code, unused_imports, reason = "shared with the tests of `it`")]
 mod support;
 
 use std::fmt::Write;
@@ -48,7 +48,7 @@ fn builder(redis: &RedisServer) -> GatewayBuilder {
     Gateway::builder().redis(redis)
 }
 
-/// What Redis is asked per second while nobody calls.
+/// Redis commands per second without load.
 async fn commands_per_second(redis: &RedisServer) -> f64 {
     let processed = async || {
         let stats: String = redis.command("INFO stats").await;
@@ -77,7 +77,7 @@ async fn replicas(number: usize) {
     for _ in 0..KILLS {
         worst = worst.max(adoption(&gateways, &wechat).await);
     }
-    // A gateway that renewed the last token once more, without need, would do so within `adopt_interval`.
+    // A needless second renewal of the last token would come within `adopt_interval`.
     sleep(Duration::from_secs(3)).await;
     let renewals = token_calls(&wechat) - before;
     let adopted = if number > 1 {
@@ -92,8 +92,8 @@ fn token_calls(wechat: &SandboxHost) -> u64 {
     wechat.sandbox.calls(Api::StableToken)
 }
 
-/// Invalidates the token, has the first gateway renew it, and says how long the others go on with the old one: counted
-/// from the call to WeChat, and so a little too long.
+/// Invalidates the token, has the first gateway renew it, and measures how long the others use the old one: counted
+/// from the call to WeChat, so a little too long.
 async fn adoption(gateways: &[GatewayProcess], wechat: &SandboxHost) -> Duration {
     let app_id = wechat.account().app_id;
     let series = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");

@@ -1,15 +1,15 @@
-//! The load benchmark: the release binary beside the least that could do its work, on loopback.
+//! The load benchmark: the release binary beside the simplest servers that do the same work, on loopback.
 //!
 //! `scripts/bench` (or `cargo bench --bench load -- [start] [signing] [uploads]`) runs it. Each server
-//! is a process of its own on the first processor; what asks it, and what it asks, is on the second.
+//! is a process of its own on the first processor; the load, and what the server calls, is on the second.
 //! The servers take turns, each turn a new process's. Rates, times and processor time are medians over the rounds,
 //! so that the ratios hold on a machine that others use too; memory is the largest of all rounds. The same binary
 //! plays the other parts; see [`ROLES`].
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "the references have clients of their own")]
-#![allow(clippy::print_stderr, reason = "it is its way of showing progress")]
-#![allow(missing_docs, reason = "nobody depends on it")]
+#![allow(clippy::print_stderr, reason = "it shows its progress")]
+#![allow(missing_docs, reason = "a benchmark has no public API")]
 
 mod processes;
 mod references;
@@ -23,12 +23,12 @@ use std::os::unix::process::CommandExt;
 
 use report::Report;
 
-/// What it does, with what is to be told to it.
+/// Runs a role with its argument.
 type Role = fn(&str);
 
 const PINNED: &str = "BENCH_PINNED";
 
-/// What this binary can be told to be, instead of the benchmark: a server that prints its address.
+/// The roles of this binary other than the benchmark: servers that print their address.
 const ROLES: [(&str, Role); 5] = [
     ("world", world::run),
     ("constant", references::run_constant),

@@ -1,4 +1,4 @@
-//! The servers under test, and what the system says of them.
+//! The servers under test, and their processor time and memory.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,7 +25,7 @@ pub static OTHER_GATEWAY: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
 /// A process of ours; killed, by its id, when it is dropped.
 pub struct Server {
     child: Child,
-    /// Where it answers: `http://address`.
+    /// Its URL: `http://address`.
     pub url: String,
 }
 
@@ -127,8 +127,7 @@ impl Server {
     }
 }
 
-/// A copy of `program`, as after an installation: run from the very file that the linker has written, wxgate
-/// loses some 5 % of its speed.
+/// A copy of `program`, as an installation makes: run from the file that the linker wrote, wxgate is some 5 % slower.
 pub fn installed(program: &Path, name: &str) -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // Another file under the name: one that runs can't be written.
@@ -144,7 +143,7 @@ pub fn pinned(cpu: &str, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The whole answer to a GET, head and body; `None` where nobody answers.
+/// The whole answer to a GET, head and body; `None` if there is none.
 pub fn get(url: &str, path: &str) -> Option<String> {
     exchange(
         url,

@@ -1,4 +1,4 @@
-//! What wxgate is measured against: the least that axum and reqwest can do.
+//! What wxgate is measured against: the simplest servers with axum and reqwest.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub fn run_constant(body: &str) {
     world::serve(Router::new().route("/wechat/jsSDK", axum::routing::get(answer)));
 }
 
-/// A handler that signs, written as one writes it at the first try.
+/// A handler that signs, without any optimisation.
 pub fn run_plain_signing(_: &str) {
     world::serve(Router::new().route("/wechat/jsSDK", axum::routing::get(sign)));
 }
@@ -49,7 +49,7 @@ async fn sign(Query(asked): Query<Asked>) -> impl IntoResponse {
     }))
 }
 
-/// One request's body is the other's, and nothing looks at it. `world` is the address of both ends.
+/// Passes one request's body on as another's, unchecked. `world` is the address of both ends.
 pub fn run_pipe(world: &str) {
     serve_pipe(world, None);
 }
@@ -85,7 +85,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// Keeps `value` for a minute, where there is a Redis.
+    /// Keeps `value` for a minute, if there is a Redis.
     async fn keep(&self, key: String, value: &[u8]) {
         let Some(redis) = &self.redis else { return };
         let open = async || redis.get_multiplexed_async_connection().await.unwrap();

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::wrk::Seen;
 
-/// What a server did in its turns.
+/// A server's results over its turns.
 #[derive(Default)]
 pub struct Turns {
-    /// What wrk saw.
+    /// wrk's results.
     pub seen: Vec<Seen>,
     /// Processor time, in microseconds per request.
     pub cpu: Vec<f64>,

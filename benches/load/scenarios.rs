@@ -1,4 +1,4 @@
-//! What is measured, and how it is checked before a clock runs.
+//! What is measured. The answers are checked before anything is timed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use crate::{steady, wrk};
 
 const ROUND_SECONDS: u32 = 3;
 const CONNECTIONS: usize = 64;
-/// After a turn, what is under way ends in less.
+/// Longer than anything that is still running after a turn.
 const REST: Duration = Duration::from_millis(500);
-/// A page's URL as WeChat makes it when somebody shares the page.
+/// The URL of a shared page, with the parameters that WeChat appends.
 const PAGE: &str = "https://h5.example.com/activity/detail?id=20261122&from=singlemessage&isappinstalled=0";
 
 /// Rounds of each case; fewer for a first look.
@@ -79,7 +79,7 @@ pub fn signing(report: &mut Report) {
 fn answer_times(report: &mut Report, servers: &[Contender<'_>], path: &str, rate: f64) {
     let alive: Vec<Server> = servers.iter().map(|(_, start)| start()).collect();
     let mut times: Vec<Vec<(f64, f64)>> = servers.iter().map(|_| Vec::new()).collect();
-    // Many short turns: what p99 shows is mostly the machine's own stalls, and they must hit all alike.
+    // Many short turns: p99 shows mostly the machine's own stalls, which must affect all servers alike.
     for _ in 0..rounds() * 4 {
         for (times, server) in times.iter_mut().zip(&alive) {
             times.push(steady::run(&server.url, path, 64, rate, Duration::from_millis(500)));
@@ -129,7 +129,7 @@ pub fn uploads(report: &mut Report) {
             ),
         ],
     );
-    // One that lives through all of it, to see what that makes of its memory.
+    // One process for all cases, to measure its peak memory.
     let lasting = wxgate();
     let idle = lasting.memory("VmRSS");
     for (size, name) in [(200_000, "200 KB"), (2_000_000, "2 MB"), (8_000_000, "8 MB")] {
@@ -159,7 +159,7 @@ fn upload_many(server: &Server, size: usize, at_once: usize, turn: &str, seconds
     wrk::run(&url, at_once, seconds, Some((script, &environment)))
 }
 
-/// Who is measured, and what starts it.
+/// A server's name, and how to start it.
 type Contender<'a> = (&'static str, Box<dyn Fn() -> Server + 'a>);
 
 /// `servers`, and the binary that `BENCH_OTHER` names if it does.
@@ -170,10 +170,10 @@ fn with_other_binary<'a>(start: &'a dyn Fn(&Path) -> Server, mut servers: Vec<Co
     servers
 }
 
-/// Lets `servers` take turns under `load`, which is told the turn's name and its seconds, and reports them.
+/// Lets `servers` take turns under `load`, which gets the turn's name and its seconds, and reports them.
 ///
-/// Each turn is a new process's. Where a process comes to lie in memory, and with it in the processor's
-/// caches, is chance and stays so while it lives: it is worth a tenth of its speed, either way.
+/// Each turn is a new process. A process's memory layout is random, stays while the process lives, and changes its
+/// speed by up to a tenth either way.
 fn take_turns(
     report: &mut Report,
     case: &str,
@@ -185,7 +185,7 @@ fn take_turns(
         for ((_, start), turns) in servers.iter().zip(&mut results) {
             let server = start();
             load(&server, &format!("r{round}warm"), 1);
-            // wxgate goes on with uploads whose callers have gone.
+            // wxgate finishes uploads whose callers have gone.
             std::thread::sleep(REST);
             let spent = server.cpu_seconds();
             let seen = load(&server, &format!("r{round}"), ROUND_SECONDS);

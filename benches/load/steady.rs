@@ -1,5 +1,5 @@
-//! A steady load below the limit, to see what single requests take: each has its time to be sent, and
-//! its latency counts from there, so a server that stalls can't hide how many it kept waiting.
+//! A steady load below the limit, to measure single requests. Each request has a scheduled time, from which its latency
+//! counts, so a server that stalls can't hide the requests that had to wait.
 
 use std::time::{Duration, Instant};
 

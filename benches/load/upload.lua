@@ -1,4 +1,4 @@
--- Each request asks for a picture that nobody has asked for before. The size comes from the environment.
+-- Each request asks for a new picture. The size comes from the environment.
 local size = os.getenv("BENCH_PICTURE_BYTES")
 local run = tostring(os.time()) .. os.getenv("BENCH_ROUND")
 local count = 0

@@ -1,4 +1,4 @@
-//! WeChat and the image store, as cheap as they can be: they are not what is measured.
+//! WeChat and the image store, as cheap as possible, since they are not measured.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -46,19 +46,19 @@ async fn send_picture(State(picture): State<Bytes>, Query(media): Query<Media>) 
     ([(CONTENT_TYPE, "image/jpeg")], picture.slice(..size))
 }
 
-/// Takes anything, keeps nothing, and says how much it was.
+/// Accepts any body, discards it, and answers its length.
 async fn take_picture(body: Body) -> impl IntoResponse {
     let mut body = body.into_data_stream();
     let mut bytes = 0;
     while let Some(piece) = body.next().await {
-        // Who asked may have had enough at the end of a round.
+        // At the end of a round the client may hang up.
         let Ok(piece) = piece else { break };
         bytes += piece.len();
     }
     axum::Json(json!({"code": 0, "data": format!("http://images.example.com/{bytes}.jpg")}))
 }
 
-/// Serves `routes` on a free port, told on standard output, until the process is killed.
+/// Serves `routes` on a free port, which it prints, until the process is killed.
 pub fn serve(routes: Router) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.unwrap().block_on(async {

@@ -1,10 +1,10 @@
-//! As many requests as fit: wrk.
+//! The maximum load: wrk.
 
 use std::process::Stdio;
 
 use crate::processes::{OTHER_CPU, pinned};
 
-/// What wrk saw.
+/// wrk's results.
 pub struct Seen {
     /// Requests per second.
     pub rate: f64,

@@ -1,4 +1,4 @@
-//! What must hold of each parser that meets bytes from outside, whatever the bytes are.
+//! Properties of every parser of external input, which hold for any bytes.
 //!
 //! `fuzz_targets/` has a fuzz target for each function here. `cargo test` in the gateway's own workspace includes this
 //! file and runs every function on its seeds, changed at random (`tests/it/fuzz_targets.rs`).
@@ -59,10 +59,10 @@ pub fn client_address(data: &[u8]) {
     assert_eq!(
         address_of(stranger, &headers, &trusted),
         stranger,
-        "only the proxy is believed"
+        "only the proxy's own entry counts"
     );
     assert_eq!(address_of(proxy, &headers, &[]), proxy, "no proxy is trusted");
-    // The entry that the proxy itself adds decides, whatever precedes it.
+    // The entry that the proxy adds counts, whatever precedes it.
     headers.append(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.7"));
     assert_eq!(address_of(proxy, &headers, &trusted), IpAddr::from([192, 0, 2, 7]));
 }
@@ -73,7 +73,7 @@ pub fn api_path(data: &[u8]) {
     let Some(path) = ApiPath::parse(text) else { return };
     let sent = path.as_str();
     assert_eq!(ApiPath::parse(sent).as_ref(), Some(&path), "it has one spelling");
-    // No server reads anything else in it.
+    // No server may interpret it as another path.
     assert!(!sent.contains(['%', '\\', ';', '?', '#']) && !sent.contains("//") && !sent.ends_with('/'));
     assert!(!sent.split('/').any(|segment| matches!(segment, "." | "..")));
     let names = |text: &str| {
@@ -152,8 +152,8 @@ pub fn settings_file(data: &[u8]) {
     }
 }
 
-/// A secret may be read from a file by name, and the fuzzer must not choose the file. TOML may write any letter of a key
-/// as an escape.
+/// A secret may be read from a file by name, and the fuzzer must not choose the file. TOML may write any letter of a
+/// key as an escape.
 fn names_a_file(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["_file", r"\u", r"\x"].iter().any(|part| text.contains(part))

@@ -1,9 +1,9 @@
-// What the WeChat app puts into a page: the bridge by which WeChat's own script reaches it. The sandbox checks signatures
-// and takes photos, as WeChat's servers do. `phone` is { sandbox, ios, photo, cancels, serverId }.
+// What the WeChat app adds to a page: the bridge that WeChat's own script calls. The sandbox checks signatures and takes
+// photos, as WeChat's servers do. `phone` is { sandbox, ios, photo, cancels, serverId }.
 (phone) => {
   const landingUrl = location.href;
   const localId = phone.ios ? 'wxLocalResource://imageid1' : 'weixin://resourceid/1';
-  // iOS checks the URL that the page was opened at, Android the one that it has come to.
+  // iOS checks the URL at which the page was opened, Android the current one.
   const checkedUrl = () => (phone.ios ? landingUrl : location.href).split('#')[0];
   // What each URL may use.
   const permitted = new Map();
@@ -62,7 +62,7 @@
     document.dispatchEvent(new Event('WeixinJSBridgeReady'));
   }
 
-  // It is there before the page on iOS, and comes after it on Android.
+  // On iOS it exists before the page, on Android it is added afterwards.
   if (phone.ios) install();
   else document.addEventListener('DOMContentLoaded', () => setTimeout(install));
 }

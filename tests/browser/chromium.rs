@@ -14,7 +14,7 @@ use crate::support::{LIMIT, until};
 
 const MISSING: &str = "chromedriver can't be started: run scripts/test, which installs what the tests need";
 
-/// What keeps the browser to itself: no other host than those of the test, no service of its maker's.
+/// Flags that keep the browser from connecting to its maker's services.
 const FLAGS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
@@ -25,7 +25,7 @@ const FLAGS: [&str; 10] = [
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    // Pages are at http:// here, by names that look like any other's.
+    // The pages are served by plain http under ordinary names.
     "--disable-features=HttpsUpgrades",
 ];
 
@@ -42,8 +42,7 @@ struct Process(Child);
 impl Process {
     /// Starts chromedriver; its port.
     fn start() -> (Self, u16) {
-        // It wants the same port for IPv4 and for IPv6, takes any that is free for one, and gives up where that is taken
-        // for the other.
+        // It picks a port that is free for one of IPv4 and IPv6, and gives up if that port is taken for the other.
         const ATTEMPTS: usize = 5;
         let mut attempts = std::iter::repeat_with(Self::try_start).take(ATTEMPTS);
         attempts
@@ -72,7 +71,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Not only chromedriver: it does not end its browser when it is killed.
+        // The whole group: chromedriver does not end its browser when it is killed.
         let group = format!("-{}", self.0.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.0.wait();
@@ -80,12 +79,12 @@ impl Drop for Process {
 }
 
 impl Chromium {
-    /// Tells a story with a browser that reaches `hosts`, each a name with the address behind it, and this machine. A
-    /// story that fails prints the browser's console.
-    pub async fn tell(hosts: &[(&str, std::net::SocketAddr)], story: impl AsyncFnOnce(&Self)) {
+    /// Runs `test` with a browser that reaches only this machine and `hosts`, each a name and its address. If the test
+    /// fails, the browser's console is printed.
+    pub async fn run(hosts: &[(&str, std::net::SocketAddr)], test: impl AsyncFnOnce(&Self)) {
         let chromium = Self::start(hosts).await;
-        let told = AssertUnwindSafe(story(&chromium)).catch_unwind().await;
-        if let Err(panic) = told {
+        let result = AssertUnwindSafe(test(&chromium)).catch_unwind().await;
+        if let Err(panic) = result {
             println!("The browser's console:\n{}", chromium.console().await);
             std::panic::resume_unwind(panic);
         }
@@ -118,7 +117,7 @@ impl Chromium {
             .connect()
             .await
             .expect("Chromium can't be started");
-        // It ends with its process group, on a panic too; no session has to be closed before.
+        // The process group is killed, on a panic too, so the session needs no closing.
         driver.clone().leak().unwrap();
         Self {
             driver,
@@ -127,7 +126,7 @@ impl Chromium {
         }
     }
 
-    /// What the page and the browser have said since this was last asked, a line each.
+    /// The console's lines since the last call of this.
     pub async fn console(&self) -> String {
         let entries = self.driver.browser_log().await.unwrap_or_default();
         let lines = entries
@@ -141,7 +140,7 @@ impl Chromium {
         self.driver.goto(url).await.unwrap();
     }
 
-    /// Runs a function's body in the page; what it returns, or what the promise that it returns comes to.
+    /// Runs a function's body in the page; what it returns, awaited if it is a promise.
     pub async fn eval<T: DeserializeOwned>(&self, script: &str) -> T {
         let value = self.driver.execute(script, Vec::new()).await.unwrap();
         serde_json::from_value(value.json().clone()).unwrap_or_else(|error| panic!("{script}: {error}"))
@@ -153,7 +152,7 @@ impl Chromium {
         until(condition, || self.eval::<bool>(&script)).await;
     }
 
-    /// Does what only the browser's own protocol can.
+    /// Sends a command of the `DevTools` protocol.
     pub async fn command(&self, name: &str, parameters: Value) -> Value {
         self.driver.cdp().send_raw(name, parameters).await.unwrap()
     }

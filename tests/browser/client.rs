@@ -1,4 +1,4 @@
-//! The client is what its TypeScript says.
+//! The client's JavaScript is compiled from its TypeScript.
 
 use tokio::process::Command;
 

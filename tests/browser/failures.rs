@@ -1,20 +1,22 @@
-//! What the page tells its user, by `code` and `error` alone.
+//! What the page shows its user; it chooses the text by `code` and `error` alone.
 
 use std::time::Duration;
 
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use super::phone::Phone;
-use super::{Told, builder, gateway};
+use super::{Notice, builder, gateway};
 use crate::support::{Caller, Gateway, SandboxHost, TINY_PHOTO};
 
-/// What the user is told who only opens the page.
-async fn told_at_once(phone: Phone, gateway: &Caller) -> Told {
-    let mut told = Told::default();
+/// The notice that is shown when the page is only opened.
+async fn notice_at_once(phone: Phone, gateway: &Caller) -> Notice {
+    let mut notice = Notice::default();
     phone
-        .opens(gateway, "/p?a=1", async |chromium| told = chromium.until_told().await)
+        .opens(gateway, "/p?a=1", async |chromium| {
+            notice = chromium.until_notice().await;
+        })
         .await;
-    told
+    notice
 }
 
 #[tokio::test]
@@ -23,9 +25,9 @@ async fn page_of_another_domain_is_refused_with_1003() {
         .file("[[accounts]]\njs_domains = [\"example.org\"]\n")
         .start()
         .await;
-    let told = told_at_once(Phone::android(), &gateway).await;
-    assert_eq!(told.failure(), ("DOMAIN_NOT_ALLOWED", 1003));
-    assert_eq!(told.text, "这个页面不能使用拍照功能");
+    let notice = notice_at_once(Phone::android(), &gateway).await;
+    assert_eq!(notice.failure(), ("DOMAIN_NOT_ALLOWED", 1003));
+    assert_eq!(notice.text, "这个页面不能使用拍照功能");
 }
 
 /// The gateway's list is wrong, WeChat's own is right.
@@ -35,9 +37,9 @@ async fn domain_refused_by_wechat_is_reported() {
     config.accounts[0].js_domains = vec!["example.org".to_owned().try_into().unwrap()];
     let wechat = SandboxHost::start(config).await;
     let gateway = builder().wechat(&wechat).start().await;
-    let told = told_at_once(Phone::iphone(), &gateway).await;
-    assert_eq!(told.failure(), ("CONFIG_REFUSED", -4));
-    assert_eq!(told.text, "微信没有授权这个页面，请关闭后重新打开");
+    let notice = notice_at_once(Phone::iphone(), &gateway).await;
+    assert_eq!(notice.failure(), ("CONFIG_REFUSED", -4));
+    assert_eq!(notice.text, "微信没有授权这个页面，请关闭后重新打开");
 }
 
 #[tokio::test]
@@ -51,9 +53,9 @@ async fn expired_photo_is_reported() {
         .opens(&gateway, "/p", async |chromium| {
             chromium.until_usable().await;
             chromium.tap().await;
-            let told = chromium.until_told().await;
-            assert_eq!(told.failure(), ("MEDIA_NOT_FOUND", 2005));
-            assert_eq!(told.text, "照片已过期，请重新选择");
+            let notice = chromium.until_notice().await;
+            assert_eq!(notice.failure(), ("MEDIA_NOT_FOUND", 2005));
+            assert_eq!(notice.text, "照片已过期，请重新选择");
             // Trying again asks for another photo.
             chromium.tap().await;
             chromium
@@ -61,7 +63,7 @@ async fn expired_photo_is_reported() {
                 .await;
         })
         .await;
-    // What is not going to change was not asked again by itself.
+    // The client did not retry a failure that is final.
     assert!(wechat.sandbox.calls(Api::MediaGet) <= 2);
 }
 
@@ -76,7 +78,7 @@ async fn upload_needs_its_api_key() {
         .opens(&gateway, "/p", async |chromium| {
             chromium.until_usable().await;
             chromium.tap().await;
-            assert_eq!(chromium.until_told().await.failure(), ("UNAUTHORIZED", 1005));
+            assert_eq!(chromium.until_notice().await.failure(), ("UNAUTHORIZED", 1005));
 
             let url: String = chromium
                 .eval(
@@ -96,17 +98,17 @@ async fn unreachable_gateway_is_reported() {
     let gateway = gateway().await;
     let caller = (*gateway).clone();
     gateway.shut_down().await;
-    let told = told_at_once(Phone::android(), &caller).await;
-    assert_eq!(told.failure(), ("NO_CONNECTION", -2));
-    assert_eq!(told.text, "网络不通，请检查网络后重试");
+    let notice = notice_at_once(Phone::android(), &caller).await;
+    assert_eq!(notice.failure(), ("NO_CONNECTION", -2));
+    assert_eq!(notice.text, "网络不通，请检查网络后重试");
 }
 
 /// The browser does not let the page see the answer.
 #[tokio::test]
 async fn origin_that_is_not_allowed_is_reported() {
     let gateway = Gateway::start().await;
-    let told = told_at_once(Phone::android(), &gateway).await;
-    assert_eq!(told.failure(), ("NO_CONNECTION", -2));
+    let notice = notice_at_once(Phone::android(), &gateway).await;
+    assert_eq!(notice.failure(), ("NO_CONNECTION", -2));
 }
 
 #[tokio::test]
@@ -114,15 +116,15 @@ async fn missing_credential_is_reported() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     wechat.sandbox.inject(Fault::errcode(40164).on(Api::StableToken));
     let gateway = builder().wechat(&wechat).start().await;
-    let told = told_at_once(Phone::android(), &gateway).await;
-    assert_eq!(told.failure(), ("CREDENTIAL_UNAVAILABLE", 4001));
-    assert_eq!(told.text, "系统繁忙，请稍后再试");
+    let notice = notice_at_once(Phone::android(), &gateway).await;
+    assert_eq!(notice.failure(), ("CREDENTIAL_UNAVAILABLE", 4001));
+    assert_eq!(notice.text, "系统繁忙，请稍后再试");
 }
 
 #[tokio::test]
 async fn browser_other_than_wechat_is_reported() {
     let gateway = gateway().await;
-    let told = told_at_once(Phone::plain_browser(), &gateway).await;
-    assert_eq!(told.failure(), ("NOT_IN_WECHAT", -1));
-    assert_eq!(told.text, "请在微信里打开这个页面");
+    let notice = notice_at_once(Phone::plain_browser(), &gateway).await;
+    assert_eq!(notice.failure(), ("NOT_IN_WECHAT", -1));
+    assert_eq!(notice.text, "请在微信里打开这个页面");
 }

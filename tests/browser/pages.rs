@@ -1,4 +1,4 @@
-//! The gateway's own pages, on a phone and on a desk, by day and by night.
+//! The gateway's own pages, on a phone and on a desktop, in light and dark mode.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use crate::support::packages::npm;
 const PHONE: (u32, u32) = (390, 844);
 const DESKTOP: (u32, u32) = (1280, 800);
 
-/// A page, with something on it to be seen.
+/// A page in a state worth looking at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
-    /// Of `serve --sandbox`: a photo has gone all the way.
+    /// The demo page of `serve --sandbox`, after a photo was stored.
     Demo,
     /// The same, after a photo that WeChat no longer has.
     DemoFailure,
-    /// The OpenAPI page, with a route unfolded.
+    /// The OpenAPI page, with one route expanded.
     Docs,
-    /// The operator's page: an account that works, and a problem in its past.
+    /// The console: an account that works, with a past problem in its journal.
     Console,
 }
 
@@ -34,7 +34,7 @@ async fn gateway() -> Gateway {
         .start()
         .await;
     gateway.until_ready().await;
-    // Somebody else has replaced the token, and the next photo finds out.
+    // Another system replaces the token; the next photo meets the rejection.
     gateway.wechat.kill_token();
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
     gateway
@@ -95,7 +95,7 @@ async fn open_demo_at(chromium: &Chromium, url: &str, language: &str) {
         .await;
 }
 
-/// What axe finds wrong with what the window shows, a line each; and a page that is wider than its window.
+/// What axe finds wrong with the page, a line each, and whether the page is wider than its window.
 pub async fn faults(chromium: &Chromium) -> Vec<String> {
     let axe = npm("h5").await.join("node_modules/axe-core/axe.min.js");
     chromium.eval::<Value>(&std::fs::read_to_string(axe).unwrap()).await;
@@ -113,9 +113,9 @@ pub async fn faults(chromium: &Chromium) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_page_can_be_read_and_used_by_everybody() {
+async fn every_page_is_accessible() {
     let gateway = gateway().await;
-    Chromium::tell(&[], async |chromium| {
+    Chromium::run(&[], async |chromium| {
         let mut found = Vec::new();
         for page in PAGES {
             for (size, dark) in [(PHONE, false), (DESKTOP, true)] {
@@ -135,7 +135,7 @@ async fn demo_page_stays_below_its_base_path() {
     let gateway = Gateway::builder().demo_page().set("server.base_path", "/h5/wxgate");
     let gateway = gateway.start().await;
     gateway.until_ready().await;
-    Chromium::tell(&[], async |chromium| {
+    Chromium::run(&[], async |chromium| {
         let url = gateway.url("/h5/wxgate/");
         open_demo_at(chromium, &url, "en").await;
         chromium
@@ -153,14 +153,14 @@ async fn demo_page_stays_below_its_base_path() {
 #[tokio::test]
 async fn demo_page_compares_the_signed_url_with_its_own() {
     let gateway = gateway().await;
-    Chromium::tell(&[], async |chromium| {
+    Chromium::run(&[], async |chromium| {
         open_demo(chromium, &gateway, "en").await;
-        let told = "document.querySelector('.compared:not([hidden])').innerText";
-        let same: String = chromium.eval(&format!("return {told}")).await;
+        let compared = "document.querySelector('.compared:not([hidden])').innerText";
+        let same: String = chromium.eval(&format!("return {compared}")).await;
         assert!(same.contains("byte for byte"), "{same}");
-        // The page has moved on without being signed anew.
+        // The page's URL changes without a new signature.
         let moved = "history.pushState(null, '', '/?from=%E4%B8%AD#x'); dispatchEvent(new Event('popstate'));";
-        let other: String = chromium.eval(&format!("{moved} return {told}")).await;
+        let other: String = chromium.eval(&format!("{moved} return {compared}")).await;
         let at = gateway.url("/").len();
         assert!(other.contains(&format!("differ after {at} bytes")), "{other}");
         let marks: Vec<String> = chromium
@@ -178,7 +178,7 @@ async fn demo_page_compares_the_signed_url_with_its_own() {
     .await;
 }
 
-/// What takes the keyboard without showing that it has it.
+/// Elements that can have the keyboard focus without showing it.
 async fn unseen(chromium: &Chromium) -> Vec<String> {
     chromium
         .eval(
@@ -204,7 +204,7 @@ async fn screenshots() {
         (Page::Console, "console", both),
         (Page::Docs, "api", &both[..1]),
     ];
-    Chromium::tell(&[], async |chromium| {
+    Chromium::run(&[], async |chromium| {
         for (page, name, languages) in pages {
             for (screen, size, dark) in [("desktop", DESKTOP, false), ("phone", PHONE, true)] {
                 for &(language, chinese) in languages {

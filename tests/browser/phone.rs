@@ -70,7 +70,7 @@ impl Phone {
         }
     }
 
-    /// The user thinks better of it.
+    /// The user cancels.
     pub fn cancels(self) -> Self {
         self.with("cancels", true)
     }
@@ -85,23 +85,23 @@ impl Phone {
         self
     }
 
-    /// Opens the page at `path`, and tells the rest of the story.
-    pub async fn opens(self, gateway: &Caller, path: &str, story: impl AsyncFnOnce(&Chromium)) {
+    /// Opens the page at `path`, then runs `test`.
+    pub async fn opens(self, gateway: &Caller, path: &str, test: impl AsyncFnOnce(&Chromium)) {
         let pages = Pages::serve(&self.page).await;
         let hosts = [
             ("h5.example.com", pages.address),
             ("wxgate.example.com", gateway.address),
             ("wechat.example.com", gateway.wechat.address),
         ];
-        Chromium::tell(&hosts, async |chromium| {
+        Chromium::run(&hosts, async |chromium| {
             self.becomes(chromium).await;
             chromium.open(&format!("{PAGE_ORIGIN}{path}")).await;
-            story(chromium).await;
+            test(chromium).await;
         })
         .await;
     }
 
-    /// Makes a browser this phone.
+    /// Makes the browser behave like this phone.
     async fn becomes(mut self, chromium: &Chromium) {
         let Some(user_agent) = self.user_agent else { return };
         let agent = json!({ "userAgent": user_agent });
@@ -130,7 +130,7 @@ struct Pages {
 
 impl Pages {
     async fn serve(html: &str) -> Self {
-        // WeChat's script comes from its npm package, which is made for bundlers.
+        // WeChat's script is taken from its npm package, which is meant for bundlers.
         let scripts = npm("h5").await.join("node_modules/weixin-js-sdk/index.js");
         let script = std::fs::read_to_string(scripts).unwrap();
         let script = format!("const module = {{}};\n{script}\nwindow.wx = window.jWeixin = module.exports;");

@@ -1,4 +1,4 @@
-//! The whole way: signed, checked by WeChat, chosen, uploaded, stored and shown.
+//! A photo's whole path: the page is signed, WeChat accepts it, the photo is chosen, uploaded, stored and shown.
 
 use wxgate::sandbox::{Api, Fault};
 
@@ -25,7 +25,7 @@ async fn takes_a_photo(phone: Phone) {
                 .bytes()
                 .await
                 .unwrap();
-            assert!(stored == photo(PHOTO), "the stored picture is another one");
+            assert!(stored == photo(PHOTO), "the stored picture differs");
         })
         .await;
     assert_eq!(gateway.wechat.sandbox.calls(Api::MediaGet), 1);
@@ -50,17 +50,17 @@ async fn cancelled_choice_shows_no_message() {
             chromium.until_usable().await;
             chromium.tap().await;
             chromium.until_usable().await;
-            assert_eq!(chromium.told().await, super::Told::default());
+            assert_eq!(chromium.notice().await, super::Notice::default());
             assert_eq!(chromium.asked_phone("chooseImage").await, 1);
             assert_eq!(chromium.asked_phone("uploadImage").await, 0);
         })
         .await;
 }
 
-/// The gateway has one place for uploads, and somebody else's photo keeps it.
+/// The gateway has one place for uploads, and another user's photo holds it.
 #[tokio::test]
 async fn client_retries_a_short_overload_and_reports_a_long_one() {
-    // The other photo keeps its place for as long as the story takes.
+    // The other photo holds its place for the whole test.
     let gateway = builder()
         .set("wechat.timeout", "5m")
         .set("credentials.lock_ttl", "6m")
@@ -82,11 +82,11 @@ async fn client_retries_a_short_overload_and_reports_a_long_one() {
             })
             .await;
             chromium.tap().await;
-            let told = chromium.until_told().await;
-            assert_eq!(told.failure(), ("OVERLOADED", 4002));
+            let notice = chromium.until_notice().await;
+            assert_eq!(notice.failure(), ("OVERLOADED", 4002));
             assert!(refused().await >= 3.0, "it was tried only {} times", refused().await);
 
-            // The photo is with WeChat already, and is not asked for again.
+            // The photo is at WeChat already, so the user need not choose it again.
             let before = refused().await;
             chromium.tap().await;
             until("it is refused once more", async || refused().await > before).await;
@@ -99,7 +99,7 @@ async fn client_retries_a_short_overload_and_reports_a_long_one() {
         .await;
 }
 
-/// WeChat is busy for both calls that the gateway makes, and no longer when the client asks again.
+/// WeChat is busy for both of the gateway's calls, but no longer when the client retries.
 #[tokio::test]
 async fn client_retries_a_photo_that_failed_in_passing() {
     let gateway = gateway().await;

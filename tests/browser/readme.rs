@@ -28,7 +28,7 @@ async fn readme_page_stores_a_photo_and_reports_failures() {
                 caller.wechat.sandbox.inject(Fault::errcode(40007).on(Api::MediaGet));
                 chromium.until_usable().await;
                 chromium.tap().await;
-                assert_eq!(chromium.until_told().await.text, says("MEDIA_NOT_FOUND"));
+                assert_eq!(chromium.until_notice().await.text, says("MEDIA_NOT_FOUND"));
 
                 gateway.take().unwrap().shut_down().await;
                 chromium.until_usable().await;

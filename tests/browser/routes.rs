@@ -62,7 +62,7 @@ async fn landing_url_stays_signed_on_ios() {
         .await;
 }
 
-/// WeChat's script tells `wx.ready` nothing of a second `wx.config`, so a refusal is easily missed.
+/// WeChat's script does not call `wx.ready` for a second `wx.config`, so a refusal is easily missed.
 #[tokio::test]
 async fn refusal_at_a_later_route_is_reported() {
     let gateway = gateway().await;
@@ -73,7 +73,7 @@ async fn refusal_at_a_later_route_is_reported() {
             gateway.wechat.sandbox.kill_tickets(&account.app_id).unwrap();
             goes_to(chromium, "history.pushState(null, '', '/next')").await;
             chromium.tap().await;
-            assert_eq!(chromium.until_told().await.failure(), ("CONFIG_REFUSED", -4));
+            assert_eq!(chromium.until_notice().await.failure(), ("CONFIG_REFUSED", -4));
             assert_eq!(chromium.asked_phone("chooseImage").await, 0);
         })
         .await;

@@ -84,7 +84,7 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
             "{answer}: {put:?}"
         );
     }
-    // What may pass is no refusal.
+    // An error that may pass is not a refusal.
     let put = put(&service.settings_for("/answers/500")).await;
     let why = "it answered with HTTP status 500 Internal Server Error";
     assert!(
@@ -180,7 +180,7 @@ async fn probe_fails_if_the_service_refuses_the_key() {
     }
 }
 
-/// A proxy with a limit on bodies answers as soon as it has read the head, and reads on for a while.
+/// A proxy with a limit on bodies answers as soon as it has read the head, and keeps reading for a while.
 #[tokio::test]
 async fn early_refusal_is_no_broken_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

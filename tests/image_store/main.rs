@@ -1,4 +1,4 @@
-//! One suite over all three image stores, and what each has of its own.
+//! One suite for all three image stores, and tests of each store's own behaviour.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

@@ -38,10 +38,10 @@ pub struct S3Server {
     _stops: DropGuard,
 }
 
-/// Picks requests.
+/// Selects requests.
 type Which = fn(&Method, &Uri) -> bool;
 
-/// What the server does that a good one does not.
+/// The server's faults.
 #[derive(Default)]
 struct Tricks {
     /// How many requests are answered 503.
@@ -50,9 +50,9 @@ struct Tricks {
     spoilt: Mutex<Option<Which>>,
     /// Whose answers are held back, once the request has been carried out.
     held: Mutex<Option<Which>>,
-    /// A request has been carried out whose answer is held back.
+    /// Notified when a request was carried out whose answer is held back.
     holding: Notify,
-    /// Ends the holding back.
+    /// Releases the held answers.
     let_go: Notify,
 }
 
@@ -241,7 +241,7 @@ async fn object_is_removed_if_the_put_is_dropped_before_the_answer() {
     }
 }
 
-/// How many objects there are; notes that the server keeps about them are none.
+/// How many objects there are, without the server's own metadata files.
 fn objects(server: &S3Server) -> usize {
     files(server.root())
         .iter()

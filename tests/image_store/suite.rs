@@ -72,7 +72,7 @@ async fn picture_is_gone_after_removal() {
 
 #[tokio::test]
 async fn large_pictures_are_stored_byte_for_byte() {
-    // Around the sizes at which an S3 upload falls into one part more.
+    // Around the sizes at which an S3 upload needs one more part.
     let lengths = [5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 11 * MIB + 4711];
     for fixture in Fixture::all().await {
         for (length, announced) in lengths.into_iter().zip([true, false].into_iter().cycle()) {
@@ -139,11 +139,11 @@ async fn dropped_put_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn put_dropped_late_leaves_the_whole_picture_or_nothing() {
-    // Small enough that every step it waits for is met by one of the polls.
+    // Small enough for the polls to reach every step at which a put waits.
     let content = large(1000);
     for fixture in Fixture::all().await {
         if fixture.name == "http" {
-            // What an upload service has whole, it has: HTTP knows no way to take it back.
+            // An upload service that has the whole picture keeps it: there is no request to remove it.
             continue;
         }
         // One poll more each time, until a put ends before it is dropped.

@@ -16,12 +16,12 @@ use wxgate::settings;
 use crate::s3::S3Server;
 use crate::upload_service::UploadService;
 
-/// A store, and a look at what is in it.
+/// A store, and access to its contents.
 pub struct Fixture {
     pub store: Arc<dyn ImageStore>,
     pub name: &'static str,
     inside: Inside,
-    /// What the store does beside its puts.
+    /// The store's background work.
     tasks: TaskTracker,
 }
 
@@ -98,7 +98,7 @@ impl Fixture {
             Inside::Local(folder) => {
                 assert_eq!(url, format!("/images/{name}"));
                 let content = std::fs::read(folder.path().join(&name)).unwrap();
-                // The folder keeps no types: the name tells it when the picture is served.
+                // The folder stores no content types; when a picture is served, the type is derived from its name.
                 let extension = Path::new(&name).extension().unwrap().to_str().unwrap();
                 let kind = PictureKind::ALL
                     .into_iter()
@@ -116,7 +116,7 @@ impl Fixture {
         }
     }
 
-    /// Makes sure that the store holds nothing, finished or not, once what it does beside is done.
+    /// Asserts that the store holds nothing, finished or not, once its background work is done.
     pub async fn assert_empty(&self) {
         self.tasks.close();
         let emptied = async {
@@ -165,7 +165,7 @@ pub fn photos() -> Vec<(PictureKind, Vec<u8>)> {
     photos
 }
 
-/// A picture of `length` bytes, up to 12 MiB, that look like nothing in particular.
+/// A picture of `length` bytes, up to 12 MiB, without a pattern.
 pub fn large(length: usize) -> Vec<u8> {
     static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let noise = (0_u32..).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]);
@@ -188,7 +188,7 @@ pub fn pieces(content: &[u8]) -> impl Stream<Item = io::Result<Bytes>> + Send + 
     }))
 }
 
-/// A picture of `content`; its length is announced or not.
+/// A picture of `content`, with or without an announced length.
 pub fn picture(kind: PictureKind, content: &[u8], announced: bool) -> Picture {
     let length = announced.then_some(content.len() as u64);
     Picture {

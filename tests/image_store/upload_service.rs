@@ -1,4 +1,4 @@
-//! An upload service that takes notes, and its answers that no good service would give.
+//! An upload service that records its requests, and bad answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -132,7 +132,7 @@ async fn take(State(notes): State<Arc<Notes>>, request: Request) -> Response {
     axum::Json(serde_json::json!({ "code": 0, "data": url })).into_response()
 }
 
-/// Takes a form of one part apart.
+/// Parses a form of one part.
 fn parse(headers: HeaderMap, body: &[u8]) -> Upload {
     let content_type = headers[header::CONTENT_TYPE].to_str().unwrap();
     let boundary = content_type.strip_prefix("multipart/form-data; boundary=").unwrap();
@@ -156,7 +156,7 @@ fn parse(headers: HeaderMap, body: &[u8]) -> Upload {
     }
 }
 
-/// Answers as no good service would.
+/// Bad answers.
 async fn misbehave(axum::extract::Path(which): axum::extract::Path<String>, body: Body) -> Response {
     body.collect().await.unwrap();
     let json = |text: &'static str| ([(header::CONTENT_TYPE, "application/json")], text).into_response();

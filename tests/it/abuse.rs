@@ -1,5 +1,5 @@
-//! Clients that dawdle, flood, cheat or break off: they get a clear answer or the door, and the
-//! others notice nothing.
+//! Clients that are slow, flood, send malformed requests or hang up: they get a clear answer or are disconnected, and
+//! other clients are not affected.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn endless_head_is_cut() {
     assert!(second.is_cut_within(SOON).await, "a second head that stops");
 }
 
-/// A proxy keeps idle connections for a minute, and loses a request that it sends while we hang up.
+/// A proxy keeps idle connections for a minute, and loses a request that it sends while the server closes one.
 #[tokio::test]
 async fn idle_connection_is_closed_after_the_head_timeout() {
     let limits = Limits {
@@ -111,7 +111,7 @@ async fn unread_response_is_abandoned() {
     let taken = std::sync::Arc::new(taken);
     let service = tower::service_fn(move |_: Request<Body>| {
         let taken = taken.lock().unwrap().take().expect("one request");
-        // Endless; its end of the channel goes with it.
+        // The response is endless. When it is dropped, so is its end of the channel.
         let body = futures_util::stream::repeat_with(move || {
             taken.send(()).unwrap();
             Ok::<_, Infallible>(Bytes::from(vec![7; 64 * 1024]))
@@ -134,12 +134,12 @@ async fn oversized_heads_are_refused() {
     for (what, head) in [("header", huge_header), ("path", huge_path), ("headers", many)] {
         let mut client = Raw::connect(gateway.address).await;
         client.try_send(head).await;
-        // A client that is still sending may miss the words; it never gets anything else.
+        // A client that is still sending may miss the answer, but never gets another one.
         let refusal = client.refusal(SOON).await;
         assert!(matches!(refusal, None | Some(414 | 431)), "{what}: {refusal:?}");
     }
     assert_eq!(gateway.get("/healthz").await.status, 200);
-    // What fits reaches the route, whose own limit is told in its own words.
+    // What fits reaches the route, which has a limit and a message of its own.
     let page = format!("https://a.cn/{}", "%E4".repeat(4_000));
     let answer = gateway.sign(&page).await;
     assert_eq!(answer.code(), (400, 1001), "{answer:?}");
@@ -177,7 +177,7 @@ async fn bytes_that_are_not_http_are_refused() {
 async fn request_smuggling_in_a_body_is_impossible() {
     let gateway = Gateway::start().await;
     let smuggled = "GET /wechat/jsSDK HTTP/1.1\r\nhost: a\r\n\r\n";
-    // Two lengths that contradict each other, and codings that nobody agrees on: no request at all.
+    // Contradictory lengths and unsupported codings: the request is refused.
     for framing in [
         "content-length: 5\r\ncontent-length: 6\r\n",
         "content-length: +5\r\n",
@@ -210,7 +210,7 @@ async fn request_smuggling_in_a_body_is_impossible() {
         .send(format!("{old}transfer-encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"))
         .await;
     assert_eq!(client.refusal(SOON).await, Some(400));
-    // A chunk whose size is nonsense ends the conversation.
+    // A malformed chunk size closes the connection.
     let mut client = Raw::connect(gateway.address).await;
     client
         .send(format!("{UPLOAD}transfer-encoding: chunked\r\n\r\nzz\r\n{smuggled}"))
@@ -255,7 +255,7 @@ async fn pipelined_requests_are_answered_in_turn() {
     assert_eq!(client.answer().await.status, 200);
     client.answer().await.assert_failure(404, 1009);
     assert_eq!(client.answer().await.status, 200);
-    // What is there of the fourth is kept while its client thinks.
+    // The incomplete fourth request is kept until the rest arrives.
     client.idle(millis(1_500)).await;
     client.send("lthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(client.answer().await.status, 200);
@@ -274,7 +274,7 @@ async fn half_closed_client_is_answered() {
     client.shut().await;
     assert_eq!(client.answer().await.code(), (200, 0));
     assert!(client.is_cut_within(SOON).await);
-    // Half a request is none.
+    // Half a request is not answered.
     let mut client = Raw::connect(gateway.address).await;
     client.send(format!("{UPLOAD}content-length: 100\r\n\r\n{body}")).await;
     client.shut().await;
@@ -327,7 +327,7 @@ async fn thousands_of_idle_connections_take_little_memory() {
     gateway.until_ready().await;
     let mut clients = Vec::new();
     let mut before = 0;
-    // The first half takes what the process takes once.
+    // The first half also allocates what the process needs only once.
     for number in 0..2 * CONNECTIONS {
         if number == CONNECTIONS {
             before = gateway.memory("VmRSS:");

@@ -1,4 +1,4 @@
-//! Every refusal of WeChat's is in the log with what to do about it.
+//! Every error of WeChat's is logged with what to do about it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn app_id(code: i64) -> String {
     format!("wx{:016}", code.unsigned_abs())
 }
 
-/// A gateway with an account per code, and a WeChat where `api` refuses each account with its code.
+/// A gateway with an account per code, and a WeChat whose `api` answers each account with its code.
 async fn refused_at(api: Api, codes: &[i64]) -> (Arc<SandboxHost>, GatewayProcess) {
     let accounts: Vec<_> = codes.iter().map(|code| account(&app_id(*code), "a-secret")).collect();
     let wechat = SandboxHost::start(SandboxConfig {
@@ -110,7 +110,7 @@ fn with_operator() -> GatewayBuilder {
 }
 
 #[tokio::test]
-async fn changing_way_out_is_reported_with_all_its_addresses() {
+async fn changing_outgoing_address_is_reported_with_all_addresses() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let from_one = wechat.sandbox.inject(refused_from("203.0.113.7").on(Api::StableToken));
     let process = GatewayProcess::start(&with_operator(), &wechat).await;
@@ -121,21 +121,21 @@ async fn changing_way_out_is_reported_with_all_its_addresses() {
     let renew = async || process.operator_renews("access_token", "an-operators-long-key").await;
     renew().await;
     let log = process.log().join("\n");
-    assert!(!log.contains("not fixed"), "one address is no change: {log}");
+    assert!(!log.contains("not fixed"), "one address only, so no change: {log}");
 
     wechat.sandbox.remove_fault(from_one);
     wechat.sandbox.inject(refused_from("198.51.100.9").on(Api::StableToken));
     renew().await;
-    let told = |text: &str| text.contains("203.0.113.7, 198.51.100.9") && text.contains("not fixed");
+    let names_both = |text: &str| text.contains("203.0.113.7, 198.51.100.9") && text.contains("not fixed");
     until("both addresses are logged", || async {
         process
             .logged("What to do: ")
             .iter()
-            .any(|line| line.contains("ERROR") && told(line))
+            .any(|line| line.contains("ERROR") && names_both(line))
     })
     .await;
     let ready = process.internal_get("/readyz").await;
-    assert!(told(&ready.body.to_string()), "{ready:?}");
+    assert!(names_both(&ready.body.to_string()), "{ready:?}");
     let public = process.get("/readyz").await;
     assert!(!public.body.to_string().contains("203.0.113"), "{public:?}");
 }

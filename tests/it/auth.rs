@@ -1,4 +1,4 @@
-//! Who may upload, attacked: every forged, stale or misdirected token or key is 401 and 1005.
+//! Attacks on the upload route's authentication: every forged, stale or misdirected token or key is 401 and 1005.
 
 mod cookie;
 mod published_keys;
@@ -19,7 +19,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Claims that are in order.
+/// Valid claims.
 fn claims() -> Value {
     json!({ "sub": "page", "aud": AUDIENCE, "iss": ISSUER, "exp": now() + 300 })
 }
@@ -107,7 +107,7 @@ fn upload(gateway: &Gateway) -> reqwest::RequestBuilder {
     gateway.request("POST", UPLOAD).json(&json!({ "mediaId": "x" }))
 }
 
-/// Past the check WeChat is asked, and knows no such media.
+/// True if the check was passed: then WeChat is asked, which does not know the media.
 async fn is_let_in(gateway: &Gateway, token: &str) -> bool {
     passes(gateway, upload(gateway).bearer_auth(token)).await
 }
@@ -127,7 +127,7 @@ fn assert_refused(answer: &Answer) {
     assert_eq!(answer.body["error"], "UNAUTHORIZED");
 }
 
-/// Tokens that no key of the issuer has signed as they are.
+/// Tokens that were not signed with a key of the issuer, or were changed afterwards.
 fn forged(issuer: &Issuer, stranger: &Issuer) -> Vec<(String, String)> {
     let good = issuer.sign(&claims());
     let (head, rest) = good.split_once('.').unwrap();
@@ -163,7 +163,7 @@ fn forged(issuer: &Issuer, stranger: &Issuer) -> Vec<(String, String)> {
             tokens.push((format!("alg {other}, our signature"), head));
         }
     }
-    // The public key, which everybody has, taken for a shared secret.
+    // The public key, used as a shared secret.
     for (what, secret) in [
         ("PEM", issuer.public.as_str()),
         ("PEM without its end", issuer.public.trim_end()),
@@ -176,7 +176,7 @@ fn forged(issuer: &Issuer, stranger: &Issuer) -> Vec<(String, String)> {
             }
         }
     }
-    // A token that says itself whom to believe.
+    // A token that names the key to verify it with.
     let mut header = Header::new(stranger.algorithm);
     header.jku = Some("https://evil.example/keys".to_owned());
     header.x5u = Some("https://evil.example/chain".to_owned());
@@ -188,25 +188,25 @@ fn forged(issuer: &Issuer, stranger: &Issuer) -> Vec<(String, String)> {
     tokens
 }
 
-/// Tokens that the issuer has signed, and that are not for us, or not for now.
+/// Tokens that the issuer has signed, but for another audience or another time.
 fn misdirected() -> Vec<(&'static str, Value)> {
     vec![
         ("another audience", json!({ "aud": "else" })),
         ("other audiences", json!({ "aud": ["a", "b"] })),
-        ("an audience in other letters", json!({ "aud": "WXGATE" })),
-        ("an audience of a kind", json!({ "aud": { "wxgate": true } })),
+        ("an audience in upper case", json!({ "aud": "WXGATE" })),
+        ("an audience that is an object", json!({ "aud": { "wxgate": true } })),
         ("no audience", json!({ "aud": null })),
         ("another issuer", json!({ "iss": "https://login.example.com.evil.cn" })),
         ("an issuer with a slash", json!({ "iss": format!("{ISSUER}/") })),
         ("no issuer", json!({ "iss": null })),
         ("a list of issuers", json!({ "iss": [ISSUER] })),
         ("an issuer among others", json!({ "iss": ["else", ISSUER] })),
-        ("an issuer of a kind", json!({ "iss": { "name": ISSUER } })),
+        ("an issuer that is an object", json!({ "iss": { "name": ISSUER } })),
         ("expired", json!({ "exp": now() - 60 })),
         ("expired long ago", json!({ "exp": 0 })),
-        ("expired before time", json!({ "exp": -1 })),
+        ("a negative expiry", json!({ "exp": -1 })),
         ("no expiry", json!({ "exp": null })),
-        ("an expiry in words", json!({ "exp": "9999999999" })),
+        ("an expiry that is a string", json!({ "exp": "9999999999" })),
         ("not yet", json!({ "nbf": now() + 3_600 })),
     ]
 }

@@ -1,4 +1,4 @@
-//! Below a path of one domain, behind proxies that strip it and proxies that do not.
+//! Base paths, behind proxies that strip them and proxies that do not.
 
 use std::net::SocketAddr;
 
@@ -55,7 +55,7 @@ impl Front {
         self.client.get(url).send().await.unwrap()
     }
 
-    /// A page's text, after its links to files were followed: none is dead, or leads elsewhere.
+    /// A page's text. Its links to files are followed: each works, and stays below the base path.
     async fn page_with_its_files(&self, path: &str, base: &str) -> String {
         let page = self.get(self.url(path)).await;
         assert_eq!(page.status(), 200, "{path}");
@@ -101,7 +101,7 @@ async fn pages_work_behind_proxies_that_strip_the_base_path_and_proxies_that_do_
         assert_eq!(picture.headers()["content-type"], "image/jpeg");
         assert_eq!(picture.bytes().await.unwrap(), bytes);
 
-        // The redirect of /docs is followed, and stays below the path.
+        // The redirect of /docs stays below the path.
         front.page_with_its_files(&format!("{BASE}/docs"), BASE).await;
         let document = front.get(front.url(&format!("{BASE}/openapi.json"))).await;
         let document: Value = document.json().await.unwrap();
@@ -181,7 +181,7 @@ async fn routes_answer_with_and_without_the_base_path() {
     }
     let wrong_method = gateway.send(gateway.request("DELETE", &format!("{BASE}{sign}"))).await;
     assert_eq!(wrong_method.code(), (405, 1010));
-    // Metrics know the route by one name.
+    // Metrics have one label for the route.
     let series = "wxgate_http_requests_total{method=\"GET\",route=\"/wechat/jsSDK\",status=\"200\"}";
     assert!((gateway.metric(series).await - 2.0).abs() < f64::EPSILON);
 
@@ -233,7 +233,7 @@ async fn picture_urls_have_the_base_path_once() {
             200,
             "{base} {public}"
         );
-        // A base path that is also the beginning of a route hides no route.
+        // A base path that is a prefix of a route does not hide the route.
         assert_eq!(gateway.get("/wechat/jsSDK?url=https%3A%2F%2Fa.cn").await.status, 200);
         let below = format!("{base}/wechat/jsSDK?url=https%3A%2F%2Fa.cn");
         assert_eq!(gateway.get(&below).await.status, 200, "{below}");

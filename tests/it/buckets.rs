@@ -1,4 +1,4 @@
-//! Buckets as they are sold: their own addresses, ACLs, regions, and what `check` finds wrong with them.
+//! Buckets of cloud providers: addresses of their own, ACLs, regions, and what `check` finds wrong with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::support::{Gateway, GatewayBuilder, GatewayProcess, Ran, S3Server, San
 /// A request that reached the bucket.
 type Seen = (Method, Uri, HeaderMap);
 
-/// What stands in for S3 and answers as S3 rarely does; it ends with the test.
+/// A stand-in for S3 that gives answers which S3 rarely gives; it ends with the test.
 struct Impostor {
     url: String,
     seen: Arc<std::sync::Mutex<Vec<Seen>>>,
@@ -72,7 +72,7 @@ async fn buckets_own_address_is_warned_about_and_works_with_bucket_endpoint() {
     let server = S3Server::start().await;
     let own = format!("{}/photos", server.url());
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    // Here the bucket is at the end of the address, with most clouds at its beginning.
+    // Here the bucket is the last part of the address; with most clouds it is the first.
     for endpoint in [own.as_str(), "http://photos.oss-cn-hangzhou.aliyuncs.com"] {
         let twice = S3Server::used_at(endpoint).set("http_client.proxy", format!("http://{}", free_address()));
         let ran = twice.run(&wechat, &["check"]).await;
@@ -142,7 +142,7 @@ async fn object_begins_with_acl_cache_control_and_type_and_no_other_request_has_
 }
 
 #[tokio::test]
-async fn region_that_s3_names_is_told_by_the_log_and_by_check() {
+async fn region_that_s3_names_is_reported_by_the_log_and_by_check() {
     let xml = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong</Message>\
                <Region>eu-west-1</Region></Error>";
     let elsewhere =
@@ -197,7 +197,7 @@ async fn check_asks_for_its_picture_at_the_public_address() {
     let ran = check(&at(&public.url)).await;
     assert!(findings(&ran).contains("read back and removed"), "{ran:?}");
     assert!(!findings(&ran).contains("pages can't read it"), "{ran:?}");
-    // The bucket's own address, which answers 403 to whoever has no key.
+    // The bucket's own address, which answers 403 to requests without a key.
     let private = format!("{}/photos", server.url());
     let ran = check(&at(&private)).await;
     let found = findings(&ran);
@@ -216,7 +216,7 @@ async fn check_asks_for_its_picture_at_the_public_address() {
 }
 
 #[tokio::test]
-async fn bucket_without_keys_and_without_a_role_is_told_what_to_set() {
+async fn missing_s3_keys_and_role_are_reported_with_what_to_set() {
     let token = tempfile::NamedTempFile::new().unwrap();
     let builder = Gateway::builder()
         .set("image_store.backend", "s3")

@@ -1,5 +1,5 @@
-//! A certificate that is not accepted is explained for every kind of client: what is wrong and what to do, without other
-//! advice.
+//! A certificate that is not accepted is explained for every kind of client: what is wrong and what to do, without
+//! other advice.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -188,9 +188,9 @@ async fn certificate_of_the_buckets_public_address_is_explained() {
         let broken = Broken::before(s3.address, certificate, trusted).await;
         let builder = S3Server::used_at(s3.url()).set("image_store.s3.public_base_url", broken.front.url());
         let ran = broken.client(builder).run(&wechat, &["check"]).await;
-        let told = ran.out.split("pages can't read it").nth(1).unwrap_or_default();
-        assert!(told.contains(wrong) && told.contains(cure), "{wrong}: {ran:?}");
-        assert!(!told.contains("public-read"), "{told}");
+        let finding = ran.out.split("pages can't read it").nth(1).unwrap_or_default();
+        assert!(finding.contains(wrong) && finding.contains(cure), "{wrong}: {ran:?}");
+        assert!(!finding.contains("public-read"), "{finding}");
     }
 }
 

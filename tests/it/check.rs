@@ -1,4 +1,4 @@
-//! `wxgate check`: each dependency in each of its bad states, and no harm done.
+//! `wxgate check`: each dependency in each of its bad states; the check changes nothing.
 
 mod wechat;
 
@@ -17,7 +17,7 @@ async fn sandbox() -> Arc<SandboxHost> {
     SandboxHost::start(SandboxConfig::default()).await
 }
 
-/// The lines about `subject` and what to do: mark and text.
+/// Mark and text of the lines about `subject`.
 fn lines<'a>(ran: &'a Ran, subject: &str) -> Vec<(&'a str, &'a str)> {
     let marked = ran.out.lines().filter_map(|line| {
         let (mark, rest) = line.split_once("  ")?;
@@ -27,18 +27,18 @@ fn lines<'a>(ran: &'a Ran, subject: &str) -> Vec<(&'a str, &'a str)> {
     marked.collect()
 }
 
-/// Asserts that `subject` alone has failed, and that both parts are said.
+/// Asserts that only `subject` has failed, with `seen` as the reason and `cure` as what to do.
 fn assert_failed(ran: &Ran, subject: &str, seen: &str, cure: &str) {
     assert_eq!(ran.code, 1, "{ran:?}");
     let failed = ran.out.lines().filter(|line| line.starts_with("FAILED"));
     let failed: Vec<_> = failed.collect();
     assert_eq!(failed.len(), 1, "{}", ran.out);
     assert!(failed[0].contains(subject) && failed[0].contains(seen), "{}", ran.out);
-    let told = ran
+    let advised = ran
         .out
         .lines()
         .any(|line| line.contains("what to do: ") && line.contains(cure));
-    assert!(told, "{cure} is not in\n{}", ran.out);
+    assert!(advised, "{cure} is not in\n{}", ran.out);
     assert!(
         ran.err.contains(&format!("the check has failed: {subject}")),
         "{}",
@@ -46,7 +46,7 @@ fn assert_failed(ran: &Ran, subject: &str, seen: &str, cure: &str) {
     );
 }
 
-/// A busy machine may keep the sandbox waiting for longer than WeChat ever is.
+/// On a busy machine the sandbox may take longer to answer than WeChat does.
 fn patient() -> GatewayBuilder {
     Gateway::builder()
         .set("wechat.connect_timeout", "10s")
@@ -89,7 +89,7 @@ async fn check_passes_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn the_same_as_json() {
+async fn check_prints_json() {
     let wechat = sandbox().await;
     wechat.sandbox.inject(Fault::errcode(40013).on(Api::StableToken));
     let ran = patient().run(&wechat, &["check", "--json"]).await;
@@ -113,7 +113,7 @@ async fn check_skips_redis_with_the_memory_backend() {
 }
 
 #[tokio::test]
-async fn wrong_settings_end_with_2() {
+async fn wrong_settings_exit_with_2() {
     let wechat = sandbox().await;
     let ran = patient().set("media.max_bytes", "many").run(&wechat, &["check"]).await;
     assert!(
@@ -175,9 +175,9 @@ async fn journal_of_another_type_is_warned_about() {
     redis.command::<()>(&format!("SET wxgate:journal:{app_id} x")).await;
     let ran = with_redis(&redis).run(&wechat, &["check"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told = format!("wxgate:journal:{app_id} is of another type");
+    let warning = format!("wxgate:journal:{app_id} is of another type");
     assert!(
-        ran.out.contains(&told) && ran.out.contains("remove or rename"),
+        ran.out.contains(&warning) && ran.out.contains("remove or rename"),
         "{ran:?}"
     );
 }
@@ -201,7 +201,7 @@ async fn redis_eviction_policy_is_warned_about() {
         (&full[..], ("warning", "allkeys-lru")),
         (&full[2..], ("warning", "which it is not")),
         (&full[..2], ("ok", "noeviction")),
-        // Exactly what the gateway needs, so INFO is refused.
+        // Only what the gateway needs, so INFO is refused.
         (
             &[
                 "--user",
@@ -309,7 +309,7 @@ async fn silent_dependency_delays_the_check_only_briefly() {
 }
 
 #[tokio::test]
-async fn many_accounts_are_checked_with_few_open_files_and_told_in_few_lines() {
+async fn many_accounts_are_checked_with_few_open_files_and_reported_in_few_lines() {
     let accounts = accounts(100);
     let (wechat, redis) = (
         SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await,

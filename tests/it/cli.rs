@@ -1,4 +1,4 @@
-//! The binary as people type it.
+//! The command line.
 
 use std::process::{Command, Output};
 
@@ -113,8 +113,7 @@ fn help_explains_every_command() {
     }
 }
 
-/// What is set for the real thing does not reach the sandbox's account and stores; and a health check has the
-/// same settings as what it checks.
+/// `serve --sandbox` ignores the configured accounts and stores, and `health` takes the same settings as the gateway.
 #[tokio::test]
 async fn serve_sandbox_and_health_take_any_settings() {
     let directory = tempfile::tempdir().unwrap();
@@ -152,7 +151,7 @@ async fn serve_sandbox_and_health_take_any_settings() {
     assert!(without_an_account.status.success(), "{without_an_account:?}");
 }
 
-/// Another process may give the port back, so it is not a mistake in the settings.
+/// The port may become free again, so this is not a mistake in the settings.
 #[test]
 fn taken_port_ends_serve_and_the_sandbox_with_exit_code_1() {
     let directory = tempfile::tempdir().unwrap();
@@ -243,7 +242,7 @@ fn config_prints_incomplete_settings_then_the_problems() {
     assert_eq!(code, 2);
     let shown: toml::Table = out.parse().unwrap();
     assert_eq!(shown["server"]["listen"].as_str(), Some("127.0.0.1:81"));
-    // What is wrong is not in force, so the default is shown.
+    // A wrong value is not used, so the default is shown.
     assert_eq!(shown["server"]["request_timeout"].as_str(), Some("30s"));
     assert!(out.contains("********") && !(out + &err).contains("very-secret-1"));
     assert!(
@@ -292,11 +291,11 @@ async fn health_asks_a_gateway_or_a_sandbox_at_the_address_given() {
         Gateway::start().await,
         SandboxHost::start(SandboxConfig::default()).await,
     );
-    let nobody = crate::support::free_address();
+    let unused_address = crate::support::free_address();
     for (address, expected) in [
         (gateway.address.to_string(), 0),
         (format!("localhost:{}", wechat.address.port()), 0),
-        (nobody.to_string(), 1),
+        (unused_address.to_string(), 1),
         ("localhost".to_owned(), 2),
         ("http://localhost:80".to_owned(), 2),
         ("someone@localhost:80".to_owned(), 2),

@@ -1,4 +1,4 @@
-//! Whom a rate limit counts: the client, however many proxies it comes through and whatever it says.
+//! Rate limits count by client, however many proxies are between and whatever the client claims.
 
 use crate::support::{Answer, Gateway, GatewayBuilder};
 
@@ -33,7 +33,7 @@ async fn let_through(gateway: &Gateway, forwarded: impl Fn(usize) -> Vec<String>
     answers.iter().filter(|answer| answer.status == 200).count()
 }
 
-/// Asserts that such requests count as one client's, however long the machine takes for them.
+/// Asserts that such requests count as one client's, also on a slow machine.
 async fn assert_one_client(gateway: &Gateway, forwarded: impl Fn(usize) -> Vec<String>) {
     let start = tokio::time::Instant::now();
     let passed = let_through(gateway, forwarded).await;

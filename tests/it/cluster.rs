@@ -30,7 +30,7 @@ async fn two_gateways_share_one_token_and_one_ticket() {
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 1);
 
-    // What redis-cli shows: the bare values, with their remaining life.
+    // Redis holds the bare values, each with a TTL.
     let app_id = wechat.account().app_id;
     let mut connection = redis.connection().await;
     let ticket_key = format!("weChat_client_credential:jsapi_ticket:{app_id}");
@@ -114,7 +114,7 @@ async fn untrustworthy_shared_credential_is_not_used() {
         let mut connection = redis.connection().await;
         for key in ["access_token", "jsapi_ticket"] {
             let value = spoil.trim_start_matches("SET key ").trim_matches('\'');
-            // Without a TTL, whatever it is.
+            // Any value without a TTL.
             let _: () = connection
                 .set(format!("weChat_client_credential:{key}:{app_id}"), value)
                 .await

@@ -1,4 +1,4 @@
-//! Every row of the code table, provoked; and the one envelope on every answer.
+//! Every row of the code table is provoked, and every answer has the envelope.
 
 use serde_json::json;
 use wxgate::sandbox::{Api, End, Fault};
@@ -43,7 +43,7 @@ async fn caller_mistakes_are_answered_with_clear_messages() {
             "URL_INVALID",
             "encoded 3 times, which is too often",
         ),
-        ("?url=https://a.cn&appId=nobody", 404, 1004, "ACCOUNT_UNKNOWN", "appId"),
+        ("?url=https://a.cn&appId=unknown", 404, 1004, "ACCOUNT_UNKNOWN", "appId"),
     ] {
         let answer = gateway.get(&format!("/wechat/jsSDK{query}")).await;
         assert_failure(&answer, status, code, error);
@@ -86,7 +86,7 @@ async fn upload_bodies_are_checked_in_the_tables_order() {
     }
     assert_failure(&gateway.upload(&"x".repeat(513)).await, 400, 1001, "PARAM_INVALID");
     assert_failure(
-        &gateway.send(post(r#"{"mediaId":"a","appId":"nobody"}"#)).await,
+        &gateway.send(post(r#"{"mediaId":"a","appId":"unknown"}"#)).await,
         404,
         1004,
         "ACCOUNT_UNKNOWN",
@@ -293,7 +293,7 @@ async fn each_failure_of_wechats_media_call_has_its_code() {
             .filter(|e| !e.as_ref().unwrap().file_name().to_string_lossy().starts_with(".wxgate"))
             .count(),
         1,
-        "and none left anything behind"
+        "no failure leaves anything behind"
     );
 }
 
@@ -308,10 +308,10 @@ async fn oversized_pictures_are_refused() {
 
 #[tokio::test]
 async fn image_store_failures_have_their_own_code() {
-    let nobody = crate::support::free_address();
+    let unused_address = crate::support::free_address();
     let gateway = Gateway::builder()
         .set("image_store.backend", "http")
-        .set("image_store.http.url", format!("http://{nobody}/upload"))
+        .set("image_store.http.url", format!("http://{unused_address}/upload"))
         .set("image_store.http.attempts", 1)
         .start()
         .await;
@@ -345,7 +345,7 @@ async fn missing_credential_is_answered_with_retry_after() {
     }
     assert!(
         wechat.sandbox.calls(Api::StableToken) <= 2,
-        "an operator's error is not hammered at"
+        "an error that only an operator can fix is not retried soon"
     );
     assert_eq!(gateway.get("/readyz").await.status, 503);
     assert_eq!(gateway.get("/healthz").await.status, 200);

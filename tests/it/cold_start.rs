@@ -8,7 +8,7 @@ use crate::support::{
     Caller, Gateway, GatewayProcess, HELD, RedisServer, SandboxHost, free_address, ticket_key, token_key, until,
 };
 
-/// A page's request, sent, and its answer still to come.
+/// Sends a page's request; the answer is read later.
 async fn asks(gateway: &Caller) -> TcpStream {
     let request = "GET /wechat/jsSDK?url=https://a.cn/p HTTP/1.1\r\nHost: a.cn\r\nConnection: close\r\n\r\n";
     let mut wire = TcpStream::connect(gateway.address).await.unwrap();
@@ -77,11 +77,11 @@ async fn renewal_finishes_after_all_callers_hang_up() {
 
 #[tokio::test]
 async fn stable_token_is_fetched_without_redis_at_a_cold_start() {
-    let nobody = free_address();
+    let unused_address = free_address();
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = || {
         let builder = Gateway::builder().wechat(&wechat).set("credentials.backend", "redis");
-        builder.set("redis.url", format!("redis://{nobody}/0")).start()
+        builder.set("redis.url", format!("redis://{unused_address}/0")).start()
     };
     let (one, two) = tokio::join!(gateway(), gateway());
     for gateway in [&one, &two] {
@@ -89,16 +89,23 @@ async fn stable_token_is_fetched_without_redis_at_a_cold_start() {
         assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
         gateway.until_it_says("degraded").await;
     }
-    assert_eq!(wechat.sandbox.calls(Api::StableToken), 2, "one each, and both the same");
+    assert_eq!(
+        wechat.sandbox.calls(Api::StableToken),
+        2,
+        "one call each, which give the same token"
+    );
 }
 
 #[tokio::test]
 async fn classic_token_is_not_fetched_without_redis_at_a_cold_start() {
-    let nobody = free_address();
+    let unused_address = free_address();
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder().wechat(&wechat).classic();
     let builder = builder.set("credentials.backend", "redis");
-    let gateway = builder.set("redis.url", format!("redis://{nobody}/0")).start().await;
+    let gateway = builder
+        .set("redis.url", format!("redis://{unused_address}/0"))
+        .start()
+        .await;
     gateway.assert_no_credential().await;
     let upload = gateway.upload_new_photo().await;
     assert_eq!(upload.code(), (503, 4001), "{upload:?}");
@@ -106,8 +113,8 @@ async fn classic_token_is_not_fetched_without_redis_at_a_cold_start() {
     gateway.until_it_says("unready").await;
     assert_eq!(wechat.sandbox.calls(Api::Token), 0);
 
-    // Redis comes up at last, and nothing more is needed.
-    let redis = RedisServer::start_at(nobody, &[]).await;
+    // Once Redis is up, nothing more is needed.
+    let redis = RedisServer::start_at(unused_address, &[]).await;
     gateway.until_it_says("ready").await;
     gateway.assert_signs().await;
     assert_eq!(wechat.sandbox.calls(Api::Token), 1);

@@ -1,4 +1,4 @@
-//! The operator's page, over a running gateway.
+//! The console of a running gateway.
 
 use wxgate::sandbox::{Fault, SandboxConfig, TokenKind};
 
@@ -78,23 +78,23 @@ async fn foreign_invalidation_is_highlighted_on_the_console() {
         gateway.wechat.kill_token();
         let media_id = gateway.wechat.takes_photo(&photo("portrait.jpg"));
         assert_eq!(gateway.upload(&media_id).await.code(), (200, 0));
-        until("the journal tells of it", || async {
+        until("the console shows it", || async {
             text(&page(&gateway, "en").await).contains("Another system invalidates your token")
         })
         .await;
         let english = page(&gateway, "en").await;
-        let told = [
+        let expected = [
             "Serving, but something needs a look",
             "reset the AppSecret",
             "rejected by WeChat",
             store,
         ];
-        for told in told {
-            assert!(text(&english).contains(told), "{told}: {}", text(&english));
+        for expected in expected {
+            assert!(text(&english).contains(expected), "{expected}: {}", text(&english));
         }
         assert!(text(&page(&gateway, "zh").await).contains("token 被别的系统作废"));
 
-        // Fingerprints, and nothing that could be used.
+        // Fingerprints only, no token or ticket.
         let sandbox = &gateway.wechat.sandbox;
         let token = sandbox.current_token(&app_id, TokenKind::Stable).unwrap();
         let ticket = sandbox.current_ticket(&app_id).unwrap();
@@ -156,7 +156,7 @@ async fn signatures_and_uploads_are_counted() {
     gateway.upload(&media_id).await;
     gateway.upload("no-such-photo").await;
     let page = page(&gateway, "en").await;
-    // Not even the probes that were told "unready" are errors.
+    // A probe that got 503 "unready" is not counted as an error.
     assert!(text(&page).contains("Server errors per minute over the last hour: 0 at most, 0 in all"));
     assert!(text(&page).contains("Signatures per minute over the last hour: 3 at most, 3 in all"));
     assert!(
@@ -167,20 +167,20 @@ async fn signatures_and_uploads_are_counted() {
 }
 
 #[tokio::test]
-async fn console_says_that_there_is_no_redis() {
+async fn console_reports_that_redis_is_down() {
     let redis = RedisServer::start().await;
     let builder = Gateway::builder().set("credentials.backend", "redis");
     let gateway = builder.set("redis.url", redis.url()).start().await;
     gateway.until_ready().await;
     drop(redis);
-    until("the page tells of it", || async {
+    until("the page shows it", || async {
         let page = page(&gateway, "en").await;
         text(&page).contains("Redis is down") && text(&page).contains("The journal is in Redis")
     })
     .await;
 }
 
-/// The section on replicas, in English.
+/// The English section on replicas.
 async fn replicas(caller: &Caller) -> String {
     let page = caller.internal_get("/console?lang=en").await;
     let section = text(&page).split("id=\"replicas\"").nth(1).unwrap();
@@ -218,7 +218,7 @@ async fn console_shows_every_replica_that_lives() {
     };
     assert_eq!(marks().await, 3);
 
-    // A clean end removes the mark at once, a crash leaves it to expire.
+    // A clean exit removes the replica's key at once; after a crash it expires.
     two.signal("TERM");
     assert!(two.ended().await.success());
     assert_eq!(marks().await, 2);

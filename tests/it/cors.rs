@@ -1,4 +1,4 @@
-//! Pages of other origins, and what a browser is told about ours.
+//! CORS for pages of other origins, and the security headers of our own.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ async fn allowed_origins_may_call_both_routes() {
                 "{answer:?}"
             );
         }
-        // A page shows itself by its own header; cookies are none of ours.
+        // Pages authenticate with a header of their own; cookies are not allowed.
         assert_eq!(answer.header("access-control-allow-credentials"), "");
         assert!(answer.header("vary").contains("origin"), "{answer:?}");
         assert_eq!(answer.header("access-control-max-age"), "3600");
@@ -133,7 +133,7 @@ async fn other_origins_are_refused() {
         assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
         assert!(answer.header("vary").contains("origin"), "{answer:?}");
     }
-    // Without the setting nothing is said at all.
+    // Without the setting there are no CORS headers.
     let gateway = Gateway::start().await;
     let answer = gateway.send(gateway.request("GET", SIGN).header("origin", PAGE)).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, ""));
@@ -161,7 +161,7 @@ async fn security_headers_are_set() {
         let answer = gateway.get(path).await;
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
     }
-    // JSON in the envelope is nothing to look at or to go on from.
+    // JSON is not rendered, so it may load nothing.
     for (path, policy) in [
         ("/docs/", "script-src 'self';"),
         ("/docs/swagger-ui.css", "script-src 'self';"),

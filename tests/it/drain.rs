@@ -77,13 +77,13 @@ async fn second_sigterm_ends_the_drain_at_once() {
     let builder = Gateway::builder().set("server.shutdown_delay", "60s");
     let mut process = GatewayProcess::start(&builder, &wechat).await;
     process.signal("TERM");
-    until("it was told to stop", || async {
+    until("it has begun to stop", || async {
         process.logged("shutdown requested").len() == 1
     })
     .await;
     process.signal("TERM");
     assert_eq!(process.ended().await.code(), Some(1));
-    // The log's queue is written even then.
+    // Queued log lines are written even then.
     until("the reason is logged", || async {
         process.logged("second signal").len() == 1
     })
@@ -103,14 +103,14 @@ async fn shutdown_delay_keeps_serving_while_not_ready() {
     assert_eq!(process.internal_get("/readyz").await.status, 503);
     let signed = process.sign("https://h5.example.com/").await;
     assert_eq!(signed.code(), (200, 0));
-    // A proxy that keeps connections sends the next request elsewhere.
+    // The answer closes the connection, so a proxy sends its next request elsewhere.
     assert_eq!(signed.header("connection"), "close");
     assert!(process.logged("draining").is_empty());
     assert!(process.ended().await.success());
     until("the end is logged", || async { process.logged("drained").len() == 1 }).await;
 }
 
-/// An upload that WeChat never ends, and its caller, are waited for together: `shutdown_grace`, once.
+/// A hanging upload and its caller are waited for at the same time, for one `shutdown_grace`.
 #[tokio::test]
 async fn drain_ends_with_the_grace() {
     let grace = Duration::from_secs(5);

@@ -26,7 +26,7 @@ fn arguments(signature: &str) -> Vec<&str> {
     ]
 }
 
-/// Runs it with a ticket of the test's own, so that nothing is asked for.
+/// Runs it with a ticket given, so that nothing is fetched.
 async fn explain(signature: &str, more: &[&str]) -> Ran {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let mut arguments = arguments(signature);
@@ -107,10 +107,10 @@ async fn unexplained_signature_exits_with_1_and_bad_input_with_2() {
         2
     );
     let signature = "0".repeat(40);
-    let nobody = Gateway::builder()
+    let without_account = Gateway::builder()
         .variable("WXGATE_APP_ID", "")
         .variable("WXGATE_APP_SECRET", "");
-    let ran = nobody.run(&wechat, &arguments(&signature)).await;
+    let ran = without_account.run(&wechat, &arguments(&signature)).await;
     assert!(ran.code == 2 && ran.err.contains("--ticket"), "{ran:?}");
     let mut unknown = arguments(&signature);
     unknown.extend(["--app-id", "wx-unknown"]);
@@ -202,7 +202,7 @@ fn text(answer: &Answer) -> &str {
     answer.body.as_str().unwrap()
 }
 
-/// What the form is filled with.
+/// The form's fields.
 fn filled<'a>(url: &'a str, signature: &'a str) -> [(&'static str, &'a str); 4] {
     [
         ("url", url),
@@ -262,7 +262,7 @@ async fn console_form_works_without_javascript() {
             assert!(!text(&answer).contains(ticket.expose()));
             assert!(
                 text(&answer).contains(&format!("value=\"{signature}\"")),
-                "what was typed stays"
+                "the form keeps its input"
             );
         }
     }

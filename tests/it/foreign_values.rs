@@ -10,7 +10,7 @@ use crate::support::{
     Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, lock_key, ticket_key, token_key, until,
 };
 
-/// Commands that leave a value as other programs write it, and what is said of it.
+/// Commands that write a value as other programs do, and how the gateway describes it.
 fn foreign_values(key: &str) -> Vec<(redis::Cmd, &'static str)> {
     let set = |value: &[u8]| {
         let mut command = redis::cmd("SET");
@@ -51,7 +51,7 @@ fn builder(redis: &RedisServer) -> GatewayBuilder {
         .set("credentials.adopt_interval", "100ms")
 }
 
-/// A stable account whose token or ticket is another program's: it goes on without sharing.
+/// A stable account whose token or ticket key holds another program's value works without sharing.
 async fn assert_stable_account_leaves_it_alone(kind: &str, key: fn(&AppId) -> String) {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
@@ -105,7 +105,7 @@ async fn foreign_token_closes_a_classic_account() {
     let app_id = wechat.account().app_id;
     let key = token_key(&app_id);
     for (command, what) in foreign_values(&key) {
-        // The lock, too: the gateway of the turn before may have been killed while it held it.
+        // The lock too: the previous turn's gateway may have ended while it held it.
         for key in [&key, &ticket_key(&app_id), &lock_key(&app_id)] {
             redis.command::<i64>(&format!("DEL {key}")).await;
         }
@@ -188,7 +188,7 @@ async fn assert_lock_ends(life: &str) {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let lock = lock_key(&wechat.account().app_id);
     redis
-        .command::<()>(format!("SET {lock} somebody {life}").trim_end())
+        .command::<()>(format!("SET {lock} another {life}").trim_end())
         .await;
     let began = Instant::now();
     let builder = builder(&redis)

@@ -1,4 +1,4 @@
-//! What must hold of the parsers that fuzzers look at, held near their seeds, so that no change waits for a fuzzer.
+//! Runs the fuzz targets' properties on their seeds and small changes of them, without a fuzzer.
 
 use std::collections::BTreeSet;
 use std::path::Path;

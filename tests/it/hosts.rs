@@ -1,4 +1,4 @@
-//! `Host`, which names what was meant, and methods that nobody needs.
+//! The `Host` header, and methods that are refused.
 
 use std::net::SocketAddr;
 
@@ -31,7 +31,7 @@ async fn missing_or_repeated_host_is_refused() {
         }
     }
     for address in [gateway.address, gateway.internal] {
-        // An empty one is one, and HTTP/1.0 needs none.
+        // An empty `Host` counts, and HTTP/1.0 needs none.
         assert_eq!(status(address, "GET /healthz HTTP/1.1\r\nhost:\r\n").await, 200);
         assert_eq!(status(address, "GET /healthz HTTP/1.0\r\n").await, 200);
         let two = "GET /healthz HTTP/1.0\r\nhost: a\r\nhost: b\r\n";
@@ -99,11 +99,11 @@ async fn console_answers_only_to_allowed_hosts() {
         for path in ["/console", "/console/explain", "/console/console.js", "/gate/console"] {
             assert_eq!(asked(host, path).await, 403, "{host}{path}");
         }
-        // Programs that ask for the token, Prometheus and probes come by any name.
+        // Clients of the token, Prometheus and probes may use any name.
         assert_eq!(asked(host, "/metrics").await, 200, "{host}");
     }
     assert_eq!(status(gateway.internal, "GET /console HTTP/1.0\r\n").await, 403);
-    // Without the setting, any name will do.
+    // Without the setting, any name is accepted.
     let gateway = Gateway::start().await;
     let head = "GET /console HTTP/1.1\r\nhost: wxgate.corp\r\n";
     assert_eq!(status(gateway.internal, head).await, 200);
@@ -134,5 +134,5 @@ async fn explain_refuses_more_than_a_few_at_once() {
         refused.body.as_str().unwrap().contains("Too many signatures"),
         "{refused:?}"
     );
-    assert_eq!(explain().await.status, 200, "afterwards there is room again");
+    assert_eq!(explain().await.status, 200, "afterwards requests are accepted again");
 }

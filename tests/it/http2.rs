@@ -11,7 +11,7 @@ async fn http2_preface_is_refused_on_both_listeners() {
     for address in [gateway.address, gateway.internal] {
         let mut client = Raw::connect(address).await;
         client.send(PREFACE).await;
-        // hyper says nothing to HTTP/2, or refuses in HTTP/1.1's words; either way it hangs up.
+        // hyper answers nothing or an HTTP/1.1 refusal, and closes the connection.
         let said = client.everything_within(SOON).await.expect("it hangs up");
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 400 "), "{said}");
     }

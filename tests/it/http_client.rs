@@ -1,4 +1,4 @@
-//! The way out: through a forward proxy or beside it, and which certificates are trusted.
+//! Outgoing connections: through a forward proxy or around it, and which certificates are trusted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl TlsWeChat {
         Self { tls, wechat, front }
     }
 
-    /// A proxy that reaches it under a name that nobody else knows.
+    /// A proxy; only it can resolve the name of this WeChat.
     async fn proxy(&self) -> ForwardProxy {
         ForwardProxy::start(&[("api.weixin.test:443", self.front.address)]).await
     }
@@ -36,7 +36,7 @@ impl TlsWeChat {
     }
 }
 
-/// A busy machine may keep the sandbox waiting for longer than WeChat ever is.
+/// On a busy machine the sandbox may take longer to answer than WeChat does.
 fn patient() -> GatewayBuilder {
     Gateway::builder()
         .set("wechat.connect_timeout", "10s")
@@ -141,7 +141,7 @@ async fn wrong_proxy_password_is_reported_and_not_shown() {
     let proxy = weixin.proxy().await;
     for (base, cause) in [
         ("https://api.weixin.test", "no connection to WeChat"),
-        // Without a tunnel the proxy's answer is an answer like any other.
+        // Without a tunnel the proxy's answer looks like WeChat's.
         ("http://api.weixin.test", "407 Proxy Authentication Required"),
     ] {
         let builder = weixin
@@ -150,12 +150,15 @@ async fn wrong_proxy_password_is_reported_and_not_shown() {
             .set("http_client.proxy", proxy.url_with("hunter2-hunter2"));
         let check = builder.run(&weixin.wechat, &["check"]).await;
         assert_eq!(check.code, 1, "{check:?}");
-        let told = check
+        let output = check
             .out
             .lines()
             .find(|line| line.starts_with("FAILED   wechat"))
             .unwrap();
-        assert!(told.contains(cause) && told.to_lowercase().contains("proxy"), "{told}");
+        assert!(
+            output.contains(cause) && output.to_lowercase().contains("proxy"),
+            "{output}"
+        );
         assert!(!format!("{check:?}").contains("hunter2"), "{check:?}");
     }
     assert!(proxy.refused() > 0);
@@ -224,17 +227,17 @@ async fn proxy_of_the_environment_that_can_not_be_used_is_refused() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     for (name, url) in [
         ("HTTP_PROXY", "http://u:hunter2 x@h:1:::"),
-        // As GNOME writes it, and a typing mistake. The client itself would connect directly.
+        // A scheme that GNOME writes, and a typo. With either, the HTTP client itself would connect directly.
         ("ALL_PROXY", "socks://u:hunter2@127.0.0.1:1080"),
         ("HTTPS_PROXY", "htpp://u:hunter2@127.0.0.1:3128"),
     ] {
         let builder = patient().variable(name, url).set("http_client.proxy", "");
         for command in ["serve", "check"] {
             let ran = builder.run(&wechat, &[command]).await;
-            let told = format!("{}{}", ran.out, ran.err);
+            let output = format!("{}{}", ran.out, ran.err);
             let problem = format!("{name} in the environment");
-            assert!(ran.code != 0 && told.contains(&problem), "{told}");
-            assert!(!told.contains("hunter2"), "{told}");
+            assert!(ran.code != 0 && output.contains(&problem), "{output}");
+            assert!(!output.contains("hunter2"), "{output}");
         }
     }
 }
@@ -270,7 +273,7 @@ async fn s3_is_reached_through_the_proxy_and_by_the_authority() {
     assert!(proxy.asked().iter().all(|asked| asked == "CONNECT s3.test:443"));
 }
 
-/// The line of `wxgate check` about a WeChat that it can't reach.
+/// The line of `wxgate check` that reports WeChat as failed.
 fn failed_wechat_line(check: &Ran) -> &str {
     assert_eq!(check.code, 1, "{check:?}");
     check
@@ -295,8 +298,8 @@ async fn certificate_that_is_not_accepted_is_explained() {
         let builder = if trusted { weixin.trusted() } else { patient() };
         let builder = builder.set("wechat.api_base_url", weixin.front.url());
         let check = builder.run(&weixin.wechat, &["check"]).await;
-        let told = failed_wechat_line(&check);
-        assert!(told.contains(words), "{words} is not in {told}");
+        let output = failed_wechat_line(&check);
+        assert!(output.contains(words), "{words} is not in {output}");
     }
 }
 
@@ -333,7 +336,7 @@ async fn authorities_that_can_not_be_read_are_refused_by_every_command() {
     }
 }
 
-/// A listener whose queue is full: who connects hears nothing.
+/// A listener whose queue is full: connection attempts get no answer.
 async fn silent(ip: [u8; 4], port: u16) -> (tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((ip, port))).unwrap();

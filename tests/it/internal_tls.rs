@@ -106,8 +106,8 @@ async fn changed_certificate_is_taken_over_and_half_a_pair_is_not() {
 
     let [certificate, key] = next.issue("internal", "IP:127.0.0.1");
     files.replace("certificate", certificate);
-    let told = || gateway.logged("is not the key of the first certificate");
-    until("the missing half is told", || async { told().len() == 1 }).await;
+    let logged = || gateway.logged("is not the key of the first certificate");
+    until("the missing half is logged", || async { logged().len() == 1 }).await;
     metrics(&client(&tls), gateway.internal).await.unwrap();
 
     files.replace("key", key);
@@ -116,7 +116,7 @@ async fn changed_certificate_is_taken_over_and_half_a_pair_is_not() {
     })
     .await;
     assert!(metrics(&client(&tls), gateway.internal).await.is_err());
-    assert_eq!(told().len(), 1);
+    assert_eq!(logged().len(), 1);
     assert_eq!(gateway.logged("the certificate has changed").len(), 1);
 }
 
@@ -159,9 +159,9 @@ async fn bad_pair_is_refused_by_every_command_in_plain_words() {
     for command in ["config", "check", "serve"] {
         let ran = builder.run(&wechat, &[command]).await;
         assert_eq!(ran.code, 2, "{ran:?}");
-        let told =
+        let warned =
             ran.err.contains("internal.tls_key_file: ") && ran.err.contains("is not the key of the first certificate");
-        assert!(told, "{ran:?}");
+        assert!(warned, "{ran:?}");
     }
 }
 
@@ -176,15 +176,15 @@ async fn expired_certificate_is_warned_about_by_serve_and_check() {
     let check = builder.run(&wechat, &["check"]).await;
     assert!(check.code == 0 && check.out.contains(WARNING), "{check:?}");
 
-    // What lasts for two days alone is renewed later.
+    // A certificate that is valid for two days only is renewed later.
     for (issued, warnings) in [(Issued::Good, 0), (Issued::Expiring, 1)] {
         let files = Files::copied(&Tls::new().issue_for_loopback(issued));
         let check = files.settings(Gateway::builder()).run(&wechat, &["check"]).await;
-        let told = check
+        let printed = check
             .out
             .matches("tls_certificate_file: the certificate expires at")
             .count();
-        assert!(check.code == 0 && told == warnings, "{check:?}");
+        assert!(check.code == 0 && printed == warnings, "{check:?}");
     }
 }
 

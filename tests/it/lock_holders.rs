@@ -1,5 +1,4 @@
-//! C8: what becomes of the cluster when the replica that holds the lock dies or freezes, and of what
-//! that replica still does when it wakes up.
+//! C8: the cluster when the replica that holds the lock dies or freezes, and what that replica does when it wakes up.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::support::{
     Gateway, GatewayBuilder, GatewayProcess, HELD, Proxy, RedisServer, SandboxHost, always, lock_key, token_key, until,
 };
 
-/// A replaced classic token dies at once, so that a gateway that goes on using it is found out.
+/// A replaced classic token dies at once, so that a gateway that goes on using it fails.
 async fn wechat() -> (std::sync::Arc<SandboxHost>, AppId) {
     let wechat = SandboxHost::start(SandboxConfig {
         token_overlap: Some(Duration::ZERO),
@@ -61,7 +60,7 @@ async fn lock_of_a_killed_holder_is_taken_over() {
     );
     assert!(
         waited < Duration::from_secs(5),
-        "and not for longer than it lasted: {waited:?}"
+        "it waited longer than the lock lasted: {waited:?}"
     );
     assert_eq!(wechat.sandbox.calls(Api::Token), 2);
     assert_eq!(redis.value(&token_key(&app_id)).await, Some(current(&wechat, &app_id)));
@@ -81,9 +80,9 @@ async fn frozen_holder_adopts_the_newer_token_and_releases_no_foreign_lock() {
     let other = GatewayProcess::start(&short_lock(&redis), &wechat).await;
     other.assert_signs().await;
     let newer = current(&wechat, &app_id);
-    somebody_takes_the_lock(&redis, &app_id).await;
+    another_replica_takes_the_lock(&redis, &app_id).await;
 
-    // WeChat's answer, a token that is dead by now, waits for the frozen one when it wakes up.
+    // The frozen one wakes up and reads WeChat's answer, a token that is dead by now.
     wechat.sandbox.remove_fault(held);
     frozen.signal("CONT");
     frozen.until_it_says("ready").await;
@@ -91,11 +90,11 @@ async fn frozen_holder_adopts_the_newer_token_and_releases_no_foreign_lock() {
     assert_eq!(frozen.upload_new_photo().await.code(), (200, 0));
     assert_eq!(other.upload_new_photo().await.code(), (200, 0));
     assert_eq!(redis.value(&token_key(&app_id)).await, Some(newer));
-    assert_eq!(redis.value(&lock_key(&app_id)).await.as_deref(), Some("somebody"));
+    assert_eq!(redis.value(&lock_key(&app_id)).await.as_deref(), Some("another"));
 
-    // Its own call's outcome does not matter any more.
+    // The frozen one's own call has no effect any more.
     redis.command::<i64>(&format!("DEL {}", lock_key(&app_id))).await;
-    always("nobody asks again", Duration::from_millis(1500), || async {
+    always("no token is asked for again", Duration::from_millis(1500), || async {
         wechat.sandbox.calls(Api::Token) == 2
     })
     .await;
@@ -120,15 +119,15 @@ async fn late_publication_does_not_overwrite_a_newer_token() {
         wechat.sandbox.calls(Api::Token) == 1
     })
     .await;
-    // It gets its answer, but what it writes to Redis is under way for longer than the lock lasts.
+    // It gets WeChat's answer, but its write to Redis is held for longer than the lock lasts.
     wire.hold_before("PX");
     wechat.sandbox.remove_fault(held);
     wire.until_it_holds().await;
     let other = short_lock(&redis).wechat(&wechat).start().await;
     other.assert_signs().await;
     let newer = current(&wechat, &app_id);
-    somebody_takes_the_lock(&redis, &app_id).await;
-    // Nobody is left who could put right what the first one does now.
+    another_replica_takes_the_lock(&redis, &app_id).await;
+    // No other gateway is left that could correct what the first one writes now.
     other.shut_down().await;
 
     wire.release();
@@ -138,7 +137,7 @@ async fn late_publication_does_not_overwrite_a_newer_token() {
     .await;
     assert_eq!(late.upload_new_photo().await.code(), (200, 0));
     assert_eq!(redis.value(&token_key(&app_id)).await, Some(newer));
-    assert_eq!(redis.value(&lock_key(&app_id)).await.as_deref(), Some("somebody"));
+    assert_eq!(redis.value(&lock_key(&app_id)).await.as_deref(), Some("another"));
     assert_eq!(wechat.sandbox.calls(Api::Token), 2);
 }
 
@@ -147,7 +146,7 @@ async fn holder_with_an_expired_lock_makes_no_call() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
     let wire = Proxy::start(redis.address).await;
-    // The day's count is the last thing that a holder asks Redis for before it calls WeChat.
+    // A holder's last command to Redis before it calls WeChat increments the day's count.
     wire.hold_before("wxgate:token_calls");
     let late = short_lock(&redis)
         .wechat(&wechat)
@@ -183,7 +182,7 @@ async fn token_replaced_by_a_killed_replica_is_not_reported_as_foreign() {
     until("the holder renews", || async { wechat.sandbox.calls(Api::Token) == 2 }).await;
     holder.kill();
 
-    // WeChat has replaced the token that the other one still holds, and nobody knows the new one.
+    // WeChat has replaced the token that the other one still holds, and the new one is lost.
     let upload = other.upload_new_photo().await;
     assert_eq!(upload.code(), (200, 0), "{upload:?}");
     assert_eq!(wechat.sandbox.calls(Api::Token), 3);
@@ -229,9 +228,9 @@ async fn holder_cut_off_by_the_grace_releases_its_lock() {
     assert_eq!(redis.value(&lock_key(&app_id)).await, None);
 }
 
-/// Another replica, as it were.
-async fn somebody_takes_the_lock(redis: &RedisServer, app_id: &AppId) {
-    let command = format!("SET {} somebody NX PX 60000", lock_key(app_id));
+/// Stands in for another replica.
+async fn another_replica_takes_the_lock(redis: &RedisServer, app_id: &AppId) {
+    let command = format!("SET {} another NX PX 60000", lock_key(app_id));
     until("the lock is free", || async {
         redis.command::<Option<String>>(&command).await.is_some()
     })

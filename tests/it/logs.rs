@@ -111,7 +111,7 @@ async fn text_access_log_has_the_same_fields() {
     let failure = async {
         loop {
             let line = lines.next_line().await.unwrap().unwrap();
-            // Successes are for the level debug.
+            // Successes are logged at debug only.
             assert!(!line.contains("a-success"), "{line}");
             if line.contains("a-failure") {
                 return line;
@@ -129,7 +129,7 @@ async fn text_access_log_has_the_same_fields() {
     ] {
         assert!(line.contains(part), "{part} is not in {line}");
     }
-    assert!(!line.contains('\u{1b}'), "colours are for terminals: {line}");
+    assert!(!line.contains('\u{1b}'), "no colours outside a terminal: {line}");
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ impl Unread {
         futures_util::future::join_all(clients).await;
     }
 
-    /// What ends the drain: the exit code.
+    /// Sends SIGTERM and waits for the end; the exit code.
     async fn terminate(&mut self) -> Option<i32> {
         let id = self.process.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &id]).status();

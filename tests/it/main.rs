@@ -1,10 +1,9 @@
-//! wxgate as its users meet it: over sockets, against the sandbox WeChat and a real redis-server.
-//! One binary, a file per story.
+//! wxgate tested from outside: over sockets, against the sandbox WeChat and a real redis-server. One binary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(
     clippy::disallowed_methods,
-    reason = "what the tests call with is no part of the gateway"
+    reason = "the tests' clients are not part of the gateway"
 )]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What uploads cost in memory, read from the system, of the real binary (M2).
+//! How much memory uploads take in the real binary, as the system reports it (M2).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Few open files, and many connections: what the gateway itself has to open is still to be had.
+//! Many connections and a low limit on open files: the gateway can still open what it needs itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ struct Story {
     gateway: GatewayProcess,
     wechat: Arc<SandboxHost>,
     _redis: RedisServer,
-    /// Was there before the flood.
+    /// Connected before the flood.
     page: Raw,
 }
 
@@ -68,17 +68,17 @@ impl Story {
             .count()
     }
 
-    async fn assert_told_once(&self) {
+    async fn assert_logged_once(&self) {
         let full = "connection limit reached";
         until("it is logged", || async { !self.gateway.logged(full).is_empty() }).await;
-        let told = self.gateway.logged(full);
-        assert_eq!(told.len(), 1, "{told:?}");
+        let logged = self.gateway.logged(full);
+        assert_eq!(logged.len(), 1, "{logged:?}");
         for bad in ["can't be accepted", "Too many open files", "os error 24"] {
             assert_eq!(self.gateway.logged(bad), [""; 0]);
         }
     }
 
-    /// When the flood has gone, everybody is served again.
+    /// Ends the flood; then new clients are served again.
     async fn end(&self, flood: Vec<Raw>) {
         drop(flood);
         for address in [self.gateway.address, self.gateway.internal] {
@@ -109,19 +109,19 @@ async fn slow_readers_of_a_picture_leave_files_for_uploads() {
     let path = stored.body["data"].as_str().unwrap_or_else(|| panic!("{stored:?}"));
     let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
     let readers = connect(story.gateway.address, 125, &request).await;
-    until("the readers hold what they can", || async {
+    until("the readers hold all files that they can", || async {
         story.open_files() > FILES / 2
     })
     .await;
     story.assert_page_is_served().await;
-    story.assert_told_once().await;
+    story.assert_logged_once().await;
     story.end(readers).await;
 }
 
 #[tokio::test]
 async fn idle_connections_on_both_listeners_leave_files_for_uploads() {
     let mut story = Story::begin().await;
-    // Half of a head is as idle as nothing at all.
+    // A connection that has sent half of a head counts as idle too.
     let mut idle = connect(story.gateway.address, 150, "GET /").await;
     idle.extend(connect(story.gateway.internal, 100, "").await);
     until("the flood has filled the places", || async {
@@ -129,7 +129,7 @@ async fn idle_connections_on_both_listeners_leave_files_for_uploads() {
     })
     .await;
     story.assert_page_is_served().await;
-    story.assert_told_once().await;
+    story.assert_logged_once().await;
     let mut late = Raw::connect(story.gateway.internal).await;
     late.send(HEALTH).await;
     assert!(late.is_silent_for(SOON / 10).await, "it waits for a place");

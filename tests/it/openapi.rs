@@ -1,4 +1,4 @@
-//! The document is complete, and it is what the gateway serves.
+//! The OpenAPI document is complete, and the gateway serves it.
 
 use std::time::Duration;
 
@@ -74,9 +74,8 @@ async fn openapi_document_is_served_unless_turned_off() {
     }
 }
 
-/// Requests that the document allows, and others that it forbids, made up by schemathesis: each
-/// answer has a status and a shape that the document names, none is a 5xx, and what the document
-/// calls wrong is refused.
+/// schemathesis generates requests that the document allows and others that it forbids: each answer has a documented
+/// status and shape, none is a 5xx, and forbidden requests are refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn responses_match_the_openapi_document() {
     let gateway = Gateway::start().await;
@@ -89,11 +88,16 @@ async fn responses_match_the_openapi_document() {
     schemathesis
         .args(["-m", "schemathesis.cli", "run", &gateway.url("/openapi.json")])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "50"])
-        // The same requests each time: a failure is this change's, not the day's.
+        // A fixed seed: a failure comes from a change, not from chance.
         .args(["--generation-deterministic"])
         .args(["--warnings", "off", "--no-color"])
         .current_dir(scratch.path())
         .env("NO_PROXY", "127.0.0.1");
-    let said = run(Duration::from_mins(2), "the document is not kept", &mut schemathesis).await;
+    let said = run(
+        Duration::from_mins(2),
+        "the gateway does not keep to the document",
+        &mut schemathesis,
+    )
+    .await;
     assert!(said.contains("5 selected / 5 total"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! What an operator does by hand with the operator key.
+//! An operator's renewals with the operator key.
 
 use serde_json::json;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
@@ -31,10 +31,10 @@ async fn operator_can_renew_by_hand() {
     );
 
     assert_eq!(gateway.operator_renews("access_token", "wrong").await.status, 401);
-    let nobody = gateway
-        .internal_request("POST", "/credentials/wxnobody/access_token/renew")
+    let unknown_account = gateway
+        .internal_request("POST", "/credentials/wxunknown/access_token/renew")
         .bearer_auth(key);
-    assert_eq!(gateway.send(nobody).await.status, 404);
+    assert_eq!(gateway.send(unknown_account).await.status, 404);
     let slip = gateway
         .internal_request("POST", "/credentials/x/accesstoken/renew")
         .bearer_auth(key);

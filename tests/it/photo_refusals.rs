@@ -1,10 +1,10 @@
-//! Files that are not photos: what the page and the operator are told, and that none is taken for an error of WeChat's.
+//! Files that are not photos: what the page gets, what is logged, and that none is taken for an error of WeChat's.
 
 use wxgate::sandbox::{Api, Fault, SandboxConfig, Upload};
 
 use crate::support::{Answer, Caller, Gateway, GatewayProcess, SandboxHost, always, until};
 
-/// A user's file, as `media/get` gives it out: its media id.
+/// A user's file that `media/get` answers; its media id.
 fn file(wechat: &SandboxHost, bytes: &[u8], content_type: &str) -> String {
     let upload = Upload::new(bytes.to_vec()).content_type(content_type);
     wechat.sandbox.upload_media(&wechat.account().app_id, upload).unwrap()

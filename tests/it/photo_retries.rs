@@ -1,4 +1,4 @@
-//! `media/get` that fails in passing is called once more, and what then still fails says when to ask again.
+//! A transient failure of `media/get` is retried once; if it fails again, the answer has `Retry-After`.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use wxgate::sandbox::{Api, End, Fault, Rule};
 
 use crate::support::{Answer, Gateway, photo};
 
-/// A warm gateway that gives up on a silent WeChat soon.
+/// A warm gateway with a short time-out for WeChat.
 async fn gateway() -> Gateway {
     let gateway = Gateway::builder().set("wechat.timeout", "700ms").start().await;
     gateway.until_ready().await;
@@ -24,7 +24,7 @@ async fn upload_during(gateway: &Gateway, rule: Rule) -> (Answer, u64) {
     (answer, sandbox.calls(Api::MediaGet) - before)
 }
 
-/// Failures before the first byte of the photo, with what the page is told if they last.
+/// Failures before the first byte of the photo, with what the page gets if they last.
 fn passing() -> [(Rule, (u16, i64)); 9] {
     let plain_text = Fault::ContentType {
         value: Some("text/plain".to_owned()),
@@ -96,7 +96,7 @@ async fn lasting_failure_is_not_repeated_and_has_no_retry_after() {
     }
 }
 
-/// Each byte comes before the stall time-out, and the whole would take hours.
+/// Each byte comes before the stall time-out, but the whole would take hours.
 #[tokio::test]
 async fn media_timeout_covers_the_first_bytes_and_json() {
     let gateway = Gateway::builder()
@@ -122,6 +122,10 @@ async fn media_timeout_covers_the_first_bytes_and_json() {
             started.elapsed()
         );
         assert!(gateway.metric("wxgate_uploads_in_flight").await.abs() < 0.1);
-        assert_eq!(gateway.upload_new_photo().await.code(), (200, 0), "its place is free");
+        assert_eq!(
+            gateway.upload_new_photo().await.code(),
+            (200, 0),
+            "the place for an upload is free"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Photos on their way from WeChat into the store: real ones byte for byte, hostile answers not at all.
+//! Photos from WeChat into the store: real ones arrive byte for byte, and hostile answers are not stored.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ async fn real_photos_arrive_byte_for_byte_and_are_served_as_what_they_are() {
     }
 }
 
-/// Headers say what they like: names, types and encodings from WeChat reach nothing.
+/// WeChat's headers are ignored: its file names, types and encodings reach neither the store nor the page.
 #[tokio::test]
 async fn picture_kind_is_read_from_bytes_and_not_from_headers() {
     let gateway = Gateway::start().await;
@@ -163,9 +163,9 @@ async fn incomplete_picture_leaves_nothing_behind() {
         .sandbox
         .upload_media(&app_id, Upload::new(&b""[..]).content_type("image/jpeg"));
     assert_eq!(gateway.upload(&nothing.unwrap()).await.code(), (502, 2003));
-    assert_eq!(stored(&gateway), Vec::<PathBuf>::new(), "nothing may stay behind");
+    assert_eq!(stored(&gateway), Vec::<PathBuf>::new(), "nothing may be left behind");
 
-    // A picture's mark in front makes it a picture; it is served as that and nothing else.
+    // A picture's magic number makes it a picture; it is served as that kind and no other.
     let polyglot = [&b"\xFF\xD8\xFF\xE0"[..], b"<script>alert(1)</script>"].concat();
     let answer = gateway.upload(&gateway.wechat.takes_photo(&polyglot)).await;
     let served = reqwest::get(gateway.url(answer.body["data"].as_str().unwrap()))

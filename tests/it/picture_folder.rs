@@ -88,7 +88,7 @@ async fn readyz_is_degraded_while_the_folder_is_gone_or_read_only() {
     let calls = gateway.wechat.sandbox.calls(wxgate::sandbox::Api::MediaGet) - calls;
     assert_eq!(calls, 1, "a folder that is gone is not tried again");
 
-    // A folder that nobody can write to, not even root.
+    // A folder that even root can't write to.
     symlink("/sys", &folder).unwrap();
     until("the folder is there, but read-only", || async {
         let detailed = component(&gateway.internal_get("/readyz").await);

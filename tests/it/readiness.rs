@@ -1,4 +1,4 @@
-//! What `/readyz` tells of each component, and what nothing ever tells: a secret (C14).
+//! What `/readyz` reports of each component, and that no answer or log contains a secret (C14).
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ async fn readyz_distinguishes_ready_degraded_and_unready() {
         .start()
         .await;
 
-    // WeChat refuses: there is nothing to serve with, and the reason is told.
+    // WeChat refuses, so the account has no credential; the reason is reported.
     gateway.assert_no_credential().await;
     let unready = gateway.get("/readyz").await;
     assert_eq!((unready.status, &unready.body["status"]), (503, &"unready".into()));
@@ -34,7 +34,7 @@ async fn readyz_distinguishes_ready_degraded_and_unready() {
     for name in ["access_token", "jsapi_ticket"] {
         assert_eq!(component(&unready, name)["status"], "down", "{unready:?}");
     }
-    // The public learns WeChat's code; its words are for the internal listener.
+    // The public listener shows WeChat's code only; its message is on the internal listener.
     assert_eq!(component(&unready, "access_token")["errcode"], 40125);
     assert_eq!(component(&unready, "access_token")["problem"], Value::Null);
     let detailed = gateway.internal_get("/readyz").await;
@@ -58,7 +58,7 @@ async fn readyz_distinguishes_ready_degraded_and_unready() {
     }
     assert_eq!(gateway.internal_get("/readyz").await.body["status"], "ready");
 
-    // Redis is down, and nobody has noticed it but the probe.
+    // Redis is down, and no request has used it; only the gateway's own probe has noticed.
     redis.kill();
     gateway.until_it_says("degraded").await;
     let degraded = gateway.get("/readyz").await;
@@ -93,7 +93,7 @@ async fn gateway_that_signs_without_a_token_is_degraded() {
     assert_eq!((degraded.status, &degraded.body["status"]), (200, &"degraded".into()));
     assert_eq!(component(&degraded, "access_token")["status"], "down");
     gateway.assert_signs().await;
-    // The metric does not go on announcing the end that the token would have had.
+    // The metric no longer has the dead token's expiry.
     let app_id = gateway.wechat.account().app_id;
     let series = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");
     let now = std::time::SystemTime::now()
@@ -117,10 +117,10 @@ fn credentials(wechat: &SandboxHost) -> Vec<String> {
         .collect()
 }
 
-/// Everything that can go wrong with a call that carries a secret; answers what callers were told.
+/// Everything that can go wrong with a call that carries a secret; returns the answers.
 async fn live_through_everything(gateway: &Caller, secrets: &mut BTreeSet<String>) -> Vec<String> {
     let wechat = &gateway.wechat;
-    let mut told = Vec::new();
+    let mut answers = Vec::new();
     let elsewhere = Fault::Redirect {
         location: "http://127.0.0.1:1/elsewhere".to_owned(),
         status: 302,
@@ -138,16 +138,16 @@ async fn live_through_everything(gateway: &Caller, secrets: &mut BTreeSet<String
         for api in [Api::MediaGet, Api::GetTicket] {
             wechat.sandbox.inject(fault.clone().on(api).once());
         }
-        told.push(format!("{:?}", gateway.upload_new_photo().await));
-        told.push(format!("{:?}", gateway.get("/readyz").await));
+        answers.push(format!("{:?}", gateway.upload_new_photo().await));
+        answers.push(format!("{:?}", gateway.get("/readyz").await));
     }
-    // A token that dies young again and again would be fought for ever more slowly.
+    // Only two: the waits grow if tokens keep dying soon after they were issued.
     for fault in &faults[..2] {
         wechat.kill_token();
         for api in [Api::Token, Api::StableToken] {
             wechat.sandbox.inject(fault.clone().on(api).once());
         }
-        told.push(format!("{:?}", gateway.upload_new_photo().await));
+        answers.push(format!("{:?}", gateway.upload_new_photo().await));
         until("uploads succeed again", || async {
             gateway.upload_new_photo().await.code() == (200, 0)
         })
@@ -155,7 +155,7 @@ async fn live_through_everything(gateway: &Caller, secrets: &mut BTreeSet<String
         wechat.sandbox.clear_faults();
         secrets.extend(credentials(wechat));
     }
-    told
+    answers
 }
 
 #[tokio::test]
@@ -179,11 +179,11 @@ async fn secrets_never_appear_in_answers_and_logs() {
         .set("credentials.lock_key", "classic_lock:{app_id}");
     let classic = GatewayProcess::start(&classic, &wechat).await;
     let mut secrets = BTreeSet::from([PASSWORD.to_owned(), wechat.account().secret.expose().to_owned()]);
-    let mut told = Vec::new();
+    let mut seen = Vec::new();
     for process in [&stable, &classic] {
         process.until_ready().await;
         secrets.extend(credentials(&wechat));
-        told.extend(live_through_everything(process, &mut secrets).await);
+        seen.extend(live_through_everything(process, &mut secrets).await);
     }
     let url = format!("redis://:{PASSWORD}@{}/0", redis.address);
     let mut connection = crate::support::connection(&url, None).await;
@@ -197,21 +197,21 @@ async fn secrets_never_appear_in_answers_and_logs() {
     redis.kill();
     for process in [&stable, &classic] {
         process.until_it_says("degraded").await;
-        told.push(process.get("/readyz").await.body.to_string());
-        told.push(process.internal_get("/metrics").await.body.to_string());
-        told.extend(process.log());
+        seen.push(process.get("/readyz").await.body.to_string());
+        seen.push(process.internal_get("/metrics").await.body.to_string());
+        seen.extend(process.log());
     }
-    told.push(format!("{journal:?}"));
-    told.extend(keys);
+    seen.push(format!("{journal:?}"));
+    seen.extend(keys);
     assert!(
         secrets.len() >= 8,
-        "a secret each, and six tokens and tickets: {}",
+        "two secrets, and six tokens and tickets: {}",
         secrets.len()
     );
-    assert!(told.iter().any(|text| text.contains("foreign_invalidation")));
-    assert!(told.iter().any(|text| text.contains("\"DEBUG\"")));
+    assert!(seen.iter().any(|text| text.contains("foreign_invalidation")));
+    assert!(seen.iter().any(|text| text.contains("\"DEBUG\"")));
     for secret in &secrets {
-        let leak = told.iter().find(|text| text.contains(secret.as_str()));
+        let leak = seen.iter().find(|text| text.contains(secret.as_str()));
         assert!(leak.is_none(), "{secret} is in {leak:?}");
     }
 }

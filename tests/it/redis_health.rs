@@ -1,5 +1,5 @@
-//! What the log, `/readyz` and the metric say of a Redis that goes away, refuses commands and comes back: each once,
-//! and whether or not anybody asks.
+//! The log, `/readyz` and the metric when Redis goes away, refuses commands and comes back. Each event is logged once,
+//! also without requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::{
     until,
 };
 
-/// Long enough for several rounds of everything that a gateway does by itself.
+/// Long enough for several rounds of the gateway's background work.
 const SEVERAL_ROUNDS: Duration = Duration::from_millis(1500);
 
 fn builder() -> GatewayBuilder {
@@ -28,7 +28,7 @@ async fn start(redis: &RedisServer, wechat: &Arc<SandboxHost>) -> GatewayProcess
     process
 }
 
-/// The messages of a level.
+/// The log's messages of a level.
 fn messages(process: &GatewayProcess, level: &str) -> Vec<String> {
     let lines = process.log().into_iter();
     let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
@@ -42,18 +42,21 @@ fn warnings(process: &GatewayProcess) -> Vec<String> {
     messages(process, "WARN")
 }
 
-fn is_back(process: &GatewayProcess) -> Vec<String> {
-    let mut told = messages(process, "INFO");
-    told.retain(|message| message.starts_with("Redis ") && message.ends_with(" again"));
-    told
+fn recoveries(process: &GatewayProcess) -> Vec<String> {
+    let mut recoveries = messages(process, "INFO");
+    recoveries.retain(|message| message.starts_with("Redis ") && message.ends_with(" again"));
+    recoveries
 }
 
-/// Waits for the one warning, sees that no other one comes, and returns it.
+/// Waits for the warning, checks that there is only one, and returns it.
 async fn the_warning(process: &GatewayProcess) -> String {
-    until("it is told", || async { !warnings(process).is_empty() }).await;
-    always("it is told once", SEVERAL_ROUNDS, || async {
-        let (warnings, is_back) = (warnings(process), is_back(process));
-        assert!(warnings.len() == 1 && is_back.is_empty(), "{warnings:#?} {is_back:#?}");
+    until("it is logged", || async { !warnings(process).is_empty() }).await;
+    always("it is logged once", SEVERAL_ROUNDS, || async {
+        let (warnings, recoveries) = (warnings(process), recoveries(process));
+        assert!(
+            warnings.len() == 1 && recoveries.is_empty(),
+            "{warnings:#?} {recoveries:#?}"
+        );
         true
     })
     .await;
@@ -72,17 +75,17 @@ async fn is_up(process: &GatewayProcess) -> bool {
     up
 }
 
-/// Waits until it is told that Redis is back, once.
+/// Waits until Redis is logged as back, once.
 async fn until_it_is_back(process: &GatewayProcess) {
-    until("it is told", || async { !is_back(process).is_empty() }).await;
+    until("it is logged", || async { !recoveries(process).is_empty() }).await;
     always("all is well", SEVERAL_ROUNDS, || async {
-        is_up(process).await && is_back(process).len() == 1 && warnings(process).len() == 1
+        is_up(process).await && recoveries(process).len() == 1 && warnings(process).len() == 1
     })
     .await;
 }
 
 #[tokio::test]
-async fn redis_down_at_start_is_told_once_and_so_is_its_coming() {
+async fn redis_down_at_start_is_logged_once_and_so_is_its_recovery() {
     let address = free_address();
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = builder().set("redis.url", format!("redis://{address}/0"));
@@ -97,14 +100,14 @@ async fn redis_down_at_start_is_told_once_and_so_is_its_coming() {
 }
 
 #[tokio::test]
-async fn redis_killed_while_running_is_told_although_nobody_asks() {
+async fn redis_killed_while_running_is_logged_without_any_request() {
     let mut redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = start(&redis, &wechat).await;
     assert!(warnings(&process).is_empty());
     redis.kill();
     let killed = Instant::now();
-    until("it is told", || async { !warnings(&process).is_empty() }).await;
+    until("it is logged", || async { !warnings(&process).is_empty() }).await;
     assert!(killed.elapsed() < SOON, "{:?}", killed.elapsed());
     the_warning(&process).await;
     assert!(!is_up(&process).await);
@@ -113,7 +116,7 @@ async fn redis_killed_while_running_is_told_although_nobody_asks() {
 }
 
 #[tokio::test]
-async fn frozen_redis_is_told_once() {
+async fn frozen_redis_is_logged_once() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = start(&redis, &wechat).await;
@@ -124,7 +127,7 @@ async fn frozen_redis_is_told_once() {
     until_it_is_back(&process).await;
 }
 
-async fn assert_told_while_forbidden(command: &str) {
+async fn assert_logged_while_forbidden(command: &str) {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = start(&redis, &wechat).await;
@@ -134,7 +137,7 @@ async fn assert_told_while_forbidden(command: &str) {
         warning.contains(&command.to_uppercase()) && warning.contains("ACL SETUSER"),
         "{command}: {warning}"
     );
-    // Other commands go on to succeed.
+    // Other commands still succeed.
     assert_eq!(process.upload_new_photo().await.code(), (200, 0));
     always("Redis stays down", SEVERAL_ROUNDS, || async { !is_up(&process).await }).await;
     redis.command::<()>(&format!("ACL SETUSER default +{command}")).await;
@@ -154,11 +157,11 @@ async fn command_that_an_acl_forbids_is_named_and_redis_stays_down_until_it_succ
         "xadd",
         "xrevrange",
     ];
-    futures_util::future::join_all(commands.map(assert_told_while_forbidden)).await;
+    futures_util::future::join_all(commands.map(assert_logged_while_forbidden)).await;
 }
 
 #[tokio::test]
-async fn key_that_an_acl_forbids_is_told_and_redis_stays_down() {
+async fn key_that_an_acl_forbids_is_logged_and_redis_stays_down() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = start(&redis, &wechat).await;
@@ -171,7 +174,7 @@ async fn key_that_an_acl_forbids_is_told_and_redis_stays_down() {
 }
 
 #[tokio::test]
-async fn redis_that_takes_no_writes_is_told_once() {
+async fn redis_that_takes_no_writes_is_logged_once() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = start(&redis, &wechat).await;
@@ -184,7 +187,7 @@ async fn redis_that_takes_no_writes_is_told_once() {
 }
 
 #[tokio::test]
-async fn command_that_a_proxy_does_not_know_is_told_as_such() {
+async fn command_that_a_proxy_does_not_know_is_logged_as_such() {
     let redis = RedisServer::start_with(&["--rename-command", "EVAL", ""]).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = builder().set("redis.url", redis.url());
@@ -202,7 +205,7 @@ async fn command_that_a_proxy_does_not_know_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn database_that_redis_does_not_have_is_told_as_such() {
+async fn database_that_redis_does_not_have_is_logged_as_such() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = builder().set("redis.url", format!("redis://{}/99", redis.address));
@@ -216,7 +219,7 @@ async fn database_that_redis_does_not_have_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn proxy_that_hangs_up_at_an_unknown_command_is_of_use() {
+async fn proxy_that_hangs_up_at_an_unknown_command_is_usable() {
     let redis = RedisServer::start().await;
     let proxy = Proxy::start(redis.address).await;
     proxy.hang_up_at(&["CLIENT", "HELLO", "INFO", "SELECT", "COMMAND"]);
@@ -229,17 +232,17 @@ async fn proxy_that_hangs_up_at_an_unknown_command_is_of_use() {
 }
 
 #[tokio::test]
-async fn proxy_that_hangs_up_at_streams_is_told() {
+async fn proxy_that_hangs_up_at_streams_is_logged() {
     let redis = RedisServer::start().await;
     let proxy = Proxy::start(redis.address).await;
     proxy.hang_up_at(&["XADD"]);
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = builder().set("redis.url", format!("redis://{}", proxy.address));
     let process = GatewayProcess::start(&builder, &wechat).await;
-    until("it is told", || async { !warnings(&process).is_empty() }).await;
+    until("it is logged", || async { !warnings(&process).is_empty() }).await;
     let warning = warnings(&process).remove(0);
     assert!(warning.contains("support XADD"), "{warning}");
-    // A connection that is closed ends other commands, too, and what they were for is tried again.
+    // The closed connection fails other commands too, which are retried.
     until("it signs", || async {
         process.sign("https://a.cn/p").await.code() == (200, 0)
     })

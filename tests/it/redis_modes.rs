@@ -1,5 +1,5 @@
-//! Redis in each of its arrangements, with TLS by a company's own authority and an ACL user who may do
-//! no more than the gateway needs.
+//! Redis standalone, with Sentinel and as a cluster, with TLS by a company's own authority and an ACL user with
+//! only the permissions that the gateway needs.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::support::{
     ticket_key, token_key, until,
 };
 
-/// What the gateway's user may do, and nothing else.
+/// Everything that the gateway's user may do.
 const ACL: [&str; 7] = [
     "--user",
     "wxgate",
@@ -74,7 +74,7 @@ async fn standalone_redis_over_tls_serves_two_replicas() {
     })
     .await;
 
-    // Whoever does not know the authority talks to nobody.
+    // A client that does not trust the authority does not connect.
     let another = Tls::new();
     let stranger = builder(&another).set("redis.url", redis.url());
     let stranger = GatewayProcess::start(&stranger, &wechat).await;
@@ -101,7 +101,7 @@ async fn sentinel_failover_under_traffic_fails_no_request() {
     let sentinel = Sentinel::start(&master, &tls).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
-    // Of the sentinels that it knows of one is gone, and one is as silent as a host without power.
+    // Of the sentinels in the settings one is down, and one accepts connections but never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let nodes = format!(
         "{},{},{}",
@@ -196,7 +196,7 @@ async fn cluster_serves_through_the_loss_of_a_node() {
     let mut nodes = cluster(&tls).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
-    // Two of the three are enough to find the others, and a silent one is passed by.
+    // Two nodes are enough to find the others, and a silent address is skipped.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap();
     let builder = builder_with_ca_file(&tls)
@@ -232,7 +232,7 @@ async fn cluster_serves_through_the_loss_of_a_node() {
     })
     .await;
 
-    // The node that has the token is lost, with all that it held, and comes back empty.
+    // The node that has the token is lost, and comes back empty.
     let lost = homes[0].unwrap();
     let token = nodes[lost].value(&token_key(&app_id)).await;
     let signing = Traffic::signing(processes.iter().map(|process| &**process));

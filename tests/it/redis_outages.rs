@@ -1,4 +1,4 @@
-//! C2, C6: Redis gone, frozen, read-only, full or locked, while and before credentials are warm.
+//! C2, C6: Redis down, frozen, read-only, full or with a wrong password, with warm credentials and without.
 
 use std::time::Duration;
 
@@ -102,8 +102,8 @@ async fn old_redis_snapshot_is_overwritten() {
 
 #[tokio::test]
 async fn frozen_redis_does_not_slow_signatures() {
-    // As long as nobody waits for Redis, nobody waits as long as this.
-    const PATIENCE: Duration = Duration::from_secs(3);
+    // Redis' time-outs: a request that waited for Redis would take this long.
+    const REDIS_TIMEOUT: Duration = Duration::from_secs(3);
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = builder(&redis, &wechat)
@@ -119,7 +119,11 @@ async fn frozen_redis_does_not_slow_signatures() {
     redis.signal("CONT");
     gateway.until_it_says("ready").await;
     let tally = signing.end().await;
-    assert!(tally.assert_flawless().slowest < PATIENCE / 2, "{:?}", tally.slowest);
+    assert!(
+        tally.assert_flawless().slowest < REDIS_TIMEOUT / 2,
+        "{:?}",
+        tally.slowest
+    );
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
 }
@@ -153,7 +157,7 @@ async fn uploads_at_a_frozen_redis_wait_for_one_connection_attempt_at_most() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = builder(&redis, &wechat)
-        // A database that has to be selected: without an answer there is no connection.
+        // Another database than 0: the connection needs an answer to SELECT.
         .set("redis.url", format!("redis://{}/1", redis.address))
         .set("redis.connect_timeout", "1s")
         .set("redis.response_timeout", "300ms");
@@ -205,7 +209,7 @@ async fn classic_renewal_without_redis_is_tried_at_each_look() {
     assert!((1.0..12.0).contains(&failed), "{failed} renewals");
 }
 
-/// A Redis that reads and does not write, from before the first credential on.
+/// A Redis that takes no writes, before there is a credential.
 async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let app_id = wechat.account().app_id;
@@ -221,7 +225,11 @@ async fn assert_survives_without_writes(redis: &RedisServer, cure: &str) {
     stable.assert_signs().await;
     assert_eq!(stable.upload_new_photo().await.code(), (200, 0));
     classic.assert_no_credential().await;
-    assert_eq!(wechat.sandbox.calls(Api::Token), 0, "none is risked without the lock");
+    assert_eq!(
+        wechat.sandbox.calls(Api::Token),
+        0,
+        "no classic token is fetched without the lock"
+    );
     let ready = classic.internal_get("/readyz").await.body.to_string();
     let why = "A classic token fetched alone may invalidate the one that others use";
     assert_eq!(ready.matches(why).count(), 2, "for token and ticket: {ready}");
@@ -259,7 +267,7 @@ async fn full_redis_is_tolerated() {
 
 #[tokio::test]
 async fn wrong_redis_password_is_tolerated_until_corrected() {
-    let redis = RedisServer::start_with(&["--requirepass", "somebody-elses"]).await;
+    let redis = RedisServer::start_with(&["--requirepass", "another-password"]).await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = builder(&redis, &wechat)
         .set("redis.password", "the-right-one")
@@ -273,7 +281,7 @@ async fn wrong_redis_password_is_tolerated_until_corrected() {
         "{problem}"
     );
 
-    let mut operator = crate::support::connection(&format!("redis://:somebody-elses@{}", redis.address), None).await;
+    let mut operator = crate::support::connection(&format!("redis://:another-password@{}", redis.address), None).await;
     let set: String = redis::cmd("CONFIG")
         .arg(&["SET", "requirepass", "the-right-one"])
         .query_async(&mut operator)
@@ -304,7 +312,7 @@ async fn stat(redis: &RedisServer, name: &str) -> u64 {
     value.trim().parse().unwrap()
 }
 
-/// A warm gateway that leaves Redis alone from now on.
+/// A warm gateway that sends Redis nothing by itself.
 async fn at_rest(redis: &RedisServer, wechat: &std::sync::Arc<SandboxHost>) -> Gateway {
     let gateway = builder(redis, wechat)
         .set("credentials.adopt_interval", "1h")
@@ -331,7 +339,7 @@ async fn upload_makes_two_redis_round_trips_and_a_repeat_one() {
             assert_eq!(caller.upload(photo).await.code(), (200, 0));
         }
         let asked = stat(&redis, "total_reads_processed").await - before;
-        // The test's own connections are among them.
+        // The count includes the test's own connections.
         assert!((20 * times..20 * times + 10).contains(&asked), "{asked} reads");
     }
 }

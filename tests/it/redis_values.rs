@@ -1,4 +1,4 @@
-//! Values in Redis that somebody else has put there: of another type, far too long, no text.
+//! Values in Redis that another program has written: of another type, far too long, not text.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn connections(redis: &RedisServer) -> u64 {
 }
 
 #[tokio::test]
-async fn journal_of_another_type_is_told_once_and_stops_no_other_journal() {
+async fn journal_of_another_type_is_logged_once_and_stops_no_other_journal() {
     let redis = RedisServer::start().await;
     let mut config = SandboxConfig::default();
     let (one, two) = (
@@ -47,10 +47,10 @@ async fn journal_of_another_type_is_told_once_and_stops_no_other_journal() {
     })
     .await;
     let warnings = || process.logged("\"WARN\"");
-    until("it is told", || async { !warnings().is_empty() }).await;
+    until("it is logged", || async { !warnings().is_empty() }).await;
     let (asked, key) = (process.get("/readyz").await, format!("wxgate:journal:{}", one.app_id));
     assert_eq!(asked.body["status"], "ready", "{asked:?}");
-    // Each hand-out is another entry in each journal.
+    // Each hand-out writes another entry to the account's journal.
     let clients = [&one, &two].map(|account| account.app_id.as_str());
     for (number, app_id) in clients.iter().enumerate() {
         let secret = [&one, &two][number].secret.expose();
@@ -61,7 +61,7 @@ async fn journal_of_another_type_is_told_once_and_stops_no_other_journal() {
         redis.journaled(&two.app_id, "handed_out").await == 1
     })
     .await;
-    always("it is told once", Duration::from_millis(1500), || async {
+    always("it is logged once", Duration::from_millis(1500), || async {
         let ready = process.get("/readyz").await.body["status"] == "ready";
         ready && warnings().len() == 1
     })
@@ -105,10 +105,7 @@ async fn huge_value_of_a_photo_is_not_taken_into_memory() {
     let grown = process.memory("VmHWM:") - before;
     assert!(grown < 16 * 1024, "{grown} KiB");
     let url = redis.value(&key).await.unwrap();
-    assert!(
-        answer.body["data"] == url.as_str(),
-        "the good URL is remembered in its place"
-    );
+    assert!(answer.body["data"] == url.as_str(), "the new URL has replaced it");
 }
 
 #[tokio::test]
@@ -186,7 +183,7 @@ async fn error_reply_costs_no_connection() {
         let refused = store.increment("other", Duration::from_secs(1)).await.unwrap_err();
         assert!(matches!(refused.fault, StoreFault::Refused(_)), "{refused}");
     }
-    // The store's one, and those of the test's own commands.
+    // One of the store, and those of the test's own commands.
     let made = connections(&redis).await - before;
     assert_eq!(made, 3, "connections");
     assert!(store.health().error.is_some(), "a command is refused");

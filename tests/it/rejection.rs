@@ -1,4 +1,4 @@
-//! C4, C5, C10, C12: tokens that die before their time, and systems that kill each other's.
+//! C4, C5, C10, C12: tokens that WeChat rejects before they expire, and systems that invalidate each other's tokens.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn foreign_takeover_during_a_hundred_uploads_costs_one_renewal() {
     for process in &processes {
         process.until_it_says("ready").await;
     }
-    // All hundred are on their way with a token that is good when they leave, and dead when they arrive.
+    // All hundred calls carry a token that is good when they are sent and dead when WeChat handles them.
     let held = wechat
         .sandbox
         .inject(Fault::Hold { before_operation: true }.on(Api::MediaGet).times(100));
@@ -52,12 +52,12 @@ async fn foreign_takeover_during_a_hundred_uploads_costs_one_renewal() {
         "each upload is tried once more"
     );
 
-    until("the journal tells of it", || async {
+    until("it is in the journal", || async {
         redis.journaled(&app_id, "foreign_invalidation").await == 1
     })
     .await;
-    let told = || processes.iter().any(|process| !process.logged("foreign").is_empty());
-    until("the log tells of it", || async { told() }).await;
+    let reported = || processes.iter().any(|process| !process.logged("foreign").is_empty());
+    until("it is in the log", || async { reported() }).await;
     let mut counted = 0.0;
     let mut logged = 0;
     for process in &processes {
@@ -87,12 +87,12 @@ async fn replica_that_adopted_the_new_token_does_not_report_the_old_one() {
     let (one, other) = tokio::join!(start("1ms"), start("300s"));
     one.until_it_says("ready").await;
     other.until_it_says("ready").await;
-    // The one heals and reports; what it gets lives for four seconds.
+    // The first one renews the token and reports it. The new token lives for four seconds.
     wechat.sandbox.foreign_token(&app_id).unwrap();
     let short_life = Fault::ExpiresIn { value: 4.into() };
     wechat.sandbox.inject(short_life.on(Api::Token).once());
     assert_eq!(one.upload_new_photo().await.code(), (200, 0));
-    // The other one meets the same dead token at once, takes the cure, and renews it when its time comes.
+    // The other one meets the same dead token, adopts the new one, and renews that before its end.
     assert_eq!(other.upload_new_photo().await.code(), (200, 0));
     assert_eq!(wechat.sandbox.calls(Api::Token), 2);
     until("the other one renews", || async {
@@ -144,10 +144,10 @@ async fn fight_over_a_classic_token_is_stopped_by_the_daily_limit() {
         let refused = loser.upload_new_photo().await;
         assert_eq!(refused.code(), (503, 4001), "{refused:?}");
         assert!(refused.retry_after() >= 1, "{refused:?}");
-        // The ticket does not die with the token that it was got with.
+        // A ticket stays valid when the token that it was obtained with dies.
         loser.assert_signs().await;
     }
-    assert_eq!(wechat.sandbox.calls(Api::Token), calls, "and nobody asks any more");
+    assert_eq!(wechat.sandbox.calls(Api::Token), calls, "no more tokens are asked for");
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn daily_limit_is_shared_by_the_cluster() {
 #[tokio::test]
 async fn force_refresh_needs_a_rejected_token_and_30_s_between() {
     let redis = RedisServer::start().await;
-    // WeChat itself would let it be forced at any time.
+    // The sandbox would allow a forced refresh at any time.
     let wechat = SandboxHost::start(SandboxConfig {
         force_refresh_interval: Duration::ZERO,
         ..SandboxConfig::default()
@@ -192,7 +192,7 @@ async fn force_refresh_needs_a_rejected_token_and_30_s_between() {
     two.until_it_says("ready").await;
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
 
-    // It died, and WeChat knows: an ordinary call is enough.
+    // The token died, and WeChat issues another one: an ordinary call is enough.
     let dead = token();
     wechat.kill_token();
     assert_eq!(one.upload_new_photo().await.code(), (200, 0));
@@ -235,7 +235,7 @@ async fn token_calls_in_20s<F: Future<Output = ()>>(wechat: &SandboxHost, api: A
     wechat.sandbox.calls(api) - before
 }
 
-/// Four calls show that it goes on trying; more than eight, that the waits do not grow.
+/// At least four calls, so it keeps trying; more than eight would mean that the waits do not grow.
 fn assert_waits_grow(calls: u64) {
     assert!((4..=8).contains(&calls), "{calls} token calls in 20 s");
 }
@@ -264,11 +264,11 @@ async fn reissued_rejected_token_is_asked_for_at_growing_intervals() {
     assert_waits_grow(calls);
     let refused = one.upload_new_photo().await;
     assert_eq!(refused.code(), (503, 4001), "{refused:?}");
-    // One of them has found it, and the other one waits with it.
+    // One replica has found it, and the other one waits too.
     let ready = async |gateway: &Gateway| gateway.internal_get("/readyz").await.body.to_string();
     let ready = ready(&one).await + &ready(&two).await;
     assert!(ready.contains("keeps issuing the token that it rejects"), "{ready}");
-    // What has been signed with is not the token.
+    // Signing needs the ticket, not the token.
     one.assert_signs().await;
 }
 

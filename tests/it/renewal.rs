@@ -1,4 +1,4 @@
-//! C3, C11, C13: credentials that are renewed ahead of their end, and tickets that are asked about.
+//! C3, C11, C13: credentials that are renewed before they expire, and tickets that are fetched again.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 
 use crate::support::{Gateway, RedisServer, SandboxHost, Traffic, ticket_key, token_key, until};
 
-/// Renewal after renewal under traffic, with nobody noticing.
+/// Renews several times under traffic; no request may fail.
 async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     const LIFE: Duration = Duration::from_secs(3);
     let redis = RedisServer::start().await;
@@ -43,8 +43,7 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     .await;
     signing.end().await.assert_flawless();
     uploading.end().await.assert_flawless();
-    // A renewal a life for the whole cluster. Near its end, a stable token may come back once before
-    // it is replaced.
+    // One renewal per life for the whole cluster. Near its end, WeChat may answer the same stable token once more.
     let lives = began.elapsed().div_duration_f64(LIFE * 3 / 4);
     let (calls, asked) = (wechat.sandbox.calls(api), wechat.sandbox.calls(Api::GetTicket));
     #[expect(clippy::cast_precision_loss, reason = "a handful of calls")]
@@ -53,7 +52,7 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     assert!(per_life(asked) < 2.1, "{asked} ticket calls in {lives} lives");
     assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
     assert_eq!(redis.journaled(&app_id, "renewal_failed").await, 0);
-    // Nobody had to wait: after the first of each kind there was never none.
+    // No request had to wait: after the first token and ticket there was always one.
     for kind in ["access_token", "jsapi_ticket"] {
         let labels = format!("app_id=\"{app_id}\",kind=\"{kind}\",outcome=\"ok\",trigger=\"missing\"");
         let series = format!("wxgate_credential_refreshes_total{{{labels}}}");
@@ -72,7 +71,7 @@ async fn classic_tokens_are_renewed_under_traffic_without_a_failed_request() {
     assert_five_lives_without_a_failure("classic", Api::Token).await;
 }
 
-/// Calls in four seconds of signing where WeChat says `expires_in` of everything it issues.
+/// Calls in four seconds of signing if everything that WeChat issues has this `expires_in`.
 async fn calls_in_4s(expires_in: serde_json::Value) -> (u64, u64) {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     wechat.sandbox.inject(Fault::ExpiresIn { value: expires_in });
@@ -89,12 +88,12 @@ async fn calls_in_4s(expires_in: serde_json::Value) -> (u64, u64) {
 
 #[tokio::test]
 async fn shortened_lives_cause_no_renewal_loop() {
-    // Three quarters of a life between two calls, and what a busy machine adds; it may also be too busy for some of them.
+    // Calls are three quarters of a life apart. A busy machine may delay or skip some.
     let (one, five, text) = tokio::join!(calls_in_4s(1.into()), calls_in_4s(5.into()), calls_in_4s("3".into()));
     assert!((1..=8).contains(&one.0) && (1..=8).contains(&one.1), "{one:?}");
     assert!((1..=3).contains(&five.0) && (1..=3).contains(&five.1), "{five:?}");
     assert!((1..=4).contains(&text.0) && (1..=4).contains(&text.1), "{text:?}");
-    // No life at all is an answer that can't be used.
+    // An answer with a life of zero can't be used.
     let none = serde_json::Value::Null;
     let (zero, negative, none) = tokio::join!(calls_in_4s(0.into()), calls_in_4s((-1).into()), calls_in_4s(none));
     for (tokens, tickets) in [zero, negative, none] {
@@ -122,11 +121,11 @@ async fn ticket_is_fetched_once_per_max_age_by_the_cluster() {
     let (asked, began) = (wechat.sandbox.calls(Api::GetTicket), Instant::now());
     let least_life = RefCell::new(redis.life(&ticket_key(&app_id)).await);
     until("it was asked about three times more", || async {
-        // WeChat says 7200 s each time, but the ticket is as old as it is.
+        // WeChat says 7200 s each time, but the ticket has not become younger.
         let life = redis.life(&ticket_key(&app_id)).await;
         assert!(
             life <= *least_life.borrow() + Duration::from_millis(50),
-            "its life goes up"
+            "its remaining life has grown"
         );
         *least_life.borrow_mut() = life;
         wechat.sandbox.calls(Api::GetTicket) >= asked + 3
@@ -134,7 +133,7 @@ async fn ticket_is_fetched_once_per_max_age_by_the_cluster() {
     .await;
     assert!(began.elapsed() > Duration::from_millis(1700), "{:?}", began.elapsed());
 
-    // A new value is found at the next question, and adopted by the others.
+    // A new value is found at the next call, and adopted by the other replicas.
     wechat.sandbox.kill_tickets(&app_id).unwrap();
     let page = "https://a.cn/p";
     until("all replicas sign with the new ticket", || async {
@@ -167,7 +166,7 @@ async fn empty_ticket_is_never_used() {
         gateway.until_ready().await;
         gateway.assert_signs().await;
 
-        // Nor does an empty one take the place of a good one.
+        // An empty ticket does not replace a good one either.
         let set = [("ticket".to_owned(), ticket)].into_iter().collect();
         let empty = wechat.sandbox.inject(Fault::Fields { set }.on(Api::GetTicket));
         let asked = wechat.sandbox.calls(Api::GetTicket);
@@ -218,11 +217,11 @@ async fn token_of_an_older_service_is_adopted() {
     assert_eq!(wechat.sandbox.calls(Api::Token), 0);
     assert!(gateway.foreign_invalidations().await < 0.5);
 
-    // If the service is gone for good, the gateway takes over before the token ends.
+    // If the old service has stopped, the gateway renews the token before it expires.
     let token = wechat.sandbox.current_token(&app_id, TokenKind::Classic).unwrap();
-    let last_words = format!("SET weChat_client_credential:access_token {} EX 2", token.expose());
+    let last_write = format!("SET weChat_client_credential:access_token {} EX 2", token.expose());
     drop(gateway);
-    redis.command::<()>(&last_words).await;
+    redis.command::<()>(&last_write).await;
     let heir = Gateway::builder()
         .wechat(&wechat)
         .redis(&redis)

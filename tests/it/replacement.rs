@@ -1,5 +1,4 @@
-//! Tokens of ours that are no longer the current one: replaced before a call goes out, for as long as clients were told
-//! that they live.
+//! Calls with an older token of ours: it is replaced by the current one until the end that was announced for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +17,7 @@ use crate::support::{
 
 const KEY: &str = "open-sesame-open-sesame";
 
-/// Uploads a picture too large for a repetition.
+/// Uploads a picture that is too large to be sent again.
 async fn uploads(caller: &Caller, token: &str) -> Answer {
     let mut bytes = TINY_PHOTO.to_vec();
     bytes.resize(300_000, 7);
@@ -76,7 +75,7 @@ async fn upload_with_a_rejected_token_reaches_wechat_once() {
     let mut last = first.clone();
     for _ in 0..2 {
         gateway.wechat.kill_token();
-        // The gateway learns of it.
+        // The gateway meets the rejection.
         assert!(gateway.calls_wechat(&last).await.body["ip_list"].is_array());
         last = gateway.token().await;
     }
@@ -84,8 +83,8 @@ async fn upload_with_a_rejected_token_reaches_wechat_once() {
     assert_uploads_arrive(&gateway, &first).await;
 }
 
-/// Calls with `token` until WeChat refuses it for good; says how long after `asked` that was. Among tokens that live for
-/// seconds only, a busy machine may miss one now and then.
+/// Calls with `token` until WeChat refuses it for good; how long after `asked` that was. With tokens that live for
+/// seconds only, a busy machine may see a single refusal before.
 async fn refused_after(caller: &Caller, token: &str, asked: Instant) -> Duration {
     let since = std::cell::Cell::new(None);
     let refused = async || {
@@ -103,25 +102,28 @@ async fn refused_after(caller: &Caller, token: &str, asked: Instant) -> Duration
 }
 
 #[tokio::test]
-async fn token_past_its_told_life_is_not_replaced() {
+async fn token_past_its_announced_life_is_not_replaced() {
     let wechat = short_lived(Duration::from_secs(3)).await;
     let gateway = classic(&wechat).start().await;
     let asked = Instant::now();
     let answer = gateway.asks_for_stable_token(false).await.body;
-    let told = Duration::from_secs(answer["expires_in"].as_u64().unwrap());
+    let announced = Duration::from_secs(answer["expires_in"].as_u64().unwrap());
     let token = answer["access_token"].as_str().unwrap();
     renews(&gateway).await;
     renews(&gateway).await;
     let refused = refused_after(&gateway, token, asked).await;
-    assert!(refused >= told, "{told:?} were told, refused after {refused:?}");
+    assert!(
+        refused >= announced,
+        "announced {announced:?}, refused after {refused:?}"
+    );
     let calls = wechat.sandbox.calls(Api::GetCallbackIp);
-    always("the dead token stays dead", Duration::from_millis(500), async || {
+    always("the dead token is refused", Duration::from_millis(500), async || {
         gateway.calls_wechat(token).await.body["ip_list"].is_null()
     })
     .await;
     assert!(
         wechat.sandbox.calls(Api::GetCallbackIp) > calls,
-        "it is WeChat that refuses"
+        "the refusal is WeChat's"
     );
     let upload = uploads(&gateway, token).await;
     assert!(upload.body["media_id"].is_null(), "{upload:?}");
@@ -129,7 +131,7 @@ async fn token_past_its_told_life_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn caller_is_never_told_less_than_min_expires_in() {
+async fn expires_in_is_never_less_than_min_expires_in() {
     let clients = r#"
 [[internal.clients]]
 name = "crm"
@@ -143,13 +145,13 @@ secret = "the-shop-knows-this-one"
     let wechat = short_lived(Duration::from_secs(3)).await;
     let start = || {
         let builder = classic(&wechat).redis(&redis).file(clients);
-        // Soon enough for such short lives.
+        // Short, since the tokens live for seconds.
         let builder = builder.set("credentials.adopt_interval", "50ms");
         builder.set("internal.min_expires_in", "4s").start()
     };
     let gateway = start().await;
     let app_id = wechat.account().app_id;
-    let told = async |secret: &str| {
+    let handed_out = async |secret: &str| {
         let answer = gateway.asks_for_token(app_id.as_str(), secret).await.body;
         (
             answer["access_token"].as_str().unwrap().to_owned(),
@@ -157,21 +159,23 @@ secret = "the-shop-knows-this-one"
         )
     };
     let asked = Instant::now();
-    let (shop, four) = told("the-shop-knows-this-one").await;
+    let (shop, four) = handed_out("the-shop-knows-this-one").await;
     assert_eq!(four, 4);
-    let (_, four) = told(wechat.account().secret.expose()).await;
+    let (_, four) = handed_out(wechat.account().secret.expose()).await;
     assert_eq!(four, 4);
     let refused = refused_after(&gateway, &shop, asked).await;
     assert!(refused >= Duration::from_secs(4), "{refused:?}");
 
     let asked = Instant::now();
-    let (crm, seven) = told("the-crm-knows-this-one").await;
+    let (crm, seven) = handed_out("the-crm-knows-this-one").await;
     assert_eq!(seven, 7);
-    // Also by a replica that was told by Redis alone.
+    // Also by a replica that knows the promise from Redis only.
     let other = start().await;
     let refused = refused_after(&other, &crm, asked).await;
     assert!(refused >= Duration::from_secs(7), "{refused:?}");
-    let ticket = gateway.asks_for_ticket(&told("the-shop-knows-this-one").await.0).await;
+    let ticket = gateway
+        .asks_for_ticket(&handed_out("the-shop-knows-this-one").await.0)
+        .await;
     assert!(ticket.body["expires_in"].as_u64().unwrap() >= 7, "{ticket:?}");
 }
 
@@ -237,7 +241,7 @@ async fn call_with_the_current_token_costs_no_redis_command() {
     assert!(spent < 20, "the test's own commands: {spent}");
 }
 
-/// A WeChat that issues a new token each time, and answers other calls with what it was sent.
+/// A WeChat that issues a new token each time, and echoes other calls.
 async fn echo() -> String {
     async fn answer(request: Request) -> axum::response::Response {
         static ISSUED: AtomicU64 = AtomicU64::new(0);
@@ -276,7 +280,7 @@ async fn superseded_token_is_replaced_in_the_query_and_in_a_small_form() {
         renews(&gateway).await;
     }
     let good = gateway.token().await;
-    assert_ne!(good.len(), old.len(), "the length has to change with it");
+    assert_ne!(good.len(), old.len(), "the tokens must differ in length");
     let (new, as_it_is) = (good.as_str(), old.as_str());
     let post = async |query: &str, kind: &str, body: String| {
         let request = gateway.internal_request("POST", &format!("/cgi-bin/x?{query}"));

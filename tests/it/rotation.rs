@@ -46,7 +46,7 @@ impl Volume {
 const OLD: &str = "an-old-secret-0123456789-abcdefgh";
 const NEW: &str = "another-secret-9876543210-hgfedcb";
 
-/// What a caller may do who knows `secret`: get the token as a client, upload, act as operator.
+/// Whether `secret` is accepted for: the token as a client, uploads, the operator's actions.
 async fn admitted(gateway: &GatewayProcess, secret: &str) -> [bool; 3] {
     let app_id = gateway.wechat.account().app_id;
     let token = gateway.asks_for_token(app_id.as_str(), secret).await;
@@ -79,10 +79,10 @@ async fn changed_secret_files_are_taken_over_and_broken_ones_are_not() {
     assert_eq!(admitted(&gateway, OLD).await, [true; 3]);
     assert_eq!(admitted(&gateway, NEW).await, [false; 3]);
 
-    // Empty, no key for a header, missing.
+    // One file is empty, one holds no valid key, one is missing.
     volume.replace(&[("client", "\n"), ("keys", "schlüssel")]);
     let warned = || gateway.logged("the secret that was read before stays in use");
-    until("each broken file is told", || async { warned().len() == 3 }).await;
+    until("each broken file is logged", || async { warned().len() == 3 }).await;
     for key in [
         "internal.clients[0].secret_file",
         "auth.api_keys_file",
@@ -132,7 +132,7 @@ async fn changed_app_secret_is_used_by_the_next_token_call() {
             .len(),
         1
     );
-    // The holders of the AppSecret may ask for the token, too.
+    // Callers with the new AppSecret get the token.
     assert_eq!(gateway.token().await, gateway.good_token());
 }
 
@@ -146,10 +146,13 @@ async fn half_written_app_secret_changes_nothing() {
     gateway.until_ready().await;
 
     volume.replace(&[("app-secret", &secret.expose()[..16])]);
-    let told =
+    let warning =
         "in the file: not 32 letters and digits, as AppSecrets are; the secret that was read before stays in use";
-    until("the half is told", || async { gateway.logged(told).len() == 1 }).await;
-    // A holder of the AppSecret is still one.
+    until("the incomplete secret is logged", || async {
+        gateway.logged(warning).len() == 1
+    })
+    .await;
+    // The AppSecret that was read before is still accepted.
     assert_eq!(gateway.token().await, gateway.good_token());
     assert!(gateway.logged("the secret has changed").is_empty());
 }
@@ -175,7 +178,7 @@ async fn changed_jwt_key_is_taken_over_and_others_need_a_restart() {
 
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----";
     volume.replace(&[("jwt", pem), ("redis", "a password")]);
-    until("the misfit is told", || async {
+    until("the unfit key is logged", || async {
         gateway.logged("expected a shared secret").len() == 1
     })
     .await;

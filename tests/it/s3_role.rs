@@ -1,4 +1,4 @@
-//! S3 without access keys: requests are signed with the role that the platform hands out.
+//! S3 without access keys: requests are signed with the platform's role credentials.
 
 use std::sync::{Arc, Mutex};
 

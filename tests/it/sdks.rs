@@ -1,5 +1,4 @@
-//! Public WeChat SDKs, as their registries have them, with only their base URL changed, or only what the name of
-//! WeChat's host means.
+//! Public WeChat SDKs from their registries, unchanged except for their base URL or the address of WeChat's host name.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use wxgate::sandbox::{Api, Kill};
 use crate::support::packages::{npm, python_with, run, sources};
 use crate::support::{Gateway, Tls};
 
-/// The longest that an SDK may take.
+/// The longest that an SDK may run.
 const RUN: Duration = Duration::from_mins(1);
 
 async fn node() -> Command {
@@ -28,14 +27,14 @@ async fn python() -> Command {
     command
 }
 
-/// Lets the SDK that `command` runs do its work against a gateway, at another base URL.
+/// Runs `command`, which uses an SDK, with a gateway as its base URL.
 async fn works_unchanged(command: Command) {
     let gateway = Gateway::start().await;
     let base_url = format!("http://{}", gateway.internal);
     works_against(&gateway, &base_url, command).await;
 }
 
-/// The same with what the SDK takes for the base URL.
+/// The same, with the SDK's base URL given.
 async fn works_against(gateway: &Gateway, base_url: &str, mut command: Command) {
     let account = gateway.wechat.account();
     let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos/portrait.jpg");
@@ -57,7 +56,7 @@ async fn works_against(gateway: &Gateway, base_url: &str, mut command: Command) 
     assert_eq!(sandbox.calls(Api::MediaGet), 1);
     assert_eq!(sandbox.calls(Api::Token) + sandbox.calls(Api::StableToken), 1);
 
-    // A token that dies between two of its runs is nothing that it would notice.
+    // A token that dies between two of its runs makes no difference to it.
     sandbox.kill_token(&account.app_id, Kill::default()).unwrap();
     run(RUN, "the SDK failed after its token had died", &mut command).await;
     assert_eq!(sandbox.calls(Api::Token) + sandbox.calls(Api::StableToken), 2);
@@ -73,9 +72,9 @@ async fn wechatpy_for_python_works_with_another_base_url() {
     works_unchanged(python().await).await;
 }
 
-/// Its token URL is a literal. Name resolution and the certificate authority are changed, and nothing in the SDK.
+/// Its token URL is fixed. Only name resolution and the certificate authority are changed, not the SDK.
 #[tokio::test]
-async fn wechatpy_works_unchanged_where_its_host_is_the_gateway() {
+async fn wechatpy_works_unchanged_if_its_host_is_the_gateway() {
     let tls = Tls::new();
     let [certificate, key] = tls.issue("weixin", "DNS:api.weixin.qq.com,DNS:file.api.weixin.qq.com");
     let gateway = Gateway::builder()

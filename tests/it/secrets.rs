@@ -1,5 +1,5 @@
-//! No secret shows anywhere: a gateway at its most talkative lives through everything that happens to
-//! one, and then all that it has said and written is searched.
+//! No secret is shown anywhere: a gateway with the most verbose log goes through every kind of event and failure, then
+//! everything that it answered, logged and stored is searched.
 
 mod search;
 
@@ -27,7 +27,7 @@ const HEADER_SECRET: &str = "Bearer image-store-e7710c3f58";
 const S3_KEY_ID: &str = "AKIA3SECRETKEYID0042";
 const S3_SECRET: &str = "s3-secret-b5/90+fd2c71e8";
 
-/// The sandbox's tokens and tickets, which are gathered while it goes on making others.
+/// The sandbox's tokens and tickets, collected repeatedly since it issues new ones.
 struct Issued<'a> {
     sandbox: &'a Sandbox,
     app_id: AppId,
@@ -76,7 +76,7 @@ fn jwt() -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }
 
-/// A gateway with every secret that there is, at its most talkative.
+/// A gateway with every kind of secret and the most verbose log.
 fn builder(redis: &RedisServer, log_format: &str) -> GatewayBuilder {
     let url = format!("redis://wxgate:{REDIS_PASSWORD}@{}/0", redis.address);
     Gateway::builder()
@@ -96,7 +96,7 @@ async fn start_redis() -> RedisServer {
     RedisServer::start_with(&["--user", "wxgate", "on", &password, "~*", "+@all"]).await
 }
 
-/// A user takes a photo; the page posts it with these headers.
+/// A page posts a new photo with these headers.
 async fn upload(gateway: &Caller, media_id: &str, header: (&str, &str)) -> Answer {
     let request = gateway
         .request("POST", "/p/active/weChatOa/upload")
@@ -125,14 +125,14 @@ async fn pages(gateway: &Caller, seen: &mut Seen, header: (&str, &str)) {
     }
 }
 
-/// What other systems and the operator do. Only what is refused is looked at where an answer may hold a token.
+/// The calls of other systems and the operator. Successful answers contain a token, so only refusals are searched.
 async fn internal(gateway: &Caller, seen: &mut Seen, issued: &mut Issued<'_>) {
     let token = gateway.good_token();
     for secret in [APP_SECRET, CLIENT_SECRET] {
         let secret = crate::support::encode_uri_component(secret);
         let answer = gateway.asks_for_token(APP_ID, &secret).await;
         assert!(answer.body["access_token"].is_string(), "{answer:?}");
-        // So soon again: it may be dead.
+        // Asking again so soon reports the token as dead.
         gateway.asks_for_token(APP_ID, &secret).await;
     }
     seen.answer("a refusal", &gateway.asks_for_token(APP_ID, "wrong").await);
@@ -176,7 +176,7 @@ async fn every_page(gateway: &Caller, seen: &mut Seen, ticket: &str) {
     }
 }
 
-/// What people run beside it.
+/// The commands that people run.
 async fn commands(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>, seen: &mut Seen, ticket: &str) {
     for arguments in [&["check"][..], &["check", "--json"], &["config"]] {
         seen.ran(&arguments.join(" "), &builder.run(wechat, arguments).await);
@@ -205,7 +205,7 @@ async fn commands(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>, seen: &mu
     }
 }
 
-/// Settings that are wrong around secrets, in the environment and in a file.
+/// Mistakes in settings near secrets, in the environment and in a file.
 async fn wrong_settings(redis: &RedisServer, wechat: &Arc<SandboxHost>, seen: &mut Seen) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("wxgate.toml");
@@ -230,7 +230,7 @@ async fn wrong_settings(redis: &RedisServer, wechat: &Arc<SandboxHost>, seen: &m
     }
 }
 
-/// The names of Redis' keys, and the journal.
+/// Redis' key names, and the journal.
 async fn in_redis(redis: &RedisServer, app_id: &AppId, seen: &mut Seen) {
     let keys = redis.keys().await;
     assert!(keys.len() > 5, "{keys:?}");
@@ -240,7 +240,7 @@ async fn in_redis(redis: &RedisServer, app_id: &AppId, seen: &mut Seen) {
     seen.note("the journal", format!("{journal:?}"));
 }
 
-/// A life with everything in it. `header` lets a caller upload; `stored` is what a good photo is answered.
+/// Everything that can happen to a gateway. `header` authenticates uploads; `stored` is the status of a good one.
 async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &str), jwt: &str, stored: (u16, i64)) {
     let config = SandboxConfig::with_accounts(vec![account(APP_ID, APP_SECRET)]);
     let wechat = SandboxHost::start(config).await;
@@ -267,7 +267,7 @@ async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &s
     commands(&builder, &wechat, &mut seen, ticket.expose()).await;
     in_redis(&redis, &app_id, &mut seen).await;
 
-    // WeChat refuses, breaks off, and says nothing.
+    // WeChat refuses, breaks off, and does not answer.
     for fault in [Fault::errcode(40125), Fault::status(502), Fault::Reset, Fault::cut(10)] {
         let ids =
             [Api::StableToken, Api::GetTicket, Api::MediaGet].map(|api| wechat.sandbox.inject(fault.clone().on(api)));
@@ -303,7 +303,7 @@ async fn life(builder: GatewayBuilder, mut redis: RedisServer, header: (&str, &s
     assert!(gateway.ended().await.success());
 
     let log = gateway.log();
-    assert!(log.len() > 50, "it was not talkative: {log:#?}");
+    assert!(log.len() > 50, "the log is too short: {log:#?}");
     assert!(log.iter().any(|line| line.contains("DEBUG")), "{log:#?}");
     seen.note("the log", log.join("\n"));
     assert!(issued.secrets.len() >= 14, "{}", issued.secrets.len());

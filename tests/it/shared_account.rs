@@ -1,5 +1,5 @@
-//! A day of a company, shortened: three gateways, five systems that use them, and an old one that
-//! goes on fetching classic tokens on its own.
+//! A company's day in short: three gateways, five systems that use them, and an old system that still fetches classic
+//! tokens itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ const LIFE: Duration = Duration::from_secs(6);
 /// How often the old system fetches a token.
 const FOREIGN_TOKENS: usize = 4;
 
-/// How an SDK keeps its token. Both kinds ask again when it is about to end and when it is rejected.
+/// How an SDK handles its token. Both kinds ask again when it is about to expire or was rejected.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// Caches it until shortly before its end, and asks `/cgi-bin/token`.
@@ -39,8 +39,8 @@ struct Company {
 
 impl Company {
     fn fails(&self, what: &str, answer: &Value, began: Instant) {
-        let told = format!("{what}: {answer} after {:?}", began.elapsed());
-        self.failures.lock().unwrap().push(told);
+        let failure = format!("{what}: {answer} after {:?}", began.elapsed());
+        self.failures.lock().unwrap().push(failure);
     }
 
     async fn system(self: Arc<Self>, kind: Kind, number: usize) {
@@ -79,7 +79,7 @@ impl Company {
                 gateway.send(message).await
             };
             self.calls.fetch_add(1, Ordering::Relaxed);
-            // Errors of any kind count, also such as an SDK would try again after.
+            // Errors of any kind count, also those that an SDK would retry.
             if answer.body["errcode"].as_i64().unwrap_or(0) == 0 && answer.status == 200 {
                 cached = Some(token);
             } else {
@@ -132,7 +132,7 @@ async fn systems_sharing_an_account_have_no_failed_call_in_a_day() {
         .map(|number| tokio::spawn(Arc::clone(&company).system(kinds[number], number)))
         .collect();
 
-    // The old system: every now and then, early in the life of a token of ours, it fetches one too.
+    // The old system: now and then it fetches a token too, early in the life of one of ours.
     let mut killed = Vec::new();
     for _ in 0..FOREIGN_TOKENS {
         let token = redis.value(&token_key(&app_id)).await.unwrap_or_default();
@@ -162,14 +162,14 @@ async fn systems_sharing_an_account_have_no_failed_call_in_a_day() {
         &failures[..failures.len().min(5)]
     );
     let calls = company.calls.load(Ordering::Relaxed);
-    assert!(calls > 100, "{calls} calls are no day's work");
+    assert!(calls > 100, "{calls} calls are too few");
     let journal = redis.journal_entries(&app_id).await;
     let foreign: Vec<_> = journal
         .iter()
         .filter(|entry| entry["event"] == "foreign_invalidation")
         .collect();
-    let told: Vec<_> = foreign.iter().map(|entry| entry["fingerprint"].clone()).collect();
-    assert_eq!(told, killed, "each is told of once");
+    let reported: Vec<_> = foreign.iter().map(|entry| entry["fingerprint"].clone()).collect();
+    assert_eq!(reported, killed, "each is reported once");
     assert!(
         foreign
             .iter()

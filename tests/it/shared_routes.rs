@@ -1,4 +1,4 @@
-//! The routes of the shared token and ticket, as SDKs spell their calls.
+//! The routes of the shared token and ticket, in the spellings that SDKs use.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn routes_are_found_in_any_case_and_with_any_slashes() {
     let sandbox = &gateway.wechat.sandbox;
     assert_eq!((sandbox.calls(Api::Token), sandbox.calls(Api::Other)), (0, 0));
     assert_eq!((sandbox.calls(Api::StableToken), sandbox.calls(Api::GetTicket)), (1, 1));
-    // Each is counted as the route that it is.
+    // Each is counted under its route.
     let counted = "wxgate_http_requests_total{method=\"GET\",route=\"/cgi-bin/token\",status=\"200\"}";
     assert!((gateway.metric(counted).await - 5.0).abs() < 0.1);
 }
@@ -132,7 +132,7 @@ async fn stable_token_takes_force_refresh_as_text_or_number_and_a_byte_order_mar
 }
 
 #[tokio::test]
-async fn ticket_is_given_for_a_former_token_as_long_as_it_was_told_to_live() {
+async fn ticket_is_given_for_a_former_token_until_its_announced_end() {
     let redis = RedisServer::start().await;
     let config = SandboxConfig {
         token_ttl: Duration::from_secs(3),
@@ -163,7 +163,7 @@ async fn ticket_is_given_for_a_former_token_as_long_as_it_was_told_to_live() {
                 Some(40001 | 42001)
             )
         };
-        until("its told life is over", refused).await;
+        until("its announced life is over", refused).await;
         assert!(asked.elapsed() >= Duration::from_secs(6), "{:?}", asked.elapsed());
     }
     assert!(wechat.sandbox.calls(Api::GetTicket) > calls, "WeChat has refused it");
@@ -181,12 +181,12 @@ async fn ticket_for_another_systems_token_is_wechats_to_answer() {
         (&answer.body["errcode"], &answer.body["expires_in"]),
         (&json!(0), &json!(7200))
     );
-    let refused = gateway.asks_for_ticket("nobodys").await;
+    let refused = gateway.asks_for_ticket("an-unknown-token").await;
     assert_eq!(refused.body["errcode"], 40001);
     assert_eq!(sandbox.calls(Api::GetTicket), calls + 2);
 
     let closed = Gateway::builder().set("internal.proxy", false).start().await;
-    let refused = closed.asks_for_ticket("nobodys").await;
+    let refused = closed.asks_for_ticket("an-unknown-token").await;
     assert_eq!(refused.body["errcode"], 40001, "{refused:?}");
     let counted = closed
         .metric("wxgate_internal_refusals_total{reason=\"wrong_token\"}")
@@ -202,8 +202,8 @@ async fn client_secret_that_sdks_can_not_send_is_warned_about() {
         .set("internal.clients.0.name", "crm")
         .set("internal.clients.0.secret", "of+its/own,plus=signs");
     let ran = builder.run(&wechat, &["check"]).await;
-    let told = |line: &str| line.starts_with("warning") && line.contains("internal.clients[0].secret (crm)");
-    assert!(ran.out.lines().any(told), "{}", ran.out);
+    let is_warning = |line: &str| line.starts_with("warning") && line.contains("internal.clients[0].secret (crm)");
+    assert!(ran.out.lines().any(is_warning), "{}", ran.out);
     let process = GatewayProcess::start(&builder, &wechat).await;
     let logged = process.logged("internal.clients[0].secret (crm)");
     assert!(logged.len() == 1 && logged[0].contains("WARN"), "{logged:?}");

@@ -1,5 +1,5 @@
-//! What the store promises to uploads, kept by both stores: whoever claims a value that is made gets the
-//! value, and of all who claim one that is not, one at a time is to make it.
+//! What uploads need of both stores: a claim of an existing value gets the value; of all claims of a missing one, only
+//! one at a time is to create it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,11 @@ async fn value_is_created_by_one_and_found_by_the_others() {
 
         assert!(ours.compare_and_delete(&lock, "us").await.unwrap());
         assert_eq!(theirs.claim(KEY, &lock, "them", LIFE).await.unwrap(), made);
-        assert_eq!(at(&ours, &lock).await, None, "who finds the value keeps no lock");
+        assert_eq!(
+            at(&ours, &lock).await,
+            None,
+            "a claim that finds the value keeps no lock"
+        );
     }
 }
 
@@ -88,7 +92,7 @@ async fn stored_value_is_readable_from_a_read_only_redis() {
     assert!(store.health().error.is_some());
 }
 
-/// Claimers and makers of many values, over two connections, with nothing to keep them in step.
+/// Many values are claimed and created over two connections, without synchronisation.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_claims_have_one_winner() {
     let (_redis, pairs) = both_kinds().await;
@@ -111,7 +115,7 @@ async fn concurrent_claims_have_one_winner() {
                             }
                         }
                     }
-                    assert_eq!(made.load(Ordering::SeqCst), 1, "{key} was made more than once");
+                    assert_eq!(made.load(Ordering::SeqCst), 1, "{key} was created more than once");
                 });
             }
         }

@@ -115,7 +115,7 @@ fn published_signatures_come_out_the_same() {
     }
 }
 
-/// What a page's browser may know as its address, and what of it is signed.
+/// URLs of pages, and the part of each that is signed.
 const AWKWARD: [(&str, &str); 26] = [
     (
         "http://mp.weixin.qq.com?params=value",
@@ -276,7 +276,7 @@ async fn each_account_signs_with_its_own_ticket() {
 }
 
 proptest::proptest! {
-    /// Whatever a browser sends, encoded once, comes out of the query as it went in.
+    /// Any URL that is encoded once is decoded unchanged.
     #[test]
     fn encoding_once_loses_nothing(tail in "[ -~\u{a0}-\u{ffff}]{0,60}") {
         let page = format!("https://a.cn/{tail}");

@@ -17,8 +17,8 @@ fn suspendable(builder: GatewayBuilder, folder: &Path) -> GatewayBuilder {
         .variable("SUSPENDED", folder.join("suspended").display())
 }
 
-/// Suspends the machine for five hours. When it wakes up, WeChat is out of reach, all in `redis` has ended, and so has
-/// what the gateway holds. Then WeChat is back.
+/// Suspends the machine for five hours. When it wakes up, WeChat is unreachable, and everything in `redis` and in the
+/// gateway has expired. Then WeChat is back.
 async fn assert_nothing_outlives_a_suspension(gateway: &GatewayProcess, folder: &Path, redis: Option<&RedisServer>) {
     let wechat = &gateway.wechat;
     let keys = [token_key, ticket_key].map(|key| key(&wechat.account().app_id));
@@ -37,7 +37,7 @@ async fn assert_nothing_outlives_a_suspension(gateway: &GatewayProcess, folder: 
     assert_eq!(upload.code(), (503, 4001), "{upload:?}");
     if let Some(redis) = redis {
         always(
-            "nothing that has ended is published",
+            "nothing that has expired is published",
             Duration::from_secs(1),
             async || {
                 let published = redis.keys().await;

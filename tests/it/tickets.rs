@@ -64,11 +64,11 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     let renew = gateway.internal_request("POST", "/credentials/wxmini/jsapi_ticket/renew");
     assert_eq!(gateway.send(renew.bearer_auth(KEY)).await.status, 404);
 
-    // Who asks for its ticket all the same is answered by WeChat.
+    // Clients that ask for its ticket nevertheless get WeChat's answer.
     let token = gateway.asks_for_token("wxmini", "secret-of-wxmini").await.body;
     let token = token["access_token"].as_str().unwrap();
     let calls = || wechat.sandbox.calls_for(&app_id("wxmini"), Api::GetTicket);
-    always("nobody asks for the ticket", Duration::from_millis(300), async || {
+    always("the ticket is not asked for", Duration::from_millis(300), async || {
         calls() == 0
     })
     .await;
@@ -112,7 +112,7 @@ async fn asks_for_card_ticket(caller: &Caller, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn card_ticket_is_kept_for_the_cluster_once_somebody_asks() {
+async fn card_ticket_is_kept_for_the_cluster_after_the_first_request() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
@@ -123,7 +123,7 @@ async fn card_ticket_is_kept_for_the_cluster_once_somebody_asks() {
     assert_eq!(
         wechat.sandbox.calls(Api::GetTicket),
         1,
-        "nobody has asked for the one for cards"
+        "only the ticket for pages, none for cards"
     );
 
     let asked = futures_util::future::join_all((0..10).map(|_| asks_for_card_ticket(&one, &token))).await;
@@ -146,7 +146,10 @@ async fn card_ticket_is_kept_for_the_cluster_once_somebody_asks() {
     assert_eq!(asks_for_card_ticket(&three, &token).await.body["ticket"], ticket);
     assert_eq!(wechat.sandbox.calls(Api::GetTicket), 2);
     // WeChat answers for other systems' tokens.
-    assert_eq!(asks_for_card_ticket(&one, "nobodys").await.body["errcode"], 40001);
+    assert_eq!(
+        asks_for_card_ticket(&one, "an-unknown-token").await.body["errcode"],
+        40001
+    );
 }
 
 #[tokio::test]
@@ -166,7 +169,7 @@ async fn card_ticket_is_renewed_ahead_of_its_end() {
     let first = asks_for_card_ticket(&gateway, &token).await.body["ticket"].clone();
     let asked = Instant::now();
     let key = format!("wxgate:card_ticket:{}", wechat.account().app_id);
-    // Nobody asks any more, and yet there is always one.
+    // No client asks any more, and the ticket is still kept.
     let renewed = async || {
         let now = redis.value(&key).await.map(Value::from);
         assert!(now.is_some(), "lost after {:?}", asked.elapsed());

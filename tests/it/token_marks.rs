@@ -1,4 +1,4 @@
-//! What all replicas know about tokens in other systems' hands: marks in Redis.
+//! Marks in Redis: they let every replica recognise the tokens that were handed out.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_re
     let one = builder().set("redis.url", format!("redis://{}/0", wire.address));
     let one = one.start().await;
     one.until_it_says("ready").await;
-    // It is ready a moment before it has released the lock, and a lock that is held up keeps the other one waiting.
-    until("nobody holds the lock", || async {
+    // It is ready a moment before it releases the lock. If the release were held too, the other one would wait for it.
+    until("the lock is free", || async {
         redis.value(&lock_key(&app_id)).await.is_none()
     })
     .await;
-    // The token dies before anything that is written beside the answer has reached Redis.
+    // The token dies before its mark has reached Redis.
     wire.hold_before("wxgate:handed_out:");
     let dead = one.token().await;
     wire.until_it_holds().await;
@@ -71,7 +71,7 @@ async fn life_that_one_replica_promised_is_marked_again_after_redis_lost_its_dat
     };
     let promising = builder().set("internal.min_expires_in", "2h").start().await;
     promising.until_it_says("ready").await;
-    // WeChat's life, as the other one knows it, ends before that.
+    // The life that WeChat gave, which the other one knows, ends before that.
     tokio::time::sleep(Duration::from_secs(2)).await;
     promising.token().await;
     let others = [
@@ -110,7 +110,7 @@ async fn calls_with_a_foreign_token_look_at_each_account_once() {
     let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await;
     let gateway = builder.wechat(&wechat).start().await;
     gateway.until_it_says("ready").await;
-    until("nobody holds a lock", || async {
+    until("all locks are free", || async {
         let keys = redis.keys().await;
         !accounts.iter().any(|account| keys.contains(&lock_key(&account.app_id)))
     })
@@ -120,7 +120,7 @@ async fn calls_with_a_foreign_token_look_at_each_account_once() {
     let reads = async || stat(&redis, "stats", "total_reads_processed").await;
     let (scripts_before, reads_before, begun) = (scripts().await, reads().await, Instant::now());
     for turn in 1..=20 {
-        let answer = gateway.calls_wechat("somebody-elses").await;
+        let answer = gateway.calls_wechat("a-foreign-token").await;
         assert_eq!(answer.body["errcode"], 40001, "{answer:?}");
         if turn == 1 {
             let reads = reads().await - reads_before;
@@ -136,7 +136,7 @@ async fn calls_with_a_foreign_token_look_at_each_account_once() {
     assert!(spent < look_ups * 2 * ACCOUNTS as u64 + 20, "{spent} scripts in Redis");
 }
 
-/// Two replicas that look for nothing by themselves, the second with the settings that `second` adds.
+/// Two replicas without background look-ups, the second with the settings that `second` adds.
 async fn replicas(redis: &RedisServer, second: impl Fn(GatewayBuilder) -> GatewayBuilder) -> [Gateway; 2] {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = || {
@@ -167,7 +167,7 @@ async fn token_of_another_replica_is_recognised_right_after_foreign_ones() {
     let redis = RedisServer::start().await;
     let [one, two] = replicas(&redis, |builder| builder).await;
     for _ in 0..2 {
-        assert_eq!(two.asks_for_ticket("somebody-elses").await.body["errcode"], 40001);
+        assert_eq!(two.asks_for_ticket("a-foreign-token").await.body["errcode"], 40001);
     }
     let superseded = renewed(&one).await;
     let current = renewed(&one).await;
@@ -175,7 +175,7 @@ async fn token_of_another_replica_is_recognised_right_after_foreign_ones() {
         let ticket = two.asks_for_ticket(token).await;
         assert_eq!(ticket.body["errcode"], 0, "{ticket:?}");
     }
-    assert_eq!(two.asks_for_ticket("somebody-elses").await.body["errcode"], 40001);
+    assert_eq!(two.asks_for_ticket("a-foreign-token").await.body["errcode"], 40001);
 }
 
 #[tokio::test]

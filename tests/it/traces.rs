@@ -1,4 +1,4 @@
-//! Traces: what a collector gets, who is told of a trace, and what a collector that fails costs.
+//! Traces: what a collector gets, who is sent a trace context, and that a failing collector does no harm.
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -28,7 +28,7 @@ async fn end(gateway: &mut GatewayProcess) {
     assert!(gateway.ended().await.success());
 }
 
-/// No call to WeChat so far has named a trace.
+/// Asserts that no call to WeChat has had a trace context.
 fn assert_wechat_knows_of_no_trace(wechat: &SandboxHost) {
     let calls = wechat.sandbox.log();
     assert!(!calls.is_empty());
@@ -62,7 +62,7 @@ async fn trace_context_goes_to_the_image_store_and_never_to_wechat() {
     assert_eq!(request.trace_state, "vendor=1");
     assert_eq!(attribute(&request, "http.response.status_code"), "200");
     assert_eq!(attribute(&request, "http.route"), "/p/active/weChatOa/upload");
-    // The request's own id is the answer's, and not the trace's.
+    // The answer has the request's own id, not the trace's.
     assert_eq!(attribute(&request, "wxgate.request_id"), answer.header("x-request-id"));
     assert_ne!(answer.header("x-request-id"), TRACE);
     let download = collector.span("wechat media_get", Some(TRACE)).await;
@@ -126,7 +126,7 @@ async fn failed_spans_are_marked_and_unsampled_traces_are_not_exported() {
     }
     for span in collector.spans() {
         assert_ne!(hex::encode(&span.trace_id), unsampled, "{}", span.name);
-        // Probes come all day long.
+        // Probes are too frequent to be traced.
         assert!(!span.name.contains("/readyz"), "{}", span.name);
     }
 }
@@ -161,20 +161,20 @@ async fn refusing_collector_is_logged_once() {
     })
     .await;
     collector.refuse(false);
-    until("the log tells that it is over", || async {
+    until("the recovery is logged", || async {
         gateway.assert_signs().await;
         gateway.logged("traces are exported again").len() == 1
     })
     .await;
-    let told = gateway.logged("traces are dropped");
-    assert_eq!(told.len(), 1, "{told:#?}");
+    let logged = gateway.logged("traces are dropped");
+    assert_eq!(logged.len(), 1, "{logged:#?}");
     assert!(
-        told[0].contains("503") && told[0].contains("telemetry.otlp_endpoint"),
-        "{told:?}"
+        logged[0].contains("503") && logged[0].contains("telemetry.otlp_endpoint"),
+        "{logged:?}"
     );
 }
 
-/// Connections to this are made, by the kernel, and nothing ever answers.
+/// The kernel accepts the connections, but nothing answers.
 #[tokio::test]
 async fn silent_collector_delays_neither_requests_nor_the_drain() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -185,7 +185,7 @@ async fn silent_collector_delays_neither_requests_nor_the_drain() {
     gateway.until_ready().await;
     gateway.assert_signs().await;
     end(&mut gateway).await;
-    until("the log tells what was lost", || async {
+    until("the lost traces are logged", || async {
         gateway.logged("could not be exported in time").len() == 1
     })
     .await;
@@ -199,7 +199,7 @@ async fn headers_and_compression_are_taken_from_the_standard_variables() {
         .set("telemetry.otlp_endpoint", collector.url())
         .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=hunter2,x-scope=a%20b")
         .variable("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
-        // Neither of these moves the traces away from the endpoint that is set.
+        // Neither of these changes the endpoint in the settings.
         .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
         .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
         // The SDK would panic.

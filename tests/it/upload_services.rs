@@ -1,4 +1,4 @@
-//! Upload services as they are: what they refuse, what they say, and how they give a picture's URL.
+//! Upload services: their refusals, their messages, and the ways in which they give a picture's URL.
 
 use std::time::{Duration, Instant};
 
@@ -186,7 +186,7 @@ async fn photo_may_arrive_for_longer_than_the_services_timeout() {
 #[tokio::test]
 async fn service_that_stops_reading_is_given_up_after_its_timeout() {
     let socket = TcpSocket::new_v4().unwrap();
-    // Otherwise the system takes all of the picture.
+    // With a larger buffer the system would take the whole picture.
     socket.set_recv_buffer_size(64 << 10).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = socket.listen(8).unwrap();

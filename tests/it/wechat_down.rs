@@ -8,11 +8,11 @@ use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, accounts, free_address, until};
 
-/// A gateway that never had a credential, under traffic for five seconds of `fault`: how often it
-/// called WeChat. Every caller is told when to come back; afterwards the gateway recovers by itself.
+/// Counts the calls to WeChat of a gateway that never had a credential, in five seconds of traffic under `fault`. Every
+/// answer has `Retry-After`; afterwards the gateway recovers by itself.
 async fn calls_in_5s(fault: Fault, errcode: Option<i64>) -> u64 {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    // Only who gets no answer has to wait for that long; a busy machine may need more for an answer.
+    // Long enough for WeChat to answer on a busy machine; only a call without an answer takes that long.
     let [connect, whole] = match fault {
         Fault::Stall => ["300ms", "500ms"],
         _ => ["5s", "10s"],
@@ -34,7 +34,7 @@ async fn calls_in_5s(fault: Fault, errcode: Option<i64>) -> u64 {
     }
     assert!(
         answered > 50,
-        "few callers wait for a call, the others are answered at once: {answered}"
+        "few callers wait for a call to WeChat, the others are answered at once: {answered}"
     );
     let calls = wechat.sandbox.calls(Api::StableToken);
     wechat.sandbox.clear_faults();
@@ -78,7 +78,7 @@ async fn errors_for_operators_come_with_advice() {
             "{line}"
         );
         assert!(line.contains(cure), "{line}");
-        // The address to put on the list is the one that WeChat saw.
+        // The advice names the address that WeChat saw.
         assert!(code != 40164 || line.contains("127.0.0.1"), "{line}");
         process.until_it_says("unready").await;
     }
@@ -113,7 +113,7 @@ async fn accounts_whose_calls_hang_hold_up_no_other() {
         let hangs = Fault::Stall.on(Api::StableToken).for_account(account.app_id.clone());
         wechat.sandbox.inject(hangs);
     }
-    // Later than this test ends.
+    // Longer than this test takes.
     let gateway = Gateway::builder()
         .wechat(&wechat)
         .accounts(&accounts)
@@ -159,15 +159,18 @@ async fn lost_token_response_is_retried_soon_and_not_reported_as_foreign() {
     one.until_it_says("ready").await;
     let other = start("1ms").await;
     other.until_it_says("ready").await;
-    until("the answer is lost", || async { wechat.sandbox.calls(Api::Token) == 2 }).await;
-    // Both hold a token that WeChat has replaced by one that nobody knows.
+    until("the call whose answer is lost is made", || async {
+        wechat.sandbox.calls(Api::Token) == 2
+    })
+    .await;
+    // Both hold a token that WeChat has replaced; the answer with the new one was lost.
     let upload = async |gateway: &Gateway| {
         let answer = gateway.upload_new_photo().await;
         matches!(answer.code(), (200, 0)).then_some(()).ok_or(answer)
     };
     let other_at_once = upload(&other).await;
     assert!(other_at_once.is_ok(), "{other_at_once:?}");
-    until("it is made good", || async { upload(&one).await.is_ok() }).await;
+    until("uploads succeed again", || async { upload(&one).await.is_ok() }).await;
     for gateway in [&one, &other] {
         gateway.assert_signs().await;
         assert!(gateway.foreign_invalidations().await < 0.5);
@@ -199,7 +202,7 @@ async fn fallback_host_is_used_only_if_connecting_fails() {
         SandboxHost::start(SandboxConfig::default()),
         SandboxHost::start(SandboxConfig::default())
     );
-    let nobody = free_address();
+    let unused_address = free_address();
     let with_fallback = |main: &Arc<SandboxHost>, url: String, other: &Arc<SandboxHost>| {
         Gateway::builder()
             .wechat(main)
@@ -211,10 +214,10 @@ async fn fallback_host_is_used_only_if_connecting_fails() {
     };
     let calls =
         |wechat: &SandboxHost| [Api::StableToken, Api::GetTicket, Api::MediaGet].map(|api| wechat.sandbox.calls(api));
-    // Nobody listens at the first host; or somebody does, and never gets round to TLS.
+    // Nothing listens at the first host, or something accepts the connection and never answers the TLS handshake.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let deaf = format!("https://{}", silent.local_addr().unwrap());
-    for (time, first) in [(1, format!("http://{nobody}")), (2, deaf)] {
+    let no_tls = format!("https://{}", silent.local_addr().unwrap());
+    for (time, first) in [(1, format!("http://{unused_address}")), (2, no_tls)] {
         let gateway = with_fallback(&fallback, first, &fallback).await;
         gateway.assert_signs().await;
         assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
@@ -222,7 +225,7 @@ async fn fallback_host_is_used_only_if_connecting_fails() {
         assert_eq!(calls(&fallback), [time; 3]);
     }
 
-    // The first host answers, if badly, or takes the request and says nothing.
+    // The first host answers badly, or takes the request and does not answer.
     let faults = [
         Fault::errcode(-1),
         Fault::errcode(40164),
@@ -245,9 +248,9 @@ async fn fallback_host_is_used_only_if_connecting_fails() {
 #[tokio::test]
 async fn calls_that_go_to_a_fallback_host_are_logged_once() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let nobody = free_address();
+    let unused_address = free_address();
     let builder = Gateway::builder()
-        .set("wechat.api_base_url", format!("http://{nobody}"))
+        .set("wechat.api_base_url", format!("http://{unused_address}"))
         .set("wechat.fallback_base_urls", wechat.url());
     let gateway = GatewayProcess::start(&builder, &wechat).await;
     gateway.until_ready().await;
@@ -259,7 +262,7 @@ async fn calls_that_go_to_a_fallback_host_are_logged_once() {
     for _ in 0..5 {
         call().await;
     }
-    let left = || gateway.logged(&format!("no connection to WeChat at http://{nobody}"));
+    let left = || gateway.logged(&format!("no connection to WeChat at http://{unused_address}"));
     until("it is logged", || async { !left().is_empty() }).await;
     assert_eq!(left().len(), 1, "{:?}", gateway.log());
 }

@@ -163,7 +163,7 @@ async fn the_help_lists_every_fault_with_an_example_that_works() {
         let fault: Fault = serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
         kinds.push(fault.kind());
     }
-    // serde names every kind when it is given none of them.
+    // serde's error for an unknown kind lists all kinds.
     let unknown = serde_json::from_str::<Fault>(r#"{"kind":"?"}"#)
         .unwrap_err()
         .to_string();

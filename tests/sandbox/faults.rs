@@ -24,7 +24,7 @@ impl Desk {
         self.client.get(self.url(&token_path(APP))).timeout(LONG).send().await
     }
 
-    /// What a plain socket gets for a token call: all bytes up to the end, and how it ended.
+    /// What a plain socket gets for a token call: all bytes, and how the connection ended.
     async fn raw_token(&self) -> (String, std::io::Result<()>) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!(

@@ -2,11 +2,11 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "what the tests call with is no part of the gateway"
+    reason = "the tests' clients are not part of the gateway"
 )]
 #![expect(
     clippy::unwrap_used,
-    reason = "clippy excuses tests, but not the functions that they share"
+    reason = "clippy allows it in tests, but not in functions that they share"
 )]
 
 mod control;
@@ -107,7 +107,7 @@ impl Desk {
         text(&self.stable(false).await, "access_token").to_owned()
     }
 
-    /// Calls an API that wants nothing but a token, and gives its `errcode`.
+    /// Calls an API that needs only a token; its `errcode`.
     async fn errcode_of(&self, token: &str) -> i64 {
         let answer = self
             .get_json(&format!("/cgi-bin/ticket/getticket?type=jsapi&access_token={token}"))

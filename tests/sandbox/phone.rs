@@ -159,7 +159,7 @@ async fn pages_of_any_origin_may_ask() {
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
 }
 
-/// But not the rest: a page that a developer has open could end the tokens.
+/// Only the phone's routes: any page that a developer has open could invalidate the tokens.
 #[tokio::test]
 async fn pages_of_other_origins_may_not_call_wechat_or_the_control_api() {
     let desk = Desk::new().await;

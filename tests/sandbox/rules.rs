@@ -92,7 +92,7 @@ async fn a_stable_call_answers_the_same_token_with_what_is_left() {
     assert_eq!(
         desk.errcode_of(text(&first, "access_token")).await,
         0,
-        "it lives out its time"
+        "it stays valid until its end"
     );
     assert_eq!(desk.stable(true).await["expires_in"], 7200);
     for old in [first, third] {
@@ -116,7 +116,7 @@ async fn tokens_are_checked_before_anything_else() {
     let long = "x".repeat(513);
     for (token, code) in [
         ("", 41001),
-        ("nobody-ever-issued-this", 40001),
+        ("never-issued", 40001),
         ("a%20b", 40014),
         ("%E4%B8%AD", 40014),
         (&long, 40014),
@@ -321,7 +321,7 @@ async fn the_other_apis_want_a_good_token() {
 }
 
 #[tokio::test]
-async fn a_foreign_system_and_a_killer_can_be_played() {
+async fn a_foreign_system_and_invalidations_can_be_simulated() {
     let desk = Desk::new().await;
     let ours = text(&desk.classic().await, "access_token").to_owned();
     let stable = desk.token().await;

@@ -135,7 +135,7 @@ async fn a_body_must_not_be_too_large() {
 }
 
 #[tokio::test]
-async fn a_careful_client_is_told_to_go_on() {
+async fn a_client_that_expects_100_continue_gets_it() {
     let desk = Desk::new().await;
     let mut stream = TcpStream::connect(desk.address).await.unwrap();
     let head = "POST /cgi-bin/stable_token HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";

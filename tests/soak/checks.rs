@@ -1,4 +1,4 @@
-//! What is looked at after each minute and at the end: stores, logs, WeChat's counts, processes, Redis.
+//! What is checked after each minute and at the end: stores, logs, WeChat's counts, processes, Redis.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::support::S3Server;
 use crate::token_calls::TokenCalls;
 use crate::world::{CLIENT_SECRET, GATEWAYS, World};
 
-/// When a process has what it needs.
+/// The age at which a process no longer grows.
 const SETTLED: Duration = Duration::from_secs(30);
 /// How much it may grow after that.
 const GROWTH: Size = Size {
@@ -36,8 +36,8 @@ const UNSIGNED: u64 = 300;
 /// How many files a gateway has open at most once the load is over.
 const FILES_AT_REST: u64 = 64;
 
-/// What begins the messages that say why WeChat was asked for a token, and what a gateway did without Redis.
-const TELLING: [&str; 8] = [
+/// The beginnings of the messages that say why WeChat was asked for a token, and what a gateway did without Redis.
+const RELEVANT: [&str; 8] = [
     "wxgate 0",
     "draining",
     "issued",
@@ -54,11 +54,11 @@ const LOG: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/soak.log");
 pub struct Checks {
     world: Arc<World>,
     model: Arc<Model>,
-    /// How many of the stored photos have been looked at.
+    /// How many of the stored photos have been checked.
     seen: usize,
     /// Where all lines go, to be read if the run fails.
     log: File,
-    /// The last minute's lines: what is known to be a secret only now may be in them.
+    /// The last minute's lines, which are searched again for secrets that became known since.
     last_lines: Vec<String>,
     token_calls: TokenCalls,
     /// What each process had once it was [`SETTLED`], by its id.
@@ -78,7 +78,7 @@ impl Checks {
         }
     }
 
-    /// Looks at all that can be seen while faults are played; a line about it.
+    /// The checks that are possible while faults are active; a line about them.
     pub async fn minute(&mut self, minute: u64) -> String {
         let stored = self.model.stored_after(self.seen);
         self.seen += stored.len();
@@ -101,12 +101,12 @@ impl Checks {
         )
     }
 
-    /// What can be seen only when all is quiet again. Ends the gateways; a line about it.
+    /// The checks that are possible only without faults. Ends the gateways; a line about them.
     pub async fn end(&mut self, minutes: u64) -> String {
         let model = Arc::clone(&self.model);
         let counts = &model.counts;
         for counted in [&counts.signatures, &counts.photos, &counts.sdk_calls] {
-            assert!(counted.load(Ordering::Relaxed) > 0, "the load did nothing");
+            assert!(counted.load(Ordering::Relaxed) > 0, "the load made no requests");
         }
         let [unsigned, signed] =
             [&counts.unsigned_pages, &counts.signatures].map(|count| count.load(Ordering::Relaxed));
@@ -122,7 +122,10 @@ impl Checks {
         let stored = self.model.stored_after(0);
         self.pictures_are_there(&stored);
         let undisturbed = self.pictures_are_there_once(&stored);
-        assert!(undisturbed * 10 >= stored.len(), "hardly a photo was undisturbed");
+        assert!(
+            undisturbed * 10 >= stored.len(),
+            "fewer than a tenth of the photos were undisturbed"
+        );
         let disturbed = self.world.disturbed_connections();
         assert!(disturbed > 0, "no fault has met a connection to a store");
         self.no_parts_are_left();
@@ -152,7 +155,7 @@ impl Checks {
             *copies.entry(sum).or_default() += 1;
         }
         if copies.keys().any(|sum| !self.model.was_sent(sum)) {
-            self.model.violation("a store holds what nobody has sent");
+            self.model.violation("a store holds a picture that was not sent");
         }
         let undisturbed = stored.iter().filter(|photo| photo.undisturbed);
         for photo in undisturbed.clone() {
@@ -221,19 +224,19 @@ impl Checks {
         self.last_lines = lines;
     }
 
-    /// Fails if a promise is broken. Says what the gateways have logged in the last minute, as far as it may tell why: a
-    /// run on another machine leaves nothing else behind.
+    /// Fails if a promise is broken, and prints the relevant log lines of the last minute: on a CI machine nothing else
+    /// is left of the run.
     pub fn assert_kept(&self, seed: u64) {
         let violations = self.model.violations();
         if violations.is_empty() {
             return;
         }
-        let tells = |line: &&String| {
-            TELLING
+        let is_relevant = |line: &&String| {
+            RELEVANT
                 .iter()
                 .any(|start| line.contains(&format!(r#""message":"{start}"#)))
         };
-        let mut lines: Vec<&String> = self.last_lines.iter().filter(tells).collect();
+        let mut lines: Vec<&String> = self.last_lines.iter().filter(is_relevant).collect();
         lines.sort_by_key(|line| line.split_once(' ').map(|(_, line)| line));
         for line in lines {
             println!("gateway {line}");

@@ -1,5 +1,5 @@
-//! What goes wrong, drawn from a seed. The gateways, Redis, WeChat, the stores and the clocks each have faults of their own, one
-//! at a time, so up to five things fail at once and always two gateways serve.
+//! What goes wrong, drawn from a seed. The gateways, Redis, WeChat, the stores and the clocks each have faults of their
+//! own, one at a time, so up to five things fail at once and always two gateways serve.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ pub struct Faults {
     players: Vec<JoinHandle<()>>,
 }
 
-/// One player's means.
+/// What a player needs to cause its faults.
 pub struct Player {
     pub world: Arc<World>,
     pub model: Arc<Model>,
@@ -72,7 +72,7 @@ impl Faults {
         }
     }
 
-    /// Fails if one of the players has failed, which would spare the gateways its faults.
+    /// Fails if one of the players has failed, since its faults would be missing.
     pub fn assert_being_played(&self) {
         let failed = self.players.iter().position(JoinHandle::is_finished);
         assert!(failed.is_none(), "player {failed:?} has failed");
@@ -208,7 +208,8 @@ impl Player {
     }
 
     async fn disturbs_a_store(&mut self) {
-        // Less than `image_store.http.timeout`, after which a store that is slow has the picture, and the gateway no answer.
+        // Less than `image_store.http.timeout`: after that a slow store would have the picture, but the gateway no
+        // answer.
         let time = self.millis(500..4000);
         let proxies = [&self.world.service_proxy, &self.world.s3_proxy];
         let draw = self.rng.random_range(0..4);
@@ -242,7 +243,8 @@ impl Player {
         self.world.names.set(STORE, true);
     }
 
-    /// Ahead or behind, and back again. Certificates are valid for two days from the start, so no further.
+    /// Steps the clock ahead or back, then returns it. Certificates are valid for two days from the start, so no
+    /// further.
     async fn steps_a_clock(&mut self) {
         let (index, time) = (self.rng.random_range(0..GATEWAYS), self.millis(2000..12_000));
         let seconds = if self.rng.random_bool(0.5) {

@@ -137,7 +137,7 @@ impl Client {
         None
     }
 
-    /// The answer of gateway number `index`. It never fails in itself, and without an answer only if a fault has hit it.
+    /// The answer of gateway number `index`. A 500 is a violation, and so is a missing answer that no fault excuses.
     async fn send_to(&self, what: &str, index: usize, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let sent = Instant::now();
         let answered = async { Answer::of(request.send().await?).await }.await;
@@ -146,7 +146,7 @@ impl Client {
             Ok(_) => {}
             Err(error) => {
                 let now = |excuse| self.model.excuses(excuse, sent);
-                // With nothing in memory it waits for others.
+                // A gateway without credentials in memory waits for Redis and WeChat.
                 let waits = [Excuse::RedisFails, Excuse::WeChatFails, Excuse::WeChatSlow].map(now);
                 let late = error.is_timeout() && now(Excuse::Fresh(index)) && waits.contains(&true);
                 let excused = now(Excuse::GatewayGone(index)) || late;
@@ -169,8 +169,8 @@ impl Client {
         let Some(answer) = sent.await else { return };
         let Some(config) = answer.body["data"].as_object().filter(|_| answer.status == 200) else {
             self.model.counts.unsigned_pages.fetch_add(1, Ordering::Relaxed);
-            // A ticket can't be renewed while WeChat fails, a classic token neither while Redis does, and not for as long
-            // after that as renewals back off.
+            // Tickets can't be renewed while WeChat fails, classic tokens not while Redis fails either. After that,
+            // renewals may still be backed off.
             let before = begun.checked_sub(MARGIN).unwrap_or(begun);
             let hindered = self.model.excuses(Excuse::WeChatFails, before)
                 || (self.account == CLASSIC && self.model.excuses(Excuse::RedisFails, before));
@@ -197,7 +197,7 @@ impl Client {
         let (app_id, sandbox) = (self.world.account(self.account).app_id, &self.world.wechat.sandbox);
         let media_id = sandbox.upload_media(&app_id, Upload::new(bytes)).unwrap();
         let begun = Instant::now();
-        // Now and then the page posts it twice at once, or again, as impatient users do.
+        // Sometimes the page posts it twice at once, or again, as impatient users do.
         let (posts, again) = (
             1 + usize::from(self.rng.random_bool(0.2)),
             usize::from(self.rng.random_bool(0.2)),
@@ -223,7 +223,7 @@ impl Client {
         let large = self.rng.random_bool(LARGE);
         let lengths = if large { 5_500_000..8_000_000 } else { 5_000..60_000 };
         let length = self.rng.random_range(lengths);
-        // Repeated for speed, with a period that shows any part in the wrong place.
+        // A repeated pattern, for speed; its period shows any part that is in the wrong place.
         let mut bytes = vec![0; 4093];
         self.rng.fill_bytes(&mut bytes);
         while bytes.len() < length {

@@ -1,17 +1,17 @@
-//! Faults come and go, and the cluster keeps its promises: three gateways, Redis with a replica under a sentinel,
-//! WeChat with token lives of a minute, an upload service and an S3 server, pages, photos and other systems' SDKs. Faults
-//! drawn from a seed come and go; a model says after each minute and at the end what must be true.
+//! The cluster keeps its promises under changing faults: three gateways, Redis with a replica under a sentinel, WeChat
+//! with token lives of a minute, an upload service and an S3 server, pages, photos and other systems' SDKs. Faults are
+//! drawn from a seed; a model checks after each minute and at the end what must be true.
 //!
 //! Two minutes, with the faults of one seed, belong to `scripts/test`; `scripts/soak` runs longer ones with others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(
     clippy::disallowed_methods,
-    reason = "what the tests call with is no part of the gateway"
+    reason = "the tests' clients are not part of the gateway"
 )]
 
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "made for the stories of `it`")]
+#[allow(dead_code, unused_imports, reason = "shared with the tests of `it`")]
 mod support;
 
 mod checks;
@@ -37,7 +37,7 @@ use load::Load;
 use model::Model;
 use world::{CLASSIC, STABLE, World};
 
-/// How long the load goes on after the last fault, for what it has left behind to end.
+/// How long the load goes on after the last fault, until its effects have ended.
 const SETTLING: Duration = Duration::from_secs(25);
 
 /// A number from the environment.

@@ -1,4 +1,4 @@
-//! What has been promised to callers, and what the faults of the moment excuse.
+//! What has been promised to callers, and what the current faults excuse.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::pictures::Sum;
 
-/// What a fault excuses while it lasts and for a while after.
+/// What a fault excuses while it lasts and for some time after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excuse {
     /// This gateway does not answer, or breaks off.
@@ -30,7 +30,7 @@ pub enum Excuse {
     StoredTwice,
     /// An upload was cut off by what also kept the gateway from removing its parts.
     PartsLeft,
-    /// The machine did nothing for a while, which excuses all that can be.
+    /// The whole machine stalled, which excuses everything that can be excused.
     MachineStalls,
 }
 
@@ -39,7 +39,7 @@ impl Excuse {
     fn grace(self) -> Duration {
         Duration::from_secs(match self {
             Self::PartsLeft => 2,
-            // A gateway learns with its next write that its connection is to the former master.
+            // A gateway notices only at its next write that it is connected to the former master.
             Self::GatewayGone(_) | Self::StoredTwice | Self::WeChatSlow => 3,
             Self::TokenDied | Self::RedisFails | Self::MachineStalls => 8,
             Self::WeChatFails | Self::Fresh(_) => 12,
@@ -174,8 +174,8 @@ impl Model {
             .any(|window| window.excuses(excuse, now, now) && window.begun.elapsed() >= time)
     }
 
-    /// Notes when the machine stalls, until the model is dropped: no process can keep a promise of time then. Has a thread
-    /// of its own, which waits for nothing else.
+    /// Records stalls of the machine until the model is dropped: during a stall no process can keep its time limits.
+    /// Runs on its own thread, which does nothing else.
     pub fn watch_the_machine(self: &Arc<Self>) {
         const PAUSE: Duration = Duration::from_millis(50);
         const STALL: Duration = Duration::from_millis(500);

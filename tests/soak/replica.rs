@@ -98,7 +98,7 @@ impl Replica {
         }
     }
 
-    /// Ends it: as a power cut would, or with all that it has begun.
+    /// Ends it: at once as a power cut would, or with a drain.
     pub async fn stop(&self, at_once: bool) {
         let Some((mut process, _)) = self.process.lock().await.take() else {
             return;

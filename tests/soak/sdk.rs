@@ -1,4 +1,4 @@
-//! Other systems' SDKs: they keep a token for as long as they were told, and call WeChat through the gateway.
+//! Other systems' SDKs: they keep a token until its announced end, and call WeChat through the gateway.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::load::Client;
 use crate::model::Excuse;
 use crate::world::{CLASSIC, CLIENT_SECRET, GATEWAYS};
 
-/// What a token has left when it is to be renewed.
+/// A token's remaining life at which an SDK renews it.
 const NEAR_ITS_END: Duration = Duration::from_secs(12);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,15 +84,16 @@ impl Sdk {
         self.token.as_ref().is_some_and(|(_, until)| *until < a_second_before)
     }
 
-    /// Whether a fault explains that a call which began then failed with this code, or status.
+    /// Whether a fault explains that a call which began at `begun` failed with this code or status.
     fn is_excused(&self, code: i64, begun: Instant) -> bool {
         let now = |excuse| self.client.model.excuses(excuse, begun);
         let classic = self.client.account == CLASSIC;
-        // WeChat rejects the token, and no other is to be had.
+        // WeChat rejects the token, and no other one can be fetched.
         let without_token = || now(Excuse::TokenDied) && (now(Excuse::WeChatFails) || now(Excuse::RedisFails));
-        // A gateway that has just started and can't ask Redis knows no token that was replaced, and fetches no classic one.
+        // A gateway that has just started without Redis does not recognise replaced tokens, and fetches no classic
+        // one.
         let alone = || now(Excuse::RedisFails) && (0..GATEWAYS).any(|index| now(Excuse::Fresh(index)));
-        // For longer than a classic token has left when it is to be renewed.
+        // Redis has failed for longer than the life that a classic token has left when it is renewed.
         let long = classic && self.client.model.lasts_for(Excuse::RedisFails, NEAR_ITS_END);
         match code {
             _ if is_rejection(code) => {
@@ -166,7 +167,7 @@ fn is_rejection(errcode: i64) -> bool {
 }
 
 fn errcode(body: &Value) -> i64 {
-    // An answer that is no object, such as a proxy's page, is none of WeChat's.
+    // An answer that is not a JSON object, such as a proxy's page, is not WeChat's.
     if body.is_object() {
         body["errcode"].as_i64().unwrap_or(0)
     } else {

@@ -1,4 +1,4 @@
-//! A TCP proxy before a store that can be shut, slowed down, or answer for it.
+//! A TCP proxy in front of a store, which can close or slow down connections, or answer itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -54,7 +54,8 @@ impl Player {
         self.token_died[account].is_none_or(|died| died.elapsed() > TOKENS_LIVE)
     }
 
-    /// The classic account's as if another system had fetched one; `stable_token` may go on giving out the dead one.
+    /// Invalidates a token: the classic account's as if another system had fetched one; for the stable account WeChat
+    /// may go on giving out the dead one.
     fn kills_the_token(&mut self, account: usize, still_answered: bool) {
         let (name, excuses): (_, &[Excuse]) = match (account, still_answered) {
             (CLASSIC, _) => ("another system replaces the classic token", &[Excuse::TokenDied]),

@@ -1,4 +1,4 @@
-//! What runs: the cluster and all that it depends on.
+//! The cluster and everything that it depends on.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -219,7 +219,7 @@ impl World {
         self.service_proxy.disturbed() + self.s3_proxy.disturbed()
     }
 
-    /// The index of the master among the two, as the sentinel tells the gateways, once no failover is under way.
+    /// The index of the master that the sentinel names, once no failover is under way.
     pub async fn master(&self, servers: &[RedisServer; 2]) -> usize {
         let end = Instant::now() + FAILOVER;
         while Instant::now() < end {
@@ -270,9 +270,9 @@ impl World {
     }
 }
 
-/// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up. In a token's last twenty
-/// seconds WeChat issues another one, so that a renewal gets one even if it comes too early: lives are told in whole
-/// seconds and count from before a slow answer.
+/// WeChat with tokens and tickets that live for a minute, and no quota that a soak could use up. In a token's last
+/// twenty seconds WeChat issues another one, so that a renewal gets one even if it comes too early: lives are given in
+/// whole seconds and count from before a slow answer.
 fn short_lives() -> SandboxConfig {
     let minute = Duration::from_mins(1);
     let apis = [

@@ -1,4 +1,4 @@
-//! What is stored and what is not: limits, kinds, bodies that come to a bad end.
+//! What is stored and what is not: limits, kinds, broken bodies.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A WeChat and an image store that do as they are told, and a gateway between them.
+//! A scripted WeChat and image store, and a gateway between them.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +80,7 @@ pub fn download(content: &'static [u8], announced: Option<usize>) -> MediaDownlo
     }
 }
 
-/// The same, but what follows the content is `end` rather than the end.
+/// The same, but the content is followed by `end`.
 pub fn download_then(content: &'static [u8], end: BoxStream<'static, Result<Bytes, CallError>>) -> MediaDownload {
     let whole = download(content, Some(content.len() + 1));
     MediaDownload {
@@ -107,11 +107,11 @@ pub enum Behaviour {
     Good,
     /// Takes a picture whole, then waits for a permit.
     Waits(Semaphore),
-    /// Takes nothing, says nothing.
+    /// Reads nothing and does not answer.
     Hangs,
-    /// Says that all is well before it has seen anything.
+    /// Reports success before it has read anything.
     Lies,
-    /// A bug.
+    /// Panics, as a bug would.
     Panics,
 }
 
@@ -141,7 +141,7 @@ impl FakeStore {
     /// Lets `puts` puts end.
     pub fn let_go(&self, puts: usize) {
         let Behaviour::Waits(permits) = &self.behaviour else {
-            panic!("it does not wait")
+            panic!("the store does not wait")
         };
         permits.add_permits(puts);
     }
@@ -310,7 +310,7 @@ impl Gateway {
         assert_eq!(self.in_flight(), 0.0);
     }
 
-    /// A metric by its name and, where it has one, its `outcome`.
+    /// A metric by its name and, if it has one, its `outcome`.
     pub fn metric(&self, name: &str, outcome: Option<&str>) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name).unwrap();
@@ -339,7 +339,7 @@ pub async fn until(condition: impl Fn() -> bool) {
     };
     tokio::time::timeout(Duration::from_secs(10), holds)
         .await
-        .expect("it never came to hold");
+        .expect("the condition was never met");
 }
 
 pub fn call_error(error: CallError) -> TokenCallError {

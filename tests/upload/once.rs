@@ -42,7 +42,7 @@ async fn fifty_at_once_over_two_gateways_store_one_picture() {
     let uploads = join_all((0..50).map(|n| gateways[n % 2].upload(&wechat)));
     let let_go = async {
         until(|| store.puts() == 1).await;
-        // Time for a second upload to begin, if there were one.
+        // Enough time for a second upload to begin, if there were one.
         tokio::time::sleep(Duration::from_secs(20)).await;
         store.let_go(50);
     };
@@ -106,7 +106,7 @@ async fn lease_does_not_block_uploads_after_the_url_is_forgotten() {
 async fn lease_of_a_dead_replica_is_taken_over() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let shared = Arc::new(MemoryStore::default());
-    // What the dead one left: no URL, and a lease that nobody renews.
+    // The dead replica has left no URL, and a lease that is not renewed.
     assert!(
         shared
             .set_if_absent(LEASE_KEY, "the dead one", Duration::from_secs(10))
@@ -158,7 +158,7 @@ async fn uploads_succeed_while_the_shared_store_is_unreachable() {
     let gateway = Gateway::build(&store, Arc::new(NoStore), |_| {});
     let urls = join_all((0..10).map(|_| gateway.upload(&wechat))).await;
     assert!(urls.iter().all(Result::is_ok));
-    assert_eq!(store.stored(), [PHOTO], "once a process even so");
+    assert_eq!(store.stored(), [PHOTO], "stored once per process even so");
 }
 
 #[tokio::test(start_paused = true)]

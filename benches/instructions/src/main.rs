@@ -1,4 +1,4 @@
-//! A thousand signatures, for callgrind to count what they take.
+//! A thousand signatures, whose instructions callgrind counts.
 
 mod warm;
 
@@ -25,7 +25,7 @@ fn main() {
 fn sign_all(gateway: &mut Router, requests: Vec<Request<Body>>) {
     for request in requests {
         let answer = gateway.call(request).now_or_never();
-        let answer = answer.expect("a warm gateway makes nobody wait").unwrap();
+        let answer = answer.expect("a warm gateway answers without waiting").unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
     }
 }

@@ -1,4 +1,4 @@
-//! A gateway that is ready to sign, without a socket between it and whoever asks.
+//! A gateway that is ready to sign, called without a socket.
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +10,7 @@ use wxgate::app::{App, AppParts, replica_name};
 use wxgate::sandbox::{Sandbox, SandboxConfig};
 use wxgate::settings::{Settings, Sources};
 
-/// A page's URL as WeChat makes it when somebody shares the page, encoded.
+/// The URL of a shared page, with the parameters that WeChat appends, encoded.
 pub const QUERY: &str =
     "url=https%3A%2F%2Fh5.example.com%2Factivity%2Fdetail%3Fid%3D20261122%26from%3Dsinglemessage%26isappinstalled%3D0";
 

@@ -1,4 +1,4 @@
-//! A token in a cookie, which browsers send with the requests of every page: only our pages' requests count.
+//! A token in a cookie. Browsers send cookies with requests of any page, so only requests of the company's pages count.
 
 use jsonwebtoken::Algorithm;
 
@@ -71,7 +71,7 @@ async fn cookie_is_ambiguous_if_sent_twice_and_ignored_beside_a_bearer_token() {
     let both = |cookie: &str, bearer: &str| of_page(&gateway, PAGE, &format!("{COOKIE}={cookie}")).bearer_auth(bearer);
     assert!(passes(&gateway, both(&bad, &good)).await);
     assert!(!passes(&gateway, both(&good, &bad)).await);
-    // Another scheme is for somebody else, such as a proxy.
+    // Another scheme of `Authorization` is not for the gateway; it may be for a proxy.
     let basic = of_page(&gateway, PAGE, &format!("{COOKIE}={good}")).header("authorization", "Basic eDp5");
     assert!(passes(&gateway, basic).await);
 }

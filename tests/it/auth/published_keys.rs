@@ -1,4 +1,4 @@
-//! The login publishes its public keys, changes them, and is away at times.
+//! A login that publishes its public keys, changes them, and is down at times.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ struct Published {
 }
 
 impl Login {
-    /// A login that is away.
+    /// A login that is down.
     fn away() -> Self {
         Self {
             address: free_address(),
@@ -165,14 +165,14 @@ async fn key_rotation_is_followed_at_once() {
     let gateway = login.gateway(Algorithm::ES256).start().await;
     assert!(is_let_in(&gateway, &old.sign_as("old")).await);
     login.publish(&[old.jwk("old"), new.jwk("new")]);
-    // Callers that are there at once share one fetch, and none of them is refused.
+    // Concurrent callers share one fetch, and none of them is refused.
     let asked = login.asked();
     let token = new.sign_as("new");
     let all = join_all((0..20).map(|_| is_let_in(&gateway, &token))).await;
     assert!(all.into_iter().all(|let_in| let_in));
     assert_eq!(login.asked(), asked + 1);
     assert!(is_let_in(&gateway, &old.sign_as("old")).await, "both are valid");
-    // Two keys: without a kid, either could be meant.
+    // With two keys, a token without a kid is ambiguous.
     assert!(!is_let_in(&gateway, &new.sign(&claims())).await);
 }
 
@@ -189,7 +189,7 @@ async fn unknown_kid_makes_one_fetch_in_30_seconds() {
     }
     assert_eq!(login.asked(), 2, "the first fetch, and one for all of these");
     assert!(is_let_in(&gateway, &issuer.sign_as("one")).await);
-    // Nobody has to be asked about a token of another algorithm.
+    // A token of another algorithm needs no fetch.
     let other = Issuer::new(Algorithm::EdDSA);
     assert!(!is_let_in(&gateway, &other.sign_as("one")).await);
     assert_eq!(login.asked(), 2);
@@ -245,10 +245,10 @@ async fn login_that_is_away_at_start_is_asked_again() {
     let gateway = login.gateway(Algorithm::ES256).start().await;
     gateway.until_ready().await;
     login.come().await;
-    until("the token is let in", || is_let_in_or_told_to_wait(&gateway, &issuer)).await;
+    until("the token is let in", || is_let_in_or_asked_to_retry(&gateway, &issuer)).await;
 }
 
-async fn is_let_in_or_told_to_wait(gateway: &Gateway, issuer: &Issuer) -> bool {
+async fn is_let_in_or_asked_to_retry(gateway: &Gateway, issuer: &Issuer) -> bool {
     let answer = gateway.send(upload(gateway).bearer_auth(issuer.sign_as("one"))).await;
     if answer.code() == (404, 2005) {
         return true;
@@ -269,7 +269,10 @@ async fn login_that_does_not_answer_holds_no_request_for_long() {
     let waiting = is_let_in(&gateway, &unknown);
     let asked = async {
         login.until_asked(2).await;
-        assert!(is_let_in(&gateway, &known).await, "a known key waits for nobody");
+        assert!(
+            is_let_in(&gateway, &known).await,
+            "a token with a known key does not wait"
+        );
     };
     let (let_in, ()) = tokio::join!(waiting, asked);
     assert!(!let_in);
@@ -299,11 +302,11 @@ async fn login_that_is_away_is_logged_once_and_without_its_query() {
         !gateway.logged("auth.jwt_jwks_url").is_empty()
     })
     .await;
-    let told = gateway.logged("auth.jwt_jwks_url");
-    assert_eq!(told.len(), 1, "{told:?}");
+    let logged = gateway.logged("auth.jwt_jwks_url");
+    assert_eq!(logged.len(), 1, "{logged:?}");
     assert!(
-        told[0].contains("WARN") && told[0].contains("no connection"),
-        "{told:?}"
+        logged[0].contains("WARN") && logged[0].contains("no connection"),
+        "{logged:?}"
     );
     assert_eq!(gateway.logged("hunter2"), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! WeChat and the accounts in `wxgate check`: out of reach, refusing, with another clock; a classic token is left alone.
+//! WeChat and the accounts in `wxgate check`: unreachable, refusing, with another clock. Classic tokens are kept.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ async fn classic_token_of_a_running_cluster_is_not_replaced() {
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 0);
     assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
 
-    // Killed by somebody else: the check tells, and does not mend it.
+    // Another system has invalidated the token: the check reports it and does not renew it.
     wechat.kill_token();
     let ran = builder().run(&wechat, &["check"]).await;
     assert_failed(
@@ -133,7 +133,7 @@ async fn classic_token_in_an_unreachable_redis_is_not_replaced() {
         ran.code == 1 && matches!(lines(&ran, "account")[..], [("warning", _)]),
         "{ran:?}"
     );
-    // Where it is sure that there is none in Redis, the AppSecret is tried in a way that kills none elsewhere.
+    // If Redis certainly holds none, the AppSecret is tried by a call that invalidates no token.
     let redis = RedisServer::start().await;
     let foreign = wechat.sandbox.foreign_token(&wechat.account().app_id).unwrap();
     let ran = with_redis(&redis).classic().run(&wechat, &["check"]).await;

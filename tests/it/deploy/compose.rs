@@ -1,4 +1,4 @@
-//! `compose.yaml` and what belongs to it.
+//! `compose.yaml`, its variables and its secrets.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn make_secrets(folder: &Path) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // A script that asks for nothing may have ended already.
+    // A script that reads nothing may have ended already.
     let _ = writeln!(script.stdin.take().unwrap(), "{APP_SECRET}");
     assert!(script.wait().unwrap().success());
 }
@@ -37,7 +37,7 @@ fn environment(service: &Value) -> Vec<(String, String)> {
             Some("WXGATE_APP_ID") => "wx0123456789abcdef",
             Some("WXGATE_JS_DOMAINS") => "example.com,example.org",
             Some("WXGATE_PICTURES_URL") => "https://pictures.example.com/photos",
-            Some(unknown) => panic!("{unknown} is none of ours"),
+            Some(unknown) => panic!("{unknown} is not known to this test"),
         };
         if name != "WXGATE_CONFIG" {
             env.push((name.clone(), value.to_owned()));
@@ -67,17 +67,17 @@ fn the_settings_load_with_the_secrets_that_the_script_writes() {
     assert_eq!(settings.credentials.backend, Backend::Redis);
     assert_eq!(settings.image_store.backend, ImageStoreBackend::S3);
     assert_eq!(settings.auth.mode, AuthMode::ApiKey);
-    // Redis is on a network of the gateway's own; nothing else is worth a warning.
+    // Redis is plain, but on a network that only the gateway shares. Nothing else is worth a warning.
     let warnings = settings.warnings();
     assert!(warnings.len() == 1 && warnings[0].contains("Redis"), "{warnings:?}");
     let grace = settings.server.shutdown_grace.as_secs();
     assert_eq!(service["stop_grace_period"], "30s");
     assert!(grace + AFTER_GRACE < 30);
-    // Whoever comes by the published port is believed, and nobody from elsewhere.
+    // Requests through the published port come from this network; no other peer is trusted.
     let subnet = &compose["networks"]["default"]["ipam"]["config"][0]["subnet"];
     assert_eq!(service["environment"]["WXGATE__SERVER__TRUSTED_PROXIES"], *subnet);
 
-    // The store knows the very key that the gateway sends.
+    // The store accepts exactly the key that the gateway sends.
     let store: Value = serde_json::from_str(&std::fs::read_to_string(folder.path().join("s3.json")).unwrap()).unwrap();
     let (user, keys) = (&store["identities"][0], &store["identities"][0]["credentials"][0]);
     assert_eq!(keys["accessKey"], settings.image_store.s3.access_key_id.expose());
@@ -150,7 +150,7 @@ fn compose_pins_images_and_publishes_no_internal_port() {
                 "{name} publishes {port}"
             );
         }
-        // The image of the gateway has its own; what only runs once needs none.
+        // The gateway's image has its own; a service that runs once needs none.
         let checked = name == "wxgate" || service["restart"].is_null() || service["healthcheck"].is_object();
         assert!(checked, "{name} has no health check");
         assert!(
@@ -164,7 +164,7 @@ fn compose_pins_images_and_publishes_no_internal_port() {
     assert!(texts(&compose["services"]["redis"]["networks"]) == ["internal"]);
     assert_eq!(compose["networks"]["internal"]["internal"], true);
 
-    // Each variable is asked for or, if it says where on this host, has a default; all are explained.
+    // Each variable is required, except ports and subnets on this host, which have a default. All are explained.
     let (text, example) = (read("compose.yaml"), read("deploy/compose/env.example"));
     for variable in text.split("${").skip(1) {
         let (name, rest) = variable.split_once(':').unwrap();
@@ -191,7 +191,7 @@ fn long_running_services_do_not_run_as_root() {
         let is_root = matches!(user.split(':').next(), Some("root" | "0"));
         assert_eq!(is_root, name == "owners", "{name} runs as {user}");
     }
-    // What makes the users owners of their volumes runs before them, ends, and reaches nobody.
+    // The service that gives the volumes their owners runs first, exits, and has no network.
     let owners = &compose["services"]["owners"];
     assert!(owners["restart"].is_null() && owners["network_mode"] == "none");
     for (service, user, volume) in [("redis", "redis:redis", "redis"), ("store", "1000:1000", "store")] {
@@ -250,14 +250,14 @@ async fn redis_starts_by_its_command() {
             .unwrap();
         answer[1].clone()
     };
-    let told = [
+    let applied = [
         setting("maxmemory").await,
         setting("maxmemory-policy").await,
         setting("appendonly").await,
     ];
     server.kill().unwrap();
     server.wait().unwrap();
-    assert_eq!(told, [(256 << 20).to_string().as_str(), "noeviction", "yes"]);
+    assert_eq!(applied, [(256 << 20).to_string().as_str(), "noeviction", "yes"]);
 }
 
 #[test]

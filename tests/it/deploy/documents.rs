@@ -1,5 +1,5 @@
-//! `deploy/README.md` and its Chinese twin: their commands are run if they need no engine, and checked for what they
-//! name if they do.
+//! `deploy/README.md` and its Chinese version: commands that need no container engine are run; in the others, the files
+//! and names are checked.
 
 use std::path::Path;
 use std::process::Command;
@@ -138,7 +138,7 @@ fn docker_run_gives_the_drain_its_time_and_keeps_what_is_stored() {
     ] {
         assert!(run.contains(wanted), "{wanted}");
     }
-    // A secret is mounted where the settings look for it, and no folder that only its owner can enter.
+    // Secrets are mounted at the paths in the settings, one file each: a mounted folder might be closed to the user.
     assert!(
         run.contains("secrets/wechat_app_secret:/run/secrets/wechat_app_secret:ro"),
         "{run}"
@@ -187,7 +187,7 @@ fn systemds_files_are_installed_by_the_commands_that_are_shown() {
         &[("/etc/systemd/system/", &units), ("&& systemctl daemon-reload", "")],
     );
 
-    // What the service takes, `check` takes too; `config` in its place asks nobody.
+    // `config` instead of `check`: it reads the same settings and connects to nothing.
     let shown = run(
         &command("WXGATE_CONFIG"),
         &[("/etc/wxgate", &etc), ("wxgate check", &format!("{bin}wxgate config"))],
@@ -239,7 +239,7 @@ fn documented_commands_name_existing_services() {
     assert!(command("kubectl -n wxgate rollout").ends_with(&format!("deployment/{}", names[0])));
     let port = &service["spec"]["ports"][0]["port"];
     assert!(command("kubectl -n wxgate port-forward").ends_with(&format!("service/{} 8080:{port}", names[1])));
-    // The URL that clients of the shared token are told stands beside the labels that let them in.
+    // The documented URL of the shared token is beside the labels that clients need.
     let url = "http://wxgate-internal.wxgate.svc:9090";
     let policy = read("deploy/kubernetes/base/networkpolicy.yaml");
     assert!(policy.contains(url) && both().iter().all(|readme| readme.text.contains(url)));

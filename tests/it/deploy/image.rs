@@ -1,4 +1,4 @@
-//! The Dockerfile. There may be no engine here to build it with; `docs::house` checks what it copies.
+//! The Dockerfile, read without a container engine; `docs::house` checks what it copies.
 
 use std::process::Command;
 
@@ -56,7 +56,7 @@ fn image_runs_unprivileged_and_listens_on_the_exposed_ports() {
         .unwrap();
     assert!(
         user.parse::<u32>().unwrap() > 0,
-        "a number, so that Kubernetes can tell that it is not root"
+        "a number, so that Kubernetes can check that it is not root"
     );
     let account = [("WXGATE_APP_ID", "wx0123456789abcdef"), ("WXGATE_APP_SECRET", "x")];
     let account = account.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -86,12 +86,12 @@ fn image_builds_behind_mirrors_and_carries_labels() {
     }
     assert!(last("SHELL").contains("pipefail"));
     assert!(last("LABEL").contains(&format!("org.opencontainers.image.version=\"{version}\"")));
-    // Who pins the image pins this version.
+    // compose.yaml names this version.
     let service = super::yaml("compose.yaml")["services"]["wxgate"]["image"].clone();
     assert_eq!(service, format!("wxgate:{version}"));
 }
 
-/// The image is what `ldd` names, so it takes a libc that is linked at run time, and no plug-ins beside it.
+/// The image contains only what `ldd` names, so nothing may be loaded at run time beyond that.
 #[test]
 fn image_contains_every_linked_library() {
     let output = Command::new("ldd").arg(env!("CARGO_BIN_EXE_wxgate")).output().unwrap();

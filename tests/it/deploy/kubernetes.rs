@@ -45,7 +45,7 @@ fn assert_settings_load(text: &str) {
     let text = text.replace(path_of("secrets"), folder.path().to_str().unwrap());
     let settings = settings(&text, &image::environment());
     assert_eq!(settings.warnings(), Vec::<String>::new());
-    // Any version of Kubernetes knows this; `preStop.sleep` needs 1.30.
+    // Every version of Kubernetes supports this; `preStop.sleep` needs 1.30.
     assert!(pod["containers"][0]["lifecycle"].is_null());
     let all = settings.server.shutdown_delay.as_secs() + settings.server.shutdown_grace.as_secs() + AFTER_GRACE;
     assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > all);
@@ -69,7 +69,7 @@ async fn probes_ask_what_the_public_listener_answers() {
         let answer = gateway.get(asked["path"].as_str().unwrap()).await;
         assert_eq!(answer.status, 200, "{probe}");
     }
-    // A process that lives must not be killed because WeChat or Redis is down.
+    // A live process must not be killed because WeChat or Redis is down.
     assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
     assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
 }
@@ -128,7 +128,7 @@ fn network_policy_restricts_the_internal_listener_only() {
         rules.map(|rule| rule["from"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(of("public"), [Value::Null]);
-    // A pod is chosen together with its namespace: alone it would be one of wxgate's own.
+    // A pod selector needs a namespace selector beside it: alone it would match pods of wxgate's namespace.
     let expected = json!([
         {
             "namespaceSelector": { "matchLabels": { "wxgate-clients": "true" } },
@@ -141,7 +141,7 @@ fn network_policy_restricts_the_internal_listener_only() {
     assert_eq!(manifest("service")["spec"]["ports"][0]["targetPort"], "public");
     let service = manifest("service-internal");
     assert_eq!(service["spec"]["ports"][0]["targetPort"], "internal");
-    // The URL that clients are told.
+    // The URL that is documented for clients.
     let (name, port) = (
         service["metadata"]["name"].as_str().unwrap(),
         &service["spec"]["ports"][0]["port"],

@@ -1,4 +1,4 @@
-//! The image's last stage, put together from the Dockerfile's own commands as far as that goes without an engine.
+//! The image's last stage, assembled with the Dockerfile's own commands as far as possible without a container engine.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn assemble(root: &Path, is_root: bool) -> std::path::PathBuf {
             root.join(from.trim_start_matches('/')),
             stage.join(to.trim_start_matches('/')),
         );
-        // --chown does nothing for a folder that is there before.
+        // --chown does not change a folder that exists already.
         assert!(owner.is_none() || !to.exists(), "{} has an owner already", to.display());
         std::fs::create_dir_all(&to).unwrap();
         let copied = Command::new("cp").arg("-r").arg(from.join(".")).arg(&to).status();
@@ -101,7 +101,7 @@ fn last_stage_has_what_the_binary_needs_with_the_right_owner() {
     }
 }
 
-/// With the stage for a root, and the image's environment.
+/// Runs the binary with the stage as its root directory, in the image's environment.
 fn runs_as_its_user(stage: &Path, user: &str) {
     let run = |arguments: &[&str]| {
         let entry: Vec<String> = serde_json::from_str(&last("ENTRYPOINT")).unwrap();
@@ -116,7 +116,7 @@ fn runs_as_its_user(stage: &Path, user: &str) {
     };
     let version = run(&["--version"]);
     assert!(version.status.success(), "{}", String::from_utf8_lossy(&version.stderr));
-    // As the first that one tries: no settings, so no account.
+    // Without settings there is no account.
     let config = run(&["config"]);
     let (out, err) = (
         String::from_utf8_lossy(&config.stdout),

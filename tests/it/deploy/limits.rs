@@ -1,4 +1,4 @@
-//! Limits on memory: what each deployment allows is more than what was measured.
+//! Memory limits: each deployment allows more than was measured.
 
 use serde_json::Value;
 use wxgate::sandbox::SandboxConfig;

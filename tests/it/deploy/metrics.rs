@@ -1,4 +1,4 @@
-//! A gateway to which a little of everything has happened, and what it exposes then.
+//! The metrics of a gateway that has served some of every kind of request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHO
 /// The metrics, each with its labels and their values.
 pub(super) type Exposed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// Lets a little of everything happen, and reads the metrics.
+/// Causes some of every kind of event, and reads the metrics.
 pub(super) async fn exposed() -> Exposed {
     let (redis, wechat) = (
         RedisServer::start().await,
@@ -72,7 +72,7 @@ fn parse(text: &str) -> Exposed {
     exposed
 }
 
-/// What the contract with operators names.
+/// The metrics that operators are promised.
 const PROMISED: [(&str, &[&str]); 18] = [
     ("wxgate_http_requests_total", &["route", "method", "status"]),
     ("wxgate_http_request_duration_seconds_bucket", &["route", "le"]),
@@ -146,7 +146,7 @@ async fn every_promised_metric_is_exposed_with_its_labels() {
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version:?}");
     let kinds = &exposed["wxgate_credential_expiry_timestamp_seconds"]["kind"];
     assert_eq!(kinds.iter().collect::<Vec<_>>(), ["access_token", "jsapi_ticket"]);
-    // A signature takes well under a millisecond, a request thirty seconds at most: both lie inside.
+    // The buckets cover a signature (well under a millisecond) and the longest request (thirty seconds).
     for (name, least, most) in [
         ("wxgate_http_request_duration_seconds_bucket", 0.0005, 30.0),
         ("wxgate_wechat_request_duration_seconds_bucket", 0.01, 5.0),

@@ -1,4 +1,4 @@
-//! The files that build and deploy the gateway fit the gateway: settings, ports, paths, metrics, functions.
+//! The files that build and deploy the gateway agree with it: settings, ports, paths, metrics.
 
 mod compose;
 mod documents;
@@ -19,7 +19,7 @@ use wxgate::settings::{Settings, Sources};
 
 use crate::docs::markdown::read;
 
-/// What the gateway may take to stop beyond `server.shutdown_grace`, in seconds.
+/// Seconds that the gateway may need to stop after `server.shutdown_grace`.
 const AFTER_GRACE: u64 = 4;
 
 /// A YAML file of the project.
@@ -33,7 +33,7 @@ fn texts(list: &Value) -> Vec<&str> {
     list.iter().map(|text| text.as_str().unwrap()).collect()
 }
 
-/// The settings that `text` and `env` come to.
+/// The settings that `text` and `env` give.
 fn settings(text: &str, env: &[(String, String)]) -> Settings {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("wxgate.toml");
@@ -46,7 +46,7 @@ fn settings(text: &str, env: &[(String, String)]) -> Settings {
     Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }
 
-/// Writes a secret into `directory`; what settings check of it holds.
+/// Writes a secret that passes the settings' checks into `directory`.
 fn write_secret(directory: &Path, name: &str) {
     let secret = if name.contains("public_key") {
         include_str!("../rsa_public_key.pem")

@@ -57,7 +57,7 @@ fn assert_answerable(expression: &str, exposed: &Exposed) {
             let values = metric
                 .get(label)
                 .unwrap_or_else(|| panic!("{name} has no label {label}; {expression}"));
-            // A pattern of statuses stands for values that need not have come up.
+            // A pattern of statuses need not match a value that has occurred.
             for value in value.split('|').filter(|value| !value.contains('.')) {
                 assert!(values.contains(value), "{name} never has {label}={value:?}: {values:?}");
             }

@@ -1,4 +1,4 @@
-//! `deploy/nginx/wxgate.conf`, served from: nginx with TLS in front of a gateway and of a store.
+//! A real nginx with `deploy/nginx/wxgate.conf`: TLS in front of a gateway and of a store.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -157,7 +157,7 @@ async fn documented_console_is_closed_to_other_networks() {
     assert_eq!(ask(format!("{url}/ops/console"), PAGES).await.status(), 403);
 }
 
-/// Writes wxgate.pem and wxgate.key for both names, and answers who has signed it.
+/// Writes wxgate.pem and wxgate.key for both names, and returns the authority's certificate.
 fn make_certificate(path: &Path) -> reqwest::Certificate {
     let names = format!("subjectAltName = DNS:{PAGES}, DNS:{PICTURES}\n");
     std::fs::write(path.join("names"), names).unwrap();
@@ -178,7 +178,7 @@ fn make_certificate(path: &Path) -> reqwest::Certificate {
 /// What a store was asked: method, target, names of headers.
 type Asked = Arc<Mutex<Vec<(String, String, Vec<String>)>>>;
 
-/// A store that has every picture but `absent.jpg`, and tells what it was asked.
+/// A store that has every picture but `absent.jpg`, and records its requests.
 async fn store() -> (SocketAddr, Asked) {
     let asked = Asked::default();
     let noted = Arc::clone(&asked);
@@ -231,7 +231,7 @@ async fn pages_and_uploads_get_through_by_tls() {
     assert_eq!(picture.headers()["content-type"], "image/jpeg");
     assert_eq!(picture.bytes().await.unwrap(), bytes);
 
-    // The gateway's own words, and not nginx's.
+    // The gateway's own answer, not nginx's.
     let absent = nginx.get(PAGES, "/nothing-here").await;
     assert_eq!(absent.json::<serde_json::Value>().await.unwrap()["code"], 1009);
     let plain = nginx

@@ -1,4 +1,4 @@
-//! The example overlay for Kubernetes, and what the Prometheus operator takes, built as `kubectl apply -k` builds them.
+//! The example overlay for Kubernetes and the Prometheus operator's objects, built as `kubectl apply -k` builds them.
 
 use std::process::Command;
 
@@ -30,7 +30,7 @@ fn example_overlay_replaces_every_placeholder() {
     let Some(objects) = built(&project(FOLDER)) else { return };
     let deployment = only(&objects, "Deployment");
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    // An image's name that the base does not have would change nothing, without a word.
+    // kustomize silently ignores an image name that the base does not have.
     let own = yaml(&format!("{FOLDER}/kustomization.yaml"))["images"][0].clone();
     let image = format!(
         "{}:{}",
@@ -42,7 +42,7 @@ fn example_overlay_replaces_every_placeholder() {
     let settings = &only(&objects, "ConfigMap")["data"]["wxgate.toml"];
     assert_eq!(*settings, read(&format!("{FOLDER}/wxgate.toml")));
 
-    // The autoscaler alone says how many there are.
+    // Only the autoscaler sets the number of replicas.
     assert!(deployment["spec"]["replicas"].is_null());
     let scaler = &only(&objects, "HorizontalPodAutoscaler")["spec"];
     assert_eq!(scaler["scaleTargetRef"]["name"], deployment["metadata"]["name"]);

@@ -44,11 +44,11 @@ fn unit_leaves_pictures_readable_for_the_group_and_the_start_time_known() {
     let umask = u32::from_str_radix(&values("UMask")[0], 8).unwrap();
     let (file, folder) = (0o640, 0o750);
     assert_eq!((file & !umask, folder & !umask), (file, folder), "{umask:o}");
-    // It hides /proc/stat, which has the time that process_start_time_seconds is counted from.
+    // ProcSubset=pid hides /proc/stat, which process_start_time_seconds needs.
     assert_eq!(values("ProcSubset"), Vec::<String>::new());
 }
 
-/// systemd itself, where it is at hand (the package "systemd"), finds no mistake and little that is left open.
+/// systemd itself, if it is installed, finds no mistake in the unit and rates it as well protected.
 #[test]
 fn unit_passes_systemd_analyze() {
     let folder = tempfile::tempdir().unwrap();

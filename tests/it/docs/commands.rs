@@ -45,8 +45,8 @@ fn write_settings(text: &str, directory: &Path) -> std::path::PathBuf {
 
 /// Starts the gateway by the README's own first command, on other ports.
 async fn start_as_documented(readme: &Document, directory: &Path, public: &str, internal: &str) -> Running {
-    let told = readme.blocks_in("console").concat();
-    let arguments = told
+    let commands = readme.blocks_in("console").concat();
+    let arguments = commands
         .lines()
         .find_map(|line| line.strip_prefix("cargo run -- "))
         .unwrap();

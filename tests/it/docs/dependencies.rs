@@ -11,11 +11,11 @@ struct Package {
     name: String,
     version: String,
     licence: String,
-    /// What cargo says of it beyond that: where it comes from, unless that is crates.io.
+    /// Its source, as cargo prints it; empty for crates.io.
     source: String,
 }
 
-/// Every such package. `cargo tree` tells, as `cargo metadata` does not know which features are on.
+/// Every such package, from `cargo tree`: `cargo metadata` does not know which features are on.
 fn shipped() -> Vec<Package> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--edges", "normal,build"])

@@ -131,8 +131,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// There may be no engine here to build the image with. What it would stumble over first is a file
-/// that .dockerignore keeps out, or a manifest that names a file which is not copied.
+/// The image is not built here. This checks what would break first: a file that .dockerignore excludes, or a manifest
+/// that names a file which is not copied.
 #[test]
 fn docker_build_context_has_every_source() {
     let (dockerfile, ignored) = (read("Dockerfile"), read(".dockerignore"));
@@ -158,7 +158,7 @@ fn docker_build_context_has_every_source() {
     assert!(output.status.success(), "{said}");
 }
 
-/// What is built here, in the image and on a contributor's machine.
+/// The toolchain here, in the image and on a contributor's machine.
 #[test]
 fn toolchain_is_the_same_everywhere() {
     let pinned: toml::Table = read("rust-toolchain.toml").parse().unwrap();

@@ -1,4 +1,4 @@
-//! The little of Markdown that is needed to read our own documents.
+//! As much Markdown as our own documents need.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The documents say what the code does: their tables, commands and settings. The page that they show is opened in `tests/browser`.
+//! The documents agree with the code: tables, commands, settings. The example page is tested in `tests/browser`.
 
 mod commands;
 mod dependencies;

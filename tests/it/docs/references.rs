@@ -146,7 +146,7 @@ fn files_named_in_documents_exist() {
         "examples/",
     ];
     for document in all_documents() {
-        // What has changed since then is named by its old name.
+        // The history names files as they were then.
         if document == "CHANGELOG.md" {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Tables that repeat what the code knows, and two languages that say the same.
+//! The documents' tables agree with the code, and both languages agree with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -112,7 +112,7 @@ async fn redis_tables_list_every_key_of_a_running_gateway() {
     }
 }
 
-/// What a command says of itself: the version that it came with.
+/// The version of Redis that introduced a command, as Redis itself says.
 async fn since(redis: &RedisServer, command: &str) -> (u32, u32) {
     let documents: std::collections::HashMap<String, std::collections::HashMap<String, redis::Value>> =
         redis.command(&format!("COMMAND DOCS {command}")).await;
@@ -143,7 +143,7 @@ async fn redis_commands_of_a_running_gateway_are_documented_and_as_old_as_promis
         .filter_map(|line| line.strip_prefix("cmdstat_")?.split(':').next());
     let used: BTreeSet<&str> = used.collect();
     let needed: BTreeSet<&str> = COMMANDS.into_iter().collect();
-    // The test's own client says who it is, and asks for the figures; so does `wxgate check`.
+    // Sent by the test's own client, and by `wxgate check`.
     let others = BTreeSet::from(["info", "client|setinfo"]);
     assert_eq!(&used - &others, needed);
     for document in Document::both("redis") {
@@ -318,7 +318,7 @@ fn readmes_have_at_most_150_lines() {
     }
 }
 
-/// Headings by level, blocks by language, tables by their size; and word for word what is no prose.
+/// Compares headings by level, blocks by language, tables by size, and word for word whatever is not prose.
 #[test]
 fn both_languages_say_the_same() {
     for [english, chinese] in Document::all() {

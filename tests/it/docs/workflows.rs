@@ -1,4 +1,4 @@
-//! The workflows and forms of the forge: well-formed, with few rights, and running the scripts that anybody can run.
+//! GitHub's workflows and forms: well-formed, with minimal permissions, and running the project's own scripts.
 
 use std::path::Path;
 

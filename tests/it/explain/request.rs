@@ -78,7 +78,10 @@ async fn signing_call_and_signature_are_explained_together() {
     let signature = sign("the-right-ticket", NONCE, TIMESTAMP, other);
     let request = signing_call(other);
     let ran = explain(&signature, &["--request", &request]).await;
-    assert_eq!(ran.code, 0, "the call says what the signature alone does not: {ran:?}");
+    assert_eq!(
+        ran.code, 0,
+        "the signing call explains what the signature alone does not: {ran:?}"
+    );
     assert!(
         ran.out.contains("another path") && ran.out.contains("Not found"),
         "{ran:?}"
@@ -137,7 +140,7 @@ async fn console_compares_the_signing_call_with_the_page() {
             let answer = ask_all(with_request(&request), language).await;
             let page = text(&answer).replace("&#39;", "'");
             assert!(answer.status == 200 && page.contains(words), "{words}: {page}");
-            assert!(page.contains("name=\"request\" value="), "what was typed stays");
+            assert!(page.contains("name=\"request\" value="), "the form keeps its input");
         }
     }
     let answer = ask_all(with_request("https://gw.example.com/"), "en").await;

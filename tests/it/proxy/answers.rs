@@ -1,4 +1,4 @@
-//! WeChat's answers, odd and broken ones too.
+//! WeChat's answers, including odd and broken ones.
 
 use serde_json::json;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
@@ -50,7 +50,7 @@ async fn truncated_body_is_never_passed_as_complete() {
     for fault in [Fault::cut(photo.len() / 2), Fault::NoLength] {
         let whole = matches!(fault, Fault::NoLength);
         gateway.wechat.sandbox.inject(fault.on(Api::MediaGet).once());
-        // Where it breaks off at once, so may the answer, before its head has left.
+        // If WeChat breaks off at once, the gateway's answer may end before its head is sent.
         let request = gateway.internal_request("GET", &path);
         let body = async { request.send().await?.bytes().await }.await;
         assert_eq!(body.is_ok_and(|bytes| bytes == photo), whole);

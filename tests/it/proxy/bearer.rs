@@ -1,4 +1,4 @@
-//! Calls without a token of their own, vouched for by a client's secret.
+//! Calls without a token, with a client's secret as a bearer token.
 
 use serde_json::json;
 use wxgate::sandbox::{Api, Fault, Kill, SandboxConfig};
@@ -103,13 +103,13 @@ async fn call_with_a_token_of_another_kind_gets_no_second_one() {
 async fn wrong_bearer_is_40001_and_nothing_goes_out() {
     let gateway = gateway().await;
     for (secret, app_id, errcode) in [
-        ("nobody-knows-this-one", None, 40001),
-        ("nobody-knows-this-one", Some("wx1"), 40001),
+        ("an-unknown-secret", None, 40001),
+        ("an-unknown-secret", Some("wx1"), 40001),
         ("", None, 40001),
-        // An AppSecret is no client's.
+        // The AppSecret is not a client's secret.
         ("secret-of-wx1", None, 40001),
         (SHOP, Some("wx1"), 40001),
-        // Which of its two accounts is not clear.
+        // It is not clear which of its two accounts is meant.
         (BOTH, None, 40001),
         (CRM, Some("wx9"), 40013),
     ] {
@@ -119,7 +119,7 @@ async fn wrong_bearer_is_40001_and_nothing_goes_out() {
     let twice = gateway
         .internal_request("GET", "/cgi-bin/getcallbackip")
         .bearer_auth(CRM)
-        .bearer_auth("nobody-knows-this-one");
+        .bearer_auth("an-unknown-secret");
     assert_eq!(refusal(&gateway.send(twice).await), (200, 40001));
     assert_eq!(gateway.wechat.sandbox.calls(Api::GetCallbackIp), 0);
     let series = "wxgate_internal_refusals_total{reason=\"wrong_bearer\"}";
@@ -133,9 +133,9 @@ async fn bearer_call_goes_out_with_its_query_and_body_and_without_the_header() {
     for (query, expected) in [
         ("", "?access_token=the-token-of-echo"),
         ("?a=1&b=%20", "?a=1&b=%20&access_token=the-token-of-echo"),
-        // SDKs that always write the parameter.
+        // Some SDKs always write the parameter.
         ("?access_token=&a=1", "?access_token=the-token-of-echo&a=1"),
-        ("?access_token=of-somebody", "?access_token=of-somebody"),
+        ("?access_token=a-foreign-token", "?access_token=a-foreign-token"),
     ] {
         let request = gateway
             .internal_request("POST", &format!("/cgi-bin/menu/create{query}"))
@@ -147,7 +147,7 @@ async fn bearer_call_goes_out_with_its_query_and_body_and_without_the_header() {
         assert_eq!(sent, expected);
         assert!(!format!("{call:?}").contains(CRM), "{call:?}");
     }
-    // Of a user's calls the account's token is none of the business.
+    // Calls with a user's token get no token of the account.
     let request = gateway
         .internal_request("GET", "/sns/userinfo?openid=o")
         .bearer_auth(CRM);
@@ -168,7 +168,7 @@ async fn bearer_gets_the_ticket_too() {
     assert_eq!(ticket.body["ticket"], expected.expose());
     assert!(asks(SHOP, "wx_card").await.body["ticket"].is_string());
     for kind in ["jsapi", "wx_card"] {
-        assert_eq!(refusal(&asks("nobody-knows-this-one", kind).await), (200, 40001));
+        assert_eq!(refusal(&asks("an-unknown-secret", kind).await), (200, 40001));
     }
 }
 
@@ -230,7 +230,7 @@ async fn bearer_calls_are_journaled_once_per_client_and_token() {
     for word in [
         CRM,
         SHOP,
-        "nobody-knows-this-one",
+        "an-unknown-secret",
         "in-the-body",
         "in-the-query",
         "in-the-path",
@@ -242,9 +242,7 @@ async fn bearer_calls_are_journaled_once_per_client_and_token() {
 /// Calls that are refused for their secret or their path.
 async fn calls_wrongly(process: &GatewayProcess) {
     for path in ["/cgi-bin/getcallbackip?x=in-the-query", "/cgi-bin/%74oken/in-the-path"] {
-        let request = process
-            .internal_request("GET", path)
-            .bearer_auth("nobody-knows-this-one");
+        let request = process.internal_request("GET", path).bearer_auth("an-unknown-secret");
         assert_ne!(process.send(request).await.body["errcode"], 0);
     }
     until("the refusals are logged", || async {

@@ -1,4 +1,4 @@
-//! Bodies: streamed if their length is known, gathered if they come in chunks.
+//! Bodies: streamed if their length is known, buffered if they come in chunks.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn a_large_upload_streams_and_keeps_its_length() {
     let answer = request.send().await.unwrap().bytes().await.unwrap();
     assert!(answer == bytes);
     let headers = echo.last().headers;
-    // WeChat takes no upload without a length.
+    // WeChat accepts no upload without a length.
     assert_eq!(headers["content-length"], "3000000");
     assert!(!headers.contains_key("transfer-encoding"));
 }
@@ -238,7 +238,7 @@ async fn steady_stream_may_outlast_the_timeout() {
 /// A WeChat that takes the first 12 MiB of a body at 4 MiB/s, and answers with the body's length.
 fn slow_reader() -> String {
     let socket = TcpSocket::new_v4().unwrap();
-    // Otherwise the system takes most of a body at once.
+    // With a larger buffer the system would take most of the body at once.
     socket.set_recv_buffer_size(256 << 10).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(64).unwrap();
@@ -285,9 +285,9 @@ async fn wechat_may_take_longer_than_the_timeout_to_receive_a_body() {
 #[tokio::test]
 async fn long_body_goes_to_the_host_that_can_be_reached() {
     let (_, url) = Echo::start().await;
-    let nobody = format!("http://{}", crate::support::free_address());
+    let dead_url = format!("http://{}", crate::support::free_address());
     let gateway = Gateway::builder()
-        .set("wechat.api_base_url", nobody)
+        .set("wechat.api_base_url", dead_url)
         .set("wechat.fallback_base_urls", url)
         .start()
         .await;

@@ -47,7 +47,7 @@ async fn request_passes_through_without_hop_by_hop_headers() {
     }
 }
 
-/// Headers with keys, or about who calls from where, which are nothing of WeChat's.
+/// Headers with keys, or about the caller's address and origin, which are not for WeChat.
 const PRIVATE: [&str; 21] = [
     "authorization",
     "cookie",
@@ -75,7 +75,7 @@ const PRIVATE: [&str; 21] = [
 #[tokio::test]
 async fn private_headers_never_reach_wechat() {
     let (echo, gateway) = Echo::behind(Gateway::builder()).await;
-    let mut request = gateway.internal_request("POST", "/cgi-bin/menu/create?access_token=of-somebody");
+    let mut request = gateway.internal_request("POST", "/cgi-bin/menu/create?access_token=a-foreign-token");
     for name in PRIVATE {
         request = request.header(name, "kept-at-home");
     }
@@ -95,7 +95,7 @@ async fn operator_key_on_a_misspelt_path_stays_here() {
     let (echo, gateway) = Echo::behind(builder).await;
     for path in [
         "/credential/wx1/access_token/renew",
-        "/credential/wx1/access_token/renew?access_token=of-somebody",
+        "/credential/wx1/access_token/renew?access_token=a-foreign-token",
         "/credentialsx/wx1/access_token/renew",
         "/Credentials/wx1/access_token/renew",
         "//credentials/wx1/access_token/renew",

@@ -57,14 +57,14 @@ impl Echo {
         (echo, url)
     }
 
-    /// The same, and a gateway that takes it for WeChat.
+    /// The same, with a gateway that uses it as WeChat.
     async fn behind(builder: GatewayBuilder) -> (Self, Gateway) {
         let (echo, url) = Self::start().await;
         let gateway = builder.set("wechat.api_base_url", &url).start().await;
         (echo, gateway)
     }
 
-    /// The calls that arrived, but for the gateway's own.
+    /// The calls that arrived, except the gateway's own.
     fn calls(&self) -> Vec<Call> {
         self.0.lock().unwrap().clone()
     }

@@ -34,7 +34,7 @@ async fn other_paths_are_not_passed_through() {
     assert_eq!(closed.asks_for_ticket(&token).await.body["errcode"], 0);
 }
 
-/// Spellings of the token's paths, all of which some server takes for them.
+/// Spellings that some servers treat as the token's paths.
 const TOKEN_SPELLINGS: [&str; 34] = [
     "/cgi-bin/%74oken",
     "/cgi-bin/to%6ben",
@@ -82,9 +82,9 @@ async fn token_path_in_another_spelling_never_reaches_wechat() {
             assert!(answer.body.contains("\"errcode\":40066"), "{path}: {answer:?}");
         }
     }
-    // A path that begins otherwise is not HTTP.
+    // Without a slash in front it is not HTTP.
     assert_eq!(sends(gateway.internal, "GET \\cgi-bin/token").await.status, 400);
-    // These may be answered here; they are not WeChat's to answer either.
+    // These may be answered by the gateway, but must not reach WeChat.
     for path in [
         "/cgi-bin/TOKEN",
         "/CGI-BIN/Stable_Token",

@@ -48,7 +48,7 @@ async fn clients_secret_goes_out_as_the_appsecret() {
         ("/cgi-bin/clear_quota/v2", "appsecret"),
         ("/cgi-bin/clear_quota/v2", "secret"),
     ] {
-        // The AppSecret may be used as ever.
+        // The AppSecret itself still works.
         for secret in [SHOP, "secret-of-wx2", "the%2Dshop%2Dknows%2Dthis%2Done"] {
             let query = format!("a=%7e&appid=wx2&{name}={secret}&js_code=c+d&grant_type=authorization_code");
             let answer = gateway.internal_get(&format!("{path}?{query}")).await;
@@ -79,7 +79,7 @@ async fn clients_secret_is_exchanged_in_json_and_form_bodies() {
     let form = format!("a=%7e&appid=wx2&appsecret={SHOP}&b=c+d");
     let answer = posts(&gateway, path, "application/x-www-form-urlencoded", form).await;
     assert_eq!(answer.body, "a=%7e&appid=wx2&appsecret=secret-of-wx2&b=c+d");
-    // The account here, the secret there.
+    // The AppID in the query, the secret in the body.
     let (about, secret) = (format!("{path}?appid=wx2"), json!({ "appsecret": SHOP }).to_string());
     let answer = posts(&gateway, &about, "application/json", secret).await;
     assert_eq!(answer.body, json!({ "appsecret": "secret-of-wx2" }));
@@ -102,16 +102,16 @@ async fn clear_quota_works_with_a_clients_secret() {
 async fn wrong_secret_is_40125_and_does_not_go_out() {
     let (echo, gateway) = gateway().await;
     for (query, errcode) in [
-        ("appid=wx2&secret=nobody-knows-this-one", 40125),
+        ("appid=wx2&secret=an-unknown-secret", 40125),
         ("appid=wx1&secret=the-shop-knows-this-one", 40125),
         ("appid=wx2&secret=secret-of-wx1", 40125),
-        // WeChat may take either.
+        // WeChat may use either of the two.
         (
-            "appid=wx2&secret=the-shop-knows-this-one&secret=nobody-knows-this-one",
+            "appid=wx2&secret=the-shop-knows-this-one&secret=an-unknown-secret",
             40125,
         ),
         ("appid=wx2&appid=wx1&secret=the-shop-knows-this-one", 40013),
-        // Another account's secret is WeChat's to know; a client's is not.
+        // Another account's AppSecret may go to WeChat; a client's secret must not.
         ("appid=wx9&secret=the-shop-knows-this-one", 40013),
         ("secret=the-shop-knows-this-one", 41002),
     ] {
@@ -134,12 +134,12 @@ async fn wrong_secret_is_40125_and_does_not_go_out() {
         assert_eq!(refusal(&gateway.internal_get(uri).await), (200, 40125), "{uri}");
     }
     let path = "/cgi-bin/clear_quota/v2";
-    let body = json!({ "appid": "wx2", "appsecret": "nobody-knows-this-one" }).to_string();
+    let body = json!({ "appid": "wx2", "appsecret": "an-unknown-secret" }).to_string();
     assert_eq!(
         refusal(&posts(&gateway, path, "application/json", body.clone()).await),
         (200, 40125)
     );
-    let broken = body.replace('}', "").replace("nobody-knows-this-one", SHOP);
+    let broken = body.replace('}', "").replace("an-unknown-secret", SHOP);
     assert_eq!(
         refusal(&posts(&gateway, path, "application/json", broken).await),
         (200, 47001)
@@ -175,10 +175,10 @@ async fn wrong_secret_is_40125_and_does_not_go_out() {
 async fn what_is_not_about_our_secrets_passes_unchanged() {
     let (echo, gateway) = gateway().await;
     for uri in [
-        "/sns/jscode2session?appid=wx9&secret=of-somebody-else&js_code=c",
+        "/sns/jscode2session?appid=wx9&secret=a-foreign-secret&js_code=c",
         "/sns/jscode2session?appid=wx2&js_code=c",
         "/sns/userinfo?access_token=a-users&openid=o",
-        "/cgi-bin/menu/get?secret=of-somebody-else",
+        "/cgi-bin/menu/get?secret=a-foreign-secret",
     ] {
         assert_eq!(gateway.internal_get(uri).await.status, 200);
         assert_eq!(echo.last().uri, uri);

@@ -55,7 +55,7 @@ async fn targets_on_wechats_host_or_the_listeners_own_are_served() {
         format!("localhost:{port}"),
         format!("LOCALHOST:{port}"),
         format!("wxgate.internal:{port}"),
-        // Whoever believes in https://api.weixin.qq.com may ask a proxy for http://api.weixin.qq.com.
+        // A client of https://api.weixin.qq.com may ask a proxy for the same host by http.
         "127.0.0.1".to_owned(),
     ] {
         let line = format!("GET http://{host}/cgi-bin/getcallbackip?access_token={token}");

@@ -1,4 +1,4 @@
-//! Tokens of calls: rejected ones are replaced, others are left alone.
+//! The tokens of passed calls: rejected ones of ours are replaced, others are not.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn call_with_a_dead_shared_token_is_repeated_once() {
         }
         assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), turn + 1);
         assert_ne!(gateway.token().await, dead);
-        // Who goes on with the old one is served too, and no token is fetched for it.
+        // Calls with the old token still succeed, and no token is fetched for them.
         assert!(gateway.calls_wechat(&dead).await.body["ip_list"].is_array());
         let message = gateway
             .internal_request(
@@ -64,7 +64,7 @@ async fn path_that_rejects_good_tokens_costs_neither_the_token_nor_calls_for_ano
     assert_eq!(sandbox.calls(Api::GetApiDomainIp), 2, "one for each path");
     assert!(gateway.foreign_invalidations().await < 0.1);
     assert_eq!(gateway.good_token(), token);
-    // Who asks for the token again so soon suspects it, and the probes have just shown that it is good.
+    // Asking for the token again so soon reports it as dead, but the probes have just shown that it is good.
     assert_eq!(gateway.token().await, token);
     assert_eq!(sandbox.calls(Api::GetApiDomainIp), 2);
 
@@ -127,7 +127,7 @@ async fn large_body_is_not_repeated_but_the_token_is_renewed() {
 async fn unknown_token_is_passed_through_to_wechat() {
     let gateway = Gateway::start().await;
     gateway.until_ready().await;
-    let answer = gateway.calls_wechat("somebody-elses").await;
+    let answer = gateway.calls_wechat("a-foreign-token").await;
     assert_eq!(answer.body["errcode"], 40001);
     assert_eq!(gateway.wechat.sandbox.calls(Api::GetCallbackIp), 1);
     assert_eq!(gateway.wechat.sandbox.calls(Api::StableToken), 1);
@@ -139,7 +139,7 @@ async fn unknown_token_is_passed_through_to_wechat() {
     assert!(gateway.calls_wechat(foreign.expose()).await.body["ip_list"].is_array());
 }
 
-/// What WeChat rejects must be what was sent, or a good token is dropped for it.
+/// A rejection counts only if the rejected token is the one that was sent.
 #[tokio::test]
 async fn valid_token_is_not_renewed_for_anothers_error() {
     let gateway = Gateway::start().await;
@@ -149,14 +149,14 @@ async fn valid_token_is_not_renewed_for_anothers_error() {
         let path = format!("/cgi-bin/getcallbackip?{query}");
         gateway.internal_get(&path).await.body
     };
-    // However the name is written, the token is exchanged.
+    // However the parameter's name is escaped, the token is replaced.
     assert!(ask(&format!("access%5Ftoken={dead}")).await["ip_list"].is_array());
     let good = gateway.token().await;
     assert!(ask(&format!("access%5Ftoken={dead}")).await["ip_list"].is_array());
-    // Of two nobody knows which one WeChat takes.
+    // Of two tokens it is not known which one WeChat uses.
     ask(&format!("access_token={dead}&access_token={good}")).await;
     ask(&format!("access_token={good}&access_token={dead}")).await;
-    // A user's token is another system's.
+    // A user's token is not the gateway's.
     let rule = gateway.wechat.sandbox.inject(Fault::errcode(40001).on(Api::Other));
     let user = gateway
         .internal_get(&format!("/sns/userinfo?access_token={good}&openid=o"))

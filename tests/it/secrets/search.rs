@@ -1,8 +1,8 @@
-//! The search for secrets in what was seen, however they may be written there.
+//! Searches texts for secrets in every encoding.
 
 use crate::support::{Answer, Ran};
 
-/// A secret and how it may be written.
+/// A secret and its encodings.
 pub(super) struct Secret {
     name: String,
     pub(super) forms: Vec<String>,
@@ -37,7 +37,7 @@ impl Secret {
         }
     }
 
-    /// The places in `text` that give it away.
+    /// The places in `text` that contain it.
     fn found_in<'a>(&self, text: &'a str) -> Option<&'a str> {
         let at = self.forms.iter().find_map(|form| text.find(form.as_str()))?;
         let start = text[..at].char_indices().rev().nth(60).map_or(0, |(start, _)| start);
@@ -49,8 +49,8 @@ impl Secret {
     }
 }
 
-/// What of `bytes` shows in the base64 of a text that holds them after `before` other bytes (counted by
-/// threes), in either alphabet.
+/// The part of the base64 of `bytes` that does not depend on what is around them, if `before` (modulo 3) bytes precede
+/// them; in both alphabets.
 fn base64_inside(bytes: &[u8], before: usize) -> [String; 2] {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
@@ -91,7 +91,7 @@ impl Seen {
         self.note(format!("{what}, on stderr"), ran.err.clone());
     }
 
-    /// What gives a secret away, a line each.
+    /// Every leak, a line each.
     pub(super) fn leaks(&self, secrets: &[Secret]) -> Vec<String> {
         let mut leaks = Vec::new();
         for (what, text) in &self.0 {

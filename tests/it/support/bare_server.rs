@@ -12,7 +12,7 @@ use wxgate::http::serve::{ConnectionLimit, Limits, Server, Serves, Tls};
 
 /// A server with limits of the test's own.
 pub struct BareServer {
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
     _end: DropGuard,
 }

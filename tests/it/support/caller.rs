@@ -1,4 +1,4 @@
-//! What callers of a gateway do, be it in this process or in one of its own.
+//! Calls to a gateway, in this process or in one of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ pub struct Caller {
     pub internal: SocketAddr,
     pub wechat: Arc<SandboxHost>,
     client: reqwest::Client,
-    /// Takes redirects for answers, as systems that call an API do.
+    /// Follows no redirects, as systems that call an API.
     pub(super) system: reqwest::Client,
 }
 
-/// An answer, whole.
+/// A whole answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -46,12 +46,12 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// When to come back, in seconds; 0 where it does not say.
+    /// `Retry-After` in seconds; 0 without one.
     pub fn retry_after(&self) -> u64 {
         self.header("retry-after").parse().unwrap_or(0)
     }
 
-    /// Asserts what every envelope has.
+    /// Asserts that the answer is an envelope.
     pub fn assert_envelope(&self) -> &Self {
         assert_eq!(
             self.header("content-type"),
@@ -88,7 +88,7 @@ impl Caller {
         self.send(self.client.get(self.url(path))).await
     }
 
-    /// A request of the test's own making.
+    /// A request to the public listener.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method.parse().unwrap(), self.url(path))
     }
@@ -97,12 +97,12 @@ impl Caller {
         self.try_send(request).await.unwrap()
     }
 
-    /// For requests that a gateway may not survive.
+    /// For requests that may end without an answer.
     pub async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         Answer::of(request.send().await?).await
     }
 
-    /// A page asks to be signed, as a page should.
+    /// A page asks for a signature, with its URL encoded.
     pub async fn sign(&self, page: &str) -> Answer {
         self.get(&format!("/wechat/jsSDK?url={}", super::encode_uri_component(page)))
             .await
@@ -126,7 +126,7 @@ impl Caller {
             .await
     }
 
-    /// The value of a metric, its labels in Prometheus' order; 0 where it does not exist.
+    /// The value of a metric, its labels in Prometheus' order; 0 if it does not exist.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = self.internal_get("/metrics").await;
         let text = text.body.as_str().unwrap().to_owned();
@@ -161,7 +161,7 @@ impl Caller {
         .await;
     }
 
-    /// Says whether the WeChat app would accept this answer's signature for `page`.
+    /// Whether the WeChat app would accept this answer's signature for `page`.
     pub fn wechat_accepts(&self, answer: &Answer, page: &str) -> bool {
         let Some(config) = answer.body["data"].as_object() else {
             return false;
@@ -179,7 +179,7 @@ impl Caller {
         assert!(self.wechat_accepts(&answer, page), "{answer:?}");
     }
 
-    /// Asserts that there is no credential, and that the answer says when to come back.
+    /// Asserts that there is no credential, and that the answer has `Retry-After`.
     pub async fn assert_no_credential(&self) -> Answer {
         let answer = self.sign("https://a.cn/p").await;
         assert_eq!(answer.code(), (503, 4001), "{answer:?}");

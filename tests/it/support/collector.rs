@@ -66,7 +66,7 @@ impl Collector {
         self.got.lock().unwrap().refuses = refuses;
     }
 
-    /// How many messages have come, taken or refused.
+    /// How many messages have come, accepted or refused.
     pub fn messages(&self) -> usize {
         self.got.lock().unwrap().messages.len()
     }
@@ -86,7 +86,7 @@ impl Collector {
         self.got.lock().unwrap().spans.clone()
     }
 
-    /// Waits for a span of this name, in this trace where one is named.
+    /// Waits for a span of this name, in `trace` if one is given.
     pub async fn span(&self, name: &str, trace: Option<&str>) -> Span {
         let find = || {
             let in_trace = |span: &Span| trace.is_none_or(|trace| hex::encode(&span.trace_id) == trace);
@@ -131,7 +131,7 @@ fn gunzip(message: &Bytes) -> Bytes {
     unzipped.into()
 }
 
-/// An attribute of a span, as text; empty where it has none of that name.
+/// An attribute of a span, as text; empty if the span has none of that name.
 pub fn attribute(span: &Span, key: &str) -> String {
     let pair = span.attributes.iter().find(|pair| pair.key == key);
     match pair.and_then(|pair| pair.value.as_ref()?.value.as_ref()) {

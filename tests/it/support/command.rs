@@ -1,4 +1,4 @@
-//! A command of the binary's that runs and ends.
+//! Commands of the binary that run and end.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::process::Command;
 use super::process::with_open_files;
 use super::{GatewayBuilder, LIMIT, SandboxHost};
 
-/// What a command has said, and how it ended.
+/// A command's output and exit code.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -18,7 +18,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// What it printed, which is JSON.
+    /// What it printed, as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

@@ -1,5 +1,5 @@
-//! A forward proxy, as companies have them: it asks for a password, makes tunnels (`CONNECT`) and passes plain
-//! requests on, speaks SOCKS too, and it alone knows some names.
+//! A forward proxy, as companies have them: it requires a password, makes tunnels (`CONNECT`), forwards plain requests,
+//! speaks SOCKS too, and resolves names that only it knows.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const USER: &str = "gateway";
-/// Has characters that a URL must escape.
+/// Contains characters that a URL must escape.
 pub const PROXY_PASSWORD: &str = "proxy-pw/4d1@c9e27f";
 
 /// The proxy; it ends with the test.
@@ -21,10 +21,10 @@ pub struct ForwardProxy {
 }
 
 struct State {
-    /// `host:port` to what is there.
+    /// Maps `host:port` to an address.
     names: BTreeMap<String, SocketAddr>,
     authorization: String,
-    /// What it was asked for, as often as it was: `CONNECT host:port` or `GET host:port`.
+    /// Every request: `CONNECT host:port` or `GET host:port`.
     asked: Mutex<Vec<String>>,
     refused: Mutex<usize>,
 }
@@ -64,12 +64,12 @@ impl ForwardProxy {
         format!("http://{USER}:{password}@{}", self.address)
     }
 
-    /// The same for SOCKS, by which it is asked for names too.
+    /// The same for SOCKS, with names resolved by the proxy.
     pub fn socks_url(&self) -> String {
         self.url().replace("http://", "socks5h://")
     }
 
-    /// What it was asked for: method and `host:port`.
+    /// The requests so far: method and `host:port`.
     pub fn asked(&self) -> Vec<String> {
         self.state.asked.lock().unwrap().clone()
     }
@@ -98,7 +98,7 @@ fn base64(text: &str) -> String {
 async fn pass(mut client: TcpStream, state: Arc<State>) {
     let mut first = [0];
     if client.peek(&mut first).await.is_ok() && first == [5] {
-        // A client that breaks off is its own test's failure.
+        // If a client breaks off, its own test fails.
         let _ = socks(client, state).await;
         return;
     }

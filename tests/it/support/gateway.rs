@@ -59,7 +59,7 @@ impl Drop for SandboxHost {
     }
 }
 
-/// What a gateway under test is made of.
+/// Builds a gateway under test.
 #[derive(Clone)]
 pub struct GatewayBuilder {
     sandbox: Option<Arc<SandboxHost>>,
@@ -98,7 +98,7 @@ impl Gateway {
 }
 
 impl GatewayBuilder {
-    /// Talks to this sandbox rather than to one of its own.
+    /// Uses this sandbox instead of its own.
     pub fn wechat(mut self, sandbox: &Arc<SandboxHost>) -> Self {
         self.sandbox = Some(Arc::clone(sandbox));
         self
@@ -110,7 +110,7 @@ impl GatewayBuilder {
         self.variable(&name, value)
     }
 
-    /// All accounts of a sandbox, whose first one it has anyway.
+    /// All accounts of a sandbox; the first one is set anyway.
     pub fn accounts(mut self, accounts: &[SandboxAccount]) -> Self {
         for (index, account) in accounts.iter().enumerate().skip(1) {
             self = self
@@ -127,7 +127,7 @@ impl GatewayBuilder {
     }
 
     /// Has the sandbox's page, as `wxgate serve --sandbox` has.
-    #[allow(dead_code, reason = "a browser looks at it, in a binary of its own")]
+    #[allow(dead_code, reason = "used by the browser tests")]
     pub fn demo_page(mut self) -> Self {
         self.demo_page = true;
         self
@@ -140,26 +140,26 @@ impl GatewayBuilder {
             .patient_with_redis()
     }
 
-    /// A busy machine may keep Redis and its clients waiting for longer than the second that they
-    /// have by default, and what happens then is a story of its own.
+    /// On a busy machine Redis and its clients may take longer than the default of a second. What happens then has its
+    /// own tests.
     pub fn patient_with_redis(self) -> Self {
         self.set("redis.connect_timeout", "5s")
             .set("redis.response_timeout", "5s")
     }
 
-    /// Tokens come from `GET /cgi-bin/token`, each of which kills the one before.
+    /// Tokens come from `GET /cgi-bin/token`; each new one invalidates the one before.
     pub fn classic(self) -> Self {
         self.set("accounts.0.token_api", "classic")
     }
 
-    /// A variable of the environment, as it is. Only a process of its own sees it.
+    /// An environment variable under its own name. It has an effect only on a process of its own.
     pub fn variable(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.env.retain(|(set, _)| set != name);
         self.env.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// The settings that such a gateway runs with, as an environment.
+    /// The gateway's settings, as environment variables.
     pub fn environment(&self, wechat: &SandboxHost, images: &std::path::Path) -> Vec<(String, String)> {
         let account = wechat.account();
         let own = [
@@ -226,15 +226,15 @@ impl Drop for Gateway {
     }
 }
 
-/// So many accounts of a sandbox.
-#[allow(dead_code, reason = "not every story needs more than one account")]
+/// This many accounts for a sandbox.
+#[allow(dead_code, reason = "not every test binary needs several accounts")]
 pub fn accounts(count: usize) -> Vec<SandboxAccount> {
     let number_of = |number| account(&format!("wx{number:016}"), &format!("{number:032}"));
     (0..count).map(number_of).collect()
 }
 
-/// A sandbox account of the test's own naming.
-#[allow(dead_code, reason = "not every story needs a second account")]
+/// A sandbox account with this AppID and secret.
+#[allow(dead_code, reason = "not every test binary needs a second account")]
 pub fn account(app_id: &str, secret: &str) -> SandboxAccount {
     SandboxAccount::new(AppId::try_from(app_id.to_owned()).unwrap(), Secret::new(secret))
 }

@@ -1,4 +1,4 @@
-//! An image store of the company's own: takes multipart uploads, and answers as the test wants.
+//! A company's upload service: takes multipart uploads, and answers as the test wants.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// What it answers to each upload, the first of which is number 1.
+/// Its answer to each upload; the first upload is number 1.
 type Answer = dyn Fn(usize) -> Response + Send + Sync;
 
 /// The service; it ends with the test.
@@ -34,7 +34,7 @@ impl ImageService {
         Self::answering(|_| r#"{"code":0,"data":"http://images.example.com/picture.jpg"}"#.into_response()).await
     }
 
-    /// One that answers so.
+    /// A service that answers so.
     pub async fn answering(answer: impl Fn(usize) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! What other systems of the company ask the internal listener.
+//! Calls of other systems to the internal listener.
 
 use serde_json::json;
 use wxgate::sandbox::TokenKind;
@@ -6,13 +6,13 @@ use wxgate::sandbox::TokenKind;
 use super::{Answer, Caller};
 
 impl Caller {
-    /// A request of the test's own making to the internal listener.
+    /// A request to the internal listener.
     pub fn internal_request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.system
             .request(method.parse().unwrap(), format!("http://{}{path}", self.internal))
     }
 
-    /// Asks for the token as WeChat's classic API is asked.
+    /// Asks for the token in the format of WeChat's classic API.
     pub async fn asks_for_token(&self, app_id: &str, secret: &str) -> Answer {
         let query = format!("grant_type=client_credential&appid={app_id}&secret={secret}");
         self.internal_get(&format!("/cgi-bin/token?{query}")).await
@@ -55,7 +55,7 @@ impl Caller {
             .await
     }
 
-    /// The token that WeChat takes now.
+    /// The token that WeChat accepts now.
     pub fn good_token(&self) -> String {
         let token = self
             .wechat
@@ -64,7 +64,7 @@ impl Caller {
         token.unwrap().expose().to_owned()
     }
 
-    /// The operator wants the default account's credential of this kind renewed.
+    /// The operator renews the default account's credential of this kind.
     pub async fn operator_renews(&self, kind: &str, key: &str) -> Answer {
         let path = format!("/credentials/{}/{kind}/renew", self.wechat.account().app_id);
         self.send(self.internal_request("POST", &path).bearer_auth(key)).await

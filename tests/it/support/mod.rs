@@ -1,4 +1,4 @@
-//! What the stories have in common.
+//! What the tests share.
 
 mod bare_server;
 mod caller;
@@ -42,10 +42,10 @@ pub use sentinel::Sentinel;
 pub use tls::{Certificate, Tls, TlsFront, openssl};
 pub use traffic::Traffic;
 
-/// The longest that anything awaited may take on a busy machine.
+/// The longest that anything may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// What a limit of a second or less, or one of the server's own, may come to on such a machine.
+/// The longest that a time limit of a second or less, or one of the server's own, may take on such a machine.
 pub const SOON: Duration = Duration::from_secs(5);
 
 /// Waits until `probe` is true; fails with `what` after [`LIMIT`].
@@ -57,11 +57,11 @@ pub async fn until<F: Future<Output = bool>>(what: &str, probe: impl Fn() -> F) 
     }
 }
 
-/// Watches for `time` that `probe` stays true: what must not happen has no moment of its own.
+/// Checks for `time` that `probe` stays true, for what must not happen.
 pub async fn always<F: Future<Output = bool>>(what: &str, time: Duration, probe: impl Fn() -> F) {
     let end = Instant::now() + time;
     while Instant::now() < end {
-        assert!(probe().await, "it was not always so that {what}");
+        assert!(probe().await, "it did not stay true that {what}");
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -75,7 +75,7 @@ fn send_signal(child: &std::process::Child, name: &str) {
     assert!(sent.success());
 }
 
-/// WeChat does what it is asked, and keeps its answer to itself.
+/// WeChat carries out the call and holds back its answer.
 pub const HELD: Fault = Fault::Hold {
     before_operation: false,
 };
@@ -85,17 +85,17 @@ pub fn token_key(app_id: &AppId) -> String {
     format!("weChat_client_credential:access_token:{app_id}")
 }
 
-/// Where they keep the ticket.
+/// Where the default settings keep the ticket.
 pub fn ticket_key(app_id: &AppId) -> String {
     format!("weChat_client_credential:jsapi_ticket:{app_id}")
 }
 
-/// Where they keep the lock.
+/// Where the default settings keep the lock.
 pub fn lock_key(app_id: &AppId) -> String {
     format!("weChatApiToken:{app_id}")
 }
 
-/// As much of a photo as a story about credentials needs.
+/// Enough of a photo for tests of credentials.
 pub const TINY_PHOTO: &[u8] = b"\xFF\xD8\xFF\xE0 a photo \xFF\xD9";
 
 /// A real photo.

@@ -1,4 +1,4 @@
-//! Packages of public registries that tests run, installed beside what cargo builds, so that once is enough.
+//! Packages of public registries that tests run. They are installed once, in cargo's target folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,7 +16,7 @@ pub fn sources(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(name)
 }
 
-/// Where that is installed.
+/// The folder where that is installed.
 pub fn installed(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let directory = target.join("sdk").join(name);
@@ -24,7 +24,7 @@ pub fn installed(name: &str) -> PathBuf {
     directory
 }
 
-/// Runs `program` to its end; its standard output. `need` says what is missing where it fails.
+/// Runs `program` to its end; its standard output. `need` says what is missing if it fails.
 pub async fn run(limit: Duration, need: &str, command: &mut Command) -> String {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(limit, command.output())
@@ -39,18 +39,18 @@ pub async fn run(limit: Duration, need: &str, command: &mut Command) -> String {
     stdout
 }
 
-/// True where what `manifest` asks for is installed in `directory`.
+/// Whether what `manifest` asks for is installed in `directory`.
 pub fn is_installed(directory: &Path, manifest: &Path) -> bool {
     let wanted = std::fs::read(manifest).unwrap();
     std::fs::read(directory.join("installed-for")).is_ok_and(|installed| installed == wanted)
 }
 
-/// Notes that it is.
+/// Records that it is installed.
 pub fn note_installed(directory: &Path, manifest: &Path) {
     std::fs::copy(manifest, directory.join("installed-for")).unwrap();
 }
 
-/// Tests that need the same packages begin at the same time.
+/// Tests that need the same packages run concurrently.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// The npm packages that `tests/sdk/<name>` asks for: the folder with their `node_modules`.

@@ -15,7 +15,7 @@ pub struct GatewayProcess {
     child: KilledOnDrop,
     caller: Caller,
     log: Arc<Mutex<Vec<String>>>,
-    /// Reads the log until the process has ended.
+    /// The task that reads the log until the process has ended.
     reader: Option<std::thread::JoinHandle<()>>,
     _images: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl GatewayProcess {
         Self::run(Command::new(env!("CARGO_BIN_EXE_wxgate")), builder, wechat).await
     }
 
-    /// The same on one processor, as in most containers: there it runs on one thread.
+    /// The same on one processor, as in many containers; it then runs on one thread.
     pub async fn start_on_one_processor(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>) -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -119,7 +119,7 @@ impl GatewayProcess {
     }
 
     /// The log since the last call of this.
-    #[allow(dead_code, reason = "only the soak has logs that are too long to keep")]
+    #[allow(dead_code, reason = "only the soak test's logs are too long to keep")]
     pub fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut *self.log.lock().unwrap())
     }
@@ -134,7 +134,7 @@ impl GatewayProcess {
         send_signal(&self.child.0, name);
     }
 
-    /// Ends the process as a power cut would.
+    /// Ends the process as a power cut would (SIGKILL).
     pub fn kill(&mut self) {
         self.child.0.kill().unwrap();
         self.wait();
@@ -159,7 +159,7 @@ impl GatewayProcess {
     }
 }
 
-/// Where a gateway serves, public and internal, as its log says in either format.
+/// The public and the internal address, from the log in either format.
 fn addresses(line: &str) -> Option<[SocketAddr; 2]> {
     let json: Option<Value> = serde_json::from_str(line).ok();
     let field = |name: &str| match &json {

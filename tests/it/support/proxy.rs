@@ -1,4 +1,4 @@
-//! A wire that can be cut: a TCP proxy before a server.
+//! A TCP proxy in front of a server, which can hold or cut connections.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Passes bytes on to a server, and on demand keeps back those on their way to it.
+/// Forwards bytes to a server, and on demand holds them back.
 pub struct Proxy {
     pub address: SocketAddr,
     gate: Arc<Gate>,
@@ -40,7 +40,7 @@ impl Proxy {
                 tokio::spawn(async move {
                     let mut server = TcpStream::connect(server).await.unwrap();
                     let ((from_client, mut to_client), (mut from_server, to_server)) = (client.split(), server.split());
-                    // Whichever side hangs up first: the other one learns of it at once.
+                    // When either side hangs up, the other one is closed at once.
                     tokio::select! {
                         () = gate.pass(from_client, to_server) => {}
                         _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
@@ -55,12 +55,12 @@ impl Proxy {
         }
     }
 
-    /// From the first piece on that holds `text` nothing reaches the server; it is kept, not lost.
+    /// Holds everything for the server from the first piece on that contains `text`.
     pub fn hold_before(&self, text: &'static str) {
         *self.gate.closes_before.lock().unwrap() = Some(text);
     }
 
-    /// Hangs up on whoever sends one of these texts, as some proxies do at a command that they don't know.
+    /// Closes a connection that sends one of these texts, as some proxies do at a command that they don't know.
     pub fn hang_up_at(&self, texts: &'static [&'static str]) {
         *self.gate.hangs_up_at.lock().unwrap() = texts;
     }
@@ -70,7 +70,7 @@ impl Proxy {
         super::until("the proxy holds something", || async { !*self.gate.open.borrow() }).await;
     }
 
-    /// Everything that was kept reaches the server.
+    /// Sends the server everything that was held.
     pub fn release(&self) {
         self.gate.open.send_replace(true);
     }

@@ -1,4 +1,4 @@
-//! A client that speaks byte for byte what it is told to, be it HTTP or not.
+//! A client that sends exactly the given bytes, HTTP or not.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -59,17 +59,17 @@ impl Raw {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Sends what may well not be wanted any more.
+    /// Sends bytes that the other side may refuse.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
 
-    /// Says that nothing more will be sent, and goes on listening.
+    /// Closes the sending side; answers can still be read.
     pub async fn shut(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
 
-    /// The next answer, which must tell its length.
+    /// The next answer, which must have a `Content-Length`.
     pub async fn answer(&mut self) -> RawAnswer {
         let answer = timeout(LIMIT, async {
             loop {
@@ -99,14 +99,14 @@ impl Raw {
         })
     }
 
-    /// True where the other side hangs up within `limit` without another word.
+    /// Whether the other side hangs up within `limit` without sending anything more.
     pub async fn is_cut_within(&mut self, limit: Duration) -> bool {
         let read = timeout(limit, self.stream.read_buf(&mut self.read)).await;
         let cut = matches!(read, Ok(Ok(0) | Err(_)));
         cut && self.read.is_empty()
     }
 
-    /// What the other side says until it hangs up; `None` if it has not by the end of `limit`.
+    /// What the other side sends until it hangs up; `None` if it has not within `limit`.
     pub async fn everything_within(&mut self, limit: Duration) -> Option<String> {
         let read = timeout(limit, async {
             while matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {}
@@ -115,7 +115,7 @@ impl Raw {
         Some(String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned())
     }
 
-    /// True if the other side says nothing for `limit`, whether it hangs up or not.
+    /// Whether the other side sends nothing for `limit`, whether it hangs up or not.
     pub async fn is_silent_for(&mut self, limit: Duration) -> bool {
         let read = timeout(limit, self.stream.read_buf(&mut self.read)).await;
         self.read.is_empty() && !matches!(read, Ok(Ok(1..)))
@@ -138,7 +138,7 @@ impl Raw {
         false
     }
 
-    /// Lets time pass without a word.
+    /// Sends nothing for a while.
     pub async fn idle(&self, time: Duration) {
         sleep(time).await;
     }

@@ -16,7 +16,7 @@ pub struct RedisServer {
     child: Child,
     pub address: SocketAddr,
     options: Vec<String>,
-    /// What it has left in its folder, such as a cluster's map, survives [`RedisServer::kill`].
+    /// Its files, such as a cluster's map, survive [`RedisServer::kill`].
     directory: tempfile::TempDir,
     tls: Option<Arc<Tls>>,
 }
@@ -116,8 +116,8 @@ impl RedisServer {
         }
     }
 
-    /// What it is, `master` or `slave`; `None` if it does not answer soon.
-    #[allow(dead_code, reason = "only in the soak it changes")]
+    /// Its role, `master` or `slave`; `None` if it does not answer soon.
+    #[allow(dead_code, reason = "it changes only in the soak test")]
     pub async fn role(&self) -> Option<String> {
         let asked = async {
             let mut connection = try_connection(&self.url(), self.tls.as_deref()).await.ok()?;
@@ -127,10 +127,10 @@ impl RedisServer {
         tokio::time::timeout(super::SOON, asked).await.ok().flatten()
     }
 
-    /// Makes it a replica, of nobody: it reads and does not write, until `REPLICAOF NO ONE`.
+    /// Makes it a replica of an unused address: it takes no writes until `REPLICAOF NO ONE`.
     pub async fn refuse_writes(&self) {
-        let nobody = free_address();
-        self.command::<()>(&format!("REPLICAOF {} {}", nobody.ip(), nobody.port()))
+        let unused = free_address();
+        self.command::<()>(&format!("REPLICAOF {} {}", unused.ip(), unused.port()))
             .await;
     }
 
@@ -139,7 +139,7 @@ impl RedisServer {
         self.connection().await.get(key).await.unwrap()
     }
 
-    /// What is left of the life of `key`.
+    /// The TTL of `key`.
     pub async fn life(&self, key: &str) -> Duration {
         let millis: i64 = self.connection().await.pttl(key).await.unwrap();
         Duration::from_millis(millis.try_into().unwrap_or(0))
@@ -215,12 +215,11 @@ fn spawn(address: SocketAddr, options: &[String], directory: &tempfile::TempDir)
         .expect("redis-server can't be started: run scripts/test, which installs what the tests need")
 }
 
-/// An address that was free a moment ago, and that no other test is given: one where nobody listens
-/// stays so, and a server that was killed can come back to its own. Its port is not one that the
-/// system gives to whoever asks for any; the port 10000 above it, where Redis Cluster's bus listens,
-/// was free too.
+/// An address that was free a moment ago, and that no other test gets: it stays unused, and a killed server can start
+/// again at its old address. The port is below those that the system assigns; the port 10000 above it, for Redis
+/// Cluster's bus, was free too.
 pub fn free_address() -> SocketAddr {
-    /// Begun anywhere, for other runs on this machine.
+    /// Starts at random, since other runs on this machine do the same.
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(0..10_000)));
     let next = || 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();

@@ -18,7 +18,7 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// What requests to it are signed with.
+    /// The secret that requests are signed with.
     pub const SECRET: &str = "a-secret-of-the-bucket-0123456789";
 
     pub async fn start() -> Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{RedisServer, Tls, connection, free_address, until};
 
-/// A sentinel that alone decides; killed, by its id, when the test ends.
+/// A sentinel with a quorum of one; killed, by its id, when the test ends.
 pub struct Sentinel {
     child: Child,
     pub address: SocketAddr,
@@ -27,7 +27,7 @@ impl Sentinel {
         sentinel
     }
 
-    /// Watches `master`, with more lines of configuration, which want this login.
+    /// Watches `master`, with more lines of configuration, which require this login.
     pub async fn start_with(master: &RedisServer, lines: &str, login: &str) -> Self {
         let sentinel = Self::spawn(master, None, lines, format!("{login}@"));
         until("the sentinel knows the master", || async {
@@ -67,16 +67,16 @@ impl Sentinel {
         }
     }
 
-    /// Where it says that the master is, if nothing is wrong with that one and with its replica.
-    #[allow(dead_code, reason = "only in the soak it changes")]
+    /// The master's address, if master and replica are both healthy.
+    #[allow(dead_code, reason = "it changes only in the soak test")]
     pub async fn good_master(&self) -> Option<SocketAddr> {
         let (host, port): (String, u16) = self.ask("GET-MASTER-ADDR-BY-NAME mymaster").await;
         let good = self.good("MASTERS", "master").await == 1 && self.good("REPLICAS mymaster", "slave").await == 1;
         good.then(|| SocketAddr::new(host.parse().unwrap(), port))
     }
 
-    /// Sets after how long without an answer it takes a server for down.
-    #[allow(dead_code, reason = "only the soak freezes servers for less")]
+    /// Sets how long a server must not answer to count as down.
+    #[allow(dead_code, reason = "only the soak test freezes servers for less")]
     pub async fn set_patience(&self, time: std::time::Duration) {
         let millis = time.as_millis();
         self.ask::<()>(&format!("SET mymaster down-after-milliseconds {millis}"))

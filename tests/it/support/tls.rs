@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The files of an authority that nobody else knows.
+/// The files of an authority made for the test.
 pub struct Tls {
     directory: tempfile::TempDir,
 }
@@ -96,7 +96,7 @@ impl Tls {
         }
     }
 
-    /// The options of a server that listens at `address` with TLS only, towards its peers too.
+    /// The options of a server that listens at `address` and uses TLS only, also with its peers.
     pub fn options(&self, address: SocketAddr) -> Vec<String> {
         let file = |name: &str| self.directory.path().join(name).display().to_string();
         let options = [
@@ -115,12 +115,12 @@ impl Tls {
     }
 }
 
-/// What is the matter with a server's certificate.
+/// What is wrong with a server's certificate, if anything.
 #[derive(Clone, Copy)]
 pub enum Certificate {
-    /// Nothing, for who knows the authority.
+    /// Valid, if the authority is trusted.
     Good,
-    /// It has two days left of years.
+    /// Two days before its end, after years of validity.
     Expiring,
     Expired,
     OfAnotherName,

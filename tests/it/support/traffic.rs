@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Caller, until};
 
-/// Requests to several gateways, one after the other at each, until they are told to end.
+/// Requests to several gateways, one at a time to each, until [`Traffic::end`].
 pub struct Traffic {
     stop: CancellationToken,
     callers: Vec<JoinHandle<()>>,
     tally: Arc<Mutex<Tally>>,
 }
 
-/// What became of them.
+/// Their results.
 #[derive(Default)]
 pub struct Tally {
     pub answered: usize,
@@ -57,7 +57,7 @@ impl Traffic {
                     let asked = Instant::now();
                     let (good, answer) = call(gateway.clone()).await;
                     tally.lock().unwrap().note(asked.elapsed(), good, &answer);
-                    // Leaves the processor to those whose work is watched.
+                    // Leaves processor time to the gateways.
                     sleep(Duration::from_millis(5)).await;
                 }
             })
@@ -69,7 +69,7 @@ impl Traffic {
         }
     }
 
-    /// Waits for `more` answers from now on, so that what has just happened is felt.
+    /// Waits for `more` answers, so that the last change has had its effect.
     pub async fn goes_on(&self, more: usize) {
         let enough = self.tally.lock().unwrap().answered + more;
         until("the traffic goes on", || async {
