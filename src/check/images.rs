@@ -1,6 +1,7 @@
 //! Checks the image store: a tiny picture is written, read back as pages would, and removed, as far as the store
 //! allows.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,13 @@ const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00
 
 pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
+    if let resolved::ImageStore::Local(local) = settings
+        && tokio::fs::metadata(&local.directory)
+            .await
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    {
+        return vec![missing_folder(local)];
+    }
     let tasks = TaskTracker::new();
     let failed = |error: String| {
         let cure = certificate_cure(&error).map_or_else(|| cure(settings).to_owned(), str::to_owned);
@@ -63,6 +71,15 @@ pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
         }
         Err(error) => failed(format!("{place}: {error}")),
     }
+}
+
+/// A folder that does not exist is not created here: its disk may not be mounted, and the gateway may run as another
+/// user.
+fn missing_folder(local: &settings::LocalStore) -> Finding {
+    let message = format!("the folder {} does not exist", local.directory.display());
+    Finding::warning(CHECK, message).cure(
+        "nothing before the first start, at which wxgate creates it; if it holds pictures already, mount it again",
+    )
 }
 
 /// The store's place, for people. Must not contain credentials.

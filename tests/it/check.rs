@@ -61,7 +61,10 @@ fn with_redis(redis: &RedisServer) -> GatewayBuilder {
 #[tokio::test]
 async fn check_passes_and_leaves_nothing_behind() {
     let (wechat, redis) = (sandbox().await, RedisServer::start().await);
-    let builder = with_redis(&redis).set("accounts.0.js_domains", "h5.example.com");
+    let folder = tempfile::tempdir().unwrap();
+    let builder = with_redis(&redis)
+        .set("accounts.0.js_domains", "h5.example.com")
+        .set("image_store.local.directory", folder.path().display());
     let ran = builder.run(&wechat, &["check"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
@@ -86,6 +89,7 @@ async fn check_passes_and_leaves_nothing_behind() {
     assert!(ran.out.contains("read back and removed"), "{}", ran.out);
     assert!(ran.out.ends_with("0 failed\n") && ran.err.is_empty(), "{ran:?}");
     assert_eq!(redis.keys().await, [""; 0]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -247,6 +251,19 @@ async fn folder_without_write_permission_fails_the_check() {
         "can't make the folder",
         "image_store.local.directory",
     );
+}
+
+#[tokio::test]
+async fn missing_folder_is_reported_and_not_created() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("not-mounted/images");
+    let builder = patient().set("image_store.local.directory", folder.display());
+    let ran = builder.run(&sandbox().await, &["check"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let (mark, text) = lines(&ran, "image_store")[0];
+    assert!(mark == "warning" && text.contains("does not exist"), "{}", ran.out);
+    assert!(ran.out.contains("mount it again"), "{}", ran.out);
+    assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 0);
 }
 
 /// A gateway whose pictures go to the upload service at `url`.

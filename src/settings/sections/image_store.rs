@@ -40,7 +40,7 @@ pub enum ImageStoreBackend {
 section! {
     /// `[image_store.local]`: a folder, served by the gateway itself.
     pub struct LocalStore {
-        /// The folder; created if it does not exist.
+        /// The folder; created at the start if it does not exist.
         pub directory: PathBuf = "data/images".into(),
         /// What the returned URL begins with: a path of this gateway, or an address in front of it.
         pub public_base_url: values::PublicBase = built_in("/images".to_owned()),
