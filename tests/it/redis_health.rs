@@ -174,6 +174,21 @@ async fn key_that_an_acl_forbids_is_logged_and_redis_stays_down() {
 }
 
 #[tokio::test]
+async fn missing_password_is_logged_once_as_such() {
+    let redis = RedisServer::start().await;
+    redis.command::<()>("CONFIG SET requirepass zz").await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let process = GatewayProcess::start(&builder().set("redis.url", redis.url()), &wechat).await;
+    // The entry of the first token is longer than what Redis reads before a login.
+    process.until_ready().await;
+    let warning = the_warning(&process).await;
+    assert!(
+        warning.contains("refused the login") && warning.contains("redis.password"),
+        "{warning}"
+    );
+}
+
+#[tokio::test]
 async fn redis_that_takes_no_writes_is_logged_once() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;

@@ -202,8 +202,8 @@ fn proxy_cure(command: &str) -> String {
 
 fn hang_up_cure(command: &str) -> String {
     format!(
-        "check that Redis is up; if it is and this persists, a proxy in front probably closes the connection because it \
-         does not support {command}"
+        "check that Redis is up and has fewer connections than its maxclients; if so and this persists, a proxy in front \
+         probably closes the connection because it does not support {command}"
     )
 }
 
