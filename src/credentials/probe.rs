@@ -44,6 +44,11 @@ pub(super) struct Probe {
 /// The number of remembered paths from which on no rejection causes a probe.
 const MOST_WRONG_PATHS: usize = 32;
 
+/// How long another replica's probe is waited for, from its beginning. A probe takes far less unless WeChat is slow, but
+/// the replica may have died, or its claim may have been delayed until it had given up; and clients may give up after
+/// five seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 /// When to ask again if WeChat did not answer the probe.
 const RETRY_AFTER_FAILED_PROBE: Duration = Duration::from_secs(1);
 
@@ -225,14 +230,17 @@ impl Probe {
         }
     }
 
-    /// What the last probe of any replica found out about `token`; waits for a probe that is running.
+    /// What the last probe of any replica found out about `token`; waits for one that has just begun.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
-        // A probe takes no longer.
-        let give_up = Moment::now() + self.policy.call_limit;
         loop {
-            let finding = self.store.get(&self.key).await.ok()??.value;
-            match finding.as_str() {
-                RUNNING => {}
+            let entry = self.store.get(&self.key).await.ok()??;
+            match entry.value.as_str() {
+                RUNNING => {
+                    let age = keys::PROBE_TTL.saturating_sub(entry.ttl?);
+                    if age >= LONGEST_WAIT {
+                        return None;
+                    }
+                }
                 NOT_REJECTED => return None,
                 rejected => {
                     let (fingerprint, code) = rejected.split_once(' ')?;
@@ -242,9 +250,6 @@ impl Probe {
                         message: "as another probe has found".to_owned(),
                     });
                 }
-            }
-            if Moment::now() >= give_up {
-                return None;
             }
             sleep(self.policy.jitter.poll()).await;
         }

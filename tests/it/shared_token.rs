@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 use wxgate::secret::Secret;
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, account, until};
+use crate::support::{Gateway, GatewayProcess, RedisServer, SOON, SandboxHost, account, until};
 
 const CLIENTS: &str = r#"
 [[internal.clients]]
@@ -337,4 +338,23 @@ async fn secrets_and_queries_are_not_logged() {
     ] {
         assert!(process.logged(word).is_empty(), "{:?}", process.logged(word));
     }
+}
+
+#[tokio::test]
+async fn client_does_not_wait_for_the_probe_of_a_replica_that_has_died() {
+    let redis = RedisServer::start().await;
+    let gateway = Gateway::builder().redis(&redis).start().await;
+    let token = gateway.token().await;
+    let app_id = gateway.wechat.account().app_id;
+    let mut connection = redis.connection().await;
+    let key = format!("wxgate:probe:{app_id}");
+    let claim: redis::RedisResult<()> = redis::cmd("SET")
+        .arg(&[&key, "under way", "PX", "10000"])
+        .query_async(&mut connection)
+        .await;
+    claim.unwrap();
+    let asked = Instant::now();
+    assert_eq!(gateway.token().await, token);
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    assert_eq!(gateway.wechat.sandbox.calls(Api::GetApiDomainIp), 0);
 }
