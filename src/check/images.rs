@@ -1,16 +1,17 @@
 //! Checks the image store: a tiny picture is written, read back as pages would, and removed, as far as the store
 //! allows.
 
-use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::Finding;
+use super::{CheckState, Finding};
 use crate::http_client::{self, certificate_cure};
 use crate::image_store::{self, ImageStore, Picture, StoreFailure};
 use crate::picture::PictureKind;
@@ -29,14 +30,44 @@ const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
 
 pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
-    let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
-    if let resolved::ImageStore::Local(local) = settings
-        && tokio::fs::metadata(&local.directory)
-            .await
-            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    {
-        return vec![missing_folder(local)];
+    let directory = match &settings.resolved.image_store {
+        resolved::ImageStore::Local(local) => local.directory.clone(),
+        resolved::ImageStore::Http(_) | resolved::ImageStore::S3(_) => return try_store(settings, upload).await,
+    };
+    let missing = spawn_blocking(move || missing_folders(&directory));
+    let Ok(Ok(missing)) = timeout(LIMIT, missing).await else {
+        let message = format!("{}: its disk does not answer", place(&settings.resolved.image_store));
+        return vec![
+            Finding::failed(CHECK, message).cure("look at the disk, or at the server that it is mounted from"),
+        ];
+    };
+    let mut findings = try_store(settings, upload).await;
+    let Some(folder) = missing.first() else {
+        return findings;
+    };
+    if findings.iter().all(|finding| finding.state == CheckState::Ok) {
+        let message = format!(
+            "the folder {} does not exist; it was made for a test picture, and removed again",
+            folder.display()
+        );
+        let cure =
+            "nothing before the first start, at which wxgate makes it; if it holds pictures already, mount its disk";
+        findings = vec![Finding::warning(CHECK, message).cure(cure)];
     }
+    // The gateway makes them itself, as its own user. A folder in which something was stored meanwhile stays.
+    let _ = spawn_blocking(move || missing.iter().try_for_each(std::fs::remove_dir)).await;
+    findings
+}
+
+/// `directory` and the folders around it that do not exist, the innermost first.
+fn missing_folders(directory: &Path) -> Vec<PathBuf> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing = directory.ancestors().take_while(is_missing);
+    missing.map(Path::to_owned).collect()
+}
+
+async fn try_store(settings: &Settings, upload: bool) -> Vec<Finding> {
+    let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
     let failed = |error: String| {
         let cure = certificate_cure(&error).map_or_else(|| cure(settings).to_owned(), str::to_owned);
@@ -71,15 +102,6 @@ pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
         }
         Err(error) => failed(format!("{place}: {error}")),
     }
-}
-
-/// A folder that does not exist is not created here: its disk may not be mounted, and the gateway may run as another
-/// user.
-fn missing_folder(local: &settings::LocalStore) -> Finding {
-    let message = format!("the folder {} does not exist", local.directory.display());
-    Finding::warning(CHECK, message).cure(
-        "nothing before the first start, at which wxgate creates it; if it holds pictures already, mount it again",
-    )
 }
 
 /// The store's place, for people. Must not contain credentials.

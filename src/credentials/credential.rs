@@ -207,7 +207,7 @@ impl Unavailable {
     }
 
     /// For a temporary cause: worth asking again in a second.
-    pub(super) fn soon(reason: impl Into<String>) -> Self {
+    pub(crate) fn soon(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
             errcode: None,

@@ -1,5 +1,6 @@
-//! Probes of a token that a client suspects is dead. However many clients report it, and to whichever replicas, it
-//! costs the account one probe in ten seconds, and a renewal only if WeChat rejects the token (C12).
+//! Probes of a token that may be dead, which is renewed only if WeChat rejects it (C12). However many clients suspect it,
+//! and to whichever replicas they say so, that costs the account one probe in ten seconds. Answers that reject a good
+//! token cost each replica one probe for their path in ten seconds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub(super) struct Probe {
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
-    /// Paths that rejected a token in a client's call though a probe did not, and when.
+    /// Paths that rejected a token though a probe did not, or could not be made, and when.
     wrong_paths: Mutex<HashMap<String, Moment>>,
     flight: Arc<SingleFlight<Reason, CredentialResult>>,
     tasks: TaskTracker,
@@ -44,27 +45,23 @@ pub(super) struct Probe {
 /// The number of remembered paths from which on no rejection causes a probe.
 const MOST_WRONG_PATHS: usize = 32;
 
-/// How long another replica's probe is waited for, from its beginning. A probe takes far less unless WeChat is slow, but
-/// the replica may have died, or its claim may have been delayed until it had given up; and clients may give up after
-/// five seconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
-
-/// When to ask again if WeChat did not answer the probe.
-const RETRY_AFTER_FAILED_PROBE: Duration = Duration::from_secs(1);
+/// How long another replica's probe is waited for, from its beginning. The replica may have died, or given up before Redis
+/// carried out its claim; and clients may give up after five seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 /// Why a token is probed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Reason {
     /// A client asks for the token again.
     Suspicion,
-    /// WeChat has rejected the token with this fingerprint. False if the answer may be a user's file instead.
-    Rejection(String, bool),
+    /// WeChat has rejected a token, or an answer may be a user's file that reads so.
+    Rejection { fingerprint: String, is_certain: bool },
 }
 
-/// It is not known whether an answer was WeChat's rejection of the token or a user's file, as `why` says.
+/// It is not known whether an answer was WeChat's rejection of the token or a user's file, for the token `why`.
 fn unverified(rejection: &CallError, why: &str, retry_after: Duration) -> Unavailable {
     Unavailable {
-        reason: format!("WeChat's answer may be a rejection of the access_token ({rejection}), and {why}"),
+        reason: format!("WeChat's answer may be a rejection of the access_token ({rejection}), which {why}"),
         errcode: rejection.errcode(),
         retry_after,
     }
@@ -90,13 +87,16 @@ impl Probe {
     /// WeChat rejects it.
     pub(super) async fn verified_token(self: &Arc<Self>) -> CredentialResult {
         let probe = Arc::clone(self);
-        self.once(Reason::Suspicion, async move { probe.verify().await }).await
+        self.once(Reason::Suspicion, async move { probe.verify().await })
+            .await
+            .0
     }
 
     /// The token to use instead of `token`, which WeChat has rejected in a call of `path`. Some paths reject good tokens,
     /// such as those that take a token of another kind. So the token is replaced only if WeChat rejects it in a probe
-    /// too, or if the rejection is certain and WeChat does not answer the probe. A path whose rejection was wrong causes
-    /// no further probe for a while. Fails if it can't be found out now whether an answer was a rejection.
+    /// too, or if the rejection is certain and WeChat does not answer the probe. A path whose rejection did not lead to
+    /// another token causes no further probe for a while. Fails if it can't be found out now whether an answer was a
+    /// rejection: only a probe that begins after it can tell.
     pub(super) async fn token_after_rejection(
         self: &Arc<Self>,
         token: &Arc<Credential>,
@@ -104,50 +104,66 @@ impl Probe {
         rejection: TokenRejection,
     ) -> CredentialResult {
         let asked_at = Moment::now();
-        if let Some(retry_after) = self.no_probe_for(path) {
-            if rejection.is_certain {
-                return Ok(Arc::clone(token));
-            }
-            let why = "the previous probe was made before that answer";
-            return Err(unverified(&rejection.error, why, retry_after));
+        if let Some(retry_after) = self.no_probe_for(path, rejection.is_certain) {
+            return if rejection.is_certain {
+                Ok(Arc::clone(token))
+            } else {
+                Err(unverified(
+                    &rejection.error,
+                    "was probed before that answer",
+                    retry_after,
+                ))
+            };
         }
-        let reason = Reason::Rejection(token.fingerprint.clone(), rejection.is_certain);
-        let (probe, rejected) = (Arc::clone(self), Arc::clone(token));
-        let work = async move { probe.verify_rejection(&rejected, rejection).await };
-        let outcome = self.once(reason, work).await;
-        if outcome.as_ref().is_ok_and(|kept| kept.value == token.value) {
+        let reason = Reason::Rejection {
+            fingerprint: token.fingerprint.clone(),
+            is_certain: rejection.is_certain,
+        };
+        let (probe, rejected, answer) = (Arc::clone(self), Arc::clone(token), rejection.clone());
+        let work = async move { probe.verify_rejection(&rejected, answer).await };
+        let (outcome, is_new) = self.once(reason, work).await;
+        let is_kept = outcome.as_ref().is_ok_and(|kept| kept.value == token.value);
+        if is_kept || (outcome.is_err() && !rejection.is_certain) {
             self.wrong_paths.lock().insert(path.to_owned(), asked_at);
+        }
+        if is_kept && !is_new && !rejection.is_certain {
+            let why = "was already being probed at that answer";
+            return Err(unverified(&rejection.error, why, keys::PROBE_TTL));
         }
         outcome
     }
 
-    /// How much longer rejections by `path` cause no probe, since it was wrong about a token; `None` if they do.
-    fn no_probe_for(&self, path: &str) -> Option<Duration> {
+    /// How much longer rejections by `path` cause no probe, since one of them did not lead to another token; `None` if
+    /// they do.
+    fn no_probe_for(&self, path: &str, is_certain: bool) -> Option<Duration> {
         let mut wrong = self.wrong_paths.lock();
         wrong.retain(|_, at| at.elapsed() < keys::PROBE_TTL);
         // With so many, some client is trying one path after another, which must not cause as many probes.
-        let too_many = (wrong.len() >= MOST_WRONG_PATHS).then_some(keys::PROBE_TTL);
+        let too_many = is_certain && wrong.len() >= MOST_WRONG_PATHS;
         let left = |at: &Moment| keys::PROBE_TTL.saturating_sub(at.elapsed());
-        wrong.get(path).map(left).or(too_many)
+        wrong.get(path).map(left).or(too_many.then_some(keys::PROBE_TTL))
     }
 
+    /// The outcome of `work`, or of the same work if it is already running, and whether it was started here.
     async fn once(
         &self,
         reason: Reason,
         work: impl Future<Output = CredentialResult> + Send + 'static,
-    ) -> CredentialResult {
-        let (pending, _) = self.flight.join_or_start(&reason, &self.tasks, || work);
-        pending
-            .await
-            .unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")))
+    ) -> (CredentialResult, bool) {
+        let (pending, is_new) = self.flight.join_or_start(&reason, &self.tasks, || work);
+        let outcome = pending.await;
+        (
+            outcome.unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked"))),
+            is_new,
+        )
     }
 
     async fn verify_rejection(&self, token: &Arc<Credential>, rejection: TokenRejection) -> CredentialResult {
         match self.issuer.probe(&token.value).await {
             Err(probed) if rejects_token(&probed) => self.token.replace_rejected(token, &probed).await,
             Err(failed) if !rejection.is_certain => {
-                let why = format!("the probe failed: {failed}");
-                Err(unverified(&rejection.error, &why, RETRY_AFTER_FAILED_PROBE))
+                let why = format!("could not be probed: {failed}");
+                Err(unverified(&rejection.error, &why, keys::PROBE_TTL))
             }
             // Another refusal is not about the token but, say, a quota.
             Ok(()) | Err(CallError::Refused { .. }) => {
@@ -230,7 +246,8 @@ impl Probe {
         }
     }
 
-    /// What the last probe of any replica found out about `token`; waits for one that has just begun.
+    /// What the last probe of any replica found out about `token`; waits for one that is running, but not for one that
+    /// began longer than [`LONGEST_WAIT`] ago.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
         loop {
             let entry = self.store.get(&self.key).await.ok()??;

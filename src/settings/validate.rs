@@ -119,9 +119,10 @@ fn clients(settings: &Settings, findings: &mut UnplacedProblems) {
         let key = format!("internal.clients[{i}].secret");
         let text = "missing: every client needs a secret of its own (secret or secret_file)";
         findings.require(!client.secret.is_blank(), &[&key], text);
-        let on_one_line = !client.secret.expose().contains(char::is_control);
-        let text = "expected one line without control characters: callers send it in a header (it is not shown)";
-        findings.require(on_one_line, &[&key], text);
+        let can_be_sent = !client.secret.expose().contains(char::is_control);
+        let text =
+            "expected one line without control characters: callers send it in a URL or a header (it is not shown)";
+        findings.require(can_be_sent, &[&key], text);
         for (j, id) in client.app_ids.iter().enumerate() {
             let known = settings.accounts.iter().any(|account| account.app_id == *id);
             let key = format!("internal.clients[{i}].app_ids[{j}]");

@@ -16,7 +16,7 @@ use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
 use super::outcome::{Rejection, UploadError, UploadMetrics, UploadOutcome};
 use crate::account::AppId;
-use crate::credentials::{AccountCredentials, Credential, Ours, TokenCallError};
+use crate::credentials::{AccountCredentials, Credential, Ours, TokenCallError, Unavailable};
 use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::{Content, PictureKind};
 use crate::settings;
@@ -327,20 +327,18 @@ impl MediaSource for WeChatMedia {
     }
 
     async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError> {
-        let (used, mut download) = self.download(media_id).await?;
-        let Some(rejection) = download.rejection.take() else {
-            return Ok(download);
-        };
-        let ours = Ours::Current(Arc::clone(&used));
-        let token = self.account.token_after_rejection(&ours, MEDIA_PATH, rejection).await?;
-        if token.value == used.value {
-            // The token is good, so this is a file that only reads like a rejection.
-            return Ok(download);
+        for _ in 0..2 {
+            let (used, mut download) = self.download(media_id).await?;
+            let Some(rejection) = download.rejection.take() else {
+                return Ok(download);
+            };
+            let ours = self.account.recognise_here(&used.value).unwrap_or(Ours::Former);
+            let token = self.account.token_after_rejection(&ours, MEDIA_PATH, rejection).await?;
+            if token.value == used.value {
+                // The token is good, so this is a file that only reads like a rejection.
+                return Ok(download);
+            }
         }
-        let (_, mut download) = self.download(media_id).await?;
-        match download.rejection.take() {
-            Some(rejection) => Err(rejection.error.into()),
-            None => Ok(download),
-        }
+        Err(Unavailable::soon("WeChat rejected two access_tokens in a row").into())
     }
 }

@@ -101,10 +101,10 @@ impl CallError {
         match self {
             Self::Refused { code, message } if *code == ErrCode::IP_NOT_LISTED => {
                 let (_, rest) = message.split_once("invalid ip ")?;
-                let mut addresses = rest.split([' ', ',']).filter_map(|word| word.parse::<IpAddr>().ok());
+                let addresses = rest.split([' ', ',']).filter_map(|word| word.parse::<IpAddr>().ok());
                 addresses
-                    .find(|address| !address.is_unspecified())
                     .map(|address| address.to_canonical())
+                    .find(|address| !address.is_unspecified())
             }
             _ => None,
         }
@@ -189,7 +189,11 @@ mod tests {
             let expected = "47.107.115.102".parse().ok();
             assert_eq!(address(ErrCode::IP_NOT_LISTED, message), expected, "{message}");
         }
-        for message in ["invalid ip , not in whitelist", "invalid ip 0.0.0.0, not in whitelist"] {
+        for message in [
+            "invalid ip , not in whitelist",
+            "invalid ip 0.0.0.0, not in whitelist",
+            "invalid ip 0.0.0.0 ipv6 ::ffff:0.0.0.0, not in whitelist",
+        ] {
             assert_eq!(address(ErrCode::IP_NOT_LISTED, message), None, "{message}");
         }
         assert_eq!(address(ErrCode::BUSY, "invalid ip 1.1.1.1, x"), None);

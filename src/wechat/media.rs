@@ -136,7 +136,7 @@ fn json_in_place_of_a_file(body: &[u8]) -> CallError {
 ///
 /// `media/get` returns users' files unchanged, and a user can write `{"errcode":40001}` into one. If the token were
 /// dropped because of that, all requests would wait for its renewal.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TokenRejection {
     /// The refusal.
     pub error: CallError,

@@ -254,7 +254,7 @@ async fn folder_without_write_permission_fails_the_check() {
 }
 
 #[tokio::test]
-async fn missing_folder_is_reported_and_not_created() {
+async fn missing_folder_is_reported_and_does_not_stay() {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("not-mounted/images");
     let builder = patient().set("image_store.local.directory", folder.display());
@@ -262,7 +262,7 @@ async fn missing_folder_is_reported_and_not_created() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let (mark, text) = lines(&ran, "image_store")[0];
     assert!(mark == "warning" && text.contains("does not exist"), "{}", ran.out);
-    assert!(ran.out.contains("mount it again"), "{}", ran.out);
+    assert!(ran.out.contains("mount its disk"), "{}", ran.out);
     assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 0);
 }
 

@@ -1,5 +1,7 @@
 //! Files that are not photos: what the page gets, what is logged, and that none is taken for an error of WeChat's.
 
+use std::time::Duration;
+
 use wxgate::sandbox::{Api, Fault, SandboxConfig, Upload};
 
 use crate::support::{Answer, Caller, Gateway, GatewayProcess, SandboxHost, always, until};
@@ -68,7 +70,7 @@ async fn answer_that_may_be_a_refusal_is_probed_before_the_token_is_dropped() {
     let answer = gateway.upload_new_photo().await;
     assert_eq!(answer.code(), (422, 2006), "{answer:?}");
     for _ in 0..3 {
-        // No probe of after this answer says whether it is a rejection.
+        // No probe made after this answer says whether it is a rejection.
         let answer = gateway.upload_new_photo().await;
         assert_eq!(answer.code(), (503, 4001), "{answer:?}");
         let retry_after: u64 = answer.header("retry-after").parse().unwrap();
@@ -110,23 +112,65 @@ async fn probe_from_before_a_rejection_does_not_turn_it_into_a_file() {
 }
 
 #[tokio::test]
-async fn answer_that_may_be_a_refusal_is_temporary_if_the_probe_fails() {
-    let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let gateway = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+async fn probe_that_runs_at_a_rejection_does_not_turn_it_into_a_file() {
+    let gateway = Gateway::start().await;
     gateway.until_ready().await;
-    wechat.sandbox.inject(plain_text().on(Api::MediaGet));
-    wechat.kill_token();
-    for fault in [Fault::errcode(-1), Fault::errcode(45009), Fault::status(502)] {
-        let rule = wechat.sandbox.inject(fault.on(Api::GetApiDomainIp));
-        let answer = gateway.upload_new_photo().await;
-        assert_eq!(answer.code(), (503, 4001), "{answer:?}");
-        assert_eq!(answer.header("retry-after"), "1");
-        wechat.sandbox.remove_fault(rule);
+    let sandbox = &gateway.wechat.sandbox;
+    let file = Fault::Body {
+        body: REFUSALS[1].to_owned(),
+        content_type: "text/plain".to_owned(),
+    };
+    sandbox.inject(file.on(Api::MediaGet).once());
+    sandbox.inject(Fault::delay(Duration::from_secs(1)).on(Api::GetApiDomainIp).once());
+    let rejection = async {
+        until("the probe runs", || async { sandbox.calls(Api::GetApiDomainIp) == 1 }).await;
+        gateway.wechat.kill_token();
+        sandbox.inject(plain_text().on(Api::MediaGet));
+        gateway.upload_new_photo().await
+    };
+    let (file, rejection) = tokio::join!(gateway.upload_new_photo(), rejection);
+    assert_eq!(file.code(), (422, 2006), "{file:?}");
+    assert_eq!(rejection.code(), (503, 4001), "{rejection:?}");
+}
+
+#[tokio::test]
+async fn late_rejections_of_a_replaced_token_cost_no_probe() {
+    let gateway = Gateway::start().await;
+    gateway.until_ready().await;
+    let sandbox = &gateway.wechat.sandbox;
+    sandbox.inject(plain_text().on(Api::MediaGet));
+    for late in 1..4 {
+        sandbox.inject(Fault::delay(late * Duration::from_millis(300)).on(Api::MediaGet).once());
     }
-    let logged = || gateway.logged("upload failed: WeChat's answer may be a rejection of the access_token");
-    until("each is logged", || async { logged().len() == 3 }).await;
-    assert!(logged().iter().all(|line| line.contains("40001")), "{:?}", logged());
-    assert_eq!(gateway.upload_new_photo().await.code(), (200, 0));
+    gateway.wechat.kill_token();
+    let uploads = (0..4).map(|_| gateway.upload_new_photo());
+    for answer in futures_util::future::join_all(uploads).await {
+        assert_eq!(answer.code(), (200, 0), "{answer:?}");
+    }
+    assert_eq!(sandbox.calls(Api::GetApiDomainIp), 1);
+    assert_eq!(sandbox.calls(Api::StableToken), 2);
+}
+
+#[tokio::test]
+async fn answer_that_may_be_a_refusal_is_temporary_if_the_probe_fails() {
+    for fault in [Fault::errcode(-1), Fault::errcode(45009), Fault::status(502)] {
+        let wechat = SandboxHost::start(SandboxConfig::default()).await;
+        let gateway = GatewayProcess::start(&Gateway::builder(), &wechat).await;
+        gateway.until_ready().await;
+        wechat.sandbox.inject(plain_text().on(Api::MediaGet));
+        wechat.kill_token();
+        wechat.sandbox.inject(fault.on(Api::GetApiDomainIp));
+        for _ in 0..3 {
+            let answer = gateway.upload_new_photo().await;
+            assert_eq!(answer.code(), (503, 4001), "{answer:?}");
+            let retry_after: u64 = answer.header("retry-after").parse().unwrap();
+            assert!((5..=10).contains(&retry_after), "{answer:?}");
+        }
+        assert_eq!(wechat.sandbox.calls(Api::GetApiDomainIp), 1);
+        let logged = || gateway.logged("upload failed: WeChat's answer may be a rejection of the access_token");
+        until("each is logged", || async { logged().len() == 3 }).await;
+        assert!(logged().iter().all(|line| line.contains("40001")), "{:?}", logged());
+    }
 }
 
 #[tokio::test]
@@ -213,10 +257,8 @@ async fn page_in_place_of_a_photo_is_not_the_photos_fault() {
         wechat.sandbox.remove_fault(rule);
     }
     until("it is logged", || async { process.logged("HTML").len() >= 5 }).await;
-    always(
-        "the token is left alone",
-        std::time::Duration::from_millis(100),
-        || async { wechat.sandbox.calls(Api::StableToken) == 1 },
-    )
+    always("the token is left alone", Duration::from_millis(100), || async {
+        wechat.sandbox.calls(Api::StableToken) == 1
+    })
     .await;
 }

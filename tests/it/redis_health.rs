@@ -183,7 +183,7 @@ async fn missing_password_is_logged_once_as_such() {
     process.until_ready().await;
     let warning = the_warning(&process).await;
     assert!(
-        warning.contains("refused the login") && warning.contains("redis.password"),
+        warning.contains("NOAUTH") && warning.contains("redis.password"),
         "{warning}"
     );
 }

@@ -79,8 +79,8 @@ async fn changed_secret_files_are_taken_over_and_broken_ones_are_not() {
     assert_eq!(admitted(&gateway, OLD).await, [true; 3]);
     assert_eq!(admitted(&gateway, NEW).await, [false; 3]);
 
-    // One file is empty, one holds no valid key, one is missing.
-    volume.replace(&[("client", "\n"), ("keys", "schlüssel")]);
+    // One file holds two lines, one holds no valid key, one is missing.
+    volume.replace(&[("client", "a-secret-and\nanother-one"), ("keys", "schlüssel")]);
     let warned = || gateway.logged("the secret that was read before stays in use");
     until("each broken file is logged", || async { warned().len() == 3 }).await;
     for key in [

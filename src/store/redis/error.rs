@@ -64,9 +64,12 @@ pub(super) fn sentinel_login(error: &RedisError) -> StoreError {
     StoreError::new(StoreFault::Login, message, SENTINEL_LOGIN_CURE)
 }
 
-/// True if a wrong or missing login is what failed.
+/// True if a wrong or missing login is what failed. Before a login Redis answers a long command with a protocol error of
+/// its own, and closes the connection.
 pub(super) fn is_login(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::AuthenticationFailed || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+        || reply(error).is_some_and(|text| text.contains("unauthenticated"))
 }
 
 const LOGIN_CURE: &str = "correct redis.username and redis.password, or the ones in redis.url";

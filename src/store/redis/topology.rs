@@ -55,9 +55,7 @@ impl Topology {
             .set_response_timeout(None);
         Ok(match self {
             Self::Standalone(client) => {
-                let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-                refused_without_login(&mut connection).await?;
-                Connection::Single(connection)
+                Connection::Single(client.get_multiplexed_async_connection_with_config(&config).await?)
             }
             Self::Sentinel(client) => {
                 Connection::Single(client.lock().await.get_async_connection_with_config(&config).await?)
@@ -75,16 +73,6 @@ impl Topology {
         let answer = timeout(self.limit(limit), client.async_get_sentinel_client()).await;
         answer.is_ok_and(|answer| answer.is_err_and(|error| is_login(&error)))
     }
-}
-
-/// Fails if the server wants a login and none is set, which only a command shows. It answers most commands then with an
-/// error that says so, but closes the connection at a long one. Sentinels and clusters are asked a command anyhow.
-async fn refused_without_login(connection: &mut MultiplexedConnection) -> RedisResult<()> {
-    let answer: RedisResult<Value> = redis::cmd("PING").query_async(connection).await;
-    // Any other failure is reported for the command that is to follow.
-    answer
-        .map(drop)
-        .or_else(|error| if is_login(&error) { Err(error) } else { Ok(()) })
 }
 
 fn standalone(settings: &Redis, certificates: Option<TlsCertificates>) -> RedisResult<Client> {
