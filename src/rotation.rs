@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::http::public::AppState;
+use crate::http::public::PublicState;
 use crate::http::serve::Tls;
 use crate::settings::SecretFiles;
 use crate::settings::resolved::{TlsFiles, TlsPem};
@@ -49,12 +49,12 @@ where
 }
 
 /// Takes over secrets whose files change.
-pub(crate) async fn take_over_secrets(api: Arc<AppState>) {
-    let settings = Arc::clone(&api.settings);
+pub(crate) async fn take_over_secrets(state: Arc<PublicState>) {
+    let settings = Arc::clone(&state.settings);
     if settings.load().has_secret_files() {
         watch(
             move || settings.load().read_secret_files(),
-            move |files| take_over(&api, files),
+            move |files| take_over(&state, files),
         )
         .await;
     }
@@ -82,8 +82,8 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     watch(read, apply).await;
 }
 
-fn take_over(api: &AppState, files: &SecretFiles) {
-    let before = api.settings.load_full();
+fn take_over(state: &PublicState, files: &SecretFiles) {
+    let before = state.settings.load_full();
     let reread = before.with_secrets_of(files);
     for problem in &reread.problems {
         tracing::warn!("{problem}; the secret that was read before stays in use");
@@ -94,7 +94,7 @@ fn take_over(api: &AppState, files: &SecretFiles) {
     let Some(now) = reread.settings.map(Arc::new) else {
         return;
     };
-    api.settings.store(Arc::clone(&now));
+    state.settings.store(Arc::clone(&now));
     for key in &reread.replaced {
         tracing::info!("{key}_file: the secret has changed; it is used from now on");
     }
@@ -102,7 +102,7 @@ fn take_over(api: &AppState, files: &SecretFiles) {
     for warning in now.warnings().iter().filter(|warning| !known.contains(warning)) {
         tracing::warn!("{warning}");
     }
-    for account in api.directory.all() {
+    for account in state.directory.all() {
         if before.app_secret(account.app_id()) != now.app_secret(account.app_id()) {
             account.credentials.retry_now();
         }

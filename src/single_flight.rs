@@ -44,9 +44,9 @@ where
         let pending = result.shared();
         match self.0.lock().entry(key.clone()) {
             Entry::Occupied(running) => return (running.get().clone(), false),
-            Entry::Vacant(place) => place.insert(pending.clone()),
+            Entry::Vacant(vacant) => vacant.insert(pending.clone()),
         };
-        let place = RunningEntry {
+        let entry = RunningEntry {
             group: Arc::clone(self),
             key: key.clone(),
         };
@@ -55,9 +55,9 @@ where
         let work = work().in_current_span().boxed();
         tracker.spawn(async move {
             // Captured in this order, because the last is dropped first if the work panics.
-            let (sender, place) = (sender, place);
+            let (sender, entry) = (sender, entry);
             let result = work.await;
-            drop(place);
+            drop(entry);
             // Fails if all callers have hung up.
             let _ = sender.send(result);
         });

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::allocator;
 use crate::credentials::keep_fresh;
-use crate::http::public::{self, AppState, RateLimit};
+use crate::http::public::{self, PublicState, RateLimit};
 use crate::http::serve::{Server, Tls};
 use crate::image_store;
 use crate::metrics::Metrics;
@@ -63,7 +63,7 @@ pub struct App {
     internal_tls: Option<Tls>,
     public_routes: Router,
     internal_routes: Router,
-    api: Arc<AppState>,
+    state: Arc<PublicState>,
     settings: Arc<Settings>,
     lifecycle: Lifecycle,
     server: Server,
@@ -86,7 +86,7 @@ impl App {
             metrics,
             lifecycle: &lifecycle,
         };
-        let api = Arc::new(builder.api(images)?);
+        let state = Arc::new(builder.public_state(images)?);
         let stack = builder.stack()?;
         Ok(Self {
             public: listen("server.listen", settings.server.listen).await?,
@@ -97,12 +97,12 @@ impl App {
             internal_tls: internal_tls(&settings)?,
             server: Server {
                 malformed: Some(stack.metrics.clone()),
-                closing: api.stopping.clone(),
+                closing: state.stopping.clone(),
                 ..Server::default()
             },
-            public_routes: public::routes(&api, parts.sandbox, &stack),
-            internal_routes: builder.internal_routes(&api, &stack)?,
-            api,
+            public_routes: public::routes(&state, parts.sandbox, &stack),
+            internal_routes: builder.internal_routes(&state, &stack)?,
+            state,
             settings,
             lifecycle,
         })
@@ -153,7 +153,7 @@ impl App {
         };
         let drain = async {
             stop.cancelled().await;
-            self.api.stopping.cancel();
+            self.state.stopping.cancel();
             let delay = self.settings.server.shutdown_delay;
             if !delay.is_zero() {
                 tracing::info!(?delay, "shutdown requested; still serving for server.shutdown_delay");
@@ -170,26 +170,26 @@ impl App {
 
     fn start_background(&self) {
         let Lifecycle { stop, background, .. } = &self.lifecycle;
-        for account in self.api.directory.all() {
+        for account in self.state.directory.all() {
             background.spawn(keep_fresh(Arc::clone(&account.credentials), stop.clone()));
         }
-        if let Some(keys) = self.api.auth.key_set() {
+        if let Some(keys) = self.state.auth.key_set() {
             background.spawn(Arc::clone(keys).keep_fresh(stop.clone()));
         }
-        if let Some(local) = &self.api.local {
+        if let Some(local) = &self.state.local {
             background.spawn(Arc::clone(local).watch(stop.clone()));
         }
         background.spawn(repeat(allocator::TRIM_INTERVAL, stop.clone(), allocator::trim));
-        let take_over_secrets = rotation::take_over_secrets(Arc::clone(&self.api));
+        let take_over_secrets = rotation::take_over_secrets(Arc::clone(&self.state));
         background.spawn(stop.clone().run_until_cancelled_owned(take_over_secrets));
         if let (Some(files), Some(tls)) = (self.settings.resolved.internal_tls.clone(), self.internal_tls.clone()) {
             let take_over_certificate = rotation::take_over_certificate(files, tls);
             background.spawn(stop.clone().run_until_cancelled_owned(take_over_certificate));
         }
-        let api = Arc::clone(&self.api);
+        let state = Arc::clone(&self.state);
         background.spawn(repeat(RateLimit::SWEEP_INTERVAL, stop.clone(), move || {
-            api.jssdk_limit.sweep();
-            api.upload_limit.sweep();
+            state.jssdk_limit.sweep();
+            state.upload_limit.sweep();
         }));
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::lifecycle::Lifecycle;
 use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, turns};
 use crate::directory::{Account, Directory};
-use crate::http::public::{self, AppState, Auth, RateLimit};
+use crate::http::public::{self, Auth, PublicState, RateLimit};
 use crate::http::serve::Tls;
 use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
 use crate::image_store;
@@ -32,11 +32,11 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    pub(super) fn api(&self, images: image_store::OpenStore) -> Result<AppState, UnusableSetting> {
+    pub(super) fn public_state(&self, images: image_store::OpenStore) -> Result<PublicState, UnusableSetting> {
         let Lifecycle { tasks, cut_off, .. } = self.lifecycle;
         let settings = self.settings;
         let store = self.shared_store()?;
-        Ok(AppState {
+        Ok(PublicState {
             directory: Arc::new(self.directory(&store)),
             relay: MediaRelay::new(RelayParts {
                 media: settings.media.clone(),
@@ -120,10 +120,10 @@ impl Builder<'_> {
         })
     }
 
-    pub(super) fn internal_routes(self, api: &Arc<AppState>, stack: &Stack) -> prometheus::Result<Router> {
+    pub(super) fn internal_routes(self, state: &Arc<PublicState>, stack: &Stack) -> prometheus::Result<Router> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
-        let replicas = Arc::new(Replicas::new(Arc::clone(&api.store), &self.replica));
-        let holders = Arc::clone(api);
+        let replicas = Arc::new(Replicas::new(Arc::clone(&state.store), &self.replica));
+        let holders = Arc::clone(state);
         let mark_tokens_again = move || {
             let holders = Arc::clone(&holders);
             async move {
@@ -137,8 +137,8 @@ impl Builder<'_> {
         let end = self.lifecycle.tasks_done.clone();
         background.spawn(Arc::clone(&replicas).keep_marked(end, mark_tokens_again));
         let metrics = self.metrics.clone();
-        let console = internal::Console::start(Arc::clone(api), metrics, replicas, background, stop.clone());
-        internal::routes(Arc::clone(api), self.metrics, self.wechat, console, stack)
+        let console = internal::Console::start(Arc::clone(state), metrics, replicas, background, stop.clone());
+        internal::routes(Arc::clone(state), self.metrics, self.wechat, console, stack)
     }
 }
 

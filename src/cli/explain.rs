@@ -9,7 +9,7 @@ use super::{CommandFailure, ConfigArgs, block_on, print};
 use crate::check::CredentialProbe;
 use crate::jssdk::UrlWarning;
 use crate::jssdk::explain::{
-    self, Candidates, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
+    self, CandidateTickets, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
 };
 use crate::secret::Secret;
 use crate::settings::{Account, Settings};
@@ -98,10 +98,10 @@ fn claim(args: &ExplainArgs) -> Option<Result<Claim, ClaimProblem>> {
     Some(Claim::new(&args.url, nonce, timestamp, args.signature.as_deref()?))
 }
 
-fn tickets(args: &ExplainArgs) -> Result<Candidates, CommandFailure> {
+fn tickets(args: &ExplainArgs) -> Result<CandidateTickets, CommandFailure> {
     let mut given = args.tickets.iter().map(Secret::new);
     match given.next() {
-        Some(current) => Ok(Candidates {
+        Some(current) => Ok(CandidateTickets {
             current,
             others: given.collect(),
             tokens: Vec::new(),
@@ -111,7 +111,7 @@ fn tickets(args: &ExplainArgs) -> Result<Candidates, CommandFailure> {
 }
 
 /// The ticket that the gateway's cluster signs with, and what may have been mistaken for it.
-fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Candidates, CommandFailure> {
+fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<CandidateTickets, CommandFailure> {
     let settings = Settings::load(&args.config.sources()).map_err(|problems| {
         CommandFailure::Settings(format!(
             "give --ticket, or the gateway's settings, which are not usable:\n{problems}"
@@ -125,9 +125,9 @@ fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<Candidates, CommandFailu
     let probe = CredentialProbe::open(&settings).map_err(|finding| CommandFailure::Settings(finding.message))?;
     block_on(async {
         let no_ticket = |error| CommandFailure::Running(format!("there is no ticket to compare with: {error}"));
-        let mut tickets = Candidates {
+        let mut tickets = CandidateTickets {
             current: probe.ticket(account).await.map_err(no_ticket)?,
-            ..Candidates::default()
+            ..CandidateTickets::default()
         };
         for other in &settings.accounts {
             tickets.tokens.extend(probe.shared_token(&other.app_id).await);

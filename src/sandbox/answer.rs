@@ -200,7 +200,7 @@ pub(super) enum Framing {
 
 /// Whether the connection can be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reuse {
+pub(super) enum ConnectionAfter {
     Reusable,
     Ended,
 }
@@ -224,17 +224,17 @@ impl Delivery {
     }
 
     /// Sends it. It is not an error if the caller has closed the connection.
-    pub(super) async fn send(mut self, stream: &mut TcpStream) -> Reuse {
+    pub(super) async fn send(mut self, stream: &mut TcpStream) -> ConnectionAfter {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
         if let Some(released) = self.hold.take() {
             released.cancelled().await;
         }
-        self.write(stream).await.unwrap_or(Reuse::Ended)
+        self.write(stream).await.unwrap_or(ConnectionAfter::Ended)
     }
 
-    async fn write(self, stream: &mut TcpStream) -> io::Result<Reuse> {
+    async fn write(self, stream: &mut TcpStream) -> io::Result<ConnectionAfter> {
         let answer = match &self.payload {
             Payload::Answer(answer) => answer,
             Payload::Raw(bytes) => {
@@ -255,7 +255,7 @@ impl Delivery {
             None if self.closes(answer) || matches!(self.framing, Framing::Length(off) if off != 0) => {
                 end(stream, End::Close).await
             }
-            None => Ok(Reuse::Reusable),
+            None => Ok(ConnectionAfter::Reusable),
         }
     }
 
@@ -316,7 +316,7 @@ impl Delivery {
     }
 }
 
-async fn end(stream: &mut TcpStream, how: End) -> io::Result<Reuse> {
+async fn end(stream: &mut TcpStream, how: End) -> io::Result<ConnectionAfter> {
     match how {
         End::Close => stream.shutdown().await?,
         // Closing then sends RST instead of FIN.
@@ -328,5 +328,5 @@ async fn end(stream: &mut TcpStream, how: End) -> io::Result<Reuse> {
             _ = tokio::time::timeout(SILENCE, silence).await;
         }
     }
-    Ok(Reuse::Ended)
+    Ok(ConnectionAfter::Ended)
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::answer::{Answer, Delivery, Payload, Reuse};
+use super::answer::{Answer, ConnectionAfter, Delivery, Payload};
 use super::exchange::exchange;
 use super::handle::Sandbox;
 use super::request::Request;
@@ -93,7 +93,7 @@ async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, pee
         };
         let parts = http.into_parts();
         stream = parts.io.into_inner();
-        let ended = Delivery::send(delivery, &mut stream).await == Reuse::Ended;
+        let ended = Delivery::send(delivery, &mut stream).await == ConnectionAfter::Ended;
         // Pipelined requests are not supported: no client of ours sends one before it has its answer.
         if ended || !parts.read_buf.is_empty() {
             return;

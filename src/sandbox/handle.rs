@@ -13,7 +13,7 @@ use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
 use super::media::Upload;
-use super::state::{CallRecord, Inner, SandboxState};
+use super::state::{CallRecord, LockedState, SandboxState};
 use super::tokens::{Kill, TokenKind};
 use super::verify::ConfigResult;
 use crate::account::AppId;
@@ -23,7 +23,7 @@ use crate::secret::Secret;
 #[derive(Clone)]
 pub struct Sandbox {
     config: Arc<SandboxConfig>,
-    state: Arc<Mutex<Inner>>,
+    state: Arc<Mutex<LockedState>>,
 }
 
 /// No such account in this sandbox.
@@ -35,7 +35,7 @@ impl Sandbox {
     /// A new sandbox.
     pub fn new(config: SandboxConfig) -> Self {
         let config = Arc::new(config.within_reason());
-        let state = Inner::new(Arc::clone(&config));
+        let state = LockedState::new(Arc::clone(&config));
         Self {
             config,
             state: Arc::new(Mutex::new(state)),
@@ -136,7 +136,7 @@ impl Sandbox {
 
     /// Clears everything: credentials, media, counts, faults, the log, the clock's advance.
     pub fn reset(&self) {
-        *self.state() = Inner::new(Arc::clone(&self.config));
+        *self.state() = LockedState::new(Arc::clone(&self.config));
     }
 
     fn with_account<T>(
@@ -150,7 +150,7 @@ impl Sandbox {
         Ok(act(account, &self.config, now))
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn state(&self) -> MutexGuard<'_, LockedState> {
         self.state.lock()
     }
 }

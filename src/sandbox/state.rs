@@ -18,7 +18,7 @@ use crate::account::AppId;
 use crate::secret::Secret;
 
 /// The state that the lock guards.
-pub(super) struct Inner {
+pub(super) struct LockedState {
     pub(super) wechat: WeChat,
     pub(super) rules: ActiveRules,
     calls: BTreeMap<(Api, Option<AppId>), u64>,
@@ -93,7 +93,7 @@ pub struct CredentialState {
 /// Calls that the log keeps.
 const LOGGED: usize = 1000;
 
-impl Inner {
+impl LockedState {
     pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
         Self {
             wechat: WeChat::new(config),

@@ -27,9 +27,9 @@ pub(super) struct WeChat {
 }
 
 /// An `errcode` other than 0.
-struct RefusedWith(i64);
+struct ApiRefusal(i64);
 
-type ApiResult = Result<Answer, RefusedWith>;
+type ApiResult = Result<Answer, ApiRefusal>;
 
 /// The longest token that is looked up; WeChat asks for room for 512 characters.
 const LONGEST_TOKEN: usize = 512;
@@ -49,7 +49,7 @@ impl WeChat {
     /// Executes the call.
     pub(super) fn answer(&mut self, api: Api, request: &Request) -> Answer {
         let outcome = match api.refuses(&request.method) {
-            Some(code) => Err(RefusedWith(code)),
+            Some(code) => Err(ApiRefusal(code)),
             None => match api {
                 Api::Token => self.token(request),
                 Api::StableToken => self.stable_token(request),
@@ -65,7 +65,7 @@ impl WeChat {
                 Api::Other => Ok(Answer::empty(404)),
             },
         };
-        outcome.unwrap_or_else(|RefusedWith(code)| self.refusal(code, api, request.peer, None))
+        outcome.unwrap_or_else(|ApiRefusal(code)| self.refusal(code, api, request.peer, None))
     }
 
     /// `code` as WeChat would answer it, with its own text or `message`.
@@ -102,12 +102,12 @@ impl WeChat {
 
     fn stable_token(&mut self, request: &Request) -> ApiResult {
         if request.body.is_empty() {
-            return Err(RefusedWith(44002));
+            return Err(ApiRefusal(44002));
         }
-        let body = request.object().ok_or(RefusedWith(47001))?;
+        let body = request.object().ok_or(ApiRefusal(47001))?;
         let force = match body.get("force_refresh") {
             None | Some(Value::Null) => false,
-            Some(value) => value.as_bool().ok_or(RefusedWith(47001))?,
+            Some(value) => value.as_bool().ok_or(ApiRefusal(47001))?,
         };
         let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| text(&body, name));
         self.check_credentials(app_id, grant, secret, request.peer)?;
@@ -121,27 +121,27 @@ impl WeChat {
         Ok(token_answer(&issued))
     }
 
-    fn check_credentials(&mut self, app_id: &str, grant: &str, secret: &str, peer: IpAddr) -> Result<(), RefusedWith> {
+    fn check_credentials(&mut self, app_id: &str, grant: &str, secret: &str, peer: IpAddr) -> Result<(), ApiRefusal> {
         let right = self.account(app_id).map(|account| account.config.secret.clone());
         if right.is_none() && !app_id.is_empty() {
-            return Err(RefusedWith(40013));
+            return Err(ApiRefusal(40013));
         }
         if grant != "client_credential" {
-            return Err(RefusedWith(40002));
+            return Err(ApiRefusal(40002));
         }
-        let right = right.ok_or(RefusedWith(41002))?;
+        let right = right.ok_or(ApiRefusal(41002))?;
         if secret.is_empty() {
-            return Err(RefusedWith(41004));
+            return Err(ApiRefusal(41004));
         }
         if right != Secret::new(secret) {
-            return Err(RefusedWith(40125));
+            return Err(ApiRefusal(40125));
         }
         let allowed = &self.config.allowed_ips;
         let listed = |ip: &IpAddr| ip.to_canonical() == peer.to_canonical();
         if allowed.is_empty() || allowed.iter().any(listed) {
             Ok(())
         } else {
-            Err(RefusedWith(40164))
+            Err(ApiRefusal(40164))
         }
     }
 
@@ -150,15 +150,15 @@ impl WeChat {
         app_id: &str,
         api: Api,
         issue: impl FnOnce(&mut AccountRecord, &SandboxConfig, &Clock) -> TokenAnswer,
-    ) -> Result<TokenAnswer, RefusedWith> {
+    ) -> Result<TokenAnswer, ApiRefusal> {
         let Self {
             config,
             clock,
             accounts,
         } = self;
-        let account = named(accounts, app_id).ok_or(RefusedWith(40013))?;
+        let account = named(accounts, app_id).ok_or(ApiRefusal(40013))?;
         if !account.quotas.spend(api, config, clock) {
-            return Err(RefusedWith(45009));
+            return Err(ApiRefusal(45009));
         }
         Ok(issue(account, config, clock))
     }
@@ -169,14 +169,14 @@ impl WeChat {
         &mut self,
         api: Api,
         request: &Request,
-    ) -> Result<(&mut AccountRecord, &SandboxConfig, &Clock), RefusedWith> {
+    ) -> Result<(&mut AccountRecord, &SandboxConfig, &Clock), ApiRefusal> {
         let token = request.param("access_token");
         if token.is_empty() {
-            return Err(RefusedWith(41001));
+            return Err(ApiRefusal(41001));
         }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if token.len() > LONGEST_TOKEN || !token.bytes().all(allowed) {
-            return Err(RefusedWith(40014));
+            return Err(ApiRefusal(40014));
         }
         let token = Secret::new(token);
         let Self {
@@ -184,14 +184,14 @@ impl WeChat {
             clock,
             accounts,
         } = self;
-        let account = owner(accounts, &token, clock.now()).ok_or(RefusedWith(40001))?;
+        let account = owner(accounts, &token, clock.now()).ok_or(ApiRefusal(40001))?;
         match account.tokens.validity(&token, clock.now()) {
             Some(Validity::Valid) => {}
-            Some(Validity::Expired) => return Err(RefusedWith(42001)),
-            Some(Validity::Superseded) | None => return Err(RefusedWith(40001)),
+            Some(Validity::Expired) => return Err(ApiRefusal(42001)),
+            Some(Validity::Superseded) | None => return Err(ApiRefusal(40001)),
         }
         if !account.quotas.spend(api, config, clock) {
-            return Err(RefusedWith(45009));
+            return Err(ApiRefusal(45009));
         }
         Ok((account, config, clock))
     }
@@ -201,7 +201,7 @@ impl WeChat {
         let kind = match &*request.param("type") {
             "jsapi" => TicketKind::Jsapi,
             "wx_card" => TicketKind::WxCard,
-            _ => return Err(RefusedWith(40097)),
+            _ => return Err(ApiRefusal(40097)),
         };
         let ticket = account.tickets.get(kind, config.ticket_ttl, clock.now());
         Ok(Answer::json(
@@ -215,19 +215,19 @@ impl WeChat {
         let (account, config, clock) = self.caller(Api::MediaUpload, request)?;
         let kind = request.param("type").into_owned();
         if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
-            return Err(RefusedWith(40004));
+            return Err(ApiRefusal(40004));
         }
         let parts = form_parts(request.content_type(), &request.body);
         let part = parts.into_iter().find(|part| part.name == "media");
-        let part = part.filter(|part| !part.bytes.is_empty()).ok_or(RefusedWith(41005))?;
+        let part = part.filter(|part| !part.bytes.is_empty()).ok_or(ApiRefusal(41005))?;
         let picture = picture::PictureKind::sniff(&part.bytes);
         let content_type = match kind.as_str() {
-            "image" | "thumb" => picture.ok_or(RefusedWith(40005))?.media_type(),
+            "image" | "thumb" => picture.ok_or(ApiRefusal(40005))?.media_type(),
             "voice" => "audio/amr",
             _ => "video/mp4",
         };
         if picture.is_some() && part.bytes.len() > LARGEST_IMAGE {
-            return Err(RefusedWith(40009));
+            return Err(ApiRefusal(40009));
         }
         let upload = Upload::new(part.bytes).content_type(content_type);
         let id = account.media.add(upload, config, clock.now());
@@ -244,9 +244,9 @@ impl WeChat {
         let (account, config, clock) = self.caller(Api::MediaGet, request)?;
         let id = request.param("media_id");
         if id.is_empty() {
-            return Err(RefusedWith(41006));
+            return Err(ApiRefusal(41006));
         }
-        let file = account.media.get(&id, config, clock.now()).ok_or(RefusedWith(40007))?;
+        let file = account.media.get(&id, config, clock.now()).ok_or(ApiRefusal(40007))?;
         if file.content_type.starts_with("video/") {
             let url = format!("http://203.205.138.80/vweixinp.tc.qq.com/{id}.mp4");
             return Ok(Answer::json(Fields::default().with("video_url", url)));
@@ -271,7 +271,7 @@ impl WeChat {
         let (account, _, clock) = self.caller(Api::ClearQuota, request)?;
         let body = object(&request.body)?;
         if text(&body, "appid") != account.config.app_id.as_str() {
-            return Err(RefusedWith(40013));
+            return Err(ApiRefusal(40013));
         }
         clear(account, clock)
     }
@@ -287,14 +287,14 @@ impl WeChat {
         };
         let (app_id, secret) = (given("appid"), given("appsecret"));
         if app_id.is_empty() {
-            return Err(RefusedWith(41002));
+            return Err(ApiRefusal(41002));
         }
-        let account = self.account(&app_id).ok_or(RefusedWith(40013))?;
+        let account = self.account(&app_id).ok_or(ApiRefusal(40013))?;
         if secret.is_empty() {
-            return Err(RefusedWith(41004));
+            return Err(ApiRefusal(41004));
         }
         if account.config.secret != Secret::new(secret) {
-            return Err(RefusedWith(40125));
+            return Err(ApiRefusal(40125));
         }
         clear(account, &clock)
     }
@@ -304,11 +304,11 @@ impl WeChat {
         let body = object(&request.body)?;
         let path = text(&body, "cgi_path");
         if path.starts_with("/sns/") {
-            return Err(RefusedWith(76022));
+            return Err(ApiRefusal(76022));
         }
         let api = Api::at(path);
         if api == Api::Other {
-            return Err(RefusedWith(76021));
+            return Err(ApiRefusal(76021));
         }
         let (limit, used) = (config.daily_limit(api), account.quotas.used(api, clock));
         let quota = json!({ "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) });
@@ -352,15 +352,15 @@ fn clear(account: &mut AccountRecord, clock: &Clock) -> ApiResult {
     if account.quotas.clear(clock) {
         Ok(Answer::json(Fields::ok()))
     } else {
-        Err(RefusedWith(48006))
+        Err(ApiRefusal(48006))
     }
 }
 
-fn object(body: &Bytes) -> Result<serde_json::Map<String, Value>, RefusedWith> {
+fn object(body: &Bytes) -> Result<serde_json::Map<String, Value>, ApiRefusal> {
     if body.is_empty() {
-        return Err(RefusedWith(44002));
+        return Err(ApiRefusal(44002));
     }
-    serde_json::from_slice(body).map_err(|_| RefusedWith(47001))
+    serde_json::from_slice(body).map_err(|_| ApiRefusal(47001))
 }
 
 fn text<'a>(body: &'a serde_json::Map<String, Value>, name: &str) -> &'a str {

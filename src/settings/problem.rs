@@ -85,20 +85,20 @@ impl Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Something that does not fit together.
+/// A problem of which it is not known yet where it was written.
 pub(super) struct UnplacedProblem {
     /// The keys it is about; the first is the one to name.
     pub(super) keys: Vec<String>,
     pub(super) text: String,
 }
 
-/// What has been found so far.
+/// Those found so far.
 #[derive(Default)]
 pub(super) struct UnplacedProblems(pub(super) Vec<UnplacedProblem>);
 
 impl UnplacedProblems {
     /// Records `text` about `keys` unless `fits`.
-    pub(super) fn require(&mut self, fits: bool, keys: &[&str], text: impl Into<String>) {
+    pub(super) fn add_unless(&mut self, fits: bool, keys: &[&str], text: impl Into<String>) {
         if !fits {
             self.0.push(UnplacedProblem {
                 keys: keys.iter().map(|key| (*key).to_owned()).collect(),

@@ -183,19 +183,19 @@ impl WeChatClient {
     /// Makes a call that is answered with JSON, within `wechat.timeout` plus the time for connecting to the hosts.
     async fn json(
         &self,
-        api: WeChatCall,
+        call: WeChatCall,
         path: &str,
         query: &Query<'_>,
         body: Option<&Value>,
     ) -> Result<JsonAnswer, CallError> {
         let started = Instant::now();
-        let call = async { JsonAnswer::read(self.send(path, query, body).await?, self.timeout).await };
+        let reading = async { JsonAnswer::read(self.send(path, query, body).await?, self.timeout).await };
         let limited = async {
-            let answer = timeout(self.connect_limit + self.timeout, call).await;
+            let answer = timeout(self.connect_limit + self.timeout, reading).await;
             answer.unwrap_or(Err(CallError::TimedOut))
         };
-        let answer = traced(call_span("wechat", api.label()), limited).await;
-        self.metrics.observe(api, started, answer.as_ref().err());
+        let answer = traced(call_span("wechat", call.label()), limited).await;
+        self.metrics.observe(call, started, answer.as_ref().err());
         answer
     }
 
@@ -289,7 +289,7 @@ impl WeChatMetrics {
         })
     }
 
-    pub(super) fn observe(&self, api: WeChatCall, started: Instant, error: Option<&CallError>) {
+    pub(super) fn observe(&self, call: WeChatCall, started: Instant, error: Option<&CallError>) {
         let outcome = match error {
             None => "ok",
             Some(CallError::Unreachable(_)) => "unreachable",
@@ -299,9 +299,9 @@ impl WeChatMetrics {
             Some(CallError::Body(_)) => "body",
             Some(CallError::Refused { .. }) => "refused",
         };
-        self.requests.with_label_values(&[api.label(), outcome]).inc();
+        self.requests.with_label_values(&[call.label(), outcome]).inc();
         self.duration
-            .with_label_values(&[api.label()])
+            .with_label_values(&[call.label()])
             .observe(started.elapsed().as_secs_f64());
     }
 }

@@ -229,11 +229,11 @@ pub(crate) struct History(Mutex<VecDeque<Retired>>);
 
 struct Retired {
     credential: Arc<Credential>,
-    end: Ending,
+    end: EndOfUse,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum EndOfUse {
     /// Another credential of ours replaced it.
     Superseded,
     /// WeChat rejected it at this moment, while it was in use; it is not known yet who replaced it.
@@ -261,21 +261,21 @@ impl History {
         self.0
             .lock()
             .iter()
-            .any(|retired| retired.credential.value == *value && retired.end != Ending::Superseded)
+            .any(|retired| retired.credential.value == *value && retired.end != EndOfUse::Superseded)
     }
 
     /// Notes that another credential of ours replaces `credential`.
     pub(crate) fn supersede(&self, credential: Arc<Credential>) {
-        self.retire(credential, Ending::Superseded);
+        self.retire(credential, EndOfUse::Superseded);
     }
 
     /// Notes that WeChat rejected `credential`; true if that was not known.
     pub(crate) fn reject(&self, credential: &Arc<Credential>) -> bool {
-        self.retire(Arc::clone(credential), Ending::Rejected(Moment::now()))
+        self.retire(Arc::clone(credential), EndOfUse::Rejected(Moment::now()))
     }
 
     /// Adds `credential` unless it is there; true if it was added.
-    fn retire(&self, credential: Arc<Credential>, end: Ending) -> bool {
+    fn retire(&self, credential: Arc<Credential>, end: EndOfUse) -> bool {
         let mut list = self.0.lock();
         if list.iter().any(|retired| retired.credential.value == credential.value) {
             return false;
@@ -291,14 +291,14 @@ impl History {
     pub(crate) fn revive(&self, value: &Secret) {
         self.0
             .lock()
-            .retain(|retired| retired.credential.value != *value || retired.end != Ending::Superseded);
+            .retain(|retired| retired.credential.value != *value || retired.end != EndOfUse::Superseded);
     }
 
     /// Notes that a credential of ours, not another system's, replaced what was rejected.
     pub(crate) fn account_for_rejections(&self) {
         let mut list = self.0.lock();
-        for retired in list.iter_mut().filter(|retired| retired.end != Ending::Superseded) {
-            retired.end = Ending::Accounted;
+        for retired in list.iter_mut().filter(|retired| retired.end != EndOfUse::Superseded) {
+            retired.end = EndOfUse::Accounted;
         }
     }
 
@@ -318,7 +318,7 @@ impl History {
 
 impl Retired {
     fn died_early(&self) -> bool {
-        let Ending::Rejected(at) = self.end else { return false };
+        let EndOfUse::Rejected(at) = self.end else { return false };
         let left = self.credential.expires_at.saturating_duration_since(at);
         // In the last minute, or the last tenth of a short life, differing clocks are the likely cause.
         left > Duration::from_mins(1).min(self.credential.life() / 10)

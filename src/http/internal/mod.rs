@@ -26,7 +26,7 @@ use tower::util::MapRequestLayer;
 
 use super::base_path::also_below;
 use super::middleware::{Group, Listener, RouteKind, Stack};
-use super::public::{AppState, health};
+use super::public::{PublicState, health};
 use super::{ApiError, Code};
 use crate::metrics::Metrics;
 use crate::wechat::WeChatClient;
@@ -42,7 +42,7 @@ const CONSOLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// All routes, in the layers of `stack`.
 pub fn routes(
-    api: Arc<AppState>,
+    public: Arc<PublicState>,
     metrics: Metrics,
     wechat: Arc<WeChatClient>,
     console: Arc<Console>,
@@ -57,7 +57,7 @@ pub fn routes(
         trusted_proxies: Arc::default(),
         ..stack.clone()
     };
-    let settings = api.settings.load_full();
+    let settings = public.settings.load_full();
     let targets = from_fn_with_state(Arc::clone(&settings), refuse_other_targets);
     let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
     let console = console::routes(&settings.internal, console);
@@ -69,7 +69,7 @@ pub fn routes(
         .merge(around(probes(), probe))
         .merge(around(console, probe.limited(CONSOLE_LIMIT)))
         .merge(around(pass_through, waits.labelled("pass-through")));
-    let router = router.with_state(Arc::new(Internal::new(api, metrics, wechat)?));
+    let router = router.with_state(Arc::new(Internal::new(public, metrics, wechat)?));
     // Around the router, since inside of it the route has been chosen already.
     let normalized = MapRequestLayer::new(spelling::normalize).layer(router);
     let normalized = Router::new().fallback_service(normalized);
@@ -95,14 +95,14 @@ fn probes() -> Router<Arc<Internal>> {
         .route("/healthz", get(health::get_health))
         .route(
             "/readyz",
-            get(async |State(internal): State<Arc<Internal>>| health::detailed_readiness(&internal.api)),
+            get(async |State(internal): State<Arc<Internal>>| health::detailed_readiness(&internal.public)),
         )
         .method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed))
 }
 
 async fn get_metrics(State(internal): State<Arc<Internal>>) -> Response {
     if let Some(redis_up) = &internal.metrics.redis_up {
-        redis_up.set(internal.api.store.health().error.is_none().into());
+        redis_up.set(internal.public.store.health().error.is_none().into());
     }
     let text = TextEncoder::new().encode_to_string(&internal.metrics.registry.gather());
     let text = text.map_err(|error| ApiError::plain(Code::Internal).with_detail(error));

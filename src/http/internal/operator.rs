@@ -52,7 +52,7 @@ impl Internal {
 
     /// The reason and the response if the request does not have the operator's key.
     fn refusal_without_key(&self, headers: &HeaderMap) -> Option<(&'static str, Response)> {
-        let settings = self.api.settings.load();
+        let settings = self.public.settings.load();
         let operator_key = &settings.internal.operator_key;
         if operator_key.is_blank() {
             let message = "the operator's actions are closed: set internal.operator_key to open them";
@@ -69,7 +69,7 @@ impl Internal {
     }
 
     async fn renew_as_operator(&self, app_id: &str, kind: Kind) -> Response {
-        let Some(account) = self.api.directory.find(Some(app_id)) else {
+        let Some(account) = self.public.directory.find(Some(app_id)) else {
             return failure(StatusCode::NOT_FOUND, "this gateway serves no account with this AppID");
         };
         if !account.credentials.kinds().contains(&kind) {

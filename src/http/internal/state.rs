@@ -11,14 +11,14 @@ use crate::account::AppId;
 use crate::clock::Moment;
 use crate::credentials::{Ours, UnknownTokens};
 use crate::directory::Account;
-use crate::http::public::AppState;
+use crate::http::public::PublicState;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::wechat::WeChatClient;
 
 /// The router's state.
 pub(super) struct Internal {
-    pub(super) api: Arc<AppState>,
+    pub(super) public: Arc<PublicState>,
     pub(super) metrics: Metrics,
     /// What is counted on this listener.
     pub(super) counted: InternalMetrics,
@@ -42,28 +42,31 @@ pub(super) struct Internal {
 const LOOKUPS_AT_ONCE: usize = 64;
 
 impl Internal {
-    pub(super) fn new(api: Arc<AppState>, metrics: Metrics, wechat: Arc<WeChatClient>) -> prometheus::Result<Self> {
-        let settings = api.settings.load_full();
+    pub(super) fn new(
+        state: Arc<PublicState>,
+        metrics: Metrics,
+        wechat: Arc<WeChatClient>,
+    ) -> prometheus::Result<Self> {
+        let settings = state.settings.load_full();
         let proxy_buffer = usize::try_from(settings.internal.proxy_buffer).unwrap_or(usize::MAX);
         Ok(Self {
             counted: InternalMetrics::register(&metrics.registry)?,
             metrics,
             wechat,
             proxy: settings.internal.proxy,
-            clients: TokenClients(Arc::clone(&api.settings)),
+            clients: TokenClients(Arc::clone(&state.settings)),
             handed_out: HandedOut::default(),
             tokens_put_in: HandedOut::default(),
             unknown_tokens: UnknownTokens::default(),
             proxy_buffer: Arc::new(Semaphore::new(proxy_buffer.min(Semaphore::MAX_PERMITS))),
-            api,
+            public: state,
         })
     }
 
-    /// The account that `token` belongs to, if any replica uses it, or handed it out and the life that was promised
-    /// with it is not over. What this replica knows comes first, so that an account's current token needs no lookup in
-    /// the shared store. A token of nobody's needs a lookup per account, but not at each call.
+    /// The account of `token`, if a replica uses it, or handed it out and the promised life is not over. An account's
+    /// current token needs no lookup in the shared store; an unknown one needs one per account, but not at each call.
     pub(super) async fn owner_of(&self, token: &Secret) -> Option<(&Account, Ours)> {
-        let accounts = || self.api.directory.all();
+        let accounts = || self.public.directory.all();
         let here = accounts().find_map(|account| Some((account, account.credentials.recognise_here(token)?)));
         if here.is_some() {
             return here;

@@ -97,7 +97,7 @@ impl Internal {
         ClientAddress(address): ClientAddress,
     ) -> Result<(&Account, TokenClient), Refusal> {
         let refuse = |reason, errcode, errmsg| self.refuse(reason, Refusal::new(errcode, errmsg));
-        let account = self.api.directory.find(Some(&call.appid));
+        let account = self.public.directory.find(Some(&call.appid));
         if account.is_none() && !call.appid.is_empty() {
             let why = "invalid appid: this gateway serves no such account";
             return Err(refuse("unknown_appid", 40013, why));

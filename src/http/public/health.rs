@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::AppState;
+use super::PublicState;
 use crate::credentials::Kind;
 use crate::directory::Account;
 use crate::image_store::LocalStore;
@@ -80,8 +80,8 @@ pub(in crate::http) async fn get_health() -> &'static str {
         (status = 503, description = "Unready: requests can't be served", body = ReadinessReport)
     )
 )]
-pub(super) async fn get_readiness(State(api): State<Arc<AppState>>) -> Response {
-    let mut report = report(&api);
+pub(super) async fn get_readiness(State(state): State<Arc<PublicState>>) -> Response {
+    let mut report = report(&state);
     for component in &mut report.components {
         component.problem = None;
     }
@@ -89,8 +89,8 @@ pub(super) async fn get_readiness(State(api): State<Arc<AppState>>) -> Response 
 }
 
 /// The same with what is wrong, for the internal listener.
-pub(in crate::http) fn detailed_readiness(api: &AppState) -> Response {
-    answer(report(api))
+pub(in crate::http) fn detailed_readiness(state: &PublicState) -> Response {
+    answer(report(state))
 }
 
 fn answer(report: ReadinessReport) -> Response {
@@ -102,20 +102,20 @@ fn answer(report: ReadinessReport) -> Response {
     (status, [("cache-control", "no-store")], Json(report)).into_response()
 }
 
-fn report(api: &AppState) -> ReadinessReport {
-    let health = api.store.health();
+fn report(state: &PublicState) -> ReadinessReport {
+    let health = state.store.health();
     let store_up = health.error.is_none();
     let mut components = vec![Component {
-        name: if api.store.is_shared() { "redis" } else { "memory" }.to_owned(),
+        name: if state.store.is_shared() { "redis" } else { "memory" }.to_owned(),
         status: up_or_down(store_up),
         age_seconds: health.since.elapsed().as_secs(),
         problem: health.error.map(|error| error.message),
         ..Component::default()
     }];
-    components.extend(api.local.as_ref().map(|local| folder(local)));
+    components.extend(state.local.as_ref().map(|local| folder(local)));
     let mut accounts_up = 0;
     let mut credentials_down = 0;
-    for account in api.directory.all() {
+    for account in state.directory.all() {
         let kinds = account.credentials.kinds().iter();
         let credentials: Vec<_> = kinds.map(|kind| credential(account, *kind)).collect();
         let down = credentials.iter().filter(|one| one.status != "up").count();
@@ -125,7 +125,7 @@ fn report(api: &AppState) -> ReadinessReport {
         components.extend(credentials);
     }
     let failing = components.iter().any(|component| component.problem.is_some());
-    let status = if accounts_up == 0 || api.stopping.is_cancelled() {
+    let status = if accounts_up == 0 || state.stopping.is_cancelled() {
         Readiness::Unready
     } else if !store_up || credentials_down > 0 || failing {
         Readiness::Degraded

@@ -34,7 +34,7 @@ use crate::store::SharedStore;
 use crate::upload::MediaRelay;
 
 /// What the handlers need; they share one behind an [`Arc`].
-pub struct AppState {
+pub struct PublicState {
     pub(crate) directory: Arc<Directory>,
     /// Brings photos into the image store.
     pub relay: Arc<MediaRelay>,
@@ -52,7 +52,7 @@ pub struct AppState {
     pub stopping: CancellationToken,
 }
 
-type Documented = OpenApiRouter<Arc<AppState>>;
+type Documented = OpenApiRouter<Arc<PublicState>>;
 
 fn signing() -> Documented {
     OpenApiRouter::new().routes(routes!(sign::sign_page))
@@ -78,20 +78,20 @@ pub fn openapi() -> OpenApi {
 }
 
 /// All routes, in the layers of `stack`; `sandbox` has the demo page's, if the gateway runs against the sandbox.
-pub fn routes(api: &Arc<AppState>, sandbox: Router, stack: &Stack) -> Router {
-    let settings = &api.settings.load().server;
-    let with_api = |routes: Documented| routes.with_state(Arc::clone(api)).split_for_parts().0;
+pub fn routes(state: &Arc<PublicState>, sandbox: Router, stack: &Stack) -> Router {
+    let settings = &state.settings.load().server;
+    let with_state = |routes: Documented| routes.with_state(Arc::clone(state)).split_for_parts().0;
     let around = |routes: Router, group| {
         let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
         stack.around(routes, group)
     };
     let instant = Group::new(RouteKind::Instant).limited(settings.request_timeout);
     let waits = Group::new(RouteKind::Waits).limited(settings.request_timeout);
-    let mut router = around(with_api(signing()), instant)
-        .merge(around(with_api(uploading()), waits))
-        .merge(around(with_api(probes()), Group::new(RouteKind::Probe)))
+    let mut router = around(with_state(signing()), instant)
+        .merge(around(with_state(uploading()), waits))
+        .merge(around(with_state(probes()), Group::new(RouteKind::Probe)))
         .merge(around(sandbox, waits.labelled("/sandbox")));
-    if let Some(store) = &api.local {
+    if let Some(store) = &state.local {
         let images = images::router(Arc::clone(store), &settings.base_path);
         router = router.merge(around(images, waits.labelled("/images")));
     }

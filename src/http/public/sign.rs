@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use validator::{Validate, ValidationError};
 
 use super::docs::SigningFailures;
-use super::{AppState, unknown_account};
+use super::{PublicState, unknown_account};
 use crate::directory::Account;
 use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
 use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, sign};
@@ -84,15 +84,15 @@ pub struct SignedPage<'a> {
     responses((status = 200, description = "The page's signature", body = Envelope<'_, SignedPage<'_>>), SigningFailures)
 )]
 pub(super) async fn sign_page(
-    State(api): State<Arc<AppState>>,
+    State(state): State<Arc<PublicState>>,
     RawQuery(query): RawQuery,
     Extension(id): Extension<RequestId>,
     client: ClientAddress,
 ) -> Result<Response, ApiError> {
-    api.jssdk_limit.check(client.0)?;
+    state.jssdk_limit.check(client.0)?;
     let query = SignQuery::parse(query.as_deref().unwrap_or_default())?;
     let page = PageUrl::parse(&query.url)?;
-    let account = api.directory.find(query.app_id.as_deref());
+    let account = state.directory.find(query.app_id.as_deref());
     let account = account.ok_or_else(unknown_account)?;
     if !account.signs(&page) {
         let message = format!("{} is not under any of this account's js_domains", page.host());

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::docs::UploadFailures;
-use super::{AppState, unknown_account};
+use super::{PublicState, unknown_account};
 use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId, media_type, text_of};
 use crate::wechat::MediaId;
 
@@ -82,21 +82,21 @@ fn check_media_id(text: &str) -> Result<(), ValidationError> {
     )
 )]
 pub(super) async fn upload_photo(
-    State(api): State<Arc<AppState>>,
+    State(state): State<Arc<PublicState>>,
     Extension(id): Extension<RequestId>,
     client: ClientAddress,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    api.auth.check(&parts.headers).await?;
-    api.upload_limit.check(client.0)?;
+    state.auth.check(&parts.headers).await?;
+    state.upload_limit.check(client.0)?;
     if !is_json(&parts.headers) {
         return Err(ApiError::new(Code::BodyNotJson, "send the body as application/json"));
     }
     let body = read(&parts.headers, body).await?;
     let (media_id, app_id) = parse(&body)?;
-    let account = api.directory.find(app_id.as_deref()).ok_or_else(unknown_account)?;
-    let url = api.relay.upload(&account.media, media_id).await?;
+    let account = state.directory.find(app_id.as_deref()).ok_or_else(unknown_account)?;
+    let url = state.relay.upload(&account.media, media_id).await?;
     Ok(Envelope::ok(url.as_ref(), &id))
 }
 

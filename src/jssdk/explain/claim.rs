@@ -34,7 +34,7 @@ pub enum ClaimProblem {
 
 /// The tickets to try, and what may have been used instead of one.
 #[derive(Debug, Clone, Default)]
-pub struct Candidates {
+pub struct CandidateTickets {
     /// The account's ticket.
     pub current: Secret,
     /// The account's previous ticket, and other accounts' tickets.

@@ -2,7 +2,7 @@
 
 use std::mem::swap;
 
-use super::claim::{Candidates, Claim, Signed};
+use super::claim::{CandidateTickets, Claim, Signed};
 use super::urls;
 use crate::secret::Secret;
 use crate::words::Words;
@@ -27,7 +27,7 @@ enum Change {
     /// The URL keeps its fragment.
     Fragment,
     /// Another ticket.
-    Ticket(fn(&Secret, &Candidates) -> Vec<Secret>),
+    Ticket(fn(&Secret, &CandidateTickets) -> Vec<Secret>),
     /// Anything else.
     Other(fn(&Signed) -> Vec<Signed>),
 }
@@ -49,7 +49,7 @@ impl Mistake {
     }
 
     /// What this mistake may turn `signed` into.
-    pub(super) fn variants(&self, signed: &Signed, claim: &Claim, tickets: &Candidates) -> Vec<Signed> {
+    pub(super) fn variants(&self, signed: &Signed, claim: &Claim, tickets: &CandidateTickets) -> Vec<Signed> {
         let with_url = |url| signed.with(|signed| signed.url = url);
         let with_ticket = |ticket| signed.with(|signed| signed.ticket = ticket);
         match self.change {
@@ -207,7 +207,7 @@ mistakes! {
         Words::new("write the signature's hex digits in lower case", "签名的十六进制要用小写");
 }
 
-fn spoilt(ticket: &Secret, _: &Candidates) -> Vec<Secret> {
+fn spoilt(ticket: &Secret, _: &CandidateTickets) -> Vec<Secret> {
     let ticket = ticket.expose();
     let encoded: String = percent_encoding::utf8_percent_encode(ticket, percent_encoding::NON_ALPHANUMERIC).collect();
     let variants = [

@@ -11,7 +11,7 @@ mod mistakes;
 mod tests;
 mod urls;
 
-pub use claim::{Candidates, Claim, ClaimProblem, Signed};
+pub use claim::{CandidateTickets, Claim, ClaimProblem, Signed};
 pub use compare::{Comparison, Difference, compare, refusal};
 pub use marked::Marked;
 pub use mistakes::{MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, cures};
@@ -33,7 +33,7 @@ pub enum Verdict {
 }
 
 /// Finds out what was signed instead of `claim` with `tickets.current`.
-pub fn explain(claim: &Claim, tickets: &Candidates) -> Verdict {
+pub fn explain(claim: &Claim, tickets: &CandidateTickets) -> Verdict {
     let right = claim.right(&tickets.current);
     let is_found = |signed: &Signed| signed.signature() == claim.signature;
     if is_found(&right) {

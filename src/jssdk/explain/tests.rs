@@ -7,8 +7,8 @@ use crate::secret::Secret;
 
 const TICKET: &str = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";
 
-fn tickets() -> Candidates {
-    Candidates {
+fn tickets() -> CandidateTickets {
+    CandidateTickets {
         current: Secret::new(TICKET),
         others: vec![Secret::new("an-older-ticket"), Secret::new("another-account-s-ticket")],
         tokens: vec![Secret::new("an-access-token")],

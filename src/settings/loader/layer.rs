@@ -21,15 +21,15 @@ pub(super) struct KeyPath(Vec<Segment>);
 
 impl KeyPath {
     pub(super) fn key(&self, key: &str) -> Self {
-        self.step(Segment::Key(key.to_owned()))
+        self.segment(Segment::Key(key.to_owned()))
     }
 
     pub(super) fn index(&self, index: usize) -> Self {
-        self.step(Segment::Index(index))
+        self.segment(Segment::Index(index))
     }
 
-    fn step(&self, step: Segment) -> Self {
-        Self(self.0.iter().cloned().chain([step]).collect())
+    fn segment(&self, segment: Segment) -> Self {
+        Self(self.0.iter().cloned().chain([segment]).collect())
     }
 
     pub(super) fn starts_with(&self, other: &Self) -> bool {
@@ -48,7 +48,7 @@ impl KeyPath {
 
     /// A document that holds `value` at this path and nothing else.
     pub(super) fn document(&self, value: Value) -> Value {
-        self.0.iter().rev().fold(value, |inner, step| match step {
+        self.0.iter().rev().fold(value, |inner, segment| match segment {
             Segment::Key(key) => Value::Table(Table::from_iter([(key.clone(), inner)])),
             Segment::Index(_) => Value::Array(vec![inner]),
         })
@@ -58,11 +58,11 @@ impl KeyPath {
 /// Reads a path as it is displayed.
 impl From<&str> for KeyPath {
     fn from(text: &str) -> Self {
-        text.split('.').fold(Self::default(), |path, step| {
-            let entry = step.strip_suffix(']').and_then(|step| step.split_once('['));
+        text.split('.').fold(Self::default(), |path, segment| {
+            let entry = segment.strip_suffix(']').and_then(|segment| segment.split_once('['));
             match entry.and_then(|(list, index)| Some((list, index.parse().ok()?))) {
                 Some((list, index)) => path.key(list).index(index),
-                None => path.key(step),
+                None => path.key(segment),
             }
         })
     }
@@ -70,8 +70,8 @@ impl From<&str> for KeyPath {
 
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, step) in self.0.iter().enumerate() {
-            match step {
+        for (i, segment) in self.0.iter().enumerate() {
+            match segment {
                 Segment::Index(index) => write!(f, "[{index}]")?,
                 Segment::Key(key) => {
                     f.write_str(if i == 0 { "" } else { "." })?;

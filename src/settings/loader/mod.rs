@@ -62,7 +62,7 @@ impl Sources {
     }
 }
 
-/// A bug of ours that no finding explains.
+/// A bug of ours that no problem explains.
 const MISFIT: &str = "the settings do not fit together";
 
 /// As much of the settings as could be read.
@@ -134,10 +134,10 @@ impl Settings {
 
 /// Checks the fields against each other, and resolves the sections that come in several kinds.
 fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
-    let (resolved, findings) = validate::check(settings);
-    let problems: Vec<_> = findings
+    let (resolved, problems) = validate::check(settings);
+    let problems: Vec<_> = problems
         .into_iter()
-        .filter_map(|finding| placed(finding, read, sources))
+        .filter_map(|problem| placed(problem, read, sources))
         .collect();
     read.problems.extend(problems);
     match resolved {
@@ -148,9 +148,9 @@ fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
     }
 }
 
-/// `finding` with its place, unless it is about a value that was refused: only a default stands in for it.
-fn placed(finding: UnplacedProblem, read: &Reader<'_>, sources: &Sources) -> Option<Problem> {
-    let paths: Vec<_> = finding.keys.iter().map(|key| KeyPath::from(key.as_str())).collect();
+/// `problem` with its place, unless it is about a value that was refused: only a default stands in for it.
+fn placed(problem: UnplacedProblem, read: &Reader<'_>, sources: &Sources) -> Option<Problem> {
+    let paths: Vec<_> = problem.keys.iter().map(|key| KeyPath::from(key.as_str())).collect();
     if paths
         .iter()
         .any(|path| read.failed.iter().any(|failed| failed.is_related(path)))
@@ -165,5 +165,5 @@ fn placed(finding: UnplacedProblem, read: &Reader<'_>, sources: &Sources) -> Opt
             line: None,
         })
     };
-    Some(Problem::new(place.or_else(file), paths[0].to_string(), finding.text))
+    Some(Problem::new(place.or_else(file), paths[0].to_string(), problem.text))
 }

@@ -99,12 +99,12 @@ impl Settings {
         origin.0.lay_over(Layer(values), &mut BTreeSet::new());
         // The error could quote a secret.
         let mut settings = Self::deserialize(origin.0.document()).map_err(|_| "not a valid secret".to_owned())?;
-        let (resolved, findings) = validate::check(&settings);
+        let (resolved, problems) = validate::check(&settings);
         let is_changed = |key: KeyPath| changed.iter().any(|(path, _)| key.is_related(path));
         let about = |keys: &[String]| keys.iter().any(|key| is_changed(KeyPath::from(key.as_str())));
-        // Other findings are about other files, which are not taken over here.
-        if let Some(finding) = findings.into_iter().find(|finding| about(&finding.keys)) {
-            return Err(finding.text);
+        // Other problems are about other files, which are not taken over here.
+        if let Some(problem) = problems.into_iter().find(|problem| about(&problem.keys)) {
+            return Err(problem.text);
         }
         if self.loses_app_secret(&settings) {
             return Err("not 32 letters and digits, as AppSecrets are".to_owned());

@@ -27,36 +27,36 @@ pub enum JwtKeys {
     Published(Url),
 }
 
-pub(in crate::settings) fn resolve(auth: &sections::Auth, findings: &mut UnplacedProblems) -> Option<Auth> {
+pub(in crate::settings) fn resolve(auth: &sections::Auth, problems: &mut UnplacedProblems) -> Option<Auth> {
     let given = auth.mode != AuthMode::ApiKey || !auth.api_keys.is_empty();
     let text = "missing: auth.mode \"api_key\" needs at least one key";
-    findings.require(given, &["auth.api_keys", "auth.mode"], text);
+    problems.add_unless(given, &["auth.api_keys", "auth.mode"], text);
     let blank = auth.api_keys.iter().any(Secret::is_blank);
     let text = "one of the keys is empty, and would admit everybody";
-    findings.require(!blank, &["auth.api_keys"], text);
+    problems.add_unless(!blank, &["auth.api_keys"], text);
     Some(match auth.mode {
         AuthMode::None => Auth::None,
         AuthMode::ApiKey => Auth::ApiKeys(auth.api_keys.clone()),
-        AuthMode::Jwt => Auth::Jwt(jwt_keys(auth, findings)?),
+        AuthMode::Jwt => Auth::Jwt(jwt_keys(auth, problems)?),
     })
 }
 
-fn jwt_keys(auth: &sections::Auth, findings: &mut UnplacedProblems) -> Option<JwtKeys> {
+fn jwt_keys(auth: &sections::Auth, problems: &mut UnplacedProblems) -> Option<JwtKeys> {
     let algorithm = auth.jwt_algorithm;
     let Some(url) = &auth.jwt_jwks_url else {
         let keys = ["auth.jwt_key", "auth.jwt_algorithm", "auth.mode", "auth.jwt_jwks_url"];
         let key = decoding_key(&auth.jwt_key, algorithm);
-        let key = key.map_err(|problem| findings.require(false, &keys, problem)).ok()?;
+        let key = key.map_err(|problem| problems.add_unless(false, &keys, problem)).ok()?;
         return Some(JwtKeys::Fixed(key));
     };
     let text = "can't be used together with auth.jwt_key; set one of the two";
-    findings.require(auth.jwt_key.is_blank(), &["auth.jwt_jwks_url", "auth.jwt_key"], text);
+    problems.add_unless(auth.jwt_key.is_blank(), &["auth.jwt_jwks_url", "auth.jwt_key"], text);
     let text = format!(
         "holds public keys, and {algorithm:?} needs a shared secret; set auth.jwt_algorithm to what your login signs with, \
          such as \"RS256\""
     );
     let shared = algorithm.family() == AlgorithmFamily::Hmac;
-    findings.require(!shared, &["auth.jwt_jwks_url", "auth.jwt_algorithm"], text);
+    problems.add_unless(!shared, &["auth.jwt_jwks_url", "auth.jwt_algorithm"], text);
     Some(JwtKeys::Published(url.clone()))
 }
 

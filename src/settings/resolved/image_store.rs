@@ -53,21 +53,21 @@ pub struct S3Store {
 pub(in crate::settings) fn resolve(
     store: &sections::ImageStore,
     base_path: &BasePath,
-    findings: &mut UnplacedProblems,
+    problems: &mut UnplacedProblems,
 ) -> Option<ImageStore> {
     Some(match store.backend {
-        ImageStoreBackend::Local => ImageStore::Local(local(&store.local, base_path, findings)),
-        ImageStoreBackend::Http => ImageStore::Http(Box::new(http(&store.http, findings)?)),
-        ImageStoreBackend::S3 => ImageStore::S3(Box::new(s3(&store.s3, findings)?)),
+        ImageStoreBackend::Local => ImageStore::Local(local(&store.local, base_path, problems)),
+        ImageStoreBackend::Http => ImageStore::Http(Box::new(http(&store.http, problems)?)),
+        ImageStoreBackend::S3 => ImageStore::S3(Box::new(s3(&store.s3, problems)?)),
     })
 }
 
-fn local(local: &LocalStore, base_path: &BasePath, findings: &mut UnplacedProblems) -> LocalStore {
+fn local(local: &LocalStore, base_path: &BasePath, problems: &mut UnplacedProblems) -> LocalStore {
     let route = local.public_base_url.route(base_path);
     let first = route.split('/').nth(1).unwrap_or_default();
     let keys = ["image_store.local.public_base_url", "image_store.backend"];
     let text = format!("/{first} belongs to the gateway's own routes; expected another path such as \"/images\"");
-    findings.require(!OWN_ROUTES.contains(&first), &keys, text);
+    problems.add_unless(!OWN_ROUTES.contains(&first), &keys, text);
     let keys = [
         "server.base_path",
         "image_store.local.public_base_url",
@@ -77,10 +77,10 @@ fn local(local: &LocalStore, base_path: &BasePath, findings: &mut UnplacedProble
         "{route} is where the pictures are, so /healthz and the other routes below it would be taken for pictures; change this \
          path or image_store.local.public_base_url"
     );
-    findings.require(route != base_path.as_str(), &keys, text);
+    problems.add_unless(route != base_path.as_str(), &keys, text);
     let named = !local.directory.as_os_str().is_empty();
     let keys = ["image_store.local.directory", "image_store.backend"];
-    findings.require(named, &keys, "missing: image_store.backend \"local\" needs a folder");
+    problems.add_unless(named, &keys, "missing: image_store.backend \"local\" needs a folder");
     LocalStore {
         public_base_url: local.public_base_url.below(base_path),
         ..local.clone()
@@ -88,15 +88,15 @@ fn local(local: &LocalStore, base_path: &BasePath, findings: &mut UnplacedProble
 }
 
 /// Requires fields of the store in use: each has its key, whether it is there, and what it is.
-fn needs<const N: usize>(findings: &mut UnplacedProblems, backend: &str, fields: [(&str, bool, &str); N]) {
+fn needs<const N: usize>(problems: &mut UnplacedProblems, backend: &str, fields: [(&str, bool, &str); N]) {
     for (key, present, what) in fields {
         let key = format!("image_store.{backend}.{key}");
         let text = format!("missing: image_store.backend \"{backend}\" needs {what}");
-        findings.require(present, &[&key, "image_store.backend"], text);
+        problems.add_unless(present, &[&key, "image_store.backend"], text);
     }
 }
 
-fn http(http: &sections::HttpStore, findings: &mut UnplacedProblems) -> Option<HttpStore> {
+fn http(http: &sections::HttpStore, problems: &mut UnplacedProblems) -> Option<HttpStore> {
     let pointed = !matches!(&http.url_pointer, UrlPlace::Json(pointer) if pointer.as_str().is_empty());
     let fields = [
         ("url", http.url.is_some(), "the address to post pictures to"),
@@ -107,20 +107,20 @@ fn http(http: &sections::HttpStore, findings: &mut UnplacedProblems) -> Option<H
         ),
         ("field", !http.field.is_empty(), "the name of the file's form field"),
     ];
-    needs(findings, "http", fields);
+    needs(problems, "http", fields);
     let text = "expected a number from 1 to 10";
-    findings.require((1..=10).contains(&http.attempts), &["image_store.http.attempts"], text);
+    problems.add_unless((1..=10).contains(&http.attempts), &["image_store.http.attempts"], text);
     let base = http.public_base_url.as_ref();
     let plain = base.is_none_or(|url| url.query().is_none() && url.fragment().is_none());
     let text = "expected a URL without `?` and `#`, since a path is put after it";
-    findings.require(plain, &["image_store.http.public_base_url"], text);
+    problems.add_unless(plain, &["image_store.http.public_base_url"], text);
     for name in http.fields.keys() {
         let key = format!("image_store.http.fields.{name}");
-        findings.require(!name.trim().is_empty(), &[&key], "expected a form field's name");
+        problems.add_unless(!name.trim().is_empty(), &[&key], "expected a form field's name");
         let text = "image_store.http.field has the same name; the picture's field can't hold a text as well";
-        findings.require(*name != http.field, &[&key, "image_store.http.field"], text);
+        problems.add_unless(*name != http.field, &[&key, "image_store.http.field"], text);
     }
-    let headers = headers(http, findings);
+    let headers = headers(http, problems);
     Some(HttpStore {
         url: http.url.clone()?,
         headers,
@@ -128,19 +128,19 @@ fn http(http: &sections::HttpStore, findings: &mut UnplacedProblems) -> Option<H
     })
 }
 
-fn headers(http: &sections::HttpStore, findings: &mut UnplacedProblems) -> HeaderMap {
+fn headers(http: &sections::HttpStore, problems: &mut UnplacedProblems) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &http.headers {
         let key = format!("image_store.http.headers.{name}");
         let header = HeaderName::from_bytes(name.as_bytes());
         let text = "expected a header's name, such as Authorization";
-        findings.require(header.is_ok(), &[&key], text);
+        problems.add_unless(header.is_ok(), &[&key], text);
         let own = BODY_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
         let text = "this header can't be set: it describes the body, which differs from picture to picture";
-        findings.require(!own, &[&key], text);
+        problems.add_unless(!own, &[&key], text);
         let value = HeaderValue::from_str(value.expose());
         let text = "expected a header's value, one line of text (it is not shown, it may be secret)";
-        findings.require(value.is_ok(), &[&key], text);
+        problems.add_unless(value.is_ok(), &[&key], text);
         if let (Ok(header), Ok(mut value)) = (header, value) {
             value.set_sensitive(true);
             headers.insert(header, value);
@@ -149,26 +149,26 @@ fn headers(http: &sections::HttpStore, findings: &mut UnplacedProblems) -> Heade
     headers
 }
 
-fn s3(s3: &sections::S3Store, findings: &mut UnplacedProblems) -> Option<S3Store> {
+fn s3(s3: &sections::S3Store, problems: &mut UnplacedProblems) -> Option<S3Store> {
     let based = s3.public_base_url.is_some();
     let fields = [
         ("bucket", !s3.bucket.trim().is_empty(), "a bucket"),
         ("region", !s3.region.trim().is_empty(), "a region"),
         ("public_base_url", based, "the address that pictures are read from"),
     ];
-    needs(findings, "s3", fields);
+    needs(problems, "s3", fields);
     let in_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let named = s3.bucket.trim().is_empty() || s3.bucket.bytes().all(in_a_name);
     let text = "expected a bucket's name: letters of ASCII, digits, \"-\", \".\" and \"_\"";
-    findings.require(named, &["image_store.s3.bucket"], text);
+    problems.add_unless(named, &["image_store.s3.bucket"], text);
     let text = "expected the beginning of a key, such as \"h5/\": no empty part, no \".\" or \"..\"";
-    findings.require(Path::parse(&s3.prefix).is_ok(), &["image_store.s3.prefix"], text);
+    problems.add_unless(Path::parse(&s3.prefix).is_ok(), &["image_store.s3.prefix"], text);
     let named = s3.acl.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
     let text = "expected the name of a canned ACL such as \"public-read\", or \"\" for none";
-    findings.require(named, &["image_store.s3.acl"], text);
-    access_keys(s3, findings);
+    problems.add_unless(named, &["image_store.s3.acl"], text);
+    access_keys(s3, problems);
     Some(S3Store {
-        endpoint: endpoint(s3, findings),
+        endpoint: endpoint(s3, problems),
         path_style: s3.path_style && !s3.bucket_endpoint,
         public_base_url: s3.public_base_url.clone()?,
         section: s3.clone(),
@@ -176,11 +176,11 @@ fn s3(s3: &sections::S3Store, findings: &mut UnplacedProblems) -> Option<S3Store
 }
 
 /// The address that requests go to, if it is not AWS.
-fn endpoint(s3: &sections::S3Store, findings: &mut UnplacedProblems) -> Option<Url> {
+fn endpoint(s3: &sections::S3Store, problems: &mut UnplacedProblems) -> Option<Url> {
     if s3.bucket_endpoint {
         let keys = ["image_store.s3.endpoint", "image_store.s3.bucket_endpoint"];
         let text = "missing: bucket_endpoint = true needs the bucket's own address";
-        findings.require(s3.endpoint.is_some(), &keys, text);
+        problems.add_unless(s3.endpoint.is_some(), &keys, text);
         return s3.endpoint.clone();
     }
     match &s3.endpoint {
@@ -192,14 +192,14 @@ fn endpoint(s3: &sections::S3Store, findings: &mut UnplacedProblems) -> Option<U
                 "image_store.s3.bucket",
             ];
             let text = "false needs an endpoint whose host is a name, and a bucket that can be a part of it";
-            findings.require(host.is_some(), &keys, text);
+            problems.add_unless(host.is_some(), &keys, text);
             host
         }
         endpoint => endpoint.clone(),
     }
 }
 
-fn access_keys(s3: &sections::S3Store, findings: &mut UnplacedProblems) {
+fn access_keys(s3: &sections::S3Store, problems: &mut UnplacedProblems) {
     let (id, secret) = (&s3.access_key_id, &s3.secret_access_key);
     for (key, own, other, others) in [
         ("access_key_id", id, "secret_access_key", secret),
@@ -207,10 +207,10 @@ fn access_keys(s3: &sections::S3Store, findings: &mut UnplacedProblems) {
     ] {
         let [key, other] = [key, other].map(|key| format!("image_store.s3.{key}"));
         let text = format!("missing: {other} is set; set both, or neither to use the machine's role");
-        findings.require(!own.is_blank() || others.is_blank(), &[&key, &other], text);
+        problems.add_unless(!own.is_blank() || others.is_blank(), &[&key, &other], text);
         // They are sent in a header.
         let text = "expected one line of visible characters of ASCII";
-        findings.require(own.expose().bytes().all(|byte| byte.is_ascii_graphic()), &[&key], text);
+        problems.add_unless(own.expose().bytes().all(|byte| byte.is_ascii_graphic()), &[&key], text);
     }
 }
 
@@ -225,21 +225,21 @@ fn bucket_host(endpoint: &Url, bucket: &str) -> Option<Url> {
 impl sections::ImageStore {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<ImageStore, Problems> {
-        alone(|findings| resolve(self, &BasePath::default(), findings))
+        alone(|problems| resolve(self, &BasePath::default(), problems))
     }
 }
 
 impl sections::HttpStore {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<HttpStore, Problems> {
-        alone(|findings| http(self, findings))
+        alone(|problems| http(self, problems))
     }
 }
 
 impl sections::S3Store {
     /// Resolves this section without the others.
     pub fn resolve(&self) -> Result<S3Store, Problems> {
-        alone(|findings| s3(self, findings))
+        alone(|problems| s3(self, problems))
     }
 }
 

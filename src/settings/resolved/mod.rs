@@ -36,10 +36,10 @@ impl Default for Resolved {
 
 /// Resolves one section without the others.
 fn alone<T>(resolve: impl FnOnce(&mut UnplacedProblems) -> Option<T>) -> Result<T, Problems> {
-    let mut findings = UnplacedProblems::default();
-    let resolved = resolve(&mut findings);
-    let problem = |finding: UnplacedProblem| Problem::new(None, finding.keys[0].as_str(), finding.text);
-    let problems: Vec<_> = findings.0.into_iter().map(problem).collect();
+    let mut unplaced = UnplacedProblems::default();
+    let resolved = resolve(&mut unplaced);
+    let placed = |problem: UnplacedProblem| Problem::new(None, problem.keys[0].as_str(), problem.text);
+    let problems: Vec<_> = unplaced.0.into_iter().map(placed).collect();
     resolved
         .filter(|_| problems.is_empty())
         .ok_or_else(|| Problems::new(problems))

@@ -86,7 +86,7 @@ impl TlsFiles {
 }
 
 /// The files that `internal` names, if it names any.
-pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut UnplacedProblems) -> Option<TlsFiles> {
+pub(in crate::settings) fn resolve(internal: &Internal, problems: &mut UnplacedProblems) -> Option<TlsFiles> {
     let is_set = |path: &Path| !path.as_os_str().is_empty();
     let (certificate, key) = (&internal.tls_certificate_file, &internal.tls_key_file);
     if !is_set(certificate) && !is_set(key) {
@@ -95,7 +95,7 @@ pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut UnplacedP
     for (missing, given, path) in [(CERTIFICATE, KEY, certificate), (KEY, CERTIFICATE, key)] {
         if !is_set(path) {
             let text = format!("missing: TLS needs it beside {given}");
-            findings.require(false, &[missing, given], text);
+            problems.add_unless(false, &[missing, given], text);
             return None;
         }
     }
@@ -104,7 +104,7 @@ pub(in crate::settings) fn resolve(internal: &Internal, findings: &mut UnplacedP
         key: key.clone(),
     };
     if let Err(unusable) = files.certified_key(&files.read()) {
-        findings.require(false, &[unusable.key], unusable.problem);
+        problems.add_unless(false, &[unusable.key], unusable.problem);
     }
     Some(files)
 }

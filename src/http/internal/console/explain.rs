@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::language::Language;
-use super::page::explain::{self as page, ExplainRequest, ExplainResult};
+use super::page::explain::{self as page, ExplainAnswer, ExplainRequest};
 use super::state::{Console, ExplainQueue};
 use crate::credentials::Kind;
 use crate::directory::Directory;
-use crate::jssdk::explain::{self, Candidates, Claim};
+use crate::jssdk::explain::{self, CandidateTickets, Claim};
 use crate::secret::Secret;
 
 /// The largest form. A page's URL of 8 KiB may be three times as long when escaped, and the signing call contains it
@@ -37,58 +37,58 @@ pub(super) async fn post_form(
 ) -> Response {
     let (asked, found) = match asked {
         Ok(Form(asked)) => {
-            let found = findings(&asked, &console.api.directory, &console.explain_queue).await;
+            let found = answers(&asked, &console.public.directory, &console.explain_queue).await;
             (asked, found)
         }
-        Err(_) => (ExplainRequest::default(), vec![ExplainResult::Unreadable]),
+        Err(_) => (ExplainRequest::default(), vec![ExplainAnswer::Unreadable]),
     };
     let language = Language::of_headers(&headers);
     let page = page::page(&console.app_ids(), &asked, &found, language);
-    let status = found.iter().map(ExplainResult::status).max().unwrap_or_default();
+    let status = found.iter().map(ExplainAnswer::status).max().unwrap_or_default();
     let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, "1")]);
     (status, retry_after, console.answer(page, None)).into_response()
 }
 
-/// The findings about the signing call, if there is one, then about the signature.
-async fn findings(asked: &ExplainRequest, directory: &Directory, queue: &ExplainQueue) -> Vec<ExplainResult> {
-    let mut work: Vec<Box<dyn FnOnce() -> ExplainResult + Send>> = Vec::new();
+/// The answers about the signing call, if there is one, then about the signature.
+async fn answers(asked: &ExplainRequest, directory: &Directory, queue: &ExplainQueue) -> Vec<ExplainAnswer> {
+    let mut work: Vec<Box<dyn FnOnce() -> ExplainAnswer + Send>> = Vec::new();
     if !asked.request.trim().is_empty() {
         let (request, url) = (asked.request.clone(), asked.url.clone());
         work.push(Box::new(move || {
-            explain::compare(&request, &url).map_or_else(ExplainResult::Problem, ExplainResult::Compared)
+            explain::compare(&request, &url).map_or_else(ExplainAnswer::Problem, ExplainAnswer::Compared)
         }));
     }
     if asked.has_claim() {
         let claim = match Claim::new(&asked.url, &asked.nonce, &asked.timestamp, &asked.signature) {
             Ok(claim) => claim,
-            Err(problem) => return vec![ExplainResult::Problem(problem)],
+            Err(problem) => return vec![ExplainAnswer::Problem(problem)],
         };
         let Some(tickets) = tickets(directory, &asked.app_id) else {
-            return vec![ExplainResult::NoTicket];
+            return vec![ExplainAnswer::NoTicket];
         };
         work.push(Box::new(move || {
             let verdict = explain::explain(&claim, &tickets);
-            ExplainResult::Verdict(claim, verdict)
+            ExplainAnswer::Verdict(claim, verdict)
         }));
     }
     let Some(permits) = queue.wait().await else {
-        return vec![ExplainResult::Busy];
+        return vec![ExplainAnswer::Busy];
     };
     let found = tokio::task::spawn_blocking(move || {
         let found = work.into_iter().map(|job| job()).collect();
         drop(permits);
         found
     });
-    found.await.unwrap_or_else(|_| vec![ExplainResult::Unreadable])
+    found.await.unwrap_or_else(|_| vec![ExplainAnswer::Unreadable])
 }
 
 /// The current ticket of `app_id`, or of the default account, and every other value that may have been used in
 /// its place.
-fn tickets(directory: &Directory, app_id: &str) -> Option<Candidates> {
+fn tickets(directory: &Directory, app_id: &str) -> Option<CandidateTickets> {
     let asked = Some(app_id).filter(|app_id| !app_id.is_empty());
     let account = &directory.find(asked)?.credentials;
     let held = |kind| account.status(kind).credential.map(|held| held.value.clone());
-    let mut tickets = Candidates {
+    let mut tickets = CandidateTickets {
         current: held(Kind::JsapiTicket)?,
         others: account.former(Kind::JsapiTicket),
         tokens: Vec::new(),

@@ -13,13 +13,13 @@ use tokio_util::task::TaskTracker;
 
 use super::language::{COOKIE, Language};
 use super::traffic::Traffic;
-use crate::http::public::AppState;
+use crate::http::public::PublicState;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
 
 /// The console's state.
 pub struct Console {
-    pub(super) api: Arc<AppState>,
+    pub(super) public: Arc<PublicState>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
     pub(super) explain_queue: ExplainQueue,
@@ -30,14 +30,14 @@ pub struct Console {
 impl Console {
     /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
     pub(crate) fn start(
-        api: Arc<AppState>,
+        public: Arc<PublicState>,
         metrics: Metrics,
         replicas: Arc<Replicas>,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Arc<Self> {
         let console = Arc::new(Self {
-            api,
+            public,
             metrics,
             traffic: Traffic::default(),
             explain_queue: ExplainQueue::default(),
@@ -51,7 +51,7 @@ impl Console {
 
     /// The accounts, the default one first.
     pub(super) fn app_ids(&self) -> Vec<String> {
-        let accounts = self.api.directory.all();
+        let accounts = self.public.directory.all();
         accounts.map(|account| account.app_id().to_string()).collect()
     }
 
@@ -59,7 +59,7 @@ impl Console {
     pub(super) fn answer(&self, page: Markup, chosen: Option<Language>) -> Response {
         let page = Html(page.into_string());
         let cookie = chosen.map(|language| {
-            let settings = self.api.settings.load();
+            let settings = self.public.settings.load();
             let (base_path, code) = (settings.internal.base_path.as_str(), language.code());
             let year = Duration::from_hours(8760).as_secs();
             let cookie = format!("{COOKIE}={code}; Path={base_path}/console; Max-Age={year}; SameSite=Lax; HttpOnly");

@@ -45,7 +45,7 @@ impl TimelineEntry {
 
 /// A line of the timeline: an entry, or several equal ones in a row.
 #[derive(Debug)]
-pub(super) struct TimelineLine {
+pub(super) struct TimelineRow {
     /// The newest of them.
     pub(super) entry: TimelineEntry,
     /// How many.
@@ -55,10 +55,10 @@ pub(super) struct TimelineLine {
 }
 
 /// `entries` as lines, newest first, at most `most`.
-pub(super) fn fold(mut entries: Vec<TimelineEntry>, most: usize) -> Vec<TimelineLine> {
+pub(super) fn fold(mut entries: Vec<TimelineEntry>, most: usize) -> Vec<TimelineRow> {
     // Stable, so that entries of one millisecond keep the stream's order.
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.noted.time));
-    let mut lines: Vec<TimelineLine> = Vec::new();
+    let mut lines: Vec<TimelineRow> = Vec::new();
     for entry in entries {
         let full = lines.len() == most;
         match lines.last_mut() {
@@ -67,7 +67,7 @@ pub(super) fn fold(mut entries: Vec<TimelineEntry>, most: usize) -> Vec<Timeline
                 line.since = entry.noted.time;
             }
             _ if full => break,
-            _ => lines.push(TimelineLine {
+            _ => lines.push(TimelineRow {
                 count: 1,
                 since: entry.noted.time,
                 entry,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::state::Console;
 use super::text;
-use super::timeline::{self, TimelineEntry, TimelineLine};
+use super::timeline::{self, TimelineEntry, TimelineRow};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
 use crate::clock::Moment;
 use crate::credentials::{Event, Kind, Unavailable};
@@ -22,7 +22,7 @@ use crate::words::Words;
 pub(super) struct View {
     pub(super) now: SystemTime,
     pub(super) state: GatewayState,
-    pub(super) problems: Vec<Alert>,
+    pub(super) problems: Vec<GatewayProblem>,
     pub(super) accounts: Vec<AccountView>,
     /// `credentials.daily_token_calls`; 0 means no limit.
     pub(super) calls_limit: u64,
@@ -33,7 +33,7 @@ pub(super) struct View {
     pub(super) hour: Hour,
     pub(super) outcomes: Outcomes,
     pub(super) foreign: Vec<TimelineEntry>,
-    pub(super) timeline: Vec<TimelineLine>,
+    pub(super) timeline: Vec<TimelineRow>,
     /// False if the journal of some account could not be read.
     pub(super) journal_read: bool,
     /// This process's name, as in the journal.
@@ -55,7 +55,7 @@ pub(super) enum GatewayState {
 
 /// A problem that an operator should look at: its text, and the values of its placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Alert(pub(super) Words, pub(super) Vec<String>);
+pub(super) struct GatewayProblem(pub(super) Words, pub(super) Vec<String>);
 
 pub(super) struct StoreView {
     pub(super) shared: bool,
@@ -119,13 +119,13 @@ struct Reading {
 
 impl View {
     pub(super) async fn gather(console: &Console) -> Self {
-        let (now, settings) = (SystemTime::now(), console.api.settings.load_full());
+        let (now, settings) = (SystemTime::now(), console.public.settings.load_full());
         let reading = Reading {
             until: Instant::now() + STORE_TIMEOUT,
             entries: (ENTRIES / settings.accounts.len().max(1)).clamp(*SHARE.start(), *SHARE.end()),
         };
         // Both are in the same order.
-        let accounts = console.api.directory.all().zip(&settings.accounts);
+        let accounts = console.public.directory.all().zip(&settings.accounts);
         let accounts: Vec<_> = accounts
             .map(|(account, settings)| gather_account(console, account, settings.token_api, now, reading))
             .collect();
@@ -141,7 +141,7 @@ impl View {
         let families = console.metrics.registry.gather();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
-        let health = console.api.store.health();
+        let health = console.public.store.health();
         let mut view = Self {
             now,
             state: GatewayState::Fine,
@@ -149,7 +149,7 @@ impl View {
             accounts,
             calls_limit: settings.credentials.daily_token_calls.into(),
             store: StoreView {
-                shared: console.api.store.is_shared(),
+                shared: console.public.store.is_shared(),
                 error: health.error.map(|error| error.message),
                 since: health.since.elapsed(),
             },
@@ -169,7 +169,7 @@ impl View {
             uptime: console.started.elapsed(),
             actions_open: !settings.internal.operator_key.is_blank(),
         };
-        view.judge(console.api.stopping.is_cancelled());
+        view.judge(console.public.stopping.is_cancelled());
         view
     }
 
@@ -177,7 +177,7 @@ impl View {
     pub(super) fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
         let mut add = |exists: bool, text: Words, names: &[&str]| {
-            let problem = || Alert(text, names.iter().copied().map(str::to_owned).collect());
+            let problem = || GatewayProblem(text, names.iter().copied().map(str::to_owned).collect());
             problems.extend(exists.then(problem));
         };
         // What concerns all accounts comes first, since only the first are shown.
@@ -228,7 +228,7 @@ async fn gather_account(
 ) -> (AccountView, Option<Vec<TimelineEntry>>) {
     let app_id = account.app_id().to_string();
     let key = keys::JOURNAL.of_account(account.app_id());
-    let journal = console.api.store.newest(&key, reading.entries);
+    let journal = console.public.store.newest(&key, reading.entries);
     let asked = async { tokio::join!(journal, account.credentials.token_calls_today()) };
     // A store that is slow is not asked for what would come too late.
     let in_time = Instant::now() < reading.until;

@@ -63,15 +63,15 @@ impl Internal {
             });
         };
         let gathered = gather_in_time(stream, limit, &self.proxy_buffer, self.wechat.stall_limit()).await;
-        let (whole, share) = gathered.map_err(|problem| self.refuse_body(&problem))?;
+        let (whole, share) = gathered.map_err(|error| self.refuse_body(&error))?;
         Ok(ReceivedBody {
             body: CallBody::Whole(whole),
             _share: share,
         })
     }
 
-    fn refuse_body(&self, problem: &GatherError) -> Refusal {
-        match problem {
+    fn refuse_body(&self, error: &GatherError) -> Refusal {
+        match error {
             GatherError::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
             GatherError::BufferFull => {
                 let why = "internal.proxy_buffer is full; send this call again later";
@@ -103,7 +103,7 @@ async fn gather_in_time(stream: BodyDataStream, limit: usize, buffer: &Arc<Semap
 /// The whole body, copied into one piece: chunks of a few bytes would hold the buffers that they were read into.
 async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
     let (mut whole, mut share) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-    let problem = loop {
+    let error = loop {
         let chunk = match timeout(stall, stream.next()).await {
             Ok(None) => return Ok((whole.freeze(), share)),
             Ok(Some(Ok(chunk))) => chunk,
@@ -124,7 +124,7 @@ async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore
     };
     drop((whole, share));
     drain(stream, stall).await;
-    Err(problem)
+    Err(error)
 }
 
 /// Reads what a caller goes on to send with a request that is refused.
@@ -167,8 +167,8 @@ mod tests {
             (dripping(1, Duration::from_secs(6)), GatherError::Incomplete),
             (dripping(101, Duration::ZERO), GatherError::TooLarge),
         ] {
-            let problem = gather_in_time(body, 100, &buffer, STALL).await.unwrap_err();
-            assert_eq!(problem, expected);
+            let error = gather_in_time(body, 100, &buffer, STALL).await.unwrap_err();
+            assert_eq!(error, expected);
             assert_eq!(buffer.available_permits(), 1000);
         }
     }

@@ -76,7 +76,7 @@ impl Internal {
         if others.iter().any(|other| other != app_id) {
             return Err(self.refuse("malformed", Refusal::new(40013, "invalid appid: there are two")));
         }
-        let Some(account) = self.api.directory.find(Some(app_id)) else {
+        let Some(account) = self.public.directory.find(Some(app_id)) else {
             if self.is_clients(secrets) {
                 let why = "invalid appid: this gateway serves no such account";
                 return Err(self.refuse("unknown_appid", Refusal::new(40013, why)));

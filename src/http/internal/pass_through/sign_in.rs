@@ -51,7 +51,7 @@ impl Internal {
         };
         let secret = bearer(headers).map(Secret::new).filter(|secret| !secret.is_blank());
         let secret = secret.ok_or_else(|| wrong("send one Authorization: Bearer <a client's secret>"))?;
-        let directory = &self.api.directory;
+        let directory = &self.public.directory;
         let clients = self.clients.with_secret(&secret);
         let allowed = |account: &Account| {
             let client = clients.iter().find(|client| client.may_use(account.app_id()))?;

@@ -215,10 +215,10 @@ mod tests {
             (epoch - day, "Thu, 01 Jan 1970 00:00:00 GMT"),
             (epoch + 3_000_000 * day, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
-            let content = Representation::new(NAME, modified, 1);
-            assert_eq!(content.validators()[1].1, date);
+            let representation = Representation::new(NAME, modified, 1);
+            assert_eq!(representation.validators()[1].1, date);
             let headers = [(header::IF_UNMODIFIED_SINCE, date.parse().unwrap())];
-            let asked = content.asked_for(&Method::GET, &headers.into_iter().collect());
+            let asked = representation.asked_for(&Method::GET, &headers.into_iter().collect());
             assert_eq!(asked, Wanted::Whole, "{date}");
         }
     }

@@ -66,16 +66,26 @@ pub(super) async fn get_image(
     let found = store.open_picture(&name).await;
     let picture = found.map_err(|error| unreadable(&name, &error))?;
     let picture = picture.ok_or_else(not_found)?;
-    let content = Representation::new(&name, picture.modified, picture.length);
-    let content_range = |range: String| [(header::CONTENT_RANGE, format!("bytes {range}/{}", content.length))];
-    match content.asked_for(&method, &headers) {
-        Wanted::Whole => Ok(answer(StatusCode::OK, &content, picture, 0..content.length)),
+    let representation = Representation::new(&name, picture.modified, picture.length);
+    let content_range = |range: String| {
+        [(
+            header::CONTENT_RANGE,
+            format!("bytes {range}/{}", representation.length),
+        )]
+    };
+    match representation.asked_for(&method, &headers) {
+        Wanted::Whole => Ok(answer(
+            StatusCode::OK,
+            &representation,
+            picture,
+            0..representation.length,
+        )),
         Wanted::Part(part) => {
             let range = content_range(format!("{}-{}", part.start, part.end - 1));
-            let answer = answer(StatusCode::PARTIAL_CONTENT, &content, picture, part);
+            let answer = answer(StatusCode::PARTIAL_CONTENT, &representation, picture, part);
             Ok((range, answer).into_response())
         }
-        Wanted::Nothing => Ok((StatusCode::NOT_MODIFIED, content.validators(), FOR_EVER).into_response()),
+        Wanted::Nothing => Ok((StatusCode::NOT_MODIFIED, representation.validators(), FOR_EVER).into_response()),
         Wanted::Changed => Err(ApiError::plain(Code::PreconditionFailed)),
         Wanted::Beyond => {
             let error = ApiError::plain(Code::RangeNotSatisfiable);
@@ -88,14 +98,14 @@ const FOR_EVER: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, CACHE_CONTROL
 /// A picture must not act as a page, even if a browser takes it for one.
 const NO_PAGE: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
 
-fn answer(status: StatusCode, content: &Representation, picture: StoredPicture, range: Range<u64>) -> Response {
+fn answer(status: StatusCode, representation: &Representation, picture: StoredPicture, range: Range<u64>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, picture.kind.media_type().to_owned()),
         (header::CONTENT_LENGTH, (range.end - range.start).to_string()),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
     ];
     let body = Body::from_stream(picture.read(range));
-    (status, headers, content.validators(), FOR_EVER, NO_PAGE, body).into_response()
+    (status, headers, representation.validators(), FOR_EVER, NO_PAGE, body).into_response()
 }
 
 fn unreadable(name: &str, error: &io::Error) -> ApiError {

@@ -1,4 +1,4 @@
-//! The form about `invalid signature`, and the findings.
+//! The form about `invalid signature`, and the answers.
 
 use std::time::SystemTime;
 
@@ -28,7 +28,7 @@ pub struct ExplainRequest {
 }
 
 /// A result that is shown above the form.
-pub enum ExplainResult {
+pub enum ExplainAnswer {
     /// The form could not be parsed.
     Unreadable,
     /// The queue is full.
@@ -43,7 +43,7 @@ pub enum ExplainResult {
     Verdict(Claim, Verdict),
 }
 
-impl ExplainResult {
+impl ExplainAnswer {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unreadable | Self::Problem(_) => StatusCode::BAD_REQUEST,
@@ -77,8 +77,8 @@ pub(super) fn card(app_ids: &[String], loc: Localizer) -> Markup {
     }
 }
 
-/// The separate page with the findings, and the form as it was filled in.
-pub fn page(app_ids: &[String], asked: &ExplainRequest, found: &[ExplainResult], language: Language) -> Markup {
+/// The separate page with the answers, and the form as it was filled in.
+pub fn page(app_ids: &[String], asked: &ExplainRequest, found: &[ExplainAnswer], language: Language) -> Markup {
     let loc = Localizer {
         language,
         now: SystemTime::now(),
@@ -136,14 +136,14 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
     }
 }
 
-fn answer(found: &ExplainResult, loc: Localizer) -> Markup {
+fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
     match found {
-        ExplainResult::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
-        ExplainResult::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
-        ExplainResult::Problem(problem) => refusal(loc.text(problem.words())),
-        ExplainResult::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
-        ExplainResult::Compared(comparison) => compared(comparison, loc),
-        ExplainResult::Verdict(claim, Verdict::Right) => banner(
+        ExplainAnswer::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
+        ExplainAnswer::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
+        ExplainAnswer::Problem(problem) => refusal(loc.text(problem.words())),
+        ExplainAnswer::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
+        ExplainAnswer::Compared(comparison) => compared(comparison, loc),
+        ExplainAnswer::Verdict(claim, Verdict::Right) => banner(
             "good",
             loc.text(text::EXPLAIN_RIGHT),
             &html! {
@@ -153,10 +153,10 @@ fn answer(found: &ExplainResult, loc: Localizer) -> Markup {
                 (list(OTHER_CAUSES, loc))
             },
         ),
-        ExplainResult::Verdict(claim, Verdict::Explained { mistakes, signed }) => {
+        ExplainAnswer::Verdict(claim, Verdict::Explained { mistakes, signed }) => {
             explained(claim, mistakes, signed, loc)
         }
-        ExplainResult::Verdict(claim, Verdict::Unexplained) => banner(
+        ExplainAnswer::Verdict(claim, Verdict::Unexplained) => banner(
             "bad",
             loc.text(text::EXPLAIN_NOTHING),
             &html! {

@@ -6,7 +6,7 @@ use crate::credentials::Event;
 use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
-use crate::http::internal::console::timeline::{TimelineEntry, TimelineLine};
+use crate::http::internal::console::timeline::{TimelineEntry, TimelineRow};
 use crate::http::internal::console::view::View;
 use crate::words::Words;
 
@@ -69,11 +69,11 @@ pub(super) fn timeline(view: &View, loc: Localizer) -> Markup {
     }
 }
 
-fn day_of(line: &TimelineLine) -> String {
+fn day_of(line: &TimelineRow) -> String {
     time::beijing(line.entry.noted.time).0
 }
 
-fn day_name(line: &TimelineLine, loc: Localizer) -> String {
+fn day_name(line: &TimelineRow, loc: Localizer) -> String {
     let day = day_of(line);
     let (today, _) = time::beijing(loc.now);
     if day == today {
@@ -83,7 +83,7 @@ fn day_name(line: &TimelineLine, loc: Localizer) -> String {
     }
 }
 
-fn line_view(line: &TimelineLine, many_accounts: bool, loc: Localizer) -> Markup {
+fn line_view(line: &TimelineRow, many_accounts: bool, loc: Localizer) -> Markup {
     let (entry, noted) = (&line.entry, &line.entry.noted);
     let (_, clock) = time::beijing(noted.time);
     let (name, class, path) = appearance(entry.event);

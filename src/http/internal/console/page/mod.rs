@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::language::{Language, Localizer};
 use super::text;
 use super::time;
-use super::view::{AccountView, Alert, GatewayState, View};
+use super::view::{AccountView, GatewayProblem, GatewayState, View};
 use crate::credentials::Kind;
 
 /// The whole page.
@@ -137,7 +137,7 @@ fn banner(view: &View, loc: Localizer) -> Markup {
                     p { (loc.text(text::STATE_FINE_MORE)) }
                 } @else {
                     ul {
-                        @for Alert(words, names) in view.problems.iter().take(PROBLEMS) {
+                        @for GatewayProblem(words, names) in view.problems.iter().take(PROBLEMS) {
                             @let names: Vec<&str> = names.iter().map(String::as_str).collect();
                             li { (loc.format(*words, &names)) }
                         }

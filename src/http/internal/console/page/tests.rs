@@ -228,8 +228,8 @@ fn banner_distinguishes_degraded_from_down() {
     view.accounts[0].calls_today = 450;
     view.judge(false);
     assert_eq!(view.state, GatewayState::Degraded);
-    let nearly = Alert(text::PROBLEM_CALLS_NEARLY, vec![APP_ID.to_owned()]);
-    assert_eq!(view.problems, [Alert(text::PROBLEM_STORE, Vec::new()), nearly]);
+    let nearly = GatewayProblem(text::PROBLEM_CALLS_NEARLY, vec![APP_ID.to_owned()]);
+    assert_eq!(view.problems, [GatewayProblem(text::PROBLEM_STORE, Vec::new()), nearly]);
     view.judge(true);
     assert_eq!(view.state, GatewayState::Down);
 }
@@ -237,7 +237,7 @@ fn banner_distinguishes_degraded_from_down() {
 #[test]
 fn banner_counts_what_it_does_not_show() {
     let mut view = view(&[]);
-    let spent = |number| Alert(text::PROBLEM_CALLS_SPENT, vec![format!("wx{number:016}")]);
+    let spent = |number| GatewayProblem(text::PROBLEM_CALLS_SPENT, vec![format!("wx{number:016}")]);
     view.problems = (0..12).map(spent).collect();
     let page = html(&view, Language::English);
     assert!(
