@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -52,9 +53,10 @@ where
 pub(crate) async fn take_over_secrets(state: Arc<PublicState>) {
     let settings = Arc::clone(&state.settings);
     if settings.load().has_secret_files() {
+        let warned = Mutex::default();
         watch(
             move || settings.load().read_secret_files(),
-            move |files| take_over(&state, files),
+            move |files| take_over(&state, files, &mut warned.lock()),
         )
         .await;
     }
@@ -82,15 +84,19 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     watch(read, apply).await;
 }
 
-fn take_over(state: &PublicState, files: &SecretFiles) {
+/// Takes over what has changed in `files`. `warned` is what was wrong at the last change: a warning is logged once, not again
+/// when another file changes.
+fn take_over(state: &PublicState, files: &SecretFiles, warned: &mut Vec<String>) {
     let before = state.settings.load_full();
     let reread = before.with_secrets_of(files);
-    for problem in &reread.problems {
-        tracing::warn!("{problem}; the secret that was read before stays in use");
+    let in_use = |problem| format!("{problem}; the secret that was read before stays in use");
+    let restart = |key| format!("{key}_file: the secret has changed; restart wxgate to use it");
+    let problems = reread.problems.iter().map(in_use);
+    let wrong: Vec<String> = problems.chain(reread.need_restart.iter().map(restart)).collect();
+    for warning in wrong.iter().filter(|warning| !warned.contains(warning)) {
+        tracing::warn!("{warning}");
     }
-    for key in &reread.need_restart {
-        tracing::warn!("{key}_file: the secret has changed; restart wxgate to use it");
-    }
+    *warned = wrong;
     let Some(now) = reread.settings.map(Arc::new) else {
         return;
     };

@@ -30,7 +30,9 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Unusa
     let telemetry = &settings.telemetry;
     let start = |endpoint| Traces::start(endpoint, &settings.http_client, instance);
     let traces = telemetry.otlp_endpoint.as_ref().map(start).transpose()?;
-    let filter = EnvFilter::new(telemetry.log_level.as_str());
+    // The Redis client logs each attempt to reach a node of a cluster; the store logs what matters of it. What the
+    // setting says of `redis` comes later, and so wins.
+    let filter = EnvFilter::new(format!("redis=error,{}", telemetry.log_level.as_str()));
     log::log_panics();
     let dropped = match &traces {
         // Filters of the whole registry, since a layer's own would run whenever a span is entered or left.

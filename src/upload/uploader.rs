@@ -158,7 +158,8 @@ impl MediaRelay {
         for attempt in 1..self.parts.images.attempts() {
             match self.download_into_store(source, media_id).await {
                 Err(UploadError::Store(failure)) if failure.may_pass() => {
-                    tracing::warn!(app_id = %source.app_id(), %media_id, attempt, %failure, "the image store failed, trying again");
+                    let (app_id, media_id) = (source.app_id(), media_id.start());
+                    tracing::warn!(%app_id, media_id, attempt, %failure, "the image store failed, trying again");
                 }
                 outcome => return outcome,
             }

@@ -97,6 +97,18 @@ async fn changed_secret_files_are_taken_over_and_broken_ones_are_not() {
     }
     assert_eq!(admitted(&gateway, OLD).await, [true; 3]);
 
+    // A change of another file does not repeat what is known.
+    volume.replace(&[
+        ("client", "a-secret-and\nanother-one"),
+        ("keys", "schlüssel"),
+        ("operator", NEW),
+    ]);
+    until("the operator's new key is used", || async {
+        admitted(&gateway, NEW).await == [false, false, true]
+    })
+    .await;
+    assert_eq!(warned().len(), 3);
+
     volume.replace(&files(NEW));
     until("the new secrets are used", || async {
         admitted(&gateway, NEW).await == [true; 3]

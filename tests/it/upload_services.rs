@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt};
 use tokio::net::TcpSocket;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
@@ -86,7 +87,12 @@ async fn url_is_the_body_a_header_or_a_path_below_the_public_base() {
     let created = || (StatusCode::CREATED, [(header::LOCATION, "/a.jpg")]).into_response();
     let bare = || "  https://img.example.com/a.jpg\n".into_response();
     let path = || r#"{"code":0,"data":"group1/M00/x.jpg"}"#.into_response();
-    let cases: [Case<'_>; 8] = [
+    let endless = || {
+        let begun = stream::iter([Ok::<_, std::io::Error>("begun")]);
+        let body = Body::from_stream(begun.chain(stream::pending()));
+        (StatusCode::CREATED, [(header::LOCATION, "/a.jpg")], body).into_response()
+    };
+    let cases: [Case<'_>; 9] = [
         (bare, &[body], Ok("https://img.example.com/a.jpg")),
         (
             || "group1/M00/x.jpg".into_response(),
@@ -95,6 +101,7 @@ async fn url_is_the_body_a_header_or_a_path_below_the_public_base() {
         ),
         (|| "<html>It works!</html>".into_response(), &[body, based], Err(())),
         (created, &[location, based], Ok("https://img.example.com/files/a.jpg")),
+        (endless, &[location, based], Ok("https://img.example.com/files/a.jpg")),
         (created, &[location], Err(())),
         (|| "{}".into_response(), &[location, based], Err(())),
         (path, &[based], Ok("https://img.example.com/files/group1/M00/x.jpg")),

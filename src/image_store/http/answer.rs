@@ -27,13 +27,19 @@ pub(super) struct StoreAnswer {
 }
 
 impl StoreAnswer {
-    /// Reads `response`, each chunk of which may take `stall` at most.
-    pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, StoreFailure> {
+    /// Reads `response`, each chunk of which may take `stall` at most. The body of a success is not read if the URL is in
+    /// a header: the picture is stored, whatever becomes of the body.
+    pub(super) async fn read(response: Response, stall: Duration, place: &UrlPlace) -> Result<Self, StoreFailure> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = match http_client::whole(response, MAX_ANSWER, stall).await {
-            // The status is enough.
-            Err(_) if !status.is_success() => None,
-            body => body?,
+        let has_url = matches!(place, UrlPlace::Header(name) if headers.contains_key(name));
+        let body = if status.is_success() && has_url {
+            None
+        } else {
+            match http_client::whole(response, MAX_ANSWER, stall).await {
+                // The status is enough.
+                Err(_) if !status.is_success() => None,
+                body => body?,
+            }
         };
         Ok(Self { status, headers, body })
     }
@@ -102,8 +108,9 @@ impl StoreAnswer {
 
 /// The URL for pages: `found` itself, or `base` and `found` if it is a path.
 fn public_url(found: &str, base: Option<&Url>) -> Option<String> {
-    if found.contains("://") {
-        return parse_http(found).map(|_| found.to_owned());
+    if let Some((scheme, rest)) = found.split_once("://") {
+        let url = format!("{}://{rest}", scheme.to_ascii_lowercase());
+        return parse_http(&url).map(|_| url);
     }
     let base = base.filter(|_| is_path(found))?;
     let joined = format!(
@@ -202,6 +209,7 @@ mod tests {
         for (found, url) in [
             ("https://cdn.example.com/a.jpg?x=1", "https://cdn.example.com/a.jpg?x=1"),
             ("http://[::1]:8080/a.jpg", "http://[::1]:8080/a.jpg"),
+            ("HTTPS://cdn.example.com/A.jpg", "https://cdn.example.com/A.jpg"),
             ("group1/M00/x.jpg", "https://img.example.com/files/group1/M00/x.jpg"),
             ("/a.jpg?v=2", "https://img.example.com/files/a.jpg?v=2"),
             ("照片/a.jpg", "https://img.example.com/files/%E7%85%A7%E7%89%87/a.jpg"),

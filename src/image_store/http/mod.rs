@@ -50,8 +50,8 @@ impl ImageStore for HttpStore {
         let form = form.part(escape_name(&section.field), part(picture, &activity)?);
         let request = self.http.post(self.settings.url.clone()).headers(headers);
         let request = request.multipart(form);
-        let limit = section.timeout;
-        let exchange = async { StoreAnswer::read(http_client::send(request, NO_LIMIT).await?, limit).await };
+        let (limit, place) = (section.timeout, &section.url_pointer);
+        let exchange = async { StoreAnswer::read(http_client::send(request, NO_LIMIT).await?, limit, place).await };
         // WeChat may take longer than the limit to send the picture.
         let answer = activity.or_stalled(limit, exchange).await;
         let answer = answer.unwrap_or(Err(StoreFailure::TimedOut))?;

@@ -17,8 +17,15 @@ pub(super) struct Redirect {
     pub(super) region: Option<String>,
 }
 
-/// Codes of S3 that ask for another attempt, under whatever status.
-const PASSING: [&str; 4] = ["RequestTimeout", "InternalError", "SlowDown", "ServiceUnavailable"];
+/// Codes of S3 that ask for another attempt, under whatever status. There is no such upload if S3 has lost it, or if it is
+/// complete but the answer that said so was lost.
+const PASSING: [&str; 5] = [
+    "RequestTimeout",
+    "InternalError",
+    "SlowDown",
+    "ServiceUnavailable",
+    "NoSuchUpload",
+];
 
 /// The failure that an error of `object_store` means, without anything that could be secret.
 pub(super) fn failed(error: &object_store::Error) -> StoreFailure {
@@ -79,4 +86,20 @@ fn is_word(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upload_that_is_gone_is_worth_another_attempt() {
+        let with = |code: &str| {
+            answer(&format!(
+                "status code: 404 Not Found: <Error><Code>{code}</Code></Error>"
+            ))
+        };
+        assert!(with("NoSuchUpload").may_pass());
+        assert!(!with("NoSuchBucket").may_pass());
+    }
 }
