@@ -53,7 +53,7 @@ where
 pub(crate) async fn take_over_secrets(state: Arc<PublicState>) {
     let settings = Arc::clone(&state.settings);
     if settings.load().has_secret_files() {
-        let warned = Mutex::default();
+        let warned = Mutex::<Vec<String>>::default();
         watch(
             move || settings.load().read_secret_files(),
             move |files| take_over(&state, files, &mut warned.lock()),

@@ -42,26 +42,27 @@ pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
         ];
     };
     let mut findings = try_store(settings, upload).await;
-    let Some(folder) = missing.first() else {
+    let Some(folder) = missing.first().cloned() else {
         return findings;
     };
+    // The gateway makes them itself, as its own user. A folder in which something was stored meanwhile stays.
+    let remove = move || missing.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
+    let _ = timeout(LIMIT, spawn_blocking(remove)).await;
     if findings.iter().all(|finding| finding.state == CheckState::Ok) {
         let message = format!(
-            "the folder {} does not exist; it was made for a test picture, and removed again",
+            "the folder {} does not exist; one was made for a test picture only",
             folder.display()
         );
         let cure =
             "nothing before the first start, at which wxgate makes it; if it holds pictures already, mount its disk";
         findings = vec![Finding::warning(CHECK, message).cure(cure)];
     }
-    // The gateway makes them itself, as its own user. A folder in which something was stored meanwhile stays.
-    let _ = spawn_blocking(move || missing.iter().try_for_each(std::fs::remove_dir)).await;
     findings
 }
 
 /// `directory` and the folders around it that do not exist, the innermost first.
 fn missing_folders(directory: &Path) -> Vec<PathBuf> {
-    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && matches!(folder.try_exists(), Ok(false));
     let missing = directory.ancestors().take_while(is_missing);
     missing.map(Path::to_owned).collect()
 }

@@ -37,12 +37,15 @@ pub(super) struct Probe {
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
     /// Paths that rejected a token though a probe did not, or could not be made, and when.
-    wrong_paths: Mutex<HashMap<String, Moment>>,
+    wrong_paths: Mutex<HashMap<WrongPath, Moment>>,
     flight: Arc<SingleFlight<Reason, CredentialResult>>,
     tasks: TaskTracker,
 }
 
-/// The number of remembered paths from which on no rejection causes a probe.
+/// A path, and whether its rejections are certain: a file that reads like one says nothing about other answers.
+type WrongPath = (String, bool);
+
+/// The number of remembered paths from which on no rejection of the same certainty causes a probe.
 const MOST_WRONG_PATHS: usize = 32;
 
 /// How long another replica's probe is waited for, from its beginning. The replica may have died, or given up before Redis
@@ -105,15 +108,10 @@ impl Probe {
     ) -> CredentialResult {
         let asked_at = Moment::now();
         if let Some(retry_after) = self.no_probe_for(path, rejection.is_certain) {
-            return if rejection.is_certain {
-                Ok(Arc::clone(token))
-            } else {
-                Err(unverified(
-                    &rejection.error,
-                    "was probed before that answer",
-                    retry_after,
-                ))
-            };
+            if rejection.is_certain {
+                return Ok(Arc::clone(token));
+            }
+            return Err(unverified(&rejection.error, "is not probed again yet", retry_after));
         }
         let reason = Reason::Rejection {
             fingerprint: token.fingerprint.clone(),
@@ -124,7 +122,8 @@ impl Probe {
         let (outcome, is_new) = self.once(reason, work).await;
         let is_kept = outcome.as_ref().is_ok_and(|kept| kept.value == token.value);
         if is_kept || (outcome.is_err() && !rejection.is_certain) {
-            self.wrong_paths.lock().insert(path.to_owned(), asked_at);
+            let path = (path.to_owned(), rejection.is_certain);
+            self.wrong_paths.lock().insert(path, asked_at);
         }
         if is_kept && !is_new && !rejection.is_certain {
             let why = "was already being probed at that answer";
@@ -139,9 +138,10 @@ impl Probe {
         let mut wrong = self.wrong_paths.lock();
         wrong.retain(|_, at| at.elapsed() < keys::PROBE_TTL);
         // With so many, some client is trying one path after another, which must not cause as many probes.
-        let too_many = is_certain && wrong.len() >= MOST_WRONG_PATHS;
+        let too_many = wrong.keys().filter(|(_, certain)| *certain == is_certain).count() >= MOST_WRONG_PATHS;
         let left = |at: &Moment| keys::PROBE_TTL.saturating_sub(at.elapsed());
-        wrong.get(path).map(left).or(too_many.then_some(keys::PROBE_TTL))
+        let left = wrong.get(&(path.to_owned(), is_certain)).map(left);
+        left.or(too_many.then_some(keys::PROBE_TTL))
     }
 
     /// The outcome of `work`, or of the same work if it is already running, and whether it was started here.
@@ -161,7 +161,13 @@ impl Probe {
     async fn verify_rejection(&self, token: &Arc<Credential>, rejection: TokenRejection) -> CredentialResult {
         match self.issuer.probe(&token.value).await {
             Err(probed) if rejects_token(&probed) => self.token.replace_rejected(token, &probed).await,
+            // To take the answer for a file, the probe must have been accepted.
             Err(failed) if !rejection.is_certain => {
+                tracing::warn!(
+                    app_id = %self.app_id,
+                    token = token.fingerprint,
+                    "an answer of WeChat's may be a rejection of the access_token, which could not be probed: {failed}"
+                );
                 let why = format!("could not be probed: {failed}");
                 Err(unverified(&rejection.error, &why, keys::PROBE_TTL))
             }

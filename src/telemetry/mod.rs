@@ -30,9 +30,7 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Unusa
     let telemetry = &settings.telemetry;
     let start = |endpoint| Traces::start(endpoint, &settings.http_client, instance);
     let traces = telemetry.otlp_endpoint.as_ref().map(start).transpose()?;
-    // The Redis client logs each attempt to reach a node of a cluster; the store logs what matters of it. What the
-    // setting says of `redis` comes later, and so wins.
-    let filter = EnvFilter::new(format!("redis=error,{}", telemetry.log_level.as_str()));
+    let filter = EnvFilter::new(telemetry.log_level.as_str());
     log::log_panics();
     let dropped = match &traces {
         // Filters of the whole registry, since a layer's own would run whenever a span is entered or left.
@@ -55,9 +53,16 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Unusa
 }
 
 /// At `debug` and `trace`, libraries log whole requests, and requests to WeChat have the token in their query. So at
-/// those levels only our own events are logged.
+/// those levels only our own events are logged. The Redis client warns at each attempt to reach a node of a cluster; the
+/// store logs what matters of it.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    metadata.target() != TRACES && (*metadata.level() <= Level::INFO || metadata.target().starts_with("wxgate"))
+    let target = metadata.target();
+    let most = if target.starts_with("redis") {
+        Level::ERROR
+    } else {
+        Level::INFO
+    };
+    target != TRACES && (*metadata.level() <= most || target.starts_with("wxgate"))
 }
 
 /// If traces are exported, the log and the traces share the span of a request.

@@ -202,7 +202,8 @@ impl MediaRelay {
         let url = Arc::from(stored?);
         self.parts.metrics.count_bytes(bytes);
         let ms = millis(began.elapsed());
-        tracing::debug!(app_id = %source.app_id(), %media_id, kind = kind.media_type(), bytes, ms, "picture stored");
+        let (app_id, media_id) = (source.app_id(), media_id.start());
+        tracing::debug!(%app_id, media_id, kind = kind.media_type(), bytes, ms, "picture stored");
         Ok(url)
     }
 
@@ -328,11 +329,13 @@ impl MediaSource for WeChatMedia {
     }
 
     async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError> {
+        let mut errcode = None;
         for _ in 0..2 {
             let (used, mut download) = self.download(media_id).await?;
             let Some(rejection) = download.rejection.take() else {
                 return Ok(download);
             };
+            errcode = rejection.error.errcode();
             let ours = self.account.recognise_here(&used.value).unwrap_or(Ours::Former);
             let token = self.account.token_after_rejection(&ours, MEDIA_PATH, rejection).await?;
             if token.value == used.value {
@@ -340,6 +343,7 @@ impl MediaSource for WeChatMedia {
                 return Ok(download);
             }
         }
-        Err(Unavailable::soon("WeChat rejected two access_tokens in a row").into())
+        let why = Unavailable::soon("two answers of WeChat's in a row may be rejections of the access_token");
+        Err(Unavailable { errcode, ..why }.into())
     }
 }

@@ -264,6 +264,17 @@ async fn missing_folder_is_reported_and_does_not_stay() {
     assert!(mark == "warning" && text.contains("does not exist"), "{}", ran.out);
     assert!(ran.out.contains("mount its disk"), "{}", ran.out);
     assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 0);
+
+    let unusable = folder.join("a".repeat(300));
+    let builder = builder.set("image_store.local.directory", unusable.display());
+    let ran = builder.run(&sandbox().await, &["check"]).await;
+    assert_failed(
+        &ran,
+        "image_store",
+        "can't make the folder",
+        "image_store.local.directory",
+    );
+    assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 0);
 }
 
 /// A gateway whose pictures go to the upload service at `url`.

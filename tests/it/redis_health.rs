@@ -175,7 +175,7 @@ async fn key_that_an_acl_forbids_is_logged_and_redis_stays_down() {
 
 #[tokio::test]
 async fn missing_password_is_logged_once_as_such() {
-    let redis = RedisServer::start().await;
+    let mut redis = RedisServer::start().await;
     redis.command::<()>("CONFIG SET requirepass zz").await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let process = GatewayProcess::start(&builder().set("redis.url", redis.url()), &wechat).await;
@@ -186,6 +186,13 @@ async fn missing_password_is_logged_once_as_such() {
         warning.contains("NOAUTH") && warning.contains("redis.password"),
         "{warning}"
     );
+    redis.kill();
+    let is_down = || {
+        warnings(&process)
+            .iter()
+            .any(|warning| warning.contains("Connection refused"))
+    };
+    until("an outage is still reported as one", || async { is_down() }).await;
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 pub(super) struct StoreAnswer {
     status: StatusCode,
     headers: HeaderMap,
-    /// `None` if it was too long.
+    /// `None` if it was too long, broke off or is not needed.
     body: Option<Vec<u8>>,
 }
 

@@ -65,17 +65,18 @@ impl Failures {
         }
     }
 
+    /// The error, if Redis refuses our login.
+    pub(super) fn refused_login(&self) -> Option<StoreError> {
+        let errors = self.failing.iter().map(|failing| &failing.error);
+        errors
+            .into_iter()
+            .find(|error| error.fault == StoreFault::Login)
+            .cloned()
+    }
+
     /// Notes the outcome of `operation` on `key`.
     pub(super) fn record(&mut self, operation: Operation, key: &str, outcome: OperationEnd<'_>) {
         let before = self.distinct_errors();
-        // Redis closes connections that have no login at a long command, which breaks the others that are under way.
-        let refused_login = before.iter().find(|error| error.fault == StoreFault::Login);
-        let outcome = match outcome {
-            OperationEnd::Failed(error) if error.fault == StoreFault::Unreachable => {
-                OperationEnd::Failed(refused_login.unwrap_or(error))
-            }
-            other => other,
-        };
         let began = *self.since.get_or_insert_with(Instant::now);
         self.failing.retain(|failing| {
             let is_tried = if failing.is_same_for_all_keys() {

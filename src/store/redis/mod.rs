@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use failures::{Failures, OperationEnd};
@@ -115,7 +115,12 @@ impl RedisStore {
         let result = match reply {
             Ok((Ok(value), _)) => Ok(value),
             Ok((Err(error), made_at)) => {
-                let error = error::refusal(operation, key, &error);
+                let broke = error.kind() == ErrorKind::Io;
+                let mut error = error::refusal(operation, key, &error);
+                // Before a login Redis closes the connection at a long command, which breaks the others under way.
+                if let Some(refused_login) = self.failures.lock().refused_login().filter(|_| broke) {
+                    error = refused_login;
+                }
                 // A refusal does not cost the connection, which others use as well. After a lost connection, a failover
                 // or a changed password, a new one is the only remedy that a client has.
                 if matches!(
