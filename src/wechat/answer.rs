@@ -74,7 +74,7 @@ impl JsonAnswer {
     }
 }
 
-/// True if `body` may be a JSON object, as WeChat's errors are, after a byte order mark and control characters.
+/// True if `body` begins as a JSON object does, after a byte order mark, white space and control characters.
 pub(crate) fn begins_as_json(body: &[u8]) -> bool {
     without_mark(body).iter().find(|b| **b > b' ') == Some(&b'{')
 }

@@ -67,11 +67,8 @@ impl Failures {
 
     /// The error, if Redis refuses our login.
     pub(super) fn refused_login(&self) -> Option<StoreError> {
-        let errors = self.failing.iter().map(|failing| &failing.error);
-        errors
-            .into_iter()
-            .find(|error| error.fault == StoreFault::Login)
-            .cloned()
+        let mut errors = self.failing.iter().map(|failing| &failing.error);
+        errors.find(|error| error.fault == StoreFault::Login).cloned()
     }
 
     /// Notes the outcome of `operation` on `key`.

@@ -115,12 +115,10 @@ impl RedisStore {
         let result = match reply {
             Ok((Ok(value), _)) => Ok(value),
             Ok((Err(error), made_at)) => {
-                let broke = error.kind() == ErrorKind::Io;
-                let mut error = error::refusal(operation, key, &error);
                 // Before a login Redis closes the connection at a long command, which breaks the others under way.
-                if let Some(refused_login) = self.failures.lock().refused_login().filter(|_| broke) {
-                    error = refused_login;
-                }
+                let broke = error.kind() == ErrorKind::Io;
+                let refused_login = broke.then(|| self.failures.lock().refused_login()).flatten();
+                let error = refused_login.unwrap_or_else(|| error::refusal(operation, key, &error));
                 // A refusal does not cost the connection, which others use as well. After a lost connection, a failover
                 // or a changed password, a new one is the only remedy that a client has.
                 if matches!(

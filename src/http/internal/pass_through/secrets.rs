@@ -11,7 +11,7 @@ use crate::byte_order_mark::without_mark;
 use crate::http::internal::answer::Refusal;
 use crate::http::internal::clients::TokenClient;
 use crate::secret::Secret;
-use crate::wechat::CallBody;
+use crate::wechat::{CallBody, begins_as_json};
 
 /// The names of the parameter that holds the secret.
 const NAMES: [&str; 2] = ["secret", "appsecret"];
@@ -104,7 +104,7 @@ impl<'a> SecretFields<'a> {
     /// Reads JSON, or else a form; `None` if `body` is neither. WeChat does not look at the content type.
     fn read(body: &'a [u8]) -> Option<Self> {
         let text = without_mark(body);
-        if text.trim_ascii_start().first() == Some(&b'{') {
+        if begins_as_json(text) {
             serde_json::from_slice(text).ok().map(Self::Json)
         } else {
             // A form consists of these; other formats, which could hold a secret too, don't.
