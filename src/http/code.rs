@@ -50,7 +50,7 @@ impl Code {
 
 code_table! {
     ParamInvalid = (BAD_REQUEST, 1001, "PARAM_INVALID", "a parameter or the body is missing or malformed"),
-    PreconditionFailed = (PRECONDITION_FAILED, 1001, "PARAM_INVALID", "a picture is not as If-Match or If-Unmodified-Since want it"),
+    PreconditionFailed = (PRECONDITION_FAILED, 1001, "PARAM_INVALID", "a picture is not the one that If-Match names"),
     RangeNotSatisfiable = (RANGE_NOT_SATISFIABLE, 1001, "PARAM_INVALID", "a picture ends before the Range begins"),
     UrlInvalid = (BAD_REQUEST, 1002, "URL_INVALID", "the page URL can't be signed as sent"),
     DomainNotAllowed = (FORBIDDEN, 1003, "DOMAIN_NOT_ALLOWED", "the page is not under the account's js_domains"),

@@ -121,11 +121,7 @@ async fn ranges_and_conditions_are_those_of_rfc_9110() {
         async { request.send().await.unwrap() }
     };
     let whole = send("GET", &[]).await;
-    let (etag, modified) = (
-        whole.headers()["etag"].clone(),
-        whole.headers()["last-modified"].clone(),
-    );
-    let (etag, modified) = (etag.to_str().unwrap(), modified.to_str().unwrap());
+    let etag = whole.headers()["etag"].to_str().unwrap();
     assert_eq!(whole.headers()["accept-ranges"], "bytes");
     for (headers, part) in [
         (vec![("range", "bytes=-5")], length - 5..length),
@@ -153,11 +149,9 @@ async fn ranges_and_conditions_are_those_of_rfc_9110() {
         (head.status().as_u16(), &head.headers()["content-length"]),
         (200, &length.to_string().parse().unwrap())
     );
-    for headers in [[("if-none-match", etag)], [("if-modified-since", modified)]] {
-        let answer = send("GET", &headers).await;
-        assert_eq!(answer.status(), 304, "{headers:?}");
-        assert_eq!(answer.headers()["etag"], etag);
-    }
+    let unchanged = send("GET", &[("if-none-match", etag)]).await;
+    assert_eq!(unchanged.status(), 304);
+    assert_eq!(unchanged.headers()["etag"], etag);
     let beyond = gateway
         .send(gateway.request("GET", url).header("range", "bytes=99999999-"))
         .await;

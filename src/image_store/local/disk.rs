@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
@@ -176,8 +176,6 @@ pub struct StoredPicture {
     pub kind: PictureKind,
     /// Its length in bytes.
     pub length: u64,
-    /// When it was stored.
-    pub modified: SystemTime,
     file: Arc<File>,
     disk: Disk,
 }
@@ -200,7 +198,6 @@ impl StoredPicture {
         Ok(Some(Self {
             kind,
             length: metadata.len(),
-            modified: metadata.modified()?,
             file: Arc::new(file),
             disk,
         }))

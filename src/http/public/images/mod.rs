@@ -3,7 +3,6 @@
 mod conditional;
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +15,9 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::conditional::{Representation, Wanted};
+use self::conditional::{Wanted, wanted};
 use crate::http::{ApiError, Code, envelope};
-use crate::image_store::{CACHE_CONTROL, LocalStore, StoredPicture};
+use crate::image_store::{CACHE_CONTROL, LocalStore};
 use crate::settings::values::BasePath;
 
 /// When to ask again if the disk does not answer.
@@ -50,7 +49,7 @@ pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
         (status = 206, description = "The part that `Range` asks for", content_type = "image/jpeg"),
         (status = 304, description = "The caller has it already"),
         (status = 404, description = "No such picture", body = envelope::Failure<'_>),
-        (status = 412, description = "Not as `If-Match` or `If-Unmodified-Since` want it", body = envelope::Failure<'_>),
+        (status = 412, description = "Not the picture that `If-Match` names", body = envelope::Failure<'_>),
         (status = 416, description = "The picture ends before the range begins", body = envelope::Failure<'_>),
         (status = 503, description = "The disk does not answer", body = envelope::Failure<'_>)
     )
@@ -66,47 +65,35 @@ pub(super) async fn get_image(
     let found = store.open_picture(&name).await;
     let picture = found.map_err(|error| unreadable(&name, &error))?;
     let picture = picture.ok_or_else(not_found)?;
-    let representation = Representation::new(&name, picture.modified, picture.length);
-    let content_range = |range: String| {
-        [(
-            header::CONTENT_RANGE,
-            format!("bytes {range}/{}", representation.length),
-        )]
-    };
-    match representation.asked_for(&method, &headers) {
-        Wanted::Whole => Ok(answer(
-            StatusCode::OK,
-            &representation,
-            picture,
-            0..representation.length,
-        )),
+    // The name is random, so it also identifies the content.
+    let (etag, length) = (format!("\"{name}\""), picture.length);
+    let of_range = |range: String| [(header::CONTENT_RANGE, format!("bytes {range}/{length}"))];
+    let (status, content_range, part) = match wanted(&method, &headers, &etag, length) {
+        Wanted::Whole => (StatusCode::OK, None, 0..length),
         Wanted::Part(part) => {
-            let range = content_range(format!("{}-{}", part.start, part.end - 1));
-            let answer = answer(StatusCode::PARTIAL_CONTENT, &representation, picture, part);
-            Ok((range, answer).into_response())
+            let range = of_range(format!("{}-{}", part.start, part.end - 1));
+            (StatusCode::PARTIAL_CONTENT, Some(range), part)
         }
-        Wanted::Nothing => Ok((StatusCode::NOT_MODIFIED, representation.validators(), FOR_EVER).into_response()),
-        Wanted::Changed => Err(ApiError::plain(Code::PreconditionFailed)),
+        Wanted::Nothing => return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], FOR_EVER).into_response()),
+        Wanted::Changed => return Err(ApiError::plain(Code::PreconditionFailed)),
         Wanted::Beyond => {
             let error = ApiError::plain(Code::RangeNotSatisfiable);
-            Ok((content_range("*".to_owned()), error).into_response())
+            return Ok((of_range("*".to_owned()), error).into_response());
         }
-    }
+    };
+    let described = [
+        (header::CONTENT_TYPE, picture.kind.media_type().to_owned()),
+        (header::CONTENT_LENGTH, (part.end - part.start).to_string()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (header::ETAG, etag),
+    ];
+    let body = Body::from_stream(picture.read(part));
+    Ok((status, content_range, described, FOR_EVER, NO_PAGE, body).into_response())
 }
 
 const FOR_EVER: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, CACHE_CONTROL)];
 /// A picture must not act as a page, even if a browser takes it for one.
 const NO_PAGE: [(HeaderName, &str); 1] = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
-
-fn answer(status: StatusCode, representation: &Representation, picture: StoredPicture, range: Range<u64>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, picture.kind.media_type().to_owned()),
-        (header::CONTENT_LENGTH, (range.end - range.start).to_string()),
-        (header::ACCEPT_RANGES, "bytes".to_owned()),
-    ];
-    let body = Body::from_stream(picture.read(range));
-    (status, headers, representation.validators(), FOR_EVER, NO_PAGE, body).into_response()
-}
 
 fn unreadable(name: &str, error: &io::Error) -> ApiError {
     if error.kind() == io::ErrorKind::TimedOut {
