@@ -1,6 +1,5 @@
 //! The log, and the traces.
 
-mod exporter;
 mod log;
 mod propagation;
 mod spans;
