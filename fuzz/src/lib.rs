@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use wxgate::http::{RequestId, client_address as address_of, parse_upload};
+use serde_json::Value;
+use wxgate::http::{Code, RequestId, client_address as address_of, parse_upload};
 use wxgate::jssdk::{JsDomain, PageUrl, QueryParams};
 use wxgate::picture::PictureKind;
 use wxgate::secret::MASK;
@@ -101,10 +102,17 @@ pub fn request_id(data: &[u8]) {
 
 /// The body of the upload route.
 pub fn upload_body(data: &[u8]) {
-    if let Ok((media_id, app_id)) = parse_upload(data) {
-        let id = media_id.as_str();
-        assert!((1..=512).contains(&id.len()) && !app_id.is_some_and(|app_id| app_id.is_empty()));
-        assert!(id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)));
+    match parse_upload(data) {
+        Ok((media_id, app_id)) => {
+            let id = media_id.as_str();
+            assert!((1..=512).contains(&id.len()));
+            assert!(id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)));
+            let sent: Value = serde_json::from_slice(data).unwrap();
+            assert_eq!(sent["mediaId"], id);
+            let sent = sent["appId"].as_str().filter(|app_id| !app_id.is_empty());
+            assert_eq!(app_id.as_deref(), sent);
+        }
+        Err(error) => assert_eq!(error.code, Code::ParamInvalid),
     }
 }
 

@@ -91,6 +91,9 @@ async fn upload_bodies_are_checked_in_the_tables_order() {
         1004,
         "ACCOUNT_UNKNOWN",
     );
+    // No account is named: the photo is looked for at the first one.
+    let unnamed = post(r#"{"mediaId":"a","appId":null}"#);
+    assert_failure(&gateway.send(unnamed).await, 404, 2005, "MEDIA_NOT_FOUND");
 
     let no_type = gateway.request("POST", UPLOAD).body("{}");
     assert_failure(&gateway.send(no_type).await, 415, 1008, "BODY_NOT_JSON");
