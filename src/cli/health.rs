@@ -8,7 +8,7 @@ use http::uri::Authority;
 use reqwest::ClientBuilder;
 
 use super::{CommandFailure, ConfigArgs, address, block_on};
-use crate::http_client::{self, SendError};
+use crate::http_client::{self, HttpError};
 use crate::settings::values::HttpProxy;
 use crate::settings::{HttpClient, Settings};
 
@@ -60,7 +60,7 @@ pub(super) fn run(args: &HealthArgs) -> Result<(), CommandFailure> {
         let ask = |scheme: &str| http_client::send(client.get(format!("{scheme}://{address}/healthz")), LIMIT);
         let answer = match ask("http").await {
             // An internal listener that speaks TLS hangs up.
-            Err(SendError::Broken(why)) => ask("https").await.map_err(|_| failed(&why)),
+            Err(HttpError::Broken(why)) => ask("https").await.map_err(|_| failed(&why)),
             answer => answer.map_err(|error| failed(&error)),
         };
         let status = answer?.status();

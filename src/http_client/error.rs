@@ -4,21 +4,24 @@
 use std::error::Error;
 use std::io;
 
-/// How a request failed before its answer began. No text contains a URL.
+/// How a request or the body of its answer failed. No text contains a URL.
 #[derive(Debug, thiserror::Error)]
-pub enum SendError {
+pub enum HttpError {
     /// No connection could be made; the request was not sent.
     #[error("no connection: {0}")]
     Connect(String),
-    /// The connection broke, or the request could not be sent as it is.
+    /// The connection broke before the answer began, or the request could not be sent as it is.
     #[error("{0}")]
     Broken(String),
-    /// The answer did not begin in time.
+    /// The answer's body ended early.
+    #[error("its answer was cut off")]
+    CutOff,
+    /// The answer, or a chunk of its body, did not come in time.
     #[error("no answer in time")]
     TimedOut,
 }
 
-impl SendError {
+impl HttpError {
     pub(super) fn of(error: reqwest::Error) -> Self {
         let error = error.without_url();
         if error.is_connect() {
@@ -27,15 +30,6 @@ impl SendError {
             Self::Broken(cause(&error))
         }
     }
-}
-
-/// How a body failed to arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadError {
-    /// It ended early.
-    CutOff,
-    /// No chunk of it came in time.
-    Stalled,
 }
 
 /// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.

@@ -16,7 +16,7 @@ use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder
 use tokio::time::timeout;
 
 pub(crate) use activity::LastActivity;
-pub use error::{ReadError, SendError, cause, certificate_cure, certificate_problem};
+pub use error::{HttpError, cause, certificate_cure, certificate_problem};
 
 use crate::settings::values::HttpProxy;
 use crate::settings::{self, UnusableSetting};
@@ -162,14 +162,14 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Sends `request` and waits at most `limit` for its answer to begin. See [`chunks`] and [`whole`] for its body.
-pub async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, SendError> {
+pub async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, HttpError> {
     let answer = timeout(limit, request.send()).await;
-    answer.map_err(|_| SendError::TimedOut)?.map_err(SendError::of)
+    answer.map_err(|_| HttpError::TimedOut)?.map_err(HttpError::of)
 }
 
 /// The body of `answer` as it arrives. Each wait for the next chunk may take `stall` at most; the stream ends
 /// after an error.
-pub fn chunks(answer: Response, stall: Duration) -> impl Stream<Item = Result<Bytes, ReadError>> + Send + 'static {
+pub fn chunks(answer: Response, stall: Duration) -> impl Stream<Item = Result<Bytes, HttpError>> + Send + 'static {
     stream::try_unfold(answer, move |mut answer| async move {
         let chunk = next(&mut answer, stall).await?;
         Ok(chunk.map(|chunk| (chunk, answer)))
@@ -177,7 +177,7 @@ pub fn chunks(answer: Response, stall: Duration) -> impl Stream<Item = Result<By
 }
 
 /// The whole body of `answer`; `None` if it is longer than `limit` bytes. Each chunk may take `stall` at most.
-pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Result<Option<Vec<u8>>, ReadError> {
+pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Result<Option<Vec<u8>>, HttpError> {
     let mut whole = Vec::new();
     while let Some(chunk) = next(&mut answer, stall).await? {
         if whole.len() + chunk.len() > limit {
@@ -188,9 +188,9 @@ pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Resul
     Ok(Some(whole))
 }
 
-async fn next(answer: &mut Response, stall: Duration) -> Result<Option<Bytes>, ReadError> {
+async fn next(answer: &mut Response, stall: Duration) -> Result<Option<Bytes>, HttpError> {
     let chunk = timeout(stall, answer.chunk()).await;
-    chunk.map_err(|_| ReadError::Stalled)?.map_err(|_| ReadError::CutOff)
+    chunk.map_err(|_| HttpError::TimedOut)?.map_err(|_| HttpError::CutOff)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::{ErrCode, Meaning};
-use crate::http_client::{ReadError, SendError};
+use crate::http_client::HttpError;
 
 /// How a call to WeChat failed. No text contains a URL, since a query may hold a token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,21 +39,13 @@ pub enum CallError {
     },
 }
 
-impl From<SendError> for CallError {
-    fn from(error: SendError) -> Self {
+impl From<HttpError> for CallError {
+    fn from(error: HttpError) -> Self {
         match error {
-            SendError::Connect(why) => Self::Unreachable(why),
-            SendError::Broken(why) => Self::Interrupted(why),
-            SendError::TimedOut => Self::TimedOut,
-        }
-    }
-}
-
-impl From<ReadError> for CallError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::CutOff => Self::Body(BodyProblem::CutOff),
-            ReadError::Stalled => Self::TimedOut,
+            HttpError::Connect(why) => Self::Unreachable(why),
+            HttpError::Broken(why) => Self::Interrupted(why),
+            HttpError::CutOff => Self::Body(BodyProblem::CutOff),
+            HttpError::TimedOut => Self::TimedOut,
         }
     }
 }

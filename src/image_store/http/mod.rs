@@ -10,7 +10,7 @@ use reqwest::{Body, Client, Method, StatusCode};
 
 use self::answer::{MessageReader, StoreAnswer};
 use super::{ImageName, ImageStore, Picture, StoreFailure};
-use crate::http_client::{self, LastActivity, NO_LIMIT, ReadError, SendError};
+use crate::http_client::{self, HttpError, LastActivity, NO_LIMIT};
 use crate::settings::{self, UnusableSetting, resolved};
 use crate::telemetry;
 
@@ -100,20 +100,11 @@ fn escape_name(name: &str) -> String {
     name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-impl From<SendError> for StoreFailure {
-    fn from(error: SendError) -> Self {
+impl From<HttpError> for StoreFailure {
+    fn from(error: HttpError) -> Self {
         match error {
-            SendError::TimedOut => Self::TimedOut,
-            SendError::Connect(_) | SendError::Broken(_) => Self::Broken(error.to_string()),
-        }
-    }
-}
-
-impl From<ReadError> for StoreFailure {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Stalled => Self::TimedOut,
-            ReadError::CutOff => Self::Broken("its answer was cut off".to_owned()),
+            HttpError::TimedOut => Self::TimedOut,
+            error => Self::Broken(error.to_string()),
         }
     }
 }

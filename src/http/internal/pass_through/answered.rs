@@ -1,6 +1,5 @@
 //! WeChat's response to a call, with as much of its body as had to be read.
 
-use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,7 +10,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::body::SMALL;
 use super::headers;
-use crate::http_client::{self, ReadError};
+use crate::http_client::{self, HttpError};
 use crate::wechat::{TokenRejection, begins_as_json};
 
 pub(super) struct Answered {
@@ -20,7 +19,7 @@ pub(super) struct Answered {
     /// What has been read of the body.
     head: BytesMut,
     /// What has not; `None` once the body has ended.
-    rest: Option<BoxStream<'static, Result<Bytes, ReadError>>>,
+    rest: Option<BoxStream<'static, Result<Bytes, HttpError>>>,
 }
 
 impl Answered {
@@ -35,7 +34,7 @@ impl Answered {
     }
 
     /// Reads the body if it may be an error.
-    pub(super) async fn read_error(&mut self) -> Result<(), ReadError> {
+    pub(super) async fn read_error(&mut self) -> Result<(), HttpError> {
         if self.status == StatusCode::OK {
             self.read_beyond(0).await?;
             if begins_as_json(&self.head) {
@@ -46,7 +45,7 @@ impl Answered {
     }
 
     /// Reads until more than `length` bytes are here, or the body ends.
-    async fn read_beyond(&mut self, length: usize) -> Result<(), ReadError> {
+    async fn read_beyond(&mut self, length: usize) -> Result<(), HttpError> {
         while let Some(rest) = self.rest.as_mut().filter(|_| self.head.len() <= length) {
             match rest.try_next().await? {
                 Some(piece) => self.head.extend_from_slice(&piece),
@@ -70,8 +69,7 @@ impl Answered {
             None => Body::from(head),
             Some(rest) => {
                 let head = stream::iter((!head.is_empty()).then_some(Ok(head)));
-                let broken = |error: ReadError| io::Error::other(format!("{error:?}"));
-                Body::from_stream(head.chain(rest).map_err(broken))
+                Body::from_stream(head.chain(rest))
             }
         };
         let mut response = Response::new(body);
