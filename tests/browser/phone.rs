@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wxgate::http::serve::serve;
+use wxgate::http::serve::Server;
 
 use super::chromium::Chromium;
 use crate::support::packages::npm;
@@ -147,7 +147,7 @@ impl Pages {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, router, CancellationToken::new(), Duration::ZERO));
+        let serving = tokio::spawn(Server::default().serve(listener, router, CancellationToken::new(), Duration::ZERO));
         Self { address, serving }
     }
 }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use tokio::time::Instant;
@@ -109,16 +110,16 @@ async fn unread_response_is_abandoned() {
     let (taken, mut pieces) = tokio::sync::mpsc::unbounded_channel();
     let taken = std::sync::Mutex::new(Some(taken));
     let taken = std::sync::Arc::new(taken);
-    let service = tower::service_fn(move |_: Request<Body>| {
+    let routes = Router::new().fallback(move |_: Request<Body>| {
         let taken = taken.lock().unwrap().take().expect("one request");
         // The response is endless. When it is dropped, so is its end of the channel.
         let body = futures_util::stream::repeat_with(move || {
             taken.send(()).unwrap();
             Ok::<_, Infallible>(Bytes::from(vec![7; 64 * 1024]))
         });
-        async { Ok::<_, Infallible>(Response::new(Body::from_stream(body))) }
+        async { Response::new(Body::from_stream(body)) }
     });
-    let server = BareServer::serving(limits, service).await;
+    let server = BareServer::serving(limits, routes).await;
     let mut client = Raw::connect(server.address).await;
     client.send(HEALTH).await;
     let given_up = async { while pieces.recv().await.is_some() {} };
@@ -222,18 +223,18 @@ async fn request_smuggling_in_a_body_is_impossible() {
 /// A body's reader may be slower than the answer, as WeChat may be at the other end of the pass-through.
 #[tokio::test]
 async fn unread_body_is_never_parsed_as_a_request() {
-    let service = tower::service_fn(async |request: Request<Body>| {
+    let routes = Router::new().fallback(async |request: Request<Body>| {
         tokio::spawn(async move {
             let _unread = request.into_body();
             std::future::pending::<()>().await;
         });
-        Ok::<_, Infallible>(Response::new(Body::from("early")))
+        Response::new(Body::from("early"))
     });
     let limits = Limits {
         body_stall: millis(1_500),
         ..Limits::default()
     };
-    let server = BareServer::serving(limits, service).await;
+    let server = BareServer::serving(limits, routes).await;
     let mut client = Raw::connect(server.address).await;
     client
         .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n")

@@ -5,14 +5,13 @@
 mod connection_limit;
 mod tls;
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use futures_util::TryFutureExt;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -26,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 use tower_http::timeout::TimeoutBody;
 
 pub use connection_limit::{ConnectionLimit, raise_open_files};
@@ -67,22 +66,6 @@ impl Default for Limits {
     }
 }
 
-/// A service for a connection's requests.
-pub trait Serves:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
-}
-
-impl<S> Serves for S where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
-}
-
-/// Serves `listener` with the default limits; see [`Server::serve`].
-pub async fn serve(listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
-    Server::default().serve(listener, service, stop, grace).await;
-}
-
 /// How a listener is served. The listeners of one process share `connections`.
 #[derive(Clone, Default)]
 pub struct Server {
@@ -106,7 +89,7 @@ pub(crate) struct LocalAddress(pub(crate) SocketAddr);
 
 impl Server {
     /// Serves `listener` until `stop` is cancelled, then lets requests in flight finish, for `grace` at most.
-    pub async fn serve(self, listener: TcpListener, service: impl Serves, stop: CancellationToken, grace: Duration) {
+    pub async fn serve(self, listener: TcpListener, routes: Router, stop: CancellationToken, grace: Duration) {
         let (mut tasks, graceful) = (JoinSet::new(), GracefulShutdown::new());
         while let Some((permit, stream, peer)) = stop
             .run_until_cancelled(async {
@@ -117,19 +100,21 @@ impl Server {
             .await
         {
             let (peer, local) = (peer.ip().to_canonical(), stream.local_addr().map(LocalAddress).ok());
-            let stream = self.prepare(stream);
-            let (server, service, watcher) = (self.clone(), service.clone(), graceful.watcher());
+            let _ = stream.set_nodelay(true);
+            let mut stream = Box::pin(TimeoutWriter::new(stream));
+            stream.as_mut().set_timeout_pinned(Some(self.limits.write_stall));
+            let (server, routes, watcher) = (self.clone(), routes.clone(), graceful.watcher());
             if let Some(tls) = self.tls.clone() {
                 let stop = stop.clone();
                 tasks.spawn(async move {
                     let handshake = tls.accept(stream, server.limits.handshake);
                     if let Some(Some(stream)) = stop.run_until_cancelled(handshake).await {
-                        server.serve_http1(stream, peer, local, service, watcher).await;
+                        server.serve_http1(stream, peer, local, routes, watcher).await;
                     }
                     drop(permit);
                 });
             } else {
-                let connection = server.serve_http1(stream, peer, local, service, watcher);
+                let connection = server.serve_http1(stream, peer, local, routes, watcher);
                 tasks.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -158,25 +143,16 @@ impl Server {
         }
     }
 
-    /// A connection that was accepted, with a limit on writing.
-    fn prepare(&self, stream: TcpStream) -> Pin<Box<TimeoutWriter<TcpStream>>> {
-        let _ = stream.set_nodelay(true);
-        let mut stream = TimeoutWriter::new(stream);
-        stream.set_timeout(Some(self.limits.write_stall));
-        Box::pin(stream)
-    }
-
     /// Serves one connection until it ends. Errors are the client's: it hung up, or did not speak HTTP/1.1.
-    fn serve_http1<S, IO>(
+    fn serve_http1<IO>(
         &self,
         stream: IO,
         peer: IpAddr,
         local: Option<LocalAddress>,
-        service: S,
+        routes: Router,
         watcher: Watcher,
-    ) -> impl Future<Output = ()> + Send + use<S, IO>
+    ) -> impl Future<Output = ()> + Send + use<IO>
     where
-        S: Serves,
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let head = if self.connections.is_nearly_full() {
@@ -196,7 +172,7 @@ impl Server {
                 request.extensions_mut().insert(local);
             }
             let (cut_off, closing) = (cut_off.clone(), closing.clone());
-            service.clone().oneshot(request).map_ok(move |mut response| {
+            routes.clone().oneshot(request).map_ok(move |mut response| {
                 if let Some(progress) = progress {
                     tokio::spawn(cut_off_when_stalled(progress, stall, cut_off));
                 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use wxgate::http::serve::Server;
 use wxgate::sandbox::SandboxConfig;
 
 use super::{AUDIENCE, ISSUER, Issuer, claims, is_let_in, upload};
@@ -66,7 +67,7 @@ impl Login {
         };
         let router = Router::new().route("/jwks.json", axum::routing::get(answer));
         let stop = CancellationToken::new();
-        let serve = wxgate::http::serve::serve(listener, router, stop.clone(), Duration::ZERO);
+        let serve = Server::default().serve(listener, router, stop.clone(), Duration::ZERO);
         tokio::spawn(serve);
         *self.serving.lock().unwrap() = Some(stop.drop_guard());
     }

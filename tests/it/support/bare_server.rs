@@ -1,14 +1,14 @@
 //! The server without wxgate's routes.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wxgate::http::serve::{ConnectionLimit, Limits, Server, Serves, Tls};
+use wxgate::http::serve::{ConnectionLimit, Limits, Server, Tls};
 
 /// A server with limits of the test's own.
 pub struct BareServer {
@@ -28,9 +28,9 @@ impl BareServer {
         Self::launch(Limits::default(), connections, None, echo()).await
     }
 
-    /// Serves `service` until it is dropped.
-    pub async fn serving(limits: Limits, service: impl Serves) -> Self {
-        Self::launch(limits, ConnectionLimit::default(), None, service).await
+    /// Serves `routes` until it is dropped.
+    pub async fn serving(limits: Limits, routes: Router) -> Self {
+        Self::launch(limits, ConnectionLimit::default(), None, routes).await
     }
 
     /// The same with TLS.
@@ -38,7 +38,7 @@ impl BareServer {
         Self::launch(limits, connections, Some(tls), echo()).await
     }
 
-    async fn launch(limits: Limits, connections: ConnectionLimit, tls: Option<Tls>, service: impl Serves) -> Self {
+    async fn launch(limits: Limits, connections: ConnectionLimit, tls: Option<Tls>, routes: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -48,7 +48,7 @@ impl BareServer {
             tls,
             ..Server::default()
         };
-        tokio::spawn(server.serve(listener, service, stop.clone(), Duration::ZERO));
+        tokio::spawn(server.serve(listener, routes, stop.clone(), Duration::ZERO));
         Self {
             address,
             _end: stop.drop_guard(),
@@ -56,12 +56,12 @@ impl BareServer {
     }
 }
 
-fn echo() -> impl Serves {
-    tower::service_fn(async |request: Request<Body>| {
+fn echo() -> Router {
+    Router::new().fallback(async |request: Request<Body>| {
         let path = request.uri().path().to_owned();
         let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
         let body = body.unwrap_or_else(|error| Bytes::from(error.to_string()));
         let answer = [path.as_bytes(), b" ", &body].concat();
-        Ok::<_, Infallible>(Response::new(Body::from(answer)))
+        Response::new(Body::from(answer))
     })
 }

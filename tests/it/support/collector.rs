@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use wxgate::http::serve::Server;
 
 use super::until;
 
@@ -45,12 +46,7 @@ impl Collector {
         let router = Router::new()
             .route("/v1/traces", post(take))
             .with_state(Arc::clone(&got));
-        tokio::spawn(wxgate::http::serve::serve(
-            listener,
-            router,
-            end.clone(),
-            Duration::ZERO,
-        ));
+        tokio::spawn(Server::default().serve(listener, router, end.clone(), Duration::ZERO));
         Self {
             address,
             got,

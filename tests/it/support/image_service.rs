@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use wxgate::http::serve::Server;
 
 /// Its answer to each upload; the first upload is number 1.
 type Answer = dyn Fn(usize) -> Response + Send + Sync;
@@ -45,7 +46,7 @@ impl ImageService {
         let router = Router::new()
             .route("/upload", post(take))
             .with_state(Arc::clone(&inside));
-        let serve = wxgate::http::serve::serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO);
+        let serve = Server::default().serve(listener, router, CancellationToken::new(), std::time::Duration::ZERO);
         Self {
             address,
             inside,

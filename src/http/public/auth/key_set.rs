@@ -248,6 +248,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::http::serve::Server;
     use crate::settings::values::HttpProxy;
 
     fn set(ids: &[&str]) -> String {
@@ -266,7 +267,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let stop = CancellationToken::new();
-        let serve = crate::http::serve::serve(listener, router, stop.clone(), Duration::from_secs(1));
+        let serve = Server::default().serve(listener, router, stop.clone(), Duration::from_secs(1));
         let serving = tokio::spawn(serve);
         let settings = HttpClient {
             proxy: HttpProxy::Never,
