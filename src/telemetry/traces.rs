@@ -161,20 +161,3 @@ fn traces_url(endpoint: &Url) -> Url {
     }
     url
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn path_is_added_to_the_collectors_address_unless_it_is_there() {
-        for (endpoint, url) in [
-            ("http://collector:4318", "http://collector:4318/v1/traces"),
-            ("http://collector:4318/", "http://collector:4318/v1/traces"),
-            ("https://a.cn/otlp", "https://a.cn/otlp/v1/traces"),
-            ("https://a.cn/otlp/v1/traces", "https://a.cn/otlp/v1/traces"),
-        ] {
-            assert_eq!(traces_url(&endpoint.parse().unwrap()).as_str(), url);
-        }
-    }
-}

@@ -196,7 +196,8 @@ async fn headers_and_compression_are_taken_from_the_standard_variables() {
     let collector = Collector::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let builder = Gateway::builder()
-        .set("telemetry.otlp_endpoint", collector.url())
+        // The path may be named.
+        .set("telemetry.otlp_endpoint", format!("{}/otlp/v1/traces", collector.url()))
         .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=hunter2,x-scope=a%20b")
         .variable("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         // Neither of these changes the endpoint in the settings.
@@ -220,7 +221,7 @@ async fn log_level_and_traces_are_independent() {
     let collector = Collector::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let silent = Gateway::builder()
-        .set("telemetry.otlp_endpoint", collector.url())
+        .set("telemetry.otlp_endpoint", format!("{}/otlp", collector.url()))
         .set("telemetry.log_level", "info,wxgate::api=off,wxgate::traces=off");
     let mut gateway = GatewayProcess::start(&silent, &wechat).await;
     gateway.assert_signs().await;

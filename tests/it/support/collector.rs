@@ -45,6 +45,7 @@ impl Collector {
         let (got, end) = (Arc::<Mutex<Got>>::default(), CancellationToken::new());
         let router = Router::new()
             .route("/v1/traces", post(take))
+            .route("/otlp/v1/traces", post(take))
             .with_state(Arc::clone(&got));
         tokio::spawn(Server::default().serve(listener, router, end.clone(), Duration::ZERO));
         Self {
