@@ -38,9 +38,12 @@ async fn sandbox_and_pictures_under_another_path_have_labels_of_their_own() {
 
     assert_eq!(gateway.get("/unknown/path").await.status, 404);
     gateway.internal_get("/cgi-bin/unknown").await;
+    let renew = gateway.internal_request("POST", "/credentials/wxunknown/access_token/renew");
+    gateway.send(renew).await;
     let counted = gateway.internal_get("/metrics").await;
     let counted = counted.body.as_str().unwrap();
     assert!(counted.contains("route=\"other\"") && counted.contains("route=\"pass-through\""));
+    assert!(counted.contains("route=\"/credentials/{app_id}/access_token/renew\""));
     assert!(!counted.contains("unknown"), "{counted}");
 }
 
