@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -45,7 +46,7 @@ fn lenient_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::E
 /// `GET /cgi-bin/token`, or `POST` with the parameters in the query or in a form.
 pub(super) async fn get_token(
     State(internal): State<Arc<Internal>>,
-    caller: ClientAddress,
+    Extension(caller): Extension<ClientAddress>,
     uri: Uri,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -64,7 +65,7 @@ pub(super) async fn get_token(
 /// `POST /cgi-bin/stable_token`
 pub(super) async fn get_stable_token(
     State(internal): State<Arc<Internal>>,
-    caller: ClientAddress,
+    Extension(caller): Extension<ClientAddress>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let call = stable_call(&parameters::read(body).await?)?;
@@ -87,7 +88,7 @@ impl Internal {
         let client_name = ClientName(client.name().to_owned());
         let answer = self.token_for(account, &client, call.force_refresh).await;
         let answer = answer.map_err(|unavailable| self.unavailable(&unavailable));
-        Ok((axum::Extension(client_name), answer).into_response())
+        Ok((Extension(client_name), answer).into_response())
     }
 
     /// Checks a call in WeChat's order.

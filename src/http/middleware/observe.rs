@@ -78,7 +78,7 @@ impl Observed {
         let id = RequestId::of(request.headers());
         request.extensions_mut().insert(id.clone());
         let trusted = &self.stack.trusted_proxies;
-        let mut client: ClientAddress = request.extensions().get().copied().unwrap_or_default();
+        let mut client = *request.extensions_mut().get_or_insert_default::<ClientAddress>();
         if !trusted.is_empty() {
             client = ClientAddress(client_address(client.0, request.headers(), trusted));
             request.extensions_mut().insert(client);

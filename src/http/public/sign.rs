@@ -87,7 +87,7 @@ pub(super) async fn sign_page(
     State(state): State<Arc<PublicState>>,
     RawQuery(query): RawQuery,
     Extension(id): Extension<RequestId>,
-    client: ClientAddress,
+    Extension(client): Extension<ClientAddress>,
 ) -> Result<Response, ApiError> {
     state.jssdk_limit.check(client.0)?;
     let query = SignQuery::parse(query.as_deref().unwrap_or_default())?;

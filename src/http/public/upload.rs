@@ -84,7 +84,7 @@ fn check_media_id(text: &str) -> Result<(), ValidationError> {
 pub(super) async fn upload_photo(
     State(state): State<Arc<PublicState>>,
     Extension(id): Extension<RequestId>,
-    client: ClientAddress,
+    Extension(client): Extension<ClientAddress>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
