@@ -42,63 +42,57 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
 
 /// What may be wrong with a certificate.
 struct CertificateProblem {
-    /// A part of rustls' text.
-    mark: &'static str,
+    /// Parts of rustls' text, each of which shows this problem.
+    marks: &'static [&'static str],
     wrong: &'static str,
     /// What an operator can do.
     cure: &'static str,
 }
 
-const UNKNOWN_AUTHORITY: CertificateProblem = CertificateProblem {
-    mark: "UnknownIssuer",
-    wrong: "the server's certificate is not trusted: its authority is not among the system's",
-    cure: "name that authority's certificate in http_client.ca_file",
-};
-
-const PROBLEMS: [CertificateProblem; 10] = [
-    UNKNOWN_AUTHORITY,
-    // An authority of the same name is known, but its key is another one.
+const PROBLEMS: [CertificateProblem; 8] = [
     CertificateProblem {
-        mark: "BadSignature",
-        ..UNKNOWN_AUTHORITY
+        // With the last two, an authority of the same name is known, but its key is another one.
+        marks: &[
+            "UnknownIssuer",
+            "BadSignature",
+            "UnsupportedSignatureAlgorithmForPublicKey",
+        ],
+        wrong: "the server's certificate is not trusted: its authority is not among the system's",
+        cure: "name that authority's certificate in http_client.ca_file",
     },
     CertificateProblem {
-        mark: "UnsupportedSignatureAlgorithmForPublicKey",
-        ..UNKNOWN_AUTHORITY
-    },
-    CertificateProblem {
-        mark: "certificate expired",
+        marks: &["certificate expired"],
         wrong: "the server's certificate has expired",
         cure: "have it renewed at that server; is this machine's clock right?",
     },
     CertificateProblem {
-        mark: "certificate not valid yet",
+        marks: &["certificate not valid yet"],
         wrong: "the server's certificate is not valid yet",
         cure: "is this machine's clock right?",
     },
     CertificateProblem {
-        mark: "certificate not valid for name",
+        marks: &["certificate not valid for name"],
         wrong: "the server's certificate is for another name",
         cure: "use a name in the settings that the certificate is for, or have one made for this name",
     },
     CertificateProblem {
-        mark: "CaUsedAsEndEntity",
+        marks: &["CaUsedAsEndEntity"],
         wrong: "the server's certificate is not trusted: it is an authority's own, as self-signed ones are",
         cure: "have the server use one that was issued for its name, and name that one's authority in http_client.ca_file",
     },
     CertificateProblem {
-        mark: "EkuError",
+        marks: &["EkuError"],
         wrong: "the server's certificate is for another purpose than a server's",
         cure: "have one made for that server (extended key usage: server authentication)",
     },
     CertificateProblem {
-        mark: "UnsupportedCertVersion",
+        marks: &["UnsupportedCertVersion"],
         wrong: "the server's certificate is of an old version of X.509",
         cure: "have one of version 3 made for that server, with its name as a subject alternative name",
     },
     // The last one fits all others.
     CertificateProblem {
-        mark: "",
+        marks: &[""],
         wrong: "the server's certificate is not accepted",
         cure: "have a certificate made for that server that other programs accept",
     },
@@ -110,8 +104,9 @@ const PROBLEMS: [CertificateProblem; 10] = [
 pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'static str)> {
     let mut texts = chain(error).map(ToString::to_string);
     let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
-    let CertificateProblem { mark, wrong, cure } = PROBLEMS.iter().find(|problem| detail.contains(problem.mark))?;
-    let detail = if mark.is_empty() {
+    let is_about = |problem: &&CertificateProblem| problem.marks.iter().any(|mark| detail.contains(mark));
+    let CertificateProblem { marks, wrong, cure } = PROBLEMS.iter().find(is_about)?;
+    let detail = if *marks == [""] {
         format!(" ({detail})")
     } else {
         String::new()
