@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long tasks that are cut off may take to clean up, and then how long the journal and the traces may take to end.
+/// How long tasks that are cut off may take to clean up, and then how long the journal may take to end.
 const LAST_WORK_LIMIT: Duration = Duration::from_secs(2);
 
 /// The tokens that end the parts of the gateway in order, and the trackers of the tasks that the drain waits for.

@@ -123,15 +123,6 @@ impl App {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Runs `work` at the end of the drain, when all renewals and uploads have ended, for two seconds at most.
-    pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let tasks_done = self.lifecycle.tasks_done.clone();
-        self.lifecycle.background.spawn(async move {
-            tasks_done.cancelled().await;
-            work.await;
-        });
-    }
-
     /// Serves until `stop` is cancelled and `server.shutdown_delay` has passed, then drains: no new connections,
     /// requests, renewals and uploads under way end within `server.shutdown_grace`, held locks are released.
     pub async fn run(self, stop: CancellationToken) {

@@ -61,9 +61,6 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
         // No mistake in the settings: another process may free the port.
         StartError::Listen { .. } | StartError::Metrics(_) => CommandFailure::Running(error.to_string()),
     })?;
-    if let Some(traces) = traces {
-        app.at_end(traces.flush());
-    }
     let address = app
         .public_address()
         .map_err(|error| CommandFailure::Running(error.to_string()))?;
@@ -78,6 +75,9 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
         }
     };
     tokio::join!(app.run(stop.clone()), fake_wechat);
+    if let Some(traces) = traces {
+        traces.flush().await;
+    }
     Ok(())
 }
 
