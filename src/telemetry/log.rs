@@ -101,7 +101,7 @@ struct JsonLine(NonBlocking);
 
 impl Write for JsonLine {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.write_all(&text::json_line(line))?;
+        self.0.write_all(text::json_line(line).as_bytes())?;
         Ok(line.len())
     }
 
