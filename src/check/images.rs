@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::StatusCode;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -24,6 +23,9 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 /// The longest that asking for it at its public address may take; the rest of [`LIMIT`] is for its removal.
 const PUBLIC_LIMIT: Duration = Duration::from_secs(5);
+
+/// The most that is read there: it may be a page that is no picture at all.
+const LONGEST_PAGE: usize = 64 * 1024;
 
 /// One black dot, a valid PNG: an upload service may check it.
 const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
@@ -188,20 +190,11 @@ async fn problem_at(url: &str, http: &settings::HttpClient) -> Option<String> {
         Ok(client) => client,
         Err(error) => return Some(error.to_string()),
     };
-    let read = async {
-        let answer = http_client::send(client.get(url), PUBLIC_LIMIT).await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        if status != StatusCode::OK {
-            return Err(format!("HTTP status {status}"));
-        }
-        match http_client::whole(answer, DOT.len(), PUBLIC_LIMIT).await {
-            Ok(Some(bytes)) if bytes == DOT => Ok(()),
-            _ => Err("something else is there".to_owned()),
-        }
-    };
-    let read = timeout(PUBLIC_LIMIT, read).await;
-    read.unwrap_or_else(|_| Err("no answer in time".to_owned())).err()
+    match http_client::get(&client, url, LONGEST_PAGE, PUBLIC_LIMIT).await {
+        Ok(bytes) if bytes == DOT => None,
+        Ok(_) => Some("something else is there".to_owned()),
+        Err(problem) => Some(problem),
+    }
 }
 
 fn dot() -> Picture {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, Url};
+use reqwest::{Certificate, Client, ClientBuilder, IntoUrl, NoProxy, Proxy, RequestBuilder, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 pub(crate) use activity::LastActivity;
@@ -186,6 +186,21 @@ pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Resul
         whole.extend_from_slice(&chunk);
     }
     Ok(Some(whole))
+}
+
+/// The body at `url`, which must come with status 200, within `limit`, and have `longest` bytes at most. The error says
+/// what is wrong.
+pub async fn get(client: &Client, url: impl IntoUrl, longest: usize, limit: Duration) -> Result<Vec<u8>, String> {
+    let read = async {
+        let answer = send(client.get(url), limit).await.map_err(|error| error.to_string())?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("HTTP status {}", answer.status()));
+        }
+        let body = whole(answer, longest, limit).await.map_err(|error| error.to_string())?;
+        body.ok_or_else(|| format!("the answer is longer than {longest} bytes"))
+    };
+    let read = timeout(limit, read).await;
+    read.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
 }
 
 async fn next(answer: &mut Response, stall: Duration) -> Result<Option<Bytes>, HttpError> {

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::StatusCode;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use parking_lot::Mutex;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -182,8 +181,7 @@ impl KeySet {
     }
 
     async fn published(&self) -> Result<Vec<PublicKey>, String> {
-        let body = timeout(FETCH_LIMIT, self.download()).await;
-        let body = body.map_err(|_| format!("no answer within {} s", FETCH_LIMIT.as_secs()))??;
+        let body = http_client::get(&self.client, self.url.clone(), LARGEST_SET, FETCH_LIMIT).await?;
         let set: Set =
             serde_json::from_slice(&body).map_err(|_| "the answer is not a JSON Web Key Set (RFC 7517)".to_owned())?;
         // One by one: a key of a new kind must not make the others useless.
@@ -194,18 +192,6 @@ impl KeySet {
             return Err(format!("none of the keys is for {algorithm:?} (auth.jwt_algorithm)"));
         }
         Ok(keys)
-    }
-
-    async fn download(&self) -> Result<Vec<u8>, String> {
-        let request = self.client.get(self.url.clone());
-        let answer = http_client::send(request, FETCH_LIMIT).await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        if answer.status() != StatusCode::OK {
-            return Err(format!("the answer has status {}", answer.status().as_u16()));
-        }
-        let body = http_client::whole(answer, LARGEST_SET, FETCH_LIMIT).await;
-        let body = body.map_err(|_| "the answer broke off".to_owned())?;
-        body.ok_or_else(|| format!("the answer is longer than {} KiB", LARGEST_SET / 1024))
     }
 }
 
@@ -246,6 +232,7 @@ mod tests {
     use axum::Router;
     use axum::routing::get;
     use serde_json::json;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::http::serve::Server;
