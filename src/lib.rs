@@ -47,13 +47,6 @@
 //! - [`sandbox`]: a simulated WeChat; of the gateway it uses only secrets, names, picture kinds, domain rules, page URLs
 //!   and the signature
 //! - [`cli`]: the commands
-//!
-//! # Two paths
-//!
-//! Signing is the hot one: parse the URL, read the ticket with one atomic load, SHA-1, JSON. No lock (except on the
-//! counters of a rate limit, if one is set), no Redis, no call to WeChat. Uploading is a pipe: WeChat's bytes go
-//! through to the store as they arrive. Renewing, adopting what another replica renewed, journaling and counting happen
-//! beside both.
 
 pub mod account;
 pub mod allocator;
