@@ -49,7 +49,7 @@ where
         let received = route.identify(&mut request);
         let answer = inner.call(request).instrument(received.span.clone());
         // No async block: it would hold the inner future twice.
-        answer.map(move |Ok(response)| Ok(route.finish(&received, response)))
+        answer.map(move |Ok(response)| Ok(route.finish(&received, response.map(Body::new))))
     })
 }
 
@@ -114,10 +114,7 @@ impl Observed {
     }
 
     /// The answer as it goes out, once it is counted and logged.
-    fn finish<B>(&self, received: &ReceivedRequest, answer: http::Response<B>) -> Response
-    where
-        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-    {
+    fn finish(&self, received: &ReceivedRequest, answer: Response) -> Response {
         let answer = self.complete(&received.id, answer);
         request_answered(&received.span, answer.status());
         let took = received.started.elapsed();
@@ -130,12 +127,9 @@ impl Observed {
 
     /// `answer` with the listener's headers. A failure gets its body, in the listener's shape; it stays in the
     /// extensions, for the access log.
-    fn complete<B>(&self, id: &RequestId, answer: http::Response<B>) -> Response
-    where
-        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-    {
+    fn complete(&self, id: &RequestId, answer: Response) -> Response {
         let mut completed = match answer.extensions().get::<ApiError>() {
-            None => answer.map(Body::new),
+            None => answer,
             Some(error) => {
                 let mut completed = (self.stack.failure)(error, id);
                 completed.extensions_mut().insert(error.clone());
