@@ -1,7 +1,6 @@
 //! `/docs`: the OpenAPI document as a page. The script that draws it is Swagger UI's; the page around it is ours, since
 //! Swagger UI's own can't be read on a phone.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -65,13 +64,7 @@ fn file(kind: &'static str, text: &'static str) -> MethodRouter {
 async fn swagger_ui(name: Result<Path<String>, PathRejection>) -> Response {
     let file = |Path(name): Path<String>| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("/openapi.json")));
     match name.map(file) {
-        Ok(Ok(Some(file))) => {
-            let bytes = match file.bytes {
-                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-                Cow::Owned(bytes) => Bytes::from(bytes),
-            };
-            ([(header::CONTENT_TYPE, file.content_type)], bytes).into_response()
-        }
+        Ok(Ok(Some(file))) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response(),
         _ => ApiError::plain(Code::NotFound).into_response(),
     }
 }
