@@ -8,12 +8,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::PublicState;
 use crate::credentials::Kind;
 use crate::directory::Account;
-use crate::image_store::LocalStore;
 
 /// Whether the gateway should get requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -104,33 +104,27 @@ fn answer(report: ReadinessReport) -> Response {
 
 fn report(state: &PublicState) -> ReadinessReport {
     let health = state.store.health();
-    let store_up = health.error.is_none();
-    let mut components = vec![Component {
-        name: if state.store.is_shared() { "redis" } else { "memory" }.to_owned(),
-        status: up_or_down(store_up),
-        age_seconds: health.since.elapsed().as_secs(),
-        problem: health.error.map(|error| error.message),
-        ..Component::default()
-    }];
-    components.extend(state.local.as_ref().map(|local| folder(local)));
+    let name = if state.store.is_shared() { "redis" } else { "memory" };
+    let problem = health.error.map(|error| error.message);
+    let mut components = vec![dependency(name, problem, health.since)];
+    components.extend(state.local.as_ref().map(|local| {
+        let health = local.health();
+        dependency("image_store", health.problem, health.since)
+    }));
     let mut accounts_up = 0;
-    let mut credentials_down = 0;
     for account in state.directory.all() {
         let kinds = account.credentials.kinds().iter();
-        let credentials: Vec<_> = kinds.map(|kind| credential(account, *kind)).collect();
-        let down = credentials.iter().filter(|one| one.status != "up").count();
+        components.extend(kinds.map(|kind| credential(account, *kind)));
         // The ticket, if there is one: pages are signed without the token, so a rejected token takes no replica away.
-        accounts_up += usize::from(credentials.last().is_some_and(|one| one.status == "up"));
-        credentials_down += down;
-        components.extend(credentials);
+        accounts_up += usize::from(components.last().is_some_and(|one| one.status == "up"));
     }
-    let failing = components.iter().any(|component| component.problem.is_some());
+    let all_well = components.iter().all(|one| one.status == "up" && one.problem.is_none());
     let status = if accounts_up == 0 || state.stopping.is_cancelled() {
         Readiness::Unready
-    } else if !store_up || credentials_down > 0 || failing {
-        Readiness::Degraded
-    } else {
+    } else if all_well {
         Readiness::Ready
+    } else {
+        Readiness::Degraded
     };
     ReadinessReport { status, components }
 }
@@ -139,13 +133,13 @@ fn up_or_down(is_up: bool) -> &'static str {
     if is_up { "up" } else { "down" }
 }
 
-fn folder(local: &LocalStore) -> Component {
-    let health = local.health();
+/// A thing that the gateway depends on, other than a credential.
+fn dependency(name: &str, problem: Option<String>, since: Instant) -> Component {
     Component {
-        name: "image_store".to_owned(),
-        status: up_or_down(health.problem.is_none()),
-        age_seconds: health.since.elapsed().as_secs(),
-        problem: health.problem,
+        name: name.to_owned(),
+        status: up_or_down(problem.is_none()),
+        age_seconds: since.elapsed().as_secs(),
+        problem,
         ..Component::default()
     }
 }
