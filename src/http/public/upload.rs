@@ -31,7 +31,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 #[serde(rename_all = "camelCase")]
 struct UploadRequest {
     /// What `wx.uploadImage` answered as `serverId`: 1 to 512 characters of `[A-Za-z0-9_-]`.
-    #[serde(default, deserialize_with = "media_id_text")]
+    #[serde(default, deserialize_with = "text")]
     #[validate(required(message = "serverId不能為空"), custom(function = "check_media_id"))]
     #[schema(
         value_type = String,
@@ -41,17 +41,14 @@ struct UploadRequest {
     )]
     media_id: Option<String>,
     /// The account it was uploaded to; the first one configured if it is left out.
-    #[serde(default, deserialize_with = "app_id_text")]
+    #[serde(default, deserialize_with = "text")]
     #[schema(example = "wx0123456789abcdef")]
     app_id: Option<String>,
 }
 
-fn media_id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Option::deserialize(deserializer).map_err(|_| D::Error::custom("mediaId must be a string"))
-}
-
-fn app_id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Option::deserialize(deserializer).map_err(|_| D::Error::custom("appId must be a string"))
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let message = "mediaId, and appId if it is sent, must be a string";
+    Option::deserialize(deserializer).map_err(|_| D::Error::custom(message))
 }
 
 fn check_media_id(text: &str) -> Result<(), ValidationError> {
