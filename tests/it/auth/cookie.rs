@@ -29,8 +29,27 @@ async fn cookie_counts_for_allowed_origins_and_the_requests_own_host() {
     let among_others = format!("a=b; {good}; c=d");
     assert!(passes(&gateway, of_page(&gateway, PAGE, &among_others)).await);
     // A proxy in front ends TLS and hands on the name that the browser knows.
-    let behind_proxy = of_page(&gateway, "https://www.example.com", &good).header("host", "www.example.com");
-    assert!(passes(&gateway, behind_proxy).await);
+    let behind_proxy = |origin: &str, host: &str| of_page(&gateway, origin, &good).header("host", host);
+    for (origin, host) in [
+        ("https://www.example.com", "www.example.com"),
+        ("https://www.example.com", "www.example.com:443"),
+        ("https://www.example.com", "WWW.example.com"),
+        ("http://[::1]:8080", "[::1]:8080"),
+    ] {
+        assert!(passes(&gateway, behind_proxy(origin, host)).await, "{origin} {host}");
+    }
+    for (origin, host) in [
+        ("https://www.example.com", "example.com"),
+        ("https://www.example.com", "www.example.com:8443"),
+        ("https://evil.cn", "www.example.com@evil.cn"),
+        ("https://evil.cn", "evil.cn/.www.example.com?"),
+        ("null", "null"),
+        ("", ""),
+        ("file://", ""),
+        ("data:text/html,x", "x"),
+    ] {
+        assert!(!passes(&gateway, behind_proxy(origin, host)).await, "{origin} {host}");
+    }
     let other_port = format!("http://127.0.0.1:{}", gateway.address.port().wrapping_add(1).max(1));
     for origin in [
         "https://evil.cn",

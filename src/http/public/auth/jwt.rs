@@ -175,36 +175,3 @@ fn is_origin_of_host(origin: &str, host: &str) -> bool {
     let origin_of_host = parsed(format!("{scheme}://{host}"));
     origin_of_host.is_some() && origin_of_host == parsed(origin.to_owned())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origin_has_the_name_and_port_of_the_host() {
-        for (origin, host) in [
-            ("https://h5.example.com", "h5.example.com"),
-            ("https://h5.example.com", "h5.example.com:443"),
-            ("https://h5.example.com", "H5.example.com"),
-            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
-            ("http://[::1]:8080", "[::1]:8080"),
-        ] {
-            assert!(is_origin_of_host(origin, host), "{origin} {host}");
-        }
-        for (origin, host) in [
-            ("https://h5.example.com", "example.com"),
-            ("https://h5.example.com.evil.cn", "h5.example.com"),
-            ("https://h5.example.com:8443", "h5.example.com"),
-            ("https://h5.example.com", "h5.example.com:8443"),
-            ("https://evil.cn", "h5.example.com"),
-            ("https://evil.cn", "h5.example.com@evil.cn"),
-            ("https://evil.cn", "evil.cn/.h5.example.com?"),
-            ("null", "null"),
-            ("", ""),
-            ("file://", ""),
-            ("data:text/html,x", "x"),
-        ] {
-            assert!(!is_origin_of_host(origin, host), "{origin} {host}");
-        }
-    }
-}
