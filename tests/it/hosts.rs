@@ -82,14 +82,19 @@ async fn console_answers_only_to_allowed_hosts() {
         "LOCALHOST:9090",
         "wxgate.example.com",
         "WXGATE.example.com:443",
+        "wxgate.example.com.",
         "a.ops.example.com",
+        "a.b.ops.example.com",
     ] {
         assert_eq!(asked(host, "/console").await, 200, "{host}");
     }
     for host in [
         "evil.cn",
         "evil.cn:9090",
+        "x.wxgate.example.com",
         "ops.example.com",
+        ".ops.example.com",
+        "evilops.example.com",
         "wxgate.example.com.evil.cn",
         "localhost.evil.cn",
         "127.0.0.1.evil.cn",

@@ -175,14 +175,3 @@ fn refused_values_are_reported_with_their_variable() {
     ];
     assert_eq!(found, expected.map(|line| format!("environment variable {line}")));
 }
-
-#[test]
-fn duplicate_key_is_refused() {
-    assert_eq!(
-        env_problems(&[("WXGATE_APP_ID", "wx1"), ("WXGATE__ACCOUNTS__0__APP_ID", "wx2")]),
-        [
-            "environment variable WXGATE__ACCOUNTS__0__APP_ID: accounts[0].app_id: given twice, here and at environment \
-             variable WXGATE_APP_ID"
-        ]
-    );
-}
