@@ -86,7 +86,7 @@ impl Settings {
         let redis = &self.redis;
         let hosts: Vec<_> = match redis.mode {
             RedisMode::Standalone => vec![redis.url.host()],
-            RedisMode::Sentinel | RedisMode::Cluster => redis.nodes.iter().map(super::values::HostPort::host).collect(),
+            RedisMode::Sentinel | RedisMode::Cluster => redis.nodes.iter().map(|node| node.parts().0).collect(),
         };
         let far = hosts.into_iter().find(|host| !is_loopback(host))?;
         (self.credentials.backend == Backend::Redis && !redis.url.is_tls()).then(|| {

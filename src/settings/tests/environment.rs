@@ -49,7 +49,7 @@ fn variable_is_read_as_its_key_requires() {
     assert_eq!(settings.media.max_concurrent, 3);
     assert_eq!(settings.media.allowed_types.len(), 2);
     assert_eq!(settings.redis.username, "00123");
-    assert_eq!(settings.redis.nodes[1].to_string(), "b:2");
+    assert_eq!(settings.redis.nodes[1].as_str(), "b:2");
     assert_eq!(settings.image_store.http.success_value, Scalar::Text("0".to_owned()));
     assert!(settings.image_store.http.success_value.matches(&serde_json::json!(0)));
     let headers = &settings.image_store.http.headers;

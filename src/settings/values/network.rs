@@ -1,10 +1,10 @@
 //! Network addresses.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::AsText;
 use super::host::host_ip;
@@ -59,39 +59,29 @@ pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>
         .collect()
 }
 
-/// A host and a port, such as `redis-1:6379` or `[::1]:6379`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HostPort {
-    host: String,
-    port: u16,
+text! {
+    /// A host and a port, such as `redis-1:6379` or `[::1]:6379`.
+    pub struct HostPort: |text| host_and_port(text).is_some(),
+    "expected a host and a port such as \"redis-1:6379\" or \"[::1]:6379\""
 }
 
 impl HostPort {
-    /// The host: a name or an address, an IPv6 address without its brackets.
-    pub fn host(&self) -> &str {
-        &self.host
+    /// The host, an IPv6 address without its brackets, and the port, which is never 0.
+    pub fn parts(&self) -> (&str, u16) {
+        host_and_port(&self.0).unwrap_or_default()
     }
+}
 
-    /// The port, never 0.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let port = port.parse().ok().filter(|port| *port != 0)?;
-        let host = match host.strip_prefix('[') {
-            Some(bracketed) => bracketed
-                .strip_suffix(']')
-                .filter(|ip| ip.parse::<Ipv6Addr>().is_ok())?,
-            None => Some(host).filter(|host| is_host_name(host))?,
-        };
-        Some(Self {
-            host: host.to_owned(),
-            port,
-        })
-    }
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed
+            .strip_suffix(']')
+            .filter(|ip| ip.parse::<Ipv6Addr>().is_ok())?,
+        None => Some(host).filter(|host| is_host_name(host))?,
+    };
+    Some((host, port))
 }
 
 /// Whether `host`, a name or an address, is this machine.
@@ -104,31 +94,6 @@ fn is_host_name(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(allowed)
 }
 
-impl TryFrom<String> for HostPort {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("expected a host and a port such as \"redis-1:6379\" or \"[::1]:6379\"")
-    }
-}
-
-impl From<HostPort> for String {
-    fn from(address: HostPort) -> Self {
-        address.to_string()
-    }
-}
-
-impl Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +102,7 @@ mod tests {
     fn host_of_an_address_has_no_brackets() {
         for (text, host, port) in [("redis-1:6379", "redis-1", 6379), ("[::1]:7", "::1", 7)] {
             let address = HostPort::try_from(text.to_owned()).unwrap();
-            assert_eq!((address.host(), address.port()), (host, port));
+            assert_eq!(address.parts(), (host, port));
         }
     }
 }
