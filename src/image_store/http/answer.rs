@@ -247,12 +247,16 @@ mod tests {
     #[test]
     fn message_is_shortened_and_has_no_secret_of_ours() {
         let section = HttpStore {
-            url: Some(Url::parse("http://files/up?key=in-the-query&v=2").unwrap()),
             headers: [("authorization".to_owned(), Secret::new("Bearer hunter2-hunter2"))].into(),
             fields: [("sign".to_owned(), Secret::new("field-secret"))].into(),
             ..Default::default()
         };
-        let messages = MessageReader::without_secrets_of(&section.resolve().unwrap());
+        let settings = resolved::HttpStore {
+            url: Url::parse("http://files/up?key=in-the-query&v=2").unwrap(),
+            headers: HeaderMap::new(),
+            section,
+        };
+        let messages = MessageReader::without_secrets_of(&settings);
         let said = |body: &str| messages.of(body.as_bytes());
         assert_eq!(said(r#"{"msg":" 文件太大\n ","data":null}"#), "; it says: \"文件太大\"");
         let body = r#"{"message":"hunter2-hunter2, Bearer hunter2-hunter2, field-secret at http://a.cn/x?k=in-the-query v 2"}"#;
