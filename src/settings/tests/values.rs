@@ -25,7 +25,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "internal.allowed_hosts[]",
-        "ops.example.com Ops.example.com→ops.example.com *.example.com console",
+        "ops.example.com Ops.example.com *.example.com console",
         " * a.*.cn *a.cn https://a.cn a.cn:80 a..cn a.cn/ 例.cn",
     ),
     (

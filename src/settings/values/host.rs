@@ -3,36 +3,23 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
-/// A host's name, or `*.` and a domain for every name below it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct HostPattern(String);
+text! {
+    /// A host's name, or `*.` and a domain for every name below it.
+    pub struct HostPattern: |text| is_domain(text.strip_prefix("*.").unwrap_or(text)),
+    "expected a host's name such as \"wxgate.example.com\", or \"*.example.com\" for all below it (no scheme, no port; a name \
+     in Unicode in its xn-- form)"
+}
 
 impl HostPattern {
     /// Whether it is the name of `host`, which has no port.
     pub fn matches(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        match self.0.strip_prefix('*') {
+        let pattern = self.0.to_ascii_lowercase();
+        match pattern.strip_prefix('*') {
             Some(domain) => host.len() > domain.len() && host.ends_with(domain),
-            None => host == self.0,
+            None => host == pattern,
         }
-    }
-}
-
-impl TryFrom<String> for HostPattern {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let name = text.strip_prefix("*.").unwrap_or(&text);
-        if is_domain(name) {
-            return Ok(Self(text.to_ascii_lowercase()));
-        }
-        Err(
-            "expected a host's name such as \"wxgate.example.com\", or \"*.example.com\" for all below it (no scheme, no port; a \
-             name in Unicode in its xn-- form)",
-        )
     }
 }
 
