@@ -53,8 +53,8 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "redis.nodes[]",
-        "redis-1:6379 10.0.0.1:1 [::1]:7",
-        " redis redis: :6379 redis:0 redis:65536 ::1:7 [x]:7 redis://r:1 u:p@r:1 a␣b:1",
+        "redis-1:6379 10.0.0.1:1 [::1]:7 redis.a.cn.:1",
+        " redis redis: redis..a:1 :6379 redis:0 redis:65536 ::1:7 [x]:7 redis://r:1 u:p@r:1 a␣b:1",
     ),
     (
         "redis.url",

@@ -42,7 +42,7 @@ pub fn host_ip(host: &str) -> Option<IpAddr> {
 }
 
 /// Whether `name` has a label between any two dots, of letters, digits, `-` and `_`.
-fn is_domain(name: &str) -> bool {
+pub(super) fn is_domain(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     name.split('.')
         .all(|label| !label.is_empty() && label.bytes().all(allowed))

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::AsText;
-use super::host::host_ip;
+use super::host::{host_ip, is_domain};
 
 /// An address to listen on, such as `127.0.0.1:8080`.
 pub struct Address;
@@ -79,7 +79,7 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
         Some(bracketed) => bracketed
             .strip_suffix(']')
             .filter(|ip| ip.parse::<Ipv6Addr>().is_ok())?,
-        None => Some(host).filter(|host| is_host_name(host))?,
+        None => Some(host).filter(|host| is_domain(host.trim_end_matches('.')))?,
     };
     Some((host, port))
 }
@@ -87,11 +87,6 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
 /// Whether `host`, a name or an address, is this machine.
 pub(in crate::settings) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host_ip(host).is_some_and(|ip| ip.is_loopback())
-}
-
-fn is_host_name(host: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    !host.is_empty() && host.bytes().all(allowed)
 }
 
 #[cfg(test)]
