@@ -65,7 +65,7 @@ async fn trace_is_refused_on_both_listeners() {
 #[tokio::test]
 async fn console_answers_only_to_allowed_hosts() {
     let gateway = Gateway::builder()
-        .set("internal.allowed_hosts", "wxgate.example.com,*.ops.example.com")
+        .set("internal.allowed_hosts", "Wxgate.example.com,*.ops.example.com")
         .set("internal.base_path", "/gate")
         .start()
         .await;
