@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use humantime::format_duration;
 
@@ -25,11 +24,10 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<UnplacedProbl
     clients(settings, &mut problems);
     redis(settings, &mut problems);
     redis_keys(settings, &mut problems);
-    lock(settings, &mut problems);
+    credentials(settings, &mut problems);
     media(settings, &mut problems);
     rate_limit(settings, &mut problems);
     header_keys(settings, &mut problems);
-    bounds(settings, &mut problems);
     let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, &mut problems);
     let auth = auth::resolve(&settings.auth, &mut problems);
     let internal_tls = tls::resolve(&settings.internal, &mut problems);
@@ -162,7 +160,10 @@ fn redis_keys(settings: &Settings, problems: &mut UnplacedProblems) {
     }
 }
 
-fn lock(settings: &Settings, problems: &mut UnplacedProblems) {
+fn credentials(settings: &Settings, problems: &mut UnplacedProblems) {
+    // WeChat allows 2000; a sandbox may allow more.
+    let calls = settings.credentials.daily_token_calls;
+    at_most(1_000_000, calls, "credentials.daily_token_calls", problems);
     let longest = settings.wechat.call_limit();
     let keys = [
         "credentials.lock_ttl",
@@ -217,35 +218,6 @@ fn header_keys(settings: &Settings, problems: &mut UnplacedProblems) {
 
 fn at_most<N: PartialOrd + Copy + fmt::Display>(most: N, amount: N, key: &str, problems: &mut UnplacedProblems) {
     problems.add_unless(amount <= most, &[key], format!("expected {most} at most"));
-}
-
-/// Refuses amounts so far out that they must be typing mistakes.
-fn bounds(settings: &Settings, problems: &mut UnplacedProblems) {
-    // WeChat allows 2000; a sandbox may allow more.
-    let calls = settings.credentials.daily_token_calls;
-    at_most(1_000_000, calls, "credentials.daily_token_calls", problems);
-    min_expires_in(settings, problems);
-    // More than this would not fit into the memory or the time that an upload has.
-    let text = "expected 1GiB at most; WeChat's photos have 10 MiB at most";
-    problems.add_unless(settings.media.max_bytes <= bytesize::GIB, &["media.max_bytes"], text);
-    let fits = (64 * bytesize::KIB..=64 * bytesize::GIB).contains(&settings.internal.proxy_buffer);
-    let text = "expected 64KiB, which is what one call may hold, to 64GiB";
-    problems.add_unless(fits, &["internal.proxy_buffer"], text);
-}
-
-/// A token that is replaced for longer than any token lives would be a key of its own.
-fn min_expires_in(settings: &Settings, problems: &mut UnplacedProblems) {
-    const LONGEST: Duration = Duration::from_hours(2);
-    let internal = &settings.internal;
-    let mut amounts = vec![("internal.min_expires_in".to_owned(), internal.min_expires_in)];
-    for (i, client) in internal.clients.iter().enumerate() {
-        amounts.push((format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
-    }
-    for (key, amount) in amounts {
-        let text = "expected 2h at most, the life of WeChat's tokens: a token that was handed out works through the pass-through \
-                    for as long as its client was promised";
-        problems.add_unless(amount <= LONGEST, &[&key], text);
-    }
 }
 
 /// The index of an earlier entry that equals the one at `index`. Empty ones count as missing, which is reported

@@ -15,7 +15,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "media.max_bytes",
-        "20MiB 3GiB 1.5KiB→1536B 10␣kB→10000B 20971521→20971521B",
+        "20MiB 1GiB 1.5KiB→1536B 10␣kB→10000B 20971521→20971521B",
         " 0 0MiB -1MiB MiB 1␣furlong 0.1B",
     ),
     (

@@ -45,7 +45,7 @@ use std::fmt::Display;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::Serializer;
 
-pub use amount::{DurationOrZero, DurationWithin, PositiveDuration, Size};
+pub use amount::{DurationOrZero, DurationWithin, PositiveDuration, SizeWithin};
 pub use base_path::BasePath;
 pub use header::{CookieName, HeaderName};
 pub use host::{DirectHost, HostPattern, host_ip};
