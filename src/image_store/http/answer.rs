@@ -12,7 +12,7 @@ use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::image_store::StoreFailure;
 use crate::secret::{MASK, Secret};
-use crate::settings::values::{UrlPlace, parse_http};
+use crate::settings::values::{UrlPlace, is_same_scalar, parse_http};
 use crate::settings::{HttpStore, resolved};
 
 /// The longest answer that is read, in bytes: it has little more than a URL in it.
@@ -70,7 +70,8 @@ impl StoreAnswer {
                 let json = self.json()?;
                 let success = &settings.success_pointer;
                 let value = json.pointer(success.as_str());
-                if !success.as_str().is_empty() && !value.is_some_and(|value| settings.success_value.matches(value)) {
+                let is_success = |value| is_same_scalar(&settings.success_value, value);
+                if !success.as_str().is_empty() && !value.is_some_and(is_success) {
                     let (found, place) = (describe(value), success.as_str());
                     return Err(refused(format!(
                         "its answer has {found} at {place}, not image_store.http.success_value"

@@ -54,7 +54,7 @@ pub use log_filter::LogFilter;
 pub(super) use network::is_loopback;
 pub use network::{Address, HostPort, OptionalAddress, networks};
 pub use pem_file::CaFile;
-pub use pointer::{JsonPointer, Scalar, UrlPlace};
+pub use pointer::{JsonPointer, UrlPlace, is_same_scalar};
 pub use proxy::HttpProxy;
 pub use redis_url::RedisUrl;
 pub(crate) use url::parse_http;
