@@ -8,7 +8,7 @@ use humantime::format_duration;
 
 use super::problem::{UnplacedProblem, UnplacedProblems};
 use super::resolved::{Resolved, auth, image_store, tls};
-use super::values::{KeyTemplate, Origin};
+use super::values::{KeyTemplate, Origin, pem_file};
 use super::{RedisMode, Settings};
 use crate::account::AppId;
 use crate::secret::Secret;
@@ -81,7 +81,7 @@ fn cors(settings: &Settings, problems: &mut UnplacedProblems) {
 }
 
 fn http_client(settings: &Settings, problems: &mut UnplacedProblems) {
-    let problem = settings.http_client.ca_file.certificates().err();
+    let problem = pem_file::authorities(&settings.http_client.ca_file).err();
     problems.add_unless(problem.is_none(), &["http_client.ca_file"], problem.unwrap_or_default());
 }
 
