@@ -15,7 +15,7 @@ section! {
     /// `[server]`: the public listener.
     pub struct Server {
         /// Address and port to listen on.
-        #[serde(with = "values::Address")]
+        #[serde(deserialize_with = "values::address")]
         pub listen: SocketAddr = loopback(8080),
         /// The longest a request may take before it is answered with 4003.
         #[serde(with = "values::PositiveDuration")]

@@ -52,7 +52,7 @@ pub use host::{DirectHost, HostPattern, host_ip};
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
 pub(super) use network::is_loopback;
-pub use network::{Address, HostPort, OptionalAddress, networks};
+pub use network::{HostPort, OptionalAddress, address, networks};
 pub use pointer::{JsonPointer, UrlPlace, is_same_scalar};
 pub use proxy::HttpProxy;
 pub use redis_url::RedisUrl;

@@ -9,25 +9,6 @@ use serde::{Deserialize, Deserializer, de::Error};
 use super::AsText;
 use super::host::{host_ip, is_domain};
 
-/// An address to listen on, such as `127.0.0.1:8080`.
-pub struct Address;
-
-impl AsText for Address {
-    type Value = SocketAddr;
-
-    fn expected() -> impl Display {
-        "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""
-    }
-
-    fn parse(text: &str) -> Option<SocketAddr> {
-        text.parse().ok()
-    }
-
-    fn print(address: &SocketAddr) -> String {
-        address.to_string()
-    }
-}
-
 /// An address to listen on, or `""` for none.
 pub struct OptionalAddress;
 
@@ -48,6 +29,13 @@ impl AsText for OptionalAddress {
     fn print(address: &Option<SocketAddr>) -> String {
         address.map_or_else(String::new, |address| address.to_string())
     }
+}
+
+/// Reads an address to listen on; for serde's `deserialize_with`.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    const EXPECTED: &str = "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom(EXPECTED))
 }
 
 /// Reads networks in CIDR notation; for serde's `deserialize_with`.
