@@ -169,16 +169,11 @@ fn bucket_named_twice(settings: &Settings) -> Option<String> {
 
 /// Secrets that can be guessed, look wrong, or can't be sent by callers. None is ever shown.
 fn about_secrets(settings: &Settings) -> Vec<String> {
-    let Settings {
-        accounts,
-        internal,
-        auth,
-        ..
-    } = settings;
-    let accounts = accounts.iter().enumerate();
-    let mut warnings: Vec<_> = accounts
-        .filter_map(|(i, account)| app_secret(i, &account.app_secret))
-        .collect();
+    let (internal, auth) = (&settings.internal, &settings.auth);
+    let mut warnings = Vec::new();
+    for (i, account) in settings.accounts.iter().enumerate() {
+        warnings.extend(app_secret(i, &account.app_secret));
+    }
     for (i, client) in internal.clients.iter().enumerate() {
         warnings.extend(client_secret(i, &client.name, &client.secret));
         let earlier = &internal.clients[..i];
@@ -197,11 +192,8 @@ fn about_secrets(settings: &Settings) -> Vec<String> {
     match auth.mode {
         AuthMode::None => {}
         AuthMode::ApiKey => {
-            let mut short = auth
-                .api_keys
-                .iter()
-                .filter_map(|key| short("a key of auth.api_keys", key));
-            warnings.extend(short.next());
+            let mut keys = auth.api_keys.iter();
+            warnings.extend(keys.find_map(|key| short("a key of auth.api_keys", key)));
         }
         AuthMode::Jwt => warnings.extend(short_jwt_secret(auth)),
     }
@@ -220,11 +212,8 @@ fn app_secret(index: usize, secret: &Secret) -> Option<String> {
     }
     let secret = secret.expose();
     let key = format!("accounts[{index}].app_secret");
-    let begins_or_ends = |quotes: &(char, char)| secret.starts_with(quotes.0) || secret.ends_with(quotes.1);
-    let quoted = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')]
-        .iter()
-        .any(begins_or_ends);
-    Some(if quoted {
+    let quotes = ['"', '\'', '`', '“', '”', '‘', '’'];
+    Some(if secret.starts_with(quotes) || secret.ends_with(quotes) {
         format!("{key} has quotes around it, which are part of the secret then: remove them")
     } else {
         format!(
