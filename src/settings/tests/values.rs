@@ -90,7 +90,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "auth.jwt_jwks_url",
-        " https://a.cn/jwks.json?tenant=a→https://a.cn/jwks.json?tenant=******** http://127.0.0.1:8081/jwks.json \
+        " https://a.cn/jwks.json?tenant=a→https://a.cn/jwks.json?******** http://127.0.0.1:8081/jwks.json \
          http://[::1]/k http://localhost/k",
         "http://a.cn/jwks.json http://localhost.a.cn/k http://10.0.0.1/k https://user:word@a.cn/k file:///etc/keys",
     ),

@@ -38,18 +38,11 @@ pub(super) fn mask_login(mut url: Url) -> Option<Url> {
     Some(url)
 }
 
-/// Masks each value in the query, any of which may be a key.
+/// Masks the query, which may hold a key.
 fn mask_query(mut url: Url) -> Url {
-    let masked = url.query().map(|query| {
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            _ if pair.is_empty() => String::new(),
-            Some((name, value)) if !value.trim_matches('=').is_empty() => format!("{name}={MASK}"),
-            // A key in Base64 may end with `=`.
-            _ => MASK.to_owned(),
-        });
-        pairs.collect::<Vec<_>>().join("&")
-    });
-    url.set_query(masked.as_deref());
+    if url.query().is_some() {
+        url.set_query(Some(MASK));
+    }
     url
 }
 
