@@ -102,7 +102,7 @@ pub(super) struct Leaf {
 /// The values that one source gives, or several together. Secrets are here unmasked, so neither this
 /// nor a leaf can be printed.
 #[derive(Clone, Default, PartialEq)]
-pub(super) struct Layer(pub(super) BTreeMap<KeyPath, Leaf>);
+pub(in crate::settings) struct Layer(pub(super) BTreeMap<KeyPath, Leaf>);
 
 impl Layer {
     /// Adds a value; if there is one at its path already, returns the place of that one.
