@@ -47,11 +47,8 @@ impl KeyPath {
     }
 
     /// A document that holds `value` at this path and nothing else.
-    pub(super) fn document(&self, value: Value) -> Value {
-        self.0.iter().rev().fold(value, |inner, segment| match segment {
-            Segment::Key(key) => Value::Table(Table::from_iter([(key.clone(), inner)])),
-            Segment::Index(_) => Value::Array(vec![inner]),
-        })
+    pub(super) fn document(&self, value: &Value) -> Value {
+        assemble(&[(self.0.as_slice(), value)])
     }
 }
 
