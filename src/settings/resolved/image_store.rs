@@ -228,20 +228,3 @@ impl sections::ImageStore {
         resolve(self, &BasePath::default(), &mut problems).filter(|_| problems.0.is_empty())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-
-    #[test]
-    fn header_values_are_never_printed() {
-        let settings = sections::HttpStore {
-            headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
-            ..Default::default()
-        };
-        let headers = headers(&settings, &mut UnplacedProblems::default());
-        assert_eq!(headers["x-key"], "hunter2");
-        assert_eq!(format!("{headers:?}"), r#"{"x-key": Sensitive}"#);
-    }
-}
