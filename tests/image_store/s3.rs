@@ -159,7 +159,7 @@ async fn answer(
     Ok(answer)
 }
 
-fn resolved(section: &settings::S3Store) -> Box<resolved::S3Store> {
+fn resolve(section: &settings::S3Store) -> Box<resolved::S3Store> {
     let settings = settings::ImageStore {
         backend: settings::ImageStoreBackend::S3,
         s3: section.clone(),
@@ -172,7 +172,7 @@ fn resolved(section: &settings::S3Store) -> Box<resolved::S3Store> {
 }
 
 fn open(settings: &settings::S3Store) -> S3Store {
-    S3Store::open(&resolved(settings), &direct(), &TaskTracker::new()).unwrap()
+    S3Store::open(&resolve(settings), &direct(), &TaskTracker::new()).unwrap()
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn object_is_removed_if_s3_stored_it_but_reported_failure() {
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.spoilt.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&resolved(&server.settings()), &direct(), &tasks).unwrap();
+        let store = S3Store::open(&resolve(&server.settings()), &direct(), &tasks).unwrap();
         let put = store.put(picture(PictureKind::Jpeg, &large(length), true)).await;
         assert!(put.is_err(), "{put:?}");
         tasks.close();
@@ -234,7 +234,7 @@ async fn object_is_removed_if_the_put_is_dropped_before_the_answer() {
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.held.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&resolved(&server.settings()), &direct(), &tasks).unwrap();
+        let store = S3Store::open(&resolve(&server.settings()), &direct(), &tasks).unwrap();
         tokio::select! {
             done = store.put(picture(PictureKind::Jpeg, &large(length), true)) => panic!("{done:?}"),
             () = server.tricks.holding.notified() => {}
@@ -304,7 +304,7 @@ fn store_without_keys_is_built_for_the_machines_role() {
         public_base_url: Some(Url::parse("https://img.example.com").unwrap()),
         ..Default::default()
     };
-    let resolved = resolved(&keyless);
+    let resolved = resolve(&keyless);
     assert!(resolved.section.keys().is_none());
     S3Store::open(&resolved, &direct(), &TaskTracker::new()).unwrap();
 }
