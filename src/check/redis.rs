@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use tokio::time::{Instant, timeout};
 
 use super::{AT_ONCE, Finding};
+use crate::settings::values::HostPort;
 use crate::settings::{Account, RedisMode, Settings, TokenApi};
 use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError, keys};
 
@@ -56,7 +57,7 @@ fn slow(settings: &Settings) -> Finding {
 /// Where Redis is, its password masked.
 fn place(settings: &Settings) -> String {
     let redis = &settings.redis;
-    let nodes: Vec<String> = redis.nodes.iter().map(ToString::to_string).collect();
+    let nodes: Vec<_> = redis.nodes.iter().map(HostPort::as_str).collect();
     let nodes = nodes.join(", ");
     match redis.mode {
         RedisMode::Standalone => format!("{} (standalone)", redis.url.masked()),

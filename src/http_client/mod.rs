@@ -18,7 +18,7 @@ use tokio::time::timeout;
 pub(crate) use activity::LastActivity;
 pub use error::{HttpError, cause, certificate_cure, certificate_problem};
 
-use crate::settings::values::HttpProxy;
+use crate::settings::values::{HttpProxy, pem_file};
 use crate::settings::{self, UnusableSetting};
 
 /// Longer than any request takes, for one that is limited by the time without activity ([`LastActivity`]).
@@ -62,7 +62,7 @@ pub fn build_with(
     for proxy in proxies(settings)? {
         builder = builder.proxy(proxy);
     }
-    let certificates = settings.ca_file.certificates();
+    let certificates = pem_file::authorities(&settings.ca_file);
     let certificates = certificates.map_err(|problem| UnusableSetting::new("http_client.ca_file", problem))?;
     let certificates = certificates.iter().map(|der| Certificate::from_der(der));
     let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(no_client)?;

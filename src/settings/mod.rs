@@ -62,9 +62,9 @@ pub struct Settings {
     /// What the program uses of the sections that come in several kinds; filled in by the loader.
     #[serde(skip)]
     pub resolved: resolved::Resolved,
-    /// What all this was made from; filled in by the loader.
+    /// What all this was made from, so that secrets from files can be replaced; filled in by the loader.
     #[serde(skip)]
-    origin: loader::Origin,
+    origin: loader::Layer,
 }
 
 /// The settings in use, for code that needs a secret as it is now: secrets from files are replaced when these change.

@@ -1,17 +1,14 @@
 //! Checks that need more than one field to be decided, or a section as a whole.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use humantime::format_duration;
 
 use super::problem::{UnplacedProblem, UnplacedProblems};
 use super::resolved::{Resolved, auth, image_store, tls};
-use super::values::{KeyTemplate, Origin};
+use super::values::{Origin, pem_file};
 use super::{RedisMode, Settings};
-use crate::account::AppId;
 use crate::secret::Secret;
 
 /// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
@@ -25,11 +22,10 @@ pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<UnplacedProbl
     clients(settings, &mut problems);
     redis(settings, &mut problems);
     redis_keys(settings, &mut problems);
-    lock(settings, &mut problems);
+    credentials(settings, &mut problems);
     media(settings, &mut problems);
     rate_limit(settings, &mut problems);
     header_keys(settings, &mut problems);
-    bounds(settings, &mut problems);
     let image_store = image_store::resolve(&settings.image_store, &settings.server.base_path, &mut problems);
     let auth = auth::resolve(&settings.auth, &mut problems);
     let internal_tls = tls::resolve(&settings.internal, &mut problems);
@@ -83,7 +79,7 @@ fn cors(settings: &Settings, problems: &mut UnplacedProblems) {
 }
 
 fn http_client(settings: &Settings, problems: &mut UnplacedProblems) {
-    let problem = settings.http_client.ca_file.certificates().err();
+    let problem = pem_file::authorities(&settings.http_client.ca_file).err();
     problems.add_unless(problem.is_none(), &["http_client.ca_file"], problem.unwrap_or_default());
 }
 
@@ -151,18 +147,25 @@ fn redis_keys(settings: &Settings, problems: &mut UnplacedProblems) {
         ("credentials.ticket_key", &credentials.ticket_key),
         ("credentials.lock_key", &credentials.lock_key),
     ];
+    // One account is enough to compare: with several, each template has to name the account.
+    let first = settings.accounts.first();
+    let app_id = first.map(|account| account.app_id.clone()).unwrap_or_default();
     for (i, (key, template)) in templates.iter().enumerate() {
         let apart = settings.accounts.len() < 2 || template.names_account();
         let text = "expected {app_id} in it: with several accounts, one would overwrite the other's";
         problems.add_unless(apart, &[key], text);
         for (other_key, other) in &templates[..i] {
             let text = format!("is the same Redis key as {other_key}; each needs its own");
-            problems.add_unless(!coincide(template, other, settings), &[key, other_key], text);
+            let differ = template.fill(&app_id) != other.fill(&app_id);
+            problems.add_unless(differ, &[key, other_key], text);
         }
     }
 }
 
-fn lock(settings: &Settings, problems: &mut UnplacedProblems) {
+fn credentials(settings: &Settings, problems: &mut UnplacedProblems) {
+    // WeChat allows 2000; a sandbox may allow more.
+    let calls = settings.credentials.daily_token_calls;
+    at_most(1_000_000, calls, "credentials.daily_token_calls", problems);
     let longest = settings.wechat.call_limit();
     let keys = [
         "credentials.lock_ttl",
@@ -219,35 +222,6 @@ fn at_most<N: PartialOrd + Copy + fmt::Display>(most: N, amount: N, key: &str, p
     problems.add_unless(amount <= most, &[key], format!("expected {most} at most"));
 }
 
-/// Refuses amounts so far out that they must be typing mistakes.
-fn bounds(settings: &Settings, problems: &mut UnplacedProblems) {
-    // WeChat allows 2000; a sandbox may allow more.
-    let calls = settings.credentials.daily_token_calls;
-    at_most(1_000_000, calls, "credentials.daily_token_calls", problems);
-    min_expires_in(settings, problems);
-    // More than this would not fit into the memory or the time that an upload has.
-    let text = "expected 1GiB at most; WeChat's photos have 10 MiB at most";
-    problems.add_unless(settings.media.max_bytes <= bytesize::GIB, &["media.max_bytes"], text);
-    let fits = (64 * bytesize::KIB..=64 * bytesize::GIB).contains(&settings.internal.proxy_buffer);
-    let text = "expected 64KiB, which is what one call may hold, to 64GiB";
-    problems.add_unless(fits, &["internal.proxy_buffer"], text);
-}
-
-/// A token that is replaced for longer than any token lives would be a key of its own.
-fn min_expires_in(settings: &Settings, problems: &mut UnplacedProblems) {
-    const LONGEST: Duration = Duration::from_hours(2);
-    let internal = &settings.internal;
-    let mut amounts = vec![("internal.min_expires_in".to_owned(), internal.min_expires_in)];
-    for (i, client) in internal.clients.iter().enumerate() {
-        amounts.push((format!("internal.clients[{i}].min_expires_in"), client.min_expires_in));
-    }
-    for (key, amount) in amounts {
-        let text = "expected 2h at most, the life of WeChat's tokens: a token that was handed out works through the pass-through \
-                    for as long as its client was promised";
-        problems.add_unless(amount <= LONGEST, &[&key], text);
-    }
-}
-
 /// The index of an earlier entry that equals the one at `index`. Empty ones count as missing, which is reported
 /// separately.
 fn earlier(entries: &[&str], index: usize) -> Option<usize> {
@@ -266,13 +240,4 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     // Port 0 lets the system choose a free one.
     a.port() == b.port() && a.port() != 0 && overlap
-}
-
-fn coincide(a: &KeyTemplate, b: &KeyTemplate, settings: &Settings) -> bool {
-    let keys = |template: &KeyTemplate| -> HashSet<String> {
-        let none = AppId::default();
-        let ids = settings.accounts.iter().map(|account| &account.app_id).chain([&none]);
-        ids.map(|id| template.fill(id)).collect()
-    };
-    !keys(a).is_disjoint(&keys(b))
 }

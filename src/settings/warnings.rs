@@ -18,7 +18,6 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         [
             self.classic_tokens_in_memory(),
-            self.late_adoption(),
             self.open_uploads(),
             self.unused_keys(),
             self.plain_redis(),
@@ -41,15 +40,6 @@ impl Settings {
         (classic && self.credentials.backend == Backend::Memory).then(|| {
             "credentials.backend is \"memory\" and an account's token_api is \"classic\": a second replica would \
              invalidate this one's access_token; run one replica only, or set credentials.backend = \"redis\""
-                .to_owned()
-        })
-    }
-
-    fn late_adoption(&self) -> Option<String> {
-        let credentials = &self.credentials;
-        (credentials.adopt_interval >= credentials.refresh_ahead).then(|| {
-            "credentials.adopt_interval is not shorter than credentials.refresh_ahead: replicas may learn of a \
-             renewed credential only after the old one has expired"
                 .to_owned()
         })
     }
@@ -86,7 +76,7 @@ impl Settings {
         let redis = &self.redis;
         let hosts: Vec<_> = match redis.mode {
             RedisMode::Standalone => vec![redis.url.host()],
-            RedisMode::Sentinel | RedisMode::Cluster => redis.nodes.iter().map(super::values::HostPort::host).collect(),
+            RedisMode::Sentinel | RedisMode::Cluster => redis.nodes.iter().map(|node| node.parts().0).collect(),
         };
         let far = hosts.into_iter().find(|host| !is_loopback(host))?;
         (self.credentials.backend == Backend::Redis && !redis.url.is_tls()).then(|| {
@@ -169,16 +159,11 @@ fn bucket_named_twice(settings: &Settings) -> Option<String> {
 
 /// Secrets that can be guessed, look wrong, or can't be sent by callers. None is ever shown.
 fn about_secrets(settings: &Settings) -> Vec<String> {
-    let Settings {
-        accounts,
-        internal,
-        auth,
-        ..
-    } = settings;
-    let accounts = accounts.iter().enumerate();
-    let mut warnings: Vec<_> = accounts
-        .filter_map(|(i, account)| app_secret(i, &account.app_secret))
-        .collect();
+    let (internal, auth) = (&settings.internal, &settings.auth);
+    let mut warnings = Vec::new();
+    for (i, account) in settings.accounts.iter().enumerate() {
+        warnings.extend(app_secret(i, &account.app_secret));
+    }
     for (i, client) in internal.clients.iter().enumerate() {
         warnings.extend(client_secret(i, &client.name, &client.secret));
         let earlier = &internal.clients[..i];
@@ -197,11 +182,8 @@ fn about_secrets(settings: &Settings) -> Vec<String> {
     match auth.mode {
         AuthMode::None => {}
         AuthMode::ApiKey => {
-            let mut short = auth
-                .api_keys
-                .iter()
-                .filter_map(|key| short("a key of auth.api_keys", key));
-            warnings.extend(short.next());
+            let mut keys = auth.api_keys.iter();
+            warnings.extend(keys.find_map(|key| short("a key of auth.api_keys", key)));
         }
         AuthMode::Jwt => warnings.extend(short_jwt_secret(auth)),
     }
@@ -220,11 +202,8 @@ fn app_secret(index: usize, secret: &Secret) -> Option<String> {
     }
     let secret = secret.expose();
     let key = format!("accounts[{index}].app_secret");
-    let begins_or_ends = |quotes: &(char, char)| secret.starts_with(quotes.0) || secret.ends_with(quotes.1);
-    let quoted = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')]
-        .iter()
-        .any(begins_or_ends);
-    Some(if quoted {
+    let quotes = ['"', '\'', '`', '“', '”', '‘', '’'];
+    Some(if secret.starts_with(quotes) || secret.ends_with(quotes) {
         format!("{key} has quotes around it, which are part of the secret then: remove them")
     } else {
         format!(
@@ -268,21 +247,4 @@ fn short_jwt_secret(auth: &Auth) -> Option<String> {
 fn short(key: &str, secret: &Secret) -> Option<String> {
     let is_short = secret.expose().chars().count() < SHORTEST_KEY;
     is_short.then(|| format!("{key} is shorter than {SHORTEST_KEY} characters and may be guessed"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_the_internet_are_public() {
-        let public = "8.8.8.8 2400:3200::1 ::ffff:8.8.8.8 100.128.0.1";
-        let private = "0.0.0.0 :: 127.0.0.1 ::1 10.1.2.3 172.16.0.1 192.168.0.1 169.254.1.1 100.64.0.1 fd00::1 fe80::1 \
-                       ::ffff:10.0.0.1";
-        for (addresses, expected) in [(public, true), (private, false)] {
-            for ip in addresses.split(' ') {
-                assert_eq!(is_public(ip.parse().unwrap()), expected, "{ip}");
-            }
-        }
-    }
 }

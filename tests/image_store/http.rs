@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use wxgate::image_store::{HttpStore, ImageStore, StoreFailure};
 use wxgate::picture::PictureKind;
 use wxgate::secret::Secret;
-use wxgate::settings;
+use wxgate::settings::{self, resolved};
 
 use crate::support::{direct, large, picture};
 use crate::upload_service::{TOKEN, UploadService};
@@ -19,11 +19,20 @@ fn small() -> wxgate::image_store::Picture {
     picture(PictureKind::Jpeg, &large(20_000), true)
 }
 
+fn open(section: &settings::HttpStore) -> HttpStore {
+    let settings = settings::ImageStore {
+        backend: settings::ImageStoreBackend::Http,
+        http: section.clone(),
+        ..Default::default()
+    };
+    let Some(resolved::ImageStore::Http(http)) = settings.resolve() else {
+        panic!("{section:?}")
+    };
+    HttpStore::open(&http, &direct()).unwrap()
+}
+
 async fn put(settings: &settings::HttpStore) -> Result<String, StoreFailure> {
-    HttpStore::open(&settings.resolve().unwrap(), &direct())
-        .unwrap()
-        .put(small())
-        .await
+    open(settings).put(small()).await
 }
 
 #[tokio::test]
@@ -33,7 +42,7 @@ async fn upload_form_has_the_documented_layout() {
         field: "upfile".to_owned(),
         ..service.settings()
     };
-    let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
+    let store = open(&settings);
     let content = large(20_000);
     for announced in [true, false] {
         let url = store
@@ -144,13 +153,7 @@ async fn broken_upload_service_is_reported_without_secrets() {
         assert_broken(&put);
     }
     drop(listener);
-    assert!(matches!(
-        HttpStore::open(&settings.resolve().unwrap(), &direct())
-            .unwrap()
-            .probe()
-            .await,
-        Err(StoreFailure::Broken(_))
-    ));
+    assert!(matches!(open(&settings).probe().await, Err(StoreFailure::Broken(_))));
     assert_broken(&put(&settings).await);
 }
 
@@ -174,7 +177,7 @@ async fn probe_fails_if_the_service_refuses_the_key() {
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             socket.write_all(answer.as_bytes()).await.unwrap();
         };
-        let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
+        let store = open(&settings);
         let (probe, ()) = tokio::join!(store.probe(), serve);
         assert_eq!(probe.is_ok(), fine, "{probe:?}");
     }
@@ -189,7 +192,7 @@ async fn early_refusal_is_no_broken_connection() {
         url: Some(Url::parse(&url).unwrap()),
         ..Default::default()
     };
-    let store = HttpStore::open(&settings.resolve().unwrap(), &direct()).unwrap();
+    let store = open(&settings);
     let serve = async {
         let (mut socket, _) = listener.accept().await.unwrap();
         let _ = socket.read(&mut [0; 1024]).await;

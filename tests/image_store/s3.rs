@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use wxgate::image_store::{ImageStore, S3Store, StoreFailure};
 use wxgate::picture::PictureKind;
 use wxgate::secret::Secret;
-use wxgate::settings;
+use wxgate::settings::{self, resolved};
 
 use crate::support::{Stored, direct, files, large, picture};
 
@@ -159,8 +159,20 @@ async fn answer(
     Ok(answer)
 }
 
+fn resolve(section: &settings::S3Store) -> Box<resolved::S3Store> {
+    let settings = settings::ImageStore {
+        backend: settings::ImageStoreBackend::S3,
+        s3: section.clone(),
+        ..Default::default()
+    };
+    match settings.resolve() {
+        Some(resolved::ImageStore::S3(s3)) => s3,
+        _ => panic!("{section:?}"),
+    }
+}
+
 fn open(settings: &settings::S3Store) -> S3Store {
-    S3Store::open(&settings.resolve().unwrap(), &direct(), &TaskTracker::new()).unwrap()
+    S3Store::open(&resolve(settings), &direct(), &TaskTracker::new()).unwrap()
 }
 
 #[tokio::test]
@@ -189,7 +201,7 @@ async fn object_is_removed_if_s3_stored_it_but_reported_failure() {
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.spoilt.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
+        let store = S3Store::open(&resolve(&server.settings()), &direct(), &tasks).unwrap();
         let put = store.put(picture(PictureKind::Jpeg, &large(length), true)).await;
         assert!(put.is_err(), "{put:?}");
         tasks.close();
@@ -222,7 +234,7 @@ async fn object_is_removed_if_the_put_is_dropped_before_the_answer() {
     for (length, is_last) in LAST_REQUESTS {
         *server.tricks.held.lock().unwrap() = Some(is_last);
         let tasks = TaskTracker::new();
-        let store = S3Store::open(&server.settings().resolve().unwrap(), &direct(), &tasks).unwrap();
+        let store = S3Store::open(&resolve(&server.settings()), &direct(), &tasks).unwrap();
         tokio::select! {
             done = store.put(picture(PictureKind::Jpeg, &large(length), true)) => panic!("{done:?}"),
             () = server.tricks.holding.notified() => {}
@@ -292,7 +304,7 @@ fn store_without_keys_is_built_for_the_machines_role() {
         public_base_url: Some(Url::parse("https://img.example.com").unwrap()),
         ..Default::default()
     };
-    let resolved = keyless.resolve().unwrap();
+    let resolved = resolve(&keyless);
     assert!(resolved.section.keys().is_none());
     S3Store::open(&resolved, &direct(), &TaskTracker::new()).unwrap();
 }

@@ -65,7 +65,7 @@ async fn trace_is_refused_on_both_listeners() {
 #[tokio::test]
 async fn console_answers_only_to_allowed_hosts() {
     let gateway = Gateway::builder()
-        .set("internal.allowed_hosts", "wxgate.example.com,*.ops.example.com")
+        .set("internal.allowed_hosts", "Wxgate.example.com,*.ops.example.com")
         .set("internal.base_path", "/gate")
         .start()
         .await;
@@ -82,14 +82,19 @@ async fn console_answers_only_to_allowed_hosts() {
         "LOCALHOST:9090",
         "wxgate.example.com",
         "WXGATE.example.com:443",
+        "wxgate.example.com.",
         "a.ops.example.com",
+        "a.b.ops.example.com",
     ] {
         assert_eq!(asked(host, "/console").await, 200, "{host}");
     }
     for host in [
         "evil.cn",
         "evil.cn:9090",
+        "x.wxgate.example.com",
         "ops.example.com",
+        ".ops.example.com",
+        "evilops.example.com",
         "wxgate.example.com.evil.cn",
         "localhost.evil.cn",
         "127.0.0.1.evil.cn",

@@ -1,17 +1,17 @@
 //! Values in Redis that another program has written: of another type, far too long, not text.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 use wxgate::sandbox::SandboxConfig;
-use wxgate::settings::values::CaFile;
 use wxgate::store::{Claimed, MAX_VALUE, RedisStore, SharedStore, StoreFault};
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, account, always, until};
 
 fn store(redis: &RedisServer) -> RedisStore {
     let settings: wxgate::settings::Redis = serde_json::from_value(json!({ "url": redis.url() })).unwrap();
-    RedisStore::new(&settings, &CaFile::default()).unwrap()
+    RedisStore::new(&settings, Path::new("")).unwrap()
 }
 
 /// One of the server's counters.

@@ -45,7 +45,8 @@ pub fn cors(server: &Server) -> Option<CorsLayer> {
         let origins = allowed.iter().map(|origin| HeaderValue::from_str(origin.as_str()));
         AllowOrigin::list(origins.flatten())
     };
-    let more = server.cors_allowed_headers.iter().map(|more| more.name().clone());
+    let more = server.cors_allowed_headers.iter();
+    let more = more.filter_map(|name| name.as_str().parse().ok());
     let of_traces = PROPAGATED.map(HeaderName::from_static);
     let headers: Vec<HeaderName> = REQUEST_HEADERS.into_iter().chain(of_traces).chain(more).collect();
     let layer = CorsLayer::new()

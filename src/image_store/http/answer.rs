@@ -12,7 +12,7 @@ use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::image_store::StoreFailure;
 use crate::secret::{MASK, Secret};
-use crate::settings::values::{UrlPlace, parse_http};
+use crate::settings::values::{UrlPlace, is_same_scalar, parse_http};
 use crate::settings::{HttpStore, resolved};
 
 /// The longest answer that is read, in bytes: it has little more than a URL in it.
@@ -70,7 +70,8 @@ impl StoreAnswer {
                 let json = self.json()?;
                 let success = &settings.success_pointer;
                 let value = json.pointer(success.as_str());
-                if !success.as_str().is_empty() && !value.is_some_and(|value| settings.success_value.matches(value)) {
+                let is_success = |value| is_same_scalar(&settings.success_value, value);
+                if !success.as_str().is_empty() && !value.is_some_and(is_success) {
                     let (found, place) = (describe(value), success.as_str());
                     return Err(refused(format!(
                         "its answer has {found} at {place}, not image_store.http.success_value"
@@ -247,12 +248,16 @@ mod tests {
     #[test]
     fn message_is_shortened_and_has_no_secret_of_ours() {
         let section = HttpStore {
-            url: Some(Url::parse("http://files/up?key=in-the-query&v=2").unwrap()),
             headers: [("authorization".to_owned(), Secret::new("Bearer hunter2-hunter2"))].into(),
             fields: [("sign".to_owned(), Secret::new("field-secret"))].into(),
             ..Default::default()
         };
-        let messages = MessageReader::without_secrets_of(&section.resolve().unwrap());
+        let settings = resolved::HttpStore {
+            url: Url::parse("http://files/up?key=in-the-query&v=2").unwrap(),
+            headers: HeaderMap::new(),
+            section,
+        };
+        let messages = MessageReader::without_secrets_of(&settings);
         let said = |body: &str| messages.of(body.as_bytes());
         assert_eq!(said(r#"{"msg":" 文件太大\n ","data":null}"#), "; it says: \"文件太大\"");
         let body = r#"{"message":"hunter2-hunter2, Bearer hunter2-hunter2, field-secret at http://a.cn/x?k=in-the-query v 2"}"#;

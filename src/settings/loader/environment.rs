@@ -89,12 +89,12 @@ fn read_variable(reader: &mut Reader<'_>, variable: &Source<'_>, text: &str, tar
 
 fn single(target: &Target<'_>, text: &str) -> Value {
     let as_text = Value::String(text.to_owned());
-    if schema::check(&target.path, as_text.clone()).is_ok() {
+    if schema::check(&target.path, &as_text).is_ok() {
         return as_text;
     }
     let plain = DeValue::parse(text).ok().map(|value| plain(value.get_ref()));
     let value = plain.filter(|value| value.is_bool() || value.is_integer());
     // If neither is valid, the error for the text is the clearest.
-    let valid = value.filter(|value| schema::check(&target.path, value.clone()).is_ok());
+    let valid = value.filter(|value| schema::check(&target.path, value).is_ok());
     valid.unwrap_or(as_text)
 }

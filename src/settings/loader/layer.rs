@@ -47,11 +47,8 @@ impl KeyPath {
     }
 
     /// A document that holds `value` at this path and nothing else.
-    pub(super) fn document(&self, value: Value) -> Value {
-        self.0.iter().rev().fold(value, |inner, segment| match segment {
-            Segment::Key(key) => Value::Table(Table::from_iter([(key.clone(), inner)])),
-            Segment::Index(_) => Value::Array(vec![inner]),
-        })
+    pub(super) fn document(&self, value: &Value) -> Value {
+        assemble(&[(self.0.as_slice(), value)])
     }
 }
 
@@ -102,7 +99,7 @@ pub(super) struct Leaf {
 /// The values that one source gives, or several together. Secrets are here unmasked, so neither this
 /// nor a leaf can be printed.
 #[derive(Clone, Default, PartialEq)]
-pub(super) struct Layer(pub(super) BTreeMap<KeyPath, Leaf>);
+pub(in crate::settings) struct Layer(pub(super) BTreeMap<KeyPath, Leaf>);
 
 impl Layer {
     /// Adds a value; if there is one at its path already, returns the place of that one.

@@ -31,10 +31,10 @@ use super::Settings;
 use super::problem::{Place, Problem, Problems, UnplacedProblem};
 use super::validate;
 use layer::KeyPath;
+pub(super) use layer::Layer;
 use reader::Reader;
 use schema::Schema;
 
-pub(super) use reread::Origin;
 pub use reread::{Reread, SecretFiles};
 
 /// Where settings come from. Not to be printed: the environment holds secrets.
@@ -119,7 +119,7 @@ impl Settings {
         if well_formed {
             check(&mut settings, &mut read, sources);
         }
-        settings.origin = Origin(read.layer);
+        settings.origin = read.layer;
         let without_file = || Sources {
             file: None,
             ..sources.clone()

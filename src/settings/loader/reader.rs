@@ -167,7 +167,7 @@ impl<'s> Reader<'s> {
             other => other,
         };
         let compound = value.is_table() || value.is_array();
-        if !compound && schema::check(&target.path, value.clone()).is_ok() {
+        if !compound && schema::check(&target.path, &value).is_ok() {
             return self.add(target, value, place, None);
         }
         let shown = !compound && self.well_formed && may_be_shown(&target.path, written);
@@ -197,7 +197,7 @@ impl<'s> Reader<'s> {
             }
             Ok(content) => {
                 let value = Value::String(content);
-                if schema::check(&target.path, value.clone()).is_ok() {
+                if schema::check(&target.path, &value).is_ok() {
                     return self.add(target, value, place, Some(file));
                 }
                 let expected = schema::expectation(&target.path, &value);

@@ -12,11 +12,6 @@ use crate::settings::problem::Problem;
 use crate::settings::warnings::is_app_secret;
 use crate::settings::{Settings, validate};
 
-/// The values that the settings were made from, so that those from secret files can be replaced. Secrets are here
-/// unmasked.
-#[derive(Clone, Default)]
-pub(in crate::settings) struct Origin(pub(super) Layer);
-
 /// What all secret files held at one moment. Equal to another if nothing has changed in between.
 #[derive(PartialEq)]
 pub struct SecretFiles(Vec<(KeyPath, Result<Layer, Problem>)>);
@@ -40,13 +35,13 @@ pub struct Reread {
 impl Settings {
     /// Whether any secret was read from a file.
     pub fn has_secret_files(&self) -> bool {
-        self.origin.0.secret_files().next().is_some()
+        self.origin.secret_files().next().is_some()
     }
 
     /// Reads the secret files.
     pub fn read_secret_files(&self) -> SecretFiles {
         let schema = Schema::new();
-        let files = self.origin.0.secret_files();
+        let files = self.origin.secret_files();
         let read = files.map(|(path, file, leaf)| (path.clone(), read(&schema, path, file, leaf)));
         SecretFiles(read.collect())
     }
@@ -58,7 +53,7 @@ impl Settings {
         for (path, content) in &files.0 {
             match content {
                 Err(problem) => reread.problems.push(problem.clone()),
-                Ok(value) if self.origin.0.includes(path, value) => {}
+                Ok(value) if self.origin.includes(path, value) => {}
                 Ok(_) if !is_replaceable(path) => reread.need_restart.push(path.to_string()),
                 Ok(value) => changed.push((path, value)),
             }
@@ -80,7 +75,7 @@ impl Settings {
                 reread.replaced.extend(changed.iter().map(|(path, _)| path.to_string()));
             }
             Err(misfit) if others.is_empty() => {
-                let place = self.origin.0.place_of(path).cloned();
+                let place = self.origin.place_of(path).cloned();
                 let text = format!("in the file: {misfit}");
                 reread.problems.push(Problem::new(place, format!("{path}_file"), text));
             }
@@ -96,9 +91,9 @@ impl Settings {
     fn with_secrets(&self, changed: &[Changed<'_>]) -> Result<Self, String> {
         let mut origin = self.origin.clone();
         let values = changed.iter().flat_map(|(_, value)| value.0.clone()).collect();
-        origin.0.lay_over(Layer(values), &mut BTreeSet::new());
+        origin.lay_over(Layer(values), &mut BTreeSet::new());
         // The error could quote a secret.
-        let mut settings = Self::deserialize(origin.0.document()).map_err(|_| "not a valid secret".to_owned())?;
+        let mut settings = Self::deserialize(origin.document()).map_err(|_| "not a valid secret".to_owned())?;
         let (resolved, problems) = validate::check(&settings);
         let is_changed = |key: KeyPath| changed.iter().any(|(path, _)| key.is_related(path));
         let about = |keys: &[String]| keys.iter().any(|key| is_changed(KeyPath::from(key.as_str())));

@@ -158,7 +158,7 @@ fn everywhere(key: &str, section: &Table, path: &KeyPath) -> Vec<KeyPath> {
 }
 
 /// Whether settings that hold only `value`, at `path`, are valid; the error is serde's and may quote the value.
-pub(super) fn check(path: &KeyPath, value: Value) -> Result<(), toml::de::Error> {
+pub(super) fn check(path: &KeyPath, value: &Value) -> Result<(), toml::de::Error> {
     Settings::deserialize(path.document(value)).map(|_| ())
 }
 
@@ -167,7 +167,7 @@ pub(super) fn is_secret(path: &KeyPath) -> bool {
     let wrong = Value::Boolean(true);
     [wrong.clone(), Value::Array(vec![wrong])]
         .into_iter()
-        .any(|value| check(path, value).is_err_and(|error| error.message() == secret::EXPECTED))
+        .any(|value| check(path, &value).is_err_and(|error| error.message() == secret::EXPECTED))
 }
 
 /// What the single value at `path` should have been instead of `value`, without quoting that.
@@ -180,7 +180,7 @@ pub(super) fn expectation(path: &KeyPath, value: &Value) -> String {
         Value::Datetime(_) => ("a date".to_owned(), "a text, in quotes"),
         other => (other.to_string(), "a text, in quotes"),
     };
-    let message = match check(path, Value::String(text)) {
+    let message = match check(path, &Value::String(text)) {
         Ok(()) => return format!("expected {text_fits}"),
         Err(error) => error.message().to_owned(),
     };

@@ -4,8 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use object_store::path::Path;
 use url::Url;
 
-use super::alone;
-use crate::settings::problem::{Problems, UnplacedProblems};
+use crate::settings::problem::UnplacedProblems;
 use crate::settings::sections::{self, ImageStoreBackend, LocalStore};
 use crate::settings::values::{BasePath, UrlPlace};
 
@@ -223,39 +222,9 @@ fn bucket_host(endpoint: &Url, bucket: &str) -> Option<Url> {
 }
 
 impl sections::ImageStore {
-    /// Resolves this section without the others.
-    pub fn resolve(&self) -> Result<ImageStore, Problems> {
-        alone(|problems| resolve(self, &BasePath::default(), problems))
-    }
-}
-
-impl sections::HttpStore {
-    /// Resolves this section without the others.
-    pub fn resolve(&self) -> Result<HttpStore, Problems> {
-        alone(|problems| http(self, problems))
-    }
-}
-
-impl sections::S3Store {
-    /// Resolves this section without the others.
-    pub fn resolve(&self) -> Result<S3Store, Problems> {
-        alone(|problems| s3(self, problems))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-
-    #[test]
-    fn header_values_are_never_printed() {
-        let settings = sections::HttpStore {
-            headers: [("X-Key".to_owned(), Secret::new("hunter2"))].into(),
-            ..Default::default()
-        };
-        let headers = headers(&settings, &mut UnplacedProblems::default());
-        assert_eq!(headers["x-key"], "hunter2");
-        assert_eq!(format!("{headers:?}"), r#"{"x-key": Sensitive}"#);
+    /// Resolves this section without the others; `None` if something is wrong with it.
+    pub fn resolve(&self) -> Option<ImageStore> {
+        let mut problems = UnplacedProblems::default();
+        resolve(self, &BasePath::default(), &mut problems).filter(|_| problems.0.is_empty())
     }
 }

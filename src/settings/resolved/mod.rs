@@ -9,7 +9,6 @@ pub use auth::{Auth, JwtKeys};
 pub use image_store::{HttpStore, ImageStore, S3Store};
 pub use tls::{TlsFiles, TlsPem};
 
-use super::problem::{Problem, Problems, UnplacedProblem, UnplacedProblems};
 use super::sections::LocalStore;
 
 /// The resolved sections, with secrets in types that print them.
@@ -32,15 +31,4 @@ impl Default for Resolved {
             internal_tls: None,
         }
     }
-}
-
-/// Resolves one section without the others.
-fn alone<T>(resolve: impl FnOnce(&mut UnplacedProblems) -> Option<T>) -> Result<T, Problems> {
-    let mut unplaced = UnplacedProblems::default();
-    let resolved = resolve(&mut unplaced);
-    let placed = |problem: UnplacedProblem| Problem::new(None, problem.keys[0].as_str(), problem.text);
-    let problems: Vec<_> = unplaced.0.into_iter().map(placed).collect();
-    resolved
-        .filter(|_| problems.is_empty())
-        .ok_or_else(|| Problems::new(problems))
 }

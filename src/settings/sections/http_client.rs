@@ -1,5 +1,7 @@
 //! `[http_client]`: every outgoing HTTP connection, to WeChat and to the company's own services.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::settings::values;
@@ -12,6 +14,6 @@ pub struct HttpClient {
     pub proxy: values::HttpProxy,
     /// Hosts, domains and networks reached without it; with the environment's proxy, `NO_PROXY` counts as well.
     pub no_proxy: Vec<values::DirectHost>,
-    /// Certificate authorities trusted in addition to the system's, a PEM bundle; for Redis too.
-    pub ca_file: values::CaFile,
+    /// Certificate authorities trusted in addition to the system's, a PEM bundle; for Redis too. Empty means none.
+    pub ca_file: PathBuf,
 }

@@ -59,8 +59,8 @@ section! {
         pub headers: BTreeMap<String, Secret> = BTreeMap::new(),
         /// Where a JSON answer reports success, as a JSON Pointer; if it is empty, only the status counts.
         pub success_pointer: values::JsonPointer = built_in("/code".to_owned()),
-        /// What the answer has there on success.
-        pub success_value: values::Scalar = values::Scalar::Integer(0),
+        /// What the answer has there on success: a text, a number, true or false.
+        pub success_value: toml::Value = toml::Value::Integer(0),
         /// Where the answer has the picture's URL.
         pub url_pointer: values::UrlPlace = built_in("/data".to_owned()),
         /// What comes before an answer that is a path.

@@ -8,8 +8,9 @@ use crate::settings::values::{self, AsText};
 section! {
     /// `[media]`.
     pub struct Media {
-        /// The largest picture, in bytes.
-        #[serde(with = "values::Size")]
+        /// The largest picture, in bytes. WeChat's photos have 10 MiB at most, and more than 1 GiB would not fit into the
+        /// memory or the time that an upload has.
+        #[serde(with = "values::SizeWithin::<1, { bytesize::GIB }>")]
         pub max_bytes: u64 = 20 * bytesize::MIB,
         /// The kinds of picture that are stored.
         pub allowed_types: Vec<PictureKind> = PictureKind::ALL.to_vec(),

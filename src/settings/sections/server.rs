@@ -15,7 +15,7 @@ section! {
     /// `[server]`: the public listener.
     pub struct Server {
         /// Address and port to listen on.
-        #[serde(with = "values::Address")]
+        #[serde(deserialize_with = "values::address")]
         pub listen: SocketAddr = loopback(8080),
         /// The longest a request may take before it is answered with 4003.
         #[serde(with = "values::PositiveDuration")]
@@ -56,11 +56,12 @@ section! {
         pub tls_key_file: PathBuf = PathBuf::new(),
         /// Authorises the operator's actions; if it is empty, they are disabled.
         pub operator_key: Secret = Secret::default(),
-        /// What the bodies of all calls that are passed through may hold in memory.
-        #[serde(with = "values::Size")]
+        /// What the bodies of all calls that are passed through may hold in memory. One call may hold 64 KiB.
+        #[serde(with = "values::SizeWithin::<{ 64 * bytesize::KIB }, { 64 * bytesize::GIB }>")]
         pub proxy_buffer: u64 = 64 * bytesize::MIB,
-        /// The least life that a caller is promised with the token or the ticket (`expires_in`).
-        #[serde(with = "values::DurationOrZero")]
+        /// The least life that a caller is promised with the token or the ticket (`expires_in`). For that long, a token that
+        /// was handed out works through the pass-through, so more than the life of WeChat's tokens is refused.
+        #[serde(with = "values::DurationWithin::<0, 2>")]
         pub min_expires_in: Duration = Duration::ZERO,
         /// The path under which people reach the console, if a proxy publishes it below one.
         pub base_path: values::BasePath = values::BasePath::default(),
@@ -82,7 +83,7 @@ pub struct Client {
     /// The accounts it may ask for; an empty list means all.
     pub app_ids: Vec<AppId>,
     /// The least life that it is promised; zero: as `internal.min_expires_in` says.
-    #[serde(with = "values::DurationOrZero")]
+    #[serde(with = "values::DurationWithin::<0, 2>")]
     pub min_expires_in: Duration,
 }
 

@@ -1,38 +1,7 @@
 //! The file: everything wrong in it is reported at once, with its line.
 
-use std::time::Duration;
-
-use proptest::prelude::*;
-
-use super::{ACCOUNT, SettingsFile, load, load_text, problems};
-use crate::settings::{Settings, Sources};
-
-#[test]
-fn file_overrides_defaults() {
-    let settings = load_text(&format!(
-        "{ACCOUNT}[media]\nmax_bytes = \"1MiB\"\nremember_for = \"0s\"\n"
-    ))
-    .unwrap();
-    assert_eq!(settings.media.max_bytes, 1024 * 1024);
-    assert_eq!(settings.media.remember_for, Duration::ZERO);
-    assert_eq!(settings.media.max_concurrent, 64);
-}
-
-#[test]
-fn missing_file_is_reported() {
-    let problems = load(
-        Some("/nonexistent/wxgate.toml".into()),
-        &[("WXGATE__SERVER__DOCS", "perhaps")],
-    )
-    .unwrap_err();
-    assert_eq!(
-        problems,
-        [
-            "/nonexistent/wxgate.toml: can't read the settings file: No such file or directory (os error 2)",
-            "environment variable WXGATE__SERVER__DOCS: server.docs = \"perhaps\": expected true or false",
-        ]
-    );
-}
+use super::{ACCOUNT, SettingsFile, load_text, problems};
+use crate::settings::Settings;
 
 const MISTAKES: &str = r#"listen = "127.0.0.1:1"
 
@@ -171,46 +140,4 @@ fn masked_settings_load_again() {
     );
     let masked = load_text(&text).unwrap().to_masked_toml();
     assert_eq!(load_text(&masked).unwrap().to_masked_toml(), masked);
-}
-
-/// Values as operators write them, right and wrong.
-const VALUES: [&str; 9] = [
-    "\"\"",
-    "[[]]",
-    "{ x = 1 }",
-    "[{}, 1]",
-    "1979-05-27",
-    "0:8080",
-    "-1e999",
-    "0xffffffffffffffffff",
-    "\"\"\"",
-];
-
-/// Lines as operators write them, right and wrong.
-fn line() -> impl Strategy<Value = String> {
-    let keys = "server.listen redis redis.url accounts [[accounts]] app_id [server] trusted_proxies \
-                image_store.http.headers a.b.c \"\\u0000\" app_secret_file auth.api_keys_file [internal.clients] \
-                media.max_bytes";
-    let key = prop::sample::select(keys.split(' ').collect::<Vec<_>>());
-    let value = prop_oneof![prop::sample::select(&VALUES[..]).prop_map(str::to_owned), "\\PC{0,12}"];
-    (key, prop_oneof![Just(" = "), Just(""), Just("=")], value)
-        .prop_map(|(key, is, value)| format!("{key}{is}{value}\n"))
-}
-
-proptest! {
-    #[test]
-    fn loading_never_panics_on_a_file(lines in prop::collection::vec(line(), 0..8), noise in "\\PC{0,30}") {
-        let _ = load_text(&format!("{}{noise}", lines.concat()));
-        let _ = load_text(&format!("{noise}{}", lines.concat()));
-    }
-
-    #[test]
-    fn loading_never_panics_on_a_variable(
-        name in "(SERVER|ACCOUNTS|REDIS|INTERNAL|X|0|1|9{20}|)(__(LISTEN|0|7|CLIENTS|URL_FILE|TRUSTED_PROXIES|APP_ID|_FILE|)){0,3}",
-        text in "\\PC{0,20}|\\[\\PC{0,9}|\\{\\PC{0,9}",
-    ) {
-        let env = vec![(format!("WXGATE__{name}"), text), ("WXGATE_APP_ID".to_owned(), "wx1".to_owned())];
-        let problems = Settings::load(&Sources { env, ..Sources::default() }).map(drop).unwrap_err();
-        prop_assert_eq!(problems.to_string().lines().count(), problems.iter().count());
-    }
 }

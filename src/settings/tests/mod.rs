@@ -4,7 +4,6 @@ mod cases;
 mod environment;
 mod example;
 mod file;
-mod reread;
 mod resolved;
 mod secrets;
 mod values;

@@ -3,7 +3,7 @@
 use super::{ACCOUNT, load_text, problems};
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::settings::resolved::{Auth, ImageStore, JwtKeys};
+use crate::settings::resolved::ImageStore;
 
 // Public keys, made for these tests.
 const ED25519: &str = "-----BEGIN PUBLIC KEY-----
@@ -41,21 +41,6 @@ fn jwt(algorithm: &str, key: &str) -> String {
 }
 
 #[test]
-fn public_key_is_read_for_its_algorithm() {
-    for (algorithm, key) in [
-        ("EdDSA", ED25519),
-        ("ES256", P256),
-        ("ES384", P384),
-        ("RS256", RSA_2048),
-        ("RS512", RSA_2048),
-        ("PS384", RSA_2048),
-    ] {
-        let auth = loaded(&jwt(algorithm, key)).resolved.auth;
-        assert!(matches!(auth, Auth::Jwt(JwtKeys::Fixed(_))), "{algorithm}");
-    }
-}
-
-#[test]
 fn key_that_can_verify_nothing_is_refused_with_its_place() {
     let private = ED25519.replace("PUBLIC", "PRIVATE");
     let cut = ED25519.replace("MCowBQYDK2VwAyEA", "");
@@ -75,14 +60,6 @@ fn key_that_can_verify_nothing_is_refused_with_its_place() {
         let line = format!("wxgate.toml:5: auth.jwt_key: expected {expected} (the value is not shown)");
         assert_eq!(found, [line], "{key}");
     }
-}
-
-#[test]
-fn published_keys_take_the_place_of_a_key() {
-    let url = "https://login.example.com/jwks.json";
-    let text = format!("auth = {{ mode = \"jwt\", jwt_jwks_url = \"{url}\", jwt_algorithm = \"RS256\" }}");
-    let auth = loaded(&text).resolved.auth;
-    assert!(matches!(auth, Auth::Jwt(JwtKeys::Published(found)) if found.as_str() == url));
 }
 
 const S3: &str = "image_store.backend = \"s3\"\n[image_store.s3]\nbucket = \"photos\"\n\

@@ -239,8 +239,8 @@ fn masked_settings_show_no_secret() {
 
 /// Upload services may take their key there.
 #[test]
-fn masked_settings_show_no_value_of_a_query() {
-    let query = "token=hunter2&hunter2&a=hunter2=&hunter2==&";
+fn masked_settings_show_no_query() {
+    let query = "token=hunter2&hunter2";
     let text = format!(
         "{ACCOUNT}image_store.http.url = \"https://files.internal/up?{query}\"\n\
          auth.jwt_jwks_url = \"https://login.example.com/keys?{query}\"\n\
@@ -248,8 +248,7 @@ fn masked_settings_show_no_value_of_a_query() {
     );
     let masked = load_text(&text).unwrap().to_masked_toml();
     assert!(!masked.contains(MARKER), "{masked}");
-    let shown = "https://files.internal/up?token=********&********&a=********&********&";
-    assert!(masked.contains(shown), "{masked}");
+    assert!(masked.contains("https://files.internal/up?********\""), "{masked}");
     assert_eq!(load_text(&masked).unwrap().to_masked_toml(), masked);
 }
 

@@ -15,7 +15,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "media.max_bytes",
-        "20MiB 3GiB 1.5KiB→1536B 10␣kB→10000B 20971521→20971521B",
+        "20MiB 1GiB 1.5KiB→1536B 10␣kB→10000B 20971521→20971521B",
         " 0 0MiB -1MiB MiB 1␣furlong 0.1B",
     ),
     (
@@ -25,7 +25,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "internal.allowed_hosts[]",
-        "ops.example.com Ops.example.com→ops.example.com *.example.com console",
+        "ops.example.com Ops.example.com *.example.com console",
         " * a.*.cn *a.cn https://a.cn a.cn:80 a..cn a.cn/ 例.cn",
     ),
     (
@@ -53,8 +53,8 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "redis.nodes[]",
-        "redis-1:6379 10.0.0.1:1 [::1]:7",
-        " redis redis: :6379 redis:0 redis:65536 ::1:7 [x]:7 redis://r:1 u:p@r:1 a␣b:1",
+        "redis-1:6379 10.0.0.1:1 [::1]:7 redis.a.cn.:1",
+        " redis redis: redis..a:1 :6379 redis:0 redis:65536 ::1:7 [x]:7 redis://r:1 u:p@r:1 a␣b:1",
     ),
     (
         "redis.url",
@@ -75,7 +75,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "image_store.local.public_base_url",
-        "/images /a/b/→/a/b https://img.example.com http://h:1/images/→http://h:1/images",
+        "/images /a/b/ https://img.example.com http://h:1/images/",
         " / images //a.cn/images /a//b /../etc /{id} /a?b https://a.cn/#x https://u:p@a.cn/x ftp://a/b /a␣b",
     ),
     (
@@ -90,12 +90,12 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ),
     (
         "auth.jwt_jwks_url",
-        " https://a.cn/jwks.json?tenant=a→https://a.cn/jwks.json?tenant=******** http://127.0.0.1:8081/jwks.json \
+        " https://a.cn/jwks.json?tenant=a→https://a.cn/jwks.json?******** http://127.0.0.1:8081/jwks.json \
          http://[::1]/k http://localhost/k",
         "http://a.cn/jwks.json http://localhost.a.cn/k http://10.0.0.1/k https://user:word@a.cn/k file:///etc/keys",
     ),
     ("auth.jwt_cookie", " sso_token __Host-sso", "a␣b a; a="),
-    ("server.cors_allowed_headers[]", "X-Tenant→x-tenant", " * a␣b a:"),
+    ("server.cors_allowed_headers[]", "X-Tenant", " * a␣b a:"),
 ];
 
 /// How `text` is written again, given for `key`; `None` if it is refused.

@@ -40,19 +40,20 @@ impl<const LEAST_MS: u64, const MOST_HOURS: u64> AsText for DurationWithin<LEAST
     }
 }
 
-/// A number of bytes such as `"20MiB"`: more than zero.
-pub struct Size;
+/// A number of bytes such as `"20MiB"`, from `LEAST` to `MOST`.
+pub struct SizeWithin<const LEAST: u64, const MOST: u64>;
 
-impl AsText for Size {
+impl<const LEAST: u64, const MOST: u64> AsText for SizeWithin<LEAST, MOST> {
     type Value = u64;
 
     fn expected() -> impl Display {
-        "expected a size such as \"512KiB\" or \"20MiB\" (more than zero)"
+        let [least, most] = [LEAST, MOST].map(|bytes| Self::print(&bytes));
+        format!("expected a size such as \"512KiB\" or \"20MiB\" ({least} to {most})")
     }
 
     fn parse(text: &str) -> Option<u64> {
         let ByteSize(bytes) = text.parse().ok()?;
-        (bytes > 0).then_some(bytes)
+        (LEAST..=MOST).contains(&bytes).then_some(bytes)
     }
 
     /// In the largest unit that divides the number: `ByteSize` itself would round.

@@ -27,23 +27,3 @@ impl KeyTemplate {
         self.0.contains(APP_ID)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn app_id_is_filled_in() {
-        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
-        for (text, filled, names_account) in [
-            ("token:{app_id}:{app_id}", "token:wx1:wx1", true),
-            ("token", "token", false),
-        ] {
-            let template = KeyTemplate::try_from(text.to_owned()).unwrap();
-            assert_eq!(
-                (&*template.fill(&app_id), template.names_account()),
-                (filled, names_account)
-            );
-        }
-    }
-}

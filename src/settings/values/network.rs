@@ -1,32 +1,13 @@
 //! Network addresses.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::AsText;
-use super::host::host_ip;
-
-/// An address to listen on, such as `127.0.0.1:8080`.
-pub struct Address;
-
-impl AsText for Address {
-    type Value = SocketAddr;
-
-    fn expected() -> impl Display {
-        "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\""
-    }
-
-    fn parse(text: &str) -> Option<SocketAddr> {
-        text.parse().ok()
-    }
-
-    fn print(address: &SocketAddr) -> String {
-        address.to_string()
-    }
-}
+use super::host::{host_ip, is_domain};
 
 /// An address to listen on, or `""` for none.
 pub struct OptionalAddress;
@@ -50,6 +31,13 @@ impl AsText for OptionalAddress {
     }
 }
 
+/// Reads an address to listen on; for serde's `deserialize_with`.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    const EXPECTED: &str = "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom(EXPECTED))
+}
+
 /// Reads networks in CIDR notation; for serde's `deserialize_with`.
 pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     const EXPECTED: &str = "expected a network such as \"10.0.0.0/8\", or \"10.0.0.7/32\" for one address";
@@ -59,74 +47,34 @@ pub fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>
         .collect()
 }
 
-/// A host and a port, such as `redis-1:6379` or `[::1]:6379`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HostPort {
-    host: String,
-    port: u16,
+text! {
+    /// A host and a port, such as `redis-1:6379` or `[::1]:6379`.
+    pub struct HostPort: |text| host_and_port(text).is_some(),
+    "expected a host and a port such as \"redis-1:6379\" or \"[::1]:6379\""
 }
 
 impl HostPort {
-    /// The host: a name or an address, an IPv6 address without its brackets.
-    pub fn host(&self) -> &str {
-        &self.host
+    /// The host, an IPv6 address without its brackets, and the port, which is never 0.
+    pub fn parts(&self) -> (&str, u16) {
+        host_and_port(&self.0).unwrap_or_default()
     }
+}
 
-    /// The port, never 0.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let port = port.parse().ok().filter(|port| *port != 0)?;
-        let host = match host.strip_prefix('[') {
-            Some(bracketed) => bracketed
-                .strip_suffix(']')
-                .filter(|ip| ip.parse::<Ipv6Addr>().is_ok())?,
-            None => Some(host).filter(|host| is_host_name(host))?,
-        };
-        Some(Self {
-            host: host.to_owned(),
-            port,
-        })
-    }
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed
+            .strip_suffix(']')
+            .filter(|ip| ip.parse::<Ipv6Addr>().is_ok())?,
+        None => Some(host).filter(|host| is_domain(host.trim_end_matches('.')))?,
+    };
+    Some((host, port))
 }
 
 /// Whether `host`, a name or an address, is this machine.
 pub(in crate::settings) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host_ip(host).is_some_and(|ip| ip.is_loopback())
-}
-
-fn is_host_name(host: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    !host.is_empty() && host.bytes().all(allowed)
-}
-
-impl TryFrom<String> for HostPort {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("expected a host and a port such as \"redis-1:6379\" or \"[::1]:6379\"")
-    }
-}
-
-impl From<HostPort> for String {
-    fn from(address: HostPort) -> Self {
-        address.to_string()
-    }
-}
-
-impl Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
 }
 
 #[cfg(test)]
@@ -137,7 +85,7 @@ mod tests {
     fn host_of_an_address_has_no_brackets() {
         for (text, host, port) in [("redis-1:6379", "redis-1", 6379), ("[::1]:7", "::1", 7)] {
             let address = HostPort::try_from(text.to_owned()).unwrap();
-            assert_eq!((address.host(), address.port()), (host, port));
+            assert_eq!(address.parts(), (host, port));
         }
     }
 }

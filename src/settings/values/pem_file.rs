@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pem::Pem;
@@ -11,7 +11,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
-use serde::{Deserialize, Serialize};
 
 use crate::byte_order_mark::without_mark;
 use crate::clock::LATEST_DATE;
@@ -89,42 +88,24 @@ pub(in crate::settings) fn private_key(pem: &[u8], path: &Path) -> Result<Privat
     })
 }
 
-/// The path of a PEM bundle with certificate authorities that are trusted in addition to the system's; empty means none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CaFile(PathBuf);
-
-impl CaFile {
-    /// Whether one is set.
-    pub fn is_set(&self) -> bool {
-        !self.0.as_os_str().is_empty()
+/// The certificate authorities in the PEM bundle at `path`; none if `path` is empty.
+pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    if path.as_os_str().is_empty() {
+        return Ok(Vec::new());
     }
-
-    /// The file's certificates; none if none is set. The error says what is wrong with the file.
-    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
-        if !self.is_set() {
-            return Ok(Vec::new());
-        }
-        certificates(&read(&self.0)?, &self.0)
-    }
-
-    /// The file's certificates and the system's as one PEM bundle, for a client that takes the system's only
-    /// if it is given no others; `None` if no file is set.
-    pub fn with_system_roots(&self) -> Result<Option<Vec<u8>>, String> {
-        if !self.is_set() {
-            return Ok(None);
-        }
-        let system = rustls_native_certs::load_native_certs().certs;
-        let roots = self.certificates()?.into_iter().chain(system);
-        let pems = roots
-            .filter(is_usable)
-            .map(|root| Pem::new("CERTIFICATE", root.as_ref()));
-        Ok(Some(pem::encode_many(&pems.collect::<Vec<_>>()).into_bytes()))
-    }
+    certificates(&read(path)?, path)
 }
 
-impl From<PathBuf> for CaFile {
-    fn from(path: PathBuf) -> Self {
-        Self(path)
+/// The authorities in the PEM bundle at `path` and the system's as one PEM bundle, for a client that takes the system's
+/// only if it is given no others; `None` if `path` is empty.
+pub fn with_system_roots(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let own = authorities(path)?;
+    if own.is_empty() {
+        return Ok(None);
     }
+    let roots = own.into_iter().chain(rustls_native_certs::load_native_certs().certs);
+    let pems = roots
+        .filter(is_usable)
+        .map(|root| Pem::new("CERTIFICATE", root.as_ref()));
+    Ok(Some(pem::encode_many(&pems.collect::<Vec<_>>()).into_bytes()))
 }

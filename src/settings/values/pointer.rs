@@ -54,28 +54,12 @@ impl From<UrlPlace> for String {
     }
 }
 
-/// A text, a number, true or false.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a text, a number, true or false")]
-pub enum Scalar {
-    /// True or false.
-    Bool(bool),
-    /// A whole number.
-    Integer(i64),
-    /// Any other number.
-    Float(f64),
-    /// A text.
-    Text(String),
-}
-
-impl Scalar {
-    /// Whether `value` has the same text, or is the same number: `0`, `"0"` and `0.0` are, since services differ in how
-    /// they write numbers.
-    pub fn matches(&self, value: &Value) -> bool {
-        let own = serde_json::to_value(self).ok().as_ref().and_then(scalar_text);
-        let is_same_number = |own: &String| value.is_f64() && own.parse().ok() == value.as_f64();
-        own.is_some_and(|own| scalar_text(value).as_ref() == Some(&own) || is_same_number(&own))
-    }
+/// Whether `value` has the same text as `own`, or is the same number: `0`, `"0"` and `0.0` are, since services differ in how
+/// they write numbers.
+pub fn is_same_scalar(own: &toml::Value, value: &Value) -> bool {
+    let own = serde_json::to_value(own).ok().as_ref().and_then(scalar_text);
+    let is_same_number = |own: &String| value.is_f64() && own.parse().ok() == value.as_f64();
+    own.is_some_and(|own| scalar_text(value).as_ref() == Some(&own) || is_same_number(&own))
 }
 
 fn scalar_text(value: &Value) -> Option<String> {
@@ -96,16 +80,16 @@ mod tests {
     #[test]
     fn scalars_match_by_their_text() {
         for (scalar, same) in [
-            (Scalar::Integer(0), vec![json!(0), json!("0"), json!(0.0)]),
-            (Scalar::Text("0".to_owned()), vec![json!(0), json!("0")]),
-            (Scalar::Text("ok".to_owned()), vec![json!("ok")]),
-            (Scalar::Bool(true), vec![json!(true), json!("true")]),
-            (Scalar::Float(1.5), vec![json!(1.5), json!("1.5")]),
-            (Scalar::Text("2.0".to_owned()), vec![json!(2.0), json!("2.0")]),
+            (toml::Value::from(0), vec![json!(0), json!("0"), json!(0.0)]),
+            (toml::Value::from("0"), vec![json!(0), json!("0")]),
+            (toml::Value::from("ok"), vec![json!("ok")]),
+            (toml::Value::from(true), vec![json!(true), json!("true")]),
+            (toml::Value::from(1.5), vec![json!(1.5), json!("1.5")]),
+            (toml::Value::from("2.0"), vec![json!(2.0), json!("2.0")]),
         ] {
-            assert!(same.iter().all(|value| scalar.matches(value)), "{scalar:?}");
+            assert!(same.iter().all(|value| is_same_scalar(&scalar, value)), "{scalar:?}");
             for other in json!([1, false, null, [0], {}, "", "OK"]).as_array().unwrap() {
-                assert!(!scalar.matches(other), "{scalar:?} {other}");
+                assert!(!is_same_scalar(&scalar, other), "{scalar:?} {other}");
             }
         }
     }

@@ -96,15 +96,3 @@ impl Serialize for RedisUrl {
         serializer.serialize_str(self.masked())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scheme_and_host_are_parsed() {
-        let url = |text: &str| RedisUrl::try_from(Secret::new(text)).unwrap();
-        assert!(url("rediss://r").is_tls() && !url("redis://r").is_tls());
-        assert_eq!(url("redis://[::1]:7/0").host(), "[::1]");
-    }
-}

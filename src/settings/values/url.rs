@@ -38,18 +38,11 @@ pub(super) fn mask_login(mut url: Url) -> Option<Url> {
     Some(url)
 }
 
-/// Masks each value in the query, any of which may be a key.
+/// Masks the query, which may hold a key.
 fn mask_query(mut url: Url) -> Url {
-    let masked = url.query().map(|query| {
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            _ if pair.is_empty() => String::new(),
-            Some((name, value)) if !value.trim_matches('=').is_empty() => format!("{name}={MASK}"),
-            // A key in Base64 may end with `=`.
-            _ => MASK.to_owned(),
-        });
-        pairs.collect::<Vec<_>>().join("&")
-    });
-    url.set_query(masked.as_deref());
+    if url.query().is_some() {
+        url.set_query(Some(MASK));
+    }
     url
 }
 
@@ -143,25 +136,36 @@ impl From<BaseUrl> for String {
     }
 }
 
-/// What the URLs of locally stored pictures begin with: a path of the gateway, or a URL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PublicBase {
-    /// Without a slash at its end.
-    text: String,
-    /// Where in `text` the path begins.
-    path_at: usize,
+text! {
+    /// What the URLs of locally stored pictures begin with: a path of the gateway, or a URL.
+    pub struct PublicBase: is_public_base,
+    "expected a path such as \"/images\", or a URL such as \"https://img.example.com/images\" \
+     (path of letters, digits, `-`, `_`, `.`, `~`; no `?`, no `#`)"
+}
+
+fn is_public_base(text: &str) -> bool {
+    let (host, path) = host_and_path(text);
+    let is_path = host.is_empty() && !path.is_empty();
+    (is_path || parse_http(text).is_some()) && is_plain_path(path) && !text.contains(['?', '#'])
+}
+
+/// The scheme and the host, if there are any, and the path without a slash at its end.
+fn host_and_path(text: &str) -> (&str, &str) {
+    let text = text.trim_end_matches('/');
+    let host_at = text.find("://").map_or(0, |scheme| scheme + "://".len());
+    let path_at = text[host_at..].find('/').map_or(text.len(), |path| host_at + path);
+    text.split_at(path_at)
 }
 
 impl PublicBase {
     /// The address of the picture called `name`.
     pub fn join(&self, name: &str) -> String {
-        format!("{}/{name}", self.text)
+        format!("{}/{name}", self.0.trim_end_matches('/'))
     }
 
     /// The path alone: `/images`, or empty if the URL has none.
     pub fn path(&self) -> &str {
-        &self.text[self.path_at..]
+        host_and_path(&self.0).1
     }
 
     /// The route of the pictures, without `base`: the path, or `/images` if the URL has none.
@@ -175,45 +179,11 @@ impl PublicBase {
     /// The same with `base` before its path, unless it has that already or names a host.
     #[must_use]
     pub fn below(&self, base: &BasePath) -> Self {
-        let is_path = self.path_at == 0;
-        if !is_path || base.rest_of(&self.text).is_some() {
+        let is_path = self.0.starts_with('/');
+        if !is_path || base.rest_of(self.path()).is_some() {
             return self.clone();
         }
-        Self {
-            text: format!("{}{}", base.as_str(), self.text),
-            path_at: 0,
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.trim_end_matches('/');
-        let authority_at = parse_http(text).map_or(0, |url| url.scheme().len() + "://".len());
-        let path_at = text[authority_at..]
-            .find('/')
-            .map_or(text.len(), |slash| authority_at + slash);
-        let path = &text[path_at..];
-        let rooted = authority_at > 0 || path.len() == text.len() && !path.is_empty();
-        (rooted && is_plain_path(path) && !text.contains(['?', '#'])).then(|| Self {
-            text: text.to_owned(),
-            path_at,
-        })
-    }
-}
-
-impl TryFrom<String> for PublicBase {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or(
-            "expected a path such as \"/images\", or a URL such as \"https://img.example.com/images\" \
-             (path of letters, digits, `-`, `_`, `.`, `~`; no `?`, no `#`)",
-        )
-    }
-}
-
-impl From<PublicBase> for String {
-    fn from(base: PublicBase) -> Self {
-        base.text
+        Self(format!("{}{}", base.as_str(), self.path()))
     }
 }
 

@@ -6,6 +6,7 @@ mod operation;
 mod servers;
 mod topology;
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use topology::{Connection, Topology};
 
 use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
 use crate::settings::Redis;
-use crate::settings::values::CaFile;
+use crate::settings::values::pem_file;
 
 /// A [`SharedStore`] in Redis.
 ///
@@ -51,9 +52,9 @@ type Reply<T> = (RedisResult<T>, Instant);
 impl RedisStore {
     /// A store in the Redis that `settings` name, whose certificate may be signed by an authority in `ca_file`. Nothing
     /// is connected yet.
-    pub fn new(settings: &Redis, ca_file: &CaFile) -> Result<Self, StoreError> {
+    pub fn new(settings: &Redis, ca_file: &Path) -> Result<Self, StoreError> {
         let unusable = |message| StoreError::new(StoreFault::Other, message, "");
-        let roots = ca_file.with_system_roots().map_err(unusable)?;
+        let roots = pem_file::with_system_roots(ca_file).map_err(unusable)?;
         let topology = Topology::new(settings, roots);
         Ok(Self {
             topology: topology.map_err(|error| error::no_connection(&error, settings.mode))?,

@@ -87,7 +87,8 @@ fn standalone(settings: &Redis, certificates: Option<TlsCertificates>) -> RedisR
 }
 
 fn address(node: &HostPort, tls: bool) -> ConnectionAddr {
-    let (host, port) = (node.host().to_owned(), node.port());
+    let (host, port) = node.parts();
+    let host = host.to_owned();
     if tls {
         ConnectionAddr::TcpTls {
             host,
