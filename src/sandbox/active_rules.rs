@@ -28,14 +28,12 @@ struct RuleEntry {
 
 /// A rule in force, as the control API shows it.
 #[derive(Debug, Clone, Serialize)]
-pub struct RuleState {
-    /// Its name.
-    pub id: RuleId,
-    /// The rule itself.
+pub(super) struct RuleState {
+    id: RuleId,
     #[serde(flatten)]
-    pub rule: Rule,
+    rule: Rule,
     /// How many calls it has applied to.
-    pub hits: u64,
+    hits: u64,
 }
 
 /// The faults to apply to one call.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::active_rules::{RuleId, RuleState};
 use super::fault::Rules;
 use super::handle::{Sandbox, UnknownAccount};
-use super::state::{CallRecord, SandboxState};
+use super::state::CallRecord;
 use super::tokens::Kill;
 use crate::account::AppId;
 
@@ -62,8 +62,8 @@ async fn help() -> &'static str {
     include_str!("help.txt")
 }
 
-async fn state(State(sandbox): State<Sandbox>) -> Json<SandboxState> {
-    Json(sandbox.snapshot())
+async fn state(State(sandbox): State<Sandbox>) -> Json<Value> {
+    Json(sandbox.state().view())
 }
 
 async fn calls(State(sandbox): State<Sandbox>) -> Json<Vec<CallRecord>> {
@@ -71,7 +71,7 @@ async fn calls(State(sandbox): State<Sandbox>) -> Json<Vec<CallRecord>> {
 }
 
 async fn faults(State(sandbox): State<Sandbox>) -> Json<Vec<RuleState>> {
-    Json(sandbox.snapshot().faults)
+    Json(sandbox.state().rules.states())
 }
 
 async fn add_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, ControlError> {

@@ -13,7 +13,7 @@ use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
 use super::media::Upload;
-use super::state::{CallRecord, LockedState, SandboxState};
+use super::state::{CallRecord, LockedState};
 use super::tokens::{Kill, TokenKind};
 use super::verify::ConfigResult;
 use crate::account::AppId;
@@ -75,11 +75,6 @@ impl Sandbox {
     /// The last calls that were answered, oldest first.
     pub fn log(&self) -> Vec<CallRecord> {
         self.state().log()
-    }
-
-    /// The whole state, as `GET /sandbox/state` shows it.
-    pub fn snapshot(&self) -> SandboxState {
-        self.state().view()
     }
 
     /// The account's newest token of this kind, if it is valid.

@@ -45,14 +45,14 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use active_rules::{RuleId, RuleState};
+pub use active_rules::RuleId;
 pub use answer::End;
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};
 pub use fault::{Fault, Rule};
 pub use handle::{Sandbox, UnknownAccount};
 pub use media::Upload;
-pub use state::{AccountState, CallRecord, CredentialState, SandboxState};
+pub use state::CallRecord;
 pub use tokens::{Kill, TokenKind};
 pub use verify::ConfigResult;
 
