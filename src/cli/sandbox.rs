@@ -150,8 +150,6 @@ impl LocalSandbox {
 
     /// Serves until `stop` is cancelled.
     pub(super) async fn run(self, stop: CancellationToken) {
-        if let Err(error) = self.sandbox.serve(self.listener, stop).await {
-            tracing::error!(%error, "the sandbox has ended");
-        }
+        self.sandbox.serve(self.listener, stop).await;
     }
 }
