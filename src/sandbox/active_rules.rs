@@ -6,11 +6,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::api::Api;
 use super::fault::{Fault, Rule};
 
-/// The name of a rule in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct RuleId(pub(super) u64);
-
 #[derive(Default)]
 pub(super) struct ActiveRules {
     entries: Vec<RuleEntry>,
@@ -29,7 +24,7 @@ struct RuleEntry {
 /// A rule in force, as the control API shows it.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct RuleState {
-    id: RuleId,
+    id: u64,
     #[serde(flatten)]
     rule: Rule,
     /// How many calls it has applied to.
@@ -44,17 +39,11 @@ pub(super) struct CallFaults {
     pub(super) released: CancellationToken,
 }
 
-/// Above this many rules, those that are used up are dropped.
-const KEPT: usize = 256;
-
 impl ActiveRules {
-    pub(super) fn add(&mut self, rule: Rule) -> RuleId {
-        if self.entries.len() >= KEPT {
-            self.entries.retain(RuleEntry::has_hits_left);
-        }
+    pub(super) fn add(&mut self, rule: Rule) -> u64 {
         self.last_id += 1;
         let released = CancellationToken::new();
-        let id = RuleId(self.last_id);
+        let id = self.last_id;
         self.entries.push(RuleEntry {
             state: RuleState { id, rule, hits: 0 },
             seen: 0,
@@ -64,7 +53,7 @@ impl ActiveRules {
         id
     }
 
-    pub(super) fn remove(&mut self, id: RuleId) -> bool {
+    pub(super) fn remove(&mut self, id: u64) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.state.id != id);
         self.entries.len() < before

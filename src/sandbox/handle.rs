@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::account::{AccountRecord, TicketKind};
-use super::active_rules::RuleId;
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
@@ -47,13 +46,13 @@ impl Sandbox {
         &self.config
     }
 
-    /// Adds a rule after those in force.
-    pub fn inject(&self, rule: impl Into<Rule>) -> RuleId {
+    /// Adds a rule after those in force; returns its number.
+    pub fn inject(&self, rule: impl Into<Rule>) -> u64 {
         self.state().rules.add(rule.into())
     }
 
     /// Removes a rule and releases what it holds; false if there is no such rule.
-    pub fn remove_fault(&self, id: RuleId) -> bool {
+    pub fn remove_fault(&self, id: u64) -> bool {
         self.state().rules.remove(id)
     }
 

@@ -43,7 +43,6 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use active_rules::RuleId;
 pub use answer::End;
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};

@@ -256,7 +256,8 @@ impl WeChat {
                 format!("attachment; filename=\"{}\"", file.filename),
             )
             .header("Cache-Control", "no-cache, must-revalidate");
-        answer.close = config.media_closes_connection;
+        // As WeChat documents it.
+        answer.close = true;
         Ok(answer)
     }
 
