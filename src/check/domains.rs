@@ -17,9 +17,7 @@ pub(super) fn run(account: &Account) -> Vec<Finding> {
         let cure = "list the JS接口安全域名 of the account's console in accounts.js_domains";
         vec![Finding::warning(CHECK, "empty: every page is signed, whoever's it is").cure(cure)]
     } else {
-        let each = domains.iter().enumerate();
-        each.filter_map(|(at, domain)| warning_for(domain, &domains[..at], domains))
-            .collect()
+        domains.iter().filter_map(warning_for).collect()
     };
     if findings.is_empty() {
         let names: Vec<String> = domains.iter().cloned().map(String::from).collect();
@@ -31,29 +29,20 @@ pub(super) fn run(account: &Account) -> Vec<Finding> {
         .collect()
 }
 
-/// A warning about `domain`, which `before` precede among `all`.
-fn warning_for(domain: &JsDomain, before: &[JsDomain], all: &[JsDomain]) -> Option<Finding> {
-    let name = String::from(domain.clone());
-    let wider = all.iter().find(|other| *other != domain && domain.is_under(other));
-    let (message, cure) = if before.contains(domain) {
-        (format!("\"{name}\" is listed twice"), "remove the duplicate".to_owned())
-    } else if domain.host().parse::<IpAddr>().is_ok() {
+/// A warning about a domain that WeChat's console does not take.
+fn warning_for(domain: &JsDomain) -> Option<Finding> {
+    let host = domain.host();
+    let (message, cure) = if host.parse::<IpAddr>().is_ok() {
         (
-            format!("\"{name}\" is an IP address, which WeChat's console does not take: wx.config fails there"),
-            "use a domain name; only a test account (测试号) takes addresses".to_owned(),
+            format!("\"{host}\" is an IP address, which WeChat's console does not take: wx.config fails there"),
+            "use a domain name; only a test account (测试号) takes addresses",
         )
-    } else if !domain.host().contains('.') {
+    } else if !host.contains('.') {
         (
             format!(
-                "\"{name}\" has no dot: it covers every host whose name ends in .{name}, and WeChat's console does not take it"
+                "\"{host}\" has no dot: it covers every host whose name ends in .{host}, and WeChat's console does not take it"
             ),
-            "write the whole domain, such as \"example.com\"".to_owned(),
-        )
-    } else if let Some(wider) = wider {
-        let wider = String::from(wider.clone());
-        (
-            format!("\"{name}\" is under \"{wider}\" already"),
-            format!("leave out whichever is not meant: \"{wider}\" covers both"),
+            "write the whole domain, such as \"example.com\"",
         )
     } else {
         return None;
@@ -90,9 +79,6 @@ mod tests {
             (&[][..], "every page is signed"),
             (&["127.0.0.1"], "an IP address"),
             (&["localhost"], "no dot"),
-            (&["m.a.cn", "a.cn"], "\"m.a.cn\" is under \"a.cn\""),
-            (&["a.cn/mp", "a.cn"], "\"a.cn/mp\" is under \"a.cn\""),
-            (&["a.cn", "A.cn"], "twice"),
         ] {
             let found = messages(domains);
             assert_eq!(found.len(), 1, "{found:?}");
@@ -101,10 +87,5 @@ mod tests {
                 "{found:?}"
             );
         }
-        assert_eq!(
-            messages(&["a.cn/mp", "m.a.cn"])[0].0,
-            CheckState::Ok,
-            "neither covers the other"
-        );
     }
 }

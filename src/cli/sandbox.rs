@@ -1,9 +1,8 @@
 //! The WeChat sandbox, alone (`wxgate sandbox`) or beside the gateway (`serve --sandbox`).
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -80,19 +79,13 @@ pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
 
 /// A sandbox that listens.
 pub(super) struct LocalSandbox {
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
+    pub(super) address: SocketAddr,
     listener: TcpListener,
-    address: SocketAddr,
 }
 
 impl LocalSandbox {
-    /// A sandbox with WeChat's own rules, by default on a free port of loopback.
-    pub(super) async fn open(address: Option<SocketAddr>) -> Result<Self, CommandFailure> {
-        let address = address.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
-        Self::listen(SandboxConfig::default(), address).await
-    }
-
-    async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, CommandFailure> {
+    pub(super) async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, CommandFailure> {
         // No mistake in the command line: another process may free the port.
         let failed =
             |error: std::io::Error| CommandFailure::Running(format!("the sandbox can't listen on {address}: {error}"));
@@ -100,8 +93,8 @@ impl LocalSandbox {
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self {
             sandbox: Sandbox::new(config),
-            listener,
             address,
+            listener,
         })
     }
 
@@ -120,15 +113,6 @@ impl LocalSandbox {
             ("WXGATE__IMAGE_STORE__BACKEND", "local".to_owned()),
         ];
         settings.map(|(name, value)| (name.to_owned(), value)).into()
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The demo page and what it needs of the phone.
-    pub(super) fn page(&self) -> Router {
-        self.sandbox.phone_router()
     }
 
     fn introduction(&self) -> String {
@@ -150,8 +134,6 @@ impl LocalSandbox {
 
     /// Serves until `stop` is cancelled.
     pub(super) async fn run(self, stop: CancellationToken) {
-        if let Err(error) = self.sandbox.serve(self.listener, stop).await {
-            tracing::error!(%error, "the sandbox has ended");
-        }
+        self.sandbox.serve(self.listener, stop).await;
     }
 }

@@ -9,6 +9,7 @@ use super::signal::stop_on_signal;
 use super::{CommandFailure, ConfigArgs, address, block_on, print};
 use crate::app::{App, AppParts, StartError, replica_name};
 use crate::http::serve::raise_open_files;
+use crate::sandbox::SandboxConfig;
 use crate::settings::Settings;
 use crate::settings::values::BasePath;
 use crate::telemetry::{self, Traces};
@@ -20,9 +21,9 @@ pub(super) struct ServeArgs {
     /// Run against the built-in WeChat sandbox, with a demo page: no account, no Redis, no settings needed
     #[arg(long)]
     sandbox: bool,
-    /// Where that sandbox listens, for its control API [default: a free port of 127.0.0.1]
-    #[arg(long, value_name = "ADDR", requires = "sandbox")]
-    sandbox_listen: Option<SocketAddr>,
+    /// Where that sandbox listens, for its control API; port 0 is any free port
+    #[arg(long, value_name = "ADDR", requires = "sandbox", default_value = "127.0.0.1:0")]
+    sandbox_listen: SocketAddr,
 }
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), CommandFailure> {
@@ -30,7 +31,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CommandFailure> {
         let mut sources = args.config.sources();
         let mut sandbox = None;
         if args.sandbox {
-            let open = LocalSandbox::open(args.sandbox_listen).await?;
+            let open = LocalSandbox::listen(SandboxConfig::default(), args.sandbox_listen).await?;
             sources.overrides = open.settings();
             sandbox = Some(open);
         }
@@ -41,7 +42,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CommandFailure> {
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
-        let page = sandbox.as_ref().map(LocalSandbox::page);
+        let page = sandbox.as_ref().map(|open| open.sandbox.phone_router());
         let parts = AppParts {
             settings,
             replica,
@@ -67,7 +68,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
     if let Some(sandbox) = &sandbox {
-        print(&introduction(address, &base_path, sandbox.address()))?;
+        print(&introduction(address, &base_path, sandbox.address))?;
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {

@@ -29,11 +29,6 @@ impl JsDomain {
         &self.host
     }
 
-    /// True if `other` covers every page that this one covers.
-    pub fn is_under(&self, other: &Self) -> bool {
-        other.covers_host(&self.host) && other.covers_path(&self.path)
-    }
-
     fn covers_host(&self, host: &str) -> bool {
         let Some(head) = host.len().checked_sub(self.host.len()) else {
             return false;

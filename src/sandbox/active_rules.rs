@@ -6,11 +6,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::api::Api;
 use super::fault::{Fault, Rule};
 
-/// The name of a rule in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct RuleId(pub(super) u64);
-
 #[derive(Default)]
 pub(super) struct ActiveRules {
     entries: Vec<RuleEntry>,
@@ -28,14 +23,12 @@ struct RuleEntry {
 
 /// A rule in force, as the control API shows it.
 #[derive(Debug, Clone, Serialize)]
-pub struct RuleState {
-    /// Its name.
-    pub id: RuleId,
-    /// The rule itself.
+pub(super) struct RuleState {
+    id: u64,
     #[serde(flatten)]
-    pub rule: Rule,
+    rule: Rule,
     /// How many calls it has applied to.
-    pub hits: u64,
+    hits: u64,
 }
 
 /// The faults to apply to one call.
@@ -46,17 +39,11 @@ pub(super) struct CallFaults {
     pub(super) released: CancellationToken,
 }
 
-/// Above this many rules, those that are used up are dropped.
-const KEPT: usize = 256;
-
 impl ActiveRules {
-    pub(super) fn add(&mut self, rule: Rule) -> RuleId {
-        if self.entries.len() >= KEPT {
-            self.entries.retain(RuleEntry::has_hits_left);
-        }
+    pub(super) fn add(&mut self, rule: Rule) -> u64 {
         self.last_id += 1;
         let released = CancellationToken::new();
-        let id = RuleId(self.last_id);
+        let id = self.last_id;
         self.entries.push(RuleEntry {
             state: RuleState { id, rule, hits: 0 },
             seen: 0,
@@ -66,7 +53,7 @@ impl ActiveRules {
         id
     }
 
-    pub(super) fn remove(&mut self, id: RuleId) -> bool {
+    pub(super) fn remove(&mut self, id: u64) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.state.id != id);
         self.entries.len() < before
@@ -111,57 +98,5 @@ impl Rule {
         self.api.is_none_or(|only| only == api)
             && self.app_id.as_ref().is_none_or(|only| Some(only.as_str()) == app_id)
             && self.media_id.as_ref().is_none_or(|only| only == media_id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::account::AppId;
-
-    fn code(rules: &mut ActiveRules, api: Api) -> i64 {
-        match rules.faults_for(api, Some("wx1"), "m1").faults.as_slice() {
-            [Fault::Errcode { code, .. }] => *code,
-            [] => 0,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn rules_apply_in_turn_until_used_up() {
-        let mut rules = ActiveRules::default();
-        rules.add(Fault::errcode(1).on(Api::Token).times(2));
-        rules.add(Fault::errcode(2).on(Api::Token).once().after(1));
-        let forever = rules.add(Fault::errcode(3).on(Api::Token));
-        let codes: Vec<i64> = (0..6).map(|_| code(&mut rules, Api::Token)).collect();
-        assert_eq!(codes, [1, 1, 3, 2, 3, 3]);
-        assert_eq!(code(&mut rules, Api::GetTicket), 0);
-        assert_eq!(
-            rules.states().iter().map(|rule| rule.hits).collect::<Vec<_>>(),
-            [2, 1, 3]
-        );
-        assert!(rules.remove(forever) && !rules.remove(forever));
-        assert_eq!(code(&mut rules, Api::Token), 0);
-    }
-
-    #[test]
-    fn rule_can_cover_one_account_or_one_file() {
-        let mut rules = ActiveRules::default();
-        rules.add(Rule::from(Fault::errcode(1)).for_account(AppId::try_from("wx2".to_owned()).unwrap()));
-        assert_eq!(code(&mut rules, Api::Token), 0);
-        rules.add(Rule::from(Fault::errcode(2)).for_media("m2"));
-        assert_eq!(code(&mut rules, Api::MediaGet), 0);
-        rules.add(Rule::from(Fault::errcode(3)).for_media("m1"));
-        assert_eq!(code(&mut rules, Api::MediaGet), 3);
-    }
-
-    #[test]
-    fn used_up_rules_are_dropped() {
-        let mut rules = ActiveRules::default();
-        for _ in 0..10 * KEPT {
-            rules.add(Rule::from(Fault::errcode(1)).once());
-            code(&mut rules, Api::Token);
-        }
-        assert!(rules.entries.len() <= KEPT);
     }
 }

@@ -1,7 +1,6 @@
 //! An answer: status, headers in their order and spelling, body; and how it is written to the connection byte for byte, with
 //! faults. Written by hand because an HTTP library rightly prevents all of these faults.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -9,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -31,58 +30,16 @@ pub(super) struct Answer {
 /// The body of an answer.
 #[derive(Debug, Clone)]
 pub(super) enum Body {
-    /// A JSON object, as fields so that faults can change them.
-    Json(Fields),
+    /// A JSON object. Faults change its fields.
+    Json(Value),
     /// Anything else.
     Bytes(Bytes),
-}
-
-/// A JSON object's fields, in WeChat's order.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Fields(Vec<(Cow<'static, str>, Value)>);
-
-impl Fields {
-    #[must_use]
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.0.push((name.into(), value.into()));
-        self
-    }
-
-    /// The fields of a success that starts with `errcode` 0.
-    pub(super) fn ok() -> Self {
-        Self::default().with("errcode", 0).with("errmsg", "ok")
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
-    }
-
-    /// Sets the field of this name, or removes it if `value` is null.
-    pub(super) fn replace(&mut self, name: &str, value: &Value) {
-        match self.0.iter().position(|(field, _)| field == name) {
-            Some(at) if value.is_null() => drop(self.0.remove(at)),
-            Some(at) => self.0[at].1 = value.clone(),
-            None if value.is_null() => {}
-            None => self.0.push((name.to_owned().into(), value.clone())),
-        }
-    }
-
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.0.iter_mut().map(|(_, value)| value)
-    }
-
-    /// Compact, on one line.
-    pub(super) fn to_json(&self) -> String {
-        let field = |(name, value): &(Cow<'_, str>, Value)| format!("{}:{value}", Value::from(name.as_ref()));
-        let fields: Vec<String> = self.0.iter().map(field).collect();
-        format!("{{{}}}", fields.join(","))
-    }
 }
 
 impl Body {
     pub(super) fn to_bytes(&self) -> Bytes {
         match self {
-            Body::Json(fields) => fields.to_json().into(),
+            Body::Json(object) => object.to_string().into(),
             Body::Bytes(bytes) => bytes.clone(),
         }
     }
@@ -90,8 +47,13 @@ impl Body {
 
 impl Answer {
     /// 200 with this object, as all of WeChat's JSON comes, errors included.
-    pub(super) fn json(fields: Fields) -> Self {
-        Self::new(200, Body::Json(fields)).header("Content-Type", JSON)
+    pub(super) fn json(object: Value) -> Self {
+        Self::new(200, Body::Json(object)).header("Content-Type", JSON)
+    }
+
+    /// A success that holds nothing else.
+    pub(super) fn ok() -> Self {
+        Self::json(json!({ "errcode": 0, "errmsg": "ok" }))
     }
 
     /// This status with an empty body.
@@ -134,13 +96,13 @@ impl Answer {
         if self.status != 200 {
             return format!("status {}", self.status);
         }
-        match &self.body {
-            Body::Json(fields) => match fields.get("errcode") {
-                None => "ok".to_owned(),
-                Some(code) if code.as_i64() == Some(0) => "ok".to_owned(),
-                Some(code) => format!("errcode {code}"),
-            },
-            Body::Bytes(_) => "ok".to_owned(),
+        let errcode = match &self.body {
+            Body::Json(object) => object.get("errcode"),
+            Body::Bytes(_) => None,
+        };
+        match errcode {
+            Some(code) if *code != 0 => format!("errcode {code}"),
+            _ => "ok".to_owned(),
         }
     }
 }

@@ -71,14 +71,4 @@ mod tests {
             assert_eq!(china_time(unix), time);
         }
     }
-
-    #[tokio::test(start_paused = true)]
-    async fn clock_moves_with_tokios_and_by_advance() {
-        let mut clock = Clock::start();
-        let (unix, now) = (clock.unix(), clock.now());
-        tokio::time::advance(Duration::from_secs(10)).await;
-        clock.advance(Duration::from_secs(DAY));
-        assert_eq!(clock.now() - now, Duration::from_secs(DAY + 10));
-        assert_eq!(clock.unix() - unix, DAY + 10);
-    }
 }

@@ -26,8 +26,6 @@ pub struct SandboxConfig {
     pub media_ttl: Duration,
     /// How many bytes of media are kept; above that the oldest are dropped.
     pub media_capacity: usize,
-    /// Whether `media/get` closes the connection after a file, as WeChat documents it.
-    pub media_closes_connection: bool,
     /// Calls of `/cgi-bin/token` per account and day.
     pub daily_token_calls: u64,
     /// Calls of other APIs per account and day; for an API not listed, WeChat's documented number.
@@ -61,7 +59,6 @@ impl SandboxConfig {
             ticket_ttl: Duration::from_hours(2),
             media_ttl: Duration::from_hours(72),
             media_capacity: 512 * 1024 * 1024,
-            media_closes_connection: true,
             daily_token_calls: 2000,
             daily_calls: BTreeMap::new(),
             force_refresh_interval: Duration::from_secs(30),

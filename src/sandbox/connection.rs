@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -18,8 +17,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::answer::{Answer, ConnectionAfter, Delivery, Payload};
@@ -33,46 +32,26 @@ pub(super) const LARGEST_BODY: usize = 20 * 1024 * 1024;
 const FORM: usize = 64 * 1024;
 /// The longest wait for a request's headers, on an idle connection too.
 const IDLE: Duration = Duration::from_secs(75);
-/// The pause when the process has too many open files.
+/// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Serves until `shutdown`, then closes every connection at once: no graceful drain, because nothing depends on it.
-pub(super) async fn serve(
-    sandbox: Sandbox,
-    router: Router,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    let connections = TaskTracker::new();
-    let result = loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break Ok(()),
-            accepted = listener.accept() => accepted,
-        };
+pub(super) async fn serve(sandbox: Sandbox, router: Router, listener: TcpListener, shutdown: CancellationToken) {
+    let mut connections = JoinSet::new();
+    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, peer)) => {
                 // Send small answers at once. If this fails they are only slower.
                 _ = stream.set_nodelay(true);
-                let connection = connection(sandbox.clone(), router.clone(), stream, peer.ip());
-                connections.spawn(shutdown.clone().run_until_cancelled_owned(connection));
+                connections.spawn(connection(sandbox.clone(), router.clone(), stream, peer.ip()));
             }
-            Err(error) if is_transient(&error) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            Err(error) => break Err(error),
+            // The client left before it was accepted, or too many files are open.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
-    };
-    shutdown.cancel();
-    connections.close();
-    connections.wait().await;
-    result
-}
-
-/// Whether accepting may succeed later: the client left before it was accepted, or too many files are open.
-fn is_transient(error: &io::Error) -> bool {
-    const TOO_MANY_FILES: [i32; 2] = [23, 24];
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
-        || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+        // Free the memory of those that have ended.
+        while connections.try_join_next().is_some() {}
+    }
+    connections.shutdown().await;
 }
 
 async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, peer: IpAddr) {

@@ -6,16 +6,16 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::Json;
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::active_rules::{RuleId, RuleState};
+use super::active_rules::RuleState;
 use super::fault::Rules;
 use super::handle::{Sandbox, UnknownAccount};
-use super::state::{CallRecord, SandboxState};
+use super::state::CallRecord;
 use super::tokens::Kill;
 use crate::account::AppId;
 
@@ -33,37 +33,27 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
         .route("/sandbox/accounts/{app_id}/foreign_token", post(foreign_token))
         .route("/sandbox/accounts/{app_id}/kill_token", post(kill_token))
         .route("/sandbox/accounts/{app_id}/kill_tickets", post(kill_tickets))
-        .fallback(async || ControlError::new(StatusCode::NOT_FOUND, "no such route; GET /sandbox lists them"))
+        .fallback(async || refusal(StatusCode::NOT_FOUND, "no such route; GET /sandbox lists them"))
         .with_state(sandbox)
 }
 
 /// Why a control call was refused.
-struct ControlError(StatusCode, String);
+type Refusal = (StatusCode, Json<Value>);
 
-impl ControlError {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self(status, message.into())
-    }
+fn refusal(status: StatusCode, message: &str) -> Refusal {
+    (status, Json(json!({ "error": message })))
 }
 
-impl From<UnknownAccount> for ControlError {
-    fn from(error: UnknownAccount) -> Self {
-        Self::new(StatusCode::NOT_FOUND, error.to_string())
-    }
-}
-
-impl IntoResponse for ControlError {
-    fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
-    }
+fn unknown(error: UnknownAccount) -> Refusal {
+    refusal(StatusCode::NOT_FOUND, &error.to_string())
 }
 
 async fn help() -> &'static str {
     include_str!("help.txt")
 }
 
-async fn state(State(sandbox): State<Sandbox>) -> Json<SandboxState> {
-    Json(sandbox.snapshot())
+async fn state(State(sandbox): State<Sandbox>) -> Json<Value> {
+    Json(sandbox.state().view())
 }
 
 async fn calls(State(sandbox): State<Sandbox>) -> Json<Vec<CallRecord>> {
@@ -71,12 +61,12 @@ async fn calls(State(sandbox): State<Sandbox>) -> Json<Vec<CallRecord>> {
 }
 
 async fn faults(State(sandbox): State<Sandbox>) -> Json<Vec<RuleState>> {
-    Json(sandbox.snapshot().faults)
+    Json(sandbox.state().rules.states())
 }
 
-async fn add_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, ControlError> {
+async fn add_faults(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, Refusal> {
     let Rules(rules) = parse(&body)?;
-    let ids: Vec<RuleId> = rules.into_iter().map(|rule| sandbox.inject(rule)).collect();
+    let ids: Vec<u64> = rules.into_iter().map(|rule| sandbox.inject(rule)).collect();
     Ok(Json(json!({ "ids": ids })))
 }
 
@@ -85,11 +75,11 @@ async fn clear_faults(State(sandbox): State<Sandbox>) -> Json<Value> {
     done()
 }
 
-async fn remove_fault(State(sandbox): State<Sandbox>, Path(id): Path<RuleId>) -> Result<Json<Value>, ControlError> {
+async fn remove_fault(State(sandbox): State<Sandbox>, Path(id): Path<u64>) -> Result<Json<Value>, Refusal> {
     if sandbox.remove_fault(id) {
         return Ok(done());
     }
-    Err(ControlError::new(
+    Err(refusal(
         StatusCode::NOT_FOUND,
         "no such rule; GET /sandbox/faults lists them",
     ))
@@ -102,7 +92,7 @@ struct Advance {
     seconds: u64,
 }
 
-async fn advance(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, ControlError> {
+async fn advance(State(sandbox): State<Sandbox>, body: Bytes) -> Result<Json<Value>, Refusal> {
     let Advance { seconds } = parse(&body)?;
     sandbox.advance(Duration::from_secs(seconds));
     Ok(Json(json!({ "unix": sandbox.unix_time() })))
@@ -113,8 +103,8 @@ async fn reset(State(sandbox): State<Sandbox>) -> Json<Value> {
     done()
 }
 
-async fn foreign_token(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, ControlError> {
-    let token = sandbox.foreign_token(&app_id)?;
+async fn foreign_token(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, Refusal> {
+    let token = sandbox.foreign_token(&app_id).map_err(unknown)?;
     Ok(Json(json!({ "fingerprint": token.fingerprint() })))
 }
 
@@ -122,18 +112,18 @@ async fn kill_token(
     State(sandbox): State<Sandbox>,
     Path(app_id): Path<AppId>,
     body: Bytes,
-) -> Result<Json<Value>, ControlError> {
+) -> Result<Json<Value>, Refusal> {
     let kill = if body.is_empty() {
         Kill::default()
     } else {
         parse(&body)?
     };
-    sandbox.kill_token(&app_id, kill)?;
+    sandbox.kill_token(&app_id, kill).map_err(unknown)?;
     Ok(done())
 }
 
-async fn kill_tickets(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, ControlError> {
-    sandbox.kill_tickets(&app_id)?;
+async fn kill_tickets(State(sandbox): State<Sandbox>, Path(app_id): Path<AppId>) -> Result<Json<Value>, Refusal> {
+    sandbox.kill_tickets(&app_id).map_err(unknown)?;
     Ok(done())
 }
 
@@ -141,6 +131,6 @@ fn done() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
-    serde_json::from_slice(body).map_err(|error| ControlError::new(StatusCode::BAD_REQUEST, error.to_string()))
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| refusal(StatusCode::BAD_REQUEST, &error.to_string()))
 }

@@ -73,28 +73,3 @@ fn text(code: i64) -> &'static str {
         _ => "unknown error",
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errmsg_has_wechats_variable_parts() {
-        let peer = IpAddr::from([47, 107, 115, 102]);
-        let at = |code, api| errmsg(code, api, peer, 0x6aac_005a);
-        assert!(at(40013, Api::Token).starts_with("invalid appid rid: 6aac005a-"));
-        assert_eq!(
-            at(40013, Api::Token).len(),
-            "invalid appid rid: 6aac005a-01bfdbee-79769285".len()
-        );
-        assert!(
-            at(40164, Api::Token)
-                .starts_with("invalid ip 47.107.115.102 ipv6 ::ffff:47.107.115.102, not in whitelist rid: ")
-        );
-        assert!(at(40007, Api::MediaGet).starts_with("invalid media_id hint: ["));
-        assert!(at(40001, Api::GetTicket).contains("not latest, could get access_token by getStableAccessToken, more"));
-        assert!(at(45009, Api::Token).contains("getStableAccessToken"));
-        assert!(!at(45009, Api::GetTicket).contains("getStableAccessToken"));
-        assert_eq!(at(0, Api::Token), "ok");
-    }
-}

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::active_rules::CallFaults;
-use super::answer::{Answer, Body, Delivery, End, Fields, Framing, Payload};
+use super::answer::{Answer, Body, Delivery, End, Framing, Payload};
 use super::api::Api;
 use super::fault::Fault;
 use super::handle::Sandbox;
@@ -118,19 +118,19 @@ impl Fault {
                 *body = Body::Bytes(gzip(&body.to_bytes()).unwrap_or_default());
                 answer.set_header("Content-Encoding", Some("gzip".to_owned()));
             }
-            (Self::ControlCharacters, Body::Json(fields)) => {
-                answer.body = Body::Bytes(with_control_characters(&fields.to_json()));
+            (Self::ControlCharacters, Body::Json(object)) => {
+                answer.body = Body::Bytes(with_control_characters(&object.to_string()));
             }
-            (_, Body::Json(fields)) => self.apply_to_fields(fields),
-            (_, Body::Bytes(_)) => {}
+            (_, Body::Json(Value::Object(fields))) => self.apply_to_fields(fields),
+            _ => {}
         }
     }
 
-    fn apply_to_fields(&self, fields: &mut Fields) {
+    fn apply_to_fields(&self, fields: &mut Map<String, Value>) {
         match self {
             // An error has no `expires_in`, and does not get one.
-            Self::ExpiresIn { value } if fields.get("expires_in").is_some() => fields.replace("expires_in", value),
-            Self::Fields { set } => set.iter().for_each(|(name, value)| fields.replace(name, value)),
+            Self::ExpiresIn { value } if fields.contains_key("expires_in") => set_field(fields, "expires_in", value),
+            Self::Fields { set } => set.iter().for_each(|(name, value)| set_field(fields, name, value)),
             Self::NumbersAsStrings => {
                 for number in fields.values_mut().filter(|value| value.is_number()) {
                     *number = Value::from(number.to_string());
@@ -138,6 +138,15 @@ impl Fault {
             }
             _ => {}
         }
+    }
+}
+
+/// Sets the field of this name, or removes it if `value` is null. The others stay in their order.
+fn set_field(fields: &mut Map<String, Value>, name: &str, value: &Value) {
+    if value.is_null() {
+        fields.shift_remove(name);
+    } else {
+        fields.insert(name.to_owned(), value.clone());
     }
 }
 

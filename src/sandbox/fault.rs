@@ -143,7 +143,7 @@ pub enum Fault {
 }
 
 /// Which calls the faults apply to, and how often.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The API; all if `None`.
@@ -266,12 +266,8 @@ impl From<Fault> for Rule {
     /// This fault for every call of every API.
     fn from(fault: Fault) -> Self {
         Self {
-            api: None,
-            app_id: None,
-            media_id: None,
             faults: vec![fault],
-            times: None,
-            skip: 0,
+            ..Self::default()
         }
     }
 }

@@ -8,12 +8,11 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::account::{AccountRecord, TicketKind};
-use super::active_rules::RuleId;
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
 use super::media::Upload;
-use super::state::{CallRecord, LockedState, SandboxState};
+use super::state::{CallRecord, LockedState};
 use super::tokens::{Kill, TokenKind};
 use super::verify::ConfigResult;
 use crate::account::AppId;
@@ -47,13 +46,13 @@ impl Sandbox {
         &self.config
     }
 
-    /// Adds a rule after those in force.
-    pub fn inject(&self, rule: impl Into<Rule>) -> RuleId {
+    /// Adds a rule after those in force; returns its number.
+    pub fn inject(&self, rule: impl Into<Rule>) -> u64 {
         self.state().rules.add(rule.into())
     }
 
     /// Removes a rule and releases what it holds; false if there is no such rule.
-    pub fn remove_fault(&self, id: RuleId) -> bool {
+    pub fn remove_fault(&self, id: u64) -> bool {
         self.state().rules.remove(id)
     }
 
@@ -75,11 +74,6 @@ impl Sandbox {
     /// The last calls that were answered, oldest first.
     pub fn log(&self) -> Vec<CallRecord> {
         self.state().log()
-    }
-
-    /// The whole state, as `GET /sandbox/state` shows it.
-    pub fn snapshot(&self) -> SandboxState {
-        self.state().view()
     }
 
     /// The account's newest token of this kind, if it is valid.

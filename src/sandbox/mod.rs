@@ -38,34 +38,31 @@ mod tokens;
 mod verify;
 mod wechat;
 
-use std::io;
-
 use axum::Router;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use active_rules::{RuleId, RuleState};
 pub use answer::End;
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};
 pub use fault::{Fault, Rule};
 pub use handle::{Sandbox, UnknownAccount};
 pub use media::Upload;
-pub use state::{AccountState, CallRecord, CredentialState, SandboxState};
+pub use state::CallRecord;
 pub use tokens::{Kill, TokenKind};
 pub use verify::ConfigResult;
 
 impl Sandbox {
     /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every connection is closed at
-    /// once. Fails only if the listener does.
-    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+    /// once.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let control = control::router(self.clone());
         let router = self
             .phone_router()
             .merge(control)
             .route("/healthz", get(async || "ok\n"));
-        connection::serve(self, router, listener, shutdown).await
+        connection::serve(self, router, listener, shutdown).await;
     }
 
     /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, without the control API, for

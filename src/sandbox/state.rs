@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::account::TicketKind;
-use super::active_rules::{ActiveRules, CallFaults, RuleState};
+use super::account::{AccountRecord, TicketKind};
+use super::active_rules::{ActiveRules, CallFaults};
 use super::answer::Payload;
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Fault;
 use super::request::Request;
-use super::tokens::{TokenAnswer, TokenKind};
+use super::tokens::TokenKind;
 use super::wechat::WeChat;
 use crate::account::AppId;
 use crate::secret::Secret;
@@ -47,47 +48,6 @@ pub struct CallRecord {
     pub faults: Vec<String>,
     /// The request's headers, except those that carry credentials.
     pub headers: BTreeMap<String, String>,
-}
-
-/// A sandbox at one moment. Tokens and tickets are named by their fingerprints.
-#[derive(Debug, Clone, Serialize)]
-pub struct SandboxState {
-    /// The sandbox's time, in seconds since 1970.
-    pub unix: u64,
-    /// Its accounts.
-    pub accounts: Vec<AccountState>,
-    /// Calls that arrived, by API.
-    pub calls: BTreeMap<Api, u64>,
-    /// The rules in force.
-    pub faults: Vec<RuleState>,
-}
-
-/// One account at one moment.
-#[derive(Debug, Clone, Serialize)]
-pub struct AccountState {
-    /// Its AppID.
-    pub app_id: AppId,
-    /// The newest classic token, if it is valid.
-    pub classic_token: Option<CredentialState>,
-    /// The newest stable token, if it is valid.
-    pub stable_token: Option<CredentialState>,
-    /// The `jsapi` tickets that still verify, newest first.
-    pub jsapi_tickets: Vec<CredentialState>,
-    /// The `wx_card` tickets that still verify, newest first.
-    pub wx_card_tickets: Vec<CredentialState>,
-    /// How many media files there are.
-    pub media: usize,
-    /// Calls that arrived for it, by API.
-    pub calls: BTreeMap<Api, u64>,
-}
-
-/// A token or ticket at one moment.
-#[derive(Debug, Clone, Serialize)]
-pub struct CredentialState {
-    /// The first 8 hex digits of its SHA-256.
-    pub fingerprint: String,
-    /// The seconds until it really expires.
-    pub seconds_left: u64,
 }
 
 /// Calls that the log keeps.
@@ -149,30 +109,29 @@ impl LockedState {
             .sum()
     }
 
-    pub(super) fn view(&self) -> SandboxState {
-        let mut calls = BTreeMap::new();
+    /// The whole state, as `GET /sandbox/state` shows it. Tokens and tickets are named by their fingerprints.
+    pub(super) fn view(&self) -> Value {
+        let mut calls: BTreeMap<Api, u64> = BTreeMap::new();
         for ((api, _), count) in &self.calls {
             *calls.entry(*api).or_default() += count;
         }
-        SandboxState {
-            unix: self.wechat.clock.unix(),
-            accounts: (0..self.wechat.accounts.len())
-                .map(|at| self.account_view(at))
-                .collect(),
-            calls,
-            faults: self.rules.states(),
-        }
+        let accounts = self.wechat.accounts.iter().map(|account| self.account_view(account));
+        json!({
+            "unix": self.wechat.clock.unix(),
+            "accounts": accounts.collect::<Value>(),
+            "calls": calls,
+            "faults": self.rules.states(),
+        })
     }
 
-    fn account_view(&self, at: usize) -> AccountState {
-        let account = &self.wechat.accounts[at];
+    fn account_view(&self, account: &AccountRecord) -> Value {
         let (now, ttl) = (self.wechat.clock.now(), self.wechat.config.ticket_ttl);
         let app_id = &account.config.app_id;
         let token = |kind| {
-            let TokenAnswer { token, expires_in } = account.tokens.current(kind, now)?;
-            Some(credential_view(&token, expires_in))
+            let current = account.tokens.current(kind, now)?;
+            Some(credential_view(&current.token, current.expires_in))
         };
-        let tickets = |kind| {
+        let tickets = |kind| -> Value {
             let living = account.tickets.living(kind, ttl, now);
             living
                 .map(|(ticket, left)| credential_view(ticket, left.as_secs()))
@@ -181,15 +140,15 @@ impl LockedState {
         let about = |((api, about), count): (&(Api, Option<AppId>), &u64)| {
             (about.as_ref() == Some(app_id)).then_some((*api, *count))
         };
-        AccountState {
-            app_id: app_id.clone(),
-            classic_token: token(TokenKind::Classic),
-            stable_token: token(TokenKind::Stable),
-            jsapi_tickets: tickets(TicketKind::Jsapi),
-            wx_card_tickets: tickets(TicketKind::WxCard),
-            media: account.media.len(),
-            calls: self.calls.iter().filter_map(about).collect(),
-        }
+        json!({
+            "app_id": app_id,
+            "classic_token": token(TokenKind::Classic),
+            "stable_token": token(TokenKind::Stable),
+            "jsapi_tickets": tickets(TicketKind::Jsapi),
+            "wx_card_tickets": tickets(TicketKind::WxCard),
+            "media": account.media.len(),
+            "calls": self.calls.iter().filter_map(about).collect::<BTreeMap<_, _>>(),
+        })
     }
 
     fn app_id_of(&mut self, request: &Request) -> Option<AppId> {
@@ -198,11 +157,8 @@ impl LockedState {
     }
 }
 
-fn credential_view(value: &Secret, seconds_left: u64) -> CredentialState {
-    CredentialState {
-        fingerprint: value.fingerprint(),
-        seconds_left,
-    }
+fn credential_view(value: &Secret, seconds_left: u64) -> Value {
+    json!({ "fingerprint": value.fingerprint(), "seconds_left": seconds_left })
 }
 
 fn harmless_headers(request: &Request) -> BTreeMap<String, String> {

@@ -231,20 +231,6 @@ mod tests {
     }
 
     #[test]
-    fn stable_token_is_replaced_in_its_last_minutes_and_stays_valid_for_them() {
-        let (mut tokens, t0) = (Tokens::default(), Instant::now());
-        let a = tokens.stable(&config(), t0);
-        let again = tokens.stable(&config(), t0 + 6855 * SECOND);
-        assert_eq!((a.token == again.token, again.expires_in), (true, 345));
-        let t1 = t0 + 6900 * SECOND;
-        let b = tokens.stable(&config(), t1);
-        assert_ne!(a.token, b.token);
-        assert_eq!(b.expires_in, 7200);
-        assert_eq!(validity(&tokens, &a, t1 + 299 * SECOND), Validity::Valid);
-        assert_eq!(validity(&tokens, &a, t1 + 300 * SECOND), Validity::Expired);
-    }
-
-    #[test]
     fn token_kinds_do_not_invalidate_each_other() {
         let (mut tokens, t0) = (Tokens::default(), Instant::now());
         let stable = tokens.stable(&config(), t0);

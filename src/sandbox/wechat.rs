@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::account::{AccountRecord, TicketKind};
-use super::answer::{Answer, Body, Fields};
+use super::answer::{Answer, Body};
 use super::api::Api;
 use super::clock::Clock;
 use super::config::SandboxConfig;
@@ -71,7 +71,7 @@ impl WeChat {
     /// `code` as WeChat would answer it, with its own text or `message`.
     pub(super) fn refusal(&self, code: i64, api: Api, peer: IpAddr, message: Option<&str>) -> Answer {
         let message = message.map_or_else(|| errmsg(code, api, peer, self.clock.unix()), str::to_owned);
-        Answer::json(Fields::default().with("errcode", code).with("errmsg", message))
+        Answer::json(json!({ "errcode": code, "errmsg": message }))
     }
 
     pub(super) fn account(&mut self, app_id: &str) -> Option<&mut AccountRecord> {
@@ -204,11 +204,12 @@ impl WeChat {
             _ => return Err(ApiRefusal(40097)),
         };
         let ticket = account.tickets.get(kind, config.ticket_ttl, clock.now());
-        Ok(Answer::json(
-            Fields::ok()
-                .with("ticket", ticket.expose())
-                .with("expires_in", config.ticket_ttl.as_secs()),
-        ))
+        Ok(Answer::json(json!({
+            "errcode": 0,
+            "errmsg": "ok",
+            "ticket": ticket.expose(),
+            "expires_in": config.ticket_ttl.as_secs(),
+        })))
     }
 
     fn media_upload(&mut self, request: &Request) -> ApiResult {
@@ -233,10 +234,7 @@ impl WeChat {
         let id = account.media.add(upload, config, clock.now());
         let name = if kind == "thumb" { "thumb_media_id" } else { "media_id" };
         Ok(Answer::json(
-            Fields::default()
-                .with("type", kind)
-                .with(name, id)
-                .with("created_at", clock.unix()),
+            json!({ "type": kind, name: id, "created_at": clock.unix() }),
         ))
     }
 
@@ -249,7 +247,7 @@ impl WeChat {
         let file = account.media.get(&id, config, clock.now()).ok_or(ApiRefusal(40007))?;
         if file.content_type.starts_with("video/") {
             let url = format!("http://203.205.138.80/vweixinp.tc.qq.com/{id}.mp4");
-            return Ok(Answer::json(Fields::default().with("video_url", url)));
+            return Ok(Answer::json(json!({ "video_url": url })));
         }
         let mut answer = Answer::new(200, Body::Bytes(file.bytes.clone()))
             .header("Content-Type", file.content_type.clone())
@@ -258,13 +256,14 @@ impl WeChat {
                 format!("attachment; filename=\"{}\"", file.filename),
             )
             .header("Cache-Control", "no-cache, must-revalidate");
-        answer.close = config.media_closes_connection;
+        // As WeChat documents it.
+        answer.close = true;
         Ok(answer)
     }
 
     fn ip_list(&mut self, api: Api, request: &Request, list: &[&str]) -> ApiResult {
         self.caller(api, request)?;
-        Ok(Answer::json(Fields::default().with("ip_list", list)))
+        Ok(Answer::json(json!({ "ip_list": list })))
     }
 
     fn clear_quota(&mut self, request: &Request) -> ApiResult {
@@ -311,20 +310,20 @@ impl WeChat {
             return Err(ApiRefusal(76021));
         }
         let (limit, used) = (config.daily_limit(api), account.quotas.used(api, clock));
-        let quota = json!({ "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) });
         let rate = json!({ "call_count": 0, "refresh_second": 0 });
-        Ok(Answer::json(
-            Fields::ok()
-                .with("quota", quota)
-                .with("rate_limit", rate.clone())
-                .with("component_rate_limit", rate),
-        ))
+        Ok(Answer::json(json!({
+            "errcode": 0,
+            "errmsg": "ok",
+            "quota": { "daily_limit": limit, "used": used, "remain": limit.saturating_sub(used) },
+            "rate_limit": rate,
+            "component_rate_limit": rate,
+        })))
     }
 
     fn custom_send(&mut self, request: &Request) -> ApiResult {
         self.caller(Api::CustomSend, request)?;
         object(&request.body)?;
-        Ok(Answer::json(Fields::ok()))
+        Ok(Answer::ok())
     }
 }
 
@@ -341,16 +340,12 @@ fn owner<'a>(accounts: &'a mut [AccountRecord], token: &Secret, now: Instant) ->
 }
 
 fn token_answer(issued: &TokenAnswer) -> Answer {
-    Answer::json(
-        Fields::default()
-            .with("access_token", issued.token.expose())
-            .with("expires_in", issued.expires_in),
-    )
+    Answer::json(json!({ "access_token": issued.token.expose(), "expires_in": issued.expires_in }))
 }
 
 fn clear(account: &mut AccountRecord, clock: &Clock) -> ApiResult {
     if account.quotas.clear(clock) {
-        Ok(Answer::json(Fields::ok()))
+        Ok(Answer::ok())
     } else {
         Err(ApiRefusal(48006))
     }

@@ -275,7 +275,10 @@ async fn faults_can_be_combined() {
     assert_eq!(answer.headers()["content-type"], "text/plain");
     let body = answer.text().await.unwrap();
     let start = "{\"errcode\":\"40001\",\"errmsg\":\"\u{1}\t\u{1f}invalid credential";
-    assert!(body.starts_with(start), "{body:?}");
+    assert!(
+        body.starts_with(start) && body.contains(" by getStableAccessToken, "),
+        "{body:?}"
+    );
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wxgate::sandbox::{SandboxConfig, Upload};
+use wxgate::sandbox::Upload;
 
-use crate::{APP, Desk, JPEG, app, two_accounts};
+use crate::{APP, Desk, JPEG, app};
 
 /// Sends `request` and reads until the connection closes.
 async fn exchange(desk: &Desk, request: &str) -> String {
@@ -86,15 +86,10 @@ async fn a_file_has_the_documented_headers() {
 
 #[tokio::test]
 async fn a_connection_serves_many_calls() {
-    let desk = Desk::with(SandboxConfig {
-        media_closes_connection: false,
-        ..two_accounts()
-    })
-    .await;
+    let desk = Desk::new().await;
     let token = desk.token().await;
-    let id = desk.sandbox.upload_media(&app(APP), Upload::new(JPEG)).unwrap();
     let mut stream = TcpStream::connect(desk.address).await.unwrap();
-    let request = format!("GET /cgi-bin/media/get?access_token={token}&media_id={id} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let request = format!("GET /cgi-bin/getcallbackip?access_token={token} HTTP/1.1\r\nHost: x\r\n\r\n");
     for path in ["/sandbox/state", "/cgi-bin/token", "/sandbox/state"] {
         let control = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         for request in [request.as_str(), control.as_str()] {

@@ -84,6 +84,9 @@ async fn each_host_is_tried_and_only_the_one_in_use_has_to_answer() {
 #[tokio::test]
 async fn clock_is_compared_with_wechats() {
     let wechat = sandbox().await;
+    wechat.sandbox.advance(Duration::from_mins(1));
+    let ran = patient().run(&wechat, &["check"]).await;
+    assert!(matches!(lines(&ran, "clock")[..], [("warning", text)] if text.contains("s behind WeChat's")));
     wechat.sandbox.advance(Duration::from_hours(1));
     let ran = patient().run(&wechat, &["check"]).await;
     assert_failed(&ran, "clock", "s behind WeChat's", "NTP");
