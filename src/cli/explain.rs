@@ -3,6 +3,7 @@
 mod compared;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::{CommandFailure, ConfigArgs, block_on, print};
 use crate::check::CredentialProbe;
@@ -48,6 +49,9 @@ pub(super) struct ExplainArgs {
     /// Which of the accounts in the settings [default: the first]
     #[arg(long, value_name = "APPID", conflicts_with = "tickets")]
     app_id: Option<String>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
@@ -66,9 +70,19 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
         }
         None => None,
     };
-    let texts = comparison.iter().map(compared::as_text);
-    let texts = texts.chain(explained.iter().map(|(claim, verdict)| as_text(claim, verdict)));
-    print(&texts.collect::<Vec<_>>().join("\n\n"))?;
+    if args.json {
+        let mut found = explained
+            .as_ref()
+            .map_or(json!({}), |(claim, verdict)| as_json(claim, verdict));
+        if let Some(comparison) = &comparison {
+            found["request"] = compared::as_json(comparison);
+        }
+        print(&found.to_string())?;
+    } else {
+        let texts = comparison.iter().map(compared::as_text);
+        let texts = texts.chain(explained.iter().map(|(claim, verdict)| as_text(claim, verdict)));
+        print(&texts.collect::<Vec<_>>().join("\n\n"))?;
+    }
     let differs = !matches!(comparison, None | Some(Comparison::Same(_)));
     match explained {
         Some((_, Verdict::Unexplained)) if !differs => {
@@ -182,4 +196,30 @@ fn as_text(claim: &Claim, verdict: &Verdict) -> String {
         }
     };
     with_warning(text, claim.warning())
+}
+
+fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
+    let (mut found, mistakes) = match verdict {
+        Verdict::Right => (json!({ "verdict": "right" }), [].as_slice()),
+        Verdict::Explained { mistakes, signed } => (
+            json!({ "verdict": "explained", "signed": signed.without_ticket() }),
+            mistakes.as_slice(),
+        ),
+        Verdict::Unexplained => {
+            let tried: Vec<_> = MISTAKES.iter().map(|mistake| mistake.name).collect();
+            (json!({ "verdict": "unexplained", "tried": tried }), [].as_slice())
+        }
+    };
+    found["mistakes"] = mistakes_as_json(mistakes);
+    found["expected"] = claim.without_ticket().into();
+    if let Some(warning) = claim.warning() {
+        found["warning"] = warning.words().en.into();
+    }
+    found
+}
+
+fn mistakes_as_json(mistakes: &[&Mistake]) -> Value {
+    let mistake =
+        |mistake: &&Mistake| json!({ "name": mistake.name, "what": mistake.what.en, "cure": mistake.cure.en });
+    mistakes.iter().map(mistake).collect()
 }

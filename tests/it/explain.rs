@@ -78,12 +78,15 @@ async fn mistake_is_named_with_advice() {
         TIMESTAMP,
         "http://h5.example.com/p?x=1&from=singlemessage&isappinstalled=0",
     );
-    let ran = explain(&both, &[]).await;
-    assert!(
-        ran.out.starts_with("Found: http was signed for https") && ran.out.contains("; and another ticket was used"),
-        "{}",
-        ran.out
-    );
+    let json = explain(&both, &["--json"]).await.json();
+    assert_eq!(json["verdict"], "explained");
+    let names: Vec<_> = json["mistakes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["other_scheme", "other_ticket"]);
 }
 
 #[tokio::test]

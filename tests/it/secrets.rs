@@ -198,7 +198,10 @@ async fn commands(builder: &GatewayBuilder, wechat: &Arc<SandboxHost>, seen: &mu
             "--signature",
             &signature,
         ];
-        seen.ran("explain", &builder.run(wechat, &asked).await);
+        for more in [None, Some("--json")] {
+            let arguments: Vec<&str> = asked.into_iter().chain(more).collect();
+            seen.ran("explain", &builder.run(wechat, &arguments).await);
+        }
     }
 }
 

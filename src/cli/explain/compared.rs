@@ -1,6 +1,8 @@
 //! Prints how the URL of a signing call differs from the page's.
 
-use super::{found_as_text, list, with_warning};
+use serde_json::{Value, json};
+
+use super::{found_as_text, list, mistakes_as_json, with_warning};
 use crate::jssdk::explain::{Comparison, Difference, Marked};
 
 pub(super) fn as_text(comparison: &Comparison) -> String {
@@ -60,4 +62,25 @@ fn bytes(text: &Marked) -> String {
     } else {
         text.hex()
     }
+}
+
+pub(super) fn as_json(comparison: &Comparison) -> Value {
+    let mut found = match comparison {
+        Comparison::Refused(problem) => json!({ "verdict": "refused", "reason": problem.to_string() }),
+        Comparison::Same(url) => json!({ "verdict": "same", "signed": url }),
+        Comparison::Different(difference) => json!({
+            "verdict": "different",
+            "differs": difference.parts.iter().map(|part| part.en).collect::<Vec<_>>(),
+            "signed": difference.signed.whole(),
+            "page": difference.page.whole(),
+            "at": difference.at(),
+            "signed_there": difference.signed.differing,
+            "page_there": difference.page.differing,
+            "mistakes": mistakes_as_json(&difference.mistakes),
+        }),
+    };
+    if let Some(warning) = comparison.warning() {
+        found["warning"] = warning.words().en.into();
+    }
+    found
 }

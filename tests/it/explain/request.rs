@@ -55,11 +55,12 @@ async fn signing_call_is_compared_with_the_page() {
     let twice = signing_call(&crate::support::encode_uri_component(SIGNED));
     let ran = compare(&twice, &[]).await;
     assert!(ran.code == 0 && ran.out.contains("encoded twice"), "{ran:?}");
-    let ran = compare(&signing_call("https://m.example.com/other"), &[]).await;
-    assert!(
-        ran.out.contains("another host or port") && ran.out.contains("after 8 equal bytes"),
-        "{ran:?}"
-    );
+    let json = compare(&signing_call("https://m.example.com/other"), &["--json"])
+        .await
+        .json();
+    assert_eq!(json["request"]["verdict"], "different");
+    assert_eq!(json["request"]["at"], 8);
+    assert_eq!(json["request"]["differs"][0], "another host or port");
 
     let ran = compare("https://gw.example.com/wechat/jsSDK", &[]).await;
     assert!(ran.code == 2 && ran.err.contains("network tab"), "{ran:?}");
