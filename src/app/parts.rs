@@ -78,7 +78,6 @@ impl Builder<'_> {
             journal: Journal::start(
                 Arc::clone(store),
                 &self.replica,
-                self.settings.accounts.len(),
                 &lifecycle.background,
                 lifecycle.tasks_done.clone(),
             ),

@@ -49,7 +49,6 @@ impl SimulatedReplica {
             journal: Journal::start(
                 Arc::new(MemoryStore::default()),
                 "replica",
-                1,
                 &tracker,
                 CancellationToken::new(),
             ),
