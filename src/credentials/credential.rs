@@ -233,24 +233,3 @@ pub(super) fn rejects_token(error: &CallError) -> bool {
         .errcode()
         .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: Duration = Duration::from_hours(1);
-
-    #[test]
-    fn tickets_of_one_moment_are_asked_for_again_over_minutes() {
-        let policy = Policy::new(&settings::Credentials::default(), &settings::WeChat::default());
-        let ticket = || policy.credential(Kind::JsapiTicket, Secret::new("ticket"), Moment::now() + 2 * HOUR);
-        let mut ages: Vec<u64> = (0..1000)
-            .map(|_| ticket())
-            .map(|ticket| ticket.renew_at.saturating_duration_since(ticket.held_since).as_secs())
-            .collect();
-        ages.sort_unstable();
-        assert!(ages.iter().all(|age| *age <= HOUR.as_secs()), "{:?}", ages.last());
-        let busiest = ages.chunk_by(|one, next| one == next).map(<[u64]>::len).max();
-        assert!(busiest < Some(50), "{busiest:?} in one second");
-    }
-}
