@@ -140,9 +140,7 @@ pub(super) fn name_in_store(token: &Secret) -> String {
 labelled! {
     /// What caused a renewal.
     pub(crate) enum Trigger {
-        /// There is no credential.
         Missing = "missing",
-        /// It expires soon.
         Expiring = "expiring",
         /// WeChat was last asked for the ticket `ticket_max_age` ago.
         Aged = "aged",
@@ -150,7 +148,6 @@ labelled! {
         Rejected = "rejected",
         /// A token call went unanswered, so the token may have been replaced.
         Unanswered = "in_doubt",
-        /// An operator asked for it.
         Operator = "operator",
     }
 }

@@ -90,7 +90,6 @@ impl Reports {
         });
     }
 
-    /// `credential` was taken over from the shared store.
     pub(super) fn adopted(&self, kind: Kind, credential: &Credential, trigger: Trigger) {
         let fingerprint = &credential.fingerprint;
         tracing::debug!(app_id = %self.app_id, kind = kind.label(), credential = fingerprint, "adopted");
@@ -100,7 +99,6 @@ impl Reports {
         });
     }
 
-    /// WeChat rejected `token` with `error`.
     pub(super) fn rejected(&self, token: &Credential, error: &CallError) {
         tracing::info!(app_id = %self.app_id, token = token.fingerprint, %error, "WeChat rejected the access_token");
         let entry = entry_about(token, Event::Rejected, Kind::AccessToken);

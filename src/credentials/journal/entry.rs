@@ -36,15 +36,11 @@ pub(crate) struct JournalEntry {
     /// The event's name, which may be unknown here if a newer replica wrote it.
     pub(crate) event: String,
     pub(crate) kind: String,
-    /// The credential's fingerprint.
     pub(crate) fingerprint: String,
-    /// Who wrote the entry.
     pub(crate) replica: String,
     /// The life that WeChat gave.
     pub(crate) life: Option<Duration>,
-    /// The remaining life.
     pub(crate) left: Option<Duration>,
-    /// The code of WeChat's refusal.
     pub(crate) errcode: Option<i64>,
     /// Who was given the token.
     pub(crate) client: Option<String>,

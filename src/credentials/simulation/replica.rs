@@ -134,7 +134,6 @@ async fn traffic(credentials: Arc<AccountCredentials>, world: Arc<World>, gate: 
     }
 }
 
-/// A call to WeChat that needs the token.
 async fn call(credentials: &Arc<AccountCredentials>, world: &World) -> Result<(), TokenCallError> {
     let make = |token: Arc<Credential>| {
         let accepted = world.accepts(token.value.expose());

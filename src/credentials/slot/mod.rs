@@ -243,20 +243,17 @@ enum EndOfUse {
 }
 
 impl History {
-    /// All former credentials.
     pub(crate) fn credentials(&self) -> Vec<Arc<Credential>> {
         let list = self.0.lock();
         list.iter().map(|retired| Arc::clone(&retired.credential)).collect()
     }
 
-    /// The retired credential with this value.
     pub(crate) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
         let list = self.0.lock();
         let retired = list.iter().find(|retired| retired.credential.value == *value)?;
         Some(Arc::clone(&retired.credential))
     }
 
-    /// True if WeChat has rejected `value`.
     pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
         self.0
             .lock()

@@ -32,7 +32,6 @@ fn takeover_age(token: &Credential) -> Duration {
     YOUNG.min(token.life() / 10)
 }
 
-/// One account's token.
 pub(crate) struct Token {
     app_id: AppId,
     pub(crate) slot: Slot,
