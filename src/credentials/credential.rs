@@ -102,10 +102,11 @@ impl Policy {
         let now = Moment::now();
         let life = expires_at.saturating_duration_since(now);
         let margin = self.jitter.spread(self.settings.refresh_ahead.min(life / 4), 0.9..=1.0);
+        let ahead = now + life.saturating_sub(margin);
         let renew_at = match kind {
-            Kind::AccessToken => expires_at - margin,
+            Kind::AccessToken => ahead,
             Kind::JsapiTicket | Kind::CardTicket => {
-                (expires_at - margin).min(now + self.jitter.spread(self.settings.ticket_max_age, ASKED_AGAIN))
+                ahead.min(now + self.jitter.spread(self.settings.ticket_max_age, ASKED_AGAIN))
             }
         };
         Credential {
