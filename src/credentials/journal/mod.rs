@@ -38,10 +38,7 @@ pub(crate) struct Journal {
 }
 
 /// An entry, and the account whose journal it belongs to.
-struct Addressed {
-    app_id: AppId,
-    entry: JournalEntry,
-}
+type Addressed = (AppId, JournalEntry);
 
 impl Journal {
     /// Starts the writer on `tasks`. Once `stop` is cancelled, it writes what is queued and ends.
@@ -71,16 +68,13 @@ impl Journal {
     /// Notes `entry`, as this replica's, in the journal of `app_id`.
     pub(crate) fn note(&self, app_id: &AppId, entry: JournalEntry) {
         let replica = self.replica.to_string();
-        let addressed = Addressed {
-            app_id: app_id.clone(),
-            entry: JournalEntry { replica, ..entry },
-        };
-        match self.queue.try_send(addressed) {
+        let entry = JournalEntry { replica, ..entry };
+        match self.queue.try_send((app_id.clone(), entry)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 self.lost.fetch_add(1, Ordering::Relaxed);
             }
-            Err(TrySendError::Closed(Addressed { entry, .. })) => {
+            Err(TrySendError::Closed((_, entry))) => {
                 tracing::warn!(%app_id, event = entry.event, "the journal has ended: entry lost");
             }
         }
@@ -145,15 +139,15 @@ impl Writer {
     }
 
     async fn write(&mut self) {
-        for addressed in std::mem::take(&mut self.unwritten) {
-            if self.failing.contains(&addressed.app_id) || !self.try_write(&addressed).await {
-                self.unwritten.push_back(addressed);
+        for (app_id, entry) in std::mem::take(&mut self.unwritten) {
+            if self.failing.contains(&app_id) || !self.try_write(&app_id, &entry).await {
+                self.unwritten.push_back((app_id, entry));
             }
         }
     }
 
     /// Writes an entry; false if it must be retried.
-    async fn try_write(&mut self, Addressed { app_id, entry }: &Addressed) -> bool {
+    async fn try_write(&mut self, app_id: &AppId, entry: &JournalEntry) -> bool {
         let (key, fields) = (keys::JOURNAL.of_account(app_id), entry.fields());
         match self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await {
             Ok(()) => {
