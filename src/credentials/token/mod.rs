@@ -164,7 +164,7 @@ impl Token {
         // Refused callers may retry at once, which must not load the store. The pause comes before the read, so that
         // callers that join meanwhile get what is stored by then.
         sleep(POLL).await;
-        self.slot.check_store(trigger).await.ok().flatten()
+        self.slot.check_store(trigger).await.ok()?.0
     }
 
     async fn fetch(&self, trigger: Trigger) -> CredentialResult {
