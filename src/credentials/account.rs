@@ -59,7 +59,7 @@ impl AccountCredentials {
             card_ticket: ticket(Kind::CardTicket),
             probe: Arc::new(Probe::new(parameters, Arc::clone(&token))),
             store: parameters.store(),
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
             tasks: parameters.services.tasks.clone(),
             turns: Arc::clone(&parameters.services.turns),
             promised_lives: PromisedLives::default(),

@@ -43,7 +43,7 @@ impl Renewals {
             backoff: Backoff::new(parameters.policy.jitter.clone()),
             last_failure: Mutex::default(),
             refused_addresses: RefusedAddresses::default(),
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
         }
     }
 

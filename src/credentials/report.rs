@@ -55,14 +55,14 @@ impl CredentialMetrics {
 
 /// Reports what happens to one account's credentials. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Reports {
+pub(crate) struct Reports {
     app_id: AppId,
     journal: Journal,
     metrics: CredentialMetrics,
 }
 
 impl Reports {
-    pub(super) fn new(app_id: AppId, journal: Journal, metrics: CredentialMetrics) -> Self {
+    pub(crate) fn new(app_id: AppId, journal: Journal, metrics: CredentialMetrics) -> Self {
         // Starts at zero, so that an alert sees the first one as an increase.
         metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
         Self {

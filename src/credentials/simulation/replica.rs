@@ -18,8 +18,8 @@ use crate::account::AppId;
 use crate::credentials::credential::Jitter;
 use crate::credentials::slot::Slot;
 use crate::credentials::{
-    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Services, TokenCallError,
-    keep_fresh, turns,
+    AccountCredentials, Credential, CredentialMetrics, Journal, Kind, Parameters, Policy, Reports, Services,
+    TokenCallError, keep_fresh, turns,
 };
 use crate::settings::Credentials;
 use crate::settings::values::KeyTemplate;
@@ -40,15 +40,16 @@ impl SimulatedReplica {
             gate: Arc::clone(&gate),
         });
         let tracker = TaskTracker::new();
+        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
+        let journal = Journal::start(
+            Arc::new(MemoryStore::default()),
+            "replica",
+            &tracker,
+            CancellationToken::new(),
+        );
+        let metrics = CredentialMetrics::register(&Registry::new()).unwrap();
         let services = Services {
             store: Arc::clone(&outside) as _,
-            journal: Journal::start(
-                Arc::new(MemoryStore::default()),
-                "replica",
-                &tracker,
-                CancellationToken::new(),
-            ),
-            metrics: CredentialMetrics::register(&Registry::new()).unwrap(),
             tasks: tracker,
             cut_off: CancellationToken::new(),
             turns: turns(),
@@ -71,8 +72,8 @@ impl SimulatedReplica {
             call_limit: Duration::from_secs(2),
             jitter: Jitter::seeded(seed),
         };
-        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
         let credentials = AccountCredentials::new(&Parameters {
+            reports: Reports::new(app_id.clone(), journal, metrics),
             app_id,
             issuer: outside,
             signs_pages: true,

@@ -45,7 +45,7 @@ impl Slot {
             history: History::default(),
             shared: SharedEntry::new(parameters, kind),
             policy: parameters.policy.clone(),
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
             unanswered,
         }
     }

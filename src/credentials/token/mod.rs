@@ -66,7 +66,7 @@ impl Token {
             rejections: Backoff::new(policy.jitter.clone()),
             store: parameters.store(),
             policy,
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
             cut_off: parameters.services.cut_off.clone(),
         }
     }
