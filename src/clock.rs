@@ -4,7 +4,7 @@
 //! expire. A laptop or a virtual machine that wakes up would sign with an expired ticket, and publish it with the
 //! remaining life of before. The wall clock can't be used instead, because people and NTP set it.
 
-use std::ops::{Add, Sub};
+use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -45,14 +45,6 @@ impl Add<Duration> for Moment {
 
     fn add(self, time: Duration) -> Self {
         Self(self.0 + time)
-    }
-}
-
-impl Sub<Duration> for Moment {
-    type Output = Self;
-
-    fn sub(self, time: Duration) -> Self {
-        Self(self.0 - time)
     }
 }
 

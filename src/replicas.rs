@@ -17,8 +17,6 @@ use crate::store::{SharedStore, StoreError, keys};
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often a running replica appends its name again, so that newer names do not push it out of the stream.
 const ANNOUNCE_EVERY: Duration = Duration::from_hours(1);
-/// The longest name that is read.
-const LONGEST_NAME: usize = 200;
 
 /// A replica.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +43,7 @@ impl Replica {
     /// Reads a mark, which may be a newer version's.
     fn read(name: String, mark: &str) -> Option<Self> {
         let mut words = mark.split(' ');
-        let version = words.next()?.chars().take(LONGEST_NAME).collect();
+        let version = words.next()?.to_owned();
         let since = humantime::parse_rfc3339(words.next()?).ok()?;
         Some(Self { since, name, version })
     }
@@ -103,9 +101,7 @@ impl Replicas {
     pub(crate) async fn living(&self) -> Result<Vec<Replica>, StoreError> {
         let entries = self.store.newest(keys::REPLICAS.name, keys::REPLICA_ENTRIES).await?;
         let names = entries.into_iter().flatten().map(|(_, name)| name);
-        let names: BTreeSet<String> = names
-            .filter(|name| name.len() <= LONGEST_NAME && *name != self.own.name)
-            .collect();
+        let names: BTreeSet<String> = names.filter(|name| *name != self.own.name).collect();
         let marks = names.into_iter().map(|name| async {
             let entry = self.store.get(&keys::replica(&name)).await?;
             Ok(entry.and_then(|entry| Replica::read(name, &entry.value)))

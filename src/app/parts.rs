@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::Lifecycle;
-use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Services, WeChatIssuer, turns};
+use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Reports, Services, WeChatIssuer, turns};
 use crate::directory::{Account, Directory};
 use crate::http::public::{self, Auth, PublicState, RateLimit};
 use crate::http::serve::Tls;
@@ -73,31 +73,28 @@ impl Builder<'_> {
 
     fn directory(&self, store: &Arc<dyn SharedStore>) -> Directory {
         let lifecycle = self.lifecycle;
+        let (background, tasks_done) = (&lifecycle.background, lifecycle.tasks_done.clone());
+        let journal = Journal::start(Arc::clone(store), &self.replica, background, tasks_done);
         let services = Services {
             store: Arc::clone(store),
-            journal: Journal::start(
-                Arc::clone(store),
-                &self.replica,
-                self.settings.accounts.len(),
-                &lifecycle.background,
-                lifecycle.tasks_done.clone(),
-            ),
-            metrics: self.metrics.credentials.clone(),
             tasks: lifecycle.tasks.clone(),
             cut_off: lifecycle.cut_off.clone(),
             turns: turns(),
         };
         let policy = Policy::new(&self.settings.credentials, &self.settings.wechat);
         let accounts = self.settings.accounts.iter().map(|account| {
+            let (app_id, metrics) = (&account.app_id, self.metrics.credentials.clone());
             let credentials = AccountCredentials::new(&Parameters {
-                app_id: account.app_id.clone(),
-                issuer: Arc::new(WeChatIssuer::new(
-                    Arc::clone(&self.wechat),
-                    account,
-                    Arc::clone(&self.current),
-                )),
+                app_id: app_id.clone(),
+                issuer: Arc::new(WeChatIssuer {
+                    client: Arc::clone(&self.wechat),
+                    app_id: app_id.clone(),
+                    settings: Arc::clone(&self.current),
+                    token_api: account.token_api,
+                }),
                 signs_pages: account.jsapi,
                 policy: policy.clone(),
+                reports: Reports::new(app_id.clone(), journal.clone(), metrics),
                 services: services.clone(),
             });
             Account {

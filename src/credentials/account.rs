@@ -50,15 +50,16 @@ pub(crate) struct Status {
 impl AccountCredentials {
     pub(crate) fn new(parameters: &Parameters) -> Arc<Self> {
         let token = Arc::new(Token::new(parameters));
+        let ticket = |kind| Arc::new(Ticket::new(parameters, kind, Arc::clone(&token)));
         Arc::new(Self {
             app_id: parameters.app_id.clone(),
             policy: parameters.policy.clone(),
             signs_pages: parameters.signs_pages,
-            page_ticket: Arc::new(Ticket::for_pages(parameters, Arc::clone(&token))),
-            card_ticket: Arc::new(Ticket::for_cards(parameters, Arc::clone(&token))),
+            page_ticket: ticket(Kind::JsapiTicket),
+            card_ticket: ticket(Kind::CardTicket),
             probe: Arc::new(Probe::new(parameters, Arc::clone(&token))),
             store: parameters.store(),
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
             tasks: parameters.services.tasks.clone(),
             turns: Arc::clone(&parameters.services.turns),
             promised_lives: PromisedLives::default(),

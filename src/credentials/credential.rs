@@ -102,10 +102,11 @@ impl Policy {
         let now = Moment::now();
         let life = expires_at.saturating_duration_since(now);
         let margin = self.jitter.spread(self.settings.refresh_ahead.min(life / 4), 0.9..=1.0);
+        let ahead = now + life.saturating_sub(margin);
         let renew_at = match kind {
-            Kind::AccessToken => expires_at - margin,
+            Kind::AccessToken => ahead,
             Kind::JsapiTicket | Kind::CardTicket => {
-                (expires_at - margin).min(now + self.jitter.spread(self.settings.ticket_max_age, ASKED_AGAIN))
+                ahead.min(now + self.jitter.spread(self.settings.ticket_max_age, ASKED_AGAIN))
             }
         };
         Credential {
@@ -140,9 +141,7 @@ pub(super) fn name_in_store(token: &Secret) -> String {
 labelled! {
     /// What caused a renewal.
     pub(crate) enum Trigger {
-        /// There is no credential.
         Missing = "missing",
-        /// It expires soon.
         Expiring = "expiring",
         /// WeChat was last asked for the ticket `ticket_max_age` ago.
         Aged = "aged",
@@ -150,7 +149,6 @@ labelled! {
         Rejected = "rejected",
         /// A token call went unanswered, so the token may have been replaced.
         Unanswered = "in_doubt",
-        /// An operator asked for it.
         Operator = "operator",
     }
 }
@@ -232,25 +230,4 @@ pub(super) fn rejects_token(error: &CallError) -> bool {
     error
         .errcode()
         .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: Duration = Duration::from_hours(1);
-
-    #[test]
-    fn tickets_of_one_moment_are_asked_for_again_over_minutes() {
-        let policy = Policy::new(&settings::Credentials::default(), &settings::WeChat::default());
-        let ticket = || policy.credential(Kind::JsapiTicket, Secret::new("ticket"), Moment::now() + 2 * HOUR);
-        let mut ages: Vec<u64> = (0..1000)
-            .map(|_| ticket())
-            .map(|ticket| ticket.renew_at.saturating_duration_since(ticket.held_since).as_secs())
-            .collect();
-        ages.sort_unstable();
-        assert!(ages.iter().all(|age| *age <= HOUR.as_secs()), "{:?}", ages.last());
-        let busiest = ages.chunk_by(|one, next| one == next).map(<[u64]>::len).max();
-        assert!(busiest < Some(50), "{busiest:?} in one second");
-    }
 }

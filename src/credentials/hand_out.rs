@@ -36,14 +36,15 @@ impl AccountCredentials {
     pub(crate) fn promise_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
         // Some caches treat 0 as "never expires".
         let least = min_life.max(Duration::from_secs(1));
-        let life = token.remaining().max(least);
+        let now = Moment::now();
+        let life = token.expires_at.saturating_duration_since(now).max(least);
         let (name, account) = (name_in_store(&token.value), Arc::clone(self));
-        self.promised_lives.extend(&name, Moment::now() + life);
+        self.promised_lives.extend(&name, now + life);
         if let Some(until) = self.promised_lives.unshared(&name) {
             self.tasks.spawn(async move {
                 // If the store fails here, the mark is written when the next client gets the token.
                 if account.share_promise(&name, until).await.is_ok() {
-                    account.promised_lives.shared(&name, until);
+                    account.promised_lives.learn(&name, until);
                 }
             });
         }

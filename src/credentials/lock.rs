@@ -70,25 +70,20 @@ impl Lock {
     }
 
     async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, NotShared> {
-        if let Some(credential) = slot.check_store(trigger).await? {
+        if let (Some(credential), _) = slot.check_store(trigger).await? {
             return Ok(Some(Acquisition::Adopted(credential)));
         }
         let Some(held_lock) = self.try_take().await? else {
             return Ok(None);
         };
         // After the check and before we got the lock, another replica may have published a credential and released it.
-        let acquisition = match slot.shared.read().await {
-            Ok(seen) => match slot
-                .adopt(trigger, seen.as_ref())
-                .or_else(|| slot.obtained_since(trigger))
-            {
-                Some(credential) => Ok(Acquisition::Adopted(credential)),
-                None => return Ok(Some(Acquisition::Locked(held_lock, seen))),
-            },
-            Err(error) => Err(error),
-        };
-        held_lock.release().await;
-        acquisition.map(Some)
+        match slot.check_store(trigger).await {
+            Ok((None, seen)) => Ok(Some(Acquisition::Locked(held_lock, seen))),
+            found => {
+                held_lock.release().await;
+                Ok(found?.0.map(Acquisition::Adopted))
+            }
+        }
     }
 
     /// Gives the lock a TTL of `lock_ttl` if it has none, or one of another order of magnitude than a gateway's: then

@@ -43,5 +43,5 @@ pub(crate) use journal::{Event, Journal, JournalEntry};
 pub(crate) use parameters::{Parameters, Services, WeChatIssuer};
 pub(crate) use refresher::{keep_fresh, turns};
 pub(crate) use remembered::UnknownTokens;
-pub(crate) use report::CredentialMetrics;
+pub(crate) use report::{CredentialMetrics, Reports};
 pub(crate) use slot::foreign_entry;

@@ -8,11 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::credential::Policy;
-use super::journal::Journal;
-use super::report::{CredentialMetrics, Reports};
+use super::report::Reports;
 use crate::account::AppId;
 use crate::secret::Secret;
-use crate::settings::{self, CurrentSettings, TokenApi};
+use crate::settings::{CurrentSettings, TokenApi};
 use crate::store::SharedStore;
 use crate::wechat::{CallError, Issued, WeChatClient};
 
@@ -22,6 +21,7 @@ pub(crate) struct Parameters {
     pub(crate) issuer: Arc<dyn Issuer>,
     pub(crate) signs_pages: bool,
     pub(crate) policy: Policy,
+    pub(crate) reports: Reports,
     pub(crate) services: Services,
 }
 
@@ -29,8 +29,6 @@ pub(crate) struct Parameters {
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) store: Arc<dyn SharedStore>,
-    pub(crate) journal: Journal,
-    pub(crate) metrics: CredentialMetrics,
     /// Where renewals run, so that a drain waits for them.
     pub(crate) tasks: TaskTracker,
     /// Cancelled to end the renewals' calls to WeChat, so that they still release the lock.
@@ -42,11 +40,6 @@ pub(crate) struct Services {
 impl Parameters {
     pub(super) fn store(&self) -> Arc<dyn SharedStore> {
         Arc::clone(&self.services.store)
-    }
-
-    pub(super) fn reports(&self) -> Reports {
-        let Services { journal, metrics, .. } = &self.services;
-        Reports::new(self.app_id.clone(), journal.clone(), metrics.clone())
     }
 }
 
@@ -68,22 +61,11 @@ pub(crate) trait Issuer: Send + Sync {
 
 /// One account at WeChat.
 pub(crate) struct WeChatIssuer {
-    client: Arc<WeChatClient>,
-    app_id: AppId,
-    settings: CurrentSettings,
-    token_api: TokenApi,
-}
-
-impl WeChatIssuer {
-    /// `account` is one of those in `settings`, where its AppSecret may change.
-    pub(crate) fn new(client: Arc<WeChatClient>, account: &settings::Account, settings: CurrentSettings) -> Self {
-        Self {
-            client,
-            app_id: account.app_id.clone(),
-            settings,
-            token_api: account.token_api,
-        }
-    }
+    pub(crate) client: Arc<WeChatClient>,
+    /// One of the accounts in `settings`, where its AppSecret may change.
+    pub(crate) app_id: AppId,
+    pub(crate) settings: CurrentSettings,
+    pub(crate) token_api: TokenApi,
 }
 
 #[async_trait]

@@ -10,7 +10,8 @@ use super::credential::name_in_store;
 use crate::clock::Moment;
 use crate::secret::Secret;
 
-/// The lives that were promised with tokens, by the tokens' names in the shared store.
+/// The lives that were promised with tokens, by the tokens' names in the shared store. Those that have ended are removed,
+/// so there are no more than the tokens that `credentials.daily_token_calls` allows in the life of one.
 #[derive(Default)]
 pub(super) struct PromisedLives(Mutex<HashMap<String, Promise>>);
 
@@ -20,26 +21,15 @@ struct Promise {
     is_shared: bool,
 }
 
-/// How many promises are remembered: several times the tokens that `credentials.daily_token_calls` allows in the life
-/// of one.
-const MOST_PROMISES: usize = 2048;
-
 impl PromisedLives {
     /// Notes that a client was promised that this token lives until `until`.
     pub(super) fn extend(&self, name: &str, until: Moment) {
         self.note(name, until, false);
     }
 
-    /// Notes that this token lives until `until` according to its mark in the shared store.
+    /// Notes that the shared store has a mark for this token, which lives until `until`.
     pub(super) fn learn(&self, name: &str, until: Moment) {
         self.note(name, until, true);
-    }
-
-    /// Notes that the shared store now has a mark that lives until `until`.
-    pub(super) fn shared(&self, name: &str, until: Moment) {
-        if let Some(promise) = self.0.lock().get_mut(name) {
-            promise.is_shared |= promise.until <= until;
-        }
     }
 
     /// Until when this token lives, if its mark in the shared store is missing or expires too early.
@@ -64,19 +54,15 @@ impl PromisedLives {
         living.map(|(name, promise)| (name.clone(), promise.until)).collect()
     }
 
+    /// The longest life counts.
     fn note(&self, name: &str, until: Moment, is_shared: bool) {
-        let new = Promise { until, is_shared };
-        let mut lives = self.0.lock();
+        let (mut lives, now) = (self.0.lock(), Moment::now());
+        lives.retain(|_, promise| now < promise.until);
         match lives.get_mut(name) {
-            Some(promise) if promise.until < new.until => *promise = new,
-            Some(_) => {}
-            None => {
-                if lives.len() >= MOST_PROMISES {
-                    lives.retain(|_, promise| Moment::now() < promise.until);
-                }
-                if lives.len() < MOST_PROMISES {
-                    lives.insert(name.to_owned(), new);
-                }
+            Some(promise) if promise.until > until => {}
+            Some(promise) if promise.until == until => promise.is_shared |= is_shared,
+            _ => {
+                lives.insert(name.to_owned(), Promise { until, is_shared });
             }
         }
     }
@@ -107,11 +93,9 @@ impl UnknownTokens {
     pub(crate) fn note(&self, token: &Secret, looked_up_at: Moment) {
         let mut unknown = self.0.lock();
         if unknown.len() >= CAPACITY {
-            unknown.retain(|_, at| at.elapsed() < MEMORY);
+            unknown.clear();
         }
-        if unknown.len() < CAPACITY {
-            unknown.insert(name_in_store(token), looked_up_at);
-        }
+        unknown.insert(name_in_store(token), looked_up_at);
     }
 }
 
@@ -124,43 +108,21 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
-    async fn longest_life_counts_and_ends() {
+    async fn longest_life_counts_and_is_to_be_shared() {
         let (lives, now) = (PromisedLives::default(), Moment::now());
-        assert!(!lives.is_alive("a"));
         lives.extend("a", now + MINUTE);
         lives.extend("a", now + MINUTE / 2);
-        assert!(lives.is_alive("a") && !lives.is_alive("b"));
-        tokio::time::advance(Duration::from_secs(59)).await;
-        assert!(lives.is_alive("a"));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(!lives.is_alive("a"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn longer_life_is_to_be_shared_again() {
-        let (lives, now) = (PromisedLives::default(), Moment::now());
-        lives.extend("a", now + MINUTE);
         assert_eq!(lives.unshared("a"), Some(now + MINUTE));
-        lives.shared("a", now + MINUTE);
+        lives.learn("a", now + MINUTE);
         assert_eq!(lives.unshared("a"), None);
         lives.extend("a", now + 2 * MINUTE);
         // The answer to the write before comes late.
-        lives.shared("a", now + MINUTE);
+        lives.learn("a", now + MINUTE);
         assert_eq!(lives.unshared("a"), Some(now + 2 * MINUTE));
         lives.learn("a", now + 3 * MINUTE);
         assert_eq!(lives.unshared("a"), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn lives_are_bounded_and_ended_ones_make_room() {
-        let (lives, now) = (PromisedLives::default(), Moment::now());
-        for number in 0..2 * MOST_PROMISES {
-            lives.extend(&number.to_string(), now + MINUTE);
-        }
-        assert_eq!(lives.0.lock().len(), MOST_PROMISES);
-        tokio::time::advance(MINUTE).await;
-        lives.extend("a", now + 2 * MINUTE);
-        assert!(lives.is_alive("a") && lives.0.lock().len() == 1);
+        tokio::time::advance(3 * MINUTE).await;
+        assert!(!lives.is_alive("a"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,17 +137,5 @@ mod tests {
         assert!(!unknown.contains(&token));
         unknown.note(&token, Moment::now());
         assert!(unknown.contains(&token));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn unknown_tokens_are_bounded_and_old_ones_make_room() {
-        let unknown = UnknownTokens::default();
-        for number in 0..2 * CAPACITY {
-            unknown.note(&Secret::new(number.to_string()), Moment::now());
-        }
-        assert_eq!(unknown.0.lock().len(), CAPACITY);
-        tokio::time::advance(MEMORY).await;
-        unknown.note(&Secret::new("a"), Moment::now());
-        assert!(unknown.contains(&Secret::new("a")) && unknown.0.lock().len() == 1);
     }
 }

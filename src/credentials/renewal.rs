@@ -8,12 +8,12 @@ use tokio_util::task::TaskTracker;
 
 use super::credential::{Credential, Jitter, Kind, Trigger, Unavailable};
 use super::parameters::Parameters;
-use super::report::{FailureLog, Reports};
+use super::report::Reports;
 use crate::account::AppId;
 use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::{TRACES, traced};
-use crate::wechat::{CHANGING_ADDRESS, CallError, ErrCode, Meaning, RefusedAddresses};
+use crate::wechat::{CHANGING_ADDRESS, CallError, ErrCode, Meaning, RefusedAddresses, what_to_do};
 
 /// The result of a renewal; every caller that waits for it gets a copy.
 pub(crate) type CredentialResult = Result<Arc<Credential>, Unavailable>;
@@ -43,7 +43,7 @@ impl Renewals {
             backoff: Backoff::new(parameters.policy.jitter.clone()),
             last_failure: Mutex::default(),
             refused_addresses: RefusedAddresses::default(),
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
         }
     }
 
@@ -122,13 +122,11 @@ impl Renewals {
             errcode,
             ..Unavailable::soon(format!("{}: {error_text}", self.kind.label()))
         };
-        let why = self.backoff.fail_with_pace(severity, why, pace);
-        let log = FailureLog {
-            text: error_text,
-            cure,
-            is_for_operator: severity == Severity::Operator,
-        };
-        self.reports.renewal_failed(self.kind, error, &log, why.retry_after);
+        let why = self.backoff.fail(severity, why, pace);
+        let text = error_text + &what_to_do(cure.as_deref());
+        let is_lasting = severity == Severity::Operator;
+        self.reports
+            .renewal_failed(self.kind, error, &text, is_lasting, why.retry_after);
         why
     }
 }
@@ -219,13 +217,8 @@ impl Backoff {
         })
     }
 
-    /// Notes a failure; returns it with the wait that follows.
-    pub(super) fn fail(&self, severity: Severity, why: Unavailable) -> Unavailable {
-        self.fail_with_pace(severity, why, Duration::ZERO)
-    }
-
-    /// The same, with a wait of at least `pace`.
-    fn fail_with_pace(&self, severity: Severity, why: Unavailable, pace: Duration) -> Unavailable {
+    /// Notes a failure; returns it with the wait that follows, which is at least `pace`.
+    pub(super) fn fail(&self, severity: Severity, why: Unavailable, pace: Duration) -> Unavailable {
         let mut state = self.run.lock();
         let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
         let failures = in_a_row.map_or(0, |run| run.failures);
@@ -268,7 +261,7 @@ mod tests {
         while Moment::now() < end {
             if backoff.refusal().is_none() {
                 calls += 1;
-                backoff.fail(severity, Unavailable::soon("test"));
+                backoff.fail(severity, Unavailable::soon("test"), Duration::ZERO);
             }
             tokio::time::advance(Duration::from_millis(10)).await;
         }
@@ -285,12 +278,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn success_resets_the_wait() {
         let backoff = Backoff::new(Jitter::random());
+        let fail = || backoff.fail(Severity::Passing, Unavailable::soon("test"), Duration::ZERO);
         for _ in 0..40 {
-            backoff.fail(Severity::Passing, Unavailable::soon("test"));
+            fail();
         }
         assert!(backoff.refusal().unwrap().retry_after > Duration::from_secs(20));
         backoff.clear();
         assert!(backoff.refusal().is_none());
-        assert!(backoff.fail(Severity::Passing, Unavailable::soon("test")).retry_after < Duration::from_secs(1));
+        assert!(fail().retry_after < Duration::from_secs(1));
     }
 }

@@ -11,7 +11,7 @@ use prometheus::{
 use super::credential::{Credential, Kind, Trigger, Unavailable};
 use super::journal::{Event, Journal, JournalEntry};
 use crate::account::AppId;
-use crate::wechat::{CallError, what_to_do};
+use crate::wechat::CallError;
 
 /// The `wxgate_credential_…` metrics and `wxgate_token_calls_today`.
 #[derive(Clone)]
@@ -53,25 +53,16 @@ impl CredentialMetrics {
     }
 }
 
-/// How a failed renewal is logged.
-pub(super) struct FailureLog {
-    pub(super) text: String,
-    /// What an operator can do about it, if WeChat has refused.
-    pub(super) cure: Option<String>,
-    /// True if it lasts until an operator acts.
-    pub(super) is_for_operator: bool,
-}
-
 /// Reports what happens to one account's credentials. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Reports {
+pub(crate) struct Reports {
     app_id: AppId,
     journal: Journal,
     metrics: CredentialMetrics,
 }
 
 impl Reports {
-    pub(super) fn new(app_id: AppId, journal: Journal, metrics: CredentialMetrics) -> Self {
+    pub(crate) fn new(app_id: AppId, journal: Journal, metrics: CredentialMetrics) -> Self {
         // Starts at zero, so that an alert sees the first one as an increase.
         metrics.foreign.with_label_values(&[app_id.as_str()]).inc_by(0);
         Self {
@@ -99,7 +90,6 @@ impl Reports {
         });
     }
 
-    /// `credential` was taken over from the shared store.
     pub(super) fn adopted(&self, kind: Kind, credential: &Credential, trigger: Trigger) {
         let fingerprint = &credential.fingerprint;
         tracing::debug!(app_id = %self.app_id, kind = kind.label(), credential = fingerprint, "adopted");
@@ -109,7 +99,6 @@ impl Reports {
         });
     }
 
-    /// WeChat rejected `token` with `error`.
     pub(super) fn rejected(&self, token: &Credential, error: &CallError) {
         tracing::info!(app_id = %self.app_id, token = token.fingerprint, %error, "WeChat rejected the access_token");
         let entry = entry_about(token, Event::Rejected, Kind::AccessToken);
@@ -145,14 +134,21 @@ impl Reports {
         });
     }
 
-    /// WeChat gave no credential; the next attempt is in `retry_in`.
-    pub(super) fn renewal_failed(&self, kind: Kind, error: &CallError, log: &FailureLog, retry_in: Duration) {
-        let (app_id, label, text) = (&self.app_id, kind.label(), &log.text);
-        let cure = what_to_do(log.cure.as_deref());
-        if log.is_for_operator {
-            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}{cure}");
+    /// WeChat gave no credential, as `text` says; the next attempt is in `retry_in`. If `is_lasting`, it goes on until an
+    /// operator acts.
+    pub(super) fn renewal_failed(
+        &self,
+        kind: Kind,
+        error: &CallError,
+        text: &str,
+        is_lasting: bool,
+        retry_in: Duration,
+    ) {
+        let (app_id, label) = (&self.app_id, kind.label());
+        if is_lasting {
+            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}");
         } else {
-            tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}{cure}");
+            tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}");
         }
         self.note(with_error(JournalEntry::new(Event::RenewalFailed, kind), error));
     }

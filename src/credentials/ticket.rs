@@ -41,23 +41,13 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn for_pages(parameters: &Parameters, token: Arc<Token>) -> Self {
-        let asked_key = keys::TICKET_ASKED.of_account(&parameters.app_id);
-        Self::new(parameters, token, Kind::JsapiTicket, "jsapi", asked_key)
-    }
-
-    pub(super) fn for_cards(parameters: &Parameters, token: Arc<Token>) -> Self {
-        let asked_key = keys::CARD_TICKET_ASKED.of_account(&parameters.app_id);
-        Self::new(parameters, token, Kind::CardTicket, "wx_card", asked_key)
-    }
-
-    fn new(
-        parameters: &Parameters,
-        token: Arc<Token>,
-        kind: Kind,
-        wechat_name: &'static str,
-        asked_key: String,
-    ) -> Self {
+    /// The ticket for cards or for pages, as `kind` says.
+    pub(super) fn new(parameters: &Parameters, kind: Kind, token: Arc<Token>) -> Self {
+        let (wechat_name, asked) = if kind == Kind::CardTicket {
+            ("wx_card", keys::CARD_TICKET_ASKED)
+        } else {
+            ("jsapi", keys::TICKET_ASKED)
+        };
         Self {
             kind,
             wechat_name,
@@ -68,7 +58,7 @@ impl Ticket {
             issuer: Arc::clone(&parameters.issuer),
             lock: Lock::new(parameters),
             store: parameters.store(),
-            asked_key,
+            asked_key: asked.of_account(&parameters.app_id),
             policy: parameters.policy.clone(),
             cut_off: parameters.services.cut_off.clone(),
         }

@@ -1,7 +1,6 @@
 //! An entry of the journal: what happened, and the facts about it, a field of the stream each.
 //!
-//! Facts are written and read back here, and nowhere else. `reason` is for people and is not parsed, except that
-//! entries of early builds of version 0.2 have the address there.
+//! Facts are written and read back here, and nowhere else. `reason` is for people and is not parsed.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -37,15 +36,11 @@ pub(crate) struct JournalEntry {
     /// The event's name, which may be unknown here if a newer replica wrote it.
     pub(crate) event: String,
     pub(crate) kind: String,
-    /// The credential's fingerprint.
     pub(crate) fingerprint: String,
-    /// Who wrote the entry.
     pub(crate) replica: String,
     /// The life that WeChat gave.
     pub(crate) life: Option<Duration>,
-    /// The remaining life.
     pub(crate) left: Option<Duration>,
-    /// The code of WeChat's refusal.
     pub(crate) errcode: Option<i64>,
     /// Who was given the token.
     pub(crate) client: Option<String>,
@@ -120,9 +115,7 @@ impl JournalEntry {
             left: seconds("left_s"),
             errcode: field("errcode").and_then(|code| code.parse().ok()),
             client: field("client"),
-            address: field("address")
-                .or_else(|| field("reason"))
-                .and_then(|address| address.parse().ok()),
+            address: field("address").and_then(|address| address.parse().ok()),
             reason: text("reason"),
         })
     }
@@ -155,30 +148,6 @@ mod tests {
             assert_eq!(JournalEntry::read(&owned(&entry.fields())), Some(entry.clone()));
             assert_eq!(entry.event(), Some(event));
         }
-    }
-
-    #[test]
-    fn facts_that_are_not_known_have_no_field() {
-        let fields = JournalEntry::new(Event::Adopted, Kind::JsapiTicket).fields();
-        let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["time", "event", "kind", "fingerprint", "reason", "replica"]);
-        let entry = JournalEntry::read(&owned(&fields)).unwrap();
-        assert_eq!(
-            (entry.life, entry.left, entry.errcode, entry.client),
-            (None, None, None, None)
-        );
-    }
-
-    #[test]
-    fn address_is_also_found_where_early_builds_wrote_it() {
-        let read = |name, value: &str| {
-            let fields = [("time", "2026-01-31T10:00:00Z".to_owned()), (name, value.to_owned())];
-            JournalEntry::read(&owned(&fields)).unwrap().address
-        };
-        let address = Some(IpAddr::from([203, 0, 113, 7]));
-        assert_eq!(read("address", "203.0.113.7"), address);
-        assert_eq!(read("reason", "203.0.113.7"), address);
-        assert_eq!(read("reason", "invalid ip 203.0.113.7"), None);
     }
 
     #[test]

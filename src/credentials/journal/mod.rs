@@ -1,15 +1,15 @@
 //! The journal: what happened to the credentials, when, and which replica or client was involved.
 
 mod entry;
-mod losses;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,49 +17,42 @@ use crate::account::AppId;
 use crate::store::{SharedStore, keys};
 
 pub(crate) use entry::{Event, JournalEntry};
-use losses::Losses;
 
-/// The bound of the queue is `WAITING` plus `WAITING_PER_ACCOUNT` for each account; the writer itself holds as many
-/// entries. At a start, the token and ticket of every account have an entry or two at the same moment.
-const WAITING: usize = 500;
-const WAITING_PER_ACCOUNT: usize = 4;
+/// The bound of the queue; the writer itself holds as many entries. At a start, the token and ticket of every account
+/// have an entry or two at the same moment, and there may be a thousand accounts.
+const WAITING: usize = 2048;
 
 /// How often the writer retries after the store has failed.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How often lost entries are reported, together: there may be thousands at once.
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Writes each account's journal to the shared store. Cheap to clone; writing never makes a renewal wait.
 #[derive(Clone)]
 pub(crate) struct Journal {
     replica: Arc<str>,
     queue: mpsc::Sender<Addressed>,
-    losses: Arc<Losses>,
+    /// Entries that did not fit into the queue since the last report.
+    lost: Arc<AtomicUsize>,
 }
 
 /// An entry, and the account whose journal it belongs to.
-struct Addressed {
-    app_id: AppId,
-    entry: JournalEntry,
-}
+type Addressed = (AppId, JournalEntry);
 
 impl Journal {
-    /// Starts the writer for this number of accounts on `tasks`. Once `stop` is cancelled, it writes what is queued and
-    /// ends.
+    /// Starts the writer on `tasks`. Once `stop` is cancelled, it writes what is queued and ends.
     pub(crate) fn start(
         store: Arc<dyn SharedStore>,
         replica: &str,
-        accounts: usize,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let length = WAITING + WAITING_PER_ACCOUNT * accounts;
-        let (queue, waiting) = mpsc::channel(length);
-        let losses = Arc::new(Losses::default());
-        let (reported, stop_reports) = (Arc::clone(&losses), stop.clone());
-        tasks.spawn(async move { reported.report(stop_reports).await });
+        let (queue, waiting) = mpsc::channel(WAITING);
+        let lost = Arc::<AtomicUsize>::default();
         let writer = Writer {
             store,
-            length,
-            losses: Arc::clone(&losses),
+            lost: Arc::clone(&lost),
             unwritten: VecDeque::new(),
             failing: HashSet::new(),
             unwritable: HashSet::new(),
@@ -68,21 +61,20 @@ impl Journal {
         Self {
             replica: replica.into(),
             queue,
-            losses,
+            lost,
         }
     }
 
     /// Notes `entry`, as this replica's, in the journal of `app_id`.
     pub(crate) fn note(&self, app_id: &AppId, entry: JournalEntry) {
         let replica = self.replica.to_string();
-        let addressed = Addressed {
-            app_id: app_id.clone(),
-            entry: JournalEntry { replica, ..entry },
-        };
-        match self.queue.try_send(addressed) {
+        let entry = JournalEntry { replica, ..entry };
+        match self.queue.try_send((app_id.clone(), entry)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.losses.add(),
-            Err(TrySendError::Closed(Addressed { entry, .. })) => {
+            Err(TrySendError::Full(_)) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(TrySendError::Closed((_, entry))) => {
                 tracing::warn!(%app_id, event = entry.event, "the journal has ended: entry lost");
             }
         }
@@ -92,9 +84,7 @@ impl Journal {
 /// Writes entries, those of each account in order. A journal that can't be written does not hold up the others.
 struct Writer {
     store: Arc<dyn SharedStore>,
-    /// The most entries that it holds.
-    length: usize,
-    losses: Arc<Losses>,
+    lost: Arc<AtomicUsize>,
     unwritten: VecDeque<Addressed>,
     /// Accounts whose entries wait for the next retry.
     failing: HashSet<AppId>,
@@ -104,7 +94,7 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self, mut queue: mpsc::Receiver<Addressed>, stop: CancellationToken) {
-        let mut retries = tokio::time::interval(RETRY);
+        let (mut retries, mut reports) = (interval(RETRY), interval(REPORT_INTERVAL));
         retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let stopping = stop.is_cancelled();
@@ -118,12 +108,13 @@ impl Writer {
             }
             self.write().await;
             if stopping {
-                return self.losses.report_at_end(self.unwritten.len());
+                return self.report_losses(self.unwritten.len());
             }
             // While entries wait for the store, the channel is left to fill up: that bounds them.
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = retries.tick(), if !self.unwritten.is_empty() => self.failing.clear(),
+                _ = reports.tick() => self.report_losses(0),
                 addressed = queue.recv(), if self.has_room() => match addressed {
                     Some(addressed) => self.unwritten.push_back(addressed),
                     None => return,
@@ -133,24 +124,32 @@ impl Writer {
     }
 
     fn has_room(&self) -> bool {
-        self.unwritten.len() < self.length
+        self.unwritten.len() < WAITING
+    }
+
+    /// Reports entries that did not fit into the queue, and those that were not written in the end.
+    fn report_losses(&self, unwritten: usize) {
+        let entries = self.lost.swap(0, Ordering::Relaxed) + unwritten;
+        if entries > 0 {
+            tracing::warn!(
+                entries,
+                "entries of the journal were lost: they came faster than the store took them"
+            );
+        }
     }
 
     async fn write(&mut self) {
-        for addressed in std::mem::take(&mut self.unwritten) {
-            if self.failing.contains(&addressed.app_id) || !self.try_write(&addressed).await {
-                self.unwritten.push_back(addressed);
+        for (app_id, entry) in std::mem::take(&mut self.unwritten) {
+            if self.failing.contains(&app_id) || !self.try_write(&app_id, &entry).await {
+                self.unwritten.push_back((app_id, entry));
             }
         }
     }
 
     /// Writes an entry; false if it must be retried.
-    async fn try_write(&mut self, Addressed { app_id, entry }: &Addressed) -> bool {
+    async fn try_write(&mut self, app_id: &AppId, entry: &JournalEntry) -> bool {
         let (key, fields) = (keys::JOURNAL.of_account(app_id), entry.fields());
-        let written = self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await;
-        let failure = written.as_ref().err().filter(|error| !error.is_about_value());
-        self.losses.set_failure(failure.cloned());
-        match written {
+        match self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await {
             Ok(()) => {
                 if self.unwritable.remove(app_id) {
                     tracing::info!(%app_id, "the journal is written again");

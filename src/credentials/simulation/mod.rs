@@ -1,9 +1,9 @@
 //! The state machine in simulated time: replicas of one account, a shared store, and a WeChat with classic tokens
 //! (the worst case), under seeded schedules of everything that can go wrong.
 //!
-//! After each step, at most one token call may be running, no replica may serve an expired or rejected token, and no
-//! newer token in the store may have been overwritten by an older one. After each schedule, the replicas must agree on
-//! a token that WeChat accepts. A failing seed is printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation`
+//! After each step, at most one token call may be running, no replica may serve a rejected token, and no newer token in
+//! the store may have been overwritten by an older one. After each schedule, the replicas must agree on a token that
+//! WeChat accepts. A failing seed is printed; `WXGATE_SIMULATION_SEED=<seed> cargo test simulation`
 //! replays it alone. `WXGATE_SIMULATION_SEEDS=10000` tries more of them, as a long run of `scripts/fuzz` does.
 
 mod replica;

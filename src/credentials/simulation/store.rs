@@ -5,22 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::replica::Gate;
-use super::world::{World, number};
+use super::replica::Outside;
+use super::world::number;
 use crate::store::{Claimed, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
 
 pub(super) const TOKEN_KEY: &str = "token";
 
-pub(super) struct SimulatedStore {
-    pub(super) world: Arc<World>,
-    pub(super) gate: Arc<Gate>,
-}
-
-impl SimulatedStore {
+impl Outside {
     /// Reaches the store, or fails to.
     async fn reach(&self) -> Result<Arc<MemoryStore>, StoreError> {
         self.gate.pass().await;
-        self.world.store_latency().await;
+        self.world.latency(0..5).await;
         if self.gate.is_cut_off() || self.world.is_store_down() {
             return Err(StoreError::new(StoreFault::Unreachable, "simulated", ""));
         }
@@ -29,7 +24,7 @@ impl SimulatedStore {
 }
 
 #[async_trait]
-impl SharedStore for SimulatedStore {
+impl SharedStore for Outside {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         self.reach().await?.get(key).await
     }

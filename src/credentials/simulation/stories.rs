@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::replica::SimulatedReplica;
 use super::wechat::rejection;
-use super::world::{LOCK_TTL, TOKEN_LIFE, World};
+use super::world::{TOKEN_LIFE, World};
 use crate::credentials::{AccountCredentials, Kind};
 use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
@@ -95,24 +95,6 @@ async fn wait_that_saves_calls_ends_with_the_day() {
     let mut day = "yesterday".to_owned();
     token.end_needless_waits(&mut day).await;
     assert!(token.refusal().is_none() && day != "yesterday");
-}
-
-#[tokio::test(start_paused = true)]
-async fn replica_frozen_with_the_lock_makes_no_call_when_it_wakes() {
-    for seed in 0..20 {
-        let world = World::new(seed);
-        let frozen = SimulatedReplica::start(&world, seed);
-        // It is about to call WeChat.
-        while world.store().get("lock").await.unwrap().is_none() {
-            sleep(Duration::from_millis(1)).await;
-        }
-        frozen.gate.freeze_for(LOCK_TTL * 2);
-        let other = SimulatedReplica::start(&world, seed + 1000);
-        sleep(LOCK_TTL * 2 + Duration::from_secs(5)).await;
-        assert_eq!(world.tokens_issued(), 1, "seed {seed}");
-        assert!(other.usable_token().is_some());
-        assert_eq!(frozen.usable_token(), other.usable_token());
-    }
 }
 
 /// Two replicas under traffic for a day, while WeChat rejects every token. A stable token is issued again; a classic

@@ -1,12 +1,11 @@
 //! WeChat as one replica reaches it: with classic tokens, the worst case, or with stable ones.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::replica::Gate;
-use super::world::{TOKEN_LIFE, World};
+use super::replica::Outside;
+use super::world::TOKEN_LIFE;
 use crate::clock::Moment;
 use crate::credentials::parameters::Issuer;
 use crate::secret::Secret;
@@ -15,19 +14,14 @@ use crate::wechat::{CallError, ErrCode, Issued};
 
 const TICKET_LIFE: Duration = Duration::from_mins(1);
 
-pub(super) struct SimulatedWeChat {
-    pub(super) world: Arc<World>,
-    pub(super) gate: Arc<Gate>,
-}
-
-impl SimulatedWeChat {
+impl Outside {
     async fn issue(&self, forced: bool) -> Result<Issued, CallError> {
         let asked_at = Moment::now();
         if self.world.is_wechat_down() {
             return Err(CallError::Unreachable("simulated".to_owned()));
         }
         self.world.begin_call();
-        self.world.wechat_latency().await;
+        self.world.latency(1..400).await;
         let (number, lost) = self.world.end_call(forced);
         // A replica that freezes in the middle of the call has its answer when it wakes up.
         self.gate.pass().await;
@@ -43,7 +37,7 @@ impl SimulatedWeChat {
 }
 
 #[async_trait]
-impl Issuer for SimulatedWeChat {
+impl Issuer for Outside {
     fn token_api(&self) -> TokenApi {
         self.world.token_api
     }
@@ -59,7 +53,7 @@ impl Issuer for SimulatedWeChat {
 
     async fn ticket(&self, token: &Secret, _: &'static str) -> Result<Issued, CallError> {
         let asked_at = Moment::now();
-        self.world.wechat_latency().await;
+        self.world.latency(1..400).await;
         if !self.world.accepts(token.expose()) {
             return Err(rejection());
         }

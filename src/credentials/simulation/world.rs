@@ -1,6 +1,7 @@
 //! The true state of WeChat and of the store.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,13 +79,9 @@ impl World {
         Arc::clone(&self.store.lock())
     }
 
-    pub(super) async fn wechat_latency(&self) {
-        let millis = self.truth.lock().rng.random_range(1..400);
-        sleep(Duration::from_millis(millis)).await;
-    }
-
-    pub(super) async fn store_latency(&self) {
-        let millis = self.truth.lock().rng.random_range(0..5);
+    /// Waits for some of these milliseconds, as for an answer.
+    pub(super) async fn latency(&self, millis: Range<u64>) {
+        let millis = self.truth.lock().rng.random_range(millis);
         sleep(Duration::from_millis(millis)).await;
     }
 

@@ -45,7 +45,7 @@ impl Slot {
             history: History::default(),
             shared: SharedEntry::new(parameters, kind),
             policy: parameters.policy.clone(),
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
             unanswered,
         }
     }
@@ -99,19 +99,23 @@ impl Slot {
         }
     }
 
-    /// The credential that has come into use since a renewal was requested, or is adopted from the shared store now.
-    pub(crate) async fn check_store(&self, trigger: Trigger) -> Result<Option<Arc<Credential>>, NotShared> {
+    /// The credential that has come into use since a renewal was requested, or is adopted from the shared store now;
+    /// and what is stored, unless the store need not be read.
+    pub(crate) async fn check_store(
+        &self,
+        trigger: Trigger,
+    ) -> Result<(Option<Arc<Credential>>, Option<Stored>), NotShared> {
         if let Some(credential) = self.obtained_since(trigger) {
-            return Ok(Some(credential));
+            return Ok((Some(credential), None));
         }
         let stored = self.shared.read().await?;
         let adopted = self.adopt(trigger, stored.as_ref());
-        Ok(adopted.or_else(|| self.obtained_since(trigger)))
+        Ok((adopted.or_else(|| self.obtained_since(trigger)), stored))
     }
 
     /// The credential that has come into use since a renewal was requested for want of a usable one: by another
     /// renewal, or adopted by the refresher.
-    pub(crate) fn obtained_since(&self, trigger: Trigger) -> Option<Arc<Credential>> {
+    fn obtained_since(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let was_missing = matches!(trigger, Trigger::Missing | Trigger::Rejected);
         self.usable().filter(|_| was_missing)
     }
@@ -202,7 +206,7 @@ impl Slot {
         self.reports.expires_in(self.kind, credential.remaining());
         let before = self.cell.swap(Some(Arc::clone(credential)));
         if let Some(before) = before.filter(|before| before.value != credential.value) {
-            self.history.supersede(before);
+            self.history.retire(before, EndOfUse::Superseded);
             // This has replaced whatever was rejected.
             self.history.account_for_rejections();
         }
@@ -243,30 +247,22 @@ enum EndOfUse {
 }
 
 impl History {
-    /// All former credentials.
     pub(crate) fn credentials(&self) -> Vec<Arc<Credential>> {
         let list = self.0.lock();
         list.iter().map(|retired| Arc::clone(&retired.credential)).collect()
     }
 
-    /// The retired credential with this value.
     pub(crate) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
         let list = self.0.lock();
         let retired = list.iter().find(|retired| retired.credential.value == *value)?;
         Some(Arc::clone(&retired.credential))
     }
 
-    /// True if WeChat has rejected `value`.
     pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
         self.0
             .lock()
             .iter()
             .any(|retired| retired.credential.value == *value && retired.end != EndOfUse::Superseded)
-    }
-
-    /// Notes that another credential of ours replaces `credential`.
-    pub(crate) fn supersede(&self, credential: Arc<Credential>) {
-        self.retire(credential, EndOfUse::Superseded);
     }
 
     /// Notes that WeChat rejected `credential`; true if that was not known.

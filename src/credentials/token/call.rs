@@ -50,7 +50,7 @@ impl Token {
             Severity::Reissued => Unavailable::reissued(),
             _ => Unavailable::soon("new access_tokens are rejected at once"),
         };
-        let why = self.rejections.fail(severity, why);
+        let why = self.rejections.fail(severity, why, Duration::ZERO);
         if !why.retry_after.is_zero() {
             self.reports.tokens_rejected(&why);
             let failures = self.rejections.failures().to_string();
@@ -143,7 +143,8 @@ impl Token {
              the log has the calls that failed, the journal who replaced the token"
         );
         tracing::error!(app_id = %self.app_id, "{reason}");
-        self.renewals.backoff.fail(Severity::Quota, Unavailable::soon(reason))
+        let why = Unavailable::soon(reason);
+        self.renewals.backoff.fail(Severity::Quota, why, Duration::ZERO)
     }
 }
 

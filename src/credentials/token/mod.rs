@@ -32,7 +32,6 @@ fn takeover_age(token: &Credential) -> Duration {
     YOUNG.min(token.life() / 10)
 }
 
-/// One account's token.
 pub(crate) struct Token {
     app_id: AppId,
     pub(crate) slot: Slot,
@@ -67,7 +66,7 @@ impl Token {
             rejections: Backoff::new(policy.jitter.clone()),
             store: parameters.store(),
             policy,
-            reports: parameters.reports(),
+            reports: parameters.reports.clone(),
             cut_off: parameters.services.cut_off.clone(),
         }
     }
@@ -165,7 +164,7 @@ impl Token {
         // Refused callers may retry at once, which must not load the store. The pause comes before the read, so that
         // callers that join meanwhile get what is stored by then.
         sleep(POLL).await;
-        self.slot.check_store(trigger).await.ok().flatten()
+        self.slot.check_store(trigger).await.ok()?.0
     }
 
     async fn fetch(&self, trigger: Trigger) -> CredentialResult {
