@@ -220,23 +220,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn url_is_kept_byte_for_byte_without_its_fragment() {
-        for (sent, signed) in [
-            ("http://mp.weixin.qq.com", "http://mp.weixin.qq.com"),
-            ("http://mp.weixin.qq.com?a=b", "http://mp.weixin.qq.com?a=b"),
-            ("https://a.cn/#/route?x=1", "https://a.cn/"),
-            ("https://a.cn/p?x=1#a#b", "https://a.cn/p?x=1"),
-            (
-                "HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +",
-                "HTTPS://A.cn/%7Ea//b/../c?%E4%B8%AD=文+ +",
-            ),
-            ("http://[::1]:8080/x", "http://[::1]:8080/x"),
-        ] {
-            assert_eq!(PageUrl::parse(sent).unwrap().as_str(), signed);
-        }
-    }
-
-    #[test]
     fn host_is_the_one_that_a_browser_would_open() {
         for (url, host) in [
             ("https://a.cn", "a.cn"),
@@ -294,18 +277,6 @@ mod tests {
     }
 
     #[test]
-    fn query_is_decoded_exactly_once() {
-        let parsed = QueryParams::parse("_=1&url=https%3A%2F%2Fa.cn%2Fp%3Fx%3D%2525%26y%3D1+1&appId=wx1&_=2").unwrap();
-        assert_eq!(parsed.url, "https://a.cn/p?x=%25&y=1+1");
-        assert_eq!(parsed.app_id.as_deref(), Some("wx1"));
-        assert_eq!(
-            QueryParams::parse("url=http://a.cn/100%").unwrap().url,
-            "http://a.cn/100%"
-        );
-        assert_eq!(QueryParams::parse("x=1").unwrap().url, "");
-    }
-
-    #[test]
     fn unencoded_url_is_refused_with_the_parameter_that_would_be_lost() {
         let spilled = |query| QueryParams::parse(query).unwrap_err();
         assert_eq!(
@@ -332,47 +303,7 @@ mod tests {
         );
     }
 
-    /// As `encodeURIComponent` writes it.
-    fn encode(text: &str) -> String {
-        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-        const KEPT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
-            .remove(b'-')
-            .remove(b'_')
-            .remove(b'.')
-            .remove(b'~')
-            .remove(b'*');
-        utf8_percent_encode(text, KEPT).to_string()
-    }
-
-    /// Page URLs, and texts that are nearly page URLs.
-    fn nearly_url() -> impl Strategy<Value = String> {
-        let host = "[a-z0-9.:@\\[\\]%_-]{0,12}|\\PC{0,6}";
-        let tail = "([/?#&=%.a-z0-9]|\\PC|\\x07){0,20}";
-        ("(?i:https?)?(://|%3A%2F%2F|:)?", host, tail).prop_map(|(scheme, host, tail)| format!("{scheme}{host}{tail}"))
-    }
-
     proptest! {
-        #[test]
-        fn signed_url_is_what_was_sent_up_to_its_fragment(text in nearly_url()) {
-            if let Ok(page) = PageUrl::parse(&text) {
-                let signed = page.as_str();
-                prop_assert_eq!(Some(signed), text.split('#').next());
-                prop_assert!(!signed.bytes().any(|b| b.is_ascii_control()));
-                prop_assert!(!page.host().is_empty() && signed.contains(page.host()) && signed.contains(page.path()));
-                prop_assert!(!page.host().contains(['/', '?', '@', '\\']), "{}", page.host());
-                // Signing what was signed changes nothing more.
-                prop_assert_eq!(PageUrl::parse(signed), Ok(page.clone()));
-            }
-        }
-
-        #[test]
-        fn url_encoded_once_is_decoded_unchanged(url in nearly_url(), before in "_=[0-9]{0,4}&|", after in "&[a-z]=[a-z]|") {
-            prop_assume!(!url.is_empty());
-            let query = format!("{before}url={}{after}", encode(&url));
-            let params = QueryParams::parse(&query).unwrap();
-            prop_assert_eq!(params.url.as_ref(), url.as_str());
-        }
-
         #[test]
         fn unencoded_url_is_never_signed_in_part(
             path in "[a-z/]{0,8}", own in "[a-z]=[a-z0-9]{0,4}", lost in "[b-z][a-zA-Z]{0,8}", value in "[a-z0-9%]{0,4}",

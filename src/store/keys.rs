@@ -192,13 +192,9 @@ mod tests {
     use super::*;
     use crate::settings;
 
-    fn app_id() -> AppId {
-        AppId::try_from("wx1".to_owned()).unwrap()
-    }
-
     #[test]
     fn names_leave_no_placeholder_unfilled() {
-        let app_id = app_id();
+        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
         let names = [
             CARD_TICKET.of_account(&app_id),
             TICKET_ASKED.of_account(&app_id),
@@ -219,12 +215,6 @@ mod tests {
         for name in names {
             assert!(!name.contains(['{', '}']), "{name}");
         }
-    }
-
-    #[test]
-    fn lock_of_a_picture_shares_the_slot_of_its_url() {
-        let (url, lock) = (media(&app_id(), "m-1"), media_lock(&app_id(), "m-1"));
-        assert_eq!(lock, format!("wxgate:media-lock:{{{url}}}"));
     }
 
     #[test]

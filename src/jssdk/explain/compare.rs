@@ -219,24 +219,6 @@ mod tests {
     }
 
     #[test]
-    fn call_that_is_refused_says_why() {
-        for (query, problem) in [
-            (
-                format!("url={}", encoded(&encoded(PAGE))),
-                UrlProblem::EncodedTooOften(2),
-            ),
-            (format!("url={PAGE}"), UrlProblem::Spilled("from".to_owned())),
-            ("url=".to_owned(), UrlProblem::Missing),
-        ] {
-            let refused = compare(&format!("/wechat/jsSDK?{query}"), PAGE);
-            assert!(
-                matches!(refused, Ok(Comparison::Refused(found)) if found == problem),
-                "{query}"
-            );
-        }
-    }
-
-    #[test]
     fn difference_is_marked_by_whole_characters_and_escapes() {
         for (signed, page, parts) in [
             ("https://a.cn/|p|?x", "https://a.cn/|q|?x", "another path"),

@@ -213,26 +213,4 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn every_pair_with_any_url_is_explained(
-        url in any_url(),
-        pair in prop::sample::subsequence((0..MISTAKES.len()).collect::<Vec<_>>(), 2),
-        picks in any::<[prop::sample::Index; 2]>(),
-    ) {
-        let right = claim(&url, &"0".repeat(40));
-        let mut signed = right.right(&tickets().current);
-        for (mistake, pick) in pair.into_iter().zip(picks) {
-            let variants = MISTAKES[mistake].variants(&signed, &right, &tickets());
-            if !variants.is_empty() {
-                signed = pick.get(&variants).clone();
-            }
-        }
-        let signature = signed.signature();
-        match explain(&claim(&url, &signature), &tickets()) {
-            Verdict::Right => {}
-            Verdict::Explained { signed, .. } => prop_assert_eq!(signed.signature(), signature),
-            Verdict::Unexplained => prop_assert!(false, "{}", signed.without_ticket()),
-        }
-    }
 }
