@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{CommandFailure, ConfigArgs, block_on, print};
 use crate::check::CredentialProbe;
-use crate::jssdk::UrlWarning;
 use crate::jssdk::explain::{
     self, CandidateTickets, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
 };
@@ -155,9 +154,9 @@ fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Accoun
     })
 }
 
-fn with_warning(text: String, warning: Option<UrlWarning>) -> String {
+fn with_warning(text: String, warning: Option<Words>) -> String {
     match warning {
-        Some(warning) => format!("{text}\nwarning: {}", warning.words().en),
+        Some(warning) => format!("{text}\nwarning: {}", warning.en),
         None => text,
     }
 }
@@ -213,7 +212,7 @@ fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
     found["mistakes"] = mistakes_as_json(mistakes);
     found["expected"] = claim.without_ticket().into();
     if let Some(warning) = claim.warning() {
-        found["warning"] = warning.words().en.into();
+        found["warning"] = warning.en.into();
     }
     found
 }

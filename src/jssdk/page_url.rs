@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::words::Words;
+
 /// A page's URL: absolute, `http` or `https`, with a host and without a fragment. Otherwise it is byte for byte what
 /// the page sent, because WeChat checks the signature of exactly that: nothing is normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +84,22 @@ impl<'a> PageUrl<'a> {
     pub fn path(&self) -> &'a str {
         self.path
     }
+
+    /// Why WeChat will refuse this URL's signature, if it will. The URL is signed byte for byte as it was sent, but WeChat
+    /// checks the signature against the URL that is open, in which browsers have encoded these characters.
+    pub fn warning(&self) -> Option<Words> {
+        let has_raw = !self.text.is_ascii() || self.text.contains([' ', '"', '<', '>']);
+        has_raw.then_some(NEVER_IN_A_BROWSER)
+    }
 }
+
+const NEVER_IN_A_BROWSER: Words = Words {
+    en: "WeChat will refuse this URL's signature, since location.href never has a host in Unicode (it is xn-- there), raw \
+         non-ASCII characters, a space, or \", < or >: the URL was decoded once too often, or sent without \
+         encodeURIComponent(location.href.split('#')[0])",
+    zh: "微信会拒绝这个网址的签名：location.href 里不会有 Unicode 写法的域名（那里是 xn-- 形式）、未转义的非 ASCII 字符、空格、\
+         双引号、< 或 >。网址多解码了一次，或没有经过 encodeURIComponent(location.href.split('#')[0])",
+};
 
 fn strip_ignoring_case<'a>(text: &'a str, head: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(head.len())?;
@@ -273,6 +290,25 @@ mod tests {
                 message.starts_with(words) && message.contains("exactly once"),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn url_with_characters_that_browsers_encode_has_a_warning() {
+        for (url, is_warned_about) in [
+            ("https://a.cn/p?x=%E4%B8%AD+%20%22", false),
+            ("https://a.cn/p?x='{}|^`[]\\", false),
+            ("https://xn--fsqu00a.cn/", false),
+            ("https://a.cn/#中 文", false),
+            ("https://例子.cn/", true),
+            ("https://a.cn/中文", true),
+            ("https://a.cn/?q=中 文", true),
+            ("https://a.cn/a b", true),
+            ("https://a.cn/?x=\"a\"", true),
+            ("https://a.cn/<p>", true),
+        ] {
+            let warning = PageUrl::parse(url).unwrap().warning();
+            assert_eq!(warning.is_some(), is_warned_about, "{url}");
         }
     }
 

@@ -101,7 +101,7 @@ pub(super) async fn sign_page(
     if tracing::enabled!(Level::DEBUG)
         && let Some(warning) = page.warning()
     {
-        tracing::debug!(host = page.host(), "{}", warning.words().en);
+        tracing::debug!(host = page.host(), "{}", warning.en);
     }
     let Some(ticket) = account.credentials.ticket().await else {
         let message = "this account signs no pages: its jsapi is false in the settings";

@@ -3,7 +3,6 @@
 
 use crate::jssdk::page_url::PageUrl;
 use crate::jssdk::signature::hex_sha1;
-use crate::jssdk::warning::UrlWarning;
 use crate::secret::Secret;
 use crate::words::Words;
 
@@ -102,7 +101,7 @@ impl Claim {
     }
 
     /// Why WeChat will refuse this page's signature even if it is right.
-    pub fn warning(&self) -> Option<UrlWarning> {
+    pub fn warning(&self) -> Option<Words> {
         PageUrl::parse(&self.url).ok()?.warning()
     }
 

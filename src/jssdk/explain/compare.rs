@@ -6,7 +6,6 @@ use super::marked::{Marked, mark};
 use super::mistakes::{Mistake, SEND_THE_URL, cures};
 use super::urls::parts;
 use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
-use crate::jssdk::warning::UrlWarning;
 use crate::words::Words;
 
 /// What the gateway does with a signing call.
@@ -112,7 +111,7 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
 
 impl Comparison {
     /// Why WeChat will refuse the signature of the call's URL on any page.
-    pub fn warning(&self) -> Option<UrlWarning> {
+    pub fn warning(&self) -> Option<Words> {
         let signed = match self {
             Self::Refused(_) => return None,
             Self::Same(url) => url.clone(),
@@ -277,11 +276,8 @@ mod tests {
         let warning =
             |signed: &str, page: &str| compare(&format!("/?url={}", encoded(signed)), page).unwrap().warning();
         let raw = "https://a.cn/中文";
-        assert_eq!(warning(raw, raw), Some(UrlWarning::NonAscii));
-        assert_eq!(
-            warning("https://a.cn/a b", "https://a.cn/a%20b"),
-            Some(UrlWarning::Blank)
-        );
+        assert!(warning(raw, raw).is_some());
+        assert!(warning("https://a.cn/a b", "https://a.cn/a%20b").is_some());
         assert_eq!(warning(PAGE, PAGE), None);
     }
 

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use super::{document, language_links};
 use crate::http::internal::console::language::{Language, Localizer};
 use crate::http::internal::console::text;
+use crate::jssdk::UrlProblem;
 use crate::jssdk::explain::{
     self, Claim, ClaimProblem, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
 };
-use crate::jssdk::{UrlProblem, UrlWarning};
 use crate::words::Words;
 
 /// The submitted form.
@@ -243,8 +243,8 @@ fn marked(label: Words, url: &Marked, loc: Localizer) -> Markup {
     }
 }
 
-fn warning(warning: Option<UrlWarning>, loc: Localizer) -> Markup {
-    html! { @if let Some(warning) = warning { p role="alert" { (loc.text(warning.words())) } } }
+fn warning(warning: Option<Words>, loc: Localizer) -> Markup {
+    html! { @if let Some(warning) = warning { p role="alert" { (loc.text(warning)) } } }
 }
 
 fn refusal(words: &str) -> Markup {
