@@ -129,7 +129,7 @@ impl From<UrlProblem> for ApiError {
         let code = match problem {
             UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
             UrlProblem::NotAbsolute
-            | UrlProblem::EncodedTooOften(_)
+            | UrlProblem::EncodedTooOften
             | UrlProblem::NotAPageUrl
             | UrlProblem::Spilled(_) => Code::UrlInvalid,
         };

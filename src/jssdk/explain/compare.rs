@@ -150,7 +150,7 @@ pub fn refusal(problem: &UrlProblem) -> Words {
             en: "the call's url is not absolute: it has to begin with http:// or https:// and a host",
             zh: "请求里的 url 不完整：要以 http:// 或 https:// 加域名开头",
         },
-        UrlProblem::EncodedTooOften(_) => Words {
+        UrlProblem::EncodedTooOften => Words {
             en: "the call's url is encoded twice or more often: encodeURIComponent may be called only once, also if a \
                  library (axios, URLSearchParams) encodes parameters by itself",
             zh: "请求里的 url 编码了两次或更多：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
