@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::memory::MemoryStore;
-pub use self::redis::{COMMANDS, RedisStore, ServerFacts};
+pub use self::redis::{COMMANDS, RedisStore};
 
 /// The longest value that is used, in bytes. A longer one is cut one byte beyond it, on the server, so that no
 /// value in Redis takes more memory than that here.

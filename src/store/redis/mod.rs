@@ -17,7 +17,6 @@ use tokio::time::{Instant, timeout};
 use failures::{Failures, OperationEnd};
 pub use operation::COMMANDS;
 use operation::Operation;
-pub use servers::ServerFacts;
 use topology::{Connection, Topology};
 
 use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
