@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{CommandFailure, ConfigArgs, block_on, print};
 use crate::check::CredentialProbe;
 use crate::jssdk::explain::{
-    self, CandidateTickets, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
+    self, CandidateTickets, Claim, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
 };
 use crate::secret::Secret;
 use crate::settings::{Account, Settings};
@@ -54,7 +54,7 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
-    let unusable = |problem: ClaimProblem| CommandFailure::Settings(problem.words().en.to_owned());
+    let unusable = |expected: Words| CommandFailure::Settings(expected.en.to_owned());
     let comparison = args
         .request
         .as_deref()
@@ -92,7 +92,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
 }
 
 /// What the page passed to `wx.config`, if it is given.
-fn claim(args: &ExplainArgs) -> Option<Result<Claim, ClaimProblem>> {
+fn claim(args: &ExplainArgs) -> Option<Result<Claim, Words>> {
     let (nonce, timestamp) = (args.nonce.as_deref()?, args.timestamp.as_deref()?);
     Some(Claim::new(&args.url, nonce, timestamp, args.signature.as_deref()?))
 }

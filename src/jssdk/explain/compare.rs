@@ -1,6 +1,6 @@
 //! Compares the URL in a signing call with the URL of the page that made the call.
 
-use super::claim::ClaimProblem;
+use super::claim::{REQUEST_EXPECTED, URL_EXPECTED};
 use super::find_mistakes;
 use super::marked::{Marked, mark};
 use super::mistakes::{Mistake, SEND_THE_URL, cures};
@@ -33,11 +33,11 @@ pub struct Difference {
 }
 
 /// Compares the URL in `request`, as it is copied from a browser's network tab (a URL, a request line, a
-/// curl command, a fetch call), with the URL of `page`.
-pub fn compare(request: &str, page: &str) -> Result<Comparison, ClaimProblem> {
-    let query = query_of(request).ok_or(ClaimProblem::Request)?;
+/// curl command, a fetch call), with the URL of `page`. The error asks for what is wrong.
+pub fn compare(request: &str, page: &str) -> Result<Comparison, Words> {
+    let query = query_of(request).ok_or(REQUEST_EXPECTED)?;
     let page = page.trim();
-    let page = PageUrl::parse(page).map_err(|_| ClaimProblem::Url)?;
+    let page = PageUrl::parse(page).map_err(|_| URL_EXPECTED)?;
     let params = match QueryParams::parse(&query) {
         Ok(params) => params,
         Err(problem) => return Ok(Comparison::Refused(problem)),
@@ -212,9 +212,9 @@ mod tests {
             );
         }
         for request in ["", "https://gw.example.com/wechat/jsSDK", "/x?curl=1", "GET / HTTP/1.1"] {
-            assert_eq!(compare(request, PAGE).unwrap_err(), ClaimProblem::Request, "{request}");
+            assert_eq!(compare(request, PAGE).unwrap_err(), REQUEST_EXPECTED, "{request}");
         }
-        assert_eq!(compare(&url, "example.com").unwrap_err(), ClaimProblem::Url);
+        assert_eq!(compare(&url, "example.com").unwrap_err(), URL_EXPECTED);
     }
 
     #[test]

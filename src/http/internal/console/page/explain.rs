@@ -11,7 +11,7 @@ use crate::http::internal::console::language::{Language, Localizer};
 use crate::http::internal::console::text;
 use crate::jssdk::UrlProblem;
 use crate::jssdk::explain::{
-    self, Claim, ClaimProblem, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
+    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
 };
 use crate::words::Words;
 
@@ -33,8 +33,8 @@ pub enum ExplainAnswer {
     Unreadable,
     /// The queue is full.
     Busy,
-    /// A field is invalid.
-    Problem(ClaimProblem),
+    /// A field is invalid: what is asked for instead.
+    Problem(Words),
     /// There is no current ticket to compare with.
     NoTicket,
     /// The signing call was compared with the page.
@@ -140,7 +140,7 @@ fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
     match found {
         ExplainAnswer::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
         ExplainAnswer::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
-        ExplainAnswer::Problem(problem) => refusal(loc.text(problem.words())),
+        ExplainAnswer::Problem(problem) => refusal(loc.text(*problem)),
         ExplainAnswer::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
         ExplainAnswer::Compared(comparison) => compared(comparison, loc),
         ExplainAnswer::Verdict(claim, Verdict::Right) => banner(
