@@ -150,11 +150,6 @@ impl ImageStore for LocalStore {
         Ok(self.base.join(name.as_str()))
     }
 
-    async fn probe(&self) -> Result<(), StoreFailure> {
-        let written = self.try_write(&[], TIME_LIMIT).await;
-        written.map_err(|error| failed(&error))
-    }
-
     async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
         let found = url.rsplit('/').next().and_then(|name| self.locate(name));
         let Some((path, _)) = found else { return Ok(None) };
