@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RedisStore;
 use super::operation::Operation;
-use crate::store::{Health, SharedStore, StoreError, StoreFault, keys};
+use crate::store::{Claimed, Health, SharedStore, StoreError, StoreFault, keys};
 
 /// How many failures are remembered: enough to know that something fails.
 const MAX: usize = 16;
@@ -151,8 +151,8 @@ impl RedisStore {
         stop.run_until_cancelled(rounds).await;
     }
 
-    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and removes it again. True if
-    /// Redis has kept what was written; otherwise the first error. Only an unreachable Redis ends it early.
+    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and its lock, and removes them again. True
+    /// if Redis has kept what was written; otherwise the first error. Only an unreachable Redis ends it early.
     pub async fn try_operations(&self, key: &str) -> Result<bool, StoreError> {
         let ttl = keys::CHECK_TTL;
         let mut first = None;
@@ -177,10 +177,14 @@ impl RedisStore {
             note(accept_wrong_type(self.newest(key, 1).await.map(drop)))?;
             note(self.compare_and_delete(key, value).await)?;
         }
+        let lock = keys::check_lock(key);
+        let claimed = self.claim(key, &lock, key, ttl).await;
+        let claimed = note(claimed.map(|claimed| claimed == Claimed::Ours))?;
+        let released = claimed && note(self.compare_and_delete(&lock, key).await)?;
         let set = note(self.set_if_absent(key, "3", ttl).await)?;
         let removed = set && note(self.compare_and_delete(key, "3").await)?;
         match first {
-            None => Ok(counted && changed && kept && set && removed),
+            None => Ok(counted && changed && kept && released && set && removed),
             Some(error) => Err(error),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult};
+use redis::{Cmd, ErrorKind, FromRedisValue};
 use tokio::time::{Instant, timeout};
 
 use failures::{Failures, OperationEnd};
@@ -19,7 +19,7 @@ pub use operation::COMMANDS;
 use operation::Operation;
 use topology::{Connection, Topology};
 
-use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
+use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault};
 use crate::settings::Redis;
 use crate::settings::values::CaFile;
 
@@ -43,9 +43,6 @@ enum ConnectionState {
     Open { connection: Connection, made_at: Instant },
     Failed { error: StoreError, retry_at: Instant },
 }
-
-/// What Redis or its client replied to a command, and when the connection that was used was made.
-type Reply<T> = (RedisResult<T>, Instant);
 
 impl RedisStore {
     /// A store in the Redis that `settings` name, whose certificate may be signed by an authority in `ca_file`. Nothing
@@ -75,23 +72,42 @@ impl RedisStore {
         command: Cmd,
         ran_all: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
-        let work = |mut connection: Connection| async move { command.query_async(&mut connection).await };
-        let reply = self.send(operation, work).await;
-        self.outcome(operation, key, reply, ran_all).await
+        let result = self.send(operation, key, &command).await;
+        let outcome = match &result {
+            Ok(value) if ran_all(value) => OperationEnd::Done,
+            Err(error) if !error.is_about_value() => OperationEnd::Failed(error),
+            Err(_) if operation.is_one_command() => OperationEnd::Done,
+            Ok(_) | Err(_) => OperationEnd::Answered,
+        };
+        self.failures.lock().record(operation, key, outcome);
+        result
     }
 
-    /// Runs `work` on the connection, within the time-out.
-    async fn send<T, F>(&self, operation: Operation, work: impl FnOnce(Connection) -> F) -> Result<Reply<T>, StoreError>
-    where
-        F: Future<Output = RedisResult<T>>,
-    {
+    /// Sends `command` within the time-out, and explains a failure.
+    async fn send<T: FromRedisValue>(&self, operation: Operation, key: &str, command: &Cmd) -> Result<T, StoreError> {
         let (connection, made_at) = self.connection().await?;
-        let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
+        let Ok(result) = timeout(self.settings.response_timeout, connection.query(command)).await else {
             self.forget_connection(made_at).await;
             let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
             return Err(error::timed_out(&message, self.settings.mode));
         };
-        Ok((result, made_at))
+        let error = match result {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        // Before a login Redis closes the connection at a long command, which breaks the others under way.
+        let broke = error.kind() == ErrorKind::Io;
+        let refused_login = broke.then(|| self.failures.lock().refused_login()).flatten();
+        let error = refused_login.unwrap_or_else(|| error::refusal(operation, key, &error));
+        // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
+        // changed password, a new one is the only remedy that a client has.
+        if matches!(
+            error.fault,
+            StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
+        ) {
+            self.forget_connection(made_at).await;
+        }
+        Err(error)
     }
 
     /// Forgets the connection that was made at `used`. A later connection, or a failure to connect, is kept: if the
@@ -101,43 +117,6 @@ impl RedisStore {
         if matches!(&*state, ConnectionState::Open { made_at, .. } if *made_at == used) {
             *state = ConnectionState::None;
         }
-    }
-
-    /// The result of `operation`: notes whether it succeeded, and explains a failure.
-    async fn outcome<T>(
-        &self,
-        operation: Operation,
-        key: &str,
-        reply: Result<Reply<T>, StoreError>,
-        ran_all: impl Fn(&T) -> bool,
-    ) -> Result<T, StoreError> {
-        let result = match reply {
-            Ok((Ok(value), _)) => Ok(value),
-            Ok((Err(error), made_at)) => {
-                // Before a login Redis closes the connection at a long command, which breaks the others under way.
-                let broke = error.kind() == ErrorKind::Io;
-                let refused_login = broke.then(|| self.failures.lock().refused_login()).flatten();
-                let error = refused_login.unwrap_or_else(|| error::refusal(operation, key, &error));
-                // A refusal does not cost the connection, which others use as well. After a lost connection, a failover
-                // or a changed password, a new one is the only remedy that a client has.
-                if matches!(
-                    error.fault,
-                    StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
-                ) {
-                    self.forget_connection(made_at).await;
-                }
-                Err(error)
-            }
-            Err(error) => Err(error),
-        };
-        let outcome = match &result {
-            Ok(value) if ran_all(value) => OperationEnd::Done,
-            Err(error) if !error.is_about_value() => OperationEnd::Failed(error),
-            Err(_) if operation.is_one_command() => OperationEnd::Done,
-            Ok(_) | Err(_) => OperationEnd::Answered,
-        };
-        self.failures.lock().record(operation, key, outcome);
-        result
     }
 
     /// The connection, and when it was made.
@@ -174,8 +153,6 @@ impl RedisStore {
     }
 }
 
-/// The replies to [`SharedStore::claim`]'s two commands.
-type ClaimReplies = (RedisResult<Option<String>>, RedisResult<(Option<Vec<u8>>, i64)>);
 /// The fields of a stream's entry.
 type StreamFields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -188,19 +165,6 @@ fn eval(script: &str, keys: &[&str]) -> Cmd {
     // Room for any of the scripts with its arguments, so that the buffer need not grow.
     let mut command = Cmd::with_capacity(8, 768);
     command.arg("EVAL").arg(script).arg(keys.len()).arg(keys);
-    command
-}
-
-fn set_if_absent(key: &str, value: &str, ttl: Duration) -> Cmd {
-    // Room for an upload's key and value, so that the buffer need not grow.
-    let mut command = Cmd::with_capacity(6, 256);
-    command
-        .arg("SET")
-        .arg(key)
-        .arg(value)
-        .arg("NX")
-        .arg("PX")
-        .arg(millis(ttl));
     command
 }
 
@@ -241,7 +205,10 @@ impl SharedStore for RedisStore {
     }
 
     async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
-        let command = set_if_absent(key, value, ttl);
+        // Room for an upload's key and value, so that the buffer need not grow.
+        let mut command = Cmd::with_capacity(6, 256);
+        command.arg("SET").arg(key).arg(value);
+        command.arg("NX").arg("PX").arg(millis(ttl));
         let done: Option<String> = self.run(Operation::SetIfAbsent, key, command).await?;
         Ok(done.is_some())
     }
@@ -266,43 +233,16 @@ impl SharedStore for RedisStore {
             .await
     }
 
-    // Two commands in one round trip, each on one key, so that a proxy can send them to different servers. The lock is
-    // taken before the value is read, and is held until the value is written. So a caller that gets the lock although
-    // the value exists also sees the value.
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
-        let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(set_if_absent(lock, owner, lock_ttl));
-        commands.add_command(eval(operation::GET, &[key])).ignore_errors();
-        let work = |mut connection: Connection| async move {
-            let replies: ClaimReplies = commands.query_async(&mut connection).await?;
-            Ok(replies)
-        };
-        let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
-            Ok((result, made_at)) => {
-                let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
-                (Ok((taken, made_at)), Ok((value, made_at)))
-            }
-            Err(error) => (Err(error.clone()), Err(error)),
-        };
-        let taken = self.outcome(Operation::SetIfAbsent, lock, taken, |_| true).await;
-        let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
-        match value.map(text) {
-            Some(value) if !counts_as_none(&value) => {
-                // The value counts even if the lock could not be written: Redis may be full, or read-only after a
-                // failover.
-                if matches!(taken, Ok(Some(_))) {
-                    // If this fails, the lock expires by itself.
-                    let _ = self.compare_and_delete(lock, owner).await;
-                }
-                Ok(Claimed::Exists(value))
-            }
-            _ if taken?.is_none() => Ok(Claimed::Theirs),
-            None => Ok(Claimed::Ours),
-            Some(blank_or_too_long) => {
-                self.compare_and_delete(key, &blank_or_too_long).await?;
-                Ok(Claimed::Ours)
-            }
-        }
+        let mut command = eval(operation::CLAIM, &[key, lock]);
+        command.arg(owner).arg(millis(lock_ttl));
+        let ran_all = |(value, _): &(Option<Vec<u8>>, bool)| value.is_none();
+        let (value, taken) = self.run_all(Operation::Claim, key, command, ran_all).await?;
+        Ok(match value {
+            Some(value) => Claimed::Exists(text(value)),
+            None if taken => Claimed::Ours,
+            None => Claimed::Theirs,
+        })
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {

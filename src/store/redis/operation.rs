@@ -24,6 +24,7 @@ pub const COMMANDS: [&str; 10] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     Get,
+    Claim,
     SetIfAbsent,
     CompareAndSet,
     CompareAndDelete,
@@ -43,6 +44,7 @@ impl Operation {
             Self::Append => "XADD",
             Self::Diagnose => "PING or INFO",
             Self::Get
+            | Self::Claim
             | Self::CompareAndSet
             | Self::CompareAndDelete
             | Self::Shorten
@@ -55,6 +57,7 @@ impl Operation {
     pub(super) fn in_script(self) -> &'static str {
         match self {
             Self::Get => "GET, PTTL",
+            Self::Claim => "GET, SET, DEL",
             Self::CompareAndSet => "GET, SET",
             Self::CompareAndDelete => "GET, DEL",
             Self::Shorten => "PTTL, PEXPIRE",
@@ -107,6 +110,20 @@ pub(super) const INSPECT: &str = concat!(
      return {'string', value and string.sub(value, 1, ",
     cut!(),
     "), redis.call('PTTL', KEYS[1])}"
+);
+
+/// Reads the value, cut. If there is none that counts, takes the lock at the second key, and with it removes what counts
+/// as none: a value without a letter or digit, as no URL is. The read comes first, so that a Redis that takes no
+/// writes still gives what it has.
+pub(super) const CLAIM: &str = concat!(
+    read!(),
+    "local value = read() \
+     if value and #value < ",
+    cut!(),
+    " and string.find(value, '%w') then return {value, 0} end \
+     local taken = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) \
+     if taken and value then redis.call('DEL', KEYS[1]) end \
+     return {false, taken and 1 or 0}"
 );
 
 pub(super) const SHORTEN: &str = "\
