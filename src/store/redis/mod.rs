@@ -2,7 +2,7 @@
 
 mod error;
 mod failures;
-mod operation;
+mod scripts;
 mod servers;
 mod topology;
 
@@ -14,9 +14,8 @@ use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind, FromRedisValue};
 use tokio::time::{Instant, timeout};
 
-use failures::{Failures, OperationEnd};
-pub use operation::COMMANDS;
-use operation::Operation;
+use failures::Failures;
+pub use scripts::COMMANDS;
 use topology::{Connection, Topology};
 
 use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault};
@@ -59,36 +58,23 @@ impl RedisStore {
         })
     }
 
-    /// Runs one command.
-    async fn run<T: FromRedisValue>(&self, operation: Operation, key: &str, command: Cmd) -> Result<T, StoreError> {
-        self.run_all(operation, key, command, |_| true).await
-    }
-
-    /// The same for a script that need not run all of its commands; by its reply, `ran_all` decides whether it has.
-    async fn run_all<T: FromRedisValue>(
-        &self,
-        operation: Operation,
-        key: &str,
-        command: Cmd,
-        ran_all: impl Fn(&T) -> bool,
-    ) -> Result<T, StoreError> {
-        let result = self.send(operation, key, &command).await;
-        let outcome = match &result {
-            Ok(value) if ran_all(value) => OperationEnd::Done,
-            Err(error) if !error.is_about_value() => OperationEnd::Failed(error),
-            Err(_) if operation.is_one_command() => OperationEnd::Done,
-            Ok(_) | Err(_) => OperationEnd::Answered,
-        };
-        self.failures.lock().record(operation, key, outcome);
+    /// Runs `command`, which `name` describes, on `key`. A failure is noted, unless it is about the value.
+    async fn run<T: FromRedisValue>(&self, name: &str, key: &str, command: Cmd) -> Result<T, StoreError> {
+        let result = self.send(name, key, &command).await;
+        if let Err(error) = &result
+            && !error.is_about_value()
+        {
+            self.failures.lock().note(key, error);
+        }
         result
     }
 
     /// Sends `command` within the time-out, and explains a failure.
-    async fn send<T: FromRedisValue>(&self, operation: Operation, key: &str, command: &Cmd) -> Result<T, StoreError> {
+    async fn send<T: FromRedisValue>(&self, name: &str, key: &str, command: &Cmd) -> Result<T, StoreError> {
         let (connection, made_at) = self.connection().await?;
         let Ok(result) = timeout(self.settings.response_timeout, connection.query(command)).await else {
             self.forget_connection(made_at).await;
-            let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
+            let message = format!("no answer to {name} in time (redis.response_timeout)");
             return Err(error::timed_out(&message, self.settings.mode));
         };
         let error = match result {
@@ -98,7 +84,7 @@ impl RedisStore {
         // Before a login Redis closes the connection at a long command, which breaks the others under way.
         let broke = error.kind() == ErrorKind::Io;
         let refused_login = broke.then(|| self.failures.lock().refused_login()).flatten();
-        let error = refused_login.unwrap_or_else(|| error::refusal(operation, key, &error));
+        let error = refused_login.unwrap_or_else(|| error::refusal(name, key, &error));
         // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
         // changed password, a new one is the only remedy that a client has.
         if matches!(
@@ -176,7 +162,8 @@ fn millis(ttl: Duration) -> u64 {
 #[async_trait]
 impl SharedStore for RedisStore {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(operation::GET, &[key])).await?;
+        let (value, ttl): (Option<Vec<u8>>, i64) =
+            self.run("EVAL (GET, PTTL)", key, eval(scripts::GET, &[key])).await?;
         // PTTL returns -1 if the key does not expire.
         let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
         Ok(value.map(|value| Entry {
@@ -186,8 +173,9 @@ impl SharedStore for RedisStore {
     }
 
     async fn inspect(&self, key: &str) -> Result<Found, StoreError> {
-        let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
-            self.run(Operation::Get, key, eval(operation::INSPECT, &[key])).await?;
+        let (kind, value, ttl): (String, Option<Vec<u8>>, i64) = self
+            .run("EVAL (GET, PTTL)", key, eval(scripts::INSPECT, &[key]))
+            .await?;
         Ok(match value {
             Some(value) => Found::Bytes {
                 value,
@@ -199,9 +187,9 @@ impl SharedStore for RedisStore {
     }
 
     async fn shorten(&self, key: &str, longest: Duration, ttl: Duration) -> Result<bool, StoreError> {
-        let mut command = eval(operation::SHORTEN, &[key]);
+        let mut command = eval(scripts::SHORTEN, &[key]);
         command.arg(millis(ttl)).arg(millis(longest));
-        self.run(Operation::Shorten, key, command).await
+        self.run("EVAL (PTTL, PEXPIRE)", key, command).await
     }
 
     async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
@@ -209,7 +197,7 @@ impl SharedStore for RedisStore {
         let mut command = Cmd::with_capacity(6, 256);
         command.arg("SET").arg(key).arg(value);
         command.arg("NX").arg("PX").arg(millis(ttl));
-        let done: Option<String> = self.run(Operation::SetIfAbsent, key, command).await?;
+        let done: Option<String> = self.run("SET", key, command).await?;
         Ok(done.is_some())
     }
 
@@ -220,24 +208,22 @@ impl SharedStore for RedisStore {
         value: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut command = eval(operation::COMPARE_AND_SET, &[key]);
+        let mut command = eval(scripts::COMPARE_AND_SET, &[key]);
         command.arg(if expected.is_some() { "equals" } else { "absent" });
         command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
-        self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
+        self.run("EVAL (GET, SET)", key, command).await
     }
 
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
-        let mut command = eval(operation::COMPARE_AND_DELETE, &[key]);
+        let mut command = eval(scripts::COMPARE_AND_DELETE, &[key]);
         command.arg(expected);
-        self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
-            .await
+        self.run("EVAL (GET, DEL)", key, command).await
     }
 
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
-        let mut command = eval(operation::CLAIM, &[key, lock]);
+        let mut command = eval(scripts::CLAIM, &[key, lock]);
         command.arg(owner).arg(millis(lock_ttl));
-        let ran_all = |(value, _): &(Option<Vec<u8>>, bool)| value.is_none();
-        let (value, taken) = self.run_all(Operation::Claim, key, command, ran_all).await?;
+        let (value, taken): (Option<Vec<u8>>, bool) = self.run("EVAL (GET, SET, DEL)", key, command).await?;
         Ok(match value {
             Some(value) => Claimed::Exists(text(value)),
             None if taken => Claimed::Ours,
@@ -246,10 +232,9 @@ impl SharedStore for RedisStore {
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
-        let mut command = eval(operation::INCREMENT, &[key]);
+        let mut command = eval(scripts::INCREMENT, &[key]);
         command.arg(millis(ttl));
-        self.run_all(Operation::Increment, key, command, |count| *count == 1)
-            .await
+        self.run("EVAL (INCR, PEXPIRE)", key, command).await
     }
 
     async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
@@ -258,14 +243,14 @@ impl SharedStore for RedisStore {
         for (name, value) in fields {
             command.arg(name).arg(value);
         }
-        let _id: String = self.run(Operation::Append, key, command).await?;
+        let _id: String = self.run("XADD", key, command).await?;
         Ok(())
     }
 
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
-        let mut command = eval(operation::NEWEST, &[key]);
+        let mut command = eval(scripts::NEWEST, &[key]);
         command.arg(count);
-        let entries: Vec<(String, StreamFields)> = self.run(Operation::Newest, key, command).await?;
+        let entries: Vec<(String, StreamFields)> = self.run("EVAL (XREVRANGE)", key, command).await?;
         let texts = |fields: StreamFields| -> Vec<(String, String)> {
             let fields = fields.into_iter();
             fields.map(|(name, value)| (text(name), text(value))).collect()

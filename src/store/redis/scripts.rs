@@ -1,4 +1,4 @@
-//! The operations of the store, the Redis commands that they need, and their Lua scripts.
+//! The Redis commands that the store needs, and its Lua scripts.
 //!
 //! Scripts, because reading and writing must be one step on the server, and because a value that is far too long must
 //! not be transferred. Values are compared in the form that [`GET`] returns, cut if they are too long.
@@ -19,59 +19,6 @@ pub const COMMANDS: [&str; 10] = [
     "xrevrange",
     "ping",
 ];
-
-/// One of the store's operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    Get,
-    Claim,
-    SetIfAbsent,
-    CompareAndSet,
-    CompareAndDelete,
-    Shorten,
-    Increment,
-    Append,
-    Newest,
-    /// Used by `wxgate check` alone.
-    Diagnose,
-}
-
-impl Operation {
-    /// The command that is sent.
-    pub(super) fn command(self) -> &'static str {
-        match self {
-            Self::SetIfAbsent => "SET",
-            Self::Append => "XADD",
-            Self::Diagnose => "PING or INFO",
-            Self::Get
-            | Self::Claim
-            | Self::CompareAndSet
-            | Self::CompareAndDelete
-            | Self::Shorten
-            | Self::Increment
-            | Self::Newest => "EVAL",
-        }
-    }
-
-    /// The commands in its script, if it has one.
-    pub(super) fn in_script(self) -> &'static str {
-        match self {
-            Self::Get => "GET, PTTL",
-            Self::Claim => "GET, SET, DEL",
-            Self::CompareAndSet => "GET, SET",
-            Self::CompareAndDelete => "GET, DEL",
-            Self::Shorten => "PTTL, PEXPIRE",
-            Self::Increment => "INCR, PEXPIRE",
-            Self::Newest => "XREVRANGE",
-            Self::SetIfAbsent | Self::Append | Self::Diagnose => "",
-        }
-    }
-
-    /// True if it is a single command: once that has run, nothing else can be refused.
-    pub(super) fn is_one_command(self) -> bool {
-        !self.in_script().contains(',')
-    }
-}
 
 /// Where texts are cut: one byte beyond [`MAX_VALUE`].
 macro_rules! cut {
