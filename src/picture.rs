@@ -121,8 +121,8 @@ pub enum Content {
     Other(&'static str),
 }
 
-/// Formats with a magic number.
-const MAGIC_NUMBERS: [(&[u8], Content); 19] = [
+/// Formats with a magic number: of what WeChat takes as media, and of what proxies answer in its place.
+const MAGIC_NUMBERS: [(&[u8], Content); 11] = [
     (b"#!AMR-WB\n", Content::Voice("AMR-WB")),
     (b"#!AMR", Content::Voice("AMR")),
     (b"\x02#!SILK", Content::Voice("SILK")),
@@ -132,16 +132,8 @@ const MAGIC_NUMBERS: [(&[u8], Content); 19] = [
     (b"\xFF\xFB", Content::Voice("MP3")),
     (b"\xFF\xF3", Content::Voice("MP3")),
     (b"\x1A\x45\xDF\xA3", Content::Video("Matroska or WebM")),
-    (b"FLV\x01", Content::Video("FLV")),
-    (b"II*\0", Content::Picture("TIFF")),
-    (b"MM\0*", Content::Picture("TIFF")),
-    (b"\0\0\x01\0", Content::Picture("ICO")),
     (b"\x1F\x8B", Content::Other("gzip")),
-    (b"PK\x03\x04", Content::Other("ZIP, or an Office document")),
-    (b"Rar!", Content::Other("RAR")),
     (b"%PDF", Content::Other("PDF")),
-    (b"\xD0\xCF\x11\xE0", Content::Other("Office document")),
-    (b"MZ", Content::Other("Windows program")),
 ];
 
 impl Content {
@@ -212,8 +204,6 @@ fn of_text(head: &[u8]) -> Content {
         Content::Page
     } else if begins("<svg") {
         Content::Picture("SVG")
-    } else if begins("<?xml") {
-        Content::Other("XML")
     } else if text.is_empty() || !text.iter().all(is_text) {
         Content::Other(UNKNOWN)
     } else if matches!(text[0], b'{' | b'[') {
@@ -244,52 +234,6 @@ mod tests {
         #[test]
         fn an_error_or_a_page_is_no_picture(first in "[{<\\[ \\n]", rest in prop::collection::vec(any::<u8>(), 0..80)) {
             prop_assert_eq!(PictureKind::sniff(&[first.as_bytes(), &rest].concat()), None);
-        }
-
-        #[test]
-        fn head_is_enough_to_recognise_the_kind(
-            start in prop::sample::select(vec![&b""[..], b"\xFF\xD8\xFF", b"GIF89a", b"BM", b"\0\0\0\x18ftypmif1", b"RIFF1234WEBP"]),
-            rest in prop::collection::vec(any::<u8>(), 0..120),
-        ) {
-            let picture = [start, &rest].concat();
-            let head = &picture[..picture.len().min(PictureKind::HEAD)];
-            if let Some(kind) = PictureKind::sniff(head) {
-                prop_assert_eq!(PictureKind::sniff(&picture), Some(kind));
-            }
-        }
-    }
-
-    #[test]
-    fn content_is_recognised_by_its_first_bytes() {
-        for (head, content) in [
-            (&b"#!AMR\n\x3C"[..], "voice (AMR)"),
-            (b"#!AMR-WB\n", "voice (AMR-WB)"),
-            (b"RIFF\x24\0\0\0WAVEfmt ", "voice (WAV)"),
-            (b"\0\0\0\x1Cftypavif\0\0\0\0", "AVIF"),
-            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-            (b"\0\0\0\x14ftypqt  ", "video (QuickTime)"),
-            (b"\0\0\0\x20ftypisom", "video (MP4)"),
-            (b"\xEF\xBB\xBF <!DOCTYPE HTML>", "HTML"),
-            (b"<svg xmlns=", "SVG"),
-            (b" [1]", "JSON"),
-            (b"\xC4\xE3\xBA\xC3", "text"),
-            (b"", "unknown bytes"),
-            (b"a\0b", "unknown bytes"),
-        ] {
-            assert_eq!(Content::of(head).to_string(), content, "{head:?}");
-        }
-        let speex = Content::with_type(b"\x36\x9D\x1B\0", Some("voice/speex"));
-        assert_eq!(speex, Content::Voice("speex"));
-        assert_eq!(
-            Content::with_type(b"%PDF-1.7", Some("audio/amr")),
-            Content::Other("PDF")
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_have_a_name(head in prop::collection::vec(any::<u8>(), 0..80)) {
-            prop_assert!(!Content::of(&head).to_string().is_empty());
         }
     }
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 use wxgate::http::{Code, RequestId, client_address as address_of, parse_upload};
 use wxgate::jssdk::{JsDomain, PageUrl, QueryParams};
-use wxgate::picture::PictureKind;
+use wxgate::picture::{Content, PictureKind};
 use wxgate::secret::MASK;
 use wxgate::settings::{Settings, Sources};
 use wxgate::wechat::{ApiPath, CallError};
@@ -132,6 +132,7 @@ pub fn picture(data: &[u8]) {
     assert!(head.is_none() || head == PictureKind::sniff(data));
     let is_text = data.trim_ascii_start().first().is_some_and(|b| b"{[<\"".contains(b));
     assert!(!is_text || head.is_none());
+    assert!(!Content::of(data).to_string().is_empty());
 }
 
 /// Environment variables, one a line, without their prefix `WXGATE__`.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::{AT_ONCE, Finding};
 use crate::settings::values::HostPort;
 use crate::settings::{Account, RedisMode, Settings, TokenApi};
-use crate::store::{RedisStore, ServerFacts, SharedStore, StoreError, keys};
+use crate::store::{RedisStore, SharedStore, StoreError, keys};
 
 const CHECK: &str = "redis";
 
@@ -156,17 +156,18 @@ async fn memory(store: &RedisStore) -> Finding {
             return Finding::ok(CHECK, message).cure("make sure that maxmemory-policy is noeviction");
         }
     };
-    let versions = servers.iter().filter_map(|server| server.version.as_deref());
-    let version = versions.min().unwrap_or("of unknown version");
-    let dropping = |server: &&ServerFacts| {
-        let policy = server.maxmemory_policy.as_deref();
-        policy.is_some_and(|policy| policy != "noeviction")
-    };
-    let Some(server) = servers.iter().find(dropping) else {
+    let versions = servers
+        .iter()
+        .filter_map(|server| server.get::<String>("redis_version"));
+    let version = versions.min().unwrap_or_else(|| "of unknown version".to_owned());
+    let evicting = servers.iter().find_map(|server| {
+        let policy: String = server.get("maxmemory_policy")?;
+        (policy != "noeviction").then_some((server, policy))
+    });
+    let Some((server, policy)) = evicting else {
         return Finding::ok(CHECK, format!("Redis {version} evicts no keys (noeviction)"));
     };
-    let policy = server.maxmemory_policy.as_deref().unwrap_or_default();
-    let when = match server.maxmemory {
+    let when = match server.get::<u64>("maxmemory") {
         Some(0) => "once maxmemory is set, which it is not",
         _ => "when its memory is full",
     };

@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use super::{CommandFailure, ConfigArgs, block_on, print};
 use crate::check::CredentialProbe;
-use crate::jssdk::UrlWarning;
 use crate::jssdk::explain::{
-    self, CandidateTickets, Claim, ClaimProblem, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
+    self, CandidateTickets, Claim, Comparison, MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Verdict,
 };
 use crate::secret::Secret;
 use crate::settings::{Account, Settings};
@@ -55,7 +54,7 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
-    let unusable = |problem: ClaimProblem| CommandFailure::Settings(problem.words().en.to_owned());
+    let unusable = |expected: Words| CommandFailure::Settings(expected.en.to_owned());
     let comparison = args
         .request
         .as_deref()
@@ -93,7 +92,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
 }
 
 /// What the page passed to `wx.config`, if it is given.
-fn claim(args: &ExplainArgs) -> Option<Result<Claim, ClaimProblem>> {
+fn claim(args: &ExplainArgs) -> Option<Result<Claim, Words>> {
     let (nonce, timestamp) = (args.nonce.as_deref()?, args.timestamp.as_deref()?);
     Some(Claim::new(&args.url, nonce, timestamp, args.signature.as_deref()?))
 }
@@ -155,9 +154,9 @@ fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Accoun
     })
 }
 
-fn with_warning(text: String, warning: Option<UrlWarning>) -> String {
+fn with_warning(text: String, warning: Option<Words>) -> String {
     match warning {
-        Some(warning) => format!("{text}\nwarning: {}", warning.words().en),
+        Some(warning) => format!("{text}\nwarning: {}", warning.en),
         None => text,
     }
 }
@@ -213,7 +212,7 @@ fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
     found["mistakes"] = mistakes_as_json(mistakes);
     found["expected"] = claim.without_ticket().into();
     if let Some(warning) = claim.warning() {
-        found["warning"] = warning.words().en.into();
+        found["warning"] = warning.en.into();
     }
     found
 }

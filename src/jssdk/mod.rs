@@ -4,9 +4,7 @@ mod domain;
 pub(crate) mod explain;
 mod page_url;
 mod signature;
-mod warning;
 
 pub use domain::JsDomain;
 pub use page_url::{PageUrl, QueryParams, UrlProblem};
 pub use signature::{Nonce, sign, string1};
-pub use warning::UrlWarning;

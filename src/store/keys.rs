@@ -145,6 +145,9 @@ keys! {
     /// The key with which gateways and `wxgate check` try whether Redis accepts their commands.
     CHECK: "wxgate:check:{id}", Text, Life::AtMost(CHECK_TTL),
         "store and check, which remove it again";
+    /// The lock with which they try to claim that key.
+    CHECK_LOCK: "wxgate:check-lock:{wxgate:check:{id}}", Text, Life::AtMost(CHECK_TTL),
+        "store and check, which remove it again";
 }
 
 impl Key {
@@ -187,18 +190,19 @@ pub(crate) fn check(id: u64) -> String {
     CHECK.name.replace("{id}", &format!("{id:016x}"))
 }
 
+/// The lock on the key that [`check`] has named.
+pub(crate) fn check_lock(key: &str) -> String {
+    CHECK_LOCK.name.replace(CHECK.name, key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::settings;
 
-    fn app_id() -> AppId {
-        AppId::try_from("wx1".to_owned()).unwrap()
-    }
-
     #[test]
     fn names_leave_no_placeholder_unfilled() {
-        let app_id = app_id();
+        let app_id = AppId::try_from("wx1".to_owned()).unwrap();
         let names = [
             CARD_TICKET.of_account(&app_id),
             TICKET_ASKED.of_account(&app_id),
@@ -219,12 +223,6 @@ mod tests {
         for name in names {
             assert!(!name.contains(['{', '}']), "{name}");
         }
-    }
-
-    #[test]
-    fn lock_of_a_picture_shares_the_slot_of_its_url() {
-        let (url, lock) = (media(&app_id(), "m-1"), media_lock(&app_id(), "m-1"));
-        assert_eq!(lock, format!("wxgate:media-lock:{{{url}}}"));
     }
 
     #[test]

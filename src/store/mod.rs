@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::memory::MemoryStore;
-pub use self::redis::{COMMANDS, RedisStore, ServerFacts};
+pub use self::redis::{COMMANDS, RedisStore};
 
 /// The longest value that is used, in bytes. A longer one is cut one byte beyond it, on the server, so that no
 /// value in Redis takes more memory than that here.
@@ -66,7 +66,7 @@ pub(crate) fn counts_as_none(value: &str) -> bool {
 /// Whether a store is up, and since when.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// Why an operation fails; `None` if every operation succeeded when it was last tried.
+    /// Why an operation fails; `None` if none is known to fail.
     pub error: Option<StoreError>,
     /// When the store last went up or down.
     pub since: Instant,
@@ -185,7 +185,7 @@ pub trait SharedStore: Send + Sync {
     /// The last `count` entries of the stream at `key`, newest first.
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError>;
 
-    /// Whether the store is up, from the last attempt of each operation.
+    /// Whether the store is up.
     fn health(&self) -> Health;
 
     /// True if other processes see the same store.

@@ -29,7 +29,8 @@ pub(super) struct CheckedBody {
 impl CheckedBody {
     /// Checks `download` against `limit` in bytes; the second value shows its progress.
     pub(super) fn new(download: MediaDownload, limit: u64) -> (Self, Arc<Mutex<Stage>>) {
-        let progress: Arc<Mutex<Stage>> = Arc::default();
+        // The head has been read; the store has not polled for it yet.
+        let progress = Arc::new(Mutex::new(Stage::WaitingForStore(0)));
         let body = Self {
             head: Some(download.head),
             source: download.rest,
@@ -122,13 +123,6 @@ pub(super) enum Stage {
     Complete(u64),
     /// It failed on the way to the store: the failure is not the store's.
     Failed(UploadError),
-}
-
-impl Default for Stage {
-    fn default() -> Self {
-        // The head has been read; the store has not polled for it yet.
-        Stage::WaitingForStore(0)
-    }
 }
 
 #[cfg(test)]

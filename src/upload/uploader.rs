@@ -98,20 +98,23 @@ impl MediaRelay {
         if !is_new {
             metrics.count(UploadOutcome::Joined);
         }
-        pending.await.unwrap_or(Err(UploadError::Lost))
+        let ended = pending.await;
+        if ended.is_err() && is_new {
+            // The task has ended without a result, so it has counted none.
+            metrics.count(UploadOutcome::Lost);
+        }
+        ended.unwrap_or(Err(UploadError::Lost))
     }
 
     /// One upload from beginning to end, counted and logged.
     async fn run(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
-        let counted = CountOnDrop::new(&self.parts.metrics);
         let result = self.find_or_upload(source, media_id).await;
-        match &result {
-            Ok((_, outcome)) => counted.end(*outcome),
-            Err(error) => {
-                let outcome = UploadOutcome::from(error);
-                counted.end(outcome);
-                log_failure(source.app_id(), media_id, error, outcome);
-            }
+        let outcome = result
+            .as_ref()
+            .map_or_else(UploadOutcome::from, |(_, outcome)| *outcome);
+        self.parts.metrics.count(outcome);
+        if let Err(error) = &result {
+            log_failure(source.app_id(), media_id, error, outcome);
         }
         result.map(|(url, _)| url)
     }
@@ -264,29 +267,6 @@ async fn time_out(deadline: Instant, progress: &Mutex<Stage>, store_limit: Durat
         Stage::WaitingForStore(_) | Stage::Failed(_) => {}
     }
     UploadError::Store(StoreFailure::TimedOut)
-}
-
-/// Counts the outcome of an upload, even if it panics or is dropped.
-struct CountOnDrop<'a> {
-    metrics: &'a UploadMetrics,
-    outcome: UploadOutcome,
-}
-
-impl<'a> CountOnDrop<'a> {
-    fn new(metrics: &'a UploadMetrics) -> Self {
-        let outcome = UploadOutcome::Lost;
-        Self { metrics, outcome }
-    }
-
-    fn end(mut self, outcome: UploadOutcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for CountOnDrop<'_> {
-    fn drop(&mut self) {
-        self.metrics.count(self.outcome);
-    }
 }
 
 /// One account's media.

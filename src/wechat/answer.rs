@@ -93,15 +93,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_may_come_as_strings_and_control_characters_anywhere() {
-        let answer = JsonAnswer::parse(b"{\"access_token\":\"a\x01b\",\r\n\"expires_in\":\"7200\"}").unwrap();
-        assert_eq!(answer.text("access_token"), Some("ab"));
-        assert_eq!(answer.integer("expires_in"), Some(7200));
-        let answer = JsonAnswer::parse("\u{feff}{\"ticket\":\"t\"}".as_bytes()).unwrap();
-        assert_eq!(answer.text("ticket"), Some("t"));
-    }
-
-    #[test]
     fn bodies_that_are_not_objects_are_distinguished() {
         let problem = |body: &str| match JsonAnswer::parse(body.as_bytes()) {
             Err(CallError::Body(problem)) => problem,
@@ -136,13 +127,6 @@ mod tests {
                 }
                 other => prop_assert!(false, "{:?}", other),
             }
-        }
-
-        #[test]
-        fn text_is_read_unchanged(token in "[ -~\\u{80}-\\u{ffff}]{1,40}") {
-            let body = serde_json::json!({ "access_token": token }).to_string();
-            let answer = JsonAnswer::parse(body.as_bytes()).unwrap();
-            prop_assert_eq!(answer.text("access_token"), Some(token.as_str()).filter(|token| !token.trim().is_empty()));
         }
     }
 }

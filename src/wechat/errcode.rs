@@ -31,15 +31,39 @@ pub enum Meaning {
 impl Meaning {
     /// What an operator can do about it.
     pub fn cure(self) -> Words {
-        match self {
-            Self::Busy => BUSY,
-            Self::TokenRejected => TOKEN_REJECTED,
-            Self::MediaUnknown => MEDIA_UNKNOWN,
-            Self::MinuteQuota => MINUTE_QUOTA,
-            Self::DayQuota => DAY_QUOTA,
-            Self::Operator(words) => words,
-            Self::Unlisted => UNLISTED,
-        }
+        let (en, zh) = match self {
+            Self::Busy => (
+                "no action needed unless it persists: WeChat is busy, and wxgate or the page tries again",
+                "不用管，除非一直如此：微信繁忙，wxgate 或页面会重试。",
+            ),
+            Self::TokenRejected => (
+                "no action needed unless it persists: the gateway gets another token with its next call; if it persists, \
+                 another system fetches tokens with this AppSecret",
+                "不用管，除非一直如此：网关在下一次调用时会换新 token；若一直如此，说明别的系统在用这个 AppSecret 获取 token。",
+            ),
+            Self::MediaUnknown => (
+                "the mediaId is older than three days, another account's, or not a serverId: post the serverId of \
+                 wx.uploadImage at once, and with several accounts the right appId",
+                "mediaId 超过三天、属于别的账号，或不是 serverId：拿到 wx.uploadImage 的 serverId 后马上提交；有多个公众号时注意 appId。",
+            ),
+            Self::MinuteQuota => (
+                "no action needed unless it persists: the quota of this minute is used up; if it persists, find out who \
+                 makes so many calls",
+                "不用管，除非一直如此：这一分钟的调用次数用完了；若一直如此，找出是谁在频繁调用。",
+            ),
+            Self::DayQuota => (
+                "the day's quota is used up: find out who uses it (wxgate_token_calls_today, the journal, the other systems \
+                 of this account); it is reset at midnight in Beijing, and can be cleared in the console ten times a month",
+                "当天的调用次数用完了：找出是谁用掉的（wxgate_token_calls_today、流水、同一账号的其他系统）。北京时间零点重新计数；\
+                 公众平台上可以清零，每月十次。",
+            ),
+            Self::Operator(words) => return words,
+            Self::Unlisted => (
+                "look this errcode up in WeChat's list of return codes (全局返回码)",
+                "在微信的“全局返回码”里查这个错误码。",
+            ),
+        };
+        Words { en, zh }
     }
 }
 
@@ -84,43 +108,6 @@ impl fmt::Display for ErrCode {
 const WRONG_SECRET: Words = Words {
     en: "the AppSecret is wrong, was reset, or belongs to another account: copy it again from the account's console",
     zh: "AppSecret 不对、已重置，或属于别的账号：从微信后台重新复制。",
-};
-
-const BUSY: Words = Words {
-    en: "no action needed unless it persists: WeChat is busy, and wxgate or the page tries again",
-    zh: "不用管，除非一直如此：微信繁忙，wxgate 或页面会重试。",
-};
-
-/// For 45009.
-const DAY_QUOTA: Words = Words {
-    en: "the day's quota is used up: find out who uses it (wxgate_token_calls_today, the journal, the other systems of \
-         this account); it is reset at midnight in Beijing, and can be cleared in the console ten times a month",
-    zh: "当天的调用次数用完了：找出是谁用掉的（wxgate_token_calls_today、流水、同一账号的其他系统）。北京时间零点重新计数；公众平台上可以清零，每月十次。",
-};
-
-/// For 45011.
-const MINUTE_QUOTA: Words = Words {
-    en: "no action needed unless it persists: the quota of this minute is used up; if it persists, find out who makes so many calls",
-    zh: "不用管，除非一直如此：这一分钟的调用次数用完了；若一直如此，找出是谁在频繁调用。",
-};
-
-/// For 40001, 40014 and 42001 on a call with a token.
-const TOKEN_REJECTED: Words = Words {
-    en: "no action needed unless it persists: the gateway gets another token with its next call; if it persists, another \
-         system fetches tokens with this AppSecret",
-    zh: "不用管，除非一直如此：网关在下一次调用时会换新 token；若一直如此，说明别的系统在用这个 AppSecret 获取 token。",
-};
-
-/// For 40007.
-const MEDIA_UNKNOWN: Words = Words {
-    en: "the mediaId is older than three days, another account's, or not a serverId: post the serverId of \
-         wx.uploadImage at once, and with several accounts the right appId",
-    zh: "mediaId 超过三天、属于别的账号，或不是 serverId：拿到 wx.uploadImage 的 serverId 后马上提交；有多个公众号时注意 appId。",
-};
-
-const UNLISTED: Words = Words {
-    en: "look this errcode up in WeChat's list of return codes (全局返回码)",
-    zh: "在微信的“全局返回码”里查这个错误码。",
 };
 
 /// How an operator can fix what WeChat refuses with `errcode`; `None` for other codes.

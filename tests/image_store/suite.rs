@@ -43,14 +43,6 @@ async fn photos_are_stored_byte_for_byte_under_random_names() {
 }
 
 #[tokio::test]
-async fn probe_succeeds_and_leaves_nothing_behind() {
-    for fixture in Fixture::all().await {
-        fixture.store.probe().await.unwrap();
-        fixture.assert_empty().await;
-    }
-}
-
-#[tokio::test]
 async fn picture_is_gone_after_removal() {
     let content = large(1000);
     for fixture in Fixture::all().await {

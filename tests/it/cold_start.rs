@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wxgate::sandbox::{Api, SandboxConfig};
+use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{
     Caller, Gateway, GatewayProcess, HELD, RedisServer, SandboxHost, free_address, ticket_key, token_key, until,
@@ -46,6 +46,19 @@ async fn cold_start_under_load_makes_one_token_and_one_ticket_call() {
             assert_eq!(process.upload_new_photo().await.code(), (200, 0));
         }
     }
+}
+
+#[tokio::test]
+async fn numbers_in_credentials_may_be_strings_and_control_characters_anywhere() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    for api in [Api::StableToken, Api::GetTicket] {
+        let rule = Fault::NumbersAsStrings.on(api).and(Fault::ControlCharacters);
+        wechat.sandbox.inject(rule);
+    }
+    let gateway = Gateway::builder().wechat(&wechat).start().await;
+    gateway.assert_signs().await;
+    let life = gateway.asks_for_stable_token(false).await.body["expires_in"].as_i64();
+    assert!(life.is_some_and(|life| (7000..=7200).contains(&life)), "{life:?}");
 }
 
 #[tokio::test]

@@ -199,18 +199,24 @@ async fn log_says_what_came_in_place_of_a_picture() {
     let process = GatewayProcess::start(&builder, &wechat).await;
     process.until_ready().await;
     let mp4 = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41";
-    let cases: [(&[u8], &str, &str); 12] = [
+    let cases: [(&[u8], &str, &str); 18] = [
         (b"#!AMR\n<\x91\x17\x16\xbe\x66", "audio/amr", "AMR"),
+        (b"#!AMR-WB\n", "application/octet-stream", "AMR-WB"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "image/jpeg", "WAV"),
         (b"\x36\x9d\x1b\x9a\x20\x00\x01", "voice/speex", "speex"),
         (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "image/avif", "AVIF"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic", "HEIC"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image/png", "PNG"),
         (b"<!DOCTYPE html><html>", "text/html", "HTML"),
+        (b"\xef\xbb\xbf <!DOCTYPE HTML>", "text/plain", "HTML"),
+        (b"<svg xmlns=", "image/svg+xml", "SVG"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "image/jpeg", "gzip"),
         (b"a text of a user's", "text/plain", "text"),
+        (b"\xc4\xe3\xba\xc3", "text/plain", "text"),
         (b"{\"a\":1}", "text/plain", "JSON"),
         (mp4, "image/jpeg", "MP4"),
-        (b"%PDF-1.7\n", "application/pdf", "PDF"),
+        (b"\0\0\0\x14ftypqt  ", "image/jpeg", "QuickTime"),
+        (b"%PDF-1.7\n", "audio/amr", "PDF"),
         (b"\0\x01\x02\x03", "image/jpeg", "unknown"),
     ];
     for (bytes, content_type, found) in cases {
@@ -218,7 +224,7 @@ async fn log_says_what_came_in_place_of_a_picture() {
         let answer = process.upload(&id).await;
         assert_eq!(answer.code(), (422, 2006), "{found}: {answer:?}");
         assert_eq!(answer.header("retry-after"), "");
-        let is_voice = matches!(found, "AMR" | "speex");
+        let is_voice = matches!(found, "AMR" | "AMR-WB" | "WAV" | "speex");
         assert_eq!(message(&answer).contains("voice recording"), is_voice, "{answer:?}");
         let line = || process.logged(&id[..12]).pop();
         until(&format!("{found} is logged"), || async { line().is_some() }).await;

@@ -116,7 +116,7 @@ fn published_signatures_come_out_the_same() {
 }
 
 /// URLs of pages, and the part of each that is signed.
-const AWKWARD: [(&str, &str); 26] = [
+const AWKWARD: [(&str, &str); 27] = [
     (
         "http://mp.weixin.qq.com?params=value",
         "http://mp.weixin.qq.com?params=value",
@@ -146,6 +146,7 @@ const AWKWARD: [(&str, &str); 26] = [
     ("https://a.cn/p?q=%D6%D0", "https://a.cn/p?q=%D6%D0"),
     ("https://a.cn/中文/页?问=答", "https://a.cn/中文/页?问=答"),
     ("https://a.cn/😀", "https://a.cn/😀"),
+    ("HTTPS://A.cn/%E4%B8%AD=文+ +", "HTTPS://A.cn/%E4%B8%AD=文+ +"),
     ("https://A.CN/%7Euser/../x//y/./", "https://A.CN/%7Euser/../x//y/./"),
     (
         "https://a.cn:8443/p;v=1,2?x=@:!$'()*",

@@ -92,12 +92,22 @@ async fn url_is_the_body_a_header_or_a_path_below_the_public_base() {
         let body = Body::from_stream(begun.chain(stream::pending()));
         (StatusCode::CREATED, [(header::LOCATION, "/a.jpg")], body).into_response()
     };
-    let cases: [Case<'_>; 9] = [
+    let cases: [Case<'_>; 11] = [
         (bare, &[body], Ok("https://img.example.com/a.jpg")),
         (
             || "group1/M00/x.jpg".into_response(),
             &[body, based],
             Ok("https://img.example.com/files/group1/M00/x.jpg"),
+        ),
+        (
+            || "照片/a.jpg?v=2".into_response(),
+            &[body, based],
+            Ok("https://img.example.com/files/%E7%85%A7%E7%89%87/a.jpg?v=2"),
+        ),
+        (
+            || "HTTPS://cdn.example.com/A.jpg".into_response(),
+            &[body],
+            Ok("https://cdn.example.com/A.jpg"),
         ),
         (|| "<html>It works!</html>".into_response(), &[body, based], Err(())),
         (created, &[location, based], Ok("https://img.example.com/files/a.jpg")),
@@ -125,12 +135,21 @@ async fn url_that_is_none_of_the_web_is_a_refusal() {
         "javascript:alert(1)",
         "javascript://a.cn/%0aalert(1)",
         "data:text/html,x",
+        "ftp://a.cn/x.jpg",
+        "https://user:word@a.cn/x.jpg",
+        r"https:\\\\a.cn\\x.jpg",
+        r"C:\\pictures\\x.jpg",
         "//evil.example.com/a.jpg",
         r"https://a.cn/\u0000a.jpg",
         r"https://a.cn/\r\nSet-Cookie: a=b",
         "../../etc/passwd",
         "../h5-of-others/a.jpg",
         "../h5",
+        "a/..",
+        "%2e%2e/x.jpg",
+        "a b.jpg",
+        "a\u{2028}b.jpg",
+        "{}",
         "/",
         "<html></html>",
     ] {

@@ -199,10 +199,6 @@ impl ImageStore for FakeStore {
         self.take(picture).await
     }
 
-    async fn probe(&self) -> Result<(), StoreFailure> {
-        Ok(())
-    }
-
     fn attempts(&self) -> u32 {
         3
     }

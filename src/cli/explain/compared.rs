@@ -80,7 +80,7 @@ pub(super) fn as_json(comparison: &Comparison) -> Value {
         }),
     };
     if let Some(warning) = comparison.warning() {
-        found["warning"] = warning.words().en.into();
+        found["warning"] = warning.en.into();
     }
     found
 }

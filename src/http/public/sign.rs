@@ -101,7 +101,7 @@ pub(super) async fn sign_page(
     if tracing::enabled!(Level::DEBUG)
         && let Some(warning) = page.warning()
     {
-        tracing::debug!(host = page.host(), "{}", warning.words().en);
+        tracing::debug!(host = page.host(), "{}", warning.en);
     }
     let Some(ticket) = account.credentials.ticket().await else {
         let message = "this account signs no pages: its jsapi is false in the settings";
@@ -129,7 +129,7 @@ impl From<UrlProblem> for ApiError {
         let code = match problem {
             UrlProblem::Missing | UrlProblem::Repeated | UrlProblem::TooLong => Code::ParamInvalid,
             UrlProblem::NotAbsolute
-            | UrlProblem::EncodedTooOften(_)
+            | UrlProblem::EncodedTooOften
             | UrlProblem::NotAPageUrl
             | UrlProblem::Spilled(_) => Code::UrlInvalid,
         };

@@ -79,60 +79,28 @@ impl Disk {
 /// Readable for the user's group, which may be a web server's.
 const MODE: u32 = 0o640;
 
-/// A file that is being written.
+/// A file that is being written. It is removed on drop, unless it is kept.
 pub(super) struct Draft {
     file: File,
-    guard: RemoveOnDrop,
+    path: Option<PathBuf>,
+    disk: Disk,
 }
 
 impl Draft {
     pub(super) fn create(path: PathBuf, disk: Disk) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path)?;
-        let guard = RemoveOnDrop { path: Some(path), disk };
-        Ok(Self { file, guard })
+        let path = Some(path);
+        Ok(Self { file, path, disk })
     }
 
     pub(super) fn append(mut self, block: &[u8]) -> io::Result<Self> {
-        match self.file.write_all(block) {
-            Ok(()) => Ok(self),
-            Err(error) => {
-                self.discard();
-                Err(error)
-            }
-        }
-    }
-
-    /// Removes the file at once. For blocking threads.
-    pub(super) fn discard(self) {
-        self.guard.remove();
+        self.file.write_all(block)?;
+        Ok(self)
     }
 
     /// Flushes the file to the disk and renames it to `path`. It is still removed on drop.
-    pub(super) fn publish(self, path: PathBuf) -> io::Result<RemoveOnDrop> {
-        let Self { file, mut guard } = self;
-        match guard.publish(&file, path) {
-            Ok(()) => Ok(guard),
-            Err(error) => {
-                guard.remove();
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Removes the file on drop, unless it is kept.
-pub(super) struct RemoveOnDrop {
-    path: Option<PathBuf>,
-    disk: Disk,
-}
-
-impl RemoveOnDrop {
-    pub(super) fn keep(mut self) {
-        self.path = None;
-    }
-
-    fn publish(&mut self, file: &File, path: PathBuf) -> io::Result<()> {
-        file.sync_all()?;
+    pub(super) fn publish(mut self, path: PathBuf) -> io::Result<Self> {
+        self.file.sync_all()?;
         // The new name is an entry of the folder, which must be flushed too. The folder is opened before the rename,
         // since nothing may fail between the rename and the change of `self.path`.
         let directory = path.parent().map(File::open).transpose()?;
@@ -140,17 +108,25 @@ impl RemoveOnDrop {
             fs::rename(partial, &path)?;
         }
         self.path = Some(path);
-        directory.map_or(Ok(()), |directory| directory.sync_all())
+        if let Some(directory) = directory {
+            directory.sync_all()?;
+        }
+        Ok(self)
     }
 
-    fn remove(mut self) {
+    /// Removes the file at once. For blocking threads.
+    pub(super) fn discard(mut self) {
         if let Some(path) = self.path.take() {
             remove(&path);
         }
     }
+
+    pub(super) fn keep(mut self) {
+        self.path = None;
+    }
 }
 
-impl Drop for RemoveOnDrop {
+impl Drop for Draft {
     fn drop(&mut self) {
         // This may be one of the runtime's own threads, which a disk that hangs must not block.
         if let Some(path) = self.path.take() {

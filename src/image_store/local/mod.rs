@@ -150,11 +150,6 @@ impl ImageStore for LocalStore {
         Ok(self.base.join(name.as_str()))
     }
 
-    async fn probe(&self) -> Result<(), StoreFailure> {
-        let written = self.try_write(&[], TIME_LIMIT).await;
-        written.map_err(|error| failed(&error))
-    }
-
     async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
         let found = url.rsplit('/').next().and_then(|name| self.locate(name));
         let Some((path, _)) = found else { return Ok(None) };
@@ -217,36 +212,32 @@ mod tests {
         };
         let store = LocalStore::open(&settings, &TaskTracker::new()).await.unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "the probe is gone");
-        let name = "0123456789abcdef0123456789abcdef.heic";
-        assert_eq!(store.locate(name), Some((directory.join(name), PictureKind::Heic)));
-        for name in [
-            "",
-            ".",
-            "..",
-            "../secret",
-            "/etc/passwd",
-            "%2e%2e",
-            ".0123456789abcdef0123456789abcdef.heic.partial",
-        ] {
+        let digits = "0123456789abcdef0123456789abcdef";
+        let name = format!("{digits}.heic");
+        assert_eq!(store.locate(&name), Some((directory.join(&name), PictureKind::Heic)));
+        for name in ["", ".", "..", "../secret", "/etc/passwd", "%2e%2e", digits] {
             assert_eq!(store.locate(name), None, "{name}");
         }
-    }
-
-    #[tokio::test]
-    async fn folder_that_cannot_be_created_is_named_in_the_error() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let settings = settings::LocalStore {
-            directory: file.path().join("images"),
-            ..Default::default()
-        };
-        let error = LocalStore::open(&settings, &TaskTracker::new())
-            .await
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.starts_with("image_store.local.directory: can't make the folder /"),
-            "{error}"
-        );
+        for name in [
+            ".{}.heic.partial",
+            "{}.",
+            "{}.svg",
+            "{}.JPG",
+            "{}.jpg/..",
+            "{}.jpg\0",
+            "{}/jpg",
+            "../{}.jpg",
+            "A{}.jpg",
+        ] {
+            let name = name.replace("{}", digits);
+            assert_eq!(store.locate(&name), None, "{name}");
+        }
+        for start in [
+            digits.to_uppercase(),
+            digits[..31].to_owned(),
+            format!("{}é", &digits[..31]),
+        ] {
+            assert_eq!(store.locate(&format!("{start}.jpg")), None, "{start}");
+        }
     }
 }

@@ -14,10 +14,8 @@ use super::{LocalStore, is_partial};
 
 /// How often the folder is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// How often leftovers are removed, if that is quick.
-const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// The pause after a sweep, as a multiple of the time that it took: a folder with many files takes long to read.
-const SWEEP_PAUSE: u32 = 100;
+/// The pause between sweeps for leftovers: a folder with many files takes long to read.
+const SWEEP_PAUSE: Duration = Duration::from_mins(10);
 /// How much a check writes: a block of the disk, so that a full disk is noticed.
 const BLOCK: usize = 4096;
 /// The limit of a check. In a burst of uploads a disk may take seconds.
@@ -48,21 +46,20 @@ impl LocalStore {
         };
         let sweeps = async {
             loop {
-                let pause = SWEEP_INTERVAL.max(self.sweep().await * SWEEP_PAUSE);
-                sleep(pause).await;
+                self.sweep().await;
+                sleep(SWEEP_PAUSE).await;
             }
         };
         stop.run_until_cancelled(async { tokio::join!(checks, sweeps) }).await;
     }
 
-    /// Removes leftovers; returns how long that took.
-    async fn sweep(&self) -> Duration {
-        let (directory, began) = (self.directory.clone(), Instant::now());
+    /// Removes leftovers.
+    async fn sweep(&self) {
+        let directory = self.directory.clone();
         let sweep = move || sweep(&directory, SystemTime::now());
         if let Err(error) = self.disk.run(SWEEP_LIMIT, sweep).await {
             tracing::debug!(%error, "can't look for unfinished pictures");
         }
-        began.elapsed()
     }
 
     /// Notes the outcome of a check; returns whether that has changed.
@@ -148,7 +145,7 @@ mod tests {
             write(ImageName::random(PictureKind::Png).as_str(), Duration::from_hours(99)),
             write(".notes.partial", Duration::from_hours(99)),
         ];
-        sleep(SWEEP_INTERVAL * 2).await;
+        sleep(SWEEP_PAUSE * 2).await;
         assert!(!left.exists());
         for path in kept {
             assert!(path.exists(), "{}", path.display());

@@ -29,7 +29,6 @@ use url::Url;
 use self::client::BucketClients;
 use self::error::failed;
 use super::{CACHE_CONTROL, ImageName, ImageStore, Picture, StoreFailure, body_failed};
-use crate::picture::PictureKind;
 use crate::settings::{self, UnusableSetting, resolved};
 
 /// The last part and the request that completes the upload, each with its retries.
@@ -82,16 +81,6 @@ impl ImageStore for S3Store {
         let object = self.tasks.spawn(put).await;
         let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
         Ok(object.map_err(interrupted)??.keep())
-    }
-
-    async fn probe(&self) -> Result<(), StoreFailure> {
-        // Beginning an upload and aborting it needs the same rights as a put, and leaves nothing behind.
-        let key = self.bucket.key(&ImageName::random(PictureKind::Jpeg))?;
-        self.bucket.check_role().await?;
-        let upload = self.bucket.clients.creating.create_multipart(&key).await;
-        let id = upload.map_err(|error| failed(&error))?;
-        let aborted = self.bucket.clients.plain.abort_multipart(&key, &id).await;
-        aborted.map_err(|error| failed(&error))
     }
 
     async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {

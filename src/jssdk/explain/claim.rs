@@ -3,7 +3,6 @@
 
 use crate::jssdk::page_url::PageUrl;
 use crate::jssdk::signature::hex_sha1;
-use crate::jssdk::warning::UrlWarning;
 use crate::secret::Secret;
 use crate::words::Words;
 
@@ -17,21 +16,6 @@ pub struct Claim {
     pub(super) signature: String,
 }
 
-/// Why a claim can't be explained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimProblem {
-    /// The URL is not a page's URL.
-    Url,
-    /// There is no nonce.
-    Nonce,
-    /// The timestamp is not a number.
-    Timestamp,
-    /// The signature is not 40 hex digits.
-    Signature,
-    /// The request is not a signing call.
-    Request,
-}
-
 /// The tickets to try, and what may have been used instead of one.
 #[derive(Debug, Clone, Default)]
 pub struct CandidateTickets {
@@ -43,50 +27,49 @@ pub struct CandidateTickets {
     pub tokens: Vec<Secret>,
 }
 
-impl ClaimProblem {
-    /// The explanation for the user.
-    pub fn words(self) -> Words {
-        match self {
-            Self::Url => Words {
-                en: "the URL has to be the page's whole address, as location.href has it: http:// or https://, and a host",
-                zh: "网址要填页面的完整地址（location.href），以 http:// 或 https:// 开头",
-            },
-            Self::Nonce => Words {
-                en: "the nonce is missing: the nonceStr that the page passed to wx.config",
-                zh: "缺少 nonce：填页面传给 wx.config 的 nonceStr",
-            },
-            Self::Timestamp => Words {
-                en: "the timestamp has to be the number that the page passed to wx.config",
-                zh: "timestamp 要填页面传给 wx.config 的数字",
-            },
-            Self::Signature => Words {
-                en: "the signature has to be 40 hex digits (SHA-1); 32 digits would be MD5's, 64 SHA-256's",
-                zh: "signature 要填 40 位十六进制（SHA-1）；32 位是 MD5，64 位是 SHA-256",
-            },
-            Self::Request => Words {
-                en: "the request has to be the URL of the signing call, as the browser's network tab has it: \
-                     https://…/wechat/jsSDK?url=…",
-                zh: "请求要填签名请求的网址，即浏览器“网络”面板里的 https://…/wechat/jsSDK?url=…",
-            },
-        }
-    }
-}
+/// What is asked for instead of a URL that is not a page's.
+pub(super) const URL_EXPECTED: Words = Words {
+    en: "the URL has to be the page's whole address, as location.href has it: http:// or https://, and a host",
+    zh: "网址要填页面的完整地址（location.href），以 http:// 或 https:// 开头",
+};
+
+pub(super) const NONCE_EXPECTED: Words = Words {
+    en: "the nonce is missing: the nonceStr that the page passed to wx.config",
+    zh: "缺少 nonce：填页面传给 wx.config 的 nonceStr",
+};
+
+pub(super) const TIMESTAMP_EXPECTED: Words = Words {
+    en: "the timestamp has to be the number that the page passed to wx.config",
+    zh: "timestamp 要填页面传给 wx.config 的数字",
+};
+
+pub(super) const SIGNATURE_EXPECTED: Words = Words {
+    en: "the signature has to be 40 hex digits (SHA-1); 32 digits would be MD5's, 64 SHA-256's",
+    zh: "signature 要填 40 位十六进制（SHA-1）；32 位是 MD5，64 位是 SHA-256",
+};
+
+/// What is asked for instead of a request that is not a signing call.
+pub(super) const REQUEST_EXPECTED: Words = Words {
+    en: "the request has to be the URL of the signing call, as the browser's network tab has it: \
+         https://…/wechat/jsSDK?url=…",
+    zh: "请求要填签名请求的网址，即浏览器“网络”面板里的 https://…/wechat/jsSDK?url=…",
+};
 
 impl Claim {
-    /// A claim as people paste it: white space around the values is ignored.
-    pub fn new(url: &str, nonce: &str, timestamp: &str, signature: &str) -> Result<Self, ClaimProblem> {
+    /// A claim as people paste it: white space around the values is ignored. The error asks for what is wrong or missing.
+    pub fn new(url: &str, nonce: &str, timestamp: &str, signature: &str) -> Result<Self, Words> {
         let [url, nonce, timestamp, signature] = [url, nonce, timestamp, signature].map(str::trim);
         if url.len() > PageUrl::MAX_LEN || PageUrl::parse(url).is_err() {
-            return Err(ClaimProblem::Url);
+            return Err(URL_EXPECTED);
         }
         if nonce.is_empty() || nonce.len() > 256 {
-            return Err(ClaimProblem::Nonce);
+            return Err(NONCE_EXPECTED);
         }
         if !(1..=19).contains(&timestamp.len()) || !timestamp.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(ClaimProblem::Timestamp);
+            return Err(TIMESTAMP_EXPECTED);
         }
         if signature.len() != 40 || !signature.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(ClaimProblem::Signature);
+            return Err(SIGNATURE_EXPECTED);
         }
         Ok(Self {
             url: url.to_owned(),
@@ -102,7 +85,7 @@ impl Claim {
     }
 
     /// Why WeChat will refuse this page's signature even if it is right.
-    pub fn warning(&self) -> Option<UrlWarning> {
+    pub fn warning(&self) -> Option<Words> {
         PageUrl::parse(&self.url).ok()?.warning()
     }
 

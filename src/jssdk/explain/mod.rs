@@ -11,7 +11,7 @@ mod mistakes;
 mod tests;
 mod urls;
 
-pub use claim::{CandidateTickets, Claim, ClaimProblem, Signed};
+pub use claim::{CandidateTickets, Claim, Signed};
 pub use compare::{Comparison, Difference, compare, refusal};
 pub use marked::Marked;
 pub use mistakes::{MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, cures};

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use super::{document, language_links};
 use crate::http::internal::console::language::{Language, Localizer};
 use crate::http::internal::console::text;
+use crate::jssdk::UrlProblem;
 use crate::jssdk::explain::{
-    self, Claim, ClaimProblem, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
+    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
 };
-use crate::jssdk::{UrlProblem, UrlWarning};
 use crate::words::Words;
 
 /// The submitted form.
@@ -33,8 +33,8 @@ pub enum ExplainAnswer {
     Unreadable,
     /// The queue is full.
     Busy,
-    /// A field is invalid.
-    Problem(ClaimProblem),
+    /// A field is invalid: what is asked for instead.
+    Problem(Words),
     /// There is no current ticket to compare with.
     NoTicket,
     /// The signing call was compared with the page.
@@ -140,7 +140,7 @@ fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
     match found {
         ExplainAnswer::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
         ExplainAnswer::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
-        ExplainAnswer::Problem(problem) => refusal(loc.text(problem.words())),
+        ExplainAnswer::Problem(problem) => refusal(loc.text(*problem)),
         ExplainAnswer::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
         ExplainAnswer::Compared(comparison) => compared(comparison, loc),
         ExplainAnswer::Verdict(claim, Verdict::Right) => banner(
@@ -243,8 +243,8 @@ fn marked(label: Words, url: &Marked, loc: Localizer) -> Markup {
     }
 }
 
-fn warning(warning: Option<UrlWarning>, loc: Localizer) -> Markup {
-    html! { @if let Some(warning) = warning { p role="alert" { (loc.text(warning.words())) } } }
+fn warning(warning: Option<Words>, loc: Localizer) -> Markup {
+    html! { @if let Some(warning) = warning { p role="alert" { (loc.text(warning)) } } }
 }
 
 fn refusal(words: &str) -> Markup {
