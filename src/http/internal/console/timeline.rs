@@ -78,18 +78,13 @@ pub(super) fn fold(mut entries: Vec<TimelineEntry>, most: usize) -> Vec<Timeline
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::time::Duration;
 
     use super::*;
 
     /// An entry of the default test account, so long ago, with these facts beside the usual ones.
-    pub(in super::super) fn entry(
-        now: SystemTime,
-        seconds_ago: u64,
-        event: &str,
-        facts: &[(&str, &str)],
-    ) -> TimelineEntry {
+    fn entry(now: SystemTime, seconds_ago: u64, event: &str, facts: &[(&str, &str)]) -> TimelineEntry {
         let time = humantime::format_rfc3339_millis(now - Duration::from_secs(seconds_ago)).to_string();
         let usual = [
             ("time", time.as_str()),

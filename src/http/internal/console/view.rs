@@ -174,7 +174,7 @@ impl View {
     }
 
     /// Determines the problems, and from them the state of the whole.
-    pub(super) fn judge(&mut self, draining: bool) {
+    fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
         let mut add = |exists: bool, text: Words, names: &[&str]| {
             let problem = || GatewayProblem(text, names.iter().copied().map(str::to_owned).collect());

@@ -203,6 +203,3 @@ fn operator_form(accounts: &[AccountView], loc: Localizer) -> Markup {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
