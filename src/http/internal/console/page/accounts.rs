@@ -1,13 +1,16 @@
 //! Each account: its token, its ticket, and today's token calls.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::chart;
-use crate::credentials::Unavailable;
+use crate::clock::Moment;
+use crate::credentials::{Credential, Unavailable};
 use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::time;
-use crate::http::internal::console::view::{AccountView, CredentialView, Held, View};
+use crate::http::internal::console::view::{AccountView, CredentialView, View, age};
 use crate::settings::TokenApi;
 use crate::wechat::ErrCode;
 
@@ -35,7 +38,8 @@ fn one(account: &AccountView, calls_limit: u64, loc: Localizer) -> Markup {
 }
 
 fn credential_view(credential: &CredentialView, loc: Localizer) -> Markup {
-    let (class, word) = match (&credential.held, &credential.failing) {
+    let (held, failing) = (&credential.status.credential, &credential.status.failing);
+    let (class, word) = match (held, failing) {
         (Some(_), None) => ("good", text::VALID),
         (Some(_), Some(_)) => ("warn", text::RETRYING),
         (None, _) => ("bad", text::NONE),
@@ -43,41 +47,46 @@ fn credential_view(credential: &CredentialView, loc: Localizer) -> Markup {
     html! {
         section.credential {
             h4 { (credential.kind.label()) " " span class={ "pill " (class) } { (loc.text(word)) } }
-            @match &credential.held {
-                Some(held) => (held_view(held, credential.kind.label(), class, loc)),
-                None if credential.failing.is_none() => p.more { (loc.text(text::FETCHING)) },
+            @match held {
+                Some(held) => (held_view(held, credential, class, loc)),
+                None if failing.is_none() => p.more { (loc.text(text::FETCHING)) },
                 None => {}
             }
-            @if let Some(failing) = &credential.failing { (failing_view(failing, class, loc)) }
+            @if let Some(failing) = failing { (failing_view(failing, class, loc)) }
         }
     }
 }
 
-fn held_view(held: &Held, kind: &str, class: &str, loc: Localizer) -> Markup {
-    let share = |part: std::time::Duration| part.as_secs_f64() / held.life.as_secs_f64().max(1.0);
-    let left = share(held.remaining);
-    let label = loc.format(text::LIFE_BAR, &[kind, &format!("{:.0}", left * 100.0)]);
-    let ends = loc.now + held.remaining;
+fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localizer) -> Markup {
+    let (remaining, held_for) = (held.remaining(), held.held_since.elapsed());
+    let renews_in = held.renew_at.saturating_duration_since(Moment::now());
+    let origin = view.origin.as_ref();
+    // As far as the journal or this replica knows.
+    let age = origin.map_or(held_for, |origin| age(origin, loc.now).max(held_for));
+    let share = |part: Duration| part.as_secs_f64() / (remaining + age).as_secs_f64().max(1.0);
+    let left = share(remaining);
+    let label = loc.format(text::LIFE_BAR, &[view.kind.label(), &format!("{:.0}", left * 100.0)]);
+    let ends = loc.now + remaining;
     html! {
         p.left {
-            strong data-ends=(time::unix(ends)) { (loc.duration(held.remaining)) } " "
+            strong data-ends=(time::unix(ends)) { (loc.duration(remaining)) } " "
             span.more { (loc.format(text::UNTIL, &[&time::short(ends, loc.now)])) }
         }
-        (chart::bar(left, Some(share(held.remaining.saturating_sub(held.renews_in))), class, &label))
+        (chart::bar(left, Some(share(remaining.saturating_sub(renews_in))), class, &label))
         dl {
             dt { (loc.text(text::FINGERPRINT)) }
             dd { code { (held.fingerprint) } }
             dt { (loc.text(text::RENEWED_BY)) }
             dd {
-                @match &held.origin {
-                    Some((replica, at)) => { code { (replica) } " · " (loc.time(*at)) }
-                    None => (loc.format(text::ADOPTED_AT, &[&time::short(held.since, loc.now)])),
+                @match origin {
+                    Some(origin) => { code { (origin.noted.replica) } " · " (loc.time(origin.noted.time)) }
+                    None => (loc.format(text::ADOPTED_AT, &[&time::short(loc.now - held_for, loc.now)])),
                 }
             }
             dt { (loc.text(text::NEXT_RENEWAL)) }
             dd {
-                @if held.renews_in.is_zero() { (loc.text(text::ANY_MOMENT)) }
-                @else { (loc.format(text::IN_SPAN, &[&loc.duration(held.renews_in)])) }
+                @if renews_in.is_zero() { (loc.text(text::ANY_MOMENT)) }
+                @else { (loc.format(text::IN_SPAN, &[&loc.duration(renews_in)])) }
             }
         }
     }

@@ -32,7 +32,11 @@ pub(super) fn dependencies(view: &View, loc: Localizer) -> Markup {
 
 fn store(view: &View, loc: Localizer) -> Markup {
     let store = &view.store;
-    let name = if store.shared { text::REDIS } else { text::MEMORY };
+    let name = if view.store_is_shared {
+        text::REDIS
+    } else {
+        text::MEMORY
+    };
     let (class, word) = up_or_down(store.error.is_none());
     html! {
         li {
@@ -40,7 +44,7 @@ fn store(view: &View, loc: Localizer) -> Markup {
             span class={ "pill " (class) } { (loc.text(word)) }
             @if let Some(error) = &store.error { p.trouble.bad lang="en" { (error) } }
             p.more {
-                @if store.shared { (loc.format(text::SINCE_SPAN, &[&loc.duration(store.since)])) }
+                @if view.store_is_shared { (loc.format(text::SINCE_SPAN, &[&loc.duration(store.since.elapsed())])) }
                 @else { (loc.text(text::MEMORY_MORE)) }
             }
         }
