@@ -10,13 +10,13 @@ use super::{document, language_links};
 use crate::http::internal::console::language::{Language, Localizer};
 use crate::http::internal::console::text;
 use crate::jssdk::explain::{
-    self, Claim, ClaimProblem, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
+    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
 };
 use crate::jssdk::{UrlProblem, UrlWarning};
 use crate::words::Words;
 
 /// The submitted form.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ExplainRequest {
     pub url: String,
@@ -29,28 +29,12 @@ pub struct ExplainRequest {
 
 /// A result that is shown above the form.
 pub enum ExplainAnswer {
-    /// The form could not be parsed.
-    Unreadable,
-    /// The queue is full.
-    Busy,
-    /// A field is invalid.
-    Problem(ClaimProblem),
-    /// There is no current ticket to compare with.
-    NoTicket,
+    /// There is none, for this reason.
+    Refused(StatusCode, Words),
     /// The signing call was compared with the page.
     Compared(Comparison),
     /// The signature was explained, or could not be.
     Verdict(Claim, Verdict),
-}
-
-impl ExplainAnswer {
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Unreadable | Self::Problem(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::NoTicket => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Compared(_) | Self::Verdict(..) => StatusCode::OK,
-        }
-    }
 }
 
 impl ExplainRequest {
@@ -138,10 +122,7 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
 
 fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
     match found {
-        ExplainAnswer::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
-        ExplainAnswer::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
-        ExplainAnswer::Problem(problem) => refusal(loc.text(problem.words())),
-        ExplainAnswer::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
+        ExplainAnswer::Refused(_, why) => refusal(loc.text(*why)),
         ExplainAnswer::Compared(comparison) => compared(comparison, loc),
         ExplainAnswer::Verdict(claim, Verdict::Right) => banner(
             "good",
