@@ -155,15 +155,21 @@ async fn signatures_and_uploads_are_counted() {
     let media_id = gateway.wechat.takes_photo(&photo("portrait.jpg"));
     gateway.upload(&media_id).await;
     gateway.upload("no-such-photo").await;
+    gateway.sign("not-a-url").await;
+    gateway.wechat.sandbox.inject(Fault::Reset);
+    assert_eq!(gateway.upload("another").await.status, 502);
+    // WeChat's own failure, passed on.
+    assert_eq!(gateway.internal_get("/cgi-bin/getcallbackip").await.status, 502);
     let page = page(&gateway, "en").await;
-    // A probe that got 503 "unready" is not counted as an error.
-    assert!(text(&page).contains("Server errors per minute over the last hour: 0 at most, 0 in all"));
-    assert!(text(&page).contains("Signatures per minute over the last hour: 3 at most, 3 in all"));
-    assert!(
-        text(&page).contains("How uploads ended: serverId wrong or expired 1, stored 1"),
-        "{}",
-        text(&page)
-    );
+    for expected in [
+        // A probe that got 503 "unready" is not counted as an error either.
+        "Server errors per minute over the last hour: 1 at most, 1 in all",
+        "Signatures per minute over the last hour: 3 at most, 3 in all",
+        "1 refused (4xx)",
+        "How uploads ended: serverId wrong or expired 1, stored 1, WeChat failed 1",
+    ] {
+        assert!(text(&page).contains(expected), "{expected}: {}", text(&page));
+    }
 }
 
 #[tokio::test]
