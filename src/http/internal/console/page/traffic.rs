@@ -128,24 +128,11 @@ fn tile(view: &View, loc: Localizer, name: Words, counter: fn(&Counts) -> u64, c
     html! {
         div.tile {
             h3 { (loc.text(name)) }
-            p.number { (grouped(counter(&view.counts))) }
+            p.number { (counter(&view.counts)) }
             (chart::per_minute(&values, class, &label))
             p.more.notes { span { (more) } span { (loc.format(text::PEAK, &[&peak])) } }
         }
     }
-}
-
-/// `1 234 567`: digits in threes, with thin spaces.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push('\u{202f}');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 fn outcomes(outcomes: &Outcomes, loc: Localizer) -> Markup {
@@ -191,15 +178,4 @@ fn describe(outcome: &str, loc: Localizer) -> (&'static str, &str) {
         other => return ("part-lost", other),
     };
     (class, loc.text(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_in_threes() {
-        let plain = |n| grouped(n).replace('\u{202f}', " ");
-        assert_eq!([0, 999, 1000, 1_234_567].map(plain), ["0", "999", "1 000", "1 234 567"]);
-    }
 }
