@@ -62,16 +62,16 @@ fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localiz
     let origin = view.origin.as_ref();
     // As far as the journal or this replica knows.
     let age = origin.map_or(held_for, |origin| age(origin, loc.now).max(held_for));
-    let share = |part: Duration| part.as_secs_f64() / (remaining + age).as_secs_f64().max(1.0);
-    let left = share(remaining);
-    let label = loc.format(text::LIFE_BAR, &[view.kind.label(), &format!("{:.0}", left * 100.0)]);
+    let percent = |part: Duration| part.as_secs() * 100 / (remaining + age).as_secs().max(1);
+    let left = percent(remaining);
+    let label = loc.format(text::LIFE_BAR, &[view.kind.label(), &left.to_string()]);
     let ends = loc.now + remaining;
     html! {
         p.left {
             strong data-ends=(time::unix(ends)) { (loc.duration(remaining)) } " "
             span.more { (loc.format(text::UNTIL, &[&time::short(ends, loc.now)])) }
         }
-        (chart::bar(left, Some(share(remaining.saturating_sub(renews_in))), class, &label))
+        (chart::bar(left, Some(percent(remaining.saturating_sub(renews_in))), class, &label))
         dl {
             dt { (loc.text(text::FINGERPRINT)) }
             dd { code { (held.fingerprint) } }
@@ -103,12 +103,11 @@ fn failing_view(failing: &Unavailable, class: &str, loc: Localizer) -> Markup {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share of a bar")]
 fn calls(calls: u64, limit: u64, loc: Localizer) -> Markup {
-    let share = calls as f64 / limit.max(1) as f64;
-    let class = match share {
-        _ if share >= 1.0 => "bad",
-        _ if share >= 0.8 => "warn",
+    let percent = calls.saturating_mul(100) / limit.max(1);
+    let class = match percent {
+        100.. => "bad",
+        80.. => "warn",
         _ => "calm",
     };
     let count = match limit {
@@ -118,7 +117,7 @@ fn calls(calls: u64, limit: u64, loc: Localizer) -> Markup {
     html! {
         div.calls {
             p { span.more { (loc.text(text::CALLS_TODAY)) } " " strong { (count) } }
-            @if limit > 0 { (chart::bar(share, None, class, loc.text(text::CALLS_TODAY))) }
+            @if limit > 0 { (chart::bar(percent, None, class, loc.text(text::CALLS_TODAY))) }
         }
     }
 }
