@@ -137,7 +137,7 @@ impl View {
             journal_read,
             replica: console.replicas.own.name.clone(),
             replicas: replicas.ok().and_then(Result::ok),
-            uptime: console.started.elapsed(),
+            uptime: now.duration_since(console.replicas.own.since).unwrap_or_default(),
             actions_open: !settings.internal.operator_key.is_blank(),
         };
         view.judge(console.public.stopping.is_cancelled());

@@ -91,7 +91,7 @@ impl<'a> ProxiedCall<'a> {
 
     /// The same in the form that is posted, if there is no token in the query.
     pub(super) async fn replace_token_in_form(&self, body: &mut Bytes) -> Result<(), Refusal> {
-        if self.posts_form()
+        if media_type(&self.head.headers) == "application/x-www-form-urlencoded"
             && !self.has_token()
             && let Ok(form) = str::from_utf8(body)
             && let Some(token) = token_of(&self.head.path, form)
@@ -100,10 +100,6 @@ impl<'a> ProxiedCall<'a> {
             *body = parameters::replaced(form, ACCESS_TOKEN, &current).into();
         }
         Ok(())
-    }
-
-    fn posts_form(&self) -> bool {
-        media_type(&self.head.headers) == "application/x-www-form-urlencoded"
     }
 
     /// The current token, if `token` is a former one of ours.

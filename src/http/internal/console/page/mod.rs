@@ -13,6 +13,7 @@ use super::language::{Language, Localizer};
 use super::text;
 use super::time;
 use super::view::{AccountView, GatewayProblem, View};
+use crate::clock::beijing;
 use crate::credentials::Kind;
 use crate::http::public::health::Readiness;
 
@@ -128,7 +129,7 @@ fn banner(view: &View, loc: Localizer) -> Markup {
         Readiness::Degraded => ("banner warn", text::STATE_DEGRADED),
         Readiness::Unready => ("banner bad", text::STATE_DOWN),
     };
-    let (_, clock) = time::beijing(view.now);
+    let (_, clock) = beijing(view.now);
     html! {
         section #banner class=(class) aria-labelledby="state" {
             span.status-dot aria-hidden="true" {}
