@@ -36,25 +36,6 @@ impl Language {
         }
     }
 
-    /// `words` in this language.
-    pub(super) fn text(self, words: Words) -> &'static str {
-        match self {
-            Self::Chinese => words.zh,
-            Self::English => words.en,
-        }
-    }
-
-    /// `words` with each `{}` replaced by the next of `values`.
-    pub(super) fn format(self, words: Words, values: &[&str]) -> String {
-        let mut pieces = self.text(words).split("{}");
-        let mut text = pieces.next().unwrap_or_default().to_owned();
-        for (piece, value) in pieces.zip(values) {
-            text.push_str(value);
-            text.push_str(piece);
-        }
-        text
-    }
-
     /// A duration in its two largest units: `1 h 52 min`. The page's script formats countdowns the same way.
     pub(super) fn duration(self, length: Duration) -> String {
         let seconds = length.as_secs();
@@ -114,12 +95,23 @@ pub(super) struct Localizer {
 }
 
 impl Localizer {
+    /// `words` in this language.
     pub(super) fn text(self, words: Words) -> &'static str {
-        self.language.text(words)
+        match self.language {
+            Language::Chinese => words.zh,
+            Language::English => words.en,
+        }
     }
 
+    /// `words` with each `{}` replaced by the next of `values`.
     pub(super) fn format(self, words: Words, values: &[&str]) -> String {
-        self.language.format(words, values)
+        let mut pieces = self.text(words).split("{}");
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (piece, value) in pieces.zip(values) {
+            text.push_str(value);
+            text.push_str(piece);
+        }
+        text
     }
 
     pub(super) fn duration(self, length: Duration) -> String {
