@@ -19,6 +19,14 @@ pub(crate) fn with_a_date(time: SystemTime) -> SystemTime {
     time.clamp(UNIX_EPOCH, UNIX_EPOCH + LATEST_DATE)
 }
 
+/// `time` in Beijing, as `2026-01-31` and `14:05:09`.
+pub(crate) fn beijing(time: SystemTime) -> (String, String) {
+    let there = time.checked_add(Duration::from_hours(8)).unwrap_or(time);
+    let text = humantime::format_rfc3339_seconds(with_a_date(there)).to_string();
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    (date.to_owned(), time.trim_end_matches('Z').to_owned())
+}
+
 /// A moment on that clock. A type of its own, so that it is never compared with an [`Instant`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Instant);

@@ -35,7 +35,7 @@ mod slot;
 mod ticket;
 mod token;
 
-pub(crate) use account::AccountCredentials;
+pub(crate) use account::{AccountCredentials, Status};
 pub(crate) use credential::{Credential, Kind, Policy};
 pub use credential::{TokenCallError, Unavailable};
 pub(crate) use hand_out::Ours;

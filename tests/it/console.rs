@@ -2,7 +2,7 @@
 
 use wxgate::sandbox::{Fault, SandboxConfig, TokenKind};
 
-use crate::support::{Answer, Caller, Gateway, GatewayProcess, RedisServer, SandboxHost, photo, until};
+use crate::support::{Answer, Caller, Gateway, GatewayProcess, RedisServer, SandboxHost, account, photo, until};
 
 const CONSOLE: &str = "/console";
 
@@ -155,15 +155,21 @@ async fn signatures_and_uploads_are_counted() {
     let media_id = gateway.wechat.takes_photo(&photo("portrait.jpg"));
     gateway.upload(&media_id).await;
     gateway.upload("no-such-photo").await;
+    gateway.sign("not-a-url").await;
+    gateway.wechat.sandbox.inject(Fault::Reset);
+    assert_eq!(gateway.upload("another").await.status, 502);
+    // WeChat's own failure, passed on.
+    assert_eq!(gateway.internal_get("/cgi-bin/getcallbackip").await.status, 502);
     let page = page(&gateway, "en").await;
-    // A probe that got 503 "unready" is not counted as an error.
-    assert!(text(&page).contains("Server errors per minute over the last hour: 0 at most, 0 in all"));
-    assert!(text(&page).contains("Signatures per minute over the last hour: 3 at most, 3 in all"));
-    assert!(
-        text(&page).contains("How uploads ended: serverId wrong or expired 1, stored 1"),
-        "{}",
-        text(&page)
-    );
+    for expected in [
+        // A probe that got 503 "unready" is not counted as an error either.
+        "Server errors per minute over the last hour: 1 at most, 1 in all",
+        "Signatures per minute over the last hour: 3 at most, 3 in all",
+        "1 refused (4xx)",
+        "How uploads ended: serverId wrong or expired 1, stored 1, WeChat failed 1",
+    ] {
+        assert!(text(&page).contains(expected), "{expected}: {}", text(&page));
+    }
 }
 
 #[tokio::test]
@@ -175,9 +181,93 @@ async fn console_reports_that_redis_is_down() {
     drop(redis);
     until("the page shows it", || async {
         let page = page(&gateway, "en").await;
-        text(&page).contains("Redis is down") && text(&page).contains("The journal is in Redis")
+        [
+            "Redis is down",
+            "The journal is in Redis",
+            "The other replicas can't be listed now",
+        ]
+        .iter()
+        .all(|expected| text(&page).contains(expected))
     })
     .await;
+}
+
+const IN_ENGLISH: [&str; 10] = [
+    "And 3 more problems.",
+    "wx01: over 80 % of today's token calls are used up.",
+    "450 of 500",
+    "Let it ask wxgate",
+    "1 h 30 min before its end",
+    "for 2 h",
+    "WeChat answered errcode 40001",
+    "to AppSecret",
+    "with the AppSecret, from 203.0.113.7",
+    "<span class=\"reason\" lang=\"en\">invalid-credential</span>",
+];
+
+const IN_CHINESE: [&str; 10] = [
+    "以及另外 3 个问题。",
+    "wx01：今天的 token 调用已超过上限的八成。",
+    "450 / 500",
+    "让它改用本网关",
+    "离到期还有 1 小时 30 分",
+    "有效 2 小时",
+    "微信返回 errcode 40001",
+    "给 AppSecret",
+    "凭 AppSecret 取用，来自 203.0.113.7",
+    "<span class=\"reason\" lang=\"en\">invalid-credential</span>",
+];
+
+/// Whoever can write to Redis can write anything into the journal.
+#[tokio::test]
+async fn journal_is_shown_in_both_languages_and_escaped() {
+    let redis = RedisServer::start().await;
+    let accounts: Vec<_> = (1..=12)
+        .map(|number| account(&format!("wx{number:02}"), "secret"))
+        .collect();
+    let wechat = SandboxHost::start(SandboxConfig::with_accounts(accounts.clone())).await;
+    let builder = Gateway::builder().wechat(&wechat).accounts(&accounts);
+    let gateway = builder.redis(&redis).start().await;
+    until("all is well", || async {
+        text(&page(&gateway, "en").await).contains("All is well")
+    })
+    .await;
+
+    let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
+    let note = async |app_id: &str, facts: &str| {
+        let entry = format!("XADD wxgate:journal:{app_id} * time {now} {facts}");
+        redis.command::<String>(&entry).await;
+    };
+    for account in &accounts {
+        note(account.app_id.as_str(), "event foreign_invalidation left_s 5400").await;
+    }
+    for facts in [
+        "event renewed life_s 7200",
+        "event rejected errcode 40001 reason invalid-credential",
+        "event handed_out client AppSecret address 203.0.113.7",
+        "event <b>event kind <b>kind fingerprint <b>fingerprint replica <b>replica client <b>client reason <b>reason",
+    ] {
+        note("wx01", facts).await;
+    }
+    let counter = redis.keys().await.into_iter();
+    let mut counter = counter.filter(|key| key.starts_with("wxgate:token_calls:wx01:"));
+    redis
+        .command::<()>(&format!("SET {} 450", counter.next().unwrap()))
+        .await;
+
+    for (language, texts) in [("en", IN_ENGLISH), ("zh", IN_CHINESE)] {
+        let page = page(&gateway, language).await;
+        let page = text(&page);
+        for expected in texts {
+            assert!(page.contains(expected), "{expected}: {page}");
+        }
+        for field in ["event", "kind", "fingerprint", "replica", "client", "reason"] {
+            assert!(page.contains(&format!("&lt;b&gt;{field}")), "{field}: {page}");
+        }
+        assert!(!page.contains("<b>") && !page.contains("style="), "{page}");
+        let (banner, _) = page.split_once("class=\"columns\"").unwrap();
+        assert!(banner.contains("wx09") && !banner.contains("wx10"), "{banner}");
+    }
 }
 
 /// The English section on replicas.

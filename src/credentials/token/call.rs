@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::Token;
 use crate::account::AppId;
+use crate::clock::beijing;
 use crate::credentials::credential::{Trigger, Unavailable};
 use crate::credentials::lock::HeldLock;
 use crate::credentials::renewal::Severity;
@@ -251,8 +252,5 @@ impl Budget {
 
 /// Today's date in Beijing, by which WeChat counts calls per day.
 pub(super) fn today() -> String {
-    let beijing = SystemTime::now() + Duration::from_hours(8);
-    let mut date = humantime::format_rfc3339_seconds(beijing).to_string();
-    date.truncate("2026-01-01".len());
-    date
+    beijing(SystemTime::now()).0
 }

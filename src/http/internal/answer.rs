@@ -62,15 +62,22 @@ impl Refusal {
 impl Internal {
     /// Counts a refusal, and adds its reason for the access log.
     pub(super) fn refuse(&self, reason: &str, refusal: Refusal) -> Refusal {
-        self.counted.refused(reason);
+        self.refusals.with_label_values(&[reason]).inc();
         let reason = format!("{reason}: {}", refusal.errcode);
         refusal.because(reason)
     }
 
-    /// The same if no credential is available.
+    /// The same if no credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`,
+    /// which belongs in the log only.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Refusal {
-        self.counted.refused("unavailable");
-        Refusal::from(unavailable)
+        self.refusals.with_label_values(&["unavailable"]).inc();
+        let errmsg = match unavailable.errcode {
+            Some(code) => format!("no credential is available now: WeChat refuses with {code}; see the gateway's log"),
+            None => "no credential is available now; see the gateway's log".to_owned(),
+        };
+        Refusal::new(-1, errmsg)
+            .with_retry_after(unavailable.retry_after)
+            .because(unavailable.reason.as_str())
     }
 }
 
@@ -88,20 +95,6 @@ pub(super) fn failure(error: &ApiError, _: &RequestId) -> Response {
     Refusal::new(errcode, words)
         .with_status(error.code.status())
         .into_response()
-}
-
-/// No credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`,
-/// which belongs in the log only.
-impl From<&Unavailable> for Refusal {
-    fn from(unavailable: &Unavailable) -> Self {
-        let errmsg = match unavailable.errcode {
-            Some(code) => format!("no credential is available now: WeChat refuses with {code}; see the gateway's log"),
-            None => "no credential is available now; see the gateway's log".to_owned(),
-        };
-        Self::new(-1, errmsg)
-            .with_retry_after(unavailable.retry_after)
-            .because(unavailable.reason.as_str())
-    }
 }
 
 /// WeChat could not be reached, or did not answer.

@@ -61,7 +61,8 @@ pub fn routes(
     let targets = from_fn_with_state(Arc::clone(&settings), refuse_other_targets);
     let around = |routes: Router<_>, group| stack.around(routes.layer(targets.clone()), group);
     let console = console::routes(&settings.internal, console);
-    let pass_through = Router::new().fallback(pass_through::pass_through);
+    let pass_through =
+        Router::new().fallback(async |State(internal): State<Arc<Internal>>, request| internal.pass(request).await);
     let waits = Group::new(RouteKind::Waits);
     let probe = Group::new(RouteKind::Probe);
     let router = around(shared_credential(), waits)

@@ -43,7 +43,7 @@ fn failure(status: StatusCode, message: &str) -> Response {
 impl Internal {
     async fn renew(&self, app_id: &str, kind: Kind, headers: &HeaderMap) -> Response {
         if let Some((reason, refusal)) = self.refusal_without_key(headers) {
-            self.counted.refused(reason);
+            self.refusals.with_label_values(&[reason]).inc();
             return (axum::Extension(FailureReason(reason.to_owned())), refusal).into_response();
         }
         let answer = self.renew_as_operator(app_id, kind).await;

@@ -72,37 +72,3 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
         Ok(Err(_)) | Err(_) => Err(Refusal::new(47001, "the body is too long, or did not arrive")),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn value_is_replaced_and_the_rest_kept() {
-        let new = Secret::new("n-w_1 ~/");
-        let query = "a=%7e&access_token=old&type=a+b&access_tokens=1&=&b";
-        assert_eq!(
-            replaced(query, "access_token", &new),
-            "a=%7e&access_token=n-w_1%20~%2F&type=a+b&access_tokens=1&=&b"
-        );
-        assert_eq!(
-            replaced("access%5ftoken=old", "access_token", &new),
-            "access%5ftoken=n-w_1%20~%2F"
-        );
-        assert_eq!(replaced("s=1&s&s=3", "s", &Secret::new("x")), "s=x&s=x&s=x");
-    }
-
-    #[test]
-    fn value_is_added_where_there_is_none() {
-        let with = |query| with(query, "t", &Secret::new("1"));
-        assert_eq!(with(None), "t=1");
-        assert_eq!(with(Some("")), "t=1");
-        assert_eq!(with(Some("a=b&")), "a=b&&t=1");
-        assert_eq!(with(Some("a&t=&b")), "a&t=1&b");
-    }
-
-    #[test]
-    fn values_are_decoded() {
-        assert_eq!(values("a=1&%61=b+c%2D&A=2&a", "a"), ["1", "b c-", ""]);
-    }
-}

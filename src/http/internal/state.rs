@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
-use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
+use prometheus::{IntCounterVec, register_int_counter_vec_with_registry};
 use tokio::sync::Semaphore;
 
 use super::clients::{HandedOut, TokenClients};
-use crate::account::AppId;
 use crate::clock::Moment;
 use crate::credentials::{Ours, UnknownTokens};
 use crate::directory::Account;
@@ -20,12 +19,12 @@ use crate::wechat::WeChatClient;
 pub(super) struct Internal {
     pub(super) public: Arc<PublicState>,
     pub(super) metrics: Metrics,
-    /// What is counted on this listener.
-    pub(super) counted: InternalMetrics,
+    /// Callers that were refused, by reason.
+    pub(super) refusals: IntCounterVec,
+    /// Calls that a token was put into, by client and account.
+    pub(super) client_calls: IntCounterVec,
     /// The client that calls are passed through with.
     pub(super) wechat: Arc<WeChatClient>,
-    /// Whether calls are passed through (`internal.proxy`).
-    pub(super) proxy: bool,
     /// Who may ask for the shared token.
     pub(super) clients: TokenClients,
     /// The token that each client was handed out last.
@@ -50,10 +49,20 @@ impl Internal {
         let settings = state.settings.load_full();
         let proxy_buffer = usize::try_from(settings.internal.proxy_buffer).unwrap_or(usize::MAX);
         Ok(Self {
-            counted: InternalMetrics::register(&metrics.registry)?,
+            refusals: register_int_counter_vec_with_registry!(
+                "wxgate_internal_refusals_total",
+                "Callers of the internal listener that were refused, by reason",
+                &["reason"],
+                metrics.registry
+            )?,
+            client_calls: register_int_counter_vec_with_registry!(
+                "wxgate_client_calls_total",
+                "Calls passed through with a token that was put in for a client",
+                &["client", "app_id"],
+                metrics.registry
+            )?,
             metrics,
             wechat,
-            proxy: settings.internal.proxy,
             clients: TokenClients(Arc::clone(&state.settings)),
             handed_out: HandedOut::default(),
             tokens_put_in: HandedOut::default(),
@@ -91,40 +100,5 @@ impl Internal {
             self.unknown_tokens.note(token, began_at);
         }
         None
-    }
-}
-
-/// `wxgate_internal_refusals_total` and `wxgate_client_calls_total`.
-pub(super) struct InternalMetrics {
-    refusals: IntCounterVec,
-    calls: IntCounterVec,
-}
-
-impl InternalMetrics {
-    fn register(registry: &Registry) -> prometheus::Result<Self> {
-        Ok(Self {
-            refusals: register_int_counter_vec_with_registry!(
-                "wxgate_internal_refusals_total",
-                "Callers of the internal listener that were refused, by reason",
-                &["reason"],
-                registry
-            )?,
-            calls: register_int_counter_vec_with_registry!(
-                "wxgate_client_calls_total",
-                "Calls passed through with a token that was put in for a client",
-                &["client", "app_id"],
-                registry
-            )?,
-        })
-    }
-
-    /// Counts a caller that was refused.
-    pub(super) fn refused(&self, reason: &str) {
-        self.refusals.with_label_values(&[reason]).inc();
-    }
-
-    /// Counts a call of `client` that the account's token was put into.
-    pub(super) fn called(&self, client: &str, app_id: &AppId) {
-        self.calls.with_label_values(&[client, app_id.as_str()]).inc();
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
                     return ticket;
                 }
             }
-            None if !internal.proxy => return Err(internal.refuse_token()),
+            None if !internal.public.settings.load().internal.proxy => return Err(internal.refuse_token()),
             None => {}
         }
     }

@@ -78,10 +78,10 @@ impl Echo {
 const OWN: [(&str, &str); 2] = [
     (
         "/cgi-bin/stable_token",
-        r#"{"access_token":"the-token-of-echo","expires_in":7200}"#,
+        r#"{"access_token":"the-token/of-echo","expires_in":7200}"#,
     ),
     (
-        "/cgi-bin/ticket/getticket?access_token=the-token-of-echo&type=jsapi",
+        "/cgi-bin/ticket/getticket?access_token=the-token%2Fof-echo&type=jsapi",
         r#"{"errcode":0,"errmsg":"ok","ticket":"the-ticket-of-echo","expires_in":7200}"#,
     ),
 ];

@@ -9,11 +9,13 @@ use axum::response::{IntoResponse, Response};
 
 use super::language::Language;
 use super::page::explain::{self as page, ExplainAnswer, ExplainRequest};
-use super::state::{Console, ExplainQueue};
+use super::state::Console;
+use super::text;
 use crate::credentials::Kind;
 use crate::directory::Directory;
 use crate::jssdk::explain::{self, CandidateTickets, Claim};
 use crate::secret::Secret;
+use crate::words::Words;
 
 /// The largest form. A page's URL of 8 KiB may be three times as long when escaped, and the signing call contains it
 /// too.
@@ -36,50 +38,55 @@ pub(super) async fn post_form(
     asked: Result<Form<ExplainRequest>, FormRejection>,
 ) -> Response {
     let (asked, found) = match asked {
-        Ok(Form(asked)) => {
-            let found = answers(&asked, &console.public.directory, &console.explain_queue).await;
-            (asked, found)
-        }
-        Err(_) => (ExplainRequest::default(), vec![ExplainAnswer::Unreadable]),
+        Ok(Form(asked)) => (asked.clone(), answers(asked, &console).await),
+        Err(_) => (ExplainRequest::default(), Err(invalid(text::EXPLAIN_UNREADABLE))),
     };
+    let found = found.unwrap_or_else(|refused| vec![refused]);
     let language = Language::of_headers(&headers);
     let page = page::page(&console.app_ids(), &asked, &found, language);
-    let status = found.iter().map(ExplainAnswer::status).max().unwrap_or_default();
+    let refused = found.iter().find_map(|found| match found {
+        ExplainAnswer::Refused(status, _) => Some(*status),
+        ExplainAnswer::Compared(_) | ExplainAnswer::Verdict(..) => None,
+    });
+    let status = refused.unwrap_or_default();
     let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, "1")]);
     (status, retry_after, console.answer(page, None)).into_response()
 }
 
+fn invalid(why: Words) -> ExplainAnswer {
+    ExplainAnswer::Refused(StatusCode::BAD_REQUEST, why)
+}
+
+fn unavailable(why: Words) -> ExplainAnswer {
+    ExplainAnswer::Refused(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
 /// The answers about the signing call, if there is one, then about the signature.
-async fn answers(asked: &ExplainRequest, directory: &Directory, queue: &ExplainQueue) -> Vec<ExplainAnswer> {
-    let mut work: Vec<Box<dyn FnOnce() -> ExplainAnswer + Send>> = Vec::new();
-    if !asked.request.trim().is_empty() {
-        let (request, url) = (asked.request.clone(), asked.url.clone());
-        work.push(Box::new(move || {
-            explain::compare(&request, &url).map_or_else(ExplainAnswer::Problem, ExplainAnswer::Compared)
-        }));
-    }
-    if asked.has_claim() {
-        let claim = match Claim::new(&asked.url, &asked.nonce, &asked.timestamp, &asked.signature) {
-            Ok(claim) => claim,
-            Err(problem) => return vec![ExplainAnswer::Problem(problem)],
-        };
-        let Some(tickets) = tickets(directory, &asked.app_id) else {
-            return vec![ExplainAnswer::NoTicket];
-        };
-        work.push(Box::new(move || {
+async fn answers(asked: ExplainRequest, console: &Console) -> Result<Vec<ExplainAnswer>, ExplainAnswer> {
+    let claim = if asked.has_claim() {
+        let claim = Claim::new(&asked.url, &asked.nonce, &asked.timestamp, &asked.signature);
+        let claim = claim.map_err(invalid)?;
+        let tickets = tickets(&console.public.directory, &asked.app_id);
+        Some((claim, tickets.ok_or_else(|| unavailable(text::EXPLAIN_NO_TICKET))?))
+    } else {
+        None
+    };
+    let permits = console.explain_queue.wait().await;
+    let permits = permits.ok_or_else(|| unavailable(text::EXPLAIN_BUSY))?;
+    let found = tokio::task::spawn_blocking(move || {
+        let has_request = !asked.request.trim().is_empty();
+        let compared = has_request.then(|| {
+            explain::compare(&asked.request, &asked.url)
+                .map_or_else(invalid, ExplainAnswer::Compared)
+        });
+        let explained = claim.map(|(claim, tickets)| {
             let verdict = explain::explain(&claim, &tickets);
             ExplainAnswer::Verdict(claim, verdict)
-        }));
-    }
-    let Some(permits) = queue.wait().await else {
-        return vec![ExplainAnswer::Busy];
-    };
-    let found = tokio::task::spawn_blocking(move || {
-        let found = work.into_iter().map(|job| job()).collect();
+        });
         drop(permits);
-        found
+        compared.into_iter().chain(explained).collect()
     });
-    found.await.unwrap_or_else(|_| vec![ExplainAnswer::Unreadable])
+    found.await.map_err(|_| invalid(text::EXPLAIN_UNREADABLE))
 }
 
 /// The current ticket of `app_id`, or of the default account, and every other value that may have been used in

@@ -36,25 +36,6 @@ impl Language {
         }
     }
 
-    /// `words` in this language.
-    pub(super) fn text(self, words: Words) -> &'static str {
-        match self {
-            Self::Chinese => words.zh,
-            Self::English => words.en,
-        }
-    }
-
-    /// `words` with each `{}` replaced by the next of `values`.
-    pub(super) fn format(self, words: Words, values: &[&str]) -> String {
-        let mut pieces = self.text(words).split("{}");
-        let mut text = pieces.next().unwrap_or_default().to_owned();
-        for (piece, value) in pieces.zip(values) {
-            text.push_str(value);
-            text.push_str(piece);
-        }
-        text
-    }
-
     /// A duration in its two largest units: `1 h 52 min`. The page's script formats countdowns the same way.
     pub(super) fn duration(self, length: Duration) -> String {
         let seconds = length.as_secs();
@@ -76,9 +57,9 @@ impl Language {
         }
     }
 
-    /// The language that a range such as `zh-TW` or `en` asks for.
+    /// The language that a range such as `zh-TW` or `en;q=0.9` asks for.
     fn of_range(range: &str) -> Option<Self> {
-        let primary = range.split('-').next().unwrap_or_default().trim();
+        let primary = range.split(['-', ';']).next().unwrap_or_default().trim();
         [Self::Chinese, Self::English]
             .into_iter()
             .find(|language| primary.eq_ignore_ascii_case(language.code()))
@@ -90,28 +71,16 @@ impl Language {
         Self::of_range(code)
     }
 
-    /// The language of an earlier choice or of the browser; English by default.
+    /// The language of an earlier choice, or the first that the browser lists; English by default.
     pub(super) fn of_headers(headers: &HeaderMap) -> Self {
         let cookies = text_of(headers, header::COOKIE).split(';');
         let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
         let remembered = cookies.find(|(name, _)| *name == COOKIE);
+        let mut listed = text_of(headers, header::ACCEPT_LANGUAGE).split(',');
         remembered
             .and_then(|(_, code)| Self::of_range(code))
-            .or_else(|| Self::preferred(text_of(headers, header::ACCEPT_LANGUAGE)))
+            .or_else(|| listed.find_map(Self::of_range))
             .unwrap_or(Self::English)
-    }
-
-    /// The language with the highest weight in an `Accept-Language`; the first of equal ones.
-    fn preferred(accept: &str) -> Option<Self> {
-        let ranges = accept.split(',').filter_map(|item| {
-            let mut parts = item.split(';');
-            let language = parts.next().and_then(Self::of_range)?;
-            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse().ok());
-            Some((language, weight.unwrap_or(1.0_f32)))
-        });
-        let ranges = ranges.filter(|(_, weight)| *weight > 0.0);
-        let best = ranges.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        best.map(|(language, _)| language)
     }
 }
 
@@ -126,12 +95,23 @@ pub(super) struct Localizer {
 }
 
 impl Localizer {
+    /// `words` in this language.
     pub(super) fn text(self, words: Words) -> &'static str {
-        self.language.text(words)
+        match self.language {
+            Language::Chinese => words.zh,
+            Language::English => words.en,
+        }
     }
 
+    /// `words` with each `{}` replaced by the next of `values`.
     pub(super) fn format(self, words: Words, values: &[&str]) -> String {
-        self.language.format(words, values)
+        let mut pieces = self.text(words).split("{}");
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (piece, value) in pieces.zip(values) {
+            text.push_str(value);
+            text.push_str(piece);
+        }
+        text
     }
 
     pub(super) fn duration(self, length: Duration) -> String {
@@ -156,25 +136,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accept_language_weights_are_respected() {
-        let cases = [
-            ("zh-CN,zh;q=0.9,en;q=0.8", Some(Language::Chinese)),
-            ("en-GB,en;q=0.9,zh;q=0.8", Some(Language::English)),
-            ("fr,de;q=0.9,ZH-tw;q=0.5,en;q=0.4", Some(Language::Chinese)),
-            ("en;q=0,zh;q=0.1", Some(Language::Chinese)),
-            ("zhx, *", None),
-            ("", None),
-        ];
-        for (accept, language) in cases {
-            assert_eq!(Language::preferred(accept), language, "{accept}");
-        }
-    }
-
-    #[test]
     fn cookie_overrides_accept_language() {
         let mut headers = HeaderMap::new();
         assert_eq!(Language::of_headers(&headers), Language::English);
-        headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("zh"));
+        headers.insert(
+            header::ACCEPT_LANGUAGE,
+            HeaderValue::from_static("fr,ZH-tw;q=0.5,en;q=0.4"),
+        );
         assert_eq!(Language::of_headers(&headers), Language::Chinese);
         headers.insert(header::COOKIE, HeaderValue::from_static("a=b; wxgate_lang=en"));
         assert_eq!(Language::of_headers(&headers), Language::English);
@@ -198,15 +166,5 @@ mod tests {
             assert_eq!(Language::English.duration(length), english);
             assert_eq!(Language::Chinese.duration(length), chinese);
         }
-    }
-
-    #[test]
-    fn placeholders_are_filled_in_order() {
-        let words = Words {
-            zh: "{}甲{}乙",
-            en: "a {} b {}",
-        };
-        assert_eq!(Language::Chinese.format(words, &["1", "2"]), "1甲2乙");
-        assert_eq!(Language::English.format(words, &["{}", "2"]), "a {} b 2");
     }
 }

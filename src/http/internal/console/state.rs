@@ -7,7 +7,6 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use maud::Markup;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,7 +23,6 @@ pub struct Console {
     pub(super) traffic: Traffic,
     pub(super) explain_queue: ExplainQueue,
     pub(super) replicas: Arc<Replicas>,
-    pub(super) started: Instant,
 }
 
 impl Console {
@@ -42,7 +40,6 @@ impl Console {
             traffic: Traffic::default(),
             explain_queue: ExplainQueue::default(),
             replicas,
-            started: Instant::now(),
         });
         let recording = Arc::clone(&console);
         tasks.spawn(async move { recording.traffic.record_all(recording.metrics.clone(), stop).await });

@@ -62,8 +62,7 @@ texts! {
     CALLS_UNLIMITED: "{}，不设上限", "{}, no limit set";
 
     FOREIGN_TITLE: "token 被别的系统作废", "Another system invalidates your token";
-    FOREIGN_ONE: "{} 的 access_token 在过去 7 天里被作废 1 次，最近一次：{}。", "The access_token of {} was invalidated once in the last 7 days, at {}.";
-    FOREIGN_MANY: "{} 的 access_token 在过去 7 天里被作废 {} 次，最近一次：{}。", "The access_token of {} was invalidated {} times in the last 7 days, last at {}.";
+    FOREIGN_COUNT: "{} 的 access_token 在过去 7 天里被作废 {} 次，最近一次：{}。", "Invalidations of the access_token of {} in the last 7 days: {}, the last at {}.";
     FOREIGN_WHY: "某个系统用同一个 AppSecret 自己取了 token，于是网关手里的那个提前失效。网关已换上新的，但双方会一直互相顶掉。", "Some system fetched a token of its own with the same AppSecret, which invalidated the gateway's. The gateway has obtained another one, but the two will go on invalidating each other's.";
     FOREIGN_FIND: "找到它：对照下面的时间，看哪个系统在那时取过 token。", "Find it: see which system fetched a token at the times below.";
     FOREIGN_ASK: "让它改用本网关：把它的接口地址换成网关内部监听的地址，其余代码不变；在 internal.clients 里给它一个自己的密钥。", "Let it ask wxgate: change its base URL to this internal listener's, and nothing else; give it a secret of its own in internal.clients.";

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::time;
+use crate::clock::beijing;
 use crate::credentials::{Event, JournalEntry};
 
 /// An entry of an account's journal. All its texts are untrusted.
@@ -34,7 +34,7 @@ impl TimelineEntry {
     fn continues(&self, newer: &Self) -> bool {
         let is_unique = self.is_from_wechat() || self.event == Some(Event::ForeignInvalidation);
         let (own, other) = (&self.noted, &newer.noted);
-        let day = |entry: &JournalEntry| time::beijing(entry.time).0;
+        let day = |entry: &JournalEntry| beijing(entry.time).0;
         !is_unique
             && self.app_id == newer.app_id
             && (&own.event, &own.kind, own.errcode) == (&other.event, &other.kind, other.errcode)
@@ -78,18 +78,13 @@ pub(super) fn fold(mut entries: Vec<TimelineEntry>, most: usize) -> Vec<Timeline
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::time::Duration;
 
     use super::*;
 
     /// An entry of the default test account, so long ago, with these facts beside the usual ones.
-    pub(in super::super) fn entry(
-        now: SystemTime,
-        seconds_ago: u64,
-        event: &str,
-        facts: &[(&str, &str)],
-    ) -> TimelineEntry {
+    fn entry(now: SystemTime, seconds_ago: u64, event: &str, facts: &[(&str, &str)]) -> TimelineEntry {
         let time = humantime::format_rfc3339_millis(now - Duration::from_secs(seconds_ago)).to_string();
         let usual = [
             ("time", time.as_str()),
@@ -136,13 +131,5 @@ pub(super) mod tests {
         );
         assert!(lines[4].since < lines[4].entry.noted.time);
         assert_eq!(fold(entries, 2).len(), 2);
-    }
-
-    #[test]
-    fn lines_do_not_cross_midnight_in_beijing() {
-        // Ten minutes past midnight in Beijing, and half an hour before that.
-        let now = humantime::parse_rfc3339("2026-01-31T16:10:00Z").unwrap();
-        let entries = vec![entry(now, 0, "adopted", &[]), entry(now, 1800, "adopted", &[])];
-        assert_eq!(fold(entries, 10).len(), 2);
     }
 }

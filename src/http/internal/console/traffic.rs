@@ -1,4 +1,4 @@
-//! What this process did in the last hour: its counters, sampled into a ring of fixed size.
+//! What this process did in the last hour: its counters, sampled each minute.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,17 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// How often the counters are sampled.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
-
-/// Samples per minute.
-const PER_MINUTE: usize = 6;
-
 /// How far back the charts go.
 pub(super) const MINUTES: usize = 60;
-
-/// An hour, and the beginning of its first minute.
-const CAPACITY: usize = (MINUTES + 1) * PER_MINUTE;
 
 /// The counters that the page shows, since the start of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -123,21 +114,14 @@ pub(super) struct Recent {
     pub(super) bad: u64,
 }
 
-/// The ring of samples.
+/// The counters as they were at the beginning of each of the last [`MINUTES`], oldest first.
 #[derive(Default)]
-pub(super) struct Traffic(Mutex<Ring>);
-
-#[derive(Default)]
-struct Ring {
-    samples: VecDeque<Counts>,
-    /// How many samples were ever taken: says which of them begin a minute.
-    taken: usize,
-}
+pub(super) struct Traffic(Mutex<VecDeque<Counts>>);
 
 impl Traffic {
     /// Samples until `stop` is cancelled.
     pub(super) async fn record_all(&self, metrics: Metrics, stop: CancellationToken) {
-        let mut ticks = interval(INTERVAL);
+        let mut ticks = interval(Duration::from_mins(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             self.record(Counts::read(&metrics.registry.gather()));
@@ -145,92 +129,58 @@ impl Traffic {
     }
 
     fn record(&self, counts: Counts) {
-        let mut ring = self.0.lock();
-        if ring.samples.len() == CAPACITY {
-            ring.samples.pop_front();
+        let mut minutes = self.0.lock();
+        if minutes.len() == MINUTES {
+            minutes.pop_front();
         }
-        ring.samples.push_back(counts);
-        ring.taken += 1;
+        minutes.push_back(counts);
     }
 
     /// The last hour up to `now`.
     pub(super) fn hour(&self, now: Counts) -> Hour {
-        let ring = self.0.lock();
-        let oldest = ring.taken - ring.samples.len();
-        let begins_minute = |(index, _): &(usize, &Counts)| (oldest + index).is_multiple_of(PER_MINUTE);
-        let minutes = ring.samples.iter().enumerate().filter(begins_minute);
-        let mut minutes: Vec<Counts> = minutes.map(|(_, counts)| *counts).collect();
-        minutes.push(now);
-        let mut samples: Vec<Counts> = ring.samples.iter().copied().collect();
-        samples.push(now);
-        Hour { minutes, samples }
+        Hour(self.0.lock().iter().copied().chain([now]).collect())
     }
 }
 
 /// The counters at points of the last hour, oldest first, the last being now.
-pub(super) struct Hour {
-    minutes: Vec<Counts>,
-    samples: Vec<Counts>,
-}
+pub(super) struct Hour(Vec<Counts>);
 
 impl Hour {
-    /// How much `counter` grew in each minute, oldest first; at most [`MINUTES`], the last not over yet.
+    /// How much `counter` grew in each minute, oldest first; the last is not over yet.
     pub(super) fn per_minute(&self, counter: fn(&Counts) -> u64) -> Vec<u64> {
-        let mut minutes: Vec<u64> = self.minutes.windows(2).map(|pair| grown(pair, counter)).collect();
-        minutes.drain(..minutes.len().saturating_sub(MINUTES));
-        minutes
+        let grown = |pair: &[Counts]| counter(&pair[1]).saturating_sub(counter(&pair[0]));
+        self.0.windows(2).map(grown).collect()
     }
 
     /// How calls went that are counted by `good` and `bad`.
     pub(super) fn recent(&self, good: fn(&Counts) -> u64, bad: fn(&Counts) -> u64) -> Recent {
-        let steps = || self.samples.windows(2);
-        let newest = steps().rev().map(|pair| (grown(pair, good), grown(pair, bad)));
+        let (good, bad) = (self.per_minute(good), self.per_minute(bad));
+        let newest = good.iter().zip(&bad).rev().find(|(good, bad)| **good + **bad > 0);
         Recent {
-            working: newest.filter(|calls| *calls != (0, 0)).map(|(good, _)| good > 0).next(),
-            good: steps().map(|pair| grown(pair, good)).sum(),
-            bad: steps().map(|pair| grown(pair, bad)).sum(),
+            working: newest.map(|(good, _)| *good > 0),
+            good: good.iter().sum(),
+            bad: bad.iter().sum(),
         }
     }
-}
-
-fn grown(pair: &[Counts], counter: fn(&Counts) -> u64) -> u64 {
-    counter(&pair[1]).saturating_sub(counter(&pair[0]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn signed(signed: u64) -> Counts {
-        Counts {
+    #[test]
+    fn minutes_of_the_last_hour_are_kept() {
+        let traffic = Traffic::default();
+        let signed = |signed| Counts {
             signed,
             ..Counts::default()
+        };
+        for minute in 0..100 {
+            traffic.record(signed(minute * 6));
         }
-    }
-
-    #[test]
-    fn minutes_stay_where_they_are_while_time_goes_on() {
-        let traffic = Traffic::default();
-        for sample in 0..13 {
-            traffic.record(signed(sample));
-        }
-        // Samples 0, 6 and 12 begin minutes; the last one has lasted for no sample yet.
-        let minutes = |now| traffic.hour(signed(now)).per_minute(|counts| counts.signed);
-        assert_eq!(minutes(14), [6, 6, 2]);
-        traffic.record(signed(20));
-        assert_eq!(minutes(20), [6, 6, 8]);
-    }
-
-    #[test]
-    fn the_ring_keeps_an_hour() {
-        let traffic = Traffic::default();
-        for sample in 0..10_000 {
-            traffic.record(signed(sample));
-        }
-        let minutes = traffic.hour(signed(10_000)).per_minute(|counts| counts.signed);
-        assert_eq!(minutes.len(), MINUTES);
+        let minutes = traffic.hour(signed(596)).per_minute(|counts| counts.signed);
+        assert_eq!((minutes.len(), minutes[MINUTES - 1]), (MINUTES, 2));
         assert!(minutes[..MINUTES - 1].iter().all(|n| *n == 6), "{minutes:?}");
-        assert_eq!(traffic.0.lock().samples.len(), CAPACITY);
     }
 
     #[test]
@@ -247,37 +197,7 @@ mod tests {
         traffic.record(counts(3, 0));
         traffic.record(counts(3, 1));
         let newest = recent(&traffic.hour(counts(3, 1)));
-        let failing = Recent {
-            working: Some(false),
-            good: 3,
-            bad: 1,
-        };
-        assert_eq!(newest, failing);
+        assert_eq!((newest.working, newest.good, newest.bad), (Some(false), 3, 1));
         assert_eq!(recent(&traffic.hour(counts(4, 1))).working, Some(true));
-    }
-
-    #[test]
-    fn counters_are_read_from_the_registry() {
-        use axum::http::{Method, StatusCode};
-
-        use crate::http::HttpMetrics;
-
-        let metrics = Metrics::new(false).unwrap();
-        let took = Duration::ZERO;
-        let http = HttpMetrics::register(&metrics.registry).unwrap();
-        let (sign, upload) = (http.route("/wechat/jsSDK"), http.route("/p/active/weChatOa/upload"));
-        sign.observe(&Method::GET, StatusCode::OK, took);
-        sign.observe(&Method::GET, StatusCode::BAD_REQUEST, took);
-        upload.observe(&Method::POST, StatusCode::BAD_GATEWAY, took);
-        // WeChat's own failures, passed on.
-        http.route("pass-through")
-            .observe(&Method::POST, StatusCode::BAD_GATEWAY, took);
-        let expected = Counts {
-            signed: 1,
-            not_signed: 1,
-            errors: 1,
-            ..Counts::default()
-        };
-        assert_eq!(Counts::read(&metrics.registry.gather()), expected);
     }
 }

@@ -10,23 +10,24 @@ use super::state::Console;
 use super::text;
 use super::timeline::{self, TimelineEntry, TimelineRow};
 use super::traffic::{self, Counts, Hour, Outcomes, Recent};
-use crate::clock::Moment;
-use crate::credentials::{Event, Kind, Unavailable};
+use crate::credentials::{Event, Kind, Status};
 use crate::directory::Account;
+use crate::http::public::health::Readiness;
 use crate::replicas::Replica;
 use crate::settings::{ImageStoreBackend, TokenApi};
-use crate::store::keys;
+use crate::store::{Health, keys};
 use crate::words::Words;
 
 /// All data of the page.
 pub(super) struct View {
     pub(super) now: SystemTime,
-    pub(super) state: GatewayState,
+    pub(super) state: Readiness,
     pub(super) problems: Vec<GatewayProblem>,
     pub(super) accounts: Vec<AccountView>,
     /// `credentials.daily_token_calls`; 0 means no limit.
     pub(super) calls_limit: u64,
-    pub(super) store: StoreView,
+    pub(super) store_is_shared: bool,
+    pub(super) store: Health,
     pub(super) wechat: Recent,
     pub(super) images: (ImageStoreBackend, Recent),
     pub(super) counts: Counts,
@@ -45,24 +46,9 @@ pub(super) struct View {
     pub(super) actions_open: bool,
 }
 
-/// The state of the whole gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GatewayState {
-    Fine,
-    Degraded,
-    Down,
-}
-
 /// A problem that an operator should look at: its text, and the values of its placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GatewayProblem(pub(super) Words, pub(super) Vec<String>);
-
-pub(super) struct StoreView {
-    pub(super) shared: bool,
-    pub(super) error: Option<String>,
-    /// How long it has been up, or down.
-    pub(super) since: Duration,
-}
 
 pub(super) struct AccountView {
     pub(super) app_id: String,
@@ -73,20 +59,9 @@ pub(super) struct AccountView {
 
 pub(super) struct CredentialView {
     pub(super) kind: Kind,
-    pub(super) held: Option<Held>,
-    pub(super) failing: Option<Unavailable>,
-}
-
-/// A valid credential.
-pub(super) struct Held {
-    pub(super) fingerprint: String,
-    pub(super) remaining: Duration,
-    /// Its whole lifetime, as far as that is known.
-    pub(super) life: Duration,
-    pub(super) renews_in: Duration,
-    /// The replica that obtained it from WeChat, and when, if the journal still has it.
-    pub(super) origin: Option<(String, SystemTime)>,
-    pub(super) since: SystemTime,
+    pub(super) status: Status,
+    /// The journal's entry about its issue by WeChat, if it is still there.
+    pub(super) origin: Option<TimelineEntry>,
 }
 
 /// How long the page waits for the shared store.
@@ -127,7 +102,7 @@ impl View {
         // Both are in the same order.
         let accounts = console.public.directory.all().zip(&settings.accounts);
         let accounts: Vec<_> = accounts
-            .map(|(account, settings)| gather_account(console, account, settings.token_api, now, reading))
+            .map(|(account, settings)| gather_account(console, account, settings.token_api, reading))
             .collect();
         let accounts = stream::iter(accounts).buffered(JOURNALS_AT_ONCE);
         let replicas = timeout(STORE_TIMEOUT, console.replicas.living());
@@ -141,18 +116,14 @@ impl View {
         let families = console.metrics.registry.gather();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
-        let health = console.public.store.health();
         let mut view = Self {
             now,
-            state: GatewayState::Fine,
+            state: Readiness::Ready,
             problems: Vec::new(),
             accounts,
             calls_limit: settings.credentials.daily_token_calls.into(),
-            store: StoreView {
-                shared: console.public.store.is_shared(),
-                error: health.error.map(|error| error.message),
-                since: health.since.elapsed(),
-            },
+            store_is_shared: console.public.store.is_shared(),
+            store: console.public.store.health(),
             wechat: hour.recent(|counts| counts.wechat_answered, |counts| counts.wechat_failed),
             images: (
                 settings.image_store.backend,
@@ -166,7 +137,7 @@ impl View {
             journal_read,
             replica: console.replicas.own.name.clone(),
             replicas: replicas.ok().and_then(Result::ok),
-            uptime: console.started.elapsed(),
+            uptime: now.duration_since(console.replicas.own.since).unwrap_or_default(),
             actions_open: !settings.internal.operator_key.is_blank(),
         };
         view.judge(console.public.stopping.is_cancelled());
@@ -174,7 +145,7 @@ impl View {
     }
 
     /// Determines the problems, and from them the state of the whole.
-    pub(super) fn judge(&mut self, draining: bool) {
+    fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
         let mut add = |exists: bool, text: Words, names: &[&str]| {
             let problem = || GatewayProblem(text, names.iter().copied().map(str::to_owned).collect());
@@ -188,9 +159,10 @@ impl View {
         for account in &self.accounts {
             let app_id = account.app_id.as_str();
             for credential in &account.credentials {
-                let (names, held) = ([app_id, credential.kind.label()], credential.held.is_some());
-                add(!held, text::PROBLEM_NO_CREDENTIAL, &names);
-                add(held && credential.failing.is_some(), text::PROBLEM_FAILING, &names);
+                let (held, failing) = (&credential.status.credential, &credential.status.failing);
+                let names = [app_id, credential.kind.label()];
+                add(held.is_none(), text::PROBLEM_NO_CREDENTIAL, &names);
+                add(held.is_some() && failing.is_some(), text::PROBLEM_FAILING, &names);
             }
             let is_recent = |entry: &TimelineEntry| entry.app_id == app_id && age(entry, self.now) < DAY;
             add(self.foreign.iter().any(is_recent), text::PROBLEM_FOREIGN, &[app_id]);
@@ -201,13 +173,14 @@ impl View {
             add(nearly, text::PROBLEM_CALLS_NEARLY, &[app_id]);
         }
         // As in `/readyz`: the last credential is the ticket, if the account signs pages.
-        let serves = |account: &AccountView| account.credentials.last().is_some_and(|last| last.held.is_some());
+        let is_held = |credential: &CredentialView| credential.status.credential.is_some();
+        let serves = |account: &AccountView| account.credentials.last().is_some_and(is_held);
         self.state = if draining || !self.accounts.iter().any(serves) {
-            GatewayState::Down
+            Readiness::Unready
         } else if problems.is_empty() {
-            GatewayState::Fine
+            Readiness::Ready
         } else {
-            GatewayState::Degraded
+            Readiness::Degraded
         };
         self.problems = problems;
     }
@@ -223,7 +196,6 @@ async fn gather_account(
     console: &Console,
     account: &Account,
     token_api: TokenApi,
-    now: SystemTime,
     reading: Reading,
 ) -> (AccountView, Option<Vec<TimelineEntry>>) {
     let app_id = account.app_id().to_string();
@@ -249,7 +221,7 @@ async fn gather_account(
     let view = AccountView {
         token_api,
         credentials: (account.credentials.kinds().iter())
-            .map(|kind| credential(account, *kind, known, now))
+            .map(|kind| credential(account, *kind, known))
             .collect(),
         calls_today: calls.unwrap_or_default(),
         app_id,
@@ -257,27 +229,12 @@ async fn gather_account(
     (view, journal)
 }
 
-fn credential(account: &Account, kind: Kind, journal: &[TimelineEntry], now: SystemTime) -> CredentialView {
+fn credential(account: &Account, kind: Kind, journal: &[TimelineEntry]) -> CredentialView {
     let status = account.credentials.status(kind);
-    let held = status.credential.map(|credential| {
-        let held_for = credential.held_since.elapsed();
-        let origin = journal.iter().find(|entry| {
-            let noted = &entry.noted;
-            entry.is_from_wechat() && noted.kind == kind.label() && noted.fingerprint == credential.fingerprint
-        });
-        let remaining = credential.remaining();
-        Held {
-            fingerprint: credential.fingerprint.clone(),
-            remaining,
-            life: remaining + origin.map_or(held_for, |origin| age(origin, now).max(held_for)),
-            renews_in: credential.renew_at.saturating_duration_since(Moment::now()),
-            origin: origin.map(|origin| (origin.noted.replica.clone(), origin.noted.time)),
-            since: now - held_for,
-        }
-    });
-    CredentialView {
-        kind,
-        held,
-        failing: status.failing,
-    }
+    let issued = |entry: &&TimelineEntry| {
+        let fingerprint = status.credential.as_ref().map(|held| &held.fingerprint);
+        entry.is_from_wechat() && entry.noted.kind == kind.label() && Some(&entry.noted.fingerprint) == fingerprint
+    };
+    let origin = journal.iter().find(issued).cloned();
+    CredentialView { kind, status, origin }
 }

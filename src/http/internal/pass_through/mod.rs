@@ -12,9 +12,7 @@ mod secrets;
 mod sign_in;
 mod target;
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::Response;
 
@@ -26,12 +24,8 @@ use call::ProxiedCall;
 
 pub(super) use target::refuse_other_targets;
 
-/// Passes a request through.
-pub(super) async fn pass_through(State(internal): State<Arc<Internal>>, request: Request) -> Result<Response, Refusal> {
-    internal.pass(request).await
-}
-
 impl Internal {
+    /// Passes a request through.
     pub(super) async fn pass(&self, request: Request) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let mut call = match self.prepare(&parts).await {

@@ -28,7 +28,7 @@ impl Internal {
         let (app_id, name) = (account.app_id(), client.name());
         let token = account.credentials.token().await;
         let token = token.map_err(|unavailable| self.unavailable(&unavailable))?;
-        self.counted.called(name, app_id);
+        self.client_calls.with_label_values(&[name, app_id.as_str()]).inc();
         tracing::debug!(client = name, %app_id, "a call is passed through with the account's token");
         if self.tokens_put_in.note(app_id, &client, &token.fingerprint) {
             account.credentials.note_handed_out(&token, name.to_owned(), None);

@@ -96,7 +96,7 @@ pub(super) fn is_of_users(path: &ApiPath) -> bool {
 impl Internal {
     /// The path that `call` is passed to.
     pub(super) fn path_of(&self, call: &Parts) -> Result<ApiPath, Refusal> {
-        if !self.proxy {
+        if !self.public.settings.load().internal.proxy {
             let why = "internal.proxy is off: this gateway passes nothing through";
             return Err(Refusal::not_passed(why));
         }

@@ -16,7 +16,7 @@ use crate::jssdk::explain::{
 use crate::words::Words;
 
 /// The submitted form.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ExplainRequest {
     pub url: String,
@@ -29,28 +29,12 @@ pub struct ExplainRequest {
 
 /// A result that is shown above the form.
 pub enum ExplainAnswer {
-    /// The form could not be parsed.
-    Unreadable,
-    /// The queue is full.
-    Busy,
-    /// A field is invalid: what is asked for instead.
-    Problem(Words),
-    /// There is no current ticket to compare with.
-    NoTicket,
+    /// There is none, for this reason.
+    Refused(StatusCode, Words),
     /// The signing call was compared with the page.
     Compared(Comparison),
     /// The signature was explained, or could not be.
     Verdict(Claim, Verdict),
-}
-
-impl ExplainAnswer {
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Unreadable | Self::Problem(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::NoTicket => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Compared(_) | Self::Verdict(..) => StatusCode::OK,
-        }
-    }
 }
 
 impl ExplainRequest {
@@ -138,10 +122,7 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
 
 fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
     match found {
-        ExplainAnswer::Unreadable => refusal(loc.text(text::EXPLAIN_UNREADABLE)),
-        ExplainAnswer::Busy => refusal(loc.text(text::EXPLAIN_BUSY)),
-        ExplainAnswer::Problem(problem) => refusal(loc.text(*problem)),
-        ExplainAnswer::NoTicket => refusal(loc.text(text::EXPLAIN_NO_TICKET)),
+        ExplainAnswer::Refused(_, why) => refusal(loc.text(*why)),
         ExplainAnswer::Compared(comparison) => compared(comparison, loc),
         ExplainAnswer::Verdict(claim, Verdict::Right) => banner(
             "good",

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use crate::clock::beijing;
 use crate::credentials::Event;
 use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
@@ -40,13 +41,8 @@ fn of_account(view: &View, app_id: &str, loc: Localizer) -> Markup {
     let Some(last) = times.next() else {
         return Markup::default();
     };
-    let (last, count) = (time::short(last, loc.now), times.count() + 1);
-    html! {
-        p { strong {
-            @if count == 1 { (loc.format(text::FOREIGN_ONE, &[app_id, &last])) }
-            @else { (loc.format(text::FOREIGN_MANY, &[app_id, &count.to_string(), &last])) }
-        } }
-    }
+    let (last, count) = (time::short(last, loc.now), (times.count() + 1).to_string());
+    html! { p { strong { (loc.format(text::FOREIGN_COUNT, &[app_id, &count, &last])) } } }
 }
 
 pub(super) fn timeline(view: &View, loc: Localizer) -> Markup {
@@ -70,12 +66,12 @@ pub(super) fn timeline(view: &View, loc: Localizer) -> Markup {
 }
 
 fn day_of(line: &TimelineRow) -> String {
-    time::beijing(line.entry.noted.time).0
+    beijing(line.entry.noted.time).0
 }
 
 fn day_name(line: &TimelineRow, loc: Localizer) -> String {
     let day = day_of(line);
-    let (today, _) = time::beijing(loc.now);
+    let (today, _) = beijing(loc.now);
     if day == today {
         format!("{} · {day}", loc.text(text::TODAY))
     } else {
@@ -85,7 +81,7 @@ fn day_name(line: &TimelineRow, loc: Localizer) -> String {
 
 fn line_view(line: &TimelineRow, many_accounts: bool, loc: Localizer) -> Markup {
     let (entry, noted) = (&line.entry, &line.entry.noted);
-    let (_, clock) = time::beijing(noted.time);
+    let (_, clock) = beijing(noted.time);
     let (name, class, path) = appearance(entry.event);
     html! {
         li class=(class) {

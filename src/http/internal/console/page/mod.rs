@@ -12,8 +12,10 @@ use maud::{DOCTYPE, Markup, html};
 use super::language::{Language, Localizer};
 use super::text;
 use super::time;
-use super::view::{AccountView, GatewayProblem, GatewayState, View};
+use super::view::{AccountView, GatewayProblem, View};
+use crate::clock::beijing;
 use crate::credentials::Kind;
+use crate::http::public::health::Readiness;
 
 /// The whole page.
 pub(super) fn page(view: &View, language: Language) -> Markup {
@@ -24,9 +26,9 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
     };
     // The first character tells the state in the browser's tab.
     let icon = match view.state {
-        GatewayState::Fine => "●",
-        GatewayState::Degraded => "▲",
-        GatewayState::Down => "✕",
+        Readiness::Ready => "●",
+        Readiness::Degraded => "▲",
+        Readiness::Unready => "✕",
     };
     let title = html! { (icon) " wxgate " (loc.text(text::TITLE)) };
     let more = html! {
@@ -123,11 +125,11 @@ const PROBLEMS: usize = 10;
 
 fn banner(view: &View, loc: Localizer) -> Markup {
     let (class, words) = match view.state {
-        GatewayState::Fine => ("banner good", text::STATE_FINE),
-        GatewayState::Degraded => ("banner warn", text::STATE_DEGRADED),
-        GatewayState::Down => ("banner bad", text::STATE_DOWN),
+        Readiness::Ready => ("banner good", text::STATE_FINE),
+        Readiness::Degraded => ("banner warn", text::STATE_DEGRADED),
+        Readiness::Unready => ("banner bad", text::STATE_DOWN),
     };
-    let (_, clock) = time::beijing(view.now);
+    let (_, clock) = beijing(view.now);
     html! {
         section #banner class=(class) aria-labelledby="state" {
             span.status-dot aria-hidden="true" {}
@@ -203,6 +205,3 @@ fn operator_form(accounts: &[AccountView], loc: Localizer) -> Markup {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

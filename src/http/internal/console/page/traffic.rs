@@ -32,7 +32,11 @@ pub(super) fn dependencies(view: &View, loc: Localizer) -> Markup {
 
 fn store(view: &View, loc: Localizer) -> Markup {
     let store = &view.store;
-    let name = if store.shared { text::REDIS } else { text::MEMORY };
+    let name = if view.store_is_shared {
+        text::REDIS
+    } else {
+        text::MEMORY
+    };
     let (class, word) = up_or_down(store.error.is_none());
     html! {
         li {
@@ -40,7 +44,7 @@ fn store(view: &View, loc: Localizer) -> Markup {
             span class={ "pill " (class) } { (loc.text(word)) }
             @if let Some(error) = &store.error { p.trouble.bad lang="en" { (error) } }
             p.more {
-                @if store.shared { (loc.format(text::SINCE_SPAN, &[&loc.duration(store.since)])) }
+                @if view.store_is_shared { (loc.format(text::SINCE_SPAN, &[&loc.duration(store.since.elapsed())])) }
                 @else { (loc.text(text::MEMORY_MORE)) }
             }
         }
@@ -124,24 +128,11 @@ fn tile(view: &View, loc: Localizer, name: Words, counter: fn(&Counts) -> u64, c
     html! {
         div.tile {
             h3 { (loc.text(name)) }
-            p.number { (grouped(counter(&view.counts))) }
+            p.number { (counter(&view.counts)) }
             (chart::per_minute(&values, class, &label))
             p.more.notes { span { (more) } span { (loc.format(text::PEAK, &[&peak])) } }
         }
     }
-}
-
-/// `1 234 567`: digits in threes, with thin spaces.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push('\u{202f}');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 fn outcomes(outcomes: &Outcomes, loc: Localizer) -> Markup {
@@ -187,15 +178,4 @@ fn describe(outcome: &str, loc: Localizer) -> (&'static str, &str) {
         other => return ("part-lost", other),
     };
     (class, loc.text(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_in_threes() {
-        let plain = |n| grouped(n).replace('\u{202f}', " ");
-        assert_eq!([0, 999, 1000, 1_234_567].map(plain), ["0", "999", "1 000", "1 234 567"]);
-    }
 }
