@@ -75,10 +75,8 @@ async fn answers(asked: ExplainRequest, console: &Console) -> Result<Vec<Explain
     let permits = permits.ok_or_else(|| unavailable(text::EXPLAIN_BUSY))?;
     let found = tokio::task::spawn_blocking(move || {
         let has_request = !asked.request.trim().is_empty();
-        let compared = has_request.then(|| {
-            explain::compare(&asked.request, &asked.url)
-                .map_or_else(invalid, ExplainAnswer::Compared)
-        });
+        let compared = has_request
+            .then(|| explain::compare(&asked.request, &asked.url).map_or_else(invalid, ExplainAnswer::Compared));
         let explained = claim.map(|(claim, tickets)| {
             let verdict = explain::explain(&claim, &tickets);
             ExplainAnswer::Verdict(claim, verdict)
