@@ -1,5 +1,6 @@
 //! The log, and the traces.
 
+mod exporter;
 mod log;
 mod propagation;
 mod spans;

@@ -2,14 +2,10 @@
 //!
 //! A slow or missing collector costs spans, never a request.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::runtime::Tokio;
@@ -23,6 +19,7 @@ use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
+use super::exporter::{LastFailure, RememberingClient, Reporting};
 use super::spans::TRACES;
 use crate::http_client;
 use crate::settings::{self, UnusableSetting};
@@ -50,11 +47,12 @@ impl Traces {
     /// `instance` is this process's name.
     pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, UnusableSetting> {
         let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(SEND_LIMIT))?;
+        let failure = LastFailure::default();
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(ReportingClient {
+            .with_http_client(RememberingClient {
                 client,
-                failing: AtomicBool::new(false),
+                failure: failure.clone(),
             })
             .with_endpoint(traces_url(endpoint).as_str())
             .with_protocol(Protocol::HttpBinary)
@@ -69,7 +67,7 @@ impl Traces {
             // Longer than the exporter's own limit on its attempts, otherwise their failure would never be logged.
             .with_max_export_timeout(2 * SEND_LIMIT + Duration::from_secs(1))
             .build();
-        let processor = BatchSpanProcessor::builder(exporter, Tokio)
+        let processor = BatchSpanProcessor::builder(Reporting::new(exporter, failure), Tokio)
             .with_batch_config(batches)
             .build();
         let resource = Resource::builder_empty()
@@ -113,41 +111,6 @@ impl Traces {
             Ok(Err(_)) => tracing::warn!("the last spans could not be exported"),
             Err(_) => tracing::warn!("the last spans could not be exported in time"),
         }
-    }
-}
-
-/// Sends traces, and logs an outage of the collector when it begins and when it ends. The SDK's own logging, which would
-/// repeat it for each batch, is not compiled in.
-#[derive(Debug)]
-struct ReportingClient {
-    client: reqwest::Client,
-    failing: AtomicBool,
-}
-
-#[async_trait]
-impl HttpClient for ReportingClient {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let answer = self.client.send_bytes(request).await;
-        let failure = match &answer {
-            Ok(answer) if answer.status().is_success() => None,
-            Ok(answer) => Some(format!("it answers with HTTP status {}", answer.status())),
-            // The text of an error without a source may contain the URL.
-            Err(error) if error.source().is_some() => Some(http_client::cause(&**error)),
-            Err(_) => Some("the request failed".to_owned()),
-        };
-        let before = self.failing.swap(failure.is_some(), Ordering::Relaxed);
-        match failure {
-            Some(why) if !before => {
-                let advice = match http_client::certificate_cure(&why) {
-                    Some(_) => "",
-                    None => "; look at telemetry.otlp_endpoint",
-                };
-                tracing::warn!("traces are dropped until the collector accepts them again: {why}{advice}");
-            }
-            None if before => tracing::info!("traces are exported again"),
-            _ => {}
-        }
-        answer
     }
 }
 
