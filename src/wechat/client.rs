@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::JsonAnswer;
 use super::hosts::Hosts;
-use super::media::{self, MediaDownload, MediaId};
+use super::media::{self, MediaDownload, MediaId, NotOpened};
 use super::{BodyProblem, CallError};
 use crate::account::AppId;
 use crate::clock::Moment;
@@ -148,26 +148,36 @@ impl WeChatClient {
         Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 
-    /// `GET /cgi-bin/media/get`: a temporary media file, as a stream. If the call fails before there is a file, in a way
+    /// `GET /cgi-bin/media/get`: a temporary media file, as a stream. If the call fails before the first byte, in a way
     /// that may be temporary, it is made once more.
     pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
-        let started = Instant::now();
-        let error = match self.open_media(token, media_id).await {
-            // A call that has taken the whole time is not made again.
-            Err(error) if media::may_pass(&error) && started.elapsed() < self.media_timeout => error,
-            opened => return opened,
+        let failed = match self.open_media(token, media_id).await {
+            Err(failed) if failed.may_pass() => failed.error,
+            opened => return opened.map_err(|failed| failed.error),
         };
-        tracing::debug!(%error, "WeChat did not begin to send a photo; the call is made once more");
+        tracing::debug!(error = %failed, "WeChat did not begin to send a photo; the call is made once more");
         sleep(MEDIA_RETRY_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
-        self.open_media(token, media_id).await
+        let opened = self.open_media(token, media_id).await;
+        opened.map_err(|failed| failed.error)
     }
 
     /// One call for a media file, until its first bytes have come.
-    async fn open_media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
+    async fn open_media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, NotOpened> {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
-        let opening = async { media::open(self.send(MEDIA_PATH, &query, None).await?, self.timeout, started).await };
-        self.observed(WeChatCall::Media, self.media_timeout, opening).await
+        let opening = async {
+            let sent = self.send(MEDIA_PATH, &query, None).await;
+            let response = sent.map_err(NotOpened::early)?;
+            media::open(response, self.timeout, started).await
+        };
+        let limited = async {
+            let opened = timeout(self.media_timeout, opening).await;
+            opened.unwrap_or_else(|_| Err(NotOpened::late(CallError::TimedOut)))
+        };
+        let opened = traced(call_span("wechat", WeChatCall::Media.label()), limited).await;
+        let error = opened.as_ref().err().map(|failed| &failed.error);
+        self.metrics.observe(WeChatCall::Media, started, error);
+        opened
     }
 
     /// Makes a call that is answered with JSON, within `wechat.timeout` plus the time for connecting to the hosts.
@@ -178,22 +188,15 @@ impl WeChatClient {
         query: &Query<'_>,
         body: Option<&Value>,
     ) -> Result<JsonAnswer, CallError> {
-        let reading = async { JsonAnswer::read(self.send(path, query, body).await?, self.timeout).await };
-        self.observed(call, self.connect_limit + self.timeout, reading).await
-    }
-
-    /// Makes `call` by running `work`, for at most `limit`, in a span of its own, and counts it.
-    pub(super) async fn observed<T>(
-        &self,
-        call: WeChatCall,
-        limit: Duration,
-        work: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError> {
         let started = Instant::now();
-        let limited = async { timeout(limit, work).await.unwrap_or(Err(CallError::TimedOut)) };
-        let outcome = traced(call_span("wechat", call.label()), limited).await;
-        self.metrics.observe(call, started, outcome.as_ref().err());
-        outcome
+        let reading = async { JsonAnswer::read(self.send(path, query, body).await?, self.timeout).await };
+        let limited = async {
+            let answer = timeout(self.connect_limit + self.timeout, reading).await;
+            answer.unwrap_or(Err(CallError::TimedOut))
+        };
+        let answer = traced(call_span("wechat", call.label()), limited).await;
+        self.metrics.observe(call, started, answer.as_ref().err());
+        answer
     }
 
     /// Gets `path`, or posts `body` to it, at the first host that can be reached.

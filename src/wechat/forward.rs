@@ -10,11 +10,13 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
+use tokio::time::Instant;
 
 use super::CallError;
 use super::client::{WeChatCall, WeChatClient, unsendable};
 use crate::http_client::{self, LastActivity, NO_LIMIT};
 use crate::settings::values::BaseUrl;
+use crate::telemetry::{call_span, traced};
 
 /// A call without its body.
 #[derive(Clone)]
@@ -93,8 +95,12 @@ impl WeChatClient {
     /// of the body is sent for `wechat.timeout` and the time for connecting, or if the answer does not begin within that
     /// time after the body.
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
-        let forwarding = self.forward_to_any(head, body);
-        self.observed(WeChatCall::PassThrough, NO_LIMIT, forwarding).await
+        let started = Instant::now();
+        let forwarded = self.forward_to_any(head, body);
+        let answer = traced(call_span("wechat", WeChatCall::PassThrough.label()), forwarded).await;
+        self.metrics
+            .observe(WeChatCall::PassThrough, started, answer.as_ref().err());
+        answer
     }
 
     /// The longest wait for the next chunk of a body.

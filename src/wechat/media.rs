@@ -32,29 +32,51 @@ pub struct MediaDownload {
     pub rejection: Option<TokenRejection>,
 }
 
-/// True if another attempt may succeed after `error`: WeChat is busy, or its answer did not come or broke off.
-pub(super) fn may_pass(error: &CallError) -> bool {
-    match error {
-        CallError::Refused { code, .. } => code.meaning() == Meaning::Busy,
-        CallError::TimedOut | CallError::Interrupted(_) | CallError::Body(BodyProblem::CutOff) => true,
-        CallError::Unreachable(_) | CallError::Status(_) | CallError::Body(_) => false,
+/// A download that failed before there was a file to stream.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(super) struct NotOpened {
+    pub(super) error: CallError,
+    /// Whether a byte of the body had arrived.
+    begun: bool,
+}
+
+impl NotOpened {
+    /// A failure before the first byte of the body.
+    pub(super) fn early(error: impl Into<CallError>) -> Self {
+        let error = error.into();
+        Self { error, begun: false }
+    }
+
+    /// A failure after it, or one after which no other attempt is made.
+    pub(super) fn late(error: CallError) -> Self {
+        Self { error, begun: true }
+    }
+
+    /// True if another attempt may succeed: WeChat is busy, or did not answer at all.
+    pub(super) fn may_pass(&self) -> bool {
+        match &self.error {
+            CallError::Refused { code, .. } => code.meaning() == Meaning::Busy,
+            CallError::TimedOut | CallError::Interrupted(_) | CallError::Body(BodyProblem::CutOff) => !self.begun,
+            CallError::Unreachable(_) | CallError::Status(_) | CallError::Body(_) => false,
+        }
     }
 }
 
 /// Opens `response` as a media file. WeChat sends errors with status 200 and any content type, and files as
 /// `text/plain` too; but only files have a name (`Content-disposition`). Without one, a body that begins with `{` is
 /// JSON.
-pub(super) async fn open(response: Response, stall: Duration, started: Instant) -> Result<MediaDownload, CallError> {
+pub(super) async fn open(response: Response, stall: Duration, started: Instant) -> Result<MediaDownload, NotOpened> {
     if response.status() != StatusCode::OK {
-        return Err(CallError::Status(response.status()));
+        return Err(NotOpened::early(CallError::Status(response.status())));
     }
     let headers = response.headers().clone();
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.map(str::to_ascii_lowercase);
     let content_length = response.content_length();
     let mut rest = http_client::chunks(response, stall).map_err(CallError::from).boxed();
-    let first = rest.try_next().await?;
-    let mut head = first.ok_or(CallError::Body(BodyProblem::Empty))?;
+    let first = rest.try_next().await.map_err(NotOpened::early)?;
+    let mut head = first.ok_or_else(|| NotOpened::early(CallError::Body(BodyProblem::Empty)))?;
     if head.len() < PictureKind::HEAD {
         head = gather(&mut rest, head.into(), PictureKind::HEAD).await?.freeze();
     }
@@ -68,14 +90,14 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
             _ => false,
         };
         if is_page {
-            return Err(CallError::Body(BodyProblem::Page));
+            return Err(NotOpened::late(CallError::Body(BodyProblem::Page)));
         }
         if is_json {
             head = gather(&mut rest, head.into(), MAX_JSON).await?.freeze();
             let error = json_in_place_of_a_file(&head);
             rejection = TokenRejection::of(error.clone(), &headers).filter(|rejection| !rejection.is_certain);
             if rejection.is_none() {
-                return Err(error);
+                return Err(NotOpened::late(error));
             }
         }
     }
@@ -94,10 +116,10 @@ async fn gather(
     rest: &mut BoxStream<'static, Result<Bytes, CallError>>,
     mut gathered: BytesMut,
     enough: usize,
-) -> Result<BytesMut, CallError> {
+) -> Result<BytesMut, NotOpened> {
     while gathered.len() < enough {
-        let Some(chunk) = rest.try_next().await? else { break };
-        gathered.extend_from_slice(&chunk);
+        let Some(chunk) = rest.next().await else { break };
+        gathered.extend_from_slice(&chunk.map_err(NotOpened::late)?);
     }
     Ok(gathered)
 }
