@@ -18,6 +18,7 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         [
             self.classic_tokens_in_memory(),
+            self.late_adoption(),
             self.open_uploads(),
             self.unused_keys(),
             self.plain_redis(),
@@ -40,6 +41,15 @@ impl Settings {
         (classic && self.credentials.backend == Backend::Memory).then(|| {
             "credentials.backend is \"memory\" and an account's token_api is \"classic\": a second replica would \
              invalidate this one's access_token; run one replica only, or set credentials.backend = \"redis\""
+                .to_owned()
+        })
+    }
+
+    fn late_adoption(&self) -> Option<String> {
+        let credentials = &self.credentials;
+        (credentials.adopt_interval >= credentials.refresh_ahead).then(|| {
+            "credentials.adopt_interval is not shorter than credentials.refresh_ahead: replicas may learn of a \
+             renewed credential only after the old one has expired"
                 .to_owned()
         })
     }
