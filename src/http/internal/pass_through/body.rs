@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{StreamExt, TryStreamExt};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Internal;
@@ -38,6 +38,14 @@ pub(super) struct ReceivedBody {
     _share: Option<OwnedSemaphorePermit>,
 }
 
+/// Why a body can't be gathered.
+#[derive(Debug, PartialEq, Eq)]
+enum GatherError {
+    TooLarge,
+    BufferFull,
+    Incomplete,
+}
+
 impl Internal {
     /// Receives a body. One that is short, or has no known length, is gathered, within `internal.proxy_buffer`:
     /// WeChat takes none in chunks.
@@ -54,55 +62,69 @@ impl Internal {
                 _share: None,
             });
         };
-        let gathered = timeout(GATHER_LIMIT, self.gather(stream, limit)).await;
-        gathered.unwrap_or_else(|_| Err(self.incomplete()))
+        let gathered = gather_in_time(stream, limit, &self.proxy_buffer, self.wechat.stall_limit()).await;
+        let (whole, share) = gathered.map_err(|error| self.refuse_body(&error))?;
+        Ok(ReceivedBody {
+            body: CallBody::Whole(whole),
+            _share: share,
+        })
     }
 
-    /// The whole body, copied into one piece: chunks of a few bytes would hold the buffers that they were read into.
-    async fn gather(&self, mut stream: BodyDataStream, limit: usize) -> Result<ReceivedBody, Refusal> {
-        let stall = self.wechat.stall_limit();
-        let (mut whole, mut share) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-        let refusal = loop {
-            let chunk = match timeout(stall, stream.next()).await {
-                Ok(None) => {
-                    return Ok(ReceivedBody {
-                        body: CallBody::Whole(whole.freeze()),
-                        _share: share,
-                    });
-                }
-                Ok(Some(Ok(chunk))) => chunk,
-                Ok(Some(Err(_))) | Err(_) => return Err(self.incomplete()),
-            };
-            if whole.len() + chunk.len() > limit {
-                break self.body_too_large("send a body of more than 20 MiB with a Content-Length");
-            }
-            let more = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
-            let Ok(more) = Arc::clone(&self.proxy_buffer).try_acquire_many_owned(more) else {
+    fn refuse_body(&self, error: &GatherError) -> Refusal {
+        match error {
+            GatherError::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
+            GatherError::BufferFull => {
                 let why = "internal.proxy_buffer is full; send this call again later";
                 let refusal = Refusal::new(-1, why).with_status(StatusCode::SERVICE_UNAVAILABLE);
-                break self.refuse("proxy_buffer_full", refusal.with_retry_after(RETRY_AFTER));
-            };
-            match &mut share {
-                Some(share) => share.merge(more),
-                None => share = Some(more),
+                self.refuse("proxy_buffer_full", refusal.with_retry_after(RETRY_AFTER))
             }
-            whole.extend_from_slice(&chunk);
-        };
-        drop((whole, share));
-        drain(stream, stall).await;
-        Err(refusal)
-    }
-
-    fn incomplete(&self) -> Refusal {
-        let why = "the request's body broke off, or stopped arriving";
-        let refusal = Refusal::new(-1, why).with_status(StatusCode::BAD_REQUEST);
-        self.refuse("incomplete_body", refusal)
+            GatherError::Incomplete => {
+                let why = "the request's body broke off, or stopped arriving";
+                let refusal = Refusal::new(-1, why).with_status(StatusCode::BAD_REQUEST);
+                self.refuse("incomplete_body", refusal)
+            }
+        }
     }
 
     pub(super) fn body_too_large(&self, why: &str) -> Refusal {
         let refusal = Refusal::new(45001, why).with_status(StatusCode::PAYLOAD_TOO_LARGE);
         self.refuse("body_too_large", refusal)
     }
+}
+
+/// A body in one piece, and its share of the buffer.
+type Gathered = Result<(Bytes, Option<OwnedSemaphorePermit>), GatherError>;
+
+async fn gather_in_time(stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
+    let gathered = timeout(GATHER_LIMIT, gather(stream, limit, buffer, stall)).await;
+    gathered.unwrap_or(Err(GatherError::Incomplete))
+}
+
+/// The whole body, copied into one piece: chunks of a few bytes would hold the buffers that they were read into.
+async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore>, stall: Duration) -> Gathered {
+    let (mut whole, mut share) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
+    let error = loop {
+        let chunk = match timeout(stall, stream.next()).await {
+            Ok(None) => return Ok((whole.freeze(), share)),
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(_))) | Err(_) => return Err(GatherError::Incomplete),
+        };
+        if whole.len() + chunk.len() > limit {
+            break GatherError::TooLarge;
+        }
+        let more = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        let Ok(more) = Arc::clone(buffer).try_acquire_many_owned(more) else {
+            break GatherError::BufferFull;
+        };
+        match &mut share {
+            Some(share) => share.merge(more),
+            None => share = Some(more),
+        }
+        whole.extend_from_slice(&chunk);
+    };
+    drop((whole, share));
+    drain(stream, stall).await;
+    Err(error)
 }
 
 /// Reads what a caller goes on to send with a request that is refused.
@@ -112,5 +134,42 @@ pub(super) async fn drain(mut stream: BodyDataStream, stall: Duration) {
         && let Ok(Some(Ok(chunk))) = timeout(stall, stream.next()).await
     {
         left = left.saturating_sub(chunk.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(5);
+
+    /// A body of `count` bytes, each after a pause.
+    fn dripping(count: usize, pause: Duration) -> BodyDataStream {
+        let bytes = stream::iter(0..count).then(move |_| async move {
+            sleep(pause).await;
+            Ok::<_, io::Error>(Bytes::from_static(b"x"))
+        });
+        Body::from_stream(bytes).into_data_stream()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn share_of_the_buffer_is_free_again_after_five_minutes() {
+        let buffer = Arc::new(Semaphore::new(1000));
+        let gathered = gather_in_time(dripping(10, Duration::from_secs(4)), 100, &buffer, STALL).await;
+        assert_eq!(gathered.as_ref().unwrap().0.len(), 10);
+        assert_eq!(buffer.available_permits(), 990);
+        drop(gathered);
+        for (body, expected) in [
+            (dripping(99, Duration::from_secs(4)), GatherError::Incomplete),
+            (dripping(1, Duration::from_secs(6)), GatherError::Incomplete),
+            (dripping(101, Duration::ZERO), GatherError::TooLarge),
+        ] {
+            let error = gather_in_time(body, 100, &buffer, STALL).await.unwrap_err();
+            assert_eq!(error, expected);
+            assert_eq!(buffer.available_permits(), 1000);
+        }
     }
 }
