@@ -85,6 +85,15 @@ impl IntoResponses for UploadFailures {
     }
 }
 
+/// Whether such a failure may have a `Retry-After`.
+fn may_have_retry_after(code: Code) -> bool {
+    let is_wechats = matches!(
+        code,
+        Code::WechatUnreachable | Code::WechatTimedOut | Code::WechatStatus | Code::WechatBody | Code::WechatRefused
+    );
+    is_wechats || matches!(code.status().as_u16(), 429 | 503)
+}
+
 /// A response per HTTP status, with an example per code.
 fn failures(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
@@ -118,11 +127,11 @@ fn response(codes: &[Code]) -> Response {
         .schema(Some(RefOr::Ref(Ref::from_schema_name("Failure"))))
         .examples_from_iter(examples)
         .build();
+    let retry = codes.iter().any(|code| may_have_retry_after(*code));
     let mut response = ResponseBuilder::new()
         .description(description.join("; "))
         .content("application/json", content);
-    let may_retry = |code: &Code| matches!(code.status().as_u16(), 429 | 502..=504);
-    if codes.iter().any(may_retry) {
+    if retry {
         let header = HeaderBuilder::new()
             .description(Some("Seconds until it is worth asking again"))
             .build();
