@@ -14,8 +14,10 @@ use tokio::time::Instant;
 pub struct ConnectionLimit {
     free: Arc<Semaphore>,
     total: usize,
-    /// When it was last logged that there are too many connections or open files.
-    logged: Arc<LogInterval>,
+    /// When "connection limit reached" was last logged.
+    full: Arc<LogInterval>,
+    /// When "connections can't be accepted" was last logged.
+    refused: Arc<LogInterval>,
 }
 
 /// Allows a log line once a minute, so that a flood of connections does not become one of log lines.
@@ -48,13 +50,14 @@ impl ConnectionLimit {
         Self {
             free: Arc::new(Semaphore::new(total)),
             total,
-            logged: Arc::default(),
+            full: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
     /// Waits until another connection is allowed; it counts until the permit is dropped.
     pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        if self.free.available_permits() == 0 && self.logged.is_due() {
+        if self.free.available_permits() == 0 && self.full.is_due() {
             tracing::warn!(
                 connections = self.total,
                 "connection limit reached; new connections wait until others end. If \
@@ -67,7 +70,7 @@ impl ConnectionLimit {
 
     /// Logs that no connection can be accepted, probably because the process has too many open files.
     pub(super) fn warn_of_refusal(&self, error: &io::Error) {
-        if self.logged.is_due() {
+        if self.refused.is_due() {
             tracing::warn!(%error, "connections can't be accepted now; if open files are exhausted, raise the limit on them");
         }
     }
