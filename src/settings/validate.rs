@@ -1,5 +1,6 @@
 //! Checks that need more than one field to be decided, or a section as a whole.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -7,8 +8,9 @@ use humantime::format_duration;
 
 use super::problem::{UnplacedProblem, UnplacedProblems};
 use super::resolved::{Resolved, auth, image_store, tls};
-use super::values::{Origin, pem_file};
+use super::values::{KeyTemplate, Origin, pem_file};
 use super::{RedisMode, Settings};
+use crate::account::AppId;
 use crate::secret::Secret;
 
 /// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
@@ -147,17 +149,13 @@ fn redis_keys(settings: &Settings, problems: &mut UnplacedProblems) {
         ("credentials.ticket_key", &credentials.ticket_key),
         ("credentials.lock_key", &credentials.lock_key),
     ];
-    // One account is enough to compare: with several, each template has to name the account.
-    let first = settings.accounts.first();
-    let app_id = first.map(|account| account.app_id.clone()).unwrap_or_default();
     for (i, (key, template)) in templates.iter().enumerate() {
         let apart = settings.accounts.len() < 2 || template.names_account();
         let text = "expected {app_id} in it: with several accounts, one would overwrite the other's";
         problems.add_unless(apart, &[key], text);
         for (other_key, other) in &templates[..i] {
             let text = format!("is the same Redis key as {other_key}; each needs its own");
-            let differ = template.fill(&app_id) != other.fill(&app_id);
-            problems.add_unless(differ, &[key, other_key], text);
+            problems.add_unless(!coincide(template, other, settings), &[key, other_key], text);
         }
     }
 }
@@ -240,4 +238,13 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     // Port 0 lets the system choose a free one.
     a.port() == b.port() && a.port() != 0 && overlap
+}
+
+fn coincide(a: &KeyTemplate, b: &KeyTemplate, settings: &Settings) -> bool {
+    let keys = |template: &KeyTemplate| -> HashSet<String> {
+        let none = AppId::default();
+        let ids = settings.accounts.iter().map(|account| &account.app_id).chain([&none]);
+        ids.map(|id| template.fill(id)).collect()
+    };
+    !keys(a).is_disjoint(&keys(b))
 }
