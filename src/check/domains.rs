@@ -31,16 +31,16 @@ pub(super) fn run(account: &Account) -> Vec<Finding> {
 
 /// A warning about a domain that WeChat's console does not take.
 fn warning_for(domain: &JsDomain) -> Option<Finding> {
-    let host = domain.host();
+    let (name, host) = (String::from(domain.clone()), domain.host());
     let (message, cure) = if host.parse::<IpAddr>().is_ok() {
         (
-            format!("\"{host}\" is an IP address, which WeChat's console does not take: wx.config fails there"),
+            format!("\"{name}\" is an IP address, which WeChat's console does not take: wx.config fails there"),
             "use a domain name; only a test account (测试号) takes addresses",
         )
     } else if !host.contains('.') {
         (
             format!(
-                "\"{host}\" has no dot: it covers every host whose name ends in .{host}, and WeChat's console does not take it"
+                "\"{name}\" has no dot: it covers every host whose name ends in .{host}, and WeChat's console does not take it"
             ),
             "write the whole domain, such as \"example.com\"",
         )

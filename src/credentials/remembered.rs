@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::secret::Secret;
 
 /// The lives that were promised with tokens, by the tokens' names in the shared store. Those that have ended are removed,
-/// so there are no more than the tokens that `credentials.daily_token_calls` allows in the life of one.
+/// so there are no more than the tokens that were handed out in the longest of these lives.
 #[derive(Default)]
 pub(super) struct PromisedLives(Mutex<HashMap<String, Promise>>);
 

@@ -39,8 +39,14 @@ pub(super) struct CallFaults {
     pub(super) released: CancellationToken,
 }
 
+/// Above this many rules, those that are used up are dropped.
+const KEPT: usize = 256;
+
 impl ActiveRules {
     pub(super) fn add(&mut self, rule: Rule) -> u64 {
+        if self.entries.len() >= KEPT {
+            self.entries.retain(RuleEntry::has_hits_left);
+        }
         self.last_id += 1;
         let released = CancellationToken::new();
         let id = self.last_id;

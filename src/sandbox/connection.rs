@@ -46,7 +46,10 @@ pub(super) async fn serve(sandbox: Sandbox, router: Router, listener: TcpListene
                 connections.spawn(connection(sandbox.clone(), router.clone(), stream, peer.ip()));
             }
             // The client left before it was accepted, or too many files are open.
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            Err(error) => {
+                tracing::debug!("a connection can't be accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
         // Free the memory of those that have ended.
         while connections.try_join_next().is_some() {}

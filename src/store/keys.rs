@@ -145,9 +145,6 @@ keys! {
     /// The key with which gateways and `wxgate check` try whether Redis accepts their commands.
     CHECK: "wxgate:check:{id}", Text, Life::AtMost(CHECK_TTL),
         "store and check, which remove it again";
-    /// The lock with which they try to claim that key.
-    CHECK_LOCK: "wxgate:check-lock:{wxgate:check:{id}}", Text, Life::AtMost(CHECK_TTL),
-        "store and check, which remove it again";
 }
 
 impl Key {
@@ -188,11 +185,6 @@ pub(crate) fn replica(name: &str) -> String {
 
 pub(crate) fn check(id: u64) -> String {
     CHECK.name.replace("{id}", &format!("{id:016x}"))
-}
-
-/// The lock on the key that [`check`] has named.
-pub(crate) fn check_lock(key: &str) -> String {
-    CHECK_LOCK.name.replace(CHECK.name, key)
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub(crate) fn counts_as_none(value: &str) -> bool {
 /// Whether a store is up, and since when.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// Why an operation fails; `None` if none is known to fail.
+    /// Why an operation fails; `None` if every operation succeeded when it was last tried.
     pub error: Option<StoreError>,
     /// When the store last went up or down.
     pub since: Instant,
@@ -185,7 +185,7 @@ pub trait SharedStore: Send + Sync {
     /// The last `count` entries of the stream at `key`, newest first.
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError>;
 
-    /// Whether the store is up.
+    /// Whether the store is up, from the last attempt of each operation.
     fn health(&self) -> Health;
 
     /// True if other processes see the same store.

@@ -1,6 +1,6 @@
 //! W3C trace context.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry_http::HeaderInjector;
@@ -22,6 +22,10 @@ pub(super) fn extract(headers: &HeaderMap) -> Context {
 /// Adds the context of the current span to `headers`, if it is traced.
 pub fn inject(headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(&Span::current().context(), &mut HeaderInjector(headers));
+    // The propagator writes the header even if the state is empty.
+    if headers.get("tracestate").is_some_and(HeaderValue::is_empty) {
+        headers.remove("tracestate");
+    }
 }
 
 /// Like opentelemetry-http's `HeaderExtractor`, but long values are ignored.

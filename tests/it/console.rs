@@ -245,6 +245,8 @@ async fn journal_is_shown_in_both_languages_and_escaped() {
         "event renewed life_s 7200",
         "event rejected errcode 40001 reason invalid-credential",
         "event handed_out client AppSecret address 203.0.113.7",
+        // As version 0.1 wrote it: all facts in one sentence.
+        "event renewal_failed reason WeChat-refused:-40164",
         "event <b>event kind <b>kind fingerprint <b>fingerprint replica <b>replica client <b>client reason <b>reason",
     ] {
         note("wx01", facts).await;
@@ -264,6 +266,7 @@ async fn journal_is_shown_in_both_languages_and_escaped() {
         for field in ["event", "kind", "fingerprint", "replica", "client", "reason"] {
             assert!(page.contains(&format!("&lt;b&gt;{field}")), "{field}: {page}");
         }
+        assert!(page.contains("lang=\"en\">WeChat-refused:-40164</span>"), "{page}");
         assert!(!page.contains("<b>") && !page.contains("style="), "{page}");
         let (banner, _) = page.split_once("class=\"columns\"").unwrap();
         assert!(banner.contains("wx09") && !banner.contains("wx10"), "{banner}");

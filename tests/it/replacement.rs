@@ -310,8 +310,10 @@ async fn superseded_token_is_replaced_in_the_query_and_in_a_small_form() {
         let (arrived, echoed) = post(query, kind, body.clone()).await;
         assert_eq!((arrived, echoed), (json!(query), json!(body)));
     }
-    let users = gateway
-        .internal_request("POST", &format!("/sns/userinfo?access_token={old}"))
-        .body("x");
-    assert_eq!(gateway.send(users).await.body["query"], format!("access_token={old}"));
+    for path in ["/sns/userinfo", "/SNS/userinfo"] {
+        let users = gateway
+            .internal_request("POST", &format!("{path}?access_token={old}"))
+            .body("x");
+        assert_eq!(gateway.send(users).await.body["query"], format!("access_token={old}"));
+    }
 }

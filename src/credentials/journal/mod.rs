@@ -20,7 +20,7 @@ pub(crate) use entry::{Event, JournalEntry};
 
 /// The bound of the queue; the writer itself holds as many entries. At a start, the token and ticket of every account
 /// have an entry or two at the same moment, and there may be a thousand accounts.
-const WAITING: usize = 2048;
+const WAITING: usize = 4096;
 
 /// How often the writer retries after the store has failed.
 const RETRY: Duration = Duration::from_secs(2);
@@ -133,7 +133,7 @@ impl Writer {
         if entries > 0 {
             tracing::warn!(
                 entries,
-                "entries of the journal were lost: they came faster than the store took them"
+                "entries of the journal were lost: they came faster than the store took them, or it failed"
             );
         }
     }

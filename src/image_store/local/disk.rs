@@ -94,12 +94,17 @@ impl Draft {
     }
 
     pub(super) fn append(mut self, block: &[u8]) -> io::Result<Self> {
-        self.file.write_all(block)?;
-        Ok(self)
+        let written = self.file.write_all(block);
+        self.kept_if(written)
     }
 
     /// Flushes the file to the disk and renames it to `path`. It is still removed on drop.
     pub(super) fn publish(mut self, path: PathBuf) -> io::Result<Self> {
+        let published = self.rename(path);
+        self.kept_if(published)
+    }
+
+    fn rename(&mut self, path: PathBuf) -> io::Result<()> {
         self.file.sync_all()?;
         // The new name is an entry of the folder, which must be flushed too. The folder is opened before the rename,
         // since nothing may fail between the rename and the change of `self.path`.
@@ -108,10 +113,18 @@ impl Draft {
             fs::rename(partial, &path)?;
         }
         self.path = Some(path);
-        if let Some(directory) = directory {
-            directory.sync_all()?;
+        directory.map_or(Ok(()), |directory| directory.sync_all())
+    }
+
+    /// The draft; after a failure it is removed at once, so that nothing is left when the failure is answered.
+    fn kept_if(self, outcome: io::Result<()>) -> io::Result<Self> {
+        match outcome {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.discard();
+                Err(error)
+            }
         }
-        Ok(self)
     }
 
     /// Removes the file at once. For blocking threads.

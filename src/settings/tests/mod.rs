@@ -4,6 +4,7 @@ mod cases;
 mod environment;
 mod example;
 mod file;
+mod reread;
 mod resolved;
 mod secrets;
 mod values;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError};
 
-use super::scripts::COMMANDS;
+use super::operation::{COMMANDS, Operation};
 use crate::http_client::{cause, certificate_problem};
 use crate::settings::RedisMode;
 use crate::store::{StoreError, StoreFault};
@@ -13,8 +13,9 @@ use crate::store::{StoreError, StoreFault};
 /// The most characters of a server's text that are shown.
 const LONGEST: usize = 200;
 
-/// The failure of `command` on `key`.
-pub(super) fn refusal(command: &str, key: &str, error: &RedisError) -> StoreError {
+/// The failure of a command on `key`.
+pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> StoreError {
+    let command = operation.command();
     let Some(text) = reply(error) else {
         if error.kind() == ErrorKind::Io {
             let message = format!("the connection broke at {command}: {}", root_cause(error));
@@ -24,7 +25,7 @@ pub(super) fn refusal(command: &str, key: &str, error: &RedisError) -> StoreErro
         let message = format!("{command} failed: {}", error.category());
         return StoreError::new(StoreFault::Other, message, NO_REDIS_CURE);
     };
-    let (fault, cure) = meaning(command, error, &text);
+    let (fault, cure) = meaning(operation, error, &text);
     let message = match fault {
         StoreFault::WrongType => format!("{key} is of another type: {text}"),
         _ => format!("Redis refused {command}: {text}"),
@@ -118,7 +119,7 @@ fn cure_of_answer(text: &str) -> Option<&'static str> {
         .map(|(_, cure)| *cure)
 }
 
-fn meaning(command: &str, error: &RedisError, text: &str) -> (StoreFault, String) {
+fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault, String) {
     // Before version 7, Redis puts words of its own before the error of a command in a script, so `code` is not enough.
     let code = error.code().unwrap_or_default();
     let has = |codes: &[&str]| codes.iter().any(|word| code == *word || text.contains(word));
@@ -147,9 +148,9 @@ fn meaning(command: &str, error: &RedisError, text: &str) -> (StoreFault, String
     if has(&["one of the keys", "access a key"]) {
         return (StoreFault::Other, acl_cure("the keys that it lacks"));
     }
-    let refused = || StoreFault::Refused(refused_command(command, text));
+    let refused = || StoreFault::Refused(refused_command(operation, text));
     if has(&["NOPERM", "can't run this command"]) {
-        return (refused(), acl_cure(&refused_command(command, text)));
+        return (refused(), acl_cure(&refused_command(operation, text)));
     }
     let lower = text.to_lowercase();
     let unknown = [
@@ -160,17 +161,20 @@ fn meaning(command: &str, error: &RedisError, text: &str) -> (StoreFault, String
         "not allowed",
     ];
     if unknown.iter().any(|words| lower.contains(words)) {
-        return (refused(), proxy_cure(&refused_command(command, text)));
+        return (refused(), proxy_cure(&refused_command(operation, text)));
     }
     let cure = "this is the reply of Redis, or of a proxy in front of it: look at its log and its documentation";
     (StoreFault::Other, cure.to_owned())
 }
 
-/// The command that Redis names in quotes, otherwise the one that was sent.
-fn refused_command(command: &str, text: &str) -> String {
+/// The command that Redis names in quotes, otherwise the one that was sent, with those in its script.
+fn refused_command(operation: Operation, text: &str) -> String {
     let quoted = text.split(['\'', '`']).nth(1).map(str::to_uppercase);
     let known = quoted.filter(|quoted| COMMANDS.contains(&quoted.to_lowercase().as_str()));
-    known.unwrap_or_else(|| command.to_owned())
+    known.unwrap_or_else(|| match operation.in_script() {
+        "" => operation.command().to_owned(),
+        inner => format!("{} ({inner})", operation.command()),
+    })
 }
 
 /// What to give our user in the ACL.
@@ -269,7 +273,7 @@ mod tests {
     fn reply_of_another_type_is_not_quoted() {
         let reply = Value::BulkString(b"85_a-token".to_vec());
         let error = RedisError::from(i64::from_redis_value(reply).unwrap_err());
-        let message = refusal("GET", "key", &error).to_string();
+        let message = refusal(Operation::Get, "key", &error).to_string();
         assert!(
             message.contains("failed") && !message.contains("85_a-token"),
             "{message}"
@@ -282,7 +286,7 @@ mod tests {
         for answer in answers.iter().map(String::as_str).chain(["-TRYAGAIN later\r\n"]) {
             let error = redis::parse_redis_value(answer.as_bytes()).unwrap();
             let error = error.extract_error().unwrap_err();
-            let explained = format!("{:?}", refusal("GET", "key", &error));
+            let explained = format!("{:?}", refusal(Operation::Get, "key", &error));
             assert!(!explained.contains("reachable"), "{explained}");
         }
     }

@@ -1,10 +1,6 @@
-//! What fails at the moment: logged once when it begins to fail, and once when it is over.
-//!
-//! Every operation is tried in rounds, at intervals, so that a failure is known even without traffic. Requests report
-//! failures; that one is over is decided by the rounds alone, which try everything.
+//! Which operations fail at the moment: logged once when they begin to fail, and once when they succeed again. Every
+//! operation is tried at intervals, so that a failure is known even without traffic.
 
-use std::collections::BTreeSet;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,105 +9,115 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::RedisStore;
-use crate::store::{Claimed, Health, SharedStore, StoreError, StoreFault, keys};
+use super::operation::Operation;
+use crate::store::{Health, SharedStore, StoreError, StoreFault, keys};
 
 /// How many failures are remembered: enough to know that something fails.
 const MAX: usize = 16;
 
-/// What has failed and is not over.
+/// The operations that failed when they were last tried.
+///
+/// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET still works. So each
+/// stays until it succeeds itself.
 #[derive(Default)]
 pub(super) struct Failures {
-    failing: Vec<Failure>,
-    /// When the store last went up or down; `None` until that is known.
+    failing: Vec<FailedOperation>,
+    /// When the store last went up or down; `None` until it was first asked.
     since: Option<Instant>,
 }
 
-/// One kind of failure, at one key: in a cluster another key may be on another node, and an ACL may allow it.
-struct Failure {
-    key: String,
-    error: StoreError,
-    /// When it was last seen.
-    noted_at: Instant,
+/// An operation that failed.
+#[derive(Clone)]
+pub(super) struct FailedOperation {
+    pub(super) operation: Operation,
+    pub(super) key: String,
+    pub(super) error: StoreError,
 }
 
-impl Failure {
-    fn is_like(&self, error: &StoreError) -> bool {
-        self.error.fault.is_like(&error.fault)
+impl FailedOperation {
+    /// True if a success of the same operation with another key shows that the failure is over. Other failures may be
+    /// of this key alone: in a cluster another key may be on another node, and an ACL may allow it.
+    fn is_same_for_all_keys(&self) -> bool {
+        matches!(
+            self.error.fault,
+            StoreFault::Refused(_) | StoreFault::ReadOnly | StoreFault::Full
+        )
     }
 }
 
-/// True if Redis has not looked at the command, so that nothing is known of it.
-fn is_outage(error: &StoreError) -> bool {
-    matches!(error.fault, StoreFault::Unreachable | StoreFault::Login)
+/// How an operation ended.
+#[derive(Clone, Copy)]
+pub(super) enum OperationEnd<'a> {
+    /// All of its commands succeeded.
+    Done,
+    /// Redis replied, but did not run all of the commands, since a value was not the expected one.
+    Answered,
+    Failed(&'a StoreError),
 }
 
 impl Failures {
     pub(super) fn health(&self) -> Health {
         let unknown = || StoreError::new(StoreFault::Unreachable, "not asked yet", "");
-        let newest = self.failing.iter().max_by_key(|failure| failure.noted_at);
-        let error = newest.map(|failure| failure.error.clone());
+        let failing = self.failing.first().map(|failing| failing.error.clone());
         Health {
-            error: error.or_else(|| self.since.is_none().then(unknown)),
+            error: failing.or_else(|| self.since.is_none().then(unknown)),
             since: self.since.unwrap_or_else(Instant::now),
         }
     }
 
     /// The error, if Redis refuses our login.
     pub(super) fn refused_login(&self) -> Option<StoreError> {
-        let mut errors = self.failing.iter().map(|failure| &failure.error);
+        let mut errors = self.failing.iter().map(|failing| &failing.error);
         errors.find(|error| error.fault == StoreFault::Login).cloned()
     }
 
-    /// Notes that a command on `key` has failed.
-    pub(super) fn note(&mut self, key: &str, error: &StoreError) {
-        let now = Instant::now();
-        if self.failing.is_empty() {
-            self.since = Some(now);
-        }
-        let is_new = !self.failing.iter().any(|known| known.is_like(error));
-        let is_full = self.failing.len() >= MAX;
-        // If there is no room for another key, one that fails in the same way stands for it.
-        let is_known = |known: &&mut Failure| known.is_like(error) && (known.key == key || is_full);
-        if let Some(known) = self.failing.iter_mut().find(is_known) {
-            known.error = error.clone();
-            known.noted_at = now;
-        } else if !is_full {
-            self.failing.push(Failure {
+    /// Notes the outcome of `operation` on `key`.
+    pub(super) fn record(&mut self, operation: Operation, key: &str, outcome: OperationEnd<'_>) {
+        let before = self.distinct_errors();
+        let began = *self.since.get_or_insert_with(Instant::now);
+        self.failing.retain(|failing| {
+            let is_tried = if failing.is_same_for_all_keys() {
+                !matches!(outcome, OperationEnd::Answered)
+            } else {
+                failing.key == key
+            };
+            failing.operation != operation || !is_tried
+        });
+        if let OperationEnd::Failed(error) = outcome
+            && self.failing.len() < MAX
+        {
+            self.failing.push(FailedOperation {
+                operation,
                 key: key.to_owned(),
                 error: error.clone(),
-                noted_at: now,
             });
-            if is_new {
-                tracing::warn!("a Redis operation fails: {error}. What to do: {}", error.cure);
-            }
+        }
+        let after = self.distinct_errors();
+        if before.is_empty() != after.is_empty() {
+            self.since = Some(Instant::now());
+        }
+        let is_new = |error: &&StoreError| !before.iter().any(|known| known.fault.is_like(&error.fault));
+        for error in after.iter().filter(is_new) {
+            tracing::warn!("a Redis operation fails: {error}. What to do: {}", error.cure);
+        }
+        // If the operation now fails in another way, nothing is over yet.
+        let is_over = |known: &&StoreError| {
+            !matches!(outcome, OperationEnd::Failed(_)) && !after.iter().any(|error| error.fault.is_like(&known.fault))
+        };
+        for known in before.iter().filter(is_over) {
+            tracing::info!(down_s = began.elapsed().as_secs(), "{}", recovery(&known.fault));
         }
     }
 
-    /// Ends a round that began at `began`: what has not failed since then is over. A round that was not `complete`, since
-    /// one failure kept it from trying everything, shows only that Redis can be reached and accepts our login.
-    fn end_round(&mut self, began: Instant, complete: bool) {
-        let down_since = *self.since.get_or_insert_with(Instant::now);
-        let unreached: BTreeSet<String> = self
-            .failing
-            .iter()
-            .filter(|failure| failure.noted_at >= began && is_outage(&failure.error))
-            .map(|failure| failure.key.clone())
-            .collect();
-        let is_over = |failure: &Failure| {
-            let was_tried = complete || is_outage(&failure.error);
-            failure.noted_at < began && was_tried && !unreached.contains(&failure.key)
-        };
-        let (over, failing) = mem::take(&mut self.failing).into_iter().partition(is_over);
-        self.failing = failing;
-        if self.failing.is_empty() && !over.is_empty() {
-            self.since = Some(Instant::now());
-        }
-        for (at, Failure { error, .. }) in over.iter().enumerate() {
-            let mut others = over[..at].iter().chain(&self.failing);
-            if !others.any(|other| other.is_like(error)) {
-                tracing::info!(down_s = down_since.elapsed().as_secs(), "{}", recovery(&error.fault));
+    /// The first error of each kind.
+    fn distinct_errors(&self) -> Vec<StoreError> {
+        let mut distinct: Vec<StoreError> = Vec::new();
+        for FailedOperation { error, .. } in &self.failing {
+            if !distinct.iter().any(|known| known.fault.is_like(&error.fault)) {
+                distinct.push(error.clone());
             }
         }
+        distinct
     }
 }
 
@@ -128,13 +134,16 @@ fn recovery(fault: &StoreFault) -> String {
 }
 
 impl RedisStore {
-    /// Makes a round every `interval` until `stop` is cancelled.
+    /// Tries every operation every `interval` until `stop` is cancelled.
     pub async fn watch(self: Arc<Self>, interval: Duration, stop: CancellationToken) {
         let key = keys::check(rand::random());
         let rounds = async {
             loop {
-                // Failures are noted and logged by `run`.
-                let _ = self.try_operations(&key).await;
+                // Failures are noted and logged by `record`.
+                let round = self.try_operations(&key).await;
+                if !round.is_err_and(|error| error.fault == StoreFault::Unreachable) {
+                    self.retry_failed(&key).await;
+                }
                 // With jitter, so that replicas do not do this in step.
                 sleep(interval.mul_f64(rand::random_range(0.8..=1.0))).await;
             }
@@ -142,55 +151,57 @@ impl RedisStore {
         stop.run_until_cancelled(rounds).await;
     }
 
-    /// A round: tries each operation that the gateway uses with `key`, which nobody else uses, and its lock, and removes
-    /// them again. True if Redis has kept what was written; otherwise the first error. Only an outage ends it early.
+    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and removes it again. True if
+    /// Redis has kept what was written; otherwise the first error. Only an unreachable Redis ends it early.
     pub async fn try_operations(&self, key: &str) -> Result<bool, StoreError> {
-        let (ttl, began) = (keys::CHECK_TTL, Instant::now());
+        let ttl = keys::CHECK_TTL;
         let mut first = None;
-        let mut go_on = |outcome: Result<bool, StoreError>| match outcome {
+        let mut note = |outcome: Result<bool, StoreError>| match outcome {
             Ok(done) => Ok(done),
-            Err(error) if is_outage(&error) => Err(error),
+            Err(error) if error.fault == StoreFault::Unreachable => Err(error),
             Err(error) => {
                 first.get_or_insert(error);
                 Ok(false)
             }
         };
-        let counted = go_on(self.increment(key, ttl).await.map(|count| count == 1))?;
-        let changed = go_on(self.compare_and_set(key, Some("1"), "2", ttl).await)?;
+        let counted = note(self.increment(key, ttl).await.map(|count| count == 1))?;
+        let changed = note(self.compare_and_set(key, Some("1"), "2", ttl).await)?;
         let found = self.get(key).await.map(|entry| entry.map(|entry| entry.value));
         let value = found.as_ref().ok().and_then(Clone::clone);
-        let kept = go_on(found.map(|value| value.as_deref() == Some("2")))?;
+        let kept = note(found.map(|value| value.as_deref() == Some("2")))?;
         if let Some(value) = &value {
             // The key holds a string. Redis checks the user's rights first, and only then that it is not a stream.
-            go_on(accept_wrong_type(
+            note(accept_wrong_type(
                 self.append(key, &[("check", "1".to_owned())], 1).await,
             ))?;
-            go_on(accept_wrong_type(self.newest(key, 1).await.map(drop)))?;
-            go_on(self.shorten(key, Duration::ZERO, ttl).await)?;
-            go_on(self.compare_and_delete(key, value).await)?;
+            note(accept_wrong_type(self.newest(key, 1).await.map(drop)))?;
+            note(self.compare_and_delete(key, value).await)?;
         }
-        let lock = keys::check_lock(key);
-        let claimed = self.claim(key, &lock, key, ttl).await;
-        let claimed = go_on(claimed.map(|claimed| claimed == Claimed::Ours))?;
-        let released = claimed && go_on(self.compare_and_delete(&lock, key).await)?;
-        let set = go_on(self.set_if_absent(key, "3", ttl).await)?;
-        let removed = set && go_on(self.compare_and_delete(key, "3").await)?;
-        self.try_failed_keys(key).await;
-        self.failures.lock().end_round(began, value.is_some());
+        let set = note(self.set_if_absent(key, "3", ttl).await)?;
+        let removed = set && note(self.compare_and_delete(key, "3").await)?;
         match first {
-            None => Ok(counted && changed && kept && released && set && removed),
+            None => Ok(counted && changed && kept && set && removed),
             Some(error) => Err(error),
         }
     }
 
-    /// Reads the keys that have failed, other than `own`: one that still can't be read is noted again.
-    async fn try_failed_keys(&self, own: &str) {
-        let failing: BTreeSet<String> = {
-            let failures = self.failures.lock();
-            let keys = failures.failing.iter().map(|failure| &failure.key);
-            keys.filter(|key| *key != own).cloned().collect()
+    /// Forgets failures with other keys, which may not be used again, if they are over: the operation succeeds with
+    /// `own`, and the server replies to a read of the key.
+    async fn retry_failed(&self, own: &str) {
+        let failing = self.failures.lock().failing.clone();
+        let fails_with_own = |operation| {
+            let mut own = failing.iter().filter(|failing| failing.key == own);
+            own.any(|failing| failing.operation == operation)
         };
-        join_all(failing.iter().map(|key| self.get(key))).await;
+        let others = failing.iter().filter(|failing| !fails_with_own(failing.operation));
+        let retried = others.map(|other| async {
+            let answer = self.get(&other.key).await;
+            if answer.is_ok() || answer.is_err_and(|error| error.is_about_value()) {
+                let mut failures = self.failures.lock();
+                failures.record(other.operation, &other.key, OperationEnd::Answered);
+            }
+        });
+        join_all(retried).await;
     }
 }
 
@@ -198,43 +209,5 @@ fn accept_wrong_type(outcome: Result<(), StoreError>) -> Result<bool, StoreError
     match outcome {
         Err(error) if error.is_about_value() => Ok(true),
         other => other.map(|()| true),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn noted(failures: &mut Failures, key: &str, fault: StoreFault) {
-        failures.note(key, &StoreError::new(fault, "it fails", ""));
-    }
-
-    fn faults(failures: &Failures) -> Vec<StoreFault> {
-        let faults = failures.failing.iter().map(|failure| failure.error.fault.clone());
-        faults.collect()
-    }
-
-    #[test]
-    fn round_ends_only_what_failed_before_it_and_what_it_has_tried() {
-        let (mut failures, refused) = (Failures::default(), StoreFault::Refused("SET".to_owned()));
-        noted(&mut failures, "a", StoreFault::Unreachable);
-        noted(&mut failures, "b", StoreFault::Other);
-        noted(&mut failures, "own", refused.clone());
-        let began = Instant::now();
-        noted(&mut failures, "c", StoreFault::Full);
-        noted(&mut failures, "b", StoreFault::Unreachable);
-
-        failures.end_round(began, false);
-        let left = [StoreFault::Other, refused, StoreFault::Full, StoreFault::Unreachable];
-        assert_eq!(faults(&failures), left, "the rest has not been tried");
-        failures.end_round(began, true);
-        let left = [StoreFault::Other, StoreFault::Full, StoreFault::Unreachable];
-        assert_eq!(
-            faults(&failures),
-            left,
-            "b could not be read, so its other failure may go on"
-        );
-        failures.end_round(Instant::now(), true);
-        assert!(faults(&failures).is_empty() && failures.health().error.is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 mod error;
 mod failures;
-mod scripts;
+mod operation;
 mod servers;
 mod topology;
 
@@ -12,14 +12,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use redis::{Cmd, ErrorKind, FromRedisValue};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult};
 use tokio::time::{Instant, timeout};
 
-use failures::Failures;
-pub use scripts::COMMANDS;
+use failures::{Failures, OperationEnd};
+pub use operation::COMMANDS;
+use operation::Operation;
 use topology::{Connection, Topology};
 
-use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault};
+use super::{Claimed, Entry, Found, Health, SharedStore, StoreError, StoreFault, counts_as_none};
 use crate::settings::Redis;
 use crate::settings::values::pem_file;
 
@@ -44,6 +45,9 @@ enum ConnectionState {
     Failed { error: StoreError, retry_at: Instant },
 }
 
+/// What Redis or its client replied to a command, and when the connection that was used was made.
+type Reply<T> = (RedisResult<T>, Instant);
+
 impl RedisStore {
     /// A store in the Redis that `settings` name, whose certificate may be signed by an authority in `ca_file`. Nothing
     /// is connected yet.
@@ -59,42 +63,36 @@ impl RedisStore {
         })
     }
 
-    /// Runs `command`, which `name` describes, on `key`. A failure is noted, unless it is about the value.
-    async fn run<T: FromRedisValue>(&self, name: &str, key: &str, command: Cmd) -> Result<T, StoreError> {
-        let result = self.send(name, key, &command).await;
-        if let Err(error) = &result
-            && !error.is_about_value()
-        {
-            self.failures.lock().note(key, error);
-        }
-        result
+    /// Runs one command.
+    async fn run<T: FromRedisValue>(&self, operation: Operation, key: &str, command: Cmd) -> Result<T, StoreError> {
+        self.run_all(operation, key, command, |_| true).await
     }
 
-    /// Sends `command` within the time-out, and explains a failure.
-    async fn send<T: FromRedisValue>(&self, name: &str, key: &str, command: &Cmd) -> Result<T, StoreError> {
+    /// The same for a script that need not run all of its commands; by its reply, `ran_all` decides whether it has.
+    async fn run_all<T: FromRedisValue>(
+        &self,
+        operation: Operation,
+        key: &str,
+        command: Cmd,
+        ran_all: impl Fn(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        let work = |mut connection: Connection| async move { command.query_async(&mut connection).await };
+        let reply = self.send(operation, work).await;
+        self.outcome(operation, key, reply, ran_all).await
+    }
+
+    /// Runs `work` on the connection, within the time-out.
+    async fn send<T, F>(&self, operation: Operation, work: impl FnOnce(Connection) -> F) -> Result<Reply<T>, StoreError>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
         let (connection, made_at) = self.connection().await?;
-        let Ok(result) = timeout(self.settings.response_timeout, connection.query(command)).await else {
+        let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
             self.forget_connection(made_at).await;
-            let message = format!("no answer to {name} in time (redis.response_timeout)");
+            let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
             return Err(error::timed_out(&message, self.settings.mode));
         };
-        let error = match result {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        // Before a login Redis closes the connection at a long command, which breaks the others under way.
-        let broke = error.kind() == ErrorKind::Io;
-        let refused_login = broke.then(|| self.failures.lock().refused_login()).flatten();
-        let error = refused_login.unwrap_or_else(|| error::refusal(name, key, &error));
-        // A refusal does not cost the connection, which others use as well. After a lost connection, a failover or a
-        // changed password, a new one is the only remedy that a client has.
-        if matches!(
-            error.fault,
-            StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
-        ) {
-            self.forget_connection(made_at).await;
-        }
-        Err(error)
+        Ok((result, made_at))
     }
 
     /// Forgets the connection that was made at `used`. A later connection, or a failure to connect, is kept: if the
@@ -104,6 +102,43 @@ impl RedisStore {
         if matches!(&*state, ConnectionState::Open { made_at, .. } if *made_at == used) {
             *state = ConnectionState::None;
         }
+    }
+
+    /// The result of `operation`: notes whether it succeeded, and explains a failure.
+    async fn outcome<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        reply: Result<Reply<T>, StoreError>,
+        ran_all: impl Fn(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        let result = match reply {
+            Ok((Ok(value), _)) => Ok(value),
+            Ok((Err(error), made_at)) => {
+                // Before a login Redis closes the connection at a long command, which breaks the others under way.
+                let broke = error.kind() == ErrorKind::Io;
+                let refused_login = broke.then(|| self.failures.lock().refused_login()).flatten();
+                let error = refused_login.unwrap_or_else(|| error::refusal(operation, key, &error));
+                // A refusal does not cost the connection, which others use as well. After a lost connection, a failover
+                // or a changed password, a new one is the only remedy that a client has.
+                if matches!(
+                    error.fault,
+                    StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
+                ) {
+                    self.forget_connection(made_at).await;
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
+        };
+        let outcome = match &result {
+            Ok(value) if ran_all(value) => OperationEnd::Done,
+            Err(error) if !error.is_about_value() => OperationEnd::Failed(error),
+            Err(_) if operation.is_one_command() => OperationEnd::Done,
+            Ok(_) | Err(_) => OperationEnd::Answered,
+        };
+        self.failures.lock().record(operation, key, outcome);
+        result
     }
 
     /// The connection, and when it was made.
@@ -140,6 +175,8 @@ impl RedisStore {
     }
 }
 
+/// The replies to [`SharedStore::claim`]'s two commands.
+type ClaimReplies = (RedisResult<Option<String>>, RedisResult<(Option<Vec<u8>>, i64)>);
 /// The fields of a stream's entry.
 type StreamFields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -155,6 +192,19 @@ fn eval(script: &str, keys: &[&str]) -> Cmd {
     command
 }
 
+fn set_if_absent(key: &str, value: &str, ttl: Duration) -> Cmd {
+    // Room for an upload's key and value, so that the buffer need not grow.
+    let mut command = Cmd::with_capacity(6, 256);
+    command
+        .arg("SET")
+        .arg(key)
+        .arg(value)
+        .arg("NX")
+        .arg("PX")
+        .arg(millis(ttl));
+    command
+}
+
 /// Redis expects whole milliseconds and refuses 0.
 fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
@@ -163,8 +213,7 @@ fn millis(ttl: Duration) -> u64 {
 #[async_trait]
 impl SharedStore for RedisStore {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let (value, ttl): (Option<Vec<u8>>, i64) =
-            self.run("EVAL (GET, PTTL)", key, eval(scripts::GET, &[key])).await?;
+        let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(operation::GET, &[key])).await?;
         // PTTL returns -1 if the key does not expire.
         let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
         Ok(value.map(|value| Entry {
@@ -174,9 +223,8 @@ impl SharedStore for RedisStore {
     }
 
     async fn inspect(&self, key: &str) -> Result<Found, StoreError> {
-        let (kind, value, ttl): (String, Option<Vec<u8>>, i64) = self
-            .run("EVAL (GET, PTTL)", key, eval(scripts::INSPECT, &[key]))
-            .await?;
+        let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
+            self.run(Operation::Get, key, eval(operation::INSPECT, &[key])).await?;
         Ok(match value {
             Some(value) => Found::Bytes {
                 value,
@@ -188,17 +236,14 @@ impl SharedStore for RedisStore {
     }
 
     async fn shorten(&self, key: &str, longest: Duration, ttl: Duration) -> Result<bool, StoreError> {
-        let mut command = eval(scripts::SHORTEN, &[key]);
+        let mut command = eval(operation::SHORTEN, &[key]);
         command.arg(millis(ttl)).arg(millis(longest));
-        self.run("EVAL (PTTL, PEXPIRE)", key, command).await
+        self.run(Operation::Shorten, key, command).await
     }
 
     async fn set_if_absent(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, StoreError> {
-        // Room for an upload's key and value, so that the buffer need not grow.
-        let mut command = Cmd::with_capacity(6, 256);
-        command.arg("SET").arg(key).arg(value);
-        command.arg("NX").arg("PX").arg(millis(ttl));
-        let done: Option<String> = self.run("SET", key, command).await?;
+        let command = set_if_absent(key, value, ttl);
+        let done: Option<String> = self.run(Operation::SetIfAbsent, key, command).await?;
         Ok(done.is_some())
     }
 
@@ -209,33 +254,63 @@ impl SharedStore for RedisStore {
         value: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut command = eval(scripts::COMPARE_AND_SET, &[key]);
+        let mut command = eval(operation::COMPARE_AND_SET, &[key]);
         command.arg(if expected.is_some() { "equals" } else { "absent" });
         command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
-        self.run("EVAL (GET, SET)", key, command).await
+        self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
     }
 
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
-        let mut command = eval(scripts::COMPARE_AND_DELETE, &[key]);
+        let mut command = eval(operation::COMPARE_AND_DELETE, &[key]);
         command.arg(expected);
-        self.run("EVAL (GET, DEL)", key, command).await
+        self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
+            .await
     }
 
+    // Two commands in one round trip, each on one key, so that a proxy can send them to different servers. The lock is
+    // taken before the value is read, and is held until the value is written. So a caller that gets the lock although
+    // the value exists also sees the value.
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
-        let mut command = eval(scripts::CLAIM, &[key, lock]);
-        command.arg(owner).arg(millis(lock_ttl));
-        let (value, taken): (Option<Vec<u8>>, bool) = self.run("EVAL (GET, SET, DEL)", key, command).await?;
-        Ok(match value {
-            Some(value) => Claimed::Exists(text(value)),
-            None if taken => Claimed::Ours,
-            None => Claimed::Theirs,
-        })
+        let mut commands = Pipeline::with_capacity(2);
+        commands.add_command(set_if_absent(lock, owner, lock_ttl));
+        commands.add_command(eval(operation::GET, &[key])).ignore_errors();
+        let work = |mut connection: Connection| async move {
+            let replies: ClaimReplies = commands.query_async(&mut connection).await?;
+            Ok(replies)
+        };
+        let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
+            Ok((result, made_at)) => {
+                let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
+                (Ok((taken, made_at)), Ok((value, made_at)))
+            }
+            Err(error) => (Err(error.clone()), Err(error)),
+        };
+        let taken = self.outcome(Operation::SetIfAbsent, lock, taken, |_| true).await;
+        let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
+        match value.map(text) {
+            Some(value) if !counts_as_none(&value) => {
+                // The value counts even if the lock could not be written: Redis may be full, or read-only after a
+                // failover.
+                if matches!(taken, Ok(Some(_))) {
+                    // If this fails, the lock expires by itself.
+                    let _ = self.compare_and_delete(lock, owner).await;
+                }
+                Ok(Claimed::Exists(value))
+            }
+            _ if taken?.is_none() => Ok(Claimed::Theirs),
+            None => Ok(Claimed::Ours),
+            Some(blank_or_too_long) => {
+                self.compare_and_delete(key, &blank_or_too_long).await?;
+                Ok(Claimed::Ours)
+            }
+        }
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
-        let mut command = eval(scripts::INCREMENT, &[key]);
+        let mut command = eval(operation::INCREMENT, &[key]);
         command.arg(millis(ttl));
-        self.run("EVAL (INCR, PEXPIRE)", key, command).await
+        self.run_all(Operation::Increment, key, command, |count| *count == 1)
+            .await
     }
 
     async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
@@ -244,14 +319,14 @@ impl SharedStore for RedisStore {
         for (name, value) in fields {
             command.arg(name).arg(value);
         }
-        let _id: String = self.run("XADD", key, command).await?;
+        let _id: String = self.run(Operation::Append, key, command).await?;
         Ok(())
     }
 
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
-        let mut command = eval(scripts::NEWEST, &[key]);
+        let mut command = eval(operation::NEWEST, &[key]);
         command.arg(count);
-        let entries: Vec<(String, StreamFields)> = self.run("EVAL (XREVRANGE)", key, command).await?;
+        let entries: Vec<(String, StreamFields)> = self.run(Operation::Newest, key, command).await?;
         let texts = |fields: StreamFields| -> Vec<(String, String)> {
             let fields = fields.into_iter();
             fields.map(|(name, value)| (text(name), text(value))).collect()

@@ -3,12 +3,13 @@
 use redis::{FromRedisValue, InfoDict, Value};
 
 use super::RedisStore;
+use super::operation::Operation;
 use crate::store::StoreError;
 
 impl RedisStore {
     /// What the server, or each master of a cluster, reports. The user may lack the right to run `INFO`.
     pub async fn servers(&self) -> Result<Vec<InfoDict>, StoreError> {
-        let answer: Value = self.run("INFO", "", redis::cmd("INFO")).await?;
+        let answer: Value = self.run(Operation::Diagnose, "", redis::cmd("INFO")).await?;
         let reports = match answer {
             Value::Map(by_node) => by_node.into_iter().map(|(_, report)| report).collect(),
             one => vec![one],
@@ -20,7 +21,7 @@ impl RedisStore {
 
     /// Checks that the server replies.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let _pong: String = self.run("PING", "", redis::cmd("PING")).await?;
+        let _pong: String = self.run(Operation::Diagnose, "", redis::cmd("PING")).await?;
         Ok(())
     }
 }

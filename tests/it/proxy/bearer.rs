@@ -148,11 +148,11 @@ async fn bearer_call_goes_out_with_its_query_and_body_and_without_the_header() {
         assert!(!format!("{call:?}").contains(CRM), "{call:?}");
     }
     // Calls with a user's token get no token of the account.
-    let request = gateway
-        .internal_request("GET", "/sns/userinfo?openid=o")
-        .bearer_auth(CRM);
-    assert_eq!(request.send().await.unwrap().status(), 200);
-    assert_eq!(echo.last().uri, "/sns/userinfo?openid=o");
+    for users in ["/sns/userinfo?openid=o", "/SNS/userinfo?openid=o"] {
+        let request = gateway.internal_request("GET", users).bearer_auth(CRM);
+        assert_eq!(request.send().await.unwrap().status(), 200);
+        assert_eq!(echo.last().uri, users);
+    }
 }
 
 #[tokio::test]

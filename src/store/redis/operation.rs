@@ -1,4 +1,4 @@
-//! The Redis commands that the store needs, and its Lua scripts.
+//! The operations of the store, the Redis commands that they need, and their Lua scripts.
 //!
 //! Scripts, because reading and writing must be one step on the server, and because a value that is far too long must
 //! not be transferred. Values are compared in the form that [`GET`] returns, cut if they are too long.
@@ -19,6 +19,56 @@ pub const COMMANDS: [&str; 10] = [
     "xrevrange",
     "ping",
 ];
+
+/// One of the store's operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Get,
+    SetIfAbsent,
+    CompareAndSet,
+    CompareAndDelete,
+    Shorten,
+    Increment,
+    Append,
+    Newest,
+    /// Used by `wxgate check` alone.
+    Diagnose,
+}
+
+impl Operation {
+    /// The command that is sent.
+    pub(super) fn command(self) -> &'static str {
+        match self {
+            Self::SetIfAbsent => "SET",
+            Self::Append => "XADD",
+            Self::Diagnose => "PING or INFO",
+            Self::Get
+            | Self::CompareAndSet
+            | Self::CompareAndDelete
+            | Self::Shorten
+            | Self::Increment
+            | Self::Newest => "EVAL",
+        }
+    }
+
+    /// The commands in its script, if it has one.
+    pub(super) fn in_script(self) -> &'static str {
+        match self {
+            Self::Get => "GET, PTTL",
+            Self::CompareAndSet => "GET, SET",
+            Self::CompareAndDelete => "GET, DEL",
+            Self::Shorten => "PTTL, PEXPIRE",
+            Self::Increment => "INCR, PEXPIRE",
+            Self::Newest => "XREVRANGE",
+            Self::SetIfAbsent | Self::Append | Self::Diagnose => "",
+        }
+    }
+
+    /// True if it is a single command: once that has run, nothing else can be refused.
+    pub(super) fn is_one_command(self) -> bool {
+        !self.in_script().contains(',')
+    }
+}
 
 /// Where texts are cut: one byte beyond [`MAX_VALUE`].
 macro_rules! cut {
@@ -57,20 +107,6 @@ pub(super) const INSPECT: &str = concat!(
      return {'string', value and string.sub(value, 1, ",
     cut!(),
     "), redis.call('PTTL', KEYS[1])}"
-);
-
-/// Reads the value, cut. If there is none that counts, takes the lock at the second key, and with it removes what counts
-/// as none: a value without a letter or digit, as no URL is. The read comes first, so that a Redis that takes no
-/// writes still gives what it has.
-pub(super) const CLAIM: &str = concat!(
-    read!(),
-    "local value = read() \
-     if value and #value < ",
-    cut!(),
-    " and string.find(value, '%w') then return {value, 0} end \
-     local taken = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) \
-     if taken and value then redis.call('DEL', KEYS[1]) end \
-     return {false, taken and 1 or 0}"
 );
 
 pub(super) const SHORTEN: &str = "\
