@@ -163,3 +163,25 @@ fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Fi
         .unwrap_or_else(|| cure_unreachable(error).to_owned());
     Finding::failed(CHECK, format!("{what}: {error}")).cure(cure)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_may_differ_by_seconds() {
+        let date = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let seconds = Duration::from_secs;
+        for (now, state, part) in [
+            (date, CheckState::Ok, "agrees"),
+            (date + seconds(5), CheckState::Ok, "agrees"),
+            (date + seconds(60), CheckState::Warning, "59 s ahead of"),
+            (date - seconds(60), CheckState::Warning, "60 s behind"),
+            (date - seconds(3600), CheckState::Failed, "3600 s behind"),
+        ] {
+            let finding = clock(Some(date), now);
+            assert!(finding.state == state && finding.message.contains(part), "{finding:?}");
+        }
+        assert_eq!(clock(None, date).state, CheckState::Warning);
+    }
+}

@@ -137,5 +137,9 @@ mod tests {
         assert!(!unknown.contains(&token));
         unknown.note(&token, Moment::now());
         assert!(unknown.contains(&token));
+        for number in 0..2 * CAPACITY {
+            unknown.note(&Secret::new(number.to_string()), Moment::now());
+        }
+        assert!(unknown.0.lock().len() <= CAPACITY);
     }
 }

@@ -132,4 +132,12 @@ mod tests {
         assert!(lines[4].since < lines[4].entry.noted.time);
         assert_eq!(fold(entries, 2).len(), 2);
     }
+
+    #[test]
+    fn lines_do_not_cross_midnight_in_beijing() {
+        // Ten minutes past midnight in Beijing, and half an hour before that.
+        let now = humantime::parse_rfc3339("2026-01-31T16:10:00Z").unwrap();
+        let entries = vec![entry(now, 0, "adopted", &[]), entry(now, 1800, "adopted", &[])];
+        assert_eq!(fold(entries, 10).len(), 2);
+    }
 }
