@@ -24,9 +24,6 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// The longest that asking for it at its public address may take; the rest of [`LIMIT`] is for its removal.
 const PUBLIC_LIMIT: Duration = Duration::from_secs(5);
 
-/// The most that is read there: it may be a page that is no picture at all.
-const LONGEST_PAGE: usize = 64 * 1024;
-
 /// One black dot, a valid PNG: an upload service may check it.
 const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
@@ -190,8 +187,8 @@ async fn problem_at(url: &str, http: &settings::HttpClient) -> Option<String> {
         Ok(client) => client,
         Err(error) => return Some(error.to_string()),
     };
-    match http_client::get(&client, url, LONGEST_PAGE, PUBLIC_LIMIT).await {
-        Ok(bytes) if bytes == DOT => None,
+    match http_client::get(&client, url, DOT.len(), PUBLIC_LIMIT).await {
+        Ok(Some(bytes)) if bytes == DOT => None,
         Ok(_) => Some("something else is there".to_owned()),
         Err(problem) => Some(problem),
     }

@@ -188,16 +188,20 @@ pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Resul
     Ok(Some(whole))
 }
 
-/// The body at `url`, which must come with status 200, within `limit`, and have `longest` bytes at most. The error says
-/// what is wrong.
-pub async fn get(client: &Client, url: impl IntoUrl, longest: usize, limit: Duration) -> Result<Vec<u8>, String> {
+/// The body at `url`, which must come with status 200 and within `limit`; `None` if it has more than `longest` bytes. The
+/// error says what is wrong.
+pub async fn get(
+    client: &Client,
+    url: impl IntoUrl,
+    longest: usize,
+    limit: Duration,
+) -> Result<Option<Vec<u8>>, String> {
     let read = async {
         let answer = send(client.get(url), limit).await.map_err(|error| error.to_string())?;
         if answer.status() != StatusCode::OK {
             return Err(format!("HTTP status {}", answer.status()));
         }
-        let body = whole(answer, longest, limit).await.map_err(|error| error.to_string())?;
-        body.ok_or_else(|| format!("the answer is longer than {longest} bytes"))
+        whole(answer, longest, limit).await.map_err(|error| error.to_string())
     };
     let read = timeout(limit, read).await;
     read.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))

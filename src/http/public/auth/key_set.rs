@@ -182,6 +182,7 @@ impl KeySet {
 
     async fn published(&self) -> Result<Vec<PublicKey>, String> {
         let body = http_client::get(&self.client, self.url.clone(), LARGEST_SET, FETCH_LIMIT).await?;
+        let body = body.ok_or_else(|| format!("the answer is longer than {LARGEST_SET} bytes"))?;
         let set: Set =
             serde_json::from_slice(&body).map_err(|_| "the answer is not a JSON Web Key Set (RFC 7517)".to_owned())?;
         // One by one: a key of a new kind must not make the others useless.
