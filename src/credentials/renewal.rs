@@ -208,8 +208,9 @@ impl Backoff {
 
     /// The error to answer with at once until the wait is over.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
-        let now = Moment::now();
-        let state = self.run.lock();
+        // The clock is read under the lock: a reading from before it may be earlier than the end of a wait of zero,
+        // which another thread begins meanwhile.
+        let (state, now) = (self.run.lock(), Moment::now());
         let run = state.as_ref().filter(|run| now < run.until)?;
         Some(Unavailable {
             retry_after: run.until.saturating_duration_since(now),
@@ -251,6 +252,8 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     /// How many calls 5 s of failures allow when traffic tries all the time.
@@ -273,6 +276,24 @@ mod tests {
         assert!((3..=10).contains(&calls_in_5s(Severity::Passing).await));
         assert_eq!(calls_in_5s(Severity::Operator).await, 1);
         assert_eq!(calls_in_5s(Severity::Quota).await, 1);
+    }
+
+    #[test]
+    fn failure_without_a_wait_refuses_nobody() {
+        let backoff = Backoff::new(Jitter::random());
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for _ in 0..20_000 {
+                    backoff.fail(Severity::Takeover, Unavailable::soon("test"), Duration::ZERO);
+                    backoff.clear();
+                }
+                is_done.store(true, Ordering::Relaxed);
+            });
+            while !is_done.load(Ordering::Relaxed) {
+                assert!(backoff.refusal().is_none());
+            }
+        });
     }
 
     #[tokio::test(start_paused = true)]
