@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, token_key, until};
+use crate::support::{Gateway, GatewayProcess, HELD, RedisServer, SandboxHost, TINY_PHOTO, token_key, until};
 
 /// A classic token that is replaced dies at once.
 fn no_overlap() -> SandboxConfig {
@@ -73,6 +73,42 @@ async fn foreign_takeover_during_a_hundred_uploads_costs_one_renewal() {
             .is_some_and(|line| line.contains("ERROR") && line.contains("AppSecret")),
         "{line:?}"
     );
+}
+
+#[tokio::test]
+async fn token_that_dies_during_our_own_renewal_is_not_reported_as_foreign() {
+    let key = "open-sesame-open-sesame";
+    let wechat = SandboxHost::start(no_overlap()).await;
+    let gateway = Gateway::builder().wechat(&wechat).classic();
+    let gateway = gateway.set("internal.operator_key", key).start().await;
+    gateway.until_it_says("ready").await;
+    let app_id = wechat.account().app_id;
+    let current = || wechat.sandbox.current_token(&app_id, TokenKind::Classic);
+    let before = current();
+    let expiry = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");
+    let alive = gateway.metric(&expiry).await - 60.0;
+    // WeChat has replaced the token, and its answer is on the way when an upload uses the old one.
+    let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
+    let (renewed, uploaded, ()) = tokio::join!(
+        gateway.operator_renews("access_token", key),
+        async {
+            until("the token is replaced", || async { current() != before }).await;
+            gateway.upload_new_photo().await
+        },
+        async {
+            // The expiry in the metric is over when the rejection is noted.
+            until("the old token is rejected", || async {
+                gateway.metric(&expiry).await < alive
+            })
+            .await;
+            wechat.sandbox.remove_fault(held);
+        },
+    );
+    assert_eq!((renewed.status, uploaded.code()), (200, (200, 0)), "{uploaded:?}");
+    // Whoever asks for the next token accounts for those that were rejected before.
+    let next = gateway.operator_renews("access_token", key).await;
+    assert_eq!(next.status, 200, "{next:?}");
+    assert!(gateway.foreign_invalidations().await < 0.5);
 }
 
 #[tokio::test]

@@ -207,11 +207,12 @@ impl Slot {
         let before = self.cell.swap(Some(Arc::clone(credential)));
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             self.history.retire(before, EndOfUse::Superseded);
-            // This has replaced whatever was rejected.
-            self.history.account_for_rejections();
         }
         if self.history.is_rejected(&credential.value) {
             self.clear_if_still(&credential.value);
+        } else {
+            // This has replaced whatever was rejected, perhaps during the call that obtained it.
+            self.history.account_for_rejections();
         }
     }
 
