@@ -85,8 +85,7 @@ async fn token_that_dies_during_our_own_renewal_is_not_reported_as_foreign() {
     let app_id = wechat.account().app_id;
     let current = || wechat.sandbox.current_token(&app_id, TokenKind::Classic);
     let before = current();
-    let expiry = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}");
-    let alive = gateway.metric(&expiry).await - 60.0;
+    let expiry = gateway.token_expiry().await;
     // WeChat has replaced the token, and its answer is on the way when an upload uses the old one.
     let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
     let (renewed, uploaded, ()) = tokio::join!(
@@ -96,16 +95,14 @@ async fn token_that_dies_during_our_own_renewal_is_not_reported_as_foreign() {
             gateway.upload_new_photo().await
         },
         async {
-            // The expiry in the metric is over when the rejection is noted.
-            until("the old token is rejected", || async {
-                gateway.metric(&expiry).await < alive
-            })
-            .await;
+            // A rejection ends the expiry in the metric.
+            let is_rejected = || async { gateway.token_expiry().await < expiry - 60.0 };
+            until("the old token is rejected", is_rejected).await;
             wechat.sandbox.remove_fault(held);
         },
     );
     assert_eq!((renewed.status, uploaded.code()), (200, (200, 0)), "{uploaded:?}");
-    // Whoever asks for the next token accounts for those that were rejected before.
+    // The next renewal reports the foreign invalidations that are known by then.
     let next = gateway.operator_renews("access_token", key).await;
     assert_eq!(next.status, 200, "{next:?}");
     assert!(gateway.foreign_invalidations().await < 0.5);

@@ -145,6 +145,15 @@ impl Caller {
         .await
     }
 
+    /// When the default account's token expires (Unix time in seconds), by the metric.
+    pub async fn token_expiry(&self) -> f64 {
+        let app_id = self.wechat.account().app_id;
+        self.metric(&format!(
+            "wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"access_token\"}}"
+        ))
+        .await
+    }
+
     /// Waits until a warm credential of each kind is there.
     pub async fn until_ready(&self) {
         until("the gateway is ready", || async {
