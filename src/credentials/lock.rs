@@ -56,10 +56,11 @@ impl Lock {
 
     /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
     pub(super) async fn acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Acquisition, Unavailable> {
-        let give_up = Moment::now() + self.policy.settings.lock_wait;
+        let began = Moment::now();
+        let give_up = began + self.policy.settings.lock_wait;
         let mut is_first_wait = true;
         loop {
-            match self.try_acquire(slot, trigger).await {
+            match self.try_acquire(slot, trigger, began).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
                 Ok(None) if std::mem::take(&mut is_first_wait) => self.shorten_foreign_ttl().await,
                 Ok(None) if Moment::now() < give_up => sleep(self.policy.jitter.poll()).await,
@@ -69,15 +70,20 @@ impl Lock {
         }
     }
 
-    async fn try_acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Option<Acquisition>, NotShared> {
-        if let (Some(credential), _) = slot.check_store(trigger).await? {
+    async fn try_acquire(
+        &self,
+        slot: &Slot,
+        trigger: Trigger,
+        began: Moment,
+    ) -> Result<Option<Acquisition>, NotShared> {
+        if let (Some(credential), _) = slot.check_store(trigger, began).await? {
             return Ok(Some(Acquisition::Adopted(credential)));
         }
         let Some(held_lock) = self.try_take().await? else {
             return Ok(None);
         };
         // After the check and before we got the lock, another replica may have published a credential and released it.
-        match slot.check_store(trigger).await {
+        match slot.check_store(trigger, began).await {
             Ok((None, seen)) => Ok(Some(Acquisition::Locked(held_lock, seen))),
             found => {
                 held_lock.release().await;

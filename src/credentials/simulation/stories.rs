@@ -6,9 +6,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::replica::SimulatedReplica;
+use super::store::TOKEN_KEY;
 use super::wechat::rejection;
-use super::world::{TOKEN_LIFE, World};
+use super::world::{LOCK_TTL, TOKEN_LIFE, World};
+use crate::credentials::credential::Trigger;
 use crate::credentials::{AccountCredentials, Kind};
+use crate::secret::Secret;
 use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
 
@@ -23,6 +26,27 @@ async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let token = token.replace_rejected(&dead, &rejection()).await.unwrap();
     assert_ne!(token.value, dead.value);
     assert!(world.accepts(token.value.expose()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_that_waits_for_the_lock_ends_if_a_clients_call_adopts_the_new_token() {
+    let world = World::new(1);
+    let replica = SimulatedReplica::start(&world, 1);
+    let before = replica.credentials.token().await.unwrap();
+    let (store, token) = (world.store(), Arc::clone(&replica.credentials.token));
+    store.set_if_absent("lock", "another replica", LOCK_TTL).await.unwrap();
+    let renewal = tokio::spawn(async move { token.renew(Trigger::Expiring).await });
+    // It has found the lock taken, and pauses before it reads the store again.
+    sleep(Duration::from_millis(22)).await;
+    world.foreign_fetch();
+    let (old, new) = (before.value.expose(), "token-2");
+    let is_published = store.compare_and_set(TOKEN_KEY, Some(old), new, TOKEN_LIFE).await;
+    assert!(is_published.unwrap());
+    let ours = replica.credentials.recognise_elsewhere(&Secret::new(new)).await;
+    ours.unwrap().unwrap();
+    store.compare_and_delete("lock", "another replica").await.unwrap();
+    assert_eq!(renewal.await.unwrap().unwrap().value.expose(), new);
+    assert_eq!(world.token_calls().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,25 +99,30 @@ impl Slot {
         }
     }
 
-    /// The credential that has come into use since a renewal was requested, or is adopted from the shared store now;
-    /// and what is stored, unless the store need not be read.
+    /// The credential that has come into use since a renewal was requested, which began at `began`, or is adopted from
+    /// the shared store now; and what is stored, unless the store need not be read.
     pub(crate) async fn check_store(
         &self,
         trigger: Trigger,
+        began: Moment,
     ) -> Result<(Option<Arc<Credential>>, Option<Stored>), NotShared> {
-        if let Some(credential) = self.obtained_since(trigger) {
+        if let Some(credential) = self.obtained_since(trigger, began) {
             return Ok((Some(credential), None));
         }
         let stored = self.shared.read().await?;
         let adopted = self.adopt(trigger, stored.as_ref());
-        Ok((adopted.or_else(|| self.obtained_since(trigger)), stored))
+        Ok((adopted.or_else(|| self.obtained_since(trigger, began)), stored))
     }
 
-    /// The credential that has come into use since a renewal was requested for want of a usable one: by another
-    /// renewal, or adopted by the refresher.
-    fn obtained_since(&self, trigger: Trigger) -> Option<Arc<Credential>> {
-        let was_missing = matches!(trigger, Trigger::Missing | Trigger::Rejected);
-        self.usable().filter(|_| was_missing)
+    /// The credential that makes a renewal needless, because it has come into use since: by another renewal, or adopted
+    /// by the refresher or for a client's call. An operator's renewal is never needless.
+    fn obtained_since(&self, trigger: Trigger, began: Moment) -> Option<Arc<Credential>> {
+        let is_newer = |held: &Arc<Credential>| match trigger {
+            Trigger::Missing | Trigger::Rejected => true,
+            Trigger::Expiring | Trigger::Aged | Trigger::Unanswered => held.held_since > began,
+            Trigger::Operator => false,
+        };
+        self.usable().filter(is_newer)
     }
 
     /// Puts what is in the shared store into use, if it is good and newer than what is in use.

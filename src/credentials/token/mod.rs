@@ -163,8 +163,9 @@ impl Token {
     async fn obtained_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         // Refused callers may retry at once, which must not load the store. The pause comes before the read, so that
         // callers that join meanwhile get what is stored by then.
+        let began = Moment::now();
         sleep(POLL).await;
-        self.slot.check_store(trigger).await.ok()?.0
+        self.slot.check_store(trigger, began).await.ok()?.0
     }
 
     async fn fetch(&self, trigger: Trigger) -> CredentialResult {
