@@ -15,6 +15,9 @@ use crate::secret::Secret;
 use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
 
+/// The key of the mark by which the whole cluster waits after rejections.
+const MARK: &str = "wxgate:token_rejected:wx1";
+
 #[tokio::test(start_paused = true)]
 async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let world = World::new(1);
@@ -100,10 +103,38 @@ async fn token_that_stays_good_ends_the_wait_after_rejections() {
     sleep(TOKEN_LIFE / 4).await;
     let status = replica.credentials.status(Kind::AccessToken);
     assert!(status.failing.is_none(), "{status:?}");
-    let waits_of_all = world.store().get("wxgate:token_rejected:wx1").await.unwrap();
+    let waits_of_all = world.store().get(MARK).await.unwrap();
     assert!(waits_of_all.is_none(), "{waits_of_all:?}");
     sleep(TOKEN_LIFE).await;
     assert!(replica.usable_token().is_some(), "it is renewed again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_that_has_just_begun_is_ended_for_the_whole_cluster() {
+    for seed in 0..60 {
+        let world = World::new(seed);
+        let replica = after_a_long_fight(&world).await;
+        let (credentials, store) = (&replica.credentials, world.store());
+        credentials.renew_now(Kind::AccessToken).await.unwrap();
+        let mark = store.get(MARK).await.unwrap().unwrap().value;
+        store.compare_and_delete(MARK, &mark).await.unwrap();
+        world.foreign_fetch();
+        world.foreign_fetch();
+        let operator = async {
+            while credentials.token.refusal().is_none() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            world.latency(0..10).await;
+            credentials.retry_now();
+        };
+        let _ = tokio::join!(replica.call(), operator);
+        sleep(Duration::from_millis(100)).await;
+        let (mark, refusal) = (store.get(MARK).await.unwrap(), credentials.token.refusal());
+        assert!(
+            mark.is_none() && refusal.is_none(),
+            "seed {seed}: {mark:?}, {refusal:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,17 +58,22 @@ impl Token {
             // If the store fails here, each replica waits by itself.
             let key = keys::TOKEN_REJECTED.of_account(&self.app_id);
             let _ = self.store.set_if_absent(&key, &failures, why.retry_after).await;
+            if self.rejections.refusal().is_none() {
+                // The wait was ended before its mark was written.
+                let _ = self.store.compare_and_delete(&key, &failures).await;
+            }
         }
         why
     }
 
     /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret has changed.
     pub(crate) async fn end_wait_for_rejections(&self) {
-        self.rejections.clear();
         let key = keys::TOKEN_REJECTED.of_account(&self.app_id);
         if let Ok(Some(entry)) = self.store.get(&key).await {
             let _ = self.store.compare_and_delete(&key, &entry.value).await;
         }
+        // After the mark, which a renewal may have read meanwhile.
+        self.rejections.clear();
     }
 
     /// If another replica's new token was rejected, waits for as long as that replica does, so that a cluster makes no
