@@ -71,10 +71,6 @@ impl Slot {
     /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
-        if self.held().is_some_and(|held| held.value == dead.value) {
-            // It is over now, whatever its expiry: alerts watch this metric.
-            self.reports.expires_in(self.kind, Duration::ZERO);
-        }
         // Even if the rejection was known: the thread that noted it may not have dropped the credential yet.
         self.clear_if_still(&dead.value);
         is_new
@@ -226,6 +222,8 @@ impl Slot {
         let held = self.cell.load();
         if held.as_ref().is_some_and(|held| held.value == *value) {
             self.cell.compare_and_swap(&held, None);
+            // It is over now, whatever its expiry: alerts watch this metric.
+            self.reports.expires_in(self.kind, Duration::ZERO);
         }
     }
 }
