@@ -69,6 +69,27 @@ async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained
     assert_eq!(losing.usable_token(), other.usable_token());
 }
 
+#[tokio::test(start_paused = true)]
+async fn operators_token_is_published_over_the_one_that_another_replica_has_just_obtained() {
+    let world = World::new(1);
+    let replica = SimulatedReplica::start(&world, 1);
+    let (credentials, store) = (&replica.credentials, world.store());
+    let before = credentials.token().await.unwrap();
+    world.foreign_fetch();
+    let published = store.compare_and_set(TOKEN_KEY, Some(before.value.expose()), "token-2", TOKEN_LIFE);
+    assert!(published.await.unwrap());
+    let refresher = async {
+        while world.token_calls().len() == 1 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        credentials.token.slot.sync_with_store().await;
+        assert_eq!(replica.usable_token().unwrap(), "token-2");
+    };
+    let (renewed, ()) = tokio::join!(credentials.renew_now(Kind::AccessToken), refresher);
+    assert_eq!(renewed.unwrap().value.expose(), "token-3");
+    assert_eq!(store.get(TOKEN_KEY).await.unwrap().unwrap().value, "token-3");
+}
+
 /// A replica that waits for a long time, because another system has replaced each of its tokens at once.
 async fn after_a_long_fight(world: &Arc<World>) -> SimulatedReplica {
     let replica = SimulatedReplica::start(world, 1);

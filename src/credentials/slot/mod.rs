@@ -156,8 +156,10 @@ impl Slot {
         asked_at: Moment,
     ) -> Arc<Credential> {
         // A credential that the refresher has adopted during our call comes from a replica that got the lock after us:
-        // we were frozen, or the store has lost the lock.
-        let adopted_since = |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value;
+        // we were frozen, or the store has lost the lock. But not if it was stored when we got the lock.
+        let is_seen = |held: &Credential| seen.as_ref().is_some_and(|seen| seen.value == held.value);
+        let adopted_since =
+            |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value && !is_seen(held);
         if let Some(newer) = self.usable().filter(adopted_since) {
             return newer;
         }
