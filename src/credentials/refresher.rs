@@ -40,6 +40,7 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
         let mut day = String::new();
         loop {
             account.token.end_needless_waits(&mut day).await;
+            account.token.notice_unanswered_call().await;
             tick(&account).await;
             sleep(until_next_tick(&account)).await;
         }

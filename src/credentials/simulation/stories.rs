@@ -90,6 +90,25 @@ async fn operators_token_is_published_over_the_one_that_another_replica_has_just
     assert_eq!(store.get(TOKEN_KEY).await.unwrap().unwrap().value, "token-3");
 }
 
+#[tokio::test(start_paused = true)]
+async fn token_that_a_crashed_replica_may_have_replaced_is_renewed_without_traffic() {
+    let mut world = World::with_seed(1);
+    world.traffic_pause = Duration::from_hours(1);
+    let world = Arc::new(world);
+    let mut crashing = SimulatedReplica::start(&world, 1);
+    let other = SimulatedReplica::start(&world, 2);
+    sleep(Duration::from_secs(3)).await;
+    crashing.operator_renews();
+    while world.token_calls().len() == 1 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    crashing.crash();
+    sleep(LOCK_TTL * 2).await;
+    assert_eq!(other.usable_token().as_deref(), Some("token-3"));
+    assert!(world.accepts("token-3"));
+    assert_eq!(world.token_calls().len(), 3);
+}
+
 /// A replica that waits for a long time, because another system has replaced each of its tokens at once.
 async fn after_a_long_fight(world: &Arc<World>) -> SimulatedReplica {
     let replica = SimulatedReplica::start(world, 1);

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -204,6 +205,16 @@ impl UnansweredCall {
         self.lost_here.store(true, Ordering::Relaxed);
     }
 
+    /// Takes over a call that another replica began longer than `limit` ago and whose outcome is still not known: that
+    /// replica has died, or has lost the answer.
+    pub(crate) async fn take_over(&self, limit: Duration) {
+        if let Ok(Some(mark)) = self.store.get(&self.key).await
+            && mark.ttl.is_some_and(|left| left + limit < keys::TOKEN_CALL_TTL)
+        {
+            self.lose();
+        }
+    }
+
     /// Removes the mark, because the outcome is known: the token is known again, or was never replaced.
     pub(crate) async fn settle(&self) {
         self.forget();
@@ -229,8 +240,6 @@ impl UnansweredCall {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -226,6 +226,14 @@ impl Token {
         }
     }
 
+    /// Notices if a classic token may have been replaced by a replica that died during its call, once that replica's lock
+    /// has expired.
+    pub(crate) async fn notice_unanswered_call(&self) {
+        if !self.calls_are_harmless() {
+            self.unanswered.take_over(self.policy.settings.lock_ttl).await;
+        }
+    }
+
     /// The reason to renew now; `None` if no renewal is due.
     pub(crate) fn due(&self) -> Option<Trigger> {
         if self.refusal().is_some() {
