@@ -19,6 +19,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// The pause before a renewal is retried that failed without a back-off, for example because the lock was held.
 const NEXT_TRY: Duration = Duration::from_secs(2);
 
+/// How often the day's token calls of all replicas are read.
+const COUNTED_EVERY: Duration = Duration::from_mins(1);
+
 /// How many accounts have their turn at once. After a start with an empty store a thousand accounts may have to renew,
 /// and each call to WeChat needs a connection.
 const AT_ONCE: usize = 16;
@@ -45,8 +48,14 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
             sleep(until_next_tick(&account)).await;
         }
     };
-    // The day's count is read once, so that the metric does not begin at zero after a restart.
-    let work = async { tokio::join!(account.token.budget.spent_by_all(), ticks) };
+    // What other replicas spend, and have spent before a restart, is part of the metric.
+    let counting = async {
+        loop {
+            account.token.budget.spent_by_all().await;
+            sleep(COUNTED_EVERY).await;
+        }
+    };
+    let work = async { tokio::join!(counting, ticks) };
     stop.run_until_cancelled(work).await;
 }
 

@@ -105,7 +105,7 @@ keys! {
         "credentials, after a call for the ticket for cards";
     /// The day's token calls of all replicas.
     TOKEN_CALLS: "wxgate:token_calls:{app_id}:{day}", Counter, Life::AtMost(DAY_COUNT_TTL),
-        "credentials, before a token call";
+        "credentials, before a token call, or if Redis has lost it";
     /// `force_refresh` was used just now.
     FORCE_REFRESH: "wxgate:force_refresh:{app_id}", Text, Life::AtMost(FORCE_REFRESH_TTL),
         "credentials, before a forced token call";

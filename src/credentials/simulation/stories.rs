@@ -220,6 +220,21 @@ async fn day_of_a_classic_fight_leaves_nine_tenths_of_the_token_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn count_of_token_calls_is_known_to_all_and_outlives_the_stores_data() {
+    let world = World::new(1);
+    let [calling, other] = [1, 2].map(|seed| SimulatedReplica::start(&world, seed));
+    sleep(Duration::from_secs(3)).await;
+    calling.credentials.renew_now(Kind::AccessToken).await.unwrap();
+    sleep(Duration::from_mins(1)).await;
+    let calls = world.token_calls().len() as u64;
+    assert_eq!(other.credentials.token.budget.spent(), calls);
+    world.empty_store();
+    other.credentials.mark_again().await.unwrap();
+    let new = SimulatedReplica::start(&world, 3);
+    assert_eq!(new.credentials.token_calls_today().await, calls);
+}
+
+#[tokio::test(start_paused = true)]
 async fn wechat_down_for_hours_leaves_token_calls_for_when_it_is_back() {
     let mut world = World::with_seed(1);
     world.daily_token_calls = Credentials::default().daily_token_calls;

@@ -224,10 +224,24 @@ impl Budget {
         Duration::from_hours(24) / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
     }
 
+    /// Reads how many calls were made on `day`. If the store has lost its data, it gets back what this process knows.
     async fn learn(&self, day: &str) -> u64 {
-        let entry = self.store.get(&keys::token_calls(&self.app_id, day)).await;
-        let calls = entry.ok().flatten().and_then(|entry| entry.value.parse().ok());
-        self.note(day, calls.unwrap_or(0))
+        let key = keys::token_calls(&self.app_id, day);
+        let Ok(entry) = self.store.get(&key).await else {
+            return self.note(day, 0);
+        };
+        let stored = entry.map(|entry| entry.value);
+        let calls = stored.as_ref().and_then(|value| value.parse().ok()).unwrap_or(0);
+        let known = self.note(day, calls);
+        if known > calls {
+            // If another replica was faster, the next look finds its count.
+            let value = known.to_string();
+            let written = self
+                .store
+                .compare_and_set(&key, stored.as_deref(), &value, keys::DAY_COUNT_TTL);
+            let _ = written.await;
+        }
+        known
     }
 
     /// Notes that at least `calls` calls were made on `day`; returns how many are known.
