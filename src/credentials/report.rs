@@ -72,8 +72,9 @@ impl Reports {
         }
     }
 
-    /// WeChat issued `credential`; `event` says whether in place of another one.
-    pub(super) fn obtained(&self, event: Event, kind: Kind, credential: &Credential) {
+    /// WeChat issued `credential`; `event` says whether in place of another one. The journal says if an operator asked.
+    pub(super) fn obtained(&self, event: Event, kind: Kind, credential: &Credential, trigger: Trigger) {
+        let by_operator = Some(trigger.label()).filter(|_| trigger == Trigger::Operator);
         let (fingerprint, life) = (&credential.fingerprint, credential.remaining());
         tracing::info!(
             app_id = %self.app_id,
@@ -86,17 +87,15 @@ impl Reports {
         self.note(JournalEntry {
             fingerprint: fingerprint.clone(),
             life: Some(life),
+            reason: by_operator.unwrap_or_default().to_owned(),
             ..JournalEntry::new(event, kind)
         });
     }
 
-    pub(super) fn adopted(&self, kind: Kind, credential: &Credential, trigger: Trigger) {
+    pub(super) fn adopted(&self, kind: Kind, credential: &Credential) {
         let fingerprint = &credential.fingerprint;
         tracing::debug!(app_id = %self.app_id, kind = kind.label(), credential = fingerprint, "adopted");
-        self.note(JournalEntry {
-            reason: trigger.label().to_owned(),
-            ..entry_about(credential, Event::Adopted, kind)
-        });
+        self.note(entry_about(credential, Event::Adopted, kind));
     }
 
     pub(super) fn rejected(&self, token: &Credential, error: &CallError) {

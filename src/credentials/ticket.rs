@@ -140,7 +140,7 @@ impl Ticket {
         let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
             Ok(Ok(ticket))
         } else {
-            let asking = self.ask_for_ticket(&token, seen);
+            let asking = self.ask_for_ticket(trigger, &token, seen);
             let asked = self.cut_off.run_until_cancelled(asking).await;
             asked.unwrap_or_else(|| Ok(Err(Unavailable::shutting_down())))
         };
@@ -150,7 +150,12 @@ impl Ticket {
         outcome
     }
 
-    async fn ask_for_ticket(&self, token: &Credential, seen: Option<Stored>) -> Result<CredentialResult, CallError> {
+    async fn ask_for_ticket(
+        &self,
+        trigger: Trigger,
+        token: &Credential,
+        seen: Option<Stored>,
+    ) -> Result<CredentialResult, CallError> {
         let issued = match self.issuer.ticket(&token.value, self.wechat_name).await {
             Ok(issued) => issued,
             Err(error) if rejects_token(&error) => return Err(error),
@@ -166,7 +171,7 @@ impl Ticket {
         let known_end = ends.into_iter().flatten().min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(self.kind, issued.value, ends);
-        let ticket = self.slot.publish(seen, credential, issued.asked_at).await;
+        let ticket = self.slot.publish(trigger, seen, credential, issued.asked_at).await;
         self.mark_as_asked().await;
         Ok(Ok(ticket))
     }

@@ -185,6 +185,7 @@ async fn console_reports_that_redis_is_down() {
             "Redis is down",
             "The journal is in Redis",
             "The other replicas can't be listed now",
+            "unknown; in use here since",
         ]
         .iter()
         .all(|expected| text(&page).contains(expected))
@@ -192,7 +193,7 @@ async fn console_reports_that_redis_is_down() {
     .await;
 }
 
-const IN_ENGLISH: [&str; 10] = [
+const IN_ENGLISH: [&str; 11] = [
     "And 3 more problems.",
     "wx01: over 80 % of today's token calls are used up.",
     "450 of 500",
@@ -203,9 +204,10 @@ const IN_ENGLISH: [&str; 10] = [
     "to AppSecret",
     "with the AppSecret, from 203.0.113.7",
     "<span class=\"reason\" lang=\"en\">invalid-credential</span>",
+    "<span class=\"reason\" lang=\"en\">operator</span>",
 ];
 
-const IN_CHINESE: [&str; 10] = [
+const IN_CHINESE: [&str; 11] = [
     "以及另外 3 个问题。",
     "wx01：今天的 token 调用已超过上限的八成。",
     "450 / 500",
@@ -216,6 +218,7 @@ const IN_CHINESE: [&str; 10] = [
     "给 AppSecret",
     "凭 AppSecret 取用，来自 203.0.113.7",
     "<span class=\"reason\" lang=\"en\">invalid-credential</span>",
+    "<span class=\"reason\" lang=\"en\">operator</span>",
 ];
 
 /// Whoever can write to Redis can write anything into the journal.
@@ -242,7 +245,7 @@ async fn journal_is_shown_in_both_languages_and_escaped() {
         note(account.app_id.as_str(), "event foreign_invalidation left_s 5400").await;
     }
     for facts in [
-        "event renewed life_s 7200",
+        "event renewed life_s 7200 reason operator",
         "event rejected errcode 40001 reason invalid-credential",
         "event handed_out client AppSecret address 203.0.113.7",
         // As version 0.1 wrote it: all facts in one sentence.

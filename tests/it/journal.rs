@@ -72,6 +72,19 @@ async fn journal_entries_hold_facts_as_fields() {
     let adopted = entry(&redis, &wechat, "adopted").await;
     assert_eq!(names(&adopted), usual_and(&["left_s"]));
     assert_ne!(adopted["replica"], issued["replica"]);
+    assert_eq!(adopted["reason"], "");
+}
+
+#[tokio::test]
+async fn journal_says_that_an_operator_asked_for_a_token() {
+    let (redis, key) = (RedisServer::start().await, "an-operator-s-key-of-some-length");
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
+    let gateway = builder.set("internal.operator_key", key).start().await;
+    gateway.until_ready().await;
+    assert_eq!(gateway.operator_renews("access_token", key).await.body["changed"], true);
+    let renewed = entry(&redis, &wechat, "renewed").await;
+    assert_eq!(renewed["reason"], "operator");
 }
 
 #[tokio::test]

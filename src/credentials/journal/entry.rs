@@ -46,7 +46,7 @@ pub(crate) struct JournalEntry {
     pub(crate) client: Option<String>,
     /// The address from which it was asked for with the AppSecret.
     pub(crate) address: Option<IpAddr>,
-    /// Anything else, for people: WeChat's own words, a trigger.
+    /// Anything else, for people: WeChat's own words, or that an operator asked.
     pub(crate) reason: String,
 }
 

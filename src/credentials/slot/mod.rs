@@ -131,7 +131,7 @@ impl Slot {
         if let Some(call) = &self.unanswered {
             call.forget();
         }
-        self.reports.adopted(self.kind, &credential, trigger);
+        self.reports.adopted(self.kind, &credential);
         Some(credential)
     }
 
@@ -151,6 +151,7 @@ impl Slot {
     /// into use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8).
     pub(crate) async fn publish(
         &self,
+        trigger: Trigger,
         seen: Option<Stored>,
         credential: Credential,
         asked_at: Moment,
@@ -180,7 +181,7 @@ impl Slot {
         let credential = Arc::new(credential);
         self.put_into_use(&credential);
         if !unchanged {
-            self.reports.obtained(event, self.kind, &credential);
+            self.reports.obtained(event, self.kind, &credential, trigger);
         }
         credential
     }

@@ -49,7 +49,7 @@ texts! {
     LIFE_BAR: "{} 的剩余寿命：{} %", "Life left of the {}: {} %";
     FINGERPRINT: "指纹", "Fingerprint";
     RENEWED_BY: "获取者", "Renewed by";
-    ADOPTED_AT: "自共享存储接管，{}", "adopted from the shared store at {}";
+    ORIGIN_UNKNOWN: "不详，本副本自 {} 起使用", "unknown; in use here since {}";
     NEXT_RENEWAL: "下次续期", "Next renewal";
     IN_SPAN: "{}后", "in {}";
     ANY_MOMENT: "马上", "any moment";

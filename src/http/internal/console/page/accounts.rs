@@ -79,7 +79,7 @@ fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localiz
             dd {
                 @match origin {
                     Some(origin) => { code { (origin.noted.replica) } " · " (loc.time(origin.noted.time)) }
-                    None => (loc.format(text::ADOPTED_AT, &[&time::short(loc.now - held_for, loc.now)])),
+                    None => (loc.format(text::ORIGIN_UNKNOWN, &[&time::short(loc.now - held_for, loc.now)])),
                 }
             }
             dt { (loc.text(text::NEXT_RENEWAL)) }

@@ -105,11 +105,11 @@ fn line_view(line: &TimelineRow, many_accounts: bool, loc: Localizer) -> Markup 
     }
 }
 
-/// The facts in the reader's language, then the entry's own text if it adds something: WeChat's message, or the
-/// whole sentence in an entry of version 0.1.
+/// The facts in the reader's language, then the entry's own text if it adds something: WeChat's message, that an operator
+/// asked, or the whole sentence in an entry of version 0.1.
 fn reason(entry: &TimelineEntry, loc: Localizer) -> Markup {
     let (fact, written) = (fact(entry, loc), entry.noted.reason.as_str());
-    let adds = fact.is_none() || entry.noted.errcode.is_some();
+    let adds = fact.is_none() || entry.noted.errcode.is_some() || entry.is_from_wechat();
     html! {
         @if let Some(fact) = &fact { span.reason { (fact) } }
         @if adds && !written.is_empty() { span.reason lang="en" { (written) } }
