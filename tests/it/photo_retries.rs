@@ -79,6 +79,15 @@ async fn media_call_that_keeps_failing_in_passing_has_retry_after() {
     }
 }
 
+/// The next call gets another token.
+#[tokio::test]
+async fn photo_for_which_two_tokens_were_rejected_has_retry_after() {
+    let gateway = gateway().await;
+    let (answer, calls) = upload_during(&gateway, Fault::errcode(40001).on(Api::MediaGet)).await;
+    assert_eq!((answer.code(), calls), ((502, 2004), 2), "{answer:?}");
+    assert!((1..=5).contains(&answer.retry_after()), "{answer:?}");
+}
+
 #[tokio::test]
 async fn lasting_failure_is_not_repeated_and_has_no_retry_after() {
     let gateway = gateway().await;
