@@ -26,6 +26,12 @@ impl TryFrom<String> for AppId {
         if value.is_empty() || value.len() > 64 || !value.bytes().all(allowed) {
             return Err("expected an AppID such as \"wx0123456789abcdef\" (1 to 64 letters, digits, _ or -)");
         }
+        if value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(
+                "expected the AppID, \"wx…\": this looks like an AppSecret (32 hex digits, not shown); have AppID and AppSecret \
+                 been swapped?",
+            );
+        }
         if value.starts_with("ww") {
             return Err(
                 "expected the AppID of a WeChat account, \"wx…\": one that begins with \"ww\" is a WeCom (企业微信) \

@@ -3,6 +3,7 @@
 mod compared;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
 use super::{CommandFailure, ConfigArgs, block_on, print};
@@ -41,7 +42,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, required_unless_present = "request", requires = "nonce")]
     signature: Option<String>,
     /// The `jsapi_ticket`; given more than once, the first is the right one and the others are tried too
-    #[arg(long = "ticket", value_name = "TICKET")]
+    #[arg(long = "ticket", value_name = "TICKET", value_parser = NonEmptyStringValueParser::new())]
     tickets: Vec<String>,
     #[command(flatten)]
     config: ConfigArgs,

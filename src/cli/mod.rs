@@ -21,7 +21,8 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 
 use crate::http;
-use crate::settings::{Settings, Sources};
+use crate::http_client;
+use crate::settings::{Problems, Settings, Sources};
 use crate::telemetry;
 
 /// How long work on a disk may go on when all else has ended.
@@ -166,10 +167,14 @@ fn print_json(value: &impl Serialize) -> Result<(), CommandFailure> {
 fn config(args: &ConfigArgs) -> Result<(), CommandFailure> {
     let partial = Settings::load_partial(&args.sources());
     print(&partial.to_masked_toml())?;
-    match partial.problems {
-        Some(problems) => Err(CommandFailure::Settings(problems.to_string())),
-        None => Ok(()),
-    }
+    let usable = partial.problems.map_or_else(|| has_client(&partial.settings), Err);
+    usable.map_err(|problems| CommandFailure::Settings(problems.to_string()))
+}
+
+/// Whether there can be a client for outgoing connections: proxies of the environment are read only when one is built.
+fn has_client(settings: &Settings) -> Result<(), Problems> {
+    http_client::build(&settings.http_client, settings.wechat.connect_timeout)?;
+    Ok(())
 }
 
 fn openapi() -> Result<(), CommandFailure> {

@@ -19,8 +19,9 @@ pub(super) struct SandboxArgs {
     #[arg(long, default_value = "127.0.0.1:9300")]
     listen: SocketAddr,
     /// An account, as APPID:APPSECRET; may be given more than once
-    #[arg(long = "account", value_name = "APPID:APPSECRET", value_parser = account)]
-    accounts: Vec<SandboxAccount>,
+    // Not parsed by clap, whose message would show the AppSecret.
+    #[arg(long = "account", value_name = "APPID:APPSECRET")]
+    accounts: Vec<String>,
     /// How long a token lives
     #[arg(long, default_value = "2h", value_parser = humantime::parse_duration)]
     token_ttl: Duration,
@@ -50,12 +51,14 @@ fn account(text: &str) -> Result<SandboxAccount, &'static str> {
 }
 
 impl SandboxArgs {
-    fn config(&self) -> SandboxConfig {
-        let accounts = match self.accounts.as_slice() {
-            [] => vec![SandboxAccount::default()],
-            accounts => accounts.to_vec(),
-        };
-        SandboxConfig {
+    fn config(&self) -> Result<SandboxConfig, CommandFailure> {
+        let accounts = self.accounts.iter().map(|text| account(text));
+        let accounts: Result<Vec<_>, _> = accounts.collect();
+        let mut accounts = accounts.map_err(|wrong| CommandFailure::Settings(format!("--account: {wrong}")))?;
+        if accounts.is_empty() {
+            accounts.push(SandboxAccount::default());
+        }
+        Ok(SandboxConfig {
             token_ttl: self.token_ttl,
             token_overlap: self.token_overlap,
             ticket_ttl: self.ticket_ttl,
@@ -63,14 +66,14 @@ impl SandboxArgs {
             daily_token_calls: self.daily_token_calls,
             allowed_ips: self.allowed_ips.clone(),
             ..SandboxConfig::with_accounts(accounts)
-        }
+        })
     }
 }
 
 pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
     block_on(async {
         let stop = stop_on_signal()?;
-        let sandbox = LocalSandbox::listen(args.config(), args.listen).await?;
+        let sandbox = LocalSandbox::listen(args.config()?, args.listen).await?;
         print(&sandbox.introduction())?;
         sandbox.run(stop).await;
         Ok(())

@@ -3,22 +3,23 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::jssdk::{Nonce, sign, string1};
 
 #[derive(Args)]
 pub(super) struct SignArgs {
     /// The jsapi_ticket
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     ticket: String,
     /// The page's URL, signed as it stands here; a page's own has no `#` and what follows
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     url: String,
     /// The noncestr; a random one if left out
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     nonce: Option<String>,
     /// The timestamp in seconds; now if left out
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     timestamp: Option<String>,
 }
 

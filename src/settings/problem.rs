@@ -65,8 +65,18 @@ impl Problems {
     /// The problems about `key` itself, if there are any.
     pub(super) fn about(&self, key: &str) -> Option<Self> {
         // A subject is a key, or a key and its value.
-        let is_about = |problem: &&Problem| problem.subject.split(' ').next() == Some(key);
-        let found: Vec<_> = self.0.iter().filter(is_about).cloned().collect();
+        self.filtered(|problem| problem.subject.split(' ').next() == Some(key))
+    }
+
+    /// The problem that the settings file can't be read, if there is that one.
+    pub(super) fn about_whole_file(&self) -> Option<Self> {
+        self.filtered(|problem| {
+            problem.subject.is_empty() && matches!(problem.place, Some(Place::File { line: None, .. }))
+        })
+    }
+
+    fn filtered(&self, fits: impl Fn(&Problem) -> bool) -> Option<Self> {
+        let found: Vec<_> = self.0.iter().filter(|problem| fits(problem)).cloned().collect();
         (!found.is_empty()).then_some(Self(found))
     }
 
@@ -84,6 +94,12 @@ impl Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+impl From<UnusableSetting> for Problems {
+    fn from(setting: UnusableSetting) -> Self {
+        Self(vec![Problem::new(None, setting.key, setting.problem)])
+    }
+}
 
 /// A problem of which it is not known yet where it was written.
 pub(super) struct UnplacedProblem {

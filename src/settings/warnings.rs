@@ -10,6 +10,8 @@ use crate::secret::Secret;
 
 /// Shorter keys can be guessed.
 const SHORTEST_KEY: usize = 16;
+/// Hardly any photo of a phone has fewer bytes.
+const SMALL_PHOTO: u64 = 100 * bytesize::KIB;
 /// The length of an AppSecret, which is letters and digits.
 const APP_SECRET_LEN: usize = 32;
 
@@ -25,6 +27,7 @@ impl Settings {
             self.plain_wechat(),
             self.trusts_everybody(),
             self.public_internal_listener(),
+            self.tiny_pictures(),
             bucket_named_twice(self),
         ]
         .into_iter()
@@ -125,6 +128,16 @@ impl Settings {
             "internal.listen is {listen}, a public address: metrics, the console and the shared token are open to anybody who \
              reaches it; listen on a private address or on loopback"
         ))
+    }
+
+    fn tiny_pictures(&self) -> Option<String> {
+        let bytes = self.media.max_bytes;
+        (bytes < SMALL_PHOTO).then(|| {
+            format!(
+                "media.max_bytes is {bytes} bytes, and hardly any photo is so small; a number without a unit counts bytes: write \
+                 \"20MiB\" for 20 MiB"
+            )
+        })
     }
 }
 

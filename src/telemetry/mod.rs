@@ -23,6 +23,9 @@ pub(crate) use spans::KNOWN_METHODS;
 pub use spans::{TRACES, call_span, request_answered, request_span, traced};
 pub use traces::Traces;
 
+/// The target of the library that checks servers' certificates.
+const VERIFIER: &str = "rustls_platform_verifier";
+
 /// Sends the process's log to standard error and its traces to the collector, if there is one, as `settings` say.
 /// `instance` is this process's name. Once per process: only the command line does this, never the library. Before the
 /// process ends, it calls [`flush_log`].
@@ -31,19 +34,25 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Unusa
     let start = |endpoint| Traces::start(endpoint, &settings.http_client, instance);
     let traces = telemetry.otlp_endpoint.as_ref().map(start).transpose()?;
     let filter = EnvFilter::new(telemetry.log_level.as_str());
+    // Each certificate that it refuses is an error to it. Whoever made the connection logs that too, with what to do.
+    let verifier_is_named = telemetry.log_level.as_str().contains(VERIFIER);
+    let is_news = FilterFn::new(move |metadata| {
+        verifier_is_named || *metadata.level() != Level::ERROR || !metadata.target().starts_with(VERIFIER)
+    });
     log::log_panics();
     let dropped = match &traces {
         // Filters of the whole registry, since a layer's own would run whenever a span is entered or left.
         None => {
             let (lines, dropped) = log::lines(telemetry.log_format);
             let registry = Registry::default().with(filter).with(FilterFn::new(may_be_logged));
-            registry.with(lines).init();
+            registry.with(is_news).with(lines).init();
             dropped
         }
         // The log's filter must not apply to the traces.
         Some(traces) => {
             let (lines, dropped) = log::lines(telemetry.log_format);
-            let lines = lines.with_filter(filter.and(FilterFn::new(may_be_logged_beside_traces)));
+            let filter = filter.and(FilterFn::new(may_be_logged_beside_traces)).and(is_news);
+            let lines = lines.with_filter(filter);
             Registry::default().with(lines).with(traces.layer()).init();
             dropped
         }

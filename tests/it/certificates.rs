@@ -100,6 +100,8 @@ async fn until_logged(process: &GatewayProcess, about: &str, wrong: &str, cure: 
         lines.iter().any(|line| line.contains(wrong) && line.contains(cure))
     })
     .await;
+    // The TLS library's own line about it.
+    assert!(process.logged("failed to verify").is_empty(), "{:?}", process.log());
 }
 
 async fn sandbox() -> Arc<SandboxHost> {

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod mistakes;
+
 use std::process::{Command, Output};
 
 use crate::support::{Gateway, SandboxHost, until};

@@ -230,15 +230,18 @@ async fn proxy_of_the_environment_that_can_not_be_used_is_refused() {
         // A scheme that GNOME writes, and a typo. With either, the HTTP client itself would connect directly.
         ("ALL_PROXY", "socks://u:hunter2@127.0.0.1:1080"),
         ("HTTPS_PROXY", "htpp://u:hunter2@127.0.0.1:3128"),
+        ("HTTPS_PROXY", "http://u:hunter2@127.0.0.1:99999"),
     ] {
         let builder = patient().variable(name, url).set("http_client.proxy", "");
-        for command in ["serve", "check"] {
+        for command in ["serve", "check", "config"] {
             let ran = builder.run(&wechat, &[command]).await;
-            let output = format!("{}{}", ran.out, ran.err);
-            let problem = format!("{name} in the environment");
-            assert!(ran.code != 0 && output.contains(&problem), "{output}");
-            assert!(!output.contains("hunter2"), "{output}");
+            let problem = format!("http_client.proxy: {name} in the environment");
+            assert!(ran.code == 2 && ran.err.contains(&problem), "{ran:?}");
+            assert_eq!(ran.out.is_empty(), command != "config", "{ran:?}");
+            assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
         }
+        let report = builder.run(&wechat, &["check", "--json"]).await.json();
+        assert_eq!(report["findings"][0]["check"], "settings", "{report}");
     }
 }
 

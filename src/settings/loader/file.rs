@@ -8,13 +8,25 @@ use std::path::Path;
 /// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
+/// What is wrong with a file that is no text.
+pub(super) const NOT_UTF8: &str = "it is not UTF-8";
+
 /// The secret in a file, without what editors put around it. The error does not repeat what may be the secret itself.
 pub(super) fn read_secret(file: &str) -> Result<String, String> {
     let content = read_text(Path::new(file)).map_err(|error| {
+        // It may have been meant to count from the settings file.
+        let is_elsewhere = error.kind() == io::ErrorKind::NotFound && Path::new(file).is_relative();
+        let base = if is_elsewhere {
+            "; a relative path counts from the working directory"
+        } else {
+            ""
+        };
         if looks_like_path(file) {
-            return format!("can't read {file:?}: {error}");
+            return format!("can't read {file:?}: {error}{base}");
         }
-        format!("expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}")
+        format!(
+            "expected the path of a file that holds the secret (not shown, it may be the secret itself): {error}{base}"
+        )
     })?;
     let secret = trimmed(&content);
     if secret.is_empty() {
@@ -40,11 +52,16 @@ fn looks_like_path(file: &str) -> bool {
 }
 
 /// Reads a text file, up to [`LARGEST_FILE`].
-pub(super) fn read_text(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(file)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_FILE {
+fn read_text(file: &Path) -> io::Result<String> {
+    String::from_utf8(read(file)?).map_err(|_| io::Error::other(NOT_UTF8))
+}
+
+/// Reads a file, up to [`LARGEST_FILE`].
+pub(super) fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
-    Ok(text)
+    Ok(bytes)
 }

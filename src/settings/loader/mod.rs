@@ -83,9 +83,12 @@ impl Partial {
         self.printable.as_ref().unwrap_or(&self.settings).to_masked_toml()
     }
 
-    /// What is wrong with `key` itself.
+    /// What is wrong with `key` itself, or, if it is given nowhere, with a file that can't be read and may have it.
     pub fn problems_of(&self, key: &str) -> Option<Problems> {
-        self.problems.as_ref()?.about(key)
+        let problems = self.problems.as_ref()?;
+        let is_given = self.settings.origin.place_of(&KeyPath::from(key)).is_some();
+        let in_file = || problems.about_whole_file().filter(|_| !is_given);
+        problems.about(key).or_else(in_file)
     }
 }
 

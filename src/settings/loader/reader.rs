@@ -1,6 +1,8 @@
 //! Splits a source into single values, each checked alone.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -82,19 +84,15 @@ impl<'s> Reader<'s> {
     /// Reads the settings file at `path`.
     pub(super) fn of_file(schema: &'s Schema, path: &Path) -> Self {
         let mut reader = Self::new(schema);
-        let text = match file::read_text(path) {
-            Ok(text) => text,
+        let bytes = match file::read(path) {
+            Ok(bytes) => bytes,
             Err(error) => {
-                let place = Place::File {
-                    path: path.to_owned(),
-                    line: None,
-                };
-                let text = format!("can't read the settings file: {error}");
-                reader.problems.push(Problem::new(Some(place), "", text));
-                reader.well_formed = false;
+                reader.unreadable(path, &error);
                 return reader;
             }
         };
+        // What is not UTF-8 may be a comment: the address for `wxgate health` is read all the same.
+        let text = String::from_utf8_lossy(&bytes);
         let source = Source::file(path, &text);
         let (table, errors) = DeTable::parse_recoverable(&text);
         let mut broken: Vec<_> = errors
@@ -110,7 +108,22 @@ impl<'s> Reader<'s> {
         }
         reader.well_formed = errors.is_empty();
         reader.table(&source, &schema.root(), table.get_ref());
+        if matches!(text, Cow::Owned(_)) {
+            // Whatever else is wrong may follow from that.
+            reader.problems.clear();
+            reader.unreadable(path, &file::NOT_UTF8);
+        }
         reader
+    }
+
+    fn unreadable(&mut self, path: &Path, why: &dyn Display) {
+        let place = Place::File {
+            path: path.to_owned(),
+            line: None,
+        };
+        let text = format!("can't read the settings file: {why}");
+        self.problems.push(Problem::new(Some(place), "", text));
+        self.well_formed = false;
     }
 
     /// Lays what `later` has read over what this one has.
@@ -277,11 +290,15 @@ pub(super) fn plain(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Whether a message may show a value: not if secrets are expected there, if it looks like a URL that carries one, or
-/// if it is long or has several lines. No valid value does, and it may include a secret that follows it.
+/// Whether a message may show a value: not if secrets are expected there, if it looks like a URL that carries one, if it
+/// holds as many hex digits as an AppSecret, or if it is long or has several lines. No valid value does, and it may
+/// include a secret that follows it.
 fn may_be_shown(path: &KeyPath, written: &str) -> bool {
     const LONGEST: usize = 100;
+    const APP_SECRET_LEN: usize = 32;
     let url_with_more = written.contains(['@', '?']);
+    let mut words = written.split(|c: char| !c.is_ascii_hexdigit());
+    let app_secret = words.any(|digits| digits.len() >= APP_SECRET_LEN);
     let too_long = written.len() > LONGEST || written.contains(char::is_control);
-    !url_with_more && !too_long && !schema::is_secret(path)
+    !url_with_more && !app_secret && !too_long && !schema::is_secret(path)
 }

@@ -96,8 +96,8 @@ impl Target<'_> {
         })
     }
 
-    /// The keys that were probably meant by `key`, which is unknown here: a similar one, else the same
-    /// one in other sections.
+    /// The keys that were probably meant by `key`, which is unknown here: a similar one, else those that end with it, else
+    /// the same one in other sections.
     pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<KeyPath> {
         // The time it takes grows with the key's length.
         const LONGEST: usize = 64;
@@ -112,9 +112,16 @@ impl Target<'_> {
             .map(|known| (strsim::damerau_levenshtein(&known, &given), known))
             .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
             .min();
-        match near {
-            Some((_, known)) => vec![self.path.key(&known)],
-            None => everywhere(&given, &schema.sample, &KeyPath::default()),
+        if let Some((_, known)) = near {
+            return vec![self.path.key(&known)];
+        }
+        let ending = format!("_{given}");
+        let longer = section.keys().filter(|known| known.ends_with(&ending));
+        let longer: Vec<_> = longer.map(|known| self.path.key(known)).collect();
+        if longer.is_empty() {
+            everywhere(&given, &schema.sample, &KeyPath::default())
+        } else {
+            longer
         }
     }
 }

@@ -117,7 +117,7 @@ fn file_that_is_binary_or_too_large_is_refused() {
     std::fs::write(file.path_of("wxgate.toml"), b"\xff\xfe").unwrap();
     assert_eq!(
         file.load(&[]).unwrap_err(),
-        ["wxgate.toml: can't read the settings file: stream did not contain valid UTF-8"]
+        ["wxgate.toml: can't read the settings file: it is not UTF-8"]
     );
     std::fs::write(file.path_of("wxgate.toml"), " ".repeat(1024 * 1024 + 1)).unwrap();
     assert_eq!(

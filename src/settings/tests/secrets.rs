@@ -110,11 +110,12 @@ fn unusable_secret_file_is_reported() {
     ];
     let expected = [
         "WXGATE__AUTH__API_KEYS_FILE: auth.api_keys_file: can't read \"missing.txt\": No such file or directory (os error \
-         2)",
+         2); a relative path counts from the working directory",
         "WXGATE__AUTH__JWT_KEY_FILE: auth.jwt_key_file: can't read \"/nonexistent/jwt\": No such file or directory (os \
          error 2)",
         "WXGATE__INTERNAL__OPERATOR_KEY_FILE: internal.operator_key_file: expected the path of a file that holds the \
-         secret (not shown, it may be the secret itself): No such file or directory (os error 2)",
+         secret (not shown, it may be the secret itself): No such file or directory (os error 2); a relative path counts from \
+         the working directory",
         "WXGATE__REDIS__PASSWORD_FILE: redis.password_file: \"empty\" is empty",
         "WXGATE__REDIS__URL_FILE: redis.url_file: in the file: expected a password without a raw `#`, `/` or `?`: \
          percent-encode it (%23, %2F, %3F), or give it as redis.password instead (the value is not shown, it may hold a \
@@ -270,6 +271,7 @@ fn byte_order_mark_and_blanks_around_an_app_secret_are_cut() {
         ("WXGATE__IMAGE_STORE__HTTP__HEADERS", "{ x-key = ' \u{feff}two ' }"),
         ("WXGATE__REDIS__URL", " redis://r "),
         ("WXGATE__REDIS__USERNAME", " not a secret "),
+        ("WXGATE__REDIS__PASSWORD", "p"),
     ];
     let settings = SettingsFile::new(ACCOUNT).load(&env).unwrap();
     assert_eq!(settings.accounts[0].app_secret.expose(), "a b");
