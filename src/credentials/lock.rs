@@ -11,7 +11,7 @@ use super::credential::{Credential, Policy, Trigger, Unavailable};
 use super::parameters::Parameters;
 use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
-use crate::store::{SharedStore, StoreError};
+use crate::store::{SharedStore, StoreError, shorten_foreign_ttl};
 
 const HELD_BY_ANOTHER: &str = "another replica holds the lock and has published nothing yet";
 
@@ -62,7 +62,9 @@ impl Lock {
         loop {
             match self.try_acquire(slot, trigger, began).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
-                Ok(None) if std::mem::take(&mut is_first_wait) => self.shorten_foreign_ttl().await,
+                Ok(None) if std::mem::take(&mut is_first_wait) => {
+                    shorten_foreign_ttl(&*self.store, &self.key, self.ttl()).await;
+                }
                 Ok(None) if Moment::now() < give_up => sleep(self.policy.jitter.poll()).await,
                 Ok(None) => return Err(Unavailable::soon(HELD_BY_ANOTHER)),
                 Err(error) => return Ok(Acquisition::Alone(error)),
@@ -89,19 +91,6 @@ impl Lock {
                 held_lock.release().await;
                 Ok(found?.0.map(Acquisition::Adopted))
             }
-        }
-    }
-
-    /// Gives the lock a TTL of `lock_ttl` if it has none, or one of another order of magnitude than a gateway's: then
-    /// another program has written it, which may never release it.
-    async fn shorten_foreign_ttl(&self) {
-        if let Ok(true) = self.store.shorten(&self.key, self.ttl() * 10, self.ttl()).await {
-            tracing::warn!(
-                key = self.key,
-                ttl = ?self.ttl(),
-                "the lock on renewals had no TTL, or more than ten times credentials.lock_ttl, so no gateway has written \
-                 it; it has that TTL now, and expires"
-            );
         }
     }
 

@@ -63,6 +63,19 @@ pub(crate) fn counts_as_none(value: &str) -> bool {
     value.trim().is_empty() || value.len() > MAX_VALUE
 }
 
+/// Gives the lock at `key` a TTL of `ttl` if it has none, or one of another order of magnitude than a gateway's: then
+/// another program has written it, which may never release it.
+pub(crate) async fn shorten_foreign_ttl(store: &dyn SharedStore, key: &str, ttl: Duration) {
+    if let Ok(true) = store.shorten(key, ttl * 10, ttl).await {
+        tracing::warn!(
+            key,
+            ?ttl,
+            "a lock had no TTL, or more than ten times a gateway's, so no gateway has written it; it has a gateway's \
+             TTL now, and expires"
+        );
+    }
+}
+
 /// Whether a store is up, and since when.
 #[derive(Debug, Clone)]
 pub struct Health {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
-use crate::store::{Claimed, SharedStore, counts_as_none, keys};
+use crate::store::{Claimed, SharedStore, counts_as_none, keys, shorten_foreign_ttl};
 use crate::wechat::MediaId;
 
 /// The shortest lease: long enough to be renewed in a slow Redis.
@@ -91,10 +91,14 @@ impl Once {
     pub(super) async fn wait_for_turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
         let give_up = Instant::now() + self.max_wait;
         let mut pause = FIRST_POLL;
+        let mut is_first_wait = true;
         loop {
             let turn = self.try_turn(keys).await;
             if turn.is_some() || Instant::now() >= give_up {
                 return turn;
+            }
+            if std::mem::take(&mut is_first_wait) {
+                shorten_foreign_ttl(&*self.store, &keys.lease, self.lease).await;
             }
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(MAX_POLL);

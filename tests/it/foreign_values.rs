@@ -1,4 +1,4 @@
-//! What other programs leave under the keys of the token, the ticket and the lock.
+//! What other programs leave under the keys of credentials, photos and their locks.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use wxgate::account::AppId;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{
-    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, lock_key, ticket_key, token_key, until,
+    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, lock_key, ticket_key, token_key,
+    until,
 };
 
 /// Commands that write a value as other programs do, and how the gateway describes it.
@@ -205,4 +206,23 @@ async fn assert_lock_ends(life: &str) {
     assert!(began.elapsed() >= Duration::from_secs(2), "the lock was respected");
     assert_eq!(gateway.logged("had no TTL").len(), 1);
     gateway.assert_signs().await;
+}
+
+#[tokio::test]
+async fn photos_lock_without_ttl_is_given_one() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = builder(&redis)
+        .set("wechat.timeout", "2s")
+        .set("wechat.media_timeout", "2s");
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    gateway.until_it_says("ready").await;
+    let photo = wechat.takes_photo(TINY_PHOTO);
+    let lock = format!("wxgate:media-lock:{{wxgate:media:{}:{photo}}}", wechat.account().app_id);
+    redis.command::<()>(&format!("SET {lock} another")).await;
+    let began = Instant::now();
+    let answer = gateway.upload(&photo).await;
+    assert_eq!(answer.code(), (200, 0), "{answer:?}");
+    assert!(began.elapsed() >= Duration::from_secs(1), "the lock was respected");
+    assert_eq!(gateway.logged("had no TTL").len(), 1);
 }
