@@ -20,6 +20,7 @@ pub use self::local::{FolderHealth, LocalStore, StoredPicture};
 pub use self::name::ImageName;
 pub use self::s3::S3Store;
 use crate::picture::PictureKind;
+use crate::settings::values::{is_plain_path, parse_http};
 use crate::settings::{self, UnusableSetting, resolved};
 
 /// How long pictures may be cached: a picture's content never changes under its name.
@@ -136,6 +137,11 @@ pub async fn open(
         resolved::ImageStore::S3(settings) => Arc::new(S3Store::open(settings, http, tasks)?),
     };
     Ok(OpenStore { store, local: None })
+}
+
+/// True if a store of ours may have returned `url`: an http(s) URL, or a path of this gateway.
+pub(crate) fn is_picture_url(url: &str) -> bool {
+    parse_http(url).is_some() || (url.starts_with('/') && is_plain_path(url))
 }
 
 /// The failure of a put whose body ended with `error`.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
+use crate::image_store::is_picture_url;
 use crate::store::{Claimed, SharedStore, counts_as_none, keys, shorten_foreign_ttl};
 use crate::wechat::MediaId;
 
@@ -83,7 +84,8 @@ impl Once {
             return None;
         }
         let entry = self.store.get(&keys.url).await.ok()??;
-        Some(entry.value).filter(|url| !counts_as_none(url)).map(Arc::from)
+        let is_usable = |url: &String| !counts_as_none(url) && is_picture_url(url);
+        Some(entry.value).filter(is_usable).map(Arc::from)
     }
 
     /// Waits until the picture is stored or it is our turn to store it; `None` if another replica has been
@@ -111,12 +113,20 @@ impl Once {
             return Some(Turn::Ours(None));
         }
         let owner = hex::encode(rand::random::<[u8; 16]>());
-        let claim = self.store.claim(&keys.url, &keys.lease, &owner, self.lease).await;
-        match claim {
-            Ok(Claimed::Exists(url)) => Some(Turn::Stored(url.into())),
+        let claim = || self.store.claim(&keys.url, &keys.lease, &owner, self.lease);
+        let mut claimed = claim().await;
+        if let Ok(Claimed::Exists(value)) = &claimed
+            && !is_picture_url(value)
+        {
+            let _ = self.store.compare_and_delete(&keys.url, value).await;
+            claimed = claim().await;
+        }
+        match claimed {
+            Ok(Claimed::Exists(url)) if is_picture_url(&url) => Some(Turn::Stored(url.into())),
             Ok(Claimed::Theirs) => None,
-            // If the store is unreachable, which it has logged, storing the picture twice is better than not at all.
-            Ok(Claimed::Ours) | Err(_) => Some(Turn::Ours(Some(Lease {
+            // If the store is unreachable, which it has logged, or keeps what is no URL, storing the picture twice is
+            // better than not at all.
+            Ok(Claimed::Ours | Claimed::Exists(_)) | Err(_) => Some(Turn::Ours(Some(Lease {
                 once: self,
                 keys,
                 owner,

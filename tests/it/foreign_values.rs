@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use redis::AsyncCommands;
 use tokio::time::Instant;
 use wxgate::account::AppId;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
@@ -225,4 +226,33 @@ async fn photos_lock_without_ttl_is_given_one() {
     assert_eq!(answer.code(), (200, 0), "{answer:?}");
     assert!(began.elapsed() >= Duration::from_secs(1), "the lock was respected");
     assert_eq!(gateway.logged("had no TTL").len(), 1);
+}
+
+#[tokio::test]
+async fn remembered_text_that_is_no_url_is_replaced() {
+    let redis = RedisServer::start().await;
+    let gateway = Gateway::builder().redis(&redis).start().await;
+    let app_id = gateway.wechat.account().app_id;
+    for text in [
+        "javascript:alert(1)",
+        "not a url",
+        "https://a.cn/\na.jpg",
+        "//a.cn/a.jpg",
+        "ftp://a.cn/a.jpg",
+    ] {
+        let photo = gateway.wechat.takes_photo(TINY_PHOTO);
+        let key = format!("wxgate:media:{app_id}:{photo}");
+        let _: () = redis.connection().await.set_ex(&key, text, 3600).await.unwrap();
+        let answer = gateway.upload(&photo).await;
+        assert_eq!(answer.code(), (200, 0), "{text:?}: {answer:?}");
+        let url = answer.body["data"].as_str().unwrap();
+        assert!(url.starts_with("/images/"), "{text:?}: {url}");
+        assert_eq!(redis.value(&key).await.as_deref(), Some(url));
+        assert_eq!(gateway.upload(&photo).await.body["data"], url);
+    }
+    let photo = gateway.wechat.takes_photo(TINY_PHOTO);
+    let url = "https://img.example.com/a.jpg?v=1";
+    let key = format!("wxgate:media:{app_id}:{photo}");
+    let _: () = redis.connection().await.set_ex(&key, url, 3600).await.unwrap();
+    assert_eq!(gateway.upload(&photo).await.body["data"], url);
 }

@@ -17,7 +17,7 @@ impl BasePath {
 
 /// Whether each segment of `path` is plain: the path becomes a route, so it may hold nothing that a router or a browser
 /// interprets.
-pub(super) fn is_plain_path(path: &str) -> bool {
+pub(crate) fn is_plain_path(path: &str) -> bool {
     let plain = |segment: &str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
         segment.bytes().all(allowed) && !matches!(segment, "" | "." | "..")

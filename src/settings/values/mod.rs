@@ -47,6 +47,7 @@ use serde::ser::Serializer;
 
 pub use amount::{DurationOrZero, DurationWithin, PositiveDuration, SizeWithin};
 pub use base_path::BasePath;
+pub(crate) use base_path::is_plain_path;
 pub use header::{CookieName, HeaderName};
 pub use host::{DirectHost, HostPattern, host_ip};
 pub use key_template::KeyTemplate;
