@@ -29,7 +29,8 @@ impl JsDomain {
         &self.host
     }
 
-    fn covers_host(&self, host: &str) -> bool {
+    /// True if `host` is this domain's, or below it.
+    pub fn covers_host(&self, host: &str) -> bool {
         let Some(head) = host.len().checked_sub(self.host.len()) else {
             return false;
         };

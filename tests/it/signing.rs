@@ -250,6 +250,15 @@ async fn pages_outside_the_accounts_domains_are_refused() {
     ] {
         assert_eq!(gateway.sign(page).await.code(), code, "{page}");
     }
+    for (page, named) in [
+        ("https://shop.cn/mpx?a=1", "shop.cn/mpx is not"),
+        ("https://h5.shop.cn/", "h5.shop.cn/ is not"),
+        ("https://evil.cn/mpx", "evil.cn is not"),
+    ] {
+        let refused = gateway.sign(page).await;
+        let message = refused.body["message"].as_str().unwrap();
+        assert!(message.starts_with(named), "{page}: {message}");
+    }
 }
 
 #[tokio::test]

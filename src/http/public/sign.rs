@@ -95,8 +95,7 @@ pub(super) async fn sign_page(
     let account = state.directory.find(query.app_id.as_deref());
     let account = account.ok_or_else(unknown_account)?;
     if !account.signs(&page) {
-        let message = format!("{} is not under any of this account's js_domains", page.host());
-        return Err(ApiError::new(Code::DomainNotAllowed, message));
+        return Err(not_covered(account, &page));
     }
     if tracing::enabled!(Level::DEBUG)
         && let Some(warning) = page.warning()
@@ -108,6 +107,15 @@ pub(super) async fn sign_page(
         return Err(ApiError::new(Code::AccountUnknown, message));
     };
     Ok(signed(account, ticket?.value.expose(), &page, &id))
+}
+
+/// Names the page's path too if that alone is the reason.
+fn not_covered(account: &Account, page: &PageUrl<'_>) -> ApiError {
+    let host = page.host();
+    let is_host_covered = account.js_domains.iter().any(|domain| domain.covers_host(host));
+    let path = if is_host_covered { page.path() } else { "" };
+    let message = format!("{host}{path} is not under any of this account's js_domains");
+    ApiError::new(Code::DomainNotAllowed, message)
 }
 
 fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: &RequestId) -> Response {
