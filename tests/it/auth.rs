@@ -273,6 +273,22 @@ impl Issuer {
 }
 
 #[tokio::test]
+async fn expired_token_is_refused_as_expired() {
+    let (issuer, stranger) = (Issuer::new(Algorithm::HS256), Issuer::new_stranger(Algorithm::HS256));
+    let gateway = issuer.builder().start().await;
+    let expired = but(&json!({ "exp": now() - 60 }));
+    for (token, message) in [
+        (issuer.sign(&expired), "the token has expired"),
+        (stranger.sign(&expired), "the token is not valid"),
+        (issuer.sign(&but(&json!({ "aud": "else" }))), "the token is not valid"),
+    ] {
+        let answer = gateway.send(upload(&gateway).bearer_auth(token)).await;
+        assert_refused(&answer);
+        assert_eq!(answer.body["message"], message);
+    }
+}
+
+#[tokio::test]
 async fn shared_secret_rejects_forged_tokens() {
     for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
         assert_attacks_are_refused(algorithm).await;

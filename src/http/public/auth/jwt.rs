@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use jsonwebtoken::errors::Error;
+use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
@@ -93,7 +93,12 @@ struct Claims {
 }
 
 fn invalid(error: &Error) -> ApiError {
-    refused("the token is not valid").with_detail(error)
+    // A page can do something about this one: let its user log in again.
+    let message = match error.kind() {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        _ => "the token is not valid",
+    };
+    refused(message).with_detail(error)
 }
 
 /// Checks one algorithm, the lifetime, and audience and issuer if they are set. A token without a claim that is
