@@ -125,7 +125,10 @@ impl ApiError {
             data: None,
             trace_id: id.as_str(),
         };
-        (retry_after(self.retry_after), no_store(self.code.status(), &failure)).into_response()
+        // RFC 9110, section 15.5.2, demands it.
+        let challenge = (self.code == Code::Unauthorized).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
+        let envelope = no_store(self.code.status(), &failure);
+        (challenge, retry_after(self.retry_after), envelope).into_response()
     }
 }
 

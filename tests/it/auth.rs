@@ -125,6 +125,7 @@ fn assert_refused(answer: &Answer) {
     answer.assert_envelope();
     assert_eq!(answer.code(), (401, 1005), "{answer:?}");
     assert_eq!(answer.body["error"], "UNAUTHORIZED");
+    assert_eq!(answer.header("www-authenticate"), "Bearer");
 }
 
 /// Tokens that were not signed with a key of the issuer, or were changed afterwards.
