@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use utoipa::openapi::{
-    ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
+    Content, ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
     example::ExampleBuilder,
     header::HeaderBuilder,
     security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -13,6 +13,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::http::Code;
 use crate::http::envelope::Failure;
+use crate::picture::PictureKind;
 
 /// The document without its routes, which the router adds.
 #[derive(OpenApi)]
@@ -60,11 +61,28 @@ impl IntoResponses for SigningFailures {
             Code::Internal,
         ]);
         // Refused by the HTTP library, so without an envelope.
-        for status in ["414", "431"] {
-            let response = ResponseBuilder::new().description("the head of the request is too large");
-            failures.insert(status.to_owned(), RefOr::T(response.build()));
-        }
+        let response = ResponseBuilder::new().description("the head of the request is too large");
+        failures.insert("431".to_owned(), RefOr::T(response.build()));
         failures
+    }
+}
+
+/// A picture of any kind that may be stored, whole or in part.
+pub(super) struct Pictures;
+
+impl IntoResponses for Pictures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let response = |description: &str| {
+            let response = ResponseBuilder::new().description(description);
+            let kinds = PictureKind::ALL.into_iter();
+            let response = kinds.fold(response, |response, kind| {
+                response.content(kind.media_type(), Content::default())
+            });
+            RefOr::T(response.build())
+        };
+        [("200", "The picture"), ("206", "The part that `Range` asks for")]
+            .map(|(status, description)| (status.to_owned(), response(description)))
+            .into()
     }
 }
 

@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::conditional::{Wanted, wanted};
+use super::docs::Pictures;
 use crate::http::{ApiError, Code, envelope};
 use crate::image_store::{CACHE_CONTROL, LocalStore};
 use crate::settings::values::BasePath;
@@ -45,8 +46,7 @@ pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
     tag = "H5",
     params(("name" = String, Path, description = "The picture's name", example = "0f9de62fce790f9a083d5c99e95740ce.jpg")),
     responses(
-        (status = 200, description = "The picture", content_type = "image/jpeg"),
-        (status = 206, description = "The part that `Range` asks for", content_type = "image/jpeg"),
+        Pictures,
         (status = 304, description = "The caller has it already"),
         (status = 404, description = "No such picture", body = envelope::Failure<'_>),
         (status = 412, description = "Not the picture that `If-Match` names", body = envelope::Failure<'_>),
