@@ -153,6 +153,8 @@ pub struct QueryParams<'a> {
     pub url: Cow<'a, str>,
     /// The account asked for, decoded.
     pub app_id: Option<Cow<'a, str>>,
+    /// True if `url` was sent unencoded, so that `app_id` may be a parameter of the page.
+    pub is_app_id_doubtful: bool,
 }
 
 impl<'a> QueryParams<'a> {
@@ -164,13 +166,17 @@ impl<'a> QueryParams<'a> {
     pub fn parse(query: &'a str) -> Result<Self, UrlProblem> {
         let mut url = None;
         let mut app_id = None;
+        let mut is_app_id_doubtful = false;
         let mut spilling = false;
         for piece in query.split('&') {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
             match name {
                 // The second `appId` is a parameter of the unencoded page URL.
                 "appId" if spilling && app_id.is_some() => return Err(UrlProblem::Spilled(name.to_owned())),
-                "appId" => app_id = app_id.or(Some(value)),
+                "appId" => {
+                    is_app_id_doubtful = spilling;
+                    app_id = app_id.or(Some(value));
+                }
                 _ if spilling => return Err(UrlProblem::Spilled(printable(name))),
                 "url" if url.is_some() => return Err(UrlProblem::Repeated),
                 "url" => {
@@ -184,7 +190,11 @@ impl<'a> QueryParams<'a> {
         let app_id = app_id
             .filter(|id| !id.is_empty())
             .map(|id| percent_decode_str(id).decode_utf8_lossy());
-        Ok(Self { url, app_id })
+        Ok(Self {
+            url,
+            app_id,
+            is_app_id_doubtful,
+        })
     }
 }
 

@@ -283,6 +283,19 @@ async fn each_account_signs_with_its_own_ticket() {
     }
     let unknown = gateway.get("/wechat/jsSDK?url=https://a.cn&appId=wx9").await;
     assert_eq!(unknown.code(), (404, 1004));
+    assert!(!unknown.body["message"].as_str().unwrap().contains("unencoded"));
+    for query in [
+        "url=https://a.cn/p?x=1&appId=wx9",
+        "url=https://a.cn/p?appId=wx1111111111111111&appId=wx9",
+    ] {
+        let unknown = gateway.get(&format!("/wechat/jsSDK?{query}")).await;
+        assert_eq!(unknown.code(), (404, 1004));
+        let message = unknown.body["message"].as_str().unwrap();
+        assert!(
+            message.contains("unencoded") && message.contains("encodeURIComponent"),
+            "{message}"
+        );
+    }
 }
 
 proptest::proptest! {

@@ -35,6 +35,8 @@ struct SignQuery<'a> {
     /// The account; the first one configured if it is left out.
     #[param(rename = "appId", required = false, value_type = Option<String>, example = "wx0123456789abcdef")]
     app_id: Option<Cow<'a, str>>,
+    #[param(ignore)]
+    is_app_id_doubtful: bool,
 }
 
 fn not_blank(url: &str) -> Result<(), ValidationError> {
@@ -47,8 +49,16 @@ fn not_blank(url: &str) -> Result<(), ValidationError> {
 impl<'a> SignQuery<'a> {
     /// Reads the raw query string and checks that what must be there is there.
     fn parse(query: &'a str) -> Result<Self, ApiError> {
-        let QueryParams { url, app_id } = QueryParams::parse(query)?;
-        let query = Self { url, app_id };
+        let QueryParams {
+            url,
+            app_id,
+            is_app_id_doubtful,
+        } = QueryParams::parse(query)?;
+        let query = Self {
+            url,
+            app_id,
+            is_app_id_doubtful,
+        };
         query.validate()?;
         Ok(query)
     }
@@ -72,6 +82,10 @@ pub struct SignedPage<'a> {
     signature: &'a str,
 }
 
+/// Added if `appId` may have spilled from a page's URL that was sent unencoded.
+const MAY_BE_THE_PAGES: &str = "; url was sent unencoded, so this appId may be a parameter of the page: send \
+                                encodeURIComponent(location.href.split('#')[0])";
+
 /// Sign a page for wx.config
 ///
 /// Answers what the page that calls it passes to `wx.config`, with a fresh `timestamp` and
@@ -93,7 +107,13 @@ pub(super) async fn sign_page(
     let query = SignQuery::parse(query.as_deref().unwrap_or_default())?;
     let page = PageUrl::parse(&query.url)?;
     let account = state.directory.find(query.app_id.as_deref());
-    let account = account.ok_or_else(unknown_account)?;
+    let account = account.ok_or_else(|| {
+        let mut unknown = unknown_account();
+        if query.is_app_id_doubtful {
+            unknown.message += MAY_BE_THE_PAGES;
+        }
+        unknown
+    })?;
     if !account.signs(&page) {
         return Err(not_covered(account, &page));
     }
