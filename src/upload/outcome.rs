@@ -156,16 +156,16 @@ impl UploadMetrics {
         let metrics = Self {
             total: register_int_counter_vec_with_registry!(
                 "wxgate_uploads_total",
-                "Uploads asked for, by how they ended.",
+                "Uploads asked for, by how they ended",
                 &["outcome"],
                 registry
             )?,
             bytes: register_int_counter_with_registry!(
                 "wxgate_upload_bytes_total",
-                "Bytes of the pictures stored.",
+                "Bytes of the pictures stored",
                 registry
             )?,
-            in_flight: register_int_gauge_with_registry!("wxgate_uploads_in_flight", "Uploads in progress.", registry)?,
+            in_flight: register_int_gauge_with_registry!("wxgate_uploads_in_flight", "Uploads in progress", registry)?,
         };
         // Every outcome is exported as 0 from the start, so that the first one counts in rates.
         for outcome in UploadOutcome::ALL {

@@ -42,6 +42,11 @@ async fn the_metric_tables_list_every_metric_with_its_labels() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let names: BTreeSet<&str> = names.collect();
+    let mut helps = exposed.lines().filter(|line| line.starts_with("# HELP wxgate_"));
+    assert!(
+        helps.all(|help| !help.ends_with('.')),
+        "HELP texts end without a full stop"
+    );
     for document in Document::both("metrics") {
         let rows = document
             .rows()
