@@ -9,6 +9,7 @@ use super::signal::stop_on_signal;
 use super::{CommandFailure, ConfigArgs, address, block_on, print};
 use crate::app::{App, AppParts, StartError, replica_name};
 use crate::http::serve::raise_open_files;
+use crate::http_client;
 use crate::sandbox::SandboxConfig;
 use crate::settings::Settings;
 use crate::settings::values::BasePath;
@@ -41,6 +42,11 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CommandFailure> {
             telemetry::init(&settings, &replica).map_err(|error| CommandFailure::Settings(error.to_string()))?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
+        }
+        if let Some(name) = http_client::proxy_named_by(&settings.http_client) {
+            tracing::info!(
+                "outgoing HTTP connections go through the proxy of {name}, except to hosts in http_client.no_proxy or NO_PROXY"
+            );
         }
         let page = sandbox.as_ref().map(|open| open.sandbox.phone_router());
         let parts = AppParts {

@@ -100,6 +100,19 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
     }
 }
 
+/// What names a proxy for outgoing connections: the setting, or variables of the environment.
+pub(crate) fn proxy_named_by(settings: &settings::HttpClient) -> Option<String> {
+    let names: Vec<_> = match &settings.proxy {
+        HttpProxy::Never => Vec::new(),
+        HttpProxy::Through(_) => vec![PROXY],
+        HttpProxy::Environment => {
+            let names = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].into_iter();
+            names.filter(|name| variable(name).is_some()).collect()
+        }
+    };
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
 /// The proxies that the environment names. One that can't be used is an error: without it, calls that have to
 /// leave through a proxy would leave directly.
 fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {

@@ -190,8 +190,10 @@ async fn upload_service_is_reached_beside_the_proxy() {
         .set("http_client.no_proxy", "127.0.0.1")
         .variable("ALL_PROXY", proxy.url())
         .variable("NO_PROXY", "elsewhere.test");
-    for (before, builder) in [set, environment, both].into_iter().enumerate() {
+    let names = ["http_client.proxy", "HTTPS_PROXY, HTTP_PROXY", "ALL_PROXY"];
+    for (before, (builder, name)) in [set, environment, both].into_iter().zip(names).enumerate() {
         let gateway = GatewayProcess::start(&builder, &weixin.wechat).await;
+        assert_eq!(gateway.logged(&format!("through the proxy of {name}, except")).len(), 1);
         assert_all_works(&gateway).await;
         assert_eq!(service.headers().len(), before + 1);
         assert_no_password(&gateway.log().join("\n"));
