@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{CommandFailure, ConfigArgs, block_on, has_client, print, print_json};
+use super::{CommandFailure, ConfigArgs, block_on, check_client, print, print_json};
 use crate::check::{self, CheckState, Finding, name_some};
 use crate::http::serve::raise_open_files;
 use crate::settings::Settings;
@@ -21,7 +21,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), CommandFailure> {
     let loaded = Settings::load(&args.config.sources());
-    let usable = loaded.and_then(|settings| has_client(&settings).map(|()| settings));
+    let usable = loaded.and_then(|settings| check_client(&settings).map(|()| settings));
     let settings = match usable {
         Ok(settings) => settings,
         Err(problems) => {

@@ -167,12 +167,12 @@ fn print_json(value: &impl Serialize) -> Result<(), CommandFailure> {
 fn config(args: &ConfigArgs) -> Result<(), CommandFailure> {
     let partial = Settings::load_partial(&args.sources());
     print(&partial.to_masked_toml())?;
-    let usable = partial.problems.map_or_else(|| has_client(&partial.settings), Err);
+    let usable = partial.problems.map_or_else(|| check_client(&partial.settings), Err);
     usable.map_err(|problems| CommandFailure::Settings(problems.to_string()))
 }
 
 /// Whether there can be a client for outgoing connections: proxies of the environment are read only when one is built.
-fn has_client(settings: &Settings) -> Result<(), Problems> {
+fn check_client(settings: &Settings) -> Result<(), Problems> {
     http_client::build(&settings.http_client, settings.wechat.connect_timeout)?;
     Ok(())
 }

@@ -86,10 +86,8 @@ impl AccountCredentials {
         Ok(())
     }
 
-    /// Marks all tokens that this replica recognises in the shared store, which may have lost its data, the day's count of
-    /// token calls too.
+    /// Marks all tokens that this replica recognises in the shared store, which may have lost its data.
     pub(crate) async fn mark_again(&self) -> Result<(), StoreError> {
-        self.token.budget.spent_by_all().await;
         let known = self.token.slot.unexpired().into_iter();
         let known = known.map(|token| (name_in_store(&token.value), token.expires_at));
         for (name, until) in known.chain(self.promised_lives.living()) {

@@ -52,7 +52,7 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
     let counting = async {
         loop {
             account.token.budget.spent_by_all().await;
-            sleep(COUNTED_EVERY).await;
+            sleep(account.policy.jitter.spread(COUNTED_EVERY, 0.8..=1.0)).await;
         }
     };
     let work = async { tokio::join!(counting, ticks) };

@@ -72,9 +72,14 @@ impl Reports {
         }
     }
 
-    /// WeChat issued `credential`; `event` says whether in place of another one. The journal says if an operator asked.
+    /// WeChat issued `credential`; `event` says whether in place of another one. The journal says if an
+    /// operator's request began the renewal.
     pub(super) fn obtained(&self, event: Event, kind: Kind, credential: &Credential, trigger: Trigger) {
-        let by_operator = Some(trigger.label()).filter(|_| trigger == Trigger::Operator);
+        let reason = if trigger == Trigger::Operator {
+            trigger.label()
+        } else {
+            ""
+        };
         let (fingerprint, life) = (&credential.fingerprint, credential.remaining());
         tracing::info!(
             app_id = %self.app_id,
@@ -87,7 +92,7 @@ impl Reports {
         self.note(JournalEntry {
             fingerprint: fingerprint.clone(),
             life: Some(life),
-            reason: by_operator.unwrap_or_default().to_owned(),
+            reason: reason.to_owned(),
             ..JournalEntry::new(event, kind)
         });
     }

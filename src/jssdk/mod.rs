@@ -6,5 +6,5 @@ mod page_url;
 mod signature;
 
 pub use domain::JsDomain;
-pub use page_url::{PageUrl, QueryParams, UrlProblem};
+pub use page_url::{PageUrl, QueryParams, UrlProblem, printable};
 pub use signature::{Nonce, sign, string1};

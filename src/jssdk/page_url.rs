@@ -209,9 +209,9 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// `name` made safe for a message: short, without control characters.
-fn printable(name: &str) -> String {
-    percent_decode_str(name)
+/// `text` made safe for a message: short, decoded, without control characters.
+pub fn printable(text: &str) -> String {
+    percent_decode_str(text)
         .decode_utf8_lossy()
         .chars()
         .filter(|c| !c.is_control())

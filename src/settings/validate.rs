@@ -9,7 +9,7 @@ use humantime::format_duration;
 use super::problem::{UnplacedProblem, UnplacedProblems};
 use super::resolved::{Resolved, auth, image_store, tls};
 use super::values::{KeyTemplate, Origin, pem_file};
-use super::{Redis, RedisMode, Settings};
+use super::{RedisMode, Settings};
 use crate::account::AppId;
 use crate::secret::Secret;
 
@@ -140,23 +140,6 @@ fn redis(settings: &Settings, problems: &mut UnplacedProblems) {
     let complete = redis.sentinel_username.is_empty() || !redis.sentinel_password.is_blank();
     let text = "missing: redis.sentinel_username has no effect without a password";
     problems.add_unless(complete, &["redis.sentinel_password", "redis.sentinel_username"], text);
-    redis_login(redis, problems);
-}
-
-/// The client sends no user without a password.
-fn redis_login(redis: &Redis, problems: &mut UnplacedProblems) {
-    let connection = redis.connection();
-    let login = connection.redis_settings();
-    let has_user = login.username().is_some_and(|user| !user.is_empty());
-    let complete = !has_user || login.password().is_some_and(|password| !password.is_empty());
-    if redis.username.is_empty() {
-        let text = "has a user, which has no effect without a password; a password alone is written \
-                    redis://:PASSWORD@host, with a colon before it";
-        problems.add_unless(complete, &["redis.url", "redis.password"], text);
-    } else {
-        let text = "missing: redis.username has no effect without a password";
-        problems.add_unless(complete, &["redis.password", "redis.username", "redis.url"], text);
-    }
 }
 
 fn redis_keys(settings: &Settings, problems: &mut UnplacedProblems) {

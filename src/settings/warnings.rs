@@ -24,6 +24,7 @@ impl Settings {
             self.open_uploads(),
             self.unused_keys(),
             self.plain_redis(),
+            self.redis_user_without_password(),
             self.plain_wechat(),
             self.trusts_everybody(),
             self.public_internal_listener(),
@@ -97,6 +98,19 @@ impl Settings {
                 "the connection to Redis at {far} is not encrypted, and credentials are sent over it; use rediss:// in \
                  redis.url unless the network is private"
             )
+        })
+    }
+
+    /// The client sends no user without a password.
+    fn redis_user_without_password(&self) -> Option<String> {
+        let connection = self.redis.connection();
+        let login = connection.redis_settings();
+        let is_given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+        let has_no_effect = is_given(login.username()) && !is_given(login.password());
+        (self.credentials.backend == Backend::Redis && has_no_effect).then(|| {
+            "the Redis user in redis.username or redis.url has no effect without a password; a password alone is written \
+             redis://:PASSWORD@host, with a colon before it"
+                .to_owned()
         })
     }
 

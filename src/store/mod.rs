@@ -70,8 +70,7 @@ pub(crate) async fn shorten_foreign_ttl(store: &dyn SharedStore, key: &str, ttl:
         tracing::warn!(
             key,
             ?ttl,
-            "a lock had no TTL, or more than ten times a gateway's, so no gateway has written it; it has a gateway's \
-             TTL now, and expires"
+            "a lock had no TTL, or more than ten times the one that it has now, so no gateway has written it"
         );
     }
 }

@@ -84,8 +84,7 @@ impl Once {
             return None;
         }
         let entry = self.store.get(&keys.url).await.ok()??;
-        let is_usable = |url: &String| !counts_as_none(url) && is_picture_url(url);
-        Some(entry.value).filter(is_usable).map(Arc::from)
+        Some(entry.value).filter(|url| is_usable(url)).map(Arc::from)
     }
 
     /// Waits until the picture is stored or it is our turn to store it; `None` if another replica has been
@@ -116,13 +115,13 @@ impl Once {
         let claim = || self.store.claim(&keys.url, &keys.lease, &owner, self.lease);
         let mut claimed = claim().await;
         if let Ok(Claimed::Exists(value)) = &claimed
-            && !is_picture_url(value)
+            && !is_usable(value)
         {
             let _ = self.store.compare_and_delete(&keys.url, value).await;
             claimed = claim().await;
         }
         match claimed {
-            Ok(Claimed::Exists(url)) if is_picture_url(&url) => Some(Turn::Stored(url.into())),
+            Ok(Claimed::Exists(url)) if is_usable(&url) => Some(Turn::Stored(url.into())),
             Ok(Claimed::Theirs) => None,
             // If the store is unreachable, which it has logged, or keeps what is no URL, storing the picture twice is
             // better than not at all.
@@ -133,6 +132,11 @@ impl Once {
             }))),
         }
     }
+}
+
+/// Whether a remembered text is a picture's URL. Anything else was written by another program, and is replaced.
+fn is_usable(url: &str) -> bool {
+    !counts_as_none(url) && is_picture_url(url)
 }
 
 /// The right to upload one picture.

@@ -67,7 +67,7 @@ impl CallError {
             Self::Status(status) => status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429),
             Self::Body(_) => false,
             Self::Refused { code, .. } => match code.meaning() {
-                // Another call is made with another token.
+                // There may be another token by then.
                 Meaning::Busy | Meaning::TokenRejected => true,
                 Meaning::MinuteQuota => return Some(Duration::from_mins(1)),
                 _ => false,

@@ -32,8 +32,8 @@ pub(crate) struct Slot {
     pub(crate) shared: SharedEntry,
     policy: Policy,
     reports: Reports,
-    /// For the token: the call whose answer may have been lost. It no longer matters once a token is adopted, which was
-    /// obtained after it.
+    /// For the token: the call whose answer may have been lost. Once a token is adopted, which was obtained after it, this
+    /// replica need not repeat it.
     unanswered: Option<Arc<UnansweredCall>>,
 }
 
@@ -95,8 +95,8 @@ impl Slot {
         }
     }
 
-    /// The credential that has come into use since a renewal was requested, which began at `began`, or is adopted from
-    /// the shared store now; and what is stored, unless the store need not be read.
+    /// The credential that has come into use since a renewal was requested, or since `began`, or is adopted from the
+    /// shared store now; and what is stored, unless the store need not be read.
     pub(crate) async fn check_store(
         &self,
         trigger: Trigger,
@@ -207,8 +207,8 @@ impl Slot {
 
     /// Uses `credential` from now on, unless it has been rejected meanwhile.
     pub(crate) fn put_into_use(&self, credential: &Arc<Credential>) {
-        self.reports.expires_in(self.kind, credential.remaining());
         let before = self.cell.swap(Some(Arc::clone(credential)));
+        self.reports.expires_in(self.kind, credential.remaining());
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             self.history.retire(before, EndOfUse::Superseded);
         }
@@ -224,9 +224,11 @@ impl Slot {
     fn clear_if_still(&self, value: &Secret) {
         let held = self.cell.load();
         if held.as_ref().is_some_and(|held| held.value == *value) {
-            self.cell.compare_and_swap(&held, None);
-            // It is over now, whatever its expiry: alerts watch this metric.
-            self.reports.expires_in(self.kind, Duration::ZERO);
+            let before = self.cell.compare_and_swap(&held, None);
+            if before.as_ref().map(Arc::as_ptr) == held.as_ref().map(Arc::as_ptr) {
+                // It is over now, whatever its expiry: alerts watch this metric.
+                self.reports.expires_in(self.kind, Duration::ZERO);
+            }
         }
     }
 }

@@ -180,8 +180,8 @@ const MARK: &str = "unanswered";
 pub(crate) struct UnansweredCall {
     store: Arc<dyn SharedStore>,
     key: String,
-    /// True if this process has lost an answer.
-    lost_here: AtomicBool,
+    /// True if this process has lost an answer, or has taken over the call of another one.
+    in_doubt: AtomicBool,
 }
 
 impl UnansweredCall {
@@ -189,7 +189,7 @@ impl UnansweredCall {
         Self {
             store: parameters.store(),
             key: keys::TOKEN_CALL.of_account(&parameters.app_id),
-            lost_here: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
         }
     }
 
@@ -197,16 +197,16 @@ impl UnansweredCall {
     pub(crate) async fn begin(&self) -> bool {
         // If the store fails here, only this process knows about the call.
         let marked = self.store.set_if_absent(&self.key, MARK, keys::TOKEN_CALL_TTL).await;
-        matches!(marked, Ok(true)) && !self.is_ours()
+        matches!(marked, Ok(true)) && !self.is_in_doubt()
     }
 
     /// Notes that the answer was lost.
     pub(crate) fn lose(&self) {
-        self.lost_here.store(true, Ordering::Relaxed);
+        self.in_doubt.store(true, Ordering::Relaxed);
     }
 
     /// Takes over a call that another replica began longer than `limit` ago and whose outcome is still not known: that
-    /// replica has died, or has lost the answer.
+    /// replica has died, or has lost the answer, or has failed to remove the mark.
     pub(crate) async fn take_over(&self, limit: Duration) {
         if let Ok(Some(mark)) = self.store.get(&self.key).await
             && mark.ttl.is_some_and(|left| left + limit < keys::TOKEN_CALL_TTL)
@@ -218,23 +218,23 @@ impl UnansweredCall {
     /// Removes the mark, because the outcome is known: the token is known again, or was never replaced.
     pub(crate) async fn settle(&self) {
         self.forget();
-        // If the mark stays, the next foreign invalidation may go unreported, and nothing else.
+        // If the mark stays, a classic token is renewed once more, or the next foreign invalidation goes unreported.
         let _ = self.store.compare_and_delete(&self.key, MARK).await;
     }
 
     /// Notes that another replica has obtained a token since.
     pub(crate) fn forget(&self) {
-        self.lost_here.store(false, Ordering::Relaxed);
+        self.in_doubt.store(false, Ordering::Relaxed);
     }
 
-    /// True if this process has lost an answer.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.lost_here.load(Ordering::Relaxed)
+    /// True if this process has to find out the outcome.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// True if any replica may have lost an answer.
     pub(crate) async fn exists(&self) -> bool {
-        self.is_ours() || matches!(self.store.get(&self.key).await, Ok(Some(_)))
+        self.is_in_doubt() || matches!(self.store.get(&self.key).await, Ok(Some(_)))
     }
 }
 

@@ -68,12 +68,18 @@ impl Token {
 
     /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret has changed.
     pub(crate) async fn end_wait_for_rejections(&self) {
+        // Between two looks for the mark: a renewal may have read it before the first, and one that has just begun to wait
+        // may have written it before the second.
+        self.remove_mark_of_rejections().await;
+        self.rejections.clear();
+        self.remove_mark_of_rejections().await;
+    }
+
+    async fn remove_mark_of_rejections(&self) {
         let key = keys::TOKEN_REJECTED.of_account(&self.app_id);
         if let Ok(Some(entry)) = self.store.get(&key).await {
             let _ = self.store.compare_and_delete(&key, &entry.value).await;
         }
-        // After the mark, which a renewal may have read meanwhile.
-        self.rejections.clear();
     }
 
     /// If another replica's new token was rejected, waits for as long as that replica does, so that a cluster makes no

@@ -242,7 +242,7 @@ impl Token {
         let Some(held) = self.slot.usable() else {
             return Some(Trigger::Missing);
         };
-        if self.unanswered.is_ours() {
+        if self.unanswered.is_in_doubt() {
             return Some(Trigger::Unanswered);
         }
         (Moment::now() >= held.renew_at).then_some(Trigger::Expiring)

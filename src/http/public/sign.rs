@@ -16,7 +16,7 @@ use super::docs::SigningFailures;
 use super::{PublicState, unknown_account};
 use crate::directory::Account;
 use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
-use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, sign};
+use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, printable, sign};
 
 /// What the page sends. Made from the raw query by [`QueryParams`], since signing must not change a byte of `url`.
 #[derive(Validate, IntoParams)]
@@ -133,7 +133,11 @@ pub(super) async fn sign_page(
 fn not_covered(account: &Account, page: &PageUrl<'_>) -> ApiError {
     let host = page.host();
     let is_host_covered = account.js_domains.iter().any(|domain| domain.covers_host(host));
-    let path = if is_host_covered { page.path() } else { "" };
+    let path = if is_host_covered {
+        printable(page.path())
+    } else {
+        String::new()
+    };
     let message = format!("{host}{path} is not under any of this account's js_domains");
     ApiError::new(Code::DomainNotAllowed, message)
 }

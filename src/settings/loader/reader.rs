@@ -1,6 +1,5 @@
 //! Splits a source into single values, each checked alone.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::Path;
@@ -87,7 +86,7 @@ impl<'s> Reader<'s> {
         let bytes = match file::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                reader.unreadable(path, &error);
+                reader.unreadable(whole_file(path), &error);
                 return reader;
             }
         };
@@ -108,19 +107,19 @@ impl<'s> Reader<'s> {
         }
         reader.well_formed = errors.is_empty();
         reader.table(&source, &schema.root(), table.get_ref());
-        if matches!(text, Cow::Owned(_)) {
-            // Whatever else is wrong may follow from that.
-            reader.problems.clear();
-            reader.unreadable(path, &file::NOT_UTF8);
+        match std::str::from_utf8(&bytes) {
+            Ok(_) => {}
+            Err(error) if reader.well_formed => reader.unreadable(source.place(error.valid_up_to()), &file::NOT_UTF8),
+            Err(_) => {
+                // Whatever else is wrong may follow from that.
+                reader.problems.clear();
+                reader.unreadable(whole_file(path), &file::NOT_UTF8);
+            }
         }
         reader
     }
 
-    fn unreadable(&mut self, path: &Path, why: &dyn Display) {
-        let place = Place::File {
-            path: path.to_owned(),
-            line: None,
-        };
+    fn unreadable(&mut self, place: Place, why: &dyn Display) {
         let text = format!("can't read the settings file: {why}");
         self.problems.push(Problem::new(Some(place), "", text));
         self.well_formed = false;
@@ -290,9 +289,16 @@ pub(super) fn plain(value: &DeValue<'_>) -> Value {
     }
 }
 
+fn whole_file(path: &Path) -> Place {
+    Place::File {
+        path: path.to_owned(),
+        line: None,
+    }
+}
+
 /// Whether a message may show a value: not if secrets are expected there, if it looks like a URL that carries one, if it
-/// holds as many hex digits as an AppSecret, or if it is long or has several lines. No valid value does, and it may
-/// include a secret that follows it.
+/// holds as many hex digits as an AppSecret, or if it is long or has several lines. Hardly any valid value does, and
+/// it may include a secret that follows it.
 fn may_be_shown(path: &KeyPath, written: &str) -> bool {
     const LONGEST: usize = 100;
     const APP_SECRET_LEN: usize = 32;

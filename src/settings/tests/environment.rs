@@ -37,7 +37,6 @@ fn variable_is_read_as_its_key_requires() {
         ("WXGATE__MEDIA__MAX_CONCURRENT", "3"),
         ("WXGATE__MEDIA__ALLOWED_TYPES", "image/png, image/gif,"),
         ("WXGATE__REDIS__USERNAME", "00123"),
-        ("WXGATE__REDIS__PASSWORD", "p"),
         ("WXGATE__REDIS__NODES", "[\"a:1\", \"b:2\"]"),
         ("WXGATE__IMAGE_STORE__HTTP__SUCCESS_VALUE", "0"),
         ("WXGATE__IMAGE_STORE__HTTP__HEADERS", "{ X-Key = \"k\" }"),

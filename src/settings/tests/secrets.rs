@@ -271,7 +271,6 @@ fn byte_order_mark_and_blanks_around_an_app_secret_are_cut() {
         ("WXGATE__IMAGE_STORE__HTTP__HEADERS", "{ x-key = ' \u{feff}two ' }"),
         ("WXGATE__REDIS__URL", " redis://r "),
         ("WXGATE__REDIS__USERNAME", " not a secret "),
-        ("WXGATE__REDIS__PASSWORD", "p"),
     ];
     let settings = SettingsFile::new(ACCOUNT).load(&env).unwrap();
     assert_eq!(settings.accounts[0].app_secret.expose(), "a b");
