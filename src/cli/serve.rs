@@ -43,11 +43,6 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CommandFailure> {
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
-        if let Some(name) = http_client::proxy_named_by(&settings.http_client) {
-            tracing::info!(
-                "outgoing HTTP connections go through the proxy of {name}, except to hosts in http_client.no_proxy or NO_PROXY"
-            );
-        }
         let page = sandbox.as_ref().map(|open| open.sandbox.phone_router());
         let parts = AppParts {
             settings,
@@ -62,6 +57,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     raise_open_files();
     let stop = stop_on_signal()?;
     let base_path = parts.settings.server.base_path.clone();
+    let proxy = http_client::proxy_named_by(&parts.settings.http_client);
     let app = App::build(parts).await;
     let app = app.map_err(|error| match error {
         StartError::Setting(_) => CommandFailure::Settings(error.to_string()),
@@ -71,6 +67,11 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     let address = app
         .public_address()
         .map_err(|error| CommandFailure::Running(error.to_string()))?;
+    if let Some(name) = proxy {
+        tracing::info!(
+            "outgoing HTTP connections go through the proxy of {name}, except to hosts in http_client.no_proxy or NO_PROXY"
+        );
+    }
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));
     if let Some(sandbox) = &sandbox {

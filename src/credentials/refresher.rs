@@ -20,7 +20,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const NEXT_TRY: Duration = Duration::from_secs(2);
 
 /// How often the day's token calls of all replicas are read.
-const COUNTED_EVERY: Duration = Duration::from_mins(1);
+const COUNTED_EVERY: Duration = Duration::from_secs(10);
 
 /// How many accounts have their turn at once. After a start with an empty store a thousand accounts may have to renew,
 /// and each call to WeChat needs a connection.

@@ -92,21 +92,41 @@ async fn operators_token_is_published_over_the_one_that_another_replica_has_just
 
 #[tokio::test(start_paused = true)]
 async fn token_that_a_crashed_replica_may_have_replaced_is_renewed_without_traffic() {
-    let mut world = World::with_seed(1);
-    world.traffic_pause = Duration::from_hours(1);
-    let world = Arc::new(world);
+    let world = without_traffic();
     let mut crashing = SimulatedReplica::start(&world, 1);
-    let other = SimulatedReplica::start(&world, 2);
-    sleep(Duration::from_secs(3)).await;
+    let others = [2, 3].map(|seed| SimulatedReplica::start(&world, seed));
+    sleep(Duration::from_secs(1)).await;
     crashing.operator_renews();
     while world.token_calls().len() == 1 {
         sleep(Duration::from_millis(1)).await;
     }
     crashing.crash();
-    sleep(LOCK_TTL * 2).await;
-    assert_eq!(other.usable_token().as_deref(), Some("token-3"));
+    sleep(LOCK_TTL * 2 + Duration::from_secs(5)).await;
+    for other in &others {
+        assert_eq!(other.usable_token().as_deref(), Some("token-3"));
+    }
     assert!(world.accepts("token-3"));
     assert_eq!(world.token_calls().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answers_cost_a_cluster_no_more_calls_than_one_replica() {
+    let world = without_traffic();
+    let mut replicas = [1, 2, 3, 4].map(|seed| SimulatedReplica::start(&world, seed));
+    sleep(Duration::from_secs(1)).await;
+    replicas[0].operator_renews();
+    for _ in 0..150 {
+        world.lose_next_answer();
+        sleep(Duration::from_millis(100)).await;
+    }
+    let calls = world.token_calls().len();
+    assert!((4..=8).contains(&calls), "{calls} token calls");
+}
+
+fn without_traffic() -> Arc<World> {
+    let mut world = World::with_seed(1);
+    world.traffic_pause = Duration::from_hours(1);
+    Arc::new(world)
 }
 
 /// A replica that waits for a long time, because another system has replaced each of its tokens at once.

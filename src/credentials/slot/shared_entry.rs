@@ -197,19 +197,27 @@ impl UnansweredCall {
     pub(crate) async fn begin(&self) -> bool {
         // If the store fails here, only this process knows about the call.
         let marked = self.store.set_if_absent(&self.key, MARK, keys::TOKEN_CALL_TTL).await;
+        if let Ok(false) = marked {
+            // The mark counts as new, so that no other replica takes over what this one is about to try again.
+            let renewed = self
+                .store
+                .compare_and_set(&self.key, Some(MARK), MARK, keys::TOKEN_CALL_TTL);
+            let _ = renewed.await;
+        }
         matches!(marked, Ok(true)) && !self.is_in_doubt()
     }
 
-    /// Notes that the answer was lost.
+    /// Notes that this process has to find out the outcome.
     pub(crate) fn lose(&self) {
         self.in_doubt.store(true, Ordering::Relaxed);
     }
 
-    /// Takes over a call that another replica began longer than `limit` ago and whose outcome is still not known: that
-    /// replica has died, or has lost the answer, or has failed to remove the mark.
+    /// Takes over a call that another replica began longer than `limit` ago, and whose outcome is still not known: that
+    /// replica has died, or has failed to remove the mark. Only one replica does so: the one that removes it.
     pub(crate) async fn take_over(&self, limit: Duration) {
         if let Ok(Some(mark)) = self.store.get(&self.key).await
             && mark.ttl.is_some_and(|left| left + limit < keys::TOKEN_CALL_TTL)
+            && let Ok(true) = self.store.compare_and_delete(&self.key, &mark.value).await
         {
             self.lose();
         }
@@ -227,7 +235,7 @@ impl UnansweredCall {
         self.in_doubt.store(false, Ordering::Relaxed);
     }
 
-    /// True if this process has to find out the outcome.
+    /// See [`Self::lose`].
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.in_doubt.load(Ordering::Relaxed)
     }

@@ -226,11 +226,11 @@ impl Token {
         }
     }
 
-    /// Notices if a classic token may have been replaced by a replica that died during its call, once that replica's lock
-    /// has expired.
+    /// Notices if a classic token may have been replaced by a replica that died during its call. One that has only lost the
+    /// answer tries again sooner.
     pub(crate) async fn notice_unanswered_call(&self) {
         if !self.calls_are_harmless() {
-            self.unanswered.take_over(self.policy.settings.lock_ttl).await;
+            self.unanswered.take_over(self.policy.settings.lock_ttl * 2).await;
         }
     }
 
