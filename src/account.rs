@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// The length of an AppSecret, which is hex digits as WeChat issues it.
+pub(crate) const APP_SECRET_LEN: usize = 32;
+
 /// An AppID: 1 to 64 characters of `[A-Za-z0-9_-]`, so that it needs no escaping in a Redis key, a metric
 /// label or a URL. The empty one exists only until the settings are validated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -26,7 +29,7 @@ impl TryFrom<String> for AppId {
         if value.is_empty() || value.len() > 64 || !value.bytes().all(allowed) {
             return Err("expected an AppID such as \"wx0123456789abcdef\" (1 to 64 letters, digits, _ or -)");
         }
-        if value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if value.len() == APP_SECRET_LEN && value.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(
                 "expected the AppID, \"wx…\": this looks like an AppSecret (32 hex digits, not shown); have AppID and AppSecret \
                  been swapped?",

@@ -33,6 +33,15 @@ const MACHINE_ROLE: [&str; 2] = ["169.254.0.0/16", "fd00:ec2::/32"];
 /// The setting to correct if a proxy can't be used.
 const PROXY: &str = "http_client.proxy";
 
+/// The variables of the environment that name a proxy, each with the kind of proxy that it names.
+const PROXY_VARIABLES: [(&str, NewProxy); 3] = [
+    ("HTTPS_PROXY", Proxy::https),
+    ("HTTP_PROXY", Proxy::http),
+    ("ALL_PROXY", Proxy::all),
+];
+
+type NewProxy = fn(Url) -> reqwest::Result<Proxy>;
+
 /// The schemes of proxies that the client supports.
 const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks5h", "socks5", "socks4a", "socks4"];
 
@@ -106,7 +115,7 @@ pub(crate) fn proxy_named_by(settings: &settings::HttpClient) -> Option<String> 
         HttpProxy::Never => Vec::new(),
         HttpProxy::Through(_) => vec![PROXY],
         HttpProxy::Environment => {
-            let names = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].into_iter();
+            let names = PROXY_VARIABLES.into_iter().map(|(name, _)| name);
             names.filter(|name| variable(name).is_some()).collect()
         }
     };
@@ -116,14 +125,8 @@ pub(crate) fn proxy_named_by(settings: &settings::HttpClient) -> Option<String> 
 /// The proxies that the environment names. One that can't be used is an error: without it, calls that have to
 /// leave through a proxy would leave directly.
 fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
-    type New = fn(Url) -> reqwest::Result<Proxy>;
-    let variables: [(&'static str, New); 3] = [
-        ("HTTPS_PROXY", Proxy::https),
-        ("HTTP_PROXY", Proxy::http),
-        ("ALL_PROXY", Proxy::all),
-    ];
     let mut proxies = Vec::new();
-    for (name, new) in variables {
+    for (name, new) in PROXY_VARIABLES {
         if let Some(text) = variable(name) {
             let proxy = usable_proxy(&text).and_then(|url| new(url).ok()).ok_or_else(|| {
                 // The value is not shown, since it may contain a password.

@@ -6,14 +6,13 @@ use jsonwebtoken::Algorithm;
 
 use super::values::is_loopback;
 use super::{Auth, AuthMode, Backend, ImageStoreBackend, RedisMode, S3Store, Settings, TokenApi};
+use crate::account::APP_SECRET_LEN;
 use crate::secret::Secret;
 
 /// Shorter keys can be guessed.
 const SHORTEST_KEY: usize = 16;
 /// Hardly any photo of a phone has fewer bytes.
 const SMALL_PHOTO: u64 = 100 * bytesize::KIB;
-/// The length of an AppSecret, which is letters and digits.
-const APP_SECRET_LEN: usize = 32;
 
 impl Settings {
     /// What is legal but risky, a sentence each, for the log at start.

@@ -127,7 +127,6 @@ impl Slot {
         let (value, ends) = (stored.value.clone(), stored.expires_at?);
         let credential = Arc::new(self.policy.credential(self.kind, value, ends));
         self.put_into_use(&credential);
-        self.history.account_for_rejections();
         if let Some(call) = &self.unanswered {
             call.forget();
         }

@@ -10,6 +10,7 @@ use toml::{Spanned, Table, Value};
 use super::file;
 use super::layer::{KeyPath, Layer, Leaf};
 use super::schema::{self, Schema, Shape, Target};
+use crate::account::APP_SECRET_LEN;
 use crate::settings::problem::{Place, Problem};
 
 /// What the names of variables for settings begin with.
@@ -301,7 +302,6 @@ fn whole_file(path: &Path) -> Place {
 /// it may include a secret that follows it.
 fn may_be_shown(path: &KeyPath, written: &str) -> bool {
     const LONGEST: usize = 100;
-    const APP_SECRET_LEN: usize = 32;
     let url_with_more = written.contains(['@', '?']);
     let mut words = written.split(|c: char| !c.is_ascii_hexdigit());
     let app_secret = words.any(|digits| digits.len() >= APP_SECRET_LEN);
