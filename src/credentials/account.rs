@@ -24,7 +24,7 @@ pub(crate) struct AccountCredentials {
     pub(super) app_id: AppId,
     pub(super) policy: Policy,
     pub(super) token: Arc<Token>,
-    /// Whether there are pages to sign, and so a ticket for them.
+    /// Whether the account signs pages and so keeps a jsapi_ticket.
     signs_pages: bool,
     page_ticket: Arc<Ticket>,
     card_ticket: Arc<Ticket>,
@@ -39,9 +39,9 @@ pub(crate) struct AccountCredentials {
 /// A credential's state, for the console and the health checks.
 #[derive(Debug)]
 pub(crate) struct Status {
-    /// The one in use, unless it has expired.
+    /// The credential in use, unless it has expired.
     pub(crate) credential: Option<Arc<Credential>>,
-    /// Why none can be obtained at present.
+    /// Why no credential can be obtained at present.
     pub(crate) failing: Option<Unavailable>,
     /// Why it is not shared with the other replicas, if another program's value is at its key.
     pub(crate) foreign_entry: Option<Arc<ForeignEntry>>,
@@ -71,7 +71,7 @@ impl AccountCredentials {
         &self.app_id
     }
 
-    /// The kinds that are always kept; the token first, because the ticket is obtained with it.
+    /// The kinds that are always kept. The token comes first because tickets are obtained with it.
     pub(crate) fn kinds(&self) -> &'static [Kind] {
         if self.signs_pages {
             &[Kind::AccessToken, Kind::JsapiTicket]
@@ -86,7 +86,7 @@ impl AccountCredentials {
         Some(ticket.get().await)
     }
 
-    /// The ticket for cards; waits for it if there is none. It is kept for some hours after each call.
+    /// The ticket for cards; waits for it if there is none. It is kept for some hours after each request.
     pub(crate) async fn card_ticket(&self) -> Result<Arc<Credential>, Unavailable> {
         self.card_ticket.get_and_keep().await
     }
@@ -113,8 +113,8 @@ impl AccountCredentials {
         self.token.lend(call).await
     }
 
-    /// The token, for a client that suspects that it is dead: probed, unless a probe was made recently, and replaced if
-    /// WeChat rejects it (C12).
+    /// The token, for a client that suspects that the token is dead: probed, unless a probe was made recently, and
+    /// replaced if WeChat rejects it (C12).
     pub(crate) async fn verified_token(&self) -> Result<Arc<Credential>, Unavailable> {
         self.probe.verified_token().await
     }
@@ -153,7 +153,7 @@ impl AccountCredentials {
         }
     }
 
-    /// The values that were in use here before.
+    /// The values that were in use here earlier.
     pub(crate) fn former(&self, kind: Kind) -> Vec<Secret> {
         let former = self.slot(kind).history.credentials();
         former.iter().map(|former| former.value.clone()).collect()

@@ -1,4 +1,4 @@
-//! One token or ticket: how long it is kept, what causes its renewal, and why there is none.
+//! One token or ticket: its lifetime, what triggers its renewal, and why it may be missing.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ labelled! {
 }
 
 impl Kind {
-    /// Its key in the shared store.
+    /// The credential's key in the shared store.
     pub(crate) fn key(self, settings: &settings::Credentials, app_id: &AppId) -> String {
         match self {
             Kind::AccessToken => settings.token_key.fill(app_id),
@@ -41,7 +41,7 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Credential {
     pub(crate) value: Secret,
-    /// The first 8 hex digits of its SHA-256, which name it in logs.
+    /// The first 8 hex digits of the value's SHA-256, which identify it in logs.
     pub(crate) fingerprint: String,
     /// When this process obtained it.
     pub(crate) held_since: Moment,
@@ -55,7 +55,7 @@ impl Credential {
         Moment::now() < self.expires_at
     }
 
-    /// Its whole life here.
+    /// The credential's whole lifetime in this process.
     pub(super) fn life(&self) -> Duration {
         self.expires_at.saturating_duration_since(self.held_since)
     }
@@ -69,18 +69,18 @@ impl Credential {
 #[derive(Clone)]
 pub(crate) struct Policy {
     pub(crate) settings: Arc<settings::Credentials>,
-    /// The longest a token call may take, all hosts together.
+    /// The maximum duration of a token call, all hosts together.
     pub(crate) call_limit: Duration,
-    /// What keeps replicas from acting in step.
+    /// Keeps replicas from acting in lockstep.
     pub(crate) jitter: Jitter,
 }
 
-/// If WeChat returns a ticket that should have expired, it is good, because WeChat has just said so. It is kept for
-/// this long, and WeChat is asked again before then.
+/// If WeChat returns a ticket that should have expired, WeChat has just confirmed it. It is kept for this long, and
+/// WeChat is asked again before then.
 const CONFIRMED_LIFE: Duration = Duration::from_mins(5);
 
-/// When WeChat is asked for a ticket again, as a fraction of `ticket_max_age`: at random, because after a start the
-/// tickets of all accounts are equally old.
+/// When WeChat is asked for a ticket again, as a fraction of `ticket_max_age`. Random, because after a start the tickets
+/// of all accounts have the same age.
 const ASKED_AGAIN: RangeInclusive<f64> = 0.95..=1.0;
 
 impl Policy {
@@ -94,10 +94,10 @@ impl Policy {
 
     /// `value` as a credential that expires at `expires_at`, with the moment of its renewal.
     ///
-    /// The margin is at most a quarter of the remaining life. So a credential whose life WeChat shortens is not renewed
-    /// in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes: each
-    /// renewal leaves a quarter of what remained. The margin and the age are shortened at random, so that neither
-    /// replicas nor accounts renew in step.
+    /// The margin is at most a quarter of the remaining lifetime. So a credential whose lifetime WeChat shortens is not
+    /// renewed in a loop. Neither is a stable token, whose renewal returns the same token until its last five minutes:
+    /// each renewal leaves a quarter of what remained. Margin and age are shortened at random, so that neither replicas
+    /// nor accounts renew in lockstep.
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
         let now = Moment::now();
         let life = expires_at.saturating_duration_since(now);
@@ -118,10 +118,10 @@ impl Policy {
         }
     }
 
-    /// When a ticket expires to which WeChat has just given a life of `expires_in`, counted from `asked_at`.
+    /// The expiry of a ticket for which WeChat has just reported a lifetime of `expires_in`, counted from `asked_at`.
     ///
-    /// WeChat says 7200 s whenever it is asked, however old the ticket is. So a ticket's life counts from when its
-    /// value was first seen: `known_end` is when it expires by that count.
+    /// WeChat always says 7200 s, however old the ticket is. So a ticket's lifetime counts from when its value was first
+    /// seen: `known_end` is the expiry by that count.
     pub(super) fn ticket_end(asked_at: Moment, expires_in: Duration, known_end: Option<Moment>) -> Moment {
         match known_end {
             None => asked_at + expires_in,
@@ -132,7 +132,7 @@ impl Policy {
     }
 }
 
-/// A token's name in the shared store: enough of its SHA-256 that it can't be guessed.
+/// A token's name in the shared store: enough of its SHA-256 to be unguessable.
 pub(super) fn name_in_store(token: &Secret) -> String {
     let digest = Sha256::digest(token.expose().as_bytes());
     hex::encode(&digest[..16])
@@ -143,7 +143,7 @@ labelled! {
     pub(crate) enum Trigger {
         Missing = "missing",
         Expiring = "expiring",
-        /// WeChat was last asked for the ticket `ticket_max_age` ago.
+        /// The ticket was last requested from WeChat `ticket_max_age` ago.
         Aged = "aged",
         /// WeChat rejected the token in use.
         Rejected = "rejected",
@@ -153,10 +153,10 @@ labelled! {
     }
 }
 
-/// How long a replica that waits for another one pauses between two reads of the shared store.
+/// The pause between two reads of the shared store while a replica waits for another one.
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
-/// Spreads out what replicas would otherwise do in step. Clones share one generator.
+/// Spreads out actions that replicas would otherwise take in lockstep. Clones share one generator.
 #[derive(Clone)]
 pub(crate) struct Jitter(Arc<Mutex<StdRng>>);
 
@@ -185,7 +185,7 @@ impl Jitter {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{reason}")]
 pub struct Unavailable {
-    /// Why, as the log, the internal listener's answers, `/readyz` and the console show it.
+    /// The reason, as the log, the internal listener's answers, `/readyz` and the console show it.
     pub reason: String,
     /// WeChat's refusal, if that is the reason.
     pub errcode: Option<ErrCode>,
@@ -194,7 +194,7 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
-    /// The gateway shuts down before WeChat answers.
+    /// The gateway shuts down before WeChat has answered.
     pub(super) fn shutting_down() -> Self {
         Self::soon("the gateway is shutting down")
     }
@@ -214,7 +214,7 @@ impl Unavailable {
     }
 }
 
-/// How a call that needs the token fails.
+/// Why a call that needs the token failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TokenCallError {
     /// There was no token for the call.
@@ -225,7 +225,7 @@ pub enum TokenCallError {
     Call(#[from] CallError),
 }
 
-/// True if WeChat says that the token is not valid, or no longer.
+/// True if WeChat says that the token is invalid or expired.
 pub(super) fn rejects_token(error: &CallError) -> bool {
     error
         .errcode()

@@ -1,6 +1,6 @@
-//! Tokens in other systems' hands: the life that was promised with each, and whether one that comes back is ours.
+//! Tokens that other systems hold: the lifetime promised with each, and whether a token that a client sends is ours.
 //!
-//! A client may keep a token for the life that it was promised (`expires_in`). For that time every replica recognises
+//! A client may keep a token for the lifetime that it was promised (`expires_in`). For that time every replica recognises
 //! the token, even if it has been superseded, rejected or has expired, so that calls with it get the current one. After
 //! that it is an unknown token.
 
@@ -22,17 +22,17 @@ use crate::wechat::TokenRejection;
 pub(crate) enum Ours {
     /// It is in use here.
     Current(Arc<Credential>),
-    /// It is what the replicas share now, but is not in use here.
+    /// The replicas share it now, but it is not in use here.
     Shared,
-    /// It was in use, and the life that clients were promised is not over.
+    /// It was in use, and the lifetime promised to clients is not over.
     Former,
 }
 
-/// The most attempts to write a mark, if other replicas write it at the same time.
+/// The maximum number of attempts to write a mark while other replicas write it too.
 const ATTEMPTS: usize = 3;
 
 impl AccountCredentials {
-    /// The life to promise with `token`: at least `min_life`. All replicas recognise the token for that long.
+    /// The lifetime to promise with `token`: at least `min_life`. All replicas recognise the token for that long.
     pub(crate) fn promise_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
         // Some caches treat 0 as "never expires".
         let least = min_life.max(Duration::from_secs(1));
@@ -62,8 +62,7 @@ impl AccountCredentials {
         });
     }
 
-    /// Marks the token with this name in the shared store, for the life that was promised. A mark with a longer TTL is
-    /// kept.
+    /// Marks the token with this name in the shared store for its promised lifetime. A mark with a longer TTL is kept.
     async fn share_promise(&self, name: &str, until: Moment) -> Result<(), StoreError> {
         let key = keys::handed_out(&self.app_id, name);
         for _ in 0..ATTEMPTS {
@@ -86,7 +85,7 @@ impl AccountCredentials {
         Ok(())
     }
 
-    /// Marks all tokens that this replica recognises in the shared store, which may have lost its data.
+    /// Writes the marks of all tokens that this replica recognises again, since the shared store may have lost its data.
     pub(crate) async fn mark_again(&self) -> Result<(), StoreError> {
         let known = self.token.slot.unexpired().into_iter();
         let known = known.map(|token| (name_in_store(&token.value), token.expires_at));
@@ -115,7 +114,7 @@ impl AccountCredentials {
     }
 
     /// Whether another replica knows `token`, which is not recognised here, as this account's. An error means that this
-    /// could not be found out.
+    /// is unknown.
     pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Result<Option<Ours>, StoreError> {
         let slot = &self.token.slot;
         let stored = match slot.shared.read().await {
@@ -133,7 +132,7 @@ impl AccountCredentials {
         let asked_at = Moment::now();
         let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await?;
         Ok(mark.and_then(|mark| mark.ttl).map(|life| {
-            // Remembered, so that the token is recognised in an outage of the store too.
+            // Remembered, so that the token is recognised during an outage of the store too.
             self.promised_lives.learn(&name, asked_at + life);
             Ours::Former
         }))

@@ -29,7 +29,7 @@ pub(super) enum Acquisition {
     Adopted(Arc<Credential>),
     /// The lock is ours; the second value is what was stored when we got it.
     Locked(HeldLock, Option<Stored>),
-    /// It is not known what the other replicas do: the shared store is down, or holds another program's value.
+    /// The state of the other replicas is unknown: the shared store is down, or holds another program's value.
     Alone(NotShared),
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Acquisition {
 pub(super) struct HeldLock {
     lock: Lock,
     owner: String,
-    /// From when on it may have expired, by this process's clock.
+    /// When the lock may have expired, by this process's clock.
     expires_at: Moment,
 }
 
@@ -54,7 +54,7 @@ impl Lock {
         self.policy.settings.lock_ttl
     }
 
-    /// Waits for the credential rather than for the lock: most of those who wait never need the lock.
+    /// Waits for the credential rather than for the lock, because most waiters never need the lock.
     pub(super) async fn acquire(&self, slot: &Slot, trigger: Trigger) -> Result<Acquisition, Unavailable> {
         let began = Moment::now();
         let give_up = began + self.policy.settings.lock_wait;
@@ -84,7 +84,7 @@ impl Lock {
         let Some(held_lock) = self.try_take().await? else {
             return Ok(None);
         };
-        // After the check and before we got the lock, another replica may have published a credential and released it.
+        // Between the check and taking the lock, another replica may have published a credential and released the lock.
         match slot.check_store(trigger, began).await {
             Ok((None, seen)) => Ok(Some(Acquisition::Locked(held_lock, seen))),
             found => {
@@ -97,7 +97,7 @@ impl Lock {
     /// Tries to take the lock; `None` if it is held.
     async fn try_take(&self) -> Result<Option<HeldLock>, StoreError> {
         let owner: String = rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect();
-        // Counted from before the command, so that it is never taken to last longer than it does.
+        // Counted from before the command, so that the lock is never assumed to last longer than it does.
         let expires_at = Moment::now() + self.ttl();
         let taken = self.store.set_if_absent(&self.key, &owner, self.ttl()).await?;
         let lock = self.clone();

@@ -14,8 +14,8 @@
 //! - `token/`: how a token is obtained and counted (`call`), lent and replaced
 //! - `ticket`: how a ticket is obtained
 //! - `probe`: whether a token that a client suspects is really dead
-//! - `remembered`: what this replica remembers about tokens in other systems' hands
-//! - `account`: what the rest of the gateway calls; `hand_out`: the part of it about tokens in other systems' hands
+//! - `remembered`: what this replica remembers about tokens that other systems hold
+//! - `account`: the API for the rest of the gateway; `hand_out`: the part of it about tokens that other systems hold
 //! - `refresher`: the background task for an account
 
 mod account;

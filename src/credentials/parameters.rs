@@ -1,4 +1,4 @@
-//! What one account's credentials are made from, WeChat included.
+//! What an account's credentials are built from, including its WeChat client.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::settings::{CurrentSettings, TokenApi};
 use crate::store::SharedStore;
 use crate::wechat::{CallError, Issued, WeChatClient};
 
-/// What one account's credentials are made from.
+/// What an account's credentials are built from.
 pub(crate) struct Parameters {
     pub(crate) app_id: AppId,
     pub(crate) issuer: Arc<dyn Issuer>,
@@ -25,7 +25,7 @@ pub(crate) struct Parameters {
     pub(crate) services: Services,
 }
 
-/// What the accounts of a gateway have in common.
+/// What all accounts of a gateway have in common.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) store: Arc<dyn SharedStore>,
@@ -43,10 +43,10 @@ impl Parameters {
     }
 }
 
-/// Issues one account's credentials. A trait, so that the simulation can put another WeChat in its place.
+/// Issues one account's credentials. A trait, so that the simulation can replace WeChat.
 #[async_trait]
 pub(crate) trait Issuer: Send + Sync {
-    /// Which token API is called, which decides what may be done without the cluster's lock.
+    /// Which token API is called; this decides what is allowed without the cluster's lock.
     fn token_api(&self) -> TokenApi;
 
     /// Asks for a token; `force_refresh` is for stable tokens only.

@@ -1,6 +1,6 @@
-//! Probes of a token that may be dead, which is renewed only if WeChat rejects it (C12). However many clients suspect it,
-//! and to whichever replicas they say so, that costs the account one probe in ten seconds. Answers that reject a good
-//! token cost each replica one probe for their path in ten seconds.
+//! Probes a token that may be dead; it is renewed only if WeChat rejects it (C12). However many clients suspect it, on
+//! whichever replicas, the account makes one probe in ten seconds. Answers that reject a good token cost each replica one
+//! probe per path in ten seconds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
 
-/// What is stored while a probe is running, and after one that did not reject the token. After a rejection, the token's
+/// Stored while a probe is running, and after one that did not reject the token. After a rejection, the token's
 /// fingerprint and the `errcode` are stored.
 const RUNNING: &str = "under way";
 const NOT_REJECTED: &str = "not rejected";
 
-/// Probes one account's token: one replica every ten seconds, whose result the others read.
+/// Probes one account's token: at most one replica in ten seconds, and the others read its result.
 pub(super) struct Probe {
     app_id: AppId,
     token: Arc<Token>,
@@ -42,13 +42,13 @@ pub(super) struct Probe {
     tasks: TaskTracker,
 }
 
-/// A path, and whether its rejections are certain: a file that reads like one says nothing about other answers.
+/// A path, and whether its rejections are certain: a file that reads like a rejection says nothing about other answers.
 type WrongPath = (String, bool);
 
-/// The number of remembered paths from which on no rejection of the same certainty causes a probe.
+/// From this number of remembered paths on, no rejection of the same certainty causes a probe.
 const MOST_WRONG_PATHS: usize = 32;
 
-/// How long another replica's probe is waited for, from its beginning. The replica may have died, or given up before Redis
+/// The maximum wait for another replica's probe, from its start. The replica may have died, or given up before Redis
 /// carried out its claim; and clients may give up after five seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
@@ -57,11 +57,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(4);
 enum Reason {
     /// A client asks for the token again.
     Suspicion,
-    /// WeChat has rejected a token, or an answer may be a user's file that reads so.
+    /// WeChat has rejected a token, or an answer may be a user's file that reads like a rejection.
     Rejection { fingerprint: String, is_certain: bool },
 }
 
-/// It is not known whether an answer was WeChat's rejection of the token or a user's file, for the token `why`.
+/// The error if it is unknown whether an answer was a rejection of the token or a user's file; `why` is about the token.
 fn unverified(rejection: &CallError, why: &str, retry_after: Duration) -> Unavailable {
     Unavailable {
         reason: format!("WeChat's answer may be a rejection of the access_token ({rejection}), which {why}"),
@@ -86,8 +86,8 @@ impl Probe {
         }
     }
 
-    /// The token, for a client that suspects that it is dead: probed, unless a probe was made recently, and replaced if
-    /// WeChat rejects it.
+    /// The token, for a client that suspects that the token is dead: probed, unless a probe was made recently, and
+    /// replaced if WeChat rejects it.
     pub(super) async fn verified_token(self: &Arc<Self>) -> CredentialResult {
         let probe = Arc::clone(self);
         self.once(Reason::Suspicion, async move { probe.verify().await })
@@ -96,10 +96,10 @@ impl Probe {
     }
 
     /// The token to use instead of `token`, which WeChat has rejected in a call of `path`. Some paths reject good tokens,
-    /// such as those that take a token of another kind. So the token is replaced only if WeChat rejects it in a probe
-    /// too, or if the rejection is certain and WeChat does not answer the probe. A path whose rejection did not lead to
-    /// another token causes no further probe for a while. Fails if it can't be found out now whether an answer was a
-    /// rejection: only a probe that begins after it can tell.
+    /// for example those that take a different kind of token. So the token is replaced only if WeChat rejects it in a
+    /// probe too, or if the rejection is certain and WeChat does not answer the probe. A path whose rejection did not
+    /// lead to another token causes no further probe for a while. Fails if it can't be determined now whether an answer
+    /// was a rejection: only a probe that begins after it can tell.
     pub(super) async fn token_after_rejection(
         self: &Arc<Self>,
         token: &Arc<Credential>,
@@ -132,19 +132,19 @@ impl Probe {
         outcome
     }
 
-    /// How much longer rejections by `path` cause no probe, since one of them did not lead to another token; `None` if
-    /// they do.
+    /// How much longer rejections by `path` cause no probe because one of them did not lead to another token; `None` if
+    /// they do cause one.
     fn no_probe_for(&self, path: &str, is_certain: bool) -> Option<Duration> {
         let mut wrong = self.wrong_paths.lock();
         wrong.retain(|_, at| at.elapsed() < keys::PROBE_TTL);
-        // With so many, some client is trying one path after another, which must not cause as many probes.
+        // With so many paths, a client is probably trying one after another, which must not cause as many probes.
         let too_many = wrong.keys().filter(|(_, certain)| *certain == is_certain).count() >= MOST_WRONG_PATHS;
         let left = |at: &Moment| keys::PROBE_TTL.saturating_sub(at.elapsed());
         let left = wrong.get(&(path.to_owned(), is_certain)).map(left);
         left.or(too_many.then_some(keys::PROBE_TTL))
     }
 
-    /// The outcome of `work`, or of the same work if it is already running, and whether it was started here.
+    /// The outcome of `work`, or of the same work if it is already running, and whether this call started it.
     async fn once(
         &self,
         reason: Reason,
@@ -161,7 +161,7 @@ impl Probe {
     async fn verify_rejection(&self, token: &Arc<Credential>, rejection: TokenRejection) -> CredentialResult {
         match self.issuer.probe(&token.value).await {
             Err(probed) if rejects_token(&probed) => self.token.replace_rejected(token, &probed).await,
-            // To take the answer for a file, the probe must have been accepted.
+            // Only if the probe was accepted may the answer be a file.
             Err(failed) if !rejection.is_certain => {
                 tracing::warn!(
                     app_id = %self.app_id,
@@ -203,7 +203,7 @@ impl Probe {
         }
     }
 
-    /// WeChat's rejection of `token`. Any other failure says nothing about the token.
+    /// WeChat's rejection of `token`, if there is one. Any other failure says nothing about the token.
     async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
         let until = Moment::now() + keys::PROBE_TTL;
         let error = self.issuer.probe(&token.value).await.err();
@@ -236,7 +236,7 @@ impl Probe {
         may_probe
     }
 
-    /// Publishes until `until` whether WeChat rejects `token`.
+    /// Publishes whether WeChat rejects `token`, valid until `until`.
     async fn publish(&self, token: &Credential, rejection: Option<&CallError>, until: Moment) {
         let finding = match rejection.and_then(CallError::errcode) {
             Some(code) => format!("{} {code}", token.fingerprint),
@@ -252,8 +252,8 @@ impl Probe {
         }
     }
 
-    /// What the last probe of any replica found out about `token`; waits for one that is running, but not for one that
-    /// began longer than [`LONGEST_WAIT`] ago.
+    /// The result of any replica's last probe of `token`. Waits for a probe that is running, unless it began longer than
+    /// [`LONGEST_WAIT`] ago.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
         loop {
             let entry = self.store.get(&self.key).await.ok()??;

@@ -13,20 +13,20 @@ use super::credential::Unavailable;
 use super::slot::Slot;
 use crate::clock::Moment;
 
-/// The shortest pause between two ticks, so that the loop does not spin if a renewal that is due fails at once.
+/// The minimum pause between two ticks, so that the loop does not spin if a due renewal fails at once.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The pause before a renewal is retried that failed without a back-off, for example because the lock was held.
 const NEXT_TRY: Duration = Duration::from_secs(2);
 
-/// How often the day's token calls of all replicas are read.
+/// How often the cluster's count of token calls of the day is read.
 const COUNTED_EVERY: Duration = Duration::from_secs(10);
 
-/// How many accounts have their turn at once. After a start with an empty store a thousand accounts may have to renew,
-/// and each call to WeChat needs a connection.
+/// How many accounts may renew at once. After a start with an empty store a thousand accounts may have to renew, and each
+/// call to WeChat needs a connection.
 const AT_ONCE: usize = 16;
 
-/// A turn is over after this time, so that calls that hang, and locks whose holder has died, do not hold up the other
+/// The maximum duration of a turn, so that calls that hang, and locks whose holder has died, do not delay the other
 /// accounts for longer. A renewal that is running continues without the turn.
 const LONGEST_TURN: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,7 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
             sleep(until_next_tick(&account)).await;
         }
     };
-    // What other replicas spend, and have spent before a restart, is part of the metric.
+    // The metric includes what other replicas have spent, and what was spent before a restart.
     let counting = async {
         loop {
             account.token.budget.spent_by_all().await;
@@ -77,7 +77,7 @@ async fn sync_with_store(account: &AccountCredentials) {
     }
 }
 
-/// Waits for a turn, and continues to sync with the shared store meanwhile. `None` if there are no more turns.
+/// Waits for a turn, and keeps syncing with the shared store meanwhile. `None` if there are no more turns.
 async fn wait_for_turn(account: &AccountCredentials) -> Option<SemaphorePermit<'_>> {
     let mut turn = pin!(account.turns.acquire());
     loop {
@@ -88,7 +88,7 @@ async fn wait_for_turn(account: &AccountCredentials) -> Option<SemaphorePermit<'
     }
 }
 
-/// The token first, with which the tickets are obtained.
+/// Starts with the token, since tickets are obtained with it.
 async fn renew_what_is_due(account: &AccountCredentials) {
     if let Some(trigger) = account.token.due() {
         let _ = account.token.renew(trigger).await;
@@ -100,7 +100,7 @@ async fn renew_what_is_due(account: &AccountCredentials) {
     }
 }
 
-/// Runs `work` to its end, and gives `turn` back after [`LONGEST_TURN`] at the latest.
+/// Runs `work` to completion, and releases `turn` after [`LONGEST_TURN`] at the latest.
 async fn run_in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
     let mut work = pin!(work);
     if timeout(LONGEST_TURN, &mut work).await.is_err() {
@@ -120,8 +120,7 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     pause.max(SHORTEST_PAUSE)
 }
 
-/// The time until the back-off of `refusal` is over, or else until the credential in `slot` is due. No limit if there is
-/// neither.
+/// The time until the back-off of `refusal` ends, or else until the credential in `slot` is due. Unlimited if there is neither.
 fn until_renewal(refusal: Option<Unavailable>, slot: &Slot) -> Duration {
     if let Some(refusal) = refusal {
         return refusal.retry_after;

@@ -1,5 +1,5 @@
-//! What this replica remembers about tokens in other systems' hands: the lives that were promised with ours, and tokens
-//! that belong to no account, so that a service that keeps using one does not load the store.
+//! What this replica remembers about tokens that other systems hold: the lifetimes promised with ours, and tokens that
+//! belong to no account, so that a service that keeps using one does not load the store.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use super::credential::name_in_store;
 use crate::clock::Moment;
 use crate::secret::Secret;
 
-/// The lives that were promised with tokens, by the tokens' names in the shared store. Those that have ended are removed,
-/// so there are no more than the tokens that were handed out in the longest of these lives.
+/// The lifetimes promised with tokens, by the tokens' names in the shared store. Those that have ended are removed, so
+/// there are no more than the tokens handed out within the longest of these lifetimes.
 #[derive(Default)]
 pub(super) struct PromisedLives(Mutex<HashMap<String, Promise>>);
 
@@ -22,24 +22,24 @@ struct Promise {
 }
 
 impl PromisedLives {
-    /// Notes that a client was promised that this token lives until `until`.
+    /// Notes that a client was promised that this token lasts until `until`.
     pub(super) fn extend(&self, name: &str, until: Moment) {
         self.note(name, until, false);
     }
 
-    /// Notes that the shared store has a mark for this token, which lives until `until`.
+    /// Notes that the shared store has a mark for this token, which lasts until `until`.
     pub(super) fn learn(&self, name: &str, until: Moment) {
         self.note(name, until, true);
     }
 
-    /// Until when this token lives, if its mark in the shared store is missing or expires too early.
+    /// Until when this token was promised, if its mark in the shared store is missing or expires too early.
     pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
         let lives = self.0.lock();
         let promise = lives.get(name).filter(|promise| !promise.is_shared)?;
         Some(promise.until)
     }
 
-    /// True while the life that was promised with this token lasts.
+    /// True while the lifetime promised with this token lasts.
     pub(super) fn is_alive(&self, name: &str) -> bool {
         self.0
             .lock()
@@ -47,14 +47,14 @@ impl PromisedLives {
             .is_some_and(|promise| Moment::now() < promise.until)
     }
 
-    /// The tokens whose promised life lasts, and until when.
+    /// The tokens whose promised lifetime lasts, and until when.
     pub(super) fn living(&self) -> Vec<(String, Moment)> {
         let (lives, now) = (self.0.lock(), Moment::now());
         let living = lives.iter().filter(|(_, promise)| now < promise.until);
         living.map(|(name, promise)| (name.clone(), promise.until)).collect()
     }
 
-    /// The longest life counts.
+    /// Keeps the longest lifetime.
     fn note(&self, name: &str, until: Moment, is_shared: bool) {
         let (mut lives, now) = (self.0.lock(), Moment::now());
         lives.retain(|_, promise| now < promise.until);
@@ -68,11 +68,11 @@ impl PromisedLives {
     }
 }
 
-/// Tokens that were found to belong to no account, by their names in the shared store, and when each was looked up.
+/// Tokens that belong to no account, by their names in the shared store, and when each was looked up.
 ///
-/// As a rule none of them is ours, since a replica marks a token in the store before it hands it out. Exceptions are a
-/// mark that was not written because the store failed, a mark that was lost with the store's data, and another system's
-/// token that WeChat later issues to a replica too. Such a token is recognised up to [`MEMORY`] late.
+/// Usually none of them is ours, since a replica marks a token in the store before it hands it out. Exceptions are a mark
+/// that was not written because the store failed, a mark that was lost with the store's data, and another system's token
+/// that WeChat later issues to a replica too. Such a token is recognised up to [`MEMORY`] late.
 #[derive(Default)]
 pub(crate) struct UnknownTokens(Mutex<HashMap<String, Moment>>);
 
@@ -89,7 +89,7 @@ impl UnknownTokens {
         looked_up_at.is_some_and(|at| at.elapsed() < MEMORY)
     }
 
-    /// Notes that a look-up that began at `looked_up_at` found `token` at no account, without a failure of the store.
+    /// Notes that a look-up begun at `looked_up_at` found no account for `token`, and that the store did not fail.
     pub(crate) fn note(&self, token: &Secret, looked_up_at: Moment) {
         let mut unknown = self.0.lock();
         if unknown.len() >= CAPACITY {
@@ -116,7 +116,7 @@ mod tests {
         lives.learn("a", now + MINUTE);
         assert_eq!(lives.unshared("a"), None);
         lives.extend("a", now + 2 * MINUTE);
-        // The answer to the write before comes late.
+        // The answer to the earlier write arrives late.
         lives.learn("a", now + MINUTE);
         assert_eq!(lives.unshared("a"), Some(now + 2 * MINUTE));
         lives.learn("a", now + 3 * MINUTE);

@@ -1,4 +1,4 @@
-//! What the renewals of token and tickets have in common: single flight, metrics, exponential back-off with jitter.
+//! What renewals of tokens and tickets have in common: single flight, metrics, exponential back-off with jitter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +22,12 @@ pub(crate) type CredentialResult = Result<Arc<Credential>, Unavailable>;
 pub(super) struct Renewals {
     app_id: AppId,
     kind: Kind,
-    /// At most one that respects the back-off (`false`), and one of an operator's that does not (`true`).
+    /// At most one that respects the back-off (`false`), and one by an operator that ignores it (`true`).
     flights: Arc<SingleFlight<bool, CredentialResult>>,
     /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
-    /// Why the last one failed, if it did.
+    /// Why the last renewal failed, if it did.
     last_failure: Mutex<Option<Unavailable>>,
     refused_addresses: RefusedAddresses,
     reports: Reports,
@@ -47,8 +47,8 @@ impl Renewals {
         }
     }
 
-    /// Waits for the renewal that is running, or starts `renewal`. It is a task of its own, so no caller that hangs up
-    /// can cancel it (C11). One that `ignores_backoff` joins only another one that does.
+    /// Joins the running renewal or starts `renewal`. It is a task of its own, so a caller that hangs up can't cancel it
+    /// (C11). One that `ignores_backoff` joins only another one that does.
     pub(super) async fn join_or_start<F>(&self, ignores_backoff: bool, renewal: impl FnOnce() -> F) -> CredentialResult
     where
         F: Future<Output = CredentialResult> + Send + 'static,
@@ -59,7 +59,7 @@ impl Renewals {
             .unwrap_or_else(|_| Err(Unavailable::soon("the renewal panicked")))
     }
 
-    /// Runs `renewing`, traced and counted. `before` is what is in use until now.
+    /// Runs `renewing` with a span and metrics. `before` is the credential in use so far.
     pub(super) async fn measured(
         &self,
         trigger: Trigger,
@@ -84,13 +84,12 @@ impl Renewals {
         outcome
     }
 
-    /// Why the last one failed, if it did.
+    /// Why the last renewal failed, if it did.
     pub(super) fn last_failure(&self) -> Option<Unavailable> {
         self.last_failure.lock().clone()
     }
 
-    /// The failure of a renewal that does not call WeChat because of `why`, which is logged once while it stays the
-    /// same.
+    /// The failure of a renewal that does not call WeChat because of `why`, which is logged only when it changes.
     pub(super) fn not_tried(&self, why: String) -> Unavailable {
         if self.last_failure().is_none_or(|last| last.reason != why) {
             // The cause has been logged as a warning of its own.
@@ -99,7 +98,7 @@ impl Renewals {
         Unavailable::soon(why)
     }
 
-    /// Reports a call that failed, and backs off for as long as `meaning` demands (C9), but at least for `pace`.
+    /// Reports a failed call, and backs off for as long as `meaning` demands (C9), but at least for `pace`.
     pub(super) fn failed(&self, error: &CallError, meaning: fn(ErrCode) -> Meaning, pace: Duration) -> Unavailable {
         let errcode = error.errcode();
         let severity = match errcode.map_or(Meaning::Busy, meaning) {
@@ -134,11 +133,11 @@ impl Renewals {
 /// How severe a failure is; it decides the wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// It may soon be over.
+    /// Probably short.
     Passing,
-    /// It lasts at least a minute.
+    /// Lasts at least a minute.
     Quota,
-    /// It lasts until an operator acts; WeChat takes up to ten minutes to notice that.
+    /// Lasts until an operator acts; WeChat takes up to ten minutes to notice that.
     Operator,
     /// WeChat rejects a new token, perhaps because another system replaces ours as fast as we obtain them.
     Takeover,
@@ -146,17 +145,17 @@ pub(super) enum Severity {
     Reissued,
 }
 
-/// So many new tokens rejected in a row are attributed to chance, and cause no wait.
+/// This many new tokens rejected in a row are attributed to chance, and cause no wait.
 const BY_CHANCE: u32 = 3;
 
 impl Severity {
-    /// The wait after a failure that `failures` others have preceded without a success between them.
+    /// The wait after a failure that `failures` others preceded without a success in between.
     fn wait(self, failures: u32) -> Duration {
         let (free, first, longest) = match self {
             Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
             Severity::Quota => (0, Duration::from_mins(1), Duration::from_mins(10)),
             Severity::Operator => (0, Duration::from_secs(10), Duration::from_mins(10)),
-            // At most the life of a token, after which WeChat must issue another one. So a whole day of rejections
+            // At most the lifetime of a token, after which WeChat must issue another one. So a whole day of rejections
             // costs less than a tenth of the default `daily_token_calls`.
             Severity::Takeover | Severity::Reissued => (BY_CHANCE, Duration::from_secs(1), Duration::from_hours(2)),
         };
@@ -165,8 +164,8 @@ impl Severity {
     }
 }
 
-/// Failures are forgotten when this time, or that of the last wait if it was longer, has passed since the end of that
-/// wait. So waits continue to grow even if each failure comes some time after the wait.
+/// Failures are forgotten when this time, or that of the last wait if longer, has passed since that wait ended. So waits
+/// continue to grow even if each failure comes some time after the wait.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
 /// Counts consecutive failures of one kind of call of one account, and refuses attempts until the wait is over.
@@ -206,10 +205,10 @@ impl Backoff {
         }
     }
 
-    /// The error to answer with at once until the wait is over.
+    /// The error to return at once until the wait is over.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
-        // The clock is read under the lock: a reading from before it may be earlier than the end of a wait of zero,
-        // which another thread begins meanwhile.
+        // The clock is read under the lock: an earlier reading may precede the end of a wait of zero that another thread
+        // begins meanwhile.
         let (state, now) = (self.run.lock(), Moment::now());
         let run = state.as_ref().filter(|run| now < run.until)?;
         Some(Unavailable {
@@ -256,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// How many calls 5 s of failures allow when traffic tries all the time.
+    /// How many calls failures allow in 5 s when traffic retries all the time.
     async fn calls_in_5s(severity: Severity) -> u32 {
         let backoff = Backoff::new(Jitter::random());
         let end = Moment::now() + Duration::from_secs(5);

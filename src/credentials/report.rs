@@ -1,4 +1,4 @@
-//! What is reported about credentials: log, journal and metrics.
+//! Reporting on credentials: log, journal and metrics.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -72,8 +72,8 @@ impl Reports {
         }
     }
 
-    /// WeChat issued `credential`; `event` says whether in place of another one. The journal says if an
-    /// operator's request began the renewal.
+    /// WeChat issued `credential`; `event` says whether it replaces another one. The journal says if an operator's
+    /// request started the renewal.
     pub(super) fn obtained(&self, event: Event, kind: Kind, credential: &Credential, trigger: Trigger) {
         let reason = if trigger == Trigger::Operator {
             trigger.label()
@@ -138,8 +138,8 @@ impl Reports {
         });
     }
 
-    /// WeChat gave no credential, as `text` says; the next attempt is in `retry_in`. If `is_lasting`, it goes on until an
-    /// operator acts.
+    /// WeChat issued no credential, as `text` says; the next attempt is in `retry_in`. If `is_lasting`, it goes on until
+    /// an operator acts.
     pub(super) fn renewal_failed(
         &self,
         kind: Kind,
@@ -181,7 +181,7 @@ impl Reports {
     /// The credential in use expires in `remaining`.
     pub(super) fn expires_in(&self, kind: Kind, remaining: Duration) {
         if kind == Kind::CardTicket {
-            // It may expire if no client asks for it, so it must not set off an alert.
+            // It may expire if no client asks for it, so it must not trigger an alert.
             return;
         }
         let expires_at = SystemTime::now() + remaining;
@@ -200,7 +200,7 @@ impl Reports {
     }
 }
 
-/// An entry that names `credential` and what is left of its life.
+/// An entry that names `credential` and its remaining lifetime.
 fn entry_about(credential: &Credential, event: Event, kind: Kind) -> JournalEntry {
     JournalEntry {
         fingerprint: credential.fingerprint.clone(),
@@ -209,7 +209,7 @@ fn entry_about(credential: &Credential, event: Event, kind: Kind) -> JournalEntr
     }
 }
 
-/// `entry` with the text of `error`: WeChat's refusal in its own words, or why there is no answer.
+/// `entry` with the text of `error`: WeChat's own text if it refused, or why there is no answer.
 fn with_error(entry: JournalEntry, error: &CallError) -> JournalEntry {
     let reason = match error {
         CallError::Refused { message, .. } => message.clone(),

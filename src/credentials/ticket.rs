@@ -18,7 +18,7 @@ use crate::settings::TokenApi;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode};
 
-/// How long the ticket for cards is renewed after a client has asked for it: longer than clients keep one.
+/// How long the ticket for cards is kept fresh after a client has asked for it: longer than clients keep one.
 const ASKED_RECENTLY: Duration = Duration::from_hours(3);
 
 /// One of an account's tickets.
@@ -41,7 +41,7 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The ticket for cards or for pages, as `kind` says.
+    /// The ticket for cards or for pages, depending on `kind`.
     pub(super) fn new(parameters: &Parameters, kind: Kind, token: Arc<Token>) -> Self {
         let (wechat_name, asked) = if kind == Kind::CardTicket {
             ("wx_card", keys::CARD_TICKET_ASKED)
@@ -72,7 +72,7 @@ impl Ticket {
         }
     }
 
-    /// The ticket, which is then renewed for [`ASKED_RECENTLY`].
+    /// The ticket, which is kept fresh for [`ASKED_RECENTLY`] from now on.
     pub(super) async fn get_and_keep(self: &Arc<Self>) -> CredentialResult {
         *self.last_asked.lock() = Some(Moment::now());
         self.get().await
@@ -94,8 +94,7 @@ impl Ticket {
         self.renewals.join_or_start(ignores_backoff, start).await
     }
 
-    /// The back-off that currently prevents a call for the ticket, if any: its own, or the token's if there is no token to
-    /// ask with.
+    /// The back-off that currently prevents a call for the ticket, if any: its own, or the token's if there is no token to use.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
         let of_token = || match self.token.slot.usable() {
             Some(_) => None,
@@ -115,8 +114,8 @@ impl Ticket {
         self.renewals.measured(trigger, before, renewing).await
     }
 
-    /// Asks WeChat for the ticket, with a token that it accepts. If the token has to be renewed for that, this renewal
-    /// has already released the lock.
+    /// Asks WeChat for the ticket, with a token that it accepts. If that requires a token renewal, the lock has already
+    /// been released by then.
     async fn fetch_with_token(&self, trigger: Trigger) -> CredentialResult {
         match self.token.lend(|token| self.fetch(trigger, token)).await {
             Ok(outcome) => outcome,
@@ -176,8 +175,8 @@ impl Ticket {
         Ok(Ok(ticket))
     }
 
-    /// The ticket in use, if its renewal is due only because of its age, and another replica has recently asked WeChat
-    /// for it. It is kept until that replica's mark expires.
+    /// The ticket in use, if only its age makes its renewal due and another replica has recently asked WeChat for it. It
+    /// is kept until that replica's mark expires.
     async fn asked_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let held = self.slot.usable().filter(|_| trigger == Trigger::Aged)?;
         let mark = self.mark_left().await?;
@@ -203,13 +202,13 @@ impl Ticket {
     }
 
     async fn mark_as_asked(&self) {
-        // A bit less than the age at which tickets are due, so that the mark has expired by then.
+        // Slightly less than the age at which tickets are due, so that the mark has expired by then.
         let ttl = self.policy.settings.ticket_max_age.mul_f64(0.9);
         // If the store fails here, another replica makes one more call for the ticket.
         let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
     }
 
-    /// The remaining TTL of the mark that a replica has asked WeChat for the ticket recently, if there is one.
+    /// The remaining TTL of the mark that says that a replica has recently asked WeChat for the ticket.
     async fn mark_left(&self) -> Option<Duration> {
         self.store.get(&self.asked_key).await.ok()??.ttl
     }

@@ -1,4 +1,4 @@
-//! An entry of the journal: what happened, and the facts about it, a field of the stream each.
+//! A journal entry: what happened, and the facts about it, each in its own field of the stream.
 //!
 //! Facts are written and read back here, and nowhere else. `reason` is for people and is not parsed.
 
@@ -28,33 +28,33 @@ labelled! {
     }
 }
 
-/// An entry of an account's journal. In entries that were read, no text is to be trusted.
+/// An entry of an account's journal. The text of entries read from the store is untrusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JournalEntry {
-    /// When it happened, by the clock of the replica that wrote it.
+    /// When it happened, according to the clock of the replica that wrote it.
     pub(crate) time: SystemTime,
-    /// The event's name, which may be unknown here if a newer replica wrote it.
+    /// The event's name, which is unknown here if a newer replica wrote it.
     pub(crate) event: String,
     pub(crate) kind: String,
     pub(crate) fingerprint: String,
     pub(crate) replica: String,
-    /// The life that WeChat gave.
+    /// The lifetime that WeChat gave.
     pub(crate) life: Option<Duration>,
     pub(crate) left: Option<Duration>,
     pub(crate) errcode: Option<i64>,
-    /// Who was given the token.
+    /// The client that was given the token.
     pub(crate) client: Option<String>,
-    /// The address from which it was asked for with the AppSecret.
+    /// The address of a holder of the AppSecret who requested the token.
     pub(crate) address: Option<IpAddr>,
-    /// Anything else, for people: WeChat's own words, or that an operator asked.
+    /// Anything else, for people: WeChat's own text, or that an operator requested it.
     pub(crate) reason: String,
 }
 
-/// The most characters of a field that are read.
+/// The maximum number of characters read from a field.
 const LONGEST: usize = 500;
 
 impl JournalEntry {
-    /// An entry about `event`, which happened now.
+    /// An entry about `event`, which happens now.
     pub(crate) fn new(event: Event, kind: Kind) -> Self {
         Self {
             time: SystemTime::now(),
@@ -71,7 +71,7 @@ impl JournalEntry {
         }
     }
 
-    /// The event, if it is known here.
+    /// The event, if its name is known here.
     pub(crate) fn event(&self) -> Option<Event> {
         Event::ALL.into_iter().find(|event| event.label() == self.event)
     }

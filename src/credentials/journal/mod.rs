@@ -19,13 +19,13 @@ use crate::store::{SharedStore, keys};
 pub(crate) use entry::{Event, JournalEntry};
 
 /// The bound of the queue; the writer itself holds as many entries. At a start, the token and ticket of every account
-/// have an entry or two at the same moment, and there may be a thousand accounts.
+/// cause one or two entries each at the same time, and there may be a thousand accounts.
 const WAITING: usize = 4096;
 
 /// How often the writer retries after the store has failed.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How often lost entries are reported, together: there may be thousands at once.
+/// How often lost entries are reported, all in one line: there may be thousands at once.
 const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Writes each account's journal to the shared store. Cheap to clone; writing never makes a renewal wait.
@@ -37,7 +37,7 @@ pub(crate) struct Journal {
     lost: Arc<AtomicUsize>,
 }
 
-/// An entry, and the account whose journal it belongs to.
+/// An entry, and the account that it is about.
 type Addressed = (AppId, JournalEntry);
 
 impl Journal {
@@ -110,7 +110,7 @@ impl Writer {
             if stopping {
                 return self.report_losses(self.unwritten.len());
             }
-            // While entries wait for the store, the channel is left to fill up: that bounds them.
+            // While entries wait for the store, the channel fills up, which bounds them.
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = retries.tick(), if !self.unwritten.is_empty() => self.failing.clear(),
@@ -127,7 +127,7 @@ impl Writer {
         self.unwritten.len() < WAITING
     }
 
-    /// Reports entries that did not fit into the queue, and those that were not written in the end.
+    /// Reports entries that did not fit into the queue, and those that could not be written.
     fn report_losses(&self, unwritten: usize) {
         let entries = self.lost.swap(0, Ordering::Relaxed) + unwritten;
         if entries > 0 {

@@ -43,7 +43,7 @@ fn app_id(account: usize) -> AppId {
     AppId::try_from(format!("wx{account:016}")).unwrap()
 }
 
-/// Every account's token and ticket are adopted, or fail to be renewed, in the same moment.
+/// The tokens and tickets of all accounts are adopted, or fail to be renewed, at the same time.
 #[tokio::test]
 async fn entries_of_a_start_with_many_accounts_are_not_lost() {
     const ACCOUNTS: usize = 1000;

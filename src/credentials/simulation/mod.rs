@@ -1,5 +1,5 @@
-//! The state machine in simulated time: replicas of one account, a shared store, and a WeChat with classic tokens
-//! (the worst case), under seeded schedules of everything that can go wrong.
+//! The state machine in simulated time: replicas of one account, a shared store, and a WeChat with classic tokens (the
+//! worst case), under seeded schedules of every kind of failure.
 //!
 //! After each step, at most one token call may be running, no replica may serve a rejected token, and no newer token in
 //! the store may have been overwritten by an older one. After each schedule, the replicas must agree on a token that
@@ -83,7 +83,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Runs the seeds from `first` on in steps of `step`, so that halves can run at once.
+/// Runs every `step`th seed from `first` on, so that halves can run in parallel.
 fn simulate_all(first: u64, step: usize) {
     if let Some(seed) = number("WXGATE_SIMULATION_SEED") {
         return simulate(seed);
@@ -109,7 +109,7 @@ fn invariants_hold_in_odd_schedules() {
 
 const REPLICAS: usize = 3;
 
-/// Something that goes wrong, or right again.
+/// A failure, or its end.
 #[derive(Debug)]
 enum Step {
     Quiet,

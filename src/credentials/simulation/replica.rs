@@ -126,7 +126,7 @@ impl SimulatedReplica {
     }
 }
 
-/// Calls made with the token all the time; each may find that WeChat rejects it.
+/// Makes calls with the token all the time; each may find that WeChat rejects it.
 async fn traffic(credentials: Arc<AccountCredentials>, world: Arc<World>, gate: Arc<Gate>) {
     loop {
         sleep(world.traffic_pause).await;
@@ -166,7 +166,7 @@ impl Gate {
         }))
     }
 
-    /// Returns once the replica is not frozen.
+    /// Returns as soon as the replica is not frozen.
     pub(super) async fn pass(&self) {
         loop {
             let frozen_until = self.0.lock().frozen_until;

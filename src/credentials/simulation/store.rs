@@ -1,4 +1,4 @@
-//! The store as one replica reaches it, watched for newer tokens overwritten by older ones.
+//! The store as one replica reaches it; notices newer tokens overwritten by older ones.
 
 use std::sync::Arc;
 use std::time::Duration;

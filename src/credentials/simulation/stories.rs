@@ -1,4 +1,4 @@
-//! Cases that random schedules in one thread do not reach.
+//! Cases that random schedules in a single thread do not reach.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
 
-/// The key of the mark by which the whole cluster waits after rejections.
+/// The key of the mark that makes the whole cluster wait after rejections.
 const MARK: &str = "wxgate:token_rejected:wx1";
 
 #[tokio::test(start_paused = true)]
@@ -24,7 +24,7 @@ async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let replica = SimulatedReplica::start(&world, 1);
     let credentials = &replica.credentials;
     let (dead, token) = (credentials.token().await.unwrap(), &credentials.token);
-    // Another thread reports it too, and has come this far.
+    // Another thread reports it too, and has got this far.
     assert!(token.slot.history.reject(&dead));
     let token = token.replace_rejected(&dead, &rejection()).await.unwrap();
     assert_ne!(token.value, dead.value);
@@ -62,7 +62,7 @@ async fn replica_that_backs_off_from_a_takeover_adopts_what_another_has_obtained
         world.foreign_fetch();
     }
     let other = SimulatedReplica::start(&world, 2);
-    // It waits too, unless an operator wants a token now.
+    // It waits too, unless an operator requests a token now.
     other.call().await.unwrap_err();
     other.credentials.renew_now(Kind::AccessToken).await.unwrap();
     losing.call().await.unwrap();
@@ -129,7 +129,7 @@ fn without_traffic() -> Arc<World> {
     Arc::new(world)
 }
 
-/// A replica that waits for a long time, because another system has replaced each of its tokens at once.
+/// A replica in a long wait, because another system has replaced each of its tokens at once.
 async fn after_a_long_fight(world: &Arc<World>) -> SimulatedReplica {
     let replica = SimulatedReplica::start(world, 1);
     let wait = |credentials: &AccountCredentials| credentials.status(Kind::AccessToken).failing;
@@ -149,7 +149,7 @@ async fn operator_does_not_get_the_refusal_of_a_renewal_that_backs_off() {
     let replica = after_a_long_fight(&world).await;
     let credentials = Arc::clone(&replica.credentials);
     let refused = tokio::spawn(async move { credentials.token().await });
-    // It waits for what another replica may obtain.
+    // It waits for a token that another replica may obtain.
     sleep(Duration::from_millis(1)).await;
     assert!(!refused.is_finished());
     replica.credentials.renew_now(Kind::AccessToken).await.unwrap();

@@ -1,4 +1,4 @@
-//! WeChat as one replica reaches it: with classic tokens, the worst case, or with stable ones.
+//! WeChat as one replica reaches it: with classic tokens (the worst case) or with stable ones.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Outside {
         self.world.begin_call();
         self.world.latency(1..400).await;
         let (number, lost) = self.world.end_call(forced);
-        // A replica that freezes in the middle of the call has its answer when it wakes up.
+        // A replica that freezes during the call gets its answer when it wakes up.
         self.gate.pass().await;
         if lost {
             return Err(CallError::TimedOut);
@@ -65,7 +65,7 @@ impl Issuer for Outside {
     }
 }
 
-/// WeChat's answer to a token that is not good.
+/// WeChat's answer to an invalid token.
 pub(super) fn rejection() -> CallError {
     CallError::Refused {
         code: ErrCode::INVALID_CREDENTIAL,

@@ -79,7 +79,7 @@ impl World {
         Arc::clone(&self.store.lock())
     }
 
-    /// Waits for some of these milliseconds, as for an answer.
+    /// Waits for a random number of these milliseconds, like a network call.
     pub(super) async fn latency(&self, millis: Range<u64>) {
         let millis = self.truth.lock().rng.random_range(millis);
         sleep(Duration::from_millis(millis)).await;
@@ -113,7 +113,7 @@ impl World {
         (number, std::mem::take(&mut truth.lose_answer))
     }
 
-    /// When WeChat was asked for tokens.
+    /// When token calls reached WeChat.
     pub(super) fn token_calls(&self) -> Vec<Instant> {
         self.truth.lock().calls.clone()
     }
@@ -142,7 +142,7 @@ impl World {
         self.truth.lock().store_down_until = Instant::now() + time;
     }
 
-    /// Redis was restarted and has kept nothing, locks included.
+    /// Redis was restarted without its data, locks included.
     pub(super) fn empty_store(&self) {
         *self.store.lock() = Arc::default();
         // The holder of the lock goes on without it, and may be about to begin its call.
@@ -168,7 +168,7 @@ impl World {
 }
 
 impl Truth {
-    /// Issues a token. The previous one stays good for the overlap, older ones do not.
+    /// Issues a token. The previous one stays valid for the overlap, older ones do not.
     fn issue(&mut self) -> u64 {
         let now = Instant::now();
         let before = self.newest;

@@ -1,8 +1,8 @@
-//! The place of one credential: what is in use here, what was in use before, and what all replicas share.
+//! The slot of one credential: what is in use here, what was in use earlier, and what all replicas share.
 //!
-//! Expiry does not show which of two credentials is newer, because WeChat may shorten lives at any time. But a replica
-//! knows what it has used before: a value in the shared store that is in the history is older (Redis came back from an
-//! old snapshot, or failed over to a replica that lagged), and one that is not is newer.
+//! Expiry does not show which of two credentials is newer, because WeChat may shorten lifetimes at any time. But a
+//! replica knows what it has used before: a value in the shared store that is in the history is older (Redis was restored
+//! from an old snapshot, or failed over to a replica that lagged), and one that is not is newer.
 
 mod shared_entry;
 
@@ -32,7 +32,7 @@ pub(crate) struct Slot {
     pub(crate) shared: SharedEntry,
     policy: Policy,
     reports: Reports,
-    /// For the token: the call whose answer may have been lost. Once a token is adopted, which was obtained after it, this
+    /// For the token: the call whose answer may have been lost. Once a token obtained after that call is adopted, this
     /// replica need not repeat it.
     unanswered: Option<Arc<UnansweredCall>>,
 }
@@ -68,7 +68,7 @@ impl Slot {
         unexpired
     }
 
-    /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection was not known.
+    /// Drops `dead`, which WeChat has rejected, if it is still in use; true if the rejection is new.
     pub(crate) fn reject(&self, dead: &Arc<Credential>) -> bool {
         let is_new = self.history.reject(dead);
         // Even if the rejection was known: the thread that noted it may not have dropped the credential yet.
@@ -76,9 +76,9 @@ impl Slot {
         is_new
     }
 
-    /// Adopts a newer credential from the shared store. Publishes the one in use if nothing is stored, or something
-    /// known to be older, as when Redis came back empty or from a snapshot (C6). If the store is down, or holds another
-    /// program's value, the next tick tries again.
+    /// Adopts a newer credential from the shared store. Publishes the one in use if nothing is stored, or something known
+    /// to be older, as when Redis has lost its data or was restored from a snapshot (C6). If the store is down, or holds
+    /// another program's value, the next tick tries again.
     pub(crate) async fn sync_with_store(&self) {
         let Ok(stored) = self.shared.read().await else {
             return;
@@ -95,7 +95,7 @@ impl Slot {
         }
     }
 
-    /// The credential that has come into use since a renewal was requested, or since `began`, or is adopted from the
+    /// The credential that came into use after a renewal was requested, or after `began`, or that is adopted from the
     /// shared store now; and what is stored, unless the store need not be read.
     pub(crate) async fn check_store(
         &self,
@@ -110,8 +110,8 @@ impl Slot {
         Ok((adopted.or_else(|| self.obtained_since(trigger, began)), stored))
     }
 
-    /// The credential that makes a renewal needless, because it has come into use since: by another renewal, or adopted
-    /// by the refresher or for a client's call. An operator's renewal is never needless.
+    /// The credential that makes a renewal unnecessary because it has come into use since, through another renewal, the
+    /// refresher or a client's call. An operator's renewal is never unnecessary.
     fn obtained_since(&self, trigger: Trigger, began: Moment) -> Option<Arc<Credential>> {
         let is_newer = |held: &Arc<Credential>| match trigger {
             Trigger::Missing | Trigger::Rejected => true,
@@ -121,7 +121,7 @@ impl Slot {
         self.usable().filter(is_newer)
     }
 
-    /// Puts what is in the shared store into use, if it is good and newer than what is in use.
+    /// Adopts the stored credential if it is good and newer than what is in use.
     pub(crate) fn adopt(&self, trigger: Trigger, stored: Option<&Stored>) -> Option<Arc<Credential>> {
         let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored))?;
         let (value, ends) = (stored.value.clone(), stored.expires_at?);
@@ -134,13 +134,13 @@ impl Slot {
         Some(credential)
     }
 
-    /// True if `stored` is good, and newer than all that was in use here before (see the module's description).
+    /// True if `stored` is good, and newer than everything used here before (see the module's description).
     fn is_current(&self, stored: &Stored) -> bool {
         stored.expires_at.is_some_and(|ends| ends > Moment::now()) && self.history.find(&stored.value).is_none()
     }
 
-    /// True if `stored` should replace what is in use. If it expires sooner, it may be older, or WeChat has given it a
-    /// shorter life: then what is in use stays until it expires or is rejected.
+    /// True if `stored` should replace what is in use. If it expires sooner, either it is older or WeChat has shortened
+    /// its lifetime: then what is in use stays until it expires or is rejected.
     fn would_adopt(&self, stored: &Stored) -> bool {
         let outlives = |held: &Credential| held.value != stored.value && stored.expires_at > Some(held.expires_at);
         self.is_current(stored) && self.usable().is_none_or(|held| outlives(&held))
@@ -155,8 +155,8 @@ impl Slot {
         credential: Credential,
         asked_at: Moment,
     ) -> Arc<Credential> {
-        // A credential that the refresher has adopted during our call comes from a replica that got the lock after us:
-        // we were frozen, or the store has lost the lock. But not if it was stored when we got the lock.
+        // A credential that the refresher adopted during our call comes from a replica that got the lock after us: we
+        // were frozen, or the store lost the lock. The exception is one that was already stored when we got the lock.
         let is_seen = |held: &Credential| seen.as_ref().is_some_and(|seen| seen.value == held.value);
         let adopted_since =
             |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value && !is_seen(held);
@@ -204,7 +204,7 @@ impl Slot {
         None
     }
 
-    /// Uses `credential` from now on, unless it has been rejected meanwhile.
+    /// Uses `credential` from now on, unless it has been rejected in the meantime.
     pub(crate) fn put_into_use(&self, credential: &Arc<Credential>) {
         let before = self.cell.swap(Some(Arc::clone(credential)));
         self.reports.expires_in(self.kind, credential.remaining());
@@ -214,7 +214,7 @@ impl Slot {
         if self.history.is_rejected(&credential.value) {
             self.clear_if_still(&credential.value);
         } else {
-            // This has replaced whatever was rejected, perhaps during the call that obtained it.
+            // This replaces whatever was rejected, perhaps during the call that obtained it.
             self.history.account_for_rejections();
         }
     }
@@ -225,7 +225,7 @@ impl Slot {
         if held.as_ref().is_some_and(|held| held.value == *value) {
             let before = self.cell.compare_and_swap(&held, None);
             if before.as_ref().map(Arc::as_ptr) == held.as_ref().map(Arc::as_ptr) {
-                // It is over now, whatever its expiry: alerts watch this metric.
+                // It is no longer in use, whatever its expiry: alerts watch this metric.
                 self.reports.expires_in(self.kind, Duration::ZERO);
             }
         }
@@ -248,7 +248,7 @@ struct Retired {
 enum EndOfUse {
     /// Another credential of ours replaced it.
     Superseded,
-    /// WeChat rejected it at this moment, while it was in use; it is not known yet who replaced it.
+    /// WeChat rejected it at this time, while it was in use; it is not yet known who replaced it.
     Rejected(Moment),
     /// WeChat rejected it, and it is known who replaced it.
     Accounted,
@@ -273,7 +273,7 @@ impl History {
             .any(|retired| retired.credential.value == *value && retired.end != EndOfUse::Superseded)
     }
 
-    /// Notes that WeChat rejected `credential`; true if that was not known.
+    /// Notes that WeChat rejected `credential`; true if that is new.
     pub(crate) fn reject(&self, credential: &Arc<Credential>) -> bool {
         self.retire(Arc::clone(credential), EndOfUse::Rejected(Moment::now()))
     }
@@ -306,7 +306,7 @@ impl History {
         }
     }
 
-    /// The credential that was rejected last, long before it expired, if that is not accounted for yet. Returned once.
+    /// The last credential rejected long before its expiry, if that is not accounted for yet. Returned only once.
     pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
         let unaccounted = self
             .0
@@ -324,7 +324,7 @@ impl Retired {
     fn died_early(&self) -> bool {
         let EndOfUse::Rejected(at) = self.end else { return false };
         let left = self.credential.expires_at.saturating_duration_since(at);
-        // In the last minute, or the last tenth of a short life, differing clocks are the likely cause.
+        // In the last minute, or the last tenth of a short lifetime, clock differences are the likely cause.
         left > Duration::from_mins(1).min(self.credential.life() / 10)
     }
 }

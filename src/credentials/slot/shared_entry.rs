@@ -1,9 +1,9 @@
-//! What the replicas share about one credential: its entry, to whose key another program may write too, and for tokens
-//! the mark of a call whose answer may be lost.
+//! What the replicas share about one credential: its entry, to whose key another program may write too, and for tokens a
+//! mark for each call whose answer may be lost.
 //!
 //! If an answer is lost, or a replica dies between the call and publishing, it looks as if another system had fetched a
 //! token: ours is rejected, and no replica has the new one. So a token call is marked in the shared store before it is
-//! made, and the mark is removed when its outcome is known.
+//! made, and the mark is removed when the outcome is known.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,11 +29,11 @@ pub(crate) struct SharedEntry {
 
 pub(crate) struct Stored {
     pub(crate) value: Secret,
-    /// When it expires; `None` if it must not be used, but may be replaced: blank, too long, or without a TTL.
+    /// When it expires; `None` if it must not be used but may be replaced: blank, too long, or without a TTL.
     pub(crate) expires_at: Option<Moment>,
 }
 
-/// Why it is not known what the other replicas use.
+/// Why it is unknown what the other replicas use.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum NotShared {
     #[error("the shared store is down ({0})")]
@@ -65,14 +65,14 @@ impl SharedEntry {
         let stored = self.read_once().await?;
         let has_expired = |stored: &Stored| stored.expires_at.is_some_and(|end| end <= Moment::now());
         if stored.as_ref().is_some_and(has_expired) {
-            // The store returns nothing that has expired: this process was frozen while it waited.
+            // The store never returns expired values: this process was frozen while it waited.
             return self.read_once().await;
         }
         Ok(stored)
     }
 
     async fn read_once(&self) -> Result<Option<Stored>, NotShared> {
-        // The life is counted from before the command: too short by the command's duration, never too long.
+        // The lifetime is counted from before the command: too short by the command's duration, never too long.
         let asked_at = Moment::now();
         let found = self.store.inspect(&self.key).await?;
         let foreign = foreign_entry(self.kind, &self.key, &found);
@@ -105,8 +105,8 @@ impl SharedEntry {
         self.foreign.lock().clone()
     }
 
-    /// Compare-and-set: replaces `seen` by `credential`; false if something else is stored now. Another program's value
-    /// is not touched.
+    /// Compare-and-set: replaces `seen` with `credential`; false if something else is stored now. Another program's value
+    /// is left alone.
     pub(crate) async fn replace(&self, seen: Option<&Secret>, credential: &Credential) -> Result<bool, StoreError> {
         let (value, ttl) = (credential.value.expose(), credential.remaining());
         if ttl.is_zero() || self.foreign().is_some() {
@@ -117,7 +117,7 @@ impl SharedEntry {
             .await
     }
 
-    /// Removes `dead`, which WeChat has rejected, if it is still what is stored.
+    /// Removes `dead`, which WeChat has rejected, if it is still stored.
     pub(crate) async fn remove(&self, dead: &Secret) {
         if self.foreign().is_some() {
             return;
@@ -128,8 +128,8 @@ impl SharedEntry {
     }
 }
 
-/// Describes what was found at `key`, if it is another program's. wxgate itself writes the bare credential, which has
-/// no other characters than `[A-Za-z0-9_-]`.
+/// Describes what was found at `key`, if another program wrote it. wxgate itself writes the bare credential, which has no
+/// other characters than `[A-Za-z0-9_-]`.
 pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<ForeignEntry>> {
     const JAVA: &[u8] = b"\xAC\xED\x00\x05";
     const NULLS: [&[u8]; 4] = [b"null", b"undefined", b"nil", b"None"];
@@ -176,11 +176,11 @@ pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<
 
 const MARK: &str = "unanswered";
 
-/// One account's token call whose outcome is not known.
+/// One account's token call whose outcome is unknown.
 pub(crate) struct UnansweredCall {
     store: Arc<dyn SharedStore>,
     key: String,
-    /// True if this process has lost an answer, or has taken over the call of another one.
+    /// True if this process has lost an answer, or has taken over another process's call.
     in_doubt: AtomicBool,
 }
 
@@ -198,7 +198,7 @@ impl UnansweredCall {
         // If the store fails here, only this process knows about the call.
         let marked = self.store.set_if_absent(&self.key, MARK, keys::TOKEN_CALL_TTL).await;
         if let Ok(false) = marked {
-            // The mark counts as new, so that no other replica takes over what this one is about to try again.
+            // The mark is renewed, so that no other replica takes over what this one is about to retry.
             let renewed = self
                 .store
                 .compare_and_set(&self.key, Some(MARK), MARK, keys::TOKEN_CALL_TTL);
@@ -207,13 +207,13 @@ impl UnansweredCall {
         matches!(marked, Ok(true)) && !self.is_in_doubt()
     }
 
-    /// Notes that this process has to find out the outcome.
+    /// Notes that this process must find out the outcome.
     pub(crate) fn lose(&self) {
         self.in_doubt.store(true, Ordering::Relaxed);
     }
 
-    /// Takes over a call that another replica began longer than `limit` ago, and whose outcome is still not known: that
-    /// replica has died, or has failed to remove the mark. Only one replica does so: the one that removes it.
+    /// Takes over a call that another replica began longer than `limit` ago, and whose outcome is still unknown: that
+    /// replica has died, or failed to remove the mark. Only the replica that removes the mark takes over.
     pub(crate) async fn take_over(&self, limit: Duration) {
         if let Ok(Some(mark)) = self.store.get(&self.key).await
             && mark.ttl.is_some_and(|left| left + limit < keys::TOKEN_CALL_TTL)
@@ -223,7 +223,7 @@ impl UnansweredCall {
         }
     }
 
-    /// Removes the mark, because the outcome is known: the token is known again, or was never replaced.
+    /// Removes the mark, because the outcome is known: the token is known, or was never replaced.
     pub(crate) async fn settle(&self) {
         self.forget();
         // If the mark stays, a classic token is renewed once more, or the next foreign invalidation goes unreported.

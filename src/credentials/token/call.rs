@@ -21,8 +21,8 @@ impl Token {
         self.issuer.token_api() == TokenApi::Stable
     }
 
-    /// Asks for a token. `force_refresh` is used only if WeChat gives back a stable token that it has rejected, and
-    /// no more often than WeChat allows (C10).
+    /// Asks for a token. `force_refresh` is used only if WeChat returns a stable token that it has rejected, and no more
+    /// often than WeChat allows (C10).
     pub(super) async fn issue(&self, trigger: Trigger, held_lock: Option<&HeldLock>) -> Result<Issued, Unavailable> {
         self.report_foreign_invalidation().await;
         if trigger != Trigger::Operator
@@ -68,8 +68,8 @@ impl Token {
 
     /// Ends that wait for the whole cluster: a token has proved good, or the AppSecret has changed.
     pub(crate) async fn end_wait_for_rejections(&self) {
-        // Between two looks for the mark: a renewal may have read it before the first, and one that has just begun to wait
-        // may have written it before the second.
+        // Removed twice, before and after ending our own wait: a renewal may have read the mark before the first removal,
+        // and one that has just begun to wait may have written it before the second.
         self.remove_mark_of_rejections().await;
         self.rejections.clear();
         self.remove_mark_of_rejections().await;
@@ -82,8 +82,8 @@ impl Token {
         }
     }
 
-    /// If another replica's new token was rejected, waits for as long as that replica does, so that a cluster makes no
-    /// more calls than one replica.
+    /// If another replica's new token was rejected, waits as long as that replica does, so that a cluster makes no more
+    /// calls than one replica.
     async fn adopt_wait(&self) -> Option<Unavailable> {
         let entry = self
             .store
@@ -95,7 +95,7 @@ impl Token {
         Some(self.rejections.adopt_wait(failures, wait, why))
     }
 
-    /// Updates the metric of today's calls, as far as this process knows them.
+    /// Updates the metric of today's calls, as far as this process knows.
     pub(crate) fn report_count(&self) {
         self.reports.token_calls(self.budget.spent());
     }
@@ -114,8 +114,8 @@ impl Token {
             return Err(self.refuse_over_budget(spent));
         }
         let all_answered = self.unanswered.begin().await;
-        // Fencing: nothing that could take long may come between this check and the call. A process that was frozen
-        // while it held the lock must not continue.
+        // Fencing: nothing that could take long may come between this check and the call. A process that was frozen while
+        // it held the lock must not continue.
         if held_lock.is_some_and(|held_lock| !held_lock.lasts_for(self.policy.call_limit)) {
             if all_answered {
                 self.unanswered.settle().await;
@@ -142,7 +142,7 @@ impl Token {
         }
     }
 
-    /// The shortest wait after a failed call. It ends well before a token that is in use expires.
+    /// The minimum wait after a failed call. It ends well before a token in use expires.
     fn pace(&self) -> Duration {
         let pace = self.budget.pace();
         let held = self.slot.usable();
@@ -160,7 +160,7 @@ impl Token {
     }
 }
 
-/// True if WeChat may have replaced the token though no usable answer came.
+/// True if WeChat may have replaced the token although no usable answer came.
 fn may_have_happened(error: &CallError) -> bool {
     match error {
         CallError::TimedOut | CallError::Interrupted(_) | CallError::Status(_) | CallError::Body(_) => true,
@@ -219,9 +219,9 @@ impl Budget {
         self.note(&today(), 0)
     }
 
-    /// The shortest pause between failing calls, so that an outage of WeChat that lasts for a day does not use up the
-    /// day's calls, however many replicas there are. Zero until half of them are spent, so that we soon notice the end
-    /// of most outages.
+    /// The minimum pause between failing calls, so that an outage of WeChat that lasts for a day does not use up the
+    /// day's calls, however many replicas there are. Zero until half of them are spent, so that the end of most outages
+    /// is noticed soon.
     pub(crate) fn pace(&self) -> Duration {
         let left = self.limit.saturating_sub(self.spent());
         if left > self.limit / 2 || self.limit == 0 {
@@ -230,7 +230,7 @@ impl Budget {
         Duration::from_hours(24) / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
     }
 
-    /// Reads how many calls were made on `day`. If the store has lost its data, it gets back what this process knows.
+    /// Reads how many calls were made on `day`. If the store has lost its data, restores the count that this process knows.
     async fn learn(&self, day: &str) -> u64 {
         let key = keys::token_calls(&self.app_id, day);
         let Ok(entry) = self.store.get(&key).await else {
@@ -240,7 +240,7 @@ impl Budget {
         let calls = stored.as_ref().and_then(|value| value.parse().ok()).unwrap_or(0);
         let known = self.note(day, calls);
         if known > calls {
-            // If another replica was faster, the next look finds its count.
+            // If another replica was faster, the next read finds its count.
             let value = known.to_string();
             let written = self
                 .store
@@ -250,7 +250,7 @@ impl Budget {
         known
     }
 
-    /// Notes that at least `calls` calls were made on `day`; returns how many are known.
+    /// Notes that at least `calls` calls were made on `day`; returns the known number.
     fn note(&self, day: &str, calls: u64) -> u64 {
         let mut known = self.known.lock();
         if known.day != day {
@@ -263,8 +263,8 @@ impl Budget {
         known.calls
     }
 
-    /// Whether `force_refresh` may be used now; if so, it counts as used. It may not while the store is down, when it
-    /// is not known how often the other replicas have used it.
+    /// Whether `force_refresh` may be used now; if so, it counts as used. Not while the store is down, when it is unknown
+    /// how often the other replicas have used it.
     pub(crate) async fn may_force(&self) -> bool {
         let last = keys::FORCE_REFRESH.of_account(&self.app_id);
         let count = keys::force_refresh_calls(&self.app_id, &today());

@@ -23,7 +23,7 @@ use crate::store::{SharedStore, keys};
 use crate::wechat::CallError;
 use call::Budget;
 
-/// If a token is rejected sooner than this after it was obtained, or in the first tenth of a shorter life, another
+/// If a token is rejected sooner than this after it was obtained, or in the first tenth of a shorter lifetime, another
 /// system has taken over.
 const YOUNG: Duration = Duration::from_mins(1);
 
@@ -40,9 +40,9 @@ pub(crate) struct Token {
     pub(crate) budget: Budget,
     unanswered: Arc<UnansweredCall>,
     lock: Lock,
-    /// Spaces out token calls while WeChat rejects what it has just issued: another system replaces our tokens as fast
-    /// as we obtain them, or WeChat keeps issuing the token that it rejects. It is cleared only by a token that stays
-    /// good for a while, not by the answer to a call.
+    /// Spaces out token calls while WeChat rejects what it has just issued: another system replaces our tokens as fast as
+    /// we obtain them, or WeChat keeps issuing the token that it rejects. It is cleared only by a token that stays good
+    /// for a while, not by the answer to a call.
     rejections: Backoff,
     store: Arc<dyn SharedStore>,
     policy: Policy,
@@ -108,7 +108,7 @@ impl Token {
         error: &CallError,
     ) -> CredentialResult {
         self.invalidate(dead, error).await;
-        // The renewal that is joined first may have begun before this rejection; the second has not.
+        // The first renewal that is joined may have begun before this rejection; the second has not.
         for _ in 0..2 {
             let token = match self.slot.usable() {
                 Some(token) => token,
@@ -172,7 +172,7 @@ impl Token {
         let (held_lock, seen) = match self.lock.acquire(&self.slot, trigger).await? {
             Acquisition::Adopted(token) => return Ok(token),
             Acquisition::Locked(held_lock, seen) => (Some(held_lock), seen),
-            // Every replica gets the same stable token, so nothing is lost by asking alone (C7).
+            // Every replica gets the same stable token, so it is safe to ask without the lock (C7).
             Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
             Acquisition::Alone(why) => {
                 let why = format!("{why}. A classic token fetched alone may invalidate the one that others use");
@@ -198,11 +198,11 @@ impl Token {
         outcome
     }
 
-    /// Marks `token` in the shared store, so that every replica recognises it when a client sends it. This comes before
-    /// any client is given it, since it may be rejected at once.
+    /// Marks `token` in the shared store, so that every replica recognises it when a client sends it. Done before any
+    /// client is given the token, since it may be rejected at once.
     pub(crate) async fn mark_as_ours(&self, token: &Credential) {
         let key = keys::handed_out(&self.app_id, &name_in_store(&token.value));
-        // If the store fails here, the worst that happens is that a client gets a 40001.
+        // If the store fails here, the worst outcome is that a client gets a 40001.
         let _ = self.store.set_if_absent(&key, "handed out", token.remaining()).await;
     }
 
@@ -226,8 +226,8 @@ impl Token {
         }
     }
 
-    /// Notices if a classic token may have been replaced by a replica that died during its call. One that has only lost the
-    /// answer tries again sooner.
+    /// Notices if a classic token may have been replaced by a replica that died during its call. A replica that has only
+    /// lost the answer retries sooner.
     pub(crate) async fn notice_unanswered_call(&self) {
         if !self.calls_are_harmless() {
             self.unanswered.take_over(self.policy.settings.lock_ttl * 2).await;
