@@ -1,5 +1,5 @@
-//! Routes below a base path, for proxies that hand on a request's path as it is. Proxies that strip the base path
-//! reach the same routes without it.
+//! Routes below a base path, for proxies that forward a request's path unchanged. Proxies that strip the base path reach
+//! the same routes without it.
 
 use axum::Router;
 use axum::extract::Request;
@@ -8,7 +8,7 @@ use tower::util::MapRequest;
 
 use crate::settings::values::BasePath;
 
-/// `routes`, and `rest` for all other paths, each with and without `base`.
+/// `routes`, and `rest` for all other paths, each with and without the prefix `base`.
 pub(super) fn also_below(base: &BasePath, routes: Router, rest: Router) -> Router {
     let all = routes.clone().merge(rest);
     if base.as_str().is_empty() {
@@ -18,7 +18,7 @@ pub(super) fn also_below(base: &BasePath, routes: Router, rest: Router) -> Route
     routes.fallback_service(MapRequest::new(all, move |request| without(&base, request)))
 }
 
-/// `request` without `base` at the beginning of its path.
+/// `request` with `base` removed from the beginning of its path.
 fn without(base: &BasePath, mut request: Request) -> Request {
     let whole = request.uri().path_and_query();
     let rest = whole.and_then(|whole| base.rest_of(whole.as_str()));
@@ -28,7 +28,7 @@ fn without(base: &BasePath, mut request: Request) -> Request {
     request
 }
 
-/// `uri` with another path and query; `None` if they can't be these.
+/// `uri` with another path and query; `None` if it is not valid with them.
 pub(super) fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path_and_query.parse().ok()?);

@@ -1,4 +1,4 @@
-//! The client's address, also behind proxies that the operator trusts.
+//! The client's address, including behind trusted proxies.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -20,17 +20,16 @@ impl Default for ClientAddress {
     }
 }
 
-/// `X-Forwarded-For` is believed only as far as trusted proxies wrote it: each entry was
-/// added by the hop after it, so from the end, the first address that is not a trusted proxy's is the client.
-/// Anybody may have written what precedes it.
+/// `X-Forwarded-For` is trusted only as far as trusted proxies wrote it. Each entry was added by the hop after it, so from the
+/// end, the first address that is not a trusted proxy's is the client. Anybody may have written what precedes it.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
     if trusted.is_empty() {
         return client;
     }
-    // As bytes: if a list that is not text were skipped, the one before it, which anybody may have written, would
-    // be taken for the proxy's.
+    // As bytes: if a list that is not text were skipped, the one before it, which anybody may have written, would be
+    // taken for the proxy's.
     let lists = headers.get_all(X_FORWARDED_FOR).iter().rev();
     let mut hops = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
     while is_trusted(&client) {
@@ -79,7 +78,7 @@ mod tests {
             assert_eq!(behind(list.as_bytes()), address, "{list}");
         }
         assert_eq!(behind(b"\xff, 1.2.3.4"), "1.2.3.4");
-        // An entry that can't be read is not skipped, nor is a list that is not text.
+        // Neither an unreadable entry nor a list that is not text is skipped.
         for list in [
             "",
             ",",
@@ -92,7 +91,7 @@ mod tests {
             assert_eq!(behind(list.as_bytes()), "10.0.0.1", "{list}");
         }
         assert_eq!(behind(b"\xff"), "10.0.0.1");
-        // A listener for IPv6 also sees peers with IPv4.
+        // An IPv6 listener also sees IPv4 peers.
         assert_eq!(client("::ffff:10.0.0.1", &[b"1.2.3.4"], &["10.0.0.0/8"]), "1.2.3.4");
     }
 }

@@ -1,9 +1,9 @@
 //! The code table: every way in which a request can fail, with HTTP status, number and name. The documentation of
-//! failures is made from it too.
+//! failures is generated from it too.
 
 use http::StatusCode;
 
-/// Makes [`Code`] from the table: a row is a variant with its HTTP status, number, name, and when it is answered.
+/// Generates [`Code`] from the table: each row is a variant with its HTTP status, number, name, and when it is returned.
 macro_rules! code_table {
     ($($code:ident = ($status:ident, $number:literal, $name:literal, $when:literal),)+) => {
         /// A way in which a request fails.

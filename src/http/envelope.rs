@@ -1,5 +1,5 @@
-//! The envelope, which every failure and every answer of the business routes has; and which row of the code table each
-//! error of the other modules is.
+//! The envelope of every failure and of every answer of the business routes, and the mapping of the other modules' errors
+//! to rows of the code table.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub struct Envelope<'a, T> {
 }
 
 impl<T: Serialize> Envelope<'_, T> {
-    /// `data` in a successful answer to the request `id`.
+    /// `data` as the successful answer to the request `id`.
     pub fn ok(data: T, id: &RequestId) -> Response<Body> {
         let envelope = Envelope {
             code: 0,
@@ -74,7 +74,7 @@ pub struct Failure<'a> {
     pub trace_id: &'a str,
 }
 
-/// A failure on its way to the caller. A layer, which knows the request's id, makes the body.
+/// A failure before it has a body. A layer, which knows the request's id, adds the body.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     pub code: Code,
@@ -125,7 +125,7 @@ impl ApiError {
             data: None,
             trace_id: id.as_str(),
         };
-        // RFC 9110, section 15.5.2, demands it.
+        // Required by RFC 9110, section 15.5.2.
         let challenge = (self.code == Code::Unauthorized).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
         let envelope = no_store(self.code.status(), &failure);
         (challenge, retry_after(self.retry_after), envelope).into_response()
@@ -191,7 +191,7 @@ impl From<CallError> for ApiError {
     }
 }
 
-/// The first thing that is wrong with what the caller sent.
+/// The first problem with what the caller sent.
 impl From<ValidationErrors> for ApiError {
     fn from(errors: ValidationErrors) -> Self {
         let mut errors = errors.field_errors().into_values().flatten();
@@ -205,7 +205,7 @@ pub(super) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// The header that says when to come back.
+/// The header that says when to retry.
 pub(super) fn retry_after(wait: Option<Duration>) -> Option<[(HeaderName, HeaderValue); 1]> {
     wait.map(|wait| [(header::RETRY_AFTER, whole_seconds(wait).into())])
 }

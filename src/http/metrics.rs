@@ -41,8 +41,8 @@ impl HttpMetrics {
         })
     }
 
-    /// Counts a request that hyper refused as malformed, with this error. It never reached a route, so it has a label of
-    /// its own; the status is the one that hyper answers.
+    /// Counts a request that hyper refused as malformed with this error. It never reached a route, so it has its own
+    /// label; the status is the one that hyper answers.
     pub(super) fn count_malformed(&self, error: &hyper::Error) {
         let status = if error.is_parse_too_large() {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE

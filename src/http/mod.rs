@@ -1,7 +1,7 @@
-//! The HTTP server: what both listeners share, and the routes of each.
+//! The HTTP server: what both listeners share, and each listener's routes.
 //!
-//! Both listeners speak HTTP/1, no HTTP/2. [`serve`] accepts connections, `middleware` builds the one stack of layers
-//! around all routes, `public` and `internal` hold the routes.
+//! Both listeners speak HTTP/1, not HTTP/2. [`serve`] accepts connections, `middleware` builds the stack of layers around
+//! all routes, `public` and `internal` contain the routes.
 
 mod base_path;
 mod client_address;
@@ -25,13 +25,13 @@ pub(crate) use middleware::{Listener, Stack};
 pub use public::openapi;
 pub use request_id::{RequestId, X_REQUEST_ID};
 
-// For the fuzz targets, which are a crate of their own.
+// For the fuzz targets, which are a separate crate.
 #[doc(hidden)]
 pub use client_address::client_address;
 #[doc(hidden)]
 pub use public::upload::parse as parse_upload;
 
-/// The header `name` as text; empty if it is missing, or no text.
+/// The header `name` as text; empty if it is missing or not text.
 fn text_of(headers: &HeaderMap, name: HeaderName) -> &str {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
     value.unwrap_or_default()

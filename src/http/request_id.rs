@@ -1,8 +1,8 @@
-//! The id that a request's answer, its log lines and the caller's own records share.
+//! The id shared by a request's answer, its log lines and the caller's own records.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The header that carries the request id, both ways.
+/// The header that carries the request id, in both directions.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// 1 to 64 characters of `[A-Za-z0-9._-]`: the caller's, or 32 random hex digits. Cheap to clone.
@@ -30,6 +30,6 @@ impl RequestId {
 }
 
 fn random() -> HeaderValue {
-    // Digits are always valid in a header.
+    // Hex digits are always valid in a header.
     HeaderValue::try_from(hex::encode(rand::random::<[u8; 16]>())).unwrap_or(HeaderValue::from_static("-"))
 }

@@ -21,12 +21,12 @@ pub(super) struct Refusal {
     errcode: i64,
     errmsg: String,
     retry_after: Option<Duration>,
-    /// For the log.
+    /// Only for the log.
     reason: Option<String>,
 }
 
 impl Refusal {
-    /// WeChat's `errcode` with a message of ours: WeChat's would send the reader to WeChat's console.
+    /// WeChat's `errcode` with a message of ours: WeChat's own would send the reader to WeChat's console.
     pub(super) fn new(errcode: i64, errmsg: impl Into<String>) -> Self {
         Self {
             status: StatusCode::OK,
@@ -37,7 +37,7 @@ impl Refusal {
         }
     }
 
-    /// The gateway does not pass this path through.
+    /// An error for a path that the gateway does not pass through.
     pub(super) fn not_passed(errmsg: impl Into<String>) -> Self {
         Self::new(40066, errmsg).with_status(StatusCode::NOT_FOUND)
     }
@@ -67,8 +67,8 @@ impl Internal {
         refusal.because(reason)
     }
 
-    /// The same if no credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`,
-    /// which belongs in the log only.
+    /// The same if no credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`, which
+    /// belongs only in the log.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Refusal {
         self.refusals.with_label_values(&["unavailable"]).inc();
         let errmsg = match unavailable.errcode {
@@ -87,7 +87,7 @@ pub(super) fn failure(error: &ApiError, _: &RequestId) -> Response {
         Code::Internal => "a bug in the gateway; see its log",
         code => code.when(),
     };
-    // -1 would ask an SDK to try again.
+    // -1 would make an SDK retry.
     let errcode = match error.code {
         Code::MethodNotAllowed => 40066,
         _ => -1,

@@ -1,4 +1,4 @@
-//! Which clients may ask for the shared token, and which token each of them got last.
+//! Which clients may ask for the shared token, and the last token that each of them got.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings::{self, CurrentSettings};
 
-/// The accounts and clients of the settings, whose secrets are accepted.
+/// The accounts and clients in the settings, whose secrets are accepted.
 pub(super) struct TokenClients(pub(super) CurrentSettings);
 
 /// A caller with a valid secret.
@@ -19,7 +19,7 @@ pub(super) struct TokenClients(pub(super) CurrentSettings);
 pub(super) enum TokenClient {
     /// One of `internal.clients`.
     Named(String),
-    /// A holder of the account's AppSecret. There may be many, distinguished by address.
+    /// A holder of the account's AppSecret. There may be several, distinguished by address.
     AppSecret(IpAddr),
 }
 
@@ -57,7 +57,7 @@ impl TokenClients {
         }
     }
 
-    /// The least life that `client` is promised with a token.
+    /// The minimum lifetime promised to `client` with a token.
     pub(super) fn min_life(&self, client: &TokenClient) -> Duration {
         let internal = &self.0.load().internal;
         let own = internal.clients.iter().find(|known| match client {
@@ -68,8 +68,8 @@ impl TokenClients {
         own.filter(|own| !own.is_zero()).unwrap_or(internal.min_expires_in)
     }
 
-    /// The least life that is promised with a ticket of `app_id`. A token does not say which client sends it, so it is
-    /// the longest of any that may.
+    /// The minimum lifetime promised with a ticket of `app_id`. A token does not say which client sends it, so this is
+    /// the maximum over all clients that may.
     pub(super) fn min_ticket_life(&self, app_id: &AppId) -> Duration {
         let internal = &self.0.load().internal;
         let clients = internal.clients.iter().filter(|client| client.may_use(app_id));
@@ -80,8 +80,8 @@ impl TokenClients {
 }
 
 impl TokenClient {
-    /// The name in the journal and the log. Holders of the AppSecret share one: with an
-    /// entry for each changing address, the journal would hold little else.
+    /// The name in the journal and the log. Holders of the AppSecret share one: with an entry for each changing address,
+    /// the journal would contain little else.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Named(name) => name,
@@ -90,13 +90,13 @@ impl TokenClient {
     }
 }
 
-/// A client that asks again for the same token within this time probably found it invalid.
+/// A client that asks again for the same token within this time has probably found it invalid.
 const REPEAT_WINDOW: Duration = Duration::from_mins(1);
 
 /// How many clients are remembered: far more than a company has systems.
 const CAPACITY: usize = 4096;
 
-/// The token that each client got last.
+/// The last token that each client got.
 #[derive(Default)]
 pub(super) struct HandedOut(Mutex<HashMap<(AppId, TokenClient), Given>>);
 
@@ -113,14 +113,14 @@ impl HandedOut {
         last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < REPEAT_WINDOW)
     }
 
-    /// Records that `client` gets the token with this fingerprint; true if its last one was another.
+    /// Records that `client` gets the token with this fingerprint; true if its last one was different.
     pub(super) fn note(&self, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
         let mut given = self.0.lock();
         let key = (app_id.clone(), client.clone());
         if given.len() >= CAPACITY && !given.contains_key(&key) {
             given.retain(|_, given| given.at.elapsed() < REPEAT_WINDOW);
             if given.len() >= CAPACITY {
-                // This costs little: one repeated request goes unnoticed.
+                // This costs little: a repeated request goes unnoticed.
                 given.clear();
             }
         }

@@ -37,7 +37,7 @@ use state::Internal;
 
 pub use console::Console;
 
-/// Time limit of a console page. What waits for WeChat has the limits of the calls to WeChat.
+/// Time limit of a console page. Routes that wait for WeChat have the limits of the calls to WeChat.
 const CONSOLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// All routes, in the layers of `stack`.
@@ -71,13 +71,13 @@ pub fn routes(
         .merge(around(console, probe.limited(CONSOLE_LIMIT)))
         .merge(around(pass_through, waits.labelled("pass-through")));
     let router = router.with_state(Arc::new(Internal::new(public, metrics, wechat)?));
-    // Around the router, since inside of it the route has been chosen already.
+    // Around the router, since inside it the route has already been chosen.
     let normalized = MapRequestLayer::new(spelling::normalize).layer(router);
     let normalized = Router::new().fallback_service(normalized);
     Ok(also_below(&settings.internal.base_path, Router::new(), normalized))
 }
 
-/// The token and the ticket, under WeChat's own paths and with its refusals of other methods.
+/// The token and the ticket, under WeChat's own paths, with WeChat's answers to other methods.
 fn shared_credential() -> Router<Arc<Internal>> {
     let get_or_post = MethodFilter::GET.or(MethodFilter::POST);
     let requires_get = async || Refusal::new(43001, "require GET method");

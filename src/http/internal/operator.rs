@@ -1,4 +1,4 @@
-//! What an operator may do: renew a credential now.
+//! An operator's actions: renew a credential now.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::http::middleware::{ClientName, FailureReason};
 use crate::http::public::bearer;
 use crate::secret::Secret;
 
-/// Everything below `/credentials`, known or not: it must not be passed through to WeChat, for it may carry the
+/// Everything below `/credentials`, known or not: it must not be passed through to WeChat, because it may carry the
 /// operator's key.
 pub(super) fn actions() -> Router<Arc<Internal>> {
     let none = "there are POST /credentials/{app_id}/access_token/renew and …/jsapi_ticket/renew";
@@ -50,7 +50,7 @@ impl Internal {
         (axum::Extension(ClientName("operator".to_owned())), answer).into_response()
     }
 
-    /// The reason and the response if the request does not have the operator's key.
+    /// The reason and the response if the request lacks the operator's key.
     fn refusal_without_key(&self, headers: &HeaderMap) -> Option<(&'static str, Response)> {
         let settings = self.public.settings.load();
         let operator_key = &settings.internal.operator_key;

@@ -1,4 +1,4 @@
-//! The parameters of calls, in a query or in a form. Some values are exchanged; every other byte stays as it came.
+//! The parameters of calls, in a query or in a form. Some values are replaced; every other byte stays unchanged.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use url::form_urlencoded;
 use super::answer::Refusal;
 use crate::secret::Secret;
 
-/// The longest accepted body of a call for the token or the ticket; a usual one has about 150 bytes.
+/// The maximum accepted body of a call for the token or the ticket; a typical one has about 150 bytes.
 const MAX_BODY: usize = 16 * 1024;
 
-/// The longest that the body may take to arrive.
+/// The maximum time for the body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is escaped in a value: all but what never needs it.
+/// What is escaped in a value: everything except RFC 3986's unreserved characters.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The values of the parameters called `name`, decoded.
@@ -45,7 +45,7 @@ pub(super) fn replaced(text: &str, name: &str, value: &Secret) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// `query` with `value` as the parameter `name`, in its place if it is there already.
+/// `query` with `value` as the parameter `name`, replaced in place if it already exists.
 pub(super) fn with(query: Option<&str>, name: &str, value: &Secret) -> String {
     match query.filter(|query| !query.is_empty()) {
         Some(query) if !values(query, name).is_empty() => replaced(query, name, value),

@@ -1,5 +1,4 @@
-//! Other spellings of the paths of token and ticket. SDKs join a base URL and a path without care, and WeChat takes what
-//! they send.
+//! Other spellings of the paths of token and ticket. SDKs join base URL and path carelessly, and WeChat accepts the result.
 
 use axum::extract::Request;
 use axum::http::Uri;
@@ -14,7 +13,7 @@ pub(super) const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 /// The ticket.
 pub(super) const TICKET: &str = "/cgi-bin/ticket/getticket";
 
-/// `request` with the path of the route that is meant: whatever its case, with repeated slashes, with one at the end.
+/// `request` with the intended route's path: in any case, with repeated slashes, with a trailing slash.
 pub(super) fn normalize(mut request: Request) -> Request {
     if let Some(uri) = normalized(request.uri()) {
         *request.uri_mut() = uri;

@@ -1,4 +1,4 @@
-//! What the handlers of the shared credential and of the pass-through share, and what they count.
+//! The shared state and the metrics of the handlers of the shared credential and of the pass-through.
 
 use std::sync::Arc;
 
@@ -21,23 +21,23 @@ pub(super) struct Internal {
     pub(super) metrics: Metrics,
     /// Callers that were refused, by reason.
     pub(super) refusals: IntCounterVec,
-    /// Calls that a token was put into, by client and account.
+    /// Calls into which a token was put, by client and account.
     pub(super) client_calls: IntCounterVec,
-    /// The client that calls are passed through with.
+    /// The WeChat client for calls that are passed through.
     pub(super) wechat: Arc<WeChatClient>,
     /// Who may ask for the shared token.
     pub(super) clients: TokenClients,
-    /// The token that each client was handed out last.
+    /// The last token that each client was handed out.
     pub(super) handed_out: HandedOut,
-    /// The token that was put last into the calls of each client that sends none.
+    /// The last token that was put into the calls of each client that sends none.
     pub(super) tokens_put_in: HandedOut,
-    /// Tokens in calls that were found to be no account's a moment ago.
+    /// Tokens in calls that were recently found to belong to no account.
     pub(super) unknown_tokens: UnknownTokens,
     /// How many bytes of `internal.proxy_buffer` are free.
     pub(super) proxy_buffer: Arc<Semaphore>,
 }
 
-/// How many accounts are asked at a time whether a token is theirs.
+/// How many accounts are checked at a time for whether a token is theirs.
 const LOOKUPS_AT_ONCE: usize = 64;
 
 impl Internal {
@@ -72,7 +72,7 @@ impl Internal {
         })
     }
 
-    /// The account of `token`, if a replica uses it, or handed it out and the promised life is not over. An account's
+    /// The account of `token`, if a replica uses it, or handed it out and the promised lifetime is not over. An account's
     /// current token needs no lookup in the shared store; an unknown one needs one per account, but not at each call.
     pub(super) async fn owner_of(&self, token: &Secret) -> Option<(&Account, Ours)> {
         let accounts = || self.public.directory.all();

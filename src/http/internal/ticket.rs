@@ -44,7 +44,7 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
 }
 
 impl Internal {
-    /// The account's ticket of this type; `None` if it keeps none.
+    /// The account's ticket of this type; `None` if the account keeps none.
     async fn ticket_of(&self, account: &Account, kind: &str) -> Option<Result<Response, Refusal>> {
         let ticket = match kind {
             "jsapi" => account.credentials.ticket().await?,
@@ -66,7 +66,7 @@ impl Internal {
         })
     }
 
-    /// The response to a token of somebody else's, if WeChat can't be asked about it.
+    /// The response to an unknown token if WeChat can't be asked about it.
     fn refuse_token(&self) -> Refusal {
         let errmsg = "invalid credential, access_token is not one that this gateway handed out";
         self.refuse("wrong_token", Refusal::new(40001, errmsg))

@@ -33,7 +33,7 @@ struct TokenCall {
     force_refresh: bool,
 }
 
-/// `true` as WeChat takes it: also as a number or a text.
+/// A boolean as leniently as WeChat reads it: also as a number or a text.
 fn lenient_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Bool(flag) => flag,
@@ -73,7 +73,7 @@ pub(super) async fn get_stable_token(
 }
 
 fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
-    // WeChat takes a byte order mark, which some languages write first.
+    // WeChat accepts a byte order mark, which some languages write first.
     let body = without_mark(body);
     if body.trim_ascii().is_empty() {
         return Err(Refusal::new(44002, "empty post data: send JSON"));

@@ -35,15 +35,15 @@ pub enum Listener {
     Internal,
 }
 
-/// What the stack is made from. The listeners have only `metrics` in common.
+/// What the stack is built from. The listeners share only `metrics`.
 #[derive(Clone)]
 pub struct Stack {
     pub listener: Listener,
-    /// Makes the response of a failure.
+    /// Builds the response of a failure.
     pub failure: fn(&ApiError, &RequestId) -> Response,
-    /// Adds the headers that every answer has.
+    /// Adds the headers that every answer carries.
     pub headers: fn(&mut HeaderMap),
-    /// Which origins' pages may call, if any.
+    /// The CORS layer, if pages of other origins may call.
     pub cors: Option<CorsLayer>,
     pub trusted_proxies: Arc<[IpNet]>,
     pub metrics: HttpMetrics,
@@ -52,21 +52,21 @@ pub struct Stack {
 /// How a group of routes is treated.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
-    /// The label in metrics and logs; without one, it is the path as it was registered.
+    /// The label in metrics and logs; by default, the route's path as registered.
     pub label: Option<&'static str>,
     pub kind: RouteKind,
-    /// The longest that a request may take.
+    /// The maximum duration of a request.
     pub time_limit: Option<Duration>,
 }
 
 /// How the requests of a route are logged and traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteKind {
-    /// Usually answered at once and without a log line: without traces, the span exists at level debug only.
+    /// Usually answered at once and without a log line: unless traces are on, the span exists only at level debug.
     Instant,
     /// Waits for WeChat or a file, and may log.
     Waits,
-    /// Called all the time, by monitoring or by the console's own script: not traced.
+    /// Called all the time by monitoring or by the console's own script: not traced.
     Probe,
 }
 
@@ -92,12 +92,12 @@ impl Group {
 }
 
 impl Stack {
-    /// `routes` with all layers around them. Each route gets layers of its own, so what depends on the route is
-    /// looked up once.
+    /// `routes` with all layers around them. Each route gets its own layers, so whatever depends on the route is looked
+    /// up once.
     ///
-    /// From the outside in: metrics and access log see the final answer and measure the whole time; the span holds
-    /// everything that a handler does. Failures get their body outside of what causes them: a panic, a malformed
-    /// request, the time limit, a handler. CORS is between the two, so that a page can read failures too.
+    /// From the outside in: metrics and access log see the final answer and measure the whole time; the span covers
+    /// everything that a handler does. Failures get their body outside of what causes them: a panic, a malformed request,
+    /// the time limit, a handler. CORS is between the two, so that a page can read failures too.
     pub fn around<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>, group: Group) -> Router<S> {
         let stack = self.clone();
         routes.layer(layer_fn(move |route: Route| {
@@ -112,7 +112,7 @@ impl Stack {
     }
 }
 
-/// The failure for a panic, whose message goes to the log only.
+/// The failure for a panic; the panic message goes only to the log.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 fn internal_error(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
@@ -122,14 +122,14 @@ fn internal_error(panic: Box<dyn Any + Send>) -> Response {
         .into_response()
 }
 
-/// Refuses requests that no route should see, though HTTP's parser takes them.
+/// Refuses requests that HTTP's parser accepts but no route should see.
 #[expect(clippy::result_large_err, reason = "the signature is tower-http's")]
 fn well_formed(request: &mut Request) -> Result<(), Response> {
-    // It would show a page headers that it may not read.
+    // TRACE would show a page headers that it may not read.
     if request.method() == Method::TRACE {
         return Err(ApiError::plain(Code::MethodNotAllowed).into_response());
     }
-    // RFC 9112, section 3.2. With two, a proxy in front may have looked at the other one.
+    // RFC 9112, section 3.2. If there are two, a proxy in front may have used the other one.
     let hosts = request.headers().get_all(header::HOST).iter().count();
     let missing = hosts == 0 && request.version() == Version::HTTP_11;
     if missing || hosts > 1 {
@@ -140,7 +140,7 @@ fn well_formed(request: &mut Request) -> Result<(), Response> {
 }
 
 /// `answer`, or a failure if it takes longer than `limit`. tower-http's layer polls its timer before the handler, which
-/// puts a timer into tokio's wheel for every request; here only a request that waits costs a timer.
+/// registers a timer with tokio for every request; here only a request that waits needs a timer.
 fn in_time<F>(answer: F, limit: Option<Duration>) -> impl Future<Output = F::Output>
 where
     F: Future<Output = Result<Response, Infallible>>,

@@ -1,4 +1,4 @@
-//! The outermost layer: gives each request its id, its client's address and its span; completes each response, counts it
+//! The outermost layer: gives each request its id, its client's address and its span; completes and counts each response,
 //! and writes its line in the access log.
 
 use std::convert::Infallible;
@@ -23,11 +23,11 @@ use crate::telemetry::{millis, request_answered, request_span};
 /// A request that takes longer is logged even if it succeeds.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Who asked; handlers of the internal listener put it into the answer's extensions.
+/// The client's name; handlers of the internal listener put it into the answer's extensions.
 #[derive(Clone)]
 pub struct ClientName(pub String);
 
-/// Why a request failed; put there in the same way.
+/// Why a request failed; put into the answer's extensions in the same way.
 #[derive(Clone)]
 pub struct FailureReason(pub String);
 
@@ -53,15 +53,15 @@ where
     })
 }
 
-/// A route, or a fallback for all paths without one.
+/// A route, or a fallback for all unmatched paths.
 struct Observed {
     stack: Stack,
     group: Group,
-    /// Set by the first request, which has the path that the route was registered under.
+    /// Set by the first request, which carries the path under which the route was registered.
     metrics: OnceLock<RouteMetrics>,
 }
 
-/// What is kept of a request until it is answered.
+/// The parts of a request that are kept until it is answered.
 struct ReceivedRequest {
     started: Instant,
     method: Method,
@@ -104,7 +104,7 @@ impl Observed {
         }
     }
 
-    /// The metrics of the route. Its label is never the request's path itself, which may be anything.
+    /// The metrics of the route. Its label is never the request's own path, which may be anything.
     fn metrics(&self, request: &Request) -> &RouteMetrics {
         self.metrics.get_or_init(|| {
             let matched = || request.extensions().get().map(MatchedPath::as_str);
@@ -113,7 +113,7 @@ impl Observed {
         })
     }
 
-    /// The answer as it goes out, once it is counted and logged.
+    /// The final answer, after it is counted and logged.
     fn finish(&self, received: &ReceivedRequest, answer: Response) -> Response {
         let answer = self.complete(&received.id, answer);
         request_answered(&received.span, answer.status());
@@ -133,7 +133,7 @@ impl Observed {
             Some(error) => {
                 let mut completed = (self.stack.failure)(error, id);
                 completed.extensions_mut().insert(error.clone());
-                // Keep what inner layers have added, such as `Allow`.
+                // Keep headers added by inner layers, such as `Allow`.
                 for (name, value) in answer.headers() {
                     if *name != header::CONTENT_LENGTH && !completed.headers().contains_key(name) {
                         completed.headers_mut().insert(name, HeaderValue::clone(value));
@@ -147,14 +147,14 @@ impl Observed {
         completed
     }
 
-    /// Writes the line in the access log, if its level is on. The span that ties it to the request is only made then.
+    /// Writes the line in the access log, if its level is enabled. Only then is the span made that ties it to the request.
     fn log(&self, received: &ReceivedRequest, route: &str, took: Duration, response: &Response) {
         let extensions = response.extensions();
         let (failure, client_name) = (extensions.get::<ApiError>(), extensions.get::<ClientName>());
         let reason = extensions.get::<FailureReason>();
         let is_noted = match self.stack.listener {
             Listener::Public => failure.is_some(),
-            // The log must show who was given a token.
+            // The log must show which client was given a token.
             Listener::Internal => client_name.is_some() || reason.is_some() || response.status().as_u16() >= 400,
         };
         let is_noted = is_noted || took >= SLOW;

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the routes and the code table, so that it can't differ from them.
+//! The OpenAPI document, generated from the routes and the code table, so that it can't differ from them.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ impl Modify for Security {
     }
 }
 
-/// What `GET /wechat/jsSDK` may fail with.
+/// The failures of `GET /wechat/jsSDK`.
 pub(super) struct SigningFailures;
 
 impl IntoResponses for SigningFailures {
@@ -60,14 +60,14 @@ impl IntoResponses for SigningFailures {
             Code::RequestTimeout,
             Code::Internal,
         ]);
-        // Refused by the HTTP library, so without an envelope.
+        // Refused by the HTTP library, so it has no envelope.
         let response = ResponseBuilder::new().description("the head of the request is too large");
         failures.insert("431".to_owned(), RefOr::T(response.build()));
         failures
     }
 }
 
-/// A picture of any kind that may be stored, whole or in part.
+/// A picture of any kind that may be stored, in whole or in part.
 pub(super) struct Pictures;
 
 impl IntoResponses for Pictures {
@@ -86,7 +86,7 @@ impl IntoResponses for Pictures {
     }
 }
 
-/// What `POST /p/active/weChatOa/upload` may fail with.
+/// The failures of `POST /p/active/weChatOa/upload`.
 pub(super) struct UploadFailures;
 
 impl IntoResponses for UploadFailures {
@@ -103,7 +103,7 @@ impl IntoResponses for UploadFailures {
     }
 }
 
-/// Whether such a failure may have a `Retry-After`.
+/// Whether such a failure may carry a `Retry-After`.
 fn may_have_retry_after(code: Code) -> bool {
     let is_wechats = matches!(
         code,

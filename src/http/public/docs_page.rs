@@ -1,5 +1,5 @@
-//! `/docs`: the OpenAPI document as a page. The script that draws it is Swagger UI's; the page around it is ours, since
-//! Swagger UI's own can't be read on a phone.
+//! `/docs`: the OpenAPI document as a page. The script that renders it is Swagger UI's; the page around it is ours, since
+//! Swagger UI's own is unreadable on a phone.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::{ApiError, Code};
 use crate::settings::values::BasePath;
 
-/// The page may load its own files, the pictures within its style sheet, and the styles that its script sets, and call
-/// the routes of this gateway.
+/// The page may load its own files, images embedded in its style sheet, and styles that its script sets, and call this
+/// gateway's routes.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -31,14 +31,14 @@ async fn with_policy(response: Response) -> impl IntoResponse {
     (headers, response)
 }
 
-/// The page, what it loads, and the document.
+/// The page, the files that it loads, and the document.
 pub(super) fn router(base_path: &BasePath) -> Router {
     let base = base_path.as_str();
     let mut document = super::openapi();
     if !base.is_empty() {
         document.servers = Some(vec![Server::new(base)]);
     }
-    // A `Bytes` is shared by all who read it; JSON would be written anew for each, and kept for those who read slowly.
+    // A `Bytes` is shared by all readers; JSON would be serialised for each, and kept for slow ones.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let document = ([(header::CONTENT_TYPE, "application/json")], document);
     let page = format!("{base}/docs/");
@@ -60,7 +60,7 @@ fn file(kind: &'static str, text: &'static str) -> MethodRouter {
     get(async move || (headers, text))
 }
 
-/// A file of Swagger UI's.
+/// One of Swagger UI's files.
 async fn swagger_ui(name: Result<Path<String>, PathRejection>) -> Response {
     let file = |Path(name): Path<String>| utoipa_swagger_ui::serve(&name, Arc::new(Config::from("/openapi.json")));
     match name.map(file) {
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// However many read it, and however slowly.
+    /// However many clients read it, and however slowly.
     #[tokio::test]
     async fn document_is_one_shared_copy() {
         let router = router(&BasePath::default());

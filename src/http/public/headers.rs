@@ -28,14 +28,14 @@ pub fn add_security_headers(headers: &mut HeaderMap) {
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What pages may send, besides the headers of traces: libraries add those to every request, and a browser sends no
-/// request that has a header which it may not send.
+/// What pages may send, in addition to trace headers: libraries add those to every request, and a browser does not send a
+/// request with a header that is not allowed.
 const REQUEST_HEADERS: [HeaderName; 4] = [header::CONTENT_TYPE, header::AUTHORIZATION, X_API_KEY, X_REQUEST_ID];
 
 /// How long a browser may cache the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
-/// Which origins' pages may call, and with what; `None` if no origin was configured.
+/// The origins whose pages may call, and with what; `None` if no origin is configured.
 pub fn cors(server: &Server) -> Option<CorsLayer> {
     let allowed = &server.cors_allowed_origins;
     let any = allowed.iter().any(Origin::is_any);
@@ -53,7 +53,7 @@ pub fn cors(server: &Server) -> Option<CorsLayer> {
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(headers)
-        // Validated settings never have both, and the layer would panic.
+        // Validated settings never have both, which would make the layer panic.
         .allow_credentials(server.cors_allow_credentials && !any)
         .expose_headers([X_REQUEST_ID, header::RETRY_AFTER])
         .max_age(PREFLIGHT_MAX_AGE);

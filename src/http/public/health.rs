@@ -115,7 +115,7 @@ fn report(state: &PublicState) -> ReadinessReport {
     for account in state.directory.all() {
         let kinds = account.credentials.kinds().iter();
         components.extend(kinds.map(|kind| credential(account, *kind)));
-        // The ticket, if there is one: pages are signed without the token, so a rejected token takes no replica away.
+        // The ticket, if there is one: pages are signed without the token, so a rejected token does not make a replica unready.
         accounts_up += usize::from(components.last().is_some_and(|one| one.status == "up"));
     }
     let all_well = components.iter().all(|one| one.status == "up" && one.problem.is_none());
@@ -133,7 +133,7 @@ fn up_or_down(is_up: bool) -> &'static str {
     if is_up { "up" } else { "down" }
 }
 
-/// A thing that the gateway depends on, other than a credential.
+/// A dependency other than a credential.
 fn dependency(name: &str, problem: Option<String>, since: Instant) -> Component {
     Component {
         name: name.to_owned(),

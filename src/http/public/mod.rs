@@ -36,17 +36,17 @@ use crate::upload::MediaRelay;
 /// What the handlers need; they share one behind an [`Arc`].
 pub struct PublicState {
     pub(crate) directory: Arc<Directory>,
-    /// Brings photos into the image store.
+    /// Copies photos into the image store.
     pub relay: Arc<MediaRelay>,
-    /// What replicas share: for its health, and for what the console reads from it.
+    /// The shared store: for its health, and for what the console reads from it.
     pub store: Arc<dyn SharedStore>,
-    /// The image store, if the gateway serves it itself.
+    /// The image store, if the gateway itself serves its pictures.
     pub local: Option<Arc<LocalStore>>,
     pub settings: CurrentSettings,
     pub auth: Auth,
-    /// Signatures per client.
+    /// Limit on signatures per client.
     pub jssdk_limit: RateLimit,
-    /// Uploads per client.
+    /// Limit on uploads per client.
     pub upload_limit: RateLimit,
     /// Cancelled when the gateway is told to stop: from then on it is not ready.
     pub stopping: CancellationToken,
@@ -77,7 +77,7 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-/// All routes, in the layers of `stack`; `sandbox` has the demo page's, if the gateway runs against the sandbox.
+/// All routes, in the layers of `stack`; `sandbox` has the demo page's routes, if the gateway runs against the sandbox.
 pub fn routes(state: &Arc<PublicState>, sandbox: Router, stack: &Stack) -> Router {
     let settings = &state.settings.load().server;
     let with_state = |routes: Documented| routes.with_state(Arc::clone(state)).split_for_parts().0;

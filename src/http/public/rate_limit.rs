@@ -19,8 +19,8 @@ impl RateLimit {
     /// Counts a request from `client`.
     pub fn check(&self, client: IpAddr) -> Result<(), ApiError> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        // What counts as one client: an IPv4 address, or the /64 network that one IPv6 customer has; while there are
-        // too many of those, a provider's network.
+        // What counts as one client: an IPv4 address, or the /64 network of one IPv6 customer; while there are too many
+        // of those, a provider's network.
         let (bits4, bits6) = if limiter.len() < Self::MAX_KEYS {
             (32, 64)
         } else {
@@ -32,7 +32,7 @@ impl RateLimit {
         })
     }
 
-    /// Drops the keys of addresses that have been quiet.
+    /// Drops the keys of addresses that have been idle.
     pub fn sweep(&self) {
         if let Some(limiter) = &self.0 {
             limiter.retain_recent();

@@ -47,7 +47,7 @@ fn not_blank(url: &str) -> Result<(), ValidationError> {
 }
 
 impl<'a> SignQuery<'a> {
-    /// Reads the raw query string and checks that what must be there is there.
+    /// Parses the raw query string and checks the required parameters.
     fn parse(query: &'a str) -> Result<Self, ApiError> {
         let QueryParams {
             url,
@@ -82,7 +82,7 @@ pub struct SignedPage<'a> {
     signature: &'a str,
 }
 
-/// Added if `appId` may have spilled from a page's URL that was sent unencoded.
+/// Added if `appId` may come from a page's URL that was sent unencoded.
 const MAY_BE_THE_PAGES: &str = "; url was sent unencoded, so this appId may be a parameter of the page: send \
                                 encodeURIComponent(location.href.split('#')[0])";
 
@@ -129,7 +129,7 @@ pub(super) async fn sign_page(
     Ok(signed(account, ticket?.value.expose(), &page, &id))
 }
 
-/// Names the page's path too if that alone is the reason.
+/// Also names the page's path if that alone is the reason.
 fn not_covered(account: &Account, page: &PageUrl<'_>) -> ApiError {
     let host = page.host();
     let is_host_covered = account.js_domains.iter().any(|domain| domain.covers_host(host));

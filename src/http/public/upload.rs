@@ -20,7 +20,7 @@ use super::{PublicState, unknown_account};
 use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId, media_type, text_of};
 use crate::wechat::MediaId;
 
-/// The longest body that is read. A media id has some 64 characters.
+/// The maximum body length. A media id has about 64 characters.
 const MAX_BODY: usize = 16 * 1024;
 
 /// How long a caller may take to send the body.
@@ -118,19 +118,19 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-/// Reads the body of an upload: the photo's id, and the account if it is given.
+/// Parses the body of an upload: the photo's id, and the account if given.
 pub fn parse(body: &[u8]) -> Result<(MediaId, Option<String>), ApiError> {
     let invalid = |message: String| ApiError::new(Code::ParamInvalid, message);
     let value: Value =
         serde_json::from_slice(body).map_err(|error| invalid(format!("the body must be JSON: {error}")))?;
-    // Checked here, since serde would quote what it is instead, and would also read a struct from an array.
+    // Checked here, since serde would quote the wrong value, and would also read a struct from an array.
     let Value::Object(object) = value else {
         return Err(invalid("the body must be a JSON object".to_owned()));
     };
     let request = UploadRequest::deserialize(Value::Object(object)).map_err(|error| invalid(error.to_string()))?;
     request.validate()?;
     let media_id = request.media_id.as_deref().and_then(MediaId::parse);
-    // Always there, since it was validated.
+    // Always present, since it was validated.
     let media_id = media_id.ok_or_else(|| ApiError::plain(Code::ParamInvalid))?;
     Ok((media_id, request.app_id.filter(|app_id| !app_id.is_empty())))
 }

@@ -1,4 +1,4 @@
-//! How many connections may be open at once, on all listeners of a process together, and how many files.
+//! Limits on open connections, on all listeners of a process together, and on open files.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct ConnectionLimit {
     refused: Arc<LogInterval>,
 }
 
-/// Allows a log line once a minute, so that a flood of connections does not become one of log lines.
+/// Allows a log line once a minute, so that a flood of connections does not cause a flood of log lines.
 #[derive(Debug, Default)]
 struct LogInterval(Mutex<Option<Instant>>);
 
@@ -81,13 +81,13 @@ impl ConnectionLimit {
     }
 }
 
-/// The most connections at once, if the limit on open files allows them.
+/// The maximum number of connections, if the limit on open files allows them.
 const MAX_CONNECTIONS: usize = 16_384;
 
-/// The open files of a connection: its socket, and the picture that it reads.
+/// The open files per connection: its socket, and the picture that it reads.
 const FILES_PER_CONNECTION: u64 = 2;
 
-/// Raises the limit on open files to the hard limit: the customary 1024 is for programs that use `select`. If that is
+/// Raises the limit on open files to the hard limit: the usual 1024 is for programs that use `select`. If that is
 /// refused, the limit stays as it is.
 pub fn raise_open_files() {
     let maximum = getrlimit(Resource::Nofile).maximum;
@@ -95,8 +95,8 @@ pub fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }
 
-/// As many connections as leave a quarter of the open files to Redis, WeChat and uploads, even if each of them reads a
-/// picture of the local store, which is an open file too.
+/// As many connections as leave a quarter of the open files to Redis, WeChat and uploads, even if each connection reads a
+/// picture from the local store, which is an open file too.
 fn within_open_files() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(files / 4 * 3 / FILES_PER_CONNECTION).unwrap_or(usize::MAX);

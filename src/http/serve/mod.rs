@@ -1,6 +1,6 @@
-//! The server: connections are accepted up to a limit, cut when they are too slow, and drained at the end.
+//! The server: connections are accepted up to a limit, closed when they are too slow, and drained at the end.
 //!
-//! hyper speaks HTTP/1, no HTTP/2, and itself refuses what is neither HTTP/1.0 nor HTTP/1.1. A listener may speak TLS (`tls`).
+//! hyper speaks HTTP/1, not HTTP/2, and itself refuses all but HTTP/1.0 and HTTP/1.1. A listener may speak TLS (`tls`).
 
 mod connection_limit;
 mod tls;
@@ -33,23 +33,23 @@ pub use tls::Tls;
 
 use super::{ClientAddress, HttpMetrics};
 
-/// Limits on the time and the memory that a connection takes.
+/// Limits on the time and memory of a connection.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How long a connection may take until the head of its next request is complete, idle time included.
-    /// Longer than the minute or so after which the usual proxies drop an idle connection, because a request that is
-    /// sent while the gateway closes the connection is lost.
+    /// How long a connection may take until the head of its next request is complete, idle time included. Longer than the
+    /// minute or so after which common proxies drop an idle connection, because a request that is sent while the gateway
+    /// closes the connection is lost.
     pub head: Duration,
-    /// The same for connections that are accepted when few connections are left.
+    /// The same for connections accepted when few connections are left.
     pub head_when_nearly_full: Duration,
     /// How long a request's body may stall: while a handler waits for it, the body fails; after the answer, the
-    /// connection ends. Longer than the time that routes give a whole body, so that the route's own error is answered.
+    /// connection ends. Longer than the routes' time limit for a whole body, so that the route's own error is answered.
     pub body_stall: Duration,
-    /// How long a client may read nothing of its answer.
+    /// How long a client may go without reading its answer.
     pub write_stall: Duration,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// The longest head of a request: a URL of 8 KiB, percent-encoded, and as much of other headers.
+    /// The maximum length of a request's head: a URL of 8 KiB, percent-encoded, and as much of other headers.
     pub head_bytes: usize,
 }
 
@@ -73,22 +73,22 @@ pub struct Server {
     pub limits: Limits,
     /// How many connections may be open at once.
     pub connections: ConnectionLimit,
-    /// If it is set, the listener speaks TLS and nothing else.
+    /// If set, the listener speaks TLS and nothing else.
     pub tls: Option<Tls>,
-    /// Counts the requests that hyper refuses, if it is set.
+    /// If set, counts the requests that hyper refuses.
     pub malformed: Option<HttpMetrics>,
-    /// Once it is cancelled, each answer is the last one of its connection: a proxy in front that keeps connections
-    /// would send a request just when the drain closes them, and lose it.
+    /// Once cancelled, each answer is the last one of its connection: a proxy in front that keeps connections open would
+    /// send a request just when the drain closes them, and lose it.
     pub closing: CancellationToken,
 }
 
-/// The listener's address that a connection came to. It is in the extensions of requests in absolute form only: it is
+/// The listener's local address of the connection. It is in the extensions of requests in absolute form only: it is
 /// needed to decide whether such a request is meant for this server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
 
 impl Server {
-    /// Serves `listener` until `stop` is cancelled, then lets requests in flight finish, for `grace` at most.
+    /// Serves `listener` until `stop` is cancelled, then lets requests in flight finish, for at most `grace`.
     pub async fn serve(self, listener: TcpListener, routes: Router, stop: CancellationToken, grace: Duration) {
         let (mut tasks, graceful) = (JoinSet::new(), GracefulShutdown::new());
         while let Some((permit, stream, peer)) = stop
@@ -120,7 +120,7 @@ impl Server {
                     drop(permit);
                 });
             }
-            // Free those that have ended.
+            // Frees those that have ended.
             while tasks.try_join_next().is_some() {}
         }
         drop(listener);
@@ -161,7 +161,7 @@ impl Server {
             self.limits.head
         };
         let stall = self.limits.body_stall;
-        // Cancelled when the rest of a body has stalled after its answer.
+        // Cancelled if the rest of a body stalls after its answer.
         let cut_off = CancellationToken::new();
         let connection_cut_off = cut_off.clone();
         let closing = self.closing.clone();
@@ -187,10 +187,10 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(head)
             .max_buf_size(self.limits.head_bytes)
-            // A client that has sent its request and shut its side is still answered.
+            // A half-closed client still gets its response.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
-        // Boxed, since each async block around it would hold it twice.
+        // Boxed, since each async block around it would store it twice.
         let connection = Box::pin(watcher.watch(connection));
         let malformed = self.malformed.clone();
         async move {
@@ -208,8 +208,8 @@ impl Server {
     }
 }
 
-/// `request` with a body that fails if it stalls while it is read, and what shows its progress: each frame changes the
-/// value, and the sender goes with the body. Most requests have no body.
+/// `request` with a body that fails if it stalls while it is read, and a receiver for its progress: each frame changes
+/// the value, and the sender is dropped with the body. Most requests have no body.
 fn watched(request: Request<Incoming>, stall: Duration) -> (Request<Body>, Option<watch::Receiver<()>>) {
     if request.body().is_end_stream() {
         return (request.map(|_| Body::empty()), None);
@@ -225,7 +225,7 @@ fn watched(request: Request<Incoming>, stall: Duration) -> (Request<Body>, Optio
 }
 
 /// Cancels `cut_off` if the body is still held and has not been read for `stall`: hyper waits for its reader, however
-/// long that takes. To be called once the answer is there; until then, the route's time limit counts.
+/// long that takes. To be called once the answer exists; until then, the route's time limit applies.
 async fn cut_off_when_stalled(mut progress: watch::Receiver<()>, stall: Duration, cut_off: CancellationToken) {
     loop {
         match timeout(stall, progress.changed()).await {

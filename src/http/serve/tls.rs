@@ -1,4 +1,4 @@
-//! TLS of a listener, with a certificate that can be replaced.
+//! TLS for a listener, with a replaceable certificate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Accepts TLS 1.2 and 1.3. Cheap to clone; all clones have the same certificate.
+/// Accepts TLS 1.2 and 1.3. Cheap to clone; all clones share one certificate.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -38,7 +38,7 @@ impl Tls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&certificate) as Arc<dyn ResolvesServerCert>);
-        // Some PHP clients are set to HTTP/1.0, and offer nothing else.
+        // Some PHP clients are configured for HTTP/1.0 and offer nothing else.
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         Ok(Self {
             acceptor: Arc::new(config).into(),
@@ -46,14 +46,14 @@ impl Tls {
         })
     }
 
-    /// Uses `certificate` from now on; true if it is another than before.
+    /// Uses `certificate` from now on; true if it differs from the previous one.
     #[must_use]
     pub fn replace(&self, certificate: &Arc<CertifiedKey>) -> bool {
         let before = self.certificate.0.swap(Arc::clone(certificate));
         before.cert != certificate.cert
     }
 
-    /// The stream within TLS, if the client completes the handshake within `limit`.
+    /// The TLS stream, if the client completes the handshake within `limit`.
     pub(super) async fn accept<IO>(&self, stream: IO, limit: Duration) -> Option<TlsStream<IO>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,

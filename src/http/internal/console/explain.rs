@@ -17,8 +17,7 @@ use crate::jssdk::explain::{self, CandidateTickets, Claim};
 use crate::secret::Secret;
 use crate::words::Words;
 
-/// The largest form. A page's URL of 8 KiB may be three times as long when escaped, and the signing call contains it
-/// too.
+/// The largest form. A page's URL of 8 KiB may become three times as long when escaped, and the signing call contains it too.
 pub(super) const MAX_FORM: usize = 64 * 1024;
 
 pub(super) async fn get_form(
@@ -61,7 +60,7 @@ fn unavailable(why: Words) -> ExplainAnswer {
     ExplainAnswer::Refused(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
-/// The answers about the signing call, if there is one, then about the signature.
+/// The answers about the signing call, if one was given, then about the signature.
 async fn answers(asked: ExplainRequest, console: &Console) -> Result<Vec<ExplainAnswer>, ExplainAnswer> {
     let claim = if asked.has_claim() {
         let claim = Claim::new(&asked.url, &asked.nonce, &asked.timestamp, &asked.signature);
@@ -87,8 +86,7 @@ async fn answers(asked: ExplainRequest, console: &Console) -> Result<Vec<Explain
     found.await.map_err(|_| invalid(text::EXPLAIN_UNREADABLE))
 }
 
-/// The current ticket of `app_id`, or of the default account, and every other value that may have been used in
-/// its place.
+/// The current ticket of `app_id`, or of the default account, and every other value that may have been used instead.
 fn tickets(directory: &Directory, app_id: &str) -> Option<CandidateTickets> {
     let asked = Some(app_id).filter(|app_id| !app_id.is_empty());
     let account = &directory.find(asked)?.credentials;

@@ -1,4 +1,4 @@
-//! The languages of the console, which one a reader gets, and how texts, times and durations are written in it.
+//! The languages of the console, how a reader's language is chosen, and how texts, times and durations are written in it.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,7 @@ impl Language {
         }
     }
 
-    /// Its name in HTML.
+    /// Its language tag in HTML.
     pub(super) fn tag(self) -> &'static str {
         match self {
             Self::Chinese => "zh-CN",
@@ -57,7 +57,7 @@ impl Language {
         }
     }
 
-    /// The language that a range such as `zh-TW` or `en;q=0.9` asks for.
+    /// The language that a range such as `zh-TW` or `en;q=0.9` requests.
     fn of_range(range: &str) -> Option<Self> {
         let primary = range.split(['-', ';']).next().unwrap_or_default().trim();
         [Self::Chinese, Self::English]
@@ -65,13 +65,13 @@ impl Language {
             .find(|language| primary.eq_ignore_ascii_case(language.code()))
     }
 
-    /// The language that the query chooses, if any.
+    /// The language that the query selects, if any.
     pub(super) fn chosen(query: Option<&str>) -> Option<Self> {
         let code = query?.split('&').find_map(|pair| pair.strip_prefix("lang="))?;
         Self::of_range(code)
     }
 
-    /// The language of an earlier choice, or the first that the browser lists; English by default.
+    /// The language of an earlier choice, or else the first that the browser lists; English by default.
     pub(super) fn of_headers(headers: &HeaderMap) -> Self {
         let cookies = text_of(headers, header::COOKIE).split(';');
         let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
@@ -84,13 +84,13 @@ impl Language {
     }
 }
 
-/// The language to write in, the time that the page was made at, and where the page is.
+/// The language to write in, the time at which the page was made, and where the page is.
 #[derive(Clone, Copy)]
 pub(super) struct Localizer {
     pub(super) language: Language,
     pub(super) now: SystemTime,
-    /// The way from the page to the console's files. Links are relative, so that they work below any path at which a
-    /// proxy publishes the console.
+    /// The relative path from the page to the console's files. Links are relative, so that they work below any path at
+    /// which a proxy publishes the console.
     pub(super) files: &'static str,
 }
 
@@ -118,7 +118,7 @@ impl Localizer {
         self.language.duration(length)
     }
 
-    /// The link to a file of the console's.
+    /// The link to one of the console's files.
     pub(super) fn file(self, name: &str) -> String {
         format!("{}{name}", self.files)
     }

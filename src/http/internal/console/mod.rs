@@ -1,7 +1,7 @@
-//! `/console`: the operator's page, rendered on the server in Chinese or English. It loads no file from elsewhere;
-//! a small script refreshes it and sends the operator's actions.
+//! `/console`: the operator's page, rendered on the server in Chinese or English. It loads no external files; a small
+//! script refreshes it and sends the operator's actions.
 //!
-//! `view` gathers the data and judges them, `page` renders them; both take their words from `text`.
+//! `view` gathers and evaluates the data, `page` renders them; both take their texts from `text`.
 
 mod explain;
 mod language;
@@ -55,7 +55,7 @@ pub(super) fn routes<S>(settings: &settings::Internal, state: Arc<Console>) -> R
             file("text/javascript; charset=utf-8", include_str!("console.js")),
         )
         .route("/console/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
-        // Not a path of WeChat's, so it must not be passed through.
+        // Not one of WeChat's paths, so it must not be passed through.
         .route("/console/{*path}", get(async || StatusCode::NOT_FOUND))
         .layer(ValidateRequestHeaderLayer::custom(may_be_reached(
             &settings.allowed_hosts,
@@ -88,8 +88,8 @@ async fn with_security_headers(response: Response) -> impl IntoResponse {
     (SECURITY_HEADERS, response)
 }
 
-/// Lets requests pass whose `Host` is one of `allowed`; if there are none, any name. A page of a foreign site can give
-/// that site's name our address (DNS rebinding); then a browser lets it read the console, but sends the foreign name.
+/// Accepts requests whose `Host` is one of `allowed`, or any if that is empty. A foreign site can point its own name at
+/// our address (DNS rebinding); then a browser lets its page read the console, but sends the foreign name.
 #[expect(clippy::result_large_err, reason = "the signature is tower-http's")]
 fn may_be_reached(allowed: &[HostPattern]) -> impl Fn(&mut Request) -> Result<(), Response> + Clone + use<> {
     let allowed: Arc<[HostPattern]> = allowed.into();
@@ -104,7 +104,7 @@ fn may_be_reached(allowed: &[HostPattern]) -> impl Fn(&mut Request) -> Result<()
 }
 
 fn is_allowed(name: &str, allowed: &[HostPattern]) -> bool {
-    // Nobody else's page comes from an address, or from this machine.
+    // No foreign page is served from an IP address or from localhost.
     host_ip(name).is_some()
         || name.eq_ignore_ascii_case("localhost")
         || allowed.iter().any(|pattern| pattern.matches(name))

@@ -76,7 +76,7 @@ pub(super) struct ExplainQueue {
 impl Default for ExplainQueue {
     fn default() -> Self {
         Self {
-            // Those that wait, and the one that runs.
+            // For those that wait, and the one that runs.
             places: Arc::new(Semaphore::new(4)),
             running: Arc::new(Semaphore::new(1)),
         }
@@ -84,7 +84,7 @@ impl Default for ExplainQueue {
 }
 
 impl ExplainQueue {
-    /// Waits until it may run, which it does until both permits are dropped; `None` if the queue is full.
+    /// Waits for its turn, which lasts until both permits are dropped; `None` if the queue is full.
     pub(super) async fn wait(&self) -> Option<[OwnedSemaphorePermit; 2]> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         // The semaphore is never closed.

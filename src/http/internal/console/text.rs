@@ -1,4 +1,4 @@
-//! Every text of the page, in both languages side by side. Each `{}` is filled in order; both languages have the same
+//! All texts of the page, in both languages side by side. Each `{}` is filled in order; both languages have the same
 //! number of them.
 
 use crate::words::Words;

@@ -13,26 +13,26 @@ use crate::metrics::Metrics;
 /// How far back the charts go.
 pub(super) const MINUTES: usize = 60;
 
-/// The counters that the page shows, since the start of this process.
+/// The counters that the page shows, since this process started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Pages signed.
     pub(super) signed: u64,
-    /// Requests for a signature that were refused for the caller's sake (4xx).
+    /// Signing requests refused because of the caller (4xx).
     pub(super) not_signed: u64,
-    /// Photos that ended with a URL.
+    /// Uploads that returned a URL.
     pub(super) uploaded: u64,
-    /// Photos that did not.
+    /// Uploads that did not.
     pub(super) not_uploaded: u64,
-    /// Photos that the image store took.
+    /// Photos that the image store accepted.
     pub(super) stored: u64,
-    /// Photos that the image store did not take.
+    /// Photos that the image store did not accept.
     pub(super) not_stored: u64,
     /// Public requests answered with 5xx.
     pub(super) errors: u64,
-    /// Calls that WeChat answered, be it with a refusal.
+    /// Calls that WeChat answered, including refusals.
     pub(super) wechat_answered: u64,
-    /// Calls that WeChat did not answer as it should.
+    /// Calls that WeChat did not answer properly.
     pub(super) wechat_failed: u64,
 }
 
@@ -46,7 +46,7 @@ impl Counts {
             let (route, status, n) = (label(metric, "route"), label(metric, "status"), value(metric));
             let signing = route == "/wechat/jsSDK";
             match status.as_bytes().first() {
-                // A probe that is told "unready" has been answered well, and what is passed through is WeChat's.
+                // Answering "unready" to a probe is correct, and what is passed through is WeChat's answer.
                 Some(b'5') if !matches!(route, "/readyz" | "pass-through") => counts.errors += n,
                 Some(b'4') if signing => counts.not_signed += n,
                 Some(b'2') if signing && label(metric, "method") == "GET" => counts.signed += n,
@@ -74,7 +74,7 @@ impl Counts {
     }
 }
 
-/// How uploads ended, most frequent first, without what never happened.
+/// How uploads ended, most frequent first, without outcomes that never occurred.
 pub(super) fn outcomes(families: &[MetricFamily]) -> Outcomes {
     let mut outcomes: Outcomes = metrics_of(families, "wxgate_uploads_total")
         .map(|metric| (label(metric, "outcome").to_owned(), value(metric)))
@@ -103,14 +103,14 @@ fn value(metric: &Metric) -> u64 {
     metric.get_counter().get_value() as u64
 }
 
-/// How a thing did of late, judged by the calls made to it.
+/// The recent state of a dependency, judged by the calls made to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recent {
     /// How the newest calls went; `None` if there were none in the last hour.
     pub(super) working: Option<bool>,
-    /// Calls of the last hour that went well.
+    /// Calls of the last hour that succeeded.
     pub(super) good: u64,
-    /// Those that did not.
+    /// Those that failed.
     pub(super) bad: u64,
 }
 
@@ -142,17 +142,17 @@ impl Traffic {
     }
 }
 
-/// The counters at points of the last hour, oldest first, the last being now.
+/// The counters at points in the last hour, oldest first; the last point is now.
 pub(super) struct Hour(Vec<Counts>);
 
 impl Hour {
-    /// How much `counter` grew in each minute, oldest first; the last is not over yet.
+    /// How much `counter` grew in each minute, oldest first; the last minute is incomplete.
     pub(super) fn per_minute(&self, counter: fn(&Counts) -> u64) -> Vec<u64> {
         let grown = |pair: &[Counts]| counter(&pair[1]).saturating_sub(counter(&pair[0]));
         self.0.windows(2).map(grown).collect()
     }
 
-    /// How calls went that are counted by `good` and `bad`.
+    /// The state of a dependency whose calls are counted by `good` and `bad`.
     pub(super) fn recent(&self, good: fn(&Counts) -> u64, bad: fn(&Counts) -> u64) -> Recent {
         let (good, bad) = (self.per_minute(good), self.per_minute(bad));
         let newest = good.iter().zip(&bad).rev().find(|(good, bad)| **good + **bad > 0);

@@ -46,7 +46,7 @@ pub(super) struct View {
     pub(super) actions_open: bool,
 }
 
-/// A problem that an operator should look at: its text, and the values of its placeholders.
+/// A problem that needs an operator's attention: its text, and the values of its placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GatewayProblem(pub(super) Words, pub(super) Vec<String>);
 
@@ -60,22 +60,22 @@ pub(super) struct AccountView {
 pub(super) struct CredentialView {
     pub(super) kind: Kind,
     pub(super) status: Status,
-    /// The journal's entry about its issue by WeChat, if it is still there.
+    /// The journal entry of its issue by WeChat, if it still exists.
     pub(super) origin: Option<TimelineEntry>,
 }
 
 /// How long the page waits for the shared store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Entries of the journals that are read, divided among the accounts.
+/// How many journal entries are read, divided among the accounts.
 const ENTRIES: usize = 20_000;
-/// How many of them one account gets.
+/// How many of them each account gets.
 const SHARE: RangeInclusive<usize> = 50..=400;
 
-/// Journals that are read at once. More would keep Redis from other commands.
+/// How many journals are read at once. More would keep Redis from other commands.
 const JOURNALS_AT_ONCE: usize = 16;
 
-/// Lines of the timeline at most.
+/// The maximum number of lines in the timeline.
 const LINES: usize = 120;
 
 /// How long foreign invalidations are shown in the warning.
@@ -88,7 +88,7 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Clone, Copy)]
 struct Reading {
     until: Instant,
-    /// Of each account.
+    /// For each account.
     entries: usize,
 }
 
@@ -144,14 +144,14 @@ impl View {
         view
     }
 
-    /// Determines the problems, and from them the state of the whole.
+    /// Determines the problems, and from them the overall state.
     fn judge(&mut self, draining: bool) {
         let mut problems = Vec::new();
         let mut add = |exists: bool, text: Words, names: &[&str]| {
             let problem = || GatewayProblem(text, names.iter().copied().map(str::to_owned).collect());
             problems.extend(exists.then(problem));
         };
-        // What concerns all accounts comes first, since only the first are shown.
+        // Problems of all accounts come first, since only the first few are shown.
         add(draining, text::PROBLEM_DRAINING, &[]);
         add(self.store.error.is_some(), text::PROBLEM_STORE, &[]);
         add(self.wechat.working == Some(false), text::PROBLEM_WECHAT, &[]);
@@ -202,7 +202,7 @@ async fn gather_account(
     let key = keys::JOURNAL.of_account(account.app_id());
     let journal = console.public.store.newest(&key, reading.entries);
     let asked = async { tokio::join!(journal, account.credentials.token_calls_today()) };
-    // A store that is slow is not asked for what would come too late.
+    // A slow store is not asked for what would arrive too late.
     let in_time = Instant::now() < reading.until;
     let answers = if in_time {
         timeout_at(reading.until, asked).await.ok()

@@ -18,12 +18,12 @@ pub(super) struct Answered {
     headers: HeaderMap,
     /// What has been read of the body.
     head: BytesMut,
-    /// What has not; `None` once the body has ended.
+    /// What has not been read; `None` once the body has ended.
     rest: Option<BoxStream<'static, Result<Bytes, HttpError>>>,
 }
 
 impl Answered {
-    /// `response`, of whose body nothing has been read. No chunk of it may take longer than `stall`.
+    /// `response`, whose body has not been read yet. No chunk of it may take longer than `stall`.
     pub(super) fn new(response: reqwest::Response, stall: Duration) -> Self {
         Self {
             status: response.status(),
@@ -44,7 +44,7 @@ impl Answered {
         Ok(())
     }
 
-    /// Reads until more than `length` bytes are here, or the body ends.
+    /// Reads until more than `length` bytes are buffered, or the body ends.
     async fn read_beyond(&mut self, length: usize) -> Result<(), HttpError> {
         while let Some(rest) = self.rest.as_mut().filter(|_| self.head.len() <= length) {
             match rest.try_next().await? {
@@ -55,7 +55,7 @@ impl Answered {
         Ok(())
     }
 
-    /// WeChat's refusal of the call's token, if the answer is one.
+    /// WeChat's rejection of the call's token, if the answer is one.
     pub(super) fn rejection(&self) -> Option<TokenRejection> {
         let may_be = self.rest.is_none() && begins_as_json(&self.head);
         may_be

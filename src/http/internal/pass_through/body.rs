@@ -1,4 +1,4 @@
-//! The body that a caller sends: streamed if it is long and its length is known, gathered otherwise.
+//! The request's body: streamed if it is long and its length is known, otherwise gathered.
 
 use std::io;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::http::internal::answer::Refusal;
 use crate::http::text_of;
 use crate::wechat::CallBody;
 
-/// Bodies up to this length are kept: of a request, to change or repeat it; of a response, to look for an error.
+/// Bodies up to this length are kept: those of requests, to change or repeat them; those of responses, to look for an error.
 pub(super) const SMALL: usize = 64 * 1024;
 
-/// The longest body in chunks. WeChat's largest uploads have 10 MiB.
+/// The maximum length of a chunked body. WeChat's largest uploads have 10 MiB.
 const MAX_CHUNKED: usize = 20 * 1024 * 1024;
 
-/// How much of a body is read though it is refused. Many clients read no answer before all of their body is sent.
+/// How much of a refused body is read. Many clients read no answer before they have sent their whole body.
 const MAX_DRAINED: usize = MAX_CHUNKED;
 
-/// The longest that a body may take to be gathered. It holds its share of `internal.proxy_buffer` meanwhile.
+/// The maximum time to gather a body. It holds its share of `internal.proxy_buffer` meanwhile.
 const GATHER_LIMIT: Duration = Duration::from_mins(5);
 
-/// When a caller is to try again if `internal.proxy_buffer` is full.
+/// When a caller should retry if `internal.proxy_buffer` is full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A request's body.
@@ -47,8 +47,8 @@ enum GatherError {
 }
 
 impl Internal {
-    /// Receives a body. One that is short, or has no known length, is gathered, within `internal.proxy_buffer`:
-    /// WeChat takes none in chunks.
+    /// Receives a body. One that is short, or whose length is unknown, is gathered within `internal.proxy_buffer`: WeChat
+    /// accepts no chunked bodies.
     pub(super) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Refusal> {
         let stream = body.into_data_stream();
         let length: usize = text_of(headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
@@ -127,7 +127,7 @@ async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore
     Err(error)
 }
 
-/// Reads what a caller goes on to send with a request that is refused.
+/// Reads what a caller still sends after its request was refused.
 pub(super) async fn drain(mut stream: BodyDataStream, stall: Duration) {
     let mut left = MAX_DRAINED;
     while left > 0

@@ -1,9 +1,9 @@
-//! One call: made, and made again if WeChat rejects its token.
+//! One call: made, and repeated if WeChat rejects its token.
 //!
 //! If the token is one of ours, another one is obtained (C4), and the call is repeated with it if its body was kept.
 //!
-//! A token of ours that is known to be old is replaced before the call goes out: an SDK may keep it for the life that it
-//! was promised, even after WeChat has rejected it, and a large upload can't be repeated.
+//! A token of ours that is known to be old is replaced before the call goes out: an SDK may keep it for its promised
+//! lifetime, even after WeChat has rejected it, and a large upload can't be repeated.
 
 use std::net::IpAddr;
 
@@ -21,14 +21,14 @@ use crate::http::{ClientAddress, media_type};
 use crate::secret::Secret;
 use crate::wechat::{ApiPath, CallBody, CallError, CallHead, TokenRejection};
 
-/// The parameter that carries a token.
+/// The name of the parameter that carries a token.
 const ACCESS_TOKEN: &str = "access_token";
 
-/// Retries after a rejected token: a call with an older token is retried with the current one, which may turn
-/// out to be invalid too.
+/// Retries after a rejected token: a call with an older token is retried with the current one, which may turn out to be
+/// invalid too.
 const MAX_RETRIES: usize = 2;
 
-/// A request that is passed through.
+/// A request to be passed through.
 pub(super) struct ProxiedCall<'a> {
     pub(super) internal: &'a Internal,
     pub(super) head: CallHead,
@@ -61,7 +61,7 @@ impl<'a> ProxiedCall<'a> {
         tokens.iter().any(|token| !token.trim().is_empty())
     }
 
-    /// True if it carries a token of another kind, such as a `component_access_token`: WeChat expects that one alone.
+    /// True if it carries a token of another kind, such as a `component_access_token`: WeChat expects only that one.
     pub(super) fn has_token_of_another_kind(&self) -> bool {
         parameters::pairs(self.head.query.as_deref().unwrap_or_default())
             .any(|(name, _)| name != ACCESS_TOKEN && name.ends_with(ACCESS_TOKEN))
@@ -72,7 +72,7 @@ impl<'a> ProxiedCall<'a> {
         !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
     }
 
-    /// Replaces the token in the query, if it is a former one of ours.
+    /// Replaces the token in the query if it is a former one of ours.
     pub(super) async fn replace_token_in_query(&mut self) -> Result<(), Refusal> {
         if let Some(token) = &self.token
             && let Some(current) = self.replacement_for(token).await?
@@ -82,14 +82,14 @@ impl<'a> ProxiedCall<'a> {
         Ok(())
     }
 
-    /// Puts `token` into the query, in place of the one that is there.
+    /// Puts `token` into the query, replacing the one that is there.
     pub(super) fn set_token(&mut self, token: Secret) {
         let query = parameters::with(self.head.query.as_deref(), ACCESS_TOKEN, &token);
         self.head.query = Some(query);
         self.token = Some(token);
     }
 
-    /// The same in the form that is posted, if there is no token in the query.
+    /// The same in the posted form, if there is no token in the query.
     pub(super) async fn replace_token_in_form(&self, body: &mut Bytes) -> Result<(), Refusal> {
         if media_type(&self.head.headers) == "application/x-www-form-urlencoded"
             && !self.has_token()
@@ -136,7 +136,7 @@ impl<'a> ProxiedCall<'a> {
             self.set_token(token);
             answer = self.call(CallBody::Whole(whole.clone())).await?;
         }
-        // A token that is rejected even then is replaced too; the caller gets WeChat's response.
+        // A token that is rejected in the last attempt is replaced too; the caller gets WeChat's response.
         self.replace_token(answer.rejection()).await;
         Ok(answer.into_response())
     }
@@ -165,7 +165,7 @@ impl<'a> ProxiedCall<'a> {
     }
 }
 
-/// The account's token in `query`, or in a form. With several, WeChat may use any of them.
+/// The account's token in `query` or in a form. `None` if there are several: WeChat may use any of them.
 fn token_of(path: &ApiPath, query: &str) -> Option<Secret> {
     let mut tokens = parameters::values(query, ACCESS_TOKEN);
     let token = tokens.pop().filter(|_| tokens.is_empty() && !is_of_users(path));

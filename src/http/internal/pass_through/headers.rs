@@ -1,10 +1,10 @@
-//! Which headers are passed on, in both directions.
+//! Which headers are forwarded, in both directions.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::telemetry::PROPAGATED;
 
-/// Headers that are not WeChat's business: keys, who calls from where, and traces.
+/// Headers that must not reach WeChat: keys, client addresses, and trace contexts.
 const PRIVATE: [&str; 25] = [
     "authorization",
     "cookie",
@@ -21,7 +21,7 @@ const PRIVATE: [&str; 25] = [
     "x-cluster-client-ip",
     "x-original-forwarded-for",
     "x-envoy-external-address",
-    // Traces in other formats than the standard's.
+    // Trace contexts in non-standard formats.
     "b3",
     "uber-trace-id",
     "sentry-trace",
@@ -29,17 +29,17 @@ const PRIVATE: [&str; 25] = [
     "http2-settings",
     "referer",
     "origin",
-    // What the HTTP client sets itself.
+    // Set by the HTTP client itself.
     "host",
     "expect",
-    // An error in a compressed answer could not be read.
+    // An error in a compressed answer would be unreadable.
     "accept-encoding",
 ];
 
 /// Prefixes of the names of further private headers.
 const PRIVATE_PREFIXES: [&str; 3] = ["x-forwarded", "x_forwarded", "x-b3-"];
 
-/// The headers of a call that go to WeChat.
+/// The headers of a call that are forwarded to WeChat.
 pub(super) fn of_call(headers: &HeaderMap) -> HeaderMap {
     let is_private = |name: &str| {
         let has_prefix = PRIVATE_PREFIXES.into_iter().any(|prefix| name.starts_with(prefix));
@@ -49,10 +49,10 @@ pub(super) fn of_call(headers: &HeaderMap) -> HeaderMap {
     passed.collect()
 }
 
-/// The headers of WeChat's answer that go to the caller. A browser that shows it runs nothing in it.
+/// The headers of WeChat's answer that are returned to the caller. A browser that shows it runs nothing in it.
 pub(super) fn of_answer(headers: &HeaderMap) -> HeaderMap {
     let mut passed: HeaderMap = end_to_end(headers).collect();
-    // With both, the chunks count (RFC 9112, section 6.3); the length may be another one.
+    // If both are present, the chunked framing counts (RFC 9112, section 6.3); the length may differ.
     if headers.contains_key(header::TRANSFER_ENCODING) {
         passed.remove(header::CONTENT_LENGTH);
     }
@@ -61,7 +61,7 @@ pub(super) fn of_answer(headers: &HeaderMap) -> HeaderMap {
     passed
 }
 
-/// `headers` without those that belong to one connection (RFC 9110, section 7.6.1).
+/// `headers` without hop-by-hop headers (RFC 9110, section 7.6.1).
 fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -1,8 +1,8 @@
-//! The pass-through: every other path of WeChat's API, as the caller sent it and as WeChat answers.
+//! The pass-through: all other paths of WeChat's API, as the caller sent the request and as WeChat answers.
 //!
-//! What is changed on the way: private headers stay here; a call without a token gets one if a client vouches for it;
-//! a client's own secret becomes the AppSecret; a body in chunks gets a length; a token of ours that is no longer current
-//! is replaced; so is a current one that WeChat rejects, and the call is repeated.
+//! Changes to the call: private headers are removed; a call without a token gets one if a client's secret authenticates
+//! it; a client's own secret becomes the AppSecret; a chunked body gets a length; a token of ours that is no longer
+//! current is replaced; so is a current one that WeChat rejects, and the call is repeated.
 
 mod answered;
 mod body;
@@ -43,7 +43,7 @@ impl Internal {
         Ok(call.run(received).await?)
     }
 
-    /// What can be decided, and what can be done about the token, before the body is read.
+    /// Everything that can be decided, and done about the token, before the body is read.
     async fn prepare(&self, parts: &Parts) -> Result<ProxiedCall<'_>, Refusal> {
         let path = self.path_of(parts)?;
         let mut call = ProxiedCall::new(self, parts, path);

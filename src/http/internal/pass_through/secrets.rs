@@ -1,4 +1,4 @@
-//! Paths that take an AppSecret: a client's own secret is exchanged for it. A wrong secret does not go out.
+//! Paths that take an AppSecret: a client's own secret is replaced by it. A wrong secret is not sent.
 
 use serde_json::{Map, Value};
 
@@ -16,15 +16,15 @@ use crate::wechat::{CallBody, begins_as_json};
 /// The names of the parameter that holds the secret.
 const NAMES: [&str; 2] = ["secret", "appsecret"];
 
-/// A body whose fields can be read and exchanged.
+/// A body whose fields can be read and replaced.
 enum SecretFields<'a> {
     Json(Map<String, Value>),
     Form(&'a str),
 }
 
 impl Internal {
-    /// Exchanges a client's own secret in `call` and its `body` for the AppSecret, on the paths that take one. Refuses
-    /// a call with a client's secret anywhere else in its query: WeChat knows no parameter that it could be meant for.
+    /// Replaces a client's own secret in `call` and its `body` by the AppSecret, on the paths that take one. Refuses a
+    /// call with a client's secret anywhere else in its query: no parameter of WeChat's could need it.
     pub(super) fn exchange_secrets(&self, call: &mut ProxiedCall<'_>, body: &mut CallBody) -> Result<(), Refusal> {
         let takes_secret = takes_secret(&call.head.path);
         if takes_secret {
@@ -93,7 +93,7 @@ impl Internal {
         Ok(self.clients.app_secret(account.app_id()).filter(|_| is_clients))
     }
 
-    /// True if one of `secrets` is a client's, whatever its accounts.
+    /// True if one of `secrets` is a client's, whatever accounts that client may use.
     fn is_clients(&self, secrets: impl IntoIterator<Item = String>) -> bool {
         let mut secrets = secrets.into_iter().map(Secret::new);
         secrets.any(|secret| !self.clients.with_secret(&secret).is_empty())
@@ -107,7 +107,7 @@ impl<'a> SecretFields<'a> {
         if begins_as_json(text) {
             serde_json::from_slice(text).ok().map(Self::Json)
         } else {
-            // A form consists of these; other formats, which could hold a secret too, don't.
+            // A form consists of these characters; other formats, which could hold a secret too, don't.
             let of_a_form = |byte: &u8| byte.is_ascii_alphanumeric() || b"&=%+-._~*!'(),:;/?@[]{}$".contains(byte);
             let form = std::str::from_utf8(text).ok()?;
             text.trim_ascii().iter().all(of_a_form).then_some(Self::Form(form))

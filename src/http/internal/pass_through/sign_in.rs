@@ -1,4 +1,4 @@
-//! Calls without a token of their own: a client's secret, as a bearer token, has the current one put in.
+//! Calls without a token: if a client's secret is the bearer token, the current token is put in.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -14,7 +14,7 @@ use crate::secret::Secret;
 const APP_ID: &str = "x-wx-appid";
 
 impl Internal {
-    /// Puts the account's current token into `call`, if it has none and a client's secret vouches for it.
+    /// Puts the account's current token into `call`, if it has none and a client's secret authenticates it.
     pub(super) async fn sign_in(&self, call: &mut ProxiedCall<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
         if call.has_token() {
             return Ok(());
@@ -37,7 +37,7 @@ impl Internal {
         Ok(())
     }
 
-    /// The client whose secret is the bearer token, if there is one, and the account that it calls for.
+    /// The client whose secret is the bearer token, if any, and the account that it calls for.
     pub(in crate::http::internal) fn signed_in(
         &self,
         headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! Which requests may be passed at all: their host, their path.
+//! Which requests may be passed through, by host and path.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::settings::Settings;
 use crate::settings::values::host_ip;
 use crate::wechat::ApiPath;
 
-/// True if `uri` names no host, or one for which this listener answers requests in absolute form, as a forward proxy
-/// gets them: WeChat's and its own.
+/// True if `uri` names no host, or one for which this listener answers requests in absolute form (as sent to a forward
+/// proxy): WeChat's and its own.
 fn is_ours(uri: &Uri, local: Option<&LocalAddress>, settings: &Settings) -> bool {
     let Some(authority) = uri.authority() else {
         return true;
@@ -27,7 +27,7 @@ fn is_ours(uri: &Uri, local: Option<&LocalAddress>, settings: &Settings) -> bool
     let (host, port) = (authority.host(), authority.port_u16());
     let scheme_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
     let wechat = &settings.wechat.api_base_url;
-    // A program that is set up to use a proxy may ask it for http://api.weixin.qq.com.
+    // A program configured to use a proxy may send it http://api.weixin.qq.com.
     let is_wechat = host.eq_ignore_ascii_case(wechat.host())
         && port.is_none_or(|port| matches!(port, 80 | 443) || Some(port) == wechat.port());
     let is_named = settings.internal.allowed_hosts.iter().any(|name| name.matches(host));
@@ -35,7 +35,7 @@ fn is_ours(uri: &Uri, local: Option<&LocalAddress>, settings: &Settings) -> bool
     is_wechat || is_named || local.is_some_and(is_own)
 }
 
-/// True if `host` and `port` are those of the listener's address that the connection came to.
+/// True if `host` and `port` are the local address of the connection.
 fn is_own(host: &str, port: u16, local: SocketAddr) -> bool {
     let ip = local.ip().to_canonical();
     let is_ip = host_ip(host).is_some_and(|named| named.to_canonical() == ip);
@@ -43,7 +43,7 @@ fn is_own(host: &str, port: u16, local: SocketAddr) -> bool {
     is_host && port == local.port()
 }
 
-/// A layer that refuses what is meant for another server.
+/// A layer that refuses requests for another server.
 pub(in crate::http::internal) async fn refuse_other_targets(
     State(settings): State<Arc<Settings>>,
     request: Request,
@@ -61,7 +61,7 @@ pub(in crate::http::internal) async fn refuse_other_targets(
         .into_response()
 }
 
-/// What a mistyped path or a wrong port must not send to WeChat: the first segments of wxgate's own routes.
+/// What a mistyped path or a wrong port must not send to WeChat: the first path segments of wxgate's own routes.
 const OWN: [&str; 11] = [
     "credentials",
     "console",
@@ -104,7 +104,7 @@ impl Internal {
             Refusal::not_passed("no such path; write it with letters, digits, -, _ and single slashes only")
         })?;
         // A route of ours with another method or another case would fetch a token behind the gateway's back, which
-        // ends the one in use.
+        // invalidates the one in use.
         if path.is(TOKEN) || path.is(STABLE_TOKEN) {
             let why = format!("no such path; write {TOKEN} or {STABLE_TOKEN}");
             return Err(Refusal::not_passed(why));

@@ -1,4 +1,4 @@
-//! JSON Web Tokens: where a request has one, and whether it is valid.
+//! JSON Web Tokens: where a request carries one, and whether it is valid.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::settings::resolved::{self, JwtKeys};
 use crate::settings::values::Origin;
 use crate::settings::{Auth, Settings, UnusableSetting};
 
-/// How far the clocks of the issuer of tokens and of this host may differ, in seconds.
+/// The accepted clock difference between the token issuer and this host, in seconds.
 const LEEWAY: u64 = 30;
 
 /// Checks the token of a request.
 pub(super) struct JwtVerifier {
-    /// The keys that the login publishes, with `auth.jwt_jwks_url`.
+    /// The keys published by the identity provider, with `auth.jwt_jwks_url`.
     pub(super) published: Option<Arc<KeySet>>,
     validation: Validation,
     cookie: Option<TokenCookie>,
@@ -51,21 +51,21 @@ impl JwtVerifier {
         let token = self.token(headers)?;
         let published = match keys {
             JwtKeys::Fixed(key) => return self.verify(token, key),
-            // Always there: `new` saw the same address.
+            // Always present: `new` was given the same settings.
             JwtKeys::Published(_) => self
                 .published
                 .as_ref()
                 .ok_or_else(|| refused("the token is not valid"))?,
         };
         let header = decode_header(token).map_err(|error| invalid(&error))?;
-        // Without this, anybody could make the gateway fetch keys.
+        // Otherwise anybody could make the gateway fetch keys.
         if !self.validation.algorithms.contains(&header.alg) {
             return Err(refused("the token is not valid"));
         }
         self.verify(token, &published.find(header.kid.as_deref()).await?)
     }
 
-    /// The token of the request: the bearer token, else that of the cookie.
+    /// The token of the request: the bearer token, or else the cookie's.
     fn token<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, ApiError> {
         match (bearer(headers), &self.cookie) {
             (Some(token), _) => Ok(token),
@@ -76,7 +76,7 @@ impl JwtVerifier {
 
     fn verify(&self, token: &str, key: &DecodingKey) -> Result<(), ApiError> {
         match decode::<Claims>(token, key, &self.validation) {
-            // The issuer demands an extension, and none is supported (RFC 7515, section 4.1.11).
+            // The issuer requires an extension, and none is supported (RFC 7515, section 4.1.11).
             Ok(token) if token.header.crit.is_some() => Err(refused("the token is not valid")),
             Ok(_) => Ok(()),
             Err(error) => Err(invalid(&error)),
@@ -84,8 +84,8 @@ impl JwtVerifier {
     }
 }
 
-/// The library checks the claims, but takes a list of issuers if the one expected is among them. An issuer is one
-/// string (RFC 7519, section 4.1.1); a token with anything else can't be read into this.
+/// The library checks the claims, but accepts a list of issuers that contains the expected one. An issuer is a single
+/// string (RFC 7519, section 4.1.1); a token with anything else can't be deserialised into this.
 #[derive(Deserialize)]
 struct Claims {
     #[serde(rename = "iss")]
@@ -93,7 +93,7 @@ struct Claims {
 }
 
 fn invalid(error: &Error) -> ApiError {
-    // A page can do something about this one: let its user log in again.
+    // A page can act on this one: let its user log in again.
     let message = match error.kind() {
         ErrorKind::ExpiredSignature => "the token has expired",
         _ => "the token is not valid",
@@ -101,8 +101,7 @@ fn invalid(error: &Error) -> ApiError {
     refused(message).with_detail(error)
 }
 
-/// Checks one algorithm, the lifetime, and audience and issuer if they are set. A token without a claim that is
-/// checked is refused.
+/// Checks one algorithm, the lifetime, and audience and issuer if they are set. A token that lacks a checked claim is refused.
 fn validation(auth: &Auth) -> Validation {
     let mut validation = Validation::new(auth.jwt_algorithm);
     validation.leeway = LEEWAY;
@@ -122,11 +121,11 @@ fn validation(auth: &Auth) -> Validation {
     validation
 }
 
-/// The cookie that may hold the token. A browser sends cookies with every page's requests, so the request has to come
-/// from a page of ours: otherwise any page could upload as the user who opens it.
+/// The cookie that may hold the token. A browser sends cookies with every page's requests, so the request must come from
+/// a page of ours: otherwise any page could upload as the user who opens it.
 struct TokenCookie {
     name: String,
-    /// The origins whose pages may use it, besides the request's own host.
+    /// The origins whose pages may use it, in addition to the request's own host.
     origins: Vec<Origin>,
 }
 
@@ -148,7 +147,7 @@ impl TokenCookie {
         )))
     }
 
-    /// The cookie's value; none if it was sent twice, for then one of them may be another site's.
+    /// The cookie's value; none if it was sent twice, because then one of them may be another site's.
     fn value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let lines = headers.get_all(header::COOKIE).iter();
         let cookies = lines
@@ -170,13 +169,13 @@ impl TokenCookie {
     }
 }
 
-/// Whether `origin` has the name and the port of `host`. Its scheme is not known here: a proxy may end TLS.
+/// Whether `origin` has the name and port of `host`. Its scheme is unknown here: a proxy may terminate TLS.
 fn is_origin_of_host(origin: &str, host: &str) -> bool {
     let Some((scheme, _)) = origin.split_once("://") else {
         return false;
     };
     let parsed = |text: String| Origin::try_from(text).ok();
-    // With the same scheme for both, a default port may be written or not.
+    // With the same scheme for both, a default port may be present or not.
     let origin_of_host = parsed(format!("{scheme}://{host}"));
     origin_of_host.is_some() && origin_of_host == parsed(origin.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The public keys of a company's login, as it publishes them (JSON Web Key Set, RFC 7517).
+//! The public keys of a company's identity provider, as it publishes them (JSON Web Key Set, RFC 7517).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +24,9 @@ use crate::single_flight::SingleFlight;
 
 /// How often keys are fetched.
 struct Pace {
-    /// The interval of fetches that no token causes, so that a withdrawn key is not accepted for long.
+    /// The interval of fetches not caused by a token, so that a withdrawn key is not accepted for long.
     refresh: Duration,
-    /// The least time between two fetches after the first, so that tokens with a made-up `kid` can't flood the login.
+    /// The minimum time between fetches after the first, so that made-up `kid`s can't flood the identity provider.
     pause: Duration,
 }
 
@@ -35,18 +35,18 @@ const PACE: Pace = Pace {
     pause: Duration::from_secs(30),
 };
 
-/// How long a fetch may take: its connection, and the whole.
+/// The time limits of a fetch: for its connection, and in total.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
 
-/// The longest answer that is read. A key with its chain of certificates has some 6 KiB.
+/// The maximum response size. A key with its certificate chain has about 6 KiB.
 const LARGEST_SET: usize = 256 * 1024;
 
 /// The published keys, cached.
 pub(crate) struct KeySet {
     client: Client,
     url: Url,
-    /// The keys of other algorithms don't count.
+    /// Keys of other algorithms are ignored.
     algorithm: Algorithm,
     keys: ArcSwap<Vec<PublicKey>>,
     fetches: Arc<SingleFlight<(), ()>>,
@@ -62,7 +62,7 @@ struct PublicKey {
 }
 
 impl KeySet {
-    /// The keys at `url` that verify `algorithm`. None is fetched yet.
+    /// The keys at `url` for verifying `algorithm`. None is fetched yet.
     pub(crate) fn new(url: &Url, algorithm: Algorithm, settings: &HttpClient) -> Result<Self, UnusableSetting> {
         Ok(Self {
             client: http_client::build(settings, CONNECT_LIMIT)?,
@@ -77,7 +77,7 @@ impl KeySet {
         })
     }
 
-    /// The key for a token with this `kid`. If it is not among the known ones, they are fetched again.
+    /// The key for a token with this `kid`. If it is unknown, the keys are fetched again.
     pub(super) async fn find(self: &Arc<Self>, id: Option<&str>) -> Result<DecodingKey, ApiError> {
         if let Some(key) = self.known(id) {
             return Ok(key);
@@ -92,7 +92,7 @@ impl KeySet {
         })
     }
 
-    /// Fetches the keys now and then until `stop` is cancelled.
+    /// Fetches the keys periodically until `stop` is cancelled.
     pub(crate) async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
         let this = Arc::clone(&self);
         let (first, _) = self
@@ -114,7 +114,7 @@ impl KeySet {
         }
     }
 
-    /// A set of one key needs no `kid`.
+    /// A set with a single key needs no `kid`.
     fn known(&self, id: Option<&str>) -> Option<DecodingKey> {
         let keys = self.keys.load();
         let found = match keys.as_slice() {
@@ -124,7 +124,7 @@ impl KeySet {
         found.map(|found| found.key.clone())
     }
 
-    /// Fetches the keys unless that was done a moment ago. Callers at the same time share one fetch.
+    /// Fetches the keys unless that was done very recently. Concurrent callers share one fetch.
     async fn fetch_again(self: &Arc<Self>) {
         let this = Arc::clone(self);
         let (fetched, _) = self.fetches.join_or_start(&(), &self.tasks, async move || {
@@ -144,7 +144,7 @@ impl KeySet {
         may
     }
 
-    /// Replaces the keys by those published now. If that fails, the known ones go on being accepted.
+    /// Replaces the keys by those published now. If that fails, the known ones remain in use.
     async fn fetch(&self) {
         let (host, known) = (self.host(), self.keys.load().len());
         match self.published().await {
@@ -185,7 +185,7 @@ impl KeySet {
         let body = body.ok_or_else(|| format!("the answer is longer than {LARGEST_SET} bytes"))?;
         let set: Set =
             serde_json::from_slice(&body).map_err(|_| "the answer is not a JSON Web Key Set (RFC 7517)".to_owned())?;
-        // One by one: a key of a new kind must not make the others useless.
+        // One by one: a key of an unknown type must not make the others unusable.
         let keys = set.keys.into_iter();
         let keys: Vec<_> = keys.filter_map(|key| public_key(key, self.algorithm)).collect();
         if keys.is_empty() {
@@ -202,7 +202,7 @@ struct Set {
     keys: Vec<Value>,
 }
 
-/// The key, if it is one that verifies `algorithm`.
+/// The key, if it can verify `algorithm`.
 fn public_key(key: Value, algorithm: Algorithm) -> Option<PublicKey> {
     let jwk: Jwk = serde_json::from_value(key).ok()?;
     let key = DecodingKey::from_jwk(&jwk).ok()?;
@@ -281,7 +281,7 @@ mod tests {
         *published.lock() = set(&["two", "three"]);
         until(&["two", "three"]).await;
         assert!(keys.known(Some("one")).is_none());
-        // Nothing useful is no withdrawal.
+        // A set without usable keys does not withdraw the known ones.
         *published.lock() = set(&[]);
         assert!(keys.find(Some("four")).await.is_err());
         until(&["two", "three"]).await;

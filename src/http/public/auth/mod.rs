@@ -15,8 +15,7 @@ use jwt::JwtVerifier;
 
 pub(crate) use key_set::KeySet;
 
-/// Authenticates callers of the upload route. Keys are read from the settings in use each time, since they may be
-/// replaced.
+/// Authenticates callers of the upload route. Keys are read from the current settings each time, since they may change.
 pub struct Auth {
     settings: CurrentSettings,
     jwt: JwtVerifier,
@@ -30,12 +29,12 @@ impl Auth {
         })
     }
 
-    /// The keys that the login publishes, if tokens are verified with these.
+    /// The keys published by the identity provider, if tokens are verified with these.
     pub(crate) fn key_set(&self) -> Option<&Arc<KeySet>> {
         self.jwt.published.as_ref()
     }
 
-    /// Lets the caller with these headers pass, or says what it should have sent.
+    /// Accepts the caller with these headers, or says what it should have sent.
     pub async fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         match &self.settings.load_full().resolved.auth {
             resolved::Auth::None => Ok(()),
@@ -48,7 +47,7 @@ impl Auth {
 fn check_key(keys: &[Secret], headers: &HeaderMap) -> Result<(), ApiError> {
     let sent = only(headers, &X_API_KEY).or_else(|| bearer(headers));
     let sent = Secret::new(sent.ok_or_else(|| refused("send your key in X-Api-Key or as a bearer token"))?);
-    // Every key is compared, so that the time taken does not show how much of one matched.
+    // Every key is compared, so that the timing does not reveal how much of one matched.
     let matching = keys.iter().filter(|key| **key == sent).count();
     if matching > 0 && !sent.is_blank() {
         Ok(())
@@ -68,7 +67,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     values.next().is_none().then_some(value)
 }
 
-/// The bearer token among `headers`.
+/// The bearer token in `headers`.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = only(headers, &header::AUTHORIZATION)?;
     let (scheme, token) = value.split_once(' ')?;

@@ -1,7 +1,7 @@
-//! Conditions and ranges as RFC 9110 has them (sections 13 and 14), for content that never changes under its name. So it
-//! has an entity tag and no date: conditions with dates do not count (sections 13.1.3 to 13.1.5).
+//! Conditions and ranges as in RFC 9110 (sections 13 and 14), for content that never changes under its name. So it has an
+//! entity tag and no date: conditions with dates are ignored (sections 13.1.3 to 13.1.5).
 //!
-//! tower-http's `ServeFile` answers 416 to ranges that must be ignored, and knows no `If-Range`.
+//! tower-http's `ServeFile` answers 416 to ranges that must be ignored, and does not support `If-Range`.
 
 use std::ops::Range;
 
@@ -12,15 +12,15 @@ use http::{HeaderMap, HeaderName, Method, header};
 pub(super) enum Wanted {
     Whole,
     Part(Range<u64>),
-    /// It has the picture already.
+    /// It already has the picture.
     Nothing,
-    /// It wants another picture than there is.
+    /// It requires another picture than there is.
     Changed,
-    /// A range that begins behind the end.
+    /// A range that begins beyond the end.
     Beyond,
 }
 
-/// What a request with `headers` is to get of a picture with this entity tag and length.
+/// What to return for a request with `headers`, for a picture with this entity tag and length.
 pub(super) fn wanted(method: &Method, headers: &HeaderMap, etag: &str, length: u64) -> Wanted {
     if headers.contains_key(header::IF_MATCH) && !names(headers, header::IF_MATCH, etag, false) {
         return Wanted::Changed;
@@ -36,7 +36,7 @@ pub(super) fn wanted(method: &Method, headers: &HeaderMap, etag: &str, length: u
     part.unwrap_or(Wanted::Whole)
 }
 
-/// Whether a list of entity tags has this one. Only a weak comparison accepts a weak tag.
+/// Whether a list of entity tags contains this one. Only a weak comparison accepts a weak tag.
 fn names(headers: &HeaderMap, name: HeaderName, etag: &str, weak: bool) -> bool {
     let lists = headers.get_all(name).into_iter().filter_map(|list| list.to_str().ok());
     let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
@@ -46,8 +46,8 @@ fn names(headers: &HeaderMap, name: HeaderName, etag: &str, weak: bool) -> bool 
     })
 }
 
-/// What a `Range` header asks for of `length` bytes. `None` if it is to be ignored: it has another unit, is malformed, or
-/// asks for several ranges, which need not be served.
+/// What a `Range` header requests of `length` bytes. `None` if it is to be ignored: it has another unit, is malformed, or
+/// requests several ranges, which need not be supported.
 fn part(header: &str, length: u64) -> Option<Wanted> {
     let (unit, ranges) = header.split_once('=')?;
     let (first, last) = ranges.trim().split_once('-')?;
@@ -72,7 +72,7 @@ fn part(header: &str, length: u64) -> Option<Wanted> {
     })
 }
 
-/// A number in digits; one too large is as good as the largest.
+/// A number in digits; one that is too large is treated as the maximum.
 fn number(digits: &str) -> Option<u64> {
     let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     only_digits.then(|| digits.parse().unwrap_or(u64::MAX))

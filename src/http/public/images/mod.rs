@@ -21,10 +21,10 @@ use crate::http::{ApiError, Code, envelope};
 use crate::image_store::{CACHE_CONTROL, LocalStore};
 use crate::settings::values::BasePath;
 
-/// When to ask again if the disk does not answer.
+/// When to retry if the disk does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The route as it is documented, under the default `image_store.local.public_base_url`.
+/// The route as documented, under the default `image_store.local.public_base_url`.
 pub(super) fn documented() -> OpenApiRouter<Arc<LocalStore>> {
     OpenApiRouter::new().routes(routes!(get_image))
 }
@@ -65,7 +65,7 @@ pub(super) async fn get_image(
     let found = store.open_picture(&name).await;
     let picture = found.map_err(|error| unreadable(&name, &error))?;
     let picture = picture.ok_or_else(not_found)?;
-    // The name is random, so it also identifies the content.
+    // The name is random, so it also works as the entity tag.
     let (etag, length) = (format!("\"{name}\""), picture.length);
     let of_range = |range: String| [(header::CONTENT_RANGE, format!("bytes {range}/{length}"))];
     let (status, content_range, part) = match wanted(&method, &headers, &etag, length) {

@@ -60,7 +60,7 @@ fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localiz
     let (remaining, held_for) = (held.remaining(), held.held_since.elapsed());
     let renews_in = held.renew_at.saturating_duration_since(Moment::now());
     let origin = view.origin.as_ref();
-    // As far as the journal or this replica knows.
+    // As far as the journal or this replica knows it.
     let age = origin.map_or(held_for, |origin| age(origin, loc.now).max(held_for));
     let percent = |part: Duration| part.as_secs() * 100 / (remaining + age).as_secs().max(1);
     let left = percent(remaining);

@@ -15,7 +15,7 @@ pub(super) fn bar(full: u64, mark: Option<u64>, class: &str, label: &str) -> Mar
     }
 }
 
-/// Several parts of a whole side by side; each part has a class, which gives its colour.
+/// Parts of a whole, side by side; each part's class sets its colour.
 pub(super) fn shares(parts: &[(&str, u64)], label: &str) -> Markup {
     let whole: u64 = parts.iter().map(|(_, n)| n).sum();
     let pieces = parts.iter().scan(0, |end, (class, n)| {
@@ -29,7 +29,7 @@ pub(super) fn shares(parts: &[(&str, u64)], label: &str) -> Markup {
     }
 }
 
-/// A bar per minute, the newest at the right.
+/// One bar per minute, the newest on the right.
 pub(super) fn per_minute(values: &[u64], class: &str, label: &str) -> Markup {
     const HEIGHT: u64 = 36;
     let peak = values.iter().copied().max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The form about `invalid signature`, and the answers.
+//! The form about `invalid signature`, and its answers.
 
 use std::time::SystemTime;
 
@@ -29,7 +29,7 @@ pub struct ExplainRequest {
 
 /// A result that is shown above the form.
 pub enum ExplainAnswer {
-    /// There is none, for this reason.
+    /// None, for this reason.
     Refused(StatusCode, Words),
     /// The signing call was compared with the page.
     Compared(Comparison),
@@ -38,7 +38,7 @@ pub enum ExplainAnswer {
 }
 
 impl ExplainRequest {
-    /// Whether to look into a signature. A signing call without one is enough.
+    /// Whether there is a signature to explain. A signing call without one is enough.
     pub fn has_claim(&self) -> bool {
         let claim = [&self.nonce, &self.timestamp, &self.signature];
         self.request.trim().is_empty() || claim.iter().any(|value| !value.trim().is_empty())
@@ -54,7 +54,7 @@ pub(super) fn card(app_ids: &[String], loc: Localizer) -> Markup {
     html! {
         section #explain.card aria-labelledby="explain-title" {
             h2 #explain-title { (loc.text(text::EXPLAIN)) }
-            // Without the script the console reloads as a whole, which would lose what was typed.
+            // Without the script the console reloads as a whole, which would discard the input.
             noscript { p { a href=(loc.file("explain")) { (loc.text(text::EXPLAIN_ALONE)) } } }
             (form(app_ids, &ExplainRequest::default(), loc))
         }
@@ -87,7 +87,7 @@ pub fn page(app_ids: &[String], asked: &ExplainRequest, found: &[ExplainAnswer],
 }
 
 fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
-    // With a signing call alone, only it and the page's URL are needed.
+    // If there is only a signing call, only it and the page's URL are required.
     let field = |name: &str, label: Words, value: &str, mode: Option<&str>| {
         html! {
             div.field {

@@ -11,7 +11,7 @@ use crate::http::internal::console::timeline::{TimelineEntry, TimelineRow};
 use crate::http::internal::console::view::View;
 use crate::words::Words;
 
-/// The warning about foreign invalidations, if there were any this week.
+/// The warning about foreign invalidations, if there were any in the last week.
 pub(super) fn foreign(view: &View, loc: Localizer) -> Markup {
     if view.foreign.is_empty() {
         return Markup::default();
@@ -106,7 +106,7 @@ fn line_view(line: &TimelineRow, many_accounts: bool, loc: Localizer) -> Markup 
 }
 
 /// The facts in the reader's language, then the entry's own text if it adds something: WeChat's message, that an operator
-/// asked, or the whole sentence in an entry of version 0.1.
+/// requested it, or the whole sentence in an entry of version 0.1.
 fn reason(entry: &TimelineEntry, loc: Localizer) -> Markup {
     let (fact, written) = (fact(entry, loc), entry.noted.reason.as_str());
     let adds = fact.is_none() || entry.noted.errcode.is_some() || entry.is_from_wechat();
@@ -134,7 +134,7 @@ fn fact(entry: &TimelineEntry, loc: Localizer) -> Option<String> {
     }
 }
 
-/// An event's name, its CSS class, and the path of its icon. An event that this version does not know has no name.
+/// An event's name, its CSS class, and the path of its icon. An event unknown to this version has no name.
 fn appearance(event: Option<Event>) -> (Option<Words>, &'static str, &'static str) {
     let (name, class, path) = match event {
         None => return (None, "calm", "M7.5 8h1"),

@@ -1,5 +1,4 @@
-//! The console's page: header, banner and operator's card. All values from outside go through maud, which escapes
-//! them.
+//! The console's page: header, banner and operator's card. All external values go through maud, which escapes them.
 
 mod accounts;
 mod chart;
@@ -24,7 +23,7 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
         now: view.now,
         files: "console/",
     };
-    // The first character tells the state in the browser's tab.
+    // The first character shows the state in the browser's tab.
     let icon = match view.state {
         Readiness::Ready => "●",
         Readiness::Degraded => "▲",
@@ -158,7 +157,7 @@ fn banner(view: &View, loc: Localizer) -> Markup {
     }
 }
 
-/// Never replaced by the script, since the operator types here.
+/// The script never replaces this part, since the operator types here.
 fn operator(view: &View, loc: Localizer) -> Markup {
     html! {
         section #operator.card aria-labelledby="operator-title" {
@@ -182,7 +181,7 @@ fn operator_form(accounts: &[AccountView], loc: Localizer) -> Markup {
             data-unreachable=(loc.text(text::ACTION_UNREACHABLE)) {
             div.key {
                 label for="key" { (loc.text(text::KEY)) }
-                // No name: it is never part of a form's data.
+                // It has no name, so it is never part of a form's data.
                 input #key type="password" autocomplete="off" spellcheck="false";
                 button #forget.quiet type="button" { (loc.text(text::FORGET)) }
             }
