@@ -1,11 +1,11 @@
-//! What the operator writes, in TOML and environment variables; checked at start and parsed into real types, so that
-//! later code never sees an invalid value.
+//! What the operator configures, in TOML and environment variables; checked at start and parsed into typed values, so
+//! that later code never sees an invalid one.
 //!
 //! - `values`: the types of single settings
 //! - `sections`: a struct per section, with its defaults; the field docs are the manual
-//! - `problem`: what is wrong, as the operator reads it
-//! - `resolved`: the sections that come in several kinds, reduced to the kind that is chosen
-//! - `validate`: checks that need more than one field; `warnings`: what is allowed but risky
+//! - `problem`: problems with the settings, as the operator reads them
+//! - `resolved`: the sections with several kinds, reduced to the chosen kind
+//! - `validate`: checks that involve more than one field; `warnings`: what is allowed but risky
 //! - `loader`: how file, environment and secret files become [`Settings`]
 //! - [`CurrentSettings`]: the settings in use, whose secrets may be replaced while the gateway runs
 
@@ -59,16 +59,16 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// Logs and traces.
     pub telemetry: Telemetry,
-    /// What the program uses of the sections that come in several kinds; filled in by the loader.
+    /// What the program uses of the sections with several kinds; filled in by the loader.
     #[serde(skip)]
     pub resolved: resolved::Resolved,
-    /// What all this was made from, so that secrets from files can be replaced; filled in by the loader.
+    /// What these settings were built from, so that secrets from files can be replaced; filled in by the loader.
     #[serde(skip)]
     origin: loader::Layer,
 }
 
-/// The settings in use, for code that needs a secret as it is now: secrets from files are replaced when these change.
-/// Nothing else in them ever changes.
+/// The settings in use, for code that needs a secret's current value: secrets from files are replaced when the files
+/// change. Nothing else in the settings ever changes.
 pub type CurrentSettings = Arc<ArcSwap<Settings>>;
 
 /// As `wxgate config` prints them.
@@ -79,7 +79,7 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// The AppSecret of the account `app_id`, if it is one of the settings'.
+    /// The AppSecret of the account `app_id`, if the settings have that account.
     pub fn app_secret(&self, app_id: &AppId) -> Option<&Secret> {
         let account = self.accounts.iter().find(|account| account.app_id == *app_id)?;
         Some(&account.app_secret)

@@ -1,4 +1,4 @@
-//! What is wrong with the settings, as the operator reads it.
+//! Problems with the settings, as the operator reads them.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
@@ -20,11 +20,11 @@ impl Display for Place {
     }
 }
 
-/// One thing that is wrong: its place, the key, and what is expected. It never holds a value that may be secret.
+/// One problem: its place, the key, and what is expected. It never contains a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     place: Option<Place>,
-    /// The key, with its value as written if that may be shown.
+    /// The key, with its value as written if it may be shown.
     subject: String,
     text: String,
 }
@@ -51,7 +51,7 @@ impl Display for Problem {
     }
 }
 
-/// Everything that is wrong with the settings, one line each.
+/// All problems with the settings, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -68,7 +68,7 @@ impl Problems {
         self.filtered(|problem| problem.subject.split(' ').next() == Some(key))
     }
 
-    /// The problem that the settings file can't be read, if there is that one.
+    /// The problem that the settings file can't be read, if that is one of them.
     pub(super) fn about_whole_file(&self) -> Option<Self> {
         self.filtered(|problem| {
             problem.subject.is_empty() && matches!(problem.place, Some(Place::File { line: None, .. }))
@@ -80,7 +80,7 @@ impl Problems {
         (!found.is_empty()).then_some(Self(found))
     }
 
-    /// The problems, those of the file first, in its order.
+    /// The problems; those of the file come first, in file order.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
@@ -101,14 +101,14 @@ impl From<UnusableSetting> for Problems {
     }
 }
 
-/// A problem of which it is not known yet where it was written.
+/// A problem whose place is not known yet.
 pub(super) struct UnplacedProblem {
     /// The keys it is about; the first is the one to name.
     pub(super) keys: Vec<String>,
     pub(super) text: String,
 }
 
-/// Those found so far.
+/// The problems found so far.
 #[derive(Default)]
 pub(super) struct UnplacedProblems(pub(super) Vec<UnplacedProblem>);
 
@@ -124,7 +124,7 @@ impl UnplacedProblems {
     }
 }
 
-/// A setting that is well-formed but can't be used, which turns out only when it is.
+/// A well-formed setting that can't be used, which only turns out when it is.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct UnusableSetting {
@@ -133,7 +133,7 @@ pub struct UnusableSetting {
 }
 
 impl UnusableSetting {
-    /// `problem` is what is wrong with the setting `key`; it holds no value that may be secret.
+    /// `problem` says what is wrong with the setting `key`; it contains no value that may be secret.
     pub(crate) fn new(key: &'static str, problem: impl Display) -> Self {
         let problem = problem.to_string();
         Self { key, problem }

@@ -1,4 +1,4 @@
-//! Checks that need more than one field to be decided, or a section as a whole.
+//! Checks that involve more than one field, or a section as a whole.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::{RedisMode, Settings};
 use crate::account::AppId;
 use crate::secret::Secret;
 
-/// Everything that does not fit together; if there is nothing, what the settings resolve to as well.
+/// All conflicts; if there are none, also what the settings resolve to.
 pub(super) fn check(settings: &Settings) -> (Option<Resolved>, Vec<UnplacedProblem>) {
     let mut problems = UnplacedProblems::default();
     listeners(settings, &mut problems);
@@ -47,8 +47,8 @@ fn listeners(settings: &Settings, problems: &mut UnplacedProblems) {
     }
 }
 
-/// Routes that take whatever is below them would take what is below the base path too. WeChat's paths that take an
-/// AppSecret or a client's secret would lose their first part, and be passed to WeChat with the secret.
+/// Routes that take everything below them would take what is below the base path too. WeChat's paths that take an
+/// AppSecret or a client's secret would lose their first segment, and be forwarded to WeChat with the secret.
 fn base_paths(settings: &Settings, problems: &mut UnplacedProblems) {
     let (public, internal) = (&settings.server.base_path, &settings.internal.base_path);
     for (key, path, taken) in [
@@ -220,8 +220,7 @@ fn at_most<N: PartialOrd + Copy + fmt::Display>(most: N, amount: N, key: &str, p
     problems.add_unless(amount <= most, &[key], format!("expected {most} at most"));
 }
 
-/// The index of an earlier entry that equals the one at `index`. Empty ones count as missing, which is reported
-/// separately.
+/// The index of an earlier entry equal to the one at `index`. Empty ones count as missing, which is reported separately.
 fn earlier(entries: &[&str], index: usize) -> Option<usize> {
     let entry = entries[index];
     entries[..index]

@@ -11,11 +11,11 @@ use crate::secret::Secret;
 
 /// Shorter keys can be guessed.
 const SHORTEST_KEY: usize = 16;
-/// Hardly any photo of a phone has fewer bytes.
+/// Hardly any phone photo is smaller.
 const SMALL_PHOTO: u64 = 100 * bytesize::KIB;
 
 impl Settings {
-    /// What is legal but risky, a sentence each, for the log at start.
+    /// What is allowed but risky, one sentence each, for the log at start.
     pub fn warnings(&self) -> Vec<String> {
         [
             self.classic_tokens_in_memory(),
@@ -100,7 +100,7 @@ impl Settings {
         })
     }
 
-    /// The client sends no user without a password.
+    /// The client does not send a user without a password.
     fn redis_user_without_password(&self) -> Option<String> {
         let connection = self.redis.connection();
         let login = connection.redis_settings();
@@ -154,7 +154,7 @@ impl Settings {
     }
 }
 
-/// Whether `ip` is an address of the Internet. 0.0.0.0 is not: a container has to listen there, and what can reach it is
+/// Whether `ip` is a public Internet address. 0.0.0.0 is not: a container has to listen there, and what can reach it is
 /// decided elsewhere.
 fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
@@ -169,8 +169,8 @@ fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// What is wrong if the bucket is named twice: objects would get keys that begin with its name, and the URLs that
-/// are answered would lead nowhere.
+/// What is wrong if the bucket is named twice: objects would get keys that begin with its name, and the returned URLs
+/// would lead nowhere.
 fn bucket_named_twice(settings: &Settings) -> Option<String> {
     let store = &settings.image_store;
     if store.backend != ImageStoreBackend::S3 || store.s3.bucket_endpoint {
@@ -193,7 +193,7 @@ fn bucket_named_twice(settings: &Settings) -> Option<String> {
     })
 }
 
-/// Secrets that can be guessed, look wrong, or can't be sent by callers. None is ever shown.
+/// Secrets that can be guessed, look wrong, or can't be sent by callers. They are never shown.
 fn about_secrets(settings: &Settings) -> Vec<String> {
     let (internal, auth) = (&settings.internal, &settings.auth);
     let mut warnings = Vec::new();
@@ -226,7 +226,7 @@ fn about_secrets(settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// Whether `secret` looks as AppSecrets do.
+/// Whether `secret` looks like an AppSecret.
 pub(super) fn is_app_secret(secret: &Secret) -> bool {
     let secret = secret.expose();
     secret.len() == APP_SECRET_LEN && secret.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -264,7 +264,7 @@ fn client_secret(index: usize, name: &str, secret: &Secret) -> Vec<String> {
 }
 
 fn short_jwt_secret(auth: &Auth) -> Option<String> {
-    // RFC 7518, section 3.2, requires as many bytes as the hash has.
+    // RFC 7518, section 3.2, requires at least as many bytes as the hash has.
     let shortest = match auth.jwt_algorithm {
         Algorithm::HS256 => 32,
         Algorithm::HS384 => 48,

@@ -8,8 +8,8 @@ use super::reader::{PREFIX, Reader, Source, plain};
 use super::schema::{self, Schema, Shape, Target};
 use crate::settings::problem::Problem;
 
-/// Reads the variables that are meant for wxgate. Kubernetes adds `WXGATE_PORT` and the like for a
-/// service of that name, so settings have two underscores, except for the three names of the first account.
+/// Reads wxgate's variables. Kubernetes adds `WXGATE_PORT` and the like for a service of that name, so the names of
+/// settings have two underscores, except for the three of the first account.
 pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Reader<'s> {
     let mut reader = Reader::new(schema);
     let mut variables = variables.to_vec();
@@ -38,7 +38,7 @@ fn find<'s>(reader: &mut Reader<'s>, variable: &Source<'_>, keys: &str) -> Optio
         let lower = key.to_lowercase();
         let next = match target.shape {
             Shape::Records(_) | Shape::List => key.parse().ok().and_then(|index| target.index(index)),
-            // The names of form fields differ by case.
+            // The names of form fields are case-sensitive.
             Shape::Map => match key.strip_suffix("_FILE") {
                 Some(name) => target.key(&format!("{name}_file")),
                 None => target.key(key),
@@ -54,8 +54,8 @@ fn find<'s>(reader: &mut Reader<'s>, variable: &Source<'_>, keys: &str) -> Optio
     Some(target)
 }
 
-/// Reads a variable as its key requires: as text if that is valid (so that the secret 00123
-/// stays 00123), else as a TOML value; for lists, values separated by commas.
+/// Reads a variable as its key requires: as text if that is valid (so that the secret 00123 stays 00123), else as a TOML
+/// value; lists are separated by commas.
 fn read_variable(reader: &mut Reader<'_>, variable: &Source<'_>, text: &str, target: &Target<'_>) {
     let place = variable.place(0);
     if text.contains(char::REPLACEMENT_CHARACTER) {
@@ -63,7 +63,7 @@ fn read_variable(reader: &mut Reader<'_>, variable: &Source<'_>, text: &str, tar
         return reader.fail(&target.path, problem);
     }
     if target.in_file {
-        // Compose writes a variable that is not set as an empty one; no file has that name.
+        // Compose passes an unset variable as an empty one; no file has that name.
         if text.is_empty() {
             return;
         }
@@ -94,7 +94,7 @@ fn single(target: &Target<'_>, text: &str) -> Value {
     }
     let plain = DeValue::parse(text).ok().map(|value| plain(value.get_ref()));
     let value = plain.filter(|value| value.is_bool() || value.is_integer());
-    // If neither is valid, the error for the text is the clearest.
+    // If neither is valid, the error for the text is the clearer one.
     let valid = value.filter(|value| schema::check(&target.path, value).is_ok());
     valid.unwrap_or(as_text)
 }

@@ -1,20 +1,20 @@
-//! The text of settings files and of files that hold a secret, and what may surround a secret wherever it is written.
+//! Reads settings files and secret files, and trims secrets wherever they are written.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// More than any settings or secret needs, less than what a wrong path (a log, a device) may hold.
+/// More than any settings or secret needs, less than a wrong path (a log, a device) may contain.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// What is wrong with a file that is no text.
+/// The error for a file that is not text.
 pub(super) const NOT_UTF8: &str = "it is not UTF-8";
 
-/// The secret in a file, without what editors put around it. The error does not repeat what may be the secret itself.
+/// The secret in a file, trimmed. The error does not quote what may be the secret itself.
 pub(super) fn read_secret(file: &str) -> Result<String, String> {
     let content = read_text(Path::new(file)).map_err(|error| {
-        // It may have been meant to count from the settings file.
+        // It may have been meant relative to the settings file.
         let is_elsewhere = error.kind() == io::ErrorKind::NotFound && Path::new(file).is_relative();
         let base = if is_elsewhere {
             "; a relative path counts from the working directory"
@@ -35,13 +35,13 @@ pub(super) fn read_secret(file: &str) -> Result<String, String> {
     Ok(secret.to_owned())
 }
 
-/// `secret` without what editors and copying put around it: white space and byte order marks.
+/// `secret` without what editors and copying add around it: white space and byte order marks.
 pub(super) fn trimmed(secret: &str) -> &str {
     secret.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
-/// Whether this is certainly a path, and not a secret in the wrong place: it is absolute or begins with a dot, has a
-/// file's extension, or leads into a folder that exists.
+/// Whether this is certainly a path, and not a misplaced secret: it is absolute or begins with a dot, has a file
+/// extension, or leads into an existing folder.
 fn looks_like_path(file: &str) -> bool {
     let path = Path::new(file);
     let rooted = path.is_absolute() || file.starts_with("./") || file.starts_with("../");
@@ -51,12 +51,12 @@ fn looks_like_path(file: &str) -> bool {
     rooted || named || folder.is_some_and(Path::is_dir)
 }
 
-/// Reads a text file, up to [`LARGEST_FILE`].
+/// Reads a text file of at most [`LARGEST_FILE`] bytes.
 fn read_text(file: &Path) -> io::Result<String> {
     String::from_utf8(read(file)?).map_err(|_| io::Error::other(NOT_UTF8))
 }
 
-/// Reads a file, up to [`LARGEST_FILE`].
+/// Reads a file of at most [`LARGEST_FILE`] bytes.
 pub(super) fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(file)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;

@@ -1,5 +1,4 @@
-//! Settings as single values, each with the place where it was written: what one source gives, and
-//! what several give together.
+//! Settings as single values, each with the place where it was written: those of one source, and those of several together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,14 +7,14 @@ use toml::{Table, Value};
 
 use crate::settings::problem::{Place, Problem};
 
-/// One step from a table or a list to something in it.
+/// One step from a table or list to one of its entries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Key(String),
     Index(usize),
 }
 
-/// The way to a value, such as `accounts[0].app_id`. What is under a path sorts right after it.
+/// The path of a value, such as `accounts[0].app_id`. What is below a path sorts right after it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct KeyPath(Vec<Segment>);
 
@@ -36,7 +35,7 @@ impl KeyPath {
         self.0.starts_with(&other.0)
     }
 
-    /// Whether one of the two is under the other, or they are the same.
+    /// Whether one of the two is below the other, or they are equal.
     pub(super) fn is_related(&self, other: &Self) -> bool {
         self.starts_with(other) || other.starts_with(self)
     }
@@ -46,13 +45,13 @@ impl KeyPath {
         (0..self.0.len()).rev().map(|len| Self(self.0[..len].to_vec()))
     }
 
-    /// A document that holds `value` at this path and nothing else.
+    /// A document with only `value`, at this path.
     pub(super) fn document(&self, value: &Value) -> Value {
         assemble(&[(self.0.as_slice(), value)])
     }
 }
 
-/// Reads a path as it is displayed.
+/// Parses a path as displayed.
 impl From<&str> for KeyPath {
     fn from(text: &str) -> Self {
         text.split('.').fold(Self::default(), |path, segment| {
@@ -72,7 +71,7 @@ impl fmt::Display for KeyPath {
                 Segment::Index(index) => write!(f, "[{index}]")?,
                 Segment::Key(key) => {
                     f.write_str(if i == 0 { "" } else { "." })?;
-                    // A key in quotes may hold anything, but a problem is one line.
+                    // A quoted key may contain anything, but a problem is one line.
                     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
                     if !key.is_empty() && key.bytes().all(bare) {
                         f.write_str(key)?;
@@ -86,23 +85,22 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// A value and where it was written. An empty list or table is at the path of a list, or of a list's entry, that was
-/// written as a whole; its entries follow as leaves of their own.
+/// A value and where it was written. A list, or an entry of a list, that was written as a whole has an empty list or
+/// table at its path; its entries follow as separate leaves.
 #[derive(Clone, PartialEq)]
 pub(super) struct Leaf {
     pub(super) value: Value,
     pub(super) place: Place,
-    /// The secret file that this came from. If this is a list, a later layer replaces it as a whole.
+    /// The secret file that this came from. A list from a secret file is replaced as a whole by a later layer.
     pub(super) file: Option<String>,
 }
 
-/// The values that one source gives, or several together. Secrets are here unmasked, so neither this
-/// nor a leaf can be printed.
+/// The values of one source, or of several together. Secrets are unmasked here, so neither this nor a leaf can be printed.
 #[derive(Clone, Default, PartialEq)]
 pub(in crate::settings) struct Layer(pub(super) BTreeMap<KeyPath, Leaf>);
 
 impl Layer {
-    /// Adds a value; if there is one at its path already, returns the place of that one.
+    /// Adds a value; if its path is already taken, returns the place of the existing one.
     pub(super) fn add(&mut self, path: KeyPath, leaf: Leaf) -> Result<(), Place> {
         if let Some(earlier) = self.0.get(&path) {
             return Err(earlier.place.clone());
@@ -111,8 +109,8 @@ impl Layer {
         Ok(())
     }
 
-    /// Lays `later` over this layer. `failed` holds the paths of values that were refused: they are missing
-    /// here, which is no gap in a list.
+    /// Merges `later` over this layer. `failed` holds the paths of refused values: they are missing here, which does not
+    /// count as a gap in a list.
     pub(super) fn lay_over(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
         let from_files = self.secret_files().map(|(path, ..)| path.clone());
         let replaced: Vec<_> = from_files.filter(|path| later.under(path).next().is_some()).collect();
@@ -134,7 +132,7 @@ impl Layer {
         problems
     }
 
-    /// Removes what is at `path` or under it.
+    /// Removes what is at or below `path`.
     fn remove(&mut self, path: &KeyPath) {
         let old: Vec<_> = self.under(path).map(|(old, _)| old.clone()).collect();
         for path in old {
@@ -142,7 +140,7 @@ impl Layer {
         }
     }
 
-    /// The entry that is missing before one on the way to `path`.
+    /// The missing entry before one on the way to `path`.
     fn gap_before(&self, path: &KeyPath, failed: &BTreeSet<KeyPath>) -> Option<KeyPath> {
         let prefixes = (1..=path.0.len()).map(|len| &path.0[..len]);
         prefixes
@@ -157,31 +155,31 @@ impl Layer {
             })
     }
 
-    /// What is at `path` or under it, in order.
+    /// What is at or below `path`, in order.
     fn under<'a>(&'a self, path: &'a KeyPath) -> impl Iterator<Item = (&'a KeyPath, &'a Leaf)> {
         self.0.range(path.clone()..).take_while(|(at, _)| at.starts_with(path))
     }
 
-    /// Where the value at `path` was written, or else what is nearest to it.
+    /// Where the value at `path` was written, or else the nearest one.
     pub(super) fn place_of<'a>(&'a self, path: &'a KeyPath) -> Option<&'a Place> {
         let inside = self.under(path).next().map(|(_, leaf)| leaf);
         let above = || path.ancestors().find_map(|above| self.0.get(&above));
         inside.or_else(above).map(|leaf| &leaf.place)
     }
 
-    /// Whether this layer has just what `other` has at `path` and under it.
+    /// Whether this layer has exactly what `other` has at and below `path`.
     pub(super) fn includes(&self, path: &KeyPath, other: &Self) -> bool {
         self.under(path).eq(other.under(path))
     }
 
-    /// What was read from secret files, with the files.
+    /// What was read from secret files, with the files' names.
     pub(super) fn secret_files(&self) -> impl Iterator<Item = (&KeyPath, &str, &Leaf)> {
         self.0
             .iter()
             .filter_map(|(path, leaf)| Some((path, leaf.file.as_deref()?, leaf)))
     }
 
-    /// The whole as one document.
+    /// The whole layer as one document.
     pub(super) fn document(&self) -> Value {
         let leaves: Vec<_> = self
             .0
@@ -192,7 +190,7 @@ impl Layer {
     }
 }
 
-/// Puts together what is under one path; the leaves' paths are relative to it, and sorted.
+/// Assembles what is below one path; the leaves' paths are relative to it, and sorted.
 fn assemble(leaves: &[(&[Segment], &Value)]) -> Value {
     let own = leaves.first().filter(|(path, _)| path.is_empty());
     let inner = &leaves[usize::from(own.is_some())..];

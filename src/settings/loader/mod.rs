@@ -1,18 +1,16 @@
-//! Loading: the built-in defaults, then the file, then the environment, then what the command line overrides.
+//! Loading: the built-in defaults, then the file, then the environment, then overrides from the command line.
 //!
-//! The operator gets every problem at once, each with its file and line or its variable, its key, a suggestion if the
-//! key looks misspelt, and never a secret. Libraries stop at the first problem, don't know lines, or quote values, so
-//! loading goes in five steps:
+//! The operator gets all problems at once, each with its file and line or its variable, its key, and a suggestion if the
+//! key looks misspelt, but never a secret. Libraries stop at the first problem, don't know lines, or quote values, so
+//! loading has five steps:
 //!
-//! 1. `schema` learns the keys from [`Settings`] itself, so that no list of fields has to be kept in step.
-//! 2. `reader` parses the file and `environment` the variables. Every key is looked up in the schema and every value
-//!    is tried alone: if the settings hold nothing else, serde can only complain about that value. Secret files are
-//!    read here (`file`).
-//! 3. Each source gives a `layer`: the accepted values by path, each with its place. Later layers replace values
-//!    of earlier ones.
-//! 4. The layers together are one document, which is deserialised.
-//! 5. `validate` checks the fields against each other; what it finds gets the place of the key it is about. Nothing
-//!    is reported about a field whose own value was refused, because only a default stands in for it.
+//! 1. `schema` derives the keys from [`Settings`] itself, so that no list of fields has to be kept in sync.
+//! 2. `reader` parses the file and `environment` the variables. Every key is looked up in the schema and every value is tried
+//!    alone: with nothing else in the settings, serde can only complain about that value. Secret files are read here (`file`).
+//! 3. Each source yields a `layer`: the accepted values by path, each with its place. Later layers override earlier ones.
+//! 4. The merged layers form one document, which is deserialised.
+//! 5. `validate` checks the fields against each other; its findings get the place of the key they are about. Nothing is
+//!    reported about a field whose own value was refused, because its value is only a default.
 //!
 //! While the gateway runs, `reread` reads the secret files again and replaces the secrets that have changed.
 
@@ -37,20 +35,20 @@ use schema::Schema;
 
 pub use reread::{Reread, SecretFiles};
 
-/// Where settings come from. Not to be printed: the environment holds secrets.
+/// The sources of settings. Must not be printed: the environment contains secrets.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// The settings file, if there is one.
     pub file: Option<PathBuf>,
-    /// Environment variables; those that are not wxgate's are ignored.
+    /// Environment variables; those not meant for wxgate are ignored.
     pub env: Vec<(String, String)>,
-    /// What takes precedence over both, under the names of variables: the command line.
+    /// Overrides both, under the names of variables: from the command line.
     pub overrides: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// The file named, and this process's environment. Bytes that are not UTF-8 become replacement
-    /// characters, which loading refuses.
+    /// The named file, and this process's environment. Bytes that are not UTF-8 become replacement characters, which
+    /// loading refuses.
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let env = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
@@ -62,28 +60,28 @@ impl Sources {
     }
 }
 
-/// A bug of ours that no problem explains.
+/// A bug of ours that no reported problem explains.
 const MISFIT: &str = "the settings do not fit together";
 
 /// As much of the settings as could be read.
 pub struct Partial {
-    /// What could be read, over the defaults. Nothing may run with it if there are problems, and it is not to be
-    /// printed: see [`Partial::to_masked_toml`].
+    /// What could be read, over the defaults. Must not be used if there are problems, and must not be printed: see
+    /// [`Partial::to_masked_toml`].
     pub settings: Settings,
-    /// What is wrong, if anything is.
+    /// What is wrong, if anything.
     pub problems: Option<Problems>,
-    /// The same without a file that is not well-formed.
+    /// The same, without a file that is not well-formed.
     printable: Option<Settings>,
 }
 
 impl Partial {
-    /// What could be read as TOML, secrets masked. It omits a file that is not well-formed: if a quote is missing,
-    /// a value may belong to another key, and may be a secret.
+    /// What could be read as TOML, secrets masked. It omits a file that is not well-formed: if a quote is missing, a
+    /// value may belong to another key, and may be a secret.
     pub fn to_masked_toml(&self) -> String {
         self.printable.as_ref().unwrap_or(&self.settings).to_masked_toml()
     }
 
-    /// What is wrong with `key` itself, or, if it is given nowhere, with a file that can't be read and may have it.
+    /// The problems of `key` itself, or, if it is set nowhere, of an unreadable file that may contain it.
     pub fn problems_of(&self, key: &str) -> Option<Problems> {
         let problems = self.problems.as_ref()?;
         let is_given = self.settings.origin.place_of(&KeyPath::from(key)).is_some();
@@ -102,7 +100,7 @@ impl Settings {
         }
     }
 
-    /// Loads and checks settings, and returns what could be read even if something is wrong.
+    /// Loads and checks settings, and returns what could be read even if there are problems.
     pub fn load_partial(sources: &Sources) -> Partial {
         let schema = Schema::new();
         let mut read = match &sources.file {
@@ -113,8 +111,7 @@ impl Settings {
             read.lay_over(environment::read(&schema, variables));
         }
         let mut settings = Self::deserialize(read.layer.document()).unwrap_or_else(|_| {
-            // Each value has been read alone before, so this is a bug of ours; its message could
-            // quote a secret.
+            // Each value has already been read alone, so this is a bug of ours; its message could quote a secret.
             read.problems.push(Problem::new(None, "", MISFIT));
             Self::default()
         });
@@ -145,13 +142,13 @@ fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
     read.problems.extend(problems);
     match resolved {
         Some(resolved) => settings.resolved = resolved,
-        // What cannot be resolved must not pass with the defaults of `resolved`.
+        // What can't be resolved must not pass with the defaults of `resolved`.
         None if read.problems.is_empty() => read.problems.push(Problem::new(None, "", MISFIT)),
         None => {}
     }
 }
 
-/// `problem` with its place, unless it is about a value that was refused: only a default stands in for it.
+/// `problem` with its place, unless it is about a refused value, whose place a default has taken.
 fn placed(problem: UnplacedProblem, read: &Reader<'_>, sources: &Sources) -> Option<Problem> {
     let paths: Vec<_> = problem.keys.iter().map(|key| KeyPath::from(key.as_str())).collect();
     if paths
@@ -160,7 +157,7 @@ fn placed(problem: UnplacedProblem, read: &Reader<'_>, sources: &Sources) -> Opt
     {
         return None;
     }
-    // If the key itself is missing, what makes it necessary was written somewhere.
+    // If the key itself is missing, the key that requires it was written somewhere.
     let place = paths.iter().find_map(|path| read.layer.place_of(path)).cloned();
     let file = || {
         Some(Place::File {

@@ -1,4 +1,4 @@
-//! Splits a source into single values, each checked alone.
+//! Splits a source into single values and checks each alone.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,14 +13,14 @@ use super::schema::{self, Schema, Shape, Target};
 use crate::account::APP_SECRET_LEN;
 use crate::settings::problem::{Place, Problem};
 
-/// What the names of variables for settings begin with.
+/// The prefix of the variables for settings.
 pub(super) const PREFIX: &str = "WXGATE__";
 
-/// A text with values in it.
+/// A text that contains values.
 pub(super) enum Source<'t> {
-    /// A TOML file, and where each of its lines ends.
+    /// A TOML file, and the offset of each line end.
     File(&'t Path, &'t str, Vec<usize>),
-    /// An environment variable, its name first.
+    /// An environment variable: name and value.
     Variable(&'t str, &'t str),
 }
 
@@ -58,14 +58,14 @@ impl<'t> Source<'t> {
     }
 }
 
-/// Reads one source: collects its values and what is wrong with them.
+/// Reads one source: collects its values and problems.
 pub(super) struct Reader<'s> {
     pub(super) schema: &'s Schema,
     pub(super) layer: Layer,
     pub(super) problems: Vec<Problem>,
-    /// The paths of values that were refused.
+    /// The paths of refused values.
     pub(super) failed: BTreeSet<KeyPath>,
-    /// False if the source can't be parsed as a whole, so that nothing follows from what is missing. Problems then show no
+    /// False if the source as a whole can't be parsed, so that nothing follows from a missing key. Problems then show no
     /// values: one may be the rest of a line, or of the file, with secrets in it.
     pub(super) well_formed: bool,
 }
@@ -91,16 +91,16 @@ impl<'s> Reader<'s> {
                 return reader;
             }
         };
-        // What is not UTF-8 may be a comment: the address for `wxgate health` is read all the same.
+        // What is not UTF-8 may be a comment: the address for `wxgate health` is read nevertheless.
         let text = String::from_utf8_lossy(&bytes);
         let source = Source::file(path, &text);
         let (table, errors) = DeTable::parse_recoverable(&text);
         let mut broken: Vec<_> = errors
             .iter()
-            // The message alone: the error as a whole would quote the line, secrets and all.
+            // Only the message: the error as a whole would quote the line, including secrets.
             .map(|error| (source.place(error.span().unwrap_or_default().start), error.message()))
             .collect();
-        // Further errors on the same line mostly follow from the first.
+        // Further errors on the same line mostly follow from the first one.
         broken.dedup_by(|(place, _), (earlier, _)| place == earlier);
         for (place, message) in broken {
             let text = format!("not valid TOML: {message}");
@@ -112,7 +112,7 @@ impl<'s> Reader<'s> {
             Ok(_) => {}
             Err(error) if reader.well_formed => reader.unreadable(source.place(error.valid_up_to()), &file::NOT_UTF8),
             Err(_) => {
-                // Whatever else is wrong may follow from that.
+                // Any other problem may follow from this one.
                 reader.problems.clear();
                 reader.unreadable(whole_file(path), &file::NOT_UTF8);
             }
@@ -126,7 +126,7 @@ impl<'s> Reader<'s> {
         self.well_formed = false;
     }
 
-    /// Lays what `later` has read over what this one has.
+    /// Merges what `later` has read over what this one has read.
     pub(super) fn lay_over(&mut self, later: Self) {
         self.failed.extend(later.failed);
         self.problems.extend(later.problems);
@@ -193,7 +193,7 @@ impl<'s> Reader<'s> {
         self.fail(&target.path, Problem::new(Some(place), subject, expected));
     }
 
-    /// Reads the file that holds a secret, or a list of them, one per line.
+    /// Reads a file that contains a secret, or a list of them, one per line.
     pub(super) fn secret_file(&mut self, target: &Target<'_>, place: Place, file: &Value) {
         let Some(file) = file.as_str() else {
             return self.bad_secret_file(target, place, "expected the path of a file, in quotes".to_owned());
@@ -225,7 +225,7 @@ impl<'s> Reader<'s> {
         self.fail(&target.path, Problem::new(Some(place), subject, text));
     }
 
-    /// Reports that the value is not the table or list that `target` takes.
+    /// Reports that the value is not a table or list, as `target` requires.
     pub(super) fn wrong_shape(&mut self, target: &Target<'_>, place: Place) {
         let path = &target.path;
         let expected = match target.shape {
@@ -237,7 +237,7 @@ impl<'s> Reader<'s> {
         self.fail(path, Problem::new(Some(place), path.to_string(), expected));
     }
 
-    /// Reports a key that does not exist. Its value is not shown: the key may be a secret's, misspelt.
+    /// Reports an unknown key. Its value is not shown: the key may be a misspelt one for a secret.
     pub(super) fn unknown(&mut self, source: &Source<'_>, table: &Target<'_>, key: &str, place: Place) {
         let meant: Vec<_> = table
             .suggest(self.schema, key)
@@ -258,7 +258,7 @@ impl<'s> Reader<'s> {
         self.problems.push(problem);
     }
 
-    /// Adds a value, with the secret file that it came from. An empty list begins one that replaces what earlier layers
+    /// Adds a value, with the secret file that it came from. An empty list starts one that replaces what earlier layers
     /// have at its path.
     pub(super) fn add(&mut self, target: &Target<'_>, value: Value, place: Place, file: Option<&str>) {
         let leaf = Leaf {
@@ -273,13 +273,13 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// The value without its place. Lists and tables become empty: what they hold does not matter here.
+/// The value without its place. Lists and tables become empty: their contents do not matter here.
 pub(super) fn plain(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
-            // No setting takes numbers that large; a float is refused by all that take whole ones.
+            // No setting accepts numbers that large; a float is refused wherever an integer is required.
             Err(_) => Value::Float(f64::INFINITY),
         },
         DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
@@ -297,9 +297,9 @@ fn whole_file(path: &Path) -> Place {
     }
 }
 
-/// Whether a message may show a value: not if secrets are expected there, if it looks like a URL that carries one, if it
-/// holds as many hex digits as an AppSecret, or if it is long or has several lines. Hardly any valid value does, and
-/// it may include a secret that follows it.
+/// Whether a message may show a value: not if secrets are expected there, if it looks like a URL that contains one, if it
+/// has as many hex digits as an AppSecret, or if it is long or has several lines. Hardly any valid value does, and it may
+/// include a secret that follows it.
 fn may_be_shown(path: &KeyPath, written: &str) -> bool {
     const LONGEST: usize = 100;
     let url_with_more = written.contains(['@', '?']);

@@ -12,23 +12,23 @@ use crate::settings::problem::Problem;
 use crate::settings::warnings::is_app_secret;
 use crate::settings::{Settings, validate};
 
-/// What all secret files held at one moment. Equal to another if nothing has changed in between.
+/// The contents of all secret files at one moment. Equal to another if nothing has changed in between.
 #[derive(PartialEq)]
 pub struct SecretFiles(Vec<(KeyPath, Result<Layer, Problem>)>);
 
 /// The path of a secret, and its new value.
 type Changed<'a> = (&'a KeyPath, &'a Layer);
 
-/// What follows from secret files that were read again.
+/// The result of reading the secret files again.
 #[derive(Default)]
 pub struct Reread {
-    /// The settings with the secrets that have changed, if any has.
+    /// The settings with the changed secrets, if any.
     pub settings: Option<Settings>,
     /// The keys of those secrets.
     pub replaced: Vec<String>,
     /// The keys of secrets that have changed, but are used only after a restart.
     pub need_restart: Vec<String>,
-    /// What is wrong with files; the secrets from them are the same as before.
+    /// Problems with files; the secrets from them stay as they were.
     pub problems: Vec<Problem>,
 }
 
@@ -46,7 +46,7 @@ impl Settings {
         SecretFiles(read.collect())
     }
 
-    /// These settings with the secrets that `files` hold. What does not fit is left as it is.
+    /// These settings with the secrets from `files`. Invalid ones are left as they are.
     pub fn with_secrets_of(&self, files: &SecretFiles) -> Reread {
         let mut reread = Reread::default();
         let mut changed = Vec::new();
@@ -62,8 +62,8 @@ impl Settings {
         reread
     }
 
-    /// Adds `changed` to what follows from the files. All are tried at once, since all the settings are checked for it;
-    /// if they are refused, each half is tried by itself, so that one broken file does not keep the others back.
+    /// Adds `changed` to the result. All are tried at once, since each attempt checks all settings; if they are refused,
+    /// each half is tried by itself, so that one broken file does not hold back the others.
     fn replace(&self, changed: &[Changed<'_>], reread: &mut Reread) {
         let Some(((path, _), others)) = changed.split_first() else {
             return;
@@ -87,7 +87,7 @@ impl Settings {
         }
     }
 
-    /// These settings with the secrets that have changed, or what is wrong with one of them.
+    /// These settings with the changed secrets, or what is wrong with one of them.
     fn with_secrets(&self, changed: &[Changed<'_>]) -> Result<Self, String> {
         let mut origin = self.origin.clone();
         let values = changed.iter().flat_map(|(_, value)| value.0.clone()).collect();
@@ -97,7 +97,7 @@ impl Settings {
         let (resolved, problems) = validate::check(&settings);
         let is_changed = |key: KeyPath| changed.iter().any(|(path, _)| key.is_related(path));
         let about = |keys: &[String]| keys.iter().any(|key| is_changed(KeyPath::from(key.as_str())));
-        // Other problems are about other files, which are not taken over here.
+        // Other problems are about other files, which are not applied here.
         if let Some(problem) = problems.into_iter().find(|problem| about(&problem.keys)) {
             return Err(problem.text);
         }
@@ -109,7 +109,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Whether one of our AppSecrets would become one that can't be right, such as a file that is half-written.
+    /// Whether a plausible AppSecret of ours would become an implausible one, such as that of a half-written file.
     fn loses_app_secret(&self, other: &Self) -> bool {
         let mut accounts = self.accounts.iter().zip(&other.accounts);
         accounts.any(|(ours, others)| is_app_secret(&ours.app_secret) && !is_app_secret(&others.app_secret))

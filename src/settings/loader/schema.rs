@@ -1,5 +1,5 @@
-//! What keys there are and what they take, learnt from [`Settings`] itself: the keys by serialising the defaults, the
-//! values by deserialising them. So there is no list of fields to keep in step.
+//! Which keys exist and what they take, derived from [`Settings`] itself: the keys by serialising the defaults, the
+//! values by deserialising them. So there is no list of fields to keep in sync.
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -8,15 +8,15 @@ use super::layer::KeyPath;
 use crate::secret;
 use crate::settings::{Account, Client, Settings};
 
-/// A table whose keys do not differ by case.
+/// A table with case-insensitive keys.
 const HEADERS: &str = "image_store.http.headers";
 
 /// What a key takes.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'s> {
-    /// A table with keys of ours.
+    /// A table with keys defined by wxgate.
     Section(&'s Table),
-    /// A table with keys of the operator's.
+    /// A table with keys chosen by the operator.
     Map,
     /// A list of tables.
     Records(&'s Table),
@@ -48,7 +48,7 @@ impl<'s> Shape<'s> {
         }
     }
 
-    /// What an entry is, in a list of this shape.
+    /// What an entry takes in a list of this shape.
     fn entry(self) -> Option<Self> {
         match self {
             Self::Records(table) => Some(Self::Section(table)),
@@ -58,17 +58,17 @@ impl<'s> Shape<'s> {
     }
 }
 
-/// A place in the settings for a value to go to.
+/// A place in the settings that takes a value.
 #[derive(Clone)]
 pub(super) struct Target<'s> {
     pub(super) path: KeyPath,
     pub(super) shape: Shape<'s>,
-    /// Whether the key was `x_file`: what is given is the path of a file that holds the secret `x`.
+    /// Whether the key was `x_file`: the value is the path of a file that contains the secret `x`.
     pub(super) in_file: bool,
 }
 
 impl Target<'_> {
-    /// The target that `key` names in this one.
+    /// The target for `key` within this one.
     pub(super) fn key(&self, key: &str) -> Option<Self> {
         let lower = key.to_lowercase();
         let key = if self.path == KeyPath::from(HEADERS) {
@@ -87,7 +87,7 @@ impl Target<'_> {
             .or_else(|| target(key, false))
     }
 
-    /// The target that entry `index` of this list is.
+    /// The target for entry `index` of this list.
     pub(super) fn index(&self, index: usize) -> Option<Self> {
         Some(Self {
             path: self.path.index(index),
@@ -96,8 +96,8 @@ impl Target<'_> {
         })
     }
 
-    /// The keys that were probably meant by `key`, which is unknown here: a similar one, else those that end with it, else
-    /// the same one in other sections.
+    /// The keys probably meant by `key`, which is unknown here: a similar one, else those that end with it, else the same
+    /// one in other sections.
     pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<KeyPath> {
         // The time it takes grows with the key's length.
         const LONGEST: usize = 64;
@@ -128,7 +128,7 @@ impl Target<'_> {
 
 /// The keys of [`Settings`].
 pub(super) struct Schema {
-    /// Settings written out, with one entry in each list of tables.
+    /// Serialised settings, with one entry in each list of tables.
     sample: Table,
 }
 
@@ -150,7 +150,7 @@ impl Schema {
     }
 }
 
-/// The paths of every `key` in `section` and below.
+/// The paths of every `key` in and below `section`.
 fn everywhere(key: &str, section: &Table, path: &KeyPath) -> Vec<KeyPath> {
     let mut found: Vec<_> = section.get(key).map(|_| path.key(key)).into_iter().collect();
     for (name, value) in section {
@@ -164,12 +164,12 @@ fn everywhere(key: &str, section: &Table, path: &KeyPath) -> Vec<KeyPath> {
     found
 }
 
-/// Whether settings that hold only `value`, at `path`, are valid; the error is serde's and may quote the value.
+/// Whether settings with only `value`, at `path`, are valid; the error is serde's and may quote the value.
 pub(super) fn check(path: &KeyPath, value: &Value) -> Result<(), toml::de::Error> {
     Settings::deserialize(path.document(value)).map(|_| ())
 }
 
-/// Whether the key at `path` takes a secret, or a list of them: only secrets refuse other types with this message.
+/// Whether the key at `path` takes a secret, or a list of them: only secrets reject other types with this message.
 pub(super) fn is_secret(path: &KeyPath) -> bool {
     let wrong = Value::Boolean(true);
     [wrong.clone(), Value::Array(vec![wrong])]
@@ -177,13 +177,13 @@ pub(super) fn is_secret(path: &KeyPath) -> bool {
         .any(|value| check(path, &value).is_err_and(|error| error.message() == secret::EXPECTED))
 }
 
-/// What the single value at `path` should have been instead of `value`, without quoting that.
+/// What the single value at `path` should be, without quoting `value`.
 pub(super) fn expectation(path: &KeyPath, value: &Value) -> String {
-    // Most types are written as text, and say best what they expect when they are given text.
+    // Most types are written as text, and describe best what they expect when they are given text.
     let (text, text_fits) = match value {
         Value::String(text) => (text.clone(), "another text"),
         Value::Table(_) | Value::Array(_) => (String::new(), "a single value"),
-        // toml represents a date that could not be read as an empty one, and panics if that is written.
+        // toml represents an invalid date as an empty one, and panics if that is serialised.
         Value::Datetime(_) => ("a date".to_owned(), "a text, in quotes"),
         other => (other.to_string(), "a text, in quotes"),
     };
@@ -191,7 +191,7 @@ pub(super) fn expectation(path: &KeyPath, value: &Value) -> String {
         Ok(()) => return format!("expected {text_fits}"),
         Err(error) => error.message().to_owned(),
     };
-    // Ours begin with "expected"; serde's have it at the end, behind the value.
+    // Ours begin with "expected"; serde's have it at the end, after the value.
     let expected = match message.rsplit_once(", expected ") {
         Some((_, expected)) => expected.replace('`', "\""),
         None => message.strip_prefix("expected ").unwrap_or("another value").to_owned(),

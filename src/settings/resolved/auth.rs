@@ -12,18 +12,18 @@ use crate::settings::sections::{self, AuthMode};
 pub enum Auth {
     /// Not at all.
     None,
-    /// By one of these keys; none of them is blank.
+    /// By one of these keys, none of which is blank.
     ApiKeys(Vec<Secret>),
-    /// By a JSON Web Token, which these keys verify.
+    /// By a JSON Web Token, verified with these keys.
     Jwt(JwtKeys),
 }
 
-/// Where the keys come from.
+/// Where the verification keys come from.
 #[derive(Clone)]
 pub enum JwtKeys {
-    /// From the settings: one.
+    /// A single key from the settings.
     Fixed(DecodingKey),
-    /// From this address, as a JSON Web Key Set.
+    /// A JSON Web Key Set at this address.
     Published(Url),
 }
 
@@ -74,7 +74,7 @@ fn decoding_key(key: &Secret, algorithm: Algorithm) -> Result<DecodingKey, Strin
             return Err(format!("expected a shared secret for {algorithm:?}, not a key in PEM"));
         }
         AlgorithmFamily::Hmac => return Ok(DecodingKey::from_secret(text.as_bytes())),
-        // The library accepts it, and then refuses every token.
+        // The library accepts it, but then refuses every token.
         _ if text.contains("PRIVATE KEY-----") => return Err(unfit("a public key, not a private one,")),
         AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem,
         AlgorithmFamily::Ec => DecodingKey::from_ec_pem,
@@ -93,8 +93,8 @@ fn decoding_key(key: &Secret, algorithm: Algorithm) -> Result<DecodingKey, Strin
     }
 }
 
-/// Whether `der`, an `RSAPublicKey` of PKCS #1, has less than 2048 bits. It is a sequence that begins with the modulus. Of
-/// 2048 bits that has 257 bytes: a zero comes first, since its highest bit is set and it is not negative.
+/// Whether `der`, an `RSAPublicKey` of PKCS #1, has less than 2048 bits. It is a sequence that begins with the modulus. A
+/// 2048-bit modulus has 257 bytes: since its highest bit is set and it is not negative, a zero comes first.
 fn is_short_rsa(der: &[u8]) -> bool {
     match der {
         [0x30, 0x82, _, _, 0x02, 0x82, high, low, ..] => u16::from_be_bytes([*high, *low]) < 1 + 2048 / 8,
@@ -102,7 +102,7 @@ fn is_short_rsa(der: &[u8]) -> bool {
     }
 }
 
-/// Whether a point whose coordinates have `coordinate` bytes takes `length` bytes, compressed or not.
+/// Whether a point with coordinates of `coordinate` bytes has `length` bytes, compressed or not.
 fn is_point(length: usize, coordinate: usize) -> bool {
     length == 1 + coordinate || length == 1 + 2 * coordinate
 }

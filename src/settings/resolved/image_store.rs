@@ -8,13 +8,13 @@ use crate::settings::problem::UnplacedProblems;
 use crate::settings::sections::{self, ImageStoreBackend, LocalStore};
 use crate::settings::values::{BasePath, UrlPlace};
 
-/// What the paths of the gateway's own routes begin with.
+/// The first path segments of the gateway's own routes.
 const OWN_ROUTES: [&str; 6] = ["wechat", "p", "healthz", "readyz", "docs", "openapi.json"];
 
-/// Headers that describe the request's body, which the image store's client writes itself.
+/// Headers that describe the request's body, which the image store's client sets itself.
 const BODY_HEADERS: [&str; 3] = ["content-type", "content-length", "transfer-encoding"];
 
-/// Where pictures go.
+/// Where pictures are stored.
 #[derive(Clone)]
 pub enum ImageStore {
     /// A folder.
@@ -30,7 +30,7 @@ pub enum ImageStore {
 pub struct HttpStore {
     /// Where pictures are posted.
     pub url: Url,
-    /// Headers sent along, marked as sensitive so that their values are not printed.
+    /// Headers to send, marked as sensitive so that their values are not printed.
     pub headers: HeaderMap,
     /// The rest of the section.
     pub section: sections::HttpStore,
@@ -39,7 +39,7 @@ pub struct HttpStore {
 /// A bucket.
 #[derive(Clone)]
 pub struct S3Store {
-    /// The store's address, if it is not AWS. It is the bucket's own unless `path_style` is set.
+    /// The store's address, if it is not AWS. It includes the bucket unless `path_style` is set.
     pub endpoint: Option<Url>,
     /// Whether the bucket's name goes into the path of each request.
     pub path_style: bool,
@@ -86,7 +86,7 @@ fn local(local: &LocalStore, base_path: &BasePath, problems: &mut UnplacedProble
     }
 }
 
-/// Requires fields of the store in use: each has its key, whether it is there, and what it is.
+/// Requires fields of the store in use: for each, its key, whether it is set, and what it is.
 fn needs<const N: usize>(problems: &mut UnplacedProblems, backend: &str, fields: [(&str, bool, &str); N]) {
     for (key, present, what) in fields {
         let key = format!("image_store.{backend}.{key}");
@@ -174,7 +174,7 @@ fn s3(s3: &sections::S3Store, problems: &mut UnplacedProblems) -> Option<S3Store
     })
 }
 
-/// The address that requests go to, if it is not AWS.
+/// The address that requests are sent to, if it is not AWS.
 fn endpoint(s3: &sections::S3Store, problems: &mut UnplacedProblems) -> Option<Url> {
     if s3.bucket_endpoint {
         let keys = ["image_store.s3.endpoint", "image_store.s3.bucket_endpoint"];
@@ -213,7 +213,7 @@ fn access_keys(s3: &sections::S3Store, problems: &mut UnplacedProblems) {
     }
 }
 
-/// `endpoint` with the bucket before its host, as virtual-hosted requests need it.
+/// `endpoint` with the bucket before its host, as virtual-hosted-style requests need it.
 fn bucket_host(endpoint: &Url, bucket: &str) -> Option<Url> {
     let host = endpoint.domain()?;
     let mut url = endpoint.clone();

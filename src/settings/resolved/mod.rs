@@ -1,5 +1,5 @@
-//! The sections that come in several kinds, as the program gets them: only the kind that is chosen, its values
-//! checked and parsed. Loading makes them; code that uses them has nothing left to check.
+//! The sections with several kinds, as the program uses them: only the chosen kind, with its values checked and parsed.
+//! The loader makes them; code that uses them has nothing left to check.
 
 pub(super) mod auth;
 pub(super) mod image_store;
@@ -11,10 +11,10 @@ pub use tls::{TlsFiles, TlsPem};
 
 use super::sections::LocalStore;
 
-/// The resolved sections, with secrets in types that print them.
+/// The resolved sections. Not `Debug`, since some of their types would print secrets.
 #[derive(Clone)]
 pub struct Resolved {
-    /// Where pictures go.
+    /// Where pictures are stored.
     pub image_store: ImageStore,
     /// Who may use the upload route.
     pub auth: Auth,

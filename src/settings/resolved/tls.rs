@@ -14,18 +14,18 @@ use crate::settings::values::pem_file;
 
 const CERTIFICATE: &str = "internal.tls_certificate_file";
 const KEY: &str = "internal.tls_key_file";
-/// How long before its end a certificate is warned about, or a quarter of its life, if that is shorter: short-lived
+/// How long before its expiry a certificate is warned about, or a quarter of its lifetime if that is shorter: short-lived
 /// certificates are renewed later.
 const WARN_AHEAD: Duration = Duration::from_hours(3 * 24);
 
-/// The two files.
+/// The paths of the two files.
 #[derive(Clone)]
 pub struct TlsFiles {
     certificate: PathBuf,
     key: PathBuf,
 }
 
-/// What the two files held at one moment, or why they could not be read.
+/// The contents of the two files at one moment, or why they could not be read.
 #[derive(PartialEq)]
 pub struct TlsPem {
     certificate: Result<Vec<u8>, String>,
@@ -41,7 +41,7 @@ impl TlsFiles {
         }
     }
 
-    /// The certificate and its key, from what the files hold.
+    /// Parses the certificate and its key from the files' contents.
     pub fn certified_key(&self, pem: &TlsPem) -> Result<Arc<CertifiedKey>, UnusableSetting> {
         let chain = pem.certificate.as_ref().map_err(String::clone);
         let chain = chain.and_then(|pem| pem_file::certificates(pem, &self.certificate));
@@ -68,7 +68,7 @@ impl TlsFiles {
         })
     }
 
-    /// A warning if the certificate in `pem` has expired, or is about to.
+    /// A warning if the certificate in `pem` has expired or is about to.
     pub fn expiry_warning(&self, pem: &TlsPem) -> Option<String> {
         let chain = pem_file::certificates(pem.certificate.as_ref().ok()?, &self.certificate).ok()?;
         let (start, end) = pem_file::life(chain.first()?)?;

@@ -15,7 +15,7 @@ section! {
         pub app_secret: Secret = Secret::default(),
         /// Which token call is used.
         pub token_api: TokenApi = TokenApi::default(),
-        /// Whether it signs pages; if not, no ticket for pages is kept.
+        /// Whether the account signs pages; if not, it keeps no ticket for pages.
         pub jsapi: bool = true,
         /// The domains whose pages are signed, as in WeChat's console; an empty list allows every page.
         pub js_domains: Vec<JsDomain> = Vec::new(),

@@ -15,18 +15,18 @@ pub struct Auth {
     pub mode: AuthMode,
     /// The keys, in `X-Api-Key` or as a bearer token.
     pub api_keys: Vec<Secret>,
-    /// The one algorithm accepted.
+    /// The only accepted algorithm.
     pub jwt_algorithm: Algorithm,
     /// The shared secret, or the public key in PEM.
     pub jwt_key: Secret,
     /// Instead of `jwt_key`: where the public keys are published, as a JSON Web Key Set.
     #[serde(with = "values::KeySetUrl")]
     pub jwt_jwks_url: Option<Url>,
-    /// The cookie that the token may be in too; if it is empty, none.
+    /// The cookie that may carry the token instead; empty means none.
     pub jwt_cookie: values::CookieName,
-    /// The audience that a token must name; if it is empty, any.
+    /// The audience that a token must name; empty means any.
     pub jwt_audience: String,
-    /// The issuer that a token must name; if it is empty, any.
+    /// The issuer that a token must name; empty means any.
     pub jwt_issuer: String,
 }
 

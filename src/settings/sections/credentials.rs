@@ -14,19 +14,19 @@ section! {
         /// How long before expiry they are renewed.
         #[serde(with = "values::PositiveDuration")]
         pub refresh_ahead: Duration = Duration::from_mins(5),
-        /// The longest a ticket is used before it is requested again.
+        /// How long a ticket is used at most before it is requested again.
         #[serde(with = "values::DurationWithin::<1, 720>")]
         pub ticket_max_age: Duration = Duration::from_hours(1),
         /// Token calls per account, cluster and day; 0 means no limit.
         pub daily_token_calls: u32 = 500,
-        /// How often a replica checks for credentials that another one renewed: every one asks Redis this often, for each
-        /// account.
+        /// How often a replica checks for credentials that another one renewed: each replica queries Redis this often for
+        /// each account.
         #[serde(with = "values::DurationWithin::<10, 24>")]
         pub adopt_interval: Duration = Duration::from_secs(2),
         /// How long the lock outlives a holder that died.
         #[serde(with = "values::PositiveDuration")]
         pub lock_ttl: Duration = Duration::from_secs(30),
-        /// The longest a replica waits for the lock.
+        /// How long a replica waits for the lock at most.
         #[serde(with = "values::PositiveDuration")]
         pub lock_wait: Duration = Duration::from_secs(10),
         /// The token's key in Redis.

@@ -10,9 +10,9 @@ use crate::settings::values;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpClient {
-    /// The forward proxy: the environment's, none, or this one, with user and password if it needs them.
+    /// The forward proxy: the environment's, none, or this one, with user and password if required.
     pub proxy: values::HttpProxy,
-    /// Hosts, domains and networks reached without it; with the environment's proxy, `NO_PROXY` counts as well.
+    /// Hosts, domains and networks reached directly; with the environment's proxy, `NO_PROXY` counts as well.
     pub no_proxy: Vec<values::DirectHost>,
     /// Certificate authorities trusted in addition to the system's, a PEM bundle; for Redis too. Empty means none.
     pub ca_file: PathBuf,

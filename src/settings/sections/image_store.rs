@@ -1,4 +1,4 @@
-//! `[image_store]`: where pictures go.
+//! `[image_store]`: where pictures are stored.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::settings::values::{self, AsText, built_in};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImageStore {
-    /// Which of the three below is used.
+    /// Which of the three stores below is used.
     pub backend: ImageStoreBackend,
     /// A folder.
     pub local: LocalStore,
@@ -40,9 +40,9 @@ pub enum ImageStoreBackend {
 section! {
     /// `[image_store.local]`: a folder, served by the gateway itself.
     pub struct LocalStore {
-        /// The folder; created at the start if it does not exist.
+        /// The folder; created at start if it does not exist.
         pub directory: PathBuf = "data/images".into(),
-        /// What the returned URL begins with: a path of this gateway, or an address in front of it.
+        /// The prefix of returned URLs: a path of this gateway, or an address in front of it.
         pub public_base_url: values::PublicBase = built_in("/images".to_owned()),
     }
 }
@@ -55,23 +55,23 @@ section! {
         pub url: Option<Url> = None,
         /// The name of the file's form field.
         pub field: String = "file".to_owned(),
-        /// Headers sent along, by name in lower case; their values are secrets.
+        /// Headers to send, by name in lower case; their values are secrets.
         pub headers: BTreeMap<String, Secret> = BTreeMap::new(),
-        /// Where a JSON answer reports success, as a JSON Pointer; if it is empty, only the status counts.
+        /// Where a JSON answer reports success, as a JSON Pointer; if empty, only the status counts.
         pub success_pointer: values::JsonPointer = built_in("/code".to_owned()),
-        /// What the answer has there on success: a text, a number, true or false.
+        /// The value found there on success: a text, a number, true or false.
         pub success_value: toml::Value = toml::Value::Integer(0),
-        /// Where the answer has the picture's URL.
+        /// Where the answer contains the picture's URL.
         pub url_pointer: values::UrlPlace = built_in("/data".to_owned()),
-        /// What comes before an answer that is a path.
+        /// The prefix for an answer that is only a path.
         #[serde(with = "values::OptionalUrl")]
         pub public_base_url: Option<Url> = None,
         /// Further fields of the form, by name; their values are secrets.
         pub fields: BTreeMap<String, Secret> = BTreeMap::new(),
-        /// The longest time in which the service takes nothing of the picture or, after its end, gives no answer.
+        /// How long the service may accept no data, or send no answer after the end of the picture.
         #[serde(with = "values::PositiveDuration")]
         pub timeout: Duration = Duration::from_secs(30),
-        /// How often a picture is tried, each time with a fresh download.
+        /// How often an upload is tried in all, each time with a fresh download.
         pub attempts: u32 = 3,
     }
 }
@@ -82,11 +82,11 @@ section! {
         /// The store's address; empty means AWS.
         #[serde(with = "values::OptionalUrl")]
         pub endpoint: Option<Url> = None,
-        /// The region that requests are signed for.
+        /// The region for which requests are signed.
         pub region: String = "us-east-1".to_owned(),
         /// The bucket; it must exist.
         pub bucket: String = String::new(),
-        /// What every object's key begins with.
+        /// The prefix of every object's key.
         pub prefix: String = String::new(),
         /// Without it and the secret, the machine's role is used.
         pub access_key_id: Secret = Secret::default(),
@@ -94,9 +94,9 @@ section! {
         pub secret_access_key: Secret = Secret::default(),
         /// Whether the bucket is in the path rather than in the host name.
         pub path_style: bool = true,
-        /// Whether `endpoint` is the bucket already; then `path_style` does not count.
+        /// Whether `endpoint` already includes the bucket; then `path_style` is ignored.
         pub bucket_endpoint: bool = false,
-        /// The canned ACL of every object, for a store that wants one.
+        /// The canned ACL of every object, for a store that requires one.
         pub acl: String = String::new(),
         /// The returned URL is this plus the object's key.
         #[serde(with = "values::OptionalUrl")]
@@ -105,7 +105,7 @@ section! {
 }
 
 impl S3Store {
-    /// The key id and the secret that requests are signed with; without them, the machine's role is used.
+    /// The key id and secret used to sign requests; without them, the machine's role is used.
     pub fn keys(&self) -> Option<(&Secret, &Secret)> {
         let (id, secret) = (&self.access_key_id, &self.secret_access_key);
         (!id.is_blank() && !secret.is_blank()).then_some((id, secret))

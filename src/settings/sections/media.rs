@@ -8,13 +8,13 @@ use crate::settings::values::{self, AsText};
 section! {
     /// `[media]`.
     pub struct Media {
-        /// The largest picture, in bytes. WeChat's photos have 10 MiB at most, and more than 1 GiB would not fit into the
-        /// memory or the time that an upload has.
+        /// The largest picture, in bytes. WeChat's photos have 10 MiB at most; more than 1 GiB would exceed the memory or
+        /// the time of an upload.
         #[serde(with = "values::SizeWithin::<1, { bytesize::GIB }>")]
         pub max_bytes: u64 = 20 * bytesize::MIB,
         /// The kinds of picture that are stored.
         pub allowed_types: Vec<PictureKind> = PictureKind::ALL.to_vec(),
-        /// How long a mediaId that was uploaded gives the same URL again; zero turns it off.
+        /// How long a mediaId that was uploaded gets the same URL again; zero turns this off.
         #[serde(with = "values::DurationOrZero")]
         pub remember_for: Duration = Duration::from_hours(72),
         /// Concurrent uploads.

@@ -1,10 +1,10 @@
-//! The sections of the settings file, each with its defaults beside its fields.
+//! The sections of the settings file, with each default next to its field.
 //!
-//! To add a setting: its field with its default and, if it can be wrong together with others, a check in `validate`;
-//! the code that uses it; `config/wxgate.example.toml` and `docs/reference/settings.md` in both languages. Tests name
-//! the documents that are still missing.
+//! To add a setting: its field with its default and, if it can conflict with others, a check in `validate`; the code that
+//! uses it; `config/wxgate.example.toml` and `docs/reference/settings.md` in both languages. Tests name the documents
+//! that are still missing.
 
-/// A section whose fields have defaults other than their types' own, each beside its field.
+/// A section whose defaults differ from those of its fields' types, each next to its field.
 macro_rules! section {
     ($(#[$doc:meta])* pub struct $section:ident {
         $($(#[$attribute:meta])* pub $field:ident: $type:ty = $default:expr,)*

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 pub struct RateLimit {
     /// Signatures per second.
     pub jssdk_per_second: u32,
-    /// The burst of signatures that is allowed.
+    /// The allowed burst of signatures.
     pub jssdk_burst: u32,
     /// Uploads per second.
     pub upload_per_second: u32,
-    /// The burst of uploads that is allowed.
+    /// The allowed burst of uploads.
     pub upload_burst: u32,
 }
 

@@ -19,15 +19,15 @@ section! {
         pub nodes: Vec<values::HostPort> = Vec::new(),
         /// The name of the master in the sentinels' configuration.
         pub sentinel_service: String = "mymaster".to_owned(),
-        /// ACL user.
+        /// The ACL user.
         pub username: String = String::new(),
-        /// Its password.
+        /// The ACL user's password.
         pub password: Secret = Secret::default(),
-        /// ACL user at the sentinels themselves.
+        /// The ACL user at the sentinels themselves.
         pub sentinel_username: String = String::new(),
-        /// Its password.
+        /// The password of the sentinels' ACL user.
         pub sentinel_password: Secret = Secret::default(),
-        /// The longest that connecting may take.
+        /// The time limit for connecting.
         #[serde(with = "values::PositiveDuration")]
         pub connect_timeout: Duration = Duration::from_secs(1),
         /// The longest one command may take.
@@ -37,7 +37,7 @@ section! {
 }
 
 impl Redis {
-    /// The standalone server with its login; in the other modes, its database, login and TLS are those of every server.
+    /// The standalone server with its login; in the other modes, every server's database, login and TLS.
     pub(crate) fn connection(&self) -> ConnectionInfo {
         let info = self.url.connection_info();
         let mut login = info.redis_settings().clone();
@@ -58,7 +58,7 @@ pub enum RedisMode {
     /// One server, at `redis.url`.
     #[default]
     Standalone,
-    /// The master that the sentinels at `redis.nodes` name.
+    /// The master named by the sentinels at `redis.nodes`.
     Sentinel,
     /// A cluster, discovered from `redis.nodes`.
     Cluster,

@@ -17,7 +17,7 @@ section! {
         /// Address and port to listen on.
         #[serde(deserialize_with = "values::address")]
         pub listen: SocketAddr = loopback(8080),
-        /// The longest a request may take before it is answered with 4003.
+        /// The time limit of a request, after which it is answered with 4003.
         #[serde(with = "values::PositiveDuration")]
         pub request_timeout: Duration = Duration::from_secs(30),
         /// How long requests in flight may continue after SIGTERM.
@@ -31,7 +31,7 @@ section! {
         pub trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Origins whose pages may call the public routes; `*` allows all of them.
         pub cors_allowed_origins: Vec<values::Origin> = Vec::new(),
-        /// Request headers that those pages may send, besides the gateway's own and those of traces.
+        /// Request headers that those pages may send, in addition to the gateway's own and trace headers.
         pub cors_allowed_headers: Vec<values::HeaderName> = Vec::new(),
         /// Whether those pages may send cookies; not together with `*`.
         pub cors_allow_credentials: bool = false,
@@ -54,20 +54,20 @@ section! {
         pub tls_certificate_file: PathBuf = PathBuf::new(),
         /// The certificate's key in PEM.
         pub tls_key_file: PathBuf = PathBuf::new(),
-        /// Authorises the operator's actions; if it is empty, they are disabled.
+        /// Authorises the operator's actions; empty disables them.
         pub operator_key: Secret = Secret::default(),
-        /// What the bodies of all calls that are passed through may hold in memory. One call may hold 64 KiB.
+        /// How much memory the bodies of all passed-through calls may hold together. One call may hold 64 KiB.
         #[serde(with = "values::SizeWithin::<{ 64 * bytesize::KIB }, { 64 * bytesize::GIB }>")]
         pub proxy_buffer: u64 = 64 * bytesize::MIB,
-        /// The least life that a caller is promised with the token or the ticket (`expires_in`). For that long, a token that
-        /// was handed out works through the pass-through, so more than the life of WeChat's tokens is refused.
+        /// The minimum lifetime promised with the token or the ticket (`expires_in`). For that long, a token that was
+        /// handed out works through the pass-through, so more than the lifetime of WeChat's tokens is refused.
         #[serde(with = "values::DurationWithin::<0, 2>")]
         pub min_expires_in: Duration = Duration::ZERO,
         /// The path under which people reach the console, if a proxy publishes it below one.
         pub base_path: values::BasePath = values::BasePath::default(),
-        /// The names under which people reach the console, besides addresses and `localhost`; an empty list means any.
+        /// The names under which people reach the console, besides IP addresses and `localhost`; an empty list means any.
         pub allowed_hosts: Vec<values::HostPattern> = Vec::new(),
-        /// Services that may ask for the shared token, besides those that hold the AppSecret.
+        /// Services that may ask for the shared token, in addition to holders of the AppSecret.
         pub clients: Vec<Client> = Vec::new(),
     }
 }
@@ -82,7 +82,7 @@ pub struct Client {
     pub secret: Secret,
     /// The accounts it may ask for; an empty list means all.
     pub app_ids: Vec<AppId>,
-    /// The least life that it is promised; zero: as `internal.min_expires_in` says.
+    /// The minimum lifetime promised to it; zero means `internal.min_expires_in`.
     #[serde(with = "values::DurationWithin::<0, 2>")]
     pub min_expires_in: Duration,
 }

@@ -12,7 +12,7 @@ section! {
         pub log_format: LogFormat = LogFormat::default(),
         /// A level, or a filter such as `wxgate=debug,info`.
         pub log_level: values::LogFilter = built_in("info".to_owned()),
-        /// Where traces are sent; empty turns them off.
+        /// The endpoint for traces; empty turns them off.
         #[serde(with = "values::OptionalUrl")]
         pub otlp_endpoint: Option<Url> = None,
     }

@@ -11,21 +11,21 @@ section! {
         pub api_base_url: values::BaseUrl = built_in("https://api.weixin.qq.com".to_owned()),
         /// Hosts tried in turn if no connection to the previous one can be made.
         pub fallback_base_urls: Vec<values::BaseUrl> = Vec::new(),
-        /// The longest that connecting may take.
+        /// The time limit for connecting.
         #[serde(with = "values::PositiveDuration")]
         pub connect_timeout: Duration = Duration::from_secs(2),
-        /// The longest one API call may take, and a media download may stall.
+        /// The time limit of an API call, and of a stall in a media download.
         #[serde(with = "values::PositiveDuration")]
         pub timeout: Duration = Duration::from_secs(5),
-        /// The longest a whole media download may take.
+        /// The time limit of a whole media download.
         #[serde(with = "values::PositiveDuration")]
         pub media_timeout: Duration = Duration::from_secs(30),
     }
 }
 
 impl WeChat {
-    /// The longest that one call to WeChat can take: each host may use up its time to connect, and then the answer may
-    /// take `timeout`. The lock of a renewal must outlive such a call.
+    /// The maximum duration of a call to WeChat: each host may use up its time to connect, and then the answer may take
+    /// `timeout`. A renewal's lock must outlive such a call.
     pub(crate) fn call_limit(&self) -> Duration {
         let hosts = u32::try_from(1 + self.fallback_base_urls.len()).unwrap_or(u32::MAX);
         let connecting = self.connect_timeout.saturating_mul(hosts);

@@ -1,4 +1,4 @@
-//! What is reported about settings, whether they load or not: the cases of `cases.txt`, and those that need files.
+//! What is reported about settings, valid or not: the cases of `cases.txt`, and those that need files.
 
 use super::{ACCOUNT, SettingsFile, env_problems, load, load_text};
 
@@ -21,7 +21,7 @@ fn cases() -> Vec<(String, Vec<&'static str>)> {
     cases
 }
 
-/// Whether `reported` is `expected`, in which `…` stands for any text.
+/// Whether `reported` matches `expected`, in which `…` stands for any text.
 fn fits(reported: &str, expected: &str) -> bool {
     let Some((before, after)) = expected.split_once('…') else {
         return reported == expected;
@@ -80,7 +80,7 @@ fn burst_is_as_much_as_one_second_allows_unless_it_is_set() {
     assert_eq!(bursts, [3, 9]);
 }
 
-/// The problem with a file of this content that the setting `key` names, up to its place; the file is called `file`.
+/// The problem with a file with this content that is set as `key`, up to its place; the file is called `file`.
 fn problem_with(content: &str, key: &str, more: &str) -> String {
     let file = SettingsFile::new("").with("file", content);
     let text = format!("{ACCOUNT}{key} = {:?}\n{more}", file.path_of("file"));

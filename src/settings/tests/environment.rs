@@ -1,4 +1,4 @@
-//! The environment: it overrides the file, and all of it is text.
+//! The environment: it overrides the file, and all of its values are text.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ fn variable_is_read_as_its_key_requires() {
     assert_eq!(direct.collect::<Vec<_>>(), ["files.internal", "10.0.0.0/8"]);
 }
 
-/// Upload services tell `uploadPath` from `uploadpath`.
+/// Upload services may distinguish `uploadPath` from `uploadpath`.
 #[test]
 fn form_fields_of_variables_keep_their_case() {
     let file = SettingsFile::new(ACCOUNT).with("key", "from-file\n");
@@ -143,7 +143,7 @@ fn unknown_variables_are_refused() {
         "WXGATE__: \"\": unknown key",
         "WXGATE__ACCOUNTS__FIRST__APP_ID: accounts.first: unknown key",
         "WXGATE__APP_SECRET: app_secret: unknown key; did you mean WXGATE__ACCOUNTS__0__APP_SECRET?",
-        // Headers are secrets each by itself; there is no file for all of them.
+        // Each header's value is a secret; there is no single file for all of them.
         "WXGATE__IMAGE_STORE__HTTP__HEADERS_FILE: image_store.http.headers_file: unknown key",
         "WXGATE__LISTEN: listen: unknown key; did you mean WXGATE__INTERNAL__LISTEN or WXGATE__SERVER__LISTEN?",
         "WXGATE__REDIS__PASSWRD_FILE: redis.passwrd_file: unknown key; did you mean WXGATE__REDIS__PASSWORD_FILE?",
@@ -160,7 +160,7 @@ fn refused_values_are_reported_with_their_variable() {
         ("WXGATE__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,x"),
         ("WXGATE__SERVER__DOCS", "no"),
         ("WXGATE__ACCOUNTS", "wx1"),
-        // What stands in the place of bytes that are not UTF-8.
+        // Replaces bytes that are not UTF-8.
         ("WXGATE_APP_SECRET", "a secret\u{fffd}"),
         ("WXGATE_APP_ID", ""),
     ]);

@@ -9,7 +9,7 @@ use crate::settings::{Account, Client, Settings};
 
 const EXAMPLE: &str = include_str!("../../../config/wxgate.example.toml");
 
-/// The example with its keys that are commented out, `#key`, uncommented. `# text` is a comment.
+/// The example with its commented-out keys, `#key`, uncommented. `# text` is a comment.
 fn uncommented(example: &str) -> String {
     let line = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),

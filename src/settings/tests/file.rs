@@ -1,4 +1,4 @@
-//! The file: everything wrong in it is reported at once, with its line.
+//! The file: all problems in it are reported at once, each with its line.
 
 use super::{ACCOUNT, SettingsFile, load_text, problems};
 use crate::settings::Settings;
@@ -84,7 +84,7 @@ fn toml_errors_are_reported_with_other_mistakes() {
     );
 }
 
-/// In our words, not serde's.
+/// In our own words, not serde's.
 #[test]
 fn keys_all_say_what_they_expect() {
     fn try_all(table: &toml::Table, path: &str) {

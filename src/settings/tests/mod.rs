@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use super::{Settings, Sources};
 
-/// The least that loads. It comes first in a file, so that sections can follow.
+/// The minimum that loads. It comes first in a file, so that sections can follow.
 const ACCOUNT: &str = "accounts = [{ app_id = \"wx1\", app_secret = \"0123456789abcdef0123456789abcdef\" }]\n";
 
 /// A settings file that lives as long as the test.
@@ -28,7 +28,7 @@ impl SettingsFile {
         Self { folder }
     }
 
-    /// Writes another file beside it.
+    /// Writes another file next to it.
     fn with(self, name: &str, content: &str) -> Self {
         std::fs::write(self.folder.path().join(name), content).unwrap();
         self
@@ -59,7 +59,7 @@ fn load(file: Option<PathBuf>, env: &[(&str, &str)]) -> Result<Settings, Vec<Str
     })
 }
 
-/// Loads a file of this text; the name in problems is `wxgate.toml`.
+/// Loads a file with this text; problems call it `wxgate.toml`.
 fn load_text(text: &str) -> Result<Settings, Vec<String>> {
     SettingsFile::new(text).load(&[])
 }
@@ -69,7 +69,7 @@ fn problems(text: &str) -> Vec<String> {
     load_text(&format!("{ACCOUNT}{text}")).expect_err("the settings should not load")
 }
 
-/// The problems of these variables beside an account.
+/// The problems of these variables in addition to an account.
 fn env_problems(env: &[(&str, &str)]) -> Vec<String> {
     SettingsFile::new(ACCOUNT)
         .load(env)

@@ -9,7 +9,7 @@ fn app_secret(version: usize) -> String {
     format!("{version:032}")
 }
 
-/// What is to be in the file of each account.
+/// The content for each account's file.
 fn app_secrets(version: usize) -> Vec<(usize, String)> {
     (0..ACCOUNTS).map(|account| (account, app_secret(version))).collect()
 }

@@ -1,4 +1,4 @@
-//! The sections that come in several kinds: what they resolve to, and keys that are refused.
+//! The sections with several kinds: what they resolve to, and refused keys.
 
 use super::{ACCOUNT, load_text, problems};
 use crate::secret::Secret;
@@ -70,7 +70,7 @@ fn s3_without_keys_means_the_machines_role_and_one_key_is_a_mistake() {
     assert!(loaded(S3).image_store.s3.keys().is_none());
     let both = loaded(&format!("{S3}access_key_id = \"a\"\nsecret_access_key = \"s\""));
     assert_eq!(both.image_store.s3.keys(), Some((&Secret::new("a"), &Secret::new("s"))));
-    // What is missing is said where the key stands that makes it necessary.
+    // A missing key is reported at the key that requires it.
     let found = problems(&format!("{S3}access_key_id = \"hunter2\""));
     assert!(
         found[0].starts_with("wxgate.toml:6: image_store.s3.secret_access_key: missing: "),

@@ -126,11 +126,11 @@ fn unusable_secret_file_is_reported() {
     assert_eq!(found, expected.map(|line| format!("environment variable {line}")));
 }
 
-/// Whatever mistake an operator makes near a secret, its text is not in the message.
+/// Whatever mistake an operator makes near a secret, the message does not contain it.
 #[test]
 fn problems_never_show_a_secret() {
     let texts = [
-        // In the wrong type, or the wrong place.
+        // Of the wrong type, or in the wrong place.
         "redis = \"hunter2\"",
         "accounts = \"hunter2\"",
         "accounts = [\"hunter2\"]",
@@ -144,7 +144,7 @@ fn problems_never_show_a_secret() {
         "redis.password_file = [\"hunter2\"]",
         "redis.password = { \"$file-content\" = \"hunter2\", x = 1 }",
         "server.listen = [\"hunter2\"]",
-        // Under a key that does not exist.
+        // Under an unknown key.
         "redis.pasword = \"hunter2\"",
         "app_secret = \"hunter2\"",
         "[old.section]\nx = \"hunter2\"",
@@ -163,7 +163,7 @@ fn problems_never_show_a_secret() {
         "wechat.api_base_url = \"https://u:hunter2@a.cn\"",
         "image_store.http.url = \"ftp://a.cn?key=hunter2\"",
         "telemetry.otlp_endpoint = \"https://hunter2@a.cn\"",
-        // In TOML that is broken around it.
+        // In TOML with a syntax error near it.
         "redis.password = hunter2",
         "redis.password = \"hunter2",
         "redis.password \"hunter2\"",
@@ -238,7 +238,7 @@ fn masked_settings_show_no_secret() {
     assert!(!format!("{settings:?}").contains(MARKER));
 }
 
-/// Upload services may take their key there.
+/// Some upload services take their key there.
 #[test]
 fn masked_settings_show_no_query() {
     let query = "token=hunter2&hunter2";

@@ -1,11 +1,11 @@
-//! What single settings take and refuse, and how they are written again.
+//! What single settings accept and refuse, and how they are serialised.
 
 use toml::{Table, Value};
 
 use crate::settings::Settings;
 
-/// A key (with `[]`, of a list), texts that it takes, and texts that it refuses. `␣` stands for a space; after `→` is how a
-/// text is written again, if that differs.
+/// A key (with `[]` for a list), texts that it accepts, and texts that it refuses. `␣` stands for a space; `→` precedes
+/// the serialised form, if that differs.
 const TEXTS: [(&str, &str, &str); 19] = [
     ("server.request_timeout", "1ms 300s→5m 24h→1day", " 0s 5 -5s s 25h"),
     (
@@ -98,7 +98,7 @@ const TEXTS: [(&str, &str, &str); 19] = [
     ("server.cors_allowed_headers[]", "X-Tenant", " * a␣b a:"),
 ];
 
-/// How `text` is written again, given for `key`; `None` if it is refused.
+/// How `text`, given for `key`, is serialised; `None` if it is refused.
 fn written(key: &str, text: &str) -> Option<String> {
     let (path, list) = key.strip_suffix("[]").map_or((key, false), |path| (path, true));
     let (open, close) = if list { ("[", "]") } else { ("", "") };

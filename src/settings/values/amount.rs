@@ -1,4 +1,4 @@
-//! Amounts: how long, how large.
+//! Amounts: durations and sizes.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use bytesize::ByteSize;
 
 use super::AsText;
 
-/// A duration such as `"5s"` or `"1h 30m"`, from `LEAST_MS` milliseconds to `MOST_HOURS` hours: what is further out must
-/// be a typing mistake.
+/// A duration such as `"5s"` or `"1h 30m"`, from `LEAST_MS` milliseconds to `MOST_HOURS` hours: anything outside must be
+/// a typo.
 pub struct DurationWithin<const LEAST_MS: u64, const MOST_HOURS: u64>;
 
-/// A time limit or an interval. With zero, no connection and no answer would be waited for.
+/// A time limit or an interval. With zero, neither connections nor answers would be waited for.
 pub type PositiveDuration = DurationWithin<1, 24>;
 
-/// A duration of a year at most, which may be zero.
+/// A duration of up to a year, which may be zero.
 pub type DurationOrZero = DurationWithin<0, { 365 * 24 }>;
 
 impl<const LEAST_MS: u64, const MOST_HOURS: u64> AsText for DurationWithin<LEAST_MS, MOST_HOURS> {

@@ -1,22 +1,22 @@
 //! The path under which a proxy publishes a listener.
 
 text! {
-    /// A path such as `/wxgate`, with a slash at its beginning and none at its end; or none.
+    /// A path such as `/wxgate`, with a leading slash and no trailing one; or empty.
     #[derive(Default)]
     pub struct BasePath: |text| text.is_empty() || text.starts_with('/') && is_plain_path(text),
     "expected a path such as \"/wxgate\" (a slash first and none last; letters, digits, `-`, `_`, `.`, `~`), or \"\" for none"
 }
 
 impl BasePath {
-    /// What follows it in `path`, beginning with a slash; `None` if `path` is not below it.
+    /// The rest of `path` after it, with a leading slash; `None` if `path` is not below it.
     pub fn rest_of<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(&self.0)?;
         (!self.0.is_empty() && rest.starts_with('/')).then_some(rest)
     }
 }
 
-/// Whether each segment of `path` is plain: the path becomes a route, so it may hold nothing that a router or a browser
-/// interprets.
+/// Whether each segment of `path` is plain: the path becomes a route, so it must not contain anything that a router or a
+/// browser interprets.
 pub(crate) fn is_plain_path(path: &str) -> bool {
     let plain = |segment: &str| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');

@@ -3,7 +3,7 @@
 text! {
     /// The name of a request header.
     pub struct HeaderName:
-    // To browsers, a lone star means every header.
+    // To browsers, a single star means all headers.
     |text| text != "*" && text.parse::<http::HeaderName>().is_ok(),
     "expected the name of a header, such as \"X-Tenant\"; there is no name that means all of them"
 }
@@ -12,13 +12,13 @@ text! {
     /// The name of a cookie, or `""` for none.
     #[derive(Default)]
     pub struct CookieName:
-    // The characters of a token (RFC 6265, section 4.1.1), as in a header's name, but case counts.
+    // The characters of a token (RFC 6265, section 4.1.1), as in a header name, but case-sensitive.
     |text| text.is_empty() || text.parse::<http::HeaderName>().is_ok(),
     "expected the name of a cookie, such as \"sso_token\", or \"\" for none"
 }
 
 impl CookieName {
-    /// The name; `None` if there is none.
+    /// The name; `None` if it is empty.
     pub fn name(&self) -> Option<&str> {
         Some(self.as_str()).filter(|name| !name.is_empty())
     }

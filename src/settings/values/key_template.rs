@@ -11,7 +11,7 @@ text! {
 }
 
 fn is_template(text: &str) -> bool {
-    // Redis itself takes any bytes, but a key that can't be typed into redis-cli is a mistake.
+    // Redis itself accepts any bytes, but a key that can't be typed into redis-cli is a mistake.
     let odd = |c: char| c.is_whitespace() || c.is_control();
     !text.is_empty() && !text.contains(odd) && !text.replace(APP_ID, "").contains(['{', '}'])
 }
@@ -22,7 +22,7 @@ impl KeyTemplate {
         self.0.replace(APP_ID, app_id.as_str())
     }
 
-    /// Whether each account gets a key of its own.
+    /// Whether each account gets its own key.
     pub fn names_account(&self) -> bool {
         self.0.contains(APP_ID)
     }

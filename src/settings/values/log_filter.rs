@@ -10,7 +10,7 @@ text! {
 }
 
 fn is_filter(text: &str) -> bool {
-    // `EnvFilter` takes "inof" for the name of a module and then logs nothing else.
+    // `EnvFilter` takes "inof" for a module name and then logs nothing else.
     let level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
     let spells_levels = text.contains('[') || text.split(',').all(|part| part.contains('=') || level(part));
     spells_levels && EnvFilter::try_new(text).is_ok()

@@ -1,7 +1,7 @@
-//! The types of single settings. Each one's constructor is its check, and each one's error says
-//! what was expected without repeating what was given: the loader decides whether that may be shown.
+//! The types of single settings. Each type's constructor is its check, and each error says what was expected without
+//! quoting the value: the loader decides whether that may be shown.
 
-/// A setting that is a text, if the text fits.
+/// A setting that is a text, validated by its constructor.
 macro_rules! text {
     ($(#[$attribute:meta])* pub struct $name:ident: $fits:expr, $expected:expr) => {
         $(#[$attribute])*
@@ -60,18 +60,18 @@ pub use redis_url::RedisUrl;
 pub(crate) use url::parse_http;
 pub use url::{BaseUrl, KeySetUrl, OptionalUrl, Origin, PublicBase};
 
-/// How a type of another crate is written in settings; for serde's `with`, which calls the two provided functions.
+/// How a foreign type is written in settings; for serde's `with`, which calls the two provided functions.
 pub trait AsText {
     /// The type.
     type Value;
 
-    /// What to say if the text can't be parsed, without repeating it.
+    /// What to report if the text can't be parsed, without quoting it.
     fn expected() -> impl Display;
 
-    /// The value of a text.
+    /// Parses a text.
     fn parse(text: &str) -> Option<Self::Value>;
 
-    /// A text that gives the value again.
+    /// A text that parses to the value.
     fn print(value: &Self::Value) -> String;
 
     /// Reads a value.
@@ -85,7 +85,7 @@ pub trait AsText {
     }
 }
 
-/// The value of a default that is written as text in the code.
+/// The value of a default that the code writes as text.
 #[expect(
     clippy::expect_used,
     reason = "the texts are in the code, and a test builds every default"

@@ -72,7 +72,7 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
     Some((host, port))
 }
 
-/// Whether `host`, a name or an address, is this machine.
+/// Whether `host`, a name or an address, is the local host.
 pub(in crate::settings) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host_ip(host).is_some_and(|ip| ip.is_loopback())
 }

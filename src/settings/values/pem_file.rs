@@ -1,4 +1,4 @@
-//! Files with certificates or a key in PEM. What is wrong is said with the file's name.
+//! Files with certificates or a key in PEM. Errors name the file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use rustls::{CertificateError, Error, RootCertStore};
 use crate::byte_order_mark::without_mark;
 use crate::clock::LATEST_DATE;
 
-/// The largest file that is read, in bytes. A system's whole bundle of authorities has some 200 KiB.
+/// The maximum file size, in bytes. A system's whole CA bundle has about 200 KiB.
 const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
 /// The content of the file at `path`.
@@ -31,7 +31,7 @@ pub(in crate::settings) fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(without_mark(&bytes).to_vec())
 }
 
-/// The certificates in `pem`, which is the content of the file at `path`.
+/// The certificates in `pem`, the content of the file at `path`.
 pub(in crate::settings) fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let path = path.display();
     let certificates = CertificateDer::pem_slice_iter(pem)
@@ -52,9 +52,9 @@ fn is_usable(certificate: &CertificateDer<'static>) -> bool {
     RootCertStore::empty().add(certificate.clone()).is_ok()
 }
 
-/// The start and the end of the time in which `certificate` is valid; `None` if it never ends.
+/// The start and end of the validity of `certificate`; `None` if it never expires.
 pub(in crate::settings) fn life(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
-    // rustls has no accessor for the dates, but names them when it refuses a certificate. They are the first thing it checks.
+    // rustls has no accessor for the dates, but names them when it refuses a certificate, and checks them first.
     let refusal_at = |time| {
         let parsed = ParsedCertificate::try_from(certificate)?;
         let time = UnixTime::since_unix_epoch(time);
@@ -70,7 +70,7 @@ pub(in crate::settings) fn life(certificate: &CertificateDer<'_>) -> Option<(Sys
     }
 }
 
-/// The private key in `pem`, which is the content of the file at `path`.
+/// The private key in `pem`, the content of the file at `path`.
 pub(in crate::settings) fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
         if pem.windows(9).any(|text| text == b"ENCRYPTED") {
@@ -96,7 +96,7 @@ pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
     certificates(&read(path)?, path)
 }
 
-/// The authorities in the PEM bundle at `path` and the system's as one PEM bundle, for a client that takes the system's
+/// The authorities in the PEM bundle at `path` and the system's in one PEM bundle, for a client that uses the system's
 /// only if it is given no others; `None` if `path` is empty.
 pub fn with_system_roots(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let own = authorities(path)?;

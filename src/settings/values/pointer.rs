@@ -1,11 +1,11 @@
-//! Where to look in an answer, and for what.
+//! Where to look in an answer, and which value to expect.
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 text! {
-    /// A JSON Pointer (RFC 6901); the empty one points at the whole document.
+    /// A JSON Pointer (RFC 6901); an empty one points to the whole document.
     #[derive(Default)]
     pub struct JsonPointer: is_pointer, "expected a JSON Pointer such as \"/data/url\", or \"\""
 }
@@ -15,11 +15,11 @@ fn is_pointer(text: &str) -> bool {
     (text.is_empty() || text.starts_with('/')) && escapes.all(|rest| rest.starts_with(['0', '1']))
 }
 
-/// Where an answer has a URL.
+/// Where an answer contains a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum UrlPlace {
-    /// At this place of its JSON.
+    /// At this place in its JSON.
     Json(JsonPointer),
     /// The whole body, as plain text.
     Body,
@@ -54,8 +54,8 @@ impl From<UrlPlace> for String {
     }
 }
 
-/// Whether `value` has the same text as `own`, or is the same number: `0`, `"0"` and `0.0` are, since services differ in how
-/// they write numbers.
+/// Whether `value` has the same text as `own`, or is the same number: `0`, `"0"` and `0.0` are equal, since services
+/// write numbers differently.
 pub fn is_same_scalar(own: &toml::Value, value: &Value) -> bool {
     let own = serde_json::to_value(own).ok().as_ref().and_then(scalar_text);
     let is_same_number = |own: &String| value.is_f64() && own.parse().ok() == value.as_f64();

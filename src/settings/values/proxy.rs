@@ -1,4 +1,4 @@
-//! The forward proxy that outgoing connections use.
+//! The forward proxy for outgoing connections.
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize, Serializer};
@@ -11,19 +11,19 @@ const EXPECTED: &str = "expected \"\" (the environment's proxy), \"none\", or a 
                         \"http://user:password@proxy.example.com:3128\" (http, https or socks5h; no path; reserved \
                         characters of user and password percent-encoded)";
 
-/// The longest user and the longest password that SOCKS takes, in bytes (RFC 1929).
+/// The maximum length of user and password in SOCKS, in bytes (RFC 1929).
 const MAX_SOCKS_LOGIN: usize = 255;
 
 /// Which forward proxy outgoing connections use.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "Secret")]
 pub enum HttpProxy {
-    /// The one that `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name, if any.
+    /// The one named by `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, if any.
     #[default]
     Environment,
-    /// None, whatever the environment says.
+    /// None, regardless of the environment.
     Never,
-    /// The one at this URL, which may hold a password.
+    /// The one at this URL, which may contain a password.
     Through(Secret),
 }
 
@@ -31,7 +31,7 @@ pub enum HttpProxy {
 fn parse(text: &str) -> Option<Url> {
     let (url, _) = parse_exactly(text, &["http", "https", "socks5h"])?;
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-    // The client parses it as an `http::Uri`, and would ignore what is not one.
+    // The client parses it as an `http::Uri`, and would ignore anything else.
     if !bare || http::Uri::try_from(url.as_str()).is_err() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The address of a Redis server, password and all.
+//! The address of a Redis server, including its password.
 
 use std::fmt;
 
@@ -19,17 +19,17 @@ const INSECURE: &str = "expected no #insecure: the server's certificate is alway
 const FRAGMENT: &str = "expected nothing after a `#`; in a password, write it as %23, or give the password as redis.password \
                         instead (the value is not shown, it may hold a password)";
 
-/// A `redis://` or `rediss://` URL. It may hold a password, so it prints itself masked.
+/// A `redis://` or `rediss://` URL. It may contain a password, so it prints itself masked.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "Secret")]
 pub struct RedisUrl {
     info: ConnectionInfo,
-    /// The same with what may be secret masked.
+    /// The same URL with possible secrets masked.
     masked: Url,
 }
 
 impl RedisUrl {
-    /// The URL as the client takes it. Its `Debug` may print the password.
+    /// The URL as the Redis client takes it. Its `Debug` may print the password.
     pub fn connection_info(&self) -> &ConnectionInfo {
         &self.info
     }

@@ -1,4 +1,4 @@
-//! URLs: where to connect to, who may call, what the URLs of pictures begin with.
+//! URLs: outgoing addresses, allowed origins, and the prefixes of pictures' URLs.
 
 use std::fmt::Display;
 
@@ -10,15 +10,15 @@ use super::base_path::{BasePath, is_plain_path};
 use super::network::is_loopback;
 use crate::secret::MASK;
 
-/// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently
-/// correct white space and missing slashes.
+/// Parses an absolute http(s) URL without user info, exactly as written: `Url` alone would silently correct white space
+/// and missing slashes.
 pub(crate) fn parse_http(text: &str) -> Option<Url> {
     let (url, rest) = parse_exactly(text, &["http", "https"])?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     (!authority.contains('@')).then_some(url)
 }
 
-/// Parses an absolute URL with one of `schemes`, exactly as written; returns also what follows its `://`.
+/// Parses an absolute URL with one of `schemes`, exactly as written; also returns what follows its `://`.
 pub(super) fn parse_exactly<'a>(text: &'a str, schemes: &[&str]) -> Option<(Url, &'a str)> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
     let (scheme, rest) = text.split_once("://")?;
@@ -28,7 +28,7 @@ pub(super) fn parse_exactly<'a>(text: &'a str, schemes: &[&str]) -> Option<(Url,
     Some((Url::parse(text).ok().filter(Url::has_host)?, rest))
 }
 
-/// Masks the password, or a user without one, which is more often a password in the wrong place.
+/// Masks the password, or a user without one, which is more often a misplaced password.
 pub(super) fn mask_login(mut url: Url) -> Option<Url> {
     if url.password().is_some() {
         url.set_password(Some(MASK)).ok()?;
@@ -38,7 +38,7 @@ pub(super) fn mask_login(mut url: Url) -> Option<Url> {
     Some(url)
 }
 
-/// Masks the query, which may hold a key.
+/// Masks the query, which may contain a key.
 fn mask_query(mut url: Url) -> Url {
     if url.query().is_some() {
         url.set_query(Some(MASK));
@@ -84,16 +84,16 @@ impl TryFrom<String> for Origin {
     }
 }
 
-/// Scheme, host and, if the API is below one, a path: what API paths are appended to.
+/// Scheme, host and, if the API is below one, a path: the base to which API paths are appended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BaseUrl(Url);
 
 impl BaseUrl {
-    /// The URL of `path` and `query`, both escaped, below this one. `None` if a URL would have another path:
-    /// one that holds dot segments, say, or a character that is not escaped.
+    /// The URL of `path` and `query`, both already escaped, below this one. `None` if the URL's path would differ: for
+    /// example if it contains dot segments, or a character that is not escaped.
     pub fn join(&self, path: &str, query: Option<&str>) -> Option<Url> {
-        // Without a slash it would make the host's name longer.
+        // Without a slash it would extend the host name.
         let slash = if path.starts_with('/') { "" } else { "/" };
         let mut url = Url::parse(&[self.as_str(), slash, path].concat()).ok()?;
         let own_path = self.0.path().trim_end_matches('/');
@@ -103,7 +103,7 @@ impl BaseUrl {
         as_given.then_some(url)
     }
 
-    /// The URL itself, without a slash at its end.
+    /// The URL itself, without a trailing slash.
     pub fn as_str(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
     }
@@ -137,7 +137,7 @@ impl From<BaseUrl> for String {
 }
 
 text! {
-    /// What the URLs of locally stored pictures begin with: a path of the gateway, or a URL.
+    /// The prefix of locally stored pictures' URLs: a path of the gateway, or a URL.
     pub struct PublicBase: is_public_base,
     "expected a path such as \"/images\", or a URL such as \"https://img.example.com/images\" \
      (path of letters, digits, `-`, `_`, `.`, `~`; no `?`, no `#`)"
@@ -149,7 +149,7 @@ fn is_public_base(text: &str) -> bool {
     (is_path || parse_http(text).is_some()) && is_plain_path(path) && !text.contains(['?', '#'])
 }
 
-/// The scheme and the host, if there are any, and the path without a slash at its end.
+/// The scheme and host, if any, and the path without a trailing slash.
 fn host_and_path(text: &str) -> (&str, &str) {
     let text = text.trim_end_matches('/');
     let host_at = text.find("://").map_or(0, |scheme| scheme + "://".len());
@@ -158,12 +158,12 @@ fn host_and_path(text: &str) -> (&str, &str) {
 }
 
 impl PublicBase {
-    /// The address of the picture called `name`.
+    /// The URL of the picture called `name`.
     pub fn join(&self, name: &str) -> String {
         format!("{}/{name}", self.0.trim_end_matches('/'))
     }
 
-    /// The path alone: `/images`, or empty if the URL has none.
+    /// Only the path: `/images`, or empty if the URL has none.
     pub fn path(&self) -> &str {
         host_and_path(&self.0).1
     }
@@ -176,7 +176,7 @@ impl PublicBase {
         }
     }
 
-    /// The same with `base` before its path, unless it has that already or names a host.
+    /// The same with `base` prepended to its path, unless it already has that or names a host.
     #[must_use]
     pub fn below(&self, base: &BasePath) -> Self {
         let is_path = self.0.starts_with('/');
@@ -209,8 +209,8 @@ impl AsText for OptionalUrl {
     }
 }
 
-/// Where public keys are published: an https URL, or an http one of this machine; `""` for none. Whoever could
-/// change the answer on its way could sign tokens.
+/// Where public keys are published: an https URL, or an http one on the local host; `""` for none. Anyone who could
+/// change the answer in transit could sign tokens.
 pub struct KeySetUrl;
 
 impl AsText for KeySetUrl {
