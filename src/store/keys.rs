@@ -1,7 +1,7 @@
-//! Every Redis key of the program: its name, what it holds, how long it lives and who writes it.
+//! Every Redis key of the program: its name, content, TTL and writer.
 //!
 //! All modules take their key names from here, and a test compares this table with docs/reference/redis.md. No name
-//! holds a secret: a token is named by a part of its SHA-256. Each operation of the store touches one key, or a key
+//! contains a secret: a token is named by a part of its SHA-256. Each operation of the store touches one key, or a key
 //! and its lock, which the braces in the lock's name keep in one slot of a Redis Cluster.
 
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::account::AppId;
 pub struct Key {
     /// Its name. Placeholders such as `{app_id}` are replaced by values.
     pub name: &'static str,
-    /// What it holds.
+    /// What the key contains.
     pub holds: Holds,
-    /// How long it lives after it was written.
+    /// How long it is kept after it was written.
     pub life: Life,
     /// Which module writes it, and when.
     pub written_by: &'static str,
 }
 
-/// What a key holds.
+/// What a key contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
     /// A string.
@@ -32,10 +32,10 @@ pub enum Holds {
     Stream,
 }
 
-/// How long a key lives.
+/// How long a key is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// As long as the credential that it holds or is about, or as long as clients were promised that it lives.
+    /// As long as the credential that it contains or is about, or as long as clients were promised that it lasts.
     Credential,
     /// The time in this setting, or a part of it.
     Setting(&'static str),
@@ -49,24 +49,24 @@ pub enum Life {
 pub(crate) const DAY_COUNT_TTL: Duration = Duration::from_hours(48);
 /// WeChat allows a `force_refresh` this often.
 pub(crate) const FORCE_REFRESH_TTL: Duration = Duration::from_secs(30);
-/// After a token's whole life, one that may have been replaced unseen has ended anyway.
+/// After a token's whole lifetime, a token that may have been replaced unnoticed has expired anyway.
 pub(crate) const TOKEN_CALL_TTL: Duration = Duration::from_hours(2);
-/// The longest wait of a token call after rejected tokens, lengthened at random.
+/// The maximum wait of a token call after rejected tokens, lengthened at random.
 pub(crate) const TOKEN_REJECTED_TTL: Duration = Duration::from_mins(144);
-/// A suspected token is probed this often at most.
+/// A suspected token is probed at most this often.
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
-/// The key with which the store's operations are tried expires even if the process crashes.
+/// The key used to try the store's operations expires even if the process crashes.
 pub(crate) const CHECK_TTL: Duration = Duration::from_mins(1);
-/// A replica that crashed is not shown for longer.
+/// A replica that crashed is not shown for longer than this.
 pub(crate) const REPLICA_TTL: Duration = Duration::from_secs(15);
-/// The names of replicas that are kept.
+/// How many names of replicas are kept.
 pub(crate) const REPLICA_ENTRIES: usize = 200;
-/// The journal holds weeks of renewals.
+/// The journal covers weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
-/// Defines the keys, a row per key: its name, what it holds, how long it lives, and who writes it.
+/// Defines the keys, one row per key: its name, what it contains, how long it is kept, and who writes it.
 macro_rules! keys {
     ($($(#[$about:meta])* $key:ident: $name:literal, $holds:ident, $life:expr, $written_by:literal;)+) => {
         $(
@@ -106,22 +106,22 @@ keys! {
     /// The day's token calls of all replicas.
     TOKEN_CALLS: "wxgate:token_calls:{app_id}:{day}", Counter, Life::AtMost(DAY_COUNT_TTL),
         "credentials, before a token call, or if Redis has lost it";
-    /// `force_refresh` was used just now.
+    /// `force_refresh` was used very recently.
     FORCE_REFRESH: "wxgate:force_refresh:{app_id}", Text, Life::AtMost(FORCE_REFRESH_TTL),
         "credentials, before a forced token call";
     /// How often `force_refresh` was used on a day.
     FORCE_REFRESH_CALLS: "wxgate:force_refresh:{app_id}:{day}", Counter, Life::AtMost(DAY_COUNT_TTL),
         "credentials, before a forced token call";
-    /// A token call whose outcome is not known.
+    /// A token call whose outcome is unknown.
     TOKEN_CALL: "wxgate:token_call:{app_id}", Text, Life::AtMost(TOKEN_CALL_TTL),
         "credentials, from a token call until its outcome is known";
-    /// WeChat rejects the tokens that it issues: how often in a row.
+    /// WeChat rejects the tokens that it issues; counts how many in a row.
     TOKEN_REJECTED: "wxgate:token_rejected:{app_id}", Text, Life::AtMost(TOKEN_REJECTED_TTL),
         "credentials, when WeChat rejects a new token, until the next token call is due";
-    /// What the last probe of a suspected token found.
+    /// The result of the last probe of a suspected token.
     PROBE: "wxgate:probe:{app_id}", Text, Life::AtMost(PROBE_TTL),
         "credentials, when a client suspects that its token is dead";
-    /// A token that clients may have been given. It lives as long as the longest life that one of them was promised.
+    /// A token that clients may have been given. Kept for the longest lifetime promised to one of them.
     HANDED_OUT: "wxgate:handed_out:{app_id}:{token_hash}", Text, Life::Credential,
         "credentials, before the token is published, and when a client is promised a longer life";
     /// The journal has noted that this client was given that token.
@@ -139,10 +139,10 @@ keys! {
     /// A running replica: its version, and when it started.
     REPLICA: "wxgate:replica:{replica}", Text, Life::AtMost(REPLICA_TTL),
         "replicas, every few seconds; removed at a clean end";
-    /// The names of the replicas that have started recently, and of those that still run.
+    /// The names of replicas that started recently or are still running.
     REPLICAS: "wxgate:replicas", Stream, Life::Entries(REPLICA_ENTRIES),
         "replicas, at the start and every hour";
-    /// The key with which gateways and `wxgate check` try whether Redis accepts their commands.
+    /// The key with which gateways and `wxgate check` test whether Redis accepts their commands.
     CHECK: "wxgate:check:{id}", Text, Life::AtMost(CHECK_TTL),
         "store and check, which remove it again";
 }

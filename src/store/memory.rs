@@ -14,8 +14,8 @@ use super::{Claimed, Entry, Health, SharedStore, StoreError, counts_as_none};
 /// The entries of one stream, oldest first.
 type Stream = VecDeque<Vec<(String, String)>>;
 
-/// A [`SharedStore`] in this process. Its clock is tokio's, plus the time that the machine was suspended, so tests can
-/// move it.
+/// A [`SharedStore`] in this process. Its clock is tokio's plus the time that the machine was suspended, so tests can
+/// control it.
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<Contents>,
@@ -29,8 +29,8 @@ struct Contents {
     sweep_at: Option<Moment>,
 }
 
-/// How often expired entries are removed: rarely enough to cost nothing, often enough that the remembered uploads of
-/// a busy gateway do not pile up.
+/// How often expired entries are removed: rarely enough to cost nothing, often enough that the remembered uploads of a
+/// busy gateway do not pile up.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 impl Contents {

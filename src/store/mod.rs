@@ -1,8 +1,8 @@
 //! What all replicas of a gateway share: a small key-value store, in Redis or in this process.
 //!
-//! Credentials, their lock, remembered uploads and the journal need only these operations. Each touches one key, or a
-//! key and its lock in one slot, so each works on Redis Cluster. Each is atomic on the server, or safe if operations of
-//! other replicas come between its steps, so a replica that is frozen in between can do no harm.
+//! Credentials, their lock, remembered uploads and the journal need only these operations. Each touches one key, or a key
+//! and its lock in one slot, so it works on Redis Cluster. Each is atomic on the server, or safe if other replicas'
+//! operations interleave with its steps, so a replica that freezes midway can do no harm.
 
 pub mod keys;
 mod memory;
@@ -16,28 +16,28 @@ use tokio::time::Instant;
 pub use self::memory::MemoryStore;
 pub use self::redis::{COMMANDS, RedisStore};
 
-/// The longest value that is used, in bytes. A longer one is cut one byte beyond it, on the server, so that no
-/// value in Redis takes more memory than that here.
+/// The maximum length of a value, in bytes. A longer one is cut one byte beyond it, on the server, so that no value in
+/// Redis takes more memory here.
 pub const MAX_VALUE: usize = 8 * 1024;
 
-/// A value and its remaining life.
+/// A value and its remaining TTL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// As it was written, except that it is cut after [`MAX_VALUE`] and one byte, and that bytes that are not UTF-8 are
-    /// replaced by U+FFFD.
+    /// As written, except that it is cut at one byte beyond [`MAX_VALUE`], and that bytes that are not UTF-8 are replaced
+    /// by U+FFFD.
     pub value: String,
     /// `None` if it does not expire.
     pub ttl: Option<Duration>,
 }
 
-/// What a key holds to which other programs may write too.
+/// The content of a key to which other programs may write too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Nothing.
     Nothing,
     /// A string.
     Bytes {
-        /// As it was written.
+        /// As written.
         value: Vec<u8>,
         /// `None` if it does not expire.
         ttl: Option<Duration>,
@@ -57,14 +57,13 @@ pub enum Claimed {
     Theirs,
 }
 
-/// True for a value that is ignored and may be replaced: only a bug or another program writes one that is blank or too
-/// long.
+/// True for a value that is ignored and may be replaced: only a bug or another program writes a blank or too long one.
 pub(crate) fn counts_as_none(value: &str) -> bool {
     value.trim().is_empty() || value.len() > MAX_VALUE
 }
 
-/// Gives the lock at `key` a TTL of `ttl` if it has none, or one of another order of magnitude than a gateway's: then
-/// another program has written it, which may never release it.
+/// Gives the lock at `key` the TTL `ttl` if it has none, or one of another order of magnitude than a gateway's: then
+/// another program wrote it and may never release it.
 pub(crate) async fn shorten_foreign_ttl(store: &dyn SharedStore, key: &str, ttl: Duration) {
     if let Ok(true) = store.shorten(key, ttl * 10, ttl).await {
         tracing::warn!(
@@ -78,7 +77,7 @@ pub(crate) async fn shorten_foreign_ttl(store: &dyn SharedStore, key: &str, ttl:
 /// Whether a store is up, and since when.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// Why an operation fails; `None` if every operation succeeded when it was last tried.
+    /// Why an operation fails; `None` if the last attempt of every operation succeeded.
     pub error: Option<StoreError>,
     /// When the store last went up or down.
     pub since: Instant,
@@ -90,7 +89,7 @@ pub struct Health {
 pub struct StoreError {
     /// What kind of failure it is.
     pub fault: StoreFault,
-    /// What happened, without the value that was to be written.
+    /// What happened, without the value to be written.
     pub message: String,
     /// What an operator can do about it.
     pub cure: String,
@@ -103,7 +102,7 @@ pub enum StoreFault {
     Unreachable,
     /// The login is wrong or missing.
     Login,
-    /// It takes no writes.
+    /// It accepts no writes.
     ReadOnly,
     /// Its memory is full.
     Full,
@@ -149,8 +148,7 @@ pub trait SharedStore: Send + Sync {
     /// Reads `key`.
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
 
-    /// Reads `key`, to which other programs may write too. The in-memory store is never written by other
-    /// programs.
+    /// Reads `key`, to which other programs may write too. No other program writes to the in-memory store.
     async fn inspect(&self, key: &str) -> Result<Found, StoreError> {
         let entry = self.get(key).await?;
         Ok(entry.map_or(Found::Nothing, |Entry { value, ttl }| Found::Bytes {
@@ -183,12 +181,12 @@ pub trait SharedStore: Send + Sync {
     /// Reads `key`. If there is no value, or one that counts as none, removes that one and takes `lock` for `owner`,
     /// unless the lock is held.
     ///
-    /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that creates the value writes it by
-    /// [`SharedStore::set_if_absent`] while it holds `lock`, and may then let the lock expire: once there is a value,
-    /// the lock guards nothing.
+    /// `lock` is in the same slot as `key`, like [`keys::MEDIA_LOCK`]. The caller that creates the value writes it with
+    /// [`SharedStore::set_if_absent`] while it holds `lock`, and may then let the lock expire: once there is a value, the
+    /// lock guards nothing.
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError>;
 
-    /// Adds one to the counter at `key`, which lives for `ttl` from the first count.
+    /// Adds one to the counter at `key`, which expires `ttl` after the first count.
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError>;
 
     /// Appends an entry to the stream at `key`, which keeps about the last `cap` entries.

@@ -1,4 +1,4 @@
-//! What an error of Redis, or of its client, means to an operator, and what to do about it.
+//! What an error from Redis or its client means to an operator, and what to do about it.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::http_client::{cause, certificate_problem};
 use crate::settings::RedisMode;
 use crate::store::{StoreError, StoreFault};
 
-/// The most characters of a server's text that are shown.
+/// The maximum number of characters of a server's text that are shown.
 const LONGEST: usize = 200;
 
 /// The failure of a command on `key`.
@@ -21,7 +21,7 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> St
             let message = format!("the connection broke at {command}: {}", root_cause(error));
             return StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command));
         }
-        // The client's text of such an error quotes the reply, which may be a token.
+        // The client's text for such an error quotes the reply, which may be a token.
         let message = format!("{command} failed: {}", error.category());
         return StoreError::new(StoreFault::Other, message, NO_REDIS_CURE);
     };
@@ -64,8 +64,8 @@ pub(super) fn sentinel_login(error: &RedisError) -> StoreError {
     StoreError::new(StoreFault::Login, message, SENTINEL_LOGIN_CURE)
 }
 
-/// True if a wrong or missing login is what failed. Before a login Redis answers a long command with a protocol error of
-/// its own, and closes the connection.
+/// True if a wrong or missing login caused the failure. Before login, Redis answers a long command with a protocol error,
+/// and closes the connection.
 pub(super) fn is_login(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
@@ -79,7 +79,7 @@ const WRONG_MODE_CURE: &str = "redis.mode does not fit this server";
 const NO_REDIS_CURE: &str =
     "check that redis.url points to a Redis server, and not to a proxy that changes its replies";
 
-/// Words in error replies that none of our settings causes, or only one, and what to do about it.
+/// Texts in error replies that point to none of our settings, or to only one, and what to do about each.
 const ANSWERS: [(&str, &str); 10] = [
     ("MOVED", WRONG_MODE_CURE),
     ("Moved", WRONG_MODE_CURE),
@@ -120,7 +120,7 @@ fn cure_of_answer(text: &str) -> Option<&'static str> {
 }
 
 fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault, String) {
-    // Before version 7, Redis puts words of its own before the error of a command in a script, so `code` is not enough.
+    // Before version 7, Redis puts a text before the error of a command in a script, so `code` is not enough.
     let code = error.code().unwrap_or_default();
     let has = |codes: &[&str]| codes.iter().any(|word| code == *word || text.contains(word));
     if has(&["WRONGTYPE", "not an integer"]) {
@@ -167,7 +167,7 @@ fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault,
     (StoreFault::Other, cure.to_owned())
 }
 
-/// The command that Redis names in quotes, otherwise the one that was sent, with those in its script.
+/// The command that Redis names in quotes, or else the one that was sent, with those in its script.
 fn refused_command(operation: Operation, text: &str) -> String {
     let quoted = text.split(['\'', '`']).nth(1).map(str::to_uppercase);
     let known = quoted.filter(|quoted| COMMANDS.contains(&quoted.to_lowercase().as_str()));
@@ -177,7 +177,7 @@ fn refused_command(operation: Operation, text: &str) -> String {
     })
 }
 
-/// What to give our user in the ACL.
+/// What to grant our user in the ACL.
 fn acl_cure(missing: &str) -> String {
     let all = COMMANDS.map(|command| format!("+{command}")).join(" ");
     format!(
@@ -186,8 +186,8 @@ fn acl_cure(missing: &str) -> String {
     )
 }
 
-/// What to give our user in the ACL if it forbids a command that only connecting needs: SELECT, ROLE, CLUSTER SLOTS.
-/// The client leaves out the code NOPERM of a refused SELECT, so the text is searched.
+/// What to grant our user in the ACL if it forbids a command needed only for connecting: SELECT, ROLE, CLUSTER SLOTS. The
+/// client omits the code NOPERM of a refused SELECT, so the text is searched.
 fn connection_right_cure(text: &str) -> Option<String> {
     let (_, forbidden) = text.split_once("no permissions to run the '")?;
     let (command, _) = forbidden.split_once('\'')?;
@@ -219,7 +219,7 @@ fn unreachable_cure(mode: RedisMode) -> String {
     cure.to_owned()
 }
 
-/// The server's own words, if it replied, without the arguments of an unknown command, which may be secret, and without
+/// The server's own text, if it replied, without the arguments of an unknown command, which may be secret, and without
 /// the name of a script.
 fn reply(error: &RedisError) -> Option<String> {
     error.code()?;
@@ -248,7 +248,7 @@ mod tests {
 
     use super::*;
 
-    /// The client puts words of its own before the refusal of a SELECT, and leaves out the code `NOPERM`.
+    /// The client puts its own text before the refusal of a SELECT, and omits the code `NOPERM`.
     #[test]
     fn forbidden_command_of_a_connection_is_named_with_the_right_that_is_missing() {
         let select = "User wxgate has no permissions to run the 'select' command";

@@ -1,5 +1,5 @@
-//! Which operations fail at the moment: logged once when they begin to fail, and once when they succeed again. Every
-//! operation is tried at intervals, so that a failure is known even without traffic.
+//! Which operations currently fail: logged once when they start to fail, and once when they succeed again. Every
+//! operation is tried periodically, so that a failure is noticed even without traffic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::store::{Health, SharedStore, StoreError, StoreFault, keys};
 /// How many failures are remembered: enough to know that something fails.
 const MAX: usize = 16;
 
-/// The operations that failed when they were last tried.
+/// The operations that failed in their last attempt.
 ///
-/// A success of another operation says nothing about them: with an ACL that forbids EVAL, SET still works. So each
-/// stays until it succeeds itself.
+/// A success of another operation does not count: with an ACL that forbids EVAL, SET still works. So each entry stays
+/// until that operation itself succeeds.
 #[derive(Default)]
 pub(super) struct Failures {
     failing: Vec<FailedOperation>,
-    /// When the store last went up or down; `None` until it was first asked.
+    /// When the store last went up or down; `None` before the first attempt.
     since: Option<Instant>,
 }
 
@@ -35,8 +35,8 @@ pub(super) struct FailedOperation {
 }
 
 impl FailedOperation {
-    /// True if a success of the same operation with another key shows that the failure is over. Other failures may be
-    /// of this key alone: in a cluster another key may be on another node, and an ACL may allow it.
+    /// True if a success of the same operation with another key shows that the failure is over. Other failures may
+    /// concern only this key: in a cluster another key may be on another node, and an ACL may allow it.
     fn is_same_for_all_keys(&self) -> bool {
         matches!(
             self.error.fault,
@@ -50,7 +50,7 @@ impl FailedOperation {
 pub(super) enum OperationEnd<'a> {
     /// All of its commands succeeded.
     Done,
-    /// Redis replied, but did not run all of the commands, since a value was not the expected one.
+    /// Redis replied, but did not run all of the commands, because a value was not the expected one.
     Answered,
     Failed(&'a StoreError),
 }
@@ -100,7 +100,7 @@ impl Failures {
         for error in after.iter().filter(is_new) {
             tracing::warn!("a Redis operation fails: {error}. What to do: {}", error.cure);
         }
-        // If the operation now fails in another way, nothing is over yet.
+        // If the operation now fails in another way, it has not recovered.
         let is_over = |known: &&StoreError| {
             !matches!(outcome, OperationEnd::Failed(_)) && !after.iter().any(|error| error.fault.is_like(&known.fault))
         };
@@ -144,15 +144,15 @@ impl RedisStore {
                 if !round.is_err_and(|error| error.fault == StoreFault::Unreachable) {
                     self.retry_failed(&key).await;
                 }
-                // With jitter, so that replicas do not do this in step.
+                // With jitter, so that replicas do not do this in lockstep.
                 sleep(interval.mul_f64(rand::random_range(0.8..=1.0))).await;
             }
         };
         stop.run_until_cancelled(rounds).await;
     }
 
-    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and removes it again. True if
-    /// Redis has kept what was written; otherwise the first error. Only an unreachable Redis ends it early.
+    /// Tries each operation that the gateway uses with `key`, which nobody else uses, and removes it again. True if Redis
+    /// has stored what was written; otherwise the first error. Only an unreachable Redis ends it early.
     pub async fn try_operations(&self, key: &str) -> Result<bool, StoreError> {
         let ttl = keys::CHECK_TTL;
         let mut first = None;
@@ -170,7 +170,7 @@ impl RedisStore {
         let value = found.as_ref().ok().and_then(Clone::clone);
         let kept = note(found.map(|value| value.as_deref() == Some("2")))?;
         if let Some(value) = &value {
-            // The key holds a string. Redis checks the user's rights first, and only then that it is not a stream.
+            // The key holds a string. Redis checks the user's permissions first, and only then that it is not a stream.
             note(accept_wrong_type(
                 self.append(key, &[("check", "1".to_owned())], 1).await,
             ))?;

@@ -1,4 +1,4 @@
-//! The store in Redis: one server, the master that sentinels name, or a cluster.
+//! The store in Redis: one server, the master named by sentinels, or a cluster.
 
 mod error;
 mod failures;
@@ -26,9 +26,9 @@ use crate::settings::values::pem_file;
 
 /// A [`SharedStore`] in Redis.
 ///
-/// The connection is made on first use, and again after it has broken, so after a restart or a failover, or if Redis
-/// was down at the start, no action is needed once it is back. Connecting and every command have time-outs. After a
-/// failed connection, commands fail at once for `RETRY_AFTER`.
+/// The connection is made on first use, and again after it breaks. So after a restart or a failover, or if Redis was down
+/// at start, no action is needed once it is back. Connecting and every command have time-outs. After a failed connection,
+/// commands fail at once for `RETRY_AFTER`.
 pub struct RedisStore {
     topology: Topology,
     settings: Redis,
@@ -45,12 +45,12 @@ enum ConnectionState {
     Failed { error: StoreError, retry_at: Instant },
 }
 
-/// What Redis or its client replied to a command, and when the connection that was used was made.
+/// The reply of Redis or its client to a command, and when the connection used was made.
 type Reply<T> = (RedisResult<T>, Instant);
 
 impl RedisStore {
-    /// A store in the Redis that `settings` name, whose certificate may be signed by an authority in `ca_file`. Nothing
-    /// is connected yet.
+    /// A store in the Redis named by `settings`, whose certificate may be signed by an authority in `ca_file`. Does not
+    /// connect yet.
     pub fn new(settings: &Redis, ca_file: &Path) -> Result<Self, StoreError> {
         let unusable = |message| StoreError::new(StoreFault::Other, message, "");
         let roots = pem_file::with_system_roots(ca_file).map_err(unusable)?;
@@ -68,7 +68,7 @@ impl RedisStore {
         self.run_all(operation, key, command, |_| true).await
     }
 
-    /// The same for a script that need not run all of its commands; by its reply, `ran_all` decides whether it has.
+    /// The same for a script that need not run all of its commands; `ran_all` decides from its reply whether it has.
     async fn run_all<T: FromRedisValue>(
         &self,
         operation: Operation,
@@ -95,8 +95,8 @@ impl RedisStore {
         Ok((result, made_at))
     }
 
-    /// Forgets the connection that was made at `used`. A later connection, or a failure to connect, is kept: if the
-    /// server falls silent, many commands time out at about the same time, and only the first may cause a new attempt.
+    /// Forgets the connection made at `used`. A later connection, or a failure to connect, is kept: if the server falls
+    /// silent, many commands time out at about the same time, and only the first may cause a new attempt.
     async fn forget_connection(&self, used: Instant) {
         let mut state = self.state.lock().await;
         if matches!(&*state, ConnectionState::Open { made_at, .. } if *made_at == used) {
@@ -115,12 +115,12 @@ impl RedisStore {
         let result = match reply {
             Ok((Ok(value), _)) => Ok(value),
             Ok((Err(error), made_at)) => {
-                // Before a login Redis closes the connection at a long command, which breaks the others under way.
+                // Before login Redis closes the connection at a long command, which breaks other commands in flight.
                 let broke = error.kind() == ErrorKind::Io;
                 let refused_login = broke.then(|| self.failures.lock().refused_login()).flatten();
                 let error = refused_login.unwrap_or_else(|| error::refusal(operation, key, &error));
-                // A refusal does not cost the connection, which others use as well. After a lost connection, a failover
-                // or a changed password, a new one is the only remedy that a client has.
+                // A refusal does not break the connection, which others use as well. After a lost connection, a failover
+                // or a changed password, reconnecting is a client's only remedy.
                 if matches!(
                     error.fault,
                     StoreFault::Unreachable | StoreFault::ReadOnly | StoreFault::Login
@@ -150,7 +150,7 @@ impl RedisStore {
             ConnectionState::None | ConnectionState::Failed { .. } => {}
         }
         let limit = self.settings.connect_timeout;
-        // Boxed: otherwise the future of every command would be 4 KB larger for something that is done once.
+        // Boxed: otherwise every command's future would be 4 KB larger for something that is done once.
         let connecting = self.topology.connect(limit).boxed();
         let error = match timeout(self.topology.limit(limit), connecting).await {
             Ok(Ok(connection)) => {
@@ -180,20 +180,20 @@ type ClaimReplies = (RedisResult<Option<String>>, RedisResult<(Option<Vec<u8>>, 
 /// The fields of a stream's entry.
 type StreamFields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// `bytes` as text. Any that is not UTF-8 was not written by us.
+/// `bytes` as text. What is not UTF-8 was not written by us.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn eval(script: &str, keys: &[&str]) -> Cmd {
-    // Room for any of the scripts with its arguments, so that the buffer need not grow.
+    // Room for any of the scripts with its arguments, so that the buffer does not have to grow.
     let mut command = Cmd::with_capacity(8, 768);
     command.arg("EVAL").arg(script).arg(keys.len()).arg(keys);
     command
 }
 
 fn set_if_absent(key: &str, value: &str, ttl: Duration) -> Cmd {
-    // Room for an upload's key and value, so that the buffer need not grow.
+    // Room for an upload's key and value, so that the buffer does not have to grow.
     let mut command = Cmd::with_capacity(6, 256);
     command
         .arg("SET")
@@ -268,8 +268,8 @@ impl SharedStore for RedisStore {
     }
 
     // Two commands in one round trip, each on one key, so that a proxy can send them to different servers. The lock is
-    // taken before the value is read, and is held until the value is written. So a caller that gets the lock although
-    // the value exists also sees the value.
+    // taken before the value is read, and is held until the value is written. So a caller that gets the lock although the
+    // value exists also sees the value.
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
         let mut commands = Pipeline::with_capacity(2);
         commands.add_command(set_if_absent(lock, owner, lock_ttl));
@@ -289,8 +289,7 @@ impl SharedStore for RedisStore {
         let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
         match value.map(text) {
             Some(value) if !counts_as_none(&value) => {
-                // The value counts even if the lock could not be written: Redis may be full, or read-only after a
-                // failover.
+                // The value counts even if the lock could not be written: Redis may be full, or read-only after a failover.
                 if matches!(taken, Ok(Some(_))) {
                     // If this fails, the lock expires by itself.
                     let _ = self.compare_and_delete(lock, owner).await;

@@ -1,12 +1,12 @@
-//! The operations of the store, the Redis commands that they need, and their Lua scripts.
+//! The store's operations, the Redis commands that they need, and their Lua scripts.
 //!
-//! Scripts, because reading and writing must be one step on the server, and because a value that is far too long must
-//! not be transferred. Values are compared in the form that [`GET`] returns, cut if they are too long.
+//! Scripts, because reading and writing must be one step on the server, and because an oversized value must not be
+//! transferred. Values are compared as [`GET`] returns them, cut if they are too long.
 
 use crate::store::MAX_VALUE;
 
-/// All commands that the store needs. A user's ACL has to allow them; a test compares them with the documents and with
-/// what a server has run. None is newer than Redis 5.0.
+/// All commands that the store needs. A user's ACL must allow them; a test compares them with the documents and with the
+/// commands that a server has run. None is newer than Redis 5.0.
 pub const COMMANDS: [&str; 10] = [
     "get",
     "set",
@@ -31,7 +31,7 @@ pub(super) enum Operation {
     Increment,
     Append,
     Newest,
-    /// Used by `wxgate check` alone.
+    /// Used only by `wxgate check`.
     Diagnose,
 }
 
@@ -96,7 +96,7 @@ macro_rules! read {
 pub(super) const GET: &str = concat!(read!(), "return {read(), redis.call('PTTL', KEYS[1])}");
 
 /// The type, then what [`GET`] returns. `TYPE` runs only if another program wrote the value, so the user need not have
-/// the right to run it.
+/// permission to run it.
 pub(super) const INSPECT: &str = concat!(
     "local value = redis.pcall('GET', KEYS[1]) \
      if type(value) == 'table' then \

@@ -7,7 +7,7 @@ use super::operation::Operation;
 use crate::store::StoreError;
 
 impl RedisStore {
-    /// What the server, or each master of a cluster, reports. The user may lack the right to run `INFO`.
+    /// What the server, or each master of a cluster, reports. The user may lack permission to run `INFO`.
     pub async fn servers(&self) -> Result<Vec<InfoDict>, StoreError> {
         let answer: Value = self.run(Operation::Diagnose, "", redis::cmd("INFO")).await?;
         let reports = match answer {

@@ -1,4 +1,4 @@
-//! Where Redis is, and how it is connected to: one server, sentinels or a cluster, with or without TLS.
+//! Where Redis is, and how to connect to it: one server, sentinels or a cluster, with or without TLS.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ impl Topology {
         })
     }
 
-    /// The longest that connecting may take if one connection may take `limit`. If one of several hosts is dead, the
-    /// client may wait for it twice: at first, and again after it has learned of the others.
+    /// The maximum duration of connecting if one connection may take `limit`. If one of several hosts is dead, the client
+    /// may wait for it twice: at first, and again after it has learned of the others.
     pub(super) fn limit(&self, limit: Duration) -> Duration {
         match self {
             Self::Standalone(_) => limit,
