@@ -10,7 +10,7 @@ use crate::byte_order_mark::without_mark;
 use crate::http_client;
 use crate::picture::Content;
 
-/// The longest JSON answer that is read, in bytes. A token answer has about 200.
+/// The maximum length of a JSON answer, in bytes. A token answer has about 200.
 pub(super) const MAX_JSON: usize = 64 * 1024;
 
 /// An answer that is a JSON object without an error in it.
@@ -18,7 +18,7 @@ pub(super) const MAX_JSON: usize = 64 * 1024;
 pub(super) struct JsonAnswer(Map<String, Value>);
 
 impl JsonAnswer {
-    /// Reads the whole body of `response` and parses it; each chunk may take `stall` at most.
+    /// Reads the whole body of `response` and parses it; each chunk may take at most `stall`.
     pub(super) async fn read(response: Response, stall: Duration) -> Result<Self, CallError> {
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
@@ -27,8 +27,8 @@ impl JsonAnswer {
         Self::parse(&body.ok_or(CallError::Body(BodyProblem::TooLong))?)
     }
 
-    /// Parses `body`. Raw control characters, which WeChat has been seen to send, are dropped first;
-    /// an `errcode` other than 0 becomes [`CallError::Refused`].
+    /// Parses `body`. Raw control characters, which WeChat has been seen to send, are removed first; an `errcode` other
+    /// than 0 becomes [`CallError::Refused`].
     pub(super) fn parse(body: &[u8]) -> Result<Self, CallError> {
         let body = without_mark(body);
         if body.trim_ascii().is_empty() {
@@ -74,13 +74,13 @@ impl JsonAnswer {
     }
 }
 
-/// True if `body` begins as a JSON object does, after a byte order mark, white space and control characters.
+/// True if `body` begins like a JSON object, after a byte order mark, white space and control characters.
 pub(crate) fn begins_as_json(body: &[u8]) -> bool {
     without_mark(body).iter().find(|b| **b > b' ') == Some(&b'{')
 }
 
 impl CallError {
-    /// The refusal in `body`, an answer of any API, if there is one.
+    /// The refusal in `body`, an answer from any API, if there is one.
     pub fn refusal_in(body: &[u8]) -> Option<Self> {
         JsonAnswer::parse(body).err().filter(|error| error.errcode().is_some())
     }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever fields are beside it, and whatever control characters within.
+        /// Whatever other fields it has, and whatever control characters it contains.
         #[test]
         fn an_error_is_never_taken_for_a_success(
             code in any::<i64>().prop_filter("an error", |code| *code != 0),

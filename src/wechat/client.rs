@@ -1,5 +1,5 @@
-//! The one client for WeChat's API: a function per call, with the base URLs and time-outs of the settings; the metrics
-//! of calls.
+//! The only client for WeChat's API: a function per call, with the base URLs and time-outs from the settings, and the
+//! metrics of calls.
 
 use std::time::{Duration, SystemTime};
 
@@ -29,9 +29,9 @@ use crate::telemetry::{call_span, traced};
 pub struct Issued {
     /// The token or ticket.
     pub value: Secret,
-    /// The life that WeChat gave it, from `asked_at`.
+    /// The lifetime that WeChat gave it, from `asked_at`.
     pub expires_in: Duration,
-    /// When the call began. The life is counted from here: too short by the call's duration, never too long.
+    /// When the call began. The lifetime is counted from here: too short by the call's duration, never too long.
     pub asked_at: Moment,
 }
 
@@ -40,20 +40,20 @@ const PROBE_PATH: &str = "/cgi-bin/get_api_domain_ip";
 /// The path of the call that downloads a temporary media file.
 pub(crate) const MEDIA_PATH: &str = "/cgi-bin/media/get";
 
-/// What follows the path; it may hold a token or a secret.
+/// The query of a call; it may contain a token or a secret.
 type Query<'a> = [(&'static str, &'a str)];
 
-/// The average pause before `media/get` is called once more.
+/// The average pause before `media/get` is retried.
 const MEDIA_RETRY_PAUSE: Duration = Duration::from_millis(300);
 
-/// The one client for WeChat's API.
+/// The only client for WeChat's API.
 pub struct WeChatClient {
     pub(super) http: Client,
     pub(super) hosts: Hosts,
     pub(super) timeout: Duration,
-    /// The limit of a whole media download.
+    /// The time limit of a whole media download.
     media_timeout: Duration,
-    /// The limit of connecting to one of the hosts, which are tried one after another.
+    /// The time limit for connecting to one of the hosts, which are tried one after another.
     pub(super) connect_limit: Duration,
     pub(super) metrics: WeChatMetrics,
 }
@@ -66,7 +66,7 @@ impl WeChatClient {
         metrics: WeChatMetrics,
     ) -> Result<Self, UnusableSetting> {
         let hosts = Hosts::new(settings);
-        // Shorter than the time-out of the call, so that it fails as a connection, after which the next host is
+        // Shorter than the call's time-out, so that the call fails as a connection failure, after which the next host is
         // tried, and not as a missing answer.
         let connect_timeout = settings.connect_timeout.min(settings.timeout.mul_f64(0.9));
         Ok(Self {
@@ -91,8 +91,7 @@ impl WeChatClient {
         issued(&answer?, "access_token", asked_at)
     }
 
-    /// `POST /cgi-bin/stable_token`: the current token and its remaining life, or with
-    /// `force_refresh` a new one.
+    /// `POST /cgi-bin/stable_token`: the current token and its remaining lifetime, or a new one with `force_refresh`.
     pub async fn stable_token(
         &self,
         app_id: &AppId,
@@ -114,8 +113,8 @@ impl WeChatClient {
         issued(&answer?, "access_token", asked_at)
     }
 
-    /// `GET /cgi-bin/ticket/getticket`: the current ticket of this type, `jsapi` or `wx_card`. WeChat always reports
-    /// its full life, however old it is.
+    /// `GET /cgi-bin/ticket/getticket`: the current ticket of this type, `jsapi` or `wx_card`. WeChat always reports its
+    /// full lifetime, however old it is.
     pub async fn ticket(&self, token: &Secret, ticket_type: &str) -> Result<Issued, CallError> {
         let query = [("access_token", token.expose()), ("type", ticket_type)];
         let asked_at = Moment::now();
@@ -137,7 +136,7 @@ impl WeChatClient {
         self.hosts.iter()
     }
 
-    /// The clock of the host `base`, to the second, from the `Date` header of an answer, if it has one. The call has no
+    /// The clock of the host `base`, in whole seconds, from the `Date` header of an answer, if present. The call has no
     /// token, so it counts against no quota: the refusal has a date too.
     pub async fn date(&self, base: &BaseUrl) -> Result<Option<SystemTime>, CallError> {
         let response = self.send_to(base, PROBE_PATH, &[], None).await?;
@@ -149,7 +148,7 @@ impl WeChatClient {
     }
 
     /// `GET /cgi-bin/media/get`: a temporary media file, as a stream. If the call fails before the first byte, in a way
-    /// that may be temporary, it is made once more.
+    /// that may be temporary, it is retried once.
     pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
         let failed = match self.open_media(token, media_id).await {
             Err(failed) if failed.may_pass() => failed.error,
@@ -161,7 +160,7 @@ impl WeChatClient {
         opened.map_err(|failed| failed.error)
     }
 
-    /// One call for a media file, until its first bytes have come.
+    /// One call for a media file, until its first bytes have arrived.
     async fn open_media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, NotOpened> {
         let query = [("access_token", token.expose()), ("media_id", media_id.as_str())];
         let started = Instant::now();
@@ -180,7 +179,7 @@ impl WeChatClient {
         opened
     }
 
-    /// Makes a call that is answered with JSON, within `wechat.timeout` plus the time for connecting to the hosts.
+    /// Makes a call that is answered with JSON, within `wechat.timeout` plus the time to connect to the hosts.
     async fn json(
         &self,
         call: WeChatCall,
@@ -199,7 +198,7 @@ impl WeChatClient {
         answer
     }
 
-    /// Gets `path`, or posts `body` to it, at the first host that can be reached.
+    /// Sends GET `path`, or POST if there is a `body`, to the first host that can be reached.
     async fn send(&self, path: &str, query: &Query<'_>, body: Option<&Value>) -> Result<Response, CallError> {
         let send = |base| self.send_to(base, path, query, body);
         self.hosts.first_reachable(send).await
@@ -226,17 +225,17 @@ pub(super) fn unsendable() -> CallError {
     CallError::Interrupted("the request's URL can't be sent as it is".to_owned())
 }
 
-/// In seconds. Longer than any life that WeChat gives; prevents an overflow of the clock.
+/// In seconds. Longer than any lifetime that WeChat gives; prevents an overflow of the clock.
 const MAX_LIFE: i64 = 30 * 24 * 3600;
 
-/// The longest token or ticket, in bytes. WeChat says 512; one that is much longer does not fit in a URL.
+/// The maximum length of a token or ticket, in bytes. WeChat says 512; a much longer one does not fit into a URL.
 pub const MAX_CREDENTIAL: usize = 1024;
 
 fn issued(answer: &JsonAnswer, field: &str, asked_at: Moment) -> Result<Issued, CallError> {
     let unexpected = || CallError::Body(BodyProblem::Unexpected);
     let value = answer.text(field).filter(|value| value.len() <= MAX_CREDENTIAL);
     let value = value.ok_or_else(unexpected)?;
-    // Without a positive life it must not be used: some caches keep such a value forever.
+    // Without a positive lifetime it must not be used: some caches keep such a value forever.
     let seconds = answer
         .integer("expires_in")
         .filter(|seconds| *seconds > 0)

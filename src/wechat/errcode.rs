@@ -1,5 +1,5 @@
-//! What each `errcode` means to the gateway, from WeChat's public list of error codes and from captured answers, and
-//! what an operator can do about it.
+//! What each `errcode` means to the gateway, from WeChat's public list of error codes and from captured answers, and what
+//! an operator can do about it.
 
 use std::fmt;
 
@@ -14,17 +14,17 @@ pub struct ErrCode(pub i64);
 pub enum Meaning {
     /// WeChat is busy: the same request may succeed soon.
     Busy,
-    /// The access_token is not the account's, or no longer: get another one, once.
+    /// The access_token is not, or no longer, the account's: get another one, once.
     TokenRejected,
-    /// There is no such media, it has expired, or it is another account's.
+    /// The media does not exist, has expired, or belongs to another account.
     MediaUnknown,
-    /// The quota of this minute is used up.
+    /// The quota for this minute is used up.
     MinuteQuota,
-    /// The quota of the day is used up.
+    /// The quota for the day is used up.
     DayQuota,
-    /// Only an operator can fix it, in this way.
+    /// Only an operator can fix it, as described.
     Operator(Words),
-    /// A code that is not documented.
+    /// An undocumented code.
     Unlisted,
 }
 
@@ -77,7 +77,7 @@ impl ErrCode {
     /// The caller's address is not on the account's IP list.
     pub const IP_NOT_LISTED: Self = Self(40164);
 
-    /// What it means on a call that is made with an access_token.
+    /// Its meaning for a call made with an access_token.
     pub fn meaning(self) -> Meaning {
         match self.0 {
             -1 => Meaning::Busy,
@@ -89,7 +89,7 @@ impl ErrCode {
         }
     }
 
-    /// What it means on a call for an access_token: there 40001 is about the AppSecret.
+    /// Its meaning for a token call: there 40001 is about the AppSecret.
     pub fn meaning_of_token_call(self) -> Meaning {
         match self {
             Self::INVALID_CREDENTIAL => Meaning::Operator(WRONG_SECRET),

@@ -1,4 +1,4 @@
-//! How a call to WeChat fails, and the addresses that WeChat refuses calls from.
+//! How a call to WeChat fails, and the addresses from which WeChat refuses calls.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{ErrCode, Meaning};
 use crate::http_client::HttpError;
 
-/// How a call to WeChat failed. No text contains a URL, since a query may hold a token.
+/// How a call to WeChat failed. No text contains a URL, since a query may contain a token.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// No connection to any of WeChat's hosts could be made; WeChat never saw the request.
@@ -33,8 +33,8 @@ pub enum CallError {
     Refused {
         /// The `errcode`.
         code: ErrCode,
-        /// WeChat's `errmsg`, shortened, without control characters: the log, the internal listener's
-        /// answers, `/readyz`, the console and the journal show it.
+        /// WeChat's `errmsg`, shortened, without control characters. It appears in the log, the internal listener's
+        /// answers, `/readyz`, the console and the journal.
         message: String,
     },
 }
@@ -59,7 +59,7 @@ impl CallError {
         }
     }
 
-    /// When the same call may succeed, if what failed passes by itself.
+    /// When the same call may succeed, if the failure is temporary.
     pub fn retry_after(&self) -> Option<Duration> {
         const SOON: Duration = Duration::from_secs(2);
         let passes = match self {
@@ -88,8 +88,8 @@ impl CallError {
         })
     }
 
-    /// The address from which WeChat received the call, if it was refused because of that address (40164). WeChat has
-    /// been seen to name none, or 0.0.0.0.
+    /// The address from which WeChat received the call, if it refused the call because of that address (40164). WeChat
+    /// sometimes names none, or 0.0.0.0.
     pub fn refused_address(&self) -> Option<IpAddr> {
         match self {
             Self::Refused { code, message } if *code == ErrCode::IP_NOT_LISTED => {
@@ -104,7 +104,7 @@ impl CallError {
     }
 }
 
-/// The end of a log line about a failure: what an operator can do about it, if that is known.
+/// The end of a log line about a failure: what an operator can do about it, if known.
 pub fn what_to_do(cure: Option<&str>) -> String {
     cure.map(|cure| format!(". What to do: {cure}")).unwrap_or_default()
 }
@@ -139,7 +139,7 @@ pub const CHANGING_ADDRESS: &str = "give wxgate one fixed outgoing address (a NA
 
 /// How long a refused address is remembered.
 const WINDOW: Duration = Duration::from_hours(1);
-/// The most addresses that are remembered.
+/// How many addresses are remembered.
 const MAX: usize = 16;
 
 /// The addresses that WeChat has refused in the last hour.

@@ -1,4 +1,4 @@
-//! Calls of other systems, passed through unchanged.
+//! Other systems' calls, passed through unchanged.
 
 use std::io;
 use std::sync::Arc;
@@ -25,21 +25,21 @@ pub struct CallHead {
     pub method: Method,
     /// The path.
     pub path: ApiPath,
-    /// The query, escaped as it was received; it may hold a token.
+    /// The query, escaped as received; it may contain a token.
     pub query: Option<String>,
-    /// The headers, all of which are sent. `Host` is not among them.
+    /// The headers to send, without `Host`.
     pub headers: HeaderMap,
 }
 
 /// A path of WeChat's API in its canonical spelling, which is the one that is sent. Rules that allow, refuse or change
-/// calls by their path use this.
+/// calls by path use this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiPath(String);
 
 impl ApiPath {
-    /// Parses a path. Repeated and trailing slashes are removed: SDKs whose base URL ends in a slash write them. `None`
-    /// for an empty path, and for one that servers may interpret in several ways: with escapes, dot segments,
-    /// backslashes, parameters after a `;`. No path of WeChat's needs them.
+    /// Parses a path. Repeated and trailing slashes are removed: SDKs whose base URL ends in a slash produce them. `None`
+    /// for an empty path, and for one that servers may interpret differently: with escapes, dot segments, backslashes, or
+    /// parameters after a `;`. None of WeChat's paths needs them.
     pub fn parse(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/')?.split('/').filter(|segment| !segment.is_empty());
         let mut canonical = String::with_capacity(path.len());
@@ -79,11 +79,11 @@ fn is_plain(segment: &str) -> bool {
 /// A body that is still arriving.
 pub type BodyStream = BoxStream<'static, io::Result<Bytes>>;
 
-/// A call's body. WeChat answers 412 to one without a `Content-Length`.
+/// A call's body. WeChat answers 412 if there is no `Content-Length`.
 pub enum CallBody {
-    /// Completely received, so it can be sent again.
+    /// Received completely, so it can be sent again.
     Whole(Bytes),
-    /// Still arriving, of this length.
+    /// Still arriving, with this total length.
     Stream(BodyStream, usize),
 }
 
@@ -91,9 +91,9 @@ pub enum CallBody {
 const SLICE: usize = 64 * 1024;
 
 impl WeChatClient {
-    /// Sends the call and waits until its answer begins. There is no limit on the whole, but the call fails if no chunk
-    /// of the body is sent for `wechat.timeout` and the time for connecting, or if the answer does not begin within that
-    /// time after the body.
+    /// Sends the call and waits until its answer begins. The total time is unlimited, but the call fails if no chunk of
+    /// the body is sent for `wechat.timeout` plus the time to connect, or if the answer does not begin within that time
+    /// after the body.
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let started = Instant::now();
         let forwarded = self.forward_to_any(head, body);
@@ -103,7 +103,7 @@ impl WeChatClient {
         answer
     }
 
-    /// The longest wait for the next chunk of a body.
+    /// The maximum wait for the next chunk of a body.
     pub fn stall_limit(&self) -> Duration {
         self.timeout
     }
@@ -138,7 +138,7 @@ impl WeChatClient {
         let sent = activity.or_stalled(self.connect_limit + self.timeout, sending).await;
         let response = sent.ok_or(CallError::TimedOut)??;
         if response.status().is_informational() {
-            // A switch of protocols would take the connection out of HTTP.
+            // Switching protocols would take the connection out of HTTP.
             return Err(CallError::Status(response.status()));
         }
         Ok(response)
@@ -161,11 +161,10 @@ enum Offered {
 }
 
 impl Offered {
-    /// The body for the next host, whose chunks count as `activity`; `None` if an earlier host has received a part of
-    /// it.
+    /// The body for the next host, whose chunks count as `activity`; `None` if an earlier host has received a part of it.
     fn next(&self, activity: &LastActivity) -> Option<Body> {
         let stream = match self {
-            // A stream without a length in the headers would be sent in chunks.
+            // A stream without a length in the headers would be sent chunked.
             Self::Whole(bytes) if bytes.is_empty() => return Some(Body::from(bytes.clone())),
             Self::Whole(bytes) => slices(bytes.clone()),
             Self::Stream(offered) => {

@@ -1,4 +1,4 @@
-//! WeChat's hosts: in which order they are tried, and which one takes the calls.
+//! WeChat's hosts: the order in which they are tried, and which one is in use.
 
 use std::iter;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use super::CallError;
 use crate::settings::WeChat;
 use crate::settings::values::BaseUrl;
 
-/// After a change of hosts, calls that other hosts take are not logged for this long. Calls that overlap may go to different
-/// hosts, and a host may refuse some connections only.
+/// After a change of hosts, calls to other hosts are not logged for this long. Overlapping calls may go to different
+/// hosts, and a host may refuse only some connections.
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// `wechat.api_base_url`, then `wechat.fallback_base_urls`. A host is tried only if no connection to the ones before it can be
-/// made.
+/// `wechat.api_base_url`, then `wechat.fallback_base_urls`. A host is tried only if no connection to the previous ones
+/// can be made.
 pub(super) struct Hosts {
     bases: Vec<BaseUrl>,
     in_use: Mutex<InUse>,
 }
 
-/// The host that takes the calls.
+/// The host that is in use.
 #[derive(Default)]
 struct InUse {
     index: usize,
@@ -68,8 +68,8 @@ impl Hosts {
         Err(CallError::Unreachable(last))
     }
 
-    /// The host at `index` has taken a call; `why` is the failure of the one before it. Logs if calls go to another host
-    /// than before, which operators would not see otherwise.
+    /// The host at `index` has taken a call; `why` is the failure of the previous one. Logs a change of hosts, which
+    /// operators would not see otherwise.
     fn log_change(&self, index: usize, why: &str) {
         let Some(before) = self.change_to(index) else {
             return;
@@ -83,7 +83,7 @@ impl Hosts {
         }
     }
 
-    /// Notes that calls go to the host at `index`. Returns the one before, if that is a change.
+    /// Notes that calls go to the host at `index`. Returns the previous host if that is a change.
     fn change_to(&self, index: usize) -> Option<usize> {
         let mut in_use = self.in_use.lock();
         let is_settled = in_use.since.is_none_or(|since| since.elapsed() >= SETTLE);

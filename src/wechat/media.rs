@@ -15,15 +15,15 @@ use super::{BodyProblem, CallError, Meaning};
 use crate::http_client;
 use crate::picture::{Content, PictureKind};
 
-/// A media file that is being downloaded. Only answers that are certainly errors of WeChat's have been ruled out.
+/// A media file being downloaded. Only answers that are certainly WeChat's errors have been ruled out.
 pub struct MediaDownload {
     /// When the download began; `wechat.media_timeout` counts from here.
     pub started: Instant,
     /// The announced length in bytes.
     pub content_length: Option<u64>,
-    /// The `Content-Type` that WeChat sent, in lower case. Not to be trusted.
+    /// The `Content-Type` that WeChat sent, in lower case. Untrusted.
     pub content_type: Option<String>,
-    /// The first bytes: [`crate::picture::PictureKind::HEAD`] at least, unless the file is shorter.
+    /// The first bytes: at least [`crate::picture::PictureKind::HEAD`], unless the file is shorter.
     pub head: Bytes,
     /// What follows `head`. Each wait for the next chunk is limited by `wechat.timeout`; a body shorter than announced
     /// ends with [`CallError::Body`].
@@ -37,7 +37,7 @@ pub struct MediaDownload {
 #[error("{error}")]
 pub(super) struct NotOpened {
     pub(super) error: CallError,
-    /// Whether a byte of the body had arrived.
+    /// Whether any byte of the body had arrived.
     begun: bool,
 }
 
@@ -48,12 +48,12 @@ impl NotOpened {
         Self { error, begun: false }
     }
 
-    /// A failure after it, or one after which no other attempt is made.
+    /// A failure after that, or one that must not be retried.
     pub(super) fn late(error: CallError) -> Self {
         Self { error, begun: true }
     }
 
-    /// True if another attempt may succeed: WeChat is busy, or did not answer at all.
+    /// True if a retry may succeed: WeChat is busy, or did not answer at all.
     pub(super) fn may_pass(&self) -> bool {
         match &self.error {
             CallError::Refused { code, .. } => code.meaning() == Meaning::Busy,
@@ -63,9 +63,8 @@ impl NotOpened {
     }
 }
 
-/// Opens `response` as a media file. WeChat sends errors with status 200 and any content type, and files as
-/// `text/plain` too; but only files have a name (`Content-disposition`). Without one, a body that begins with `{` is
-/// JSON.
+/// Opens `response` as a media file. WeChat sends errors with status 200 and any content type, and files as `text/plain`
+/// too; but only files have a `Content-Disposition` header. Without one, a body that begins with `{` is JSON.
 pub(super) async fn open(response: Response, stall: Duration, started: Instant) -> Result<MediaDownload, NotOpened> {
     if response.status() != StatusCode::OK {
         return Err(NotOpened::early(CallError::Status(response.status())));
@@ -145,7 +144,7 @@ pub struct TokenRejection {
 }
 
 impl TokenRejection {
-    /// The rejection of the token in an answer of any API, if there is one.
+    /// The rejection of the token in an answer from any API, if there is one.
     pub fn in_answer(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         if is_file(headers) {
             return None;
@@ -158,13 +157,13 @@ impl TokenRejection {
         let CallError::Refused { code, message } = &error else {
             return None;
         };
-        // WeChat's own refusals have an `errmsg`, and nowadays say that they are JSON.
+        // WeChat's own refusals have an `errmsg`, and nowadays a JSON content type.
         let is_certain = is_json(headers) && !message.is_empty();
         (code.meaning() == Meaning::TokenRejected).then_some(Self { error, is_certain })
     }
 }
 
-/// True if an answer is a file, whatever its bytes look like: WeChat gives names to files and not to errors.
+/// True if an answer is a file, whatever its bytes look like: WeChat gives file names to files and not to errors.
 fn is_file(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_DISPOSITION)
 }
@@ -179,7 +178,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 pub struct MediaId(String);
 
 impl MediaId {
-    /// The longest id that is accepted. Ids seen in practice have 63 or 64 characters.
+    /// The maximum length of an id. Ids seen in practice have 63 or 64 characters.
     pub const MAX_LEN: usize = 512;
 
     /// Parses `text`; `None` if it can't be a media id.
