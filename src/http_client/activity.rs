@@ -1,4 +1,4 @@
-//! A limit on the time without activity, for requests whose bodies may take any time.
+//! A limit on the time without activity, for requests whose bodies may take any length of time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl Default for LastActivity {
 }
 
 impl LastActivity {
-    /// `body`, whose chunks and whose end count as activity.
+    /// `body`, whose chunks and end count as activity.
     pub(crate) fn watch<S: Stream + Unpin>(&self, mut body: S) -> impl Stream<Item = S::Item> + use<S> {
         let activity = self.clone();
         stream::poll_fn(move |cx| {

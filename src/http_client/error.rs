@@ -1,5 +1,4 @@
-//! Errors of requests, without their URLs; what is wrong with a certificate that is not accepted, and what to do about
-//! it.
+//! Request errors, without their URLs; what is wrong with a rejected certificate, and what to do about it.
 
 use std::error::Error;
 use std::io;
@@ -10,7 +9,7 @@ pub enum HttpError {
     /// No connection could be made; the request was not sent.
     #[error("no connection: {0}")]
     Connect(String),
-    /// The connection broke before the answer began, or the request could not be sent as it is.
+    /// The connection broke before the answer began, or the request is not sendable.
     #[error("{0}")]
     Broken(String),
     /// The answer's body ended early.
@@ -32,7 +31,7 @@ impl HttpError {
     }
 }
 
-/// The root cause of an error, which contains no URL. A certificate that is not accepted is explained.
+/// The root cause of an error, which contains no URL. A rejected certificate is explained.
 pub fn cause(error: &(dyn Error + 'static)) -> String {
     match certificate_problem(error) {
         Some((wrong, cure)) => format!("{wrong}; {cure}"),
@@ -42,7 +41,7 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
 
 /// What may be wrong with a certificate.
 struct CertificateProblem {
-    /// Parts of rustls' text, each of which shows this problem.
+    /// Parts of rustls' text, each of which identifies this problem.
     marks: &'static [&'static str],
     wrong: &'static str,
     /// What an operator can do.
@@ -51,7 +50,7 @@ struct CertificateProblem {
 
 const PROBLEMS: [CertificateProblem; 8] = [
     CertificateProblem {
-        // With the last two, an authority of the same name is known, but its key is another one.
+        // With the last two, an authority of the same name is known, but has another key.
         marks: &[
             "UnknownIssuer",
             "BadSignature",
@@ -90,7 +89,7 @@ const PROBLEMS: [CertificateProblem; 8] = [
         wrong: "the server's certificate is of an old version of X.509",
         cure: "have one of version 3 made for that server, with its name as a subject alternative name",
     },
-    // The last one fits all others.
+    // The last entry matches all others.
     CertificateProblem {
         marks: &[""],
         wrong: "the server's certificate is not accepted",
@@ -98,9 +97,9 @@ const PROBLEMS: [CertificateProblem; 8] = [
     },
 ];
 
-/// What is wrong with the certificate that `error` is about, if it is about one, and what to do.
+/// What is wrong with the certificate that `error` is about, if any, and what to do.
 ///
-/// It is recognised by rustls' text, because some libraries keep no more of an error.
+/// It is recognised by rustls' text, because some libraries keep nothing else of an error.
 pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'static str)> {
     let mut texts = chain(error).map(ToString::to_string);
     let detail = texts.find_map(|text| Some(text.split_once("invalid peer certificate: ")?.1.to_owned()))?;
@@ -114,8 +113,7 @@ pub fn certificate_problem(error: &(dyn Error + 'static)) -> Option<(String, &'s
     Some((format!("{wrong}{detail}"), cure))
 }
 
-/// What to do about a failure, if its text came from [`certificate_problem`]: the errors of other modules keep only the
-/// text.
+/// What to do about a failure whose text came from [`certificate_problem`]: the errors of other modules keep only the text.
 pub fn certificate_cure(text: &str) -> Option<&'static str> {
     let problem = PROBLEMS.iter().find(|problem| text.contains(problem.wrong))?;
     Some(problem.cure)

@@ -1,5 +1,5 @@
-//! The one HTTP client: reqwest, with the proxy and the certificate authorities of `[http_client]`, and with
-//! errors that contain no URL, since a query may hold a token.
+//! The only HTTP client: reqwest, with the proxy and the certificate authorities from `[http_client]`, and with errors
+//! that contain no URL, since a query may contain a token.
 //!
 //! Every client in the gateway is built here. Redirects are not followed, cookies are not kept, and bodies are
 //! streamed in both directions.
@@ -21,19 +21,19 @@ pub use error::{HttpError, cause, certificate_cure, certificate_problem};
 use crate::settings::values::{HttpProxy, pem_file};
 use crate::settings::{self, UnusableSetting};
 
-/// Longer than any request takes, for one that is limited by the time without activity ([`LastActivity`]).
+/// Longer than any request takes; for requests limited by the time without activity ([`LastActivity`]).
 pub(crate) const NO_LIMIT: Duration = Duration::from_hours(24);
 
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_mins(1);
 
-/// Addresses at which a cloud gives a machine its role, which can't be reached through a proxy.
+/// Addresses at which clouds provide a machine's role; they can't be reached through a proxy.
 const MACHINE_ROLE: [&str; 2] = ["169.254.0.0/16", "fd00:ec2::/32"];
 
 /// The setting to correct if a proxy can't be used.
 const PROXY: &str = "http_client.proxy";
 
-/// The variables of the environment that name a proxy, each with the kind of proxy that it names.
+/// The environment variables that name a proxy, each with the kind of proxy that it names.
 const PROXY_VARIABLES: [(&str, NewProxy); 3] = [
     ("HTTPS_PROXY", Proxy::https),
     ("HTTP_PROXY", Proxy::http),
@@ -45,8 +45,8 @@ type NewProxy = fn(Url) -> reqwest::Result<Proxy>;
 /// The schemes of proxies that the client supports.
 const PROXY_SCHEMES: [&str; 6] = ["http", "https", "socks5h", "socks5", "socks4a", "socks4"];
 
-/// A client whose connections fail after `connect_timeout`, DNS, proxy and TLS included. Each of a host's
-/// addresses gets an equal share of that time.
+/// A client whose connections fail after `connect_timeout`, including DNS, proxy and TLS. Each of a host's addresses gets
+/// an equal share of that time.
 pub fn build(settings: &settings::HttpClient, connect_timeout: Duration) -> Result<Client, UnusableSetting> {
     build_with(settings, connect_timeout, |builder| builder)
 }
@@ -109,7 +109,7 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
     }
 }
 
-/// What names a proxy for outgoing connections: the setting, or variables of the environment.
+/// What names a proxy for outgoing connections: the setting, or environment variables.
 pub(crate) fn proxy_named_by(settings: &settings::HttpClient) -> Option<String> {
     let names: Vec<_> = match &settings.proxy {
         HttpProxy::Never => Vec::new(),
@@ -122,8 +122,8 @@ pub(crate) fn proxy_named_by(settings: &settings::HttpClient) -> Option<String> 
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The proxies that the environment names. One that can't be used is an error: without it, calls that have to
-/// leave through a proxy would leave directly.
+/// The proxies named by the environment. One that can't be used is an error: otherwise, calls that must go through a
+/// proxy would go directly.
 fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
     let mut proxies = Vec::new();
     for (name, new) in PROXY_VARIABLES {
@@ -142,21 +142,20 @@ fn proxies_of_environment(direct: &str) -> Result<Vec<Proxy>, UnusableSetting> {
     Ok(proxies)
 }
 
-/// The URL of a proxy in the environment, where it may have no scheme. `None` if the client would ignore it and connect
-/// directly.
+/// The URL of a proxy in the environment, which may lack a scheme. `None` if the client would ignore it and connect directly.
 fn usable_proxy(text: &str) -> Option<Url> {
     let url = match Url::parse(text) {
         Ok(url) if url.has_host() => url,
         _ if text.contains("://") => return None,
         _ => Url::parse(&format!("http://{text}")).ok()?,
     };
-    // The client parses it once more, as an `http::Uri`.
+    // The client parses it again, as an `http::Uri`.
     let is_usable = PROXY_SCHEMES.contains(&url.scheme()) && http::Uri::try_from(url.as_str()).is_ok();
     is_usable.then_some(url)
 }
 
-/// The host of an entry of `NO_PROXY`, in the form that [`NoProxy`] takes. A port is left out: the host is then
-/// reached directly on all ports.
+/// The host of an entry of `NO_PROXY`, in the form that [`NoProxy`] takes. A port is removed: the host is then reached
+/// directly on all ports.
 fn host_of(entry: &str) -> &str {
     let entry = entry
         .strip_prefix('*')
@@ -168,8 +167,8 @@ fn host_of(entry: &str) -> &str {
     }
 }
 
-/// An environment variable, in upper or lower case. Bytes that are not UTF-8 become replacement characters, so that
-/// such a proxy is an error and not ignored.
+/// An environment variable, in upper or lower case. Bytes that are not UTF-8 become replacement characters, so that such
+/// a proxy is an error and not ignored.
 fn variable(name: &str) -> Option<String> {
     let spellings = [name.to_owned(), name.to_lowercase()];
     let values = spellings.iter().filter_map(std::env::var_os);
@@ -177,14 +176,13 @@ fn variable(name: &str) -> Option<String> {
     values.find(|value| !value.is_empty())
 }
 
-/// Sends `request` and waits at most `limit` for its answer to begin. See [`chunks`] and [`whole`] for its body.
+/// Sends `request` and waits at most `limit` for its answer to begin. For the body, see [`chunks`] and [`whole`].
 pub async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, HttpError> {
     let answer = timeout(limit, request.send()).await;
     answer.map_err(|_| HttpError::TimedOut)?.map_err(HttpError::of)
 }
 
-/// The body of `answer` as it arrives. Each wait for the next chunk may take `stall` at most; the stream ends
-/// after an error.
+/// The body of `answer` as it arrives. Each wait for the next chunk may take at most `stall`; the stream ends after an error.
 pub fn chunks(answer: Response, stall: Duration) -> impl Stream<Item = Result<Bytes, HttpError>> + Send + 'static {
     stream::try_unfold(answer, move |mut answer| async move {
         let chunk = next(&mut answer, stall).await?;
@@ -192,7 +190,7 @@ pub fn chunks(answer: Response, stall: Duration) -> impl Stream<Item = Result<By
     })
 }
 
-/// The whole body of `answer`; `None` if it is longer than `limit` bytes. Each chunk may take `stall` at most.
+/// The whole body of `answer`; `None` if it is longer than `limit` bytes. Each chunk may take at most `stall`.
 pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Result<Option<Vec<u8>>, HttpError> {
     let mut whole = Vec::new();
     while let Some(chunk) = next(&mut answer, stall).await? {
@@ -204,8 +202,8 @@ pub async fn whole(mut answer: Response, limit: usize, stall: Duration) -> Resul
     Ok(Some(whole))
 }
 
-/// The body at `url`, which must come with status 200 and within `limit`; `None` if it has more than `longest` bytes. The
-/// error says what is wrong.
+/// The body at `url`, which must arrive with status 200 and within `limit`; `None` if it has more than `longest` bytes.
+/// The error says what is wrong.
 pub async fn get(
     client: &Client,
     url: impl IntoUrl,
