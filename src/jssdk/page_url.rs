@@ -6,8 +6,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::words::Words;
 
-/// A page's URL: absolute, `http` or `https`, with a host and without a fragment. Otherwise it is byte for byte what
-/// the page sent, because WeChat checks the signature of exactly that: nothing is normalised.
+/// A page's URL: absolute, `http` or `https`, with a host and without a fragment. Otherwise it is byte for byte what the
+/// page sent, because WeChat checks the signature of exactly that: nothing is normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageUrl<'a> {
     text: &'a str,
@@ -15,10 +15,10 @@ pub struct PageUrl<'a> {
     path: &'a str,
 }
 
-/// Why a page's URL can't be signed as it was sent.
+/// Why a page's URL can't be signed as sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlProblem {
-    /// None was sent, or a blank one. The text is the Java service's, which pages may show.
+    /// It is missing or blank. The text is the Java service's, which pages may show.
     #[error("url不能為空")]
     Missing,
     /// It was sent more than once.
@@ -33,10 +33,10 @@ pub enum UrlProblem {
     /// It was percent-encoded more than once.
     #[error("url is encoded twice or more often: call encodeURIComponent(location.href.split('#')[0]) exactly once")]
     EncodedTooOften,
-    /// It has bytes that occur in no browser's `location.href`.
+    /// It contains bytes that occur in no browser's `location.href`.
     #[error("url has bytes that no page's URL has: send encodeURIComponent(location.href.split('#')[0])")]
     NotAPageUrl,
-    /// It was sent unencoded, so that a part of its query became parameters of the request.
+    /// It was sent unencoded, so that part of its query became parameters of the request.
     #[error(
         "url was sent unencoded, so its parameter \"{0}\" would be lost: send encodeURIComponent(location.href.split('#')[0])"
     )]
@@ -44,10 +44,10 @@ pub enum UrlProblem {
 }
 
 impl<'a> PageUrl<'a> {
-    /// The longest URL that is signed, in bytes.
+    /// The maximum length of a URL, in bytes.
     pub const MAX_LEN: usize = 8 * 1024;
 
-    /// Parses `text`, which has been decoded once, as a page's URL. Everything from the first `#` on is dropped.
+    /// Parses `text`, already decoded once, as a page's URL. Everything from the first `#` on is dropped.
     pub fn parse(text: &'a str) -> Result<Self, UrlProblem> {
         if text.trim().is_empty() {
             return Err(UrlProblem::Missing);
@@ -89,7 +89,7 @@ impl<'a> PageUrl<'a> {
         self.path
     }
 
-    /// Why WeChat will refuse this URL's signature, if it will. The URL is signed byte for byte as it was sent, but WeChat
+    /// Why WeChat will refuse this URL's signature, if it will. The URL is signed byte for byte as sent, but WeChat
     /// checks the signature against the URL that is open, in which browsers have encoded these characters.
     pub fn warning(&self) -> Option<Words> {
         let has_raw = !self.text.is_ascii() || self.text.contains([' ', '"', '<', '>']);
@@ -116,7 +116,7 @@ fn strip_scheme(text: &str) -> Option<&str> {
         .find_map(|scheme| strip_ignoring_case(text, scheme))
 }
 
-/// True if `text`, which has been decoded once, is a URL that is still encoded: `https%3A…`, `https:%2F…`.
+/// True if `text`, already decoded once, is a URL that is still encoded: `https%3A…`, `https:%2F…`.
 fn is_encoded(text: &str) -> bool {
     let rest = ["https", "http"]
         .into_iter()
@@ -151,18 +151,18 @@ fn host_of(authority: &str) -> Option<&str> {
 pub struct QueryParams<'a> {
     /// The page's URL as sent, decoded, not yet parsed.
     pub url: Cow<'a, str>,
-    /// The account asked for, decoded.
+    /// The requested account, decoded.
     pub app_id: Option<Cow<'a, str>>,
     /// True if `url` was sent unencoded, so that `app_id` may be a parameter of the page.
     pub is_app_id_doubtful: bool,
 }
 
 impl<'a> QueryParams<'a> {
-    /// Reads `query`, the raw query string without its `?`.
+    /// Parses `query`, the raw query string without its `?`.
     ///
-    /// A `+` stays a `+`. If a page forgets `encodeURIComponent`, `url` has a literal `?`, and what follows its first
-    /// `&` arrives as parameters of this request. WeChat would refuse a signature of the truncated URL, so this is an
-    /// error that names the first lost parameter. Other parameters beside an encoded `url` (cache busters) are ignored.
+    /// A `+` stays a `+`. If a page forgets `encodeURIComponent`, `url` has a literal `?`, and what follows its first `&`
+    /// arrives as parameters of this request. WeChat would refuse a signature of the truncated URL, so this is an error
+    /// that names the first lost parameter. Extra parameters next to an encoded `url` (cache busters) are ignored.
     pub fn parse(query: &'a str) -> Result<Self, UrlProblem> {
         let mut url = None;
         let mut app_id = None;
@@ -203,7 +203,7 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(text.into());
     }
-    // Allocated with its full capacity, so that it does not grow.
+    // Allocated at full capacity, so that it does not grow.
     let mut bytes = Vec::with_capacity(text.len());
     bytes.extend(percent_decode_str(text));
     String::from_utf8(bytes).ok().map(Cow::Owned)

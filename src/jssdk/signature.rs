@@ -49,7 +49,7 @@ pub fn sign(ticket: &str, nonce: &str, timestamp: &str, url: &str) -> String {
     hex_sha1(pieces(ticket, nonce, timestamp, url))
 }
 
-/// The SHA-1 of `pieces`, one after the other, in 40 lower-case hex digits.
+/// The SHA-1 of the concatenated `pieces`, in 40 lower-case hex digits.
 pub(super) fn hex_sha1<'a>(pieces: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha1::new();
     for piece in pieces {

@@ -1,5 +1,4 @@
-//! What a page claims to have signed, the tickets to check it with, and the signed string in parts that a mistake can
-//! change.
+//! What a page claims to have signed, the tickets to check it with, and the signed string in parts that a mistake can change.
 
 use crate::jssdk::page_url::PageUrl;
 use crate::jssdk::signature::hex_sha1;
@@ -9,7 +8,7 @@ use crate::words::Words;
 /// What the page passed to `wx.config`, and its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The page's whole URL, with its fragment if that is known.
+    /// The page's whole URL, with its fragment if known.
     url: String,
     nonce: String,
     timestamp: String,
@@ -27,7 +26,7 @@ pub struct CandidateTickets {
     pub tokens: Vec<Secret>,
 }
 
-/// What is asked for instead of a URL that is not a page's.
+/// The request for a page's URL, if what was given is not one.
 pub(super) const URL_EXPECTED: Words = Words {
     en: "the URL has to be the page's whole address, as location.href has it: http:// or https://, and a host",
     zh: "网址要填页面的完整地址（location.href），以 http:// 或 https:// 开头",
@@ -48,7 +47,7 @@ pub(super) const SIGNATURE_EXPECTED: Words = Words {
     zh: "signature 要填 40 位十六进制（SHA-1）；32 位是 MD5，64 位是 SHA-256",
 };
 
-/// What is asked for instead of a request that is not a signing call.
+/// The request for a signing call, if what was given is not one.
 pub(super) const REQUEST_EXPECTED: Words = Words {
     en: "the request has to be the URL of the signing call, as the browser's network tab has it: \
          https://…/wechat/jsSDK?url=…",
@@ -56,7 +55,7 @@ pub(super) const REQUEST_EXPECTED: Words = Words {
 };
 
 impl Claim {
-    /// A claim as people paste it: white space around the values is ignored. The error asks for what is wrong or missing.
+    /// A claim as people paste it: white space around the values is ignored. The error says what is wrong or missing.
     pub fn new(url: &str, nonce: &str, timestamp: &str, signature: &str) -> Result<Self, Words> {
         let [url, nonce, timestamp, signature] = [url, nonce, timestamp, signature].map(str::trim);
         if url.len() > PageUrl::MAX_LEN || PageUrl::parse(url).is_err() {
@@ -125,7 +124,7 @@ pub struct Signed {
     pub(super) timestamp: String,
     /// The URL.
     pub url: String,
-    /// Whether the digits of the signature are in upper case.
+    /// Whether the signature's hex digits are in upper case.
     pub(super) upper_case: bool,
 }
 

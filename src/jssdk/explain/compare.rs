@@ -11,9 +11,9 @@ use crate::words::Words;
 /// What the gateway does with a signing call.
 #[derive(Debug)]
 pub enum Comparison {
-    /// It refuses the URL as it was sent.
+    /// It refuses the URL as sent.
     Refused(UrlProblem),
-    /// It signs this URL, which is the page's, byte for byte.
+    /// It signs this URL, which is byte for byte the page's.
     Same(String),
     /// It signs another URL.
     Different(Box<Difference>),
@@ -32,8 +32,8 @@ pub struct Difference {
     pub mistakes: Vec<&'static Mistake>,
 }
 
-/// Compares the URL in `request`, as it is copied from a browser's network tab (a URL, a request line, a
-/// curl command, a fetch call), with the URL of `page`. The error asks for what is wrong.
+/// Compares the URL in `request`, as copied from a browser's network tab (a URL, a request line, a curl command, a fetch
+/// call), with the URL of `page`. The error says what is wrong.
 pub fn compare(request: &str, page: &str) -> Result<Comparison, Words> {
     let query = query_of(request).ok_or(REQUEST_EXPECTED)?;
     let page = page.trim();
@@ -61,7 +61,7 @@ pub fn compare(request: &str, page: &str) -> Result<Comparison, Words> {
     })))
 }
 
-/// The query string of the signing call in `request`; `None` if there is none with a `url` in it.
+/// The query string of the signing call in `request`; `None` if no query has a `url` in it.
 fn query_of(request: &str) -> Option<String> {
     let request = request.trim();
     let is_for_cmd = request.starts_with("curl") && request.contains("^\"");
@@ -72,8 +72,8 @@ fn query_of(request: &str) -> Option<String> {
     };
     let (before, query) = request.split_once('?')?;
     let delimiter = before.rfind(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'));
-    // A URL by itself may contain anything; one within a line or a command ends with the delimiter before it. Browsers
-    // send no fragment.
+    // A URL by itself may contain anything; one within a line or a command ends at the delimiter that precedes it.
+    // Browsers send no fragment.
     let query = match delimiter.and_then(|at| before[at..].chars().next()) {
         None => query,
         Some(blank) if blank.is_whitespace() => query.split_whitespace().next()?,
@@ -197,7 +197,7 @@ mod tests {
             format!("GET /wechat/jsSDK?url={} HTTP/1.1\r\nHost: x?y", encoded(PAGE)),
             format!("curl '{url}' \\\n  -H 'accept: */*' --compressed"),
             format!("\"{url}#fragment\""),
-            // As Chrome copies them on Windows, for cmd.exe and PowerShell, and as fetch.
+            // As Chrome on Windows copies them: for cmd.exe, for PowerShell, and as fetch.
             format!(
                 "curl ^\"{}^\" ^\r\n  -H ^\"accept: */*^\"",
                 url.replace('&', "^&").replace('%', "^%^")

@@ -29,19 +29,19 @@ pub(super) fn mark(a: &str, b: &str) -> (Marked, Marked) {
     (marked(a), marked(b))
 }
 
-/// The start of the character or escape that `at` is within.
+/// The start of the character or escape that contains `at`.
 fn start_of_unit(text: &str, at: usize) -> usize {
     let at = text.floor_char_boundary(at);
     escape_around(text, at).unwrap_or(at)
 }
 
-/// The end of the character or escape that `at` is within.
+/// The end of the character or escape that contains `at`.
 fn end_of_unit(text: &str, at: usize) -> usize {
     let at = text.ceil_char_boundary(at);
     escape_around(text, at).map_or(at, |start| start + 3)
 }
 
-/// The start of the `%XX` that `at` is within.
+/// The start of the `%XX` that contains `at`.
 fn escape_around(text: &str, at: usize) -> Option<usize> {
     let is_escape = |start: &usize| match text.as_bytes()[*start..] {
         [b'%', first, second, ..] => first.is_ascii_hexdigit() && second.is_ascii_hexdigit(),

@@ -19,7 +19,7 @@ pub struct Mistake {
     change: Change,
 }
 
-/// How a mistake changes the string that should have been signed, in each way in which it is made.
+/// How a mistake changes the string that should have been signed, in each of its variants.
 #[derive(Debug)]
 enum Change {
     /// Another URL.
@@ -236,7 +236,7 @@ fn renamed(signed: &Signed) -> Vec<Signed> {
     for (field, others) in OTHERS.iter().enumerate() {
         for &other in *others {
             let renamed = signed.with(|signed| signed.names[field] = other);
-            // Code that uses a name of wx.config's uses all of them.
+            // Code that uses one of wx.config's names uses all of them.
             let both = (field == 1).then(|| renamed.with(|signed| signed.names[2] = "timeStamp"));
             variants.push(renamed);
             variants.extend(both);

@@ -1,7 +1,7 @@
-//! Why WeChat says `invalid signature`: which of the known mistakes produces the signature that the page has.
+//! Why WeChat says `invalid signature`: which known mistake produces the page's signature.
 //!
 //! A mistake is data: its name, its explanation, and what it turns the right string into. SHA-1 can't be reversed, so
-//! the mistakes are found by trying them: each one alone first, then in pairs.
+//! mistakes are found by trial: first each one alone, then pairs.
 
 mod claim;
 mod compare;
@@ -49,9 +49,8 @@ pub fn explain(claim: &Claim, tickets: &CandidateTickets) -> Verdict {
     }
 }
 
-/// The known mistakes that turn `right` into something that `is_found` accepts, and the result: one mistake if one is
-/// enough, otherwise two different ones in the order in which they were made. `variants` is what a mistake may turn a
-/// value into.
+/// The known mistakes that turn `right` into something that `is_found` accepts, and the result: one mistake if one is enough,
+/// otherwise two different ones in the order in which they were made. `variants` returns what a mistake may turn a value into.
 fn find_mistakes<T>(
     right: &T,
     variants: impl Fn(&Mistake, &T) -> Vec<T>,

@@ -1,4 +1,4 @@
-//! Known answers, and every mistake with any URL.
+//! Known answers, and every mistake with arbitrary URLs.
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn found(url: &str, signature: &str) -> Vec<&'static str> {
     }
 }
 
-/// Signatures that were computed elsewhere, mostly for mistakes with `http://mp.weixin.qq.com?params=value`.
+/// Signatures computed elsewhere, mostly for mistakes with `http://mp.weixin.qq.com?params=value`.
 #[test]
 fn signatures_computed_elsewhere_are_explained() {
     let page = "http://mp.weixin.qq.com?params=value";

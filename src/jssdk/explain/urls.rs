@@ -64,7 +64,7 @@ pub(super) fn other_slash(url: &str) -> Vec<String> {
     vec![with_path(url, &other), format!("{url}/")]
 }
 
-/// The directory's default page added or removed.
+/// The directory's index page added or removed.
 pub(super) fn other_index(url: &str) -> Vec<String> {
     const PAGES: [&str; 7] = [
         "index.html",
@@ -111,7 +111,7 @@ pub(super) fn other_host_form(url: &str) -> Vec<String> {
     others.map(|form| with_host(url, &format!("{form}{port}"))).collect()
 }
 
-/// Other hosts of the same site, and the names that a server behind a proxy has for itself.
+/// Other hosts of the same site, and a server's own names behind a proxy.
 pub(super) fn other_host(url: &str) -> Vec<String> {
     const SUBDOMAINS: [&str; 6] = ["m", "h5", "wap", "mobile", "wx", "app"];
     let (name, port) = name_and_port(parts(url).host);
@@ -139,7 +139,7 @@ pub(super) fn other_path(url: &str) -> Vec<String> {
     paths.map(|other| with_path(url, other)).collect()
 }
 
-/// A host's name, and its port with the colon.
+/// A host's name, and its port including the colon.
 fn name_and_port(host: &str) -> (&str, &str) {
     match host.rfind(':') {
         Some(colon) if host[colon + 1..].bytes().all(|b| b.is_ascii_digit()) => host.split_at(colon),
@@ -241,7 +241,7 @@ pub(super) fn with_share_parameters(url: &str) -> Vec<String> {
     variants
 }
 
-/// The query parsed and written again: sorted, with an `=` after every name, without one after names that have no
+/// The query parsed and serialised again: sorted, with an `=` after every name, without one after names that have no
 /// value, or without empty parameters.
 pub(super) fn rebuilt_query(url: &str) -> Vec<String> {
     let Some((page, query)) = url.split_once('?') else {
@@ -305,7 +305,7 @@ fn encode(url: &str, set: &'static AsciiSet) -> String {
     utf8_percent_encode(url, set).to_string()
 }
 
-/// `url` encoded as a whole, by the usual encoders.
+/// `url` encoded as a whole by the usual encoders.
 pub(super) fn encoded(url: &str) -> Vec<String> {
     let mut variants = Vec::new();
     for set in [COMPONENT, FORM, FORM_WITH_STAR, WHOLE] {
