@@ -1,5 +1,5 @@
-//! The stream between WeChat and the store: checks length and limit of what passes through, and records what went
-//! wrong.
+//! The stream between WeChat and the store: checks what passes through against the announced length and the limit, and
+//! records failures.
 
 use std::io;
 use std::pin::Pin;
@@ -14,9 +14,9 @@ use super::outcome::{Rejection, UploadError};
 use crate::image_store::Picture;
 use crate::wechat::{BodyProblem, CallError, MediaDownload};
 
-/// A picture's bytes, until something is wrong with them.
+/// A picture's bytes, until a check fails.
 pub(super) struct CheckedBody {
-    /// The bytes that were read to recognise the kind, until they are passed on.
+    /// The bytes read to recognise the kind, until they are passed on.
     head: Option<Bytes>,
     source: BoxStream<'static, Result<Bytes, CallError>>,
     /// What is left of a chunk longer than [`Picture::MAX_CHUNK`].
@@ -42,7 +42,7 @@ impl CheckedBody {
         (body, progress)
     }
 
-    /// What is wrong with a picture of which `seen` bytes have arrived so far.
+    /// What is wrong with a picture after `seen` of its bytes have arrived.
     fn problem_after(&self, seen: u64) -> Option<UploadError> {
         if seen > self.limit {
             Some(UploadError::Rejected(Rejection::TooLarge {
@@ -62,7 +62,7 @@ impl CheckedBody {
             Some(Ok(chunk)) => {
                 let seen = seen + chunk.len() as u64;
                 if let Some(error) = self.problem_after(seen) {
-                    // No part of the chunk may pass: a store that knows the announced length would take the picture for
+                    // No part of the chunk may pass: a store that knows the announced length would consider the picture
                     // complete.
                     return Stage::Failed(error);
                 }
@@ -111,8 +111,8 @@ impl Stream for CheckedBody {
     }
 }
 
-/// The progress of a picture, for the task that waits for the store: who is being waited for, with the number of bytes
-/// that WeChat has sent so far.
+/// The progress of a picture, for the task that waits for the store: which side is being waited for, with the number of
+/// bytes that WeChat has sent so far.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
     /// WeChat must send more.
@@ -121,7 +121,7 @@ pub(super) enum Stage {
     WaitingForStore(u64),
     /// All of it has been handed to the store.
     Complete(u64),
-    /// It failed on the way to the store: the failure is not the store's.
+    /// It failed before it reached the store: the failure is not the store's.
     Failed(UploadError),
 }
 

@@ -1,9 +1,9 @@
 //! Stores each picture once in the whole cluster: remembered URLs, and leases on uploads.
 //!
-//! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other is a
-//! lease on the upload: short, and renewed while the upload runs, so that a replica that dies is soon
-//! replaced and a slow one is not. Once the URL is there, the lease guards nothing and is left to expire.
-//! If the shared store is unreachable, replicas may store a picture twice, but no upload fails.
+//! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other is a lease on the
+//! upload: short, and renewed while the upload runs, so that a dead replica is soon replaced and a slow one is not. Once
+//! the URL is stored, the lease guards nothing and is left to expire. If the shared store is unreachable, replicas may
+//! store a picture twice, but no upload fails.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,11 +17,11 @@ use crate::image_store::is_picture_url;
 use crate::store::{Claimed, SharedStore, counts_as_none, keys, shorten_foreign_ttl};
 use crate::wechat::MediaId;
 
-/// The shortest lease: long enough to be renewed in a slow Redis.
+/// The minimum lease: long enough to be renewed in a slow Redis.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// The average pause before the first poll for another replica's result; it doubles each time.
 const FIRST_POLL: Duration = Duration::from_millis(100);
-/// The longest such pause, on average.
+/// The maximum of that pause, on average.
 const MAX_POLL: Duration = Duration::from_millis(400);
 
 /// The keys of one picture's URL and lease in the shared store.
@@ -39,9 +39,9 @@ impl Keys {
     }
 }
 
-/// Who is to upload a picture.
+/// Who uploads a picture.
 pub(super) enum Turn<'a> {
-    /// Nobody: it is stored at this URL.
+    /// Nobody: it is already stored at this URL.
     Stored(Arc<str>),
     /// This replica; without a lease if nothing is remembered.
     Ours(Option<Lease<'a>>),
@@ -52,15 +52,15 @@ pub(super) struct Once {
     store: Arc<dyn SharedStore>,
     /// How long a URL is remembered. If it is zero, there are no leases either.
     remember_for: Duration,
-    /// The time to live of a lease that is not renewed.
+    /// The TTL of a lease that is not renewed.
     lease: Duration,
-    /// The longest wait for another replica's upload.
+    /// The maximum wait for another replica's upload.
     max_wait: Duration,
 }
 
 impl Once {
-    /// A lease lasts `media_timeout`, but at least [`SHORTEST_LEASE`] and at most [`keys::MEDIA_LOCK_TTL`]. All
-    /// attempts together may take `max_wait`.
+    /// A lease lasts `media_timeout`, but at least [`SHORTEST_LEASE`] and at most [`keys::MEDIA_LOCK_TTL`]. All attempts
+    /// together may take `max_wait`.
     pub(super) fn new(
         store: Arc<dyn SharedStore>,
         remember_for: Duration,
@@ -78,7 +78,7 @@ impl Once {
         }
     }
 
-    /// The URL of a picture that was stored before.
+    /// The URL of a picture that was stored earlier.
     pub(super) async fn recall(&self, keys: &Keys) -> Option<Arc<str>> {
         if self.remember_for.is_zero() {
             return None;
@@ -87,8 +87,8 @@ impl Once {
         Some(entry.value).filter(|url| is_usable(url)).map(Arc::from)
     }
 
-    /// Waits until the picture is stored or it is our turn to store it; `None` if another replica has been
-    /// uploading it for longer than an upload may take.
+    /// Waits until the picture is stored or this replica may store it; `None` if another replica has been uploading it
+    /// for longer than an upload may take.
     pub(super) async fn wait_for_turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
         let give_up = Instant::now() + self.max_wait;
         let mut pause = FIRST_POLL;
@@ -123,8 +123,8 @@ impl Once {
         match claimed {
             Ok(Claimed::Exists(url)) if is_usable(&url) => Some(Turn::Stored(url.into())),
             Ok(Claimed::Theirs) => None,
-            // If the store is unreachable, which it has logged, or keeps what is no URL, storing the picture twice is
-            // better than not at all.
+            // If the store is unreachable, which it has logged, or contains something that is not a URL, storing the
+            // picture twice is better than not at all.
             Ok(Claimed::Ours | Claimed::Exists(_)) | Err(_) => Some(Turn::Ours(Some(Lease {
                 once: self,
                 keys,
@@ -147,11 +147,10 @@ pub(super) struct Lease<'a> {
 }
 
 impl Lease<'_> {
-    /// Runs `work`, renewing the lease meanwhile. On success the URL is remembered; on failure the lease is
-    /// released.
+    /// Runs `work`, renewing the lease meanwhile. On success the URL is remembered; on failure the lease is released.
     ///
-    /// Returns the URL that is remembered: a replica that was frozen for longer than its lease finds the
-    /// URL of the replica that took over, and all callers get that one.
+    /// Returns the remembered URL: a replica that was frozen for longer than its lease finds the URL of the replica that
+    /// took over, and all callers get that one.
     pub(super) async fn during<E>(self, work: impl Future<Output = Result<Arc<str>, E>>) -> Result<Arc<str>, E> {
         let done = tokio::select! {
             biased;
@@ -178,8 +177,8 @@ impl Lease<'_> {
         let (once, owner) = (self.once, self.owner.as_str());
         loop {
             sleep(once.lease / 3).await;
-            // The upload continues even if the lease is lost (the store restarted, we were frozen) or the store is
-            // unreachable: in the end `set_if_absent` decides which URL counts.
+            // The upload continues even if the lease is lost (the store restarted, or this process was frozen) or the
+            // store is unreachable: in the end `set_if_absent` decides which URL counts.
             let renewed = once
                 .store
                 .compare_and_set(&self.keys.lease, Some(owner), owner, once.lease);

@@ -1,4 +1,4 @@
-//! How an upload ends: its errors, and the outcomes that are counted.
+//! How an upload ends: its errors, and the outcomes counted in metrics.
 
 use std::time::Duration;
 
@@ -19,22 +19,22 @@ pub enum UploadError {
     /// The picture could not be downloaded from WeChat.
     #[error(transparent)]
     WeChat(#[from] TokenCallError),
-    /// WeChat sent something that is not stored.
+    /// WeChat sent something that must not be stored.
     #[error("{0}")]
     Rejected(Rejection),
-    /// The image store failed, in each attempt.
+    /// The image store failed, in every attempt.
     #[error(transparent)]
     Store(#[from] StoreFailure),
     /// `media.max_concurrent` uploads are in progress.
     #[error("media.max_concurrent uploads are in progress")]
     Overloaded {
-        /// When to ask again.
+        /// When to retry.
         retry_after: Duration,
     },
     /// Another replica is uploading the same picture, and has taken longer than an upload may take.
     #[error("another replica's upload of this picture did not end in time")]
     TimedOut,
-    /// The upload ended without an outcome: because of a bug, or because the process is shutting down.
+    /// The upload ended without a result, because of a bug or because the process is shutting down.
     #[error("the upload ended without an outcome")]
     Lost,
 }
@@ -56,7 +56,7 @@ pub enum Rejection {
         /// Its length in bytes, if WeChat announced it.
         bytes: Option<u64>,
     },
-    /// It is a video, to which WeChat sends a link.
+    /// It is a video, for which WeChat sends a link.
     #[error("a video, not a picture")]
     Video,
     /// It is larger than `media.max_bytes`.
@@ -91,7 +91,7 @@ impl Rejection {
         }
     }
 
-    /// Its length, if that is known.
+    /// Its length, if known.
     pub(super) fn bytes(self) -> Option<u64> {
         match self {
             Self::NotAPicture { bytes, .. } | Self::TooLarge { bytes, .. } => bytes,
@@ -105,9 +105,9 @@ labelled! {
     pub(super) enum UploadOutcome {
         /// Downloaded and stored.
         Stored = "stored",
-        /// Stored before; its URL was remembered.
+        /// Stored earlier; its URL was remembered.
         Remembered = "remembered",
-        /// Asked for while the same picture was being uploaded, whose outcome is counted too.
+        /// Requested while the same picture was being uploaded, whose outcome is counted too.
         Joined = "joined",
         Rejected = "rejected",
         NotFound = "not_found",
@@ -142,7 +142,7 @@ impl From<&UploadError> for UploadOutcome {
     }
 }
 
-/// The counters of uploads. Cheap to clone; clones count together.
+/// The counters of uploads. Cheap to clone; clones share the counters.
 #[derive(Clone)]
 pub struct UploadMetrics {
     total: IntCounterVec,
@@ -151,7 +151,7 @@ pub struct UploadMetrics {
 }
 
 impl UploadMetrics {
-    /// Makes the counters and registers them.
+    /// Creates the counters and registers them.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             total: register_int_counter_vec_with_registry!(
@@ -167,7 +167,7 @@ impl UploadMetrics {
             )?,
             in_flight: register_int_gauge_with_registry!("wxgate_uploads_in_flight", "Uploads in progress", registry)?,
         };
-        // Every outcome is exported as 0 from the start, so that the first one counts in rates.
+        // Every outcome is exported as 0 from the start, so that rates include the first one.
         for outcome in UploadOutcome::ALL {
             metrics.total.with_label_values(&[outcome.label()]);
         }

@@ -25,27 +25,27 @@ use crate::store::SharedStore;
 use crate::telemetry::{call_span, millis, traced};
 use crate::wechat::{BodyProblem, CallError, ErrCode, MEDIA_PATH, MediaDownload, MediaId, WeChatClient, what_to_do};
 
-/// The average pause before the first retry after the store failed; it doubles each time.
+/// The average pause before the first retry after a failure of the store; it doubles each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// The longest such pause, on average.
+/// The maximum of that pause, on average.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// `Retry-After` when all permits are taken: an upload rarely takes longer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The result of an upload, for all its callers.
+/// The result of an upload, shared by all its callers.
 type UploadResult = Result<Arc<str>, UploadError>;
 
-/// What a [`MediaRelay`] is made from.
+/// What a [`MediaRelay`] is built from.
 pub struct RelayParts {
     /// The settings of uploads.
     pub media: settings::Media,
     /// `wechat.media_timeout`.
     pub media_timeout: Duration,
-    /// Where the photos go.
+    /// Where photos are stored.
     pub images: Arc<dyn ImageStore>,
-    /// Where replicas remember what they stored.
+    /// Where replicas remember what they have stored.
     pub shared: Arc<dyn SharedStore>,
-    /// What counts the uploads.
+    /// Counts the uploads.
     pub metrics: UploadMetrics,
     /// Where uploads run, so that the drain can wait for them.
     pub tasks: TaskTracker,
@@ -62,7 +62,7 @@ pub struct MediaRelay {
 }
 
 impl MediaRelay {
-    /// A relay made from `parts`.
+    /// A relay built from `parts`.
     pub fn new(parts: RelayParts) -> Arc<Self> {
         let RelayParts {
             media,
@@ -80,9 +80,9 @@ impl MediaRelay {
         })
     }
 
-    /// Stores photo `media_id` of `source`, unless it is stored already, and returns its URL.
+    /// Stores the photo `media_id` of `source`, unless it is already stored, and returns its URL.
     ///
-    /// The upload does not end with its caller: one that hangs up and asks again gets its URL.
+    /// The upload outlives its caller: one that hangs up and asks again gets the URL.
     pub async fn upload(
         self: &Arc<Self>,
         source: &Arc<dyn MediaSource>,
@@ -100,13 +100,13 @@ impl MediaRelay {
         }
         let ended = pending.await;
         if ended.is_err() && is_new {
-            // The task has ended without a result, so it has counted none.
+            // The task ended without a result, so it has not counted one.
             metrics.count(UploadOutcome::Lost);
         }
         ended.unwrap_or(Err(UploadError::Lost))
     }
 
-    /// One upload from beginning to end, counted and logged.
+    /// One upload from start to end, counted and logged.
     async fn run(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let result = self.find_or_upload(source, media_id).await;
         let outcome = result
@@ -127,7 +127,7 @@ impl MediaRelay {
     ) -> Result<(Arc<str>, UploadOutcome), UploadError> {
         let keys = Keys::of(source.app_id(), media_id);
         let Ok(_permit) = self.permits.try_acquire() else {
-            // Even a full gateway can return what it remembers.
+            // Even a gateway at its limit can return remembered URLs.
             let full = UploadError::Overloaded {
                 retry_after: RETRY_AFTER,
             };
@@ -155,7 +155,7 @@ impl MediaRelay {
     }
 
     /// Makes as many attempts as the store allows, each with a fresh download. Only temporary failures of the store are
-    /// retried here: `credentials` and the WeChat client have retries of their own.
+    /// retried here: `credentials` and the WeChat client have their own retries.
     async fn upload_with_retries(&self, source: &dyn MediaSource, media_id: &MediaId) -> UploadResult {
         let mut pause = RETRY_PAUSE;
         for attempt in 1..self.parts.images.attempts() {
@@ -191,7 +191,7 @@ impl MediaRelay {
         let bytes = match (stage, &stored) {
             // Whatever the store says, it did not get the whole picture.
             (Stage::Failed(error), _) => return Err(error),
-            // The store's time-out ran while it waited for WeChat.
+            // The store timed out while it waited for WeChat.
             (Stage::WaitingForWeChat(_), Err(UploadError::Store(StoreFailure::TimedOut))) => {
                 return Err(CallError::TimedOut.into());
             }
@@ -210,7 +210,7 @@ impl MediaRelay {
         Ok(url)
     }
 
-    /// The picture's kind, if its first bytes and its announced length allow it to be stored.
+    /// The picture's kind, if its first bytes and its announced length permit storing it.
     fn check_head(&self, download: &MediaDownload) -> Result<PictureKind, UploadError> {
         let limit = self.parts.media.max_bytes;
         if download.head.is_empty() {
@@ -230,7 +230,7 @@ impl MediaRelay {
     }
 }
 
-/// Logs a failure with what an operator needs to know about it.
+/// Logs a failure with what an operator needs to know.
 fn log_failure(app_id: &AppId, media_id: &MediaId, error: &UploadError, outcome: UploadOutcome) {
     let media_id = media_id.start();
     let cure = match error {
@@ -249,7 +249,7 @@ fn log_failure(app_id: &AppId, media_id: &MediaId, error: &UploadError, outcome:
     }
 }
 
-/// A video is not WeChat's failure: the caller asked for the wrong media.
+/// A video is not a failure of WeChat's: the caller asked for the wrong media.
 fn reject_video(error: TokenCallError) -> UploadError {
     match error {
         TokenCallError::Call(CallError::Body(BodyProblem::Video)) => UploadError::Rejected(Rejection::Video),
@@ -257,7 +257,7 @@ fn reject_video(error: TokenCallError) -> UploadError {
     }
 }
 
-/// Waits until the download, or after it the store, has run out of time, and returns the error of that side.
+/// Waits until the download, or after it the store, has timed out, and returns that side's error.
 async fn time_out(deadline: Instant, progress: &Mutex<Stage>, store_limit: Duration) -> UploadError {
     sleep_until(deadline).await;
     let stage = progress.lock().clone();
@@ -275,8 +275,8 @@ pub trait MediaSource: Send + Sync {
     /// The account.
     fn app_id(&self) -> &AppId;
 
-    /// Starts to download `media_id`. The caller limits the whole download, counted from [`MediaDownload::started`];
-    /// each wait for the next chunk has a limit of its own.
+    /// Starts to download `media_id`. The caller limits the whole download, counted from [`MediaDownload::started`]; each
+    /// wait for the next chunk has its own limit.
     async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError>;
 }
 
