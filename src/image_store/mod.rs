@@ -1,4 +1,4 @@
-//! Where pictures go: a folder, an upload service or an S3-compatible store, behind one trait.
+//! Where pictures are stored: a folder, an upload service or an S3-compatible store, behind one trait.
 
 mod http;
 mod local;
@@ -38,10 +38,10 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The longest chunk of a body, in bytes.
+    /// The maximum length of a body's chunks, in bytes.
     ///
-    /// The HTTP client reads up to about 400 KiB at once. Its sending side stops taking chunks once it has that much to
-    /// send, but it checks only after it has taken one: shorter chunks keep it from holding twice as much for each
+    /// The HTTP client reads up to about 400 KiB at once. Its sending side stops accepting chunks once it has that much
+    /// to send, but it checks only after it has accepted one: shorter chunks keep it from holding twice as much for each
     /// upload (M2). 64 KiB is also a good size for writes to a file.
     pub const MAX_CHUNK: usize = 64 * 1024;
 }
@@ -49,20 +49,20 @@ impl Picture {
 /// How a store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreFailure {
-    /// It failed in a way that may be temporary: it could not be reached, the connection broke, or it said that it
-    /// can't store anything now.
+    /// It failed in a way that may be temporary: it could not be reached, the connection broke, or it said that it can't
+    /// store anything now.
     #[error("the image store failed: {0}")]
     Broken(String),
     /// It did not answer in time.
     #[error("the image store did not answer in time")]
     TimedOut,
-    /// It refused, and would do so again; the text has no secret of ours in it.
+    /// It refused, and would do so again; the text contains no secret of ours.
     #[error("the image store refused: {0}")]
     Refused(String),
 }
 
 impl StoreFailure {
-    /// True if another attempt may succeed.
+    /// True if a retry may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Broken(_) | Self::TimedOut => true,
@@ -85,15 +85,15 @@ impl StoreFailure {
     }
 }
 
-/// A place for pictures.
+/// A store for pictures.
 #[async_trait]
 pub trait ImageStore: Send + Sync {
     /// Stores the whole `picture` under a new random name and returns its URL, or leaves nothing behind, even if the
     /// future is dropped.
     async fn put(&self, picture: Picture) -> Result<String, StoreFailure>;
 
-    /// Checks whether pictures can be stored, as far as that is possible without storing one. Stores that can take a
-    /// picture back are tried with one instead. The caller limits the wait.
+    /// Checks whether pictures can be stored, as far as possible without storing one. Stores that can take a picture back
+    /// are tried with a picture instead. The caller limits the wait.
     async fn probe(&self) -> Result<(), StoreFailure> {
         Ok(())
     }
@@ -103,14 +103,14 @@ pub trait ImageStore: Send + Sync {
         Ok(None)
     }
 
-    /// The most attempts to store one picture, each with a fresh download.
+    /// The maximum number of attempts to store one picture, each with a fresh download.
     fn attempts(&self) -> u32;
 
     /// How long a put may take after it has received the end of the body.
     fn time_limit(&self) -> Duration;
 }
 
-/// The store that the operator has chosen.
+/// The store chosen by the operator.
 pub struct OpenStore {
     /// The store.
     pub store: Arc<dyn ImageStore>,
@@ -118,8 +118,8 @@ pub struct OpenStore {
     pub local: Option<Arc<LocalStore>>,
 }
 
-/// Opens the store that `settings` choose, with connections according to `http`. The clean-up after a put that
-/// was dropped runs on `tasks`, so that the drain can wait for it.
+/// Opens the store chosen by `settings`, with connections according to `http`. The clean-up after a dropped put runs on
+/// `tasks`, so that the drain can wait for it.
 pub async fn open(
     settings: &resolved::ImageStore,
     http: &settings::HttpClient,
@@ -139,7 +139,7 @@ pub async fn open(
     Ok(OpenStore { store, local: None })
 }
 
-/// True if a store of ours may have returned `url`: an http(s) URL, or a path of this gateway.
+/// True if one of our stores may have returned `url`: an http(s) URL, or a path of this gateway.
 pub(crate) fn is_picture_url(url: &str) -> bool {
     parse_http(url).is_some() || (url.starts_with('/') && is_plain_path(url))
 }

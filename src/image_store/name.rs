@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::picture::PictureKind;
 
-/// A picture's name: 32 lower-case hex digits, which are 128 random bits that nobody can guess, and the
-/// extension of its kind. No input is in it, so it needs no escaping in a path, a URL or a header.
+/// A picture's name: 32 lower-case hex digits (128 random bits, so it can't be guessed) and the extension of its kind. It
+/// contains no input, so it needs no escaping in a path, a URL or a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageName {
     text: String,

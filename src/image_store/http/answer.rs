@@ -1,4 +1,4 @@
-//! The answer of an upload service: whether it has stored the picture, under which URL, and its message about a
+//! The answer of an upload service: whether it has stored the picture, its URL, and the service's message about a
 //! failure, made safe for the log.
 
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::secret::{MASK, Secret};
 use crate::settings::values::{UrlPlace, is_same_scalar, parse_http};
 use crate::settings::{HttpStore, resolved};
 
-/// The longest answer that is read, in bytes: it has little more than a URL in it.
+/// The maximum length of an answer, in bytes: it contains little more than a URL.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// An answer with its whole body.
 pub(super) struct StoreAnswer {
     status: StatusCode,
     headers: HeaderMap,
-    /// `None` if it was too long, broke off or is not needed.
+    /// `None` if it was too long, was cut off or is not needed.
     body: Option<Vec<u8>>,
 }
 
 impl StoreAnswer {
-    /// Reads `response`, each chunk of which may take `stall` at most. The body of a success is not read if the URL is in
-    /// a header: the picture is stored, whatever becomes of the body.
+    /// Reads `response`, each chunk of which may take at most `stall`. On success the body is not read if the URL is in a
+    /// header: the picture is stored, whatever happens to the body.
     pub(super) async fn read(response: Response, stall: Duration, place: &UrlPlace) -> Result<Self, StoreFailure> {
         let (status, headers) = (response.status(), response.headers().clone());
         let has_url = matches!(place, UrlPlace::Header(name) if headers.contains_key(name));
@@ -120,12 +120,12 @@ fn public_url(found: &str, base: Option<&Url>) -> Option<String> {
         found.trim_start_matches('/')
     );
     let url = parse_http(&joined)?;
-    // Dot segments must not lead out of the base, nor to the base itself.
+    // Dot segments must lead neither out of the base nor to the base itself.
     let below = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
     (below.len() > 1 && below.starts_with('/')).then(|| url.into())
 }
 
-/// True if `text` can be a path: it has neither a scheme nor a host, and no characters of markup or JSON.
+/// True if `text` can be a path: it has neither a scheme nor a host, and no markup or JSON characters.
 fn is_path(text: &str) -> bool {
     let first = text.split(['/', '?', '#']).next().unwrap_or_default();
     let foreign = ['<', '>', '"', '{', '}', '|', '^', '`'];
@@ -144,16 +144,16 @@ fn describe(value: Option<&Value>) -> String {
     }
 }
 
-/// Where services put a message for people.
+/// Fields in which services put a message for people.
 const FIELDS: [&str; 4] = ["message", "msg", "errmsg", "error"];
-/// The most characters of a message that are logged.
+/// The maximum number of characters of a message that are logged.
 const LONGEST: usize = 200;
 /// Shorter values may be ordinary words, and masking those would garble the message.
 const SHORTEST_SECRET: usize = 4;
 
-/// Finds a service's message and keeps our own secrets out of it: a service may repeat what it was sent.
+/// Finds a service's message and removes our own secrets from it: a service may echo what it was sent.
 pub(super) struct MessageReader {
-    /// The longest first, since one may be part of another.
+    /// The longest come first, since one may be part of another.
     secrets: Vec<String>,
 }
 
@@ -185,7 +185,7 @@ impl MessageReader {
             .secrets
             .iter()
             .fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
-        // A query may hold a secret of the service.
+        // A query may contain a secret of the service.
         let words = masked.split(' ').map(|word| match word.split_once('?') {
             Some((url, _)) if url.contains("://") => format!("{url}?…"),
             _ => word.to_owned(),

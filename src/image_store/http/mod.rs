@@ -14,7 +14,7 @@ use crate::http_client::{self, HttpError, LastActivity, NO_LIMIT};
 use crate::settings::{self, UnusableSetting, resolved};
 use crate::telemetry;
 
-/// The limit of making a connection; an upload service is near.
+/// The time limit for connecting; an upload service is nearby.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An upload service.
@@ -41,7 +41,7 @@ impl ImageStore for HttpStore {
         let section = &self.settings.section;
         let mut headers = self.settings.headers.clone();
         telemetry::inject(&mut headers);
-        // The fields come first, so that a service that reads the form as it arrives knows them when the file begins.
+        // The fields come first, so that a service that reads the form as it arrives has them when the file begins.
         let mut form = Form::new().percent_encode_noop();
         for (name, value) in &section.fields {
             form = form.text(escape_name(name), value.expose().to_owned());
@@ -81,8 +81,7 @@ impl ImageStore for HttpStore {
     }
 }
 
-/// `picture` as the form's file, whose chunks count as `activity`. If its length is known, the request has a
-/// Content-Length.
+/// `picture` as the form's file, whose chunks count as `activity`. If its length is known, the request has a Content-Length.
 fn part(picture: Picture, activity: &LastActivity) -> Result<Part, StoreFailure> {
     let body = Body::wrap_stream(activity.watch(picture.body));
     let part = match picture.length {
@@ -94,8 +93,8 @@ fn part(picture: Picture, activity: &LastActivity) -> Result<Part, StoreFailure>
         .map_err(|error| StoreFailure::Broken(error.to_string()))
 }
 
-/// A form field's name, escaped as browsers do it (WHATWG HTML, "multipart form data"). reqwest itself would write
-/// `name*=` for such names, which forms must not have (RFC 7578, section 4.2).
+/// A form field's name, escaped as browsers do (WHATWG HTML, "multipart form data"). reqwest itself would write `name*=`
+/// for such names, which is not allowed in forms (RFC 7578, section 4.2).
 fn escape_name(name: &str) -> String {
     name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }

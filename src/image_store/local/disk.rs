@@ -1,9 +1,9 @@
-//! The disk under the folder, and the files on it: unfinished ones, which are removed unless they are completed, and
-//! stored ones, open for reading.
+//! The disk under the folder, and its files: unfinished ones, which are removed unless they are completed, and stored
+//! ones, open for reading.
 //!
-//! Work on the disk runs on a few blocking threads and has a time limit. A network disk that hangs blocks every thread
-//! that accesses it. Without a bound those would be all of the runtime's blocking threads, which also resolve host
-//! names: no call to WeChat could be made any more.
+//! Disk operations run on a few blocking threads and have a time limit. A hanging network disk blocks every thread that
+//! accesses it. Without a bound those would be all of the runtime's blocking threads, which also resolve host names: no
+//! call to WeChat would be possible any more.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -33,7 +33,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Work on the disk is tracked by `tasks`, so that the drain can wait for it.
+    /// Disk operations are tracked by `tasks`, so that the drain can wait for them.
     pub(super) fn new(tasks: &TaskTracker) -> Self {
         Self {
             threads: Arc::new(Semaphore::new(THREADS)),
@@ -41,8 +41,8 @@ impl Disk {
         }
     }
 
-    /// Runs `work` on a blocking thread, and fails with [`io::ErrorKind::TimedOut`] after `limit`, the wait for a
-    /// thread included. Work that has begun can't be interrupted: it keeps its thread, and its result is dropped.
+    /// Runs `work` on a blocking thread, and fails with [`io::ErrorKind::TimedOut`] after `limit`, including the wait for
+    /// a thread. Work that has begun can't be interrupted: it keeps its thread, and its result is dropped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -79,7 +79,7 @@ impl Disk {
 /// Readable for the user's group, which may be a web server's.
 const MODE: u32 = 0o640;
 
-/// A file that is being written. It is removed on drop, unless it is kept.
+/// A file being written. It is removed on drop, unless it is kept.
 pub(super) struct Draft {
     file: File,
     path: Option<PathBuf>,
@@ -98,7 +98,7 @@ impl Draft {
         self.kept_if(written)
     }
 
-    /// Flushes the file to the disk and renames it to `path`. It is still removed on drop.
+    /// Flushes the file to disk and renames it to `path`. It is still removed on drop.
     pub(super) fn publish(mut self, path: PathBuf) -> io::Result<Self> {
         let published = self.rename(path);
         self.kept_if(published)
@@ -107,7 +107,7 @@ impl Draft {
     fn rename(&mut self, path: PathBuf) -> io::Result<()> {
         self.file.sync_all()?;
         // The new name is an entry of the folder, which must be flushed too. The folder is opened before the rename,
-        // since nothing may fail between the rename and the change of `self.path`.
+        // since nothing may fail between the rename and the update of `self.path`.
         let directory = path.parent().map(File::open).transpose()?;
         if let Some(partial) = &self.path {
             fs::rename(partial, &path)?;
@@ -116,7 +116,7 @@ impl Draft {
         directory.map_or(Ok(()), |directory| directory.sync_all())
     }
 
-    /// The draft; after a failure it is removed at once, so that nothing is left when the failure is answered.
+    /// The draft; after a failure it is removed at once, so that nothing is left when the failure is reported.
     fn kept_if(self, outcome: io::Result<()>) -> io::Result<Self> {
         match outcome {
             Ok(()) => Ok(self),
@@ -127,7 +127,7 @@ impl Draft {
         }
     }
 
-    /// Removes the file at once. For blocking threads.
+    /// Removes the file at once. Only for blocking threads.
     pub(super) fn discard(mut self) {
         if let Some(path) = self.path.take() {
             remove(&path);
@@ -141,7 +141,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // This may be one of the runtime's own threads, which a disk that hangs must not block.
+        // This may be one of the runtime's own threads, which a hanging disk must not block.
         if let Some(path) = self.path.take() {
             self.disk.run_later(move || remove(&path));
         }
@@ -154,14 +154,14 @@ fn remove(path: &Path) {
     }
 }
 
-/// How much is read at once.
+/// The size of a read.
 const CHUNK: u64 = 64 * 1024;
-/// The limit of opening a picture, and of each read.
+/// The time limit for opening a picture, and for each read.
 pub(super) const READ_LIMIT: Duration = Duration::from_secs(5);
 
 /// A picture in the folder.
 pub struct StoredPicture {
-    /// Its kind, by its name.
+    /// Its kind, according to its name.
     pub kind: PictureKind,
     /// Its length in bytes.
     pub length: u64,
@@ -192,7 +192,7 @@ impl StoredPicture {
         }))
     }
 
-    /// The bytes in `range`, which is within the length.
+    /// The bytes in `range`, which must be within the length.
     pub fn read(self, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         stream::try_unfold(range.start, move |at| {
             let (file, disk) = (Arc::clone(&self.file), self.disk.clone());

@@ -1,9 +1,9 @@
 //! Pictures in a folder.
 //!
-//! A picture is written under a temporary name in the folder itself, flushed to the disk and renamed, so that
-//! a reader finds it whole or not at all. Files are opened, written and renamed on blocking threads (`disk`), in
-//! steps that can't be interrupted. Each step owns the guard that removes the file on drop, and
-//! returns it at its end: if the put has been dropped meanwhile, so is the guard.
+//! A picture is written under a temporary name in the folder itself, flushed to disk and renamed, so that a reader finds
+//! all of it or nothing. Files are opened, written and renamed on blocking threads (`disk`), in steps that can't be
+//! interrupted. Each step owns the guard that removes the file on drop, and returns it at its end: if the put has been
+//! dropped meanwhile, so is the guard.
 
 mod disk;
 mod watch;
@@ -29,12 +29,12 @@ use crate::picture::PictureKind;
 use crate::settings::values::{BasePath, PublicBase};
 use crate::settings::{self, UnusableSetting};
 
-/// Short chunks are collected up to this length before they are written, since each write needs a switch of threads.
+/// Short chunks are collected up to this length before they are written, since each write needs a thread switch.
 const BLOCK: usize = Picture::MAX_CHUNK;
-/// The limit of each step of writing a picture. Flushing takes longest; a disk that takes longer than this is broken.
+/// The time limit of each step of writing a picture. Flushing takes longest; a disk that needs more time than this is broken.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// The mode of a folder that is created: readable for the user's group, which may be a web server's.
+/// The mode of a newly created folder: readable for the user's group, which may be a web server's.
 const MODE: u32 = 0o750;
 
 const DIRECTORY: &str = "image_store.local.directory";
@@ -48,7 +48,7 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Opens the folder, and creates it if it does not exist. Work on the disk is tracked by `tasks`.
+    /// Opens the folder, and creates it if it does not exist. Disk operations are tracked by `tasks`.
     pub async fn open(settings: &settings::LocalStore, tasks: &TaskTracker) -> Result<Self, UnusableSetting> {
         let store = Self {
             directory: settings.directory.clone(),
@@ -100,8 +100,8 @@ impl LocalStore {
             .await
     }
 
-    /// Where the picture called `name` would be, and its kind; `None` if it can't be a picture's name. So no
-    /// request leads out of the folder or to an unfinished file.
+    /// The path of the picture called `name`, and its kind; `None` if this can't be a picture's name. So no request leads
+    /// out of the folder or to an unfinished file.
     fn locate(&self, name: &str) -> Option<(PathBuf, PictureKind)> {
         let name = ImageName::parse(name)?;
         Some((self.directory.join(name.as_str()), name.kind()))
@@ -171,7 +171,7 @@ impl ImageStore for LocalStore {
     }
 }
 
-/// A disk that is full, read-only or gone refuses the next attempt too.
+/// A full, read-only or missing disk refuses the next attempt too.
 fn failed(error: &io::Error) -> StoreFailure {
     use io::ErrorKind;
     match error.kind() {

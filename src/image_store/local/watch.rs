@@ -1,5 +1,4 @@
-//! Watches the folder while the gateway runs: checks that it can be written to, and removes what killed processes have
-//! left.
+//! Watches the folder while the gateway runs: checks that it is writable, and removes what killed processes left behind.
 
 use std::fs;
 use std::io;
@@ -16,19 +15,19 @@ use super::{LocalStore, is_partial};
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The pause between sweeps for leftovers: a folder with many files takes long to read.
 const SWEEP_PAUSE: Duration = Duration::from_mins(10);
-/// How much a check writes: a block of the disk, so that a full disk is noticed.
+/// How much a check writes: a disk block, so that a full disk is noticed.
 const BLOCK: usize = 4096;
-/// The limit of a check. In a burst of uploads a disk may take seconds.
+/// The time limit of a check. During a burst of uploads a disk may need seconds.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
-/// The limit of a sweep.
+/// The time limit of a sweep.
 const SWEEP_LIMIT: Duration = Duration::from_mins(5);
-/// An unfinished file older than this belongs to a process that was killed: no upload takes so long.
+/// An unfinished file older than this belongs to a killed process: no upload takes that long.
 const ABANDONED: Duration = Duration::from_hours(1);
 
 /// Whether pictures can be stored in the folder, and since when.
 #[derive(Debug, Clone)]
 pub struct FolderHealth {
-    /// Why they can't.
+    /// Why they can't be stored.
     pub problem: Option<String>,
     /// When that last changed.
     pub since: Instant,

@@ -1,6 +1,5 @@
-//! The S3 client: `object_store` over the gateway's own HTTP client, with keys or the machine's role. No answer is
-//! longer than it may be, and no redirect is an answer: `object_store` itself would gather an endless one, and forget
-//! where a redirect leads.
+//! The S3 client: `object_store` over the gateway's own HTTP client, with keys or the machine's role. Answers have a maximum
+//! length, and a redirect is an error: `object_store` itself would gather an endless answer, and lose a redirect's target.
 
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use super::error::{Redirect, region_in};
 use crate::http_client;
 use crate::settings::{self, UnusableSetting, resolved};
 
-/// The limit of one request, which uploads at most one part.
+/// The time limit of a request, which uploads at most one part.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The limit of making a connection.
+/// The time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The header that grants rights to an object.
@@ -28,10 +27,9 @@ const ACL: HeaderName = HeaderName::from_static("x-amz-acl");
 
 /// The clients for one bucket.
 pub(super) struct BucketClients {
-    /// For everything but the beginning of an object.
+    /// For all requests except the one that begins an object.
     pub(super) plain: AmazonS3,
-    /// Sends the ACL too. Stores accept that header only in the request that begins an object, so no other request has
-    /// it.
+    /// Also sends the ACL. Stores accept that header only in the request that begins an object, so no other request has it.
     pub(super) creating: AmazonS3,
 }
 
@@ -75,7 +73,7 @@ fn builder(settings: &resolved::S3Store) -> AmazonS3Builder {
         .with_region(&settings.section.region)
         .with_bucket_name(&settings.section.bucket)
         .with_virtual_hosted_style_request(!settings.path_style)
-        // Every store supports the deletion of one object, but not of many at once.
+        // Every store can delete one object, but not every store many at once.
         .with_disable_bulk_delete(true);
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
@@ -118,11 +116,11 @@ fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
     })
 }
 
-/// The longest answer in bytes. Answers to uploads are short XML; the only picture that is read back is that of
-/// `wxgate check`.
+/// The maximum length of an answer, in bytes. Answers to uploads are short XML; the only picture that is read back is
+/// that of `wxgate check`.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// The gateway's client, so that `[http_client]` applies to S3 too, with a bound on answers.
+/// The gateway's client, so that `[http_client]` applies to S3 too, with a limit on answers.
 #[derive(Debug, Clone)]
 struct Bounded(reqwest::Client);
 
@@ -158,7 +156,7 @@ impl HttpService for Bounded {
     }
 }
 
-/// The beginning of a failure's body, which has the error code.
+/// The start of a failure's body, which contains the error code.
 async fn beginning(mut body: HttpResponseBody) -> String {
     let mut read = BytesMut::new();
     while let Some(Ok(frame)) = body.frame().await {

@@ -1,4 +1,4 @@
-//! Errors of `object_store` as failures of the store.
+//! Maps errors of `object_store` to failures of the store.
 
 use std::error::Error;
 
@@ -8,17 +8,17 @@ use object_store::client::{HttpError, HttpErrorKind};
 use crate::http_client;
 use crate::image_store::StoreFailure;
 
-/// S3 answered with a redirect, which is not followed: a signature is valid at one address and in one region.
+/// S3 answered with a redirect, which is not followed: a signature is valid only for one address and region.
 #[derive(Debug, thiserror::Error)]
 #[error("HTTP status {status}")]
 pub(super) struct Redirect {
     pub(super) status: StatusCode,
-    /// The bucket's region, if the answer has it.
+    /// The bucket's region, if the answer names it.
     pub(super) region: Option<String>,
 }
 
-/// Codes of S3 that ask for another attempt, under whatever status. There is no such upload if S3 has lost it, or if it is
-/// complete but the answer that said so was lost.
+/// Error codes of S3 that call for a retry, whatever the status. `NoSuchUpload` means that S3 has lost the upload, or
+/// that it is complete but the answer that said so was lost.
 const PASSING: [&str; 5] = [
     "RequestTimeout",
     "InternalError",
@@ -27,7 +27,7 @@ const PASSING: [&str; 5] = [
     "NoSuchUpload",
 ];
 
-/// The failure that an error of `object_store` means, without anything that could be secret.
+/// Maps an error of `object_store` to a failure, without anything that could be secret.
 pub(super) fn failed(error: &object_store::Error) -> StoreFailure {
     let mut chain = std::iter::successors(Some(error as &(dyn Error + 'static)), |&error| error.source());
     let Some(error) = chain.find_map(|error| error.downcast_ref::<HttpError>()) else {
@@ -50,8 +50,8 @@ fn wrong_region(region: &str) -> String {
     format!("the bucket is in the region {region}: set image_store.s3.region to it, and an endpoint of that region")
 }
 
-/// The status, the error code and the region of S3's answer. The rest of it repeats the request, the access key's id
-/// included, and must not reach the log.
+/// The status, the error code and the region of S3's answer. The rest of it repeats the request, including the access key
+/// id, and must not reach the log.
 fn answer(text: &str) -> StoreFailure {
     let status = between(text, "status code: ", ":");
     let code = between(text, "<Code>", "</Code>").filter(|code| is_word(code));

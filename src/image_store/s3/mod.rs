@@ -1,9 +1,8 @@
 //! Pictures in an S3-compatible store.
 //!
-//! The body is collected into parts of 5 MiB, the smallest that S3 takes, one at a time. A picture that fits
-//! into one part is sent in a single request, which is atomic; a larger one in a multipart upload. Each put is
-//! a task of its own on the store's tracker: dropping its future only cancels it, so that it can still remove
-//! what it has written.
+//! The body is collected into parts of 5 MiB, the minimum that S3 accepts, one at a time. A picture that fits into one
+//! part is sent in a single request, which is atomic; a larger one in a multipart upload. Each put is a task of its own
+//! on the store's tracker: dropping its future only cancels it, so that it can still remove what it has written.
 
 mod client;
 mod error;
@@ -31,9 +30,9 @@ use self::error::failed;
 use super::{CACHE_CONTROL, ImageName, ImageStore, Picture, StoreFailure, body_failed};
 use crate::settings::{self, UnusableSetting, resolved};
 
-/// The last part and the request that completes the upload, each with its retries.
+/// For the last part and the request that completes the upload, each with its retries.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
-/// The limit of getting the machine's role, which is quick if there is one.
+/// The time limit for getting the machine's role, which is quick if there is one.
 const ROLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A bucket.
@@ -95,7 +94,7 @@ impl ImageStore for S3Store {
     }
 
     fn attempts(&self) -> u32 {
-        // Each request has retries of its own; the second attempt is for an upload that S3 has lost.
+        // Each request has its own retries; the second attempt is for an upload that S3 has lost.
         2
     }
 
@@ -122,8 +121,8 @@ async fn put(
     Ok(object)
 }
 
-/// An object that is removed on drop unless it is kept. S3 may have stored it even if the put was cancelled or
-/// the answer was an error.
+/// An object that is removed on drop unless it is kept. S3 may have stored it even if the put was cancelled or the answer
+/// was an error.
 struct Object {
     bucket: Arc<Bucket>,
     key: Path,
@@ -185,7 +184,7 @@ impl Drop for Object {
 }
 
 impl Bucket {
-    /// Fails with advice if there are neither keys nor a role: the error of a request would not give any. The role's
+    /// Fails with advice if there are neither keys nor a role: a request's error would not give any. The role's
     /// credentials are cached until they expire, so this costs nothing.
     async fn check_role(&self) -> Result<(), StoreFailure> {
         if !self.with_role {
@@ -230,13 +229,13 @@ impl Bucket {
     }
 }
 
-/// The size of a part: the smallest that S3 takes, except for the last one.
+/// The size of a part: the minimum that S3 accepts, except for the last one.
 const PART: usize = 5 * 1024 * 1024;
 
 /// A picture's body, cut into parts.
 struct BodyParts<'a> {
     body: BoxStream<'static, io::Result<Bytes>>,
-    /// What did not fit into the previous part: some stores require all parts except the last to be of one size.
+    /// What did not fit into the previous part: some stores require all parts except the last to have the same size.
     rest: Bytes,
     cancelled: &'a CancellationToken,
 }
@@ -249,7 +248,7 @@ impl<'a> BodyParts<'a> {
 
     /// The next part; one shorter than [`PART`] is the last.
     async fn next(&mut self) -> Result<Bytes, StoreFailure> {
-        // The length need not be known, since pages that are not written to take no memory.
+        // Reserved at full size: pages that are never written take no memory.
         let mut part = BytesMut::with_capacity(PART);
         loop {
             let room = PART - part.len();
@@ -265,8 +264,8 @@ impl<'a> BodyParts<'a> {
         }
     }
 
-    /// Sends `part` and all that follow, one at a time: the memory of one is freed before the next is collected.
-    /// Returns the ids that complete the upload `id`.
+    /// Sends `part` and all that follow, one at a time: the memory of one is freed before the next is collected. Returns
+    /// the ids that complete the upload `id`.
     async fn send(
         &mut self,
         mut part: Bytes,
