@@ -1,7 +1,7 @@
 //! One account: its credentials, media and quotas.
 //!
-//! WeChat does not publish how tickets are replaced. What is done here fits all reports: a ticket is returned for its ttl,
-//! always with the whole ttl as `expires_in`, and verifies for twice as long, independently of the access tokens.
+//! WeChat does not publish how tickets are replaced. The rules here match all reports: a ticket is returned for its TTL,
+//! always with the whole TTL as `expires_in`, and verifies for twice as long, independently of the access tokens.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) struct AccountRecord {
 pub(super) struct Quotas {
     day: u64,
     used: HashMap<Api, u64>,
-    /// The month of the last reset, and how many it has seen.
+    /// The month of the last reset, and how many resets it has had.
     cleared: (String, u64),
 }
 
@@ -122,7 +122,7 @@ impl Tickets {
         value
     }
 
-    /// The tickets of this kind that still verify, with the time that each has left, newest first.
+    /// The tickets of this kind that still verify, with their remaining lifetimes, newest first.
     pub(super) fn living(
         &self,
         kind: TicketKind,

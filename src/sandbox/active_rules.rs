@@ -14,7 +14,7 @@ pub(super) struct ActiveRules {
 
 struct RuleEntry {
     state: RuleState,
-    /// How many calls it has covered, those that it skipped included.
+    /// How many calls it has covered, including those that it skipped.
     seen: u64,
     released: CancellationToken,
     /// Releases what [`Fault::Hold`] holds when the entry is dropped.
@@ -39,7 +39,7 @@ pub(super) struct CallFaults {
     pub(super) released: CancellationToken,
 }
 
-/// Above this many rules, those that are used up are dropped.
+/// Above this many rules, used-up ones are dropped.
 const KEPT: usize = 256;
 
 impl ActiveRules {

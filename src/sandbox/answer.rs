@@ -1,5 +1,5 @@
-//! An answer: status, headers in their order and spelling, body; and how it is written to the connection byte for byte, with
-//! faults. Written by hand because an HTTP library rightly prevents all of these faults.
+//! An answer: status, headers in their order and spelling, and body; and how it is written to the connection byte for
+//! byte, with faults. Hand-written, because an HTTP library rightly prevents all of these faults.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,14 +13,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-/// WeChat's media type for JSON. Note `encoding`, not `charset`.
+/// WeChat's media type for JSON, with `encoding` instead of `charset`.
 pub(super) const JSON: &str = "application/json; encoding=utf-8";
 
 /// An answer of WeChat's API.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Names as they are spelled on the wire. `Date`, `Connection` and the length are added when it is sent.
+    /// Header names as spelled on the wire. `Date`, `Connection` and the length are added when it is sent.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Body,
     /// Whether the connection is closed after it.
@@ -46,12 +46,12 @@ impl Body {
 }
 
 impl Answer {
-    /// 200 with this object, as all of WeChat's JSON comes, errors included.
+    /// Status 200 with this object, like all of WeChat's JSON answers, including errors.
     pub(super) fn json(object: Value) -> Self {
         Self::new(200, Body::Json(object)).header("Content-Type", JSON)
     }
 
-    /// A success that holds nothing else.
+    /// A success without further data.
     pub(super) fn ok() -> Self {
         Self::json(json!({ "errcode": 0, "errmsg": "ok" }))
     }
@@ -70,7 +70,7 @@ impl Answer {
         }
     }
 
-    /// Replaces the header of this name, whatever its case, or adds it.
+    /// Replaces the header with this name, ignoring case, or adds it.
     #[must_use]
     pub(super) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.set_header(name, Some(value.into()));
@@ -91,7 +91,7 @@ impl Answer {
         }
     }
 
-    /// The outcome in a word, for the log.
+    /// The outcome in one word, for the log.
     pub(super) fn outcome(&self) -> String {
         if self.status != 200 {
             return format!("status {}", self.status);
@@ -126,18 +126,18 @@ pub(super) struct Delivery {
     /// Seconds since 1970, for `Date`.
     pub(super) unix: u64,
     pub(super) payload: Payload,
-    /// Whether the connection is closed after it in any case.
+    /// Whether the connection is closed afterwards regardless of the answer.
     pub(super) last: bool,
     /// Whether the body is omitted, as for HEAD.
     pub(super) head_only: bool,
     pub(super) framing: Framing,
-    /// How long it is held back.
+    /// How long the answer is delayed.
     pub(super) delay: Duration,
-    /// It is held back until this is cancelled.
+    /// The answer is held back until this is cancelled.
     pub(super) hold: Option<CancellationToken>,
-    /// The body is sent in pieces of so many bytes, with this pause after each.
+    /// The body is sent in pieces of this many bytes, with this pause after each.
     pub(super) drip: Option<(usize, Duration)>,
-    /// The body ends after so many bytes, and the connection in this way.
+    /// The body ends after this many bytes, and the connection in this way.
     pub(super) cut: Option<(usize, End)>,
 }
 
@@ -151,10 +151,10 @@ pub(super) enum Payload {
     Nothing(End),
 }
 
-/// How the caller finds the end of the body.
+/// How the client finds the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// By `Content-Length`, which is wrong by this many bytes.
+    /// By `Content-Length`, which differs from the true length by this many bytes.
     Length(i64),
     Chunked,
     UntilClose,
@@ -167,7 +167,7 @@ pub(super) enum ConnectionAfter {
     Ended,
 }
 
-/// How long a stalled connection is kept at most.
+/// The maximum time that a stalled connection is kept.
 const SILENCE: Duration = Duration::from_hours(1);
 
 impl Delivery {
@@ -185,7 +185,7 @@ impl Delivery {
         }
     }
 
-    /// Sends it. It is not an error if the caller has closed the connection.
+    /// Sends it. It is not an error if the client has closed the connection.
     pub(super) async fn send(mut self, stream: &mut TcpStream) -> ConnectionAfter {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;

@@ -33,8 +33,8 @@ pub enum Api {
     Other,
 }
 
-/// Each API's path, its method, and its calls per account and day (接口调用频次限制说明). For tickets the sources disagree,
-/// from 10,000 to 5,000,000; the limits of a million are not published one by one.
+/// Each API's path, its method, and its calls per account and day (接口调用频次限制说明). For tickets the sources disagree, from
+/// 10,000 to 5,000,000; the limits of a million are not published individually.
 const APIS: [(Api, &str, Method, u64); 11] = [
     (Api::Token, "/cgi-bin/token", Method::GET, 2000),
     (Api::StableToken, "/cgi-bin/stable_token", Method::POST, 500_000),
@@ -60,7 +60,7 @@ impl Api {
         known.map_or(Self::Other, |(api, ..)| *api)
     }
 
-    /// The `errcode` for a call with this method, if it is the wrong one.
+    /// The `errcode` for a call with this method, if the method is wrong.
     pub(super) fn refuses(self, method: &Method) -> Option<i64> {
         let (.., right, _) = APIS.iter().find(|(api, ..)| *api == self)?;
         if right == Method::GET {

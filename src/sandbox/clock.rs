@@ -1,4 +1,4 @@
-//! The sandbox's clock: tokio's, which tests can pause, plus what [`Clock::advance`] added.
+//! The sandbox's clock: tokio's, which tests can pause, plus the time added by [`Clock::advance`].
 
 use std::time::{Duration, SystemTime};
 
@@ -49,7 +49,7 @@ impl Clock {
     }
 }
 
-/// `unix` as WeChat's app writes it in its error texts: China's time, as in `20200804 15:42:24`.
+/// `unix` as in WeChat's error texts: China's time, such as `20200804 15:42:24`.
 pub(super) fn china_time(unix: u64) -> String {
     let local = SystemTime::UNIX_EPOCH + Duration::from_secs(unix + CHINA);
     let rfc3339 = humantime::format_rfc3339_seconds(local).to_string();

@@ -1,4 +1,4 @@
-//! What a sandbox is started with.
+//! The configuration of a sandbox.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ pub struct SandboxConfig {
     pub daily_token_calls: u64,
     /// Calls of other APIs per account and day; for an API not listed, WeChat's documented number.
     pub daily_calls: BTreeMap<Api, u64>,
-    /// Least time between two tokens by `force_refresh`.
+    /// Minimum time between two tokens by `force_refresh`.
     pub force_refresh_interval: Duration,
     /// Tokens by `force_refresh` per account and day.
     pub daily_force_refreshes: u64,
@@ -67,7 +67,7 @@ impl SandboxConfig {
         }
     }
 
-    /// The same with every lifetime between a second and ten years, so that no sum overflows.
+    /// The same with every lifetime between one second and ten years, so that no sum overflows.
     pub(super) fn within_reason(mut self) -> Self {
         const LONGEST: Duration = Duration::from_hours(87840);
         for life in [&mut self.token_ttl, &mut self.ticket_ttl, &mut self.media_ttl] {
@@ -113,9 +113,9 @@ impl SandboxAccount {
 }
 
 impl Default for SandboxAccount {
-    /// The account of a sandbox that is given none. Its AppSecret is public.
+    /// The account of a sandbox without configured accounts. Its AppSecret is public.
     fn default() -> Self {
-        // The text is a valid AppID; an empty one would only refuse every call.
+        // The text is a valid AppID; an empty one would only make every call fail.
         let app_id = AppId::try_from("wx5a4db0c0ffee0001".to_owned()).unwrap_or_default();
         Self::new(app_id, Secret::new("0123456789abcdef0123456789abcdef"))
     }

@@ -30,7 +30,7 @@ use super::request::Request;
 pub(super) const LARGEST_BODY: usize = 20 * 1024 * 1024;
 /// Allowance for the multipart form around it.
 const FORM: usize = 64 * 1024;
-/// The longest wait for a request's headers, on an idle connection too.
+/// The maximum wait for a request's headers, on an idle connection too.
 const IDLE: Duration = Duration::from_secs(75);
 /// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -41,7 +41,7 @@ pub(super) async fn serve(sandbox: Sandbox, router: Router, listener: TcpListene
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, peer)) => {
-                // Send small answers at once. If this fails they are only slower.
+                // Send small answers at once. If this fails, they are only slower.
                 _ = stream.set_nodelay(true);
                 connections.spawn(connection(sandbox.clone(), router.clone(), stream, peer.ip()));
             }
@@ -51,7 +51,7 @@ pub(super) async fn serve(sandbox: Sandbox, router: Router, listener: TcpListene
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-        // Free the memory of those that have ended.
+        // Frees the memory of connections that have ended.
         while connections.try_join_next().is_some() {}
     }
     connections.shutdown().await;
@@ -76,7 +76,7 @@ async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, pee
         let parts = http.into_parts();
         stream = parts.io.into_inner();
         let ended = Delivery::send(delivery, &mut stream).await == ConnectionAfter::Ended;
-        // Pipelined requests are not supported: no client of ours sends one before it has its answer.
+        // Pipelined requests are not supported: none of our clients sends a request before it has the previous answer.
         if ended || !parts.read_buf.is_empty() {
             return;
         }
@@ -131,8 +131,8 @@ async fn read(request: http::Request<Incoming>, peer: IpAddr) -> Result<Request,
     })
 }
 
-/// Whether a browser sent the request for a page of another origin, to a route that is not for all pages. A page that a
-/// developer has open must not end the tokens of a sandbox on the same machine.
+/// Whether a browser sent the request for a page of another origin, to a route that is not open to all pages. A page that
+/// a developer has open must not invalidate the tokens of a sandbox on the same machine.
 fn is_foreign(path: &str, headers: &http::HeaderMap) -> bool {
     // The phone's routes: the demo page, and what the WeChat app does for any page.
     let file = path.strip_prefix("/sandbox/").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The control API: how tests in other programs control a sandbox, over HTTP.
+//! The control API: lets tests in other programs control a sandbox over HTTP.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Error texts as WeChat sends them, with their variable parts, so that nothing can match on a whole text.
+//! Error texts as WeChat sends them, with their variable parts, so that nothing can match a whole text.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! One call from its request to its delivery: count it, look for faults, carry it out, log it.
+//! One call from request to delivery: count it, look for faults, execute it, log it.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -63,7 +63,7 @@ async fn wait_before_operation(to_apply: &CallFaults) {
 }
 
 impl Fault {
-    /// For a fault that prevents the operation: what is sent instead of its answer.
+    /// What is sent instead of the operation's answer, for a fault that prevents the operation.
     fn replacement(&self) -> Option<Payload> {
         let answer = |status, body: &str| Answer::new(status, Body::Bytes(Bytes::from(body.to_owned())));
         Some(match self {
@@ -128,7 +128,7 @@ impl Fault {
 
     fn apply_to_fields(&self, fields: &mut Map<String, Value>) {
         match self {
-            // An error has no `expires_in`, and does not get one.
+            // An error has no `expires_in` and must not get one.
             Self::ExpiresIn { value } if fields.contains_key("expires_in") => set_field(fields, "expires_in", value),
             Self::Fields { set } => set.iter().for_each(|(name, value)| set_field(fields, name, value)),
             Self::NumbersAsStrings => {
@@ -141,7 +141,7 @@ impl Fault {
     }
 }
 
-/// Sets the field of this name, or removes it if `value` is null. The others stay in their order.
+/// Sets the field with this name, or removes it if `value` is null. The others keep their order.
 fn set_field(fields: &mut Map<String, Value>, name: &str, value: &Value) {
     if value.is_null() {
         fields.shift_remove(name);
@@ -156,8 +156,7 @@ fn gzip(data: &[u8]) -> io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// `json`, an object, with raw control characters at the end of its `errmsg` or, without one, in a
-/// field of their own.
+/// `json`, an object, with raw control characters at the end of its `errmsg` or, without one, in a field of their own.
 fn with_control_characters(json: &str) -> Bytes {
     const RAW: &str = "\u{1}\t\u{1f}";
     let inside = json.find("\"errmsg\":\"").map(|at| at + "\"errmsg\":\"".len());

@@ -1,4 +1,4 @@
-//! The faults to inject. One type for tests in Rust and for the control API in JSON.
+//! The faults to inject: one type for tests in Rust and for the control API in JSON.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::answer::{End, JSON};
 use super::api::Api;
 use crate::account::AppId;
 
-/// One thing that goes wrong with an answer. Several on one [`Rule`] apply in order, so that an error can, for example,
-/// be sent as `text/plain`, late, and byte by byte.
+/// One fault in an answer. Several on one [`Rule`] apply in order, so that an error can, for example, be sent as
+/// `text/plain`, late, and byte by byte.
 ///
 /// In JSON the name is in `kind`: `{"kind":"errcode","code":40001}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    // Instead of the operation, which is not carried out.
+    // Faults that replace the operation, which is not executed.
     /// WeChat refuses, in HTTP 200.
     Errcode {
         /// The `errcode`.
@@ -58,15 +58,15 @@ pub enum Fault {
         #[serde(deserialize_with = "text_or_bytes")]
         bytes: Vec<u8>,
     },
-    /// The connection breaks (TCP RST) before anything is carried out.
+    /// The connection breaks (TCP RST) before anything is executed.
     Reset,
-    /// The connection closes (TCP FIN) before anything is carried out.
+    /// The connection closes (TCP FIN) before anything is executed.
     Close,
-    /// Nothing is carried out and no answer ever comes.
+    /// Nothing is executed, and no answer ever comes.
     Stall,
 
-    // The operation is carried out, but its answer is lost or late.
-    /// The operation is carried out, but its answer never arrives.
+    // The operation is executed, but its answer is lost or late.
+    /// The operation is executed, but its answer never arrives.
     LostAnswer {
         /// How the connection ends.
         #[serde(default)]
@@ -76,18 +76,18 @@ pub enum Fault {
     Delay {
         /// By how many milliseconds.
         millis: u64,
-        /// Whether the operation is also delayed, rather than carried out at once.
+        /// Whether the operation is delayed too, rather than executed at once.
         #[serde(default)]
         before_operation: bool,
     },
     /// The answer is sent only when this fault's rule is removed.
     Hold {
-        /// Whether the operation is also delayed, rather than carried out at once.
+        /// Whether the operation is delayed too, rather than executed at once.
         #[serde(default)]
         before_operation: bool,
     },
 
-    // The content of the answer is changed, whether it is a success or an error.
+    // Faults that change the content of the answer, whether it is a success or an error.
     /// Another `expires_in`: short, 0, negative, a string; `null` removes it.
     ExpiresIn {
         /// The new value.
@@ -98,9 +98,9 @@ pub enum Fault {
         /// By name.
         set: Map<String, Value>,
     },
-    /// Every number in the JSON becomes a string, `errcode` too.
+    /// Every number in the JSON becomes a string, including `errcode`.
     NumbersAsStrings,
-    /// The JSON has raw control characters in a string, which JSON forbids.
+    /// A string in the JSON has raw control characters, which JSON forbids.
     ControlCharacters,
     /// Another `Content-Type`; `null` removes it.
     ContentType {
@@ -112,10 +112,10 @@ pub enum Fault {
         /// By name.
         set: std::collections::BTreeMap<String, String>,
     },
-    /// The body is compressed, whether the caller accepts that or not.
+    /// The body is compressed, whether or not the client accepts that.
     Gzip,
 
-    // The answer is right, but it is sent wrongly.
+    // The answer is correct, but sent incorrectly.
     /// The body ends before its `Content-Length`.
     Cut {
         /// How many bytes of the body are sent.
@@ -180,7 +180,7 @@ impl Fault {
         }
     }
 
-    /// The answer is late by `delay`; the operation is carried out at once.
+    /// The answer is late by `delay`; the operation is executed at once.
     pub fn delay(delay: Duration) -> Self {
         Self::Delay {
             millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
@@ -188,12 +188,12 @@ impl Fault {
         }
     }
 
-    /// The operation is carried out, and a reset takes the place of its answer.
+    /// The operation is executed, and the connection is reset instead of answering.
     pub fn lost_answer() -> Self {
         Self::LostAnswer { end: End::Reset }
     }
 
-    /// The body ends after `after` bytes, with the connection.
+    /// The body, and with it the connection, ends after `after` bytes.
     pub fn cut(after: usize) -> Self {
         Self::Cut { after, end: End::Close }
     }

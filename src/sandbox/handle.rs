@@ -71,7 +71,7 @@ impl Sandbox {
         self.state().calls(api, Some(app_id))
     }
 
-    /// The last calls that were answered, oldest first.
+    /// The most recently answered calls, oldest first.
     pub fn log(&self) -> Vec<CallRecord> {
         self.state().log()
     }
@@ -91,8 +91,7 @@ impl Sandbox {
         ticket.ok().flatten()
     }
 
-    /// Simulates another system that fetches a classic token, which supersedes the current one. It is not counted as a
-    /// call.
+    /// Simulates another system that fetches a classic token, which supersedes the current one. It does not count as a call.
     pub fn foreign_token(&self, app_id: &AppId) -> Result<Secret, UnknownAccount> {
         self.with_account(app_id, |account, config, now| account.tokens.classic(config, now).token)
     }
@@ -102,7 +101,7 @@ impl Sandbox {
         self.with_account(app_id, |account, _, now| account.tokens.kill(kill, now))
     }
 
-    /// Invalidates the account's tickets: none issued before verifies any more.
+    /// Invalidates the account's tickets: none issued so far verifies any more.
     pub fn kill_tickets(&self, app_id: &AppId) -> Result<(), UnknownAccount> {
         self.with_account(app_id, |account, _, _| account.tickets.kill())
     }
@@ -112,8 +111,8 @@ impl Sandbox {
         self.with_account(app_id, |account, config, now| account.media.add(upload, config, now))
     }
 
-    /// What the WeChat app answers to a page's `wx.config`. `config` holds `appId`, `timestamp`,
-    /// `nonceStr`, `signature` and the page's `url`.
+    /// The WeChat app's answer to a page's `wx.config`. `config` contains `appId`, `timestamp`, `nonceStr`, `signature`
+    /// and the page's `url`.
     pub fn verify(&self, config: &Map<String, Value>) -> ConfigResult {
         self.state().wechat.verify(config)
     }

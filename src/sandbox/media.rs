@@ -27,14 +27,14 @@ impl Upload {
         }
     }
 
-    /// Sets its `Content-Type`, which need not be true.
+    /// Sets its `Content-Type`, which may be wrong.
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
         self
     }
 
-    /// Sets the name that `media/get` gives it, unchecked, instead of one made from its media id.
+    /// Sets the file name that `media/get` returns, unchecked, instead of one derived from the media id.
     #[must_use]
     pub fn filename(mut self, filename: impl Into<String>) -> Self {
         self.filename = Some(filename.into());
@@ -109,7 +109,7 @@ fn type_of(bytes: &[u8]) -> &'static str {
     picture::PictureKind::sniff(bytes).map_or("application/octet-stream", picture::PictureKind::media_type)
 }
 
-/// The extension that WeChat gives a file of this type.
+/// The extension that WeChat gives to a file of this type.
 fn extension(content_type: &str) -> &str {
     match content_type.split(';').next().unwrap_or_default().trim() {
         "image/jpeg" | "image/jpg" => "jpg",

@@ -1,19 +1,18 @@
 //! A simulated WeChat: the server API with its real rules and texts, the phone's side of the JS-SDK, a demo page, and
 //! faults to inject.
 //!
-//! `wxgate sandbox` serves it, and `GET /sandbox` there explains the control API; tests in the same process use a
-//! [`Sandbox`] directly. Of the gateway it uses only secrets, names, picture kinds, domain rules, page URLs and the
-//! signature.
+//! `wxgate sandbox` serves it, and `GET /sandbox` there explains the control API; tests in the same process use a [`Sandbox`]
+//! directly. It uses only these parts of the gateway: secrets, names, picture kinds, domain rules, page URLs and the signature.
 //!
-//! What WeChat does not document is implemented like this:
-//! - `force_refresh` too soon or too often returns the current token, as without it.
-//! - A stable token that was renewed in its last minutes stays valid for them beside the new one.
-//! - A ticket is replaced after its ttl and verifies for twice as long; its `expires_in` never decreases; it does not
+//! What WeChat does not document is implemented as follows:
+//! - `force_refresh` too soon or too often returns the current token, as it would without `force_refresh`.
+//! - A stable token that is renewed in its last minutes stays valid for the rest of them, next to the new one.
+//! - A ticket is replaced after its TTL and verifies for twice as long; its `expires_in` never decreases; it does not
 //!   depend on any access token.
 //! - Only the two token calls check the caller's address.
 //! - Days and months begin at midnight in China.
 //!
-//! From the bottom: `clock`, `tokens`, `media` and `account` are the state machines; `wechat` answers calls with them;
+//! From the bottom up: `clock`, `tokens`, `media` and `account` are the state machines; `wechat` answers calls with them;
 //! `fault` and `active_rules` decide what goes wrong; `exchange` combines both; `answer` and `connection` send the
 //! answer; `handle` is the API for tests; `phone` and `control` are the sandbox's own routes.
 
@@ -54,8 +53,7 @@ pub use tokens::{Kill, TokenKind};
 pub use verify::ConfigResult;
 
 impl Sandbox {
-    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then every connection is closed at
-    /// once.
+    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then closes every connection at once.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let control = control::router(self.clone());
         let router = self

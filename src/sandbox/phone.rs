@@ -18,7 +18,7 @@ use super::request::{form_parts, param};
 use super::verify::ConfigResult;
 use crate::account::AppId;
 
-/// The demo page and the phone's routes. Pages of any origin may use them.
+/// The demo page and the phone's routes, open to pages of any origin.
 pub(super) fn router(sandbox: Sandbox) -> Router {
     let file = |content_type: &'static str, text: &'static str| get(async move || static_file(content_type, text));
     Router::new()
@@ -57,10 +57,10 @@ fn static_file(content_type: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// A body. If it is too large or incomplete, it counts as empty, because a phone has no error for that.
+/// A request body. A too large or incomplete one counts as empty, because a phone has no error for that.
 type AnyBody = Result<Bytes, BytesRejection>;
 
-/// `wx.config`. A body that is not a JSON object counts as one without parameters.
+/// `wx.config`. A body that is not a JSON object counts as an object without parameters.
 async fn verify(State(sandbox): State<Sandbox>, body: AnyBody) -> Json<ConfigResult> {
     let config: Map<String, Value> = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
     Json(sandbox.verify(&config))
@@ -75,7 +75,7 @@ struct Uploaded {
     server_id: Option<String>,
 }
 
-/// `wx.uploadImage`: the picture as it is, or the first file of a form.
+/// `wx.uploadImage`: the body is the picture, or a form whose first file is used.
 async fn upload(
     State(sandbox): State<Sandbox>,
     RawQuery(query): RawQuery,

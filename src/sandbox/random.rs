@@ -25,7 +25,7 @@ pub(super) fn rid(unix: u64) -> String {
     format!("{:08x}-{a:08x}-{b:08x}", unix & 0xffff_ffff)
 }
 
-/// The older id of the same kind: six characters and eight digits.
+/// The older id for the same purpose: six characters and eight digits.
 pub(super) fn hint() -> String {
     let number = rand::rng().random_range(0..100_000_000);
     let mark = text(6).replace(['-', '_'], "x");

@@ -1,4 +1,4 @@
-//! A complete request, with decoded parameters, and the forms that bring files.
+//! A complete request with decoded parameters, and forms with files.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -16,12 +16,12 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) peer: IpAddr,
-    /// Whether the caller wants the connection closed after the answer.
+    /// Whether the client wants the connection closed after the answer.
     pub(super) last: bool,
 }
 
 impl Request {
-    /// The query parameter of this name, decoded; empty if it is missing, which WeChat does not distinguish.
+    /// The query parameter with this name, decoded; empty if it is missing, which WeChat does not distinguish.
     pub(super) fn param(&self, name: &str) -> Cow<'_, str> {
         param(&self.query, name)
     }
@@ -31,7 +31,7 @@ impl Request {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// True if the body came in chunks, which WeChat refuses with 412.
+    /// True if the body was sent chunked, which WeChat refuses with 412.
     pub(super) fn is_chunked(&self) -> bool {
         self.headers.contains_key("transfer-encoding")
     }

@@ -18,7 +18,7 @@ use super::wechat::WeChat;
 use crate::account::AppId;
 use crate::secret::Secret;
 
-/// The state that the lock guards.
+/// The state guarded by the lock.
 pub(super) struct LockedState {
     pub(super) wechat: WeChat,
     pub(super) rules: ActiveRules,
@@ -27,7 +27,7 @@ pub(super) struct LockedState {
     last_number: u64,
 }
 
-/// One call, as the log keeps it. It holds no token and no secret.
+/// One call in the log. It contains no token and no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallRecord {
     /// Counted from 1 in the order of the answers.
@@ -50,7 +50,7 @@ pub struct CallRecord {
     pub headers: BTreeMap<String, String>,
 }
 
-/// Calls that the log keeps.
+/// The number of calls that the log keeps.
 const LOGGED: usize = 1000;
 
 impl LockedState {
@@ -109,7 +109,7 @@ impl LockedState {
             .sum()
     }
 
-    /// The whole state, as `GET /sandbox/state` shows it. Tokens and tickets are named by their fingerprints.
+    /// The whole state, as shown by `GET /sandbox/state`. Tokens and tickets are identified by their fingerprints.
     pub(super) fn view(&self) -> Value {
         let mut calls: BTreeMap<Api, u64> = BTreeMap::new();
         for ((api, _), count) in &self.calls {

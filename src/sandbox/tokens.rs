@@ -1,4 +1,4 @@
-//! One account's access tokens: which replaces which, and when each becomes invalid.
+//! One account's access tokens: which one replaces which, and when each becomes invalid.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(super) struct Tokens {
     /// Whether `stable_token` returns its last token although it is invalid.
     stuck: bool,
     last_forced: Option<Instant>,
-    /// The day of the last `force_refresh`, and how many it has seen.
+    /// The day of the last `force_refresh`, and how many that day has had.
     forced_on: (u64, u64),
 }
 
@@ -108,8 +108,7 @@ impl Tokens {
         self.issue(TokenKind::Classic, config, now)
     }
 
-    /// `POST /cgi-bin/stable_token`: the current one, or a new one in the current one's last minutes, when both are
-    /// valid.
+    /// `POST /cgi-bin/stable_token`: the current one, or a new one in the current one's last minutes, when both are valid.
     pub(super) fn stable(&mut self, config: &SandboxConfig, now: Instant) -> TokenAnswer {
         let stuck = self.stuck;
         let current = self
@@ -123,8 +122,8 @@ impl Tokens {
         }
     }
 
-    /// The same with `force_refresh`: invalidates the current one. What WeChat answers if this is called too soon or too
-    /// often is not documented; here the call then behaves as without `force_refresh`.
+    /// The same with `force_refresh`: invalidates the current one. WeChat does not document its answer if this is called
+    /// too soon or too often; here the call then behaves as without `force_refresh`.
     pub(super) fn stable_forced(&mut self, config: &SandboxConfig, now: Instant, day: u64) -> TokenAnswer {
         let too_soon = self
             .last_forced

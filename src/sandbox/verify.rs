@@ -12,7 +12,7 @@ use crate::jssdk::{PageUrl, sign};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigResult {
-    /// `config:ok`, or the reason of the failure.
+    /// `config:ok`, or the reason for the failure.
     pub err_msg: String,
     /// The URL that was checked; on failure only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ impl WeChat {
     pub(super) fn verify(&mut self, config: &Map<String, Value>) -> ConfigResult {
         let given = |name: &str| match config.get(name) {
             Some(Value::String(text)) => text.clone(),
-            // A timestamp may be a number; wx.config makes it a string.
+            // A timestamp may be a number; wx.config converts it to a string.
             Some(Value::Number(number)) => number.to_string(),
             _ => String::new(),
         };

@@ -31,7 +31,7 @@ struct ApiRefusal(i64);
 
 type ApiResult = Result<Answer, ApiRefusal>;
 
-/// The longest token that is looked up; WeChat asks for room for 512 characters.
+/// The longest token that is looked up; WeChat tells callers to reserve 512 characters.
 const LONGEST_TOKEN: usize = 512;
 /// The largest picture that `media/upload` takes.
 const LARGEST_IMAGE: usize = 10 * 1024 * 1024;
@@ -68,7 +68,7 @@ impl WeChat {
         outcome.unwrap_or_else(|ApiRefusal(code)| self.refusal(code, api, request.peer, None))
     }
 
-    /// `code` as WeChat would answer it, with its own text or `message`.
+    /// `code` as WeChat would return it, with its own text or `message`.
     pub(super) fn refusal(&self, code: i64, api: Api, peer: IpAddr, message: Option<&str>) -> Answer {
         let message = message.map_or_else(|| errmsg(code, api, peer, self.clock.unix()), str::to_owned);
         Answer::json(json!({ "errcode": code, "errmsg": message }))
@@ -163,8 +163,8 @@ impl WeChat {
         Ok(issue(account, config, clock))
     }
 
-    /// The account whose valid token the call has, once the call is counted against its quota; with the configuration and
-    /// the clock.
+    /// The account whose valid token the call carries, once the call is counted against its quota; with the configuration
+    /// and the clock.
     fn caller(
         &mut self,
         api: Api,
@@ -256,7 +256,7 @@ impl WeChat {
                 format!("attachment; filename=\"{}\"", file.filename),
             )
             .header("Cache-Control", "no-cache, must-revalidate");
-        // As WeChat documents it.
+        // As documented by WeChat.
         answer.close = true;
         Ok(answer)
     }
