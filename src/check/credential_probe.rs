@@ -1,9 +1,8 @@
-//! Gets a token or a ticket for a check without replacing anybody's.
+//! Gets a token or ticket for a check without replacing one that is in use.
 //!
-//! A plain `stable_token` call gives every caller the same token and replaces none. A classic call replaces the
-//! token in use, so none is ever made here: a classic account is checked with the token in Redis. If Redis holds
-//! none, `stable_token` is called, whose tokens are independent of classic ones. Without Redis, the token in use is
-//! unknown, and nothing is called.
+//! A plain `stable_token` call returns the same token to all callers and replaces none. A classic call replaces the token in
+//! use, so none is ever made here: a classic account is checked with the token in Redis. If Redis has none, `stable_token` is
+//! called, whose tokens are independent of classic ones. Without Redis, the token in use is unknown, and nothing is called.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use prometheus::Registry;
@@ -26,7 +25,7 @@ pub struct CredentialProbe {
 /// A token and its origin.
 #[derive(Debug)]
 pub enum ProbedToken {
-    /// Issued by WeChat just now: the AppSecret and this host's address are good.
+    /// Just issued by WeChat: the AppSecret and this host's address are accepted.
     Issued(Secret),
     /// In use by the cluster.
     InUse(Secret),
@@ -51,7 +50,7 @@ impl ProbedToken {
 }
 
 impl CredentialProbe {
-    /// A probe for the gateway that `settings` describe; it connects to nothing yet.
+    /// A probe for the gateway described by `settings`; does not connect yet.
     pub fn open(settings: &Settings) -> Result<Self, Finding> {
         let redis = match settings.credentials.backend {
             Backend::Memory => None,
@@ -71,7 +70,7 @@ impl CredentialProbe {
         })
     }
 
-    /// A token of `account`'s.
+    /// A token of `account`.
     pub async fn token(&self, account: &Account) -> Result<ProbedToken, Missing> {
         if account.token_api == TokenApi::Classic
             && let Some(token) = self.token_in_use(account).await?
@@ -100,7 +99,7 @@ impl CredentialProbe {
         self.stored(Kind::AccessToken, app_id).await.ok().flatten()
     }
 
-    /// A classic account's token in use; `None` if Redis certainly holds none.
+    /// A classic account's token in use; `None` if Redis certainly has none.
     async fn token_in_use(&self, account: &Account) -> Result<Option<Secret>, Missing> {
         let not_asked = |why: &str| {
             Missing::NotAsked(format!(
@@ -114,7 +113,7 @@ impl CredentialProbe {
         stored.map_err(|()| not_asked("Redis does not say whether one is in use"))
     }
 
-    /// The credential in Redis; an error if Redis can't be read, or holds another program's value there.
+    /// The credential in Redis; an error if Redis can't be read, or has another program's value there.
     async fn stored(&self, kind: Kind, app_id: &AppId) -> Result<Option<Secret>, ()> {
         let Some(redis) = &self.redis else { return Ok(None) };
         let key = kind.key(&self.settings, app_id);
@@ -129,7 +128,7 @@ impl CredentialProbe {
         }
     }
 
-    /// What other programs have written to the keys of `accounts`. A Redis that can't be read has a finding of its own.
+    /// Other programs' values at the keys of `accounts`. A Redis that can't be read has its own finding.
     pub(super) async fn foreign_entries(&self, accounts: &[Account]) -> Vec<Finding> {
         let Some(redis) = &self.redis else { return Vec::new() };
         let of_account = |account| [Kind::AccessToken, Kind::JsapiTicket].map(|kind| (account, kind));

@@ -29,7 +29,7 @@ pub(super) fn run(account: &Account) -> Vec<Finding> {
         .collect()
 }
 
-/// A warning about a domain that WeChat's console does not take.
+/// A warning about a domain that WeChat's console does not accept.
 fn warning_for(domain: &JsDomain) -> Option<Finding> {
     let (name, host) = (String::from(domain.clone()), domain.host());
     let (message, cure) = if host.parse::<IpAddr>().is_ok() {

@@ -1,5 +1,5 @@
-//! Checks the image store: a tiny picture is written, read back as pages would, and removed, as far as the store
-//! allows.
+//! Checks the image store: writes a tiny picture, reads it back as pages would, and removes it, as far as the store
+//! supports that.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::settings::{self, Settings, resolved};
 
 const CHECK: &str = "image_store";
 
-/// The longest that a tiny picture may take; an upload service has a limit of its own.
+/// The time limit for a tiny picture; an upload service has its own limit.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// The longest that asking for it at its public address may take; the rest of [`LIMIT`] is for its removal.
+/// The time limit for fetching it from its public address; the rest of [`LIMIT`] is for its removal.
 const PUBLIC_LIMIT: Duration = Duration::from_secs(5);
 
 /// One black dot, a valid PNG: an upload service may check it.
@@ -44,7 +44,7 @@ pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
     let Some(folder) = missing.first().cloned() else {
         return findings;
     };
-    // The gateway makes them itself, as its own user. A folder in which something was stored meanwhile stays.
+    // The gateway creates them itself, as its own user. A folder in which something was stored meanwhile stays.
     let remove = move || missing.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
     let _ = timeout(LIMIT, spawn_blocking(remove)).await;
     if findings.iter().all(|finding| finding.state == CheckState::Ok) {
@@ -89,7 +89,7 @@ async fn try_store(settings: &Settings, upload: bool) -> Vec<Finding> {
         }
     };
     let outcome = timeout(limit, check).await.unwrap_or(Err(StoreFailure::TimedOut));
-    // Wait for what an interrupted store cleans up.
+    // Waits for the clean-up of an interrupted put.
     tasks.close();
     let _ = timeout(Duration::from_secs(2), tasks.wait()).await;
     let place = place(settings);
@@ -104,7 +104,7 @@ async fn try_store(settings: &Settings, upload: bool) -> Vec<Finding> {
     }
 }
 
-/// The store's place, for people. Must not contain credentials.
+/// Where the store is, for people. Must not contain credentials.
 fn place(settings: &resolved::ImageStore) -> String {
     match settings {
         resolved::ImageStore::Local(local) => format!("the folder {}", local.directory.display()),
@@ -134,7 +134,7 @@ fn cure(settings: &resolved::ImageStore) -> &'static str {
     }
 }
 
-/// Whether an upload service answers. It keeps whatever it is given, so nothing is posted unless asked for.
+/// Whether an upload service answers. It keeps what it is sent, so nothing is posted unless requested.
 async fn ask(store: &dyn ImageStore, upload: bool) -> Result<Vec<Finding>, StoreFailure> {
     let message = if upload {
         let url = store.put(dot()).await?;
@@ -146,7 +146,7 @@ async fn ask(store: &dyn ImageStore, upload: bool) -> Result<Vec<Finding>, Store
     Ok(vec![Finding::ok(CHECK, message)])
 }
 
-/// Puts a tiny picture, asks for it at its public address if there is a client for that, and removes it.
+/// Stores a tiny picture, fetches it from its public address if there is a client for that, and removes it.
 async fn write_read_delete(
     store: &dyn ImageStore,
     http: Option<&settings::HttpClient>,

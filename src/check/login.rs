@@ -1,4 +1,4 @@
-//! Checks that the keys of the company's login can be fetched.
+//! Checks that the keys of the company's identity provider can be fetched.
 
 use super::Finding;
 use crate::http::public::KeySet;
@@ -11,7 +11,7 @@ const CHECK: &str = "auth";
 const CURE: &str = "look at auth.jwt_jwks_url (open it in a browser: it answers {\"keys\":[…]}), auth.jwt_algorithm, the \
                     firewall and http_client.proxy";
 
-/// `None` unless the keys are published.
+/// `None` unless the settings use published keys.
 pub(super) async fn run(settings: &Settings) -> Option<Finding> {
     let Auth::Jwt(JwtKeys::Published(url)) = &settings.resolved.auth else {
         return None;

@@ -1,8 +1,8 @@
 //! `wxgate check`: checks everything that the gateway depends on, and says what to do about each failure.
 //!
-//! A check does no harm: a running cluster's token is never replaced (see [`credential_probe`]), and what is written
-//! to Redis or to an image store is removed again. Dependencies are checked concurrently, each within a time limit;
-//! the findings always have the same order.
+//! A check does no harm: a running cluster's token is never replaced (see [`credential_probe`]), and what is written to
+//! Redis or to an image store is removed again. Dependencies are checked concurrently, each within a time limit; the
+//! findings always have the same order.
 
 mod credential_probe;
 mod domains;
@@ -20,7 +20,7 @@ use crate::settings::{Backend, Problem, Problems, Settings};
 /// How many accounts are checked at once.
 const AT_ONCE: usize = 16;
 
-/// Checks everything that `settings` name. With `upload`, a tiny picture is posted to an upload service too, although it
+/// Checks everything named by `settings`. With `upload`, a tiny picture is also posted to an upload service, although it
 /// can't be removed again.
 pub async fn run(settings: &Settings, upload: bool) -> Report {
     let probe = match CredentialProbe::open(settings) {
@@ -40,7 +40,7 @@ pub async fn run(settings: &Settings, upload: bool) -> Report {
     Report::new(findings.chain(login).collect())
 }
 
-/// The report on settings that are refused: nothing else could be checked.
+/// The report on refused settings: nothing else could be checked.
 pub fn refused(problems: &Problems) -> Report {
     let finding = |problem: &Problem| Finding::failed("settings", problem.to_string());
     Report::new(problems.iter().map(finding).collect())

@@ -1,4 +1,4 @@
-//! Checks that Redis answers, how fast, that we may write, and that it keeps what we write.
+//! Checks that Redis answers, its latency, that we may write, and that it keeps what we write.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::store::{RedisStore, SharedStore, StoreError, keys};
 
 const CHECK: &str = "redis";
 
-/// The limit on all commands to a slow Redis.
+/// The time limit for all commands to a slow Redis.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How many pings are sent; their median counts.
+/// How many pings are sent; the median counts.
 const PINGS: usize = 5;
-/// A slower Redis makes every renewal, and every first upload of a picture, slow.
+/// With a slower Redis, every renewal and every first upload of a picture is slow.
 const SLOW: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(settings: &Settings, store: Option<&RedisStore>) -> Vec<Finding> {
@@ -54,7 +54,7 @@ fn slow(settings: &Settings) -> Finding {
     Finding::failed(CHECK, message).cure("look at its load (SLOWLOG GET) and at the network in between")
 }
 
-/// Where Redis is, its password masked.
+/// Where Redis is, with its password masked.
 fn place(settings: &Settings) -> String {
     let redis = &settings.redis;
     let nodes: Vec<_> = redis.nodes.iter().map(HostPort::as_str).collect();
@@ -71,7 +71,7 @@ fn failure(what: &str, settings: &Settings, error: &StoreError) -> Finding {
     finding.cure(error.cure.clone())
 }
 
-/// Whether it answers, and how fast.
+/// Whether it answers, and its latency.
 async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Finding> {
     let failed = |error: StoreError| failure("no answer from", settings, &error);
     // The first one also makes the connection.
@@ -92,7 +92,7 @@ async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Findi
     })
 }
 
-/// Whether everything that the gateway does is allowed, with each of its keys.
+/// Whether everything that the gateway does is allowed, for each of its keys.
 async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>, Finding> {
     let failed = |error: StoreError| failure("not everything is allowed at", settings, &error);
     let key = keys::check(rand::random());
@@ -112,7 +112,7 @@ async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>,
     Ok(findings)
 }
 
-/// The same with the keys of one account. `unused` is no value of any key.
+/// The same for the keys of one account. No key has the value `unused`.
 async fn rights_of(
     account: &Account,
     settings: &Settings,
@@ -127,10 +127,10 @@ async fn rights_of(
         (credentials.lock_key.fill(app_id), false),
     ];
     for (name, is_credential) in names {
-        // Removes nothing, but needs the right to.
+        // Removes nothing, but requires permission to.
         let removed = store.compare_and_delete(&name, unused).await;
         let of_another_type = removed.as_ref().is_err_and(StoreError::is_about_value);
-        // A credential's key that holds another program's value is reported by `CredentialProbe::foreign_entries`.
+        // A credential's key with another program's value is reported by `CredentialProbe::foreign_entries`.
         if !(is_credential && of_another_type) {
             tried.push(removed.map(drop));
         }

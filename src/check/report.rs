@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use crate::account::AppId;
 
-/// The state of one thing.
+/// The state of one checked thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckState {
-    /// As it should be.
+    /// As expected.
     Ok,
-    /// It works, and an operator should know.
+    /// It works, but an operator should know.
     Warning,
-    /// The gateway can't do its work with this.
+    /// The gateway can't work with this.
     Failed,
 }
 
@@ -34,11 +34,11 @@ pub struct Finding {
     /// What it is about: `settings`, `js_domains`, `redis`, `wechat`, `clock`, `account`, `image_store`,
     /// `auth`.
     pub check: &'static str,
-    /// The account, if it is about one.
+    /// The account, if it concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_id: Option<AppId>,
     pub state: CheckState,
-    /// What was seen. Holds no secret.
+    /// What was found. Contains no secret.
     pub message: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ const SEPARATE_LINES: usize = 5;
 struct ReportLine<'a> {
     subject: String,
     finding: &'a Finding,
-    /// The accounts, if there are many and something is to be done about them.
+    /// The accounts, if there are many and something should be done about them.
     accounts: Option<String>,
 }
 
@@ -161,7 +161,7 @@ fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<ReportLine<'a>> {
     }]
 }
 
-/// The first of `names`, and how many there are beside them.
+/// The first of `names`, and how many more there are.
 pub fn name_some(names: &[&str]) -> String {
     const NAMED: usize = 10;
     let (first, more) = names.split_at(names.len().min(NAMED));

@@ -1,4 +1,4 @@
-//! Checks that WeChat answers, that clocks agree, and that it accepts each account.
+//! Checks that WeChat answers, that the clocks agree, and that it accepts each account.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,9 +15,9 @@ use crate::wechat::{CallError, ErrCode, Meaning};
 
 const CHECK: &str = "account";
 
-/// How far apart clocks may be: WeChat's time is in whole seconds, and its answer took a while.
+/// The tolerated clock difference: WeChat's time is in whole seconds, and its answer takes a while.
 const TOLERATED: Duration = Duration::from_secs(5);
-/// Above this, JSON Web Tokens and signed requests to S3 are refused, or soon will be.
+/// Above this difference, JSON Web Tokens and signed requests to S3 are refused, or soon will be.
 const TOO_FAR: Duration = Duration::from_mins(5);
 
 pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Finding> {
@@ -41,10 +41,10 @@ pub(super) async fn run(settings: &Settings, probe: &CredentialProbe) -> Vec<Fin
     findings
 }
 
-/// One of WeChat's hosts, and how it has answered.
+/// One of WeChat's hosts, and its answer.
 struct Host<'a> {
     base: &'a BaseUrl,
-    /// The time that it took, and WeChat's clock.
+    /// The response time, and WeChat's clock.
     answer: Result<(Duration, Option<SystemTime>), CallError>,
 }
 
@@ -57,7 +57,7 @@ async fn hosts_and_clock(probe: &CredentialProbe) -> Vec<Finding> {
         Host { base, answer }
     };
     let hosts = join_all(probe.client.hosts().map(ask)).await;
-    // The host that takes the calls is the first to which a connection can be made.
+    // Calls go to the first host to which a connection can be made.
     let in_use = |host: &Host<'_>| !matches!(host.answer, Err(CallError::Unreachable(_)));
     let in_use = hosts.iter().position(in_use);
     let is_needed = |index| in_use.is_none_or(|in_use| in_use == index);
