@@ -1,8 +1,8 @@
-//! A listener's address as a client needs it.
+//! A listener's address, as its clients need it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The address that reaches a listener from its own host: loopback if it listens on every address.
+/// The address at which a listener is reached from its own host: loopback if it listens on every address.
 pub(super) fn from_here(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -12,8 +12,7 @@ pub(super) fn from_here(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// The URL to open in a browser. No browser opens `0.0.0.0`, and a container's port is published on the host's
-/// loopback.
+/// The URL to open in a browser. Browsers can't open `0.0.0.0`, and a container's port is published on the host's loopback.
 pub(super) fn url(listen: SocketAddr) -> String {
     if listen.ip().is_unspecified() {
         format!("http://localhost:{}", listen.port())

@@ -92,7 +92,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
     }
 }
 
-/// What the page passed to `wx.config`, if it is given.
+/// What the page passed to `wx.config`, if given.
 fn claim(args: &ExplainArgs) -> Option<Result<Claim, Words>> {
     let (nonce, timestamp) = (args.nonce.as_deref()?, args.timestamp.as_deref()?);
     Some(Claim::new(&args.url, nonce, timestamp, args.signature.as_deref()?))
@@ -167,7 +167,7 @@ fn found_as_text(mistakes: &[&Mistake]) -> String {
     format!("Found: {}", what.join("; and "))
 }
 
-/// A line for each of `words`.
+/// One line for each of `words`.
 fn list(prefix: &str, words: impl IntoIterator<Item = Words>) -> String {
     let lines = words.into_iter().map(|words| format!("{prefix}{}", words.en));
     lines.collect::<Vec<_>>().join("\n")

@@ -12,7 +12,7 @@ use crate::http_client::{self, HttpError};
 use crate::settings::values::HttpProxy;
 use crate::settings::{HttpClient, Settings};
 
-/// The longest that the gateway may take to answer.
+/// The time limit for the gateway's answer.
 const LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
@@ -54,12 +54,12 @@ pub(super) fn run(args: &HealthArgs) -> Result<(), CommandFailure> {
             proxy: HttpProxy::Never,
             ..HttpClient::default()
         };
-        // Whether it lives does not depend on its certificate, which has other names than this address.
+        // Liveness does not depend on the certificate, whose names do not include this address.
         let options = |client: ClientBuilder| client.tls_danger_accept_invalid_certs(true);
         let client = http_client::build_with(&direct, LIMIT, options).map_err(|error| failed(&error))?;
         let ask = |scheme: &str| http_client::send(client.get(format!("{scheme}://{address}/healthz")), LIMIT);
         let answer = match ask("http").await {
-            // An internal listener that speaks TLS hangs up.
+            // An internal listener that speaks TLS closes the connection.
             Err(HttpError::Broken(why)) => ask("https").await.map_err(|_| failed(&why)),
             answer => answer.map_err(|error| failed(&error)),
         };

@@ -25,7 +25,7 @@ use crate::http_client;
 use crate::settings::{Problems, Settings, Sources};
 use crate::telemetry;
 
-/// How long work on a disk may go on when all else has ended.
+/// How long disk operations may continue once everything else has ended.
 const LAST_WORK_LIMIT: Duration = Duration::from_secs(1);
 
 /// The gateway between a company's H5 pages and WeChat: it signs pages for `wx.config`, brings photos
@@ -93,7 +93,7 @@ struct ConfigArgs {
 
 impl ConfigArgs {
     fn sources(&self) -> Sources {
-        // Compose writes a variable that is not set as an empty one.
+        // Compose passes an unset variable as an empty one.
         Sources::of_process(self.config.clone().filter(|path| !path.as_os_str().is_empty()))
     }
 }
@@ -136,7 +136,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Writes the rest of the log when it is dropped, after a panic too.
+/// Writes the rest of the log on drop, also after a panic.
 struct FlushLog;
 
 impl Drop for FlushLog {
@@ -150,7 +150,7 @@ fn complain(failure: &CommandFailure) {
     eprintln!("wxgate: {failure}");
 }
 
-/// Prints `text` and a line's end. A reader that has closed its end (`| head`) is no failure.
+/// Prints `text` and a newline. A reader that has closed its end (`| head`) is not an error.
 fn print(text: &str) -> Result<(), CommandFailure> {
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandFailure::Running(error.to_string())),
@@ -171,7 +171,7 @@ fn config(args: &ConfigArgs) -> Result<(), CommandFailure> {
     usable.map_err(|problems| CommandFailure::Settings(problems.to_string()))
 }
 
-/// Whether there can be a client for outgoing connections: proxies of the environment are read only when one is built.
+/// Whether a client for outgoing connections can be built: the environment's proxies are only read at that point.
 fn check_client(settings: &Settings) -> Result<(), Problems> {
     http_client::build(&settings.http_client, settings.wechat.connect_timeout)?;
     Ok(())
@@ -181,10 +181,10 @@ fn openapi() -> Result<(), CommandFailure> {
     print_json(&http::openapi())
 }
 
-/// Runs `work` on a runtime, until it ends.
+/// Runs `work` on a runtime until it ends.
 ///
-/// On one processor, as in most containers, it is tokio's single-threaded one: there the other has no threads to
-/// balance between, and makes an upload a fifth slower.
+/// On a single processor, as in most containers, it is tokio's single-threaded runtime: there the multi-threaded one has
+/// no threads to balance between, and makes an upload a fifth slower.
 fn block_on<T>(work: impl Future<Output = Result<T, CommandFailure>>) -> Result<T, CommandFailure> {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut runtime = if processors == 1 {
@@ -199,7 +199,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, CommandFailure>>) -> Result<
         .build();
     let runtime = runtime.map_err(|error| CommandFailure::Running(format!("the runtime did not start: {error}")))?;
     let outcome = runtime.block_on(work);
-    // A disk that does not answer keeps its threads: they must not keep the process.
+    // A disk that does not answer keeps its threads busy: they must not keep the process alive.
     runtime.shutdown_timeout(LAST_WORK_LIMIT);
     outcome
 }

@@ -1,4 +1,4 @@
-//! The WeChat sandbox, alone (`wxgate sandbox`) or beside the gateway (`serve --sandbox`).
+//! The WeChat sandbox, alone (`wxgate sandbox`) or with the gateway (`serve --sandbox`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
     })
 }
 
-/// A sandbox that listens.
+/// A sandbox whose listener is open.
 pub(super) struct LocalSandbox {
     pub(super) sandbox: Sandbox,
     pub(super) address: SocketAddr,
@@ -89,7 +89,7 @@ pub(super) struct LocalSandbox {
 
 impl LocalSandbox {
     pub(super) async fn listen(config: SandboxConfig, address: SocketAddr) -> Result<Self, CommandFailure> {
-        // No mistake in the command line: another process may free the port.
+        // Not a mistake in the command line: another process may free the port.
         let failed =
             |error: std::io::Error| CommandFailure::Running(format!("the sandbox can't listen on {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -101,7 +101,7 @@ impl LocalSandbox {
         })
     }
 
-    /// The settings of a gateway against this sandbox, as environment variables.
+    /// The settings for a gateway that uses this sandbox, as environment variables.
     pub(super) fn settings(&self) -> Vec<(String, String)> {
         let account = self.sandbox.config().accounts.first().cloned().unwrap_or_default();
         let settings = [
@@ -125,7 +125,7 @@ impl LocalSandbox {
             format!("Control:        {url}/sandbox"),
         ];
         for account in &self.sandbox.config().accounts {
-            // Not secret: a default, or typed on this command line.
+            // Not secret: a default, or given on this command line.
             lines.push(format!(
                 "Account:        {} with AppSecret {}",
                 account.app_id,

@@ -1,4 +1,4 @@
-//! `wxgate serve`: the gateway, against WeChat or against the sandbox.
+//! `wxgate serve`: the gateway, with WeChat or with the sandbox.
 
 use std::net::SocketAddr;
 
@@ -61,7 +61,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     let app = App::build(parts).await;
     let app = app.map_err(|error| match error {
         StartError::Setting(_) => CommandFailure::Settings(error.to_string()),
-        // No mistake in the settings: another process may free the port.
+        // Not a mistake in the settings: another process may free the port.
         StartError::Listen { .. } | StartError::Metrics(_) => CommandFailure::Running(error.to_string()),
     })?;
     let address = app

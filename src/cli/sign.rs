@@ -1,4 +1,4 @@
-//! `wxgate sign`: a signature and the string that it is made from.
+//! `wxgate sign`: a signature, and the string that is signed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::CommandFailure;
 use crate::telemetry;
 
-/// A token that the first SIGTERM, SIGINT or SIGHUP cancels. A SIGTERM or SIGINT after that ends the process at
-/// once, with exit code 1.
+/// A token that the first SIGTERM, SIGINT or SIGHUP cancels. A later SIGTERM or SIGINT ends the process at once, with
+/// exit code 1.
 pub(super) fn stop_on_signal() -> Result<CancellationToken, CommandFailure> {
     let listen =
         |kind| signal(kind).map_err(|error| CommandFailure::Running(format!("signals can't be handled: {error}")));

@@ -34,7 +34,7 @@ fn difference_as_text(difference: &Difference) -> String {
     )
 }
 
-/// Two lines: the text, and below it a mark under the place.
+/// Two lines: the text, and below it a mark under the difference.
 fn marked(label: &str, text: &Marked) -> String {
     let Marked {
         before,
@@ -49,8 +49,8 @@ fn marked(label: &str, text: &Marked) -> String {
     format!("{label}{before}{differing}{after}\n{space}{mark}")
 }
 
-/// Whether a terminal gives `c` two columns: Chinese, Japanese and Korean, and their punctuation. An ideographic space is as
-/// wide.
+/// Whether a terminal displays `c` in two columns: Chinese, Japanese and Korean, and their punctuation. An ideographic
+/// space is as wide.
 fn is_wide(c: char) -> bool {
     matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}'
         | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}')
