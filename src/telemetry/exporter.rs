@@ -1,5 +1,5 @@
-//! An exporter that logs an outage when it begins and when it ends. The SDK's own logging, which
-//! would repeat it for each batch, is not compiled in.
+//! An exporter that logs the start and the end of an outage. The SDK's own logging, which would repeat it for each batch,
+//! is not compiled in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::http_client;
 
-/// Why the last request failed, if it did: the SDK's own error says only "network error".
+/// Why the last request failed, if it did: the SDK's own error only says "network error".
 pub(super) type LastFailure = Arc<Mutex<Option<String>>>;
 
 /// A client that remembers why its last request failed.

@@ -1,5 +1,4 @@
-//! The log. Lines go through a bounded queue, and are dropped if standard error is not read, so that requests never
-//! wait.
+//! The log. Lines go through a bounded queue, and are dropped if standard error is not read, so that requests never wait.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::panic::{self, PanicHookInfo};
@@ -20,14 +19,14 @@ use tracing_subscriber::registry::LookupSpan;
 use super::text;
 use crate::settings::LogFormat;
 
-/// The most lines that wait to be written; a typical one takes some 300 bytes.
+/// The maximum number of queued lines; a typical one takes about 300 bytes.
 const QUEUE: usize = 4096;
 /// How often lost lines are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-/// The longest that the process waits at its end for the log to be read.
+/// The maximum time that the process waits for the log to be read before it exits.
 const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
 
-/// Ends the thread that writes the queue. A global, since every way to end the process must use it.
+/// Stops the thread that writes the queue. A global, since every way to end the process must use it.
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
 /// The layer that writes events to standard error, and the counter of lines that did not fit into the queue.
@@ -59,12 +58,11 @@ where
     (layer, dropped)
 }
 
-/// Writes what is in the queue, unless standard error is not read. To be called before the process ends; later lines
-/// are lost.
+/// Writes the queued lines, unless standard error is not read. Must be called before the process ends; later lines are lost.
 pub fn flush_log() {
     let guard = WRITER.lock().take();
     let (done, flushed) = mpsc::channel();
-    // In a thread, since the guard may write to a standard output that is not read either.
+    // In a thread, since the guard may also write to a standard output that is not read.
     thread::spawn(move || {
         drop(guard);
         let _ = done.send(());
@@ -72,7 +70,7 @@ pub fn flush_log() {
     let _ = flushed.recv_timeout(FLUSH_LIMIT);
 }
 
-/// Reports lost lines whenever there are more. A report that is lost counts as a lost line, so another one follows.
+/// Reports lost lines whenever there are new ones. A lost report counts as a lost line, so another one follows.
 pub(super) async fn report_losses(dropped: ErrorCounter) {
     let mut reported = 0;
     loop {
@@ -96,7 +94,7 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// Shortens and escapes lines of JSON, each of which the formatter writes in one call.
+/// Shortens and escapes JSON lines, each of which the formatter writes in one call.
 struct JsonLine(NonBlocking);
 
 impl Write for JsonLine {

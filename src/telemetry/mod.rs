@@ -1,4 +1,4 @@
-//! The log, and the traces.
+//! The log and the traces.
 
 mod exporter;
 mod log;
@@ -26,15 +26,15 @@ pub use traces::Traces;
 /// The target of the library that checks servers' certificates.
 const VERIFIER: &str = "rustls_platform_verifier";
 
-/// Sends the process's log to standard error and its traces to the collector, if there is one, as `settings` say.
-/// `instance` is this process's name. Once per process: only the command line does this, never the library. Before the
-/// process ends, it calls [`flush_log`].
+/// Sends the process's log to standard error and its traces to the collector, if any, according to `settings`. `instance`
+/// is this process's name. Called once per process: only by the command line, never by the library. Before the process
+/// ends, the command line calls [`flush_log`].
 pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, UnusableSetting> {
     let telemetry = &settings.telemetry;
     let start = |endpoint| Traces::start(endpoint, &settings.http_client, instance);
     let traces = telemetry.otlp_endpoint.as_ref().map(start).transpose()?;
     let filter = EnvFilter::new(telemetry.log_level.as_str());
-    // Each certificate that it refuses is an error to it. Whoever made the connection logs that too, with what to do.
+    // It logs each certificate that it refuses as an error. The code that made the connection logs that too, with advice.
     let verifier_is_named = telemetry.log_level.as_str().contains(VERIFIER);
     let is_news = FilterFn::new(move |metadata| {
         verifier_is_named || *metadata.level() != Level::ERROR || !metadata.target().starts_with(VERIFIER)
@@ -62,8 +62,8 @@ pub fn init(settings: &Settings, instance: &str) -> Result<Option<Traces>, Unusa
 }
 
 /// At `debug` and `trace`, libraries log whole requests, and requests to WeChat have the token in their query. So at
-/// those levels only our own events are logged. The Redis client warns at each attempt to reach a node of a cluster; the
-/// store logs what matters of it.
+/// those levels only our own events are logged. The Redis client warns at each attempt to reach a cluster node; the store
+/// logs what matters.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let most = if target.starts_with("redis") {

@@ -8,10 +8,10 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Headers of a trace, ours or a caller's. They are never sent to WeChat.
+/// Trace headers, ours or a caller's. They are never sent to WeChat.
 pub const PROPAGATED: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
-/// The longest `tracestate` that is propagated, in bytes: the minimum that the standard requires.
+/// The maximum length of a propagated `tracestate`, in bytes: the minimum that the standard requires.
 const MAX_STATE: usize = 512;
 
 /// The trace context in `headers`; empty if there is none, or a malformed one.
@@ -54,7 +54,7 @@ mod tests {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         headers.insert("traceparent", parent.parse().unwrap());
         for (length, kept) in [(MAX_STATE, true), (MAX_STATE + 1, false)] {
-            // An entry has 256 characters at most.
+            // An entry has at most 256 characters.
             let state = format!(
                 "{},c=",
                 ["a", "b"].map(|key| format!("{key}={}", "x".repeat(200))).join(",")

@@ -1,6 +1,6 @@
-//! The spans that are exported, if there is a collector: of requests, and of the calls made for them.
+//! The spans that are exported if there is a collector: of requests, and of the calls made for them.
 //!
-//! No span holds a URL, a query or a header: only names, statuses and the texts of errors, which the log has too.
+//! No span contains a URL, a query or a header: only names, statuses and error texts, which the log has too.
 
 use std::fmt::Display;
 
@@ -17,7 +17,7 @@ pub const TRACES: &str = "wxgate::traces";
 /// The name of request spans, the only exported spans that the log shows.
 pub(super) const REQUEST: &str = "request";
 
-/// The methods that spans and metrics name. A caller may send any other; their number must stay bounded.
+/// The methods named in spans and metrics. Callers may send any other, but the number of labels must stay bounded.
 pub(crate) const KNOWN_METHODS: [Method; 6] = [
     Method::GET,
     Method::POST,
@@ -27,8 +27,8 @@ pub(crate) const KNOWN_METHODS: [Method; 6] = [
     Method::DELETE,
 ];
 
-/// The span of a request, if there is a collector; the log shows it too. It is a child of the caller's span, if
-/// the headers name one.
+/// The span of a request, if there is a collector; the log shows it too. It is a child of the caller's span, if the
+/// headers name one.
 pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str) -> Option<Span> {
     let method = if KNOWN_METHODS.contains(method) {
         method.as_str()
@@ -48,7 +48,7 @@ pub fn request_span(method: &Method, route: &str, headers: &HeaderMap, id: &str)
     Some(span)
 }
 
-/// Ends the span of a request that was answered, since an upload or a renewal within it may still be running.
+/// Ends the span of an answered request, since an upload or a renewal within it may still be running.
 pub fn request_answered(span: &Span, status: StatusCode) {
     if span.metadata().is_none_or(|span| span.target() != TRACES) {
         return;
@@ -65,7 +65,7 @@ pub fn call_span(peer: &str, what: &str) -> Span {
     info_span!(target: TRACES, "call", otel.name = format!("{peer} {what}"), otel.kind = "client")
 }
 
-/// Runs `work` in `span`, which is marked as failed if the work fails. The error's text goes into the span, so it must
+/// Runs `work` in `span`, which is marked as failed if the work fails. The error's text is added to the span, so it must
 /// not contain a secret.
 pub async fn traced<T, E: Display>(span: Span, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let outcome = work.instrument(span.clone()).await;

@@ -1,5 +1,5 @@
-//! A log line may contain what a caller or another system has sent. It is cut, and escaped so that it can't forge other
-//! lines.
+//! A log line may contain what a caller or another system has sent. Such text is shortened, and escaped so that it can't
+//! forge other lines.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Write};
@@ -8,15 +8,15 @@ use serde_json::Value;
 use tracing::field::Field;
 use tracing_subscriber::fmt::format::Writer;
 
-/// The most characters of a field that are logged.
+/// The maximum number of characters of a field that are logged.
 const MAX_FIELD: usize = 500;
-/// Ends a field that was cut.
+/// Ends a shortened field.
 const CUT: char = '…';
 
 /// Writes a field of a line of text.
 pub(super) fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let name = field.name();
-    // The origin of an event of the crate `log`.
+    // The origin of an event from the `log` crate.
     if name.starts_with("log.") {
         return Ok(());
     }
@@ -32,7 +32,7 @@ pub(super) fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn De
     Ok(())
 }
 
-/// Passes on `left` characters, and then fails.
+/// Forwards `left` characters, and then fails.
 struct Shortened<'a, 'w> {
     writer: &'a mut Writer<'w>,
     left: usize,
@@ -86,7 +86,7 @@ pub(super) fn json_line(line: &[u8]) -> String {
     harmless
 }
 
-/// Cuts all strings in `value`.
+/// Shortens all strings in `value`.
 fn shorten(value: &mut Value) {
     match value {
         Value::String(text) => {

@@ -1,4 +1,4 @@
-//! Traces: exported in batches by OTLP over HTTP (`telemetry.otlp_endpoint`).
+//! Traces: exported in batches with OTLP over HTTP (`telemetry.otlp_endpoint`).
 //!
 //! A slow or missing collector costs spans, never a request.
 
@@ -24,17 +24,17 @@ use super::spans::TRACES;
 use crate::http_client;
 use crate::settings::{self, UnusableSetting};
 
-/// The most spans that wait; at some 500 bytes each they take a megabyte.
+/// The maximum number of queued spans; at about 500 bytes each they take one megabyte.
 const QUEUE: usize = 2048;
-/// Spans sent at once.
+/// The number of spans per batch.
 const BATCH: usize = 512;
-/// How long spans are gathered into a batch.
+/// How long spans are gathered for a batch.
 const GATHER: Duration = Duration::from_secs(1);
-/// The limit on a connection to the collector.
+/// The time limit for connecting to the collector.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The limit on an export, with all its attempts.
+/// The time limit of an export, including all its attempts.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
-/// The limit on exporting the last spans, once the gateway has drained.
+/// The time limit for exporting the last spans, once the gateway has drained.
 const FLUSH_LIMIT: Duration = Duration::from_millis(1500);
 
 /// The running export of traces.
@@ -43,7 +43,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Begins to export to the collector at `endpoint`, with connections according to `http`, in a task of the runtime.
+    /// Starts exporting to the collector at `endpoint`, with connections according to `http`, in a task of the runtime.
     /// `instance` is this process's name.
     pub(super) fn start(endpoint: &Url, http: &settings::HttpClient, instance: &str) -> Result<Self, UnusableSetting> {
         let client = http_client::build_with(http, CONNECT_TIMEOUT, |client| client.timeout(SEND_LIMIT))?;
@@ -59,7 +59,7 @@ impl Traces {
             .with_timeout(SEND_LIMIT)
             .build()
             .map_err(|error| UnusableSetting::new("telemetry.otlp_endpoint", error))?;
-        // Set explicitly, since the SDK panics at some values that it would read from the environment.
+        // Set explicitly, since the SDK panics on some values that it would read from the environment.
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE)
             .with_max_export_batch_size(BATCH)
@@ -84,7 +84,7 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// The layer that turns spans whose target is [`TRACES`] into OpenTelemetry's; events are only logged.
+    /// The layer that exports spans whose target is [`TRACES`] to OpenTelemetry; events are only logged.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -114,7 +114,7 @@ impl Traces {
     }
 }
 
-/// OTLP's path below the collector's address, unless it is there already.
+/// OTLP's path below the collector's address, unless it is already there.
 fn traces_url(endpoint: &Url) -> Url {
     let mut url = endpoint.clone();
     if !url.path().ends_with("/v1/traces")
