@@ -1,4 +1,4 @@
-//! What runs besides the listeners, and how it ends.
+//! What runs besides the listeners, and how it is ended.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long tasks that are cut off may take to clean up, and then how long the journal may take to end.
+/// How long cut-off tasks may take to clean up, and then how long the journal may take to end.
 const LAST_WORK_LIMIT: Duration = Duration::from_secs(2);
 
-/// The tokens that end the parts of the gateway in order, and the trackers of the tasks that the drain waits for.
+/// The tokens that end the gateway's parts in order, and the trackers of the tasks that the drain waits for.
 #[derive(Clone, Default)]
 pub(super) struct Lifecycle {
     /// Cancelled to begin the drain.
@@ -35,7 +35,7 @@ impl Lifecycle {
                 "renewals or uploads were still under way when server.shutdown_grace ended"
             );
             self.cut_off.cancel();
-            // What they began is removed, and their locks are released.
+            // What they have begun is removed, and their locks are released.
             let _ = timeout(LAST_WORK_LIMIT, self.tasks.wait()).await;
         }
         self.tasks_done.cancel();

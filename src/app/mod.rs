@@ -46,13 +46,13 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// What a gateway is made from.
+/// What a gateway is built from.
 pub struct AppParts {
-    /// What the operator chose.
+    /// The operator's settings.
     pub settings: Settings,
     /// This process's name, in the journal and on the console.
     pub replica: String,
-    /// Routes that only some gateways have: the sandbox's page.
+    /// Routes that only some gateways have: the sandbox's demo page.
     pub sandbox: Router,
 }
 
@@ -70,7 +70,7 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the gateway that `parts` describe, and opens its listeners.
+    /// Builds the gateway described by `parts`, and opens its listeners.
     pub async fn build(parts: AppParts) -> Result<Self, StartError> {
         let current = Arc::new(ArcSwap::from_pointee(parts.settings));
         let settings = current.load_full();
@@ -113,7 +113,7 @@ impl App {
         self.public.local_addr()
     }
 
-    /// What the public listener serves, for callers without a socket.
+    /// The public listener's routes, for callers without a socket.
     pub fn service(&self) -> Router {
         self.public_routes.clone()
     }
@@ -123,12 +123,12 @@ impl App {
         self.internal.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Serves until `stop` is cancelled and `server.shutdown_delay` has passed, then drains: no new connections,
-    /// requests, renewals and uploads under way end within `server.shutdown_grace`, held locks are released.
+    /// Serves until `stop` is cancelled and `server.shutdown_delay` has passed, then drains: no new connections are
+    /// accepted, requests, renewals and uploads in flight end within `server.shutdown_grace`, held locks are released.
     pub async fn run(self, stop: CancellationToken) {
         self.start_background();
         let (lifecycle, grace) = (&self.lifecycle, self.settings.server.shutdown_grace);
-        // The clone shares the limit on connections.
+        // The clone shares the connection limit.
         let internal_server = Server {
             tls: self.internal_tls,
             ..self.server.clone()
@@ -191,7 +191,7 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
         .map_err(|source| StartError::Listen { key, address, source })
 }
 
-/// A name for this process, in the journal and in traces: the host's, and a random part, since a host may run several.
+/// A name for this process, in the journal and in traces: the host name and a random part, since a host may run several.
 pub fn replica_name() -> String {
     // Not the variable HOSTNAME, which systemd does not set.
     let system = rustix::system::uname();

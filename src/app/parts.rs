@@ -1,4 +1,4 @@
-//! The parts of a gateway, each built from the settings and what the others share.
+//! The gateway's parts, each built from the settings and from what the others share.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::store::{MemoryStore, RedisStore, SharedStore};
 use crate::upload::{MediaRelay, RelayParts, WeChatMedia};
 use crate::wechat::WeChatClient;
 
-/// Builds the parts of a gateway that need the same things.
+/// Builds the parts of a gateway, which need the same things.
 pub(super) struct Builder<'a> {
     pub(super) settings: &'a Settings,
     /// The same, for parts that use secrets, which may change.
