@@ -1,15 +1,15 @@
-//! The name of a WeChat account.
+//! The AppID of a WeChat account.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The length of an AppSecret, which is hex digits as WeChat issues it.
+/// The length of an AppSecret: WeChat issues hex digits.
 pub(crate) const APP_SECRET_LEN: usize = 32;
 
-/// An AppID: 1 to 64 characters of `[A-Za-z0-9_-]`, so that it needs no escaping in a Redis key, a metric
-/// label or a URL. The empty one exists only until the settings are validated.
+/// An AppID: 1 to 64 characters of `[A-Za-z0-9_-]`, so that it needs no escaping in a Redis key, a metric label or a URL.
+/// An empty one exists only until the settings are validated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct AppId(Arc<str>);

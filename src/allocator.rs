@@ -1,9 +1,9 @@
-//! Tunes glibc's allocator for the buffers of uploads. Other allocators need none of this.
+//! Tunes glibc's allocator for the buffers of uploads. Other allocators do not need this.
 //!
-//! Pictures pass through buffers of up to some 400 KiB. Taken from the kernel one by one, as glibc does at first,
-//! they cost a page fault for every 4 KiB: up to 1.8 times the processor time of an upload. Taken from the
-//! heap they cost nothing, but fragment it, and glibc returns its free pages only on request. And as soon
-//! as a part of 5 MiB for S3 is freed, glibc raises its thresholds, and such parts come from the heap too.
+//! Pictures pass through buffers of up to about 400 KiB. If they are mapped one by one, as glibc does at first, they cost
+//! a page fault per 4 KiB: up to 1.8 times the CPU time of an upload. In the heap they cost nothing, but fragment it, and
+//! glibc returns its free pages only on request. And as soon as a 5 MiB part for S3 is freed, glibc raises its
+//! thresholds, and such parts come from the heap too.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use std::time::Duration;
 pub const TRIM_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Fixes the thresholds, so that a part for S3 is unmapped when it is freed and smaller buffers stay in the heap. To be
-/// called at the start of the process.
+/// called when the process starts.
 pub fn fix_thresholds() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::fix_thresholds();
 }
 
-/// Returns the heap's free pages to the kernel. With some 60 MiB free it takes a few milliseconds.
+/// Returns the heap's free pages to the kernel. With about 60 MiB free it takes a few milliseconds.
 pub fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::trim();
@@ -28,8 +28,8 @@ pub fn trim() {
 mod glibc {
     /// Larger blocks are mapped, and unmapped when freed.
     const MMAP_THRESHOLD: libc::c_int = 4 * 1024 * 1024;
-    /// If more than this is free at the end of a heap, it shrinks at once. `malloc_trim` does not do that for threads'
-    /// heaps.
+    /// If more than this is free at the end of a heap, the heap shrinks at once. `malloc_trim` does not do that for
+    /// threads' heaps.
     const TRIM_THRESHOLD: libc::c_int = 2 * 1024 * 1024;
 
     pub(super) fn fix_thresholds() {
@@ -41,7 +41,7 @@ mod glibc {
     }
 
     pub(super) fn trim() {
-        // SAFETY: malloc_trim takes a number, may be called on any thread, and leaves what is in use alone.
+        // SAFETY: malloc_trim takes a number, may be called on any thread, and leaves memory in use alone.
         unsafe {
             libc::malloc_trim(0);
         }

@@ -1,8 +1,8 @@
-//! The clock by which lives are counted: it runs while the machine is suspended, too.
+//! The clock for lifetimes: it also runs while the machine is suspended.
 //!
-//! `Instant` stops during a suspension (on Linux it reads `CLOCK_MONOTONIC`), but tokens, tickets and locks still
-//! expire. A laptop or a virtual machine that wakes up would sign with an expired ticket, and publish it with the
-//! remaining life of before. The wall clock can't be used instead, because people and NTP set it.
+//! `Instant` stops during a suspension (on Linux it reads `CLOCK_MONOTONIC`), but tokens, tickets and locks still expire.
+//! A laptop or virtual machine that wakes up would sign with an expired ticket, and publish it with its old remaining
+//! lifetime. The wall clock can't be used instead, because people and NTP change it.
 
 use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// The last second of the year 9999, since 1970.
+/// The last second of the year 9999, in seconds since 1970.
 pub(crate) const LATEST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
-/// `time`, clamped to the years 1970 to 9999. The crates that format dates panic at others, which files and other
-/// programs' entries may have.
+/// `time`, clamped to the years 1970 to 9999. The crates that format dates panic on others, which files and other
+/// programs' entries may contain.
 pub(crate) fn with_a_date(time: SystemTime) -> SystemTime {
     time.clamp(UNIX_EPOCH, UNIX_EPOCH + LATEST_DATE)
 }
@@ -27,7 +27,7 @@ pub(crate) fn beijing(time: SystemTime) -> (String, String) {
     (date.to_owned(), time.trim_end_matches('Z').to_owned())
 }
 
-/// A moment on that clock. A type of its own, so that it is never compared with an [`Instant`].
+/// A moment on that clock. A separate type, so that it is never compared with an [`Instant`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Instant);
 
@@ -37,7 +37,7 @@ impl Moment {
         Self(Instant::now() + suspended())
     }
 
-    /// The time since then; zero if it is in the future.
+    /// The time since this moment; zero if it is in the future.
     pub fn elapsed(self) -> Duration {
         Self::now().saturating_duration_since(self)
     }
@@ -70,7 +70,7 @@ fn suspended() -> Duration {
     Duration::from_millis(now)
 }
 
-/// By how many milliseconds the clock that runs during a suspension is ahead of the one that does not.
+/// By how many milliseconds the clock that runs during a suspension is ahead of the other one.
 #[cfg(target_os = "linux")]
 fn difference_of_clocks() -> u64 {
     use rustix::time::{ClockId, clock_gettime};
@@ -81,7 +81,7 @@ fn difference_of_clocks() -> u64 {
     millis(ClockId::Boottime).saturating_sub(millis(ClockId::Monotonic))
 }
 
-/// Elsewhere the gateway is developed, not operated.
+/// On other systems the gateway is developed, not operated.
 #[cfg(not(target_os = "linux"))]
 fn difference_of_clocks() -> u64 {
     0

@@ -26,12 +26,12 @@ impl Account {
     }
 }
 
-/// The accounts in the settings' order; the first is the default one.
+/// The accounts in the order of the settings; the first is the default one.
 pub(crate) struct Directory(pub(crate) Vec<Account>);
 
 impl Directory {
-    /// The account that `app_id` names, or the default one for `None`. A linear search, because a company has a handful
-    /// of accounts.
+    /// The account named by `app_id`, or the default one for `None`. A linear search, because a company has only a few
+    /// accounts.
     pub(crate) fn find(&self, app_id: Option<&str>) -> Option<&Account> {
         match app_id {
             None => self.0.first(),

@@ -1,6 +1,6 @@
 //! Enums whose variants have a name in metrics, logs and the journal.
 
-/// Defines an enum with a label for each variant, and from that `ALL` and `label`, so that no variant is forgotten.
+/// Defines an enum with a label for each variant, and `ALL` and `label` from these, so that no variant is forgotten.
 macro_rules! labelled {
     ($(#[$about:meta])* $visibility:vis enum $name:ident {
         $($(#[$about_variant:meta])* $variant:ident = $label:literal,)+

@@ -1,5 +1,5 @@
-//! All metrics of the gateway, each defined by the module that counts it, in one registry per gateway, so that
-//! one process can run several gateways.
+//! All metrics of the gateway, each defined by the module that counts it, in one registry per gateway, so that one
+//! process can run several gateways.
 
 #[cfg(target_os = "linux")]
 use prometheus::process_collector::ProcessCollector;
@@ -27,7 +27,7 @@ impl Metrics {
     /// All metrics, at zero. `redis` is true if Redis is used.
     pub fn new(redis: bool) -> prometheus::Result<Self> {
         let registry = Registry::new();
-        // Memory, processor time, open files and start time of the process, under the names that all exporters use.
+        // Memory, CPU time, open files and start time of the process, under the names that all exporters use.
         #[cfg(target_os = "linux")]
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let build_info = Opts::new("wxgate_build_info", "1, with the version as a label");

@@ -1,4 +1,4 @@
-//! The kinds of picture that wxgate stores, recognised by their first bytes, and what else WeChat may send instead.
+//! The kinds of picture that wxgate stores, recognised by their first bytes, and what WeChat may send instead.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::byte_order_mark::without_mark;
 
-/// Defines [`PictureKind`], a row per kind: its media type, which is also its name in the settings, the extension of names in
-/// the store, and its name for people.
+/// Defines [`PictureKind`], one row per kind: its media type, which is also its name in the settings, the extension of
+/// names in the store, and its name for people.
 macro_rules! kinds {
     ($($kind:ident: $media_type:literal, $extension:literal, $name:literal;)+) => {
         /// A kind of picture.
@@ -63,8 +63,8 @@ impl PictureKind {
 
     /// The kind of picture that begins with `head`; `None` if it is none of these.
     ///
-    /// Our own code, because the crates for this check magic numbers only, and take any text that begins with `BM` or
-    /// `GIF` for a picture.
+    /// Our own code, because crates for this check only magic numbers, and accept any text that begins with `BM` or `GIF`
+    /// as a picture.
     pub fn sniff(head: &[u8]) -> Option<PictureKind> {
         match head {
             [0xFF, 0xD8, 0xFF, ..] => Some(PictureKind::Jpeg),
@@ -77,14 +77,14 @@ impl PictureKind {
     }
 }
 
-/// Checks a BMP after its magic number: four reserved zero bytes after the file size, and a header size that exists.
+/// Checks a BMP beyond its magic number: four reserved zero bytes after the file size, and an existing header size.
 fn is_bmp(head: &[u8]) -> bool {
     let header_size = head.get(14..18);
     head.get(6..10) == Some(&[0; 4]) && matches!(header_size, Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
 }
 
-/// The longest `ftyp` box that is accepted: real ones list a handful of brands. In a text, the four bytes before `ftyp`
-/// would mean a far greater length.
+/// The maximum length of an `ftyp` box: real ones list only a few brands. In a text, the four bytes before `ftyp` would
+/// mean a far greater length.
 const LARGEST_FTYP: usize = 512;
 
 /// An ISO base media file whose `ftyp` box has an HEVC image brand (ISO/IEC 23008-12): as its major brand, or
@@ -106,7 +106,7 @@ fn is_heic(head: &[u8]) -> bool {
     HEVC.contains(&major) || (matches!(major, b"mif1" | b"msf1") && compatible().any(|brand| HEVC.contains(&brand)))
 }
 
-/// What a file holds, as far as its first bytes show.
+/// What a file contains, as far as its first bytes show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// A picture, of a kind that can be stored or another one.
@@ -121,7 +121,7 @@ pub enum Content {
     Other(&'static str),
 }
 
-/// Formats with a magic number: of what WeChat takes as media, and of what proxies answer in its place.
+/// Formats with a magic number: those that WeChat accepts as media, and those that proxies answer instead.
 const MAGIC_NUMBERS: [(&[u8], Content); 11] = [
     (b"#!AMR-WB\n", Content::Voice("AMR-WB")),
     (b"#!AMR", Content::Voice("AMR")),

@@ -1,7 +1,7 @@
-//! Which replicas are running. Each keeps a mark in the shared store, so that the console shows the whole cluster.
+//! Which replicas are running. Each maintains a mark in the shared store, so that the console shows the whole cluster.
 //!
-//! A mark is a key for each replica, which expires unless it is renewed. Since keys can't be listed everywhere (a
-//! proxy, a cluster, an ACL), a stream has the names of the replicas that have started recently or still run.
+//! A mark is one key per replica, which expires unless it is renewed. Since keys can't be listed everywhere (a proxy, a
+//! cluster, an ACL), a stream has the names of the replicas that started recently or are still running.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Replica {
         format!("{} {}", self.version, humantime::format_rfc3339_seconds(self.since))
     }
 
-    /// Reads a mark, which may be a newer version's.
+    /// Reads a mark, which a newer version may have written.
     fn read(name: String, mark: &str) -> Option<Self> {
         let mut words = mark.split(' ');
         let version = words.next()?.to_owned();
@@ -50,7 +50,7 @@ impl Replica {
 }
 
 impl Replicas {
-    /// The replicas that share `store` with this process, which is called `name`.
+    /// The replicas that share `store` with this process, whose name is `name`.
     pub(crate) fn new(store: Arc<dyn SharedStore>, name: &str) -> Self {
         let own = Replica {
             since: SystemTime::now(),
@@ -62,9 +62,8 @@ impl Replicas {
 
     /// Renews this process's mark until `end` is cancelled, and then removes it. If the store fails, the next round
     /// tries again.
-    ///
-    /// If the mark is gone, as at the start, the store may have lost everything else too. Then `write_again` runs
-    /// before the mark is written, so that it runs again in the next round if it fails.
+    /// If the mark is gone, as at start, the store may have lost everything else too. Then `write_again` runs before the
+    /// mark is written, so that it runs again in the next round if it fails.
     pub(crate) async fn keep_marked(
         self: Arc<Self>,
         end: CancellationToken,
@@ -81,7 +80,7 @@ impl Replicas {
                 if matches!(renewed, Ok(false)) && write_again().await.is_ok() {
                     let marked = self.store.set_if_absent(&key, &mark, keys::REPLICA_TTL).await;
                     if matches!(marked, Ok(true)) {
-                        // The store may have lost the names together with the mark.
+                        // The store may have lost the names along with the mark.
                         announced = None;
                     }
                 }
@@ -97,7 +96,7 @@ impl Replicas {
         let _ = self.store.compare_and_delete(&key, &mark).await;
     }
 
-    /// The replicas whose marks have not expired, by the time of their start.
+    /// The replicas whose marks have not expired, sorted by start time.
     pub(crate) async fn living(&self) -> Result<Vec<Replica>, StoreError> {
         let entries = self.store.newest(keys::REPLICAS.name, keys::REPLICA_ENTRIES).await?;
         let names = entries.into_iter().flatten().map(|(_, name)| name);

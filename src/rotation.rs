@@ -1,7 +1,7 @@
-//! Takes over changes of files that orchestrators replace while the gateway runs.
+//! Reloads files that orchestrators replace while the gateway runs.
 //!
-//! Files are read again by their path, every few seconds: the system's file notifications would lose track of a file in
-//! Kubernetes, which replaces a link in the path.
+//! Files are read again by path, every few seconds: file system notifications would lose track of a file in Kubernetes,
+//! which replaces a symbolic link in the path.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::settings::resolved::{TlsFiles, TlsPem};
 
 /// How often files are read.
 const READ_INTERVAL: Duration = Duration::from_secs(10);
-/// A change is taken over if the files are still the same after this time: a file may be written in several steps.
+/// A change is applied if the files are still the same after this time: a file may be written in several steps.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Calls `read` again and again, and `apply` with its result if that has changed since the last call. Both run on
-/// threads that they may block.
+/// Calls `read` periodically, and `apply` with its result if that has changed since the last call. Both run on threads
+/// that they may block.
 async fn watch<T, R, A>(read: R, apply: A)
 where
     T: PartialEq + Send + 'static,
@@ -49,7 +49,7 @@ where
     }
 }
 
-/// Takes over secrets whose files change.
+/// Applies secrets whose files change.
 pub(crate) async fn take_over_secrets(state: Arc<PublicState>) {
     let settings = Arc::clone(&state.settings);
     if settings.load().has_secret_files() {
@@ -62,7 +62,7 @@ pub(crate) async fn take_over_secrets(state: Arc<PublicState>) {
     }
 }
 
-/// Takes over the internal listener's certificate when its files change, and warns before it expires.
+/// Applies the internal listener's certificate when its files change, and warns before it expires.
 pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     let reading = files.clone();
     let read = move || {
@@ -84,8 +84,8 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     watch(read, apply).await;
 }
 
-/// Takes over what has changed in `files`. `warned` is what was wrong at the last change: a warning is logged once, not again
-/// when another file changes.
+/// Applies the changes in `files`. `warned` contains the problems at the last change: a warning is logged once, and not
+/// again when another file changes.
 fn take_over(state: &PublicState, files: &SecretFiles, warned: &mut Vec<String>) {
     let before = state.settings.load_full();
     let reread = before.with_secrets_of(files);
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(*applied.lock().unwrap(), ["old", "new"]);
     }
 
-    /// Checking the settings of many accounts takes its time.
+    /// Checking the settings of many accounts takes time.
     #[tokio::test]
     async fn other_tasks_go_on_while_a_change_is_taken_over() {
         let (go_on, waiting) = std::sync::mpsc::channel();

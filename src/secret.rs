@@ -29,13 +29,12 @@ impl Secret {
         self.0.expose_secret()
     }
 
-    /// True if it is empty or white space only.
+    /// True if it is empty or only white space.
     pub fn is_blank(&self) -> bool {
         self.expose().trim().is_empty()
     }
 
-    /// The first 8 hex digits of the value's SHA-256: enough to tell two tokens apart in a log,
-    /// useless for guessing one.
+    /// The first 8 hex digits of the value's SHA-256: enough to tell two tokens apart in a log, useless for guessing one.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.expose().as_bytes());
         hex::encode(&digest[..4])
@@ -58,12 +57,12 @@ impl fmt::Debug for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // An empty secret is no secret: the operator wants to see that it is not set.
+        // An empty secret is not secret: the operator needs to see that it is not set.
         serializer.serialize_str(if self.expose().is_empty() { "" } else { MASK })
     }
 }
 
-/// The error for a value of another type; no other type of setting has the same.
+/// The error for a value of another type; no other type of setting uses the same text.
 pub(crate) const EXPECTED: &str = "expected a string in quotes (the value is not shown, it may be secret)";
 
 impl<'de> Deserialize<'de> for Secret {

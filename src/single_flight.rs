@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// The result of work that is running; an error if the work ended without one.
+/// The result of running work; an error if the work ends without one.
 pub(crate) type Pending<V> = Shared<oneshot::Receiver<V>>;
 
-/// The work that is running, by key. Results are not kept: a caller that comes after the end starts the work again.
+/// Running work, by key. Results are not kept: a caller that arrives after the end starts the work again.
 pub(crate) struct SingleFlight<K: Eq + Hash, V>(Mutex<HashMap<K, Pending<V>>>);
 
 impl<K: Eq + Hash, V> Default for SingleFlight<K, V> {
@@ -50,8 +50,8 @@ where
             group: Arc::clone(self),
             key: key.clone(),
         };
-        // In the span of the caller that starts it, so that its log lines have the request's id and its calls the trace.
-        // Boxed, because a task is moved about ten times before it is first polled.
+        // Runs in the span of the caller that starts it, so that its log lines have the request's id and its calls the
+        // trace. Boxed, because a task is moved about ten times before it is first polled.
         let work = work().in_current_span().boxed();
         tracker.spawn(async move {
             // Captured in this order, because the last is dropped first if the work panics.
@@ -65,8 +65,8 @@ where
     }
 }
 
-/// The entry of work that is running. It is removed before any caller has the result, so that a caller that retries
-/// after a failure does not join the work that has just failed.
+/// The entry of running work. It is removed before any caller gets the result, so that a caller that retries after a
+/// failure does not join the work that has just failed.
 struct RunningEntry<K: Eq + Hash, V> {
     group: Arc<SingleFlight<K, V>>,
     key: K,
