@@ -149,7 +149,7 @@ impl Content {
             .unwrap_or_else(|| of_text(head))
     }
 
-    /// The same, by its `content_type` (in lower case) if the bytes are not recognised: raw speex has no magic number.
+    /// Like [`Content::of`], with `content_type` (in lower case) as a fallback: raw speex has no magic number.
     pub fn with_type(head: &[u8], content_type: Option<&str>) -> Self {
         let content = Self::of(head);
         let media_type = content_type.unwrap_or_default();

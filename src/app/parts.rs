@@ -23,7 +23,7 @@ use crate::wechat::WeChatClient;
 /// Builds the parts of a gateway, which need the same things.
 pub(super) struct Builder<'a> {
     pub(super) settings: &'a Settings,
-    /// The same, for parts that use secrets, which may change.
+    /// The same settings, for parts that use secrets, which may change.
     pub(super) current: CurrentSettings,
     pub(super) replica: String,
     pub(super) wechat: Arc<WeChatClient>,

@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-/// An `access_token` or a ticket. It never changes; a renewal makes another one.
+/// An `access_token` or a ticket. Immutable; a renewal creates a new one.
 #[derive(Debug)]
 pub(crate) struct Credential {
     pub(crate) value: Secret,

@@ -119,7 +119,7 @@ impl AccountCredentials {
         let slot = &self.token.slot;
         let stored = match slot.shared.read().await {
             Ok(stored) => stored,
-            // Another program's value replaces this entry, but not the marks.
+            // Another program's value can replace this entry, but not the marks, which have other keys.
             Err(NotShared::Foreign(_)) => None,
             Err(NotShared::Down(error)) => return Err(error),
         };

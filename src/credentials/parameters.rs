@@ -52,7 +52,7 @@ pub(crate) trait Issuer: Send + Sync {
     /// Asks for a token; `force_refresh` is for stable tokens only.
     async fn token(&self, force_refresh: bool) -> Result<Issued, CallError>;
 
-    /// Makes a cheap call, to learn whether WeChat accepts `token`.
+    /// Makes a cheap call to find out whether WeChat accepts `token`.
     async fn probe(&self, token: &Secret) -> Result<(), CallError>;
 
     /// Asks for a ticket: `jsapi` or `wx_card`.

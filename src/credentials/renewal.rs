@@ -92,7 +92,7 @@ impl Renewals {
     /// The failure of a renewal that does not call WeChat because of `why`, which is logged only when it changes.
     pub(super) fn not_tried(&self, why: String) -> Unavailable {
         if self.last_failure().is_none_or(|last| last.reason != why) {
-            // The cause has been logged as a warning of its own.
+            // The cause has its own warning in the log.
             tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "WeChat is not asked for a credential: {why}");
         }
         Unavailable::soon(why)

@@ -94,7 +94,7 @@ impl Ticket {
         self.renewals.join_or_start(ignores_backoff, start).await
     }
 
-    /// The back-off that currently prevents a call for the ticket, if any: its own, or the token's if there is no token to use.
+    /// The back-off that prevents a call for the ticket now, if any: its own, or without a token, that of token calls.
     pub(super) fn refusal(&self) -> Option<Unavailable> {
         let of_token = || match self.token.slot.usable() {
             Some(_) => None,

@@ -51,7 +51,7 @@ pub fn build(settings: &settings::HttpClient, connect_timeout: Duration) -> Resu
     build_with(settings, connect_timeout, |builder| builder)
 }
 
-/// The same with more options.
+/// Like [`build`], with more options.
 pub fn build_with(
     settings: &settings::HttpClient,
     connect_timeout: Duration,

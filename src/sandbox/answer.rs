@@ -77,7 +77,7 @@ impl Answer {
         self
     }
 
-    /// The same in place; `None` removes it.
+    /// Sets the header with this name in place; `None` removes it.
     pub(super) fn set_header(&mut self, name: &str, value: Option<String>) {
         let at = self
             .headers

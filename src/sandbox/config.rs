@@ -67,7 +67,7 @@ impl SandboxConfig {
         }
     }
 
-    /// The same with every lifetime between one second and ten years, so that no sum overflows.
+    /// The same configuration with every lifetime between one second and ten years, so that no sum overflows.
     pub(super) fn within_reason(mut self) -> Self {
         const LONGEST: Duration = Duration::from_hours(87840);
         for life in [&mut self.token_ttl, &mut self.ticket_ttl, &mut self.media_ttl] {

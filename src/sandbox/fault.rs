@@ -284,7 +284,7 @@ fn closed() -> End {
     End::Close
 }
 
-/// By hand instead of an untagged enum, whose errors do not say what is wrong.
+/// Hand-written instead of an untagged enum, whose errors do not say what is wrong.
 fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let list = match Value::deserialize(deserializer)? {
         Value::Array(list) => list,

@@ -115,7 +115,7 @@ pub enum BodyProblem {
     /// It is empty.
     #[error("empty body")]
     Empty,
-    /// It ended before its Content-Length, or was not JSON to its end.
+    /// It ended before its Content-Length, or its JSON is incomplete.
     #[error("body cut off")]
     CutOff,
     /// It is longer than any answer of this API.

@@ -48,7 +48,7 @@ impl NotOpened {
         Self { error, begun: false }
     }
 
-    /// A failure after that, or one that must not be retried.
+    /// A failure after the first byte, or one that must not be retried.
     pub(super) fn late(error: CallError) -> Self {
         Self { error, begun: true }
     }

@@ -145,7 +145,7 @@ impl World {
     /// Redis was restarted without its data, locks included.
     pub(super) fn empty_store(&self) {
         *self.store.lock() = Arc::default();
-        // The holder of the lock goes on without it, and may be about to begin its call.
+        // The holder of the lock continues without it, and may be about to begin its call.
         self.truth.lock().locks_lost_until = Instant::now() + LOCK_TTL;
     }
 

@@ -79,8 +79,8 @@ impl Token {
         }
     }
 
-    /// Makes `call` with the token. If WeChat rejects that token, another one is obtained, once for the whole
-    /// cluster, and the call is made once more (C4).
+    /// Makes `call` with the token. If WeChat rejects that token, another one is obtained, once for the whole cluster,
+    /// and the call is retried once (C4).
     pub(crate) async fn lend<T, F, Fut>(self: &Arc<Self>, call: F) -> Result<T, TokenCallError>
     where
         F: Fn(Arc<Credential>) -> Fut + Send,

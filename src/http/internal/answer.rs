@@ -67,8 +67,8 @@ impl Internal {
         refusal.because(reason)
     }
 
-    /// The same if no credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's `errmsg`, which
-    /// belongs only in the log.
+    /// Counts and answers that no credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's
+    /// `errmsg`, which belongs only in the log.
     pub(super) fn unavailable(&self, unavailable: &Unavailable) -> Refusal {
         self.refusals.with_label_values(&["unavailable"]).inc();
         let errmsg = match unavailable.errcode {

@@ -13,7 +13,7 @@ pub(super) const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 /// The ticket.
 pub(super) const TICKET: &str = "/cgi-bin/ticket/getticket";
 
-/// `request` with the intended route's path: in any case, with repeated slashes, with a trailing slash.
+/// `request` with the intended route's path: any letter case, repeated slashes and a trailing slash are accepted.
 pub(super) fn normalize(mut request: Request) -> Request {
     if let Some(uri) = normalized(request.uri()) {
         *request.uri_mut() = uri;

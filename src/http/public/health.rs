@@ -88,7 +88,7 @@ pub(super) async fn get_readiness(State(state): State<Arc<PublicState>>) -> Resp
     answer(report)
 }
 
-/// The same with what is wrong, for the internal listener.
+/// The report with the `problem` of each component, for the internal listener.
 pub(in crate::http) fn detailed_readiness(state: &PublicState) -> Response {
     answer(report(state))
 }

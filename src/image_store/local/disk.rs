@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::picture::PictureKind;
 
-/// Half of the runtime's blocking threads.
+/// Half the number of the runtime's blocking threads.
 const THREADS: usize = 8;
 
 /// Access to the disk. Clones share its threads.

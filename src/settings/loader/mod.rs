@@ -70,7 +70,7 @@ pub struct Partial {
     pub settings: Settings,
     /// What is wrong, if anything.
     pub problems: Option<Problems>,
-    /// The same, without a file that is not well-formed.
+    /// The settings without a file that is not well-formed.
     printable: Option<Settings>,
 }
 

@@ -83,7 +83,7 @@ fn decoding_key(key: &Secret, algorithm: Algorithm) -> Result<DecodingKey, Strin
     let parsed = parse(text.as_bytes()).map_err(|_| unfit("a public key"))?;
     let bytes = parsed.try_get_as_bytes().unwrap_or_default();
     match algorithm {
-        // The same is true for keys of the wrong size.
+        // The library also accepts a key of the wrong size, and then refuses every token.
         Algorithm::ES256 if !is_point(bytes.len(), 32) => Err(unfit("a public key on the curve P-256")),
         Algorithm::ES384 if !is_point(bytes.len(), 48) => Err(unfit("a public key on the curve P-384")),
         _ if algorithm.family() == AlgorithmFamily::Rsa && is_short_rsa(bytes) => {

@@ -30,7 +30,7 @@ section! {
         /// The time limit for connecting.
         #[serde(with = "values::PositiveDuration")]
         pub connect_timeout: Duration = Duration::from_secs(1),
-        /// The longest one command may take.
+        /// The time limit for one command.
         #[serde(with = "values::PositiveDuration")]
         pub response_timeout: Duration = Duration::from_secs(1),
     }

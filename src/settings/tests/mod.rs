@@ -16,7 +16,7 @@ use super::{Settings, Sources};
 /// The minimum that loads. It comes first in a file, so that sections can follow.
 const ACCOUNT: &str = "accounts = [{ app_id = \"wx1\", app_secret = \"0123456789abcdef0123456789abcdef\" }]\n";
 
-/// A settings file that lives as long as the test.
+/// A settings file that is removed at the end of the test.
 struct SettingsFile {
     folder: tempfile::TempDir,
 }

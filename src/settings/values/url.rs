@@ -176,7 +176,7 @@ impl PublicBase {
         }
     }
 
-    /// The same with `base` prepended to its path, unless it already has that or names a host.
+    /// This base with `base` prepended to its path, unless it already has that or names a host.
     #[must_use]
     pub fn below(&self, base: &BasePath) -> Self {
         let is_path = self.0.starts_with('/');

@@ -68,7 +68,7 @@ impl RedisStore {
         self.run_all(operation, key, command, |_| true).await
     }
 
-    /// The same for a script that need not run all of its commands; `ran_all` decides from its reply whether it has.
+    /// Runs a script that need not run all of its commands; `ran_all` decides from its reply whether it has.
     async fn run_all<T: FromRedisValue>(
         &self,
         operation: Operation,

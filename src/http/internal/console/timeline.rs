@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// An entry of the default test account, so long ago, with these facts beside the usual ones.
+    /// An entry of the default test account, this many seconds old, with these facts in addition to the usual ones.
     fn entry(now: SystemTime, seconds_ago: u64, event: &str, facts: &[(&str, &str)]) -> TimelineEntry {
         let time = humantime::format_rfc3339_millis(now - Duration::from_secs(seconds_ago)).to_string();
         let usual = [

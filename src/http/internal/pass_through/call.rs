@@ -89,7 +89,7 @@ impl<'a> ProxiedCall<'a> {
         self.token = Some(token);
     }
 
-    /// The same in the posted form, if there is no token in the query.
+    /// Replaces the token in the posted form in the same way, if there is no token in the query.
     pub(super) async fn replace_token_in_form(&self, body: &mut Bytes) -> Result<(), Refusal> {
         if media_type(&self.head.headers) == "application/x-www-form-urlencoded"
             && !self.has_token()
