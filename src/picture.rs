@@ -85,7 +85,7 @@ fn is_bmp(head: &[u8]) -> bool {
 
 /// The maximum length of an `ftyp` box: real ones list only a few brands. In a text, the four bytes before `ftyp` would
 /// mean a far greater length.
-const LARGEST_FTYP: usize = 512;
+const MAX_FTYP: usize = 512;
 
 /// An ISO base media file whose `ftyp` box has an HEVC image brand (ISO/IEC 23008-12): as its major brand, or
 /// among the compatible ones if the major brand is the neutral `mif1` or `msf1`.
@@ -99,7 +99,7 @@ fn is_heic(head: &[u8]) -> bool {
     };
     let size = u32::from_be_bytes(*size) as usize;
     let end = size.min(head.len());
-    let Some(major) = head.get(8..12).filter(|_| (12..=LARGEST_FTYP).contains(&size)) else {
+    let Some(major) = head.get(8..12).filter(|_| (12..=MAX_FTYP).contains(&size)) else {
         return false;
     };
     let compatible = || head.get(16..end).unwrap_or_default().chunks_exact(4);

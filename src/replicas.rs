@@ -97,7 +97,7 @@ impl Replicas {
     }
 
     /// The replicas whose marks have not expired, sorted by start time.
-    pub(crate) async fn living(&self) -> Result<Vec<Replica>, StoreError> {
+    pub(crate) async fn running(&self) -> Result<Vec<Replica>, StoreError> {
         let entries = self.store.newest(keys::REPLICAS.name, keys::REPLICA_ENTRIES).await?;
         let names = entries.into_iter().flatten().map(|(_, name)| name);
         let names: BTreeSet<String> = names.filter(|name| *name != self.own.name).collect();
@@ -105,12 +105,12 @@ impl Replicas {
             let entry = self.store.get(&keys::replica(&name)).await?;
             Ok(entry.and_then(|entry| Replica::read(name, &entry.value)))
         });
-        let mut living = vec![self.own.clone()];
+        let mut running = vec![self.own.clone()];
         for mark in join_all(marks).await {
-            living.extend(mark?);
+            running.extend(mark?);
         }
-        living.sort_unstable();
-        Ok(living)
+        running.sort_unstable();
+        Ok(running)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable};
 use super::parameters::Parameters;
 use super::probe::Probe;
-use super::remembered::PromisedLives;
+use super::remembered::Promises;
 use super::report::Reports;
 use super::slot::{ForeignEntry, Slot};
 use super::ticket::Ticket;
@@ -33,7 +33,7 @@ pub(crate) struct AccountCredentials {
     pub(super) reports: Reports,
     pub(super) tasks: TaskTracker,
     pub(super) turns: Arc<Semaphore>,
-    pub(super) promised_lives: PromisedLives,
+    pub(super) promises: Promises,
 }
 
 /// A credential's state, for the console and the health checks.
@@ -62,7 +62,7 @@ impl AccountCredentials {
             reports: parameters.reports.clone(),
             tasks: parameters.services.tasks.clone(),
             turns: Arc::clone(&parameters.services.turns),
-            promised_lives: PromisedLives::default(),
+            promises: Promises::default(),
             token,
         })
     }

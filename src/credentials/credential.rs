@@ -56,7 +56,7 @@ impl Credential {
     }
 
     /// The credential's whole lifetime in this process.
-    pub(super) fn life(&self) -> Duration {
+    pub(super) fn lifetime(&self) -> Duration {
         self.expires_at.saturating_duration_since(self.held_since)
     }
 
@@ -77,7 +77,7 @@ pub(crate) struct Policy {
 
 /// If WeChat returns a ticket that should have expired, WeChat has just confirmed it. It is kept for this long, and
 /// WeChat is asked again before then.
-const CONFIRMED_LIFE: Duration = Duration::from_mins(5);
+const CONFIRMED_LIFETIME: Duration = Duration::from_mins(5);
 
 /// When WeChat is asked for a ticket again, as a fraction of `ticket_max_age`. Random, because after a start the tickets
 /// of all accounts have the same age.
@@ -100,9 +100,11 @@ impl Policy {
     /// nor accounts renew in lockstep.
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
         let now = Moment::now();
-        let life = expires_at.saturating_duration_since(now);
-        let margin = self.jitter.spread(self.settings.refresh_ahead.min(life / 4), 0.9..=1.0);
-        let ahead = now + life.saturating_sub(margin);
+        let lifetime = expires_at.saturating_duration_since(now);
+        let margin = self
+            .jitter
+            .spread(self.settings.refresh_ahead.min(lifetime / 4), 0.9..=1.0);
+        let ahead = now + lifetime.saturating_sub(margin);
         let renew_at = match kind {
             Kind::AccessToken => ahead,
             Kind::JsapiTicket | Kind::CardTicket => {
@@ -126,7 +128,7 @@ impl Policy {
         match known_end {
             None => asked_at + expires_in,
             Some(end) => end
-                .max(asked_at + expires_in.min(CONFIRMED_LIFE))
+                .max(asked_at + expires_in.min(CONFIRMED_LIFETIME))
                 .min(asked_at + expires_in),
         }
     }

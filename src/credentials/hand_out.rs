@@ -19,7 +19,7 @@ use crate::wechat::TokenRejection;
 
 /// How a token that a client sends relates to this account.
 #[derive(Debug)]
-pub(crate) enum Ours {
+pub(crate) enum Recognised {
     /// It is in use here.
     Current(Arc<Credential>),
     /// The replicas share it now, but it is not in use here.
@@ -33,22 +33,22 @@ const ATTEMPTS: usize = 3;
 
 impl AccountCredentials {
     /// The lifetime to promise with `token`: at least `min_life`. All replicas recognise the token for that long.
-    pub(crate) fn promise_life(self: &Arc<Self>, token: &Credential, min_life: Duration) -> Duration {
+    pub(crate) fn promise_lifetime(self: &Arc<Self>, token: &Credential, min_lifetime: Duration) -> Duration {
         // Some caches treat 0 as "never expires".
-        let least = min_life.max(Duration::from_secs(1));
+        let least = min_lifetime.max(Duration::from_secs(1));
         let now = Moment::now();
-        let life = token.expires_at.saturating_duration_since(now).max(least);
+        let lifetime = token.expires_at.saturating_duration_since(now).max(least);
         let (name, account) = (name_in_store(&token.value), Arc::clone(self));
-        self.promised_lives.extend(&name, now + life);
-        if let Some(until) = self.promised_lives.unshared(&name) {
+        self.promises.extend(&name, now + lifetime);
+        if let Some(until) = self.promises.unshared(&name) {
             self.tasks.spawn(async move {
                 // If the store fails here, the mark is written when the next client gets the token.
                 if account.share_promise(&name, until).await.is_ok() {
-                    account.promised_lives.learn(&name, until);
+                    account.promises.learn(&name, until);
                 }
             });
         }
-        life
+        lifetime
     }
 
     /// Notes in the journal that `client` was given `token`, once per client and token. `from` is the address of a
@@ -89,7 +89,7 @@ impl AccountCredentials {
     pub(crate) async fn mark_again(&self) -> Result<(), StoreError> {
         let known = self.token.slot.unexpired().into_iter();
         let known = known.map(|token| (name_in_store(&token.value), token.expires_at));
-        for (name, until) in known.chain(self.promised_lives.living()) {
+        for (name, until) in known.chain(self.promises.unexpired()) {
             self.share_promise(&name, until).await?;
         }
         Ok(())
@@ -98,24 +98,24 @@ impl AccountCredentials {
     /// True if no replica has noted in the journal yet that `client` was given `token`.
     async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
         let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);
-        let life = token.remaining();
+        let lifetime = token.remaining();
         // If the store fails here, the journal has one more entry.
-        !life.is_zero() && self.store.set_if_absent(&key, "told", life).await.unwrap_or(true)
+        !lifetime.is_zero() && self.store.set_if_absent(&key, "told", lifetime).await.unwrap_or(true)
     }
 
     /// Whether `token` is this account's, as far as this replica knows.
-    pub(crate) fn recognise_here(&self, token: &Secret) -> Option<Ours> {
+    pub(crate) fn recognise_here(&self, token: &Secret) -> Option<Recognised> {
         let slot = &self.token.slot;
         if let Some(held) = slot.usable().filter(|held| held.value == *token) {
-            return Some(Ours::Current(held));
+            return Some(Recognised::Current(held));
         }
         let is_alive = slot.history.find(token).is_some_and(|former| former.is_usable());
-        (is_alive || self.promised_lives.is_alive(&name_in_store(token))).then_some(Ours::Former)
+        (is_alive || self.promises.is_alive(&name_in_store(token))).then_some(Recognised::Former)
     }
 
     /// Whether another replica knows `token`, which is not recognised here, as this account's. An error means that this
     /// is unknown.
-    pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Result<Option<Ours>, StoreError> {
+    pub(crate) async fn recognise_elsewhere(&self, token: &Secret) -> Result<Option<Recognised>, StoreError> {
         let slot = &self.token.slot;
         let stored = match slot.shared.read().await {
             Ok(stored) => stored,
@@ -126,15 +126,15 @@ impl AccountCredentials {
         if stored.as_ref().is_some_and(|stored| stored.value == *token) {
             // Another replica has just obtained it.
             slot.adopt(Trigger::Expiring, stored.as_ref());
-            return Ok(self.recognise_here(token).or(Some(Ours::Shared)));
+            return Ok(self.recognise_here(token).or(Some(Recognised::Shared)));
         }
         let name = name_in_store(token);
         let asked_at = Moment::now();
         let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await?;
-        Ok(mark.and_then(|mark| mark.ttl).map(|life| {
+        Ok(mark.and_then(|mark| mark.ttl).map(|lifetime| {
             // Remembered, so that the token is recognised during an outage of the store too.
-            self.promised_lives.learn(&name, asked_at + life);
-            Ours::Former
+            self.promises.learn(&name, asked_at + lifetime);
+            Recognised::Former
         }))
     }
 
@@ -142,13 +142,13 @@ impl AccountCredentials {
     /// it good.
     pub(crate) async fn token_after_rejection(
         &self,
-        ours: &Ours,
+        ours: &Recognised,
         path: &str,
         rejection: TokenRejection,
     ) -> CredentialResult {
         match ours {
-            Ours::Current(token) => self.probe.token_after_rejection(token, path, rejection).await,
-            Ours::Shared | Ours::Former => self.token.get().await,
+            Recognised::Current(token) => self.probe.token_after_rejection(token, path, rejection).await,
+            Recognised::Shared | Recognised::Former => self.token.get().await,
         }
     }
 }

@@ -37,7 +37,7 @@ mod token;
 pub(crate) use account::{AccountCredentials, Status};
 pub(crate) use credential::{Credential, Kind, Policy};
 pub use credential::{TokenCallError, Unavailable};
-pub(crate) use hand_out::Ours;
+pub(crate) use hand_out::Recognised;
 pub(crate) use journal::{Event, Journal, JournalEntry};
 pub(crate) use parameters::{Parameters, Services, WeChatIssuer};
 pub(crate) use refresher::{keep_fresh, turns};

@@ -46,11 +46,11 @@ pub(super) struct Probe {
 type WrongPath = (String, bool);
 
 /// From this number of remembered paths on, no rejection of the same certainty causes a probe.
-const MOST_WRONG_PATHS: usize = 32;
+const MAX_WRONG_PATHS: usize = 32;
 
 /// The maximum wait for another replica's probe, from its start. The replica may have died, or given up before Redis
 /// carried out its claim; and clients may give up after five seconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+const MAX_WAIT: Duration = Duration::from_secs(4);
 
 /// Why a token is probed.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -138,7 +138,7 @@ impl Probe {
         let mut wrong = self.wrong_paths.lock();
         wrong.retain(|_, at| at.elapsed() < keys::PROBE_TTL);
         // With so many paths, a client is probably trying one after another, which must not cause as many probes.
-        let too_many = wrong.keys().filter(|(_, certain)| *certain == is_certain).count() >= MOST_WRONG_PATHS;
+        let too_many = wrong.keys().filter(|(_, certain)| *certain == is_certain).count() >= MAX_WRONG_PATHS;
         let left = |at: &Moment| keys::PROBE_TTL.saturating_sub(at.elapsed());
         let left = wrong.get(&(path.to_owned(), is_certain)).map(left);
         left.or(too_many.then_some(keys::PROBE_TTL))
@@ -253,14 +253,14 @@ impl Probe {
     }
 
     /// The result of any replica's last probe of `token`. Waits for a probe that is running, unless it began longer than
-    /// [`LONGEST_WAIT`] ago.
+    /// [`MAX_WAIT`] ago.
     async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
         loop {
             let entry = self.store.get(&self.key).await.ok()??;
             match entry.value.as_str() {
                 RUNNING => {
                     let age = keys::PROBE_TTL.saturating_sub(entry.ttl?);
-                    if age >= LONGEST_WAIT {
+                    if age >= MAX_WAIT {
                         return None;
                     }
                 }

@@ -14,7 +14,7 @@ use super::slot::Slot;
 use crate::clock::Moment;
 
 /// The minimum pause between two ticks, so that the loop does not spin if a due renewal fails at once.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const MIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The pause before a renewal is retried that failed without a back-off, for example because the lock was held.
 const NEXT_TRY: Duration = Duration::from_secs(2);
@@ -28,7 +28,7 @@ const AT_ONCE: usize = 16;
 
 /// The maximum duration of a turn, so that calls that hang, and locks whose holder has died, do not delay the other
 /// accounts for longer. A renewal that is running continues without the turn.
-const LONGEST_TURN: Duration = Duration::from_secs(1);
+const MAX_TURN: Duration = Duration::from_secs(1);
 
 /// The permits that refreshers take to renew a credential. Renewals that requests wait for need none.
 pub(crate) fn turns() -> Arc<Semaphore> {
@@ -100,10 +100,10 @@ async fn renew_what_is_due(account: &AccountCredentials) {
     }
 }
 
-/// Runs `work` to completion, and releases `turn` after [`LONGEST_TURN`] at the latest.
+/// Runs `work` to completion, and releases `turn` after [`MAX_TURN`] at the latest.
 async fn run_in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
     let mut work = pin!(work);
-    if timeout(LONGEST_TURN, &mut work).await.is_err() {
+    if timeout(MAX_TURN, &mut work).await.is_err() {
         drop(turn);
         work.await;
     }
@@ -117,7 +117,7 @@ fn until_next_tick(account: &AccountCredentials) -> Duration {
     for ticket in account.kept_tickets() {
         pause = pause.min(until_renewal(ticket.renewals.backoff.refusal(), &ticket.slot));
     }
-    pause.max(SHORTEST_PAUSE)
+    pause.max(MIN_PAUSE)
 }
 
 /// The time until the back-off of `refusal` ends, or else until the credential in `slot` is due. Unlimited if there is neither.

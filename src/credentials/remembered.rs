@@ -13,7 +13,7 @@ use crate::secret::Secret;
 /// The lifetimes promised with tokens, by the tokens' names in the shared store. Those that have ended are removed, so
 /// there are no more than the tokens handed out within the longest of these lifetimes.
 #[derive(Default)]
-pub(super) struct PromisedLives(Mutex<HashMap<String, Promise>>);
+pub(super) struct Promises(Mutex<HashMap<String, Promise>>);
 
 struct Promise {
     until: Moment,
@@ -21,7 +21,7 @@ struct Promise {
     is_shared: bool,
 }
 
-impl PromisedLives {
+impl Promises {
     /// Notes that a client was promised that this token lasts until `until`.
     pub(super) fn extend(&self, name: &str, until: Moment) {
         self.note(name, until, false);
@@ -34,8 +34,8 @@ impl PromisedLives {
 
     /// Until when this token was promised, if its mark in the shared store is missing or expires too early.
     pub(super) fn unshared(&self, name: &str) -> Option<Moment> {
-        let lives = self.0.lock();
-        let promise = lives.get(name).filter(|promise| !promise.is_shared)?;
+        let promises = self.0.lock();
+        let promise = promises.get(name).filter(|promise| !promise.is_shared)?;
         Some(promise.until)
     }
 
@@ -48,21 +48,21 @@ impl PromisedLives {
     }
 
     /// The tokens whose promised lifetime lasts, and until when.
-    pub(super) fn living(&self) -> Vec<(String, Moment)> {
-        let (lives, now) = (self.0.lock(), Moment::now());
-        let living = lives.iter().filter(|(_, promise)| now < promise.until);
-        living.map(|(name, promise)| (name.clone(), promise.until)).collect()
+    pub(super) fn unexpired(&self) -> Vec<(String, Moment)> {
+        let (promises, now) = (self.0.lock(), Moment::now());
+        let unexpired = promises.iter().filter(|(_, promise)| now < promise.until);
+        unexpired.map(|(name, promise)| (name.clone(), promise.until)).collect()
     }
 
     /// Keeps the longest lifetime.
     fn note(&self, name: &str, until: Moment, is_shared: bool) {
-        let (mut lives, now) = (self.0.lock(), Moment::now());
-        lives.retain(|_, promise| now < promise.until);
-        match lives.get_mut(name) {
+        let (mut promises, now) = (self.0.lock(), Moment::now());
+        promises.retain(|_, promise| now < promise.until);
+        match promises.get_mut(name) {
             Some(promise) if promise.until > until => {}
             Some(promise) if promise.until == until => promise.is_shared |= is_shared,
             _ => {
-                lives.insert(name.to_owned(), Promise { until, is_shared });
+                promises.insert(name.to_owned(), Promise { until, is_shared });
             }
         }
     }
@@ -109,20 +109,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn longest_life_counts_and_is_to_be_shared() {
-        let (lives, now) = (PromisedLives::default(), Moment::now());
-        lives.extend("a", now + MINUTE);
-        lives.extend("a", now + MINUTE / 2);
-        assert_eq!(lives.unshared("a"), Some(now + MINUTE));
-        lives.learn("a", now + MINUTE);
-        assert_eq!(lives.unshared("a"), None);
-        lives.extend("a", now + 2 * MINUTE);
+        let (promises, now) = (Promises::default(), Moment::now());
+        promises.extend("a", now + MINUTE);
+        promises.extend("a", now + MINUTE / 2);
+        assert_eq!(promises.unshared("a"), Some(now + MINUTE));
+        promises.learn("a", now + MINUTE);
+        assert_eq!(promises.unshared("a"), None);
+        promises.extend("a", now + 2 * MINUTE);
         // The answer to the earlier write arrives late.
-        lives.learn("a", now + MINUTE);
-        assert_eq!(lives.unshared("a"), Some(now + 2 * MINUTE));
-        lives.learn("a", now + 3 * MINUTE);
-        assert_eq!(lives.unshared("a"), None);
+        promises.learn("a", now + MINUTE);
+        assert_eq!(promises.unshared("a"), Some(now + 2 * MINUTE));
+        promises.learn("a", now + 3 * MINUTE);
+        assert_eq!(promises.unshared("a"), None);
         tokio::time::advance(3 * MINUTE).await;
-        assert!(!lives.is_alive("a"));
+        assert!(!promises.is_alive("a"));
     }
 
     #[tokio::test(start_paused = true)]

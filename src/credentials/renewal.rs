@@ -104,7 +104,7 @@ impl Renewals {
         let severity = match errcode.map_or(Meaning::Busy, meaning) {
             Meaning::Operator(_) => Severity::Operator,
             Meaning::DayQuota | Meaning::MinuteQuota => Severity::Quota,
-            Meaning::Busy | Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => Severity::Passing,
+            Meaning::Busy | Meaning::TokenRejected | Meaning::MediaUnknown | Meaning::Unlisted => Severity::Transient,
         };
         let all_refused = error
             .refused_address()
@@ -134,7 +134,7 @@ impl Renewals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
     /// Probably short.
-    Passing,
+    Transient,
     /// Lasts at least a minute.
     Quota,
     /// Lasts until an operator acts; WeChat takes up to ten minutes to notice that.
@@ -146,18 +146,20 @@ pub(super) enum Severity {
 }
 
 /// This many new tokens rejected in a row are attributed to chance, and cause no wait.
-const BY_CHANCE: u32 = 3;
+const TOLERATED_REJECTIONS: u32 = 3;
 
 impl Severity {
     /// The wait after a failure that `failures` others preceded without a success in between.
     fn wait(self, failures: u32) -> Duration {
         let (free, first, longest) = match self {
-            Severity::Passing => (0, Duration::from_millis(500), Duration::from_secs(30)),
+            Severity::Transient => (0, Duration::from_millis(500), Duration::from_secs(30)),
             Severity::Quota => (0, Duration::from_mins(1), Duration::from_mins(10)),
             Severity::Operator => (0, Duration::from_secs(10), Duration::from_mins(10)),
             // At most the lifetime of a token, after which WeChat must issue another one. So a whole day of rejections
             // costs less than a tenth of the default `daily_token_calls`.
-            Severity::Takeover | Severity::Reissued => (BY_CHANCE, Duration::from_secs(1), Duration::from_hours(2)),
+            Severity::Takeover | Severity::Reissued => {
+                (TOLERATED_REJECTIONS, Duration::from_secs(1), Duration::from_hours(2))
+            }
         };
         let factor = failures.checked_sub(free).map(|doublings| 1 << doublings.min(16));
         factor.map_or(Duration::ZERO, |factor| first.saturating_mul(factor).min(longest))
@@ -223,7 +225,7 @@ impl Backoff {
         let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
         let failures = in_a_row.map_or(0, |run| run.failures);
         let failures = if severity == Severity::Reissued {
-            failures.max(BY_CHANCE)
+            failures.max(TOLERATED_REJECTIONS)
         } else {
             failures
         };
@@ -272,7 +274,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waits_grow_with_failures_in_a_row() {
-        assert!((3..=10).contains(&calls_in_5s(Severity::Passing).await));
+        assert!((3..=10).contains(&calls_in_5s(Severity::Transient).await));
         assert_eq!(calls_in_5s(Severity::Operator).await, 1);
         assert_eq!(calls_in_5s(Severity::Quota).await, 1);
     }
@@ -298,7 +300,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn success_resets_the_wait() {
         let backoff = Backoff::new(Jitter::random());
-        let fail = || backoff.fail(Severity::Passing, Unavailable::soon("test"), Duration::ZERO);
+        let fail = || backoff.fail(Severity::Transient, Unavailable::soon("test"), Duration::ZERO);
         for _ in 0..40 {
             fail();
         }

@@ -80,18 +80,18 @@ impl Reports {
         } else {
             ""
         };
-        let (fingerprint, life) = (&credential.fingerprint, credential.remaining());
+        let (fingerprint, lifetime) = (&credential.fingerprint, credential.remaining());
         tracing::info!(
             app_id = %self.app_id,
             kind = kind.label(),
             credential = fingerprint,
-            life = life.as_secs(),
+            life = lifetime.as_secs(),
             "{}",
             event.label()
         );
         self.note(JournalEntry {
             fingerprint: fingerprint.clone(),
-            life: Some(life),
+            lifetime: Some(lifetime),
             reason: reason.to_owned(),
             ..JournalEntry::new(event, kind)
         });

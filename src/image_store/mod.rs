@@ -63,7 +63,7 @@ pub enum StoreFailure {
 
 impl StoreFailure {
     /// True if a retry may succeed.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Broken(_) | Self::TimedOut => true,
             Self::Refused(_) => false,

@@ -123,7 +123,7 @@ impl Tickets {
     }
 
     /// The tickets of this kind that still verify, with their remaining lifetimes, newest first.
-    pub(super) fn living(
+    pub(super) fn unexpired(
         &self,
         kind: TicketKind,
         ttl: Duration,

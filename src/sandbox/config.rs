@@ -69,12 +69,12 @@ impl SandboxConfig {
 
     /// The same configuration with every lifetime between one second and ten years, so that no sum overflows.
     pub(super) fn within_reason(mut self) -> Self {
-        const LONGEST: Duration = Duration::from_hours(87840);
-        for life in [&mut self.token_ttl, &mut self.ticket_ttl, &mut self.media_ttl] {
-            *life = (*life).clamp(Duration::from_secs(1), LONGEST);
+        const MAX: Duration = Duration::from_hours(87840);
+        for lifetime in [&mut self.token_ttl, &mut self.ticket_ttl, &mut self.media_ttl] {
+            *lifetime = (*lifetime).clamp(Duration::from_secs(1), MAX);
         }
-        self.token_overlap = self.token_overlap.map(|overlap| overlap.min(LONGEST));
-        self.force_refresh_interval = self.force_refresh_interval.min(LONGEST);
+        self.token_overlap = self.token_overlap.map(|overlap| overlap.min(MAX));
+        self.force_refresh_interval = self.force_refresh_interval.min(MAX);
         self
     }
 

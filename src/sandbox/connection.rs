@@ -27,7 +27,7 @@ use super::handle::Sandbox;
 use super::request::Request;
 
 /// The largest body of an upload.
-pub(super) const LARGEST_BODY: usize = 20 * 1024 * 1024;
+pub(super) const MAX_BODY: usize = 20 * 1024 * 1024;
 /// Allowance for the multipart form around it.
 const FORM: usize = 64 * 1024;
 /// The maximum wait for a request's headers, on an idle connection too.
@@ -116,7 +116,7 @@ async fn answer(
 /// Reads the whole request; on failure, returns the status to refuse it with.
 async fn read(request: http::Request<Incoming>, peer: IpAddr) -> Result<Request, u16> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, LARGEST_BODY + FORM).collect().await;
+    let body = Limited::new(body, MAX_BODY + FORM).collect().await;
     let body = body.map_err(|error| if error.is::<LengthLimitError>() { 413_u16 } else { 400 })?;
     let connection = head.headers.get_all(http::header::CONNECTION).iter();
     let says_close = { connection }.any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));

@@ -85,8 +85,8 @@ impl Sandbox {
     /// The account's newest `jsapi` ticket, if there is one that verifies.
     pub fn current_ticket(&self, app_id: &AppId) -> Option<Secret> {
         let ticket = self.with_account(app_id, |account, config, now| {
-            let mut living = account.tickets.living(TicketKind::Jsapi, config.ticket_ttl, now);
-            living.next().map(|(ticket, _)| ticket.clone())
+            let mut unexpired = account.tickets.unexpired(TicketKind::Jsapi, config.ticket_ttl, now);
+            unexpired.next().map(|(ticket, _)| ticket.clone())
         });
         ticket.ok().flatten()
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_http::cors::CorsLayer;
 
-use super::connection::LARGEST_BODY;
+use super::connection::MAX_BODY;
 use super::handle::Sandbox;
 use super::media::Upload;
 use super::request::{form_parts, param};
@@ -36,10 +36,7 @@ pub(super) fn router(sandbox: Sandbox) -> Router {
             file("text/css; charset=utf-8", include_str!("page/demo.css")),
         )
         .route("/sandbox/verify", post(verify))
-        .route(
-            "/sandbox/upload",
-            post(upload).layer(DefaultBodyLimit::max(LARGEST_BODY)),
-        )
+        .route("/sandbox/upload", post(upload).layer(DefaultBodyLimit::max(MAX_BODY)))
         .layer(CorsLayer::permissive())
         .with_state(sandbox)
 }

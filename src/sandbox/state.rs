@@ -132,8 +132,8 @@ impl LockedState {
             Some(credential_view(&current.token, current.expires_in))
         };
         let tickets = |kind| -> Value {
-            let living = account.tickets.living(kind, ttl, now);
-            living
+            let unexpired = account.tickets.unexpired(kind, ttl, now);
+            unexpired
                 .map(|(ticket, left)| credential_view(ticket, left.as_secs()))
                 .collect()
         };

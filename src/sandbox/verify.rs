@@ -65,7 +65,7 @@ impl WeChat {
         }
         let verifies = account
             .tickets
-            .living(TicketKind::Jsapi, ttl, now)
+            .unexpired(TicketKind::Jsapi, ttl, now)
             .any(|(ticket, _)| sign(ticket.expose(), &nonce, &timestamp, url) == signature);
         if verifies {
             ConfigResult {

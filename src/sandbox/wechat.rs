@@ -32,9 +32,9 @@ struct ApiRefusal(i64);
 type ApiResult = Result<Answer, ApiRefusal>;
 
 /// The longest token that is looked up; WeChat tells callers to reserve 512 characters.
-const LONGEST_TOKEN: usize = 512;
+const MAX_TOKEN: usize = 512;
 /// The largest picture that `media/upload` takes.
-const LARGEST_IMAGE: usize = 10 * 1024 * 1024;
+const MAX_IMAGE: usize = 10 * 1024 * 1024;
 
 impl WeChat {
     pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
@@ -175,7 +175,7 @@ impl WeChat {
             return Err(ApiRefusal(41001));
         }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        if token.len() > LONGEST_TOKEN || !token.bytes().all(allowed) {
+        if token.len() > MAX_TOKEN || !token.bytes().all(allowed) {
             return Err(ApiRefusal(40014));
         }
         let token = Secret::new(token);
@@ -227,7 +227,7 @@ impl WeChat {
             "voice" => "audio/amr",
             _ => "video/mp4",
         };
-        if picture.is_some() && part.bytes.len() > LARGEST_IMAGE {
+        if picture.is_some() && part.bytes.len() > MAX_IMAGE {
             return Err(ApiRefusal(40009));
         }
         let upload = Upload::new(part.bytes).content_type(content_type);

@@ -10,7 +10,7 @@ use crate::account::APP_SECRET_LEN;
 use crate::secret::Secret;
 
 /// Shorter keys can be guessed.
-const SHORTEST_KEY: usize = 16;
+const MIN_KEY: usize = 16;
 /// Hardly any phone photo is smaller.
 const SMALL_PHOTO: u64 = 100 * bytesize::KIB;
 
@@ -281,6 +281,6 @@ fn short_jwt_secret(auth: &Auth) -> Option<String> {
 }
 
 fn short(key: &str, secret: &Secret) -> Option<String> {
-    let is_short = secret.expose().chars().count() < SHORTEST_KEY;
-    is_short.then(|| format!("{key} is shorter than {SHORTEST_KEY} characters and may be guessed"))
+    let is_short = secret.expose().chars().count() < MIN_KEY;
+    is_short.then(|| format!("{key} is shorter than {MIN_KEY} characters and may be guessed"))
 }

@@ -16,7 +16,7 @@ pub struct Key {
     /// What the key contains.
     pub holds: Holds,
     /// How long it is kept after it was written.
-    pub life: Life,
+    pub lifetime: Lifetime,
     /// Which module writes it, and when.
     pub written_by: &'static str,
 }
@@ -34,7 +34,7 @@ pub enum Holds {
 
 /// How long a key is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
+pub enum Lifetime {
     /// As long as the credential that it contains or is about, or as long as clients were promised that it lasts.
     Credential,
     /// The time in this setting, or a part of it.
@@ -68,13 +68,13 @@ pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
 /// Defines the keys, one row per key: its name, what it contains, how long it is kept, and who writes it.
 macro_rules! keys {
-    ($($(#[$about:meta])* $key:ident: $name:literal, $holds:ident, $life:expr, $written_by:literal;)+) => {
+    ($($(#[$about:meta])* $key:ident: $name:literal, $holds:ident, $lifetime:expr, $written_by:literal;)+) => {
         $(
             $(#[$about])*
             pub const $key: Key = Key {
                 name: $name,
                 holds: Holds::$holds,
-                life: $life,
+                lifetime: $lifetime,
                 written_by: $written_by,
             };
         )+
@@ -86,64 +86,64 @@ macro_rules! keys {
 
 keys! {
     /// The account's `access_token`. The name is the default of `credentials.token_key`.
-    TOKEN: "weChat_client_credential:access_token:{app_id}", Text, Life::Credential,
+    TOKEN: "weChat_client_credential:access_token:{app_id}", Text, Lifetime::Credential,
         "credentials, after a renewal, or if Redis has lost it";
     /// The account's `jsapi_ticket`. The name is the default of `credentials.ticket_key`.
-    TICKET: "weChat_client_credential:jsapi_ticket:{app_id}", Text, Life::Credential,
+    TICKET: "weChat_client_credential:jsapi_ticket:{app_id}", Text, Lifetime::Credential,
         "credentials, after a renewal, or if Redis has lost it";
     /// The account's ticket for cards.
-    CARD_TICKET: "wxgate:card_ticket:{app_id}", Text, Life::Credential,
+    CARD_TICKET: "wxgate:card_ticket:{app_id}", Text, Lifetime::Credential,
         "credentials, after a renewal, from the first time that a client asks for it";
     /// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
-    LOCK: "weChatApiToken:{app_id}", Text, Life::Setting("credentials.lock_ttl"),
+    LOCK: "weChatApiToken:{app_id}", Text, Lifetime::Setting("credentials.lock_ttl"),
         "credentials, for the length of a renewal";
     /// WeChat was asked for the ticket recently.
-    TICKET_ASKED: "wxgate:ticket_asked:{app_id}", Text, Life::Setting("credentials.ticket_max_age"),
+    TICKET_ASKED: "wxgate:ticket_asked:{app_id}", Text, Lifetime::Setting("credentials.ticket_max_age"),
         "credentials, after a call for the ticket";
     /// WeChat was asked for the ticket for cards recently.
-    CARD_TICKET_ASKED: "wxgate:ticket_asked:{app_id}:wx_card", Text, Life::Setting("credentials.ticket_max_age"),
+    CARD_TICKET_ASKED: "wxgate:ticket_asked:{app_id}:wx_card", Text, Lifetime::Setting("credentials.ticket_max_age"),
         "credentials, after a call for the ticket for cards";
     /// The day's token calls of all replicas.
-    TOKEN_CALLS: "wxgate:token_calls:{app_id}:{day}", Counter, Life::AtMost(DAY_COUNT_TTL),
+    TOKEN_CALLS: "wxgate:token_calls:{app_id}:{day}", Counter, Lifetime::AtMost(DAY_COUNT_TTL),
         "credentials, before a token call, or if Redis has lost it";
     /// `force_refresh` was used very recently.
-    FORCE_REFRESH: "wxgate:force_refresh:{app_id}", Text, Life::AtMost(FORCE_REFRESH_TTL),
+    FORCE_REFRESH: "wxgate:force_refresh:{app_id}", Text, Lifetime::AtMost(FORCE_REFRESH_TTL),
         "credentials, before a forced token call";
     /// How often `force_refresh` was used on a day.
-    FORCE_REFRESH_CALLS: "wxgate:force_refresh:{app_id}:{day}", Counter, Life::AtMost(DAY_COUNT_TTL),
+    FORCE_REFRESH_CALLS: "wxgate:force_refresh:{app_id}:{day}", Counter, Lifetime::AtMost(DAY_COUNT_TTL),
         "credentials, before a forced token call";
     /// A token call whose outcome is unknown.
-    TOKEN_CALL: "wxgate:token_call:{app_id}", Text, Life::AtMost(TOKEN_CALL_TTL),
+    TOKEN_CALL: "wxgate:token_call:{app_id}", Text, Lifetime::AtMost(TOKEN_CALL_TTL),
         "credentials, from a token call until its outcome is known";
     /// WeChat rejects the tokens that it issues; counts how many in a row.
-    TOKEN_REJECTED: "wxgate:token_rejected:{app_id}", Text, Life::AtMost(TOKEN_REJECTED_TTL),
+    TOKEN_REJECTED: "wxgate:token_rejected:{app_id}", Text, Lifetime::AtMost(TOKEN_REJECTED_TTL),
         "credentials, when WeChat rejects a new token, until the next token call is due";
     /// The result of the last probe of a suspected token.
-    PROBE: "wxgate:probe:{app_id}", Text, Life::AtMost(PROBE_TTL),
+    PROBE: "wxgate:probe:{app_id}", Text, Lifetime::AtMost(PROBE_TTL),
         "credentials, when a client suspects that its token is dead";
     /// A token that clients may have been given. Kept for the longest lifetime promised to one of them.
-    HANDED_OUT: "wxgate:handed_out:{app_id}:{token_hash}", Text, Life::Credential,
+    HANDED_OUT: "wxgate:handed_out:{app_id}:{token_hash}", Text, Lifetime::Credential,
         "credentials, before the token is published, and when a client is promised a longer life";
     /// The journal has noted that this client was given that token.
-    HANDED_OUT_TO: "wxgate:handed_out:{app_id}:{token_hash}:{client}", Text, Life::Credential,
+    HANDED_OUT_TO: "wxgate:handed_out:{app_id}:{token_hash}:{client}", Text, Lifetime::Credential,
         "credentials, when a client is given the token";
     /// What happened to the account's credentials.
-    JOURNAL: "wxgate:journal:{app_id}", Stream, Life::Entries(JOURNAL_ENTRIES),
+    JOURNAL: "wxgate:journal:{app_id}", Stream, Lifetime::Entries(JOURNAL_ENTRIES),
         "credentials, by the journal's writer";
     /// The URL of a stored picture.
-    MEDIA: "wxgate:media:{app_id}:{media_id}", Text, Life::Setting("media.remember_for"),
+    MEDIA: "wxgate:media:{app_id}:{media_id}", Text, Lifetime::Setting("media.remember_for"),
         "upload, after an upload";
     /// The lease on storing a picture: a random owner. The outer braces are part of the name.
-    MEDIA_LOCK: "wxgate:media-lock:{wxgate:media:{app_id}:{media_id}}", Text, Life::AtMost(MEDIA_LOCK_TTL),
+    MEDIA_LOCK: "wxgate:media-lock:{wxgate:media:{app_id}:{media_id}}", Text, Lifetime::AtMost(MEDIA_LOCK_TTL),
         "upload, for the length of an upload";
     /// A running replica: its version, and when it started.
-    REPLICA: "wxgate:replica:{replica}", Text, Life::AtMost(REPLICA_TTL),
+    REPLICA: "wxgate:replica:{replica}", Text, Lifetime::AtMost(REPLICA_TTL),
         "replicas, every few seconds; removed at a clean end";
     /// The names of replicas that started recently or are still running.
-    REPLICAS: "wxgate:replicas", Stream, Life::Entries(REPLICA_ENTRIES),
+    REPLICAS: "wxgate:replicas", Stream, Lifetime::Entries(REPLICA_ENTRIES),
         "replicas, at the start and every hour";
     /// The key with which gateways and `wxgate check` test whether Redis accepts their commands.
-    CHECK: "wxgate:check:{id}", Text, Life::AtMost(CHECK_TTL),
+    CHECK: "wxgate:check:{id}", Text, Lifetime::AtMost(CHECK_TTL),
         "store and check, which remove it again";
 }
 

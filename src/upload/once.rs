@@ -18,7 +18,7 @@ use crate::store::{Claimed, SharedStore, counts_as_none, keys, shorten_foreign_t
 use crate::wechat::MediaId;
 
 /// The minimum lease: long enough to be renewed in a slow Redis.
-const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+const MIN_LEASE: Duration = Duration::from_secs(1);
 /// The average pause before the first poll for another replica's result; it doubles each time.
 const FIRST_POLL: Duration = Duration::from_millis(100);
 /// The maximum of that pause, on average.
@@ -59,7 +59,7 @@ pub(super) struct Once {
 }
 
 impl Once {
-    /// A lease lasts `media_timeout`, but at least [`SHORTEST_LEASE`] and at most [`keys::MEDIA_LOCK_TTL`]. All attempts
+    /// A lease lasts `media_timeout`, but at least [`MIN_LEASE`] and at most [`keys::MEDIA_LOCK_TTL`]. All attempts
     /// together may take `max_wait`.
     pub(super) fn new(
         store: Arc<dyn SharedStore>,
@@ -71,9 +71,7 @@ impl Once {
             store,
             remember_for,
             // The lease must not outlive the remembered URL.
-            lease: media_timeout
-                .clamp(SHORTEST_LEASE, keys::MEDIA_LOCK_TTL)
-                .min(remember_for),
+            lease: media_timeout.clamp(MIN_LEASE, keys::MEDIA_LOCK_TTL).min(remember_for),
             max_wait,
         }
     }

@@ -16,7 +16,7 @@ use super::check::{CheckedBody, Stage};
 use super::once::{Keys, Once, Turn, jittered};
 use super::outcome::{Rejection, UploadError, UploadMetrics, UploadOutcome};
 use crate::account::AppId;
-use crate::credentials::{AccountCredentials, Credential, Ours, TokenCallError, Unavailable};
+use crate::credentials::{AccountCredentials, Credential, Recognised, TokenCallError, Unavailable};
 use crate::image_store::{ImageStore, Picture, StoreFailure};
 use crate::picture::{Content, PictureKind};
 use crate::settings;
@@ -160,7 +160,7 @@ impl MediaRelay {
         let mut pause = RETRY_PAUSE;
         for attempt in 1..self.parts.images.attempts() {
             match self.download_into_store(source, media_id).await {
-                Err(UploadError::Store(failure)) if failure.may_pass() => {
+                Err(UploadError::Store(failure)) if failure.is_transient() => {
                     let (app_id, media_id) = (source.app_id(), media_id.start());
                     tracing::warn!(%app_id, media_id, attempt, %failure, "the image store failed, trying again");
                 }
@@ -316,7 +316,7 @@ impl MediaSource for WeChatMedia {
                 return Ok(download);
             };
             errcode = rejection.error.errcode();
-            let ours = self.account.recognise_here(&used.value).unwrap_or(Ours::Former);
+            let ours = self.account.recognise_here(&used.value).unwrap_or(Recognised::Former);
             let token = self.account.token_after_rejection(&ours, MEDIA_PATH, rejection).await?;
             if token.value == used.value {
                 // The token is good, so this is a file that only reads like a rejection.

@@ -151,7 +151,7 @@ impl WeChatClient {
     /// that may be temporary, it is retried once.
     pub async fn media(&self, token: &Secret, media_id: &MediaId) -> Result<MediaDownload, CallError> {
         let failed = match self.open_media(token, media_id).await {
-            Err(failed) if failed.may_pass() => failed.error,
+            Err(failed) if failed.is_transient() => failed.error,
             opened => return opened.map_err(|failed| failed.error),
         };
         tracing::debug!(error = %failed, "WeChat did not begin to send a photo; the call is made once more");
@@ -226,7 +226,7 @@ pub(super) fn unsendable() -> CallError {
 }
 
 /// In seconds. Longer than any lifetime that WeChat gives; prevents an overflow of the clock.
-const MAX_LIFE: i64 = 30 * 24 * 3600;
+const MAX_LIFETIME: i64 = 30 * 24 * 3600;
 
 /// The maximum length of a token or ticket, in bytes. WeChat says 512; a much longer one does not fit into a URL.
 pub const MAX_CREDENTIAL: usize = 1024;
@@ -240,7 +240,7 @@ fn issued(answer: &JsonAnswer, field: &str, asked_at: Moment) -> Result<Issued, 
         .integer("expires_in")
         .filter(|seconds| *seconds > 0)
         .ok_or_else(unexpected)?;
-    let expires_in = Duration::from_secs(seconds.min(MAX_LIFE).unsigned_abs());
+    let expires_in = Duration::from_secs(seconds.min(MAX_LIFETIME).unsigned_abs());
     Ok(Issued {
         value: Secret::new(value),
         expires_in,

@@ -54,7 +54,7 @@ impl NotOpened {
     }
 
     /// True if a retry may succeed: WeChat is busy, or did not answer at all.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match &self.error {
             CallError::Refused { code, .. } => code.meaning() == Meaning::Busy,
             CallError::TimedOut | CallError::Interrupted(_) | CallError::Body(BodyProblem::CutOff) => !self.begun,

@@ -170,8 +170,8 @@ async fn holder_with_an_expired_lock_makes_no_call() {
 async fn token_replaced_by_a_killed_replica_is_not_reported_as_foreign() {
     let redis = RedisServer::start().await;
     let (wechat, app_id) = wechat().await;
-    let short_life = Fault::ExpiresIn { value: 4.into() };
-    wechat.sandbox.inject(short_life.on(Api::Token).once());
+    let short_lifetime = Fault::ExpiresIn { value: 4.into() };
+    wechat.sandbox.inject(short_lifetime.on(Api::Token).once());
     // The first one renews a second ahead, the other one at the last moment.
     let mut holder = GatewayProcess::start(&short_lock(&redis), &wechat).await;
     holder.until_ready().await;

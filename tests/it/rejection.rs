@@ -122,8 +122,8 @@ async fn replica_that_adopted_the_new_token_does_not_report_the_old_one() {
     other.until_it_says("ready").await;
     // The first one renews the token and reports it. The new token lives for four seconds.
     wechat.sandbox.foreign_token(&app_id).unwrap();
-    let short_life = Fault::ExpiresIn { value: 4.into() };
-    wechat.sandbox.inject(short_life.on(Api::Token).once());
+    let short_lifetime = Fault::ExpiresIn { value: 4.into() };
+    wechat.sandbox.inject(short_lifetime.on(Api::Token).once());
     assert_eq!(one.upload_new_photo().await.code(), (200, 0));
     // The other one meets the same dead token, adopts the new one, and renews that before its end.
     assert_eq!(other.upload_new_photo().await.code(), (200, 0));

@@ -11,11 +11,11 @@ use crate::support::{Gateway, RedisServer, SandboxHost, Traffic, ticket_key, tok
 
 /// Renews several times under traffic; no request may fail.
 async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
-    const LIFE: Duration = Duration::from_secs(3);
+    const LIFETIME: Duration = Duration::from_secs(3);
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig {
-        token_ttl: LIFE,
-        ticket_ttl: LIFE,
+        token_ttl: LIFETIME,
+        ticket_ttl: LIFETIME,
         ..SandboxConfig::default()
     })
     .await;
@@ -44,12 +44,12 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     signing.end().await.assert_flawless();
     uploading.end().await.assert_flawless();
     // One renewal per life for the whole cluster. Near its end, WeChat may answer the same stable token once more.
-    let lives = began.elapsed().div_duration_f64(LIFE * 3 / 4);
+    let lives = began.elapsed().div_duration_f64(LIFETIME * 3 / 4);
     let (calls, asked) = (wechat.sandbox.calls(api), wechat.sandbox.calls(Api::GetTicket));
     #[expect(clippy::cast_precision_loss, reason = "a handful of calls")]
-    let per_life = |calls: u64| (calls - 1) as f64 / lives;
-    assert!(per_life(calls) < 2.1, "{calls} token calls in {lives} lives");
-    assert!(per_life(asked) < 2.1, "{asked} ticket calls in {lives} lives");
+    let per_lifetime = |calls: u64| (calls - 1) as f64 / lives;
+    assert!(per_lifetime(calls) < 2.1, "{calls} token calls in {lives} lives");
+    assert!(per_lifetime(asked) < 2.1, "{asked} ticket calls in {lives} lives");
     assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 0);
     assert_eq!(redis.journaled(&app_id, "renewal_failed").await, 0);
     // No request had to wait: after the first token and ticket there was always one.
@@ -119,15 +119,15 @@ async fn ticket_is_fetched_once_per_max_age_by_the_cluster() {
         replica.until_it_says("ready").await;
     }
     let (asked, began) = (wechat.sandbox.calls(Api::GetTicket), Instant::now());
-    let least_life = RefCell::new(redis.life(&ticket_key(&app_id)).await);
+    let shortest_lifetime = RefCell::new(redis.life(&ticket_key(&app_id)).await);
     until("it was asked about three times more", || async {
         // WeChat says 7200 s each time, but the ticket has not become younger.
         let life = redis.life(&ticket_key(&app_id)).await;
         assert!(
-            life <= *least_life.borrow() + Duration::from_millis(50),
+            life <= *shortest_lifetime.borrow() + Duration::from_millis(50),
             "its remaining life has grown"
         );
-        *least_life.borrow_mut() = life;
+        *shortest_lifetime.borrow_mut() = life;
         wechat.sandbox.calls(Api::GetTicket) >= asked + 3
     })
     .await;

@@ -15,7 +15,7 @@ use crate::support::{Caller, Gateway, RedisServer, SandboxHost, token_key, until
 
 /// A token's life; WeChat's is 1200 times as long. A gateway that pauses for three seconds on a busy machine still sees
 /// a rejection before the token is renewed anyway.
-const LIFE: Duration = Duration::from_secs(6);
+const LIFETIME: Duration = Duration::from_secs(6);
 
 /// How often the old system fetches a token.
 const FOREIGN_TOKENS: usize = 4;
@@ -99,7 +99,7 @@ impl Company {
 async fn systems_sharing_an_account_have_no_failed_call_in_a_day() {
     let redis = RedisServer::start().await;
     let config = SandboxConfig {
-        token_ttl: LIFE,
+        token_ttl: LIFETIME,
         ..SandboxConfig::default()
     };
     let wechat = SandboxHost::start(config).await;

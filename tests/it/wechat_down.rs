@@ -145,8 +145,8 @@ async fn lost_token_response_is_retried_soon_and_not_reported_as_foreign() {
     .await;
     let app_id = wechat.account().app_id;
     // The gateway renews the token after three seconds, and WeChat's answer is lost.
-    let short_life = Fault::ExpiresIn { value: 4.into() };
-    wechat.sandbox.inject(short_life.on(Api::Token).once());
+    let short_lifetime = Fault::ExpiresIn { value: 4.into() };
+    wechat.sandbox.inject(short_lifetime.on(Api::Token).once());
     wechat.sandbox.inject(Fault::lost_answer().on(Api::Token).once());
     let start = |refresh_ahead: &str| {
         let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();

@@ -39,7 +39,7 @@ pub(crate) struct JournalEntry {
     pub(crate) fingerprint: String,
     pub(crate) replica: String,
     /// The lifetime that WeChat gave.
-    pub(crate) life: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
     pub(crate) left: Option<Duration>,
     pub(crate) errcode: Option<i64>,
     /// The client that was given the token.
@@ -51,7 +51,7 @@ pub(crate) struct JournalEntry {
 }
 
 /// The maximum number of characters read from a field.
-const LONGEST: usize = 500;
+const MAX_FIELD: usize = 500;
 
 impl JournalEntry {
     /// An entry about `event`, which happens now.
@@ -62,7 +62,7 @@ impl JournalEntry {
             kind: kind.label().to_owned(),
             fingerprint: String::new(),
             replica: String::new(),
-            life: None,
+            lifetime: None,
             left: None,
             errcode: None,
             client: None,
@@ -84,7 +84,7 @@ impl JournalEntry {
             ("event", Some(self.event.clone())),
             ("kind", Some(self.kind.clone())),
             ("fingerprint", Some(self.fingerprint.clone())),
-            ("life_s", seconds(self.life)),
+            ("life_s", seconds(self.lifetime)),
             ("left_s", seconds(self.left)),
             ("errcode", self.errcode.map(|code| code.to_string())),
             ("client", self.client.clone()),
@@ -101,7 +101,7 @@ impl JournalEntry {
     pub(crate) fn read(fields: &[(String, String)]) -> Option<Self> {
         let field = |name| {
             let found = fields.iter().find(|(field, _)| field == name);
-            found.map(|(_, value)| value.chars().take(LONGEST).collect::<String>())
+            found.map(|(_, value)| value.chars().take(MAX_FIELD).collect::<String>())
         };
         let text = |name| field(name).unwrap_or_default();
         let seconds = |name| field(name)?.parse().ok().map(Duration::from_secs);
@@ -111,7 +111,7 @@ impl JournalEntry {
             kind: text("kind"),
             fingerprint: text("fingerprint"),
             replica: text("replica"),
-            life: seconds("life_s"),
+            lifetime: seconds("life_s"),
             left: seconds("left_s"),
             errcode: field("errcode").and_then(|code| code.parse().ok()),
             client: field("client"),
@@ -137,7 +137,7 @@ mod tests {
                 time: humantime::parse_rfc3339("2026-01-31T10:00:00.123Z").unwrap(),
                 fingerprint: "ba7816bf".to_owned(),
                 replica: "gw-1".to_owned(),
-                life: Some(Duration::from_secs(7199)),
+                lifetime: Some(Duration::from_secs(7199)),
                 left: Some(Duration::from_secs(5000)),
                 errcode: Some(40164),
                 client: Some("crm".to_owned()),
@@ -163,8 +163,8 @@ mod tests {
         assert!(read(&[("event", "issued")]).is_none());
         let time = ("time", "2026-01-31T10:00:00Z");
         let entry = read(&[time, ("event", "merged"), ("life_s", "long"), ("errcode", "none")]).unwrap();
-        assert_eq!((entry.event(), entry.life, entry.errcode), (None, None, None));
-        let long = "x".repeat(LONGEST + 1);
-        assert_eq!(read(&[time, ("reason", &long)]).unwrap().reason.len(), LONGEST);
+        assert_eq!((entry.event(), entry.lifetime, entry.errcode), (None, None, None));
+        let long = "x".repeat(MAX_FIELD + 1);
+        assert_eq!(read(&[time, ("reason", &long)]).unwrap().reason.len(), MAX_FIELD);
     }
 }

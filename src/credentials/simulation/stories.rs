@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::replica::SimulatedReplica;
 use super::store::TOKEN_KEY;
 use super::wechat::rejection;
-use super::world::{LOCK_TTL, TOKEN_LIFE, World};
+use super::world::{LOCK_TTL, TOKEN_LIFETIME, World};
 use crate::credentials::credential::Trigger;
 use crate::credentials::{AccountCredentials, Kind};
 use crate::secret::Secret;
@@ -43,7 +43,7 @@ async fn renewal_that_waits_for_the_lock_ends_if_a_clients_call_adopts_the_new_t
     sleep(Duration::from_millis(22)).await;
     world.foreign_fetch();
     let (old, new) = (before.value.expose(), "token-2");
-    let is_published = store.compare_and_set(TOKEN_KEY, Some(old), new, TOKEN_LIFE).await;
+    let is_published = store.compare_and_set(TOKEN_KEY, Some(old), new, TOKEN_LIFETIME).await;
     assert!(is_published.unwrap());
     let ours = replica.credentials.recognise_elsewhere(&Secret::new(new)).await;
     ours.unwrap().unwrap();
@@ -76,7 +76,7 @@ async fn operators_token_is_published_over_the_one_that_another_replica_has_just
     let (credentials, store) = (&replica.credentials, world.store());
     let before = credentials.token().await.unwrap();
     world.foreign_fetch();
-    let published = store.compare_and_set(TOKEN_KEY, Some(before.value.expose()), "token-2", TOKEN_LIFE);
+    let published = store.compare_and_set(TOKEN_KEY, Some(before.value.expose()), "token-2", TOKEN_LIFETIME);
     assert!(published.await.unwrap());
     let refresher = async {
         while world.token_calls().len() == 1 {
@@ -160,12 +160,12 @@ async fn token_that_stays_good_ends_the_wait_after_rejections() {
     let world = World::new(1);
     let replica = after_a_long_fight(&world).await;
     replica.credentials.renew_now(Kind::AccessToken).await.unwrap();
-    sleep(TOKEN_LIFE / 4).await;
+    sleep(TOKEN_LIFETIME / 4).await;
     let status = replica.credentials.status(Kind::AccessToken);
     assert!(status.failing.is_none(), "{status:?}");
     let waits_of_all = world.store().get(MARK).await.unwrap();
     assert!(waits_of_all.is_none(), "{waits_of_all:?}");
-    sleep(TOKEN_LIFE).await;
+    sleep(TOKEN_LIFETIME).await;
     assert!(replica.usable_token().is_some(), "it is renewed again");
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::replica::Outside;
-use super::world::TOKEN_LIFE;
+use super::world::TOKEN_LIFETIME;
 use crate::clock::Moment;
 use crate::credentials::parameters::Issuer;
 use crate::secret::Secret;
 use crate::settings::TokenApi;
 use crate::wechat::{CallError, ErrCode, Issued};
 
-const TICKET_LIFE: Duration = Duration::from_mins(1);
+const TICKET_LIFETIME: Duration = Duration::from_mins(1);
 
 impl Outside {
     async fn issue(&self, forced: bool) -> Result<Issued, CallError> {
@@ -30,7 +30,7 @@ impl Outside {
         }
         Ok(Issued {
             value: Secret::new(format!("token-{number}")),
-            expires_in: TOKEN_LIFE,
+            expires_in: TOKEN_LIFETIME,
             asked_at,
         })
     }
@@ -59,7 +59,7 @@ impl Issuer for Outside {
         }
         Ok(Issued {
             value: Secret::new("ticket"),
-            expires_in: TICKET_LIFE,
+            expires_in: TICKET_LIFETIME,
             asked_at,
         })
     }

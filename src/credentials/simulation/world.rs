@@ -14,7 +14,7 @@ use super::Step;
 use crate::settings::TokenApi;
 use crate::store::MemoryStore;
 
-pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(40);
+pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(40);
 pub(super) const LOCK_TTL: Duration = Duration::from_secs(6);
 const OVERLAP: Duration = Duration::from_secs(5);
 
@@ -177,7 +177,7 @@ impl Truth {
         if let Some(until) = self.good_until.get_mut(&before) {
             *until = (*until).min(now + OVERLAP);
         }
-        self.good_until.insert(self.newest, now + TOKEN_LIFE);
+        self.good_until.insert(self.newest, now + TOKEN_LIFETIME);
         self.newest
     }
 }

@@ -325,6 +325,6 @@ impl Retired {
         let EndOfUse::Rejected(at) = self.end else { return false };
         let left = self.credential.expires_at.saturating_duration_since(at);
         // In the last minute, or the last tenth of a short lifetime, clock differences are the likely cause.
-        left > Duration::from_mins(1).min(self.credential.life() / 10)
+        left > Duration::from_mins(1).min(self.credential.lifetime() / 10)
     }
 }

@@ -17,7 +17,7 @@ use crate::wechat::{CallError, ErrCode, Issued};
 
 impl Token {
     /// True if WeChat gives all replicas the same token, so that a call does not invalidate another replica's.
-    pub(super) fn calls_are_harmless(&self) -> bool {
+    pub(super) fn is_stable(&self) -> bool {
         self.issuer.token_api() == TokenApi::Stable
     }
 
@@ -34,7 +34,7 @@ impl Token {
         if !self.slot.history.is_rejected(&issued.value) {
             return Ok(issued);
         }
-        if self.calls_are_harmless() && self.budget.may_force().await {
+        if self.is_stable() && self.budget.may_force().await {
             tracing::info!(app_id = %self.app_id, "WeChat gave back the token that it rejects: force_refresh");
             let forced = self.call(held_lock, true).await?;
             if !self.slot.history.is_rejected(&forced.value) {

@@ -25,11 +25,11 @@ use call::Budget;
 
 /// If a token is rejected sooner than this after it was obtained, or in the first tenth of a shorter lifetime, another
 /// system has taken over.
-const YOUNG: Duration = Duration::from_mins(1);
+const MAX_TAKEOVER_AGE: Duration = Duration::from_mins(1);
 
 /// Up to this age, the rejection of `token` counts as a takeover.
 fn takeover_age(token: &Credential) -> Duration {
-    YOUNG.min(token.life() / 10)
+    MAX_TAKEOVER_AGE.min(token.lifetime() / 10)
 }
 
 pub(crate) struct Token {
@@ -173,7 +173,7 @@ impl Token {
             Acquisition::Adopted(token) => return Ok(token),
             Acquisition::Locked(held_lock, seen) => (Some(held_lock), seen),
             // Every replica gets the same stable token, so it is safe to ask without the lock (C7).
-            Acquisition::Alone(_) if self.calls_are_harmless() => (None, None),
+            Acquisition::Alone(_) if self.is_stable() => (None, None),
             Acquisition::Alone(why) => {
                 let why = format!("{why}. A classic token fetched alone may invalidate the one that others use");
                 return Err(self.renewals.not_tried(why));
@@ -229,7 +229,7 @@ impl Token {
     /// Notices if a classic token may have been replaced by a replica that died during its call. A replica that has only
     /// lost the answer retries sooner.
     pub(crate) async fn notice_unanswered_call(&self) {
-        if !self.calls_are_harmless() {
+        if !self.is_stable() {
             self.unanswered.take_over(self.policy.settings.lock_ttl * 2).await;
         }
     }

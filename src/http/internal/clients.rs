@@ -58,7 +58,7 @@ impl TokenClients {
     }
 
     /// The minimum lifetime promised to `client` with a token.
-    pub(super) fn min_life(&self, client: &TokenClient) -> Duration {
+    pub(super) fn min_lifetime(&self, client: &TokenClient) -> Duration {
         let internal = &self.0.load().internal;
         let own = internal.clients.iter().find(|known| match client {
             TokenClient::Named(name) => known.name == *name,
@@ -70,7 +70,7 @@ impl TokenClients {
 
     /// The minimum lifetime promised with a ticket of `app_id`. A token does not say which client sends it, so this is
     /// the maximum over all clients that may.
-    pub(super) fn min_ticket_life(&self, app_id: &AppId) -> Duration {
+    pub(super) fn min_ticket_lifetime(&self, app_id: &AppId) -> Duration {
         let internal = &self.0.load().internal;
         let clients = internal.clients.iter().filter(|client| client.may_use(app_id));
         clients

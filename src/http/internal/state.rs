@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::clients::{HandedOut, TokenClients};
 use crate::clock::Moment;
-use crate::credentials::{Ours, UnknownTokens};
+use crate::credentials::{Recognised, UnknownTokens};
 use crate::directory::Account;
 use crate::http::public::PublicState;
 use crate::metrics::Metrics;
@@ -74,7 +74,7 @@ impl Internal {
 
     /// The account of `token`, if a replica uses it, or handed it out and the promised lifetime is not over. An account's
     /// current token needs no lookup in the shared store; an unknown one needs one per account, but not at each call.
-    pub(super) async fn owner_of(&self, token: &Secret) -> Option<(&Account, Ours)> {
+    pub(super) async fn owner_of(&self, token: &Secret) -> Option<(&Account, Recognised)> {
         let accounts = || self.public.directory.all();
         let here = accounts().find_map(|account| Some((account, account.credentials.recognise_here(token)?)));
         if here.is_some() {

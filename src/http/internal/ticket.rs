@@ -53,7 +53,7 @@ impl Internal {
         Some(match ticket {
             Ok(ticket) => {
                 // Some caches treat 0 as "never expires".
-                let least = self.clients.min_ticket_life(account.app_id()).as_secs().max(1);
+                let least = self.clients.min_ticket_lifetime(account.app_id()).as_secs().max(1);
                 let body = json!({
                     "errcode": 0,
                     "errmsg": "ok",

@@ -135,10 +135,10 @@ impl Internal {
             };
             credentials.note_handed_out(&token, client.name().to_owned(), from);
         }
-        let life = credentials.promise_life(&token, self.clients.min_life(client));
+        let lifetime = credentials.promise_lifetime(&token, self.clients.min_lifetime(client));
         let body = json!({
             "access_token": token.value.expose(),
-            "expires_in": life.as_secs(),
+            "expires_in": lifetime.as_secs(),
         });
         Ok(no_store(StatusCode::OK, &body))
     }

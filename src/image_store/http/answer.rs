@@ -147,9 +147,9 @@ fn describe(value: Option<&Value>) -> String {
 /// Fields in which services put a message for people.
 const FIELDS: [&str; 4] = ["message", "msg", "errmsg", "error"];
 /// The maximum number of characters of a message that are logged.
-const LONGEST: usize = 200;
+const MAX_SHOWN: usize = 200;
 /// Shorter values may be ordinary words, and masking those would garble the message.
-const SHORTEST_SECRET: usize = 4;
+const MIN_SECRET: usize = 4;
 
 /// Finds a service's message and removes our own secrets from it: a service may echo what it was sent.
 pub(super) struct MessageReader {
@@ -169,7 +169,7 @@ impl MessageReader {
             secrets.extend([value.to_owned(), key.to_owned()]);
         }
         secrets.extend(settings.url.query_pairs().map(|(_, value)| value.into_owned()));
-        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+        secrets.retain(|secret| secret.len() >= MIN_SECRET);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { secrets }
     }
@@ -191,7 +191,7 @@ impl MessageReader {
             _ => word.to_owned(),
         });
         let words = words.collect::<Vec<_>>().join(" ");
-        let shortened: String = words.chars().take(LONGEST).collect();
+        let shortened: String = words.chars().take(MAX_SHOWN).collect();
         let more = if shortened.len() < words.len() { "…" } else { "" };
         format!("; it says: \"{}{more}\"", shortened.escape_debug())
     }

@@ -99,7 +99,7 @@ mod tests {
                 "status code: 404 Not Found: <Error><Code>{code}</Code></Error>"
             ))
         };
-        assert!(with("NoSuchUpload").may_pass());
-        assert!(!with("NoSuchBucket").may_pass());
+        assert!(with("NoSuchUpload").is_transient());
+        assert!(!with("NoSuchBucket").is_transient());
     }
 }

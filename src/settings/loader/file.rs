@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// More than any settings or secret needs, less than a wrong path (a log, a device) may contain.
-const LARGEST_FILE: u64 = 1024 * 1024;
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// The error for a file that is not text.
 pub(super) const NOT_UTF8: &str = "it is not UTF-8";
@@ -51,16 +51,16 @@ fn looks_like_path(file: &str) -> bool {
     rooted || named || folder.is_some_and(Path::is_dir)
 }
 
-/// Reads a text file of at most [`LARGEST_FILE`] bytes.
+/// Reads a text file of at most [`MAX_FILE`] bytes.
 fn read_text(file: &Path) -> io::Result<String> {
     String::from_utf8(read(file)?).map_err(|_| io::Error::other(NOT_UTF8))
 }
 
-/// Reads a file of at most [`LARGEST_FILE`] bytes.
+/// Reads a file of at most [`MAX_FILE`] bytes.
 pub(super) fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(file)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
+    File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
     Ok(bytes)

@@ -111,7 +111,7 @@ impl Layer {
 
     /// Merges `later` over this layer. `failed` holds the paths of refused values: they are missing here, which does not
     /// count as a gap in a list.
-    pub(super) fn lay_over(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
+    pub(super) fn merge(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
         let from_files = self.secret_files().map(|(path, ..)| path.clone());
         let replaced: Vec<_> = from_files.filter(|path| later.under(path).next().is_some()).collect();
         for path in replaced {

@@ -108,7 +108,7 @@ impl Settings {
             None => Reader::new(&schema),
         };
         for variables in [&sources.env, &sources.overrides] {
-            read.lay_over(environment::read(&schema, variables));
+            read.merge(environment::read(&schema, variables));
         }
         let mut settings = Self::deserialize(read.layer.document()).unwrap_or_else(|_| {
             // Each value has already been read alone, so this is a bug of ours; its message could quote a secret.

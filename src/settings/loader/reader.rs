@@ -127,10 +127,10 @@ impl<'s> Reader<'s> {
     }
 
     /// Merges what `later` has read over what this one has read.
-    pub(super) fn lay_over(&mut self, later: Self) {
+    pub(super) fn merge(&mut self, later: Self) {
         self.failed.extend(later.failed);
         self.problems.extend(later.problems);
-        self.problems.extend(self.layer.lay_over(later.layer, &mut self.failed));
+        self.problems.extend(self.layer.merge(later.layer, &mut self.failed));
     }
 
     /// Reads the keys of a table.
@@ -301,10 +301,10 @@ fn whole_file(path: &Path) -> Place {
 /// has as many hex digits as an AppSecret, or if it is long or has several lines. Hardly any valid value does, and it may
 /// include a secret that follows it.
 fn may_be_shown(path: &KeyPath, written: &str) -> bool {
-    const LONGEST: usize = 100;
+    const MAX_SHOWN: usize = 100;
     let url_with_more = written.contains(['@', '?']);
     let mut words = written.split(|c: char| !c.is_ascii_hexdigit());
     let app_secret = words.any(|digits| digits.len() >= APP_SECRET_LEN);
-    let too_long = written.len() > LONGEST || written.contains(char::is_control);
+    let too_long = written.len() > MAX_SHOWN || written.contains(char::is_control);
     !url_with_more && !app_secret && !too_long && !schema::is_secret(path)
 }

@@ -91,7 +91,7 @@ impl Settings {
     fn with_secrets(&self, changed: &[Changed<'_>]) -> Result<Self, String> {
         let mut origin = self.origin.clone();
         let values = changed.iter().flat_map(|(_, value)| value.0.clone()).collect();
-        origin.lay_over(Layer(values), &mut BTreeSet::new());
+        origin.merge(Layer(values), &mut BTreeSet::new());
         // The error could quote a secret.
         let mut settings = Self::deserialize(origin.document()).map_err(|_| "not a valid secret".to_owned())?;
         let (resolved, problems) = validate::check(&settings);

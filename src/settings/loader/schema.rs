@@ -100,9 +100,9 @@ impl Target<'_> {
     /// one in other sections.
     pub(super) fn suggest(&self, schema: &Schema, key: &str) -> Vec<KeyPath> {
         // The time it takes grows with the key's length.
-        const LONGEST: usize = 64;
+        const MAX_KEY: usize = 64;
         let section = match self.shape {
-            Shape::Section(section) if key.len() <= LONGEST => section,
+            Shape::Section(section) if key.len() <= MAX_KEY => section,
             _ => return Vec::new(),
         };
         let secrets = section.keys().filter(|key| is_secret(&self.path.key(key)));

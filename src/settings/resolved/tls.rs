@@ -71,7 +71,7 @@ impl TlsFiles {
     /// A warning if the certificate in `pem` has expired or is about to.
     pub fn expiry_warning(&self, pem: &TlsPem) -> Option<String> {
         let chain = pem_file::certificates(pem.certificate.as_ref().ok()?, &self.certificate).ok()?;
-        let (start, end) = pem_file::life(chain.first()?)?;
+        let (start, end) = pem_file::lifetime(chain.first()?)?;
         let ahead = WARN_AHEAD.min(end.duration_since(start).unwrap_or_default() / 4);
         let now = SystemTime::now();
         (end < now + ahead).then(|| {

@@ -7,9 +7,9 @@ use bytesize::ByteSize;
 
 use super::AsText;
 
-/// A duration such as `"5s"` or `"1h 30m"`, from `LEAST_MS` milliseconds to `MOST_HOURS` hours: anything outside must be
+/// A duration such as `"5s"` or `"1h 30m"`, from `MIN_MS` milliseconds to `MAX_HOURS` hours: anything outside must be
 /// a typo.
-pub struct DurationWithin<const LEAST_MS: u64, const MOST_HOURS: u64>;
+pub struct DurationWithin<const MIN_MS: u64, const MAX_HOURS: u64>;
 
 /// A time limit or an interval. With zero, neither connections nor answers would be waited for.
 pub type PositiveDuration = DurationWithin<1, 24>;
@@ -17,19 +17,19 @@ pub type PositiveDuration = DurationWithin<1, 24>;
 /// A duration of up to a year, which may be zero.
 pub type DurationOrZero = DurationWithin<0, { 365 * 24 }>;
 
-impl<const LEAST_MS: u64, const MOST_HOURS: u64> AsText for DurationWithin<LEAST_MS, MOST_HOURS> {
+impl<const MIN_MS: u64, const MAX_HOURS: u64> AsText for DurationWithin<MIN_MS, MAX_HOURS> {
     type Value = Duration;
 
     fn expected() -> impl Display {
-        let bounds = match LEAST_MS {
-            0 => format!("at most {MOST_HOURS}h; \"0s\" is off"),
-            _ => format!("{LEAST_MS}ms to {MOST_HOURS}h"),
+        let bounds = match MIN_MS {
+            0 => format!("at most {MAX_HOURS}h; \"0s\" is off"),
+            _ => format!("{MIN_MS}ms to {MAX_HOURS}h"),
         };
         format!("expected a duration such as \"5s\", \"300s\" or \"1h\" ({bounds})")
     }
 
     fn parse(text: &str) -> Option<Duration> {
-        let bounds = Duration::from_millis(LEAST_MS)..=Duration::from_hours(MOST_HOURS);
+        let bounds = Duration::from_millis(MIN_MS)..=Duration::from_hours(MAX_HOURS);
         humantime::parse_duration(text)
             .ok()
             .filter(|duration| bounds.contains(duration))

@@ -16,14 +16,14 @@ use crate::byte_order_mark::without_mark;
 use crate::clock::LATEST_DATE;
 
 /// The maximum file size, in bytes. A system's whole CA bundle has about 200 KiB.
-const LARGEST_FILE: u64 = 4 * 1024 * 1024;
+const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 /// The content of the file at `path`.
 pub(in crate::settings) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
     let read = read.and_then(|_| {
-        let fits = bytes.len() as u64 <= LARGEST_FILE;
+        let fits = bytes.len() as u64 <= MAX_FILE;
         fits.then_some(())
             .ok_or_else(|| io::Error::other("it is larger than 4 MiB"))
     });
@@ -53,7 +53,7 @@ fn is_usable(certificate: &CertificateDer<'static>) -> bool {
 }
 
 /// The start and end of the validity of `certificate`; `None` if it never expires.
-pub(in crate::settings) fn life(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
+pub(in crate::settings) fn lifetime(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
     // rustls has no accessor for the dates, but names them when it refuses a certificate, and checks them first.
     let refusal_at = |time| {
         let parsed = ParsedCertificate::try_from(certificate)?;

@@ -11,7 +11,7 @@ use crate::settings::RedisMode;
 use crate::store::{StoreError, StoreFault};
 
 /// The maximum number of characters of a server's text that are shown.
-const LONGEST: usize = 200;
+const MAX_SHOWN: usize = 200;
 
 /// The failure of a command on `key`.
 pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> StoreError {
@@ -239,7 +239,7 @@ fn root_cause(error: &RedisError) -> String {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use wxgate::http::Code;
 use wxgate::sandbox::SandboxConfig;
 use wxgate::settings::{Account, Client, Settings, Sources};
 use wxgate::store::COMMANDS;
-use wxgate::store::keys::{self, Holds, Key, Life};
+use wxgate::store::keys::{self, Holds, Key, Lifetime};
 
 use super::markdown::{Document, code_spans, prose};
 use crate::support::{Gateway, RedisServer, SandboxHost};
@@ -191,10 +191,10 @@ async fn assert_holds(row: &Key, key: &str, redis: &RedisServer) {
     };
     assert_eq!(is, expected, "{key}");
     let left: i64 = redis.command(&format!("PTTL {key}")).await;
-    match row.life {
-        Life::Entries(_) => assert_eq!(left, -1, "{key} is to live for ever"),
-        Life::AtMost(limit) => assert!(left >= 0 && left <= i64::try_from(limit.as_millis()).unwrap(), "{key}"),
-        Life::Credential | Life::Setting(_) => assert!(left >= 0, "{key}"),
+    match row.lifetime {
+        Lifetime::Entries(_) => assert_eq!(left, -1, "{key} is to live for ever"),
+        Lifetime::AtMost(limit) => assert!(left >= 0 && left <= i64::try_from(limit.as_millis()).unwrap(), "{key}"),
+        Lifetime::Credential | Lifetime::Setting(_) => assert!(left >= 0, "{key}"),
     }
 }
 

@@ -46,7 +46,7 @@ texts! {
     RETRYING: "续期失败", "renewal fails";
     NONE: "没有", "none";
     UNTIL: "后到期（{}）", "left, until {}";
-    LIFE_BAR: "{} 的剩余寿命：{} %", "Life left of the {}: {} %";
+    LIFETIME_BAR: "{} 的剩余寿命：{} %", "Life left of the {}: {} %";
     FINGERPRINT: "指纹", "Fingerprint";
     RENEWED_BY: "获取者", "Renewed by";
     ORIGIN_UNKNOWN: "不详，本副本自 {} 起使用", "unknown; in use here since {}";

@@ -105,7 +105,7 @@ impl View {
             .map(|(account, settings)| gather_account(console, account, settings.token_api, reading))
             .collect();
         let accounts = stream::iter(accounts).buffered(JOURNALS_AT_ONCE);
-        let replicas = timeout(STORE_TIMEOUT, console.replicas.living());
+        let replicas = timeout(STORE_TIMEOUT, console.replicas.running());
         let (gathered, replicas) = tokio::join!(accounts.collect::<Vec<_>>(), replicas);
         let journal_read = gathered.iter().all(|(_, journal)| journal.is_some());
         let (accounts, journals): (Vec<_>, Vec<_>) = gathered.into_iter().unzip();

@@ -15,7 +15,7 @@ use super::answered::Answered;
 use super::body::ReceivedBody;
 use super::target::{is_of_users, takes_secret};
 use super::{Internal, headers, parameters};
-use crate::credentials::Ours;
+use crate::credentials::Recognised;
 use crate::http::internal::answer::Refusal;
 use crate::http::{ClientAddress, media_type};
 use crate::secret::Secret;
@@ -104,7 +104,7 @@ impl<'a> ProxiedCall<'a> {
 
     /// The current token, if `token` is a former one of ours.
     async fn replacement_for(&self, token: &Secret) -> Result<Option<Secret>, Refusal> {
-        let Some((account, Ours::Former)) = self.internal.owner_of(token).await else {
+        let Some((account, Recognised::Former)) = self.internal.owner_of(token).await else {
             return Ok(None);
         };
         let current = account.credentials.token().await;

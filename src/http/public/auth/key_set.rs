@@ -40,7 +40,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
 
 /// The maximum response size. A key with its certificate chain has about 6 KiB.
-const LARGEST_SET: usize = 256 * 1024;
+const MAX_SET: usize = 256 * 1024;
 
 /// The published keys, cached.
 pub(crate) struct KeySet {
@@ -181,8 +181,8 @@ impl KeySet {
     }
 
     async fn published(&self) -> Result<Vec<PublicKey>, String> {
-        let body = http_client::get(&self.client, self.url.clone(), LARGEST_SET, FETCH_LIMIT).await?;
-        let body = body.ok_or_else(|| format!("the answer is longer than {LARGEST_SET} bytes"))?;
+        let body = http_client::get(&self.client, self.url.clone(), MAX_SET, FETCH_LIMIT).await?;
+        let body = body.ok_or_else(|| format!("the answer is longer than {MAX_SET} bytes"))?;
         let set: Set =
             serde_json::from_slice(&body).map_err(|_| "the answer is not a JSON Web Key Set (RFC 7517)".to_owned())?;
         // One by one: a key of an unknown type must not make the others unusable.

@@ -64,7 +64,7 @@ fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localiz
     let age = origin.map_or(held_for, |origin| age(origin, loc.now).max(held_for));
     let percent = |part: Duration| part.as_secs() * 100 / (remaining + age).as_secs().max(1);
     let left = percent(remaining);
-    let label = loc.format(text::LIFE_BAR, &[view.kind.label(), &left.to_string()]);
+    let label = loc.format(text::LIFETIME_BAR, &[view.kind.label(), &left.to_string()]);
     let ends = loc.now + remaining;
     html! {
         p.left {

@@ -120,7 +120,7 @@ fn fact(entry: &TimelineEntry, loc: Localizer) -> Option<String> {
     let noted = &entry.noted;
     let about = |text, length| loc.format(text, &[&loc.duration(time::to_the_minute(length))]);
     match entry.event? {
-        Event::Issued | Event::Renewed => noted.life.map(|life| about(text::VALID_FOR, life)),
+        Event::Issued | Event::Renewed => noted.lifetime.map(|lifetime| about(text::VALID_FOR, lifetime)),
         Event::ForeignInvalidation => noted.left.map(|left| about(text::FOREIGN_LOST, left)),
         Event::Adopted => Some(loc.text(text::ADOPTED_MORE).to_owned()),
         Event::Rejected | Event::RenewalFailed => {
