@@ -8,6 +8,7 @@ use rand::distr::Alphanumeric;
 use tokio::time::sleep;
 
 use super::credential::{Credential, Policy, Trigger, Unavailable};
+use super::held_lock::HeldLock;
 use super::parameters::Parameters;
 use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
@@ -16,7 +17,6 @@ use crate::store::{SharedStore, StoreError, shorten_foreign_ttl};
 const HELD_BY_ANOTHER: &str = "another replica holds the lock and has published nothing yet";
 
 /// The lock on renewals of one account, for the whole cluster.
-#[derive(Clone)]
 pub(super) struct Lock {
     store: Arc<dyn SharedStore>,
     key: String,
@@ -31,14 +31,6 @@ pub(super) enum Acquisition {
     Locked(HeldLock, Option<Stored>),
     /// The state of the other replicas is unknown: the shared store is down, or holds another program's value.
     Alone(NotShared),
-}
-
-/// The lock, held. Only its owner can release it; otherwise it expires after `lock_ttl`.
-pub(super) struct HeldLock {
-    lock: Lock,
-    owner: String,
-    /// When the lock may have expired, by this process's clock.
-    expires_at: Moment,
 }
 
 impl Lock {
@@ -100,26 +92,12 @@ impl Lock {
         // Counted from before the command, so that the lock is never assumed to last longer than it does.
         let expires_at = Moment::now() + self.ttl();
         let taken = self.store.set_if_absent(&self.key, &owner, self.ttl()).await?;
-        let lock = self.clone();
+        let (store, key) = (Arc::clone(&self.store), self.key.clone());
         Ok(taken.then_some(HeldLock {
-            lock,
+            store,
+            key,
             owner,
             expires_at,
         }))
-    }
-}
-
-impl HeldLock {
-    /// True if the lock certainly lasts for `time` from now. A process that was frozen notices here that it may have
-    /// lost the lock.
-    pub(super) fn lasts_for(&self, time: Duration) -> bool {
-        Moment::now() + time < self.expires_at
-    }
-
-    /// Releases the lock if it is still ours. If the store fails, the lock expires by itself.
-    pub(super) async fn release(self) {
-        if let Err(error) = self.lock.store.compare_and_delete(&self.lock.key, &self.owner).await {
-            tracing::debug!(%error, "the lock was not released and will expire by itself");
-        }
     }
 }

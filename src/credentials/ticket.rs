@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable, rejects_token};
+use super::held_lock::HeldLock;
 use super::lock::{Acquisition, Lock};
 use super::parameters::{Issuer, Parameters};
 use super::renewal::{CredentialResult, Renewals};
@@ -139,7 +140,7 @@ impl Ticket {
         let outcome = if let Some(ticket) = self.asked_by_another(trigger).await {
             Ok(Ok(ticket))
         } else {
-            let asking = self.ask_for_ticket(trigger, &token, seen);
+            let asking = self.ask_for_ticket(trigger, &token, seen, held_lock.as_ref());
             let asked = self.cut_off.run_until_cancelled(asking).await;
             asked.unwrap_or_else(|| Ok(Err(Unavailable::shutting_down())))
         };
@@ -154,6 +155,7 @@ impl Ticket {
         trigger: Trigger,
         token: &Credential,
         seen: Option<Stored>,
+        held_lock: Option<&HeldLock>,
     ) -> Result<CredentialResult, CallError> {
         let issued = match self.issuer.ticket(&token.value, self.wechat_name).await {
             Ok(issued) => issued,
@@ -170,7 +172,8 @@ impl Ticket {
         let known_end = ends.into_iter().flatten().min();
         let ends = Policy::ticket_end(issued.asked_at, issued.expires_in, known_end);
         let credential = self.policy.credential(self.kind, issued.value, ends);
-        let ticket = self.slot.publish(trigger, seen, credential, issued.asked_at).await;
+        let published = self.slot.publish(trigger, seen, credential, issued.asked_at, held_lock);
+        let ticket = published.await;
         self.mark_as_asked().await;
         Ok(Ok(ticket))
     }

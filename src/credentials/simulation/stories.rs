@@ -91,6 +91,34 @@ async fn operators_token_is_published_over_the_one_that_another_replica_has_just
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_token_replaces_the_old_one_that_another_replica_publishes_again_in_an_empty_store() {
+    for is_adopted_first in [false, true] {
+        let world = without_traffic();
+        let warm = SimulatedReplica::start(&world, 1);
+        let before = warm.credentials.token().await.unwrap();
+        world
+            .store()
+            .compare_and_delete(TOKEN_KEY, before.value.expose())
+            .await
+            .unwrap();
+        let cold = SimulatedReplica::start(&world, 2);
+        let others = async {
+            while world.token_calls().len() == 1 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            warm.credentials.token.slot.sync_with_store().await;
+            if is_adopted_first {
+                cold.credentials.token.slot.sync_with_store().await;
+                assert_eq!(cold.usable_token().unwrap(), "token-1");
+            }
+        };
+        let (obtained, ()) = tokio::join!(cold.credentials.token(), others);
+        assert_eq!(obtained.unwrap().value.expose(), "token-2");
+        assert_eq!(world.store().get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn token_that_a_crashed_replica_may_have_replaced_is_renewed_without_traffic() {
     let world = without_traffic();
     let mut crashing = SimulatedReplica::start(&world, 1);

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Moment;
 use crate::credentials::credential::{Credential, Kind, Policy, Trigger};
+use crate::credentials::held_lock::HeldLock;
 use crate::credentials::journal::Event;
 use crate::credentials::parameters::Parameters;
 use crate::credentials::report::Reports;
@@ -147,20 +148,20 @@ impl Slot {
     }
 
     /// Writes `credential`, which WeChat issued after `asked_at`, to the shared store in place of `seen`, and puts it
-    /// into use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8).
+    /// into use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8). Nothing
+    /// is newer while this replica holds the lock: another one may only have published again what an empty store lost.
     pub(crate) async fn publish(
         &self,
         trigger: Trigger,
         seen: Option<Stored>,
         credential: Credential,
         asked_at: Moment,
+        held_lock: Option<&HeldLock>,
     ) -> Arc<Credential> {
-        // A credential that the refresher adopted during our call comes from a replica that got the lock after us: we
-        // were frozen, or the store lost the lock. The exception is one that was already stored when we got the lock.
-        let is_seen = |held: &Credential| seen.as_ref().is_some_and(|seen| seen.value == held.value);
-        let adopted_since =
-            |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value && !is_seen(held);
-        if let Some(newer) = self.usable().filter(adopted_since) {
+        let adopted_since = |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value;
+        if let Some(newer) = self.usable().filter(adopted_since)
+            && !is_still_held(held_lock).await
+        {
             return newer;
         }
         self.history.revive(&credential.value);
@@ -171,7 +172,10 @@ impl Slot {
             Event::Issued
         };
         let unchanged = before.is_some_and(|held| held.value == credential.value);
-        if let Some(newer) = self.overwrite(seen.map(|seen| seen.value), &credential).await {
+        if let Some(newer) = self
+            .overwrite(seen.map(|seen| seen.value), &credential, held_lock)
+            .await
+        {
             let adopted = self.adopt(Trigger::Missing, Some(&newer)).or_else(|| self.usable());
             if let Some(adopted) = adopted {
                 return adopted;
@@ -187,19 +191,24 @@ impl Slot {
 
     /// Writes `credential` over `seen`, or over something older that was stored since. If something newer is stored,
     /// returns that and writes nothing. If the store fails, the refresher writes `credential` later.
-    async fn overwrite(&self, mut seen: Option<Secret>, credential: &Credential) -> Option<Stored> {
+    async fn overwrite(
+        &self,
+        mut seen: Option<Secret>,
+        credential: &Credential,
+        held_lock: Option<&HeldLock>,
+    ) -> Option<Stored> {
         for _ in 0..3 {
             match self.shared.replace(seen.as_ref(), credential).await {
                 Ok(true) | Err(_) => return None,
                 Ok(false) => {}
             }
-            match self.shared.read().await.ok()? {
-                // It may already be in use, if the refresher has adopted it while we were frozen.
-                Some(stored) if stored.value != credential.value && self.is_current(&stored) => {
-                    return Some(stored);
-                }
-                other => seen = other.map(|stored| stored.value),
+            let stored = self.shared.read().await.ok()?;
+            // It may already be in use, if the refresher has adopted it while we were frozen.
+            let is_other = |stored: &&Stored| stored.value != credential.value && self.is_current(stored);
+            if stored.as_ref().filter(is_other).is_some() && !is_still_held(held_lock).await {
+                return stored;
             }
+            seen = stored.map(|stored| stored.value);
         }
         None
     }
@@ -229,6 +238,14 @@ impl Slot {
                 self.reports.expires_in(self.kind, Duration::ZERO);
             }
         }
+    }
+}
+
+/// True if the lock was taken and is still held. Without the shared store there is none.
+async fn is_still_held(held_lock: Option<&HeldLock>) -> bool {
+    match held_lock {
+        Some(held_lock) => held_lock.is_still_held().await,
+        None => false,
     }
 }
 

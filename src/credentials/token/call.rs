@@ -9,7 +9,7 @@ use super::Token;
 use crate::account::AppId;
 use crate::clock::beijing;
 use crate::credentials::credential::{Trigger, Unavailable};
-use crate::credentials::lock::HeldLock;
+use crate::credentials::held_lock::HeldLock;
 use crate::credentials::renewal::Severity;
 use crate::settings::TokenApi;
 use crate::store::{SharedStore, keys};

@@ -186,7 +186,10 @@ impl Token {
                 let ends = issued.asked_at + issued.expires_in;
                 let credential = self.policy.credential(Kind::AccessToken, issued.value, ends);
                 self.mark_as_ours(&credential).await;
-                let token = self.slot.publish(trigger, seen, credential, issued.asked_at).await;
+                let published = self
+                    .slot
+                    .publish(trigger, seen, credential, issued.asked_at, held_lock.as_ref());
+                let token = published.await;
                 self.unanswered.settle().await;
                 Ok(token)
             }
