@@ -101,8 +101,8 @@ const NEVER_IN_A_BROWSER: Words = Words {
     en: "WeChat will refuse this URL's signature, since location.href never has a host in Unicode (it is xn-- there), raw \
          non-ASCII characters, a space, or \", < or >: the URL was decoded once too often, or sent without \
          encodeURIComponent(location.href.split('#')[0])",
-    zh: "微信会拒绝这个网址的签名：location.href 里不会有 Unicode 写法的域名（那里是 xn-- 形式）、未转义的非 ASCII 字符、空格、\
-         双引号、< 或 >。网址多解码了一次，或没有经过 encodeURIComponent(location.href.split('#')[0])",
+    zh: "微信会拒绝这个 URL 的签名：location.href 里不会有 Unicode 形式的域名（应为 xn-- 形式）、未转义的非 ASCII 字符、空格、\
+         双引号、< 或 >。URL 多解码了一次，或没有经过 encodeURIComponent(location.href.split('#')[0])",
 };
 
 fn strip_ignoring_case<'a>(text: &'a str, head: &str) -> Option<&'a str> {

@@ -92,7 +92,7 @@ async fn foreign_invalidation_is_highlighted_on_the_console() {
         for expected in expected {
             assert!(text(&english).contains(expected), "{expected}: {}", text(&english));
         }
-        assert!(text(&page(&gateway, "zh").await).contains("token 被别的系统作废"));
+        assert!(text(&page(&gateway, "zh").await).contains("token 被其他系统作废"));
 
         // Fingerprints only, no token or ticket.
         let sandbox = &gateway.wechat.sandbox;
@@ -208,15 +208,15 @@ const IN_ENGLISH: [&str; 11] = [
 ];
 
 const IN_CHINESE: [&str; 11] = [
-    "以及另外 3 个问题。",
-    "wx01：今天的 token 调用已超过上限的八成。",
+    "另有 3 个问题。",
+    "wx01：今天获取 token 的次数已超过上限的八成。",
     "450 / 500",
     "让它改用本网关",
-    "离到期还有 1 小时 30 分",
+    "距到期还有 1 小时 30 分",
     "有效 2 小时",
     "微信返回 errcode 40001",
     "给 AppSecret",
-    "凭 AppSecret 取用，来自 203.0.113.7",
+    "使用 AppSecret 获取，来自 203.0.113.7",
     "<span class=\"reason\" lang=\"en\">invalid-credential</span>",
     "<span class=\"reason\" lang=\"en\">operator</span>",
 ];

@@ -237,7 +237,7 @@ async fn console_form_works_without_javascript() {
         }
     }
     let chinese = gateway.internal_get("/console/explain?lang=zh").await;
-    assert!(text(&chinese).contains("查原因") && chinese.header("set-cookie").starts_with("wxgate_lang=zh"));
+    assert!(text(&chinese).contains("查找原因") && chinese.header("set-cookie").starts_with("wxgate_lang=zh"));
 
     let ticket = gateway
         .wechat

@@ -29,7 +29,7 @@ pub struct CandidateTickets {
 /// The request for a page's URL, if what was given is not one.
 pub(super) const URL_EXPECTED: Words = Words {
     en: "the URL has to be the page's whole address, as location.href has it: http:// or https://, and a host",
-    zh: "网址要填页面的完整地址（location.href），以 http:// 或 https:// 开头",
+    zh: "URL 要填页面的完整地址（location.href），以 http:// 或 https:// 开头",
 };
 
 pub(super) const NONCE_EXPECTED: Words = Words {
@@ -51,7 +51,7 @@ pub(super) const SIGNATURE_EXPECTED: Words = Words {
 pub(super) const REQUEST_EXPECTED: Words = Words {
     en: "the request has to be the URL of the signing call, as the browser's network tab has it: \
          https://…/wechat/jsSDK?url=…",
-    zh: "请求要填签名请求的网址，即浏览器“网络”面板里的 https://…/wechat/jsSDK?url=…",
+    zh: "请求要填签名请求的 URL，即浏览器“网络”面板里的 https://…/wechat/jsSDK?url=…",
 };
 
 impl Claim {

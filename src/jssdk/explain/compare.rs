@@ -141,7 +141,7 @@ impl Difference {
 pub fn refusal(problem: &UrlProblem) -> Words {
     match problem {
         UrlProblem::Missing => Words::new("the call's url is empty", "请求里的 url 是空的"),
-        UrlProblem::Repeated => Words::new("the call has url more than once", "请求里的 url 出现了不止一次"),
+        UrlProblem::Repeated => Words::new("the call has url more than once", "请求里的 url 出现了多次"),
         UrlProblem::TooLong => Words::new(
             "the call's url is longer than 8192 bytes",
             "请求里的 url 超过 8192 字节",
@@ -153,16 +153,16 @@ pub fn refusal(problem: &UrlProblem) -> Words {
         UrlProblem::EncodedTooOften => Words {
             en: "the call's url is encoded twice or more often: encodeURIComponent may be called only once, also if a \
                  library (axios, URLSearchParams) encodes parameters by itself",
-            zh: "请求里的 url 编码了两次或更多：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
+            zh: "请求里的 url 编码了两次或多次：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
                  不要再自己编码",
         },
         UrlProblem::NotAPageUrl => Words::new(
             "the call's url has bytes that no page's URL has",
-            "请求里的 url 含有网址里不可能出现的字节",
+            "请求里的 url 含有页面 URL 里不可能出现的字节",
         ),
         UrlProblem::Spilled(_) => Words {
             en: "the call's url was sent unencoded, so that a parameter of the page's would be lost: use encodeURIComponent",
-            zh: "请求里的 url 没有编码，页面自己的参数会丢失：请用 encodeURIComponent",
+            zh: "请求里的 url 没有编码，页面自己的参数会丢失：请使用 encodeURIComponent",
         },
     }
 }
