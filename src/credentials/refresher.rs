@@ -43,7 +43,6 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
         let mut day = String::new();
         loop {
             account.token.end_needless_waits(&mut day).await;
-            account.token.notice_unanswered_call().await;
             tick(&account).await;
             sleep(until_next_tick(&account)).await;
         }
@@ -64,6 +63,8 @@ pub(crate) async fn keep_fresh(account: Arc<AccountCredentials>, stop: Cancellat
 async fn tick(account: &AccountCredentials) {
     account.token.report_count();
     sync_with_store(account).await;
+    // After the sync, because adopting a token ends the doubt: after a restart, it is the very token that is in doubt.
+    account.token.notice_unanswered_call().await;
     let is_due = account.token.due().is_some() || account.kept_tickets().any(|ticket| ticket.due().is_some());
     if is_due && let Some(turn) = wait_for_turn(account).await {
         run_in_turn(turn, renew_what_is_due(account)).await;
