@@ -69,7 +69,7 @@ impl SimulatedReplica {
         };
         let policy = Policy {
             settings: Arc::new(settings),
-            call_limit: Duration::from_secs(2),
+            call_limit: world.call_limit,
             jitter: Jitter::seeded(seed),
         };
         let credentials = AccountCredentials::new(&Parameters {

@@ -138,6 +138,35 @@ async fn token_that_a_crashed_replica_may_have_replaced_is_renewed_without_traff
 }
 
 #[tokio::test(start_paused = true)]
+async fn token_that_may_have_been_replaced_is_renewed_after_a_restart_of_all_replicas() {
+    let world = without_traffic();
+    let mut crashing = SimulatedReplica::start(&world, 1);
+    sleep(Duration::from_secs(1)).await;
+    crashing.operator_renews();
+    while world.token_calls().len() == 1 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    crashing.crash();
+    sleep(LOCK_TTL * 2 + Duration::from_secs(1)).await;
+    let restarted = SimulatedReplica::start(&world, 2);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(restarted.usable_token().as_deref(), Some("token-3"));
+    assert!(world.accepts("token-3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lock_that_expires_before_each_call_costs_few_of_the_days_calls() {
+    let mut world = World::with_seed(1);
+    world.call_limit = LOCK_TTL;
+    let world = Arc::new(world);
+    let replica = SimulatedReplica::start(&world, 1);
+    sleep(Duration::from_mins(5)).await;
+    let counted = replica.credentials.token.budget.spent();
+    assert!((5..=25).contains(&counted), "{counted} calls counted");
+    assert!(world.token_calls().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn lost_answers_cost_a_cluster_no_more_calls_than_one_replica() {
     let world = without_traffic();
     let mut replicas = [1, 2, 3, 4].map(|seed| SimulatedReplica::start(&world, seed));

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) token_api: TokenApi,
     /// WeChat rejects every token.
     pub(super) rejects_all: bool,
+    /// The maximum duration of a token call.
+    pub(super) call_limit: Duration,
     /// `credentials.daily_token_calls`; 0 means no limit.
     pub(super) daily_token_calls: u32,
     /// The pause after each call of a replica's traffic.
@@ -68,6 +70,7 @@ impl World {
         Self {
             token_api: TokenApi::Classic,
             rejects_all: false,
+            call_limit: Duration::from_secs(2),
             daily_token_calls: 0,
             traffic_pause: Duration::from_millis(700),
             truth: Mutex::new(truth),

@@ -120,7 +120,9 @@ impl Token {
             if all_answered {
                 self.unanswered.settle().await;
             }
-            return Err(Unavailable::soon("the lock expired before WeChat was called"));
+            let why = Unavailable::soon("the lock expired before WeChat was called");
+            // The attempt counts as one of the day's calls, so it must not be repeated at once.
+            return Err(self.renewals.backoff.fail(Severity::Transient, why, Duration::ZERO));
         }
         let issued = self.issuer.token(force_refresh).await;
         self.report_count();
