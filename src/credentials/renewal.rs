@@ -199,6 +199,10 @@ impl FailureRun {
     }
 }
 
+fn failures_in_a_row(run: Option<&FailureRun>) -> u32 {
+    run.filter(|run| !run.is_forgotten()).map_or(0, |run| run.failures)
+}
+
 impl Backoff {
     pub(super) fn new(jitter: Jitter) -> Self {
         Self {
@@ -222,15 +226,17 @@ impl Backoff {
     /// Notes a failure; returns it with the wait that follows, which is at least `pace`.
     pub(super) fn fail(&self, severity: Severity, why: Unavailable, pace: Duration) -> Unavailable {
         let mut state = self.run.lock();
-        let in_a_row = state.as_ref().filter(|run| !run.is_forgotten());
-        let failures = in_a_row.map_or(0, |run| run.failures);
+        let failures = failures_in_a_row(state.as_ref());
         let failures = if severity == Severity::Reissued {
             failures.max(TOLERATED_REJECTIONS)
         } else {
             failures
         };
         let wait = self.jitter.spread(severity.wait(failures).max(pace), 0.8..=1.2);
-        state.insert(FailureRun::new(failures + 1, wait, why)).why.clone()
+        state
+            .insert(FailureRun::new(failures.saturating_add(1), wait, why))
+            .why
+            .clone()
     }
 
     /// The number of consecutive failures so far.
@@ -241,8 +247,8 @@ impl Backoff {
     /// Takes over another replica's `wait`, and its number of failures if that is higher.
     pub(super) fn adopt_wait(&self, failures: u32, wait: Duration, why: Unavailable) -> Unavailable {
         let mut state = self.run.lock();
-        let so_far = state.as_ref().map_or(0, |run| run.failures);
-        let run = FailureRun::new(so_far.max(failures), wait, why);
+        let failures = failures.max(failures_in_a_row(state.as_ref()));
+        let run = FailureRun::new(failures, wait, why);
         state.insert(run).why.clone()
     }
 
@@ -295,6 +301,20 @@ mod tests {
                 assert!(backoff.refusal().is_none());
             }
         });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_of_another_replica_does_not_revive_forgotten_failures() {
+        let backoff = Backoff::new(Jitter::random());
+        let adopt = |failures| backoff.adopt_wait(failures, Duration::from_secs(1), Unavailable::soon("test"));
+        adopt(13);
+        tokio::time::advance(Duration::from_hours(1)).await;
+        adopt(1);
+        assert_eq!(backoff.failures(), 1);
+        // The store may hold any number.
+        adopt(u32::MAX);
+        backoff.fail(Severity::Takeover, Unavailable::soon("test"), Duration::ZERO);
+        assert_eq!(backoff.failures(), u32::MAX);
     }
 
     #[tokio::test(start_paused = true)]
