@@ -164,9 +164,11 @@ impl Ticket {
         };
         self.renewals.backoff.clear();
         let held = self.slot.held().filter(|held| held.value == issued.value);
+        // WeChat's nodes may answer with different tickets for a while.
+        let former = self.slot.history.find(&issued.value);
         let stored = seen.as_ref().filter(|seen| seen.value == issued.value);
         let ends = [
-            held.map(|held| held.expires_at),
+            held.or(former).map(|known| known.expires_at),
             stored.and_then(|seen| seen.expires_at),
         ];
         let known_end = ends.into_iter().flatten().min();

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 
@@ -99,6 +100,30 @@ async fn shortened_lives_cause_no_renewal_loop() {
     for (tokens, tickets) in [zero, negative, none] {
         assert!((1..=10).contains(&tokens) && tickets == 0, "{tokens} {tickets}");
     }
+}
+
+#[tokio::test]
+async fn ticket_that_comes_back_is_as_old_as_before() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let key = ticket_key(&wechat.account().app_id);
+    let operator_key = "open-sesame-open-sesame";
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis);
+    let gateway = builder.set("internal.operator_key", operator_key).start().await;
+    gateway.until_it_says("ready").await;
+    let (first, began) = (redis.value(&key).await, Instant::now());
+    let another = Fault::Body {
+        body: json!({ "errcode": 0, "errmsg": "ok", "ticket": "another", "expires_in": 7200 }).to_string(),
+        content_type: "application/json".to_owned(),
+    };
+    wechat.sandbox.inject(another.on(Api::GetTicket).once());
+    for expected in [Some("another"), first.as_deref()] {
+        gateway.operator_renews("jsapi_ticket", operator_key).await;
+        assert_eq!(redis.value(&key).await.as_deref(), expected);
+    }
+    let elapsed = began.elapsed();
+    let left = redis.life(&key).await;
+    assert!(left + elapsed < Duration::from_hours(2), "{left:?}");
 }
 
 #[tokio::test]
