@@ -62,6 +62,22 @@ impl AccountCredentials {
         });
     }
 
+    /// Notes for all replicas that `client` is given `token`.
+    pub(crate) fn note_asked(self: &Arc<Self>, token: &Credential, client: &str) {
+        let key = keys::token_asked(&self.app_id, &name_in_store(&token.value), client);
+        let store = Arc::clone(&self.store);
+        self.tasks.spawn(async move {
+            // If the store fails here, a repeated request to another replica goes unnoticed.
+            let _ = store.set_if_absent(&key, "asked", keys::TOKEN_ASKED_TTL).await;
+        });
+    }
+
+    /// True if any replica gave `client` this token within the last minute, as far as the shared store knows.
+    pub(crate) async fn was_asked(&self, token: &Credential, client: &str) -> bool {
+        let key = keys::token_asked(&self.app_id, &name_in_store(&token.value), client);
+        matches!(self.store.get(&key).await, Ok(Some(_)))
+    }
+
     /// Marks the token with this name in the shared store for its promised lifetime. A mark with a longer TTL is kept.
     async fn share_promise(&self, name: &str, until: Moment) -> Result<(), StoreError> {
         let key = keys::handed_out(&self.app_id, name);

@@ -63,6 +63,8 @@ pub(crate) const CHECK_TTL: Duration = Duration::from_mins(1);
 pub(crate) const REPLICA_TTL: Duration = Duration::from_secs(15);
 /// How many names of replicas are kept.
 pub(crate) const REPLICA_ENTRIES: usize = 200;
+/// A client that asks again for the same token within this time has probably found it invalid.
+pub(crate) const TOKEN_ASKED_TTL: Duration = Duration::from_mins(1);
 /// The journal covers weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
@@ -127,6 +129,9 @@ keys! {
     /// The journal has noted that this client was given that token.
     HANDED_OUT_TO: "wxgate:handed_out:{app_id}:{token_hash}:{client}", Text, Lifetime::Credential,
         "credentials, when a client is given the token";
+    /// This client, or holder of the AppSecret at this address, was given that token a moment ago.
+    TOKEN_ASKED: "wxgate:token_asked:{app_id}:{token_hash}:{client}", Text, Lifetime::AtMost(TOKEN_ASKED_TTL),
+        "credentials, when a client is given the token";
     /// What happened to the account's credentials.
     JOURNAL: "wxgate:journal:{app_id}", Stream, Lifetime::Entries(JOURNAL_ENTRIES),
         "credentials, by the journal's writer";
@@ -171,6 +176,11 @@ pub(crate) fn handed_out_to(app_id: &AppId, token_hash: &str, client: &str) -> S
     name.replace("{client}", client)
 }
 
+pub(crate) fn token_asked(app_id: &AppId, token_hash: &str, client: &str) -> String {
+    let name = TOKEN_ASKED.of_account(app_id).replace("{token_hash}", token_hash);
+    name.replace("{client}", client)
+}
+
 pub(crate) fn media(app_id: &AppId, media_id: &str) -> String {
     MEDIA.of_account(app_id).replace("{media_id}", media_id)
 }
@@ -207,6 +217,7 @@ mod tests {
             PROBE.of_account(&app_id),
             handed_out(&app_id, "ba7816bf"),
             handed_out_to(&app_id, "ba7816bf", "crm"),
+            token_asked(&app_id, "ba7816bf", "crm"),
             JOURNAL.of_account(&app_id),
             media(&app_id, "m-1"),
             replica("gw-1"),

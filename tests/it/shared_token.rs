@@ -219,6 +219,31 @@ async fn probe_that_wechat_refuses_renews_nothing_and_is_logged_with_what_to_do(
     assert!(gateway.logged("45009")[0].contains("What to do"));
 }
 
+/// Hands out the token, and waits until the other replicas can know.
+async fn hands_out_for_all_to_know(gateway: &Gateway, redis: &RedisServer) -> String {
+    let token = gateway.token().await;
+    until("all replicas can know", || async {
+        let keys = redis.keys().await;
+        keys.iter().any(|key| key.starts_with("wxgate:token_asked:"))
+    })
+    .await;
+    token
+}
+
+#[tokio::test]
+async fn dead_token_is_replaced_if_its_client_asks_another_replica_again() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let start = || Gateway::builder().wechat(&wechat).redis(&redis).start();
+    let (one, two) = tokio::join!(start(), start());
+    two.until_ready().await;
+    let dead = hands_out_for_all_to_know(&one, &redis).await;
+    wechat.kill_token();
+    assert_eq!(two.token().await, two.good_token());
+    assert_ne!(two.good_token(), dead);
+    assert_eq!(wechat.sandbox.calls(Api::GetApiDomainIp), 1);
+}
+
 #[tokio::test]
 async fn probe_result_is_shared_between_replicas() {
     let redis = RedisServer::start().await;
@@ -227,8 +252,9 @@ async fn probe_result_is_shared_between_replicas() {
     let (one, two, three) = tokio::join!(start(), start(), start());
     let gateways = [&one, &two, &three];
     for gateway in gateways {
-        gateway.token().await;
+        gateway.until_ready().await;
     }
+    hands_out_for_all_to_know(&one, &redis).await;
     wechat.kill_token();
     let slow = Fault::delay(Duration::from_millis(1500));
     wechat.sandbox.inject(slow.on(Api::GetApiDomainIp).once());

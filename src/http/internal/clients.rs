@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::account::AppId;
 use crate::secret::Secret;
 use crate::settings::{self, CurrentSettings};
+use crate::store::keys::TOKEN_ASKED_TTL;
 
 /// The accounts and clients in the settings, whose secrets are accepted.
 pub(super) struct TokenClients(pub(super) CurrentSettings);
@@ -88,15 +89,20 @@ impl TokenClient {
             Self::AppSecret(_) => "AppSecret",
         }
     }
-}
 
-/// A client that asks again for the same token within this time has probably found it invalid.
-const REPEAT_WINDOW: Duration = Duration::from_mins(1);
+    /// What tells clients apart: holders of the AppSecret are different systems.
+    pub(super) fn id(&self) -> String {
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::AppSecret(address) => address.to_string(),
+        }
+    }
+}
 
 /// How many clients are remembered: far more than a company has systems.
 const CAPACITY: usize = 4096;
 
-/// The last token that each client got.
+/// The last token that each client got from this replica, for when the shared store is down.
 #[derive(Default)]
 pub(super) struct HandedOut(Mutex<HashMap<(AppId, TokenClient), Given>>);
 
@@ -110,7 +116,7 @@ impl HandedOut {
     pub(super) fn recently(&self, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
         let given = self.0.lock();
         let last = given.get(&(app_id.clone(), client.clone()));
-        last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < REPEAT_WINDOW)
+        last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < TOKEN_ASKED_TTL)
     }
 
     /// Records that `client` gets the token with this fingerprint; true if its last one was different.
@@ -118,7 +124,7 @@ impl HandedOut {
         let mut given = self.0.lock();
         let key = (app_id.clone(), client.clone());
         if given.len() >= CAPACITY && !given.contains_key(&key) {
-            given.retain(|_, given| given.at.elapsed() < REPEAT_WINDOW);
+            given.retain(|_, given| given.at.elapsed() < TOKEN_ASKED_TTL);
             if given.len() >= CAPACITY {
                 // This costs little: a repeated request goes unnoticed.
                 given.clear();
@@ -156,7 +162,7 @@ mod tests {
         assert!(!handed_out.recently(&app_id(), &crm, "b"));
         assert!(!handed_out.recently(&app_id(), &shop, "a"));
         assert!(!handed_out.note(&app_id(), &crm, "a"));
-        tokio::time::advance(REPEAT_WINDOW).await;
+        tokio::time::advance(TOKEN_ASKED_TTL).await;
         assert!(!handed_out.recently(&app_id(), &crm, "a"));
     }
 

@@ -125,9 +125,14 @@ impl Internal {
     async fn token_for(&self, account: &Account, client: &TokenClient, force: bool) -> Result<Response, Unavailable> {
         let (app_id, credentials) = (account.app_id(), &account.credentials);
         let mut token = credentials.token().await?;
-        if force || self.handed_out.recently(app_id, client, &token.fingerprint) {
+        let id = client.id();
+        let is_suspected = force
+            || self.handed_out.recently(app_id, client, &token.fingerprint)
+            || credentials.was_asked(&token, &id).await;
+        if is_suspected {
             token = credentials.verified_token().await?;
         }
+        credentials.note_asked(&token, &id);
         if self.handed_out.note(app_id, client, &token.fingerprint) {
             let from = match client {
                 TokenClient::Named(_) => None,
