@@ -28,7 +28,9 @@ fn labels(series: &str) -> BTreeMap<&str, &str> {
     let labels = series.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
     let labels = labels.map_or("", |(labels, _)| labels).split("\",");
     let labels = labels.filter_map(|label| label.split_once("=\""));
-    labels.map(|(label, value)| (label, value.trim_end_matches('"'))).collect()
+    labels
+        .map(|(label, value)| (label, value.trim_end_matches('"')))
+        .collect()
 }
 
 fn is_metric(cell: &str) -> bool {
