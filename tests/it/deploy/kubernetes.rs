@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{AFTER_GRACE, files_named, image, settings, texts, write_secret, yaml};
-use crate::docs::markdown::{project, read};
+use crate::docs::markdown::{Document, project, read};
 use crate::support::Gateway;
 
 const FOLDER: &str = "deploy/kubernetes/base";
@@ -149,6 +149,29 @@ fn network_policy_restricts_the_internal_listener_only() {
     let namespace = manifest("namespace")["metadata"]["name"].as_str().unwrap().to_owned();
     let url = format!("http://{name}.{namespace}.svc:{port}");
     assert!(read(&format!("{FOLDER}/networkpolicy.yaml")).contains(&url), "{url}");
+}
+
+#[test]
+fn documented_egress_policy_selects_the_pods_and_allows_redis() {
+    for name in ["deploy/README.md", "deploy/README.zh-CN.md"] {
+        let text = read(name);
+        let document = Document {
+            name: name.to_owned(),
+            text,
+        };
+        let policy: Value = serde_saphyr::from_str(&document.blocks_in("yaml").concat()).unwrap();
+        assert_eq!(
+            policy["spec"]["podSelector"],
+            manifest("networkpolicy")["spec"]["podSelector"]
+        );
+        assert_eq!(
+            policy["metadata"]["namespace"],
+            manifest("namespace")["metadata"]["name"]
+        );
+        let rules = policy["spec"]["egress"].as_array().unwrap().iter();
+        let ports: Vec<_> = rules.map(|rule| rule["ports"][0]["port"].as_u64()).collect();
+        assert_eq!(ports, [53, 443, 6379].map(Some), "{name}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod dependencies;
 mod house;
 mod imports;
 pub mod markdown;
+mod metrics;
 mod recipes;
 mod references;
 mod tables;

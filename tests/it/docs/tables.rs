@@ -29,50 +29,6 @@ fn the_code_tables_list_every_code() {
     }
 }
 
-#[tokio::test]
-async fn the_metric_tables_list_every_metric_with_its_labels() {
-    let redis = RedisServer::start().await;
-    let gateway = Gateway::builder().redis(&redis).start().await;
-    gateway.until_ready().await;
-    let photo = gateway.wechat.takes_photo(&crate::support::photo("portrait.jpg"));
-    assert_eq!(gateway.upload(&photo).await.status, 200);
-    let exposed = gateway.internal_get("/metrics").await;
-    let exposed = exposed.body.as_str().unwrap();
-    let names = exposed
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    let names: BTreeSet<&str> = names.collect();
-    let mut helps = exposed.lines().filter(|line| line.starts_with("# HELP wxgate_"));
-    assert!(
-        helps.all(|help| !help.ends_with('.')),
-        "HELP texts end without a full stop"
-    );
-    for document in Document::both("metrics") {
-        let rows = document
-            .rows()
-            .into_iter()
-            .filter(|row| row.len() == 2 && ["`wxgate_", "`process_"].iter().any(|name| row[0].starts_with(name)));
-        let rows: Vec<_> = rows.collect();
-        let documented: BTreeSet<_> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
-        assert_eq!(documented, names, "{}", document.name);
-        for row in &rows {
-            let name = row[0].trim_matches('`');
-            let series = exposed.lines().find(|line| line.starts_with(name)).unwrap();
-            let labels = series.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
-            let labels = labels.map_or("", |(labels, _)| labels).split(',');
-            let labels = labels
-                .filter_map(|label| label.split_once('='))
-                .map(|(label, _)| label.to_owned());
-            let labels: BTreeSet<_> = labels.filter(|label| label != "le").collect();
-            assert_eq!(
-                code_spans(&row[1]).into_iter().collect::<BTreeSet<_>>(),
-                labels,
-                "{name}"
-            );
-        }
-    }
-}
-
 #[test]
 fn redis_tables_list_the_keys_of_the_code() {
     let keys: BTreeSet<&str> = keys::ALL.iter().map(|key| key.name).collect();
