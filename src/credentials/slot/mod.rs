@@ -204,8 +204,8 @@ impl Slot {
             }
             let stored = self.shared.read().await.ok()?;
             // It may already be in use, if the refresher has adopted it while we were frozen.
-            let is_other = |stored: &&Stored| stored.value != credential.value && self.is_current(stored);
-            if stored.as_ref().filter(is_other).is_some() && !is_still_held(held_lock).await {
+            let is_other = |stored: &Stored| stored.value != credential.value && self.is_current(stored);
+            if stored.as_ref().is_some_and(is_other) && !is_still_held(held_lock).await {
                 return stored;
             }
             seen = stored.map(|stored| stored.value);
