@@ -98,7 +98,7 @@ async fn check_asks_for_no_ticket_of_an_account_that_signs_no_pages() {
     let ran = builder.run(&wechat, &["check"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
-        !ran.out.contains("js_domains") && !ran.out.contains("gives a ticket"),
+        !ran.out.contains("js_domains") && !ran.out.contains("issues a ticket"),
         "{}",
         ran.out
     );
