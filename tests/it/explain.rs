@@ -254,7 +254,7 @@ async fn console_form_works_without_javascript() {
             "the fragment (# and what follows) was signed too",
             "把 # 及其后的部分也签了",
         ),
-        (&nothing, "No known mistake gives this signature", "没有已知的错误"),
+        (&nothing, "No known mistake produces this signature", "没有已知的错误"),
     ] {
         for (language, words) in [("en", english), ("zh", chinese)] {
             let answer = ask(&gateway, &filled(PAGE, signature), language).await;
