@@ -29,8 +29,8 @@ const CASES: [(Certificate, bool, &str, &str); 4] = [
     (
         Certificate::AuthoritysOwn,
         true,
-        "certificate is not trusted: it is an authority's own",
-        "issued for its name",
+        "certificate is not trusted: it is a CA's own",
+        "issued for the server's name",
     ),
 ];
 
