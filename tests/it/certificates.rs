@@ -118,7 +118,7 @@ async fn certificate_of_wechat_is_explained() {
             .set("wechat.api_base_url", broken.front.url());
         assert_checked(&builder.run(&wechat, &["check"]).await, "wechat", wrong, cure);
         let process = GatewayProcess::start(&builder, &wechat).await;
-        until_logged(&process, "WeChat gives no credential", wrong, cure).await;
+        until_logged(&process, "WeChat did not issue a credential", wrong, cure).await;
     }
 }
 
