@@ -117,7 +117,10 @@ fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<CandidateTickets, Comman
     })?;
     let account = chosen(&settings, args.app_id.as_deref())?;
     if !account.jsapi {
-        let text = format!("{} signs no pages: its jsapi is false in the settings", account.app_id);
+        let text = format!(
+            "{} does not sign pages: its jsapi is false in the settings",
+            account.app_id
+        );
         return Err(CommandFailure::Settings(text));
     }
     let probe = CredentialProbe::open(&settings).map_err(|finding| CommandFailure::Settings(finding.message))?;

@@ -52,7 +52,10 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     let refused = sign("&appId=wxmini").await;
     assert_eq!(refused.code(), (404, 1004), "{refused:?}");
     assert!(
-        refused.body["message"].as_str().unwrap().contains("signs no pages"),
+        refused.body["message"]
+            .as_str()
+            .unwrap()
+            .contains("does not sign pages"),
         "{refused:?}"
     );
 
