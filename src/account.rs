@@ -37,13 +37,13 @@ impl TryFrom<String> for AppId {
         }
         if value.starts_with("ww") {
             return Err(
-                "expected the AppID of a WeChat account, \"wx…\": one that begins with \"ww\" is a WeCom (企业微信) \
-                 corp's, whose tokens and tickets come from another API (qyapi.weixin.qq.com) that wxgate does not speak",
+                "expected the AppID of a WeChat account, \"wx…\": one that begins with \"ww\" belongs to WeCom (企业微信), whose \
+                 tokens and tickets come from another API (qyapi.weixin.qq.com) that wxgate does not support",
             );
         }
         if value.starts_with("gh_") {
             return Err(
-                "expected the AppID, \"wx…\": \"gh_…\" is the account's original id (原始ID), which no API takes",
+                "expected the AppID, \"wx…\": \"gh_…\" is the account's original id (原始ID), which no API accepts",
             );
         }
         Ok(Self(value.into()))

@@ -79,7 +79,7 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
                 tracing::warn!("{warning}");
             }
         }
-        Err(problem) => tracing::warn!("{problem}; the certificate that was read before stays in use"),
+        Err(problem) => tracing::warn!("{problem}; the previous certificate stays in use"),
     };
     watch(read, apply).await;
 }
@@ -89,7 +89,7 @@ pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
 fn take_over(state: &PublicState, files: &SecretFiles, warned: &mut Vec<String>) {
     let before = state.settings.load_full();
     let reread = before.with_secrets_of(files);
-    let in_use = |problem| format!("{problem}; the secret that was read before stays in use");
+    let in_use = |problem| format!("{problem}; the previous secret stays in use");
     let restart = |key| format!("{key}_file: the secret has changed; restart wxgate to use it");
     let problems = reread.problems.iter().map(in_use);
     let wrong: Vec<String> = problems.chain(reread.need_restart.iter().map(restart)).collect();

@@ -32,7 +32,7 @@ impl Lifecycle {
         if timeout_at(end_of_grace, self.tasks.wait()).await.is_err() {
             tracing::warn!(
                 left = self.tasks.len(),
-                "renewals or uploads were still under way when server.shutdown_grace ended"
+                "renewals or uploads were still in progress when server.shutdown_grace ended"
             );
             self.cut_off.cancel();
             // What they have begun is removed, and their locks are released.

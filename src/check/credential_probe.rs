@@ -110,7 +110,7 @@ impl CredentialProbe {
             return Err(not_asked("credentials.backend is \"memory\""));
         }
         let stored = self.stored(Kind::AccessToken, &account.app_id).await;
-        stored.map_err(|()| not_asked("Redis does not say whether one is in use"))
+        stored.map_err(|()| not_asked("Redis can't tell whether one is in use"))
     }
 
     /// The credential in Redis; an error if Redis can't be read, or has another program's value there.

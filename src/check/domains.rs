@@ -15,7 +15,7 @@ pub(super) fn run(account: &Account) -> Vec<Finding> {
     let domains = &account.js_domains;
     let mut findings: Vec<Finding> = if domains.is_empty() {
         let cure = "list the JS接口安全域名 of the account's console in accounts.js_domains";
-        vec![Finding::warning(CHECK, "empty: every page is signed, whoever's it is").cure(cure)]
+        vec![Finding::warning(CHECK, "empty: pages of any site are signed").cure(cure)]
     } else {
         domains.iter().filter_map(warning_for).collect()
     };
@@ -34,13 +34,13 @@ fn warning_for(domain: &JsDomain) -> Option<Finding> {
     let (name, host) = (String::from(domain.clone()), domain.host());
     let (message, cure) = if host.parse::<IpAddr>().is_ok() {
         (
-            format!("\"{name}\" is an IP address, which WeChat's console does not take: wx.config fails there"),
-            "use a domain name; only a test account (测试号) takes addresses",
+            format!("\"{name}\" is an IP address, which WeChat's console does not accept: wx.config fails there"),
+            "use a domain name; only a test account (测试号) accepts addresses",
         )
     } else if !host.contains('.') {
         (
             format!(
-                "\"{name}\" has no dot: it covers every host whose name ends in .{host}, and WeChat's console does not take it"
+                "\"{name}\" has no dot: it covers all hosts that end in .{host}, and WeChat's console does not accept it"
             ),
             "write the whole domain, such as \"example.com\"",
         )
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn odd_domains_are_warned_about() {
         for (domains, part) in [
-            (&[][..], "every page is signed"),
+            (&[][..], "pages of any site are signed"),
             (&["127.0.0.1"], "an IP address"),
             (&["localhost"], "no dot"),
         ] {

@@ -35,10 +35,8 @@ pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
     };
     let missing = spawn_blocking(move || missing_folders(&directory));
     let Ok(Ok(missing)) = timeout(LIMIT, missing).await else {
-        let message = format!("{}: its disk does not answer", place(&settings.resolved.image_store));
-        return vec![
-            Finding::failed(CHECK, message).cure("look at the disk, or at the server that it is mounted from"),
-        ];
+        let message = format!("{}: its disk does not respond", place(&settings.resolved.image_store));
+        return vec![Finding::failed(CHECK, message).cure("check the disk, or the server that it is mounted from")];
     };
     let mut findings = try_store(settings, upload).await;
     let Some(folder) = missing.first().cloned() else {
@@ -49,11 +47,11 @@ pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
     let _ = timeout(LIMIT, spawn_blocking(remove)).await;
     if findings.iter().all(|finding| finding.state == CheckState::Ok) {
         let message = format!(
-            "the folder {} does not exist; one was made for a test picture only",
+            "the folder {} does not exist; it was created only for a test picture",
             folder.display()
         );
         let cure =
-            "nothing before the first start, at which wxgate makes it; if it holds pictures already, mount its disk";
+            "no action needed before the first start, which creates it; if it holds pictures already, mount its disk";
         findings = vec![Finding::warning(CHECK, message).cure(cure)];
     }
     findings
@@ -118,7 +116,7 @@ fn place(settings: &resolved::ImageStore) -> String {
 fn cure(settings: &resolved::ImageStore) -> &'static str {
     match settings {
         resolved::ImageStore::Local(_) => {
-            "make image_store.local.directory a folder that the gateway's user may write to, with room left on its disk"
+            "make image_store.local.directory a folder that the gateway's user can write to, with space left on its disk"
         }
         resolved::ImageStore::Http(_) => {
             "check that the service is up and matches image_store.http.headers, field, success_pointer and url_pointer"
@@ -141,7 +139,7 @@ async fn ask(store: &dyn ImageStore, upload: bool) -> Result<Vec<Finding>, Store
         format!("stored a test picture, which stays there: {url}")
     } else {
         store.probe().await?;
-        "answers; no picture was posted, for it could not be removed again (--upload posts one)".to_owned()
+        "answers; no picture was posted, because it could not be removed (--upload posts one)".to_owned()
     };
     Ok(vec![Finding::ok(CHECK, message)])
 }
@@ -158,23 +156,22 @@ async fn write_read_delete(
     };
     let mut findings = vec![match store.take_back(&url).await {
         Ok(Some(bytes)) if bytes == DOT => Finding::ok(CHECK, "stored a test picture; it was read back and removed"),
-        Ok(Some(_)) => Finding::failed(CHECK, "gives back other bytes than it has taken"),
+        Ok(Some(_)) => Finding::failed(CHECK, "returns different bytes from those stored"),
         Ok(None) => Finding::warning(CHECK, format!("stored a test picture, which stays there: {url}")),
         // The gateway itself only writes.
         Err(error) => Finding::warning(
             CHECK,
             format!("stored a test picture, which could not be read back and removed ({error}): {url}"),
         )
-        .cure("nothing, if the key is meant to write only"),
+        .cure("no action needed if the key is meant to be write-only"),
     }];
     findings.extend(problem.map(|problem| {
         let message = format!("stored a test picture, but pages can't read it at {url}: {problem}");
         let cure = if problem.starts_with("HTTP status 403") {
-            "let everybody read the bucket's objects: a policy of the bucket, or image_store.s3.acl = \"public-read\""
+            "make the bucket's objects publicly readable, with a bucket policy or image_store.s3.acl = \"public-read\""
         } else {
-            certificate_cure(&problem).unwrap_or(
-                "make image_store.s3.public_base_url the address at which everybody reads the bucket's objects",
-            )
+            certificate_cure(&problem)
+                .unwrap_or("set image_store.s3.public_base_url to the public address of the bucket's objects")
         };
         Finding::warning(CHECK, message).cure(cure)
     }));
@@ -189,7 +186,7 @@ async fn problem_at(url: &str, http: &settings::HttpClient) -> Option<String> {
     };
     match http_client::get(&client, url, DOT.len(), PUBLIC_LIMIT).await {
         Ok(Some(bytes)) if bytes == DOT => None,
-        Ok(_) => Some("something else is there".to_owned()),
+        Ok(_) => Some("different content is there".to_owned()),
         Err(problem) => Some(problem),
     }
 }

@@ -8,7 +8,7 @@ use crate::settings::resolved::{Auth, JwtKeys};
 
 const CHECK: &str = "auth";
 
-const CURE: &str = "look at auth.jwt_jwks_url (open it in a browser: it answers {\"keys\":[…]}), auth.jwt_algorithm, the \
+const CURE: &str = "look at auth.jwt_jwks_url (open it in a browser: it returns {\"keys\":[…]}), auth.jwt_algorithm, the \
                     firewall and http_client.proxy";
 
 /// `None` unless the settings use published keys.
@@ -25,7 +25,7 @@ pub(super) async fn run(settings: &Settings) -> Option<Finding> {
     Some(match keys.count().await {
         Ok(count) => Finding::ok(CHECK, format!("public keys for {algorithm:?} at {host}: {count}")),
         Err(problem) => {
-            let finding = Finding::failed(CHECK, format!("the login's keys at {host}: {problem}"));
+            let finding = Finding::failed(CHECK, format!("the identity provider's keys at {host}: {problem}"));
             finding.cure(certificate_cure(&problem).unwrap_or(CURE))
         }
     })

@@ -46,12 +46,13 @@ fn not_used(settings: &Settings) -> Finding {
         "fetch credentials and store pictures for itself"
     };
     let message = format!("not used: credentials.backend is \"memory\", so each of several replicas would {otherwise}");
-    Finding::warning(CHECK, message).cure("nothing for a single replica; for more, credentials.backend = \"redis\"")
+    Finding::warning(CHECK, message)
+        .cure("no action needed for one replica; for more, set credentials.backend = \"redis\"")
 }
 
 fn slow(settings: &Settings) -> Finding {
-    let message = format!("{} took longer than {LIMIT:?} in all", place(settings));
-    Finding::failed(CHECK, message).cure("look at its load (SLOWLOG GET) and at the network in between")
+    let message = format!("{} took longer than {LIMIT:?} in total", place(settings));
+    Finding::failed(CHECK, message).cure("check its load (SLOWLOG GET) and the network in between")
 }
 
 /// Where Redis is, with its password masked.
@@ -86,7 +87,7 @@ async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Findi
     let median = times[PINGS / 2];
     let message = format!("{} answers in {:.1} ms", place(settings), median.as_secs_f64() * 1000.0);
     Ok(if median > SLOW {
-        Finding::warning(CHECK, message).cure("put Redis nearer to the gateway, or look at its load")
+        Finding::warning(CHECK, message).cure("move Redis closer to the gateway, or check its load")
     } else {
         Finding::ok(CHECK, message)
     })
@@ -94,12 +95,12 @@ async fn reach(settings: &Settings, store: &RedisStore) -> Result<Finding, Findi
 
 /// Whether everything that the gateway does is allowed, for each of its keys.
 async fn rights(settings: &Settings, store: &RedisStore) -> Result<Vec<Finding>, Finding> {
-    let failed = |error: StoreError| failure("not everything is allowed at", settings, &error);
+    let failed = |error: StoreError| failure("some operations are not allowed at", settings, &error);
     let key = keys::check(rand::random());
     let written = store.try_operations(&key).await.map_err(failed)?;
     if !written {
-        let message = format!("what was written to {} disappeared immediately", place(settings));
-        return Err(Finding::failed(CHECK, message).cure("look at its memory limit, and who else removes keys"));
+        let message = format!("a value written to {} disappeared immediately", place(settings));
+        return Err(Finding::failed(CHECK, message).cure("check its memory limit, and what else removes keys"));
     }
     let text = "may write, read and remove all of the gateway's keys";
     let mut findings = vec![Finding::ok(CHECK, text)];
@@ -168,9 +169,9 @@ async fn memory(store: &RedisStore) -> Finding {
         return Finding::ok(CHECK, format!("Redis {version} evicts no keys (noeviction)"));
     };
     let when = match server.get::<u64>("maxmemory") {
-        Some(0) => "once maxmemory is set, which it is not",
+        Some(0) => "once maxmemory is set (it is not now)",
         _ => "when its memory is full",
     };
     let message = format!("Redis {version} has maxmemory-policy {policy}: it may evict credentials and locks {when}");
-    Finding::warning(CHECK, message).cure("a Redis of the gateway's own, or maxmemory-policy noeviction")
+    Finding::warning(CHECK, message).cure("give the gateway a Redis of its own, or set maxmemory-policy noeviction")
 }

@@ -92,10 +92,11 @@ fn cure_unreachable(error: &CallError) -> &'static str {
     }
     match error {
         CallError::Status(_) | CallError::Body(_) => {
-            "is wechat.api_base_url WeChat's? A proxy in between, or a page to log in, may answer in its place"
+            "is wechat.api_base_url WeChat's? A proxy in between, or a login page, may answer in its place"
         }
         _ => {
-            "look at DNS, the firewall, http_client.proxy and wechat.api_base_url; name another host of WeChat's in wechat.fallback_base_urls"
+            "check DNS, the firewall, http_client.proxy and wechat.api_base_url; add another WeChat host to \
+             wechat.fallback_base_urls"
         }
     }
 }
@@ -130,7 +131,7 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
         Ok(ProbedToken::InUse(token)) => match probe.client.probe(&token).await {
             Ok(()) => Finding::ok(
                 CHECK,
-                "WeChat takes the classic token in use; AppSecret and IP list were not tried, for that takes a new token",
+                "WeChat accepts the classic token in use; AppSecret and IP list were not tried, since that needs a new token",
             ),
             Err(error) => refused(&error, ErrCode::meaning, "the classic token in use"),
         },
@@ -141,20 +142,20 @@ async fn account_finding(account: &Account, probe: &CredentialProbe) -> Finding 
         },
         Err(Missing::Refused(error)) => refused(&error, ErrCode::meaning_of_token_call, "no access_token"),
         Err(Missing::NotAsked(why)) => Finding::warning(CHECK, why).cure(
-            "to try AppSecret and IP list without harm, run the check with this account's token_api = \"stable\", whose \
-             tokens are apart from classic ones",
+            "to try AppSecret and IP list safely, run the check with this account's token_api = \"stable\", whose tokens are \
+             separate from classic ones",
         ),
     };
     finding.about(&account.app_id)
 }
 
 fn issued(account: &Account) -> String {
-    let ticket = if account.jsapi { ", and gives a ticket" } else { "" };
+    let ticket = if account.jsapi { ", and issues a ticket" } else { "" };
     let how = match account.token_api {
         TokenApi::Stable => "",
         TokenApi::Classic => " (asked by stable_token, which leaves classic tokens alone)",
     };
-    format!("WeChat takes AppID, AppSecret and this host's address{ticket}{how}")
+    format!("WeChat accepts AppID, AppSecret and this host's address{ticket}{how}")
 }
 
 fn refused(error: &CallError, meaning: fn(ErrCode) -> Meaning, what: &str) -> Finding {

@@ -14,7 +14,7 @@ pub(super) struct CheckArgs {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
-    /// Post a tiny picture to an upload service too, though it stays there
+    /// Post a tiny picture to an upload service too; it stays there
     #[arg(long)]
     upload: bool,
 }

@@ -25,7 +25,7 @@ Examples:
     wxgate explain --url 'https://h5.example.com/p?x=1' \\
       --request 'https://gw.example.com/wechat/jsSDK?url=https%3A%2F%2Fh5.example.com%2Fp'")]
 pub(super) struct ExplainArgs {
-    /// The page's whole URL, as the address bar has it
+    /// The page's full URL, as in the address bar
     #[arg(long)]
     url: String,
     /// The signing call (…/wechat/jsSDK?url=…), as copied from the browser's network tab: a URL, a request line, a
@@ -85,9 +85,9 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
     }
     let differs = !matches!(comparison, None | Some(Comparison::Same(_)));
     match explained {
-        Some((_, Verdict::Unexplained)) if !differs => {
-            Err(CommandFailure::Running("nothing known gives this signature".to_owned()))
-        }
+        Some((_, Verdict::Unexplained)) if !differs => Err(CommandFailure::Running(
+            "no known mistake produces this signature".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
@@ -113,13 +113,14 @@ fn tickets(args: &ExplainArgs) -> Result<CandidateTickets, CommandFailure> {
 /// The ticket that the gateway's cluster signs with, and what may have been mistaken for it.
 fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<CandidateTickets, CommandFailure> {
     let settings = Settings::load(&args.config.sources()).map_err(|problems| {
-        CommandFailure::Settings(format!(
-            "give --ticket, or the gateway's settings, which are not usable:\n{problems}"
-        ))
+        CommandFailure::Settings(format!("pass --ticket, or correct the gateway's settings:\n{problems}"))
     })?;
     let account = chosen(&settings, args.app_id.as_deref())?;
     if !account.jsapi {
-        let text = format!("{} signs no pages: its jsapi is false in the settings", account.app_id);
+        let text = format!(
+            "{} does not sign pages: its jsapi is false in the settings",
+            account.app_id
+        );
         return Err(CommandFailure::Settings(text));
     }
     let probe = CredentialProbe::open(&settings).map_err(|finding| CommandFailure::Settings(finding.message))?;
@@ -189,7 +190,7 @@ fn as_text(claim: &Claim, verdict: &Verdict) -> String {
         ),
         Verdict::Unexplained => {
             format!(
-                "Not found. Tried, alone and in pairs:\n{}\nWhat remains:\n{}",
+                "Not found. Tried, alone and in pairs:\n{}\nRemaining causes:\n{}",
                 list("- ", MISTAKES.iter().map(|mistake| mistake.what)),
                 list("- ", REMAINING_CAUSES)
             )

@@ -19,7 +19,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub(super) struct HealthArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The gateway or the sandbox to ask, by HTTP or else by TLS [default: the gateway at server.listen; no other setting is looked at]
+    /// The gateway or the sandbox to ask, by HTTP or else by TLS [default: the gateway at server.listen; no other
+    /// setting is read]
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     address: Option<Authority>,
 }

@@ -35,28 +35,28 @@ const LAST_WORK_LIMIT: Duration = Duration::from_secs(1);
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Of a bare `wxgate`, which serves.
+    /// Arguments of `wxgate` without a command, which serves.
     #[command(flatten)]
     serve: serve::ServeArgs,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the gateway (also what a bare `wxgate` does)
+    /// Run the gateway (the default command)
     Serve(serve::ServeArgs),
     /// Run the WeChat sandbox alone, so that other programs can be tested against it
     Sandbox(sandbox::SandboxArgs),
     /// Check everything that the gateway depends on, and say what to do about each failure
     ///
-    /// A line each: the settings, Redis (time to answer, rights, eviction), WeChat, this host's clock, each
-    /// account, the image store. It does no harm: no token in use is replaced, and it removes what it writes.
+    /// One line each: the settings, Redis (latency, permissions, eviction), WeChat, this host's clock, each
+    /// account, the image store. It is safe to run: no token in use is replaced, and it removes what it writes.
     ///
     /// Exit code: 0 if all is well, warnings included; 1 if something failed; 2 if the settings or the
     /// command line are wrong.
     Check(check::CheckArgs),
     /// Sign a page offline and show how, as WeChat's own signature checker does
     Sign(sign::SignArgs),
-    /// Say why WeChat answers `invalid signature`: find the mistake that gives this signature
+    /// Say why WeChat answers `invalid signature`: find the mistake that produces this signature
     ///
     /// Tries the known mistakes (fragment kept, encoded once too often, http for https, a slash, share
     /// parameters, another ticket …), alone and in pairs. The ticket is --ticket, or with the gateway's settings
@@ -65,8 +65,8 @@ enum Command {
     /// With --request, it also says what differs between the URL that the page had signed and the page's own, byte by
     /// byte; the signature may then be left out.
     ///
-    /// Exit code: 0 if the signature is right or explained, or the URLs were compared; 1 if nothing known gives it, or no
-    /// ticket is available; 2 if the command line or the settings are wrong.
+    /// Exit code: 0 if the signature is right or explained, or the URLs were compared; 1 if no known mistake produces it, or
+    /// no ticket is available; 2 if the command line or the settings are wrong.
     Explain(explain::ExplainArgs),
     /// Print the OpenAPI document
     Openapi,
@@ -86,7 +86,7 @@ enum Command {
 /// Where the settings come from.
 #[derive(Args)]
 struct ConfigArgs {
-    /// Settings file (TOML); settings in the environment, `WXGATE__SECTION__KEY`, go before it
+    /// Settings file (TOML); settings in the environment, `WXGATE__SECTION__KEY`, override it
     #[arg(long, value_name = "FILE", env = "WXGATE_CONFIG", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     config: Option<PathBuf>,
 }

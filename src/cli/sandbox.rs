@@ -22,19 +22,19 @@ pub(super) struct SandboxArgs {
     // Not parsed by clap, whose message would show the AppSecret.
     #[arg(long = "account", value_name = "APPID:APPSECRET")]
     accounts: Vec<String>,
-    /// How long a token lives
+    /// The lifetime of a token
     #[arg(long, default_value = "2h", value_parser = humantime::parse_duration)]
     token_ttl: Duration,
     /// How long a classic token outlives its successor [default: 5m, or a quarter of --token-ttl if that is less]
     #[arg(long, value_parser = humantime::parse_duration)]
     token_overlap: Option<Duration>,
-    /// How long a ticket is handed out; it verifies for twice as long
+    /// How long a ticket is returned; it stays valid for twice as long
     #[arg(long, default_value = "2h", value_parser = humantime::parse_duration)]
     ticket_ttl: Duration,
-    /// How long a media id is good
+    /// How long a media id is valid
     #[arg(long, default_value = "72h", value_parser = humantime::parse_duration)]
     media_ttl: Duration,
-    /// Calls of /cgi-bin/token per account and day
+    /// Calls to /cgi-bin/token allowed per account and day
     #[arg(long, default_value_t = 2000)]
     daily_token_calls: u64,
     /// An address that may fetch tokens; may be given more than once [default: all]

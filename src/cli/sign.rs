@@ -12,7 +12,7 @@ pub(super) struct SignArgs {
     /// The jsapi_ticket
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     ticket: String,
-    /// The page's URL, signed as it stands here; a page's own has no `#` and what follows
+    /// The page's URL, signed exactly as given: pass a page's own without its `#` fragment
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     url: String,
     /// The noncestr; a random one if left out

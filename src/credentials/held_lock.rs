@@ -32,7 +32,7 @@ impl HeldLock {
     /// Releases the lock if it is still ours. If the store fails, the lock expires by itself.
     pub(super) async fn release(self) {
         if let Err(error) = self.store.compare_and_delete(&self.key, &self.owner).await {
-            tracing::debug!(%error, "the lock was not released and will expire by itself");
+            tracing::debug!(%error, "the lock was not released; it expires after its TTL");
         }
     }
 }

@@ -126,7 +126,7 @@ impl Probe {
             self.wrong_paths.lock().insert(path, asked_at);
         }
         if is_kept && !is_new && !rejection.is_certain {
-            let why = "was already being probed at that answer";
+            let why = "was already being probed when that answer arrived";
             return Err(unverified(&rejection.error, why, keys::PROBE_TTL));
         }
         outcome
@@ -166,7 +166,7 @@ impl Probe {
                 tracing::warn!(
                     app_id = %self.app_id,
                     token = token.fingerprint,
-                    "an answer of WeChat's may be a rejection of the access_token, which could not be probed: {failed}"
+                    "a WeChat answer may be a rejection of the access_token, which could not be probed: {failed}"
                 );
                 let why = format!("could not be probed: {failed}");
                 Err(unverified(&rejection.error, &why, keys::PROBE_TTL))
@@ -180,8 +180,8 @@ impl Probe {
                 tracing::info!(
                     app_id = %self.app_id,
                     token = token.fingerprint,
-                    "an answer of WeChat's reads like a rejection of the access_token, but a probe did not reject it; \
-                     it is kept"
+                    "a WeChat answer looks like a rejection of the access_token, but a probe did not confirm it; the token is \
+                     kept"
                 );
                 // A client that suspects the token now causes no probe of its own.
                 if self.may_probe().await {
@@ -274,7 +274,7 @@ impl Probe {
                     let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;
                     return Some(CallError::Refused {
                         code: ErrCode(code),
-                        message: "as another probe has found".to_owned(),
+                        message: "as another probe found".to_owned(),
                     });
                 }
             }

@@ -93,7 +93,7 @@ impl Renewals {
     pub(super) fn not_tried(&self, why: String) -> Unavailable {
         if self.last_failure().is_none_or(|last| last.reason != why) {
             // The cause has its own warning in the log.
-            tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "WeChat is not asked for a credential: {why}");
+            tracing::info!(app_id = %self.app_id, kind = self.kind.label(), "not asking WeChat for a credential: {why}");
         }
         Unavailable::soon(why)
     }

@@ -27,13 +27,13 @@ impl CredentialMetrics {
         Ok(Self {
             refreshes: register_int_counter_vec_with_registry!(
                 "wxgate_credential_refreshes_total",
-                "Renewals, by what caused them and how they ended",
+                "Renewals, by trigger and outcome",
                 &["app_id", "kind", "trigger", "outcome"],
                 registry
             )?,
             expiry: register_gauge_vec_with_registry!(
                 "wxgate_credential_expiry_timestamp_seconds",
-                "When the credential held here ends (Unix time)",
+                "Expiry of the credential in use (Unix time)",
                 &["app_id", "kind"],
                 registry
             )?,
@@ -114,8 +114,8 @@ impl Reports {
         tracing::warn!(
             app_id = %self.app_id,
             retry_in = ?why.retry_after,
-            "{why}: the next token call is delayed. If another system fetches tokens with this AppSecret, let it ask \
-             wxgate's internal listener, or reset the AppSecret; if none does, check in WeChat's console whether the \
+            "{why}: the next token call is delayed. If another system fetches tokens with this AppSecret, let it get tokens \
+             from wxgate's internal listener, or reset the AppSecret; if none does, check in WeChat's console whether the \
              account is blocked"
         );
     }
@@ -128,8 +128,8 @@ impl Reports {
         tracing::error!(
             app_id = %self.app_id,
             token = token.fingerprint,
-            "foreign invalidation: the access_token was rejected {} s before its end: {WHY}. Let that system ask \
-             wxgate's internal listener for its tokens, or reset the AppSecret and give it to wxgate alone",
+            "foreign invalidation: the access_token was rejected {} s before its end: {WHY}. Let that system get its tokens \
+             from wxgate's internal listener, or reset the AppSecret and give it to wxgate alone",
             left.as_secs()
         );
         self.note(JournalEntry {
@@ -150,9 +150,9 @@ impl Reports {
     ) {
         let (app_id, label) = (&self.app_id, kind.label());
         if is_lasting {
-            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}");
+            tracing::error!(%app_id, kind = label, ?retry_in, "WeChat did not issue a credential: {text}");
         } else {
-            tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat gives no credential: {text}");
+            tracing::warn!(%app_id, kind = label, ?retry_in, "WeChat did not issue a credential: {text}");
         }
         self.note(with_error(JournalEntry::new(Event::RenewalFailed, kind), error));
     }

@@ -50,8 +50,8 @@ impl Code {
 
 code_table! {
     ParamInvalid = (BAD_REQUEST, 1001, "PARAM_INVALID", "a parameter or the body is missing or malformed"),
-    PreconditionFailed = (PRECONDITION_FAILED, 1001, "PARAM_INVALID", "a picture is not the one that If-Match names"),
-    RangeNotSatisfiable = (RANGE_NOT_SATISFIABLE, 1001, "PARAM_INVALID", "a picture ends before the Range begins"),
+    PreconditionFailed = (PRECONDITION_FAILED, 1001, "PARAM_INVALID", "the picture is not the one that If-Match names"),
+    RangeNotSatisfiable = (RANGE_NOT_SATISFIABLE, 1001, "PARAM_INVALID", "the picture ends before the Range begins"),
     UrlInvalid = (BAD_REQUEST, 1002, "URL_INVALID", "the page URL can't be signed as sent"),
     DomainNotAllowed = (FORBIDDEN, 1003, "DOMAIN_NOT_ALLOWED", "the page is not under the account's js_domains"),
     AccountUnknown = (NOT_FOUND, 1004, "ACCOUNT_UNKNOWN", "no such appId here"),
@@ -61,7 +61,7 @@ code_table! {
     BodyNotJson = (UNSUPPORTED_MEDIA_TYPE, 1008, "BODY_NOT_JSON", "the Content-Type is not application/json"),
     NotFound = (NOT_FOUND, 1009, "NOT_FOUND", "no such path"),
     MethodNotAllowed = (METHOD_NOT_ALLOWED, 1010, "METHOD_NOT_ALLOWED", "the path exists, but not with this method"),
-    WechatUnreachable = (BAD_GATEWAY, 2001, "WECHAT_RESPONSE_NULL_ERROR", "WeChat could not be reached or broke off"),
+    WechatUnreachable = (BAD_GATEWAY, 2001, "WECHAT_RESPONSE_NULL_ERROR", "WeChat could not be reached or disconnected early"),
     WechatTimedOut = (GATEWAY_TIMEOUT, 2001, "WECHAT_RESPONSE_NULL_ERROR", "WeChat did not answer in time"),
     WechatStatus = (BAD_GATEWAY, 2002, "WECHAT_RESPONSE_STATUS_ERROR", "WeChat answered with a status other than 200"),
     WechatBody = (BAD_GATEWAY, 2003, "WECHAT_RESPONSE_BODY_NULL_ERROR", "WeChat's body is empty, cut off or not what the API promises"),
@@ -71,7 +71,7 @@ code_table! {
     ImageStoreFailed = (BAD_GATEWAY, 3001, "FILE_UPLOAD_ERROR", "the image store failed or refused"),
     ImageStoreTimedOut = (GATEWAY_TIMEOUT, 3001, "FILE_UPLOAD_ERROR", "the image store did not answer in time"),
     CredentialUnavailable = (SERVICE_UNAVAILABLE, 4001, "CREDENTIAL_UNAVAILABLE", "no usable credential now; see Retry-After"),
-    Overloaded = (SERVICE_UNAVAILABLE, 4002, "OVERLOADED", "media.max_concurrent uploads are under way; see Retry-After"),
+    Overloaded = (SERVICE_UNAVAILABLE, 4002, "OVERLOADED", "media.max_concurrent uploads are in progress; see Retry-After"),
     RequestTimeout = (GATEWAY_TIMEOUT, 4003, "REQUEST_TIMEOUT", "the request took longer than server.request_timeout"),
     Internal = (INTERNAL_SERVER_ERROR, 5000, "INTERNAL_ERROR", "a bug; details are in the log under the traceId"),
 }

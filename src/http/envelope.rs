@@ -29,7 +29,7 @@ pub struct Envelope<'a, T> {
     /// Always `ok`.
     #[schema(example = "ok")]
     pub message: &'static str,
-    /// What was asked for.
+    /// The result.
     pub data: T,
     /// The request's id, as in the header `X-Request-Id`.
     #[serde(rename = "traceId")]

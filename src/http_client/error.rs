@@ -56,13 +56,13 @@ const PROBLEMS: [CertificateProblem; 8] = [
             "BadSignature",
             "UnsupportedSignatureAlgorithmForPublicKey",
         ],
-        wrong: "the server's certificate is not trusted: its authority is not among the system's",
-        cure: "name that authority's certificate in http_client.ca_file",
+        wrong: "the server's certificate is not trusted: its CA is not among the system's",
+        cure: "put that CA's certificate into http_client.ca_file",
     },
     CertificateProblem {
         marks: &["certificate expired"],
         wrong: "the server's certificate has expired",
-        cure: "have it renewed at that server; is this machine's clock right?",
+        cure: "renew it on that server; is this machine's clock right?",
     },
     CertificateProblem {
         marks: &["certificate not valid yet"],
@@ -72,28 +72,28 @@ const PROBLEMS: [CertificateProblem; 8] = [
     CertificateProblem {
         marks: &["certificate not valid for name"],
         wrong: "the server's certificate is for another name",
-        cure: "use a name in the settings that the certificate is for, or have one made for this name",
+        cure: "use a name in the settings that the certificate is for, or issue one for this name",
     },
     CertificateProblem {
         marks: &["CaUsedAsEndEntity"],
-        wrong: "the server's certificate is not trusted: it is an authority's own, as self-signed ones are",
-        cure: "have the server use one that was issued for its name, and name that one's authority in http_client.ca_file",
+        wrong: "the server's certificate is not trusted: it is a CA's own, as self-signed ones are",
+        cure: "install one that was issued for the server's name, and put its CA's certificate into http_client.ca_file",
     },
     CertificateProblem {
         marks: &["EkuError"],
-        wrong: "the server's certificate is for another purpose than a server's",
-        cure: "have one made for that server (extended key usage: server authentication)",
+        wrong: "the server's certificate is not meant for servers",
+        cure: "issue one for that server (extended key usage: server authentication)",
     },
     CertificateProblem {
         marks: &["UnsupportedCertVersion"],
-        wrong: "the server's certificate is of an old version of X.509",
-        cure: "have one of version 3 made for that server, with its name as a subject alternative name",
+        wrong: "the server's certificate uses an old version of X.509",
+        cure: "issue one of version 3 for that server, with its name as a subject alternative name",
     },
     // The last entry matches all others.
     CertificateProblem {
         marks: &[""],
         wrong: "the server's certificate is not accepted",
-        cure: "have a certificate made for that server that other programs accept",
+        cure: "issue a certificate for that server that other programs accept",
     },
 ];
 

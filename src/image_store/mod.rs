@@ -146,5 +146,5 @@ pub(crate) fn is_picture_url(url: &str) -> bool {
 
 /// The failure of a put whose body ended with `error`.
 fn body_failed(error: &io::Error) -> StoreFailure {
-    StoreFailure::Broken(format!("the picture did not arrive whole: {error}"))
+    StoreFailure::Broken(format!("the picture arrived incomplete: {error}"))
 }

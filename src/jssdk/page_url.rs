@@ -31,10 +31,10 @@ pub enum UrlProblem {
     #[error("url must be absolute: http:// or https:// and a host, e.g. https://h5.example.com/page?a=1")]
     NotAbsolute,
     /// It was percent-encoded more than once.
-    #[error("url is encoded twice or more often: call encodeURIComponent(location.href.split('#')[0]) exactly once")]
+    #[error("url is encoded twice or more: call encodeURIComponent(location.href.split('#')[0]) exactly once")]
     EncodedTooOften,
     /// It contains bytes that occur in no browser's `location.href`.
-    #[error("url has bytes that no page's URL has: send encodeURIComponent(location.href.split('#')[0])")]
+    #[error("url has bytes that can't occur in a page's URL: send encodeURIComponent(location.href.split('#')[0])")]
     NotAPageUrl,
     /// It was sent unencoded, so that part of its query became parameters of the request.
     #[error(

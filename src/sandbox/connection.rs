@@ -94,7 +94,7 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     let path = request.uri().path();
     if is_foreign(path, request.headers()) {
-        let text = "the sandbox takes no calls from pages of another origin, but for the phone's routes\n";
+        let text = "the sandbox refuses calls from pages of another origin, except on the phone's routes\n";
         return Ok((http::StatusCode::FORBIDDEN, text).into_response());
     }
     if matches!(path, "/" | "/sandbox" | "/healthz") || path.starts_with("/sandbox/") {

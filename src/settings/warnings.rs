@@ -81,7 +81,7 @@ impl Settings {
             "callers of the upload route who present one are refused"
         };
         Some(format!(
-            "{key} has no effect, and {what_happens}: auth.mode is not \"{mode}\"; set it so, or remove the key"
+            "{key} has no effect, and {what_happens}: auth.mode is not \"{mode}\"; set it to that, or remove the key"
         ))
     }
 
@@ -147,8 +147,8 @@ impl Settings {
         let bytes = self.media.max_bytes;
         (bytes < SMALL_PHOTO).then(|| {
             format!(
-                "media.max_bytes is {bytes} bytes, and hardly any photo is so small; a number without a unit counts bytes: write \
-                 \"20MiB\" for 20 MiB"
+                "media.max_bytes is {bytes} bytes, which is too small for most photos; a number without a unit is in bytes: \
+                 write \"20MiB\" for 20 MiB"
             )
         })
     }
@@ -186,9 +186,9 @@ fn bucket_named_twice(settings: &Settings) -> Option<String> {
     (!bucket.is_empty() && (in_host || in_path)).then(|| {
         let place = if in_host { "begins" } else { "ends" };
         format!(
-            "image_store.s3.endpoint {place} with the bucket's name ({bucket}), and the bucket is added to it once more, so that \
-             the URLs of pictures lead nowhere; if it is the bucket's own address, set image_store.s3.bucket_endpoint = true, else use \
-             the address of the store itself"
+            "image_store.s3.endpoint {place} with the bucket's name ({bucket}), and the bucket is added to it again, \
+             so the URLs of pictures don't work; if it is the bucket's own address, set image_store.s3.bucket_endpoint \
+             = true; if not, use the address of the store itself"
         )
     })
 }
@@ -207,8 +207,8 @@ fn about_secrets(settings: &Settings) -> Vec<String> {
         warnings.extend(first.map(|first| {
             let (other, name) = (&earlier[first].name, &client.name);
             format!(
-                "internal.clients[{i}].secret ({name}) is that of internal.clients[{first}] ({other}), so whoever has it may \
-                 use the accounts of both, and the journal may name the wrong one; give each client a secret of its own"
+                "internal.clients[{i}].secret ({name}) is that of internal.clients[{first}] ({other}), so anybody who has it \
+                 can use the accounts of both, and the journal may name the wrong one; give each client a secret of its own"
             )
         }));
     }
@@ -240,7 +240,7 @@ fn app_secret(index: usize, secret: &Secret) -> Option<String> {
     let key = format!("accounts[{index}].app_secret");
     let quotes = ['"', '\'', '`', '“', '”', '‘', '’'];
     Some(if secret.starts_with(quotes) || secret.ends_with(quotes) {
-        format!("{key} has quotes around it, which are part of the secret then: remove them")
+        format!("{key} has quotes around it, which count as part of the secret: remove them")
     } else {
         format!(
             "{key} is not {APP_SECRET_LEN} letters and digits, as AppSecrets are: copy it again from WeChat's console if \
@@ -255,7 +255,7 @@ fn client_secret(index: usize, name: &str, secret: &Secret) -> Vec<String> {
     let mut warnings = Vec::new();
     if !secret.expose().bytes().all(sent_as_it_is) {
         warnings.push(format!(
-            "{key} has other characters than letters, digits, `.`, `_`, `~` and `-`: many SDKs put a secret into a URL without \
+            "{key} has characters other than letters, digits, `.`, `_`, `~` and `-`: many SDKs put a secret into a URL without \
              encoding it, which changes it"
         ));
     }

@@ -69,7 +69,7 @@ pub(crate) async fn shorten_foreign_ttl(store: &dyn SharedStore, key: &str, ttl:
         tracing::warn!(
             key,
             ?ttl,
-            "a lock had no TTL, or more than ten times the one that it has now, so no gateway has written it"
+            "a lock had no TTL, or more than ten times its present one, so no gateway wrote it"
         );
     }
 }

@@ -79,7 +79,7 @@ pub(super) async fn report_losses(dropped: ErrorCounter) {
         if lines > reported {
             tracing::warn!(
                 lines,
-                "log lines were lost since the start: they came faster than standard error was read"
+                "log lines were lost since the start: they were written faster than standard error was read"
             );
             reported = lines;
         }

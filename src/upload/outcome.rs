@@ -156,7 +156,7 @@ impl UploadMetrics {
         let metrics = Self {
             total: register_int_counter_vec_with_registry!(
                 "wxgate_uploads_total",
-                "Uploads asked for, by how they ended",
+                "Requested uploads, by outcome",
                 &["outcome"],
                 registry
             )?,

@@ -197,7 +197,7 @@ impl MediaRelay {
             }
             (Stage::Complete(bytes), _) => bytes,
             (_, Ok(_)) => {
-                let early = "it answered before it had the whole picture".to_owned();
+                let early = "it answered before it received the whole picture".to_owned();
                 return Err(UploadError::Store(StoreFailure::Refused(early)));
             }
             (_, Err(_)) => 0,
@@ -323,7 +323,7 @@ impl MediaSource for WeChatMedia {
                 return Ok(download);
             }
         }
-        let why = Unavailable::soon("two answers of WeChat's in a row may be rejections of the access_token");
+        let why = Unavailable::soon("two WeChat answers in a row may be rejections of the access_token");
         Err(Unavailable { errcode, ..why }.into())
     }
 }

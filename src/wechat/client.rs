@@ -154,7 +154,7 @@ impl WeChatClient {
             Err(failed) if failed.is_transient() => failed.error,
             opened => return opened.map_err(|failed| failed.error),
         };
-        tracing::debug!(error = %failed, "WeChat did not begin to send a photo; the call is made once more");
+        tracing::debug!(error = %failed, "WeChat sent no data for a photo; retrying once");
         sleep(MEDIA_RETRY_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
         let opened = self.open_media(token, media_id).await;
         opened.map_err(|failed| failed.error)

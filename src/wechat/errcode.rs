@@ -43,7 +43,7 @@ impl Meaning {
             ),
             Self::MediaUnknown => (
                 "the mediaId is older than three days, another account's, or not a serverId: post the serverId of \
-                 wx.uploadImage at once, and with several accounts the right appId",
+                 wx.uploadImage right away, and with several accounts the right appId",
                 "mediaId 超过三天、属于其他公众号，或不是 serverId：得到 wx.uploadImage 的 serverId 后立即提交；有多个公众号时，使用正确的 appId。",
             ),
             Self::MinuteQuota => (

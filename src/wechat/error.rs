@@ -128,7 +128,7 @@ pub enum BodyProblem {
     #[error("a video, not a picture")]
     Video,
     /// It is a web page.
-    #[error("a web page (HTML); does a proxy, or a page to log in, answer in WeChat's place?")]
+    #[error("a web page (HTML); does a proxy, or a login page, answer in WeChat's place?")]
     Page,
 }
 

@@ -129,7 +129,9 @@ impl WeChatClient {
     ) -> Result<Response, CallError> {
         let activity = LastActivity::default();
         let body = body.next(&activity).ok_or_else(|| {
-            CallError::Unreachable("the host before it broke off when it had received a part of the body".to_owned())
+            CallError::Unreachable(
+                "the previous host closed the connection after receiving part of the body".to_owned(),
+            )
         })?;
         let url = base.join(head.path.as_str(), head.query.as_deref());
         let request = self.http.request(head.method.clone(), url.ok_or_else(unsendable)?);

@@ -76,7 +76,7 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
             "no-code",
             "its answer has nothing at /code, not image_store.http.success_value",
         ),
-        ("blank", "its answer has a blank text at /data, not a URL"),
+        ("blank", "its answer has a blank string at /data, not a URL"),
         ("null", "its answer has null at /data, not a URL"),
         ("object", "its answer has an object at /data, not a URL"),
         ("empty", "its answer is not JSON"),

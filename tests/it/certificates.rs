@@ -29,8 +29,8 @@ const CASES: [(Certificate, bool, &str, &str); 4] = [
     (
         Certificate::AuthoritysOwn,
         true,
-        "certificate is not trusted: it is an authority's own",
-        "issued for its name",
+        "certificate is not trusted: it is a CA's own",
+        "issued for the server's name",
     ),
 ];
 
@@ -118,7 +118,7 @@ async fn certificate_of_wechat_is_explained() {
             .set("wechat.api_base_url", broken.front.url());
         assert_checked(&builder.run(&wechat, &["check"]).await, "wechat", wrong, cure);
         let process = GatewayProcess::start(&builder, &wechat).await;
-        until_logged(&process, "WeChat gives no credential", wrong, cure).await;
+        until_logged(&process, "WeChat did not issue a credential", wrong, cure).await;
     }
 }
 

@@ -34,7 +34,7 @@ async fn caller_mistakes_are_answered_with_clear_messages() {
             400,
             1002,
             "URL_INVALID",
-            "encoded twice or more often",
+            "encoded twice or more",
         ),
         ("?url=https://a.cn&appId=unknown", 404, 1004, "ACCOUNT_UNKNOWN", "appId"),
     ] {

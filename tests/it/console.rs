@@ -84,7 +84,7 @@ async fn foreign_invalidation_is_highlighted_on_the_console() {
         .await;
         let english = page(&gateway, "en").await;
         let expected = [
-            "Serving, but something needs a look",
+            "Serving, but something needs attention",
             "reset the AppSecret",
             "rejected by WeChat",
             store,
@@ -166,7 +166,7 @@ async fn signatures_and_uploads_are_counted() {
         "Server errors per minute over the last hour: 1 at most, 1 in all",
         "Signatures per minute over the last hour: 3 at most, 3 in all",
         "1 refused (4xx)",
-        "How uploads ended: serverId wrong or expired 1, stored 1, WeChat failed 1",
+        "Upload outcomes: serverId invalid or expired 1, stored 1, WeChat failed 1",
     ] {
         assert!(text(&page).contains(expected), "{expected}: {}", text(&page));
     }
@@ -197,7 +197,7 @@ const IN_ENGLISH: [&str; 11] = [
     "And 3 more problems.",
     "wx01: over 80 % of today's token calls are used up.",
     "450 of 500",
-    "Let it ask wxgate",
+    "Point it at wxgate",
     "1 h 30 min before its end",
     "for 2 h",
     "WeChat answered errcode 40001",

@@ -254,7 +254,7 @@ async fn console_form_works_without_javascript() {
             "the fragment (# and what follows) was signed too",
             "把 # 及其后的部分也签了",
         ),
-        (&nothing, "No known mistake gives this signature", "没有已知的错误"),
+        (&nothing, "No known mistake produces this signature", "没有已知的错误"),
     ] {
         for (language, words) in [("en", english), ("zh", chinese)] {
             let answer = ask(&gateway, &filled(PAGE, signature), language).await;
@@ -283,9 +283,7 @@ async fn bad_input_is_refused_with_clear_messages() {
         answer.status == 400 && text(&answer).contains("role=\"alert\""),
         "{answer:?}"
     );
-    assert!(
-        text(&answer).contains("the page&#39;s whole address") || text(&answer).contains("the page's whole address")
-    );
+    assert!(text(&answer).contains("the page&#39;s full address") || text(&answer).contains("the page's full address"));
     assert!(!text(&answer).contains("<script>alert"), "{answer:?}");
     let answer = ask(&gateway, &filled(PAGE, "0123"), "zh").await;
     assert!(
@@ -328,8 +326,8 @@ async fn older_tickets_and_other_accounts_are_tried() {
     let another = ticket_of(&second);
     let token = wechat.sandbox.current_token(&second, TokenKind::Stable).unwrap();
     for (wrong, words) in [
-        (&older, "another ticket was used"),
-        (&another, "another ticket was used"),
+        (&older, "a different ticket was used"),
+        (&another, "a different ticket was used"),
         (&token, "an access_token was used"),
     ] {
         let signature = sign(wrong.expose(), NONCE, TIMESTAMP, SIGNED);

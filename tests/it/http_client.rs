@@ -294,7 +294,7 @@ async fn certificate_that_is_not_accepted_is_explained() {
         (
             Certificate::Good,
             false,
-            "certificate is not trusted: its authority is not among the system's; name that authority's certificate in http_client.ca_file",
+            "certificate is not trusted: its CA is not among the system's; put that CA's certificate into http_client.ca_file",
         ),
         (Certificate::Expired, true, "certificate has expired"),
         (Certificate::OfAnotherName, true, "certificate is for another name"),

@@ -81,7 +81,7 @@ async fn changed_secret_files_are_taken_over_and_broken_ones_are_not() {
 
     // One file holds two lines, one holds no valid key, one is missing.
     volume.replace(&[("client", "a-secret-and\nanother-one"), ("keys", "schlüssel")]);
-    let warned = || gateway.logged("the secret that was read before stays in use");
+    let warned = || gateway.logged("the previous secret stays in use");
     until("each broken file is logged", || async { warned().len() == 3 }).await;
     for key in [
         "internal.clients[0].secret_file",
@@ -158,8 +158,7 @@ async fn half_written_app_secret_changes_nothing() {
     gateway.until_ready().await;
 
     volume.replace(&[("app-secret", &secret.expose()[..16])]);
-    let warning =
-        "in the file: not 32 letters and digits, as AppSecrets are; the secret that was read before stays in use";
+    let warning = "in the file: not 32 letters and digits, as AppSecrets are; the previous secret stays in use";
     until("the incomplete secret is logged", || async {
         gateway.logged(warning).len() == 1
     })

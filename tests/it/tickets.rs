@@ -52,7 +52,10 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     let refused = sign("&appId=wxmini").await;
     assert_eq!(refused.code(), (404, 1004), "{refused:?}");
     assert!(
-        refused.body["message"].as_str().unwrap().contains("signs no pages"),
+        refused.body["message"]
+            .as_str()
+            .unwrap()
+            .contains("does not sign pages"),
         "{refused:?}"
     );
 
@@ -98,7 +101,7 @@ async fn check_asks_for_no_ticket_of_an_account_that_signs_no_pages() {
     let ran = builder.run(&wechat, &["check"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
-        !ran.out.contains("js_domains") && !ran.out.contains("gives a ticket"),
+        !ran.out.contains("js_domains") && !ran.out.contains("issues a ticket"),
         "{}",
         ran.out
     );

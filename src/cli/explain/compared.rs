@@ -17,12 +17,12 @@ pub(super) fn as_text(comparison: &Comparison) -> String {
 fn difference_as_text(difference: &Difference) -> String {
     let parts: Vec<&str> = difference.parts.iter().map(|part| part.en).collect();
     let found = if difference.mistakes.is_empty() {
-        "no known mistake makes one URL of the other".to_owned()
+        "no known mistake turns one URL into the other".to_owned()
     } else {
         found_as_text(&difference.mistakes)
     };
     format!(
-        "The call asks for another URL than the page's: {}\n{}\n{}\nafter {} equal bytes, the call has {} and the page has \
+        "The call asks for a different URL from the page's: {}\n{}\n{}\nafter {} equal bytes, the call has {} and the page has \
          {}\n{found}\n{}",
         parts.join(", "),
         marked("asked for:  ", &difference.signed.shortened()),

@@ -75,7 +75,7 @@ impl Journal {
                 self.lost.fetch_add(1, Ordering::Relaxed);
             }
             Err(TrySendError::Closed((_, entry))) => {
-                tracing::warn!(%app_id, event = entry.event, "the journal has ended: entry lost");
+                tracing::warn!(%app_id, event = entry.event, "the journal has stopped: entry lost");
             }
         }
     }
@@ -133,7 +133,7 @@ impl Writer {
         if entries > 0 {
             tracing::warn!(
                 entries,
-                "entries of the journal were lost: they came faster than the store took them, or it failed"
+                "journal entries were lost: they were produced faster than the store accepted them, or it failed"
             );
         }
     }

@@ -148,7 +148,7 @@ pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<
                 _ if value.starts_with(JAVA) => "an object serialized by Java",
                 b'"' => "a string in quotes, as a JSON serializer writes it",
                 b'{' | b'[' => "JSON",
-                _ if value.is_ascii() => "text with characters that no credential of WeChat's has",
+                _ if value.is_ascii() => "text with characters that no WeChat credential has",
                 _ => "bytes that are not text",
             };
             what.to_owned()
@@ -261,8 +261,8 @@ mod tests {
             (b"{\"token\":\"85_old\"}", "JSON"),
             (b"[\"85_old\"]", "JSON"),
             (b"\xAC\xED\x00\x05t\x00\x0685_old", "serialized by Java"),
-            (b"85_old\n", "characters that no credential"),
-            (b"85_old.x", "characters that no credential"),
+            (b"85_old\n", "characters that no WeChat credential"),
+            (b"85_old.x", "characters that no WeChat credential"),
             (b"\xFF\xFE85_old", "bytes that are not text"),
             (b"null", "a null value"),
             (b"undefined", "a null value"),

@@ -35,7 +35,7 @@ impl Token {
             return Ok(issued);
         }
         if self.is_stable() && self.budget.may_force().await {
-            tracing::info!(app_id = %self.app_id, "WeChat gave back the token that it rejects: force_refresh");
+            tracing::info!(app_id = %self.app_id, "WeChat returned the token that it rejects: using force_refresh");
             let forced = self.call(held_lock, true).await?;
             if !self.slot.history.is_rejected(&forced.value) {
                 return Ok(forced);
@@ -49,7 +49,7 @@ impl Token {
     pub(super) async fn back_off_from_rejection(&self, severity: Severity) -> Unavailable {
         let why = match severity {
             Severity::Reissued => Unavailable::reissued(),
-            _ => Unavailable::soon("new access_tokens are rejected at once"),
+            _ => Unavailable::soon("new access_tokens are rejected immediately"),
         };
         let why = self.rejections.fail(severity, why, Duration::ZERO);
         if !why.retry_after.is_zero() {
@@ -153,8 +153,8 @@ impl Token {
 
     fn refuse_over_budget(&self, spent: u64) -> Unavailable {
         let reason = format!(
-            "{spent} token calls today reach credentials.daily_token_calls: none is made before midnight in Beijing; \
-             the log has the calls that failed, the journal who replaced the token"
+            "{spent} token calls today reach credentials.daily_token_calls: no more are made before midnight in Beijing; see \
+             the log for failed calls, the journal for who replaced the token"
         );
         tracing::error!(app_id = %self.app_id, "{reason}");
         let why = Unavailable::soon(reason);

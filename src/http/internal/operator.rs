@@ -19,7 +19,7 @@ use crate::secret::Secret;
 /// Everything below `/credentials`, known or not: it must not be passed through to WeChat, because it may carry the
 /// operator's key.
 pub(super) fn actions() -> Router<Arc<Internal>> {
-    let none = "there are POST /credentials/{app_id}/access_token/renew and …/jsapi_ticket/renew";
+    let none = "the actions are POST /credentials/{app_id}/access_token/renew and …/jsapi_ticket/renew";
     let actions = Router::new()
         .route("/{app_id}/access_token/renew", renew(Kind::AccessToken))
         .route("/{app_id}/jsapi_ticket/renew", renew(Kind::JsapiTicket))
@@ -55,7 +55,7 @@ impl Internal {
         let settings = self.public.settings.load();
         let operator_key = &settings.internal.operator_key;
         if operator_key.is_blank() {
-            let message = "the operator's actions are closed: set internal.operator_key to open them";
+            let message = "the operator's actions are disabled: set internal.operator_key to enable them";
             return Some(("operator_closed", failure(StatusCode::FORBIDDEN, message)));
         }
         let sent = bearer(headers).map(Secret::new);
@@ -73,7 +73,7 @@ impl Internal {
             return failure(StatusCode::NOT_FOUND, "this gateway serves no account with this AppID");
         };
         if !account.credentials.kinds().contains(&kind) {
-            let message = "this account keeps no ticket: its jsapi is false in the settings";
+            let message = "this account has no ticket: its jsapi is false in the settings";
             return failure(StatusCode::NOT_FOUND, message);
         }
         let before = account.credentials.status(kind).credential;

@@ -69,6 +69,6 @@ pub(super) fn param(uri: &Uri, form: &str, name: &str) -> String {
 pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
     match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) | Err(_) => Err(Refusal::new(47001, "the body is too long, or did not arrive")),
+        Ok(Err(_)) | Err(_) => Err(Refusal::new(47001, "the body is too long or incomplete")),
     }
 }

@@ -51,13 +51,13 @@ impl Internal {
         Ok(Self {
             refusals: register_int_counter_vec_with_registry!(
                 "wxgate_internal_refusals_total",
-                "Callers of the internal listener that were refused, by reason",
+                "Calls to the internal listener that were refused, by reason",
                 &["reason"],
                 metrics.registry
             )?,
             client_calls: register_int_counter_vec_with_registry!(
                 "wxgate_client_calls_total",
-                "Calls passed through with a token that was put in for a client",
+                "Calls passed through with a token added for a client",
                 &["client", "app_id"],
                 metrics.registry
             )?,

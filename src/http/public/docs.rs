@@ -20,11 +20,12 @@ use crate::picture::PictureKind;
 #[openapi(
     info(
         title = "wxgate",
-        description = "The gateway between a company's H5 pages and WeChat: JS-SDK signatures and photo uploads. Every answer of the H5 routes, and every failure, is one envelope; tell failures apart by `code`."
+        description = "The gateway between a company's H5 pages and WeChat: JS-SDK signatures and photo uploads. Every \
+            response of the H5 routes, and every error, has the same envelope; distinguish errors by `code`."
     ),
     components(schemas(Failure<'_>)),
     modifiers(&Security),
-    tags((name = "H5", description = "What pages call"), (name = "Operations", description = "What probes call"))
+    tags((name = "H5", description = "Called by pages"), (name = "Operations", description = "Called by probes"))
 )]
 pub(super) struct Document;
 
@@ -35,11 +36,10 @@ impl Modify for Security {
         let components = document.components.get_or_insert_default();
         let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key")));
         components.add_security_scheme("api_key", key);
-        let bearer = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(
-                "An API key, or a JSON Web Token, as `auth.mode` has it; the token may also be in the cookie `auth.jwt_cookie`",
-            ));
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+            "An API key, or a JSON Web Token, depending on `auth.mode`; the token may also be in the cookie \
+                 `auth.jwt_cookie`",
+        ));
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     }
 }
@@ -151,7 +151,7 @@ fn response(codes: &[Code]) -> Response {
         .content("application/json", content);
     if retry {
         let header = HeaderBuilder::new()
-            .description(Some("Seconds until it is worth asking again"))
+            .description(Some("Seconds to wait before a retry"))
             .build();
         response = response.header("Retry-After", header);
     }

@@ -21,7 +21,7 @@ use crate::directory::Account;
 pub enum Readiness {
     /// Everything works.
     Ready,
-    /// Requests are served, but something needs looking at.
+    /// Requests are served, but something needs attention.
     Degraded,
     /// Requests can't be served.
     Unready,
@@ -30,16 +30,16 @@ pub enum Readiness {
 /// The state of one thing that the gateway depends on.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Component {
-    /// Its name: `redis`, `memory`, `image_store` (a folder), or an account's credential.
+    /// Component name: `redis`, `memory`, `image_store` (a folder), or an account's credential.
     #[schema(example = "wx0123456789abcdef access_token")]
     name: String,
     /// `up` or `down`.
     #[schema(example = "up")]
     status: &'static str,
-    /// Seconds since it came into this state, or since the credential was obtained.
+    /// Seconds in this state, or since the credential was obtained.
     #[schema(example = 120)]
     age_seconds: u64,
-    /// Seconds until the credential ends.
+    /// Seconds until the credential expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 6900)]
     expires_in_seconds: Option<u64>,
@@ -76,7 +76,7 @@ pub(in crate::http) async fn get_health() -> &'static str {
     path = "/readyz",
     tag = "Operations",
     responses(
-        (status = 200, description = "Ready, or degraded: requests are served, but something needs looking at", body = ReadinessReport),
+        (status = 200, description = "Ready, or degraded: requests are served, but something needs attention", body = ReadinessReport),
         (status = 503, description = "Unready: requests can't be served", body = ReadinessReport)
     )
 )]

@@ -88,8 +88,8 @@ const MAY_BE_THE_PAGES: &str = "; url was sent unencoded, so this appId may be a
 
 /// Sign a page for wx.config
 ///
-/// Answers what the page that calls it passes to `wx.config`, with a fresh `timestamp` and
-/// `nonceStr` each time. Other parameters beside an encoded `url`, such as cache busters, are ignored.
+/// Returns what the page that calls it passes to `wx.config`, with a fresh `timestamp` and
+/// `nonceStr` each time. Other parameters next to an encoded `url`, such as cache busters, are ignored.
 #[utoipa::path(
     get,
     path = "/wechat/jsSDK",
@@ -123,7 +123,7 @@ pub(super) async fn sign_page(
         tracing::debug!(host = page.host(), "{}", warning.en);
     }
     let Some(ticket) = account.credentials.ticket().await else {
-        let message = "this account signs no pages: its jsapi is false in the settings";
+        let message = "this account does not sign pages: its jsapi is false in the settings";
         return Err(ApiError::new(Code::AccountUnknown, message));
     };
     Ok(signed(account, ticket?.value.expose(), &page, &id))

@@ -30,7 +30,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UploadRequest {
-    /// What `wx.uploadImage` answered as `serverId`: 1 to 512 characters of `[A-Za-z0-9_-]`.
+    /// What `wx.uploadImage` returned as `serverId`: 1 to 512 characters of `[A-Za-z0-9_-]`.
     #[serde(default, deserialize_with = "text")]
     #[validate(required(message = "serverId不能為空"), custom(function = "check_media_id"))]
     #[schema(
@@ -64,7 +64,7 @@ fn check_media_id(text: &str) -> Result<(), ValidationError> {
 
 /// Fetch a photo from WeChat into the image store
 ///
-/// Answers the stored picture's URL. The same `mediaId` is stored once, however often it is sent; a
+/// Returns the stored picture's URL. The same `mediaId` is stored once, however often it is sent; a
 /// caller that hangs up may ask again.
 #[utoipa::path(
     post,
@@ -110,7 +110,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::plain(Code::BodyTooLarge)),
-        Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body did not arrive whole").with_detail(error)),
+        Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body is incomplete").with_detail(error)),
         Err(_) => {
             let message = "the body did not arrive within 10 seconds";
             Err(ApiError::new(Code::RequestTimeout, message))

@@ -60,8 +60,8 @@ impl ConnectionLimit {
         if self.free.available_permits() == 0 && self.full.is_due() {
             tracing::warn!(
                 connections = self.total,
-                "connection limit reached; new connections wait until others end. If \
-                 they are all legitimate, add replicas, or raise the limit on open files if that is below 44,000"
+                "connection limit reached; new connections wait until others close. If they are all legitimate, add replicas, \
+                 or raise the limit on open files if that is below 44,000"
             );
         }
         // The semaphore is never closed.

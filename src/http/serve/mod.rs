@@ -125,7 +125,7 @@ impl Server {
         }
         drop(listener);
         if timeout(grace, graceful.shutdown()).await.is_err() {
-            tracing::warn!("requests were still under way when server.shutdown_grace ended; they are cut off");
+            tracing::warn!("requests were still in flight when server.shutdown_grace ended; they are aborted");
             tasks.shutdown().await;
         }
     }

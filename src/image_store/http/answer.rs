@@ -137,8 +137,8 @@ fn describe(value: Option<&Value>) -> String {
     match value {
         None => "nothing".to_owned(),
         Some(value @ (Value::Null | Value::Bool(_) | Value::Number(_))) => value.to_string(),
-        Some(Value::String(text)) if text.trim().is_empty() => "a blank text".to_owned(),
-        Some(Value::String(_)) => "another text".to_owned(),
+        Some(Value::String(text)) if text.trim().is_empty() => "a blank string".to_owned(),
+        Some(Value::String(_)) => "another string".to_owned(),
         Some(Value::Array(_)) => "a list".to_owned(),
         Some(Value::Object(_)) => "an object".to_owned(),
     }

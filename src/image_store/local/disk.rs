@@ -58,7 +58,7 @@ impl Disk {
             self.tasks.spawn_blocking(work).await.map_err(io::Error::other)?
         };
         let done = timeout(limit, done).await;
-        done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer")))
+        done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not respond")))
     }
 
     /// Runs `work` in the background, for a caller that can't wait.

@@ -65,7 +65,7 @@ impl LocalStore {
         let directory = store.directory.clone();
         let create = move || DirBuilder::new().recursive(true).mode(MODE).create(directory);
         let created = store.disk.run(TIME_LIMIT, create).await;
-        created.map_err(|error| refuse("can't make the folder", &error))?;
+        created.map_err(|error| refuse("can't create the folder", &error))?;
         let written = store.try_write(&[], TIME_LIMIT).await;
         written.map_err(|error| refuse("can't write to the folder", &error))?;
         Ok(store)

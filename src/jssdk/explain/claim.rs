@@ -28,7 +28,7 @@ pub struct CandidateTickets {
 
 /// The request for a page's URL, if what was given is not one.
 pub(super) const URL_EXPECTED: Words = Words {
-    en: "the URL has to be the page's whole address, as location.href has it: http:// or https://, and a host",
+    en: "the URL must be the page's full address, as in location.href: http:// or https://, and a host",
     zh: "URL 要填页面的完整地址（location.href），以 http:// 或 https:// 开头",
 };
 
@@ -38,19 +38,18 @@ pub(super) const NONCE_EXPECTED: Words = Words {
 };
 
 pub(super) const TIMESTAMP_EXPECTED: Words = Words {
-    en: "the timestamp has to be the number that the page passed to wx.config",
+    en: "the timestamp must be the number that the page passed to wx.config",
     zh: "timestamp 要填页面传给 wx.config 的数字",
 };
 
 pub(super) const SIGNATURE_EXPECTED: Words = Words {
-    en: "the signature has to be 40 hex digits (SHA-1); 32 digits would be MD5's, 64 SHA-256's",
+    en: "the signature must be 40 hex digits (SHA-1); MD5 has 32 digits, SHA-256 has 64",
     zh: "signature 要填 40 位十六进制（SHA-1）；32 位是 MD5，64 位是 SHA-256",
 };
 
 /// The request for a signing call, if what was given is not one.
 pub(super) const REQUEST_EXPECTED: Words = Words {
-    en: "the request has to be the URL of the signing call, as the browser's network tab has it: \
-         https://…/wechat/jsSDK?url=…",
+    en: "the request must be the URL of the signing call, as in the browser's network tab: https://…/wechat/jsSDK?url=…",
     zh: "请求要填签名请求的 URL，即浏览器“网络”面板里的 https://…/wechat/jsSDK?url=…",
 };
 

@@ -93,14 +93,14 @@ fn without_carets(command: &str) -> String {
 fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
     let (signed, page) = (parts(signed), parts(page));
     let pairs = [
-        (Words::new("another scheme", "协议不同"), signed.scheme, page.scheme),
+        (Words::new("different scheme", "协议不同"), signed.scheme, page.scheme),
         (
-            Words::new("another host or port", "域名或端口不同"),
+            Words::new("different host or port", "域名或端口不同"),
             signed.host,
             page.host,
         ),
-        (Words::new("another path", "路径不同"), signed.path, page.path),
-        (Words::new("another query", "查询参数不同"), signed.query, page.query),
+        (Words::new("different path", "路径不同"), signed.path, page.path),
+        (Words::new("different query", "查询参数不同"), signed.query, page.query),
     ];
     pairs
         .into_iter()
@@ -147,21 +147,21 @@ pub fn refusal(problem: &UrlProblem) -> Words {
             "请求里的 url 超过 8192 字节",
         ),
         UrlProblem::NotAbsolute => Words {
-            en: "the call's url is not absolute: it has to begin with http:// or https:// and a host",
+            en: "the call's url is not absolute: it must begin with http:// or https:// and a host",
             zh: "请求里的 url 不完整：要以 http:// 或 https:// 加域名开头",
         },
         UrlProblem::EncodedTooOften => Words {
-            en: "the call's url is encoded twice or more often: encodeURIComponent may be called only once, also if a \
-                 library (axios, URLSearchParams) encodes parameters by itself",
+            en: "the call's url is encoded twice or more: call encodeURIComponent only once, and not at all if a library \
+                 (axios, URLSearchParams) already encodes parameters",
             zh: "请求里的 url 编码了两次或多次：encodeURIComponent 只能调用一次；axios、URLSearchParams 等会自动编码，\
                  不要再自己编码",
         },
         UrlProblem::NotAPageUrl => Words::new(
-            "the call's url has bytes that no page's URL has",
+            "the call's url has bytes that can't occur in a page's URL",
             "请求里的 url 含有页面 URL 里不可能出现的字节",
         ),
         UrlProblem::Spilled(_) => Words {
-            en: "the call's url was sent unencoded, so that a parameter of the page's would be lost: use encodeURIComponent",
+            en: "the call's url was sent unencoded, so a parameter of the page would be lost: use encodeURIComponent",
             zh: "请求里的 url 没有编码，页面自己的参数会丢失：请使用 encodeURIComponent",
         },
     }
@@ -220,22 +220,26 @@ mod tests {
     #[test]
     fn difference_is_marked_by_whole_characters_and_escapes() {
         for (signed, page, parts) in [
-            ("https://a.cn/|p|?x", "https://a.cn/|q|?x", "another path"),
-            ("https://|a|.cn/p", "https://|b|.cn/p", "another host or port"),
-            ("http||://a.cn/", "http|s|://a.cn/", "another scheme"),
+            ("https://a.cn/|p|?x", "https://a.cn/|q|?x", "different path"),
+            ("https://|a|.cn/p", "https://|b|.cn/p", "different host or port"),
+            ("http||://a.cn/", "http|s|://a.cn/", "different scheme"),
             (
                 "https://a.cn/p?x=1||",
                 "https://a.cn/p?x=1|&from=timeline|",
-                "another query",
+                "different query",
             ),
-            ("https://a.cn/?q=|%e4|%B8", "https://a.cn/?q=|%E4|%B8", "another query"),
+            (
+                "https://a.cn/?q=|%e4|%B8",
+                "https://a.cn/?q=|%E4|%B8",
+                "different query",
+            ),
             (
                 "https://a.cn/?q=%E4|%B9|%AD",
                 "https://a.cn/?q=%E4|%B8|%AD",
-                "another query",
+                "different query",
             ),
-            ("https://a.cn/?q=|中|文", "https://a.cn/?q=|丰|文", "another query"),
-            ("https://a.cn/a|a|", "https://a.cn/a||", "another path"),
+            ("https://a.cn/?q=|中|文", "https://a.cn/?q=|丰|文", "different query"),
+            ("https://a.cn/a|a|", "https://a.cn/a||", "different path"),
         ] {
             let found = difference(&signed.replace('|', ""), &page.replace('|', ""));
             for (marked, expected) in [(&found.signed, signed), (&found.page, page)] {

@@ -68,27 +68,27 @@ impl Mistake {
 
 /// For pages that send the wrong URL.
 pub(super) const SEND_THE_URL: Words = Words {
-    en: "send encodeURIComponent(location.href.split('#')[0]), read at the moment when it is needed",
+    en: "send encodeURIComponent(location.href.split('#')[0]), read when it is needed",
     zh: "发送 encodeURIComponent(location.href.split('#')[0])，使用时再读取",
 };
 /// For code between page and gateway that changes the URL.
 const LEAVE_IT: Words = Words {
-    en: "sign the URL byte for byte as the page has sent it: decode the parameter once, and neither parse, complete nor \
-         rewrite it, also not in a proxy",
+    en: "sign the URL byte for byte as the page sent it: decode the parameter once, and don't parse, complete or rewrite it, \
+         not even in a proxy",
     zh: "按页面传来的 URL 逐字节签名：参数只解码一次，不要解析、补全或改写，代理里也不要",
 };
 const FROM_BROWSER: Words = Words {
-    en: "sign what the browser sends, location.href.split('#')[0], and not what the server takes for its own address: a \
-         proxy has changed that",
+    en: "sign what the browser sends, location.href.split('#')[0], not the address that the server sees: a proxy has changed \
+         it",
     zh: "对浏览器传来的 location.href.split('#')[0] 签名，而不是服务器自己得出的地址：代理已经改变了它",
 };
 const STRING1: Words = Words {
-    en: "sign jsapi_ticket=…&noncestr=…&timestamp=…&url=…: these names in lower case, in this order, with the very values \
-         that go to wx.config",
+    en: "sign jsapi_ticket=…&noncestr=…&timestamp=…&url=…: these names in lower case, in this order, with exactly the values \
+         that are passed to wx.config",
     zh: "签名原文为 jsapi_ticket=…&noncestr=…&timestamp=…&url=…：字段名全部小写，按此顺序排列，值与传给 wx.config 的完全一致",
 };
 const ONE_TICKET: Words = Words {
-    en: "take the answer of one call of the gateway's as it is, appId included; nobody else may keep tickets of their own",
+    en: "use the answer of a single call to the gateway unchanged, appId included; other systems must not cache tickets",
     zh: "直接使用网关同一次返回的全部内容（包括 appId）；其他系统不要自己缓存 ticket",
 };
 
@@ -114,7 +114,7 @@ mistakes! {
         "the URL's & was written as HTML or JSON escapes it (&amp;), or the other way round",
         "URL 里的 & 被写成了 &amp;（或反过来）",
         Words {
-            en: "take the URL from location.href in a script, not from a template's text",
+            en: "read the URL from location.href in a script, not from a template's text",
             zh: "在脚本里从 location.href 读取 URL，不要从模板文本里读取",
         };
     "other_scheme", Change::Url(urls::other_scheme),
@@ -134,20 +134,20 @@ mistakes! {
             zh: "用 token 获取 ticket：GET /cgi-bin/ticket/getticket?type=jsapi",
         };
     "other_ticket", Change::Ticket(|_, tickets| tickets.others.clone()),
-        "another ticket was used: an older one, or another account's", "使用了其他 ticket：旧的，或其他公众号的",
+        "a different ticket was used: an older one, or another account's", "使用了其他 ticket：旧的，或其他公众号的",
         ONE_TICKET;
     "cut_at_ampersand", Change::Url(urls::cut_at_ampersand),
-        "what follows one of its & was not signed: the URL was sent unencoded, or parameters were added after it was read",
+        "the part after one of its & was not signed: the URL was sent unencoded, or parameters were added after it was read",
         "某个 & 之后的部分没有签：URL 未经编码就发送了，或读取 URL 之后又添加了参数", SEND_THE_URL;
     "query_missing", Change::Url(urls::without_query),
         "the query (? and what follows) was left out", "漏掉了 ? 及其后的查询参数", SEND_THE_URL;
     "origin_only", Change::Url(urls::origin),
-        "only scheme and host were signed, as in location.origin or a Referer cut short",
+        "only scheme and host were signed, as in location.origin or a truncated Referer",
         "只签了协议和域名（location.origin 或被截短的 Referer）", SEND_THE_URL;
     "not_absolute", Change::Url(urls::relative),
         "the URL was signed without its beginning (scheme, or scheme and host)", "签名的 URL 缺少开头（协议或域名）", SEND_THE_URL;
     "login_parameters_missing", Change::Url(urls::without_login_parameters),
-        "the parameters of the login (code, state) were left out, so the URL before the redirect was signed",
+        "the login parameters (code, state) were left out, so the URL before the redirect was signed",
         "漏掉了授权登录返回的 code、state，签的是跳转之前的 URL",
         Words {
             en: "sign after the redirect, when the page has loaded: location.href.split('#')[0]",
@@ -163,7 +163,7 @@ mistakes! {
         "the URL's escapes were changed: raw characters escaped, or %e4 for %E4",
         "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE_IT;
     "plus_for_space", Change::Url(urls::other_space),
-        "a space was encoded in another way: + for %20, or %20 for +, or a + was escaped as %2B",
+        "a space was encoded differently: + for %20, or %20 for +, or a + was escaped as %2B",
         "空格的写法变了：%20 与 + 互换，或把 + 转义成了 %2B", LEAVE_IT;
     "host_in_unicode", Change::Url(urls::other_host_form),
         "the host was in Unicode instead of its xn-- form, or the other way round",
@@ -176,21 +176,21 @@ mistakes! {
     "www", Change::Url(urls::other_www),
         "www. was added or left out", "多了或少了 www.", FROM_BROWSER;
     "other_host", Change::Url(urls::other_host),
-        "another host was signed: another subdomain, or the server's own name",
+        "a different host was signed: another subdomain, or the server's own name",
         "签的是另一个域名：其他子域名，或服务器自己的域名", FROM_BROWSER;
     "other_path", Change::Url(urls::other_path),
-        "another path was signed: segments at its beginning or end are missing, as after a proxy's or a router's rewriting",
+        "a different path was signed: segments at its beginning or end are missing, as when a proxy or router rewrites it",
         "签的是另一个路径：开头或末尾少了几段，常见于代理或前端路由改写之后", FROM_BROWSER;
     "white_space", Change::Url(urls::padded),
         "white space or quotes around the URL were signed too", "URL 前后的空白或引号也参与了签名", LEAVE_IT;
     "ticket_spoilt", Change::Ticket(spoilt),
-        "the ticket came in quotes, with white space, encoded, or not at all", "ticket 带了引号、空白、被编码，或为空",
+        "the ticket was in quotes, had white space, was encoded, or was missing", "ticket 带了引号、空白、被编码，或为空",
         Words {
             en: "read the bare ticket: a Redis client that serialises JSON puts quotes around it",
             zh: "读取 ticket 原文：以 JSON 序列化的 Redis 客户端会给它加上引号",
         };
     "field_names", Change::Other(renamed),
-        "a field had another name in the string, such as nonceStr for noncestr",
+        "a field had a different name in the string, such as nonceStr for noncestr",
         "签名原文里的字段名写错了，例如把 noncestr 写成 nonceStr", STRING1;
     "field_order", Change::Other(reordered),
         "the fields were in another order", "字段顺序不对", STRING1;
@@ -274,23 +274,23 @@ fn other_nonce(signed: &Signed) -> Vec<Signed> {
 /// Other causes of `invalid signature` if the signature is right for its URL.
 pub const OTHER_CAUSES: [Words; 4] = [
     Words {
-        en: "the page is another one: WeChat checks the URL that it has open. Compare this URL, character by character, with \
-             location.href.split('#')[0] at the moment of wx.config; sharing appends parameters, logging in redirects",
+        en: "a different page is open: WeChat checks the URL of the open page. Compare this URL, character by character, with \
+             location.href.split('#')[0] when wx.config is called; sharing appends parameters, logging in redirects",
         zh: "实际打开的是另一个页面：微信校验的是当前打开的 URL。把这个 URL 与调用 wx.config 时的 location.href.split('#')[0] 逐字符比较；\
              分享会追加参数，登录会跳转",
     },
     Words {
-        en: "on iOS, a single-page app is checked against its landing URL, the first one that was loaded, whatever \
-             history.pushState has made of it: keep that URL, and sign it",
+        en: "on iOS, a single-page app is checked against its landing URL, the first one that was loaded, even after \
+             history.pushState: keep that URL, and sign it",
         zh: "iOS 上的单页应用按入口 URL（首次加载的 URL）校验，history.pushState 不会改变它：保存这个 URL，并用它签名",
     },
     Words {
-        en: "wx.config was called with another appId, nonceStr or timestamp than this answer's; nonceStr has a capital S there",
+        en: "wx.config was called with an appId, nonceStr or timestamp other than this answer's; nonceStr needs a capital S",
         zh: "wx.config 使用的 appId、nonceStr 或 timestamp 与这次返回的不一致；注意 nonceStr 的 S 是大写",
     },
     Words {
-        en: "the ticket was replaced since, or is of type wx_card: sign anew and try again. (A wrong domain gives \
-             \"invalid url domain\": see js_domains and JS接口安全域名)",
+        en: "the ticket has been replaced since, or is of type wx_card: sign again and retry. (A wrong domain gives \"invalid \
+             url domain\": see js_domains and JS接口安全域名)",
         zh: "ticket 此后已被更换，或类型是 wx_card：重新签名后再试。（域名不正确时报的是 invalid url domain：检查 js_domains 和 \
              JS接口安全域名）",
     },
@@ -299,17 +299,17 @@ pub const OTHER_CAUSES: [Words; 4] = [
 /// Causes that remain if no known mistake fits.
 pub const REMAINING_CAUSES: [Words; 3] = [
     Words {
-        en: "the ticket was another one: of another account, replaced since, or of type wx_card",
+        en: "a different ticket was used: another account's, one replaced since, or one of type wx_card",
         zh: "使用了其他 ticket：属于其他公众号、此后已被更换，或类型是 wx_card",
     },
     Words {
-        en: "the URL of another host or path was signed: give the signing call, copied from the browser's network tab, and the \
-             two URLs are compared byte by byte",
+        en: "the URL of another host or path was signed: give the signing call, copied from the browser's network tab, to have \
+             the two URLs compared byte by byte",
         zh: "签的是其他域名或路径的 URL：填入浏览器“网络”面板里的签名请求，会逐字节比较两个 URL",
     },
     Words {
-        en: "url, nonce, timestamp and signature are not of one and the same call of wx.config: copy them again from the page, \
-             with the URL as the address bar has it",
+        en: "url, nonce, timestamp and signature are not from the same wx.config call: copy them again from the page, with the \
+             URL as in the address bar",
         zh: "URL、nonce、timestamp、signature 不属于同一次 wx.config 调用：请从页面重新复制，URL 以地址栏为准",
     },
 ];

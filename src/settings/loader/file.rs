@@ -17,7 +17,7 @@ pub(super) fn read_secret(file: &str) -> Result<String, String> {
         // It may have been meant relative to the settings file.
         let is_elsewhere = error.kind() == io::ErrorKind::NotFound && Path::new(file).is_relative();
         let base = if is_elsewhere {
-            "; a relative path counts from the working directory"
+            "; a relative path is resolved against the working directory"
         } else {
             ""
         };

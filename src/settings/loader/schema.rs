@@ -181,11 +181,11 @@ pub(super) fn is_secret(path: &KeyPath) -> bool {
 pub(super) fn expectation(path: &KeyPath, value: &Value) -> String {
     // Most types are written as text, and describe best what they expect when they are given text.
     let (text, text_fits) = match value {
-        Value::String(text) => (text.clone(), "another text"),
+        Value::String(text) => (text.clone(), "another string"),
         Value::Table(_) | Value::Array(_) => (String::new(), "a single value"),
         // toml represents an invalid date as an empty one, and panics if that is serialised.
-        Value::Datetime(_) => ("a date".to_owned(), "a text, in quotes"),
-        other => (other.to_string(), "a text, in quotes"),
+        Value::Datetime(_) => ("a date".to_owned(), "a string, in quotes"),
+        other => (other.to_string(), "a string, in quotes"),
     };
     let message = match check(path, &Value::String(text)) {
         Ok(()) => return format!("expected {text_fits}"),

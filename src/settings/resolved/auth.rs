@@ -52,8 +52,8 @@ fn jwt_keys(auth: &sections::Auth, problems: &mut UnplacedProblems) -> Option<Jw
     let text = "can't be used together with auth.jwt_key; set one of the two";
     problems.add_unless(auth.jwt_key.is_blank(), &["auth.jwt_jwks_url", "auth.jwt_key"], text);
     let text = format!(
-        "holds public keys, and {algorithm:?} needs a shared secret; set auth.jwt_algorithm to what your login signs with, \
-         such as \"RS256\""
+        "holds public keys, and {algorithm:?} needs a shared secret; set auth.jwt_algorithm to what your identity provider \
+         signs with, such as \"RS256\""
     );
     let shared = algorithm.family() == AlgorithmFamily::Hmac;
     problems.add_unless(!shared, &["auth.jwt_jwks_url", "auth.jwt_algorithm"], text);

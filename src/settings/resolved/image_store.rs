@@ -111,7 +111,7 @@ fn http(http: &sections::HttpStore, problems: &mut UnplacedProblems) -> Option<H
     problems.add_unless((1..=10).contains(&http.attempts), &["image_store.http.attempts"], text);
     let base = http.public_base_url.as_ref();
     let plain = base.is_none_or(|url| url.query().is_none() && url.fragment().is_none());
-    let text = "expected a URL without `?` and `#`, since a path is put after it";
+    let text = "expected a URL without `?` and `#`, since a path is appended to it";
     problems.add_unless(plain, &["image_store.http.public_base_url"], text);
     for name in http.fields.keys() {
         let key = format!("image_store.http.fields.{name}");
@@ -158,7 +158,7 @@ fn s3(s3: &sections::S3Store, problems: &mut UnplacedProblems) -> Option<S3Store
     needs(problems, "s3", fields);
     let in_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let named = s3.bucket.trim().is_empty() || s3.bucket.bytes().all(in_a_name);
-    let text = "expected a bucket's name: letters of ASCII, digits, \"-\", \".\" and \"_\"";
+    let text = "expected a bucket's name: ASCII letters, digits, \"-\", \".\" and \"_\"";
     problems.add_unless(named, &["image_store.s3.bucket"], text);
     let text = "expected the beginning of a key, such as \"h5/\": no empty part, no \".\" or \"..\"";
     problems.add_unless(Path::parse(&s3.prefix).is_ok(), &["image_store.s3.prefix"], text);
@@ -208,7 +208,7 @@ fn access_keys(s3: &sections::S3Store, problems: &mut UnplacedProblems) {
         let text = format!("missing: {other} is set; set both, or neither to use the machine's role");
         problems.add_unless(!own.is_blank() || others.is_blank(), &[&key, &other], text);
         // They are sent in a header.
-        let text = "expected one line of visible characters of ASCII";
+        let text = "expected one line of visible ASCII characters";
         problems.add_unless(own.expose().bytes().all(|byte| byte.is_ascii_graphic()), &[&key], text);
     }
 }

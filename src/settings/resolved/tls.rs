@@ -53,8 +53,8 @@ impl TlsFiles {
         certified.map(Arc::new).map_err(|error| {
             let problem = match error {
                 Error::InconsistentKeys(_) => format!(
-                    "\"{}\" is not the key of the first certificate in \"{}\": give both from the same issue, and the \
-                     server's own certificate before those of its authorities",
+                    "\"{}\" is not the key of the first certificate in \"{}\": use a matching pair, with the server's \
+                     certificate before those of its CAs",
                     self.key.display(),
                     self.certificate.display()
                 ),
@@ -94,7 +94,7 @@ pub(in crate::settings) fn resolve(internal: &Internal, problems: &mut UnplacedP
     }
     for (missing, given, path) in [(CERTIFICATE, KEY, certificate), (KEY, CERTIFICATE, key)] {
         if !is_set(path) {
-            let text = format!("missing: TLS needs it beside {given}");
+            let text = format!("missing: {given} is set, and TLS needs both");
             problems.add_unless(false, &[missing, given], text);
             return None;
         }

@@ -122,7 +122,7 @@ fn unusable_file_of_certificates_or_of_a_key_is_refused() {
         let found = problem_with("", &format!("internal.tls_{key}_file"), "");
         assert_eq!(
             found,
-            format!("internal.tls_{other}_file: missing: TLS needs it beside internal.tls_{key}_file")
+            format!("internal.tls_{other}_file: missing: internal.tls_{key}_file is set, and TLS needs both")
         );
     }
 }

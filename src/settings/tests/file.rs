@@ -49,10 +49,10 @@ fn mistakes_are_all_reported_with_their_lines() {
         "8: server.cors_allowed_origins: expected a list such as `[\"…\", \"…\"]`",
         "10: sever: unknown key; did you mean server?",
         "15: credentials.backend = 3: expected \"memory\" or \"redis\"",
-        "16: credentials.token_key = \"a b\": expected a Redis key such as \"wxgate:token:{app_id}\" (not empty, no \
-         white space, no braces but {app_id})",
+        "16: credentials.token_key = \"a b\": expected a Redis key such as \"wxgate:token:{app_id}\" (not empty, no white \
+         space, no braces except {app_id})",
         "17: credentials.daily_token_calls = 99999999999999999999: expected a whole number from 0 to 4294967295",
-        "20: media.max_bytes = 20971520: expected a text, in quotes",
+        "20: media.max_bytes = 20971520: expected a string, in quotes",
         "21: media.allowed_types[0] = \"image/jpg\": expected one of \"image/jpeg\", \"image/png\", \"image/gif\", \
          \"image/webp\", \"image/bmp\", \"image/heic\"",
         "23: accounts[0].app_secret: missing: every account needs its AppSecret (app_secret or app_secret_file)",

@@ -109,12 +109,12 @@ fn unusable_secret_file_is_reported() {
         ("WXGATE__SERVER__LISTEN_FILE", "/nonexistent"),
     ];
     let expected = [
-        "WXGATE__AUTH__API_KEYS_FILE: auth.api_keys_file: can't read \"missing.txt\": No such file or directory (os error \
-         2); a relative path counts from the working directory",
+        "WXGATE__AUTH__API_KEYS_FILE: auth.api_keys_file: can't read \"missing.txt\": No such file or directory (os error 2); \
+         a relative path is resolved against the working directory",
         "WXGATE__AUTH__JWT_KEY_FILE: auth.jwt_key_file: can't read \"/nonexistent/jwt\": No such file or directory (os \
          error 2)",
-        "WXGATE__INTERNAL__OPERATOR_KEY_FILE: internal.operator_key_file: expected the path of a file that holds the \
-         secret (not shown, it may be the secret itself): No such file or directory (os error 2); a relative path counts from \
+        "WXGATE__INTERNAL__OPERATOR_KEY_FILE: internal.operator_key_file: expected the path of a file that holds the secret \
+         (not shown, it may be the secret itself): No such file or directory (os error 2); a relative path is resolved against \
          the working directory",
         "WXGATE__REDIS__PASSWORD_FILE: redis.password_file: \"empty\" is empty",
         "WXGATE__REDIS__URL_FILE: redis.url_file: in the file: expected a password without a raw `#`, `/` or `?`: \

@@ -22,7 +22,7 @@ impl<const MIN_MS: u64, const MAX_HOURS: u64> AsText for DurationWithin<MIN_MS, 
 
     fn expected() -> impl Display {
         let bounds = match MIN_MS {
-            0 => format!("at most {MAX_HOURS}h; \"0s\" is off"),
+            0 => format!("at most {MAX_HOURS}h; \"0s\" turns it off"),
             _ => format!("{MIN_MS}ms to {MAX_HOURS}h"),
         };
         format!("expected a duration such as \"5s\", \"300s\" or \"1h\" ({bounds})")

@@ -5,7 +5,7 @@ text! {
     pub struct HeaderName:
     // To browsers, a single star means all headers.
     |text| text != "*" && text.parse::<http::HeaderName>().is_ok(),
-    "expected the name of a header, such as \"X-Tenant\"; there is no name that means all of them"
+    "expected the name of a header, such as \"X-Tenant\"; there is no wildcard"
 }
 
 text! {

@@ -7,7 +7,7 @@ const APP_ID: &str = "{app_id}";
 text! {
     /// The name of a Redis key, in which `{app_id}` stands for the account.
     pub struct KeyTemplate: is_template,
-    "expected a Redis key such as \"wxgate:token:{app_id}\" (not empty, no white space, no braces but {app_id})"
+    "expected a Redis key such as \"wxgate:token:{app_id}\" (not empty, no white space, no braces except {app_id})"
 }
 
 fn is_template(text: &str) -> bool {

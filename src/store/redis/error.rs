@@ -18,7 +18,7 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> St
     let command = operation.command();
     let Some(text) = reply(error) else {
         if error.kind() == ErrorKind::Io {
-            let message = format!("the connection broke at {command}: {}", root_cause(error));
+            let message = format!("the connection broke during {command}: {}", root_cause(error));
             return StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command));
         }
         // The client's text for such an error quotes the reply, which may be a token.

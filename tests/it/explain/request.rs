@@ -26,7 +26,7 @@ async fn signing_call_is_compared_with_the_page() {
     let ran = compare(&signing_call("https://h5.example.com/p?x=1"), &[]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let lines: Vec<&str> = ran.out.lines().collect();
-    assert!(lines[0].contains("another query"), "{ran:?}");
+    assert!(lines[0].contains("different query"), "{ran:?}");
     assert_eq!(lines[1], "asked for:  https://h5.example.com/p?x=1");
     assert_eq!(
         lines[4].trim_end(),
@@ -60,7 +60,7 @@ async fn signing_call_is_compared_with_the_page() {
         .json();
     assert_eq!(json["request"]["verdict"], "different");
     assert_eq!(json["request"]["at"], 8);
-    assert_eq!(json["request"]["differs"][0], "another host or port");
+    assert_eq!(json["request"]["differs"][0], "different host or port");
 
     let ran = compare("https://gw.example.com/wechat/jsSDK", &[]).await;
     assert!(ran.code == 2 && ran.err.contains("network tab"), "{ran:?}");
@@ -83,7 +83,7 @@ async fn signing_call_and_signature_are_explained_together() {
         "the signing call explains what the signature alone does not: {ran:?}"
     );
     assert!(
-        ran.out.contains("another path") && ran.out.contains("Not found"),
+        ran.out.contains("different path") && ran.out.contains("Not found"),
         "{ran:?}"
     );
     let ran = explain(&signature, &["--request", &signing_call(SIGNED)]).await;
@@ -131,7 +131,7 @@ async fn console_compares_the_signing_call_with_the_page() {
         ),
         (
             signing_call(&crate::support::encode_uri_component(SIGNED)),
-            "twice or more often",
+            "twice or more",
             "编码了两次",
         ),
         (format!("/wechat/jsSDK?url={SIGNED}"), "<code>from</code>", "没有编码"),
@@ -163,7 +163,7 @@ async fn console_compares_the_signing_call_with_the_page() {
     );
     let answer = ask_all(both.clone(), "en").await;
     assert!(
-        text(&answer).contains("another path") && text(&answer).contains("The signature is right"),
+        text(&answer).contains("different path") && text(&answer).contains("The signature is right"),
         "{answer:?}"
     );
     both.pop();

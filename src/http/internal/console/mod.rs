@@ -98,7 +98,7 @@ fn may_be_reached(allowed: &[HostPattern]) -> impl Fn(&mut Request) -> Result<()
         if allowed.is_empty() || host.is_ok_and(|host| is_allowed(host.host(), &allowed)) {
             return Ok(());
         }
-        let text = "The console does not answer to this name: add it to internal.allowed_hosts.\n";
+        let text = "The console is not served under this name: add it to internal.allowed_hosts.\n";
         Err((StatusCode::FORBIDDEN, text).into_response())
     }
 }

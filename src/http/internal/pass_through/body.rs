@@ -79,7 +79,7 @@ impl Internal {
                 self.refuse("proxy_buffer_full", refusal.with_retry_after(RETRY_AFTER))
             }
             GatherError::Incomplete => {
-                let why = "the request's body broke off, or stopped arriving";
+                let why = "the request's body was truncated or stalled";
                 let refusal = Refusal::new(-1, why).with_status(StatusCode::BAD_REQUEST);
                 self.refuse("incomplete_body", refusal)
             }

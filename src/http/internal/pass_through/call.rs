@@ -113,7 +113,7 @@ impl<'a> ProxiedCall<'a> {
             app_id = %account.app_id(),
             former = token.fingerprint(),
             token = current.fingerprint,
-            "the token of a call that is passed through is no longer current; this one goes out instead"
+            "the token of a passed-through call is no longer current; the current one is sent instead"
         );
         Ok(Some(current.value.clone()))
     }
@@ -131,7 +131,7 @@ impl<'a> ProxiedCall<'a> {
             };
             tracing::info!(
                 token = token.fingerprint(),
-                "WeChat rejected the token of a call that is passed through; it is retried with this one"
+                "WeChat rejected the token of a passed-through call; it is retried with this one"
             );
             self.set_token(token);
             answer = self.call(CallBody::Whole(whole.clone())).await?;
@@ -146,7 +146,7 @@ impl<'a> ProxiedCall<'a> {
         let wechat = &self.internal.wechat;
         let mut answer = Answered::new(wechat.forward(&self.head, body).await?, wechat.stall_limit());
         if self.token.is_some() {
-            let broken = |_| CallError::Interrupted("the answer broke off".to_owned());
+            let broken = |_| CallError::Interrupted("the answer was truncated".to_owned());
             answer.read_error().await.map_err(broken)?;
         }
         Ok(answer)

@@ -74,7 +74,7 @@ impl Internal {
             return Err(self.refuse("malformed", Refusal::new(41002, "appid missing")));
         };
         if others.iter().any(|other| other != app_id) {
-            return Err(self.refuse("malformed", Refusal::new(40013, "invalid appid: there are two")));
+            return Err(self.refuse("malformed", Refusal::new(40013, "invalid appid: given twice")));
         }
         let Some(account) = self.public.directory.find(Some(app_id)) else {
             if self.is_clients(secrets) {

@@ -59,16 +59,16 @@ impl Internal {
         };
         if let Some(name) = headers.get(APP_ID) {
             let account = directory.find(Some(name.to_str().unwrap_or_default())).ok_or_else(|| {
-                let why = "invalid appid: X-WX-APPID names no account of this gateway";
+                let why = "invalid appid: X-WX-APPID does not name an account of this gateway";
                 self.refuse("unknown_appid", Refusal::new(40013, why))
             })?;
-            let why = "the bearer token is no client's secret, or not for this account";
+            let why = "the bearer token does not match any client's secret for this account";
             return Ok(Some((account, allowed(account).ok_or_else(|| wrong(why))?)));
         }
         // The default account is the first one.
         let mut accounts = directory.all().filter_map(|account| Some((account, allowed(account)?)));
         let first = accounts.next();
-        let first = first.ok_or_else(|| wrong("the bearer token is no client's secret"))?;
+        let first = first.ok_or_else(|| wrong("the bearer token does not match any client's secret"))?;
         let default = directory.find(None).map(Account::app_id);
         if default == Some(first.0.app_id()) || accounts.next().is_none() {
             return Ok(Some(first));

@@ -50,7 +50,7 @@ pub(in crate::http::internal) async fn refuse_other_targets(
     next: Next,
 ) -> Response {
     let words = if request.method() == Method::CONNECT {
-        "this gateway makes no tunnels"
+        "this gateway does not support CONNECT"
     } else if is_ours(request.uri(), request.extensions().get(), &settings) {
         return next.run(request).await;
     } else {
@@ -97,7 +97,7 @@ impl Internal {
     /// The path that `call` is passed to.
     pub(super) fn path_of(&self, call: &Parts) -> Result<ApiPath, Refusal> {
         if !self.public.settings.load().internal.proxy {
-            let why = "internal.proxy is off: this gateway passes nothing through";
+            let why = "internal.proxy is off: this gateway does not pass calls through";
             return Err(Refusal::not_passed(why));
         }
         let path = ApiPath::parse(call.uri.path()).ok_or_else(|| {

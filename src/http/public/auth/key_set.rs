@@ -85,7 +85,7 @@ impl KeySet {
         self.fetch_again().await;
         self.known(id).ok_or_else(|| {
             if self.keys.load().is_empty() {
-                let message = "the token can't be checked now: the keys of the login could not be fetched";
+                let message = "the token can't be checked now: the identity provider's keys could not be fetched";
                 return refused(message).with_retry_after(self.pace.pause);
             }
             refused("the token is not valid").with_detail("no published key has its kid")
@@ -162,8 +162,8 @@ impl KeySet {
                 tracing::warn!(
                     host,
                     known,
-                    "auth.jwt_jwks_url: the keys of the login can't be fetched: {problem}. Known keys remain \
-                     accepted; tokens with a new one are refused. `wxgate check` tries it again"
+                    "auth.jwt_jwks_url: the identity provider's keys can't be fetched: {problem}. Known keys remain accepted; \
+                     tokens with a new one are refused. `wxgate check` tries again"
                 );
             }
             Err(problem) => tracing::debug!(host, "auth.jwt_jwks_url: {problem}"),

@@ -39,7 +39,7 @@ pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
 
 /// A picture in the local store
 ///
-/// Its name never changes and neither does its content, so it may be cached for ever.
+/// Its name never changes and neither does its content, so it may be cached indefinitely.
 #[utoipa::path(
     get,
     path = "/images/{name}",
@@ -51,7 +51,7 @@ pub(super) fn router(store: Arc<LocalStore>, base_path: &BasePath) -> Router {
         (status = 404, description = "No such picture", body = envelope::Failure<'_>),
         (status = 412, description = "Not the picture that `If-Match` names", body = envelope::Failure<'_>),
         (status = 416, description = "The picture ends before the range begins", body = envelope::Failure<'_>),
-        (status = 503, description = "The disk does not answer", body = envelope::Failure<'_>)
+        (status = 503, description = "The disk does not respond", body = envelope::Failure<'_>)
     )
 )]
 pub(super) async fn get_image(
