@@ -1,4 +1,5 @@
-//! Which replica renews: the account's lock in the shared store.
+//! Which replica renews: a lock in the shared store for each of the account's credentials, so that calls for a ticket that
+//! hang do not delay a new token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::store::{SharedStore, StoreError, shorten_foreign_ttl};
 
 const HELD_BY_ANOTHER: &str = "another replica holds the lock and has published nothing yet";
 
-/// The lock on renewals of one account, for the whole cluster.
+/// The lock on renewals of one account's token or ticket, for the whole cluster.
 pub(super) struct Lock {
     store: Arc<dyn SharedStore>,
     key: String,
@@ -34,10 +35,10 @@ pub(super) enum Acquisition {
 }
 
 impl Lock {
-    pub(super) fn new(parameters: &Parameters) -> Self {
+    pub(super) fn new(parameters: &Parameters, key: String) -> Self {
         Self {
             store: parameters.store(),
-            key: parameters.policy.settings.lock_key.fill(&parameters.app_id),
+            key,
             policy: parameters.policy.clone(),
         }
     }

@@ -44,10 +44,10 @@ pub(super) struct Ticket {
 impl Ticket {
     /// The ticket for cards or for pages, depending on `kind`.
     pub(super) fn new(parameters: &Parameters, kind: Kind, token: Arc<Token>) -> Self {
-        let (wechat_name, asked) = if kind == Kind::CardTicket {
-            ("wx_card", keys::CARD_TICKET_ASKED)
+        let (wechat_name, asked, lock) = if kind == Kind::CardTicket {
+            ("wx_card", keys::CARD_TICKET_ASKED, keys::CARD_TICKET_LOCK)
         } else {
-            ("jsapi", keys::TICKET_ASKED)
+            ("jsapi", keys::TICKET_ASKED, keys::TICKET_LOCK)
         };
         Self {
             kind,
@@ -57,7 +57,7 @@ impl Ticket {
             renewals: Renewals::new(parameters, kind),
             token,
             issuer: Arc::clone(&parameters.issuer),
-            lock: Lock::new(parameters),
+            lock: Lock::new(parameters, lock.of_account(&parameters.app_id)),
             store: parameters.store(),
             asked_key: asked.of_account(&parameters.app_id),
             policy: parameters.policy.clone(),

@@ -65,6 +65,8 @@ pub(crate) const REPLICA_TTL: Duration = Duration::from_secs(15);
 pub(crate) const REPLICA_ENTRIES: usize = 200;
 /// A client that asks again for the same token within this time has probably found it invalid.
 pub(crate) const TOKEN_ASKED_TTL: Duration = Duration::from_mins(1);
+/// Longer than replicas use the same token.
+pub(crate) const FOREIGN_INVALIDATION_TTL: Duration = Duration::from_hours(3);
 /// The journal covers weeks of renewals.
 pub(crate) const JOURNAL_ENTRIES: usize = 2000;
 
@@ -96,8 +98,14 @@ keys! {
     /// The account's ticket for cards.
     CARD_TICKET: "wxgate:card_ticket:{app_id}", Text, Lifetime::Credential,
         "credentials, after a renewal, from the first time that a client asks for it";
-    /// The lock on renewals: a random owner. The name is the default of `credentials.lock_key`.
+    /// The lock on renewals of the token: a random owner. The name is the default of `credentials.lock_key`.
     LOCK: "weChatApiToken:{app_id}", Text, Lifetime::Setting("credentials.lock_ttl"),
+        "credentials, for the length of a renewal";
+    /// The lock on renewals of the ticket: a random owner.
+    TICKET_LOCK: "wxgate:ticket_lock:{app_id}", Text, Lifetime::Setting("credentials.lock_ttl"),
+        "credentials, for the length of a renewal";
+    /// The lock on renewals of the ticket for cards: a random owner.
+    CARD_TICKET_LOCK: "wxgate:ticket_lock:{app_id}:wx_card", Text, Lifetime::Setting("credentials.lock_ttl"),
         "credentials, for the length of a renewal";
     /// WeChat was asked for the ticket recently.
     TICKET_ASKED: "wxgate:ticket_asked:{app_id}", Text, Lifetime::Setting("credentials.ticket_max_age"),
@@ -120,6 +128,9 @@ keys! {
     /// WeChat rejects the tokens that it issues; counts how many in a row.
     TOKEN_REJECTED: "wxgate:token_rejected:{app_id}", Text, Lifetime::AtMost(TOKEN_REJECTED_TTL),
         "credentials, when WeChat rejects a new token, until the next token call is due";
+    /// A replica has reported that another system invalidated this token.
+    FOREIGN_INVALIDATION: "wxgate:foreign_invalidation:{app_id}:{token_hash}", Text, Lifetime::AtMost(FOREIGN_INVALIDATION_TTL),
+        "credentials, before the report";
     /// The result of the last probe of a suspected token.
     PROBE: "wxgate:probe:{app_id}", Text, Lifetime::AtMost(PROBE_TTL),
         "credentials, when a client suspects that its token is dead";
@@ -171,6 +182,12 @@ pub(crate) fn handed_out(app_id: &AppId, token_hash: &str) -> String {
     HANDED_OUT.of_account(app_id).replace("{token_hash}", token_hash)
 }
 
+pub(crate) fn foreign_invalidation(app_id: &AppId, token_hash: &str) -> String {
+    FOREIGN_INVALIDATION
+        .of_account(app_id)
+        .replace("{token_hash}", token_hash)
+}
+
 pub(crate) fn handed_out_to(app_id: &AppId, token_hash: &str, client: &str) -> String {
     let name = HANDED_OUT_TO.of_account(app_id).replace("{token_hash}", token_hash);
     name.replace("{client}", client)
@@ -207,6 +224,8 @@ mod tests {
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
         let names = [
             CARD_TICKET.of_account(&app_id),
+            TICKET_LOCK.of_account(&app_id),
+            CARD_TICKET_LOCK.of_account(&app_id),
             TICKET_ASKED.of_account(&app_id),
             CARD_TICKET_ASKED.of_account(&app_id),
             token_calls(&app_id, "2026-01-31"),
@@ -215,6 +234,7 @@ mod tests {
             TOKEN_CALL.of_account(&app_id),
             TOKEN_REJECTED.of_account(&app_id),
             PROBE.of_account(&app_id),
+            foreign_invalidation(&app_id, "ba7816bf"),
             handed_out(&app_id, "ba7816bf"),
             handed_out_to(&app_id, "ba7816bf", "crm"),
             token_asked(&app_id, "ba7816bf", "crm"),

@@ -228,6 +228,28 @@ async fn holder_cut_off_by_the_grace_releases_its_lock() {
     assert_eq!(redis.value(&lock_key(&app_id)).await, None);
 }
 
+#[tokio::test]
+async fn ticket_call_that_hangs_does_not_delay_a_new_token() {
+    let redis = RedisServer::start().await;
+    let (wechat, _) = wechat().await;
+    let key = "open-sesame-open-sesame";
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
+    let builder = builder.set("wechat.timeout", "20s").set("credentials.lock_ttl", "30s");
+    let gateway = builder.set("internal.operator_key", key).start().await;
+    gateway.until_ready().await;
+    wechat.sandbox.inject(Fault::Stall.on(Api::GetTicket));
+    let upload = async {
+        until("the call hangs", || async { wechat.sandbox.calls(Api::GetTicket) == 2 }).await;
+        wechat.kill_token();
+        gateway.upload_new_photo().await
+    };
+    let upload = tokio::select! {
+        upload = upload => upload,
+        renewed = gateway.operator_renews("jsapi_ticket", key) => panic!("{renewed:?}"),
+    };
+    assert_eq!(upload.code(), (200, 0), "{upload:?}");
+}
+
 /// Stands in for another replica.
 async fn another_replica_takes_the_lock(redis: &RedisServer, app_id: &AppId) {
     let command = format!("SET {} another NX PX 60000", lock_key(app_id));

@@ -76,6 +76,35 @@ async fn foreign_takeover_during_a_hundred_uploads_costs_one_renewal() {
 }
 
 #[tokio::test]
+async fn foreign_takeover_is_counted_once_by_the_cluster_even_if_the_next_token_calls_fail() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(no_overlap()).await;
+    let app_id = wechat.account().app_id;
+    let start = || Gateway::builder().wechat(&wechat).redis(&redis).classic().start();
+    let (one, other) = tokio::join!(start(), start());
+    let replicas = [&one, &other];
+    for replica in replicas {
+        replica.until_it_says("ready").await;
+    }
+    wechat.sandbox.foreign_token(&app_id).unwrap();
+    let busy = wechat.sandbox.inject(Fault::errcode(-1).on(Api::Token));
+    for replica in replicas {
+        assert_eq!(replica.upload_new_photo().await.code(), (503, 4001));
+    }
+    wechat.sandbox.remove_fault(busy);
+    for replica in replicas {
+        replica.until_it_says("ready").await;
+    }
+    until("it is in the journal", || async {
+        redis.journaled(&app_id, "foreign_invalidation").await > 0
+    })
+    .await;
+    let counted = one.foreign_invalidations().await + other.foreign_invalidations().await;
+    assert!((counted - 1.0).abs() < 0.1, "{counted}");
+    assert_eq!(redis.journaled(&app_id, "foreign_invalidation").await, 1);
+}
+
+#[tokio::test]
 async fn token_that_dies_during_our_own_renewal_is_not_reported_as_foreign() {
     let key = "open-sesame-open-sesame";
     let wechat = SandboxHost::start(no_overlap()).await;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::Token;
 use crate::account::AppId;
 use crate::clock::beijing;
-use crate::credentials::credential::{Trigger, Unavailable};
+use crate::credentials::credential::{Credential, Trigger, Unavailable, name_in_store};
 use crate::credentials::held_lock::HeldLock;
 use crate::credentials::renewal::Severity;
 use crate::settings::TokenApi;
@@ -104,9 +104,20 @@ impl Token {
     async fn report_foreign_invalidation(&self) {
         if let Some(dead) = self.slot.history.take_unaccounted()
             && !self.unanswered.exists().await
+            && self.is_first_to_report(&dead).await
         {
             self.reports.foreign_invalidation(&dead);
         }
+    }
+
+    /// True if no other replica has reported that `dead` was invalidated.
+    async fn is_first_to_report(&self, dead: &Credential) -> bool {
+        let key = keys::foreign_invalidation(&self.app_id, &name_in_store(&dead.value));
+        let claimed = self
+            .store
+            .set_if_absent(&key, "reported", keys::FOREIGN_INVALIDATION_TTL);
+        // If the store fails here, each replica reports it.
+        claimed.await.unwrap_or(true)
     }
 
     async fn call(&self, held_lock: Option<&HeldLock>, force_refresh: bool) -> Result<Issued, Unavailable> {

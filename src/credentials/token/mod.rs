@@ -62,7 +62,7 @@ impl Token {
             budget: Budget::new(parameters.store(), app_id.clone(), policy.settings.daily_token_calls),
             app_id,
             unanswered,
-            lock: Lock::new(parameters),
+            lock: Lock::new(parameters, policy.settings.lock_key.fill(&parameters.app_id)),
             rejections: Backoff::new(policy.jitter.clone()),
             store: parameters.store(),
             policy,
