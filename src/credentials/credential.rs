@@ -75,9 +75,9 @@ pub(crate) struct Policy {
     pub(crate) jitter: Jitter,
 }
 
-/// If WeChat returns a ticket that should have expired, WeChat has just confirmed it. It is kept for this long, and
-/// WeChat is asked again before then.
-const CONFIRMED_LIFETIME: Duration = Duration::from_mins(5);
+/// If WeChat returns a ticket that has expired or is about to, WeChat has just confirmed it. It is kept for this long, and
+/// WeChat is asked again a quarter earlier: before the alert on credentials that expire within two minutes.
+const CONFIRMED_LIFETIME: Duration = Duration::from_mins(10);
 
 /// When WeChat is asked for a ticket again, as a fraction of `ticket_max_age`. Random, because after a start the tickets
 /// of all accounts have the same age.
@@ -232,4 +232,25 @@ pub(super) fn rejects_token(error: &CallError) -> bool {
     error
         .errcode()
         .is_some_and(|code| code.meaning() == Meaning::TokenRejected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticket_that_wechat_confirms_is_renewed_more_than_two_minutes_ahead() {
+        let policy = Policy {
+            settings: Arc::default(),
+            call_limit: Duration::ZERO,
+            jitter: Jitter::random(),
+        };
+        for left in [0, 75, 270, 300] {
+            let now = Moment::now();
+            let end = Policy::ticket_end(now, Duration::from_hours(2), Some(now + Duration::from_secs(left)));
+            let ticket = policy.credential(Kind::JsapiTicket, Secret::new("ticket"), end);
+            let ahead = ticket.expires_at.saturating_duration_since(ticket.renew_at);
+            assert!(ahead > Duration::from_mins(2), "{left} s left: {ahead:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::credential::{Credential, Policy, Unavailable, rejects_token};
@@ -48,8 +48,8 @@ type WrongPath = (String, bool);
 /// From this number of remembered paths on, no rejection of the same certainty causes a probe.
 const MAX_WRONG_PATHS: usize = 32;
 
-/// The maximum wait for another replica's probe, from its start. The replica may have died, or given up before Redis
-/// carried out its claim; and clients may give up after five seconds.
+/// The maximum wait of a client that suspects the token, since it may give up after five seconds; and for another replica's
+/// probe, from its start, since that replica may have died, or given up before Redis carried out its claim.
 const MAX_WAIT: Duration = Duration::from_secs(4);
 
 /// Why a token is probed.
@@ -87,12 +87,14 @@ impl Probe {
     }
 
     /// The token, for a client that suspects that the token is dead: probed, unless a probe was made recently, and
-    /// replaced if WeChat rejects it.
+    /// replaced if WeChat rejects it. If WeChat does not answer, the client gets the token that there is.
     pub(super) async fn verified_token(self: &Arc<Self>) -> CredentialResult {
         let probe = Arc::clone(self);
-        self.once(Reason::Suspicion, async move { probe.verify().await })
-            .await
-            .0
+        let verified = self.once(Reason::Suspicion, async move { probe.verify().await });
+        match timeout(MAX_WAIT, verified).await {
+            Ok((verified, _)) => verified,
+            Err(_) => self.token.get().await,
+        }
     }
 
     /// The token to use instead of `token`, which WeChat has rejected in a call of `path`. Some paths reject good tokens,

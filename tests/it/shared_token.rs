@@ -369,6 +369,17 @@ async fn secrets_and_queries_are_not_logged() {
 }
 
 #[tokio::test]
+async fn client_gets_the_token_that_there_is_if_wechat_does_not_answer_the_probe() {
+    let builder = Gateway::builder().set("wechat.timeout", "20s");
+    let gateway = builder.set("credentials.lock_ttl", "40s").start().await;
+    let token = gateway.token().await;
+    gateway.wechat.sandbox.inject(Fault::Stall.on(Api::GetApiDomainIp));
+    let began = Instant::now();
+    assert_eq!(gateway.token().await, token);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn client_does_not_wait_for_the_probe_of_a_replica_that_has_died() {
     let redis = RedisServer::start().await;
     let gateway = Gateway::builder().redis(&redis).start().await;
