@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, until};
 
 /// The metrics, each with its labels and their values.
 pub(super) type Exposed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// The key with which pages upload.
+const PAGES_KEY: &str = "a-key-of-pages-0123456789";
 
 /// Causes some of every kind of event, and reads the metrics.
 pub(super) async fn exposed() -> Exposed {
@@ -20,6 +24,8 @@ pub(super) async fn exposed() -> Exposed {
     let unknown = "wx00000000000000b2";
     let gateway = builder
         .set("internal.proxy_buffer", "64KiB")
+        .set("auth.mode", "api_key")
+        .set("auth.api_keys", PAGES_KEY)
         .set("accounts.1.app_id", unknown)
         .set("accounts.1.app_secret", "abcdef0123456789abcdef0123456789")
         .set("internal.clients.0.name", "crm")
@@ -28,11 +34,18 @@ pub(super) async fn exposed() -> Exposed {
         .await;
     gateway.until_ready().await;
     gateway.assert_signs().await;
-    assert_eq!(gateway.upload_new_photo().await.status, 200);
+    let upload = async |photo: &str| {
+        let request = gateway.request("POST", "/p/active/weChatOa/upload");
+        let request = request.header("X-Api-Key", PAGES_KEY);
+        gateway.send(request.json(&json!({ "mediaId": photo }))).await.status
+    };
+    let photo = wechat.takes_photo(TINY_PHOTO);
+    assert_eq!(gateway.upload(&photo).await.status, 401);
+    assert_eq!(upload(&photo).await, 200);
     // Both calls for it fail.
     wechat.sandbox.inject(Fault::errcode(-1).on(Api::MediaGet).times(2));
     let photo = wechat.takes_photo(TINY_PHOTO);
-    assert_eq!(gateway.upload(&photo).await.status, 502);
+    assert_eq!(upload(&photo).await, 502);
     gateway.asks_for_token(wechat.account().app_id.as_str(), "wrong").await;
     let answer = gateway
         .asks_for_token(unknown, "abcdef0123456789abcdef0123456789")

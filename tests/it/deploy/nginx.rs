@@ -69,8 +69,8 @@ impl Nginx {
         self.request(Method::GET, host, path).send().await.unwrap()
     }
 
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("wxgate.log")).unwrap()
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 }
 
@@ -242,12 +242,33 @@ async fn pages_and_uploads_get_through_by_tls() {
     assert_eq!(plain.status(), 301);
     assert_eq!(plain.headers()["location"], format!("https://{PAGES}/docs/?a=1"));
 
-    let log = nginx.log();
+    let log = nginx.log("wxgate.log");
     assert!(
         log.contains("\"GET /wechat/jsSDK\" 200") && log.contains("\"from-a-page\""),
         "{log}"
     );
     assert!(!log.contains("of-a-user"), "{log}");
+}
+
+#[tokio::test]
+async fn no_log_has_a_users_code_not_even_without_a_gateway() {
+    let nginx = Nginx::start(free_address(), free_address()).await;
+    let path = "/wechat/jsSDK?url=https%3A%2F%2Fh5.example.com%2Fa%3Fcode%3Dof-a-user";
+    for (host, path, status) in [(PAGES, path, 502), (PICTURES, "/photos/a.jpg", 404)] {
+        let request = nginx.request(Method::GET, host, path);
+        let request = request.header("Referer", "https://h5.example.com/a?code=of-a-user");
+        assert_eq!(request.send().await.unwrap().status(), status);
+    }
+    let plain = nginx.client.get(format!("http://{}{path}", nginx.plain));
+    assert_eq!(plain.header("Host", PAGES).send().await.unwrap().status(), 301);
+    let log = nginx.log("wxgate.log");
+    let lines: Vec<_> = log.lines().collect();
+    assert!(lines[0].contains("\"GET /wechat/jsSDK\" 502"), "{log}");
+    // $uri and $status are those of /absent here.
+    assert!(lines[1].contains(" 404 ") && lines[1].contains(" 502 "), "{log}");
+    assert!(lines[2].contains("\"GET /wechat/jsSDK\" 301"), "{log}");
+    let both = log + &nginx.log("error.log");
+    assert!(!both.contains("of-a-user"), "{both}");
 }
 
 #[tokio::test]
