@@ -62,12 +62,12 @@ pub(crate) async fn take_over_secrets(state: Arc<PublicState>) {
     }
 }
 
-/// Applies the internal listener's certificate when its files change, and warns before it expires.
+/// Applies the internal listener's certificate when its files change, and warns before it expires or while it is not valid.
 pub(crate) async fn take_over_certificate(files: TlsFiles, tls: Tls) {
     let reading = files.clone();
     let read = move || {
         let pem = reading.read();
-        let warning = reading.expiry_warning(&pem);
+        let warning = reading.validity_warning(&pem);
         (pem, warning)
     };
     let apply = move |(pem, warning): &(TlsPem, Option<String>)| match files.certified_key(pem) {

@@ -61,8 +61,8 @@ fn about_settings(settings: &Settings) -> Vec<Finding> {
         format!("well-formed: {accounts}, credentials in {backend}"),
     )];
     let tls = settings.resolved.internal_tls.as_ref();
-    let expiry = tls.and_then(|files| files.expiry_warning(&files.read()));
-    let warnings = settings.warnings().into_iter().chain(expiry);
+    let validity = tls.and_then(|files| files.validity_warning(&files.read()));
+    let warnings = settings.warnings().into_iter().chain(validity);
     findings.extend(warnings.map(|warning| Finding::warning("settings", warning)));
     for account in &settings.accounts {
         findings.extend(domains::run(account));

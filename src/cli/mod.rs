@@ -145,9 +145,9 @@ impl Drop for FlushLog {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that prints failures")]
+/// Prints `failure`. If that fails (`2>&1 | head`), the exit code still tells; `eprintln!` would panic.
 fn complain(failure: &CommandFailure) {
-    eprintln!("wxgate: {failure}");
+    let _ = writeln!(std::io::stderr(), "wxgate: {failure}");
 }
 
 /// Prints `text` and a newline. A reader that has closed its end (`| head`) is not an error.

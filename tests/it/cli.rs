@@ -91,6 +91,22 @@ fn settings_problems_are_all_listed_with_exit_code_2() {
     assert!(err.contains("/no/such/file.toml"), "{err}");
 }
 
+/// As with `2>&1 | head -1`.
+#[test]
+fn failure_that_nobody_reads_has_its_exit_code() {
+    for (arguments, expected) in [
+        (vec!["config", "--config", "/no/such/file.toml"], 2),
+        (vec!["health", "--address", "127.0.0.1:1"], 1),
+        (vec!["--nonsense"], 2),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = wxgate(&arguments);
+        let status = command.stdout(writer.try_clone().unwrap()).stderr(writer).status();
+        assert_eq!(status.unwrap().code(), Some(expected), "{arguments:?}");
+    }
+}
+
 #[test]
 fn config_prints_settings_that_load_again_and_no_secret() {
     let output = wxgate(&["config"])

@@ -166,15 +166,20 @@ async fn bad_pair_is_refused_by_every_command_in_plain_words() {
 }
 
 #[tokio::test]
-async fn expired_certificate_is_warned_about_by_serve_and_check() {
-    const WARNING: &str = "internal.tls_certificate_file: the certificate expired at 2020-01-02T00:00:00Z";
-    let files = Files::copied(&Tls::new().issue_for_loopback(Issued::Expired));
+async fn certificate_that_is_not_valid_now_is_warned_about_by_serve_and_check() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let builder = files.settings(Gateway::builder());
-    let gateway = GatewayProcess::start(&builder, &wechat).await;
-    until("serve warns", || async { gateway.logged(WARNING).len() == 1 }).await;
-    let check = builder.run(&wechat, &["check"]).await;
-    assert!(check.code == 0 && check.out.contains(WARNING), "{check:?}");
+    for (issued, problem) in [
+        (Issued::Expired, "expired at 2020-01-02T00:00:00Z"),
+        (Issued::Future, "is not valid before 2098-01-01T00:00:00Z"),
+    ] {
+        let warning = format!("internal.tls_certificate_file: the certificate {problem}");
+        let files = Files::copied(&Tls::new().issue_for_loopback(issued));
+        let builder = files.settings(Gateway::builder());
+        let gateway = GatewayProcess::start(&builder, &wechat).await;
+        until("serve warns", || async { gateway.logged(&warning).len() == 1 }).await;
+        let check = builder.run(&wechat, &["check"]).await;
+        assert!(check.code == 0 && check.out.contains(&warning), "{check:?}");
+    }
 
     // A certificate that is valid for two days only is renewed later.
     for (issued, warnings) in [(Issued::Good, 0), (Issued::Expiring, 1)] {

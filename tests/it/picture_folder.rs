@@ -4,8 +4,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use serde_json::Value;
+use wxgate::sandbox::SandboxConfig;
 
-use crate::support::{Gateway, SOON, photo, until};
+use crate::support::{Gateway, GatewayProcess, SOON, SandboxHost, photo, until};
 
 /// The name of a picture that no gateway has made.
 fn name(number: usize) -> String {
@@ -60,6 +61,26 @@ async fn pictures_are_for_the_user_and_the_group_only() {
     assert_eq!(mode(&picture), 0o640 & !mask);
     for made in [folder, outside.path().join("new")] {
         assert_eq!(mode(&made), 0o750 & !mask, "{}", made.display());
+    }
+}
+
+/// After a restart of the host without the pictures' disk, they would go to another one.
+#[tokio::test]
+async fn serve_logs_that_it_created_the_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("new/images");
+    let builder = Gateway::builder().set("image_store.local.directory", folder.display());
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let text = format!(
+        "the folder {} of image_store.local.directory did not exist",
+        folder.display()
+    );
+    for lines in [1, 0] {
+        let gateway = GatewayProcess::start(&builder, &wechat).await;
+        gateway.until_ready().await;
+        let logged = gateway.logged(&text);
+        assert_eq!(logged.len(), lines, "{:#?}", gateway.log());
+        assert!(logged.iter().all(|line| line.contains("INFO")), "{logged:?}");
     }
 }
 

@@ -100,8 +100,13 @@ pub(super) fn failure(error: &ApiError, _: &RequestId) -> Response {
 /// WeChat could not be reached, or did not answer.
 impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
+        let status = match error {
+            // WeChat may have executed the call, and many clients repeat even a POST after 502.
+            CallError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
+        };
         Self::new(-1, format!("wxgate: {error}"))
-            .with_status(StatusCode::BAD_GATEWAY)
+            .with_status(status)
             .because(error.to_string())
     }
 }

@@ -63,11 +63,22 @@ impl LocalStore {
             UnusableSetting::new(DIRECTORY, format!("{what} {}: {error}", store.directory.display()))
         };
         let directory = store.directory.clone();
-        let create = move || DirBuilder::new().recursive(true).mode(MODE).create(directory);
+        let create = move || {
+            let missing = !directory.exists();
+            let created = DirBuilder::new().recursive(true).mode(MODE).create(directory);
+            created.map(|()| missing)
+        };
         let created = store.disk.run(TIME_LIMIT, create).await;
-        created.map_err(|error| refuse("can't create the folder", &error))?;
+        let was_missing = created.map_err(|error| refuse("can't create the folder", &error))?;
         let written = store.try_write(&[], TIME_LIMIT).await;
         written.map_err(|error| refuse("can't write to the folder", &error))?;
+        if was_missing {
+            tracing::info!(
+                "the folder {} of {DIRECTORY} did not exist, and was created. If pictures were stored in it before, check \
+                 that its disk is mounted",
+                store.directory.display()
+            );
+        }
         Ok(store)
     }
 

@@ -68,12 +68,19 @@ impl TlsFiles {
         })
     }
 
-    /// A warning if the certificate in `pem` has expired or is about to.
-    pub fn expiry_warning(&self, pem: &TlsPem) -> Option<String> {
+    /// A warning if the certificate in `pem` is not valid yet, has expired or is about to.
+    pub fn validity_warning(&self, pem: &TlsPem) -> Option<String> {
         let chain = pem_file::certificates(pem.certificate.as_ref().ok()?, &self.certificate).ok()?;
         let (start, end) = pem_file::lifetime(chain.first()?)?;
         let ahead = WARN_AHEAD.min(end.duration_since(start).unwrap_or_default() / 4);
         let now = SystemTime::now();
+        if start > now {
+            let date = humantime::format_rfc3339_seconds(start);
+            return Some(format!(
+                "{CERTIFICATE}: the certificate is not valid before {date}, and clients refuse it until then: give one that \
+                 is valid now, or set this host's clock if it is wrong"
+            ));
+        }
         (end < now + ahead).then(|| {
             let date = humantime::format_rfc3339_seconds(end);
             if end < now {

@@ -76,7 +76,7 @@ async fn unreachable_wechat_is_answered_in_wechats_format() {
     let answer = gateway.calls_wechat("any").await;
     assert_eq!(
         (answer.status, &answer.body["errcode"]),
-        (502, &json!(-1)),
+        (504, &json!(-1)),
         "{answer:?}"
     );
 }

@@ -64,6 +64,7 @@ impl Tls {
             Certificate::OfAnotherName => ("DNS:another.test", "-days 2"),
             Certificate::Expiring => ("IP:127.0.0.1", "-startdate 20200101000000Z -days 2"),
             Certificate::Expired => ("IP:127.0.0.1", "-startdate 20200101000000Z -enddate 20200102000000Z"),
+            Certificate::Future => ("IP:127.0.0.1", "-startdate 20980101000000Z -enddate 20980102000000Z"),
         };
         let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
         write("front-names", &format!("subjectAltName = {names}\n"));
@@ -123,6 +124,8 @@ pub enum Certificate {
     /// Two days before its end, after years of validity.
     Expiring,
     Expired,
+    /// Not valid yet.
+    Future,
     OfAnotherName,
     /// It is the authority's, as a self-signed one is.
     AuthoritysOwn,
