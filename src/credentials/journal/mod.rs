@@ -123,7 +123,7 @@ impl Writer {
                 _ = reports.tick() => self.report_losses(0),
                 addressed = queue.recv(), if self.has_room() => match addressed {
                     Some(addressed) => self.unwritten.push_back(addressed),
-                    None => return,
+                    None => return self.report_losses(self.unwritten.len()),
                 },
             }
         }
