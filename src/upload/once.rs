@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
 use crate::image_store::is_picture_url;
-use crate::store::{Claimed, SharedStore, counts_as_none, keys, shorten_foreign_ttl};
+use crate::store::{Claimed, SharedStore, StoreError, StoreFault, counts_as_none, keys, shorten_foreign_ttl};
 use crate::wechat::MediaId;
 
 /// The minimum lease: long enough to be renewed in a slow Redis.
@@ -23,6 +23,11 @@ const MIN_LEASE: Duration = Duration::from_secs(1);
 const FIRST_POLL: Duration = Duration::from_millis(100);
 /// The maximum of that pause, on average.
 const MAX_POLL: Duration = Duration::from_millis(400);
+/// A claim that fails this soon met a connection that broke. A silent Redis fails it later, and would make the caller
+/// wait as long again for a second one.
+const SOON: Duration = Duration::from_millis(250);
+/// How long a URL that could not be remembered is tried again.
+const REMEMBER_WITHIN: Duration = Duration::from_secs(2);
 
 /// The keys of one picture's URL and lease in the shared store.
 pub(super) struct Keys {
@@ -110,14 +115,14 @@ impl Once {
             return Some(Turn::Ours(None));
         }
         let owner = hex::encode(rand::random::<[u8; 16]>());
-        let claim = || self.store.claim(&keys.url, &keys.lease, &owner, self.lease);
-        let mut claimed = claim().await;
+        let mut claimed = self.claim(keys, &owner).await;
         if let Ok(Claimed::Exists(value)) = &claimed
             && !is_usable(value)
         {
             let _ = self.store.compare_and_delete(&keys.url, value).await;
-            claimed = claim().await;
+            claimed = self.claim(keys, &owner).await;
         }
+        let is_held = claimed.is_ok();
         match claimed {
             Ok(Claimed::Exists(url)) if is_usable(&url) => Some(Turn::Stored(url.into())),
             Ok(Claimed::Theirs) => None,
@@ -127,8 +132,30 @@ impl Once {
                 once: self,
                 keys,
                 owner,
+                is_held,
             }))),
         }
+    }
+
+    /// Claims the upload. If the connection breaks, the claim may or may not have arrived, so it is made once more.
+    async fn claim(&self, keys: &Keys, owner: &str) -> Result<Claimed, StoreError> {
+        let claim = || self.store.claim(&keys.url, &keys.lease, owner, self.lease);
+        let began = Instant::now();
+        match claim().await {
+            Err(error) if error.fault == StoreFault::Unreachable && began.elapsed() < SOON => {}
+            claimed => return claimed,
+        }
+        match claim().await? {
+            Claimed::Theirs if self.renew_lease(keys, owner).await? => Ok(Claimed::Ours),
+            claimed => Ok(claimed),
+        }
+    }
+
+    /// True if `owner` still holds the lease.
+    async fn renew_lease(&self, keys: &Keys, owner: &str) -> Result<bool, StoreError> {
+        self.store
+            .compare_and_set(&keys.lease, Some(owner), owner, self.lease)
+            .await
     }
 }
 
@@ -142,6 +169,8 @@ pub(super) struct Lease<'a> {
     once: &'a Once,
     keys: &'a Keys,
     owner: String,
+    /// False if the store failed, so that nobody may hold it.
+    is_held: bool,
 }
 
 impl Lease<'_> {
@@ -150,37 +179,45 @@ impl Lease<'_> {
     /// Returns the remembered URL: a replica that was frozen for longer than its lease finds the URL of the replica that
     /// took over, and all callers get that one.
     pub(super) async fn during<E>(self, work: impl Future<Output = Result<Arc<str>, E>>) -> Result<Arc<str>, E> {
+        let remembered = async { Ok(self.remember(work.await?).await) };
         let done = tokio::select! {
             biased;
-            done = work => done,
+            done = remembered => done,
             never = self.renew() => match never {},
         };
-        let (once, keys, owner) = (self.once, self.keys, self.owner.as_str());
-        match done {
-            Ok(url) => {
-                let ours = once.store.set_if_absent(&keys.url, &url, once.remember_for);
-                match ours.await {
-                    Ok(false) => Ok(once.recall(keys).await.unwrap_or(url)),
-                    Ok(true) | Err(_) => Ok(url),
-                }
+        if done.is_err() {
+            let released = self.once.store.compare_and_delete(&self.keys.lease, &self.owner);
+            let _ = released.await;
+        }
+        done
+    }
+
+    /// Remembers `url`, or returns the one that is remembered already. A lost connection must not give the picture
+    /// another URL, so this is tried again for a moment, unless the store failed before.
+    async fn remember(&self, url: Arc<str>) -> Arc<str> {
+        let (once, keys) = (self.once, self.keys);
+        let give_up = Instant::now() + REMEMBER_WITHIN;
+        let mut pause = FIRST_POLL;
+        loop {
+            match once.store.set_if_absent(&keys.url, &url, once.remember_for).await {
+                Ok(true) => return url,
+                // Another replica's, or ours if only the reply was lost.
+                Ok(false) => return once.recall(keys).await.unwrap_or(url),
+                Err(error) if error.fault != StoreFault::Unreachable || !self.is_held => return url,
+                Err(_) if Instant::now() + pause >= give_up => return url,
+                Err(_) => {}
             }
-            Err(error) => {
-                let _ = once.store.compare_and_delete(&keys.lease, owner).await;
-                Err(error)
-            }
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(MAX_POLL);
         }
     }
 
     async fn renew(&self) -> Infallible {
-        let (once, owner) = (self.once, self.owner.as_str());
         loop {
-            sleep(once.lease / 3).await;
+            sleep(self.once.lease / 3).await;
             // The upload continues even if the lease is lost (the store restarted, or this process was frozen) or the
             // store is unreachable: in the end `set_if_absent` decides which URL counts.
-            let renewed = once
-                .store
-                .compare_and_set(&self.keys.lease, Some(owner), owner, once.lease);
-            let _ = renewed.await;
+            let _ = self.once.renew_lease(self.keys, &self.owner).await;
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Several gateways, one Redis: one token, one ticket.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use redis::AsyncCommands;
 use wxgate::sandbox::{Api, SandboxConfig};
 
-use crate::support::{Gateway, RedisServer, SandboxHost, until};
+use crate::support::{Gateway, HELD, Lost, Proxy, RedisServer, SandboxHost, always, until};
 
 #[tokio::test]
 async fn two_gateways_share_one_token_and_one_ticket() {
@@ -103,6 +107,72 @@ async fn photo_is_stored_once_by_two_gateways() {
         .await
         .unwrap();
     assert_eq!(remembered, url);
+}
+
+/// Two gateways with one folder of pictures, and what the first one uses to reach Redis.
+async fn two_with_a_proxy(wechat: &Arc<SandboxHost>, redis: &RedisServer, images: &Path) -> ([Gateway; 2], Proxy) {
+    let wire = Proxy::start(redis.address).await;
+    let builder = || {
+        let builder = Gateway::builder().wechat(wechat).redis(redis);
+        builder.set("image_store.local.directory", images.display())
+    };
+    let behind = builder().set("redis.url", format!("redis://{}/0", wire.address));
+    let (one, two) = tokio::join!(behind.start(), builder().start());
+    one.until_ready().await;
+    two.until_ready().await;
+    ([one, two], wire)
+}
+
+#[tokio::test]
+async fn photo_is_stored_once_if_the_connection_breaks_when_its_lease_is_taken() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let images = tempfile::tempdir().unwrap();
+    let ([one, two], wire) = two_with_a_proxy(&wechat, &redis, images.path()).await;
+    for (lost, calls) in [(Lost::Command, 1), (Lost::Reply, 2)] {
+        let photo = wechat.takes_photo(&crate::support::photo("portrait.jpg"));
+        let held = wechat.sandbox.inject(HELD.on(Api::MediaGet));
+        wire.break_at("wxgate:media-lock:", lost);
+        let asked = Instant::now();
+        let both = async {
+            let called = async || wechat.sandbox.calls(Api::MediaGet) == calls;
+            until("the first one downloads it", called).await;
+            assert!(wire.has_broken(), "{lost:?}");
+            // Half as long as a lease lasts.
+            assert!(
+                asked.elapsed() < Duration::from_secs(5),
+                "{lost:?}: it waited for itself"
+            );
+            let waiting = async {
+                always("the other one waits", Duration::from_secs(1), called).await;
+                wechat.sandbox.remove_fault(held);
+            };
+            tokio::join!(two.upload(&photo), waiting).0
+        };
+        let (first, second) = tokio::join!(one.upload(&photo), both);
+        assert_eq!((first.code(), second.code()), ((200, 0), (200, 0)), "{lost:?}");
+        assert_eq!(first.body["data"], second.body["data"], "{lost:?}");
+        assert_eq!(wechat.sandbox.calls(Api::MediaGet), calls, "{lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn photo_has_one_url_if_the_connection_breaks_when_it_is_remembered() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let images = tempfile::tempdir().unwrap();
+    let ([one, two], wire) = two_with_a_proxy(&wechat, &redis, images.path()).await;
+    for lost in [Lost::Command, Lost::Reply] {
+        let photo = wechat.takes_photo(&crate::support::photo("portrait.jpg"));
+        // The only command with a URL.
+        wire.break_at("\r\n/images/", lost);
+        let first = one.upload(&photo).await;
+        assert!(wire.has_broken(), "{lost:?}");
+        let second = two.upload(&photo).await;
+        assert_eq!((first.code(), second.code()), ((200, 0), (200, 0)), "{lost:?}");
+        assert_eq!(first.body["data"], second.body["data"], "{lost:?}");
+    }
+    assert_eq!(wechat.sandbox.calls(Api::MediaGet), 2);
 }
 
 #[tokio::test]

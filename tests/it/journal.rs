@@ -1,10 +1,11 @@
 //! The journal in Redis: each fact about an event is a field of its own.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, RedisServer, SandboxHost, until};
+use crate::support::{Gateway, RedisServer, SandboxHost, always, until};
 
 type Entry = HashMap<String, String>;
 
@@ -101,4 +102,33 @@ async fn journal_names_the_errcode_of_a_refused_renewal() {
     assert_eq!(names(&failed), usual_and(&["errcode"]));
     assert_eq!(failed["errcode"], "40164");
     assert!(failed["reason"].starts_with("invalid ip 203.0.113.7"), "{failed:?}");
+}
+
+/// A frozen Redis runs everything that it was sent once it continues.
+#[tokio::test]
+async fn journal_of_a_redis_that_was_frozen_has_each_entry_once() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis);
+    let gateway = builder.set("redis.response_timeout", "300ms").start().await;
+    gateway.until_ready().await;
+    until("the entries of the start are written", || async {
+        redis.journal(&app_id).await.len() == 2
+    })
+    .await;
+
+    redis.signal("STOP");
+    gateway.token().await;
+    // Several times as long as the pause before a retry.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    redis.signal("CONT");
+    until("the entry is written", || async {
+        redis.journaled(&app_id, "handed_out").await > 0
+    })
+    .await;
+    always("it is written once", Duration::from_secs(4), || async {
+        redis.journaled(&app_id, "handed_out").await == 1
+    })
+    .await;
 }

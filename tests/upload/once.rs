@@ -152,12 +152,18 @@ async fn wait_for_another_replicas_upload_is_limited() {
     assert!(matches!(error, UploadError::TimedOut), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn uploads_succeed_while_the_shared_store_is_unreachable() {
     let (wechat, store) = (FakeWeChat::sending(PHOTO), FakeStore::new(Behaviour::Good));
     let gateway = Gateway::build(&store, Arc::new(NoStore), |_| {});
+    let began = Instant::now();
     let urls = join_all((0..10).map(|_| gateway.upload(&wechat))).await;
     assert!(urls.iter().all(Result::is_ok));
+    assert_eq!(
+        began.elapsed(),
+        Duration::ZERO,
+        "no upload waits for a store that is down"
+    );
     assert_eq!(store.stored(), [PHOTO], "stored once per process even so");
 }
 

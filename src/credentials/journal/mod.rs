@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::AppId;
-use crate::store::{SharedStore, keys};
+use crate::store::{SharedStore, StoreError, StoreFault, keys};
 
 pub(crate) use entry::{Event, JournalEntry};
 
@@ -24,6 +24,9 @@ const WAITING: usize = 4096;
 
 /// How often the writer retries after the store has failed.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How many of a journal's newest entries are searched for one that may have been written: other replicas write too.
+const SEARCHED: usize = 100;
 
 /// How often lost entries are reported, all in one line: there may be thousands at once.
 const REPORT_INTERVAL: Duration = Duration::from_mins(1);
@@ -55,6 +58,7 @@ impl Journal {
             lost: Arc::clone(&lost),
             unwritten: VecDeque::new(),
             failing: HashSet::new(),
+            in_doubt: HashSet::new(),
             unwritable: HashSet::new(),
         };
         tasks.spawn(writer.run(waiting, stop));
@@ -88,6 +92,8 @@ struct Writer {
     unwritten: VecDeque<Addressed>,
     /// Accounts whose entries wait for the next retry.
     failing: HashSet<AppId>,
+    /// Accounts whose first entry the store may have written, or may yet write: its reply did not come.
+    in_doubt: HashSet<AppId>,
     /// Accounts whose key holds a value of another type. Their entries are lost, which has been logged.
     unwritable: HashSet<AppId>,
 }
@@ -117,7 +123,7 @@ impl Writer {
                 _ = reports.tick() => self.report_losses(0),
                 addressed = queue.recv(), if self.has_room() => match addressed {
                     Some(addressed) => self.unwritten.push_back(addressed),
-                    None => return,
+                    None => return self.report_losses(self.unwritten.len()),
                 },
             }
         }
@@ -148,25 +154,43 @@ impl Writer {
 
     /// Writes an entry; false if it must be retried.
     async fn try_write(&mut self, app_id: &AppId, entry: &JournalEntry) -> bool {
-        let (key, fields) = (keys::JOURNAL.of_account(app_id), entry.fields());
-        match self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await {
+        match self.append(app_id, entry).await {
             Ok(()) => {
+                self.in_doubt.remove(app_id);
                 if self.unwritable.remove(app_id) {
                     tracing::info!(%app_id, "the journal is written again");
                 }
                 true
             }
             Err(error) if error.is_about_value() => {
+                self.in_doubt.remove(app_id);
                 if self.unwritable.insert(app_id.clone()) {
                     tracing::warn!(%app_id, "the journal can't be written: {error}. What to do: {}", error.cure);
                 }
                 true
             }
-            Err(_) => {
+            Err(error) => {
+                if error.fault == StoreFault::Unreachable {
+                    self.in_doubt.insert(app_id.clone());
+                }
                 self.failing.insert(app_id.clone());
                 false
             }
         }
+    }
+
+    /// Appends an entry, unless it is there. As long as its journal can't be read, nothing more is sent: a frozen Redis
+    /// runs every command that it was sent once it continues.
+    async fn append(&self, app_id: &AppId, entry: &JournalEntry) -> Result<(), StoreError> {
+        let (key, fields) = (keys::JOURNAL.of_account(app_id), entry.fields());
+        if self.in_doubt.contains(app_id) {
+            let own = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+            let own: Vec<_> = own.collect();
+            if self.store.newest(&key, SEARCHED).await?.contains(&own) {
+                return Ok(());
+            }
+        }
+        self.store.append(&key, &fields, keys::JOURNAL_ENTRIES).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The bound of the queue, and the reports of entries that do not fit into it.
+//! The bound of the queue, and the reports of lost entries.
 
 use std::path::Path;
 
@@ -98,4 +98,17 @@ async fn queue_is_bounded_while_the_store_is_down_and_losses_are_reported_togeth
     tasks.wait().await;
     let losses = log.losses();
     assert!(losses.len() == 3 && losses[2].ends_with(&half), "{losses:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_are_unwritten_when_nobody_notes_any_more_are_reported() {
+    let (log, _guard) = Log::of_this_thread();
+    let tasks = TaskTracker::new();
+    let journal = Journal::start(unreachable_store(), "a", &tasks, CancellationToken::new());
+    journal.note(&app_id(1), JournalEntry::new(Event::Issued, Kind::AccessToken));
+    drop(journal);
+    tasks.close();
+    tasks.wait().await;
+    let losses = log.losses();
+    assert!(losses.len() == 1 && losses[0].ends_with("entries=1"), "{losses:#?}");
 }

@@ -34,7 +34,7 @@ pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account, accounts};
 pub use image_service::ImageService;
 pub use nginx::NginxProcess;
 pub use process::{GatewayProcess, compile_preloaded};
-pub use proxy::Proxy;
+pub use proxy::{Lost, Proxy};
 pub use raw::{Raw, RawAnswer};
 pub use redis::{RedisServer, connection, free_address};
 pub use s3::S3Server;

@@ -22,6 +22,17 @@ struct Gate {
     closes_before: Mutex<Option<&'static str>>,
     /// The texts at which it hangs up.
     hangs_up_at: Mutex<&'static [&'static str]>,
+    /// The text at which a connection breaks next, and which part is lost.
+    breaks_at: Mutex<Option<(&'static str, Lost)>>,
+}
+
+/// What a connection loses when it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The client's command: the server does not get it.
+    Command,
+    /// The server's reply: it has run the command.
+    Reply,
 }
 
 impl Proxy {
@@ -32,6 +43,7 @@ impl Proxy {
             open: watch::Sender::new(true),
             closes_before: Mutex::new(None),
             hangs_up_at: Mutex::default(),
+            breaks_at: Mutex::default(),
         });
         let (end, passed) = (CancellationToken::new(), Arc::clone(&gate));
         tokio::spawn(end.clone().run_until_cancelled_owned(async move {
@@ -65,6 +77,16 @@ impl Proxy {
         *self.gate.hangs_up_at.lock().unwrap() = texts;
     }
 
+    /// Closes the next connection that sends `text`, once.
+    pub fn break_at(&self, text: &'static str, lost: Lost) {
+        *self.gate.breaks_at.lock().unwrap() = Some((text, lost));
+    }
+
+    /// True once the connection is broken.
+    pub fn has_broken(&self) -> bool {
+        self.gate.breaks_at.lock().unwrap().is_none()
+    }
+
     /// Waits until something is held.
     pub async fn until_it_holds(&self) {
         super::until("the proxy holds something", || async { !*self.gate.open.borrow() }).await;
@@ -85,9 +107,14 @@ impl Gate {
             if self.hangs_up_at.lock().unwrap().iter().any(|at| text.contains(at)) {
                 return;
             }
+            let breaks = self.breaks_at.lock().unwrap().take_if(|(at, _)| text.contains(*at));
+            let lost = breaks.map(|(_, lost)| lost);
+            if lost == Some(Lost::Command) {
+                return;
+            }
             self.close_before(piece);
             let _ = open.wait_for(|open| *open).await;
-            if to.write_all(piece).await.is_err() {
+            if to.write_all(piece).await.is_err() || lost == Some(Lost::Reply) {
                 return;
             }
         }
