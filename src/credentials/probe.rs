@@ -18,7 +18,7 @@ use crate::account::AppId;
 use crate::clock::Moment;
 use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
-use crate::wechat::{CallError, ErrCode, Meaning, TokenRejection, what_to_do};
+use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
 
 /// Stored while a probe is running, and after one that did not reject the token. After a rejection, the token's
 /// fingerprint and the `errcode` are stored.
@@ -172,10 +172,6 @@ impl Probe {
                 );
                 let why = format!("could not be probed: {failed}");
                 Err(unverified(&rejection.error, &why, keys::PROBE_TTL))
-            }
-            // WeChat is busy: no answer to the probe.
-            Err(CallError::Refused { code, .. }) if matches!(code.meaning(), Meaning::Busy) => {
-                self.token.replace_rejected(token, &rejection.error).await
             }
             // Another refusal is not about the token but, say, a quota.
             Ok(()) | Err(CallError::Refused { .. }) => {

@@ -104,17 +104,6 @@ async fn path_that_rejects_good_tokens_costs_no_token_if_the_probe_is_refused_fo
 }
 
 #[tokio::test]
-async fn rejected_token_is_replaced_if_wechat_is_too_busy_for_the_probe() {
-    let gateway = Gateway::start().await;
-    let token = gateway.token().await;
-    let sandbox = &gateway.wechat.sandbox;
-    sandbox.inject(Fault::errcode(-1).on(Api::GetApiDomainIp));
-    gateway.wechat.kill_token();
-    assert_eq!(sends_message(&gateway, &token).await.body["errcode"], 0);
-    assert_eq!(sandbox.calls(Api::StableToken), 2);
-}
-
-#[tokio::test]
 async fn large_body_is_not_repeated_but_the_token_is_renewed() {
     let gateway = Gateway::start().await;
     let dead = gateway.token().await;
