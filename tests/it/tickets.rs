@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use wxgate::account::AppId;
 use wxgate::sandbox::{Api, SandboxConfig};
 
-use crate::support::{Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, account, always, until};
+use crate::support::{
+    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, account, always, ticket_key, until,
+};
 
 const KEY: &str = "open-sesame-open-sesame";
 
@@ -182,4 +184,24 @@ async fn card_ticket_is_renewed_ahead_of_its_end() {
     let second = asks_for_card_ticket(&gateway, &token).await;
     assert_ne!(second.body["ticket"], first, "{second:?}");
     assert!(second.body["expires_in"].as_u64().unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn ticket_that_wechat_has_confirmed_to_one_replica_lasts_longer_for_all() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let app_id = wechat.account().app_id;
+    let builder = Gateway::builder().wechat(&wechat).redis(&redis);
+    let gateway = builder.set("credentials.adopt_interval", "200ms").start().await;
+    gateway.until_it_says("ready").await;
+    let series = format!("wxgate_credential_expiry_timestamp_seconds{{app_id=\"{app_id}\",kind=\"jsapi_ticket\"}}");
+    let before = gateway.metric(&series).await;
+    // As if another replica had published it again, with a later expiry.
+    let later = format!("PEXPIRE {} 7500000", ticket_key(&app_id));
+    assert_eq!(redis.command::<i64>(&later).await, 1);
+    until("the later expiry is adopted", || async {
+        gateway.metric(&series).await > before + 200.0
+    })
+    .await;
+    assert_eq!(redis.journaled(&app_id, "adopted").await, 0);
 }

@@ -24,6 +24,9 @@ use crate::secret::Secret;
 use shared_entry::SharedEntry;
 pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, foreign_entry};
 
+/// A ticket's expiry in the shared store that is later than ours by more than this is not the same one, read at another time.
+const CONFIRMED_FOR: Duration = Duration::from_secs(5);
+
 /// One account's token or ticket.
 pub(crate) struct Slot {
     kind: Kind,
@@ -127,11 +130,14 @@ impl Slot {
         let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored))?;
         let (value, ends) = (stored.value.clone(), stored.expires_at?);
         let credential = Arc::new(self.policy.credential(self.kind, value, ends));
+        let is_confirmed = self.held().is_some_and(|held| held.value == credential.value);
         self.put_into_use(&credential);
         if let Some(call) = &self.unanswered {
             call.forget();
         }
-        self.reports.adopted(self.kind, &credential);
+        if !is_confirmed {
+            self.reports.adopted(self.kind, &credential);
+        }
         Some(credential)
     }
 
@@ -141,15 +147,23 @@ impl Slot {
     }
 
     /// True if `stored` should replace what is in use. If it expires sooner, either it is older or WeChat has shortened
-    /// its lifetime: then what is in use stays until it expires or is rejected.
+    /// its lifetime: then what is in use stays until it expires or is rejected. The ticket in use, with a later expiry, is
+    /// one that WeChat has confirmed to another replica.
     fn would_adopt(&self, stored: &Stored) -> bool {
-        let outlives = |held: &Credential| held.value != stored.value && stored.expires_at > Some(held.expires_at);
+        let outlives = |held: &Credential| {
+            if held.value == stored.value {
+                self.kind != Kind::AccessToken && stored.expires_at > Some(held.expires_at + CONFIRMED_FOR)
+            } else {
+                stored.expires_at > Some(held.expires_at)
+            }
+        };
         self.is_current(stored) && self.usable().is_none_or(|held| outlives(&held))
     }
 
     /// Writes `credential`, which WeChat issued after `asked_at`, to the shared store in place of `seen`, and puts it
-    /// into use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8). Nothing
-    /// is newer while this replica holds the lock: another one may only have published again what an empty store lost.
+    /// into use. If something newer was stored meanwhile (this process was frozen), that is used instead (C8). While
+    /// this replica holds the lock, nothing newer comes from another one, which may only have published again what an empty
+    /// store lost. A program that writes the key without this lock is not heard then.
     pub(crate) async fn publish(
         &self,
         trigger: Trigger,
@@ -158,7 +172,10 @@ impl Slot {
         asked_at: Moment,
         held_lock: Option<&HeldLock>,
     ) -> Arc<Credential> {
-        let adopted_since = |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value;
+        // What was already stored when we got the lock is older, even if the refresher adopts it only now.
+        let is_seen = |held: &Credential| seen.as_ref().is_some_and(|seen| seen.value == held.value);
+        let adopted_since =
+            |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value && !is_seen(held);
         if let Some(newer) = self.usable().filter(adopted_since)
             && !is_still_held(held_lock).await
         {
