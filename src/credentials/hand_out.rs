@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::timeout;
+
 use super::account::AccountCredentials;
 use super::credential::{Credential, Trigger, name_in_store};
 use super::renewal::CredentialResult;
@@ -30,6 +32,10 @@ pub(crate) enum Recognised {
 
 /// The maximum number of attempts to write a mark while other replicas write it too.
 const ATTEMPTS: usize = 3;
+
+const ASKED: &str = "asked";
+/// The maximum time to find out whether another replica gave a client its token.
+const ASKED_LIMIT: Duration = Duration::from_millis(250);
 
 impl AccountCredentials {
     /// The lifetime to promise with `token`: at least `min_life`. All replicas recognise the token for that long.
@@ -68,14 +74,18 @@ impl AccountCredentials {
         let store = Arc::clone(&self.store);
         self.tasks.spawn(async move {
             // If the store fails here, a repeated request to another replica goes unnoticed.
-            let _ = store.set_if_absent(&key, "asked", keys::TOKEN_ASKED_TTL).await;
+            if let Ok(false) = store.set_if_absent(&key, ASKED, keys::TOKEN_ASKED_TTL).await {
+                let renewed = store.compare_and_set(&key, Some(ASKED), ASKED, keys::TOKEN_ASKED_TTL);
+                let _ = renewed.await;
+            }
         });
     }
 
-    /// True if any replica gave `client` this token within the last minute, as far as the shared store knows.
+    /// True if any replica gave `client` this token within the last minute, as far as the shared store knows. A store that
+    /// does not answer hardly delays the client.
     pub(crate) async fn was_asked(&self, token: &Credential, client: &str) -> bool {
         let key = keys::token_asked(&self.app_id, &name_in_store(&token.value), client);
-        matches!(self.store.get(&key).await, Ok(Some(_)))
+        matches!(timeout(ASKED_LIMIT, self.store.get(&key)).await, Ok(Ok(Some(_))))
     }
 
     /// Marks the token with this name in the shared store for its promised lifetime. A mark with a longer TTL is kept.

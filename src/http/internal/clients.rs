@@ -112,11 +112,11 @@ struct Given {
 }
 
 impl HandedOut {
-    /// True if `client` got the token with this fingerprint less than a minute ago.
-    pub(super) fn recently(&self, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
+    /// True if `client` got the token with this fingerprint less than `time` ago.
+    pub(super) fn within(&self, time: Duration, app_id: &AppId, client: &TokenClient, fingerprint: &str) -> bool {
         let given = self.0.lock();
         let last = given.get(&(app_id.clone(), client.clone()));
-        last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < TOKEN_ASKED_TTL)
+        last.is_some_and(|given| given.fingerprint == fingerprint && given.at.elapsed() < time)
     }
 
     /// Records that `client` gets the token with this fingerprint; true if its last one was different.
@@ -156,14 +156,17 @@ mod tests {
             TokenClient::Named("crm".to_owned()),
             TokenClient::Named("shop".to_owned()),
         );
-        assert!(!handed_out.recently(&app_id(), &crm, "a"));
+        let recently = |app_id: &AppId, client: &TokenClient, fingerprint: &str| {
+            handed_out.within(TOKEN_ASKED_TTL, app_id, client, fingerprint)
+        };
+        assert!(!recently(&app_id(), &crm, "a"));
         assert!(handed_out.note(&app_id(), &crm, "a"));
-        assert!(handed_out.recently(&app_id(), &crm, "a"));
-        assert!(!handed_out.recently(&app_id(), &crm, "b"));
-        assert!(!handed_out.recently(&app_id(), &shop, "a"));
+        assert!(recently(&app_id(), &crm, "a"));
+        assert!(!recently(&app_id(), &crm, "b"));
+        assert!(!recently(&app_id(), &shop, "a"));
         assert!(!handed_out.note(&app_id(), &crm, "a"));
         tokio::time::advance(TOKEN_ASKED_TTL).await;
-        assert!(!handed_out.recently(&app_id(), &crm, "a"));
+        assert!(!recently(&app_id(), &crm, "a"));
     }
 
     #[test]
