@@ -253,7 +253,10 @@ impl World {
                 .strip_prefix("wxgate:media-lock:{")
                 .map(|key| key.trim_end_matches('}'));
             let lost = photo.is_some_and(|photo| !keys.iter().any(|key| key == photo));
-            lost || key.starts_with("weChatApiToken:") || key.starts_with("wxgate:replica:")
+            let is_of_running = |prefix| key.starts_with(prefix);
+            lost || ["weChatApiToken:", "wxgate:ticket_lock:", "wxgate:replica:"]
+                .into_iter()
+                .any(is_of_running)
         });
         let left: Vec<_> = left.collect();
         assert!(left.is_empty(), "left in Redis: {left:?}");

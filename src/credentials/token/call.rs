@@ -131,9 +131,13 @@ impl Token {
             if all_answered {
                 self.unanswered.settle().await;
             }
+            tracing::warn!(
+                app_id = %self.app_id,
+                "the lock expired before WeChat was called. What to do: raise credentials.lock_ttl if Redis is slow"
+            );
             let why = Unavailable::soon("the lock expired before WeChat was called");
             // The attempt counts as one of the day's calls, so it must not be repeated at once.
-            return Err(self.renewals.backoff.fail(Severity::Transient, why, Duration::ZERO));
+            return Err(self.renewals.backoff.fail(Severity::Transient, why, self.pace()));
         }
         let issued = self.issuer.token(force_refresh).await;
         self.report_count();
