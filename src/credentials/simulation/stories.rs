@@ -119,6 +119,44 @@ async fn new_token_replaces_the_old_one_that_another_replica_publishes_again_in_
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_token_replaces_the_old_one_even_if_the_lock_is_lost_with_the_stores_data() {
+    let world = without_traffic();
+    let [one, other] = [1, 2].map(|seed| SimulatedReplica::start(&world, seed));
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(other.usable_token().unwrap(), "token-1");
+    world.empty_store();
+    let others = async {
+        while world.token_calls().len() == 1 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        world.empty_store();
+        one.credentials.token.slot.sync_with_store().await;
+    };
+    let (renewed, ()) = tokio::join!(other.credentials.renew_now(Kind::AccessToken), others);
+    assert_eq!(renewed.unwrap().value.expose(), "token-2");
+    assert_eq!(world.store().get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_renewals_before_the_store_loses_its_data_leave_one_token() {
+    let world = without_traffic();
+    let [one, other] = [1, 2].map(|seed| SimulatedReplica::start(&world, seed));
+    sleep(Duration::from_secs(3)).await;
+    let renewals = [&one, &other].map(|replica| replica.credentials.renew_now(Kind::AccessToken));
+    futures_util::future::join_all(renewals).await;
+    world.empty_store();
+    let first = [&one, &other]
+        .into_iter()
+        .find(|replica| replica.usable_token().unwrap() == "token-2");
+    first.unwrap().credentials.token.slot.sync_with_store().await;
+    assert_eq!(world.store().get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
+    sleep(Duration::from_secs(5)).await;
+    for replica in [&one, &other] {
+        assert_eq!(replica.usable_token().unwrap(), "token-3");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn token_that_a_crashed_replica_may_have_replaced_is_renewed_without_traffic() {
     let world = without_traffic();
     let mut crashing = SimulatedReplica::start(&world, 1);

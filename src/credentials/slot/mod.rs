@@ -172,11 +172,10 @@ impl Slot {
         asked_at: Moment,
         held_lock: Option<&HeldLock>,
     ) -> Arc<Credential> {
-        // What was already stored when we got the lock is older, even if the refresher adopts it only now.
-        let is_seen = |held: &Credential| seen.as_ref().is_some_and(|seen| seen.value == held.value);
-        let adopted_since =
-            |held: &Arc<Credential>| held.held_since > asked_at && held.value != credential.value && !is_seen(held);
-        if let Some(newer) = self.usable().filter(adopted_since)
+        self.retire_what_was_before(&credential, seen.as_ref(), asked_at);
+        let is_other =
+            |held: &Arc<Credential>| held.value != credential.value && self.history.find(&held.value).is_none();
+        if let Some(newer) = self.usable().filter(is_other)
             && !is_still_held(held_lock).await
         {
             return newer;
@@ -204,6 +203,21 @@ impl Slot {
             self.reports.obtained(event, self.kind, &credential, trigger);
         }
         credential
+    }
+
+    /// Notes that what was stored when we got the lock, and what was in use here before the call, is older than
+    /// `credential`. The store may yet return it: another replica publishes it again if the store has lost its data.
+    fn retire_what_was_before(&self, credential: &Credential, seen: Option<&Stored>, asked_at: Moment) {
+        let stored = seen.and_then(|seen| {
+            let credential = self.policy.credential(self.kind, seen.value.clone(), seen.expires_at?);
+            Some(Arc::new(credential))
+        });
+        let held = self.held().filter(|held| held.held_since <= asked_at);
+        for older in stored.into_iter().chain(held) {
+            if older.value != credential.value {
+                self.history.retire(older, EndOfUse::Superseded);
+            }
+        }
     }
 
     /// Writes `credential` over `seen`, or over something older that was stored since. If something newer is stored,
