@@ -243,9 +243,15 @@ async fn ticket_call_that_hangs_does_not_delay_a_new_token() {
         wechat.kill_token();
         gateway.upload_new_photo().await
     };
+    // An answer comes at once if the first renewal has not quite ended.
+    let renewals = async {
+        loop {
+            gateway.operator_renews("jsapi_ticket", key).await;
+        }
+    };
     let upload = tokio::select! {
         upload = upload => upload,
-        renewed = gateway.operator_renews("jsapi_ticket", key) => panic!("{renewed:?}"),
+        () = renewals => unreachable!(),
     };
     assert_eq!(upload.code(), (200, 0), "{upload:?}");
 }
