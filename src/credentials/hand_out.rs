@@ -70,7 +70,7 @@ impl AccountCredentials {
 
     /// Notes for all replicas that `client` is given `token`.
     pub(crate) fn note_asked(self: &Arc<Self>, token: &Credential, client: &str) {
-        let key = keys::token_asked(&self.app_id, &name_in_store(&token.value), client);
+        let key = keys::TOKEN_ASKED.of_client(&self.app_id, &name_in_store(&token.value), client);
         let store = Arc::clone(&self.store);
         self.tasks.spawn(async move {
             // If the store fails here, a repeated request to another replica goes unnoticed.
@@ -84,13 +84,13 @@ impl AccountCredentials {
     /// True if any replica gave `client` this token within the last minute, as far as the shared store knows. A store that
     /// does not answer hardly delays the client.
     pub(crate) async fn was_asked(&self, token: &Credential, client: &str) -> bool {
-        let key = keys::token_asked(&self.app_id, &name_in_store(&token.value), client);
+        let key = keys::TOKEN_ASKED.of_client(&self.app_id, &name_in_store(&token.value), client);
         matches!(timeout(ASKED_LIMIT, self.store.get(&key)).await, Ok(Ok(Some(_))))
     }
 
     /// Marks the token with this name in the shared store for its promised lifetime. A mark with a longer TTL is kept.
     async fn share_promise(&self, name: &str, until: Moment) -> Result<(), StoreError> {
-        let key = keys::handed_out(&self.app_id, name);
+        let key = keys::HANDED_OUT.of_token(&self.app_id, name);
         for _ in 0..ATTEMPTS {
             let left = until.saturating_duration_since(Moment::now());
             // Each mark is different, so that the compare-and-set fails if another replica has written a longer one.
@@ -123,7 +123,7 @@ impl AccountCredentials {
 
     /// True if no replica has noted in the journal yet that `client` was given `token`.
     async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
-        let key = keys::handed_out_to(&self.app_id, &name_in_store(&token.value), client);
+        let key = keys::HANDED_OUT_TO.of_client(&self.app_id, &name_in_store(&token.value), client);
         let lifetime = token.remaining();
         // If the store fails here, the journal has one more entry.
         !lifetime.is_zero() && self.store.set_if_absent(&key, "told", lifetime).await.unwrap_or(true)
@@ -156,7 +156,7 @@ impl AccountCredentials {
         }
         let name = name_in_store(token);
         let asked_at = Moment::now();
-        let mark = self.store.get(&keys::handed_out(&self.app_id, &name)).await?;
+        let mark = self.store.get(&keys::HANDED_OUT.of_token(&self.app_id, &name)).await?;
         Ok(mark.and_then(|mark| mark.ttl).map(|lifetime| {
             // Remembered, so that the token is recognised during an outage of the store too.
             self.promises.learn(&name, asked_at + lifetime);

@@ -168,6 +168,16 @@ impl Key {
     pub(crate) fn of_account(&self, app_id: &AppId) -> String {
         self.name.replace("{app_id}", app_id.as_str())
     }
+
+    /// The name of the key of one of the account's tokens.
+    pub(crate) fn of_token(&self, app_id: &AppId, token_hash: &str) -> String {
+        self.of_account(app_id).replace("{token_hash}", token_hash)
+    }
+
+    /// The name of the key of a client that was given one of the account's tokens.
+    pub(crate) fn of_client(&self, app_id: &AppId, token_hash: &str, client: &str) -> String {
+        self.of_token(app_id, token_hash).replace("{client}", client)
+    }
 }
 
 pub(crate) fn token_calls(app_id: &AppId, day: &str) -> String {
@@ -176,26 +186,6 @@ pub(crate) fn token_calls(app_id: &AppId, day: &str) -> String {
 
 pub(crate) fn force_refresh_calls(app_id: &AppId, day: &str) -> String {
     FORCE_REFRESH_CALLS.of_account(app_id).replace("{day}", day)
-}
-
-pub(crate) fn handed_out(app_id: &AppId, token_hash: &str) -> String {
-    HANDED_OUT.of_account(app_id).replace("{token_hash}", token_hash)
-}
-
-pub(crate) fn foreign_invalidation(app_id: &AppId, token_hash: &str) -> String {
-    FOREIGN_INVALIDATION
-        .of_account(app_id)
-        .replace("{token_hash}", token_hash)
-}
-
-pub(crate) fn handed_out_to(app_id: &AppId, token_hash: &str, client: &str) -> String {
-    let name = HANDED_OUT_TO.of_account(app_id).replace("{token_hash}", token_hash);
-    name.replace("{client}", client)
-}
-
-pub(crate) fn token_asked(app_id: &AppId, token_hash: &str, client: &str) -> String {
-    let name = TOKEN_ASKED.of_account(app_id).replace("{token_hash}", token_hash);
-    name.replace("{client}", client)
 }
 
 pub(crate) fn media(app_id: &AppId, media_id: &str) -> String {
@@ -234,10 +224,10 @@ mod tests {
             TOKEN_CALL.of_account(&app_id),
             TOKEN_REJECTED.of_account(&app_id),
             PROBE.of_account(&app_id),
-            foreign_invalidation(&app_id, "ba7816bf"),
-            handed_out(&app_id, "ba7816bf"),
-            handed_out_to(&app_id, "ba7816bf", "crm"),
-            token_asked(&app_id, "ba7816bf", "crm"),
+            FOREIGN_INVALIDATION.of_token(&app_id, "ba7816bf"),
+            HANDED_OUT.of_token(&app_id, "ba7816bf"),
+            HANDED_OUT_TO.of_client(&app_id, "ba7816bf", "crm"),
+            TOKEN_ASKED.of_client(&app_id, "ba7816bf", "crm"),
             JOURNAL.of_account(&app_id),
             media(&app_id, "m-1"),
             replica("gw-1"),

@@ -79,9 +79,7 @@ async fn operators_token_is_published_over_the_one_that_another_replica_has_just
     let published = store.compare_and_set(TOKEN_KEY, Some(before.value.expose()), "token-2", TOKEN_LIFETIME);
     assert!(published.await.unwrap());
     let refresher = async {
-        while world.token_calls().len() == 1 {
-            sleep(Duration::from_millis(1)).await;
-        }
+        until_the_second_call(&world).await;
         credentials.token.slot.sync_with_store().await;
         assert_eq!(replica.usable_token().unwrap(), "token-2");
     };
@@ -103,9 +101,7 @@ async fn new_token_replaces_the_old_one_that_another_replica_publishes_again_in_
             .unwrap();
         let cold = SimulatedReplica::start(&world, 2);
         let others = async {
-            while world.token_calls().len() == 1 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until_the_second_call(&world).await;
             warm.credentials.token.slot.sync_with_store().await;
             if is_adopted_first {
                 cold.credentials.token.slot.sync_with_store().await;
@@ -126,9 +122,7 @@ async fn new_token_replaces_the_old_one_even_if_the_lock_is_lost_with_the_stores
     assert_eq!(other.usable_token().unwrap(), "token-1");
     world.empty_store();
     let others = async {
-        while world.token_calls().len() == 1 {
-            sleep(Duration::from_millis(1)).await;
-        }
+        until_the_second_call(&world).await;
         world.empty_store();
         one.credentials.token.slot.sync_with_store().await;
     };
@@ -163,9 +157,7 @@ async fn token_that_a_crashed_replica_may_have_replaced_is_renewed_without_traff
     let others = [2, 3].map(|seed| SimulatedReplica::start(&world, seed));
     sleep(Duration::from_secs(1)).await;
     crashing.operator_renews();
-    while world.token_calls().len() == 1 {
-        sleep(Duration::from_millis(1)).await;
-    }
+    until_the_second_call(&world).await;
     crashing.crash();
     sleep(LOCK_TTL * 2 + Duration::from_secs(5)).await;
     for other in &others {
@@ -181,9 +173,7 @@ async fn token_that_may_have_been_replaced_is_renewed_after_a_restart_of_all_rep
     let mut crashing = SimulatedReplica::start(&world, 1);
     sleep(Duration::from_secs(1)).await;
     crashing.operator_renews();
-    while world.token_calls().len() == 1 {
-        sleep(Duration::from_millis(1)).await;
-    }
+    until_the_second_call(&world).await;
     crashing.crash();
     sleep(LOCK_TTL * 2 + Duration::from_secs(1)).await;
     let restarted = SimulatedReplica::start(&world, 2);
@@ -216,6 +206,13 @@ async fn lost_answers_cost_a_cluster_no_more_calls_than_one_replica() {
     }
     let calls = world.token_calls().len();
     assert!((4..=8).contains(&calls), "{calls} token calls");
+}
+
+/// Waits until WeChat is asked for a second token.
+async fn until_the_second_call(world: &World) {
+    while world.token_calls().len() == 1 {
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 fn without_traffic() -> Arc<World> {

@@ -24,8 +24,8 @@ use crate::secret::Secret;
 use shared_entry::SharedEntry;
 pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, foreign_entry};
 
-/// A ticket's expiry in the shared store that is later than ours by more than this is not the same one, read at another time.
-const CONFIRMED_FOR: Duration = Duration::from_secs(5);
+/// Two readings of one expiry differ by less than this.
+const SAME_EXPIRY: Duration = Duration::from_secs(5);
 
 /// One account's token or ticket.
 pub(crate) struct Slot {
@@ -152,7 +152,7 @@ impl Slot {
     fn would_adopt(&self, stored: &Stored) -> bool {
         let outlives = |held: &Credential| {
             if held.value == stored.value {
-                self.kind != Kind::AccessToken && stored.expires_at > Some(held.expires_at + CONFIRMED_FOR)
+                self.kind != Kind::AccessToken && stored.expires_at > Some(held.expires_at + SAME_EXPIRY)
             } else {
                 stored.expires_at > Some(held.expires_at)
             }

@@ -112,7 +112,7 @@ impl Token {
 
     /// True if no other replica has reported that `dead` was invalidated.
     async fn is_first_to_report(&self, dead: &Credential) -> bool {
-        let key = keys::foreign_invalidation(&self.app_id, &name_in_store(&dead.value));
+        let key = keys::FOREIGN_INVALIDATION.of_token(&self.app_id, &name_in_store(&dead.value));
         let claimed = self
             .store
             .set_if_absent(&key, "reported", keys::FOREIGN_INVALIDATION_TTL);

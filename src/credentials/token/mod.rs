@@ -204,7 +204,7 @@ impl Token {
     /// Marks `token` in the shared store, so that every replica recognises it when a client sends it. Done before any
     /// client is given the token, since it may be rejected at once.
     pub(crate) async fn mark_as_ours(&self, token: &Credential) {
-        let key = keys::handed_out(&self.app_id, &name_in_store(&token.value));
+        let key = keys::HANDED_OUT.of_token(&self.app_id, &name_in_store(&token.value));
         // If the store fails here, the worst outcome is that a client gets a 40001.
         let _ = self.store.set_if_absent(&key, "handed out", token.remaining()).await;
     }
