@@ -60,7 +60,8 @@ async fn assert_stable_account_leaves_it_alone(kind: &str, key: fn(&AppId) -> St
     let app_id = wechat.account().app_id;
     let key = key(&app_id);
     for (command, what) in foreign_values(&key) {
-        redis.command::<i64>(&format!("DEL {key}")).await;
+        // The locks that the previous turn's gateway may have held when it was killed.
+        redis.command::<()>("FLUSHALL").await;
         let _: redis::Value = command.query_async(&mut redis.connection().await).await.unwrap();
         let before = dump(&redis, &key).await;
         let gateway = GatewayProcess::start(&builder(&redis), &wechat).await;
@@ -107,10 +108,8 @@ async fn foreign_token_closes_a_classic_account() {
     let app_id = wechat.account().app_id;
     let key = token_key(&app_id);
     for (command, what) in foreign_values(&key) {
-        // The lock too: the previous turn's gateway may have ended while it held it.
-        for key in [&key, &ticket_key(&app_id), &lock_key(&app_id)] {
-            redis.command::<i64>(&format!("DEL {key}")).await;
-        }
+        // Its locks too: the previous turn's gateway was killed, and may have held one.
+        redis.command::<()>("FLUSHALL").await;
         let _: redis::Value = command.query_async(&mut redis.connection().await).await.unwrap();
         let (before, calls) = (dump(&redis, &key).await, wechat.sandbox.calls(Api::Token));
         let gateway = GatewayProcess::start(&builder(&redis).classic(), &wechat).await;
