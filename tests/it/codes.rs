@@ -211,7 +211,7 @@ async fn rate_limited_requests_get_retry_after() {
 
 #[tokio::test]
 async fn each_failure_of_wechats_media_call_has_its_code() {
-    let gateway = Gateway::builder().set("wechat.timeout", "500ms").start().await;
+    let gateway = Gateway::builder().set("wechat.timeout", "2s").start().await;
     gateway.until_ready().await;
     let photo = gateway.wechat.takes_photo(PHOTO);
     let sandbox = &gateway.wechat.sandbox;

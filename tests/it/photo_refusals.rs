@@ -121,7 +121,7 @@ async fn probe_that_runs_at_a_rejection_does_not_turn_it_into_a_file() {
         content_type: "text/plain".to_owned(),
     };
     sandbox.inject(file.on(Api::MediaGet).once());
-    sandbox.inject(Fault::delay(Duration::from_secs(1)).on(Api::GetApiDomainIp).once());
+    sandbox.inject(Fault::delay(Duration::from_secs(3)).on(Api::GetApiDomainIp).once());
     let rejection = async {
         until("the probe runs", || async { sandbox.calls(Api::GetApiDomainIp) == 1 }).await;
         gateway.wechat.kill_token();

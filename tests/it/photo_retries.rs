@@ -8,7 +8,7 @@ use crate::support::{Answer, Gateway, photo};
 
 /// A warm gateway with a short time-out for WeChat.
 async fn gateway() -> Gateway {
-    let gateway = Gateway::builder().set("wechat.timeout", "700ms").start().await;
+    let gateway = Gateway::builder().set("wechat.timeout", "2s").start().await;
     gateway.until_ready().await;
     gateway
 }

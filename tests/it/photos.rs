@@ -112,7 +112,7 @@ async fn picture_kind_is_read_from_bytes_and_not_from_headers() {
 
 #[tokio::test]
 async fn incomplete_picture_leaves_nothing_behind() {
-    let gateway = Gateway::builder().set("wechat.timeout", "700ms").start().await;
+    let gateway = Gateway::builder().set("wechat.timeout", "2s").start().await;
     gateway.until_ready().await;
     let bytes = photo("portrait.jpg");
     let refusals: [(Rule, (u16, i64)); 9] = [

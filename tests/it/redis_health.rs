@@ -18,6 +18,7 @@ const SEVERAL_ROUNDS: Duration = Duration::from_millis(1500);
 
 fn builder() -> GatewayBuilder {
     Gateway::builder()
+        .patient_with_redis()
         .set("credentials.backend", "redis")
         .set("credentials.adopt_interval", "200ms")
 }

@@ -10,7 +10,10 @@ use wxgate::store::{Claimed, MAX_VALUE, RedisStore, SharedStore, StoreFault};
 use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, TINY_PHOTO, account, always, until};
 
 fn store(redis: &RedisServer) -> RedisStore {
-    let settings: wxgate::settings::Redis = serde_json::from_value(json!({ "url": redis.url() })).unwrap();
+    let settings: wxgate::settings::Redis = serde_json::from_value(json!({
+        "url": redis.url(), "connect_timeout": "10s", "response_timeout": "10s",
+    }))
+    .unwrap();
     RedisStore::new(&settings, Path::new("")).unwrap()
 }
 

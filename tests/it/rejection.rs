@@ -20,7 +20,11 @@ async fn foreign_takeover_during_a_hundred_uploads_costs_one_renewal() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
-    let builder = Gateway::builder().redis(&redis).classic();
+    let builder = Gateway::builder()
+        .redis(&redis)
+        .classic()
+        .set("wechat.timeout", "20s")
+        .set("credentials.lock_ttl", "60s");
     let processes = GatewayProcess::start_many(&builder, &wechat, 2).await;
     for process in &processes {
         process.until_it_says("ready").await;
@@ -142,25 +146,23 @@ async fn replica_that_adopted_the_new_token_does_not_report_the_old_one() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
-    let start = |refresh_ahead: &str| {
+    let key = "open-sesame-open-sesame";
+    let start = || {
         let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
-        builder.set("credentials.refresh_ahead", refresh_ahead).start()
+        builder.set("internal.operator_key", key).start()
     };
-    let (one, other) = tokio::join!(start("1ms"), start("300s"));
+    let (one, other) = tokio::join!(start(), start());
     one.until_it_says("ready").await;
     other.until_it_says("ready").await;
-    // The first one renews the token and reports it. The new token lives for four seconds.
+    // The first one renews the token and reports it.
     wechat.sandbox.foreign_token(&app_id).unwrap();
-    let short_lifetime = Fault::ExpiresIn { value: 4.into() };
-    wechat.sandbox.inject(short_lifetime.on(Api::Token).once());
     assert_eq!(one.upload_new_photo().await.code(), (200, 0));
-    // The other one meets the same dead token, adopts the new one, and renews that before its end.
+    // The other one meets the same dead token and adopts the new one. The next renewal reports the foreign invalidations
+    // that are known by then.
     assert_eq!(other.upload_new_photo().await.code(), (200, 0));
     assert_eq!(wechat.sandbox.calls(Api::Token), 2);
-    until("the other one renews", || async {
-        wechat.sandbox.calls(Api::Token) == 3
-    })
-    .await;
+    assert_eq!(other.operator_renews("access_token", key).await.status, 200);
+    assert_eq!(wechat.sandbox.calls(Api::Token), 3);
     until("the renewal is journaled", || async {
         redis.journaled(&app_id, "renewed").await + redis.journaled(&app_id, "issued").await == 4
     })

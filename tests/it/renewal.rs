@@ -11,8 +11,9 @@ use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 use crate::support::{Gateway, RedisServer, SandboxHost, Traffic, ticket_key, token_key, until};
 
 /// Renews several times under traffic; no request may fail.
-async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
-    const LIFETIME: Duration = Duration::from_secs(3);
+async fn assert_renewals_without_a_failure(token_api: &str, api: Api) {
+    // A quarter of it is left for a renewal on a busy machine.
+    const LIFETIME: Duration = Duration::from_secs(6);
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig {
         token_ttl: LIFETIME,
@@ -34,12 +35,12 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
     let uploading = Traffic::uploading([&*one, &*two]);
     let began = Instant::now();
     let (tokens, tickets) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
-    until("six tokens and tickets have come and gone", || async {
+    until("tokens and tickets have come and gone", || async {
         let token = redis.value(&token_key(&app_id)).await;
         tokens.borrow_mut().extend(token);
         let ticket = redis.value(&ticket_key(&app_id)).await;
         tickets.borrow_mut().extend(ticket);
-        tokens.borrow().len() >= 6 && tickets.borrow().len() >= 4
+        tokens.borrow().len() >= 4 && tickets.borrow().len() >= 3
     })
     .await;
     signing.end().await.assert_flawless();
@@ -64,12 +65,12 @@ async fn assert_five_lives_without_a_failure(token_api: &str, api: Api) {
 
 #[tokio::test]
 async fn stable_tokens_are_renewed_under_traffic_without_a_failed_request() {
-    assert_five_lives_without_a_failure("stable", Api::StableToken).await;
+    assert_renewals_without_a_failure("stable", Api::StableToken).await;
 }
 
 #[tokio::test]
 async fn classic_tokens_are_renewed_under_traffic_without_a_failed_request() {
-    assert_five_lives_without_a_failure("classic", Api::Token).await;
+    assert_renewals_without_a_failure("classic", Api::Token).await;
 }
 
 /// Calls in four seconds of signing if everything that WeChat issues has this `expires_in`.

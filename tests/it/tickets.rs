@@ -161,7 +161,7 @@ async fn card_ticket_is_kept_for_the_cluster_after_the_first_request() {
 async fn card_ticket_is_renewed_ahead_of_its_end() {
     let redis = RedisServer::start().await;
     let config = SandboxConfig {
-        ticket_ttl: Duration::from_secs(3),
+        ticket_ttl: Duration::from_secs(8),
         ..SandboxConfig::default()
     };
     let wechat = SandboxHost::start(config).await;

@@ -134,7 +134,10 @@ async fn calls_with_a_foreign_token_look_at_each_account_once() {
     let spent = scripts().await - scripts_before;
     // A busy machine may need more than the time for which the first answer is remembered.
     let look_ups = 1 + begun.elapsed().as_secs() / 10;
-    assert!(spent < look_ups * 2 * ACCOUNTS as u64 + 20, "{spent} scripts in Redis");
+    // Each account's token calls of the day are counted every eight seconds or more.
+    let counts = 1 + begun.elapsed().as_secs() / 8;
+    let allowed = (2 * look_ups + counts) * ACCOUNTS as u64 + 20;
+    assert!(spent < allowed, "{spent} scripts in Redis");
 }
 
 /// Two replicas without background look-ups, the second with the settings that `second` adds.
