@@ -38,7 +38,7 @@ const ASKED: &str = "asked";
 const ASKED_LIMIT: Duration = Duration::from_millis(250);
 
 impl AccountCredentials {
-    /// The lifetime to promise with `token`: at least `min_life`. All replicas recognise the token for that long.
+    /// The lifetime to promise with `token`: at least `min_lifetime`. All replicas recognise the token for that long.
     pub(crate) fn promise_lifetime(self: &Arc<Self>, token: &Credential, min_lifetime: Duration) -> Duration {
         // Some caches treat 0 as "never expires".
         let least = min_lifetime.max(Duration::from_secs(1));

@@ -55,13 +55,16 @@ impl Lock {
         loop {
             match self.try_acquire(slot, trigger, began).await {
                 Ok(Some(acquisition)) => return Ok(acquisition),
-                Ok(None) if std::mem::take(&mut is_first_wait) => {
-                    shorten_foreign_ttl(&*self.store, &self.key, self.ttl()).await;
-                }
-                Ok(None) if Moment::now() < give_up => sleep(self.policy.jitter.poll()).await,
-                Ok(None) => return Err(Unavailable::soon(HELD_BY_ANOTHER)),
+                Ok(None) => {}
                 Err(error) => return Ok(Acquisition::Alone(error)),
             }
+            if Moment::now() >= give_up {
+                return Err(Unavailable::soon(HELD_BY_ANOTHER));
+            }
+            if std::mem::take(&mut is_first_wait) {
+                shorten_foreign_ttl(&*self.store, &self.key, self.ttl()).await;
+            }
+            sleep(self.policy.jitter.poll()).await;
         }
     }
 

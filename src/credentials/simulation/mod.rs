@@ -9,6 +9,7 @@
 mod replica;
 mod store;
 mod stories;
+mod threads;
 mod wechat;
 mod world;
 

@@ -127,11 +127,16 @@ impl Slot {
 
     /// Adopts the stored credential if it is good and newer than what is in use.
     pub(crate) fn adopt(&self, trigger: Trigger, stored: Option<&Stored>) -> Option<Arc<Credential>> {
-        let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored))?;
+        let held = self.held();
+        let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored, held.as_ref()))?;
         let (value, ends) = (stored.value.clone(), stored.expires_at?);
         let credential = Arc::new(self.policy.credential(self.kind, value, ends));
-        let is_confirmed = self.held().is_some_and(|held| held.value == credential.value);
-        self.put_into_use(&credential);
+        if !self.swap_if_still(held.as_ref(), Some(&credential)) {
+            // A renewal or a rejection in another thread was faster. The next sync compares again.
+            return None;
+        }
+        let is_confirmed = held.as_ref().is_some_and(|held| held.value == credential.value);
+        self.note_use(held, &credential);
         if let Some(call) = &self.unanswered {
             call.forget();
         }
@@ -149,15 +154,15 @@ impl Slot {
     /// True if `stored` should replace what is in use. If it expires sooner, either it is older or WeChat has shortened
     /// its lifetime: then what is in use stays until it expires or is rejected. The ticket in use, with a later expiry, is
     /// one that WeChat has confirmed to another replica.
-    fn would_adopt(&self, stored: &Stored) -> bool {
-        let outlives = |held: &Credential| {
+    fn would_adopt(&self, stored: &Stored, held: Option<&Arc<Credential>>) -> bool {
+        let outlives = |held: &Arc<Credential>| {
             if held.value == stored.value {
                 self.kind != Kind::AccessToken && stored.expires_at > Some(held.expires_at + SAME_EXPIRY)
             } else {
                 stored.expires_at > Some(held.expires_at)
             }
         };
-        self.is_current(stored) && self.usable().is_none_or(|held| outlives(&held))
+        self.is_current(stored) && held.filter(|held| held.is_usable()).is_none_or(outlives)
     }
 
     /// Writes `credential`, which WeChat issued after `asked_at`, to the shared store in place of `seen`, and puts it
@@ -207,7 +212,7 @@ impl Slot {
 
     /// Notes that what was stored when we got the lock, and what was in use here before the call, is older than
     /// `credential`. The store may yet return it: another replica publishes it again if the store has lost its data.
-    fn retire_what_was_before(&self, credential: &Credential, seen: Option<&Stored>, asked_at: Moment) {
+    pub(crate) fn retire_what_was_before(&self, credential: &Credential, seen: Option<&Stored>, asked_at: Moment) {
         let stored = seen.and_then(|seen| {
             let credential = self.policy.credential(self.kind, seen.value.clone(), seen.expires_at?);
             Some(Arc::new(credential))
@@ -247,6 +252,11 @@ impl Slot {
     /// Uses `credential` from now on, unless it has been rejected in the meantime.
     pub(crate) fn put_into_use(&self, credential: &Arc<Credential>) {
         let before = self.cell.swap(Some(Arc::clone(credential)));
+        self.note_use(before, credential);
+    }
+
+    /// Notes that `credential` is in use instead of `before`, unless it has been rejected in the meantime.
+    fn note_use(&self, before: Option<Arc<Credential>>, credential: &Arc<Credential>) {
         self.reports.expires_in(self.kind, credential.remaining());
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             self.history.retire(before, EndOfUse::Superseded);
@@ -261,14 +271,18 @@ impl Slot {
 
     /// Empties the cell if it holds `value`; a newer one stays.
     fn clear_if_still(&self, value: &Secret) {
-        let held = self.cell.load();
-        if held.as_ref().is_some_and(|held| held.value == *value) {
-            let before = self.cell.compare_and_swap(&held, None);
-            if before.as_ref().map(Arc::as_ptr) == held.as_ref().map(Arc::as_ptr) {
-                // It is no longer in use, whatever its expiry: alerts watch this metric.
-                self.reports.expires_in(self.kind, Duration::ZERO);
-            }
+        let held = self.held().filter(|held| held.value == *value);
+        if held.is_some() && self.swap_if_still(held.as_ref(), None) {
+            // It is no longer in use, whatever its expiry: alerts watch this metric.
+            self.reports.expires_in(self.kind, Duration::ZERO);
         }
+    }
+
+    /// Replaces what is in the cell by `new` if that is still `held`; true if so.
+    fn swap_if_still(&self, held: Option<&Arc<Credential>>, new: Option<&Arc<Credential>>) -> bool {
+        let held = held.map_or(std::ptr::null(), Arc::as_ptr);
+        let before = self.cell.compare_and_swap(held, new.cloned());
+        before.as_ref().map_or(std::ptr::null(), Arc::as_ptr) == held
     }
 }
 
