@@ -25,7 +25,7 @@ const MAX_CHUNKED: usize = 20 * 1024 * 1024;
 /// How much of a refused body is read. Many clients read no answer before they have sent their whole body.
 const MAX_DRAINED: usize = MAX_CHUNKED;
 
-/// The maximum time to gather a body. It holds its share of `internal.proxy_buffer` meanwhile.
+/// The maximum time to gather a body, which holds its share of `internal.proxy_buffer` meanwhile, or to read a refused one.
 const GATHER_LIMIT: Duration = Duration::from_mins(5);
 
 /// When a caller should retry if `internal.proxy_buffer` is full.
@@ -129,12 +129,16 @@ async fn gather(mut stream: BodyDataStream, limit: usize, buffer: &Arc<Semaphore
 
 /// Reads what a caller still sends after its request was refused.
 pub(super) async fn drain(mut stream: BodyDataStream, stall: Duration) {
-    let mut left = MAX_DRAINED;
-    while left > 0
-        && let Ok(Some(Ok(chunk))) = timeout(stall, stream.next()).await
-    {
-        left = left.saturating_sub(chunk.len());
-    }
+    let reading = async {
+        let mut left = MAX_DRAINED;
+        while left > 0
+            && let Ok(Some(Ok(chunk))) = timeout(stall, stream.next()).await
+        {
+            left = left.saturating_sub(chunk.len());
+        }
+    };
+    // After that the refusal is sent and the connection closed.
+    let _ = timeout(GATHER_LIMIT, reading).await;
 }
 
 #[cfg(test)]
@@ -153,6 +157,13 @@ mod tests {
             Ok::<_, io::Error>(Bytes::from_static(b"x"))
         });
         Body::from_stream(bytes).into_data_stream()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_body_that_drips_is_not_read_for_longer_than_an_accepted_one() {
+        let began = tokio::time::Instant::now();
+        drain(dripping(1_000, Duration::from_secs(4)), STALL).await;
+        assert_eq!(began.elapsed(), GATHER_LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
