@@ -62,6 +62,7 @@ impl Replicas {
 
     /// Renews this process's mark until `end` is cancelled, and then removes it. If the store fails, the next round
     /// tries again.
+    ///
     /// If the mark is gone, as at start, the store may have lost everything else too. Then `write_again` runs before the
     /// mark is written, so that it runs again in the next round if it fails.
     pub(crate) async fn keep_marked(

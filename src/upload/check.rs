@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use parking_lot::Mutex;
 
 use super::outcome::{Rejection, UploadError};
@@ -16,8 +16,6 @@ use crate::wechat::{BodyProblem, CallError, MediaDownload};
 
 /// A picture's bytes, until a check fails.
 pub(super) struct CheckedBody {
-    /// The bytes read to recognise the kind, until they are passed on.
-    head: Option<Bytes>,
     source: BoxStream<'static, Result<Bytes, CallError>>,
     /// What is left of a chunk longer than [`Picture::MAX_CHUNK`].
     rest: Bytes,
@@ -32,8 +30,7 @@ impl CheckedBody {
         // The head has been read; the store has not polled for it yet.
         let progress = Arc::new(Mutex::new(Stage::WaitingForStore(0)));
         let body = Self {
-            head: Some(download.head),
-            source: download.rest,
+            source: stream::iter([Ok(download.head)]).chain(download.rest).boxed(),
             rest: Bytes::new(),
             announced: download.content_length,
             limit,
@@ -90,10 +87,7 @@ impl Stream for CheckedBody {
                 Stage::Failed(error) => return Poll::Ready(Some(Err(io::Error::other(error.to_string())))),
             };
             *this.progress.lock() = Stage::WaitingForWeChat(seen);
-            let next = match this.head.take() {
-                Some(head) => Some(Ok(head)),
-                None => ready!(this.source.poll_next_unpin(cx)),
-            };
+            let next = ready!(this.source.poll_next_unpin(cx));
             let stage = this.take(seen, next);
             *this.progress.lock() = stage;
         }

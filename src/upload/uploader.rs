@@ -49,7 +49,7 @@ pub struct RelayParts {
     pub metrics: UploadMetrics,
     /// Where uploads run, so that the drain can wait for them.
     pub tasks: TaskTracker,
-    /// Cancelled when the drain has taken too long. Uploads then leave neither pictures nor leases behind.
+    /// Cancelled when the drain has taken too long. Uploads then remove what they have written, and release their leases.
     pub stop: CancellationToken,
 }
 
