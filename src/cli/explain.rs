@@ -33,7 +33,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "URL")]
     request: Option<String>,
     /// The nonceStr that the page passed to wx.config
-    #[arg(long, required_unless_present = "request", requires_all = ["timestamp", "signature"])]
+    #[arg(long, allow_hyphen_values = true, required_unless_present = "request", requires_all = ["timestamp", "signature"])]
     nonce: Option<String>,
     /// The timestamp that the page passed to wx.config
     #[arg(long, required_unless_present = "request", requires = "nonce")]
@@ -42,7 +42,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, required_unless_present = "request", requires = "nonce")]
     signature: Option<String>,
     /// The `jsapi_ticket`; given more than once, the first is the right one and the others are tried too
-    #[arg(long = "ticket", value_name = "TICKET", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long = "ticket", value_name = "TICKET", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     tickets: Vec<String>,
     #[command(flatten)]
     config: ConfigArgs,

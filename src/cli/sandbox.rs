@@ -1,5 +1,6 @@
 //! The WeChat sandbox, alone (`wxgate sandbox`) or with the gateway (`serve --sandbox`).
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ pub(super) struct SandboxArgs {
 }
 
 fn account(text: &str) -> Result<SandboxAccount, &'static str> {
-    let (app_id, secret) = text.split_once(':').ok_or("expected APPID:APPSECRET")?;
+    let parts = text.split_once(':').filter(|(_, secret)| !secret.is_empty());
+    let (app_id, secret) = parts.ok_or("expected APPID:APPSECRET")?;
     Ok(SandboxAccount::new(
         AppId::try_from(app_id.to_owned())?,
         Secret::new(secret),
@@ -55,6 +57,11 @@ impl SandboxArgs {
         let accounts = self.accounts.iter().map(|text| account(text));
         let accounts: Result<Vec<_>, _> = accounts.collect();
         let mut accounts = accounts.map_err(|wrong| CommandFailure::Settings(format!("--account: {wrong}")))?;
+        let mut app_ids = HashSet::new();
+        if let Some(again) = accounts.iter().find(|account| !app_ids.insert(&account.app_id)) {
+            let wrong = format!("--account: {} is given twice", again.app_id);
+            return Err(CommandFailure::Settings(wrong));
+        }
         if accounts.is_empty() {
             accounts.push(SandboxAccount::default());
         }

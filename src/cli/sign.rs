@@ -10,13 +10,13 @@ use crate::jssdk::{Nonce, sign, string1};
 #[derive(Args)]
 pub(super) struct SignArgs {
     /// The jsapi_ticket
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     ticket: String,
     /// The page's URL, signed exactly as given: pass a page's own without its `#` fragment
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     url: String,
     /// The noncestr; a random one if left out
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     nonce: Option<String>,
     /// The timestamp in seconds; now if left out
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]

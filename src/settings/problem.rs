@@ -37,6 +37,11 @@ impl Problem {
             text: text.into(),
         }
     }
+
+    /// Whether it is about `key`, and shows no value.
+    pub(super) fn is_about(&self, key: &str) -> bool {
+        self.subject == key
+    }
 }
 
 impl Display for Problem {

@@ -113,7 +113,7 @@ impl Layer {
     /// count as a gap in a list.
     pub(super) fn merge(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
         let from_files = self.secret_files().map(|(path, ..)| path.clone());
-        let replaced: Vec<_> = from_files.filter(|path| later.under(path).next().is_some()).collect();
+        let replaced: Vec<_> = from_files.filter(|path| later.has(path)).collect();
         for path in replaced {
             self.remove(&path);
         }
@@ -149,10 +149,14 @@ impl Layer {
                 _ => None,
             })
             .find(|before| {
-                let given = self.under(before).next().is_some();
                 let was_refused = failed.iter().any(|path| path.starts_with(before));
-                !given && !was_refused
+                !self.has(before) && !was_refused
             })
+    }
+
+    /// Whether something is at or below `path`.
+    pub(super) fn has(&self, path: &KeyPath) -> bool {
+        self.under(path).next().is_some()
     }
 
     /// What is at or below `path`, in order.

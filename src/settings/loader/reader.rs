@@ -126,8 +126,21 @@ impl<'s> Reader<'s> {
         self.well_formed = false;
     }
 
-    /// Merges what `later` has read over what this one has read.
+    /// Merges what `later` has read over what this one has read. A file for a secret that `later` gives need not exist.
     pub(super) fn merge(&mut self, later: Self) {
+        let replaced: Vec<_> = self
+            .failed
+            .iter()
+            .filter(|path| later.layer.has(path))
+            .cloned()
+            .collect();
+        for path in replaced {
+            let file = secret_file_key(&path);
+            if self.problems.iter().any(|problem| problem.is_about(&file)) {
+                self.problems.retain(|problem| !problem.is_about(&file));
+                self.failed.remove(&path);
+            }
+        }
         self.failed.extend(later.failed);
         self.problems.extend(later.problems);
         self.problems.extend(self.layer.merge(later.layer, &mut self.failed));
@@ -221,8 +234,8 @@ impl<'s> Reader<'s> {
     }
 
     fn bad_secret_file(&mut self, target: &Target<'_>, place: Place, text: String) {
-        let subject = format!("{}_file", target.path);
-        self.fail(&target.path, Problem::new(Some(place), subject, text));
+        let key = secret_file_key(&target.path);
+        self.fail(&target.path, Problem::new(Some(place), key, text));
     }
 
     /// Reports that the value is not a table or list, as `target` requires.
@@ -288,6 +301,11 @@ pub(super) fn plain(value: &DeValue<'_>) -> Value {
         DeValue::Array(_) => Value::Array(Vec::new()),
         DeValue::Table(_) => Value::Table(Table::new()),
     }
+}
+
+/// The key that names the file of the secret at `path`.
+pub(super) fn secret_file_key(path: &KeyPath) -> String {
+    format!("{path}_file")
 }
 
 fn whole_file(path: &Path) -> Place {

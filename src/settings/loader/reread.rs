@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use super::layer::{KeyPath, Layer, Leaf};
-use super::reader::Reader;
+use super::reader::{Reader, secret_file_key};
 use super::schema::{Schema, Shape, Target};
 use crate::settings::problem::Problem;
 use crate::settings::warnings::is_app_secret;
@@ -77,7 +77,7 @@ impl Settings {
             Err(misfit) if others.is_empty() => {
                 let place = self.origin.place_of(path).cloned();
                 let text = format!("in the file: {misfit}");
-                reread.problems.push(Problem::new(place, format!("{path}_file"), text));
+                reread.problems.push(Problem::new(place, secret_file_key(path), text));
             }
             Err(_) => {
                 let (first, second) = changed.split_at(changed.len() / 2);

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::Error;
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use crate::settings::problem::{UnplacedProblems, UnusableSetting};
@@ -43,12 +44,7 @@ impl TlsFiles {
 
     /// Parses the certificate and its key from the files' contents.
     pub fn certified_key(&self, pem: &TlsPem) -> Result<Arc<CertifiedKey>, UnusableSetting> {
-        let chain = pem.certificate.as_ref().map_err(String::clone);
-        let chain = chain.and_then(|pem| pem_file::certificates(pem, &self.certificate));
-        let chain = chain.map_err(|problem| UnusableSetting::new(CERTIFICATE, problem))?;
-        let key = pem.key.as_ref().map_err(String::clone);
-        let key = key.and_then(|pem| pem_file::private_key(pem, &self.key));
-        let key = key.map_err(|problem| UnusableSetting::new(KEY, problem))?;
+        let (chain, key) = (self.chain(pem)?, self.private_key(pem)?);
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         certified.map(Arc::new).map_err(|error| {
             let problem = match error {
@@ -66,6 +62,18 @@ impl TlsFiles {
             };
             UnusableSetting::new(KEY, problem)
         })
+    }
+
+    fn chain(&self, pem: &TlsPem) -> Result<Vec<CertificateDer<'static>>, UnusableSetting> {
+        let chain = pem.certificate.as_ref().map_err(String::clone);
+        let chain = chain.and_then(|pem| pem_file::certificates(pem, &self.certificate));
+        chain.map_err(|problem| UnusableSetting::new(CERTIFICATE, problem))
+    }
+
+    fn private_key(&self, pem: &TlsPem) -> Result<PrivateKeyDer<'static>, UnusableSetting> {
+        let key = pem.key.as_ref().map_err(String::clone);
+        let key = key.and_then(|pem| pem_file::private_key(pem, &self.key));
+        key.map_err(|problem| UnusableSetting::new(KEY, problem))
     }
 
     /// A warning if the certificate in `pem` is not valid yet, has expired or is about to.
@@ -110,7 +118,13 @@ pub(in crate::settings) fn resolve(internal: &Internal, problems: &mut UnplacedP
         certificate: certificate.clone(),
         key: key.clone(),
     };
-    if let Err(unusable) = files.certified_key(&files.read()) {
+    let pem = files.read();
+    let mut unusable: Vec<_> = files.chain(&pem).err().into_iter().collect();
+    unusable.extend(files.private_key(&pem).err());
+    if unusable.is_empty() {
+        unusable.extend(files.certified_key(&pem).err());
+    }
+    for unusable in unusable {
         problems.add_unless(false, &[unusable.key], unusable.problem);
     }
     Some(files)

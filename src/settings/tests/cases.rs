@@ -80,13 +80,17 @@ fn burst_is_as_much_as_one_second_allows_unless_it_is_set() {
     assert_eq!(bursts, [3, 9]);
 }
 
-/// The problem with a file with this content that is set as `key`, up to its place; the file is called `file`.
-fn problem_with(content: &str, key: &str, more: &str) -> String {
+/// The problems with a file with this content that is set as `key`, and with the line `more`; the file is called `file`.
+fn problems_with(content: &str, key: &str, more: &str) -> Vec<String> {
     let file = SettingsFile::new("").with("file", content);
     let text = format!("{ACCOUNT}{key} = {:?}\n{more}", file.path_of("file"));
-    let found = file.with("wxgate.toml", &text).load(&[]).unwrap_err();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found[0].strip_prefix("wxgate.toml:2: ").unwrap_or(&found[0]).to_owned()
+    let mut found = file.with("wxgate.toml", &text).load(&[]).unwrap_err();
+    for problem in &mut found {
+        if let Some(without_place) = problem.strip_prefix("wxgate.toml:2: ") {
+            *problem = without_place.to_owned();
+        }
+    }
+    found
 }
 
 #[test]
@@ -100,11 +104,16 @@ fn unusable_file_of_certificates_or_of_a_key_is_refused() {
         ("-----BEGIN CERTIFICATE-----\nAAAA\n", "\"file\" is not well-formed PEM"),
         (&pem("CERTIFICATE"), "certificate 1 in \"file\" is malformed"),
     ] {
-        let found = problem_with(content, "http_client.ca_file", "");
-        assert_eq!(found, format!("http_client.ca_file: {problem}"));
+        let found = problems_with(content, "http_client.ca_file", "");
+        assert_eq!(found, [format!("http_client.ca_file: {problem}")]);
+        // The key has its own line.
         let key = "internal.tls_key_file = \"/nonexistent\"";
-        let found = problem_with(content, "internal.tls_certificate_file", key);
-        assert_eq!(found, format!("internal.tls_certificate_file: {problem}"));
+        let found = problems_with(content, "internal.tls_certificate_file", key);
+        assert_eq!(found[0], format!("internal.tls_certificate_file: {problem}"));
+        assert!(
+            found[1].starts_with("wxgate.toml:3: internal.tls_key_file: can't read \"/nonexistent\""),
+            "{found:?}"
+        );
     }
     let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/certificate.pem");
     let certificate = format!("internal.tls_certificate_file = {certificate:?}");
@@ -112,17 +121,19 @@ fn unusable_file_of_certificates_or_of_a_key_is_refused() {
         ("hello", "\"file\" holds no private key in PEM"),
         (&pem("ENCRYPTED PRIVATE KEY"), "the key in \"file\" is encrypted"),
     ] {
-        let found = problem_with(content, "internal.tls_key_file", &certificate);
+        let found = problems_with(content, "internal.tls_key_file", &certificate);
         assert!(
-            found.starts_with(&format!("internal.tls_key_file: {problem}")),
-            "{found}"
+            found.len() == 1 && found[0].starts_with(&format!("internal.tls_key_file: {problem}")),
+            "{found:?}"
         );
     }
     for (key, other) in [("certificate", "key"), ("key", "certificate")] {
-        let found = problem_with("", &format!("internal.tls_{key}_file"), "");
+        let found = problems_with("", &format!("internal.tls_{key}_file"), "");
         assert_eq!(
             found,
-            format!("internal.tls_{other}_file: missing: internal.tls_{key}_file is set, and TLS needs both")
+            [format!(
+                "internal.tls_{other}_file: missing: internal.tls_{key}_file is set, and TLS needs both"
+            )]
         );
     }
 }

@@ -83,6 +83,34 @@ fn later_layer_replaces_a_secret_in_either_form() {
 }
 
 #[test]
+fn secret_file_of_an_earlier_layer_is_not_missed() {
+    let text = "[[accounts]]\napp_id = \"wx1\"\napp_secret_file = \"/nonexistent\"\n\
+                [redis]\npassword_file = \"/nonexistent\"\n[auth]\nmode = \"api_key\"\napi_keys_file = \"/nonexistent\"\n";
+    let file = SettingsFile::new(text).with("a", "from-file");
+    let env = [
+        ("WXGATE_APP_SECRET", "plain"),
+        ("WXGATE__REDIS__PASSWORD_FILE", &*file.path_of("a")),
+        ("WXGATE__AUTH__API_KEYS__0", "three"),
+    ];
+    let settings = file.load(&env).unwrap();
+    assert_eq!(settings.accounts[0].app_secret.expose(), "plain");
+    assert_eq!(settings.redis.password.expose(), "from-file");
+    assert_eq!(settings.auth.api_keys.len(), 1);
+
+    // What is checked together is checked with the value that counts.
+    let env = [
+        env[0],
+        ("WXGATE__REDIS__PASSWORD", "plain"),
+        ("WXGATE__AUTH__API_KEYS", "[]"),
+    ];
+    let problems = file.load(&env).unwrap_err();
+    assert!(
+        problems.len() == 1 && problems[0].contains("auth.api_keys"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn secret_in_both_forms_in_one_layer_is_refused() {
     let file = SettingsFile::new("").with("a", "x");
     let text = format!(

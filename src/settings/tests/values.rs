@@ -7,10 +7,14 @@ use crate::settings::Settings;
 /// A key (with `[]` for a list), texts that it accepts, and texts that it refuses. `␣` stands for a space; `→` precedes
 /// the serialised form, if that differs.
 const TEXTS: [(&str, &str, &str); 19] = [
-    ("server.request_timeout", "1ms 300s→5m 24h→1day", " 0s 5 -5s s 25h"),
+    (
+        "server.request_timeout",
+        "1ms 1500ms 1s␣500us→1000500000ns 300s 5m→300s 24h 1day→24h",
+        " 0s 5 -5s s 25h",
+    ),
     (
         "media.remember_for",
-        "0s 5s 72h→3days 1h␣30m 365days→11months␣30days␣3h␣50m␣24s",
+        "0s 5s 72h 3days→72h 1h␣30m→5400s 365days→8760h",
         " 5 -5s s 366days 99999999999999999999days",
     ),
     (

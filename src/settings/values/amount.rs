@@ -35,8 +35,16 @@ impl<const MIN_MS: u64, const MAX_HOURS: u64> AsText for DurationWithin<MIN_MS, 
             .filter(|duration| bounds.contains(duration))
     }
 
+    /// In hours, seconds or milliseconds, as the documentation writes durations.
     fn print(duration: &Duration) -> String {
-        humantime::format_duration(*duration).to_string()
+        let nanos = duration.as_nanos();
+        let units = [("h", 3_600_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000)];
+        let divides = |unit: u128| nanos >= unit && nanos.is_multiple_of(unit);
+        match units.into_iter().find(|(_, unit)| divides(*unit)) {
+            Some((name, unit)) => format!("{}{name}", nanos / unit),
+            None if nanos == 0 => "0s".to_owned(),
+            None => format!("{nanos}ns"),
+        }
     }
 }
 

@@ -24,6 +24,35 @@ fn app_secret_in_the_place_of_the_app_id_is_refused_and_not_shown() {
         assert!(code == 2 && err.contains("--account: expected"), "{err}");
         assert!(!format!("{out}{err}").contains(APP_SECRET), "{out}{err}");
     }
+    for (accounts, wrong) in [
+        (vec!["--account", "wx1:"], "expected APPID:APPSECRET"),
+        (vec!["--account", "wx1:a", "--account", "wx1:b"], "wx1 is given twice"),
+    ] {
+        let (code, _, err) = text_of(&mut wxgate(&[vec!["sandbox"], accounts].concat()));
+        assert!(code == 2 && err.contains(wrong), "{err}");
+    }
+}
+
+/// WeChat's tickets consist of letters, digits, `_` and `-`.
+#[test]
+fn ticket_and_nonce_may_begin_with_a_hyphen() {
+    let given = [
+        "--ticket",
+        "-t-",
+        "--url",
+        "https://a.cn/",
+        "--nonce",
+        "-n",
+        "--timestamp",
+        "1",
+    ];
+    let (code, signed, err) = text_of(&mut wxgate(&[&["sign"], &given[..]].concat()));
+    assert_eq!(code, 0, "{err}");
+    let (_, signature) = signed.trim().rsplit_once(' ').unwrap();
+    let (code, out, err) = text_of(&mut wxgate(
+        &[&["explain", "--signature", signature], &given[..]].concat(),
+    ));
+    assert!(code == 0 && out.contains("The signature is right"), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
