@@ -16,6 +16,7 @@ use super::renewal::CredentialResult;
 use super::token::Token;
 use crate::account::AppId;
 use crate::clock::Moment;
+use crate::secret::Secret;
 use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
@@ -36,6 +37,8 @@ pub(super) struct Probe {
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
+    /// The last stored token because of which the one in use was probed, and when.
+    compared: Mutex<Option<(Secret, Moment)>>,
     /// Paths that rejected a token though a probe did not, or could not be made, and when.
     wrong_paths: Mutex<HashMap<WrongPath, Moment>>,
     flight: Arc<SingleFlight<Reason, CredentialResult>>,
@@ -47,6 +50,9 @@ type WrongPath = (String, bool);
 
 /// From this number of remembered paths on, no rejection of the same certainty causes a probe.
 const MAX_WRONG_PATHS: usize = 32;
+
+/// How long WeChat accepts a classic token after it has issued another one.
+const OVERLAP: Duration = Duration::from_mins(5);
 
 /// The maximum wait of a client that suspects the token, since it may give up after five seconds; and for another replica's
 /// probe, from its start, since that replica may have died, or given up before Redis carried out its claim.
@@ -80,6 +86,7 @@ impl Probe {
             store: parameters.store(),
             key: keys::PROBE.of_account(&parameters.app_id),
             last: Mutex::default(),
+            compared: Mutex::default(),
             wrong_paths: Mutex::default(),
             flight: Arc::default(),
             tasks: parameters.services.tasks.clone(),
@@ -95,6 +102,28 @@ impl Probe {
             Ok((verified, _)) => verified,
             Err(_) => self.token.get().await,
         }
+    }
+
+    /// Probes the token in use because the store has `other`, which was never in use here, and which is not adopted
+    /// because it expires sooner. Either it is older, or the token in use is dead: then `other` is adopted. As long as both
+    /// are there, the probe is repeated every five minutes, for which WeChat accepts a classic token that was replaced.
+    pub(super) async fn compare_with(self: &Arc<Self>, other: Secret) {
+        let is_recent = |(value, at): &(Secret, Moment)| *value == other && at.elapsed() < OVERLAP;
+        if self.compared.lock().as_ref().is_some_and(is_recent) {
+            return;
+        }
+        let Some(token) = self.token.slot.usable() else { return };
+        // If another replica has probed recently and WeChat rejected nothing, the next sync tries again.
+        let may_probe = self.may_probe().await;
+        if may_probe {
+            *self.compared.lock() = Some((other, Moment::now()));
+        }
+        let probe = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Some(error) = probe.rejection_of(&token, may_probe).await {
+                let _ = probe.token.replace_rejected(&token, &error).await;
+            }
+        });
     }
 
     /// The token to use instead of `token`, which WeChat has rejected in a call of `path`. Some paths reject good tokens,
@@ -193,15 +222,23 @@ impl Probe {
 
     async fn verify(&self) -> CredentialResult {
         let token = self.token.get().await?;
-        let rejection = if self.may_probe().await {
-            self.ask_wechat(&token).await
+        let may_probe = self.may_probe().await;
+        if let Some(error) = self.rejection_of(&token, may_probe).await {
+            return self.token.replace_rejected(&token, &error).await;
+        }
+        if !may_probe {
+            // Another replica may have renewed it since that probe.
+            self.token.slot.sync_with_store().await;
+        }
+        self.token.get().await
+    }
+
+    /// WeChat's rejection of `token`, found by a probe of this replica, if it `may_probe`, or of another one.
+    async fn rejection_of(&self, token: &Credential, may_probe: bool) -> Option<CallError> {
+        if may_probe {
+            self.ask_wechat(token).await
         } else {
-            self.wait_for_finding(&token).await
-        };
-        match rejection {
-            Some(error) => self.token.replace_rejected(&token, &error).await,
-            // Another replica may have renewed it meanwhile.
-            None => self.token.get().await,
+            self.wait_for_finding(token).await
         }
     }
 
@@ -212,13 +249,13 @@ impl Probe {
         let (app_id, token_hash) = (&self.app_id, &token.fingerprint);
         if let Some(error) = error.as_ref().filter(|error| !rejects_token(error)) {
             let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
-            tracing::warn!(%app_id, token = token_hash, "a suspected access_token could not be probed: {error}{cure}");
+            tracing::warn!(%app_id, token = token_hash, "an access_token that may be dead could not be probed: {error}{cure}");
         } else {
             tracing::info!(
                 %app_id,
                 token = token_hash,
                 rejected = error.is_some(),
-                "a client suspected that the access_token is dead; it was probed"
+                "the access_token may be dead: a client asked for it again, or another one is stored; it was probed"
             );
         }
         let rejection = error.filter(rejects_token);

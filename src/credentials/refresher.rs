@@ -72,7 +72,9 @@ async fn tick(account: &AccountCredentials) {
 }
 
 async fn sync_with_store(account: &AccountCredentials) {
-    account.token.slot.sync_with_store().await;
+    if let Some(other) = account.token.slot.sync_with_store().await {
+        account.probe.compare_with(other).await;
+    }
     for ticket in account.kept_tickets() {
         ticket.slot.sync_with_store().await;
     }

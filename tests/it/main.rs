@@ -61,6 +61,7 @@ mod shared_account;
 mod shared_routes;
 mod shared_store;
 mod shared_token;
+mod shorter_lifetimes;
 mod signing;
 mod suspension;
 mod tickets;

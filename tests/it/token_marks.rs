@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use wxgate::sandbox::SandboxConfig;
+use wxgate::sandbox::{Api, SandboxConfig};
 
 use crate::support::{Gateway, GatewayBuilder, Proxy, RedisServer, SandboxHost, accounts, lock_key, token_key, until};
 
@@ -180,6 +180,18 @@ async fn token_of_another_replica_is_recognised_right_after_foreign_ones() {
         assert_eq!(ticket.body["errcode"], 0, "{ticket:?}");
     }
     assert_eq!(two.asks_for_ticket("a-foreign-token").await.body["errcode"], 40001);
+}
+
+#[tokio::test]
+async fn client_that_suspects_its_token_gets_the_one_obtained_since_the_last_probe() {
+    let redis = RedisServer::start().await;
+    let [one, two] = replicas(&redis, |builder| builder).await;
+    let suspected = two.asks_for_stable_token(true).await;
+    assert_eq!(two.wechat.sandbox.calls(Api::GetApiDomainIp), 1, "{suspected:?}");
+    let newer = renewed(&one).await;
+    let answer = two.asks_for_stable_token(true).await;
+    assert_eq!(answer.body["access_token"], newer, "{answer:?}");
+    assert_eq!(two.wechat.sandbox.calls(Api::GetApiDomainIp), 1);
 }
 
 #[tokio::test]

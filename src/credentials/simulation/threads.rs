@@ -12,6 +12,9 @@ use crate::credentials::credential::Trigger;
 use crate::credentials::slot::Stored;
 use crate::secret::Secret;
 
+/// Ends the rounds.
+const END: u64 = 0;
+
 /// The refresher's thread may be preempted between its comparison and its write.
 #[tokio::test]
 async fn token_that_was_superseded_meanwhile_is_not_adopted() {
@@ -30,7 +33,6 @@ async fn token_that_was_superseded_meanwhile_is_not_adopted() {
         std::thread::yield_now();
         slot.held().is_some_and(|held| held.value == newer.value)
     };
-    const END: u64 = 0;
     let current = AtomicU64::new(1);
     let mut rounds = (1..20_000).inspect(|&round| current.store(round, Ordering::Relaxed));
     let is_kept = std::thread::scope(|threads| {

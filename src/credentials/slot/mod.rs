@@ -82,21 +82,21 @@ impl Slot {
 
     /// Adopts a newer credential from the shared store. Publishes the one in use if nothing is stored, or something known
     /// to be older, as when Redis has lost its data or was restored from a snapshot (C6). If the store is down, or holds
-    /// another program's value, the next tick tries again.
-    pub(crate) async fn sync_with_store(&self) {
-        let Ok(stored) = self.shared.read().await else {
-            return;
-        };
+    /// another program's value, the next tick tries again. Returns what is stored if it was never in use here and is not
+    /// adopted because it expires sooner: it may be newer all the same.
+    pub(crate) async fn sync_with_store(&self) -> Option<Secret> {
+        let stored = self.shared.read().await.ok()?;
         if self.adopt(Trigger::Expiring, stored.as_ref()).is_some() {
-            return;
+            return None;
         }
-        if let Some(held) = self.usable()
-            && stored.as_ref().is_none_or(|stored| !self.is_current(stored))
-        {
-            // If another replica was faster, its credential is found at the next tick.
-            let seen = stored.as_ref().map(|stored| &stored.value);
-            let _ = self.shared.replace(seen, &held).await;
+        let held = self.usable()?;
+        if let Some(stored) = stored.as_ref().filter(|stored| self.is_current(stored)) {
+            return Some(stored.value.clone()).filter(|stored| *stored != held.value);
         }
+        // If another replica was faster, its credential is found at the next tick.
+        let seen = stored.as_ref().map(|stored| &stored.value);
+        let _ = self.shared.replace(seen, &held).await;
+        None
     }
 
     /// The credential that came into use after a renewal was requested, or after `began`, or that is adopted from the
@@ -152,7 +152,7 @@ impl Slot {
     }
 
     /// True if `stored` should replace what is in use. If it expires sooner, either it is older or WeChat has shortened
-    /// its lifetime: then what is in use stays until it expires or is rejected. The ticket in use, with a later expiry, is
+    /// lifetimes: then what is in use stays until it expires or is rejected, by a probe if not before. The ticket in use, with a later expiry, is
     /// one that WeChat has confirmed to another replica.
     fn would_adopt(&self, stored: &Stored, held: Option<&Arc<Credential>>) -> bool {
         let outlives = |held: &Arc<Credential>| {
