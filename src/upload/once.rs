@@ -2,8 +2,8 @@
 //!
 //! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other is a lease on the
 //! upload: short, and renewed while the upload runs, so that a dead replica is soon replaced and a slow one is not. Once
-//! the URL is stored, the lease guards nothing and is left to expire. If the shared store is unreachable, replicas may
-//! store a picture twice, but no upload fails.
+//! the URL is stored, the lease guards nothing and is left to expire. If the shared store fails, no upload fails: two
+//! replicas may store the same picture, but each stores it once.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,7 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::account::AppId;
 use crate::image_store::is_picture_url;
-use crate::store::{Claimed, SharedStore, StoreError, StoreFault, counts_as_none, keys, shorten_foreign_ttl};
+use crate::store::{
+    Claimed, MemoryStore, SharedStore, StoreError, StoreFault, counts_as_none, keys, shorten_foreign_ttl,
+};
 use crate::wechat::MediaId;
 
 /// The minimum lease: long enough to be renewed in a slow Redis.
@@ -28,6 +30,8 @@ const MAX_POLL: Duration = Duration::from_millis(400);
 const SOON: Duration = Duration::from_millis(250);
 /// How long a URL that could not be remembered is tried again.
 const REMEMBER_WITHIN: Duration = Duration::from_secs(2);
+/// How long this replica remembers what it could not share.
+const UNSHARED_FOR: Duration = Duration::from_hours(1);
 
 /// The keys of one picture's URL and lease in the shared store.
 pub(super) struct Keys {
@@ -55,6 +59,8 @@ pub(super) enum Turn<'a> {
 /// What all replicas know about uploads.
 pub(super) struct Once {
     store: Arc<dyn SharedStore>,
+    /// The URLs of pictures that this replica stored while the shared store failed.
+    unshared: MemoryStore,
     /// How long a URL is remembered. If it is zero, there are no leases either.
     remember_for: Duration,
     /// The TTL of a lease that is not renewed.
@@ -74,6 +80,7 @@ impl Once {
     ) -> Self {
         Self {
             store,
+            unshared: MemoryStore::default(),
             remember_for,
             // The lease must not outlive the remembered URL.
             lease: media_timeout.clamp(MIN_LEASE, keys::MEDIA_LOCK_TTL).min(remember_for),
@@ -86,8 +93,27 @@ impl Once {
         if self.remember_for.is_zero() {
             return None;
         }
+        if let Some(url) = self.recall_unshared(keys).await {
+            return Some(url);
+        }
         let entry = self.store.get(&keys.url).await.ok()??;
         Some(entry.value).filter(|url| is_usable(url)).map(Arc::from)
+    }
+
+    /// The URL of a picture that this replica stored while the shared store failed, unless it can be shared now.
+    async fn recall_unshared(&self, keys: &Keys) -> Option<Arc<str>> {
+        let url = self.unshared.get(&keys.url).await.ok()??.value;
+        if self
+            .store
+            .set_if_absent(&keys.url, &url, self.remember_for)
+            .await
+            .is_err()
+        {
+            return Some(url.into());
+        }
+        // The shared store has this URL, or that of another replica, which counts from now on.
+        let _ = self.unshared.compare_and_delete(&keys.url, &url).await;
+        None
     }
 
     /// Waits until the picture is stored or this replica may store it; `None` if another replica has been uploading it
@@ -113,6 +139,9 @@ impl Once {
     async fn try_turn<'a>(&'a self, keys: &'a Keys) -> Option<Turn<'a>> {
         if self.remember_for.is_zero() {
             return Some(Turn::Ours(None));
+        }
+        if let Some(url) = self.recall_unshared(keys).await {
+            return Some(Turn::Stored(url));
         }
         let owner = hex::encode(rand::random::<[u8; 16]>());
         let mut claimed = self.claim(keys, &owner).await;
@@ -193,7 +222,8 @@ impl Lease<'_> {
     }
 
     /// Remembers `url`, or returns the one that is remembered already. A lost connection must not give the picture
-    /// another URL, so this is tried again for a moment, unless the store failed before.
+    /// another URL, so this is tried again for a moment, unless the store failed before. If it can't be shared, at least
+    /// this replica remembers it.
     async fn remember(&self, url: Arc<str>) -> Arc<str> {
         let (once, keys) = (self.once, self.keys);
         let give_up = Instant::now() + REMEMBER_WITHIN;
@@ -203,13 +233,16 @@ impl Lease<'_> {
                 Ok(true) => return url,
                 // Another replica's, or ours if only the reply was lost.
                 Ok(false) => return once.recall(keys).await.unwrap_or(url),
-                Err(error) if error.fault != StoreFault::Unreachable || !self.is_held => return url,
-                Err(_) if Instant::now() + pause >= give_up => return url,
+                Err(error) if error.fault != StoreFault::Unreachable || !self.is_held => break,
+                Err(_) if Instant::now() + pause >= give_up => break,
                 Err(_) => {}
             }
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(MAX_POLL);
         }
+        let time = UNSHARED_FOR.min(once.remember_for);
+        let _ = once.unshared.set_if_absent(&keys.url, &url, time).await;
+        url
     }
 
     async fn renew(&self) -> Infallible {

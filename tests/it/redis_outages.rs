@@ -152,6 +152,25 @@ async fn uploads_go_on_while_redis_is_frozen() {
 }
 
 #[tokio::test]
+async fn photo_has_one_url_on_a_replica_while_redis_is_down_and_afterwards() {
+    let mut redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let gateway = builder(&redis, &wechat).start().await;
+    gateway.until_it_says("ready").await;
+    redis.kill();
+    let photo = wechat.takes_photo(TINY_PHOTO);
+    let first = gateway.upload(&photo).await;
+    assert_eq!(first.code(), (200, 0), "{first:?}");
+    let url = first.body["data"].as_str().unwrap();
+    assert_eq!(gateway.upload(&photo).await.body["data"], url);
+    redis.revive().await;
+    gateway.until_it_says("ready").await;
+    assert_eq!(gateway.upload(&photo).await.body["data"], url);
+    let key = format!("wxgate:media:{}:{photo}", wechat.account().app_id);
+    assert_eq!(redis.value(&key).await.as_deref(), Some(url));
+}
+
+#[tokio::test]
 async fn uploads_at_a_frozen_redis_wait_for_one_connection_attempt_at_most() {
     const UPLOADS: usize = 60;
     let redis = RedisServer::start().await;

@@ -49,7 +49,7 @@ impl Token {
     pub(super) async fn back_off_from_rejection(&self, severity: Severity) -> Unavailable {
         let why = match severity {
             Severity::Reissued => Unavailable::reissued(),
-            _ => Unavailable::soon("new access_tokens are rejected immediately"),
+            _ => Unavailable::soon("new access_tokens are rejected soon after they are issued"),
         };
         let why = self.rejections.fail(severity, why, Duration::ZERO);
         if !why.retry_after.is_zero() {
