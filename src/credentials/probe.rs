@@ -1,5 +1,5 @@
-//! Probes a token that may be dead; it is renewed only if WeChat rejects it (C12). However many clients suspect it, on
-//! whichever replicas, the account makes one probe in ten seconds. Answers that reject a good token cost each replica one
+//! Probes a token that may be dead; it is renewed only if WeChat rejects it (C12). However many clients suspect it, or
+//! replicas find another one stored, the account makes one probe in ten seconds. Answers that reject a good token cost each replica one
 //! probe per path in ten seconds.
 
 use std::collections::HashMap;
@@ -21,10 +21,43 @@ use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
 
-/// Stored while a probe is running, and after one that did not reject the token. After a rejection, the token's
-/// fingerprint and the `errcode` are stored.
+/// What a probe found out about a token.
+enum Finding {
+    Accepted,
+    Rejected(CallError),
+    /// WeChat did not answer, or refused for another reason; or the last probe was about another token.
+    Unknown,
+}
+
+/// Stored while a probe is running.
 const RUNNING: &str = "under way";
+
+/// Stored after a probe that did not reject the token; with the token's fingerprint if WeChat accepted it. After a
+/// rejection, the fingerprint and the `errcode` are stored.
 const NOT_REJECTED: &str = "not rejected";
+
+impl Finding {
+    fn to_text(&self, fingerprint: &str) -> String {
+        match self {
+            Self::Accepted => format!("{NOT_REJECTED} {fingerprint}"),
+            Self::Rejected(CallError::Refused { code, .. }) => format!("{fingerprint} {code}"),
+            Self::Rejected(_) | Self::Unknown => NOT_REJECTED.to_owned(),
+        }
+    }
+
+    /// The finding in `text`, if it is about the token with this `fingerprint`.
+    fn of_text(text: &str, fingerprint: &str) -> Self {
+        let rejection = text.split_once(' ').filter(|(token, _)| *token == fingerprint);
+        match rejection.and_then(|(_, code)| code.parse().ok()) {
+            Some(code) => Self::Rejected(CallError::Refused {
+                code: ErrCode(code),
+                message: "as another probe found".to_owned(),
+            }),
+            None if text == Self::Accepted.to_text(fingerprint) => Self::Accepted,
+            None => Self::Unknown,
+        }
+    }
+}
 
 /// Probes one account's token: at most one replica in ten seconds, and the others read its result.
 pub(super) struct Probe {
@@ -37,7 +70,7 @@ pub(super) struct Probe {
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
-    /// The last stored token because of which the one in use was probed, and when.
+    /// The stored token that the one in use was last compared with, and when.
     compared: Mutex<Option<(Secret, Moment)>>,
     /// Paths that rejected a token though a probe did not, or could not be made, and when.
     wrong_paths: Mutex<HashMap<WrongPath, Moment>>,
@@ -63,6 +96,8 @@ const MAX_WAIT: Duration = Duration::from_secs(4);
 enum Reason {
     /// A client asks for the token again.
     Suspicion,
+    /// Another token is stored, which expires sooner.
+    OtherStored,
     /// WeChat has rejected a token, or an answer may be a user's file that reads like a rejection.
     Rejection { fingerprint: String, is_certain: bool },
 }
@@ -104,26 +139,19 @@ impl Probe {
         }
     }
 
-    /// Probes the token in use because the store has `other`, which was never in use here, and which is not adopted
-    /// because it expires sooner. Either it is older, or the token in use is dead: then `other` is adopted. As long as both
-    /// are there, the probe is repeated every five minutes, for which WeChat accepts a classic token that was replaced.
-    pub(super) async fn compare_with(self: &Arc<Self>, other: Secret) {
+    /// Probes the token in use because the store has `other`, which was never used here and expires sooner, so it is not
+    /// adopted. Either `other` is older, or the token in use is dead; then `other` is adopted. If WeChat accepts the token in
+    /// use, the probe is repeated after [`OVERLAP`].
+    pub(super) fn compare_with(self: &Arc<Self>, other: Secret) {
         let is_recent = |(value, at): &(Secret, Moment)| *value == other && at.elapsed() < OVERLAP;
         if self.compared.lock().as_ref().is_some_and(is_recent) {
             return;
         }
-        let Some(token) = self.token.slot.usable() else { return };
-        // If another replica has probed recently and WeChat rejected nothing, the next sync tries again.
-        let may_probe = self.may_probe().await;
-        if may_probe {
-            *self.compared.lock() = Some((other, Moment::now()));
-        }
         let probe = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if let Some(error) = probe.rejection_of(&token, may_probe).await {
-                let _ = probe.token.replace_rejected(&token, &error).await;
-            }
-        });
+        let comparing = async move { probe.compare(other).await };
+        let _ = self
+            .flight
+            .join_or_start(&Reason::OtherStored, &self.tasks, || comparing);
     }
 
     /// The token to use instead of `token`, which WeChat has rejected in a call of `path`. Some paths reject good tokens,
@@ -212,7 +240,8 @@ impl Probe {
                 );
                 // A client that suspects the token now causes no probe of its own.
                 if self.may_probe().await {
-                    self.publish(token, None, Moment::now() + keys::PROBE_TTL).await;
+                    self.publish(token, &Finding::Unknown, Moment::now() + keys::PROBE_TTL)
+                        .await;
                 }
                 Ok(Arc::clone(token))
             }
@@ -222,45 +251,59 @@ impl Probe {
 
     async fn verify(&self) -> CredentialResult {
         let token = self.token.get().await?;
-        let may_probe = self.may_probe().await;
-        if let Some(error) = self.rejection_of(&token, may_probe).await {
+        if let Finding::Rejected(error) = self.find_out(&token).await {
             return self.token.replace_rejected(&token, &error).await;
         }
-        if !may_probe {
-            // Another replica may have renewed it since that probe.
-            self.token.slot.sync_with_store().await;
-        }
+        // Another replica may have renewed it meanwhile.
+        self.token.slot.sync_with_store().await;
         self.token.get().await
     }
 
-    /// WeChat's rejection of `token`, found by a probe of this replica, if it `may_probe`, or of another one.
-    async fn rejection_of(&self, token: &Credential, may_probe: bool) -> Option<CallError> {
-        if may_probe {
+    async fn compare(&self, other: Secret) -> CredentialResult {
+        let token = self.token.get().await?;
+        match self.find_out(&token).await {
+            Finding::Rejected(error) => return self.token.replace_rejected(&token, &error).await,
+            Finding::Accepted => *self.compared.lock() = Some((other, Moment::now())),
+            // The next sync tries again.
+            Finding::Unknown => {}
+        }
+        Ok(token)
+    }
+
+    /// Probes `token`, or waits for the result if another replica has done so recently.
+    async fn find_out(&self, token: &Credential) -> Finding {
+        if self.may_probe().await {
             self.ask_wechat(token).await
         } else {
             self.wait_for_finding(token).await
         }
     }
 
-    /// WeChat's rejection of `token`, if there is one. Any other failure says nothing about the token.
-    async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
+    async fn ask_wechat(&self, token: &Credential) -> Finding {
         let until = Moment::now() + keys::PROBE_TTL;
-        let error = self.issuer.probe(&token.value).await.err();
         let (app_id, token_hash) = (&self.app_id, &token.fingerprint);
-        if let Some(error) = error.as_ref().filter(|error| !rejects_token(error)) {
-            let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
-            tracing::warn!(%app_id, token = token_hash, "an access_token that may be dead could not be probed: {error}{cure}");
-        } else {
-            tracing::info!(
-                %app_id,
-                token = token_hash,
-                rejected = error.is_some(),
-                "the access_token may be dead: a client asked for it again, or another one is stored; it was probed"
-            );
-        }
-        let rejection = error.filter(rejects_token);
-        self.publish(token, rejection.as_ref(), until).await;
-        rejection
+        let finding = match self.issuer.probe(&token.value).await {
+            Ok(()) => Finding::Accepted,
+            Err(error) if rejects_token(&error) => Finding::Rejected(error),
+            Err(error) => {
+                let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
+                tracing::warn!(
+                    %app_id,
+                    token = token_hash,
+                    "an access_token that may be dead could not be probed: {error}{cure}"
+                );
+                self.publish(token, &Finding::Unknown, until).await;
+                return Finding::Unknown;
+            }
+        };
+        tracing::info!(
+            %app_id,
+            token = token_hash,
+            rejected = matches!(finding, Finding::Rejected(_)),
+            "probed an access_token that may be dead: a client asked for it again, or another one is stored"
+        );
+        self.publish(token, &finding, until).await;
+        finding
     }
 
     /// True if this replica may probe; false if another one has probed recently or is probing now.
@@ -275,45 +318,30 @@ impl Probe {
         may_probe
     }
 
-    /// Publishes whether WeChat rejects `token`, valid until `until`.
-    async fn publish(&self, token: &Credential, rejection: Option<&CallError>, until: Moment) {
-        let finding = match rejection.and_then(CallError::errcode) {
-            Some(code) => format!("{} {code}", token.fingerprint),
-            None => NOT_REJECTED.to_owned(),
-        };
+    /// Publishes a finding about `token`, valid until `until`.
+    async fn publish(&self, token: &Credential, finding: &Finding, until: Moment) {
         let left = until.saturating_duration_since(Moment::now());
         if !left.is_zero() {
+            let text = finding.to_text(&token.fingerprint);
             // If the store fails here, the other replicas wait until the key expires.
-            let _ = self
-                .store
-                .compare_and_set(&self.key, Some(RUNNING), &finding, left)
-                .await;
+            let published = self.store.compare_and_set(&self.key, Some(RUNNING), &text, left);
+            let _ = published.await;
         }
     }
 
-    /// The result of any replica's last probe of `token`. Waits for a probe that is running, unless it began longer than
-    /// [`MAX_WAIT`] ago.
-    async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
-        loop {
-            let entry = self.store.get(&self.key).await.ok()??;
-            match entry.value.as_str() {
-                RUNNING => {
-                    let age = keys::PROBE_TTL.saturating_sub(entry.ttl?);
-                    if age >= MAX_WAIT {
-                        return None;
-                    }
-                }
-                NOT_REJECTED => return None,
-                rejected => {
-                    let (fingerprint, code) = rejected.split_once(' ')?;
-                    let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;
-                    return Some(CallError::Refused {
-                        code: ErrCode(code),
-                        message: "as another probe found".to_owned(),
-                    });
-                }
+    /// The result of any replica's last probe, if that was about `token`. Waits for a probe that is running, unless it
+    /// began longer than [`MAX_WAIT`] ago.
+    async fn wait_for_finding(&self, token: &Credential) -> Finding {
+        while let Ok(Some(entry)) = self.store.get(&self.key).await {
+            if entry.value != RUNNING {
+                return Finding::of_text(&entry.value, &token.fingerprint);
+            }
+            let age = keys::PROBE_TTL.saturating_sub(entry.ttl.unwrap_or_default());
+            if age >= MAX_WAIT {
+                break;
             }
             sleep(self.policy.jitter.poll()).await;
         }
+        Finding::Unknown
     }
 }

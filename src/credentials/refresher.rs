@@ -73,7 +73,7 @@ async fn tick(account: &AccountCredentials) {
 
 async fn sync_with_store(account: &AccountCredentials) {
     if let Some(other) = account.token.slot.sync_with_store().await {
-        account.probe.compare_with(other).await;
+        account.probe.compare_with(other);
     }
     for ticket in account.kept_tickets() {
         ticket.slot.sync_with_store().await;

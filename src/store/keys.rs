@@ -53,7 +53,7 @@ pub(crate) const FORCE_REFRESH_TTL: Duration = Duration::from_secs(30);
 pub(crate) const TOKEN_CALL_TTL: Duration = Duration::from_hours(2);
 /// The maximum wait of a token call after rejected tokens, lengthened at random.
 pub(crate) const TOKEN_REJECTED_TTL: Duration = Duration::from_mins(144);
-/// A suspected token is probed at most this often.
+/// A token that may be dead is probed at most this often.
 pub(crate) const PROBE_TTL: Duration = Duration::from_secs(10);
 /// Long enough for a slow Redis to renew the lease on an upload, short enough that a crashed replica is soon replaced.
 pub(crate) const MEDIA_LOCK_TTL: Duration = Duration::from_secs(10);
@@ -131,9 +131,9 @@ keys! {
     /// A replica has reported that another system invalidated this token.
     FOREIGN_INVALIDATION: "wxgate:foreign_invalidation:{app_id}:{token_hash}", Text, Lifetime::AtMost(FOREIGN_INVALIDATION_TTL),
         "credentials, before the report";
-    /// The result of the last probe of a suspected token.
+    /// The result of the last probe of a token that may be dead.
     PROBE: "wxgate:probe:{app_id}", Text, Lifetime::AtMost(PROBE_TTL),
-        "credentials, when a client suspects that its token is dead";
+        "credentials, when a client suspects its token, or another one is stored that expires sooner";
     /// A token that clients may have been given. Kept for the longest lifetime promised to one of them.
     HANDED_OUT: "wxgate:handed_out:{app_id}:{token_hash}", Text, Lifetime::Credential,
         "credentials, before the token is published, and when a client is promised a longer life";

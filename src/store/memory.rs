@@ -1,4 +1,4 @@
-//! The store of a gateway that runs alone: a map in this process.
+//! A map in this process: the store of a gateway that runs alone, and what a replica remembers while Redis fails.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

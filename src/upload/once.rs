@@ -2,8 +2,8 @@
 //!
 //! Two keys per picture in the shared store. One holds its URL for `media.remember_for`. The other is a lease on the
 //! upload: short, and renewed while the upload runs, so that a dead replica is soon replaced and a slow one is not. Once
-//! the URL is stored, the lease guards nothing and is left to expire. If the shared store fails, no upload fails: two
-//! replicas may store the same picture, but each stores it once.
+//! the URL is stored, the lease guards nothing and is left to expire. If the shared store fails, no upload fails: each
+//! replica stores a picture once and remembers its URL for an hour. Afterwards the first URL that is shared counts.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -56,10 +56,10 @@ pub(super) enum Turn<'a> {
     Ours(Option<Lease<'a>>),
 }
 
-/// What all replicas know about uploads.
+/// What all replicas know about uploads, and what this one could not share.
 pub(super) struct Once {
     store: Arc<dyn SharedStore>,
-    /// The URLs of pictures that this replica stored while the shared store failed.
+    /// The URLs of pictures that this replica stored while the shared store failed: as many as an outage brings in an hour.
     unshared: MemoryStore,
     /// How long a URL is remembered. If it is zero, there are no leases either.
     remember_for: Duration,
@@ -96,24 +96,27 @@ impl Once {
         if let Some(url) = self.recall_unshared(keys).await {
             return Some(url);
         }
+        self.recall_shared(keys).await
+    }
+
+    async fn recall_shared(&self, keys: &Keys) -> Option<Arc<str>> {
         let entry = self.store.get(&keys.url).await.ok()??;
         Some(entry.value).filter(|url| is_usable(url)).map(Arc::from)
     }
 
-    /// The URL of a picture that this replica stored while the shared store failed, unless it can be shared now.
+    /// The URL of a picture that this replica stored while the shared store failed. It is shared now if that is possible,
+    /// unless another replica has shared one, which then counts.
     async fn recall_unshared(&self, keys: &Keys) -> Option<Arc<str>> {
-        let url = self.unshared.get(&keys.url).await.ok()??.value;
-        if self
-            .store
-            .set_if_absent(&keys.url, &url, self.remember_for)
-            .await
-            .is_err()
-        {
-            return Some(url.into());
+        let url: Arc<str> = self.unshared.get(&keys.url).await.ok()??.value.into();
+        let shared = match self.store.set_if_absent(&keys.url, &url, self.remember_for).await {
+            Ok(true) => Some(Arc::clone(&url)),
+            Ok(false) => self.recall_shared(keys).await,
+            Err(_) => None,
+        };
+        if shared.is_some() {
+            let _ = self.unshared.compare_and_delete(&keys.url, &url).await;
         }
-        // The shared store has this URL, or that of another replica, which counts from now on.
-        let _ = self.unshared.compare_and_delete(&keys.url, &url).await;
-        None
+        Some(shared.unwrap_or(url))
     }
 
     /// Waits until the picture is stored or this replica may store it; `None` if another replica has been uploading it
@@ -222,17 +225,21 @@ impl Lease<'_> {
     }
 
     /// Remembers `url`, or returns the one that is remembered already. A lost connection must not give the picture
-    /// another URL, so this is tried again for a moment, unless the store failed before. If it can't be shared, at least
-    /// this replica remembers it.
+    /// another URL, so this is tried again for a moment, unless the store failed before. If it can't be shared, or perhaps
+    /// not be read again, at least this replica remembers it.
     async fn remember(&self, url: Arc<str>) -> Arc<str> {
         let (once, keys) = (self.once, self.keys);
         let give_up = Instant::now() + REMEMBER_WITHIN;
         let mut pause = FIRST_POLL;
         loop {
             match once.store.set_if_absent(&keys.url, &url, once.remember_for).await {
-                Ok(true) => return url,
+                Ok(true) if self.is_held => return url,
+                Ok(true) => break,
                 // Another replica's, or ours if only the reply was lost.
-                Ok(false) => return once.recall(keys).await.unwrap_or(url),
+                Ok(false) => match once.recall_shared(keys).await {
+                    Some(remembered) => return remembered,
+                    None => break,
+                },
                 Err(error) if error.fault != StoreFault::Unreachable || !self.is_held => break,
                 Err(_) if Instant::now() + pause >= give_up => break,
                 Err(_) => {}

@@ -157,6 +157,27 @@ async fn photo_is_stored_once_if_the_connection_breaks_when_its_lease_is_taken()
 }
 
 #[tokio::test]
+async fn photo_has_one_url_on_a_replica_if_redis_refuses_to_read() {
+    let redis = RedisServer::start().await;
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let images = tempfile::tempdir().unwrap();
+    let ([one, two], wire) = two_with_a_proxy(&wechat, &redis, images.path()).await;
+    // Reads and claims are scripts; a URL is remembered by a plain SET.
+    wire.hang_up_at(&["EVAL"]);
+    let photo = wechat.takes_photo(&crate::support::photo("portrait.jpg"));
+    let first = one.upload(&photo).await;
+    assert_eq!(first.code(), (200, 0), "{first:?}");
+    let again = one.upload(&photo).await;
+    assert_eq!(again.body["data"], first.body["data"], "{again:?}");
+    wire.hang_up_at(&[]);
+    for gateway in [&one, &two] {
+        let later = gateway.upload(&photo).await;
+        assert_eq!(later.body["data"], first.body["data"], "{later:?}");
+    }
+    assert_eq!(std::fs::read_dir(images.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn photo_has_one_url_if_the_connection_breaks_when_it_is_remembered() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;

@@ -374,5 +374,8 @@ async fn classic_fight_is_fought_at_growing_intervals() {
     .await;
     assert_waits_grow(calls);
     let ready = gateway.internal_get("/readyz").await.body.to_string();
-    assert!(ready.contains("new access_tokens are rejected soon after they are issued"), "{ready}");
+    assert!(
+        ready.contains("new access_tokens are rejected soon after they are issued"),
+        "{ready}"
+    );
 }

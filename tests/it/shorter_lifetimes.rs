@@ -50,8 +50,20 @@ async fn token_that_another_replica_obtained_is_adopted_though_wechat_has_shorte
 
 #[tokio::test]
 async fn token_that_an_older_service_stored_with_less_time_is_adopted_once_ours_is_dead() {
+    assert_foreign_token_is_adopted(None).await;
+}
+
+#[tokio::test]
+async fn token_in_use_is_probed_again_if_wechat_does_not_answer() {
+    assert_foreign_token_is_adopted(Some(Fault::status(502))).await;
+}
+
+async fn assert_foreign_token_is_adopted(first_probe: Option<Fault>) {
     let (redis, wechat) = (RedisServer::start().await, wechat().await);
     let gateway = replica(&redis, &wechat, "classic").await;
+    if let Some(fault) = first_probe {
+        wechat.sandbox.inject(fault.on(Api::GetApiDomainIp).once());
+    }
     let app_id = wechat.account().app_id;
     let newer = wechat.sandbox.foreign_token(&app_id).unwrap();
     let command = format!("SET {} {} EX 3600", token_key(&app_id), newer.expose());
@@ -73,7 +85,8 @@ async fn good_token_is_probed_once_and_kept_if_another_one_is_stored_with_less_t
         wechat.sandbox.calls(Api::GetApiDomainIp) == 1
     })
     .await;
-    always("ours is kept", Duration::from_secs(1), || async {
+    // Longer than any probe keeps others from probing.
+    always("ours is kept", Duration::from_secs(12), || async {
         time_left(&gateway).await > 7000.0 && wechat.sandbox.calls(Api::GetApiDomainIp) == 1
     })
     .await;

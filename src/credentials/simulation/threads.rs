@@ -12,7 +12,7 @@ use crate::credentials::credential::Trigger;
 use crate::credentials::slot::Stored;
 use crate::secret::Secret;
 
-/// Ends the rounds.
+/// The value of `current` that ends the adopting thread.
 const END: u64 = 0;
 
 /// The refresher's thread may be preempted between its comparison and its write.
@@ -34,7 +34,7 @@ async fn token_that_was_superseded_meanwhile_is_not_adopted() {
         slot.held().is_some_and(|held| held.value == newer.value)
     };
     let current = AtomicU64::new(1);
-    let mut rounds = (1..20_000).inspect(|&round| current.store(round, Ordering::Relaxed));
+    let mut rounds = (1..2_000).inspect(|&round| current.store(round, Ordering::Relaxed));
     let is_kept = std::thread::scope(|threads| {
         threads.spawn(|| {
             while let round @ 1.. = current.load(Ordering::Relaxed) {

@@ -2,7 +2,8 @@
 //!
 //! Expiry does not show which of two credentials is newer, because WeChat may shorten lifetimes at any time. But a
 //! replica knows what it has used before: a value in the shared store that is in the history is older (Redis was restored
-//! from an old snapshot, or failed over to a replica that lagged), and one that is not is newer.
+//! from an old snapshot, or failed over to a replica that lagged), and one that is not is newer if it expires later. If it
+//! expires sooner, only WeChat can tell (`probe`).
 
 mod shared_entry;
 
@@ -83,7 +84,7 @@ impl Slot {
     /// Adopts a newer credential from the shared store. Publishes the one in use if nothing is stored, or something known
     /// to be older, as when Redis has lost its data or was restored from a snapshot (C6). If the store is down, or holds
     /// another program's value, the next tick tries again. Returns what is stored if it was never in use here and is not
-    /// adopted because it expires sooner: it may be newer all the same.
+    /// adopted because it expires sooner: it may still be the newer one.
     pub(crate) async fn sync_with_store(&self) -> Option<Secret> {
         let stored = self.shared.read().await.ok()?;
         if self.adopt(Trigger::Expiring, stored.as_ref()).is_some() {
@@ -127,14 +128,19 @@ impl Slot {
 
     /// Adopts the stored credential if it is good and newer than what is in use.
     pub(crate) fn adopt(&self, trigger: Trigger, stored: Option<&Stored>) -> Option<Arc<Credential>> {
-        let held = self.held();
-        let stored = stored.filter(|stored| trigger != Trigger::Operator && self.would_adopt(stored, held.as_ref()))?;
+        let stored = stored.filter(|_| trigger != Trigger::Operator)?;
         let (value, ends) = (stored.value.clone(), stored.expires_at?);
         let credential = Arc::new(self.policy.credential(self.kind, value, ends));
-        if !self.swap_if_still(held.as_ref(), Some(&credential)) {
-            // A renewal or a rejection in another thread was faster. The next sync compares again.
-            return None;
-        }
+        let held = loop {
+            let held = self.held();
+            if !self.would_adopt(stored, held.as_ref()) {
+                return None;
+            }
+            // Fails if a renewal or a rejection in another thread was faster.
+            if self.swap_if_still(held.as_ref(), Some(&credential)) {
+                break held;
+            }
+        };
         let is_confirmed = held.as_ref().is_some_and(|held| held.value == credential.value);
         self.note_use(held, &credential);
         if let Some(call) = &self.unanswered {
@@ -152,8 +158,8 @@ impl Slot {
     }
 
     /// True if `stored` should replace what is in use. If it expires sooner, either it is older or WeChat has shortened
-    /// lifetimes: then what is in use stays until it expires or is rejected, by a probe if not before. The ticket in use, with a later expiry, is
-    /// one that WeChat has confirmed to another replica.
+    /// lifetimes: what is in use then stays until it expires or is rejected, by a probe if not before. The stored ticket may
+    /// be the one in use with a later expiry, because WeChat has confirmed it to another replica.
     fn would_adopt(&self, stored: &Stored, held: Option<&Arc<Credential>>) -> bool {
         let outlives = |held: &Arc<Credential>| {
             if held.value == stored.value {
@@ -255,7 +261,8 @@ impl Slot {
         self.note_use(before, credential);
     }
 
-    /// Notes that `credential` is in use instead of `before`, unless it has been rejected in the meantime.
+    /// Notes that `credential` replaced `before` in the cell. Empties the cell if `credential` has been rejected in the
+    /// meantime.
     fn note_use(&self, before: Option<Arc<Credential>>, credential: &Arc<Credential>) {
         self.reports.expires_in(self.kind, credential.remaining());
         if let Some(before) = before.filter(|before| before.value != credential.value) {
@@ -278,7 +285,7 @@ impl Slot {
         }
     }
 
-    /// Replaces what is in the cell by `new` if that is still `held`; true if so.
+    /// Puts `new` into the cell if it still holds `held`; true if it did.
     fn swap_if_still(&self, held: Option<&Arc<Credential>>, new: Option<&Arc<Credential>>) -> bool {
         let held = held.map_or(std::ptr::null(), Arc::as_ptr);
         let before = self.cell.compare_and_swap(held, new.cloned());

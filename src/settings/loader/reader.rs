@@ -126,7 +126,8 @@ impl<'s> Reader<'s> {
         self.well_formed = false;
     }
 
-    /// Merges what `later` has read over what this one has read. A file for a secret that `later` gives need not exist.
+    /// Merges what `later` has read over what this one has read. A problem with a secret file does not count if
+    /// `later` gives the secret.
     pub(super) fn merge(&mut self, later: Self) {
         let replaced: Vec<_> = self
             .failed

@@ -119,8 +119,8 @@ pub(in crate::settings) fn resolve(internal: &Internal, problems: &mut UnplacedP
         key: key.clone(),
     };
     let pem = files.read();
-    let mut unusable: Vec<_> = files.chain(&pem).err().into_iter().collect();
-    unusable.extend(files.private_key(&pem).err());
+    let each = [files.chain(&pem).err(), files.private_key(&pem).err()];
+    let mut unusable: Vec<_> = each.into_iter().flatten().collect();
     if unusable.is_empty() {
         unusable.extend(files.certified_key(&pem).err());
     }

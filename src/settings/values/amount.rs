@@ -35,16 +35,19 @@ impl<const MIN_MS: u64, const MAX_HOURS: u64> AsText for DurationWithin<MIN_MS, 
             .filter(|duration| bounds.contains(duration))
     }
 
-    /// In hours, seconds or milliseconds, as the documentation writes durations.
+    /// In the largest of these units that divides it, as the documentation writes durations.
     fn print(duration: &Duration) -> String {
         let nanos = duration.as_nanos();
-        let units = [("h", 3_600_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000)];
+        let units = [
+            ("h", 3_600_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("ns", 1),
+        ];
         let divides = |unit: u128| nanos >= unit && nanos.is_multiple_of(unit);
-        match units.into_iter().find(|(_, unit)| divides(*unit)) {
-            Some((name, unit)) => format!("{}{name}", nanos / unit),
-            None if nanos == 0 => "0s".to_owned(),
-            None => format!("{nanos}ns"),
-        }
+        let largest = units.into_iter().find(|(_, unit)| divides(*unit));
+        let (name, unit) = largest.unwrap_or(("s", 1));
+        format!("{}{name}", nanos / unit)
     }
 }
 

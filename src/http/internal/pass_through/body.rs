@@ -25,7 +25,8 @@ const MAX_CHUNKED: usize = 20 * 1024 * 1024;
 /// How much of a refused body is read. Many clients read no answer before they have sent their whole body.
 const MAX_DRAINED: usize = MAX_CHUNKED;
 
-/// The maximum time to gather a body, which holds its share of `internal.proxy_buffer` meanwhile, or to read a refused one.
+/// The time limit for gathering a body, which holds its share of `internal.proxy_buffer` meanwhile, and for reading a
+/// refused one.
 const GATHER_LIMIT: Duration = Duration::from_mins(5);
 
 /// When a caller should retry if `internal.proxy_buffer` is full.
@@ -137,7 +138,7 @@ pub(super) async fn drain(mut stream: BodyDataStream, stall: Duration) {
             left = left.saturating_sub(chunk.len());
         }
     };
-    // After that the refusal is sent and the connection closed.
+    // If that takes longer, the refusal is sent without the rest, and the connection is closed.
     let _ = timeout(GATHER_LIMIT, reading).await;
 }
 
