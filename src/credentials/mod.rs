@@ -9,7 +9,8 @@
 //! - `journal/`, `report`: log, journal and metrics
 //! - `parameters`: what an account's credentials are made from, WeChat included
 //! - `held_lock`: the lock of an account while this replica holds it
-//! - `slot/`: one token or ticket: what is in use, what was in use before, what the replicas share (`shared_entry`)
+//! - `slot/`: one token or ticket: what is in use, what was in use before (`history`), what the replicas share
+//!   (`shared_entry`)
 //! - `lock`, `renewal`: which replica renews; what both kinds of renewal have in common, back-off included
 //! - `token/`: how a token is obtained and counted (`call`), lent and replaced
 //! - `ticket`: how a ticket is obtained

@@ -1,5 +1,5 @@
-//! Probes a token that may be dead; it is renewed only if WeChat rejects it (C12). However many clients suspect it, or
-//! replicas find another one stored, the account makes one probe in ten seconds. Answers that reject a good token cost each replica one
+//! Probes a token that may be dead; it is renewed only if WeChat rejects it (C12). However many clients suspect it, on
+//! whichever replicas, the account makes one probe in ten seconds. Answers that reject a good token cost each replica one
 //! probe per path in ten seconds.
 
 use std::collections::HashMap;
@@ -21,43 +21,10 @@ use crate::single_flight::SingleFlight;
 use crate::store::{SharedStore, keys};
 use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
 
-/// What a probe found out about a token.
-enum Finding {
-    Accepted,
-    Rejected(CallError),
-    /// WeChat did not answer, or refused for another reason; or the last probe was about another token.
-    Unknown,
-}
-
-/// Stored while a probe is running.
+/// Stored while a probe is running, and after one that did not reject the token. After a rejection, the token's
+/// fingerprint and the `errcode` are stored.
 const RUNNING: &str = "under way";
-
-/// Stored after a probe that did not reject the token; with the token's fingerprint if WeChat accepted it. After a
-/// rejection, the fingerprint and the `errcode` are stored.
 const NOT_REJECTED: &str = "not rejected";
-
-impl Finding {
-    fn to_text(&self, fingerprint: &str) -> String {
-        match self {
-            Self::Accepted => format!("{NOT_REJECTED} {fingerprint}"),
-            Self::Rejected(CallError::Refused { code, .. }) => format!("{fingerprint} {code}"),
-            Self::Rejected(_) | Self::Unknown => NOT_REJECTED.to_owned(),
-        }
-    }
-
-    /// The finding in `text`, if it is about the token with this `fingerprint`.
-    fn of_text(text: &str, fingerprint: &str) -> Self {
-        let rejection = text.split_once(' ').filter(|(token, _)| *token == fingerprint);
-        match rejection.and_then(|(_, code)| code.parse().ok()) {
-            Some(code) => Self::Rejected(CallError::Refused {
-                code: ErrCode(code),
-                message: "as another probe found".to_owned(),
-            }),
-            None if text == Self::Accepted.to_text(fingerprint) => Self::Accepted,
-            None => Self::Unknown,
-        }
-    }
-}
 
 /// Probes one account's token: at most one replica in ten seconds, and the others read its result.
 pub(super) struct Probe {
@@ -70,7 +37,7 @@ pub(super) struct Probe {
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
-    /// The stored token that the one in use was last compared with, and when.
+    /// The stored token that the one in use was last compared with, and until when that need not be repeated.
     compared: Mutex<Option<(Secret, Moment)>>,
     /// Paths that rejected a token though a probe did not, or could not be made, and when.
     wrong_paths: Mutex<HashMap<WrongPath, Moment>>,
@@ -96,8 +63,6 @@ const MAX_WAIT: Duration = Duration::from_secs(4);
 enum Reason {
     /// A client asks for the token again.
     Suspicion,
-    /// Another token is stored, which expires sooner.
-    OtherStored,
     /// WeChat has rejected a token, or an answer may be a user's file that reads like a rejection.
     Rejection { fingerprint: String, is_certain: bool },
 }
@@ -139,19 +104,44 @@ impl Probe {
         }
     }
 
-    /// Probes the token in use because the store has `other`, which was never used here and expires sooner, so it is not
-    /// adopted. Either `other` is older, or the token in use is dead; then `other` is adopted. If WeChat accepts the token in
-    /// use, the probe is repeated after [`OVERLAP`].
+    /// The store has `other`, which expires sooner than the token in use, or has come back after it was replaced. Which of
+    /// the two is newer only WeChat can tell: if it rejects the token in use, `other` is adopted, and if it rejects `other`,
+    /// that is replaced. As long as it accepts both, they are compared again every [`OVERLAP`].
     pub(super) fn compare_with(self: &Arc<Self>, other: Secret) {
-        let is_recent = |(value, at): &(Secret, Moment)| *value == other && at.elapsed() < OVERLAP;
-        if self.compared.lock().as_ref().is_some_and(is_recent) {
+        let is_known = |(value, until): &(Secret, Moment)| *value == other && Moment::now() < *until;
+        if self.compared.lock().as_ref().is_some_and(is_known) {
             return;
         }
+        self.note_compared(&other, keys::PROBE_TTL);
         let probe = Arc::clone(self);
-        let comparing = async move { probe.compare(other).await };
-        let _ = self
-            .flight
-            .join_or_start(&Reason::OtherStored, &self.tasks, || comparing);
+        self.tasks.spawn(async move { probe.compare(other).await });
+    }
+
+    fn note_compared(&self, other: &Secret, pause: Duration) {
+        *self.compared.lock() = Some((other.clone(), Moment::now() + pause));
+    }
+
+    async fn compare(&self, other: Secret) {
+        let Some(token) = self.token.slot.usable() else { return };
+        let (app_id, ours, theirs) = (&self.app_id, &token.fingerprint, other.fingerprint());
+        if let Err(error) = self.issuer.probe(&token.value).await {
+            if rejects_token(&error) {
+                tracing::info!(%app_id, token = ours, other = theirs, "another access_token is stored, and ours is dead");
+                // The other one is newer, even if it was in use here before.
+                self.token.slot.history.revive(&other);
+                let _ = self.token.replace_rejected(&token, &error).await;
+            }
+            // Any other failure says nothing about the token. The next sync tries again, after a pause.
+            return;
+        }
+        match self.issuer.probe(&other).await {
+            Ok(()) => self.note_compared(&other, OVERLAP),
+            Err(error) if rejects_token(&error) => {
+                tracing::info!(%app_id, token = ours, other = theirs, "a dead access_token is stored; ours replaces it");
+                let _ = self.token.slot.shared.replace(Some(&other), &token).await;
+            }
+            Err(_) => {}
+        }
     }
 
     /// The token to use instead of `token`, which WeChat has rejected in a call of `path`. Some paths reject good tokens,
@@ -240,8 +230,7 @@ impl Probe {
                 );
                 // A client that suspects the token now causes no probe of its own.
                 if self.may_probe().await {
-                    self.publish(token, &Finding::Unknown, Moment::now() + keys::PROBE_TTL)
-                        .await;
+                    self.publish(token, None, Moment::now() + keys::PROBE_TTL).await;
                 }
                 Ok(Arc::clone(token))
             }
@@ -251,7 +240,12 @@ impl Probe {
 
     async fn verify(&self) -> CredentialResult {
         let token = self.token.get().await?;
-        if let Finding::Rejected(error) = self.find_out(&token).await {
+        let rejection = if self.may_probe().await {
+            self.ask_wechat(&token).await
+        } else {
+            self.wait_for_finding(&token).await
+        };
+        if let Some(error) = rejection {
             return self.token.replace_rejected(&token, &error).await;
         }
         // Another replica may have renewed it meanwhile.
@@ -259,51 +253,25 @@ impl Probe {
         self.token.get().await
     }
 
-    async fn compare(&self, other: Secret) -> CredentialResult {
-        let token = self.token.get().await?;
-        match self.find_out(&token).await {
-            Finding::Rejected(error) => return self.token.replace_rejected(&token, &error).await,
-            Finding::Accepted => *self.compared.lock() = Some((other, Moment::now())),
-            // The next sync tries again.
-            Finding::Unknown => {}
-        }
-        Ok(token)
-    }
-
-    /// Probes `token`, or waits for the result if another replica has done so recently.
-    async fn find_out(&self, token: &Credential) -> Finding {
-        if self.may_probe().await {
-            self.ask_wechat(token).await
-        } else {
-            self.wait_for_finding(token).await
-        }
-    }
-
-    async fn ask_wechat(&self, token: &Credential) -> Finding {
+    /// WeChat's rejection of `token`, if there is one. Any other failure says nothing about the token.
+    async fn ask_wechat(&self, token: &Credential) -> Option<CallError> {
         let until = Moment::now() + keys::PROBE_TTL;
+        let error = self.issuer.probe(&token.value).await.err();
         let (app_id, token_hash) = (&self.app_id, &token.fingerprint);
-        let finding = match self.issuer.probe(&token.value).await {
-            Ok(()) => Finding::Accepted,
-            Err(error) if rejects_token(&error) => Finding::Rejected(error),
-            Err(error) => {
-                let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
-                tracing::warn!(
-                    %app_id,
-                    token = token_hash,
-                    "an access_token that may be dead could not be probed: {error}{cure}"
-                );
-                self.publish(token, &Finding::Unknown, until).await;
-                return Finding::Unknown;
-            }
-        };
-        tracing::info!(
-            %app_id,
-            token = token_hash,
-            rejected = matches!(finding, Finding::Rejected(_)),
-            "probed an access_token that may be dead: a client asked for it again, or another one is stored"
-        );
-        self.publish(token, &finding, until).await;
-        finding
+        if let Some(error) = error.as_ref().filter(|error| !rejects_token(error)) {
+            let cure = what_to_do(error.cure(ErrCode::meaning).as_deref());
+            tracing::warn!(%app_id, token = token_hash, "an access_token that may be dead could not be probed: {error}{cure}");
+        } else {
+            tracing::info!(
+                %app_id,
+                token = token_hash,
+                rejected = error.is_some(),
+                "a client suspected that the access_token is dead; it was probed"
+            );
+        }
+        let rejection = error.filter(rejects_token);
+        self.publish(token, rejection.as_ref(), until).await;
+        rejection
     }
 
     /// True if this replica may probe; false if another one has probed recently or is probing now.
@@ -318,30 +286,45 @@ impl Probe {
         may_probe
     }
 
-    /// Publishes a finding about `token`, valid until `until`.
-    async fn publish(&self, token: &Credential, finding: &Finding, until: Moment) {
+    /// Publishes whether WeChat rejects `token`, valid until `until`.
+    async fn publish(&self, token: &Credential, rejection: Option<&CallError>, until: Moment) {
+        let finding = match rejection.and_then(CallError::errcode) {
+            Some(code) => format!("{} {code}", token.fingerprint),
+            None => NOT_REJECTED.to_owned(),
+        };
         let left = until.saturating_duration_since(Moment::now());
         if !left.is_zero() {
-            let text = finding.to_text(&token.fingerprint);
             // If the store fails here, the other replicas wait until the key expires.
-            let published = self.store.compare_and_set(&self.key, Some(RUNNING), &text, left);
-            let _ = published.await;
+            let _ = self
+                .store
+                .compare_and_set(&self.key, Some(RUNNING), &finding, left)
+                .await;
         }
     }
 
-    /// The result of any replica's last probe, if that was about `token`. Waits for a probe that is running, unless it
-    /// began longer than [`MAX_WAIT`] ago.
-    async fn wait_for_finding(&self, token: &Credential) -> Finding {
-        while let Ok(Some(entry)) = self.store.get(&self.key).await {
-            if entry.value != RUNNING {
-                return Finding::of_text(&entry.value, &token.fingerprint);
-            }
-            let age = keys::PROBE_TTL.saturating_sub(entry.ttl.unwrap_or_default());
-            if age >= MAX_WAIT {
-                break;
+    /// The result of any replica's last probe of `token`. Waits for a probe that is running, unless it began longer than
+    /// [`MAX_WAIT`] ago.
+    async fn wait_for_finding(&self, token: &Credential) -> Option<CallError> {
+        loop {
+            let entry = self.store.get(&self.key).await.ok()??;
+            match entry.value.as_str() {
+                RUNNING => {
+                    let age = keys::PROBE_TTL.saturating_sub(entry.ttl?);
+                    if age >= MAX_WAIT {
+                        return None;
+                    }
+                }
+                NOT_REJECTED => return None,
+                rejected => {
+                    let (fingerprint, code) = rejected.split_once(' ')?;
+                    let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;
+                    return Some(CallError::Refused {
+                        code: ErrCode(code),
+                        message: "as another probe found".to_owned(),
+                    });
+                }
             }
             sleep(self.policy.jitter.poll()).await;
         }
-        Finding::Unknown
     }
 }

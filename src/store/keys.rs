@@ -133,7 +133,7 @@ keys! {
         "credentials, before the report";
     /// The result of the last probe of a token that may be dead.
     PROBE: "wxgate:probe:{app_id}", Text, Lifetime::AtMost(PROBE_TTL),
-        "credentials, when a client suspects its token, or another one is stored that expires sooner";
+        "credentials, when a client suspects that its token is dead";
     /// A token that clients may have been given. Kept for the longest lifetime promised to one of them.
     HANDED_OUT: "wxgate:handed_out:{app_id}:{token_hash}", Text, Lifetime::Credential,
         "credentials, before the token is published, and when a client is promised a longer life";

@@ -1,5 +1,5 @@
-//! C3, C6: another token is stored, which expires sooner than the one in use. It is an older one, or WeChat has shortened
-//! the lifetimes, or another program wrote it with less.
+//! C3, C6: another token is stored, and it is not clear which is newer: it expires sooner than the one in use, or was in
+//! use before.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -76,20 +76,75 @@ async fn assert_foreign_token_is_adopted(first_probe: Option<Fault>) {
 }
 
 #[tokio::test]
-async fn good_token_is_probed_once_and_kept_if_another_one_is_stored_with_less_time() {
+async fn dead_token_that_is_stored_with_less_time_is_replaced() {
     let (redis, wechat) = (RedisServer::start().await, wechat().await);
     let gateway = replica(&redis, &wechat, "stable").await;
     let key = token_key(&wechat.account().app_id);
-    redis.command::<()>(&format!("SET {key} an-older-token EX 3600")).await;
-    until("ours is probed", || async {
-        wechat.sandbox.calls(Api::GetApiDomainIp) == 1
-    })
-    .await;
-    // Longer than any probe keeps others from probing.
-    always("ours is kept", Duration::from_secs(12), || async {
-        time_left(&gateway).await > 7000.0 && wechat.sandbox.calls(Api::GetApiDomainIp) == 1
-    })
-    .await;
-    assert_eq!(redis.value(&key).await.as_deref(), Some("an-older-token"));
+    let ours = redis.value(&key).await;
+    redis.command::<()>(&format!("SET {key} a-dead-token EX 3600")).await;
+    until("it is replaced", || async { redis.value(&key).await == ours }).await;
+    assert!(time_left(&gateway).await > 7000.0);
+    assert_eq!(wechat.sandbox.calls(Api::GetApiDomainIp), 2);
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+}
+
+#[tokio::test]
+async fn two_good_tokens_are_compared_once_and_left_alone() {
+    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let gateway = replica(&redis, &wechat, "stable").await;
+    let app_id = wechat.account().app_id;
+    // WeChat's classic token does not replace the stable one.
+    let other = wechat.sandbox.foreign_token(&app_id).unwrap();
+    let key = token_key(&app_id);
+    redis
+        .command::<()>(&format!("SET {key} {} EX 3600", other.expose()))
+        .await;
+    until("both are probed", || async {
+        wechat.sandbox.calls(Api::GetApiDomainIp) == 2
+    })
+    .await;
+    // Longer than the pause after a probe without an answer.
+    always("both are kept", Duration::from_secs(12), || async {
+        redis.value(&key).await.as_deref() == Some(other.expose())
+            && time_left(&gateway).await > 7000.0
+            && wechat.sandbox.calls(Api::GetApiDomainIp) == 2
+    })
+    .await;
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+}
+
+/// The stable token was in use, gave way to an older service's, and is the right one again.
+#[tokio::test]
+async fn token_that_returns_is_adopted_by_replicas_that_know_it_as_superseded() {
+    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let one = replica(&redis, &wechat, "stable").await;
+    let other = replica(&redis, &wechat, "stable").await;
+    let app_id = wechat.account().app_id;
+    let key = token_key(&app_id);
+    let stable = redis.value(&key).await;
+    let classic = wechat.sandbox.foreign_token(&app_id).unwrap();
+    redis
+        .command::<()>(&format!("SET {key} {} EX 9000", classic.expose()))
+        .await;
+    for gateway in [&one, &other] {
+        until("the other service's token is adopted", || async {
+            time_left(gateway).await > 8000.0
+        })
+        .await;
+    }
+    // It dies.
+    wechat.sandbox.foreign_token(&app_id).unwrap();
+    assert_eq!(one.upload_new_photo().await.code(), (200, 0));
+    for gateway in [&one, &other] {
+        until("the stable token is adopted", || async {
+            time_left(gateway).await < 7500.0
+        })
+        .await;
+    }
+    always("it stays", Duration::from_secs(1), || async {
+        redis.value(&key).await == stable
+    })
+    .await;
+    assert_eq!(other.upload_new_photo().await.code(), (200, 0));
+    assert_eq!(wechat.sandbox.calls(Api::StableToken), 2);
 }

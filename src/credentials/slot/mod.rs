@@ -5,9 +5,9 @@
 //! from an old snapshot, or failed over to a replica that lagged), and one that is not is newer if it expires later. If it
 //! expires sooner, only WeChat can tell (`probe`).
 
+mod history;
 mod shared_entry;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::credentials::parameters::Parameters;
 use crate::credentials::report::Reports;
 use crate::secret::Secret;
 
+use history::{EndOfUse, History};
 use shared_entry::SharedEntry;
 pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, foreign_entry};
 
@@ -35,6 +36,9 @@ pub(crate) struct Slot {
     cell: ArcSwapOption<Credential>,
     pub(crate) history: History,
     pub(crate) shared: SharedEntry,
+    /// The last token in the shared store that was replaced because it is known to be older. A replica that puts it back
+    /// considers it newer.
+    replaced: Mutex<Option<Secret>>,
     policy: Policy,
     reports: Reports,
     /// For the token: the call whose answer may have been lost. Once a token obtained after that call is adopted, this
@@ -49,6 +53,7 @@ impl Slot {
             cell: ArcSwapOption::empty(),
             history: History::default(),
             shared: SharedEntry::new(parameters, kind),
+            replaced: Mutex::default(),
             policy: parameters.policy.clone(),
             reports: parameters.reports.clone(),
             unanswered,
@@ -83,8 +88,8 @@ impl Slot {
 
     /// Adopts a newer credential from the shared store. Publishes the one in use if nothing is stored, or something known
     /// to be older, as when Redis has lost its data or was restored from a snapshot (C6). If the store is down, or holds
-    /// another program's value, the next tick tries again. Returns what is stored if it was never in use here and is not
-    /// adopted because it expires sooner: it may still be the newer one.
+    /// another program's value, the next tick tries again. Returns a stored token that may yet be the newer one: one that was
+    /// never in use here and is not adopted because it expires sooner, or one that has come back after it was replaced.
     pub(crate) async fn sync_with_store(&self) -> Option<Secret> {
         let stored = self.shared.read().await.ok()?;
         if self.adopt(Trigger::Expiring, stored.as_ref()).is_some() {
@@ -94,9 +99,18 @@ impl Slot {
         if let Some(stored) = stored.as_ref().filter(|stored| self.is_current(stored)) {
             return Some(stored.value.clone()).filter(|stored| *stored != held.value);
         }
-        // If another replica was faster, its credential is found at the next tick.
         let seen = stored.as_ref().map(|stored| &stored.value);
-        let _ = self.shared.replace(seen, &held).await;
+        let is_token =
+            self.kind == Kind::AccessToken && stored.as_ref().is_some_and(|token| token.expires_at.is_some());
+        if is_token && self.replaced.lock().as_ref() == seen {
+            return seen.cloned();
+        }
+        // If another replica was faster, its credential is found at the next tick.
+        if let Ok(true) = self.shared.replace(seen, &held).await
+            && is_token
+        {
+            *self.replaced.lock() = seen.cloned();
+        }
         None
     }
 
@@ -298,102 +312,5 @@ async fn is_still_held(held_lock: Option<&HeldLock>) -> bool {
     match held_lock {
         Some(held_lock) => held_lock.is_still_held().await,
         None => false,
-    }
-}
-
-/// How many former credentials are remembered: more than can be valid at WeChat or stored anywhere.
-const REMEMBERED: usize = 16;
-
-/// What one slot has held before, newest last.
-#[derive(Default)]
-pub(crate) struct History(Mutex<VecDeque<Retired>>);
-
-struct Retired {
-    credential: Arc<Credential>,
-    end: EndOfUse,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum EndOfUse {
-    /// Another credential of ours replaced it.
-    Superseded,
-    /// WeChat rejected it at this time, while it was in use; it is not yet known who replaced it.
-    Rejected(Moment),
-    /// WeChat rejected it, and it is known who replaced it.
-    Accounted,
-}
-
-impl History {
-    pub(crate) fn credentials(&self) -> Vec<Arc<Credential>> {
-        let list = self.0.lock();
-        list.iter().map(|retired| Arc::clone(&retired.credential)).collect()
-    }
-
-    pub(crate) fn find(&self, value: &Secret) -> Option<Arc<Credential>> {
-        let list = self.0.lock();
-        let retired = list.iter().find(|retired| retired.credential.value == *value)?;
-        Some(Arc::clone(&retired.credential))
-    }
-
-    pub(crate) fn is_rejected(&self, value: &Secret) -> bool {
-        self.0
-            .lock()
-            .iter()
-            .any(|retired| retired.credential.value == *value && retired.end != EndOfUse::Superseded)
-    }
-
-    /// Notes that WeChat rejected `credential`; true if that is new.
-    pub(crate) fn reject(&self, credential: &Arc<Credential>) -> bool {
-        self.retire(Arc::clone(credential), EndOfUse::Rejected(Moment::now()))
-    }
-
-    /// Adds `credential` unless it is there; true if it was added.
-    fn retire(&self, credential: Arc<Credential>, end: EndOfUse) -> bool {
-        let mut list = self.0.lock();
-        if list.iter().any(|retired| retired.credential.value == credential.value) {
-            return false;
-        }
-        if list.len() == REMEMBERED {
-            list.pop_front();
-        }
-        list.push_back(Retired { credential, end });
-        true
-    }
-
-    /// Forgets that `value` was superseded: WeChat has just issued it again, so it is current.
-    pub(crate) fn revive(&self, value: &Secret) {
-        self.0
-            .lock()
-            .retain(|retired| retired.credential.value != *value || retired.end != EndOfUse::Superseded);
-    }
-
-    /// Notes that a credential of ours, not another system's, replaced what was rejected.
-    pub(crate) fn account_for_rejections(&self) {
-        let mut list = self.0.lock();
-        for retired in list.iter_mut().filter(|retired| retired.end != EndOfUse::Superseded) {
-            retired.end = EndOfUse::Accounted;
-        }
-    }
-
-    /// The last credential rejected long before its expiry, if that is not accounted for yet. Returned only once.
-    pub(crate) fn take_unaccounted(&self) -> Option<Arc<Credential>> {
-        let unaccounted = self
-            .0
-            .lock()
-            .iter()
-            .rev()
-            .find(|retired| retired.died_early())
-            .map(|retired| Arc::clone(&retired.credential));
-        self.account_for_rejections();
-        unaccounted
-    }
-}
-
-impl Retired {
-    fn died_early(&self) -> bool {
-        let EndOfUse::Rejected(at) = self.end else { return false };
-        let left = self.credential.expires_at.saturating_duration_since(at);
-        // In the last minute, or the last tenth of a short lifetime, clock differences are the likely cause.
-        left > Duration::from_mins(1).min(self.credential.lifetime() / 10)
     }
 }
