@@ -37,12 +37,20 @@ pub(super) struct Probe {
     key: String,
     /// This process's last probe, for times when the shared store is down.
     last: Mutex<Option<Moment>>,
-    /// The stored token that the one in use was last compared with, and until when that need not be repeated.
-    compared: Mutex<Option<(Secret, Moment)>>,
+    /// The last comparison of the token in use with a stored one.
+    compared: Mutex<Option<Comparison>>,
     /// Paths that rejected a token though a probe did not, or could not be made, and when.
     wrong_paths: Mutex<HashMap<WrongPath, Moment>>,
     flight: Arc<SingleFlight<Reason, CredentialResult>>,
     tasks: TaskTracker,
+}
+
+/// A comparison of the token in use with a stored one. It is repeated after the `pause`; none begins sooner than ten seconds
+/// after another.
+struct Comparison {
+    other: Secret,
+    at: Moment,
+    pause: Duration,
 }
 
 /// A path, and whether its rejections are certain: a file that reads like a rejection says nothing about other answers.
@@ -108,8 +116,15 @@ impl Probe {
     /// the two is newer only WeChat can tell: if it rejects the token in use, `other` is adopted, and if it rejects `other`,
     /// that is replaced. As long as it accepts both, they are compared again every [`OVERLAP`].
     pub(super) fn compare_with(self: &Arc<Self>, other: Secret) {
-        let is_known = |(value, until): &(Secret, Moment)| *value == other && Moment::now() < *until;
-        if self.compared.lock().as_ref().is_some_and(is_known) {
+        let is_recent = |last: &Comparison| {
+            let pause = if last.other == other {
+                last.pause
+            } else {
+                keys::PROBE_TTL
+            };
+            last.at.elapsed() < pause
+        };
+        if self.compared.lock().as_ref().is_some_and(is_recent) {
             return;
         }
         self.note_compared(&other, keys::PROBE_TTL);
@@ -118,7 +133,11 @@ impl Probe {
     }
 
     fn note_compared(&self, other: &Secret, pause: Duration) {
-        *self.compared.lock() = Some((other.clone(), Moment::now() + pause));
+        *self.compared.lock() = Some(Comparison {
+            other: other.clone(),
+            at: Moment::now(),
+            pause,
+        });
     }
 
     async fn compare(&self, other: Secret) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{Gateway, RedisServer, SandboxHost, always, token_key, until};
@@ -111,6 +112,24 @@ async fn two_good_tokens_are_compared_once_and_left_alone() {
     })
     .await;
     assert_eq!(wechat.sandbox.calls(Api::StableToken), 1);
+}
+
+#[tokio::test]
+async fn service_that_keeps_writing_tokens_costs_one_comparison() {
+    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let gateway = replica(&redis, &wechat, "stable").await;
+    let key = token_key(&wechat.account().app_id);
+    let began = Instant::now();
+    for number in 0..20 {
+        redis
+            .command::<()>(&format!("SET {key} a-dead-token-{number} EX 3600"))
+            .await;
+        // Two looks at the store.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let probes = wechat.sandbox.calls(Api::GetApiDomainIp);
+    assert!(probes <= 2 * (1 + began.elapsed().as_secs() / 10), "{probes} probes");
+    assert!(time_left(&gateway).await > 7000.0);
 }
 
 /// The stable token was in use, gave way to an older service's, and is the right one again.
