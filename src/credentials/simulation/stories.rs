@@ -9,7 +9,9 @@ use super::replica::SimulatedReplica;
 use super::store::TOKEN_KEY;
 use super::wechat::rejection;
 use super::world::{LOCK_TTL, TOKEN_LIFETIME, World};
+use crate::clock::Moment;
 use crate::credentials::credential::Trigger;
+use crate::credentials::slot::Stored;
 use crate::credentials::{AccountCredentials, Kind};
 use crate::secret::Secret;
 use crate::settings::{Credentials, TokenApi};
@@ -29,6 +31,30 @@ async fn rejection_reported_twice_is_healed_for_both_reporters() {
     let token = token.replace_rejected(&dead, &rejection()).await.unwrap();
     assert_ne!(token.value, dead.value);
     assert!(world.accepts(token.value.expose()));
+}
+
+/// A renewal has found another replica's token in the store, and is about to publish its own.
+#[tokio::test(start_paused = true)]
+async fn token_that_a_renewal_is_replacing_is_not_published_again() {
+    let world = World::new(1);
+    let replica = SimulatedReplica::start(&world, 1);
+    let ours = replica.credentials.token().await.unwrap();
+    let (slot, store, ends) = (
+        &replica.credentials.token.slot,
+        world.store(),
+        Moment::now() + TOKEN_LIFETIME,
+    );
+    let stored = store.compare_and_set(TOKEN_KEY, Some(ours.value.expose()), "token-2", TOKEN_LIFETIME);
+    assert!(stored.await.unwrap());
+    let seen = Stored {
+        value: Secret::new("token-2"),
+        expires_at: Some(ends),
+    };
+    let policy = &replica.credentials.policy;
+    let newer = policy.credential(Kind::AccessToken, Secret::new("token-3"), ends);
+    slot.retire_what_was_before(&newer, Some(&seen), Moment::now());
+    slot.sync_with_store().await;
+    assert_eq!(store.get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
 }
 
 #[tokio::test(start_paused = true)]

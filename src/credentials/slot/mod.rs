@@ -95,7 +95,8 @@ impl Slot {
         if self.adopt(Trigger::Expiring, stored.as_ref()).is_some() {
             return None;
         }
-        let held = self.usable()?;
+        // One that is superseded already, because a renewal is about to publish its successor, is not published again.
+        let held = self.usable().filter(|held| self.history.find(&held.value).is_none())?;
         if let Some(stored) = stored.as_ref().filter(|stored| self.is_current(stored)) {
             return Some(stored.value.clone()).filter(|stored| *stored != held.value);
         }
