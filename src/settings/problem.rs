@@ -38,9 +38,11 @@ impl Problem {
         }
     }
 
-    /// Whether it is about `key`, and shows no value.
+    /// Whether it is about `key` itself.
     pub(super) fn is_about(&self, key: &str) -> bool {
-        self.subject == key
+        // A subject is a key, or a key and its value.
+        let value = self.subject.strip_prefix(key);
+        value.is_some_and(|value| value.is_empty() || value.starts_with(' '))
     }
 }
 
@@ -69,8 +71,7 @@ impl Problems {
 
     /// The problems about `key` itself, if there are any.
     pub(super) fn about(&self, key: &str) -> Option<Self> {
-        // A subject is a key, or a key and its value.
-        self.filtered(|problem| problem.subject.split(' ').next() == Some(key))
+        self.filtered(|problem| problem.is_about(key))
     }
 
     /// The problem that the settings file can't be read, if that is one of them.

@@ -4,22 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wxgate::account::AppId;
-use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
+use wxgate::sandbox::{Api, Fault, TokenKind};
 
 use crate::support::{
-    Gateway, GatewayBuilder, GatewayProcess, HELD, Proxy, RedisServer, SOON, SandboxHost, always, lock_key, token_key,
-    until,
+    Gateway, GatewayBuilder, GatewayProcess, HELD, OPERATOR_KEY, Proxy, RedisServer, SOON, SandboxHost, always,
+    lock_key, no_overlap, token_key, until,
 };
-
-const OPERATOR_KEY: &str = "open-sesame-open-sesame";
 
 /// A replaced classic token dies at once, so that a gateway that goes on using it fails.
 async fn wechat() -> (std::sync::Arc<SandboxHost>, AppId) {
-    let wechat = SandboxHost::start(SandboxConfig {
-        token_overlap: Some(Duration::ZERO),
-        ..SandboxConfig::default()
-    })
-    .await;
+    let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
     (wechat, app_id)
 }

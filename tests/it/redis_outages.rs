@@ -369,15 +369,16 @@ async fn signing_makes_no_redis_or_wechat_call() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = at_rest(&redis, &wechat).await;
     let caller: &Caller = &gateway;
-    let before = stat(&redis, "total_commands_processed").await;
+    let (before, began) = (
+        stat(&redis, "total_commands_processed").await,
+        tokio::time::Instant::now(),
+    );
     let signed = futures_util::future::join_all((0..500).map(|_| caller.sign("https://a.cn/p"))).await;
     assert!(signed.iter().all(|answer| answer.code() == (200, 0)));
     let after = stat(&redis, "total_commands_processed").await;
-    assert!(
-        after - before < 250,
-        "the test's and the background's commands: {}",
-        after - before
-    );
+    // The test's own, and those of the background.
+    let allowed = 20 + 2 * began.elapsed().as_secs();
+    assert!(after - before < allowed, "{} commands", after - before);
     assert_eq!(
         wechat.sandbox.calls(Api::StableToken) + wechat.sandbox.calls(Api::GetTicket),
         2

@@ -5,15 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 
-use crate::support::{Gateway, GatewayProcess, HELD, RedisServer, SandboxHost, TINY_PHOTO, token_key, until};
-
-/// A classic token that is replaced dies at once.
-fn no_overlap() -> SandboxConfig {
-    SandboxConfig {
-        token_overlap: Some(Duration::ZERO),
-        ..SandboxConfig::default()
-    }
-}
+use crate::support::{
+    Gateway, GatewayProcess, HELD, OPERATOR_KEY, RedisServer, SandboxHost, TINY_PHOTO, no_overlap, token_key, until,
+};
 
 #[tokio::test]
 async fn foreign_takeover_during_a_hundred_uploads_costs_one_renewal() {
@@ -110,10 +104,9 @@ async fn foreign_takeover_is_counted_once_by_the_cluster_even_if_the_next_token_
 
 #[tokio::test]
 async fn token_that_dies_during_our_own_renewal_is_not_reported_as_foreign() {
-    let key = "open-sesame-open-sesame";
     let wechat = SandboxHost::start(no_overlap()).await;
     let gateway = Gateway::builder().wechat(&wechat).classic();
-    let gateway = gateway.set("internal.operator_key", key).start().await;
+    let gateway = gateway.set("internal.operator_key", OPERATOR_KEY).start().await;
     gateway.until_it_says("ready").await;
     let app_id = wechat.account().app_id;
     let current = || wechat.sandbox.current_token(&app_id, TokenKind::Classic);
@@ -122,7 +115,7 @@ async fn token_that_dies_during_our_own_renewal_is_not_reported_as_foreign() {
     // WeChat has replaced the token, and its answer is on the way when an upload uses the old one.
     let held = wechat.sandbox.inject(HELD.on(Api::Token).once());
     let (renewed, uploaded, ()) = tokio::join!(
-        gateway.operator_renews("access_token", key),
+        gateway.operator_renews("access_token", OPERATOR_KEY),
         async {
             until("the token is replaced", || async { current() != before }).await;
             gateway.upload_new_photo().await
@@ -136,7 +129,7 @@ async fn token_that_dies_during_our_own_renewal_is_not_reported_as_foreign() {
     );
     assert_eq!((renewed.status, uploaded.code()), (200, (200, 0)), "{uploaded:?}");
     // The next renewal reports the foreign invalidations that are known by then.
-    let next = gateway.operator_renews("access_token", key).await;
+    let next = gateway.operator_renews("access_token", OPERATOR_KEY).await;
     assert_eq!(next.status, 200, "{next:?}");
     assert!(gateway.foreign_invalidations().await < 0.5);
 }
@@ -146,10 +139,9 @@ async fn replica_that_adopted_the_new_token_does_not_report_the_old_one() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
-    let key = "open-sesame-open-sesame";
     let start = || {
         let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
-        builder.set("internal.operator_key", key).start()
+        builder.set("internal.operator_key", OPERATOR_KEY).start()
     };
     let (one, other) = tokio::join!(start(), start());
     one.until_it_says("ready").await;
@@ -161,7 +153,7 @@ async fn replica_that_adopted_the_new_token_does_not_report_the_old_one() {
     // that are known by then.
     assert_eq!(other.upload_new_photo().await.code(), (200, 0));
     assert_eq!(wechat.sandbox.calls(Api::Token), 2);
-    assert_eq!(other.operator_renews("access_token", key).await.status, 200);
+    assert_eq!(other.operator_renews("access_token", OPERATOR_KEY).await.status, 200);
     assert_eq!(wechat.sandbox.calls(Api::Token), 3);
     until("the renewal is journaled", || async {
         redis.journaled(&app_id, "renewed").await + redis.journaled(&app_id, "issued").await == 4

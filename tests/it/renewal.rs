@@ -8,7 +8,9 @@ use serde_json::json;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig, TokenKind};
 
-use crate::support::{Gateway, RedisServer, SandboxHost, Traffic, ticket_key, token_key, until};
+use crate::support::{
+    Gateway, OPERATOR_KEY, RedisServer, SandboxHost, Traffic, no_overlap, ticket_key, token_key, until,
+};
 
 /// Renews several times under traffic; no request may fail.
 async fn assert_renewals_without_a_failure(token_api: &str, api: Api) {
@@ -108,9 +110,8 @@ async fn ticket_that_comes_back_is_as_old_as_before() {
     let redis = RedisServer::start().await;
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let key = ticket_key(&wechat.account().app_id);
-    let operator_key = "open-sesame-open-sesame";
     let builder = Gateway::builder().wechat(&wechat).redis(&redis);
-    let gateway = builder.set("internal.operator_key", operator_key).start().await;
+    let gateway = builder.set("internal.operator_key", OPERATOR_KEY).start().await;
     gateway.until_it_says("ready").await;
     let (first, began) = (redis.value(&key).await, Instant::now());
     let another = Fault::Body {
@@ -121,7 +122,7 @@ async fn ticket_that_comes_back_is_as_old_as_before() {
     for expected in [Some("another"), first.as_deref()] {
         // The first renewal may not quite have ended, and is joined then.
         until("the ticket is fetched again", || async {
-            gateway.operator_renews("jsapi_ticket", operator_key).await;
+            gateway.operator_renews("jsapi_ticket", OPERATOR_KEY).await;
             redis.value(&key).await.as_deref() == expected
         })
         .await;
@@ -213,11 +214,7 @@ async fn empty_ticket_is_never_used() {
 #[tokio::test]
 async fn token_of_an_older_service_is_adopted() {
     let redis = RedisServer::start().await;
-    let wechat = SandboxHost::start(SandboxConfig {
-        token_overlap: Some(Duration::ZERO),
-        ..SandboxConfig::default()
-    })
-    .await;
+    let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
     let older_service_renews = async |seconds: u64| {
         let token = wechat.sandbox.foreign_token(&app_id).unwrap();

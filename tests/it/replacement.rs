@@ -12,10 +12,8 @@ use tokio::time::Instant;
 use wxgate::sandbox::{Api, SandboxConfig};
 
 use crate::support::{
-    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, TINY_PHOTO, account, always, until,
+    Answer, Caller, Gateway, GatewayBuilder, OPERATOR_KEY, RedisServer, SandboxHost, TINY_PHOTO, account, always, until,
 };
-
-const KEY: &str = "open-sesame-open-sesame";
 
 /// Uploads a picture that is too large to be sent again.
 async fn uploads(caller: &Caller, token: &str) -> Answer {
@@ -39,13 +37,13 @@ async fn assert_uploads_arrive(caller: &Caller, token: &str) {
 }
 
 async fn renews(caller: &Caller) {
-    let renewed = caller.operator_renews("access_token", KEY).await;
+    let renewed = caller.operator_renews("access_token", OPERATOR_KEY).await;
     assert_eq!(renewed.body["changed"], true, "{renewed:?}");
 }
 
 fn classic(wechat: &Arc<SandboxHost>) -> GatewayBuilder {
     let builder = Gateway::builder().wechat(wechat).classic();
-    builder.set("internal.operator_key", KEY)
+    builder.set("internal.operator_key", OPERATOR_KEY)
 }
 
 async fn short_lived(life: Duration) -> Arc<SandboxHost> {
@@ -231,14 +229,16 @@ async fn call_with_the_current_token_costs_no_redis_command() {
             .find_map(|line| line.strip_prefix("total_commands_processed:"));
         line.unwrap().trim().parse::<u64>().unwrap()
     };
-    let before = commands().await;
+    let (before, began) = (commands().await, tokio::time::Instant::now());
     for _ in 0..100 {
         for token in &tokens {
             assert!(gateway.calls_wechat(token).await.body["ip_list"].is_array());
         }
     }
     let spent = commands().await - before;
-    assert!(spent < 100, "the test's own commands: {spent}");
+    // The test's own, and those of the background.
+    let allowed = 20 + 2 * began.elapsed().as_secs();
+    assert!(spent < allowed, "{spent} commands");
 }
 
 /// A WeChat that issues a new token each time, and echoes other calls.
@@ -274,7 +274,7 @@ async fn echo() -> String {
 async fn superseded_token_is_replaced_in_the_query_and_in_a_small_form() {
     let url = echo().await;
     let builder = Gateway::builder().classic().set("wechat.api_base_url", url);
-    let gateway = builder.set("internal.operator_key", KEY).start().await;
+    let gateway = builder.set("internal.operator_key", OPERATOR_KEY).start().await;
     let old = gateway.token().await;
     for _ in 0..12 {
         renews(&gateway).await;

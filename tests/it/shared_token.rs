@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 use wxgate::secret::Secret;
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, account, until};
+use crate::support::{Gateway, GatewayProcess, OPERATOR_KEY, RedisServer, SandboxHost, account, until};
 
 const CLIENTS: &str = r#"
 [[internal.clients]]
@@ -277,11 +277,11 @@ async fn ticket_is_answered_by_a_replica_that_never_held_the_token() {
             .wechat(&wechat)
             .redis(&redis)
             .classic()
-            .set("internal.operator_key", "open-sesame-open-sesame")
+            .set("internal.operator_key", OPERATOR_KEY)
     };
     let one = builder().start().await;
     let before = one.token().await;
-    let renewed = one.operator_renews("access_token", "open-sesame-open-sesame").await;
+    let renewed = one.operator_renews("access_token", OPERATOR_KEY).await;
     assert_eq!(renewed.body["changed"], true, "{renewed:?}");
     let after = one.token().await;
     assert_ne!(before, after);

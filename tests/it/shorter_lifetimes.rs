@@ -5,18 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
-use wxgate::sandbox::{Api, Fault, SandboxConfig};
+use wxgate::sandbox::{Api, Fault};
 
-use crate::support::{Gateway, RedisServer, SandboxHost, always, token_key, until};
-
-/// A replaced classic token dies at once.
-async fn wechat() -> Arc<SandboxHost> {
-    SandboxHost::start(SandboxConfig {
-        token_overlap: Some(Duration::ZERO),
-        ..SandboxConfig::default()
-    })
-    .await
-}
+use crate::support::{Gateway, RedisServer, SandboxHost, always, no_overlap, token_key, until};
 
 async fn replica(redis: &RedisServer, wechat: &Arc<SandboxHost>, token_api: &str) -> Gateway {
     let builder = Gateway::builder().wechat(wechat).redis(redis);
@@ -37,7 +28,7 @@ async fn time_left(gateway: &Gateway) -> f64 {
 #[tokio::test]
 async fn token_that_another_replica_obtained_is_adopted_though_wechat_has_shortened_its_lifetime() {
     for (token_api, api) in [("stable", Api::StableToken), ("classic", Api::Token)] {
-        let (redis, wechat) = (RedisServer::start().await, wechat().await);
+        let (redis, wechat) = (RedisServer::start().await, SandboxHost::start(no_overlap()).await);
         let one = replica(&redis, &wechat, token_api).await;
         let other = replica(&redis, &wechat, token_api).await;
         wechat.sandbox.inject(Fault::ExpiresIn { value: 3000.into() }.on(api));
@@ -60,7 +51,7 @@ async fn token_in_use_is_probed_again_if_wechat_does_not_answer() {
 }
 
 async fn assert_foreign_token_is_adopted(first_probe: Option<Fault>) {
-    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let (redis, wechat) = (RedisServer::start().await, SandboxHost::start(no_overlap()).await);
     let gateway = replica(&redis, &wechat, "classic").await;
     if let Some(fault) = first_probe {
         wechat.sandbox.inject(fault.on(Api::GetApiDomainIp).once());
@@ -78,7 +69,7 @@ async fn assert_foreign_token_is_adopted(first_probe: Option<Fault>) {
 
 #[tokio::test]
 async fn dead_token_that_is_stored_with_less_time_is_replaced() {
-    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let (redis, wechat) = (RedisServer::start().await, SandboxHost::start(no_overlap()).await);
     let gateway = replica(&redis, &wechat, "stable").await;
     let key = token_key(&wechat.account().app_id);
     let ours = redis.value(&key).await;
@@ -91,7 +82,7 @@ async fn dead_token_that_is_stored_with_less_time_is_replaced() {
 
 #[tokio::test]
 async fn two_good_tokens_are_compared_once_and_left_alone() {
-    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let (redis, wechat) = (RedisServer::start().await, SandboxHost::start(no_overlap()).await);
     let gateway = replica(&redis, &wechat, "stable").await;
     let app_id = wechat.account().app_id;
     // WeChat's classic token does not replace the stable one.
@@ -116,7 +107,7 @@ async fn two_good_tokens_are_compared_once_and_left_alone() {
 
 #[tokio::test]
 async fn service_that_keeps_writing_tokens_costs_one_comparison() {
-    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let (redis, wechat) = (RedisServer::start().await, SandboxHost::start(no_overlap()).await);
     let gateway = replica(&redis, &wechat, "stable").await;
     let key = token_key(&wechat.account().app_id);
     let began = Instant::now();
@@ -135,7 +126,7 @@ async fn service_that_keeps_writing_tokens_costs_one_comparison() {
 /// The stable token was in use, gave way to an older service's, and is the right one again.
 #[tokio::test]
 async fn token_that_returns_is_adopted_by_replicas_that_know_it_as_superseded() {
-    let (redis, wechat) = (RedisServer::start().await, wechat().await);
+    let (redis, wechat) = (RedisServer::start().await, SandboxHost::start(no_overlap()).await);
     let one = replica(&redis, &wechat, "stable").await;
     let other = replica(&redis, &wechat, "stable").await;
     let app_id = wechat.account().app_id;

@@ -9,10 +9,8 @@ use wxgate::account::AppId;
 use wxgate::sandbox::{Api, SandboxConfig};
 
 use crate::support::{
-    Answer, Caller, Gateway, GatewayBuilder, RedisServer, SandboxHost, account, always, ticket_key, until,
+    Answer, Caller, Gateway, GatewayBuilder, OPERATOR_KEY, RedisServer, SandboxHost, account, always, ticket_key, until,
 };
-
-const KEY: &str = "open-sesame-open-sesame";
 
 fn app_id(name: &str) -> AppId {
     account(name, "").app_id
@@ -28,7 +26,7 @@ async fn two_accounts() -> (Arc<SandboxHost>, GatewayBuilder) {
     let file = "[[accounts]]\napp_id = \"wxpages\"\napp_secret = \"secret-of-wxpages\"\n\
                 [[accounts]]\napp_id = \"wxmini\"\napp_secret = \"secret-of-wxmini\"\njsapi = false\n";
     let builder = Gateway::builder().wechat(&wechat).file(file);
-    (wechat, builder.set("internal.operator_key", KEY))
+    (wechat, builder.set("internal.operator_key", OPERATOR_KEY))
 }
 
 #[tokio::test]
@@ -67,7 +65,7 @@ async fn account_that_signs_no_pages_keeps_no_ticket() {
     assert!(page.contains("credentials/wxmini/access_token/renew"));
     assert!(!page.contains("credentials/wxmini/jsapi_ticket/renew"));
     let renew = gateway.internal_request("POST", "/credentials/wxmini/jsapi_ticket/renew");
-    assert_eq!(gateway.send(renew.bearer_auth(KEY)).await.status, 404);
+    assert_eq!(gateway.send(renew.bearer_auth(OPERATOR_KEY)).await.status, 404);
 
     // Clients that ask for its ticket nevertheless get WeChat's answer.
     let token = gateway.asks_for_token("wxmini", "secret-of-wxmini").await.body;

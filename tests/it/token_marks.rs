@@ -6,7 +6,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, SandboxConfig};
 
-use crate::support::{Gateway, GatewayBuilder, Proxy, RedisServer, SandboxHost, accounts, lock_key, token_key, until};
+use crate::support::{
+    Gateway, GatewayBuilder, OPERATOR_KEY, Proxy, RedisServer, SandboxHost, accounts, lock_key, token_key, until,
+};
 
 #[tokio::test]
 async fn token_that_dies_right_after_it_was_handed_out_is_recognised_by_other_replicas() {
@@ -156,8 +158,6 @@ async fn replicas(redis: &RedisServer, second: impl Fn(GatewayBuilder) -> Gatewa
     two.until_it_says("ready").await;
     [one, two]
 }
-
-const OPERATOR_KEY: &str = "open-sesame-open-sesame";
 
 /// The token that `gateway` obtains now.
 async fn renewed(gateway: &Gateway) -> String {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
-use crate::support::{Gateway, GatewayProcess, RedisServer, SandboxHost, Traffic, accounts, free_address, until};
+use crate::support::{
+    Gateway, GatewayProcess, OPERATOR_KEY, RedisServer, SandboxHost, Traffic, accounts, free_address, no_overlap, until,
+};
 
 /// Counts the calls to WeChat of a gateway that never had a credential, in five seconds of traffic under `fault`. Every
 /// answer has `Retry-After`; afterwards the gateway recovers by itself.
@@ -138,17 +140,12 @@ async fn accounts_whose_calls_hang_hold_up_no_other() {
 #[tokio::test]
 async fn lost_token_response_is_retried_soon_and_not_reported_as_foreign() {
     let redis = RedisServer::start().await;
-    let wechat = SandboxHost::start(SandboxConfig {
-        token_overlap: Some(Duration::ZERO),
-        ..SandboxConfig::default()
-    })
-    .await;
+    let wechat = SandboxHost::start(no_overlap()).await;
     let app_id = wechat.account().app_id;
-    let key = "open-sesame-open-sesame";
     let start = || {
         let builder = Gateway::builder().wechat(&wechat).redis(&redis).classic();
         builder
-            .set("internal.operator_key", key)
+            .set("internal.operator_key", OPERATOR_KEY)
             .set("credentials.adopt_interval", "200ms")
             .start()
     };
@@ -157,7 +154,7 @@ async fn lost_token_response_is_retried_soon_and_not_reported_as_foreign() {
     other.until_it_says("ready").await;
     wechat.sandbox.inject(Fault::lost_answer().on(Api::Token).once());
     until("the call whose answer is lost is made", || async {
-        one.operator_renews("access_token", key).await;
+        one.operator_renews("access_token", OPERATOR_KEY).await;
         wechat.sandbox.calls(Api::Token) > 1
     })
     .await;

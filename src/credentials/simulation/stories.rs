@@ -54,7 +54,7 @@ async fn token_that_a_renewal_is_replacing_is_not_published_again() {
     let newer = policy.credential(Kind::AccessToken, Secret::new("token-3"), ends);
     slot.retire_what_was_before(&newer, Some(&seen), Moment::now());
     slot.sync_with_store().await;
-    assert_eq!(store.get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
+    assert_eq!(stored_token(&world).await, "token-2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +111,7 @@ async fn operators_token_is_published_over_the_one_that_another_replica_has_just
     };
     let (renewed, ()) = tokio::join!(credentials.renew_now(Kind::AccessToken), refresher);
     assert_eq!(renewed.unwrap().value.expose(), "token-3");
-    assert_eq!(store.get(TOKEN_KEY).await.unwrap().unwrap().value, "token-3");
+    assert_eq!(stored_token(&world).await, "token-3");
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +136,7 @@ async fn new_token_replaces_the_old_one_that_another_replica_publishes_again_in_
         };
         let (obtained, ()) = tokio::join!(cold.credentials.token(), others);
         assert_eq!(obtained.unwrap().value.expose(), "token-2");
-        assert_eq!(world.store().get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
+        assert_eq!(stored_token(&world).await, "token-2");
     }
 }
 
@@ -154,7 +154,7 @@ async fn new_token_replaces_the_old_one_even_if_the_lock_is_lost_with_the_stores
     };
     let (renewed, ()) = tokio::join!(other.credentials.renew_now(Kind::AccessToken), others);
     assert_eq!(renewed.unwrap().value.expose(), "token-2");
-    assert_eq!(world.store().get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
+    assert_eq!(stored_token(&world).await, "token-2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +169,7 @@ async fn two_renewals_before_the_store_loses_its_data_leave_one_token() {
         .into_iter()
         .find(|replica| replica.usable_token().unwrap() == "token-2");
     first.unwrap().credentials.token.slot.sync_with_store().await;
-    assert_eq!(world.store().get(TOKEN_KEY).await.unwrap().unwrap().value, "token-2");
+    assert_eq!(stored_token(&world).await, "token-2");
     sleep(Duration::from_secs(5)).await;
     for replica in [&one, &other] {
         assert_eq!(replica.usable_token().unwrap(), "token-3");
@@ -232,6 +232,10 @@ async fn lost_answers_cost_a_cluster_no_more_calls_than_one_replica() {
     }
     let calls = world.token_calls().len();
     assert!((4..=8).contains(&calls), "{calls} token calls");
+}
+
+async fn stored_token(world: &World) -> String {
+    world.store().get(TOKEN_KEY).await.unwrap().unwrap().value
 }
 
 /// Waits until WeChat is asked for a second token.

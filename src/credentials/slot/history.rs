@@ -69,7 +69,7 @@ impl History {
         true
     }
 
-    /// Forgets that `value` was superseded: WeChat has just issued it again, so it is current.
+    /// Forgets that `value` was superseded: WeChat has issued it again, or has rejected what superseded it.
     pub(crate) fn revive(&self, value: &Secret) {
         self.0
             .lock()

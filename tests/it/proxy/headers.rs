@@ -1,7 +1,7 @@
 //! Which headers go out, and which come back.
 
 use super::{Echo, sends};
-use crate::support::Gateway;
+use crate::support::{Gateway, OPERATOR_KEY};
 
 #[tokio::test]
 async fn request_passes_through_without_hop_by_hop_headers() {
@@ -90,8 +90,7 @@ async fn private_headers_never_reach_wechat() {
 
 #[tokio::test]
 async fn operator_key_on_a_misspelt_path_stays_here() {
-    let key = "open-sesame-open-sesame";
-    let builder = Gateway::builder().set("internal.operator_key", key);
+    let builder = Gateway::builder().set("internal.operator_key", OPERATOR_KEY);
     let (echo, gateway) = Echo::behind(builder).await;
     for path in [
         "/credential/wx1/access_token/renew",
@@ -100,10 +99,10 @@ async fn operator_key_on_a_misspelt_path_stays_here() {
         "/Credentials/wx1/access_token/renew",
         "//credentials/wx1/access_token/renew",
     ] {
-        let request = gateway.internal_request("POST", path).bearer_auth(key);
+        let request = gateway.internal_request("POST", path).bearer_auth(OPERATOR_KEY);
         request.send().await.unwrap();
         for call in echo.calls() {
-            assert!(!format!("{call:?}").contains(key), "{path}: {call:?}");
+            assert!(!format!("{call:?}").contains(OPERATOR_KEY), "{path}: {call:?}");
         }
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use wxgate::account::AppId;
-use wxgate::sandbox::Fault;
+use wxgate::sandbox::{Fault, SandboxConfig};
 
 pub use bare_server::BareServer;
 pub use caller::{Answer, Caller};
@@ -79,6 +79,17 @@ fn send_signal(child: &std::process::Child, name: &str) {
 pub const HELD: Fault = Fault::Hold {
     before_operation: false,
 };
+
+/// An `internal.operator_key`.
+pub const OPERATOR_KEY: &str = "open-sesame-open-sesame";
+
+/// A WeChat where a classic token that is replaced dies at once.
+pub fn no_overlap() -> SandboxConfig {
+    SandboxConfig {
+        token_overlap: Some(Duration::ZERO),
+        ..SandboxConfig::default()
+    }
+}
 
 /// Where the default settings keep the token in Redis.
 pub fn token_key(app_id: &AppId) -> String {
