@@ -57,12 +57,16 @@ impl AccountCredentials {
         lifetime
     }
 
-    /// Notes in the journal that `client` was given `token`, once per client and token. `from` is the address of a
-    /// holder of the AppSecret.
+    /// Notes in the journal that `client` was given `token`, once per client and token for all replicas. `from` is the
+    /// address of a holder of the AppSecret.
     pub(crate) fn note_handed_out(self: &Arc<Self>, token: &Arc<Credential>, client: String, from: Option<IpAddr>) {
         let (account, token) = (Arc::clone(self), Arc::clone(token));
         self.tasks.spawn(async move {
-            if account.is_new_to_journal(&token, &client).await {
+            let key = keys::HANDED_OUT_TO.of_client(&account.app_id, &name_in_store(&token.value), &client);
+            let lifetime = token.remaining();
+            // If the store fails here, the journal has one more entry.
+            let is_new = account.store.set_if_absent(&key, "told", lifetime);
+            if !lifetime.is_zero() && is_new.await.unwrap_or(true) {
                 account.reports.handed_out(&token, &client, from);
             }
         });
@@ -119,14 +123,6 @@ impl AccountCredentials {
             self.share_promise(&name, until).await?;
         }
         Ok(())
-    }
-
-    /// True if no replica has noted in the journal yet that `client` was given `token`.
-    async fn is_new_to_journal(&self, token: &Credential, client: &str) -> bool {
-        let key = keys::HANDED_OUT_TO.of_client(&self.app_id, &name_in_store(&token.value), client);
-        let lifetime = token.remaining();
-        // If the store fails here, the journal has one more entry.
-        !lifetime.is_zero() && self.store.set_if_absent(&key, "told", lifetime).await.unwrap_or(true)
     }
 
     /// Whether `token` is this account's, as far as this replica knows.

@@ -15,9 +15,6 @@ use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError, shorten_foreign_ttl};
 
-const HELD_BY_ANOTHER: &str = "another replica holds the lock and has published nothing yet";
-
-/// The lock on renewals of one account's token or ticket, for the whole cluster.
 pub(super) struct Lock {
     store: Arc<dyn SharedStore>,
     key: String,
@@ -59,7 +56,8 @@ impl Lock {
                 Err(error) => return Ok(Acquisition::Alone(error)),
             }
             if Moment::now() >= give_up {
-                return Err(Unavailable::soon(HELD_BY_ANOTHER));
+                let why = "another replica holds the lock and has published nothing yet";
+                return Err(Unavailable::soon(why));
             }
             if std::mem::take(&mut is_first_wait) {
                 shorten_foreign_ttl(&*self.store, &self.key, self.ttl()).await;

@@ -67,7 +67,11 @@ async fn tick(account: &AccountCredentials) {
     account.token.notice_unanswered_call().await;
     let is_due = account.token.due().is_some() || account.kept_tickets().any(|ticket| ticket.due().is_some());
     if is_due && let Some(turn) = wait_for_turn(account).await {
-        run_in_turn(turn, renew_what_is_due(account)).await;
+        let mut renewals = pin!(renew_what_is_due(account));
+        if timeout(MAX_TURN, &mut renewals).await.is_err() {
+            drop(turn);
+            renewals.await;
+        }
     }
 }
 
@@ -100,15 +104,6 @@ async fn renew_what_is_due(account: &AccountCredentials) {
         if let Some(trigger) = ticket.due() {
             let _ = ticket.renew(trigger).await;
         }
-    }
-}
-
-/// Runs `work` to completion, and releases `turn` after [`MAX_TURN`] at the latest.
-async fn run_in_turn(turn: SemaphorePermit<'_>, work: impl Future<Output = ()>) {
-    let mut work = pin!(work);
-    if timeout(MAX_TURN, &mut work).await.is_err() {
-        drop(turn);
-        work.await;
     }
 }
 

@@ -18,13 +18,11 @@ use crate::wechat::{CHANGING_ADDRESS, CallError, ErrCode, Meaning, RefusedAddres
 /// The result of a renewal; every caller that waits for it gets a copy.
 pub(crate) type CredentialResult = Result<Arc<Credential>, Unavailable>;
 
-/// The renewals of one account's token or ticket.
 pub(super) struct Renewals {
     app_id: AppId,
     kind: Kind,
     /// At most one that respects the back-off (`false`), and one by an operator that ignores it (`true`).
     flights: Arc<SingleFlight<bool, CredentialResult>>,
-    /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
     /// Why the last renewal failed, if it did.
@@ -176,7 +174,6 @@ pub(super) struct Backoff {
     jitter: Jitter,
 }
 
-/// Consecutive failures.
 struct FailureRun {
     failures: u32,
     until: Moment,
@@ -193,14 +190,11 @@ impl FailureRun {
         };
         Self { failures, until, why }
     }
-
-    fn is_forgotten(&self) -> bool {
-        self.until.elapsed() >= FORGOTTEN_AFTER.max(self.why.retry_after)
-    }
 }
 
 fn failures_in_a_row(run: Option<&FailureRun>) -> u32 {
-    run.filter(|run| !run.is_forgotten()).map_or(0, |run| run.failures)
+    let is_remembered = |run: &&FailureRun| run.until.elapsed() < FORGOTTEN_AFTER.max(run.why.retry_after);
+    run.filter(is_remembered).map_or(0, |run| run.failures)
 }
 
 impl Backoff {
@@ -233,10 +227,8 @@ impl Backoff {
             failures
         };
         let wait = self.jitter.spread(severity.wait(failures).max(pace), 0.8..=1.2);
-        state
-            .insert(FailureRun::new(failures.saturating_add(1), wait, why))
-            .why
-            .clone()
+        let run = FailureRun::new(failures.saturating_add(1), wait, why);
+        state.insert(run).why.clone()
     }
 
     /// The number of consecutive failures so far.

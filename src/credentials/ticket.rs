@@ -22,7 +22,6 @@ use crate::wechat::{CallError, ErrCode};
 /// How long the ticket for cards is kept fresh after a client has asked for it: longer than clients keep one.
 const ASKED_RECENTLY: Duration = Duration::from_hours(3);
 
-/// One of an account's tickets.
 pub(super) struct Ticket {
     kind: Kind,
     /// WeChat's name for it.
@@ -35,14 +34,13 @@ pub(super) struct Ticket {
     issuer: Arc<dyn Issuer>,
     lock: Lock,
     store: Arc<dyn SharedStore>,
+    /// The key of the mark that a replica has recently asked WeChat for the ticket.
     asked_key: String,
     policy: Policy,
-    /// Ends calls to WeChat, so that the lock is still released.
     cut_off: CancellationToken,
 }
 
 impl Ticket {
-    /// The ticket for cards or for pages, depending on `kind`.
     pub(super) fn new(parameters: &Parameters, kind: Kind, token: Arc<Token>) -> Self {
         let (wechat_name, asked, lock) = if kind == Kind::CardTicket {
             ("wx_card", keys::CARD_TICKET_ASKED, keys::CARD_TICKET_LOCK)
@@ -87,10 +85,8 @@ impl Ticket {
 
     /// Renews the ticket, or waits for the renewal that is running.
     pub(super) async fn renew(self: &Arc<Self>, trigger: Trigger) -> CredentialResult {
-        let start = || {
-            let ticket = Arc::clone(self);
-            async move { ticket.run_renewal(trigger).await }
-        };
+        let ticket = Arc::clone(self);
+        let start = async move || ticket.run_renewal(trigger).await;
         let ignores_backoff = trigger == Trigger::Operator && self.renewals.backoff.refusal().is_some();
         self.renewals.join_or_start(ignores_backoff, start).await
     }
@@ -111,18 +107,15 @@ impl Ticket {
             return Err(refusal);
         }
         let before = self.slot.held();
-        let renewing = self.fetch_with_token(trigger);
+        let renewing = async {
+            // If this requires a token renewal, the lock has already been released by then.
+            match self.token.lend(|token| self.fetch(trigger, token)).await {
+                Ok(outcome) => outcome,
+                Err(TokenCallError::Unavailable(unavailable)) => Err(unavailable),
+                Err(TokenCallError::Call(error)) => Err(self.renewals.failed(&error, ErrCode::meaning, Duration::ZERO)),
+            }
+        };
         self.renewals.measured(trigger, before, renewing).await
-    }
-
-    /// Asks WeChat for the ticket, with a token that it accepts. If that requires a token renewal, the lock has already
-    /// been released by then.
-    async fn fetch_with_token(&self, trigger: Trigger) -> CredentialResult {
-        match self.token.lend(|token| self.fetch(trigger, token)).await {
-            Ok(outcome) => outcome,
-            Err(TokenCallError::Unavailable(unavailable)) => Err(unavailable),
-            Err(TokenCallError::Call(error)) => Err(self.renewals.failed(&error, ErrCode::meaning, Duration::ZERO)),
-        }
     }
 
     /// Adopts the ticket or asks WeChat for it, under the lock. A `CallError` means that WeChat rejects `token`.
@@ -176,7 +169,10 @@ impl Ticket {
         let credential = self.policy.credential(self.kind, issued.value, ends);
         let published = self.slot.publish(trigger, seen, credential, issued.asked_at, held_lock);
         let ticket = published.await;
-        self.mark_as_asked().await;
+        // Slightly less than the age at which tickets are due, so that the mark has expired by then.
+        let ttl = self.policy.settings.ticket_max_age.mul_f64(0.9);
+        // If the store fails here, another replica makes one more call for the ticket.
+        let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
         Ok(Ok(ticket))
     }
 
@@ -184,9 +180,8 @@ impl Ticket {
     /// is kept until that replica's mark expires.
     async fn asked_by_another(&self, trigger: Trigger) -> Option<Arc<Credential>> {
         let held = self.slot.usable().filter(|_| trigger == Trigger::Aged)?;
-        let mark = self.mark_left().await?;
-        let (value, expires_at) = (held.value.clone(), held.expires_at);
-        let renewed = self.policy.credential(self.kind, value, expires_at);
+        let mark = self.store.get(&self.asked_key).await.ok()??.ttl?;
+        let renewed = self.policy.credential(self.kind, held.value.clone(), held.expires_at);
         let renew_at = renewed.renew_at.min(Moment::now() + mark);
         let ticket = Arc::new(Credential { renew_at, ..renewed });
         self.slot.put_into_use(&ticket);
@@ -204,17 +199,5 @@ impl Ticket {
         let by_age = held.remaining() > self.policy.settings.refresh_ahead;
         let trigger = if by_age { Trigger::Aged } else { Trigger::Expiring };
         (Moment::now() >= held.renew_at).then_some(trigger)
-    }
-
-    async fn mark_as_asked(&self) {
-        // Slightly less than the age at which tickets are due, so that the mark has expired by then.
-        let ttl = self.policy.settings.ticket_max_age.mul_f64(0.9);
-        // If the store fails here, another replica makes one more call for the ticket.
-        let _ = self.store.set_if_absent(&self.asked_key, "asked", ttl).await;
-    }
-
-    /// The remaining TTL of the mark that says that a replica has recently asked WeChat for the ticket.
-    async fn mark_left(&self) -> Option<Duration> {
-        self.store.get(&self.asked_key).await.ok()??.ttl
     }
 }

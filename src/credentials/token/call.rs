@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::Token;
 use crate::account::AppId;
 use crate::clock::beijing;
-use crate::credentials::credential::{Credential, Trigger, Unavailable, name_in_store};
+use crate::credentials::credential::{Trigger, Unavailable, name_in_store};
 use crate::credentials::held_lock::HeldLock;
 use crate::credentials::renewal::Severity;
 use crate::settings::TokenApi;
@@ -85,11 +85,8 @@ impl Token {
     /// If another replica's new token was rejected, waits as long as that replica does, so that a cluster makes no more
     /// calls than one replica.
     async fn adopt_wait(&self) -> Option<Unavailable> {
-        let entry = self
-            .store
-            .get(&keys::TOKEN_REJECTED.of_account(&self.app_id))
-            .await
-            .ok()??;
+        let key = keys::TOKEN_REJECTED.of_account(&self.app_id);
+        let entry = self.store.get(&key).await.ok()??;
         let (failures, wait) = (entry.value.parse().ok()?, entry.ttl?);
         let why = Unavailable::soon("another replica has found that new access_tokens are rejected");
         Some(self.rejections.adopt_wait(failures, wait, why))
@@ -102,22 +99,18 @@ impl Token {
 
     /// Reports a token that was rejected long before it expired although no replica of ours replaced it (C5).
     async fn report_foreign_invalidation(&self) {
-        if let Some(dead) = self.slot.history.take_unaccounted()
-            && !self.unanswered.exists().await
-            && self.is_first_to_report(&dead).await
-        {
+        let Some(dead) = self.slot.history.take_unaccounted() else {
+            return;
+        };
+        if self.unanswered.exists().await {
+            return;
+        }
+        let key = keys::FOREIGN_INVALIDATION.of_token(&self.app_id, &name_in_store(&dead.value));
+        let ttl = keys::FOREIGN_INVALIDATION_TTL;
+        // If the store fails here, each replica reports it.
+        if self.store.set_if_absent(&key, "reported", ttl).await.unwrap_or(true) {
             self.reports.foreign_invalidation(&dead);
         }
-    }
-
-    /// True if no other replica has reported that `dead` was invalidated.
-    async fn is_first_to_report(&self, dead: &Credential) -> bool {
-        let key = keys::FOREIGN_INVALIDATION.of_token(&self.app_id, &name_in_store(&dead.value));
-        let claimed = self
-            .store
-            .set_if_absent(&key, "reported", keys::FOREIGN_INVALIDATION_TTL);
-        // If the store fails here, each replica reports it.
-        claimed.await.unwrap_or(true)
     }
 
     async fn call(&self, held_lock: Option<&HeldLock>, force_refresh: bool) -> Result<Issued, Unavailable> {
@@ -285,10 +278,8 @@ impl Budget {
     pub(crate) async fn may_force(&self) -> bool {
         let last = keys::FORCE_REFRESH.of_account(&self.app_id);
         let count = keys::force_refresh_calls(&self.app_id, &today());
-        matches!(
-            self.store.set_if_absent(&last, "used", keys::FORCE_REFRESH_TTL).await,
-            Ok(true)
-        ) && matches!(self.store.increment(&count, keys::DAY_COUNT_TTL).await, Ok(used) if used <= FORCED_PER_DAY)
+        self.store.set_if_absent(&last, "used", keys::FORCE_REFRESH_TTL).await == Ok(true)
+            && matches!(self.store.increment(&count, keys::DAY_COUNT_TTL).await, Ok(used) if used <= FORCED_PER_DAY)
     }
 }
 

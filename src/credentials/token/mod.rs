@@ -47,7 +47,6 @@ pub(crate) struct Token {
     store: Arc<dyn SharedStore>,
     policy: Policy,
     reports: Reports,
-    /// Ends calls to WeChat, so that the lock is still released.
     cut_off: CancellationToken,
 }
 
@@ -79,8 +78,7 @@ impl Token {
         }
     }
 
-    /// Makes `call` with the token. If WeChat rejects that token, another one is obtained, once for the whole cluster,
-    /// and the call is retried once (C4).
+    /// See [`AccountCredentials::with_token`](crate::credentials::AccountCredentials::with_token).
     pub(crate) async fn lend<T, F, Fut>(self: &Arc<Self>, call: F) -> Result<T, TokenCallError>
     where
         F: Fn(Arc<Credential>) -> Fut + Send,
@@ -137,10 +135,8 @@ impl Token {
 
     /// Renews the token, or waits for the renewal that is running.
     pub(crate) async fn renew(self: &Arc<Self>, trigger: Trigger) -> CredentialResult {
-        let start = || {
-            let token = Arc::clone(self);
-            async move { token.run_renewal(trigger).await }
-        };
+        let token = Arc::clone(self);
+        let start = async move || token.run_renewal(trigger).await;
         // An operator's renewal may join one that can call WeChat, but not one that the back-off refuses.
         let ignores_backoff = trigger == Trigger::Operator && self.refusal().is_some();
         self.renewals.join_or_start(ignores_backoff, start).await
