@@ -125,12 +125,8 @@ impl Policy {
     /// WeChat always says 7200 s, however old the ticket is. So a ticket's lifetime counts from when its value was first
     /// seen: `known_end` is the expiry by that count.
     pub(super) fn ticket_end(asked_at: Moment, expires_in: Duration, known_end: Option<Moment>) -> Moment {
-        match known_end {
-            None => asked_at + expires_in,
-            Some(end) => end
-                .max(asked_at + expires_in.min(CONFIRMED_LIFETIME))
-                .min(asked_at + expires_in),
-        }
+        let (least, most) = (asked_at + expires_in.min(CONFIRMED_LIFETIME), asked_at + expires_in);
+        known_end.map_or(most, |end| end.clamp(least, most))
     }
 }
 
@@ -240,11 +236,7 @@ mod tests {
 
     #[test]
     fn ticket_that_wechat_confirms_is_renewed_more_than_two_minutes_ahead() {
-        let policy = Policy {
-            settings: Arc::default(),
-            call_limit: Duration::ZERO,
-            jitter: Jitter::random(),
-        };
+        let policy = Policy::new(&settings::Credentials::default(), &settings::WeChat::default());
         for left in [0, 75, 270, 300] {
             let now = Moment::now();
             let end = Policy::ticket_end(now, Duration::from_hours(2), Some(now + Duration::from_secs(left)));

@@ -26,7 +26,6 @@ use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
 const RUNNING: &str = "under way";
 const NOT_REJECTED: &str = "not rejected";
 
-/// Probes one account's token: at most one replica in ten seconds, and the others read its result.
 pub(super) struct Probe {
     app_id: AppId,
     token: Arc<Token>,
@@ -117,12 +116,8 @@ impl Probe {
     /// that is replaced. As long as it accepts both, they are compared again every [`OVERLAP`].
     pub(super) fn compare_with(self: &Arc<Self>, other: Secret) {
         let is_recent = |last: &Comparison| {
-            let pause = if last.other == other {
-                last.pause
-            } else {
-                keys::PROBE_TTL
-            };
-            last.at.elapsed() < pause
+            let age = last.at.elapsed();
+            age < keys::PROBE_TTL || (last.other == other && age < last.pause)
         };
         if self.compared.lock().as_ref().is_some_and(is_recent) {
             return;
@@ -220,10 +215,8 @@ impl Probe {
     ) -> (CredentialResult, bool) {
         let (pending, is_new) = self.flight.join_or_start(&reason, &self.tasks, || work);
         let outcome = pending.await;
-        (
-            outcome.unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked"))),
-            is_new,
-        )
+        let outcome = outcome.unwrap_or_else(|_| Err(Unavailable::soon("the probe panicked")));
+        (outcome, is_new)
     }
 
     async fn verify_rejection(&self, token: &Arc<Credential>, rejection: TokenRejection) -> CredentialResult {
@@ -314,10 +307,8 @@ impl Probe {
         let left = until.saturating_duration_since(Moment::now());
         if !left.is_zero() {
             // If the store fails here, the other replicas wait until the key expires.
-            let _ = self
-                .store
-                .compare_and_set(&self.key, Some(RUNNING), &finding, left)
-                .await;
+            let published = self.store.compare_and_set(&self.key, Some(RUNNING), &finding, left);
+            let _ = published.await;
         }
     }
 
@@ -327,13 +318,8 @@ impl Probe {
         loop {
             let entry = self.store.get(&self.key).await.ok()??;
             match entry.value.as_str() {
-                RUNNING => {
-                    let age = keys::PROBE_TTL.saturating_sub(entry.ttl?);
-                    if age >= MAX_WAIT {
-                        return None;
-                    }
-                }
-                NOT_REJECTED => return None,
+                RUNNING if keys::PROBE_TTL.saturating_sub(entry.ttl?) < MAX_WAIT => {}
+                RUNNING | NOT_REJECTED => return None,
                 rejected => {
                     let (fingerprint, code) = rejected.split_once(' ')?;
                     let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;

@@ -29,7 +29,6 @@ pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, f
 /// Two readings of one expiry differ by less than this.
 const SAME_EXPIRY: Duration = Duration::from_secs(5);
 
-/// One account's token or ticket.
 pub(crate) struct Slot {
     kind: Kind,
     /// What requests read: one atomic load, no lock.
@@ -214,14 +213,11 @@ impl Slot {
             Event::Issued
         };
         let unchanged = before.is_some_and(|held| held.value == credential.value);
-        if let Some(newer) = self
-            .overwrite(seen.map(|seen| seen.value), &credential, held_lock)
-            .await
+        let overwriting = self.overwrite(seen.map(|seen| seen.value), &credential, held_lock);
+        if let Some(newer) = overwriting.await
+            && let Some(adopted) = self.adopt(Trigger::Missing, Some(&newer)).or_else(|| self.usable())
         {
-            let adopted = self.adopt(Trigger::Missing, Some(&newer)).or_else(|| self.usable());
-            if let Some(adopted) = adopted {
-                return adopted;
-            }
+            return adopted;
         }
         let credential = Arc::new(credential);
         self.put_into_use(&credential);

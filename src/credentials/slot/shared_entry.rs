@@ -18,7 +18,6 @@ use crate::secret::Secret;
 use crate::store::{Found, SharedStore, StoreError, keys};
 use crate::wechat::MAX_CREDENTIAL;
 
-/// The entry of one account's token or ticket in the shared store.
 pub(crate) struct SharedEntry {
     store: Arc<dyn SharedStore>,
     kind: Kind,
@@ -159,18 +158,17 @@ pub(crate) fn foreign_entry(kind: Kind, key: &str, found: &Found) -> Option<Arc<
         "the key {key} in Redis holds {what} instead of the bare {name}, so wxgate neither uses nor overwrites it, and \
          shares no {name} with others"
     );
-    let setting = match kind {
-        Kind::AccessToken => "credentials.token_key",
-        Kind::JsapiTicket => "credentials.ticket_key",
-        Kind::CardTicket => {
-            let cure = "delete it: the key is wxgate's own".to_owned();
-            return Some(Arc::new(ForeignEntry { seen, cure }));
-        }
+    let write_bare_or_set = |setting: &str| {
+        format!(
+            "let the other program write the bare string (in Java: StringRedisSerializer) with a TTL, or give wxgate a \
+             key of its own in {setting}"
+        )
     };
-    let cure = format!(
-        "let the other program write the bare string (in Java: StringRedisSerializer) with a TTL, or give wxgate a key \
-         of its own in {setting}"
-    );
+    let cure = match kind {
+        Kind::AccessToken => write_bare_or_set("credentials.token_key"),
+        Kind::JsapiTicket => write_bare_or_set("credentials.ticket_key"),
+        Kind::CardTicket => "delete it: the key is wxgate's own".to_owned(),
+    };
     Some(Arc::new(ForeignEntry { seen, cure }))
 }
 
