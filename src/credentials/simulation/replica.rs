@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Step;
-use super::store::TOKEN_KEY;
 use super::wechat::rejection;
 use super::world::{LOCK_TTL, World};
 use crate::account::AppId;
@@ -22,7 +21,6 @@ use crate::credentials::{
     TokenCallError, keep_fresh, turns,
 };
 use crate::settings::Credentials;
-use crate::settings::values::KeyTemplate;
 use crate::store::MemoryStore;
 
 pub(super) struct SimulatedReplica {
@@ -39,22 +37,16 @@ impl SimulatedReplica {
             world: Arc::clone(world),
             gate: Arc::clone(&gate),
         });
-        let tracker = TaskTracker::new();
+        let (tracker, never) = (TaskTracker::new(), CancellationToken::new());
         let app_id = AppId::try_from("wx1".to_owned()).unwrap();
-        let journal = Journal::start(
-            Arc::new(MemoryStore::default()),
-            "replica",
-            &tracker,
-            CancellationToken::new(),
-        );
+        let journal = Journal::start(Arc::new(MemoryStore::default()), "replica", &tracker, never.clone());
         let metrics = CredentialMetrics::register(&Registry::new()).unwrap();
         let services = Services {
             store: Arc::clone(&outside) as _,
             tasks: tracker,
-            cut_off: CancellationToken::new(),
+            cut_off: never.clone(),
             turns: turns(),
         };
-        let key = |name: &str| KeyTemplate::try_from(name.to_owned()).unwrap();
         let settings = Credentials {
             refresh_ahead: Duration::from_secs(10),
             ticket_max_age: Duration::from_secs(20),
@@ -62,9 +54,6 @@ impl SimulatedReplica {
             lock_ttl: LOCK_TTL,
             lock_wait: Duration::from_secs(3),
             daily_token_calls: world.daily_token_calls,
-            token_key: key(TOKEN_KEY),
-            ticket_key: key("ticket"),
-            lock_key: key("lock"),
             ..Credentials::default()
         };
         let policy = Policy {
@@ -81,7 +70,7 @@ impl SimulatedReplica {
             services,
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(keep_fresh(Arc::clone(&credentials), CancellationToken::new()));
+        tasks.spawn(keep_fresh(Arc::clone(&credentials), never));
         tasks.spawn(traffic(Arc::clone(&credentials), Arc::clone(world), Arc::clone(&gate)));
         Self {
             credentials,
@@ -150,26 +139,24 @@ pub(super) struct Outside {
 }
 
 /// What a replica's calls to the store and to WeChat pass through.
-pub(super) struct Gate(Mutex<GateState>);
-
-struct GateState {
-    frozen_until: Instant,
-    cut_off_until: Instant,
+pub(super) struct Gate {
+    frozen_until: Mutex<Instant>,
+    cut_off_until: Mutex<Instant>,
 }
 
 impl Gate {
     pub(super) fn open() -> Self {
-        let now = Instant::now();
-        Self(Mutex::new(GateState {
-            frozen_until: now,
-            cut_off_until: now,
-        }))
+        let [frozen_until, cut_off_until] = [Instant::now(); 2].map(Mutex::new);
+        Self {
+            frozen_until,
+            cut_off_until,
+        }
     }
 
     /// Returns as soon as the replica is not frozen.
     pub(super) async fn pass(&self) {
         loop {
-            let frozen_until = self.0.lock().frozen_until;
+            let frozen_until = *self.frozen_until.lock();
             if frozen_until <= Instant::now() {
                 return;
             }
@@ -178,14 +165,14 @@ impl Gate {
     }
 
     pub(super) fn freeze_for(&self, time: Duration) {
-        self.0.lock().frozen_until = Instant::now() + time;
+        *self.frozen_until.lock() = Instant::now() + time;
     }
 
     pub(super) fn cut_off_for(&self, time: Duration) {
-        self.0.lock().cut_off_until = Instant::now() + time;
+        *self.cut_off_until.lock() = Instant::now() + time;
     }
 
     pub(super) fn is_cut_off(&self) -> bool {
-        self.0.lock().cut_off_until > Instant::now()
+        *self.cut_off_until.lock() > Instant::now()
     }
 }

@@ -9,7 +9,7 @@ use super::replica::Outside;
 use super::world::number;
 use crate::store::{Claimed, Entry, Health, MemoryStore, SharedStore, StoreError, StoreFault};
 
-pub(super) const TOKEN_KEY: &str = "token";
+pub(super) const TOKEN_KEY: &str = "weChat_client_credential:access_token:wx1";
 
 impl Outside {
     /// Reaches the store, or fails to.

@@ -17,6 +17,8 @@ use crate::secret::Secret;
 use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
 
+const LOCK_KEY: &str = "weChatApiToken:wx1";
+
 /// The key of the mark that makes the whole cluster wait after rejections.
 const MARK: &str = "wxgate:token_rejected:wx1";
 
@@ -39,11 +41,8 @@ async fn token_that_a_renewal_is_replacing_is_not_published_again() {
     let world = World::new(1);
     let replica = SimulatedReplica::start(&world, 1);
     let ours = replica.credentials.token().await.unwrap();
-    let (slot, store, ends) = (
-        &replica.credentials.token.slot,
-        world.store(),
-        Moment::now() + TOKEN_LIFETIME,
-    );
+    let (slot, store) = (&replica.credentials.token.slot, world.store());
+    let ends = Moment::now() + TOKEN_LIFETIME;
     let stored = store.compare_and_set(TOKEN_KEY, Some(ours.value.expose()), "token-2", TOKEN_LIFETIME);
     assert!(stored.await.unwrap());
     let seen = Stored {
@@ -63,7 +62,7 @@ async fn renewal_that_waits_for_the_lock_ends_if_a_clients_call_adopts_the_new_t
     let replica = SimulatedReplica::start(&world, 1);
     let before = replica.credentials.token().await.unwrap();
     let (store, token) = (world.store(), Arc::clone(&replica.credentials.token));
-    store.set_if_absent("lock", "another replica", LOCK_TTL).await.unwrap();
+    store.set_if_absent(LOCK_KEY, "another", LOCK_TTL).await.unwrap();
     let renewal = tokio::spawn(async move { token.renew(Trigger::Expiring).await });
     // It has found the lock taken, and pauses before it reads the store again.
     sleep(Duration::from_millis(22)).await;
@@ -73,7 +72,7 @@ async fn renewal_that_waits_for_the_lock_ends_if_a_clients_call_adopts_the_new_t
     assert!(is_published.unwrap());
     let ours = replica.credentials.recognise_elsewhere(&Secret::new(new)).await;
     ours.unwrap().unwrap();
-    store.compare_and_delete("lock", "another replica").await.unwrap();
+    store.compare_and_delete(LOCK_KEY, "another").await.unwrap();
     assert_eq!(renewal.await.unwrap().unwrap().value.expose(), new);
     assert_eq!(world.token_calls().len(), 1);
 }
@@ -210,9 +209,7 @@ async fn token_that_may_have_been_replaced_is_renewed_after_a_restart_of_all_rep
 
 #[tokio::test(start_paused = true)]
 async fn lock_that_expires_before_each_call_costs_few_of_the_days_calls() {
-    let mut world = World::with_seed(1);
-    world.call_limit = LOCK_TTL;
-    let world = Arc::new(world);
+    let world = World::with(1, |world| world.call_limit = LOCK_TTL);
     let replica = SimulatedReplica::start(&world, 1);
     sleep(Duration::from_mins(5)).await;
     let counted = replica.credentials.token.budget.spent();
@@ -246,9 +243,7 @@ async fn until_the_second_call(world: &World) {
 }
 
 fn without_traffic() -> Arc<World> {
-    let mut world = World::with_seed(1);
-    world.traffic_pause = Duration::from_hours(1);
-    Arc::new(world)
+    World::with(1, |world| world.traffic_pause = Duration::from_hours(1))
 }
 
 /// A replica in a long wait, because another system has replaced each of its tokens at once.
@@ -321,9 +316,7 @@ async fn wait_that_has_just_begun_is_ended_for_the_whole_cluster() {
 
 #[tokio::test(start_paused = true)]
 async fn wait_that_saves_calls_ends_with_the_day() {
-    let mut world = World::with_seed(1);
-    world.daily_token_calls = 1;
-    let world = Arc::new(world);
+    let world = World::with(1, |world| world.daily_token_calls = 1);
     world.wechat_down_for(Duration::from_hours(1));
     let replica = SimulatedReplica::start(&world, 1);
     sleep(Duration::from_secs(10)).await;
@@ -337,11 +330,11 @@ async fn wait_that_saves_calls_ends_with_the_day() {
 /// Two replicas under traffic for a day, while WeChat rejects every token. A stable token is issued again; a classic
 /// one may have been replaced by another system.
 async fn assert_day_of_rejections_is_cheap(token_api: TokenApi) {
-    let mut world = World::with_seed(1);
-    world.token_api = token_api;
-    world.rejects_all = true;
-    world.traffic_pause = Duration::from_secs(3);
-    let world = Arc::new(world);
+    let world = World::with(1, |world| {
+        world.token_api = token_api;
+        world.rejects_all = true;
+        world.traffic_pause = Duration::from_secs(3);
+    });
     let _replicas = [1, 2].map(|seed| SimulatedReplica::start(&world, seed));
     sleep(Duration::from_hours(24)).await;
     let calls = world.token_calls();
@@ -381,10 +374,10 @@ async fn count_of_token_calls_is_known_to_all_and_outlives_the_stores_data() {
 
 #[tokio::test(start_paused = true)]
 async fn wechat_down_for_hours_leaves_token_calls_for_when_it_is_back() {
-    let mut world = World::with_seed(1);
-    world.daily_token_calls = Credentials::default().daily_token_calls;
-    world.traffic_pause = Duration::from_secs(10);
-    let world = Arc::new(world);
+    let world = World::with(1, |world| {
+        world.daily_token_calls = Credentials::default().daily_token_calls;
+        world.traffic_pause = Duration::from_secs(10);
+    });
     world.wechat_down_for(Duration::from_hours(6));
     let replicas = [1, 2, 3, 4].map(|seed| SimulatedReplica::start(&world, seed));
     sleep(Duration::from_hours(6)).await;

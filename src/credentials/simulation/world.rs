@@ -50,10 +50,10 @@ struct Truth {
 impl World {
     /// A WeChat with classic tokens, the worst case.
     pub(super) fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self::with_seed(seed))
+        Self::with(seed, |_| {})
     }
 
-    pub(super) fn with_seed(seed: u64) -> Self {
+    pub(super) fn with(seed: u64, change: impl FnOnce(&mut Self)) -> Arc<Self> {
         let now = Instant::now();
         let truth = Truth {
             rng: StdRng::seed_from_u64(seed),
@@ -67,7 +67,7 @@ impl World {
             store_down_until: now,
             violations: Vec::new(),
         };
-        Self {
+        let mut world = Self {
             token_api: TokenApi::Classic,
             rejects_all: false,
             call_limit: Duration::from_secs(2),
@@ -75,7 +75,9 @@ impl World {
             traffic_pause: Duration::from_millis(700),
             truth: Mutex::new(truth),
             store: Mutex::default(),
-        }
+        };
+        change(&mut world);
+        Arc::new(world)
     }
 
     pub(super) fn store(&self) -> Arc<MemoryStore> {
