@@ -125,11 +125,6 @@ impl JournalEntry {
 mod tests {
     use super::*;
 
-    fn owned(fields: &[(&'static str, String)]) -> Vec<(String, String)> {
-        let pairs = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        pairs.collect()
-    }
-
     #[test]
     fn entries_are_read_as_they_were_written() {
         for event in Event::ALL {
@@ -145,19 +140,19 @@ mod tests {
                 reason: "invalid ip 203.0.113.7".to_owned(),
                 ..JournalEntry::new(event, Kind::AccessToken)
             };
-            assert_eq!(JournalEntry::read(&owned(&entry.fields())), Some(entry.clone()));
+            let fields = entry.fields().into_iter().map(|(name, value)| (name.to_owned(), value));
+            assert_eq!(JournalEntry::read(&fields.collect::<Vec<_>>()), Some(entry.clone()));
             assert_eq!(entry.event(), Some(event));
         }
     }
 
     #[test]
     fn odd_entries_are_read_as_far_as_they_go() {
-        let read = |fields: &[(&'static str, &str)]| {
-            let fields: Vec<_> = fields
+        let read = |fields: &[(&str, &str)]| {
+            let fields = fields
                 .iter()
-                .map(|(name, value)| (*name, (*value).to_owned()))
-                .collect();
-            JournalEntry::read(&owned(&fields))
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            JournalEntry::read(&fields.collect::<Vec<_>>())
         };
         assert!(read(&[("time", "yesterday"), ("event", "issued")]).is_none());
         assert!(read(&[("event", "issued")]).is_none());
