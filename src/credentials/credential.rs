@@ -55,9 +55,10 @@ impl Credential {
         Moment::now() < self.expires_at
     }
 
-    /// The credential's whole lifetime in this process.
-    pub(super) fn lifetime(&self) -> Duration {
-        self.expires_at.saturating_duration_since(self.held_since)
+    /// What counts as shortly after it was obtained or before it expires: a minute, or a tenth of a shorter lifetime.
+    pub(super) fn short_while(&self) -> Duration {
+        let lifetime = self.expires_at.saturating_duration_since(self.held_since);
+        Duration::from_mins(1).min(lifetime / 10)
     }
 
     pub(crate) fn remaining(&self) -> Duration {
@@ -101,9 +102,8 @@ impl Policy {
     pub(super) fn credential(&self, kind: Kind, value: Secret, expires_at: Moment) -> Credential {
         let now = Moment::now();
         let lifetime = expires_at.saturating_duration_since(now);
-        let margin = self
-            .jitter
-            .spread(self.settings.refresh_ahead.min(lifetime / 4), 0.9..=1.0);
+        let margin = self.settings.refresh_ahead.min(lifetime / 4);
+        let margin = self.jitter.spread(margin, 0.9..=1.0);
         let ahead = now + lifetime.saturating_sub(margin);
         let renew_at = match kind {
             Kind::AccessToken => ahead,

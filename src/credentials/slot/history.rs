@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -102,7 +101,7 @@ impl Retired {
     fn died_early(&self) -> bool {
         let EndOfUse::Rejected(at) = self.end else { return false };
         let left = self.credential.expires_at.saturating_duration_since(at);
-        // In the last minute, or the last tenth of a short lifetime, clock differences are the likely cause.
-        left > Duration::from_mins(1).min(self.credential.lifetime() / 10)
+        // Shortly before its expiry, clock differences are the likely cause.
+        left > self.credential.short_while()
     }
 }

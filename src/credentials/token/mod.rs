@@ -4,7 +4,6 @@ mod call;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -22,15 +21,6 @@ use crate::credentials::slot::{Slot, UnansweredCall};
 use crate::store::{SharedStore, keys};
 use crate::wechat::CallError;
 use call::Budget;
-
-/// If a token is rejected sooner than this after it was obtained, or in the first tenth of a shorter lifetime, another
-/// system has taken over.
-const MAX_TAKEOVER_AGE: Duration = Duration::from_mins(1);
-
-/// Up to this age, the rejection of `token` counts as a takeover.
-fn takeover_age(token: &Credential) -> Duration {
-    MAX_TAKEOVER_AGE.min(token.lifetime() / 10)
-}
 
 pub(crate) struct Token {
     app_id: AppId,
@@ -125,7 +115,8 @@ impl Token {
             return;
         }
         self.reports.rejected(dead, error);
-        if dead.held_since.elapsed() < takeover_age(dead) {
+        // If it is rejected so soon, another system has taken over.
+        if dead.held_since.elapsed() < dead.short_while() {
             self.back_off_from_rejection(Severity::Takeover).await;
         } else {
             self.end_wait_for_rejections().await;
@@ -214,7 +205,7 @@ impl Token {
     /// those after failed calls when WeChat's next day of counting begins, since they may be as long as a day to save
     /// calls. `day` is the day of the previous check.
     pub(crate) async fn end_needless_waits(&self, day: &mut String) {
-        let stays_good = |held: Arc<Credential>| held.held_since.elapsed() >= takeover_age(&held);
+        let stays_good = |held: Arc<Credential>| held.held_since.elapsed() >= held.short_while();
         if self.slot.usable().is_some_and(stays_good) && self.rejections.refusal().is_some() {
             self.end_wait_for_rejections().await;
         }
