@@ -10,9 +10,9 @@ use super::store::TOKEN_KEY;
 use super::wechat::rejection;
 use super::world::{LOCK_TTL, TOKEN_LIFETIME, World};
 use crate::clock::Moment;
+use crate::credentials::Kind;
 use crate::credentials::credential::Trigger;
 use crate::credentials::slot::Stored;
-use crate::credentials::{AccountCredentials, Kind};
 use crate::secret::Secret;
 use crate::settings::{Credentials, TokenApi};
 use crate::store::SharedStore;
@@ -247,23 +247,23 @@ fn without_traffic() -> Arc<World> {
 }
 
 /// A replica in a long wait, because another system has replaced each of its tokens at once.
-async fn after_a_long_fight(world: &Arc<World>) -> SimulatedReplica {
-    let replica = SimulatedReplica::start(world, 1);
-    let wait = |credentials: &AccountCredentials| credentials.status(Kind::AccessToken).failing;
-    while wait(&replica.credentials).is_none_or(|failing| failing.retry_after < Duration::from_mins(30)) {
+async fn after_a_long_fight(seed: u64) -> (Arc<World>, SimulatedReplica) {
+    let world = World::new(seed);
+    let replica = SimulatedReplica::start(&world, 1);
+    let failing = || replica.credentials.status(Kind::AccessToken).failing;
+    while failing().is_none_or(|failing| failing.retry_after < Duration::from_mins(30)) {
         let _ = replica.credentials.renew_now(Kind::AccessToken).await;
         while replica.call().await.is_ok() {
             world.foreign_fetch();
             world.foreign_fetch();
         }
     }
-    replica
+    (world, replica)
 }
 
 #[tokio::test(start_paused = true)]
 async fn operator_does_not_get_the_refusal_of_a_renewal_that_backs_off() {
-    let world = World::new(1);
-    let replica = after_a_long_fight(&world).await;
+    let (_, replica) = after_a_long_fight(1).await;
     let credentials = Arc::clone(&replica.credentials);
     let refused = tokio::spawn(async move { credentials.token().await });
     // It waits for a token that another replica may obtain.
@@ -274,8 +274,7 @@ async fn operator_does_not_get_the_refusal_of_a_renewal_that_backs_off() {
 
 #[tokio::test(start_paused = true)]
 async fn token_that_stays_good_ends_the_wait_after_rejections() {
-    let world = World::new(1);
-    let replica = after_a_long_fight(&world).await;
+    let (world, replica) = after_a_long_fight(1).await;
     replica.credentials.renew_now(Kind::AccessToken).await.unwrap();
     sleep(TOKEN_LIFETIME / 4).await;
     let status = replica.credentials.status(Kind::AccessToken);
@@ -289,8 +288,7 @@ async fn token_that_stays_good_ends_the_wait_after_rejections() {
 #[tokio::test(start_paused = true)]
 async fn wait_that_has_just_begun_is_ended_for_the_whole_cluster() {
     for seed in 0..60 {
-        let world = World::new(seed);
-        let replica = after_a_long_fight(&world).await;
+        let (world, replica) = after_a_long_fight(seed).await;
         let (credentials, store) = (&replica.credentials, world.store());
         credentials.renew_now(Kind::AccessToken).await.unwrap();
         let mark = store.get(MARK).await.unwrap().unwrap().value;
