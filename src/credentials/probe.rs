@@ -100,8 +100,7 @@ impl Probe {
         }
     }
 
-    /// The token, for a client that suspects that the token is dead: probed, unless a probe was made recently, and
-    /// replaced if WeChat rejects it. If WeChat does not answer in time, the client gets the token that there is.
+    /// For a client that suspects the token. If WeChat does not answer in time, the client gets the token that there is.
     pub(super) async fn verified_token(self: &Arc<Self>) -> CredentialResult {
         let probe = Arc::clone(self);
         let verified = self.once(Reason::Suspicion, async move { probe.verify().await });

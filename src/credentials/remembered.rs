@@ -41,10 +41,8 @@ impl Promises {
 
     /// True while the lifetime promised with this token lasts.
     pub(super) fn is_alive(&self, name: &str) -> bool {
-        self.0
-            .lock()
-            .get(name)
-            .is_some_and(|promise| Moment::now() < promise.until)
+        let promises = self.0.lock();
+        promises.get(name).is_some_and(|promise| Moment::now() < promise.until)
     }
 
     /// The tokens whose promised lifetime lasts, and until when.
