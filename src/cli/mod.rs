@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::Sign(args) => print(&sign::run(&args)),
+        Command::Sign(args) => print(&sign::run(args)),
         Command::Explain(args) => explain::run(&args),
         Command::Openapi => openapi(),
         Command::Config(args) => config(&args),

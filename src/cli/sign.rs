@@ -1,11 +1,11 @@
 //! `wxgate sign`: a signature, and the string that is signed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::jssdk::{Nonce, sign, string1};
+use crate::jssdk::{random_nonce, sign, string1};
 
 #[derive(Args)]
 pub(super) struct SignArgs {
@@ -23,19 +23,10 @@ pub(super) struct SignArgs {
     timestamp: Option<String>,
 }
 
-pub(super) fn run(args: &SignArgs) -> String {
-    let nonce = args
-        .nonce
-        .clone()
-        .unwrap_or_else(|| Nonce::random().as_str().to_owned());
-    let now = || {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs()
-            .to_string()
-    };
-    let timestamp = args.timestamp.clone().unwrap_or_else(now);
+pub(super) fn run(args: SignArgs) -> String {
+    let nonce = args.nonce.unwrap_or_else(random_nonce);
+    let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    let timestamp = args.timestamp.unwrap_or_else(|| now.to_string());
     let string1 = string1(&args.ticket, &nonce, &timestamp, &args.url);
     let signature = sign(&args.ticket, &nonce, &timestamp, &args.url);
     format!("string1:   {string1}\nnoncestr:  {nonce}\ntimestamp: {timestamp}\nsignature: {signature}")

@@ -7,4 +7,4 @@ mod signature;
 
 pub use domain::JsDomain;
 pub use page_url::{PageUrl, QueryParams, UrlProblem, printable};
-pub use signature::{Nonce, sign, string1};
+pub use signature::{random_nonce, sign, string1};

@@ -1,28 +1,11 @@
 //! The signature itself (JS-SDK说明文档, appendix 1).
 
-use rand::RngExt;
-use rand::distr::Alphanumeric;
+use rand::distr::{Alphanumeric, SampleString};
 use sha1::{Digest, Sha1};
 
-/// A `noncestr`: 16 characters of `[A-Za-z0-9]`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Nonce([u8; Nonce::LEN]);
-
-impl Nonce {
-    /// Its length in characters.
-    pub const LEN: usize = 16;
-
-    /// A new one, from the thread's cryptographic generator.
-    pub fn random() -> Self {
-        let mut rng = rand::rng();
-        Self(std::array::from_fn(|_| rng.sample(Alphanumeric)))
-    }
-
-    /// The nonce as text.
-    pub fn as_str(&self) -> &str {
-        // Alphanumeric yields ASCII only.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
+/// A new `noncestr`: 16 characters of `[A-Za-z0-9]`, from the thread's cryptographic generator.
+pub fn random_nonce() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 16)
 }
 
 /// The pieces of `string1`: the four values unencoded, in the order of their names.
@@ -55,8 +38,5 @@ pub(super) fn hex_sha1<'a>(pieces: impl IntoIterator<Item = &'a str>) -> String 
     for piece in pieces {
         hash.update(piece);
     }
-    let mut digits = [0; 40];
-    // 20 bytes fill 40 digits exactly.
-    let _ = hex::encode_to_slice(hash.finalize(), &mut digits);
-    String::from_utf8(digits.to_vec()).unwrap_or_default()
+    hex::encode(hash.finalize())
 }

@@ -16,7 +16,7 @@ use super::docs::SigningFailures;
 use super::{PublicState, unknown_account};
 use crate::directory::Account;
 use crate::http::{ApiError, ClientAddress, Code, Envelope, RequestId};
-use crate::jssdk::{Nonce, PageUrl, QueryParams, UrlProblem, printable, sign};
+use crate::jssdk::{PageUrl, QueryParams, UrlProblem, printable, random_nonce, sign};
 
 /// What the page sends. Made from the raw query by [`QueryParams`], since signing must not change a byte of `url`.
 #[derive(Validate, IntoParams)]
@@ -143,14 +143,14 @@ fn not_covered(account: &Account, page: &PageUrl<'_>) -> ApiError {
 }
 
 fn signed(account: &Account, ticket: &str, page: &PageUrl<'_>, id: &RequestId) -> Response {
-    let nonce = Nonce::random();
+    let nonce = random_nonce();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let timestamp = now.as_secs().to_string();
-    let signature = sign(ticket, nonce.as_str(), &timestamp, page.as_str());
+    let signature = sign(ticket, &nonce, &timestamp, page.as_str());
     let page = SignedPage {
         app_id: account.app_id().as_str(),
         timestamp: &timestamp,
-        nonce_str: nonce.as_str(),
+        nonce_str: &nonce,
         signature: &signature,
     };
     Envelope::ok(page, id)
