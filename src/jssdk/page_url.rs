@@ -56,8 +56,11 @@ impl<'a> PageUrl<'a> {
             return Err(UrlProblem::TooLong);
         }
         let text = text.split('#').next().unwrap_or_default();
-        let Some(rest) = strip_scheme(text) else {
-            return Err(if is_encoded(text) {
+        let after_scheme = after_scheme(text).ok_or(UrlProblem::NotAbsolute)?;
+        let Some(rest) = after_scheme.strip_prefix("://") else {
+            // Already decoded once, and still `https%3A…` or `https:%2F…`.
+            let is_encoded = after_scheme.strip_prefix(':').unwrap_or(after_scheme).starts_with('%');
+            return Err(if is_encoded {
                 UrlProblem::EncodedTooOften
             } else {
                 UrlProblem::NotAbsolute
@@ -105,31 +108,20 @@ const NEVER_IN_A_BROWSER: Words = Words {
          双引号、< 或 >。URL 多解码了一次，或没有经过 encodeURIComponent(location.href.split('#')[0])",
 };
 
-fn strip_ignoring_case<'a>(text: &'a str, head: &str) -> Option<&'a str> {
-    let (start, rest) = text.split_at_checked(head.len())?;
-    start.eq_ignore_ascii_case(head).then_some(rest)
-}
-
-fn strip_scheme(text: &str) -> Option<&str> {
-    ["https://", "http://"]
-        .into_iter()
-        .find_map(|scheme| strip_ignoring_case(text, scheme))
-}
-
-/// True if `text`, already decoded once, is a URL that is still encoded: `https%3A…`, `https:%2F…`.
-fn is_encoded(text: &str) -> bool {
-    let rest = ["https", "http"]
-        .into_iter()
-        .find_map(|scheme| strip_ignoring_case(text, scheme));
-    rest.is_some_and(|rest| rest.strip_prefix(':').unwrap_or(rest).starts_with('%'))
+/// What follows `https` or `http`.
+fn after_scheme(text: &str) -> Option<&str> {
+    ["https", "http"].into_iter().find_map(|scheme| {
+        let (start, rest) = text.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
 }
 
 /// The host in `authority`, which is `[user@]host[:port]`; `None` if it is malformed. A backslash is malformed, because
 /// browsers treat it as a slash and would open another host.
 fn host_of(authority: &str) -> Option<&str> {
     let host_port = authority.rsplit('@').next()?;
-    let (host, port) = match host_port.rfind(':') {
-        Some(colon) if !host_port.ends_with(']') => (&host_port[..colon], &host_port[colon + 1..]),
+    let (host, port) = match host_port.rsplit_once(':') {
+        Some(host_and_port) if !host_port.ends_with(']') => host_and_port,
         _ => (host_port, ""),
     };
     let name = |h: &str| {
@@ -186,27 +178,16 @@ impl<'a> QueryParams<'a> {
                 _ => {}
             }
         }
-        let url = decoded(url.unwrap_or_default()).ok_or(UrlProblem::NotAPageUrl)?;
+        let url = percent_decode_str(url.unwrap_or_default()).decode_utf8();
         let app_id = app_id
             .filter(|id| !id.is_empty())
             .map(|id| percent_decode_str(id).decode_utf8_lossy());
         Ok(Self {
-            url,
+            url: url.map_err(|_| UrlProblem::NotAPageUrl)?,
             app_id,
             is_app_id_doubtful,
         })
     }
-}
-
-/// `text`, percent-decoded; `None` if the result is not UTF-8.
-fn decoded(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(text.into());
-    }
-    // Allocated at full capacity, so that it does not grow.
-    let mut bytes = Vec::with_capacity(text.len());
-    bytes.extend(percent_decode_str(text));
-    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// `text` made safe for a message: short, decoded, without control characters.
@@ -287,21 +268,16 @@ mod tests {
 
     #[test]
     fn unencoded_url_is_refused_with_the_parameter_that_would_be_lost() {
-        let spilled = |query| QueryParams::parse(query).unwrap_err();
-        assert_eq!(
-            spilled("url=https://a.cn/p?x=1&from=singlemessage"),
-            UrlProblem::Spilled("from".into())
-        );
-        assert_eq!(
-            spilled("url=https://a.cn/p?x=1&url=2"),
-            UrlProblem::Spilled("url".into())
-        );
-        assert_eq!(
-            spilled("appId=wx1&url=https://a.cn/p?x=1&appId=wx2"),
-            UrlProblem::Spilled("appId".into())
-        );
-        assert_eq!(spilled("url=https%3A%2F%2Fa.cn&url=x"), UrlProblem::Repeated);
-        assert_eq!(spilled("url=%FF"), UrlProblem::NotAPageUrl);
+        let spilled = |name: &str| UrlProblem::Spilled(name.to_owned());
+        for (query, problem) in [
+            ("url=https://a.cn/p?x=1&from=singlemessage", spilled("from")),
+            ("url=https://a.cn/p?x=1&url=2", spilled("url")),
+            ("appId=wx1&url=https://a.cn/p?x=1&appId=wx2", spilled("appId")),
+            ("url=https%3A%2F%2Fa.cn&url=x", UrlProblem::Repeated),
+            ("url=%FF", UrlProblem::NotAPageUrl),
+        ] {
+            assert_eq!(QueryParams::parse(query), Err(problem), "{query}");
+        }
         assert!(
             QueryParams::parse("from=x&url=https://a.cn/p?x=1").is_ok(),
             "what precedes url is not its query"
