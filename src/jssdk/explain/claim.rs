@@ -22,7 +22,6 @@ pub struct CandidateTickets {
     pub current: Secret,
     /// The account's previous ticket, and other accounts' tickets.
     pub others: Vec<Secret>,
-    /// Access tokens.
     pub tokens: Vec<Secret>,
 }
 
@@ -121,7 +120,6 @@ pub struct Signed {
     pub(super) ticket: Secret,
     pub(super) nonce: String,
     pub(super) timestamp: String,
-    /// The URL.
     pub url: String,
     /// Whether the signature's hex digits are in upper case.
     pub(super) upper_case: bool,
@@ -130,7 +128,6 @@ pub struct Signed {
 impl Signed {
     pub(super) const NAMES: [&'static str; 4] = ["jsapi_ticket", "noncestr", "timestamp", "url"];
 
-    /// A copy with `change` made.
     pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let mut changed = self.clone();
         change(&mut changed);
@@ -146,7 +143,6 @@ impl Signed {
         })
     }
 
-    /// The signature.
     pub fn signature(&self) -> String {
         let signature = hex_sha1(self.string1(self.ticket.expose()));
         if self.upper_case {

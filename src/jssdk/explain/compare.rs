@@ -24,7 +24,6 @@ pub enum Comparison {
 pub struct Difference {
     /// The URL that is signed.
     pub signed: Marked,
-    /// The page's URL.
     pub page: Marked,
     /// The parts that differ.
     pub parts: Vec<Words>,
@@ -36,27 +35,20 @@ pub struct Difference {
 /// call), with the URL of `page`. The error says what is wrong.
 pub fn compare(request: &str, page: &str) -> Result<Comparison, Words> {
     let query = query_of(request).ok_or(REQUEST_EXPECTED)?;
-    let page = page.trim();
-    let page = PageUrl::parse(page).map_err(|_| URL_EXPECTED)?;
-    let params = match QueryParams::parse(&query) {
-        Ok(params) => params,
+    let page = PageUrl::parse(page.trim()).map_err(|_| URL_EXPECTED)?.as_str();
+    let signed = QueryParams::parse(&query).and_then(|params| Ok(PageUrl::parse(&params.url)?.as_str().to_owned()));
+    let signed = match signed {
+        Ok(signed) if signed == page => return Ok(Comparison::Same(signed)),
+        Ok(signed) => signed,
         Err(problem) => return Ok(Comparison::Refused(problem)),
     };
-    let signed = match PageUrl::parse(&params.url) {
-        Ok(signed) => signed.as_str(),
-        Err(problem) => return Ok(Comparison::Refused(problem)),
-    };
-    let page = page.as_str();
-    if signed == page {
-        return Ok(Comparison::Same(signed.to_owned()));
-    }
-    let (signed_marked, page_marked) = mark(signed, page);
+    let (signed_marked, page_marked) = mark(&signed, page);
     let url_variants = |mistake: &Mistake, url: &String| mistake.urls(url);
-    let found = find_mistakes(&page.to_owned(), url_variants, |url| url == signed);
+    let found = find_mistakes(&page.to_owned(), url_variants, |url| *url == signed);
     Ok(Comparison::Different(Box::new(Difference {
         signed: signed_marked,
         page: page_marked,
-        parts: differing_parts(signed, page),
+        parts: differing_parts(&signed, page),
         mistakes: found.map(|(mistakes, _)| mistakes).unwrap_or_default(),
     })))
 }
@@ -127,7 +119,6 @@ impl Difference {
         self.page.before.len()
     }
 
-    /// What to do about it.
     pub fn cures(&self) -> Vec<Words> {
         let mut cures = cures(&self.mistakes);
         if cures.is_empty() {
@@ -243,12 +234,8 @@ mod tests {
         ] {
             let found = difference(&signed.replace('|', ""), &page.replace('|', ""));
             for (marked, expected) in [(&found.signed, signed), (&found.page, page)] {
-                let Marked {
-                    before,
-                    differing,
-                    after,
-                } = marked;
-                assert_eq!(format!("{before}|{differing}|{after}"), expected);
+                let parts = [marked.before.as_str(), &marked.differing, &marked.after];
+                assert_eq!(parts.join("|"), expected);
             }
             assert_eq!(found.parts[0].en, parts);
         }

@@ -51,7 +51,6 @@ fn escape_around(text: &str, at: usize) -> Option<usize> {
 }
 
 impl Marked {
-    /// The whole text.
     pub fn whole(&self) -> String {
         [self.before.as_str(), &self.differing, &self.after].concat()
     }

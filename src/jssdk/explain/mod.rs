@@ -16,7 +16,6 @@ pub use compare::{Comparison, Difference, compare, refusal};
 pub use marked::Marked;
 pub use mistakes::{MISTAKES, Mistake, OTHER_CAUSES, REMAINING_CAUSES, cures};
 
-/// The result.
 #[derive(Debug)]
 pub enum Verdict {
     /// The signature is right for this URL.

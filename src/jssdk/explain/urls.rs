@@ -15,13 +15,7 @@ pub(super) struct UrlParts<'a> {
 
 impl fmt::Display for UrlParts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            scheme,
-            host,
-            path,
-            query,
-        } = self;
-        write!(f, "{scheme}{host}{path}{query}")
+        write!(f, "{}{}{}{}", self.scheme, self.host, self.path, self.query)
     }
 }
 
@@ -37,10 +31,6 @@ pub(super) fn parts(url: &str) -> UrlParts<'_> {
     }
 }
 
-fn with_scheme(url: &str, scheme: &str) -> String {
-    UrlParts { scheme, ..parts(url) }.to_string()
-}
-
 fn with_host(url: &str, host: &str) -> String {
     UrlParts { host, ..parts(url) }.to_string()
 }
@@ -50,8 +40,10 @@ fn with_path(url: &str, path: &str) -> String {
 }
 
 pub(super) fn other_scheme(url: &str) -> Vec<String> {
-    let secure = parts(url).scheme.eq_ignore_ascii_case("https://");
-    vec![with_scheme(url, if secure { "http://" } else { "https://" })]
+    let parts = parts(url);
+    let is_secure = parts.scheme.eq_ignore_ascii_case("https://");
+    let scheme = if is_secure { "http://" } else { "https://" };
+    vec![UrlParts { scheme, ..parts }.to_string()]
 }
 
 /// A slash added to the end of the path, or removed.
@@ -149,17 +141,14 @@ fn name_and_port(host: &str) -> (&str, &str) {
 
 /// In lower case: the whole URL, or scheme and host.
 pub(super) fn lower_case(url: &str) -> Vec<String> {
-    let UrlParts { scheme, host, .. } = parts(url);
-    let host_only = with_host(&with_scheme(url, &scheme.to_lowercase()), &host.to_lowercase());
-    vec![host_only, url.to_lowercase()]
+    let parts = parts(url);
+    let (scheme, host) = (&*parts.scheme.to_lowercase(), &*parts.host.to_lowercase());
+    vec![UrlParts { scheme, host, ..parts }.to_string(), url.to_lowercase()]
 }
 
 pub(super) fn without_query(url: &str) -> Vec<String> {
-    let bare = UrlParts {
-        query: "",
-        ..parts(url)
-    };
-    vec![bare.to_string()]
+    let UrlParts { scheme, host, path, .. } = parts(url);
+    vec![format!("{scheme}{host}{path}")]
 }
 
 pub(super) fn origin(url: &str) -> Vec<String> {
@@ -169,18 +158,12 @@ pub(super) fn origin(url: &str) -> Vec<String> {
 
 /// Without scheme and host, or without the scheme.
 pub(super) fn relative(url: &str) -> Vec<String> {
-    let path = parts(url).path.to_owned();
-    let without_scheme = with_scheme(url, "");
-    let without_host = UrlParts {
-        scheme: "",
-        host: "",
-        ..parts(url)
-    };
+    let UrlParts { host, path, query, .. } = parts(url);
     vec![
-        without_host.to_string(),
-        path,
-        format!("//{without_scheme}"),
-        without_scheme,
+        format!("{path}{query}"),
+        path.to_owned(),
+        format!("//{host}{path}{query}"),
+        format!("{host}{path}{query}"),
     ]
 }
 
@@ -307,23 +290,20 @@ fn encode(url: &str, set: &'static AsciiSet) -> String {
 
 /// `url` encoded as a whole by the usual encoders.
 pub(super) fn encoded(url: &str) -> Vec<String> {
-    let mut variants = Vec::new();
-    for set in [COMPONENT, FORM, FORM_WITH_STAR, WHOLE] {
+    let sets = [COMPONENT, FORM, FORM_WITH_STAR, WHOLE].into_iter();
+    let variants = sets.flat_map(|set| {
         let once = encode(url, set);
-        variants.push(lower_case_escapes(&once));
-        variants.push(encode(&once, set));
-        variants.push(once);
-    }
-    variants
+        [lower_case_escapes(&once), encode(&once, set), once]
+    });
+    variants.collect()
 }
 
 /// `url` decoded once, with and without a `+` for a space.
 pub(super) fn decoded(url: &str) -> Vec<String> {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
-    [decode(url), decode(&url.replace('+', "%20"))]
-        .into_iter()
-        .flatten()
-        .collect()
+    let with_spaces = url.replace('+', "%20");
+    let forms = [url, &with_spaces].into_iter();
+    let decoded = forms.filter_map(|form| percent_decode_str(form).decode_utf8().ok());
+    decoded.map(String::from).collect()
 }
 
 /// `url` with other escapes: non-ASCII characters escaped, or hex digits in the other case.
