@@ -94,7 +94,6 @@ const ONE_TICKET: Words = Words {
 
 macro_rules! mistakes {
     ($($name:literal, $change:expr, $en:literal, $zh:literal, $cure:expr;)*) => {
-        /// Every known mistake.
         pub static MISTAKES: &[Mistake] = &[$(Mistake {
             name: $name,
             what: Words { en: $en, zh: $zh },
@@ -252,10 +251,12 @@ fn reordered(signed: &Signed) -> Vec<Signed> {
 }
 
 fn other_unit(signed: &Signed) -> Vec<Signed> {
-    let other = match signed.timestamp.strip_suffix("000") {
-        Some(seconds) if signed.timestamp.len() > 10 => seconds.to_owned(),
-        _ if signed.timestamp.len() > 10 => signed.timestamp[..signed.timestamp.len() - 3].to_owned(),
-        _ => format!("{}000", signed.timestamp),
+    let timestamp = &signed.timestamp;
+    let other = if timestamp.len() > 10 {
+        // Any text, if it was swapped with the nonce.
+        timestamp[..timestamp.floor_char_boundary(timestamp.len() - 3)].to_owned()
+    } else {
+        format!("{timestamp}000")
     };
     vec![signed.with(|signed| signed.timestamp = other)]
 }

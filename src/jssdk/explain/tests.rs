@@ -85,6 +85,8 @@ fn signatures_computed_elsewhere_are_explained() {
         assert_eq!(found(url, signature), [names], "{url}");
     }
     assert_eq!(found(page, &"0".repeat(40)), [""; 0]);
+    let odd = Claim::new(page, "a-nonce-中x", TIMESTAMP, &"0".repeat(40)).unwrap();
+    assert!(matches!(explain(&odd, &tickets()), Verdict::Unexplained));
 }
 
 #[test]
