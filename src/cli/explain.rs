@@ -61,11 +61,9 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
         .as_deref()
         .map(|request| explain::compare(request, &args.url));
     let comparison = comparison.transpose().map_err(unusable)?;
-    let claim = claim(args).transpose().map_err(unusable)?;
-    let explained = match claim {
+    let explained = match claim(args).transpose().map_err(unusable)? {
         Some(claim) => {
-            let tickets = tickets(args)?;
-            let verdict = explain::explain(&claim, &tickets);
+            let verdict = explain::explain(&claim, &tickets(args)?);
             Some((claim, verdict))
         }
         None => None,
@@ -142,16 +140,10 @@ fn tickets_of_the_gateway(args: &ExplainArgs) -> Result<CandidateTickets, Comman
 
 fn chosen<'a>(settings: &'a Settings, app_id: Option<&str>) -> Result<&'a Account, CommandFailure> {
     let mut accounts = settings.accounts.iter();
-    let found = match app_id {
-        None => accounts.next(),
-        Some(app_id) => accounts.find(|account| account.app_id.as_str() == app_id),
-    };
+    let found = accounts.find(|account| app_id.is_none_or(|app_id| account.app_id.as_str() == app_id));
     found.ok_or_else(|| {
-        let known: Vec<&str> = settings
-            .accounts
-            .iter()
-            .map(|account| account.app_id.as_str())
-            .collect();
+        let known = settings.accounts.iter().map(|account| account.app_id.as_str());
+        let known: Vec<&str> = known.collect();
         CommandFailure::Settings(format!("--app-id: the settings have {}", known.join(", ")))
     })
 }
@@ -188,30 +180,28 @@ fn as_text(claim: &Claim, verdict: &Verdict) -> String {
             claim.without_ticket(),
             list("what to do: ", explain::cures(mistakes))
         ),
-        Verdict::Unexplained => {
-            format!(
-                "Not found. Tried, alone and in pairs:\n{}\nRemaining causes:\n{}",
-                list("- ", MISTAKES.iter().map(|mistake| mistake.what)),
-                list("- ", REMAINING_CAUSES)
-            )
-        }
+        Verdict::Unexplained => format!(
+            "Not found. Tried, alone and in pairs:\n{}\nRemaining causes:\n{}",
+            list("- ", MISTAKES.iter().map(|mistake| mistake.what)),
+            list("- ", REMAINING_CAUSES)
+        ),
     };
     with_warning(text, claim.warning())
 }
 
 fn as_json(claim: &Claim, verdict: &Verdict) -> Value {
-    let (mut found, mistakes) = match verdict {
-        Verdict::Right => (json!({ "verdict": "right" }), [].as_slice()),
-        Verdict::Explained { mistakes, signed } => (
-            json!({ "verdict": "explained", "signed": signed.without_ticket() }),
-            mistakes.as_slice(),
-        ),
+    let mut found = match verdict {
+        Verdict::Right => json!({ "verdict": "right", "mistakes": [] }),
+        Verdict::Explained { mistakes, signed } => json!({
+            "verdict": "explained",
+            "signed": signed.without_ticket(),
+            "mistakes": mistakes_as_json(mistakes),
+        }),
         Verdict::Unexplained => {
             let tried: Vec<_> = MISTAKES.iter().map(|mistake| mistake.name).collect();
-            (json!({ "verdict": "unexplained", "tried": tried }), [].as_slice())
+            json!({ "verdict": "unexplained", "tried": tried, "mistakes": [] })
         }
     };
-    found["mistakes"] = mistakes_as_json(mistakes);
     found["expected"] = claim.without_ticket().into();
     if let Some(warning) = claim.warning() {
         found["warning"] = warning.en.into();

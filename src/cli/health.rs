@@ -26,11 +26,9 @@ pub(super) struct HealthArgs {
 }
 
 fn host_and_port(text: &str) -> Result<Authority, &'static str> {
-    let address: Authority = text.parse().map_err(|_| "expected HOST:PORT")?;
-    if address.port_u16().is_none() || text.contains('@') {
-        return Err("expected HOST:PORT");
-    }
-    Ok(address)
+    let address = text.parse::<Authority>().ok();
+    let address = address.filter(|address| address.port_u16().is_some() && !text.contains('@'));
+    address.ok_or("expected HOST:PORT")
 }
 
 impl HealthArgs {
@@ -41,7 +39,7 @@ impl HealthArgs {
         // A mistake elsewhere in the settings does not make a serving gateway unhealthy.
         let partial = Settings::load_partial(&self.config.sources());
         match partial.problems_of("server.listen") {
-            Some(problems) => Err(CommandFailure::Settings(problems.to_string())),
+            Some(problems) => Err(problems.into()),
             None => Ok(address::from_here(partial.settings.server.listen).to_string()),
         }
     }

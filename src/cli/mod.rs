@@ -109,6 +109,12 @@ enum CommandFailure {
     Running(String),
 }
 
+impl From<Problems> for CommandFailure {
+    fn from(problems: Problems) -> Self {
+        Self::Settings(problems.to_string())
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -119,7 +125,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Sign(args) => print(&sign::run(args)),
         Command::Explain(args) => explain::run(&args),
-        Command::Openapi => openapi(),
+        Command::Openapi => print_json(&http::openapi()),
         Command::Config(args) => config(&args),
         Command::Health(args) => health::run(&args),
     };
@@ -127,7 +133,8 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(&failure);
+            // If that fails (`2>&1 | head`), the exit code still tells; `eprintln!` would panic.
+            let _ = writeln!(std::io::stderr(), "wxgate: {failure}");
             match failure {
                 CommandFailure::Settings(_) => ExitCode::from(2),
                 CommandFailure::Running(_) => ExitCode::from(1),
@@ -143,11 +150,6 @@ impl Drop for FlushLog {
     fn drop(&mut self) {
         telemetry::flush_log();
     }
-}
-
-/// Prints `failure`. If that fails (`2>&1 | head`), the exit code still tells; `eprintln!` would panic.
-fn complain(failure: &CommandFailure) {
-    let _ = writeln!(std::io::stderr(), "wxgate: {failure}");
 }
 
 /// Prints `text` and a newline. A reader that has closed its end (`| head`) is not an error.
@@ -167,18 +169,13 @@ fn print_json(value: &impl Serialize) -> Result<(), CommandFailure> {
 fn config(args: &ConfigArgs) -> Result<(), CommandFailure> {
     let partial = Settings::load_partial(&args.sources());
     print(&partial.to_masked_toml())?;
-    let usable = partial.problems.map_or_else(|| check_client(&partial.settings), Err);
-    usable.map_err(|problems| CommandFailure::Settings(problems.to_string()))
+    Ok(partial.problems.map_or_else(|| check_client(&partial.settings), Err)?)
 }
 
 /// Whether a client for outgoing connections can be built: the environment's proxies are only read at that point.
 fn check_client(settings: &Settings) -> Result<(), Problems> {
     http_client::build(&settings.http_client, settings.wechat.connect_timeout)?;
     Ok(())
-}
-
-fn openapi() -> Result<(), CommandFailure> {
-    print_json(&http::openapi())
 }
 
 /// Runs `work` on a runtime until it ends.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use super::signal::stop_on_signal;
 use super::{CommandFailure, address, block_on, print};
@@ -54,13 +53,12 @@ fn account(text: &str) -> Result<SandboxAccount, &'static str> {
 
 impl SandboxArgs {
     fn config(&self) -> Result<SandboxConfig, CommandFailure> {
-        let accounts = self.accounts.iter().map(|text| account(text));
-        let accounts: Result<Vec<_>, _> = accounts.collect();
-        let mut accounts = accounts.map_err(|wrong| CommandFailure::Settings(format!("--account: {wrong}")))?;
+        let wrong = |why: &str| CommandFailure::Settings(format!("--account: {why}"));
+        let accounts = self.accounts.iter().map(|text| account(text).map_err(wrong));
+        let mut accounts: Vec<_> = accounts.collect::<Result<_, _>>()?;
         let mut app_ids = HashSet::new();
         if let Some(again) = accounts.iter().find(|account| !app_ids.insert(&account.app_id)) {
-            let wrong = format!("--account: {} is given twice", again.app_id);
-            return Err(CommandFailure::Settings(wrong));
+            return Err(wrong(&format!("{} is given twice", again.app_id)));
         }
         if accounts.is_empty() {
             accounts.push(SandboxAccount::default());
@@ -82,7 +80,7 @@ pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
         let stop = stop_on_signal()?;
         let sandbox = LocalSandbox::listen(args.config()?, args.listen).await?;
         print(&sandbox.introduction())?;
-        sandbox.run(stop).await;
+        sandbox.sandbox.serve(sandbox.listener, stop).await;
         Ok(())
     })
 }
@@ -91,7 +89,7 @@ pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
 pub(super) struct LocalSandbox {
     pub(super) sandbox: Sandbox,
     pub(super) address: SocketAddr,
-    listener: TcpListener,
+    pub(super) listener: TcpListener,
 }
 
 impl LocalSandbox {
@@ -140,10 +138,5 @@ impl LocalSandbox {
             ));
         }
         lines.join("\n")
-    }
-
-    /// Serves until `stop` is cancelled.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        self.sandbox.serve(self.listener, stop).await;
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CommandFailure> {
             sources.overrides = open.settings();
             sandbox = Some(open);
         }
-        let settings = Settings::load(&sources).map_err(|problems| CommandFailure::Settings(problems.to_string()))?;
+        let settings = Settings::load(&sources)?;
         let replica = replica_name();
         let traces =
             telemetry::init(&settings, &replica).map_err(|error| CommandFailure::Settings(error.to_string()))?;
@@ -79,7 +79,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {
-            sandbox.run(stop.clone()).await;
+            sandbox.sandbox.serve(sandbox.listener, stop.clone()).await;
         }
     };
     tokio::join!(app.run(stop.clone()), fake_wechat);

@@ -36,17 +36,12 @@ fn difference_as_text(difference: &Difference) -> String {
 
 /// Two lines: the text, and below it a mark under the difference.
 fn marked(label: &str, text: &Marked) -> String {
-    let Marked {
-        before,
-        differing,
-        after,
-    } = text;
     let blank = |c: char| if is_wide(c) { '\u{3000}' } else { ' ' };
-    let space: String = label.chars().chain(before.chars()).map(blank).collect();
-    let width: usize = differing.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum();
+    let space: String = label.chars().chain(text.before.chars()).map(blank).collect();
+    let width: usize = text.differing.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum();
     // A place where something is missing is marked too.
     let mark = "^".repeat(width.max(1));
-    format!("{label}{before}{differing}{after}\n{space}{mark}")
+    format!("{label}{}\n{space}{mark}", text.whole())
 }
 
 /// Whether a terminal displays `c` in two columns: Chinese, Japanese and Korean, and their punctuation. An ideographic
