@@ -15,7 +15,6 @@ use crate::settings::{self, Account, Backend, Settings, TokenApi};
 use crate::store::{Found, RedisStore, SharedStore, StoreError};
 use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
-/// Gets tokens and tickets, from Redis or from WeChat.
 pub struct CredentialProbe {
     pub(super) redis: Option<RedisStore>,
     pub(super) client: WeChatClient,
@@ -70,7 +69,6 @@ impl CredentialProbe {
         })
     }
 
-    /// A token of `account`.
     pub async fn token(&self, account: &Account) -> Result<ProbedToken, Missing> {
         if account.token_api == TokenApi::Classic
             && let Some(token) = self.token_in_use(account).await?

@@ -29,10 +29,10 @@ const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00
     \x00\x00\x00\nIDATx\xdac`\x00\x00\x00\x02\x00\x01\xe5'\xde\xfc\x00\x00\x00\x00IEND\xaeB`\x82";
 
 pub(super) async fn run(settings: &Settings, upload: bool) -> Vec<Finding> {
-    let directory = match &settings.resolved.image_store {
-        resolved::ImageStore::Local(local) => local.directory.clone(),
-        resolved::ImageStore::Http(_) | resolved::ImageStore::S3(_) => return try_store(settings, upload).await,
+    let resolved::ImageStore::Local(local) = &settings.resolved.image_store else {
+        return try_store(settings, upload).await;
     };
+    let directory = local.directory.clone();
     let missing = spawn_blocking(move || missing_folders(&directory));
     let Ok(Ok(missing)) = timeout(LIMIT, missing).await else {
         let message = format!("{}: its disk does not respond", place(&settings.resolved.image_store));
@@ -68,7 +68,7 @@ async fn try_store(settings: &Settings, upload: bool) -> Vec<Finding> {
     let (http, settings) = (&settings.http_client, &settings.resolved.image_store);
     let tasks = TaskTracker::new();
     let failed = |error: String| {
-        let cure = certificate_cure(&error).map_or_else(|| cure(settings).to_owned(), str::to_owned);
+        let cure = certificate_cure(&error).unwrap_or_else(|| cure(settings));
         vec![Finding::failed(CHECK, error).cure(cure)]
     };
     let store = match image_store::open(settings, http, &tasks).await {

@@ -46,7 +46,6 @@ pub fn refused(problems: &Problems) -> Report {
     Report::new(problems.iter().map(finding).collect())
 }
 
-/// Findings about the settings alone.
 fn about_settings(settings: &Settings) -> Vec<Finding> {
     let accounts = match settings.accounts.len() {
         1 => "1 account".to_owned(),

@@ -29,12 +29,15 @@ pub(super) async fn run(settings: &Settings, store: Option<&RedisStore>) -> Vec<
         findings.extend(rights(settings, store).await?);
         Ok(())
     };
-    let outcome = timeout(LIMIT, check).await;
-    match outcome {
-        Ok(Ok(())) => findings.push(memory(store).await),
-        Ok(Err(failure)) => findings.push(failure),
-        Err(_) => findings.push(slow(settings)),
-    }
+    let last = match timeout(LIMIT, check).await {
+        Ok(Ok(())) => memory(store).await,
+        Ok(Err(failure)) => failure,
+        Err(_) => {
+            let message = format!("{} took longer than {LIMIT:?} in total", place(settings));
+            Finding::failed(CHECK, message).cure("check its load (SLOWLOG GET) and the network in between")
+        }
+    };
+    findings.push(last);
     findings
 }
 
@@ -48,11 +51,6 @@ fn not_used(settings: &Settings) -> Finding {
     let message = format!("not used: credentials.backend is \"memory\", so each of several replicas would {otherwise}");
     Finding::warning(CHECK, message)
         .cure("no action needed for one replica; for more, set credentials.backend = \"redis\"")
-}
-
-fn slow(settings: &Settings) -> Finding {
-    let message = format!("{} took longer than {LIMIT:?} in total", place(settings));
-    Finding::failed(CHECK, message).cure("check its load (SLOWLOG GET) and the network in between")
 }
 
 /// Where Redis is, with its password masked.

@@ -94,7 +94,6 @@ impl Finding {
     }
 }
 
-/// All findings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The worst of the findings.
@@ -112,9 +111,19 @@ impl Report {
         }
     }
 
-    /// The findings in this state.
     pub fn in_state(&self, state: CheckState) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.state == state)
+    }
+
+    fn lines(&self) -> Vec<ReportLine<'_>> {
+        let mut alike: Vec<Vec<&Finding>> = Vec::new();
+        for finding in &self.findings {
+            match alike.iter_mut().find(|group| group[0].differs_in_account_only(finding)) {
+                Some(group) => group.push(finding),
+                None => alike.push(vec![finding]),
+            }
+        }
+        alike.iter().flat_map(|group| lines_about(group)).collect()
     }
 }
 
@@ -129,19 +138,6 @@ struct ReportLine<'a> {
     accounts: Option<String>,
 }
 
-impl Report {
-    fn lines(&self) -> Vec<ReportLine<'_>> {
-        let mut alike: Vec<Vec<&Finding>> = Vec::new();
-        for finding in &self.findings {
-            match alike.iter_mut().find(|group| group[0].differs_in_account_only(finding)) {
-                Some(group) => group.push(finding),
-                None => alike.push(vec![finding]),
-            }
-        }
-        alike.iter().flat_map(|group| lines_about(group)).collect()
-    }
-}
-
 fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<ReportLine<'a>> {
     if alike.len() <= SEPARATE_LINES {
         let line = |finding: &&'a Finding| ReportLine {
@@ -153,7 +149,7 @@ fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<ReportLine<'a>> {
     }
     let finding = alike[0];
     let app_ids = alike.iter().filter_map(|finding| finding.app_id.as_ref());
-    let app_ids: Vec<&str> = app_ids.map(AppId::as_str).collect();
+    let app_ids: Vec<String> = app_ids.map(AppId::to_string).collect();
     vec![ReportLine {
         subject: format!("{}, {} accounts", finding.check, alike.len()),
         finding,
@@ -162,7 +158,7 @@ fn lines_about<'a>(alike: &[&'a Finding]) -> Vec<ReportLine<'a>> {
 }
 
 /// The first of `names`, and how many more there are.
-pub fn name_some(names: &[&str]) -> String {
+pub fn name_some(names: &[String]) -> String {
     const NAMED: usize = 10;
     let (first, more) = names.split_at(names.len().min(NAMED));
     let more = match more.len() {
@@ -176,14 +172,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();
         let width = lines.iter().map(|line| line.subject.len()).max().unwrap_or_default();
-        for ReportLine {
-            subject,
-            finding,
-            accounts,
-        } in &lines
-        {
+        for line in &lines {
+            let (subject, finding) = (&line.subject, line.finding);
             writeln!(f, "{:<7}  {subject:<width$}  {}", finding.state.mark(), finding.message)?;
-            if let Some(accounts) = accounts {
+            if let Some(accounts) = &line.accounts {
                 writeln!(f, "{:7}  {:width$}  {accounts}", "", "")?;
             }
             if let Some(cure) = &finding.cure {

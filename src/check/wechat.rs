@@ -87,10 +87,7 @@ impl Host<'_> {
 
 /// What to do if WeChat can't be reached.
 fn cure_unreachable(error: &CallError) -> &'static str {
-    if let Some(cure) = certificate_cure(&error.to_string()) {
-        return cure;
-    }
-    match error {
+    certificate_cure(&error.to_string()).unwrap_or(match error {
         CallError::Status(_) | CallError::Body(_) => {
             "is wechat.api_base_url WeChat's? A proxy in between, or a login page, may answer in its place"
         }
@@ -98,7 +95,7 @@ fn cure_unreachable(error: &CallError) -> &'static str {
             "check DNS, the firewall, http_client.proxy and wechat.api_base_url; add another WeChat host to \
              wechat.fallback_base_urls"
         }
-    }
+    })
 }
 
 /// How far our clock, which said `now`, is from WeChat's.

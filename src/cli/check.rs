@@ -21,14 +21,13 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), CommandFailure> {
     let loaded = Settings::load(&args.config.sources());
-    let usable = loaded.and_then(|settings| check_client(&settings).map(|()| settings));
-    let settings = match usable {
+    let settings = match loaded.and_then(|settings| check_client(&settings).map(|()| settings)) {
         Ok(settings) => settings,
         Err(problems) => {
             if args.json {
                 print_json(&check::refused(&problems))?;
             }
-            return Err(CommandFailure::Settings(problems.to_string()));
+            return Err(problems.into());
         }
     };
     raise_open_files();
@@ -42,7 +41,6 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CommandFailure> {
     if failed.is_empty() {
         return Ok(());
     }
-    let failed: Vec<&str> = failed.iter().map(String::as_str).collect();
     Err(CommandFailure::Running(format!(
         "the check has failed: {}",
         name_some(&failed)
