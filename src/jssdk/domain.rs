@@ -97,51 +97,33 @@ mod tests {
 
     use super::*;
 
-    fn covers(entry: &str, url: &str) -> bool {
-        JsDomain::try_from(entry.to_owned())
-            .unwrap()
-            .covers(&PageUrl::parse(url).unwrap())
-    }
-
     #[test]
-    fn domain_covers_its_host_and_all_subdomains() {
-        for url in [
-            "http://example.com",
-            "https://example.com:8443/a",
-            "https://m.Example.COM/?x",
-            "https://a.b.example.com/",
+    fn domain_covers_its_host_all_subdomains_and_pages_under_its_path() {
+        for (entry, url, is_covered) in [
+            ("example.com", "http://example.com", true),
+            ("example.com", "https://example.com:8443/a", true),
+            ("example.com", "https://m.Example.COM/?x", true),
+            ("example.com", "https://a.b.example.com/", true),
+            ("example.com", "https://notexample.com/", false),
+            ("example.com", "https://example.com.evil.cn/", false),
+            ("example.com", "https://example.com@evil.cn/", false),
+            ("example.com", "https://com/", false),
+            ("example.com/mp", "https://example.com/mp", true),
+            ("example.com/mp", "https://example.com/mp/", true),
+            ("example.com/mp", "https://m.example.com/mp/a?b", true),
+            ("example.com/mp", "https://example.com/mp?x=1", true),
+            ("example.com/h5:2026", "https://example.com/h5:2026/a", true),
+            ("example.com/mp", "https://example.com/", false),
+            ("example.com/mp", "https://example.com/mpx", false),
+            ("example.com/mp", "https://example.com/a/mp", false),
+            ("example.com/mp", "https://example.com?/mp", false),
         ] {
-            assert!(covers("example.com", url), "{url}");
-        }
-        for url in [
-            "https://notexample.com/",
-            "https://example.com.evil.cn/",
-            "https://example.com@evil.cn/",
-            "https://com/",
-        ] {
-            assert!(!covers("example.com", url), "{url}");
-        }
-    }
-
-    #[test]
-    fn domain_with_a_path_covers_only_pages_under_it() {
-        for url in [
-            "https://example.com/mp",
-            "https://example.com/mp/",
-            "https://m.example.com/mp/a?b",
-            "https://example.com/mp?x=1",
-        ] {
-            assert!(covers("example.com/mp", url), "{url}");
-            assert!(covers("example.com/mp/", url), "{url}");
-        }
-        assert!(covers("example.com/h5:2026", "https://example.com/h5:2026/a"));
-        for url in [
-            "https://example.com/",
-            "https://example.com/mpx",
-            "https://example.com/a/mp",
-            "https://example.com?/mp",
-        ] {
-            assert!(!covers("example.com/mp", url), "{url}");
+            // A slash at the end makes no difference.
+            for entry in [entry.to_owned(), format!("{entry}/")] {
+                let domain = JsDomain::try_from(entry).unwrap();
+                let page = PageUrl::parse(url).unwrap();
+                assert_eq!(domain.covers(&page), is_covered, "{domain:?} {url}");
+            }
         }
     }
 
