@@ -56,11 +56,8 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run(args: &ExplainArgs) -> Result<(), CommandFailure> {
     let unusable = |expected: Words| CommandFailure::Settings(expected.en.to_owned());
-    let comparison = args
-        .request
-        .as_deref()
-        .map(|request| explain::compare(request, &args.url));
-    let comparison = comparison.transpose().map_err(unusable)?;
+    let compare = |request: &String| explain::compare(request, &args.url);
+    let comparison = args.request.as_ref().map(compare).transpose().map_err(unusable)?;
     let explained = match claim(args).transpose().map_err(unusable)? {
         Some(claim) => {
             let verdict = explain::explain(&claim, &tickets(args)?);

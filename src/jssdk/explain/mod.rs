@@ -39,13 +39,11 @@ pub fn explain(claim: &Claim, tickets: &CandidateTickets) -> Verdict {
         return Verdict::Right;
     }
     let variants = |mistake: &Mistake, signed: &Signed| mistake.variants(signed, claim, tickets);
-    match find_mistakes(&right, variants, is_found) {
-        Some((mistakes, signed)) => Verdict::Explained {
-            mistakes,
-            signed: Box::new(signed),
-        },
-        None => Verdict::Unexplained,
-    }
+    let found = find_mistakes(&right, variants, is_found);
+    found.map_or(Verdict::Unexplained, |(mistakes, signed)| Verdict::Explained {
+        mistakes,
+        signed: Box::new(signed),
+    })
 }
 
 /// The known mistakes that turn `right` into something that `is_found` accepts, and the result: one mistake if one is enough,
