@@ -9,30 +9,26 @@ use crate::credentials::{Event, JournalEntry};
 #[derive(Debug, Clone)]
 pub(super) struct TimelineEntry {
     pub(super) app_id: String,
-    /// `None` if this version does not know the event: a newer replica may have written it.
-    pub(super) event: Option<Event>,
     pub(super) noted: JournalEntry,
 }
 
 impl TimelineEntry {
     /// Reads an entry of the stream; `None` if it has no time.
     pub(super) fn read(app_id: &str, fields: &[(String, String)]) -> Option<Self> {
-        let noted = JournalEntry::read(fields)?;
         Some(Self {
             app_id: app_id.to_owned(),
-            event: noted.event(),
-            noted,
+            noted: JournalEntry::read(fields)?,
         })
     }
 
     /// True if WeChat gave a credential to the replica that wrote the entry.
     pub(super) fn is_from_wechat(&self) -> bool {
-        matches!(self.event, Some(Event::Issued | Event::Renewed))
+        matches!(self.noted.event(), Some(Event::Issued | Event::Renewed))
     }
 
     /// True if this repeats what `newer` says, so that one line can show both.
     fn continues(&self, newer: &Self) -> bool {
-        let is_unique = self.is_from_wechat() || self.event == Some(Event::ForeignInvalidation);
+        let is_unique = self.is_from_wechat() || self.noted.event() == Some(Event::ForeignInvalidation);
         let (own, other) = (&self.noted, &newer.noted);
         let day = |entry: &JournalEntry| beijing(entry.time).0;
         !is_unique
@@ -104,26 +100,21 @@ mod tests {
     fn repetitions_are_folded_but_foreign_invalidations_are_not() {
         let now = humantime::parse_rfc3339("2026-01-31T10:00:00Z").unwrap();
         let busy = [("errcode", "-1"), ("reason", "system error")];
+        let blocked = [("errcode", "40164"), ("reason", "system error")];
+        let silent = [("reason", "WeChat did not answer in time")];
         let entries = vec![
             entry(now, 60, "renewal_failed", &busy),
             entry(now, 50, "renewal_failed", &busy),
-            entry(
-                now,
-                40,
-                "renewal_failed",
-                &[("errcode", "40164"), ("reason", "system error")],
-            ),
-            entry(
-                now,
-                30,
-                "renewal_failed",
-                &[("reason", "WeChat did not answer in time")],
-            ),
+            entry(now, 40, "renewal_failed", &blocked),
+            entry(now, 30, "renewal_failed", &silent),
             entry(now, 20, "foreign_invalidation", &[]),
             entry(now, 10, "foreign_invalidation", &[]),
         ];
         let lines = fold(entries.clone(), 10);
-        let counts: Vec<_> = lines.iter().map(|line| (line.entry.event, line.count)).collect();
+        let counts: Vec<_> = lines
+            .iter()
+            .map(|line| (line.entry.noted.event(), line.count))
+            .collect();
         let (foreign, failed) = (Some(Event::ForeignInvalidation), Some(Event::RenewalFailed));
         assert_eq!(
             counts,

@@ -1,6 +1,5 @@
 //! The data that the page shows. It contains no secret.
 
-use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, stream};
@@ -18,7 +17,6 @@ use crate::settings::{ImageStoreBackend, TokenApi};
 use crate::store::{Health, keys};
 use crate::words::Words;
 
-/// All data of the page.
 pub(super) struct View {
     pub(super) now: SystemTime,
     pub(super) state: Readiness,
@@ -69,8 +67,6 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many journal entries are read, divided among the accounts.
 const ENTRIES: usize = 20_000;
-/// How many of them each account gets.
-const SHARE: RangeInclusive<usize> = 50..=400;
 
 /// How many journals are read at once. More would keep Redis from other commands.
 const JOURNALS_AT_ONCE: usize = 16;
@@ -84,25 +80,15 @@ pub(super) const WEEK: Duration = Duration::from_hours(168);
 /// How long a foreign invalidation counts as a problem in the banner.
 const DAY: Duration = Duration::from_hours(24);
 
-/// How the journals are read.
-#[derive(Clone, Copy)]
-struct Reading {
-    until: Instant,
-    /// For each account.
-    entries: usize,
-}
-
 impl View {
     pub(super) async fn gather(console: &Console) -> Self {
         let (now, settings) = (SystemTime::now(), console.public.settings.load_full());
-        let reading = Reading {
-            until: Instant::now() + STORE_TIMEOUT,
-            entries: (ENTRIES / settings.accounts.len().max(1)).clamp(*SHARE.start(), *SHARE.end()),
-        };
+        let until = Instant::now() + STORE_TIMEOUT;
+        let share = (ENTRIES / settings.accounts.len().max(1)).clamp(50, 400);
         // Both are in the same order.
         let accounts = console.public.directory.all().zip(&settings.accounts);
         let accounts: Vec<_> = accounts
-            .map(|(account, settings)| gather_account(console, account, settings.token_api, reading))
+            .map(|(account, settings)| gather_account(console, account, settings.token_api, share, until))
             .collect();
         let accounts = stream::iter(accounts).buffered(JOURNALS_AT_ONCE);
         let replicas = timeout(STORE_TIMEOUT, console.replicas.running());
@@ -112,7 +98,7 @@ impl View {
         let entries: Vec<TimelineEntry> = journals.into_iter().flatten().flatten().collect();
         let foreign = entries
             .iter()
-            .filter(|entry| entry.event == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
+            .filter(|entry| entry.noted.event() == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
         let families = console.metrics.registry.gather();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
@@ -191,21 +177,22 @@ pub(super) fn age(entry: &TimelineEntry, now: SystemTime) -> Duration {
     now.duration_since(entry.noted.time).unwrap_or_default()
 }
 
-/// An account, and its journal if that can be read.
+/// An account, and the newest `entries` of its journal if they can be read.
 async fn gather_account(
     console: &Console,
     account: &Account,
     token_api: TokenApi,
-    reading: Reading,
+    entries: usize,
+    until: Instant,
 ) -> (AccountView, Option<Vec<TimelineEntry>>) {
     let app_id = account.app_id().to_string();
     let key = keys::JOURNAL.of_account(account.app_id());
-    let journal = console.public.store.newest(&key, reading.entries);
+    let journal = console.public.store.newest(&key, entries);
     let asked = async { tokio::join!(journal, account.credentials.token_calls_today()) };
     // A slow store is not asked for what would arrive too late.
-    let in_time = Instant::now() < reading.until;
+    let in_time = Instant::now() < until;
     let answers = if in_time {
-        timeout_at(reading.until, asked).await.ok()
+        timeout_at(until, asked).await.ok()
     } else {
         None
     };

@@ -33,16 +33,13 @@ pub(super) fn foreign(view: &View, loc: Localizer) -> Markup {
 }
 
 fn of_account(view: &View, app_id: &str, loc: Localizer) -> Markup {
-    let mut times = view
-        .foreign
-        .iter()
-        .filter(|entry| entry.app_id == app_id)
-        .map(|entry| entry.noted.time);
-    let Some(last) = times.next() else {
-        return Markup::default();
-    };
-    let (last, count) = (time::short(last, loc.now), (times.count() + 1).to_string());
-    html! { p { strong { (loc.format(text::FOREIGN_COUNT, &[app_id, &count, &last])) } } }
+    let entries: Vec<_> = view.foreign.iter().filter(|entry| entry.app_id == app_id).collect();
+    html! {
+        @if let Some(newest) = entries.first() {
+            @let (count, last) = (entries.len().to_string(), time::short(newest.noted.time, loc.now));
+            p { strong { (loc.format(text::FOREIGN_COUNT, &[app_id, &count, &last])) } }
+        }
+    }
 }
 
 pub(super) fn timeline(view: &View, loc: Localizer) -> Markup {
@@ -82,7 +79,7 @@ fn day_name(line: &TimelineRow, loc: Localizer) -> String {
 fn line_view(line: &TimelineRow, many_accounts: bool, loc: Localizer) -> Markup {
     let (entry, noted) = (&line.entry, &line.entry.noted);
     let (_, clock) = beijing(noted.time);
-    let (name, class, path) = appearance(entry.event);
+    let (name, class, path) = appearance(noted.event());
     html! {
         li class=(class) {
             time datetime=(time::machine(noted.time)) { (clock) }
@@ -118,8 +115,8 @@ fn reason(entry: &TimelineEntry, loc: Localizer) -> Markup {
 
 fn fact(entry: &TimelineEntry, loc: Localizer) -> Option<String> {
     let noted = &entry.noted;
-    let about = |text, length| loc.format(text, &[&loc.duration(time::to_the_minute(length))]);
-    match entry.event? {
+    let about = |text, length| loc.format(text, &[&loc.language.duration(time::to_the_minute(length))]);
+    match noted.event()? {
         Event::Issued | Event::Renewed => noted.lifetime.map(|lifetime| about(text::VALID_FOR, lifetime)),
         Event::ForeignInvalidation => noted.left.map(|left| about(text::FOREIGN_LOST, left)),
         Event::Adopted => Some(loc.text(text::ADOPTED_MORE).to_owned()),
