@@ -10,9 +10,7 @@ use super::{document, language_links};
 use crate::http::internal::console::language::{Language, Localizer};
 use crate::http::internal::console::text;
 use crate::jssdk::UrlProblem;
-use crate::jssdk::explain::{
-    self, Claim, Comparison, MISTAKES, Marked, Mistake, OTHER_CAUSES, REMAINING_CAUSES, Signed, Verdict,
-};
+use crate::jssdk::explain::{self, Claim, Comparison, MISTAKES, Marked, OTHER_CAUSES, REMAINING_CAUSES, Verdict};
 use crate::words::Words;
 
 /// The submitted form.
@@ -122,25 +120,35 @@ fn form(app_ids: &[String], asked: &ExplainRequest, loc: Localizer) -> Markup {
 
 fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
     match found {
-        ExplainAnswer::Refused(_, why) => refusal(loc.text(*why)),
+        ExplainAnswer::Refused(_, why) => html! {
+            div.banner.bad role="alert" { span.status-dot aria-hidden="true" {} div { h2 { (loc.text(*why)) } } }
+        },
         ExplainAnswer::Compared(comparison) => compared(comparison, loc),
-        ExplainAnswer::Verdict(claim, Verdict::Right) => banner(
-            "good",
-            loc.text(text::EXPLAIN_RIGHT),
-            &html! {
+        ExplainAnswer::Verdict(claim, Verdict::Right) => {
+            let more = html! {
                 (warning(claim.warning(), loc))
                 p { code { (claim.page()) } }
                 p { (loc.text(text::EXPLAIN_STILL)) }
                 (list(OTHER_CAUSES, loc))
-            },
-        ),
-        ExplainAnswer::Verdict(claim, Verdict::Explained { mistakes, signed }) => {
-            explained(claim, mistakes, signed, loc)
+            };
+            banner("good", text::EXPLAIN_RIGHT, &more, loc)
         }
-        ExplainAnswer::Verdict(claim, Verdict::Unexplained) => banner(
-            "bad",
-            loc.text(text::EXPLAIN_NOTHING),
-            &html! {
+        ExplainAnswer::Verdict(claim, Verdict::Explained { mistakes, signed }) => {
+            let more = html! {
+                (list(mistakes.iter().map(|mistake| mistake.what), loc))
+                p { strong { (loc.text(text::WHAT_TO_DO)) } }
+                (list(explain::cures(mistakes), loc))
+                dl {
+                    dt { (loc.text(text::EXPLAIN_SIGNED)) }
+                    dd { code { (signed.without_ticket()) } }
+                    dt { (loc.text(text::EXPLAIN_EXPECTED)) }
+                    dd { code { (claim.without_ticket()) } }
+                }
+            };
+            banner("warn", text::EXPLAIN_FOUND, &more, loc)
+        }
+        ExplainAnswer::Verdict(claim, Verdict::Unexplained) => {
+            let more = html! {
                 (warning(claim.warning(), loc))
                 p { (loc.text(text::EXPLAIN_REMAINING)) }
                 (list(REMAINING_CAUSES, loc))
@@ -148,78 +156,51 @@ fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
                     summary { (loc.text(text::EXPLAIN_TRIED)) }
                     (list(MISTAKES.iter().map(|mistake| mistake.what), loc))
                 }
-            },
-        ),
+            };
+            banner("bad", text::EXPLAIN_NOTHING, &more, loc)
+        }
     }
-}
-
-fn explained(claim: &Claim, mistakes: &[&Mistake], signed: &Signed, loc: Localizer) -> Markup {
-    banner(
-        "warn",
-        loc.text(text::EXPLAIN_FOUND),
-        &html! {
-            (list(mistakes.iter().map(|mistake| mistake.what), loc))
-            p { strong { (loc.text(text::WHAT_TO_DO)) } }
-            (list(explain::cures(mistakes), loc))
-            dl {
-                dt { (loc.text(text::EXPLAIN_SIGNED)) }
-                dd { code { (signed.without_ticket()) } }
-                dt { (loc.text(text::EXPLAIN_EXPECTED)) }
-                dd { code { (claim.without_ticket()) } }
-            }
-        },
-    )
 }
 
 /// A signing call's URL compared with the page's.
 fn compared(comparison: &Comparison, loc: Localizer) -> Markup {
     match comparison {
-        Comparison::Refused(problem) => banner(
-            "bad",
-            loc.text(text::REQUEST_REFUSED),
-            &html! {
+        Comparison::Refused(problem) => {
+            let more = html! {
                 p { (loc.text(explain::refusal(problem))) }
                 @if let UrlProblem::Spilled(name) = problem { p { code { (name) } } }
-            },
-        ),
-        Comparison::Same(url) => banner(
-            "good",
-            loc.text(text::REQUEST_SAME),
-            &html! { (warning(comparison.warning(), loc)) p { code { (url) } } },
-        ),
+            };
+            banner("bad", text::REQUEST_REFUSED, &more, loc)
+        }
+        Comparison::Same(url) => {
+            let more = html! { (warning(comparison.warning(), loc)) p { code { (url) } } };
+            banner("good", text::REQUEST_SAME, &more, loc)
+        }
         Comparison::Different(difference) => {
             let parts: Vec<&str> = difference.parts.iter().map(|part| loc.text(*part)).collect();
-            banner(
-                "warn",
-                loc.text(text::REQUEST_DIFFERS),
-                &html! {
-                    (warning(comparison.warning(), loc))
-                    p { strong { (parts.join(loc.text(text::LIST_COMMA))) } }
-                    (list(difference.mistakes.iter().map(|mistake| mistake.what), loc))
-                    p { strong { (loc.text(text::WHAT_TO_DO)) } }
-                    (list(difference.cures(), loc))
-                    dl {
-                        (marked(text::REQUEST_SIGNED, &difference.signed, loc))
-                        (marked(text::REQUEST_PAGE, &difference.page, loc))
-                    }
-                },
-            )
+            let more = html! {
+                (warning(comparison.warning(), loc))
+                p { strong { (parts.join(loc.text(text::LIST_COMMA))) } }
+                (list(difference.mistakes.iter().map(|mistake| mistake.what), loc))
+                p { strong { (loc.text(text::WHAT_TO_DO)) } }
+                (list(difference.cures(), loc))
+                dl {
+                    (marked(text::REQUEST_SIGNED, &difference.signed, loc))
+                    (marked(text::REQUEST_PAGE, &difference.page, loc))
+                }
+            };
+            banner("warn", text::REQUEST_DIFFERS, &more, loc)
         }
     }
 }
 
 /// A URL with its differing bytes marked, and written out in hex.
 fn marked(label: Words, url: &Marked, loc: Localizer) -> Markup {
-    let Marked {
-        before,
-        differing,
-        after,
-    } = url;
     html! {
         dt { (loc.text(label)) }
         dd {
-            code { (before) mark { (differing) } (after) }
-            @if !differing.is_empty() { " " small { code { (url.hex()) } } }
+            code { (url.before) mark { (url.differing) } (url.after) }
+            @if !url.differing.is_empty() { " " small { code { (url.hex()) } } }
         }
     }
 }
@@ -228,11 +209,8 @@ fn warning(warning: Option<Words>, loc: Localizer) -> Markup {
     html! { @if let Some(warning) = warning { p role="alert" { (loc.text(warning)) } } }
 }
 
-fn refusal(words: &str) -> Markup {
-    html! { div.banner.bad role="alert" { span.status-dot aria-hidden="true" {} div { h2 { (words) } } } }
-}
-
-fn banner(class: &str, title: &str, more: &Markup) -> Markup {
+fn banner(class: &str, title: Words, more: &Markup, loc: Localizer) -> Markup {
+    let title = loc.text(title);
     html! {
         section.banner.(class) aria-label=(title) {
             span.status-dot aria-hidden="true" {}
