@@ -11,10 +11,9 @@ use super::language::Language;
 use super::page::explain::{self as page, ExplainAnswer, ExplainRequest};
 use super::state::Console;
 use super::text;
-use crate::credentials::Kind;
+use crate::credentials::{AccountCredentials, Kind};
 use crate::directory::Directory;
 use crate::jssdk::explain::{self, CandidateTickets, Claim};
-use crate::secret::Secret;
 use crate::words::Words;
 
 /// The largest form. A page's URL of 8 KiB may become three times as long when escaped, and the signing call contains it too.
@@ -70,8 +69,8 @@ async fn answers(asked: ExplainRequest, console: &Console) -> Result<Vec<Explain
     } else {
         None
     };
-    let permits = console.explain_queue.wait().await;
-    let permits = permits.ok_or_else(|| unavailable(text::EXPLAIN_BUSY))?;
+    let turn = console.turn_to_explain().await;
+    let turn = turn.ok_or_else(|| unavailable(text::EXPLAIN_BUSY))?;
     let found = tokio::task::spawn_blocking(move || {
         let has_request = !asked.request.trim().is_empty();
         let compared = has_request
@@ -80,7 +79,7 @@ async fn answers(asked: ExplainRequest, console: &Console) -> Result<Vec<Explain
             let verdict = explain::explain(&claim, &tickets);
             ExplainAnswer::Verdict(claim, verdict)
         });
-        drop(permits);
+        drop(turn);
         compared.into_iter().chain(explained).collect()
     });
     found.await.map_err(|_| invalid(text::EXPLAIN_UNREADABLE))
@@ -90,17 +89,14 @@ async fn answers(asked: ExplainRequest, console: &Console) -> Result<Vec<Explain
 fn tickets(directory: &Directory, app_id: &str) -> Option<CandidateTickets> {
     let asked = Some(app_id).filter(|app_id| !app_id.is_empty());
     let account = &directory.find(asked)?.credentials;
-    let held = |kind| account.status(kind).credential.map(|held| held.value.clone());
+    let held = |account: &AccountCredentials, kind| account.status(kind).credential.map(|held| held.value.clone());
     let mut tickets = CandidateTickets {
-        current: held(Kind::JsapiTicket)?,
+        current: held(account, Kind::JsapiTicket)?,
         others: account.former(Kind::JsapiTicket),
         tokens: Vec::new(),
     };
     for other in directory.all().map(|account| &account.credentials) {
-        let values = |kind| -> Vec<Secret> {
-            let held = other.status(kind).credential.map(|held| held.value.clone());
-            held.into_iter().chain(other.former(kind)).collect()
-        };
+        let values = |kind| held(other, kind).into_iter().chain(other.former(kind));
         tickets.tokens.extend(values(Kind::AccessToken));
         if other.app_id() != account.app_id() {
             tickets.others.extend(values(Kind::JsapiTicket));

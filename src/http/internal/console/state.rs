@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use maud::Markup;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,13 +16,14 @@ use crate::http::public::PublicState;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
 
-/// The console's state.
 pub struct Console {
     pub(super) public: Arc<PublicState>,
     pub(super) metrics: Metrics,
     pub(super) traffic: Traffic,
-    pub(super) explain_queue: ExplainQueue,
     pub(super) replicas: Arc<Replicas>,
+    /// For the request that explains a signature, and those that wait.
+    explain_places: Arc<Semaphore>,
+    explain_turn: Arc<Mutex<()>>,
 }
 
 impl Console {
@@ -38,11 +39,12 @@ impl Console {
             public,
             metrics,
             traffic: Traffic::default(),
-            explain_queue: ExplainQueue::default(),
             replicas,
+            explain_places: Arc::new(Semaphore::new(4)),
+            explain_turn: Arc::default(),
         });
         let recording = Arc::clone(&console);
-        tasks.spawn(async move { recording.traffic.record_all(recording.metrics.clone(), stop).await });
+        tasks.spawn(async move { recording.traffic.record_all(&recording.metrics.registry, stop).await });
         console
     }
 
@@ -64,31 +66,12 @@ impl Console {
         });
         (cookie, page).into_response()
     }
-}
 
-/// Lets one request at a time explain a signature. Each computes thousands of hashes on a blocking thread, and DNS
-/// look-ups and the local image store need the same few threads.
-pub(super) struct ExplainQueue {
-    places: Arc<Semaphore>,
-    running: Arc<Semaphore>,
-}
-
-impl Default for ExplainQueue {
-    fn default() -> Self {
-        Self {
-            // For those that wait, and the one that runs.
-            places: Arc::new(Semaphore::new(4)),
-            running: Arc::new(Semaphore::new(1)),
-        }
-    }
-}
-
-impl ExplainQueue {
-    /// Waits for its turn, which lasts until both permits are dropped; `None` if the queue is full.
-    pub(super) async fn wait(&self) -> Option<[OwnedSemaphorePermit; 2]> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        // The semaphore is never closed.
-        let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
-        Some([place, running])
+    /// Waits for a turn to explain a signature, which lasts until both are dropped; `None` if too many wait. There is one
+    /// turn at a time: each computes thousands of hashes on a blocking thread, and DNS look-ups and the local image store
+    /// need the same few threads.
+    pub(super) async fn turn_to_explain(&self) -> Option<(OwnedSemaphorePermit, OwnedMutexGuard<()>)> {
+        let place = Arc::clone(&self.explain_places).try_acquire_owned().ok()?;
+        Some((place, Arc::clone(&self.explain_turn).lock_owned().await))
     }
 }

@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-
-use crate::metrics::Metrics;
 
 /// How far back the charts go.
 pub(super) const MINUTES: usize = 60;
@@ -120,11 +119,11 @@ pub(super) struct Traffic(Mutex<VecDeque<Counts>>);
 
 impl Traffic {
     /// Samples until `stop` is cancelled.
-    pub(super) async fn record_all(&self, metrics: Metrics, stop: CancellationToken) {
+    pub(super) async fn record_all(&self, registry: &Registry, stop: CancellationToken) {
         let mut ticks = interval(Duration::from_mins(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.record(Counts::read(&metrics.registry.gather()));
+            self.record(Counts::read(&registry.gather()));
         }
     }
 
