@@ -9,7 +9,6 @@ use super::time;
 use crate::http::text_of;
 use crate::words::Words;
 
-/// The page's languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
     Chinese,
@@ -104,18 +103,14 @@ impl Localizer {
     }
 
     /// `words` with each `{}` replaced by the next of `values`.
-    pub(super) fn format(self, words: Words, values: &[&str]) -> String {
+    pub(super) fn format(self, words: Words, values: &[impl AsRef<str>]) -> String {
         let mut pieces = self.text(words).split("{}");
         let mut text = pieces.next().unwrap_or_default().to_owned();
         for (piece, value) in pieces.zip(values) {
-            text.push_str(value);
+            text.push_str(value.as_ref());
             text.push_str(piece);
         }
         text
-    }
-
-    pub(super) fn duration(self, length: Duration) -> String {
-        self.language.duration(length)
     }
 
     /// The link to one of the console's files.

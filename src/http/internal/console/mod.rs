@@ -68,7 +68,7 @@ async fn get_console(State(console): State<Arc<Console>>, RawQuery(query): RawQu
     let chosen = Language::chosen(query.as_deref());
     let language = chosen.unwrap_or_else(|| Language::of_headers(&headers));
     let view = View::gather(&console).await;
-    console.answer(page::page(&view, language), chosen)
+    console.answer(page::page(&view, &console.app_ids(), language), chosen)
 }
 
 /// No foreign or inline content, no framing, no caching.

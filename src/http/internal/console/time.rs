@@ -1,5 +1,4 @@
-//! Times and durations for people. WeChat's quotas reset at midnight in Beijing, so the page uses that
-//! time zone.
+//! Times and durations for people. WeChat's quotas reset at midnight in Beijing, so the page uses that time zone.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,12 +26,10 @@ pub(super) fn unix(time: SystemTime) -> u64 {
 
 /// `length` rounded to the minute if it is ten minutes or more.
 pub(super) fn to_the_minute(length: Duration) -> Duration {
-    let seconds = length.as_secs();
-    Duration::from_secs(if seconds < 600 {
-        seconds
-    } else {
-        (seconds + 30) / 60 * 60
-    })
+    if length < Duration::from_mins(10) {
+        return length;
+    }
+    Duration::from_mins((length.as_secs() + 30) / 60)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localiz
     let ends = loc.now + remaining;
     html! {
         p.left {
-            strong data-ends=(time::unix(ends)) { (loc.duration(remaining)) } " "
+            strong data-ends=(time::unix(ends)) { (loc.language.duration(remaining)) } " "
             span.more { (loc.format(text::UNTIL, &[&time::short(ends, loc.now)])) }
         }
         (chart::bar(left, Some(percent(remaining.saturating_sub(renews_in))), class, &label))
@@ -85,7 +85,7 @@ fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localiz
             dt { (loc.text(text::NEXT_RENEWAL)) }
             dd {
                 @if renews_in.is_zero() { (loc.text(text::ANY_MOMENT)) }
-                @else { (loc.format(text::IN_SPAN, &[&loc.duration(renews_in)])) }
+                @else { (loc.format(text::IN_SPAN, &[&loc.language.duration(renews_in)])) }
             }
         }
     }
@@ -98,7 +98,7 @@ fn failing_view(failing: &Unavailable, class: &str, loc: Localizer) -> Markup {
             @if let Some(errcode) = failing.errcode {
                 p { strong { (loc.text(text::WHAT_TO_DO)) } " " (loc.text(errcode.meaning_of_token_call().cure())) }
             }
-            p.more { (loc.format(text::RETRY_IN, &[&loc.duration(failing.retry_after)])) }
+            p.more { (loc.format(text::RETRY_IN, &[&loc.language.duration(failing.retry_after)])) }
         }
     }
 }

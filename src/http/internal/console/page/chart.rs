@@ -1,5 +1,4 @@
-//! Bars and small charts. Their sizes are SVG attributes, since the page's policy allows no inline
-//! style.
+//! Bars and small charts. Their sizes are SVG attributes, since the page's policy allows no inline style.
 
 use maud::{Markup, html};
 

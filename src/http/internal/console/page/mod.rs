@@ -16,8 +16,7 @@ use crate::clock::beijing;
 use crate::credentials::Kind;
 use crate::http::public::health::Readiness;
 
-/// The whole page.
-pub(super) fn page(view: &View, language: Language) -> Markup {
+pub(super) fn page(view: &View, app_ids: &[String], language: Language) -> Markup {
     let loc = Localizer {
         language,
         now: view.now,
@@ -34,13 +33,12 @@ pub(super) fn page(view: &View, language: Language) -> Markup {
         script src=(loc.file("console.js")) defer {}
         noscript { meta http-equiv="refresh" content="15"; }
     };
-    let app_ids: Vec<String> = view.accounts.iter().map(|account| account.app_id.clone()).collect();
     let body = html! {
         a.skip href="#main" { (loc.text(text::SKIP)) }
         (header(loc))
         main #main tabindex="-1" {
             (fresh(view, loc))
-            (explain::card(&app_ids, loc))
+            (explain::card(app_ids, loc))
             (operator(view, loc))
         }
     };
@@ -139,8 +137,7 @@ fn banner(view: &View, loc: Localizer) -> Markup {
                 } @else {
                     ul {
                         @for GatewayProblem(words, names) in view.problems.iter().take(PROBLEMS) {
-                            @let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                            li { (loc.format(*words, &names)) }
+                            li { (loc.format(*words, names)) }
                         }
                         @if let more @ 1.. = view.problems.len().saturating_sub(PROBLEMS) {
                             li { (loc.format(text::PROBLEMS_MORE, &[&more.to_string()])) }
@@ -151,7 +148,7 @@ fn banner(view: &View, loc: Localizer) -> Markup {
             p.about {
                 span { (loc.format(text::UPDATED, &[&clock])) }
                 span { (loc.text(text::REPLICA)) " " code { (view.replica) } }
-                span { "wxgate " (env!("CARGO_PKG_VERSION")) ", " (loc.format(text::UPTIME, &[&loc.duration(view.uptime)])) }
+                span { "wxgate " (env!("CARGO_PKG_VERSION")) ", " (loc.format(text::UPTIME, &[&loc.language.duration(view.uptime)])) }
             }
         }
     }

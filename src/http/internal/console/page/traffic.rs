@@ -44,7 +44,7 @@ fn store(view: &View, loc: Localizer) -> Markup {
             span class={ "pill " (class) } { (loc.text(word)) }
             @if let Some(error) = &store.error { p.trouble.bad lang="en" { (error) } }
             p.more {
-                @if view.store_is_shared { (loc.format(text::SINCE_SPAN, &[&loc.duration(store.since.elapsed())])) }
+                @if view.store_is_shared { (loc.format(text::SINCE_SPAN, &[&loc.language.duration(store.since.elapsed())])) }
                 @else { (loc.text(text::MEMORY_MORE)) }
             }
         }
@@ -96,7 +96,7 @@ fn replica_row(replica: &Replica, view: &View, loc: Localizer) -> Markup {
             }
             p.more {
                 "wxgate " (replica.version) " · "
-                (loc.format(text::UPTIME, &[&loc.duration(age)])) " · " (loc.time(replica.since))
+                (loc.format(text::UPTIME, &[&loc.language.duration(age)])) " · " (loc.time(replica.since))
             }
         }
     }
@@ -140,12 +140,8 @@ fn outcomes(outcomes: &Outcomes, loc: Localizer) -> Markup {
         .iter()
         .map(|(outcome, n)| (describe(outcome, loc), *n))
         .collect();
-    let legend = parts.iter().map(|((_, name), n)| format!("{name} {n}"));
-    let label = format!(
-        "{}: {}",
-        loc.text(text::OUTCOMES),
-        legend.collect::<Vec<_>>().join(", ")
-    );
+    let legend: Vec<_> = parts.iter().map(|((_, name), n)| format!("{name} {n}")).collect();
+    let label = format!("{}: {}", loc.text(text::OUTCOMES), legend.join(", "));
     let shares: Vec<_> = parts.iter().map(|((class, _), n)| (*class, *n)).collect();
     html! {
         @if parts.is_empty() {
