@@ -3,7 +3,7 @@
 
 #[cfg(target_os = "linux")]
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{IntGauge, Opts, Registry};
+use prometheus::{IntGauge, Opts, Registry, register_int_gauge_with_registry};
 
 use crate::credentials::CredentialMetrics;
 use crate::upload::UploadMetrics;
@@ -31,19 +31,15 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let build_info = Opts::new("wxgate_build_info", "1, with the version as a label");
-        let build_info = IntGauge::with_opts(build_info.const_label("version", env!("CARGO_PKG_VERSION")))?;
-        build_info.set(1);
-        registry.register(Box::new(build_info))?;
-        let redis_up = IntGauge::new("wxgate_redis_up", "1 while Redis answers, 0 while it does not")?;
-        let redis_up = redis.then_some(redis_up);
-        if let Some(gauge) = &redis_up {
-            registry.register(Box::new(gauge.clone()))?;
-        }
+        let build_info = build_info.const_label("version", env!("CARGO_PKG_VERSION"));
+        register_int_gauge_with_registry!(build_info, registry)?.set(1);
+        let about = "1 while Redis answers, 0 while it does not";
+        let redis_up = redis.then(|| register_int_gauge_with_registry!("wxgate_redis_up", about, registry));
         Ok(Self {
             wechat: WeChatMetrics::register(&registry)?,
             credentials: CredentialMetrics::register(&registry)?,
             uploads: UploadMetrics::register(&registry)?,
-            redis_up,
+            redis_up: redis_up.transpose()?,
             registry,
         })
     }
