@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,6 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often a running replica appends its name again, so that newer names do not push it out of the stream.
 const ANNOUNCE_EVERY: Duration = Duration::from_hours(1);
 
-/// A replica.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Replica {
     /// When it started, by its own clock.
@@ -68,7 +67,7 @@ impl Replicas {
     pub(crate) async fn keep_marked(
         self: Arc<Self>,
         end: CancellationToken,
-        write_again: impl Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync,
+        write_again: impl AsyncFn() -> Result<(), StoreError>,
     ) {
         let (key, mark) = (keys::replica(&self.own.name), self.own.mark());
         let rounds = async {
@@ -117,7 +116,6 @@ impl Replicas {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
     use tokio::time::timeout;
 
     use super::*;
@@ -128,7 +126,7 @@ mod tests {
     async fn replica_whose_mark_can_not_be_written_announces_itself_once() {
         let store = Arc::new(MemoryStore::default());
         let replicas = Arc::new(Replicas::new(Arc::clone(&store) as _, "gw-1"));
-        let write_again = || async { Err(StoreError::new(StoreFault::Full, "its memory is full", "")) }.boxed();
+        let write_again = async || Err(StoreError::new(StoreFault::Full, "its memory is full", ""));
         let marking = replicas.keep_marked(CancellationToken::new(), write_again);
         assert!(timeout(RENEW_EVERY * 20, marking).await.is_err());
         assert_eq!(store.newest(keys::REPLICAS.name, 100).await.unwrap().len(), 1);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::lifecycle::Lifecycle;
@@ -20,7 +19,6 @@ use crate::store::{MemoryStore, RedisStore, SharedStore};
 use crate::upload::{MediaRelay, RelayParts, WeChatMedia};
 use crate::wechat::WeChatClient;
 
-/// Builds the parts of a gateway, which need the same things.
 pub(super) struct Builder<'a> {
     pub(super) settings: &'a Settings,
     /// The same settings, for parts that use secrets, which may change.
@@ -121,15 +119,11 @@ impl Builder<'_> {
         let Lifecycle { stop, background, .. } = self.lifecycle;
         let replicas = Arc::new(Replicas::new(Arc::clone(&state.store), &self.replica));
         let holders = Arc::clone(state);
-        let mark_tokens_again = move || {
-            let holders = Arc::clone(&holders);
-            async move {
-                for account in holders.directory.all() {
-                    account.credentials.mark_again().await?;
-                }
-                Ok(())
+        let mark_tokens_again = async move || {
+            for account in holders.directory.all() {
+                account.credentials.mark_again().await?;
             }
-            .boxed()
+            Ok(())
         };
         let end = self.lifecycle.tasks_done.clone();
         background.spawn(Arc::clone(&replicas).keep_marked(end, mark_tokens_again));
