@@ -91,19 +91,16 @@ const MAX_FTYP: usize = 512;
 /// among the compatible ones if the major brand is the neutral `mif1` or `msf1`.
 fn is_heic(head: &[u8]) -> bool {
     const HEVC: [&[u8]; 6] = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"];
-    let Some((size, b"ftyp")) = head
-        .split_first_chunk::<4>()
-        .and_then(|(size, rest)| Some((size, rest.get(..4)?)))
-    else {
+    let (Some(size), Some(b"ftyp"), Some(major)) = (head.first_chunk(), head.get(4..8), head.get(8..12)) else {
         return false;
     };
     let size = u32::from_be_bytes(*size) as usize;
-    let end = size.min(head.len());
-    let Some(major) = head.get(8..12).filter(|_| (12..=MAX_FTYP).contains(&size)) else {
+    if !(12..=MAX_FTYP).contains(&size) {
         return false;
-    };
-    let compatible = || head.get(16..end).unwrap_or_default().chunks_exact(4);
-    HEVC.contains(&major) || (matches!(major, b"mif1" | b"msf1") && compatible().any(|brand| HEVC.contains(&brand)))
+    }
+    let compatible = head.get(16..size.min(head.len())).unwrap_or_default();
+    HEVC.contains(&major)
+        || matches!(major, b"mif1" | b"msf1") && compatible.chunks_exact(4).any(|brand| HEVC.contains(&brand))
 }
 
 /// What a file contains, as far as its first bytes show.
