@@ -37,10 +37,13 @@ impl LogInterval {
     }
 }
 
-/// As many connections as the limit on open files allows.
 impl Default for ConnectionLimit {
+    /// As many connections as leave a quarter of the open files to Redis, WeChat and uploads, even if each connection
+    /// reads a picture from the local store, which is an open file too.
     fn default() -> Self {
-        Self::new(within_open_files())
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = usize::try_from(files / 4 * 3 / FILES_PER_CONNECTION).unwrap_or(usize::MAX);
+        Self::new(most.clamp(16, MAX_CONNECTIONS))
     }
 }
 
@@ -93,12 +96,4 @@ pub fn raise_open_files() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let current = maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
-}
-
-/// As many connections as leave a quarter of the open files to Redis, WeChat and uploads, even if each connection reads a
-/// picture from the local store, which is an open file too.
-fn within_open_files() -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let most = usize::try_from(files / 4 * 3 / FILES_PER_CONNECTION).unwrap_or(usize::MAX);
-    most.clamp(16, MAX_CONNECTIONS)
 }
