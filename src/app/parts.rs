@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Lifecycle, repeat};
 use crate::credentials::{AccountCredentials, Journal, Parameters, Policy, Reports, Services, WeChatIssuer, turns};
 use crate::directory::{Account, Directory};
+use crate::http::internal::{self, Console};
 use crate::http::public::{self, Auth, PublicState, RateLimit};
 use crate::http::serve::Tls;
-use crate::http::{ApiError, HttpMetrics, Listener, Stack, internal};
+use crate::http::{ApiError, HttpMetrics, Listener, Stack};
 use crate::image_store;
 use crate::metrics::Metrics;
 use crate::replicas::Replicas;
@@ -127,8 +128,9 @@ impl Builder<'_> {
         };
         let end = self.lifecycle.tasks_done.clone();
         background.spawn(Arc::clone(&replicas).keep_marked(end, mark_tokens_again));
-        let metrics = self.metrics.clone();
-        let console = internal::Console::start(Arc::clone(state), metrics, replicas, background, stop.clone());
+        let console = Arc::new(Console::new(Arc::clone(state), self.metrics.registry.clone(), replicas));
+        let sampled = Arc::clone(&console);
+        background.spawn(repeat(Console::SAMPLE_INTERVAL, stop.clone(), move || sampled.sample()));
         internal::routes(Arc::clone(state), self.metrics, self.wechat, console, stack)
     }
 }

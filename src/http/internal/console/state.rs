@@ -6,19 +6,17 @@ use std::time::Duration;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use maud::Markup;
+use prometheus::Registry;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::language::{COOKIE, Language};
-use super::traffic::Traffic;
+use super::traffic::{Counts, Traffic};
 use crate::http::public::PublicState;
-use crate::metrics::Metrics;
 use crate::replicas::Replicas;
 
 pub struct Console {
     pub(super) public: Arc<PublicState>,
-    pub(super) metrics: Metrics,
+    pub(super) registry: Registry,
     pub(super) traffic: Traffic,
     pub(super) replicas: Arc<Replicas>,
     /// For the request that explains a signature, and those that wait.
@@ -27,25 +25,23 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console that samples its metrics in a task on `tasks` until `stop` is cancelled.
-    pub(crate) fn start(
-        public: Arc<PublicState>,
-        metrics: Metrics,
-        replicas: Arc<Replicas>,
-        tasks: &TaskTracker,
-        stop: CancellationToken,
-    ) -> Arc<Self> {
-        let console = Arc::new(Self {
+    /// How often [`Console::sample`] is to be called.
+    pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_mins(1);
+
+    pub(crate) fn new(public: Arc<PublicState>, registry: Registry, replicas: Arc<Replicas>) -> Self {
+        Self {
             public,
-            metrics,
+            registry,
             traffic: Traffic::default(),
             replicas,
             explain_places: Arc::new(Semaphore::new(4)),
             explain_turn: Arc::default(),
-        });
-        let recording = Arc::clone(&console);
-        tasks.spawn(async move { recording.traffic.record_all(&recording.metrics.registry, stop).await });
-        console
+        }
+    }
+
+    /// Records the counters for the charts.
+    pub(crate) fn sample(&self) {
+        self.traffic.record(Counts::read(&self.registry.gather()));
     }
 
     /// The accounts, the default one first.

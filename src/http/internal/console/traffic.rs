@@ -1,13 +1,9 @@
 //! What this process did in the last hour: its counters, sampled each minute.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily};
-use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 /// How far back the charts go.
 pub(super) const MINUTES: usize = 60;
@@ -118,16 +114,7 @@ pub(super) struct Recent {
 pub(super) struct Traffic(Mutex<VecDeque<Counts>>);
 
 impl Traffic {
-    /// Samples until `stop` is cancelled.
-    pub(super) async fn record_all(&self, registry: &Registry, stop: CancellationToken) {
-        let mut ticks = interval(Duration::from_mins(1));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.record(Counts::read(&registry.gather()));
-        }
-    }
-
-    fn record(&self, counts: Counts) {
+    pub(super) fn record(&self, counts: Counts) {
         let mut minutes = self.0.lock();
         if minutes.len() == MINUTES {
             minutes.pop_front();

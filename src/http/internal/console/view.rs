@@ -99,7 +99,7 @@ impl View {
         let foreign = entries
             .iter()
             .filter(|entry| entry.noted.event() == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
-        let families = console.metrics.registry.gather();
+        let families = console.registry.gather();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
         let mut view = Self {
