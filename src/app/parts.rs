@@ -36,7 +36,7 @@ impl Builder<'_> {
         let settings = self.settings;
         let store = self.shared_store()?;
         Ok(PublicState {
-            directory: Arc::new(self.directory(&store)),
+            directory: self.directory(&store),
             relay: MediaRelay::new(RelayParts {
                 media: settings.media.clone(),
                 media_timeout: settings.wechat.media_timeout,

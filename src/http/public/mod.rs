@@ -35,7 +35,7 @@ use crate::upload::MediaRelay;
 
 /// What the handlers need; they share one behind an [`Arc`].
 pub struct PublicState {
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) directory: Directory,
     /// Copies photos into the image store.
     pub relay: Arc<MediaRelay>,
     /// The shared store: for its health, and for what the console reads from it.
