@@ -35,11 +35,10 @@ pub(super) struct View {
     pub(super) timeline: Vec<TimelineRow>,
     /// False if the journal of some account could not be read.
     pub(super) journal_read: bool,
-    /// This process's name, as in the journal.
-    pub(super) replica: String,
+    /// This process.
+    pub(super) own: Replica,
     /// All running replicas; `None` if the shared store can't be read.
     pub(super) replicas: Option<Vec<Replica>>,
-    pub(super) uptime: Duration,
     /// Whether `internal.operator_key` is set.
     pub(super) actions_open: bool,
 }
@@ -75,7 +74,7 @@ const JOURNALS_AT_ONCE: usize = 16;
 const LINES: usize = 120;
 
 /// How long foreign invalidations are shown in the warning.
-pub(super) const WEEK: Duration = Duration::from_hours(168);
+const WEEK: Duration = Duration::from_hours(168);
 
 /// How long a foreign invalidation counts as a problem in the banner.
 const DAY: Duration = Duration::from_hours(24);
@@ -96,9 +95,9 @@ impl View {
         let journal_read = gathered.iter().all(|(_, journal)| journal.is_some());
         let (accounts, journals): (Vec<_>, Vec<_>) = gathered.into_iter().unzip();
         let entries: Vec<TimelineEntry> = journals.into_iter().flatten().flatten().collect();
-        let foreign = entries
-            .iter()
-            .filter(|entry| entry.noted.event() == Some(Event::ForeignInvalidation) && age(entry, now) < WEEK);
+        let foreign = entries.iter().filter(|entry| {
+            entry.noted.event() == Some(Event::ForeignInvalidation) && age(entry.noted.time, now) < WEEK
+        });
         let families = console.registry.gather();
         let counts = Counts::read(&families);
         let hour = console.traffic.hour(counts);
@@ -121,9 +120,8 @@ impl View {
             foreign: foreign.cloned().collect(),
             timeline: timeline::fold(entries, LINES),
             journal_read,
-            replica: console.replicas.own.name.clone(),
+            own: console.replicas.own.clone(),
             replicas: replicas.ok().and_then(Result::ok),
-            uptime: now.duration_since(console.replicas.own.since).unwrap_or_default(),
             actions_open: !settings.internal.operator_key.is_blank(),
         };
         view.judge(console.public.stopping.is_cancelled());
@@ -150,7 +148,7 @@ impl View {
                 add(held.is_none(), text::PROBLEM_NO_CREDENTIAL, &names);
                 add(held.is_some() && failing.is_some(), text::PROBLEM_FAILING, &names);
             }
-            let is_recent = |entry: &TimelineEntry| entry.app_id == app_id && age(entry, self.now) < DAY;
+            let is_recent = |entry: &TimelineEntry| entry.app_id == app_id && age(entry.noted.time, self.now) < DAY;
             add(self.foreign.iter().any(is_recent), text::PROBLEM_FOREIGN, &[app_id]);
             let (calls, limit) = (account.calls_today, self.calls_limit);
             let spent = limit > 0 && calls >= limit;
@@ -172,9 +170,9 @@ impl View {
     }
 }
 
-pub(super) fn age(entry: &TimelineEntry, now: SystemTime) -> Duration {
+pub(super) fn age(since: SystemTime, now: SystemTime) -> Duration {
     // Another replica's clock may be ahead.
-    now.duration_since(entry.noted.time).unwrap_or_default()
+    now.duration_since(since).unwrap_or_default()
 }
 
 /// An account, and the newest `entries` of its journal if they can be read.

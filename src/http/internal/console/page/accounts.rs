@@ -61,7 +61,7 @@ fn held_view(held: &Credential, view: &CredentialView, class: &str, loc: Localiz
     let renews_in = held.renew_at.saturating_duration_since(Moment::now());
     let origin = view.origin.as_ref();
     // As far as the journal or this replica knows it.
-    let age = origin.map_or(held_for, |origin| age(origin, loc.now).max(held_for));
+    let age = origin.map_or(held_for, |origin| age(origin.noted.time, loc.now).max(held_for));
     let percent = |part: Duration| part.as_secs() * 100 / (remaining + age).as_secs().max(1);
     let left = percent(remaining);
     let label = loc.format(text::LIFETIME_BAR, &[view.kind.label(), &left.to_string()]);

@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::language::{Language, Localizer};
 use super::text;
 use super::time;
-use super::view::{AccountView, GatewayProblem, View};
+use super::view::{AccountView, GatewayProblem, View, age};
 use crate::clock::beijing;
 use crate::credentials::Kind;
 use crate::http::public::health::Readiness;
@@ -127,6 +127,7 @@ fn banner(view: &View, loc: Localizer) -> Markup {
         Readiness::Unready => ("banner bad", text::STATE_DOWN),
     };
     let (_, clock) = beijing(view.now);
+    let uptime = loc.language.duration(age(view.own.since, view.now));
     html! {
         section #banner class=(class) aria-labelledby="state" {
             span.status-dot aria-hidden="true" {}
@@ -147,8 +148,8 @@ fn banner(view: &View, loc: Localizer) -> Markup {
             }
             p.about {
                 span { (loc.format(text::UPDATED, &[&clock])) }
-                span { (loc.text(text::REPLICA)) " " code { (view.replica) } }
-                span { "wxgate " (env!("CARGO_PKG_VERSION")) ", " (loc.format(text::UPTIME, &[&loc.language.duration(view.uptime)])) }
+                span { (loc.text(text::REPLICA)) " " code { (view.own.name) } }
+                span { "wxgate " (env!("CARGO_PKG_VERSION")) ", " (loc.format(text::UPTIME, &[&uptime])) }
             }
         }
     }

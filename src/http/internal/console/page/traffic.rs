@@ -6,7 +6,7 @@ use super::chart;
 use crate::http::internal::console::language::Localizer;
 use crate::http::internal::console::text;
 use crate::http::internal::console::traffic::{Counts, Outcomes, Recent};
-use crate::http::internal::console::view::View;
+use crate::http::internal::console::view::{View, age};
 use crate::replicas::Replica;
 use crate::settings::ImageStoreBackend;
 use crate::words::Words;
@@ -87,16 +87,16 @@ pub(super) fn replicas(view: &View, loc: Localizer) -> Markup {
 }
 
 fn replica_row(replica: &Replica, view: &View, loc: Localizer) -> Markup {
-    let age = view.now.duration_since(replica.since).unwrap_or_default();
+    let uptime = loc.language.duration(age(replica.since, view.now));
     html! {
         li {
             span.name {
                 code { (replica.name) }
-                @if replica.name == view.replica { " " span.tag { (loc.text(text::REPLICA_OWN)) } }
+                @if replica.name == view.own.name { " " span.tag { (loc.text(text::REPLICA_OWN)) } }
             }
             p.more {
                 "wxgate " (replica.version) " · "
-                (loc.format(text::UPTIME, &[&loc.language.duration(age)])) " · " (loc.time(replica.since))
+                (loc.format(text::UPTIME, &[&uptime])) " · " (loc.time(replica.since))
             }
         }
     }
