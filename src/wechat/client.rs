@@ -55,7 +55,7 @@ pub struct WeChatClient {
     media_timeout: Duration,
     /// The time limit for connecting to one of the hosts, which are tried one after another.
     pub(super) connect_limit: Duration,
-    pub(super) metrics: WeChatMetrics,
+    metrics: WeChatMetrics,
 }
 
 impl WeChatClient {
@@ -73,7 +73,9 @@ impl WeChatClient {
             http: http_client::build(http, connect_timeout)?,
             timeout: settings.timeout,
             media_timeout: settings.media_timeout,
-            connect_limit: settings.connect_timeout.saturating_mul(hosts.count()),
+            connect_limit: settings
+                .connect_timeout
+                .saturating_mul(u32::try_from(hosts.bases.len()).unwrap_or(u32::MAX)),
             hosts,
             metrics,
         })
@@ -133,7 +135,7 @@ impl WeChatClient {
 
     /// WeChat's hosts, in the order in which they are tried.
     pub fn hosts(&self) -> impl Iterator<Item = &BaseUrl> {
-        self.hosts.iter()
+        self.hosts.bases.iter()
     }
 
     /// The clock of the host `base`, in whole seconds, from the `Date` header of an answer, if present. The call has no
@@ -187,15 +189,24 @@ impl WeChatClient {
         query: &Query<'_>,
         body: Option<&Value>,
     ) -> Result<JsonAnswer, CallError> {
-        let started = Instant::now();
         let reading = async { JsonAnswer::read(self.send(path, query, body).await?, self.timeout).await };
         let limited = async {
             let answer = timeout(self.connect_limit + self.timeout, reading).await;
             answer.unwrap_or(Err(CallError::TimedOut))
         };
-        let answer = traced(call_span("wechat", call.label()), limited).await;
-        self.metrics.observe(call, started, answer.as_ref().err());
-        answer
+        self.observed(call, limited).await
+    }
+
+    /// The outcome of `work`, which makes this call, in a span of its own and in the metrics.
+    pub(super) async fn observed<T>(
+        &self,
+        call: WeChatCall,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let started = Instant::now();
+        let outcome = traced(call_span("wechat", call.label()), work).await;
+        self.metrics.observe(call, started, outcome.as_ref().err());
+        outcome
     }
 
     /// Sends GET `path`, or POST if there is a `body`, to the first host that can be reached.
@@ -288,7 +299,7 @@ impl WeChatMetrics {
         })
     }
 
-    pub(super) fn observe(&self, call: WeChatCall, started: Instant, error: Option<&CallError>) {
+    fn observe(&self, call: WeChatCall, started: Instant, error: Option<&CallError>) {
         let outcome = match error {
             None => "ok",
             Some(CallError::Unreachable(_)) => "unreachable",

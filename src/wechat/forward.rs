@@ -10,16 +10,13 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, Response};
-use tokio::time::Instant;
 
 use super::CallError;
 use super::client::{WeChatCall, WeChatClient, unsendable};
 use crate::http_client::{self, LastActivity, NO_LIMIT};
 use crate::settings::values::BaseUrl;
-use crate::telemetry::{call_span, traced};
 
 /// A call without its body.
-#[derive(Clone)]
 pub struct CallHead {
     /// The method.
     pub method: Method,
@@ -42,15 +39,9 @@ impl ApiPath {
     /// parameters after a `;`. None of WeChat's paths needs them.
     pub fn parse(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/')?.split('/').filter(|segment| !segment.is_empty());
-        let mut canonical = String::with_capacity(path.len());
-        for segment in segments {
-            if !is_plain(segment) {
-                return None;
-            }
-            canonical.push('/');
-            canonical.push_str(segment);
-        }
-        (!canonical.is_empty()).then_some(Self(canonical))
+        let segments: Vec<&str> = segments.collect();
+        let is_plain = !segments.is_empty() && segments.iter().all(|segment| is_plain(segment));
+        is_plain.then(|| Self(format!("/{}", segments.join("/"))))
     }
 
     /// The path, with a leading slash and no trailing one.
@@ -95,21 +86,6 @@ impl WeChatClient {
     /// the body is sent for `wechat.timeout` plus the time to connect, or if the answer does not begin within that time
     /// after the body.
     pub async fn forward(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
-        let started = Instant::now();
-        let forwarded = self.forward_to_any(head, body);
-        let answer = traced(call_span("wechat", WeChatCall::PassThrough.label()), forwarded).await;
-        self.metrics
-            .observe(WeChatCall::PassThrough, started, answer.as_ref().err());
-        answer
-    }
-
-    /// The maximum wait for the next chunk of a body.
-    pub fn stall_limit(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Sends to the first host that can be reached.
-    async fn forward_to_any(&self, head: &CallHead, body: CallBody) -> Result<Response, CallError> {
         let (length, body) = match body {
             CallBody::Whole(bytes) => (bytes.len(), Offered::Whole(bytes)),
             CallBody::Stream(stream, length) => (length, Offered::Stream(Arc::new(Mutex::new(Some(stream))))),
@@ -117,7 +93,13 @@ impl WeChatClient {
         let mut headers = head.headers.clone();
         set_length(&mut headers, &head.method, length);
         let forward = |base| self.forward_to(base, head, &headers, &body);
-        self.hosts.first_reachable(forward).await
+        let forwarded = self.hosts.first_reachable(forward);
+        self.observed(WeChatCall::PassThrough, forwarded).await
+    }
+
+    /// The maximum wait for the next chunk of a body.
+    pub fn stall_limit(&self) -> Duration {
+        self.timeout
     }
 
     async fn forward_to(

@@ -4,6 +4,7 @@ use std::iter;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use reqwest::Response;
 use tokio::time::Instant;
 
 use super::CallError;
@@ -17,7 +18,8 @@ const SETTLE: Duration = Duration::from_secs(30);
 /// `wechat.api_base_url`, then `wechat.fallback_base_urls`. A host is tried only if no connection to the previous ones
 /// can be made.
 pub(super) struct Hosts {
-    bases: Vec<BaseUrl>,
+    /// The hosts in order.
+    pub(super) bases: Vec<BaseUrl>,
     in_use: Mutex<InUse>,
 }
 
@@ -40,20 +42,11 @@ impl Hosts {
         }
     }
 
-    pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.bases.len()).unwrap_or(u32::MAX)
-    }
-
-    /// The hosts in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &BaseUrl> {
-        self.bases.iter()
-    }
-
     /// The outcome of `call` at the first host to which a connection can be made. Once a request may have been sent, no
     /// other host is tried, whatever the answer: a token call must not be made twice.
-    pub(super) async fn first_reachable<'a, T, F>(&'a self, call: impl Fn(&'a BaseUrl) -> F) -> Result<T, CallError>
+    pub(super) async fn first_reachable<'a, F>(&'a self, call: impl Fn(&'a BaseUrl) -> F) -> Result<Response, CallError>
     where
-        F: Future<Output = Result<T, CallError>>,
+        F: Future<Output = Result<Response, CallError>>,
     {
         let mut last = String::new();
         for (index, base) in self.bases.iter().enumerate() {
