@@ -47,10 +47,12 @@ impl JsonAnswer {
         let answer = Self(object);
         match answer.integer("errcode") {
             None | Some(0) => Ok(answer),
-            Some(code) => Err(CallError::Refused {
-                code: ErrCode(code),
-                message: answer.errmsg(),
-            }),
+            Some(code) => {
+                let errmsg = answer.text("errmsg").unwrap_or_default();
+                let message = errmsg.chars().filter(|c| !c.is_control()).take(256).collect();
+                let code = ErrCode(code);
+                Err(CallError::Refused { code, message })
+            }
         }
     }
 
@@ -66,11 +68,6 @@ impl JsonAnswer {
     /// The text `name`, if it is not blank.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str().filter(|text| !text.trim().is_empty())
-    }
-
-    fn errmsg(&self) -> String {
-        let text = self.text("errmsg").unwrap_or_default();
-        text.chars().filter(|c| !c.is_control()).take(256).collect()
     }
 }
 

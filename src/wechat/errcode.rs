@@ -68,8 +68,6 @@ impl Meaning {
 }
 
 impl ErrCode {
-    /// WeChat is busy.
-    pub const BUSY: Self = Self(-1);
     /// The access_token is invalid or not the latest; on a token call: the AppSecret is wrong.
     pub const INVALID_CREDENTIAL: Self = Self(40001);
     /// No such media.

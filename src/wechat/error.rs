@@ -189,7 +189,7 @@ mod tests {
         ] {
             assert_eq!(address(ErrCode::IP_NOT_LISTED, message), None, "{message}");
         }
-        assert_eq!(address(ErrCode::BUSY, "invalid ip 1.1.1.1, x"), None);
+        assert_eq!(address(ErrCode(-1), "invalid ip 1.1.1.1, x"), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ pub struct MediaDownload {
     pub content_length: Option<u64>,
     /// The `Content-Type` that WeChat sent, in lower case. Untrusted.
     pub content_type: Option<String>,
-    /// The first bytes: at least [`crate::picture::PictureKind::HEAD`], unless the file is shorter.
+    /// The first bytes: at least [`PictureKind::HEAD`], unless the file is shorter.
     pub head: Bytes,
     /// What follows `head`. Each wait for the next chunk is limited by `wechat.timeout`; a body shorter than announced
     /// ends with [`CallError::Body`].
@@ -43,8 +43,7 @@ pub(super) struct NotOpened {
 
 impl NotOpened {
     /// A failure before the first byte of the body.
-    pub(super) fn early(error: impl Into<CallError>) -> Self {
-        let error = error.into();
+    pub(super) fn early(error: CallError) -> Self {
         Self { error, begun: false }
     }
 
@@ -70,15 +69,12 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
         return Err(NotOpened::early(CallError::Status(response.status())));
     }
     let headers = response.headers().clone();
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.map(str::to_ascii_lowercase);
+    let content_type = content_type(&headers);
     let content_length = response.content_length();
     let mut rest = http_client::chunks(response, stall).map_err(CallError::from).boxed();
     let first = rest.try_next().await.map_err(NotOpened::early)?;
-    let mut head = first.ok_or_else(|| NotOpened::early(CallError::Body(BodyProblem::Empty)))?;
-    if head.len() < PictureKind::HEAD {
-        head = gather(&mut rest, head.into(), PictureKind::HEAD).await?.freeze();
-    }
+    let first = first.ok_or_else(|| NotOpened::early(CallError::Body(BodyProblem::Empty)))?;
+    let mut head = gather(&mut rest, first, PictureKind::HEAD).await?;
     let mut rejection = None;
     if !is_file(&headers) {
         let says = |kind: &str| content_type.as_ref().is_some_and(|text| text.starts_with(kind));
@@ -92,7 +88,7 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
             return Err(NotOpened::late(CallError::Body(BodyProblem::Page)));
         }
         if is_json {
-            head = gather(&mut rest, head.into(), MAX_JSON).await?.freeze();
+            head = gather(&mut rest, head, MAX_JSON).await?;
             let error = json_in_place_of_a_file(&head);
             rejection = TokenRejection::of(error.clone(), &headers).filter(|rejection| !rejection.is_certain);
             if rejection.is_none() {
@@ -110,17 +106,18 @@ pub(super) async fn open(response: Response, stall: Duration, started: Instant) 
     })
 }
 
-/// Reads until `gathered` has `enough` bytes or the body ends.
+/// Reads until there are `enough` bytes, the `first` ones included, or the body ends.
 async fn gather(
     rest: &mut BoxStream<'static, Result<Bytes, CallError>>,
-    mut gathered: BytesMut,
+    first: Bytes,
     enough: usize,
-) -> Result<BytesMut, NotOpened> {
+) -> Result<Bytes, NotOpened> {
+    let mut gathered = BytesMut::from(first);
     while gathered.len() < enough {
         let Some(chunk) = rest.next().await else { break };
         gathered.extend_from_slice(&chunk.map_err(NotOpened::late)?);
     }
-    Ok(gathered)
+    Ok(gathered.freeze())
 }
 
 fn json_in_place_of_a_file(body: &[u8]) -> CallError {
@@ -158,7 +155,8 @@ impl TokenRejection {
             return None;
         };
         // WeChat's own refusals have an `errmsg`, and nowadays a JSON content type.
-        let is_certain = is_json(headers) && !message.is_empty();
+        let is_json = content_type(headers).is_some_and(|text| text.starts_with("application/json"));
+        let is_certain = is_json && !message.is_empty();
         (code.meaning() == Meaning::TokenRejected).then_some(Self { error, is_certain })
     }
 }
@@ -168,9 +166,10 @@ fn is_file(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_DISPOSITION)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|text| text.to_ascii_lowercase().starts_with("application/json"))
+/// The `Content-Type` in lower case.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.to_ascii_lowercase())
 }
 
 /// A media id: 1 to 512 characters of `[A-Za-z0-9_-]`.
