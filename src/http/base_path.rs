@@ -4,6 +4,7 @@
 use axum::Router;
 use axum::extract::Request;
 use http::Uri;
+use http::uri::PathAndQuery;
 use tower::util::MapRequest;
 
 use crate::settings::values::BasePath;
@@ -15,22 +16,18 @@ pub(super) fn also_below(base: &BasePath, routes: Router, rest: Router) -> Route
         return all;
     }
     let base = base.clone();
-    routes.fallback_service(MapRequest::new(all, move |request| without(&base, request)))
+    let without_base = move |uri: &Uri| base.rest_of(uri.path_and_query()?.as_str())?.parse().ok();
+    routes.fallback_service(MapRequest::new(all, move |request| rewritten(request, &without_base)))
 }
 
-/// `request` with `base` removed from the beginning of its path.
-fn without(base: &BasePath, mut request: Request) -> Request {
-    let whole = request.uri().path_and_query();
-    let rest = whole.and_then(|whole| base.rest_of(whole.as_str()));
-    if let Some(uri) = rest.and_then(|rest| with_path_and_query(request.uri(), rest)) {
-        *request.uri_mut() = uri;
+/// `request` with the path and query that `target` returns for its URI, if any.
+pub(super) fn rewritten(mut request: Request, target: impl Fn(&Uri) -> Option<PathAndQuery>) -> Request {
+    if let Some(target) = target(request.uri()) {
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = Some(target);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
     }
     request
-}
-
-/// `uri` with another path and query; `None` if it is not valid with them.
-pub(super) fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Option<Uri> {
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path_and_query.parse().ok()?);
-    Uri::from_parts(parts).ok()
 }

@@ -24,7 +24,7 @@ use prometheus::TextEncoder;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
-use super::base_path::also_below;
+use super::base_path::{also_below, rewritten};
 use super::middleware::{Group, Listener, RouteKind, Stack};
 use super::public::{PublicState, health};
 use super::{ApiError, Code};
@@ -72,8 +72,8 @@ pub fn routes(
         .merge(around(pass_through, waits.labelled("pass-through")));
     let router = router.with_state(Arc::new(Internal::new(public, metrics, wechat)?));
     // Around the router, since inside it the route has already been chosen.
-    let normalized = MapRequestLayer::new(spelling::normalize).layer(router);
-    let normalized = Router::new().fallback_service(normalized);
+    let normalize = MapRequestLayer::new(|request| rewritten(request, spelling::normalized));
+    let normalized = Router::new().fallback_service(normalize.layer(router));
     Ok(also_below(&settings.internal.base_path, Router::new(), normalized))
 }
 
