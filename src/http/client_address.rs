@@ -25,9 +25,6 @@ impl Default for ClientAddress {
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
-    if trusted.is_empty() {
-        return client;
-    }
     // As bytes: if a list that is not text were skipped, the one before it, which anybody may have written, would be
     // taken for the proxy's.
     let lists = headers.get_all(X_FORWARDED_FOR).iter().rev();

@@ -106,11 +106,6 @@ impl ApiError {
         self
     }
 
-    pub fn with_errcode(mut self, errcode: Option<ErrCode>) -> Self {
-        self.errcode = errcode;
-        self
-    }
-
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
@@ -142,10 +137,11 @@ impl IntoResponse for ApiError {
 
 impl From<Unavailable> for ApiError {
     fn from(unavailable: Unavailable) -> Self {
-        Self::plain(Code::CredentialUnavailable)
-            .with_errcode(unavailable.errcode)
-            .with_retry_after(unavailable.retry_after)
-            .with_detail(unavailable.reason)
+        Self {
+            errcode: unavailable.errcode,
+            retry_after: Some(unavailable.retry_after),
+            ..Self::plain(Code::CredentialUnavailable).with_detail(unavailable.reason)
+        }
     }
 }
 
@@ -185,8 +181,9 @@ impl From<CallError> for ApiError {
             CallError::Refused { .. } => Code::WechatRefused,
         };
         Self {
+            errcode: error.errcode(),
             retry_after: error.retry_after(),
-            ..Self::plain(code).with_errcode(error.errcode()).with_detail(error)
+            ..Self::plain(code).with_detail(error)
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Limits on requests per second and client address, in this process.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{Quota, RateLimiter, state::keyed::HashMapStateStore};
+use ipnet::IpNet;
 
 use crate::http::{ApiError, Code};
 
@@ -26,7 +27,10 @@ impl RateLimit {
         } else {
             (16, 32)
         };
-        limiter.check_key(&network(client, bits4, bits6)).map_err(|refused| {
+        let bits = if client.is_ipv4() { bits4 } else { bits6 };
+        // Both lengths are valid for their family.
+        let network = IpNet::new(client, bits).map_or(client, |client| client.network());
+        limiter.check_key(&network).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             ApiError::plain(Code::RateLimited).with_retry_after(wait)
         })
@@ -48,16 +52,9 @@ impl RateLimit {
     pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 }
 
-/// The network of `address`, with this many bits for its family.
-fn network(address: IpAddr, bits4: u32, bits6: u32) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - bits4))).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - bits6))).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
     use std::num::NonZeroU32;
 
     use super::*;

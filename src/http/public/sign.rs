@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Serialize;
 use tracing::Level;
 use utoipa::{IntoParams, ToSchema};
-use validator::{Validate, ValidationError};
+use validator::Validate;
 
 use super::docs::SigningFailures;
 use super::{PublicState, unknown_account};
@@ -30,7 +30,7 @@ struct SignQuery<'a> {
         max_length = 8192,
         example = "https://h5.example.com/page?a=1"
     )]
-    #[validate(custom(function = "not_blank"))]
+    #[validate(length(min = 1, message = "url不能為空"))]
     url: Cow<'a, str>,
     /// The account; the first one configured if it is left out.
     #[param(rename = "appId", required = false, value_type = Option<String>, example = "wx0123456789abcdef")]
@@ -39,25 +39,14 @@ struct SignQuery<'a> {
     is_app_id_doubtful: bool,
 }
 
-fn not_blank(url: &str) -> Result<(), ValidationError> {
-    if url.trim().is_empty() {
-        return Err(ValidationError::new("blank").with_message(UrlProblem::Missing.to_string().into()));
-    }
-    Ok(())
-}
-
 impl<'a> SignQuery<'a> {
     /// Parses the raw query string and checks the required parameters.
     fn parse(query: &'a str) -> Result<Self, ApiError> {
-        let QueryParams {
-            url,
-            app_id,
-            is_app_id_doubtful,
-        } = QueryParams::parse(query)?;
+        let params = QueryParams::parse(query)?;
         let query = Self {
-            url,
-            app_id,
-            is_app_id_doubtful,
+            url: params.url,
+            app_id: params.app_id,
+            is_app_id_doubtful: params.is_app_id_doubtful,
         };
         query.validate()?;
         Ok(query)

@@ -82,7 +82,7 @@ impl KeySet {
         if let Some(key) = self.known(id) {
             return Ok(key);
         }
-        self.fetch_again().await;
+        self.fetch_if(Self::may_fetch_again).await;
         self.known(id).ok_or_else(|| {
             if self.keys.load().is_empty() {
                 let message = "the token can't be checked now: the identity provider's keys could not be fetched";
@@ -94,11 +94,7 @@ impl KeySet {
 
     /// Fetches the keys periodically until `stop` is cancelled.
     pub(crate) async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
-        let this = Arc::clone(&self);
-        let (first, _) = self
-            .fetches
-            .join_or_start(&(), &self.tasks, async move || this.fetch().await);
-        let _ = first.await;
+        self.fetch_if(|_| true).await;
         loop {
             // Without keys nobody can upload.
             let wait = if self.keys.load().is_empty() {
@@ -110,7 +106,7 @@ impl KeySet {
             if stop.run_until_cancelled(sleep).await.is_none() {
                 return;
             }
-            self.fetch_again().await;
+            self.fetch_if(Self::may_fetch_again).await;
         }
     }
 
@@ -124,17 +120,18 @@ impl KeySet {
         found.map(|found| found.key.clone())
     }
 
-    /// Fetches the keys unless that was done very recently. Concurrent callers share one fetch.
-    async fn fetch_again(self: &Arc<Self>) {
+    /// Fetches the keys if `may` allows it. Concurrent callers share one fetch.
+    async fn fetch_if(self: &Arc<Self>, may: fn(&Self) -> bool) {
         let this = Arc::clone(self);
         let (fetched, _) = self.fetches.join_or_start(&(), &self.tasks, async move || {
-            if this.may_fetch_again() {
+            if may(&this) {
                 this.fetch().await;
             }
         });
         let _ = fetched.await;
     }
 
+    /// False if the keys were fetched again very recently; otherwise they count as fetched now.
     fn may_fetch_again(&self) -> bool {
         let mut fetched = self.fetched_again.lock();
         let may = fetched.is_none_or(|at| at.elapsed() >= self.pace.pause);
