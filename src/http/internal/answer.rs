@@ -60,11 +60,10 @@ impl Refusal {
 }
 
 impl Internal {
-    /// Counts a refusal, and adds its reason for the access log.
-    pub(super) fn refuse(&self, reason: &str, refusal: Refusal) -> Refusal {
+    /// A refusal that is counted, with its reason for the access log.
+    pub(super) fn refuse(&self, reason: &str, errcode: i64, errmsg: impl Into<String>) -> Refusal {
         self.refusals.with_label_values(&[reason]).inc();
-        let reason = format!("{reason}: {}", refusal.errcode);
-        refusal.because(reason)
+        Refusal::new(errcode, errmsg).because(format!("{reason}: {errcode}"))
     }
 
     /// Counts and answers that no credential is available: to an SDK, WeChat is busy. The reason may contain WeChat's

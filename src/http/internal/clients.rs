@@ -61,10 +61,8 @@ impl TokenClients {
     /// The minimum lifetime promised to `client` with a token.
     pub(super) fn min_lifetime(&self, client: &TokenClient) -> Duration {
         let internal = &self.0.load().internal;
-        let own = internal.clients.iter().find(|known| match client {
-            TokenClient::Named(name) => known.name == *name,
-            TokenClient::AppSecret(_) => false,
-        });
+        let mut clients = internal.clients.iter();
+        let own = clients.find(|known| matches!(client, TokenClient::Named(name) if known.name == *name));
         let own = own.map(|client| client.min_expires_in);
         own.filter(|own| !own.is_zero()).unwrap_or(internal.min_expires_in)
     }

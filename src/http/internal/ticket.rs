@@ -36,7 +36,11 @@ pub(super) async fn get_ticket(State(internal): State<Arc<Internal>>, request: R
                     return ticket;
                 }
             }
-            None if !internal.public.settings.load().internal.proxy => return Err(internal.refuse_token()),
+            // WeChat can't be asked about the token.
+            None if !internal.public.settings.load().internal.proxy => {
+                let errmsg = "invalid credential, access_token is not one that this gateway handed out";
+                return Err(internal.refuse("wrong_token", 40001, errmsg));
+            }
             None => {}
         }
     }
@@ -64,11 +68,5 @@ impl Internal {
             }
             Err(unavailable) => Err(self.unavailable(&unavailable)),
         })
-    }
-
-    /// The response to an unknown token if WeChat can't be asked about it.
-    fn refuse_token(&self) -> Refusal {
-        let errmsg = "invalid credential, access_token is not one that this gateway handed out";
-        self.refuse("wrong_token", Refusal::new(40001, errmsg))
     }
 }

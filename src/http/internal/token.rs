@@ -1,5 +1,6 @@
 //! `/cgi-bin/token` and `/cgi-bin/stable_token`: the shared token, as WeChat would answer it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -60,7 +61,7 @@ pub(super) async fn get_token(
         secret: Secret::new(param("secret")),
         force_refresh: false,
     };
-    internal.hand_out(&call, caller).await
+    internal.hand_out(&call, caller.0).await
 }
 
 /// `POST /cgi-bin/stable_token`
@@ -70,7 +71,7 @@ pub(super) async fn get_stable_token(
     body: Body,
 ) -> Result<Response, Refusal> {
     let call = stable_call(&parameters::read(body).await?)?;
-    internal.hand_out(&call, caller).await
+    internal.hand_out(&call, caller.0).await
 }
 
 fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
@@ -84,8 +85,8 @@ fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
 }
 
 impl Internal {
-    async fn hand_out(&self, call: &TokenCall, caller: ClientAddress) -> Result<Response, Refusal> {
-        let (account, client) = self.admit(call, caller)?;
+    async fn hand_out(&self, call: &TokenCall, address: IpAddr) -> Result<Response, Refusal> {
+        let (account, client) = self.admit(call, address)?;
         let client_name = ClientName(client.name().to_owned());
         let answer = self.token_for(account, &client, call.force_refresh).await;
         let answer = answer.map_err(|unavailable| self.unavailable(&unavailable));
@@ -93,31 +94,26 @@ impl Internal {
     }
 
     /// Checks a call in WeChat's order.
-    fn admit(
-        &self,
-        call: &TokenCall,
-        ClientAddress(address): ClientAddress,
-    ) -> Result<(&Account, TokenClient), Refusal> {
-        let refuse = |reason, errcode, errmsg| self.refuse(reason, Refusal::new(errcode, errmsg));
+    fn admit(&self, call: &TokenCall, address: IpAddr) -> Result<(&Account, TokenClient), Refusal> {
         let account = self.public.directory.find(Some(&call.appid));
         if account.is_none() && !call.appid.is_empty() {
             let why = "invalid appid: this gateway serves no such account";
-            return Err(refuse("unknown_appid", 40013, why));
+            return Err(self.refuse("unknown_appid", 40013, why));
         }
         if call.grant_type != "client_credential" {
             let why = "invalid grant_type: expected client_credential";
-            return Err(refuse("malformed", 40002, why));
+            return Err(self.refuse("malformed", 40002, why));
         }
-        let account = account.ok_or_else(|| refuse("malformed", 41002, "appid missing"))?;
+        let account = account.ok_or_else(|| self.refuse("malformed", 41002, "appid missing"))?;
         if call.secret.is_blank() {
-            return Err(refuse("malformed", 41004, "appsecret missing"));
+            return Err(self.refuse("malformed", 41004, "appsecret missing"));
         }
         let client = self.clients.identify(account.app_id(), &call.secret, address);
         let client = client.map_err(|error| match error {
-            AuthError::WrongSecret => refuse("wrong_secret", 40125, "invalid appsecret"),
+            AuthError::WrongSecret => self.refuse("wrong_secret", 40125, "invalid appsecret"),
             AuthError::NotForThisAccount => {
                 let why = "invalid appsecret: this client may not ask for this account";
-                refuse("not_for_this_account", 40125, why)
+                self.refuse("not_for_this_account", 40125, why)
             }
         })?;
         Ok((account, client))

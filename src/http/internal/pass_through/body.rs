@@ -76,20 +76,20 @@ impl Internal {
             GatherError::TooLarge => self.body_too_large("send a body of more than 20 MiB with a Content-Length"),
             GatherError::BufferFull => {
                 let why = "internal.proxy_buffer is full; send this call again later";
-                let refusal = Refusal::new(-1, why).with_status(StatusCode::SERVICE_UNAVAILABLE);
-                self.refuse("proxy_buffer_full", refusal.with_retry_after(RETRY_AFTER))
+                let refusal = self.refuse("proxy_buffer_full", -1, why).with_retry_after(RETRY_AFTER);
+                refusal.with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
             GatherError::Incomplete => {
                 let why = "the request's body was truncated or stalled";
-                let refusal = Refusal::new(-1, why).with_status(StatusCode::BAD_REQUEST);
-                self.refuse("incomplete_body", refusal)
+                let refusal = self.refuse("incomplete_body", -1, why);
+                refusal.with_status(StatusCode::BAD_REQUEST)
             }
         }
     }
 
     pub(super) fn body_too_large(&self, why: &str) -> Refusal {
-        let refusal = Refusal::new(45001, why).with_status(StatusCode::PAYLOAD_TOO_LARGE);
-        self.refuse("body_too_large", refusal)
+        let refusal = self.refuse("body_too_large", 45001, why);
+        refusal.with_status(StatusCode::PAYLOAD_TOO_LARGE)
     }
 }
 

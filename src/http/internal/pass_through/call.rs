@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::answered::Answered;
 use super::body::ReceivedBody;
-use super::target::{is_of_users, takes_secret};
+use super::target::is_of_users;
 use super::{Internal, headers, parameters};
 use crate::credentials::Recognised;
 use crate::http::internal::answer::Refusal;
@@ -65,11 +65,6 @@ impl<'a> ProxiedCall<'a> {
     pub(super) fn has_token_of_another_kind(&self) -> bool {
         parameters::pairs(self.head.query.as_deref().unwrap_or_default())
             .any(|(name, _)| name != ACCESS_TOKEN && name.ends_with(ACCESS_TOKEN))
-    }
-
-    /// True if its path is one for an account's token.
-    pub(super) fn takes_account_token(&self) -> bool {
-        !is_of_users(&self.head.path) && !takes_secret(&self.head.path)
     }
 
     /// Replaces the token in the query if it is a former one of ours.

@@ -35,7 +35,7 @@ impl Internal {
         if self.is_clients(others.map(|(_, value)| value.into_owned())) {
             let why = "invalid appsecret: a client's own secret is not accepted here; the call was not forwarded. The parameter \
                  for it is called secret (appsecret for /cgi-bin/clear_quota/v2), in lower case";
-            return Err(self.refuse("wrong_secret", Refusal::new(40125, why)));
+            return Err(self.refuse("wrong_secret", 40125, why));
         }
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Internal {
         };
         let fields = SecretFields::read(whole).ok_or_else(|| {
             let why = "data format error: expected JSON or a form as for WeChat";
-            self.refuse("malformed", Refusal::new(47001, why))
+            self.refuse("malformed", 47001, why)
         })?;
         let values = |name| [parameters::values(&query, name), fields.values(name)].concat();
         let secrets: Vec<String> = NAMES.into_iter().flat_map(values).collect();
@@ -71,15 +71,15 @@ impl Internal {
             if secrets.is_empty() {
                 return Ok(None);
             }
-            return Err(self.refuse("malformed", Refusal::new(41002, "appid missing")));
+            return Err(self.refuse("malformed", 41002, "appid missing"));
         };
         if others.iter().any(|other| other != app_id) {
-            return Err(self.refuse("malformed", Refusal::new(40013, "invalid appid: given twice")));
+            return Err(self.refuse("malformed", 40013, "invalid appid: given twice"));
         }
         let Some(account) = self.public.directory.find(Some(app_id)) else {
             if self.is_clients(secrets) {
                 let why = "invalid appid: this gateway serves no such account";
-                return Err(self.refuse("unknown_appid", Refusal::new(40013, why)));
+                return Err(self.refuse("unknown_appid", 40013, why));
             }
             return Ok(None);
         };
@@ -87,7 +87,7 @@ impl Internal {
         for secret in secrets.into_iter().map(Secret::new).filter(|secret| !secret.is_blank()) {
             match self.clients.identify(account.app_id(), &secret, call.caller) {
                 Ok(client) => is_clients |= matches!(client, TokenClient::Named(_)),
-                Err(_) => return Err(self.refuse("wrong_secret", Refusal::new(40125, "invalid appsecret"))),
+                Err(_) => return Err(self.refuse("wrong_secret", 40125, "invalid appsecret")),
             }
         }
         Ok(self.clients.app_secret(account.app_id()).filter(|_| is_clients))

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::Internal;
 use super::call::ProxiedCall;
+use super::target::{is_of_users, takes_secret};
 use crate::directory::Account;
 use crate::http::internal::answer::Refusal;
 use crate::http::internal::clients::TokenClient;
@@ -22,7 +23,8 @@ impl Internal {
         let Some((account, client)) = self.signed_in(headers)? else {
             return Ok(());
         };
-        if !call.takes_account_token() || call.has_token_of_another_kind() {
+        let takes_account_token = !is_of_users(&call.head.path) && !takes_secret(&call.head.path);
+        if !takes_account_token || call.has_token_of_another_kind() {
             return Ok(());
         }
         let (app_id, name) = (account.app_id(), client.name());
@@ -45,10 +47,7 @@ impl Internal {
         if !has_bearer(headers) {
             return Ok(None);
         }
-        let wrong = |why: &str| {
-            let refusal = Refusal::new(40001, format!("invalid credential: {why}"));
-            self.refuse("wrong_bearer", refusal)
-        };
+        let wrong = |why: &str| self.refuse("wrong_bearer", 40001, format!("invalid credential: {why}"));
         let secret = bearer(headers).map(Secret::new).filter(|secret| !secret.is_blank());
         let secret = secret.ok_or_else(|| wrong("send one Authorization: Bearer <a client's secret>"))?;
         let directory = &self.public.directory;
@@ -60,7 +59,7 @@ impl Internal {
         if let Some(name) = headers.get(APP_ID) {
             let account = directory.find(Some(name.to_str().unwrap_or_default())).ok_or_else(|| {
                 let why = "invalid appid: X-WX-APPID does not name an account of this gateway";
-                self.refuse("unknown_appid", Refusal::new(40013, why))
+                self.refuse("unknown_appid", 40013, why)
             })?;
             let why = "the bearer token does not match any client's secret for this account";
             return Ok(Some((account, allowed(account).ok_or_else(|| wrong(why))?)));
