@@ -52,25 +52,20 @@ pub struct PublicState {
     pub stopping: CancellationToken,
 }
 
-type Documented = OpenApiRouter<Arc<PublicState>>;
-
-fn signing() -> Documented {
-    OpenApiRouter::new().routes(routes!(sign::sign_page))
-}
-
-fn uploading() -> Documented {
-    OpenApiRouter::new().routes(routes!(upload::upload_photo))
-}
-
-fn probes() -> Documented {
+/// The routes that need the state: for signing, for uploading, and for probes.
+fn documented() -> [OpenApiRouter<Arc<PublicState>>; 3] {
     let probes = OpenApiRouter::new().routes(routes!(health::get_health));
-    probes.routes(routes!(health::get_readiness))
+    [
+        OpenApiRouter::new().routes(routes!(sign::sign_page)),
+        OpenApiRouter::new().routes(routes!(upload::upload_photo)),
+        probes.routes(routes!(health::get_readiness)),
+    ]
 }
 
 /// The OpenAPI document.
 pub fn openapi() -> OpenApi {
     let mut document = docs::Document::openapi();
-    for routes in [signing(), uploading(), probes()] {
+    for routes in documented() {
         document.merge(routes.into_openapi());
     }
     document.merge(images::documented().into_openapi());
@@ -80,16 +75,16 @@ pub fn openapi() -> OpenApi {
 /// All routes, in the layers of `stack`; `sandbox` has the demo page's routes, if the gateway runs against the sandbox.
 pub fn routes(state: &Arc<PublicState>, sandbox: Router, stack: &Stack) -> Router {
     let settings = &state.settings.load().server;
-    let with_state = |routes: Documented| routes.with_state(Arc::clone(state)).split_for_parts().0;
+    let [signing, uploading, probes] = documented().map(|routes| Router::from(routes.with_state(Arc::clone(state))));
     let around = |routes: Router, group| {
         let routes = routes.method_not_allowed_fallback(async || ApiError::plain(Code::MethodNotAllowed));
         stack.around(routes, group)
     };
     let instant = Group::new(RouteKind::Instant).limited(settings.request_timeout);
     let waits = Group::new(RouteKind::Waits).limited(settings.request_timeout);
-    let mut router = around(with_state(signing()), instant)
-        .merge(around(with_state(uploading()), waits))
-        .merge(around(with_state(probes()), Group::new(RouteKind::Probe)))
+    let mut router = around(signing, instant)
+        .merge(around(uploading, waits))
+        .merge(around(probes, Group::new(RouteKind::Probe)))
         .merge(around(sandbox, waits.labelled("/sandbox")));
     if let Some(store) = &state.local {
         let images = images::router(Arc::clone(store), &settings.base_path);

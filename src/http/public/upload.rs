@@ -111,10 +111,10 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::plain(Code::BodyTooLarge)),
         Ok(Err(error)) => Err(ApiError::new(Code::ParamInvalid, "the body is incomplete").with_detail(error)),
-        Err(_) => {
-            let message = "the body did not arrive within 10 seconds";
-            Err(ApiError::new(Code::RequestTimeout, message))
-        }
+        Err(_) => Err(ApiError::new(
+            Code::RequestTimeout,
+            "the body did not arrive within 10 seconds",
+        )),
     }
 }
 

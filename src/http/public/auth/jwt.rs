@@ -150,9 +150,7 @@ impl TokenCookie {
         let cookies = lines
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.split(';'));
-        let mut values = cookies
-            .filter_map(|cookie| cookie.trim().split_once('='))
-            .filter_map(|(name, value)| (name == self.name).then_some(value));
+        let mut values = cookies.filter_map(|cookie| cookie.trim().strip_prefix(&self.name)?.strip_prefix('='));
         let value = values.next()?;
         values.next().is_none().then_some(value)
     }
