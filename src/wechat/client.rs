@@ -66,6 +66,7 @@ impl WeChatClient {
         metrics: WeChatMetrics,
     ) -> Result<Self, UnusableSetting> {
         let hosts = Hosts::new(settings);
+        let hosts_count = u32::try_from(hosts.bases.len()).unwrap_or(u32::MAX);
         // Shorter than the call's time-out, so that the call fails as a connection failure, after which the next host is
         // tried, and not as a missing answer.
         let connect_timeout = settings.connect_timeout.min(settings.timeout.mul_f64(0.9));
@@ -73,9 +74,7 @@ impl WeChatClient {
             http: http_client::build(http, connect_timeout)?,
             timeout: settings.timeout,
             media_timeout: settings.media_timeout,
-            connect_limit: settings
-                .connect_timeout
-                .saturating_mul(u32::try_from(hosts.bases.len()).unwrap_or(u32::MAX)),
+            connect_limit: settings.connect_timeout.saturating_mul(hosts_count),
             hosts,
             metrics,
         })
