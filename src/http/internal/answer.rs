@@ -82,14 +82,11 @@ impl Internal {
 
 /// The response to a failure outside the handlers: a panic, or a time limit.
 pub(super) fn failure(error: &ApiError, _: &RequestId) -> Response {
-    let words = match error.code {
-        Code::Internal => "a bug in the gateway; see its log",
-        code => code.when(),
-    };
-    // -1 would make an SDK retry.
-    let errcode = match error.code {
-        Code::MethodNotAllowed => 40066,
-        _ => -1,
+    let (errcode, words) = match error.code {
+        Code::Internal => (-1, "a bug in the gateway; see its log"),
+        // -1 would make an SDK retry.
+        code @ Code::MethodNotAllowed => (40066, code.when()),
+        code => (-1, code.when()),
     };
     Refusal::new(errcode, words)
         .with_status(error.code.status())

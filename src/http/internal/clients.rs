@@ -27,9 +27,7 @@ pub(super) enum TokenClient {
 /// Why a caller is refused a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AuthError {
-    /// The secret is unknown.
     WrongSecret,
-    /// The client may not ask for this account.
     NotForThisAccount,
 }
 

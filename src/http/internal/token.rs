@@ -120,25 +120,20 @@ impl Internal {
     }
 
     async fn token_for(&self, account: &Account, client: &TokenClient, force: bool) -> Result<Response, Unavailable> {
-        let (app_id, credentials) = (account.app_id(), &account.credentials);
+        let (app_id, credentials, handed_out) = (account.app_id(), &account.credentials, &self.handed_out);
         let mut token = credentials.token().await?;
         let id = client.id();
         let is_suspected = force
-            || self
-                .handed_out
-                .within(TOKEN_ASKED_TTL, app_id, client, &token.fingerprint)
+            || handed_out.within(TOKEN_ASKED_TTL, app_id, client, &token.fingerprint)
             || credentials.was_asked(&token, &id).await;
         if is_suspected {
             token = credentials.verified_token().await?;
         }
         // However often a client asks, Redis hears of it a few times a minute.
-        if !self
-            .handed_out
-            .within(TOKEN_ASKED_TTL / 6, app_id, client, &token.fingerprint)
-        {
+        if !handed_out.within(TOKEN_ASKED_TTL / 6, app_id, client, &token.fingerprint) {
             credentials.note_asked(&token, &id);
         }
-        if self.handed_out.note(app_id, client, &token.fingerprint) {
+        if handed_out.note(app_id, client, &token.fingerprint) {
             let from = match client {
                 TokenClient::Named(_) => None,
                 TokenClient::AppSecret(address) => Some(*address),
