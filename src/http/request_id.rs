@@ -7,7 +7,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// 1 to 64 characters of `[A-Za-z0-9._-]`: the caller's, or 32 random hex digits. Cheap to clone.
 #[derive(Clone)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId(pub(super) HeaderValue);
 
 impl RequestId {
     /// The id of a request with these headers.
@@ -21,11 +21,6 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         // Always ASCII, by construction.
         self.0.to_str().unwrap_or_default()
-    }
-
-    /// The id as the value of a header.
-    pub(super) fn header_value(&self) -> HeaderValue {
-        self.0.clone()
     }
 }
 

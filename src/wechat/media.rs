@@ -1,7 +1,6 @@
 //! Temporary media: their ids, `GET /cgi-bin/media/get`, and whether an answer is a file or WeChat's rejection of the
 //! token.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -197,12 +196,6 @@ impl MediaId {
         const LENGTH: usize = 12;
         // All of its characters are one byte long.
         self.0.get(..LENGTH).unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for MediaId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -142,7 +142,7 @@ impl Observed {
                 completed
             }
         };
-        completed.headers_mut().insert(X_REQUEST_ID, id.header_value());
+        completed.headers_mut().insert(X_REQUEST_ID, id.0.clone());
         (self.stack.headers)(completed.headers_mut());
         completed
     }
