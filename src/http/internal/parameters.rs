@@ -67,8 +67,7 @@ pub(super) fn param(uri: &Uri, form: &str, name: &str) -> String {
 
 /// The whole body of a call for the token or the ticket.
 pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
-    match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) | Err(_) => Err(Refusal::new(47001, "the body is too long or incomplete")),
-    }
+    let read = timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await;
+    let whole = read.ok().and_then(Result::ok);
+    whole.ok_or_else(|| Refusal::new(47001, "the body is too long or incomplete"))
 }

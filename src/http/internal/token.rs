@@ -70,18 +70,16 @@ pub(super) async fn get_stable_token(
     Extension(caller): Extension<ClientAddress>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let call = stable_call(&parameters::read(body).await?)?;
-    internal.hand_out(&call, caller.0).await
-}
-
-fn stable_call(body: &[u8]) -> Result<TokenCall, Refusal> {
+    let body = parameters::read(body).await?;
     // WeChat accepts a byte order mark, which some languages write first.
-    let body = without_mark(body);
+    let body = without_mark(&body);
     if body.trim_ascii().is_empty() {
         return Err(Refusal::new(44002, "empty post data: send JSON"));
     }
     // The parser's own message could quote the secret.
-    serde_json::from_slice(body).map_err(|_| Refusal::new(47001, "data format error: expected JSON as for WeChat"))
+    let call = serde_json::from_slice(body);
+    let call = call.map_err(|_| Refusal::new(47001, "data format error: expected JSON as for WeChat"))?;
+    internal.hand_out(&call, caller.0).await
 }
 
 impl Internal {
