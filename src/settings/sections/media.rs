@@ -15,7 +15,7 @@ section! {
         /// The kinds of picture that are stored.
         pub allowed_types: Vec<PictureKind> = PictureKind::ALL.to_vec(),
         /// How long a mediaId that was uploaded gets the same URL again; zero turns this off.
-        #[serde(with = "values::DurationOrZero")]
+        #[serde(with = "values::DurationWithin::<0, { 365 * 24 }>")]
         pub remember_for: Duration = Duration::from_hours(72),
         /// Concurrent uploads.
         pub max_concurrent: usize = 64,

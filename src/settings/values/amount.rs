@@ -14,9 +14,6 @@ pub struct DurationWithin<const MIN_MS: u64, const MAX_HOURS: u64>;
 /// A time limit or an interval. With zero, neither connections nor answers would be waited for.
 pub type PositiveDuration = DurationWithin<1, 24>;
 
-/// A duration of up to a year, which may be zero.
-pub type DurationOrZero = DurationWithin<0, { 365 * 24 }>;
-
 impl<const MIN_MS: u64, const MAX_HOURS: u64> AsText for DurationWithin<MIN_MS, MAX_HOURS> {
     type Value = Duration;
 

@@ -30,7 +30,6 @@ macro_rules! text {
 mod amount;
 mod base_path;
 mod header;
-mod host;
 mod key_template;
 mod log_filter;
 mod network;
@@ -45,15 +44,14 @@ use std::fmt::Display;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::Serializer;
 
-pub use amount::{DurationOrZero, DurationWithin, PositiveDuration, SizeWithin};
+pub use amount::{DurationWithin, PositiveDuration, SizeWithin};
 pub use base_path::BasePath;
 pub(crate) use base_path::is_plain_path;
 pub use header::{CookieName, HeaderName};
-pub use host::{DirectHost, HostPattern, host_ip};
 pub use key_template::KeyTemplate;
 pub use log_filter::LogFilter;
 pub(super) use network::is_loopback;
-pub use network::{HostPort, OptionalAddress, address, networks};
+pub use network::{DirectHost, HostPattern, HostPort, OptionalAddress, address, host_ip, networks};
 pub use pointer::{JsonPointer, UrlPlace, is_same_scalar};
 pub use proxy::HttpProxy;
 pub use redis_url::RedisUrl;

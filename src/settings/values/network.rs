@@ -1,13 +1,12 @@
-//! Network addresses.
+//! Network addresses and hosts: names, addresses, or all names below a domain.
 
 use std::fmt::Display;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::AsText;
-use super::host::{host_ip, is_domain};
 
 /// An address to listen on, or `""` for none.
 pub struct OptionalAddress;
@@ -70,6 +69,50 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
         None => Some(host).filter(|host| is_domain(host.trim_end_matches('.')))?,
     };
     Some((host, port))
+}
+
+text! {
+    /// A host name, or `*.` and a domain for every name below it.
+    pub struct HostPattern: |text| is_domain(text.strip_prefix("*.").unwrap_or(text)),
+    "expected a host's name such as \"wxgate.example.com\", or \"*.example.com\" for all below it (no scheme, no port; a name \
+     in Unicode in its xn-- form)"
+}
+
+impl HostPattern {
+    /// Whether it matches `host`, which has no port.
+    pub fn matches(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let pattern = self.0.to_ascii_lowercase();
+        match pattern.strip_prefix('*') {
+            Some(domain) => host.len() > domain.len() && host.ends_with(domain),
+            None => host == pattern,
+        }
+    }
+}
+
+text! {
+    /// A host, a domain with all its subdomains, or a network that is reached without the proxy, as in a `NO_PROXY` list.
+    pub struct DirectHost: is_direct_host,
+    "expected a host, a domain (its subdomains count too), an IP address or a network such as \"10.0.0.0/8\"; no scheme, no \
+     port, no `*`"
+}
+
+fn is_direct_host(text: &str) -> bool {
+    let name = text.strip_prefix('.').unwrap_or(text);
+    text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || is_domain(name)
+}
+
+/// The address in `host`, an IPv6 address with or without brackets; `None` if it is a name.
+pub fn host_ip(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
+}
+
+/// Whether `name` has a label between any two dots, made of letters, digits, `-` and `_`.
+fn is_domain(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    name.split('.')
+        .all(|label| !label.is_empty() && label.bytes().all(allowed))
 }
 
 /// Whether `host`, a name or an address, is the local host.
